@@ -1,0 +1,104 @@
+"""What an agent is, and the loop that runs one.
+
+An agent is a class whose whole logic is `handle(message) -> messages`: it can be tested with no bus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import anyio
+
+from protocols.bus import Bus, Mailbox
+from protocols.errors import (
+    BudgetExhausted,
+    BusError,
+    EditRejected,
+    InapplicableError,
+    ModelError,
+    UnreadableReply,
+)
+from protocols.messages import Assignment, Candidate, Envelope, Evaluation, Failure, FailureKind, Message
+
+
+class Agent(Protocol):
+    """One member of the ring."""
+
+    @property
+    def address(self) -> str:
+        """Where the bus finds it; unique in the ring."""
+
+    @property
+    def accepts(self) -> tuple[type[Message], ...]:
+        """The types of message that `handle` is given."""
+
+    async def handle(self, message: Message) -> Sequence[Message]:
+        """What this agent says to that.
+
+        An assignment, a candidate or an evaluation is carried on by exactly one message of the same assignment;
+        to answer with none is to drop it, which is recorded as a failure.
+
+        :raises ModelError, BudgetExhausted, EditRejected, UnreadableReply, InapplicableError: the assignment ends
+            in a failure of that kind.
+        :raises Exception: anything else is a bug; it is recorded and fails the run.
+        """
+
+
+async def serve(agent: Agent, mailbox: Mailbox, bus: Bus, at_once: int) -> None:
+    """Handle what comes, up to `at_once` >= 1 messages at a time, until cancelled."""
+    async with anyio.create_task_group() as tasks:
+        for number in range(at_once):
+            tasks.start_soon(_work, agent, mailbox, bus, name=f"{agent.address}#{number}")
+
+
+async def _work(agent: Agent, mailbox: Mailbox, bus: Bus) -> None:
+    while True:
+        async with mailbox.take() as envelope:
+            for message in await _respond(agent, envelope, bus):
+                to = f"proposer/{message.operator}" if isinstance(message, Assignment) else None
+                await bus.send(message, sender=agent.address, to=to, cause=envelope.id)
+
+
+async def _respond(agent: Agent, envelope: Envelope, bus: Bus) -> Sequence[Message]:
+    message = envelope.message
+    if not isinstance(message, Assignment | Candidate | Evaluation):
+        return await agent.handle(message)
+    try:
+        answers = await agent.handle(message)
+        return _exactly_one(agent, message, answers)
+    except Exception as error:
+        kind = _kind(error)
+        reason = f"{agent.address}: {type(error).__name__}: {error}" if kind == "raised" else str(error)
+        failure = Failure(message.assignment, kind, reason, error.text if isinstance(error, EditRejected) else "")
+        if failure.kind != "raised" and not (isinstance(error, ModelError) and error.fatal):
+            return [failure]
+        await bus.note(failure, sender=agent.address, cause=envelope.id)  # on record; nobody is to act on it
+        raise
+
+
+def _exactly_one(
+    agent: Agent, message: Assignment | Candidate | Evaluation, answers: Sequence[Message]
+) -> list[Message]:
+    if not answers:
+        return [Failure(message.assignment, "dropped", f"{agent.address} dropped a {type(message).__name__}")]
+    numbers = [getattr(answer, "assignment", None) for answer in answers]
+    if numbers != [message.assignment]:
+        raise BusError(f"{agent.address} answered assignment {message.assignment} with messages of {numbers}")
+    return list(answers)
+
+
+def _kind(error: Exception) -> FailureKind:
+    match error:
+        case EditRejected():
+            return "rejected"
+        case UnreadableReply():
+            return "unreadable"
+        case InapplicableError():
+            return "inapplicable"
+        case ModelError():
+            return "call"
+        case BudgetExhausted():
+            return "budget"
+        case _:
+            return "raised"

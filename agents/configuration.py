@@ -1,0 +1,288 @@
+"""What a person may configure, read from TOML: every key, its default and its range."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from protocols.errors import ConfigError
+
+
+def _variable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("give the name of the environment variable that holds the key, not the key")
+    return name
+
+
+class Table(BaseModel):
+    """A table of the configuration: unknown keys are errors, values are not changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TaskTable(Table):
+    """`[task]`: the examples (paths are relative to the configuration's file) and what counts as right.
+
+    `kind` "classification": the targets are a closed set of labels and a reply must name the right one; "open": the
+    reply's last line must equal the target, or one of them. `corpus`: a file or a folder of .txt, .md or .jsonl whose
+    passages the operator rag may show.
+    """
+
+    name: str
+    kind: Literal["classification", "open"] = "classification"
+    train: Path
+    validation: Path
+    test: Path
+    corpus: Path | None = None
+
+
+class PromptTable(Table):
+    """`[prompt]`: the first prompt, from a file or as a text that is put into the default layout.
+
+    `literal`: names that stand in braces in the prompt and are no placeholders.
+    """
+
+    file: Path | None = None
+    text: str | None = None
+    literal: tuple[str, ...] = ()
+
+
+class ModelsTable(Table):
+    """`[models]`: `provider/model` for each role; a role without one has the default's.
+
+    `proposers`: a model for single operators, by the operator's name.
+    """
+
+    default: str = "embedded"
+    task: str | None = None
+    critic: str | None = None
+    proposer: str | None = None
+    proposers: Mapping[str, str] = {}
+
+    def of(self, role: str) -> str:
+        """The model of `task`, `critic` or `proposer/<operator>`."""
+        kind, _, operator = role.partition("/")
+        named = self.proposers.get(operator) if operator else None
+        return named or getattr(self, kind) or self.default
+
+
+class PriceTable(Table):
+    """Dollars per million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+    cached: Annotated[float, Field(ge=0)] | None = None
+
+
+class ProviderTable(Table):
+    """`[providers."provider/model"]` or `[providers.provider]`: where and how to reach it; a model's own wins.
+
+    `client`: `module:function` that returns an SDK client. `timeout` in seconds, for one call. `concurrency`: calls
+    in flight at most, for all models of one account together.
+    """
+
+    base_url: str | None = None
+    api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    client: str | None = None
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    price: PriceTable | None = None
+
+
+class SearchTable(Table):
+    """`[search]`: how to search.
+
+    `width`: assignments in flight. `assignments`: edits tried in all. `minibatch`: validation examples of a race's
+    first look. `critique`: training examples whose failures a critic reads. `concurrency`: one candidate's calls in
+    flight at most. `max_unanswered`: the share of a candidate's calls that may fail.
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    width: Annotated[int, Field(ge=1, le=1024)] = 8
+    assignments: Annotated[int, Field(ge=0)] = 100
+    operators: tuple[str, ...] = ("few_shot", "self_reflection", "chain_of_thought", "short_instruction")
+    selector: str = "msgd"
+    minibatch: Annotated[int, Field(ge=1)] = 32
+    critique: Annotated[int, Field(ge=1)] = 48
+    concurrency: Annotated[int, Field(ge=1)] = 64
+    max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05
+    token_price: Annotated[float, Field(ge=0)] = 1e-5
+    failure_reward: Annotated[float, Field(le=0)] = -0.02
+
+
+class BudgetTable(Table):
+    """`[budget]`: caps of the run, the held-out report included; a cap that is not given is no cap."""
+
+    calls: Annotated[int, Field(ge=1)] | None = None
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    dollars: Annotated[float, Field(gt=0)] | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+
+
+class MemoryTable(Table):
+    """`[memory]`: where experiences are kept (None: in the run directory), whether they are recalled and added."""
+
+    path: Path | None = None
+    read: bool = True
+    write: bool = True
+
+
+class RunTable(Table):
+    """`[run]`: the run directory, made if need be."""
+
+    directory: Path | None = None
+
+
+class Configuration(Table):
+    """The whole file. `origin` is the folder that its paths are relative to."""
+
+    origin: Path = Path()
+    task: TaskTable
+    prompt: PromptTable = PromptTable()
+    models: ModelsTable = ModelsTable()
+    providers: Mapping[str, ProviderTable] = {}
+    search: SearchTable = SearchTable()
+    budget: BudgetTable = BudgetTable()
+    memory: MemoryTable = MemoryTable()
+    run: RunTable = RunTable()
+
+    def path(self, path: Path) -> Path:
+        """A path of the configuration, resolved against its folder."""
+        return self.origin / path
+
+    def provider(self, model: str) -> ProviderTable:
+        """The settings of one model: its own table over its provider's."""
+        general = self.providers.get(model.partition("/")[0], ProviderTable())
+        own = self.providers.get(model, ProviderTable())
+        return general.model_copy(update=own.model_dump(exclude_none=True, exclude={"price"}) | _price(own, general))
+
+
+def load(path: Path, settings: Sequence[str] = ()) -> Configuration:
+    """Read the configuration at `path`, with `table.key=value` settings over it (values are TOML, or plain text).
+
+    :raises ConfigError: with what is wrong and, for an unknown key, the nearest one that exists.
+    """
+    try:
+        table = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration: {error.strerror}", file=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 at byte {error.start}", file=str(path)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML: {error}", file=str(path)) from None
+    for setting in settings:
+        override(table, setting)
+    return build(table, path.parent, file=str(path))
+
+
+def build(table: Mapping[str, Any], origin: Path, file: str | None = None) -> Configuration:
+    """A configuration from its tables.
+
+    :raises ConfigError: see `load`.
+    """
+    if "origin" in table:
+        raise ConfigError("unknown key origin", file=file)
+    try:
+        return Configuration.model_validate({**table, "origin": origin})
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(detail) for detail in error.errors()), file=file) from None
+
+
+def override(table: dict[str, Any], setting: str) -> None:
+    """Put `table.key=value` into `table`: a value that is not TOML is a text, to the letter.
+
+    :raises ConfigError: it has no `=`, or what is before it is no TOML key.
+    """
+    key, equals, value = setting.partition("=")
+    path = _key(key) if equals else []
+    if not path:
+        raise ConfigError(
+            f"--set {setting}: expected table.key=value, with quotes around a part that is no plain word, "
+            """such as --set 'providers."openai/gpt".concurrency=8'"""
+        )
+    for part in path[:-1]:
+        inner = table.get(part)
+        if not isinstance(inner, dict):
+            table[part] = inner = {}
+        table = inner
+    table[path[-1]] = _value(value)
+
+
+def _key(key: str) -> list[str]:
+    """The parts of a dotted TOML key; none if it is not one."""
+    path: list[str] = []
+    try:
+        inner: Any = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError:
+        return path
+    while isinstance(inner, dict) and len(inner) == 1:
+        [(part, inner)] = inner.items()
+        path.append(part)
+    return path if inner == 0 else []
+
+
+def _value(value: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        return value
+    return parsed["value"] if len(parsed) == 1 else value
+
+
+def _price(own: ProviderTable, general: ProviderTable) -> dict[str, PriceTable | None]:
+    return {"price": own.price or general.price}
+
+
+def _explain(detail: ErrorDetails) -> str:
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(location)
+    if detail["type"] != "extra_forbidden":
+        reason = detail["msg"].removeprefix("Value error, ")
+        return f"{key}: {reason[:1].lower()}{reason[1:]}"
+    siblings = _keys(_table(location[:-1]))
+    nearest = difflib.get_close_matches(location[-1], siblings, 1)
+    if nearest:
+        return f"unknown key {key}; did you mean {'.'.join([*location[:-1], *nearest])}?"
+    elsewhere = {name: ".".join(path) for path in _paths(Configuration) for name in path[-1:]}
+    nearest = difflib.get_close_matches(location[-1], elsewhere, 1)
+    if nearest:
+        return f"unknown key {key}; did you mean {elsewhere[nearest[0]]}?"
+    return f"unknown key {key}; there are {', '.join(siblings)}"
+
+
+def _keys(model: type[Table]) -> list[str]:
+    return [name for name in model.model_fields if name != "origin"]
+
+
+def _table(location: Sequence[str]) -> type[Table]:
+    """The table at a place of the configuration; a mapping's keys are anything."""
+    model: type[Table] = Configuration
+    for part in location:
+        if part in model.model_fields:
+            model = next(_tables(model.model_fields[part].annotation), model)
+    return model
+
+
+def _paths(model: type[Table]) -> Iterator[list[str]]:
+    for name in _keys(model):
+        annotation = model.model_fields[name].annotation
+        yield [name]
+        between = ["<name>"] if get_origin(annotation) is Mapping else []
+        for inner in _tables(annotation):
+            yield from ([name, *between, *path] for path in _paths(inner))
+
+
+def _tables(annotation: object) -> Iterator[type[Table]]:
+    """The tables that an annotation mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _tables(argument)

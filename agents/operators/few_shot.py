@@ -1,0 +1,101 @@
+"""few_shot: show worked examples from the training split (after Brown et al., arXiv 2005.14165)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+
+from agents.operators.operator import Context, of_kinds
+from agents.requests import show_example, show_inputs, show_target
+from agents.shelves import EXAMPLES, places
+from protocols.embedding import HashedNgrams, Vector
+from protocols.errors import InapplicableError
+from protocols.messages import Assignment, Outcome
+from protocols.prompt import Prompt, placeholders
+from protocols.task import Task
+
+COUNTS = (4, 8, 16, 32, 64)
+NOISE = 0.5
+PER_INPUT = 0.25
+NEAREST = (4, 8, 16)
+
+
+class FewShot:
+    """Applies to examples sections. No model is asked: the edit is a choice of training examples.
+
+    One edit in four leaves a placeholder that is filled for each input with the training examples nearest to it. The
+    others fix a choice. How many is drawn from `COUNTS`; every other edit adds so many to those shown already.
+    They are taken in turn from each target, so that no answer is favoured, and from each target the one that is
+    farthest from those already taken, near to a failed input first.
+    """
+
+    name = "few_shot"
+
+    def __init__(self, embedder: HashedNgrams | None = None) -> None:
+        self._embedder = embedder or HashedNgrams()
+        self._embedded: tuple[Task, Vector] | None = None
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        """The worked examples."""
+        return of_kinds(prompt, "examples")
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        """The chosen examples, most useful last, where they are nearest to the input.
+
+        :raises InapplicableError: there is no training example that is not shown already.
+        """
+        rng = context.rng
+        failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
+        task, prompt = context.task, assignment.prompt
+        if rng.random() < PER_INPUT:
+            return prompt.edit(assignment.section, f"{{{EXAMPLES}:{rng.choice(NEAREST)}}}", task.fields)
+        shown_now = prompt[assignment.section].text
+        kept = shown_now if rng.random() < 0.5 and not places(shown_now) else ""
+        frames = [show_example(prompt, example) for example in task.train]
+        plain = [not placeholders(frame, task.fields) and not places(frame) for frame in frames]
+        left = [n for n, frame in enumerate(frames) if plain[n] and frame not in kept]
+        if not left:
+            raise InapplicableError("every training example that can be shown is shown already")
+        chosen = self._choose(task, left, failed, min(rng.choice(COUNTS), len(left)), rng)
+        shown = [kept] * bool(kept) + [frames[index] for index in reversed(chosen)]
+        return prompt.edit(assignment.section, "\n\n".join(shown), task.fields)
+
+    def _choose(
+        self, task: Task, left: Sequence[int], failed: Sequence[Outcome], count: int, rng: Random
+    ) -> list[int]:
+        """`count` of the indices `left` of training examples, the most useful first."""
+        vectors = self._vectors(task)
+        wanted = self._nearness(vectors, failed)
+        noise = np.array([rng.random() for _ in vectors], np.float32)
+        by_target: dict[str, list[int]] = defaultdict(list)
+        for index in left:
+            by_target[show_target(task.train[index].target)].append(index)
+        targets = sorted(by_target, key=lambda target: (-max(wanted[by_target[target]]), rng.random()))
+        useful = wanted + NOISE * noise
+        closest = np.full(len(vectors), -np.inf, np.float32)  # the similarity to the nearest one taken
+        taken: list[int] = []
+        while len(taken) < count:
+            for candidates in (by_target[target] for target in targets):
+                if candidates and len(taken) < count:
+                    worth = useful[candidates] - closest[candidates] if taken else useful[candidates]
+                    taken.append(candidates.pop(int(worth.argmax())))
+                    np.maximum(closest, vectors @ vectors[taken[-1]], out=closest)
+        return taken
+
+    def _vectors(self, task: Task) -> Vector:
+        """The embedded training inputs, shape (train, dimension); kept for the next edit."""
+        if self._embedded is None or self._embedded[0] is not task:
+            vectors = np.stack([self._embedder.vector(show_inputs(example.inputs)) for example in task.train])
+            self._embedded = (task, vectors)
+        return self._embedded[1]
+
+    def _nearness(self, vectors: Vector, failed: Sequence[Outcome]) -> Vector:
+        """How near each training example is to an input that failed, shape (train,), in [-1, 1]."""
+        if not failed:
+            return np.zeros(len(vectors), np.float32)
+        lost = np.stack([self._embedder.vector(show_inputs(outcome.inputs)) for outcome in failed])
+        nearness: Vector = (vectors @ lost.T).max(axis=1)
+        return nearness

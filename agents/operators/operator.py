@@ -1,0 +1,61 @@
+"""What an operator is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from agents.shelves import Shelves
+from memory.judgement import Judged
+from protocols import prompt_file
+from protocols.messages import Assignment
+from protocols.model import ChatModel
+from protocols.prompt import Kind, Prompt, Section
+from protocols.task import Task
+
+WHOLE = "*"
+"""Names the prompt as a whole where a section's name is expected: its order, or a combination of sections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an operator may use: the task (its training examples only), the proposer's model, past edits of such
+    sections and what they are believed to earn (those that worked first), a generator that depends on the seed and
+    the assignment alone, and the shelves that `{examples:k}` and `{passages:k}` are filled from for each input."""
+
+    task: Task
+    model: ChatModel
+    recalled: Sequence[Judged]
+    rng: Random
+    shelves: Shelves
+
+
+class Operator(Protocol):
+    """Edits one section, or the prompt as a whole. A class with no required constructor argument."""
+
+    name: str
+    """What configurations and reports call it."""
+
+    def targets(self, prompt: Prompt, task: Task) -> Sequence[str]:
+        """The names of the sections that this operator can edit, or `WHOLE`. Frozen ones are left out afterwards."""
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        """The parent with one section edited.
+
+        :raises EditRejected: the edit would lose or invent a placeholder.
+        :raises UnreadableReply: the model's reply is no edit.
+        :raises InapplicableError: there is nothing to work with.
+        :raises ModelError, BudgetExhausted: a call failed.
+        """
+
+
+def part(prompt: Prompt, name: str) -> Section:
+    """The section of that name; for `WHOLE` one that stands for all of them, with the prompt's file as its text."""
+    return Section("whole", "task", prompt_file.dumps(prompt)) if name == WHOLE else prompt[name]
+
+
+def of_kinds(prompt: Prompt, *kinds: Kind) -> list[str]:
+    """The names of the sections of these kinds."""
+    return [section.name for section in prompt if section.kind in kinds]

@@ -1,0 +1,51 @@
+"""rag: put passages of the user's corpus into the knowledge section (after Lewis et al., arXiv 2005.11401)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from agents.operators.operator import Context, of_kinds
+from agents.operators.rewriting import failures
+from agents.requests import show_inputs
+from agents.shelves import PASSAGES, places
+from protocols.errors import InapplicableError
+from protocols.messages import Assignment
+from protocols.prompt import Prompt, placeholders
+from protocols.task import Task
+
+FIXED = (1, 2, 4)
+PER_INPUT = (1, 2, 4)
+NEAREST = 4
+
+
+class Rag:
+    """Applies to knowledge sections, when the task has a corpus. No model is asked.
+
+    Half of the edits fix the passages that are nearest to the most failed inputs; the others leave a placeholder that
+    is filled for each input with the passages nearest to it.
+    """
+
+    name = "rag"
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        """The knowledge."""
+        return of_kinds(prompt, "knowledge")
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        """:raises InapplicableError: the task has no corpus, or nothing failed."""
+        shelf = context.shelves.passages
+        if not shelf.items:
+            raise InapplicableError("the task has no corpus; name one as task.corpus")
+        if context.rng.random() < 0.5:
+            text = f"{{{PASSAGES}:{context.rng.choice(PER_INPUT)}}}"
+        else:
+            votes: Counter[str] = Counter()
+            for outcome in failures(assignment.outcomes):
+                for place, passage in enumerate(shelf.nearest(show_inputs(outcome.inputs), NEAREST)):
+                    if not placeholders(passage, context.task.fields) and not places(passage):
+                        votes[passage] += NEAREST - place
+            if not votes:
+                raise InapplicableError("nothing failed, or every passage near to what did has a placeholder in it")
+            chosen = votes.most_common(context.rng.choice(FIXED))
+            text = "\n\n".join(passage for passage, _ in reversed(chosen))
+        return assignment.prompt.edit(assignment.section, text, context.task.fields)

@@ -1,0 +1,112 @@
+"""What the operators that ask a model for a new text of a section have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from agents.operators.operator import Context
+from agents.requests import block, compose, instruction, read_tagged, show_outcomes, show_prompt
+from agents.shelves import places
+from memory.judgement import Judged
+from protocols.errors import EditRejected, UnreadableReply
+from protocols.messages import Assignment, Outcome
+from protocols.model import ChatMessage, Request
+from protocols.prompt import Prompt, braced
+
+OUTCOMES = 24
+TAGS = re.compile(r"</?(?:new|prompt|advice|failures|experience|section|first|second|best)\b[^<>\n]*>")
+LEAST = 20
+"""Characters of a sentence of the instruction that is recognised in a text; shorter ones anybody may write."""
+
+
+async def rewrite(
+    assignment: Assignment, context: Context, meta_prompt: str, blocks: Sequence[str] = (), **values: str
+) -> Prompt:
+    """Ask the proposer's model for the section's new text.
+
+    `meta_prompt` names the file of instructions beside the operators, `blocks` is more material for it, and `values`
+    fill its placeholders.
+
+    :raises UnreadableReply, EditRejected: see `ask`.
+    """
+    return await ask(rewrite_request(assignment, context, meta_prompt, blocks, values), assignment, context)
+
+
+async def ask(request: Request, assignment: Assignment, context: Context) -> Prompt:
+    """The parent with the text that the model replies with. A reply that is no edit is shown to the model once, with
+    the reason, and asked for again.
+
+    :raises UnreadableReply: no text between the tags, or one that repeats the instruction.
+    :raises EditRejected: the text loses or invents a placeholder.
+    """
+    reply = await context.model.complete(request)
+    try:
+        return _edited(reply.text, request, assignment, context)
+    except (UnreadableReply, EditRejected) as error:
+        reason = f"That cannot be used: {error}. Once more:\n\n{_question(request)}"
+        said = ChatMessage("assistant", reply.text.strip() or "(nothing)"), ChatMessage("user", reason)
+    again = replace(request, messages=(*request.messages, *said))
+    return _edited((await context.model.complete(again)).text, request, assignment, context)
+
+
+def rewrite_request(
+    assignment: Assignment,
+    context: Context,
+    meta_prompt: str,
+    blocks: Sequence[str] = (),
+    values: Mapping[str, str] = MappingProxyType({}),
+    sample: int | None = None,
+) -> Request:
+    """The prompt, what failed, the critic's advice, what past edits earned and the section; then the instruction."""
+    section = assignment.prompt[assignment.section]
+    material = [
+        show_prompt(assignment.prompt),
+        block("advice", assignment.gradient),
+        block("failures", show_outcomes(failures(assignment.outcomes)[:OUTCOMES])),
+        block("experience", show_recalled(context.recalled)),
+        *blocks,
+        block("section", section.text, name=section.name),
+    ]
+    question = instruction("agents.operators", meta_prompt, {"section": section.name, "kind": section.kind, **values})
+    return compose(material, question, assignment.assignment if sample is None else sample)
+
+
+def failures(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those that did not score in full, worst first."""
+    return sorted((o for o in outcomes if o.score < 1.0), key=lambda outcome: outcome.score)
+
+
+def show_recalled(recalled: Sequence[Judged]) -> str:
+    """Past edits with what they are believed to earn."""
+    shown = []
+    for edit in recalled:
+        past, verb = edit.recalled.experience, "earned" if edit.value > 0 else "cost"
+        shown.append(f"An edit by {past.operator} {verb} {edit.value:+.3f}. It wrote:\n{past.after}")
+    return "\n\n".join(shown)
+
+
+def _edited(reply: str, request: Request, assignment: Assignment, context: Context) -> Prompt:
+    text, before = read_tagged(reply, "new"), assignment.prompt[assignment.section].text
+    if leaked := _leaked(text, before, request):
+        raise UnreadableReply(f"the text repeats the instruction: {leaked!r}")
+    if lost := places(before) - places(text):
+        raise EditRejected(f"section {assignment.section}: the edit loses {braced(lost)}")
+    if invented := places(text) - places(before):
+        raise EditRejected(f"section {assignment.section}: the edit invents {braced(invented)}")
+    return assignment.prompt.edit(assignment.section, text, context.task.fields)
+
+
+def _question(request: Request) -> str:
+    """The instruction of a request that `compose` made: its last paragraph."""
+    return request.messages[-1].text.rpartition("\n\n")[2]
+
+
+def _leaked(text: str, before: str, request: Request) -> str:
+    """A tag of the request's blocks, or a sentence of its instruction, that came into the text; "" for none."""
+    lines = _question(request).split("\n")
+    sentences = [*lines, *(sentence for line in lines for sentence in re.split(r"(?<=[.?:])\s", line))]
+    signs = [*TAGS.findall(text), *(sentence for sentence in sentences if len(sentence) >= LEAST)]
+    return next((sign for sign in signs if sign in text and sign not in before), "")

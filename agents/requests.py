@@ -1,0 +1,110 @@
+"""How a request to a proposer's or a critic's model is put together, and how its reply is read.
+
+Material goes into tagged blocks, examples into `Key: value` records, and the instruction, whose text is a file
+beside the code, comes last. Whatever people or models wrote is put in by exact name in one pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+import orjson
+
+from protocols.errors import UnreadableReply
+from protocols.messages import Outcome
+from protocols.model import ChatMessage, Request
+from protocols.prompt import Prompt, fill, placeholders
+from protocols.task import Example
+
+ROLE = "You improve the prompts of language models. You are given one task's prompt and how it did."
+
+
+def compose(blocks: Sequence[str], instruction: str, sample: int) -> Request:
+    """A request from its blocks, empty ones left out, with the instruction at the end.
+
+    The temperature is left to the provider: several models refuse to be told one.
+    """
+    body = "\n\n".join([block for block in blocks if block] + [instruction.strip()])
+    messages = (ChatMessage("system", ROLE), ChatMessage("user", body))
+    return Request(messages, max_tokens=2048, sample=sample)
+
+
+def instruction(package: str, name: str, values: Mapping[str, str]) -> str:
+    """The text of the file `name` beside the module `package`, its `{placeholders}` filled from `values`."""
+    return fill(resources.files(package).joinpath(name).read_text(encoding="utf-8"), values)
+
+
+def block(tag: str, text: str, **attributes: str) -> str:
+    """`<tag name="...">` around the text; "" for an empty text without attributes."""
+    if not text and not attributes:
+        return ""
+    named = "".join(f' {key}="{value}"' for key, value in attributes.items())
+    return f"<{tag}{named}>\n{text}\n</{tag}>"
+
+
+def show_prompt(prompt: Prompt) -> str:
+    """Every section that has a text, under its name in square brackets."""
+    return block("prompt", "\n".join(f"[{section.name}]\n{section.text}" for section in prompt if section.text))
+
+
+def show_outcomes(outcomes: Sequence[Outcome], named: bool = False) -> str:
+    """Records of what was asked, expected and answered; `named`: and of the example's id."""
+    records = []
+    for outcome in outcomes:
+        answered = outcome.answer if outcome.answer is not None else outcome.reply or "nothing"
+        expected = f"Expected: {indent(show_target(outcome.target))}"
+        identity = [f"Example: {indent(outcome.example)}"] if named else []
+        records.append("\n".join([show_inputs(outcome.inputs), expected, f"Answered: {indent(answered)}", *identity]))
+    return "\n\n".join(records)
+
+
+def show_inputs(inputs: Mapping[str, str]) -> str:
+    """`Input: ...` for one field, `Input (field): ...` for each of several."""
+    if len(inputs) == 1:
+        return f"Input: {indent(*inputs.values())}"
+    return "\n".join(f"Input ({field}): {indent(value)}" for field, value in inputs.items())
+
+
+def show_target(target: object) -> str:
+    """A gold answer as a model should write it."""
+    if isinstance(target, str):
+        return target
+    if isinstance(target, list | tuple) and all(isinstance(item, str) for item in target):
+        return target[0] if target else ""
+    return orjson.dumps(target).decode("utf-8")
+
+
+def indent(text: str) -> str:
+    """Continuation lines are indented, so that one record stays one record."""
+    return text.strip().replace("\n", "\n  ")
+
+
+def read_tagged(reply: str, tag: str) -> str:
+    """The text between `<tag>` and the last `</tag>`, without the line ends next to the tags.
+
+    :raises UnreadableReply: no such pair of tags, or nothing between them.
+    """
+    match = re.search(rf"<{tag}>(.*)</{tag}>", reply, re.DOTALL)
+    if match is None:
+        raise UnreadableReply(f"the reply has no text between <{tag}> and </{tag}>")
+    text = match[1].strip("\r\n").rstrip()
+    if not text.strip():
+        raise UnreadableReply(f"the reply has nothing between <{tag}> and </{tag}>")
+    return text
+
+
+def show_example(prompt: Prompt, example: Example) -> str:
+    """A worked example in the frame in which the prompt shows an input: from the line of a section's first
+    placeholder on, filled, then the answer. Blank lines of an input go, for they part one example from the next."""
+    inputs = {field: re.sub(r"\n\s*\n", "\n", value.strip()) for field, value in example.inputs.items()}
+    frames = []
+    for section in prompt:
+        lines = section.text.split("\n")
+        first = next((n for n, line in enumerate(lines) if placeholders(line, inputs)), None)
+        if first is not None:
+            frames.append(fill("\n".join(lines[first:]), inputs).rstrip())
+    frame = "\n".join(frames)
+    separator = " " if frame.endswith((":", "：")) else "\nAnswer: "
+    return frame + separator + show_target(example.target)

@@ -1,0 +1,1 @@
+"""The selectors: which operator to apply to which section."""

@@ -1,0 +1,1 @@
+"""What is remembered: experiences, the run journal, the reply cache."""

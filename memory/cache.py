@@ -1,0 +1,146 @@
+"""The reply cache: a request that was answered once is never paid for again, nor sent twice at once."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+from anyio import CancelScope, Event
+
+from memory.database import Database, Row, open_database
+from memory.sqlite import Schema, Synchronous
+from protocols.model import ChatModel, Reply, Request, Usage
+
+SCHEMA = Schema(
+    "reply cache",
+    1,
+    (
+        """CREATE TABLE reply (
+            place INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, scope TEXT NOT NULL, time REAL NOT NULL,
+            text TEXT NOT NULL, finish TEXT NOT NULL, model TEXT NOT NULL,
+            input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL)""",
+    ),
+)
+COLUMNS = "text, finish, model, input, output, cached"
+# Of two processes that answer one request at once, both go on with what is stored, which is the first.
+INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET key = key RETURNING {COLUMNS}"""
+SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
+
+
+class ReplyCache:
+    """Replies by key: the latest `recent` in memory, all of them in a file that several processes may share."""
+
+    def __init__(self, database: Database, recent: int = 8192) -> None:
+        self._database = database
+        self._recent: dict[bytes, Reply] = {}
+        self._bound = recent
+        self.flights: dict[bytes, Event] = {}
+        """The requests that are out, by key; set when they are back."""
+
+    def recent(self, key: bytes) -> Reply | None:
+        """The reply, if it is in memory."""
+        return self._recent.get(key)
+
+    async def find(self, key: bytes) -> Reply | None:
+        """The reply, if it is in the file.
+
+        :raises StorageFailed: the file cannot be read.
+        """
+        rows = await self._database.read(SELECT, (key,))
+        return self._hold(key, rows[0]) if rows else None
+
+    async def keep(self, key: bytes, scope: str, reply: Reply) -> Reply:
+        """Store a reply, durable on return, and return what is stored: another process may have been first.
+
+        :raises StorageFailed: it could not be written.
+        """
+        usage = reply.usage
+        answer = (reply.text, reply.finish, reply.model, usage.input, usage.output, usage.cached)
+        [row] = await self._database.write(INSERT, (key, scope, time.time(), *answer))
+        return self._hold(key, row)
+
+    def _hold(self, key: bytes, row: Row) -> Reply:
+        text, finish, model, *usage = row
+        reply = Reply(text, Usage(*usage), finish, latency=0.0, model=model, from_cache=True)
+        if len(self._recent) >= self._bound:
+            del self._recent[next(iter(self._recent))]
+        self._recent[key] = reply
+        return reply
+
+
+@asynccontextmanager
+async def open_cache(path: Path, synchronous: Synchronous = "NORMAL") -> AsyncIterator[ReplyCache]:
+    """Open or create a reply cache.
+
+    :raises MemoryMismatch: the file is no reply cache, or one of another version.
+    :raises StorageFailed: the file cannot be used.
+    """
+    async with open_database(path, SCHEMA, synchronous) as database:
+        yield ReplyCache(database)
+
+
+class CachedModel:
+    """A model that asks `model` only for what `cache` does not hold.
+
+    `scope` says who answers: whatever else than the request changes the answer (provider, base URL, model). Models
+    that share a cache and a scope share replies and never have the same request out twice. A failed call is not
+    stored; those who waited for it try themselves, one after the other. `saved` is called for every reply that the
+    cache gave.
+    """
+
+    def __init__(
+        self, model: ChatModel, cache: ReplyCache, scope: str, saved: Callable[[], None] = lambda: None
+    ) -> None:
+        self._model, self._cache, self._scope, self._saved = model, cache, scope, saved
+
+    @property
+    def name(self) -> str:
+        """The name of the model behind."""
+        return self._model.name
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer from the cache (`from_cache`, latency 0, the usage that it cost then) or ask, store and answer.
+
+        :raises ModelError: the call failed.
+        :raises BudgetExhausted: it was refused before anything was sent.
+        :raises StorageFailed: the cache cannot be used.
+        """
+        reply = await self._find_or_ask(request_key(self._scope, request), request)
+        if reply.from_cache:
+            self._saved()
+        return reply
+
+    async def _find_or_ask(self, key: bytes, request: Request) -> Reply:
+        flights = self._cache.flights
+        while True:
+            if reply := self._cache.recent(key):
+                return reply
+            if not (flight := flights.get(key)):
+                break
+            await flight.wait()
+        flights[key] = flight = Event()
+        try:
+            return await self._cache.find(key) or await self._ask(key, request)
+        finally:
+            del flights[key]
+            flight.set()
+
+    async def _ask(self, key: bytes, request: Request) -> Reply:
+        reply = await self._model.complete(request)
+        with CancelScope(shield=True):  # it is paid for: nobody may ask again before it is stored
+            kept = await self._cache.keep(key, self._scope, reply)
+        return replace(reply, text=kept.text, finish=kept.finish, model=kept.model)
+
+
+def request_key(scope: str, request: Request) -> bytes:
+    """32 bytes of BLAKE2b over the scope and the whole request: equal for equal requests and for no others."""
+    turns = [(message.speaker, message.text) for message in request.messages]
+    temperature = None if request.temperature is None else request.temperature + 0.0  # 0, 0.0 and -0.0 are one
+    parts = [scope, turns, temperature, request.max_tokens, request.sample]
+    return hashlib.blake2b(orjson.dumps(parts), digest_size=32).digest()

@@ -1,0 +1,81 @@
+"""An experience: an edit and what it earned. What an edit is like is decided by the text that stands for it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from protocols.embedding import Vector
+from protocols.messages import FailureKind
+from protocols.prompt import Kind
+
+Ending = Literal["survived", "lost"] | FailureKind
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """One edit of one section: `operator` turned the text `before` into `after`, answering `gradient`.
+
+    `section` is the section's name, `kind` its kind. `reward` is finite, higher is better; `evidence` is the number
+    of paired examples behind it (0: none, as for a rejected edit); `cost` is in tokens; `time` in Unix seconds.
+    `id` is given by the memory, in the order of remembering; 0 before.
+    """
+
+    task: str
+    section: str
+    kind: Kind
+    operator: str
+    before: str
+    after: str
+    gradient: str
+    reward: float
+    evidence: int
+    cost: int
+    outcome: Ending
+    time: float
+    id: int = 0
+
+    def __post_init__(self) -> None:
+        """:raises ValueError: the reward is not finite."""
+        if not math.isfinite(self.reward):
+            raise ValueError(f"the reward of an experience is finite, not {self.reward}")
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """An experience and its similarity to what was asked for, the inner product of unit vectors: in [-1, 1]."""
+
+    experience: Experience
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Episode:
+    """An experience and the embedding of its `situation`, shape (dimension,), L2 norm 1 (or 0)."""
+
+    experience: Experience
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which experiences count: every condition holds. None sets no condition, an empty set is met by none."""
+
+    tasks: frozenset[str] | None = None
+    operators: frozenset[str] | None = None
+    kinds: frozenset[Kind] | None = None
+    outcomes: frozenset[Ending] | None = None
+    exclude: frozenset[int] = frozenset()
+
+
+EVERYWHERE = Where()
+
+
+def situation(kind: Kind, gradient: str, before: str) -> str:
+    """The text that is embedded for an experience, and the query for those like it.
+
+    Known before the edit is made, so that it can be asked for then: the kind of the section, what the Critic said
+    of it, and its text, a line each. The operator, the task and what came of it are not in it: they are filters.
+    """
+    return f"{kind}\n{gradient}\n{before}"

@@ -1,0 +1,92 @@
+"""What a few recalled experiences say together: every edit's reward, shrunk towards that of all edits like it.
+
+Empirical Bayes (Morris 1983, Parametric empirical Bayes inference; the prior's mean is read from the data). With the
+recalled experiences j, their similarity s_j to what was asked for, evidence n_j, age a_j in days and reward r_j:
+
+    vote    v_j = max(0, s_j) * n_j / (n_j + HALF_EVIDENCE) * 2 ** (-a_j / HALF_AGE)       in [0, 1)
+    reward  r_j is limited to median +- LIMIT deviations (both weighted by the votes; the deviation is 1.4826 times
+            the median distance from the median): Huber's winsorising (Robust Statistics, 1981)
+    mean    m = sum_j v_j r_j / sum_j v_j
+    value   of one edit, over the experiences j of just it: (sum_j v_j r_j + PRIOR m) / (sum_j v_j + PRIOR)
+
+No experience has more than one vote, however much evidence it claims, so what contradicts it a few times outvotes
+it; and a reward unlike all others counts for little more than theirs. That the votes fall with similarity is the
+kernel of Nadaraya and Watson (1964); the three constants are those of the selector's prior from past episodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from memory.experience import Ending, Recalled
+
+HALF_EVIDENCE = 32.0
+"""Paired examples that make half a vote."""
+HALF_AGE = 180.0
+"""Days that halve a vote."""
+PRIOR = 1.0
+"""Votes that the mean of the similar ones has in every edit's value."""
+LIMIT = 2.0
+DAY = 86_400.0
+MEASURED: frozenset[Ending] = frozenset({"survived", "lost"})
+"""The outcomes that have evidence."""
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An edit that was made before. `recalled`: the experience of it that is most similar to what was asked for;
+    `value`: its shrunk reward; `votes` >= 0 that decided it; `times` >= 1 that it was recalled."""
+
+    recalled: Recalled
+    value: float
+    votes: float
+    times: int
+
+
+def judge(recalled: Sequence[Recalled], now: float) -> list[Judged]:
+    """The distinct edits among `recalled`, highest value first; none of those that nobody has a vote for.
+
+    `now`: Unix seconds. A time to come counts as now.
+    """
+    votes = np.array([_vote(item, now) for item in recalled], dtype=np.float64)
+    if not votes.sum() > 0:
+        return []
+    rewards = _limited(np.array([item.experience.reward for item in recalled], dtype=np.float64), votes)
+    mean = float(votes @ rewards / votes.sum())
+    edits: dict[tuple[str, str], list[int]] = {}
+    for place, item in enumerate(recalled):
+        edits.setdefault((item.experience.before, item.experience.after), []).append(place)
+    judged = []
+    for places in edits.values():
+        weight = float(votes[places].sum())
+        if weight > 0:
+            value = (float(votes[places] @ rewards[places]) + PRIOR * mean) / (weight + PRIOR)
+            best = max((recalled[place] for place in places), key=lambda item: item.similarity)
+            judged.append(Judged(best, value, weight, len(places)))
+    return sorted(judged, key=lambda edit: (-edit.value, edit.recalled.experience.id))
+
+
+def _vote(item: Recalled, now: float) -> float:
+    past = item.experience
+    age = max(0.0, now - past.time) / DAY
+    known = past.evidence / (past.evidence + HALF_EVIDENCE)
+    return float(max(0.0, item.similarity) * known * 2.0 ** (-age / HALF_AGE))
+
+
+def _limited(rewards: Array, votes: Array) -> Array:
+    middle = _median(rewards, votes)
+    spread = LIMIT * 1.4826 * _median(np.abs(rewards - middle), votes)
+    return np.clip(rewards, middle - spread, middle + spread) if spread > 0 else rewards
+
+
+def _median(values: Array, weights: Array) -> float:
+    """The smallest value that at least half of the weight is not above."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])

@@ -1,0 +1,92 @@
+"""Finding what is near to an input: training examples to show, passages of a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+import orjson
+
+from memory.index import vector_index
+from protocols.embedding import HashedNgrams
+from protocols.errors import DataError
+
+T = TypeVar("T")
+
+CHUNK = 600
+"""Characters of a passage, about a paragraph of 150 tokens."""
+
+
+class Shelf(Generic[T]):
+    """Items found by what their keys are like: FAISS over hashed n-grams, the same in every process."""
+
+    def __init__(self, keys: Sequence[str], items: Sequence[T]) -> None:
+        """`keys[i]` is what `items[i]` is found by."""
+        self._keys, self.items = tuple(keys), tuple(items)
+        self._embedder = HashedNgrams()
+        self._index = vector_index(self._embedder.dimension)
+        if self.items:
+            self._index.add(np.stack([self._embedder.vector(key) for key in self._keys]))
+
+    def nearest(self, query: str, k: int) -> list[T]:
+        """The `k` items whose keys are most similar to the query, best first, but none whose key is the query: an
+        example is not shown its own answer."""
+        wanted = min(k + self._keys.count(query), len(self.items))
+        if wanted < 1 or k < 1:
+            return []
+        _, places = self._index.search(self._embedder.vector(query)[np.newaxis], wanted)
+        return [self.items[place] for place in places[0] if self._keys[place] != query][:k]
+
+
+def read_corpus(path: Path) -> list[str]:
+    """The passages of a file or of every file of a folder: `.txt` and `.md` by paragraphs of up to `CHUNK`
+    characters, `.jsonl` by lines of `{"text": ...}`.
+
+    :raises DataError: with file, line and reason.
+    """
+    files = sorted(p for p in path.rglob("*") if p.suffix in (".txt", ".md", ".jsonl")) if path.is_dir() else [path]
+    passages = [passage for file in files for passage in _passages(file)]
+    if not passages:
+        raise DataError("the corpus holds no passage; it reads .txt, .md and .jsonl files", file=str(path))
+    return passages
+
+
+def _passages(file: Path) -> list[str]:
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"cannot read the corpus: {error.strerror}", file=str(file)) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 at byte {error.start}", file=str(file)) from None
+    if file.suffix == ".jsonl":
+        return [_line(line, number, file) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return _chunks(text)
+
+
+def _line(line: str, number: int, file: Path) -> str:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"not JSON: {error.msg}", file=str(file), line=number) from None
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        raise DataError('a passage is {"text": "..."}', file=str(file), line=number)
+    return str(row["text"])
+
+
+def _chunks(text: str) -> list[str]:
+    """Paragraphs, put together while they fit; a longer one is cut between words."""
+    chunks: list[str] = []
+    for paragraph in text.split("\n\n"):
+        words = paragraph.strip()
+        while len(words) > CHUNK:
+            cut = words.rfind(" ", 0, CHUNK)
+            cut = cut if cut > 0 else CHUNK
+            chunks.append(words[:cut])
+            words = words[cut:].strip()
+        if words and chunks and len(chunks[-1]) + len(words) + 2 <= CHUNK:
+            chunks[-1] += "\n\n" + words
+        elif words:
+            chunks.append(words)
+    return chunks

@@ -1,0 +1,142 @@
+"""Our SQLite files: opened in WAL mode, marked with what they hold and its version, errors in one clear line."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+from protocols.errors import MemoryMismatch, StorageFailed
+
+Synchronous = Literal["NORMAL", "FULL"]
+PATIENCE = 10.0
+"""Seconds to wait for another process that holds the file."""
+
+REASONS = {
+    "SQLITE_FULL": "the disk is full; make room and start again",
+    "SQLITE_READONLY": "cannot be written; check the permissions of the file and of its directory",
+    "SQLITE_CANTOPEN": "cannot be opened; check that it exists, with its directory, and may be used",
+    "SQLITE_PERM": "cannot be opened; check the permissions of the file",
+    "SQLITE_BUSY": f"held by another process for {PATIENCE:g} s; stop that one or use another file",
+    "SQLITE_CORRUPT": "damaged; restore a copy, or move it away to begin a new one",
+    "SQLITE_NOTADB": "damaged, or no SQLite database; restore a copy, or move it away to begin a new one",
+    "SQLITE_IOERR": "the disk failed to read or write; check it and start again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a file holds. A change of `statements` is a new `version`."""
+
+    name: str
+    version: int
+    statements: tuple[str, ...]
+
+    @property
+    def mark(self) -> int:
+        """The `application_id` that tells our files from each other and from anybody else's."""
+        return zlib.crc32(f"promptflow {self.name}".encode()) & 0x7FFFFFFF
+
+
+def is_of_the_file(error: BaseException) -> bool:
+    """Whether SQLite could not use the file, rather than the statement."""
+    return type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError)
+
+
+def storage_failed(error: BaseException, path: Path) -> StorageFailed:
+    """What SQLite said, in one line that names the file and says what to do."""
+    name = getattr(error, "sqlite_errorname", "")
+    reason = next((text for code, text in REASONS.items() if name.startswith(code)), str(error))
+    return StorageFailed(reason, file=str(path))
+
+
+@contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors about the file into ours.
+
+    :raises StorageFailed: the file cannot be used.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if is_of_the_file(error):
+            raise storage_failed(error, path) from error
+        raise
+
+
+def open_file(path: Path, schema: Schema, synchronous: Synchronous) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """Open or create a file: a connection that writes, in autocommit mode, and one that only reads.
+
+    :raises MemoryMismatch: the file is something else, or of another version.
+    :raises StorageFailed: it cannot be used.
+    """
+    with file_errors(path):
+        if not path.exists():
+            _create(path, schema)
+        writer = _connect(str(path))
+        try:
+            _check(writer, path, schema)
+            writer.execute(f"PRAGMA synchronous = {synchronous}")
+            reader = _connect(str(path))
+        except BaseException:
+            writer.close()
+            raise
+        reader.execute("PRAGMA query_only = 1")
+    return writer, reader
+
+
+@contextmanager
+def reading(path: Path, schema: Schema) -> Iterator[sqlite3.Connection]:
+    """A connection that only reads, for synchronous code; the file may be in use.
+
+    :raises MemoryMismatch: the file is something else, or of another version.
+    :raises StorageFailed: it cannot be used, or is not there.
+    """
+    with file_errors(path), closing(_connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        _check(connection, path, schema)
+        yield connection
+
+
+def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(database, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+def _check(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+    (mark,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if mark != schema.mark:
+        raise MemoryMismatch(f"not a {schema.name} of PromptFlow; give another path", file=str(path))
+    if version != schema.version:
+        raise MemoryMismatch(
+            f"a {schema.name} of version {version}, and this release reads version {schema.version}; "
+            "use the release that wrote it, or move the file away to begin a new one",
+            file=str(path),
+        )
+
+
+def _create(path: Path, schema: Schema) -> None:
+    """Make the file elsewhere and link it into place whole: of two processes that do so at once, one is first.
+
+    (Two that switch one file to WAL at once do not wait for each other: one of them fails, busy_timeout or not.)
+    """
+    made = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with closing(_connect(str(made))) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            for statement in schema.statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {schema.mark}")
+            connection.execute(f"PRAGMA user_version = {schema.version}")
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+    except OSError as error:
+        raise StorageFailed(
+            f"cannot be created ({error.strerror}); choose a directory on a local disk", file=str(path)
+        ) from error
+    finally:
+        made.unlink(missing_ok=True)

@@ -1,0 +1,195 @@
+"""The memory: experiences in SQLite, found again by what they are like."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from memory.database import Database, Row, Value, open_database
+from memory.experience import EVERYWHERE, Ending, Episode, Experience, Recalled, Where, situation
+from memory.index import Index
+from memory.sqlite import Schema, Synchronous
+from protocols.embedding import Embedder, Vector
+from protocols.errors import MemoryMismatch, StorageFailed
+
+COLUMNS = tuple(column.name for column in fields(Experience))
+BATCH = 4096
+"""Rows read at a time into the index: 4 MB of vectors of 256."""
+EMBEDDED = 64
+"""Texts embedded at a time."""
+
+CONTENT = ", ".join(COLUMNS[:-1])
+SCHEMA = Schema(
+    "memory",
+    2,
+    (
+        """CREATE TABLE experience (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, section TEXT NOT NULL, kind TEXT NOT NULL,
+            operator TEXT NOT NULL, outcome TEXT NOT NULL, reward REAL NOT NULL, evidence INTEGER NOT NULL,
+            cost INTEGER NOT NULL, time REAL NOT NULL, vector BLOB NOT NULL,
+            before TEXT NOT NULL, after TEXT NOT NULL, gradient TEXT NOT NULL)""",
+        """CREATE TABLE embedder (
+            only INTEGER PRIMARY KEY CHECK (only = 1), name TEXT NOT NULL, dimension INTEGER NOT NULL,
+            deletions INTEGER NOT NULL DEFAULT 0)""",
+        # What an edit is found by, without a second copy of its texts.
+        "CREATE INDEX edit ON experience (task, section, length(after), length(before))",
+        # Tells every process that has an index that it holds what is gone.
+        """CREATE TRIGGER deletion AFTER DELETE ON experience
+            BEGIN UPDATE embedder SET deletions = deletions + 1; END""",
+    ),
+)
+INSERT = f"INSERT INTO experience ({CONTENT}, vector) VALUES ({', '.join('?' * len(COLUMNS))})"
+TRIED = """SELECT outcome, count(*) FROM experience WHERE task = ?1 AND section = ?2 AND length(after) = length(?4)
+    AND length(before) = length(?3) AND before = ?3 AND after = ?4 GROUP BY outcome"""
+
+
+class Memory:
+    """Experiences of every run that used this file. Other processes may append to it at the same time."""
+
+    def __init__(self, database: Database, embedder: Embedder) -> None:
+        self._database = database
+        self._embedder = embedder
+        self._index = Index(embedder.dimension)  # touched only by jobs of the database, one at a time
+        self._deletions = 0
+
+    async def remember(self, experience: Experience) -> int:
+        """Keep an experience, durable on return; its id is given anew.
+
+        :raises StorageFailed: it could not be written.
+        :raises ModelError: the embedding model failed.
+        """
+        [row] = await self._rows([experience])
+        [(number,)] = await self._database.write(f"{INSERT} RETURNING id", row)
+        return int(number)
+
+    async def remember_all(self, experiences: Sequence[Experience]) -> None:
+        """Keep all of them, or none if that fails; durable on return.
+
+        :raises StorageFailed: they could not be written.
+        :raises ModelError: the embedding model failed.
+        """
+        rows = []
+        for start in range(0, len(experiences), EMBEDDED):
+            rows += await self._rows(experiences[start : start + EMBEDDED])
+        await self._database.write_many(INSERT, rows)
+
+    async def recall(self, query: str, k: int, where: Where = EVERYWHERE) -> list[Recalled]:
+        """The `k` experiences most similar to `query` (see `situation`) among all that meet `where`, best first.
+
+        Fewer if fewer meet it. Whatever any process remembered before the call is among them.
+
+        :raises StorageFailed: the file cannot be read.
+        :raises ModelError: the embedding model failed.
+        """
+        return await self._database.work(partial(self._recall, await self._embed(query), k, where))
+
+    async def episodes(self, asked: Sequence[tuple[str, Where]], each: int) -> list[Episode]:
+        """For each query (see `situation`) the `each` experiences most similar to it among those that meet its
+        conditions, none of them twice, with their vectors; in the order of remembering.
+
+        :raises StorageFailed: the file cannot be read.
+        :raises ModelError: the embedding model failed.
+        """
+        vectors = await self._embedder.embed([query for query, _ in asked])
+        wanted = [(vector, where) for vector, (_, where) in zip(vectors, asked, strict=True)]
+        return await self._database.work(partial(self._episodes, wanted, each))
+
+    async def tried(self, task: str, section: str, before: str, after: str) -> Mapping[Ending, int]:
+        """How often exactly this edit ended in which way.
+
+        :raises StorageFailed: the file cannot be read.
+        """
+        return dict(await self._database.read(TRIED, (task, section, before, after)))
+
+    async def contents(self) -> list[Row]:
+        """Every experience as a row of its fields but the id.
+
+        :raises StorageFailed: the file cannot be read.
+        """
+        return await self._database.read(f"SELECT {CONTENT} FROM experience ORDER BY id")
+
+    async def count(self) -> int:
+        """How many experiences there are."""
+        [(number,)] = await self._database.read("SELECT count(*) FROM experience")
+        return int(number)
+
+    async def _embed(self, text: str) -> Vector:
+        vector: Vector = (await self._embedder.embed([text]))[0]
+        return vector
+
+    async def _rows(self, experiences: Sequence[Experience]) -> list[list[Value]]:
+        texts = [situation(e.kind, e.gradient, e.before) for e in experiences]
+        vectors = (await self._embedder.embed(texts)).astype("<f4")
+        return [
+            [*(getattr(experience, column) for column in COLUMNS[:-1]), vector.tobytes()]
+            for experience, vector in zip(experiences, vectors, strict=True)
+        ]
+
+    def _episodes(
+        self, wanted: Sequence[tuple[Vector, Where]], each: int, connection: sqlite3.Connection
+    ) -> list[Episode]:
+        self._catch_up(connection)
+        found = {number for vector, where in wanted for number, _ in self._index.search(vector, each, where)}
+        select = f"SELECT {', '.join(COLUMNS)}, vector FROM experience WHERE id = ?"
+        rows = [row for number in sorted(found) for row in connection.execute(select, (number,))]
+        return [Episode(Experience(*row[:-1]), np.frombuffer(row[-1], "<f4").astype(np.float32)) for row in rows]
+
+    def _recall(self, vector: Vector, k: int, where: Where, connection: sqlite3.Connection) -> list[Recalled]:
+        """In the thread of the database, so that neither a long search nor a long catching up holds the loop."""
+        self._catch_up(connection)
+        nearest = self._index.search(vector, k, where)
+        select = f"SELECT {', '.join(COLUMNS)} FROM experience WHERE id = ?"
+        # None where another process has deleted it meanwhile.
+        return [
+            Recalled(Experience(*row), similarity)
+            for number, similarity in nearest
+            for row in connection.execute(select, (number,))
+        ]
+
+    def _catch_up(self, connection: sqlite3.Connection) -> None:
+        """Index what was remembered since, here or elsewhere: ids rise in the order of commits. After a deletion,
+        all that is left."""
+        [(deletions,)] = connection.execute("SELECT deletions FROM embedder")
+        if deletions != self._deletions:
+            self._index.clear()
+            self._deletions = deletions
+        cursor = connection.execute(
+            "SELECT id, task, operator, kind, outcome, vector FROM experience WHERE id > ? ORDER BY id",
+            (self._index.last,),
+        )
+        size = 4 * self._index.dimension
+        while rows := cursor.fetchmany(BATCH):
+            for row in rows:
+                if len(row[-1]) != size:
+                    raise StorageFailed(
+                        f"experience {row[0]} is damaged; restore a copy", file=str(self._database.path)
+                    )
+            vectors = np.frombuffer(b"".join(row[-1] for row in rows), "<f4").reshape(len(rows), -1)
+            self._index.add([row[0] for row in rows], [row[1:-1] for row in rows], vectors.astype(np.float32))
+
+
+@asynccontextmanager
+async def open_memory(path: Path, embedder: Embedder, synchronous: Synchronous = "NORMAL") -> AsyncIterator[Memory]:
+    """Open or create a memory.
+
+    :raises MemoryMismatch: it was made with another embedder, whose vectors cannot be compared with these, or the
+        file is no memory of this version.
+    :raises StorageFailed: the file cannot be used.
+    """
+    async with open_database(path, SCHEMA, synchronous) as database:
+        ours = (embedder.name, embedder.dimension)
+        await database.write("INSERT OR IGNORE INTO embedder (only, name, dimension) VALUES (1, ?, ?)", ours)
+        [made] = await database.read("SELECT name, dimension FROM embedder")
+        if made != ours:
+            raise MemoryMismatch(
+                f"made with the embedder {made[0]} (dimension {made[1]}), not {ours[0]} (dimension {ours[1]}); "
+                "set that embedder, or give another path to begin a new memory",
+                file=str(path),
+            )
+        yield Memory(database, embedder)

@@ -1,0 +1,145 @@
+"""The bus: typed messages between mailboxes of one process.
+
+Every mailbox is bounded and a full one makes the sender wait. Taps see every envelope before it is delivered, one
+after the other, so that a journal that is a tap is always ahead of the agents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from protocols.errors import BusError
+from protocols.messages import Envelope, Message
+
+Tap = Callable[[Envelope], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counts of one mailbox: `sent` to it, `taken` out, `done` with. waiting = sent - taken; busy = taken - done."""
+
+    sent: int = 0
+    taken: int = 0
+    done: int = 0
+
+
+class Mailbox:
+    """Where one agent takes its messages from."""
+
+    def __init__(self, address: str, accepts: tuple[type[Message], ...], capacity: int) -> None:
+        self.address, self.accepts = address, accepts
+        self.traffic = Traffic()
+        self._send, self._receive = anyio.create_memory_object_stream[Envelope](capacity)
+
+    async def put(self, envelope: Envelope) -> None:
+        """Deliver; waits while the mailbox is full.
+
+        :raises BusError: nobody takes from this mailbox any more.
+        """
+        self.traffic.sent += 1  # before the wait: the taker may run before a sender that waited
+        try:
+            await self._send.send(envelope)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            self.traffic.sent -= 1
+            kind = type(envelope.message).__name__
+            raise BusError(f"{envelope.sender} sent a {kind} to {self.address}, which has stopped") from None
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[Envelope]:
+        """The next envelope; done with it, come what may, when the block ends."""
+        envelope = await self._receive.receive()
+        self.traffic.taken += 1
+        try:
+            yield envelope
+        finally:
+            self.traffic.done += 1
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self._receive.close()
+        self._send.close()
+
+
+class Bus:
+    """Routes by type and address. `clock` gives Unix seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._taps: list[Tap] = []
+        self._last = 0
+
+    @property
+    def traffic(self) -> Mapping[str, Traffic]:
+        """The counts of every mailbox, by address."""
+        return {address: mailbox.traffic for address, mailbox in self._mailboxes.items()}
+
+    def register(self, address: str, accepts: tuple[type[Message], ...], capacity: int) -> Mailbox:
+        """A new mailbox of `capacity` >= 1 envelopes for messages of the types `accepts`.
+
+        :raises BusError: the address is taken.
+        """
+        if address in self._mailboxes:
+            raise BusError(f"two agents have the address {address}")
+        self._mailboxes[address] = mailbox = Mailbox(address, accepts, capacity)
+        return mailbox
+
+    def tap(self, observer: Tap) -> None:
+        """Show every envelope to `observer`; what it raises, the sender gets."""
+        self._taps.append(observer)
+
+    async def send(
+        self, message: Message, *, sender: str, to: str | None = None, cause: int | None = None
+    ) -> Envelope:
+        """Deliver to the address `to`, or to the one mailbox that accepts this type.
+
+        :raises BusError: no such address, it does not accept this type, or several could.
+        """
+        envelope = await self.note(message, sender=sender, to=to, cause=cause)
+        await self._mailboxes[envelope.to].put(envelope)
+        return envelope
+
+    async def note(
+        self, message: Message, *, sender: str, to: str | None = None, cause: int | None = None
+    ) -> Envelope:
+        """Show a message to the taps without delivering it: for what is to be on record when nobody listens.
+
+        Once one tap has seen it all do, even if the sender is cancelled meanwhile: no two tell different stories.
+
+        :raises BusError: as `send`.
+        """
+        mailbox = self._route(message, sender, to)
+        self._last += 1
+        envelope = Envelope(self._last, cause, sender, mailbox.address, self._clock(), message)
+        with anyio.CancelScope(shield=True):
+            for observe in self._taps:
+                await observe(envelope)
+        return envelope
+
+    def close(self) -> None:
+        """Close every mailbox."""
+        for mailbox in self._mailboxes.values():
+            mailbox.close()
+
+    def _route(self, message: Message, sender: str, to: str | None) -> Mailbox:
+        kind = type(message)
+        if to is not None and to not in self._mailboxes:
+            raise BusError(f"{sender} sent a {kind.__name__} to {to}, which does not exist")
+        takers = [
+            mailbox
+            for mailbox in self._mailboxes.values()
+            if kind in mailbox.accepts and (to is None or mailbox.address == to)
+        ]
+        if len(takers) == 1:
+            return takers[0]
+        where = f" at {to}" if to is not None else ""
+        problem = (
+            "nobody accepts it"
+            if not takers
+            else "it needs an address: " + ", ".join(mailbox.address for mailbox in takers)
+        )
+        raise BusError(f"{sender} sent a {kind.__name__}{where}: {problem}")

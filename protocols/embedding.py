@@ -1,0 +1,81 @@
+"""Text to vectors without a model: hashed character n-grams.
+
+Feature hashing after Weinberger et al. (arXiv 0902.2206) over the character n-grams of fastText (arXiv 1607.04606):
+any script, no vocabulary, the same vector in every process and on every machine.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from anyio import to_thread
+
+Vector = npt.NDArray[np.float32]
+
+AT_ONCE = 500
+"""Characters that are embedded on the event loop, in about 0.15 ms."""
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: Fibonacci hashing spreads consecutive keys
+_BASE = np.uint64(0x100000001B3)  # the 64-bit FNV prime
+
+
+class Embedder(Protocol):
+    """Maps texts to unit vectors; `name` and `dimension` say which texts can be compared."""
+
+    @property
+    def name(self) -> str:
+        """Changes whenever the vectors would."""
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+
+    async def embed(self, texts: list[str]) -> Vector:
+        """Shape (len(texts), dimension), rows of L2 norm 1 (or 0 for a text without a feature)."""
+
+
+class HashedNgrams:
+    """Signed hashing of character n-grams into `dimension` buckets, square-rooted counts, L2-normalised."""
+
+    def __init__(self, dimension: int = 256, sizes: tuple[int, ...] = (1, 2, 3, 4)) -> None:
+        self.dimension, self.sizes = dimension, sizes
+        self.name = f"ngrams-{'-'.join(map(str, sizes))}-{dimension}"
+
+    async def embed(self, texts: list[str]) -> Vector:
+        """Shape (len(texts), dimension); about 30 microseconds for 100 characters; long texts in a thread."""
+        if sum(map(len, texts)) <= AT_ONCE:
+            return self._stacked(texts)
+        return await to_thread.run_sync(self._stacked, texts)
+
+    def _stacked(self, texts: list[str]) -> Vector:
+        return np.stack([self.vector(text) for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
+
+    def vector(self, text: str) -> Vector:
+        """One text, shape (dimension,)."""
+        counts = self.counts(text)
+        weights = np.sign(counts) * np.sqrt(np.abs(counts))
+        norm = float(np.linalg.norm(weights))
+        return (weights / norm if norm else weights).astype(np.float32)
+
+    def counts(self, text: str) -> npt.NDArray[np.float64]:
+        """Signed n-gram counts, shape (dimension,), before weighting."""
+        folded = f" {' '.join(unicodedata.normalize('NFKC', text).casefold().split())} "
+        codes = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+        total = np.zeros(self.dimension)
+        if len(codes) <= 2:
+            return total
+        hashes = np.zeros(len(codes), np.uint64)
+        for size in range(1, max(self.sizes) + 1):
+            if len(codes) < size:
+                break
+            hashes = hashes[: len(codes) - size + 1] * _BASE + codes[size - 1 :] + np.uint64(size)
+            if size in self.sizes:
+                mixed = hashes * _MULTIPLIER
+                mixed ^= mixed >> np.uint64(29)
+                mixed *= _MULTIPLIER
+                sign = np.where(mixed >> np.uint64(63), 1.0, -1.0)
+                bucket = (mixed >> np.uint64(20)) % np.uint64(self.dimension)
+                total += np.bincount(bucket.astype(np.int64), weights=sign, minlength=self.dimension)
+        return total

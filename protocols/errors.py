@@ -1,0 +1,172 @@
+"""Everything that PromptFlow raises on purpose.
+
+PromptFlowError
+├── InputError            what a person wrote cannot be used: one line, exit code 2
+│   ├── ConfigError       the configuration or the command line
+│   ├── DataError         a data file
+│   ├── PromptError       a prompt or its file
+│   │   └── EditRejected  an edit that loses or invents a placeholder, or touches a frozen section
+│   └── MemoryMismatch    a memory or run directory made by something else
+├── ModelError            a model call failed: never a score
+│   ├── AuthenticationFailed, ModelNotFound, BadRequest, QuotaExhausted   (the same call fails again)
+│   └── RateLimited, ServerFailed, ConnectionFailed, CallTimeout, BadReply   (worth another try)
+├── BudgetExhausted       a cap was reached; knows which
+├── StorageFailed         a file of ours cannot be read or written: disk full, read-only, locked, damaged
+└── BusError              a message that nobody can take: our bug, or a custom agent's
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PromptFlowError(Exception):
+    """The root: catch this to catch all of ours and nothing else."""
+
+
+class InputError(PromptFlowError):
+    """Something that a person wrote; `str()` is the one line that they see."""
+
+    def __init__(self, reason: str, *, file: str | None = None, line: int | None = None) -> None:
+        self.reason, self.file, self.line = reason, file, line
+        where = file or ""
+        if file and line is not None:
+            where = f"{file}:{line}"
+        super().__init__(f"{where}: {reason}" if where else reason)
+
+
+class ConfigError(InputError):
+    """The configuration or the command line."""
+
+
+class DataError(InputError):
+    """A data file."""
+
+
+class PromptError(InputError):
+    """A prompt or its file."""
+
+
+class EditRejected(PromptError):
+    """An edit that would break the prompt. It is recorded and learnt from, never repaired in silence.
+
+    `text`: what the edited section would have held, if that is known.
+    """
+
+    def __init__(self, reason: str, *, text: str = "", file: str | None = None, line: int | None = None) -> None:
+        super().__init__(reason, file=file, line=line)
+        self.text = text
+
+
+class MemoryMismatch(InputError):
+    """A memory or a run directory that was made by another embedder, dimension or version."""
+
+
+class ModelError(PromptFlowError):
+    """A model call failed.
+
+    `retryable` is the adapter's word; whoever wraps the model decides what to do about it. `fatal`: every other
+    call to this model will fail in the same way, so the run stops.
+    `retry_after` is in seconds; `status` is the HTTP status if there was one.
+    """
+
+    retryable: ClassVar[bool] = False
+    fatal: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        model: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.reason, self.model, self.status = reason, model, status
+        self.retry_after, self.request_id = retry_after, request_id
+        code = f" (HTTP {status})" if status is not None else ""
+        super().__init__(f"{model}: {reason}{code}")
+
+
+class AuthenticationFailed(ModelError):
+    """401 or 403: the key is missing, wrong, or not allowed to do this."""
+
+    fatal = True
+
+
+class ModelNotFound(ModelError):
+    """404: no such model, or no such endpoint at this base URL."""
+
+    fatal = True
+
+
+class BadRequest(ModelError):
+    """400, 409, 413, 422: the provider understood the call and refuses it."""
+
+
+class QuotaExhausted(ModelError):
+    """429 that waiting does not cure: no credit is left."""
+
+    fatal = True
+
+
+class RateLimited(ModelError):
+    """429, and Anthropic's 529 (overloaded): slow down, then try again."""
+
+    retryable = True
+
+
+class ServerFailed(ModelError):
+    """408 and 5xx."""
+
+    retryable = True
+
+
+class ConnectionFailed(ModelError):
+    """No connection, or one that broke before the reply was whole."""
+
+    retryable = True
+
+
+class CallTimeout(ModelError):
+    """No reply within the time allowed for one call."""
+
+    retryable = True
+
+
+class BadReply(ModelError):
+    """A 200 whose body is not what the wire format promises (broken JSON, fields missing)."""
+
+    retryable = True
+
+
+class UnreadableReply(PromptFlowError):
+    """A model answered a proposer or a critic with something that is no edit and no critique."""
+
+
+class InapplicableError(PromptFlowError):
+    """An operator has nothing to work with: no failures to learn from, say."""
+
+
+class RunFailed(PromptFlowError):
+    """The run cannot give a result, for a reason that is not a bug of ours."""
+
+
+class BudgetExhausted(PromptFlowError):
+    """A cap was reached. `cap` names it (`calls`, `tokens`, `dollars`, `minutes`)."""
+
+    def __init__(self, cap: str, limit: float) -> None:
+        self.cap, self.limit = cap, limit
+        super().__init__(f"the budget of {limit:g} {cap} is used up")
+
+
+class StorageFailed(PromptFlowError):
+    """A database of ours cannot be read or written; `file` names it, `str()` is one line that says what to do."""
+
+    def __init__(self, reason: str, *, file: str) -> None:
+        self.reason, self.file = reason, file
+        super().__init__(f"{file}: {reason}")
+
+
+class BusError(PromptFlowError):
+    """A message cannot be delivered, or an agent broke the rules of the ring."""

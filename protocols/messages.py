@@ -1,0 +1,160 @@
+"""What the agents say to each other: a closed set of frozen records.
+
+    Controller ─Assignment▶ Proposer ─Candidate▶ Evaluator ─Evaluation▶ Critic ─Critique▶ Controller
+
+Any agent may end an assignment early with a `Failure`, which goes straight to the Controller. A candidate has the
+number of the assignment that it came from; the first prompt is candidate 0. `Stop` and `Finished` pass between the
+team and the Controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from protocols.prompt import Prompt
+from protocols.task import Json
+
+Scores = tuple[float | None, ...]
+"""One score in [0, 1] per validation example, in the order of the split; None: not asked, or no answer."""
+
+FIRST = 0
+"""The number of the first prompt's candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One training example, the reply to it and the judgement."""
+
+    example: str
+    inputs: Mapping[str, str]
+    target: Json
+    reply: str
+    answer: str | None
+    score: float
+    feedback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """Another member of the archive. `credit`: by section, the sum of the gains of the edits that led to its text."""
+
+    candidate: int
+    prompt: Prompt
+    scores: Scores
+    credit: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Controller to Proposer: apply `operator` to `section` of `parent`.
+
+    `gradient`: what the Critic said of this section ("" if nothing). `outcomes`: the parent's training minibatch.
+    `scores`: the parent's validation scores, all of them. `credit`: the parent's, see `Partner`. `partners`: other
+    members of the archive, best first.
+    """
+
+    assignment: int
+    operator: str
+    section: str
+    parent: int
+    prompt: Prompt
+    gradient: str
+    outcomes: tuple[Outcome, ...]
+    scores: Scores
+    credit: Mapping[str, float] = field(default_factory=dict)
+    partners: tuple[Partner, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Proposer to Evaluator: an edited prompt.
+
+    It races against its parent or, if it took sections from other members, the best of those that it came from.
+    `parent_scores` () and `parent_tokens` 0 for the first prompt, which has nobody to race against. `recalled`: the
+    experiences that the Proposer was shown.
+    """
+
+    assignment: int
+    prompt: Prompt
+    parent_scores: Scores = ()
+    parent_tokens: int = 0
+    recalled: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Evaluator to Critic: how a candidate did.
+
+    `scores` holds what was asked before the race ended, all of the split if `survived`. `gain`: the paired mean gain
+    over the parent on the examples answered by both, its standard error, and their number (0 for the first prompt).
+    `outcomes`: a training minibatch, empty unless `survived`.
+    """
+
+    assignment: int
+    prompt: Prompt
+    scores: Scores
+    survived: bool
+    gain: float
+    error: float
+    paired: int
+    unanswered: int
+    outcomes: tuple[Outcome, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Critique:
+    """Critic to Controller: the evaluation, and textual gradients by section name (a section may have none)."""
+
+    assignment: int
+    evaluation: Evaluation
+    gradients: Mapping[str, str]
+
+
+FailureKind = Literal["rejected", "unreadable", "call", "budget", "inapplicable", "dropped", "raised", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Anyone to Controller: this assignment ended without a critique.
+
+    rejected: the edit would break the prompt, or changes nothing. unreadable: the reply was no edit. call: a model
+    call failed after its retries. budget: a cap. inapplicable: the operator had nothing to work with. dropped: an
+    agent answered with nothing. raised: an agent's exception, which also fails the run. stopped: the run ended first.
+    `text`: what the section would have held, for an edit that was rejected, if that is known.
+    """
+
+    assignment: int
+    kind: FailureKind
+    reason: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Team to Controller: issue no more assignments, and finish when those in flight have ended."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Controller to team: the search is over. `stopped_by` says what ended it."""
+
+    stopped_by: str
+
+
+Message = Assignment | Candidate | Evaluation | Critique | Failure | Stop | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message on its way. `cause`: the id of the envelope that its sender was handling; `time`: Unix seconds."""
+
+    id: int
+    cause: int | None
+    sender: str
+    to: str
+    time: float
+    message: Message

@@ -1,0 +1,131 @@
+"""A prompt: an immutable sequence of sections, edited one at a time.
+
+Placeholders are the names of the task's input fields in braces (`{text}`). They are substituted by exact
+name, in one pass, and every other brace, in a section or in an example, is plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from protocols.errors import EditRejected, PromptError
+from protocols.model import ChatMessage
+
+Kind = Literal["task", "definitions", "reasoning", "examples", "knowledge", "format", "reminders"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of a prompt. An empty text renders as nothing and is room for an operator to write in."""
+
+    name: str
+    kind: Kind
+    text: str = ""
+    frozen: bool = False
+
+    def __post_init__(self) -> None:
+        """:raises PromptError: the name, the kind or the text cannot be written to a prompt file."""
+        if not NAME.fullmatch(self.name):
+            raise PromptError(f"section name {self.name!r}: use a-z, 0-9, _ and -, starting with a letter")
+        if self.kind not in KINDS:
+            raise PromptError(f"section {self.name}: unknown kind {self.kind!r}; kinds are {', '.join(KINDS)}")
+        try:
+            self.text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise PromptError(f"section {self.name}: the text is not valid Unicode ({error.reason})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """An ordered tuple of sections with distinct names."""
+
+    sections: tuple[Section, ...]
+
+    def __post_init__(self) -> None:
+        """:raises PromptError: no section, or two of one name."""
+        if not self.sections:
+            raise PromptError("a prompt needs at least one section")
+        for name, count in Counter(section.name for section in self.sections).items():
+            if count > 1:
+                raise PromptError(f"two sections are named {name!r}")
+
+    def __iter__(self) -> Iterator[Section]:
+        return iter(self.sections)
+
+    def __getitem__(self, name: str) -> Section:
+        """:raises KeyError: no section of that name."""
+        for section in self.sections:
+            if section.name == name:
+                return section
+        raise KeyError(name)
+
+    @property
+    def tokens(self) -> int:
+        """An estimate of its length that needs no tokeniser."""
+        return sum(estimate_tokens(section.text) for section in self.sections)
+
+    def edit(self, name: str, text: str, fields: Collection[str]) -> Prompt:
+        """This prompt with the text of one section replaced.
+
+        :raises EditRejected: the section is frozen, or the edit loses or invents a placeholder.
+        """
+        section = self[name]
+        if section.frozen:
+            raise EditRejected(f"section {name} is frozen")
+        before, after = placeholders(section.text, fields), placeholders(text, fields)
+        if lost := before - after:
+            raise EditRejected(f"section {name}: the edit loses {braced(lost)}", text=text)
+        if invented := after - before:
+            raise EditRejected(f"section {name}: the edit invents {braced(invented)}", text=text)
+        edited = replace(section, text=text)
+        return Prompt(tuple(edited if s.name == name else s for s in self.sections))
+
+    def reorder(self, names: Collection[str]) -> Prompt:
+        """This prompt with its sections in the order of `names`.
+
+        :raises EditRejected: `names` is not a permutation of the names of the sections.
+        """
+        if sorted(names) != sorted(s.name for s in self.sections):
+            raise EditRejected(f"the order {', '.join(names)} does not name every section once")
+        return Prompt(tuple(self[name] for name in names))
+
+    def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
+        """The chat messages for one example.
+
+        What holds no placeholder is the system message, in order; what holds one follows as the user message.
+        So all calls of one prompt share one prefix, which providers cache.
+        """
+        fixed = [s.text for s in self.sections if s.text and not placeholders(s.text, inputs)]
+        varying = [fill(s.text, inputs) for s in self.sections if placeholders(s.text, inputs)]
+        messages = []
+        if fixed:
+            messages.append(ChatMessage("system", "\n\n".join(fixed)))
+        if varying:
+            messages.append(ChatMessage("user", "\n\n".join(varying)))
+        return tuple(messages)
+
+
+def estimate_tokens(text: str) -> int:
+    """About the number of tokens: a quarter of the UTF-8 bytes, rounded up."""
+    return -(-len(text.encode("utf-8")) // 4)
+
+
+def placeholders(text: str, fields: Collection[str]) -> Counter[str]:
+    """How often each of `fields` stands in `text` in braces."""
+    return Counter(m[1] for m in re.finditer(r"\{([^{}]+)\}", text) if m[1] in fields)
+
+
+def fill(text: str, inputs: Mapping[str, str]) -> str:
+    """`text` with `{name}` replaced by `inputs[name]`, in one pass: what is put in is not read again."""
+    return re.sub(r"\{([^{}]+)\}", lambda m: inputs.get(m[1], m[0]), text)
+
+
+def braced(names: Collection[str]) -> str:
+    """`{a}, {b}` for an error message."""
+    return ", ".join("{" + name + "}" for name in sorted(names))

@@ -1,0 +1,97 @@
+"""The Anthropic messages wire format. https://docs.anthropic.com/en/api/messages"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocols.model import Finish, Reply, Request, Usage
+from protocols.providers.failures import Answer
+from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
+
+PATH: Final = "/v1/messages"
+NEWEST_VERSION: Final = "2026-10-21"
+SAMPLING_VERSION: Final = "2023-06-01"
+FINISH: Final[dict[object, Finish]] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+}
+
+
+class AnthropicModel:
+    """A `ChatModel` on Anthropic's endpoint, or one that speaks like it, over the shared session."""
+
+    def __init__(self, model: str, endpoint: Endpoint, transport: Transport) -> None:
+        self._model, self._endpoint, self._transport = model, endpoint, transport
+        self._headers = endpoint.headers()
+
+    @property
+    def name(self) -> str:
+        return f"anthropic/{self._model}"
+
+    async def complete(self, request: Request) -> Reply:
+        headers = {**self._headers, "anthropic-version": api_version(request)}
+        body = request_body(request, self._model)
+        answer = await post(self._transport, self._endpoint, PATH, headers, body, self.name)
+        return read_reply(answer, self.name, self._endpoint.key)
+
+
+def api_version(request: Request) -> str:
+    """2026-10-21 answers any `temperature` with 400, so a request that has one goes out under the version before.
+
+    Models that have given up sampling parameters refuse it under either, which is a `BadRequest` that says so.
+    """
+    return NEWEST_VERSION if request.temperature is None else SAMPLING_VERSION
+
+
+def request_body(request: Request, model: str) -> JsonObject:
+    """The JSON body of one call. System messages become `system`, and their end is where the cached prefix ends."""
+    turns = [
+        {"role": message.speaker, "content": message.text}
+        for message in request.messages
+        if message.speaker != "system"
+    ]
+    body: JsonObject = {"max_tokens": request.max_tokens, "messages": turns, "model": model}
+    # An empty text block is refused.
+    system = [message.text for message in request.messages if message.speaker == "system" and message.text]
+    if system:
+        blocks: list[JsonObject] = [{"type": "text", "text": text} for text in system]
+        blocks[-1]["cache_control"] = {"type": "ephemeral"}
+        body["system"] = blocks
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    return body
+
+
+def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
+    """The text blocks of an answer, joined; other blocks (thinking) are left out.
+
+    :raises ModelError: as `decode`; BadReply also if content or usage is missing.
+    """
+    payload = decode(answer, name, key)
+    match payload:
+        case {
+            "content": list(blocks),
+            "usage": {"input_tokens": int(tokens_in), "output_tokens": int(tokens_out), **rest},
+        }:
+            texts = [text_of(block) for block in blocks]
+        case _:
+            raise unusable("has no content and usage", answer, name, key)
+    # Anthropic counts what was written to its cache, and what was read from it, beside `input_tokens`.
+    written, cached = (number(rest.get(f"cache_{what}_input_tokens")) for what in ("creation", "read"))
+    usage = Usage(tokens_in + written + cached, tokens_out, cached)
+    finish = FINISH.get(payload.get("stop_reason"), "other")
+    return Reply("".join(texts), usage, finish, answer.latency, str(payload.get("model") or ""))
+
+
+def text_of(block: object) -> str:
+    match block:
+        case {"type": "text", "text": str(text)}:
+            return text
+    return ""
+
+
+def number(value: object) -> int:
+    return value if isinstance(value, int) else 0

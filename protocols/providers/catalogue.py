@@ -1,0 +1,158 @@
+"""From a model string (`openai/…`, `anthropic/…`, `embedded`) and its settings to a `ChatModel`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from protocols.errors import ConfigError
+from protocols.model import ChatModel
+from protocols.providers.anthropic import AnthropicModel
+from protocols.providers.http import Endpoint, Transport
+from protocols.providers.openai import OpenAIModel, TokenParameter
+
+EMBEDDED: Final = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Where a provider is spoken to unless something else is set, and the variables that set it."""
+
+    base_url: str
+    key_variable: str
+    url_variable: str
+
+
+PROVIDERS: Final[Mapping[str, Provider]] = {
+    "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "anthropic": Provider("https://api.anthropic.com", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What a user may set for one model.
+
+    `base_url`: instead of the provider's. `api_key_env`: the variable that holds the key, instead of the provider's.
+    `client`: `module:function` that returns an SDK client, which then brings its own address and key.
+    `timeout`: seconds, for one call. `token_parameter`: see `default_token_parameter`; only for `openai/…`.
+    """
+
+    base_url: str | None = None
+    api_key_env: str | None = None
+    client: str | None = None
+    timeout: float = 120.0
+    token_parameter: TokenParameter | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.timeout) and self.timeout > 0):
+            raise ConfigError(f"timeout is {self.timeout:g}; it must be a number of seconds above 0")
+        if self.client and (self.base_url or self.api_key_env):
+            raise ConfigError("client brings its own address and key; remove base_url and api_key_env beside it")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom a call is billed to and limited by: models with equal accounts share one limiter.
+
+    `address`: base URL, or the function that makes the client. `key`: a fingerprint, "" without a key.
+    """
+
+    provider: str
+    address: str = ""
+    key: str = ""
+
+
+def open_model(name: str, settings: ModelSettings, environ: Mapping[str, str], transport: Transport) -> ChatModel:
+    """The model that `name` and `settings` describe. Nothing is sent yet.
+
+    :raises ConfigError: a wrong model string, an unknown provider, a missing key; the line says what to set.
+    """
+    provider, model = split(name)
+    if provider == EMBEDDED:
+        from protocols.providers.embedded import EmbeddedModel
+
+        embedded: ChatModel = EmbeddedModel()
+        return embedded
+    if settings.client:
+        return open_client(name, settings, settings.client, transport)
+    endpoint = resolve(name, settings, environ)
+    if provider == "openai":
+        return OpenAIModel(model, endpoint, transport, settings.token_parameter)
+    return AnthropicModel(model, endpoint, transport)
+
+
+def identify(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> Account:
+    """The account that calls to this model use.
+
+    :raises ConfigError: as `open_model`.
+    """
+    provider, _ = split(name)
+    if provider == EMBEDDED:
+        return Account(EMBEDDED)
+    if settings.client:
+        return Account(provider, settings.client)
+    endpoint = resolve(name, settings, environ)
+    fingerprint = hashlib.sha256(endpoint.key.encode()).hexdigest()[:16] if endpoint.key else ""
+    return Account(provider, endpoint.base_url, fingerprint)
+
+
+def split(name: str) -> tuple[str, str]:
+    """Provider and model of a model string. A model's name may hold slashes of its own."""
+    provider, _, model = name.partition("/")
+    if provider not in PROVIDERS and name != EMBEDDED:
+        raise ConfigError(f"model {name!r}: unknown provider; write openai/<model>, anthropic/<model> or embedded")
+    if provider != EMBEDDED and (not model or not model.isprintable() or model != model.strip()):
+        raise ConfigError(f"model {name!r} names no model; write {provider}/<model>")
+    return provider, model
+
+
+def resolve(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> Endpoint:
+    """Address and key of a model. Blank variables count as unset."""
+    provider = PROVIDERS[split(name)[0]]
+    variable = settings.api_key_env or provider.key_variable
+    base_url = settings.base_url or environ.get(provider.url_variable, "").strip() or provider.base_url
+    base_url = check_url(base_url.rstrip("/"), name)
+    key = environ.get(variable, "").strip()
+    if not key and (settings.api_key_env or base_url == provider.base_url):
+        hint = "" if settings.api_key_env else ", or name another variable with api_key_env"
+        raise ConfigError(f"model {name!r} has no key; set {variable} in the environment or in .env{hint}")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{variable} holds characters that no key has; copy the key again")
+    return Endpoint(base_url, key or None, settings.timeout)
+
+
+def check_url(url: str, name: str) -> str:
+    """`url` if it can be a base URL. What is wrong with it is not shown: a password may be in it."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"the base URL of model {name!r} must begin with http:// or https:// and name a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError(
+            f"the base URL of model {name!r} must have no user, password or query; a key belongs in api_key_env, "
+            "and an address that needs more in a client"
+        )
+    return url
+
+
+def open_client(name: str, settings: ModelSettings, reference: str, transport: Transport) -> ChatModel:
+    """A model on the SDK client that `reference` makes; the transport closes the client."""
+    from protocols.providers import sdk  # both SDKs together take a second to import, and few runs need them
+
+    client = sdk.load_client(reference)
+    provider, model = split(name)
+    if provider == "openai" and isinstance(client, sdk.OpenAIClient):
+        transport.closing.push_async_callback(client.close)
+        return sdk.OpenAISdkModel(model, client, settings.timeout, settings.token_parameter)
+    if provider == "anthropic" and isinstance(client, sdk.AnthropicClient):
+        transport.closing.push_async_callback(client.close)
+        return sdk.AnthropicSdkModel(model, client, settings.timeout)
+    raise ConfigError(f"client {reference!r} returns {type(client).__name__}, which {provider}/… cannot use")

@@ -1,0 +1,84 @@
+"""The embedded model as a ChatModel."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+
+import anyio.lowlevel
+import numpy as np
+
+from protocols.model import Finish, Reply, Request, Usage
+from protocols.providers.embedded.answering import Question, Reading, ask, read, split
+from protocols.providers.embedded.material import requested_tag
+from protocols.providers.embedded.replying import reply
+from protocols.providers.embedded.writing import write
+
+WRITING = 0.7
+_KEPT = 32  # prompts whose reading is kept, the last used ones
+
+
+class EmbeddedModel:
+    """Answers and rewrites from the text of the messages alone, deterministically: no weights, no network, no key.
+
+    A `temperature` of None is 0 for an answer and `WRITING` for a text that it writes. Above 0, noise from a
+    generator seeded by a hash of the whole request is added, so that samples differ and the same request always has
+    the same reply. A token is up to four bytes of UTF-8.
+    """
+
+    name = "embedded"
+
+    def __init__(self) -> None:
+        self._readings: OrderedDict[tuple[object, ...], Reading] = OrderedDict()
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request; never fails."""
+        await anyio.lowlevel.checkpoint()
+        begun = time.perf_counter()
+        text, finish = _cut(self._reply(request), request.max_tokens)
+        usage = Usage(sum(tokens(message.text) for message in request.messages), tokens(text))
+        return Reply(text, usage, finish, time.perf_counter() - begun, self.name)
+
+    def _reply(self, request: Request) -> str:
+        tag = requested_tag(request.messages[-1].text) if request.messages else None
+        usual = 0.0 if tag is None else WRITING
+        temperature = usual if request.temperature is None else request.temperature
+        rng = np.random.default_rng(_seed(request)) if temperature > 0 else None
+        if tag is not None:
+            return f"<{tag}>{write(request.messages, tag, temperature, rng)}</{tag}>"
+        context, text = split(request.messages)
+        question = ask(text)
+        return reply(self._read(tuple(context), question), question, temperature, rng)
+
+    def _read(self, context: tuple[str, ...], question: Question) -> Reading:
+        key = (context, question.cue, question.keys)
+        found = self._readings.get(key)
+        if found is None:
+            found = self._readings[key] = read(context, question)
+            if len(self._readings) > _KEPT:
+                self._readings.popitem(last=False)
+        self._readings.move_to_end(key)
+        return found
+
+
+def tokens(text: str) -> int:
+    """A quarter of the length in bytes, rounded up."""
+    return -(-len(text.encode("utf-8", "replace")) // 4)
+
+
+def _cut(text: str, most: int) -> tuple[str, Finish]:
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= 4 * most:
+        return text, "stop"
+    return encoded[: 4 * most].decode("utf-8", "ignore"), "length"
+
+
+def _seed(request: Request) -> int:
+    digest = hashlib.blake2b(digest_size=8)
+    for message in request.messages:
+        for part in (message.speaker, message.text):
+            encoded = part.encode("utf-8", "surrogatepass")
+            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    digest.update(repr((request.temperature, request.sample)).encode())
+    return int.from_bytes(digest.digest(), "big")

@@ -1,0 +1,164 @@
+"""Shortening a text to a bound: what matters least goes first, placeholder lines never."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from protocols.providers.embedded.features import CHARACTERS, DIMENSION, Array, embed, length_in_words
+from protocols.providers.embedded.reading import keyed
+
+_BOUND = re.compile(
+    r"(?<![\w.])(\d{1,6})\s*(?:(?P<characters>characters?|chars?)\b|(?P<words>words?\b|字|词|個字|个字|单词|文字))",
+    re.IGNORECASE,
+)
+_PLACEHOLDER = re.compile(r"\{[^{}\n]+\}")
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])")
+_ITEM = re.compile(r"[,，、;；]\s*")
+_PART = re.compile(rf"\s*(?:[{CHARACTERS}]|[^\s{CHARACTERS}]+)")
+_SHARPNESS = 10.0
+_MOST = 512  # atoms that are compared; the middle of a longer text goes first
+
+Measure = Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """At most `most` words or characters."""
+
+    most: int
+    measure: Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """The smallest part that is dropped: a sentence of line `line`, or an item of the list behind its key."""
+
+    line: int
+    text: str
+    fixed: bool
+    head: str = ""
+    separator: str = " "
+
+
+def find_bound(instruction: str) -> Bound | None:
+    """The last `120 words` or `400 characters` of an instruction, slots apart."""
+    found = list(_BOUND.finditer(re.sub(r"<[^<>]*>", "", instruction)))
+    if not found:
+        return None
+    return Bound(int(found[-1][1]), len if found[-1]["characters"] else length_in_words)
+
+
+def deduplicated(lines: Sequence[str]) -> list[str]:
+    """Without lines that stood before; blank lines stay, but no two together."""
+    kept: list[str] = []
+    seen: set[str] = set()
+    for line in lines:
+        plain = " ".join(line.split()).casefold()
+        if plain in seen and not _PLACEHOLDER.search(line):
+            continue
+        if plain or (kept and kept[-1].strip()):
+            kept.append(line)
+        if plain:
+            seen.add(plain)
+    return kept
+
+
+def shorten(
+    lines: Sequence[str], bound: Bound | None, inputs: Sequence[str], noise: Callable[[], float]
+) -> list[str]:
+    """`lines` within `bound`; without one, without their least salient part (if there are three or more)."""
+    atoms = [atom for number, line in enumerate(lines) for atom in _atoms(number, line)]
+    loose = [atom for atom in atoms if not atom.fixed]
+    if bound is None and len(loose) < 3:
+        return list(lines)
+    worth = _saliences(loose, inputs) if loose else np.zeros(0)
+    order = np.argsort([value + noise() * 0.2 * (worth.std() + 1e-9) for value in worth], kind="stable")
+    dropped: set[int] = set()
+    gone: set[int] = set()
+    text = _text(atoms, gone)
+    size = bound.measure(text) if bound else 1
+    for position in order:
+        if bound is None and dropped:
+            break
+        if bound is not None and size <= bound.most:
+            size = bound.measure(_text(atoms, gone))
+            if size <= bound.most:
+                break
+        if bound is not None and len(dropped) == len(loose) - 1:
+            break
+        dropped.add(int(position))
+        gone.add(id(loose[position]))
+        if bound is not None:
+            size -= bound.measure(loose[position].text)
+    if bound is not None and bound.measure(_text(atoms, gone)) > bound.most:
+        atoms = [
+            _cut(atom, atoms, gone, bound) if not atom.fixed and id(atom) not in gone else atom for atom in atoms
+        ]
+    return _text(atoms, gone).split("\n")
+
+
+def _atoms(number: int, line: str) -> list[Atom]:
+    if not line.strip() or _PLACEHOLDER.search(line):
+        return [Atom(number, line, True)]
+    found = keyed(line)
+    items = _ITEM.split(found.value) if found else []
+    if found and len(items) > 1 and not re.search(r"[.!?。！？]\s", found.value):
+        separator = re.search(r"[,，、;；]", found.value)
+        mark = separator[0] if separator else ","
+        head = line[: len(line.rstrip()) - len(found.value)]
+        return [Atom(number, item.strip(), False, head, mark + " " * mark.isascii()) for item in items if item]
+    sentences = [part for part in _SENTENCE.split(line) if part.strip()]
+    spaced = " " if line.isascii() else ("" if re.search(r"[。！？；]", line) else " ")
+    return [Atom(number, part, False, "", spaced) for part in sentences]
+
+
+def _text(atoms: Sequence[Atom], gone: set[int]) -> str:
+    lines: dict[int, str] = {}
+    for atom in atoms:
+        if id(atom) in gone:
+            continue
+        lines[atom.line] = (
+            lines[atom.line] + atom.separator + atom.text if atom.line in lines else atom.head + atom.text
+        )
+    return "\n".join(lines.values())
+
+
+def _cut(atom: Atom, atoms: Sequence[Atom], gone: set[int], bound: Bound) -> Atom:
+    """The last loose part, cut to what room the fixed ones leave."""
+    room = bound.most - bound.measure(_text([other for other in atoms if other is not atom], gone))
+    if bound.measure is len:
+        return replace(atom, text=atom.text[: max(0, room - 1 - len(atom.head))].rstrip())
+    parts = _PART.findall(atom.text) or [atom.text]
+    kept = ""
+    for part in parts:
+        if bound.measure(atom.head + kept + part) > room:
+            break
+        kept += part
+    return replace(atom, text=kept.strip()) if kept.strip() else replace(atom, text="", head="")
+
+
+def _saliences(atoms: Sequence[Atom], inputs: Sequence[str]) -> Array:
+    """The attention that each atom draws from the inputs; without inputs, how little it repeats the others."""
+    kept = list(range(len(atoms))) if len(atoms) <= _MOST else [*range(_MOST // 2), *range(-_MOST // 2, 0)]
+    keys = _matrix([atoms[number].text for number in kept])
+    if inputs:
+        logits = _SHARPNESS * _matrix(inputs[-64:]) @ keys.T
+        attention = np.exp(logits - logits.max(axis=1, keepdims=True))
+        found = (attention / attention.sum(axis=1, keepdims=True)).sum(axis=0)
+    else:
+        found = 1 - (keys @ keys.T).mean(axis=1)
+    worth = np.full(len(atoms), -1.0)
+    worth[kept] = np.round(found, 6)
+    return worth
+
+
+def _matrix(texts: Sequence[str]) -> Array:
+    rows = np.zeros((len(texts), DIMENSION))
+    for row, text in zip(rows, texts, strict=True):
+        index, values = embed(text)
+        row[index] = values / (np.sqrt(values @ values) or 1.0)
+    return rows

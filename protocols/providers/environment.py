@@ -1,0 +1,26 @@
+"""Variables of the process, and of a .env file beneath them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from protocols.errors import ConfigError
+
+
+def read_environment(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` over what the .env file at `path` sets, if there is one; neither is changed.
+
+    `$` in a value is plain text: a key may hold one.
+
+    :raises ConfigError: the file cannot be read.
+    """
+    try:
+        values = dotenv_values(path, encoding="utf-8", interpolate=False)
+    except UnicodeDecodeError as error:
+        raise ConfigError("is not UTF-8; save it as UTF-8", file=str(path)) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=str(path)) from error
+    return {name: value for name, value in values.items() if value is not None} | dict(environ)

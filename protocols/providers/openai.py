@@ -1,0 +1,93 @@
+"""The OpenAI chat completions wire format, which vLLM, Ollama, llama.cpp and most gateways speak too.
+
+https://platform.openai.com/docs/api-reference/chat/create
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from protocols.model import Finish, Reply, Request, Usage
+from protocols.providers.failures import Answer
+from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
+
+TokenParameter = Literal["max_tokens", "max_completion_tokens"]
+
+PATH: Final = "/chat/completions"
+FINISH: Final[dict[object, Finish]] = {"stop": "stop", "length": "length", "content_filter": "refusal"}
+
+
+class OpenAIModel:
+    """A `ChatModel` on an OpenAI-compatible endpoint, over the shared session.
+
+    `token_parameter`: None chooses by `default_token_parameter`.
+    """
+
+    def __init__(
+        self, model: str, endpoint: Endpoint, transport: Transport, token_parameter: TokenParameter | None = None
+    ) -> None:
+        self._model, self._endpoint, self._transport = model, endpoint, transport
+        self._token_parameter = token_parameter or default_token_parameter(endpoint.base_url)
+        self._headers = endpoint.headers()
+
+    @property
+    def name(self) -> str:
+        return f"openai/{self._model}"
+
+    async def complete(self, request: Request) -> Reply:
+        body = request_body(request, self._model, self._token_parameter)
+        answer = await post(self._transport, self._endpoint, PATH, self._headers, body, self.name)
+        return read_reply(answer, self.name, self._endpoint.key)
+
+
+def default_token_parameter(base_url: str) -> TokenParameter:
+    """What the endpoint calls the limit on the reply.
+
+    OpenAI's newest models refuse `max_tokens` and its older ones take both names, on Azure as well. Of the other
+    servers many know `max_tokens` alone (Ollama, LM Studio, llama.cpp before 2026) and drop the limit in silence.
+    """
+    host = urlsplit(base_url).hostname or ""
+    theirs = host == "openai.com" or host.endswith((".openai.com", ".openai.azure.com"))
+    return "max_completion_tokens" if theirs else "max_tokens"
+
+
+def request_body(request: Request, model: str, token_parameter: TokenParameter) -> JsonObject:
+    """The JSON body of one call."""
+    body: JsonObject = {
+        "model": model,
+        "messages": [{"role": message.speaker, "content": message.text} for message in request.messages],
+        token_parameter: request.max_tokens,
+    }
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    return body
+
+
+def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
+    """The first choice of an answer. A refusal's text is the reply's; a server that counts no tokens gives zeros.
+
+    :raises ModelError: as `decode`; BadReply also if there is no choice with a message.
+    """
+    payload = decode(answer, name, key)
+    match payload:
+        case {"choices": [{"message": {"content": str() | None as content, **message}, **choice}, *_]}:
+            refusal = message.get("refusal")
+        case _:
+            raise unusable("has no choices[0].message.content", answer, name, key)
+    finish = FINISH.get(choice.get("finish_reason"), "other")
+    if isinstance(refusal, str) and refusal:
+        content, finish = content or refusal, "refusal"
+    usage, model = read_usage(payload.get("usage")), str(payload.get("model") or "")
+    return Reply(content or "", usage, finish, answer.latency, model)
+
+
+def read_usage(usage: object) -> Usage:
+    """`prompt_tokens` are all input tokens, those from the cache among them."""
+    match usage:
+        case {"prompt_tokens": int(tokens_in), "completion_tokens": int(tokens_out), **rest}:
+            match rest.get("prompt_tokens_details"):
+                case {"cached_tokens": int(cached)}:
+                    return Usage(tokens_in, tokens_out, cached)
+            return Usage(tokens_in, tokens_out)
+    return Usage()

@@ -1,0 +1,150 @@
+"""Models on a client object of an official SDK: Azure, Bedrock, Vertex, Foundry, a custom transport.
+
+The SDK carries what it is better at, authentication, addressing and transport; the JSON on the way there and back is
+ours, by the same functions as on the direct path. `client.post(path, body=…, cast_to=httpx2.Response)` is the SDKs'
+documented way to do so, and costs half of their `create`. Retries are ours too, so theirs are off.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+import anthropic
+import anyio
+import httpx2
+import openai
+
+from protocols.errors import AuthenticationFailed, BadReply, BadRequest, CallTimeout, ConfigError, ConnectionFailed
+from protocols.model import Reply, Request
+from protocols.providers import anthropic as messages
+from protocols.providers import openai as chat
+from protocols.providers.failures import Answer, classify, one_line, redact
+
+OpenAIClient = openai.AsyncOpenAI
+AnthropicClient = (
+    anthropic.AsyncAnthropic
+    | anthropic.AsyncAnthropicAWS
+    | anthropic.AsyncAnthropicBedrock
+    | anthropic.AsyncAnthropicBedrockMantle
+    | anthropic.AsyncAnthropicGoogleCloud
+    | anthropic.AsyncAnthropicVertex
+)
+
+
+class OpenAISdkModel:
+    """A `ChatModel` on an `openai.AsyncOpenAI` or one of its subclasses. Whoever made the client closes it.
+
+    `timeout` in seconds, for one whole call, beside those that the client has of its own.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        client: OpenAIClient,
+        timeout: float = 120.0,
+        token_parameter: chat.TokenParameter | None = None,
+    ) -> None:
+        self._model, self._timeout = model, timeout
+        self._client = client.with_options(max_retries=0)
+        self._token_parameter = token_parameter or chat.default_token_parameter(str(client.base_url))
+
+    @property
+    def name(self) -> str:
+        return f"openai/{self._model}"
+
+    async def complete(self, request: Request) -> Reply:
+        body = chat.request_body(request, self._model, self._token_parameter)
+        started = time.perf_counter()
+        with sdk_errors(self.name, key_of(self._client)), anyio.fail_after(self._timeout):
+            response = await self._client.post(
+                chat.PATH, cast_to=httpx2.Response, body=body, options={"security": {"bearer_auth": True}}
+            )
+        answer = answer_of(response, time.perf_counter() - started)
+        return chat.read_reply(answer, self.name, key_of(self._client))
+
+
+class AnthropicSdkModel:
+    """A `ChatModel` on an `anthropic.AsyncAnthropic` or its relatives. Whoever made the client closes it.
+
+    `timeout` as in `OpenAISdkModel`.
+    """
+
+    def __init__(self, model: str, client: AnthropicClient, timeout: float = 120.0) -> None:
+        self._model, self._timeout = model, timeout
+        self._client = client.with_options(max_retries=0)
+
+    @property
+    def name(self) -> str:
+        return f"anthropic/{self._model}"
+
+    async def complete(self, request: Request) -> Reply:
+        body = messages.request_body(request, self._model)
+        headers = {"anthropic-version": messages.api_version(request)}
+        started = time.perf_counter()
+        with sdk_errors(self.name, key_of(self._client)), anyio.fail_after(self._timeout):
+            response = await self._client.post(
+                messages.PATH, cast_to=httpx2.Response, body=body, options={"headers": headers}
+            )
+        answer = answer_of(response, time.perf_counter() - started)
+        return messages.read_reply(answer, self.name, key_of(self._client))
+
+
+@contextmanager
+def sdk_errors(model: str, key: str | None) -> Iterator[None]:
+    """Map what the SDKs raise to our tree.
+
+    The SDK's error is no cause of ours (`from None`): it carries the request, and with it the key.
+    """
+    try:
+        yield
+    except (openai.APIStatusError, anthropic.APIStatusError) as error:
+        raise classify(answer_of(error.response, 0.0), model, key) from None
+    except (TimeoutError, openai.APITimeoutError, anthropic.APITimeoutError):
+        raise CallTimeout("no reply within the time allowed", model=model) from None
+    except (openai.APIConnectionError, anthropic.APIConnectionError) as error:
+        raise ConnectionFailed(f"no whole reply: {explain(error.__cause__ or error, key)}", model=model) from None
+    except UnicodeEncodeError as error:
+        raise BadRequest(f"the request cannot be written as UTF-8 JSON: {error.reason}", model=model) from None
+    except (openai.APIResponseValidationError, anthropic.APIResponseValidationError, json.JSONDecodeError):
+        raise BadReply("the reply is not what the SDK expects", model=model) from None
+    except (openai.OpenAIError, anthropic.AnthropicError) as error:  # what remains in both trees is about credentials
+        raise AuthenticationFailed(explain(error, key), model=model) from None
+
+
+def explain(error: BaseException, key: str | None) -> str:
+    return one_line(redact(f"{type(error).__name__}: {error}", key))
+
+
+def key_of(client: OpenAIClient | AnthropicClient) -> str | None:
+    """The key that a client has now, if it has one; some get a new one from time to time."""
+    key: object = getattr(client, "api_key", None)
+    return key if isinstance(key, str) else None
+
+
+def answer_of(response: httpx2.Response, latency: float) -> Answer:
+    """An SDK's response as the direct path would have read it."""
+    url = str(response.url.copy_with(query=None))
+    return Answer(response.status_code, response.headers, response.content, url, latency)
+
+
+def load_client(reference: str) -> object:
+    """Call the function that `reference` (`module:function`) names, and return the client that it returns.
+
+    :raises ConfigError: there is no such function, or it fails, or it is asynchronous.
+    """
+    module, _, function = reference.partition(":")
+    if not module or not function:
+        raise ConfigError(f"client {reference!r} names no function; write module:function")
+    try:
+        client: object = getattr(import_module(module), function)()
+    except Exception as error:  # the user's own code: whatever it raises, say where it came from
+        raise ConfigError(f"client {reference!r} cannot be made: {explain(error, None)}") from error
+    if inspect.iscoroutine(client):
+        client.close()
+        raise ConfigError(f"client {reference!r} is asynchronous; write a plain function that returns the client")
+    return client

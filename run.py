@@ -1,0 +1,332 @@
+"""The command line: what people type, and what their shell is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import anyio
+import orjson
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from agents.configuration import Configuration, load
+from agents.plain import one_line, printable
+from agents.remembering import import_lines, memory_file, show_stats, write_lines
+from agents.report import read_report, show_report, show_result, show_scored
+from agents.result import Result
+from agents.scoring import score
+from agents.session import train
+from agents.terminal import Onlooker
+from memory import upkeep
+from protocols.errors import BusError, ConfigError, InputError, PromptFlowError
+from protocols.providers.catalogue import EMBEDDED
+from protocols.providers.environment import read_environment
+from protocols.task import SplitName
+
+T = TypeVar("T")
+EXAMPLE = Path(__file__).resolve().parent / "examples" / "tickets.toml"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="""Train prompts the way networks are trained.
+
+    Start with `demo`: it needs no key and no network. Then write a configuration of your own, after
+    examples/tickets.toml, and `search` with it.
+
+    \b
+    Exit codes: 0 done; 1 the run could not be completed; 2 something in the input is wrong, and
+    nothing was written; 130 stopped at once. With --json, standard output is one JSON document:
+    the answer, or {"error": {"type": ..., "message": ...}}.
+    """,
+)
+
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The configuration of the task.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Over the configuration's; may be given many times."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Short for --set search.seed=N.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="The run directory.  [default: the next free runs/<task>-<n>]")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
+Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, help="-v: what happens, as it happens. -vv: prompts too.")
+]
+
+
+@app.command()
+def search(
+    config: Config,
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    verbose: Verbose = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the prompt of a task, then compare it with the first one on the test split.
+
+    Writes a run directory: the best prompt, result.json, and a journal of all that was said. Ctrl-C
+    once stops with a result, twice at once.
+
+    \b
+    Examples:
+      promptflow search examples/tickets.toml
+      promptflow search examples/tickets.toml --set models.default=openai/<model> --set budget.dollars=2
+    """
+    with exit_codes(as_json):
+        result, directory = _search(load(config, _with_seed(settings, seed)), out, verbose)
+        if as_json:
+            emit(asdict(result) | {"directory": printable(str(directory))})
+        else:
+            show_result(stdout(), asdict(result))
+            say(f"Run directory: {directory}")
+
+
+@app.command()
+def evaluate(
+    prompt: Annotated[Path, typer.Argument(metavar="PROMPT", help="A prompt file, such as a run's best_prompt.txt.")],
+    config: Config,
+    split: Annotated[SplitName, typer.Option(help="The examples to score on.")] = "validation",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a prompt file on one split of a task. Nothing is written.
+
+    \b
+    Example:
+      promptflow evaluate runs/tickets-1/best_prompt.txt examples/tickets.toml --split test
+    """
+    with exit_codes(as_json):
+        configuration = load(config, settings or [])
+        scored = drive(partial(score, configuration, environment(), prompt, split))
+        if scored.plain:
+            names = ", ".join(f"{{{name}}}" for name in scored.plain)
+            tell(f"{prompt}: {names} is the name of no input field and was taken as plain text")
+        if as_json:
+            emit(asdict(scored))
+        else:
+            show_scored(stdout(), scored)
+
+
+@app.command()
+def show(
+    directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")], as_json: AsJson = False
+) -> None:
+    """Print what a run found: its result, which edits led to the best prompt, and the prompt itself.
+
+    \b
+    Example:
+      promptflow show runs/tickets-1
+    """
+    with exit_codes(as_json):
+        report = read_report(directory)
+        if as_json:
+            emit(asdict(report))
+        else:
+            show_report(stdout(), report)
+
+
+@app.command()
+def demo(
+    settings: Settings = None, out: Out = None, seed: Seed = None, verbose: Verbose = 0, as_json: AsJson = False
+) -> None:
+    """Train a prompt that routes support messages, with no key and no network, in under a minute.
+
+    The embedded model answers. It is a small in-context learner that reads the prompt's examples and
+    definitions; it is no language model, and its scores say nothing about one.
+
+    \b
+    Example:
+      promptflow demo --seed 1
+    """
+    with exit_codes(as_json):
+        if not EXAMPLE.is_file():
+            raise ConfigError(f"the demo needs {EXAMPLE}; run it from a checkout of the project")
+        configuration = load(EXAMPLE, _with_seed(settings, seed))
+        if not as_json and configuration.models.default == EMBEDDED:
+            say("Training a prompt that routes support messages to eight departments (examples/tickets.toml).")
+            say("The embedded model answers: a small in-context learner, no language model. Its scores show how the")
+            say("search works, and say nothing about a language model.\n")
+        result, directory = _search(configuration, out, verbose)
+        if as_json:
+            emit(asdict(result) | {"directory": printable(str(directory))})
+        else:
+            show_result(stdout(), asdict(result))
+            _next_steps(directory)
+
+
+memory_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after a memory file.")
+app.add_typer(memory_app, name="memory")
+MemoryFile = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory file, or a run directory that has one.")]
+
+
+@memory_app.command("stats")
+def memory_stats(path: MemoryFile, as_json: AsJson = False) -> None:
+    """Print how many experiences there are, and what they earned by task, operator and kind of section."""
+    with exit_codes(as_json):
+        found = upkeep.stats(memory_file(path))
+        if as_json:
+            emit(asdict(found))
+        else:
+            show_stats(stdout(), found)
+
+
+@memory_app.command("export")
+def memory_export(
+    path: MemoryFile,
+    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="A file that is not there yet.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write the experiences as JSON lines."""
+    with exit_codes(as_json):
+        count = write_lines(out, upkeep.export(memory_file(path)))
+        emit({"exported": count}) if as_json else say(f"{count} experiences written to {out}")
+
+
+@memory_app.command("import")
+def memory_import(
+    path: MemoryFile,
+    source: Annotated[Path, typer.Argument(metavar="IN.jsonl", help="What export wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Add experiences from JSON lines; a new memory is made if need be. All lines are checked first."""
+    with exit_codes(as_json):
+        added, known = drive(partial(import_lines, memory_file(path), source))
+        if as_json:
+            emit({"imported": added, "known": known})
+        else:
+            say(f"{added} experiences added, {known} were there already")
+
+
+@memory_app.command("prune")
+def memory_prune(
+    path: MemoryFile,
+    older_than: Annotated[float | None, typer.Option(metavar="DAYS", min=0, help="Those that are older.")] = None,
+    below_evidence: Annotated[int | None, typer.Option(metavar="N", min=0, help="Those with less evidence.")] = None,
+    keep: Annotated[int | None, typer.Option(metavar="N", min=0, help="All but the N newest.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete every experience that meets one of the conditions. Nothing is asked; runs that use it notice.
+
+    \b
+    Example:
+      promptflow memory prune memory.sqlite --older-than 365 --below-evidence 1
+    """
+    with exit_codes(as_json):
+        gone = drive(partial(upkeep.prune, memory_file(path), time.time(), older_than, below_evidence, keep))
+        if as_json:
+            emit({"removed": sum(gone.values()), "operators": gone})
+        else:
+            say(f"{sum(gone.values())} experiences removed")
+            for operator, count in gone.items():
+                say(f"  {operator}: {count}")
+
+
+def main() -> None:
+    """The console script `promptflow`."""
+    sys.path.append(os.getcwd())  # for operators, selectors and clients that a configuration names
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app(prog_name=_program())
+
+
+def drive(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` on uvloop where there is one."""
+    return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+def environment() -> Mapping[str, str]:
+    """The process's variables over those of ./.env."""
+    return read_environment(Path(".env"), os.environ)
+
+
+@contextmanager
+def exit_codes(as_json: bool) -> Iterator[None]:
+    """One line for what is not our bug, and the exit code that says what it was; our bugs are tracebacks."""
+    try:
+        yield
+    except BusError:
+        raise
+    except InputError as error:
+        fail(error, 2, as_json)
+    except PromptFlowError as error:
+        fail(error, 1, as_json)
+    except KeyboardInterrupt as error:
+        fail(error, 130, as_json)
+
+
+def fail(error: BaseException, code: int, as_json: bool) -> None:
+    """:raises typer.Exit: always."""
+    message = one_line(str(error) or "stopped at once", 2000)
+    tell(message)
+    if as_json:
+        emit({"error": {"type": type(error).__name__, "message": message}})
+    raise typer.Exit(code)
+
+
+def emit(document: object) -> None:
+    """The one document of --json: UTF-8, nothing escaped that need not be."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def say(text: str) -> None:
+    """A line for the person, on standard output."""
+    stdout().print(Text(text), soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """A line on standard error."""
+    Onlooker(stderr=True).print(Text(one_line(f"promptflow: {text}", 2000)), soft_wrap=True)
+
+
+def stdout() -> Console:
+    """Standard output; as wide as the tables need where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def _search(configuration: Configuration, out: Path | None, verbose: int) -> tuple[Result, Path]:
+    console = Onlooker(stderr=True)
+    directory, result = drive(partial(train, configuration, environment(), out, console, verbose))
+    if result is None:
+        raise KeyboardInterrupt(f"stopped at once; {directory} holds what was paid for, and no result")
+    return result, directory
+
+
+def _with_seed(settings: list[str] | None, seed: int | None) -> list[str]:
+    return [*(settings or []), *([] if seed is None else [f"search.seed={seed}"])]
+
+
+def _next_steps(directory: Path) -> None:
+    example = os.path.relpath(EXAMPLE)
+    say(f"""
+Run directory: {directory}
+Next:
+  {_program()} show {directory}
+  {_program()} evaluate {directory}/best_prompt.txt {example} --split test
+  {_program()} search {example} --set models.default=openai/<model>""")
+
+
+def _program() -> str:
+    return "python run.py" if Path(sys.argv[0]).suffix == ".py" else "promptflow"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""The SDKs are the oracle: for the same request, our JSON and headers are theirs. What comes back is read whole."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import anthropic
+import openai
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.errors import BadReply, BadRequest
+from protocols.model import ChatMessage, Finish, Reply, Request, Usage
+from protocols.providers import anthropic as messages
+from protocols.providers import openai as chat
+from protocols.providers.failures import Answer
+from protocols.providers.http import encode
+from tests.protocols.providers.conftest import WAYS, Lab
+from tests.wire_server import Call, Fault, count_tokens
+
+pytestmark = pytest.mark.anyio
+
+TRICKY = 'Ünïcode 中文 한국어 🙂🏳️‍🌈 {text} {{x}} {0} %s "quoted" \\n back\\slash\ttab\nline\u2028 \x00 €'
+RELEVANT = ("accept", "authorization", "content-type", "anthropic-version")
+REQUESTS = (
+    Request((ChatMessage("user", "hello"),)),
+    Request((ChatMessage("system", "Be brief."), ChatMessage("user", TRICKY)), temperature=0.0, max_tokens=1),
+    Request(
+        (
+            ChatMessage("system", TRICKY),
+            ChatMessage("system", "And kind."),
+            ChatMessage("user", "a"),
+            ChatMessage("assistant", "b"),
+            ChatMessage("user", "c"),
+        ),
+        temperature=0.7,
+        sample=3,
+    ),
+)
+
+
+def relevant(call: Call) -> dict[str, str]:
+    return {name.lower(): value for name, value in call.headers.items() if name.lower() in RELEVANT}
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+@pytest.mark.parametrize("way", ["openai", "openai-sdk"])
+async def test_openai_call_is_the_sdks(lab: Lab, way: str, request_: Request) -> None:
+    turns: list[Any] = [{"role": message.speaker, "content": message.text} for message in request_.messages]
+    temperature = openai.omit if request_.temperature is None else request_.temperature
+    await lab.openai_client().chat.completions.create(
+        model="m-1", messages=turns, max_tokens=request_.max_tokens, temperature=temperature
+    )
+    await lab.model(way).complete(request_)
+    theirs, ours = lab.server.received
+    assert ours.body == theirs.body
+    assert ours.path == theirs.path
+    assert relevant(ours) == relevant(theirs)
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+@pytest.mark.parametrize("way", ["anthropic", "anthropic-sdk"])
+async def test_anthropic_call_is_the_sdks(lab: Lab, way: str, request_: Request) -> None:
+    """The SDK has no `temperature` any more: its migration guide sends it so, under the API version before."""
+    turns: list[Any] = [
+        {"role": message.speaker, "content": message.text}
+        for message in request_.messages
+        if message.speaker != "system"
+    ]
+    system: list[Any] = [
+        {"type": "text", "text": message.text} for message in request_.messages if message.speaker == "system"
+    ]
+    if system:
+        system[-1]["cache_control"] = {"type": "ephemeral"}
+    heated = request_.temperature is not None
+    await lab.anthropic_client().messages.create(
+        model="m-1",
+        messages=turns,
+        max_tokens=request_.max_tokens,
+        system=system or anthropic.omit,
+        extra_body={"temperature": request_.temperature} if heated else None,
+        extra_headers={"anthropic-version": "2023-06-01"} if heated else None,
+    )
+    await lab.model(way).complete(request_)
+    theirs, ours = lab.server.received
+    assert ours.body == theirs.body
+    assert ours.path == theirs.path
+    assert relevant(ours) == relevant(theirs)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_text_arrives_byte_for_byte(lab: Lab, way: str) -> None:
+    model = lab.model(way)
+    reply = await model.complete(Request((ChatMessage("user", TRICKY),)))
+    assert lab.server.received[-1].body["messages"] == [{"role": "user", "content": TRICKY}]
+    assert "中文 한국어 🙂🏳️‍🌈 {text} {{x}} {0} %s".encode() in lab.server.received[-1].raw
+    assert reply.text == TRICKY[::-1]
+    assert reply.model == "m-1"
+    assert reply.usage == Usage(count_tokens(TRICKY), count_tokens(TRICKY[::-1]))
+    assert (reply.finish, reply.from_cache) == ("stop", False)
+    assert reply.latency > 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_servers_books_are_the_replies_sums(lab: Lab, way: str) -> None:
+    model = lab.model(way)
+    replies = [await model.complete(Request((ChatMessage("user", "x" * length),))) for length in range(1, 20)]
+    usage = sum((reply.usage for reply in replies), Usage())
+    stats = lab.server.stats
+    assert (stats.calls, stats.answered) == (19, 19)
+    assert (stats.input_tokens, stats.output_tokens) == (usage.input, usage.output)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]))
+
+
+@given(st.lists(st.builds(ChatMessage, st.sampled_from(["system", "user", "assistant"]), texts), min_size=1))
+def test_bodies_hold_the_text_as_it_is(turns: list[ChatMessage]) -> None:
+    request = Request(tuple(turns))
+    bodies = (chat.request_body(request, "m", "max_tokens"), messages.request_body(request, "m"))
+    for body in bodies:
+        raw = encode(body, "m")
+        assert orjson.loads(raw) == body
+        for turn in turns:
+            if turn.text:
+                assert turn.text.replace("\\", "\\\\").replace('"', '\\"').encode() in raw
+
+
+@given(st.lists(st.builds(ChatMessage, st.sampled_from(["system", "user", "assistant"]), texts), min_size=1))
+def test_anthropic_marks_one_prefix_the_last_system_text(turns: list[ChatMessage]) -> None:
+    body = messages.request_body(Request(tuple(turns)), "m")
+    blocks = body.get("system", [])
+    assert isinstance(blocks, list)
+    said = [turn.text for turn in turns if turn.speaker == "system" and turn.text]
+    assert [block["text"] for block in blocks] == said
+    assert [("cache_control" in block) for block in blocks] == [False] * (len(blocks) - 1) + [True] * bool(blocks)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_half_a_surrogate_pair_is_refused_before_it_is_sent(lab: Lab, way: str) -> None:
+    with pytest.raises(BadRequest, match="UTF-8"):
+        await lab.model(way).complete(Request((ChatMessage("user", "\ud83d"),)))
+    assert lab.server.stats.calls == 0
+
+
+def answer(body: object) -> Answer:
+    return Answer(200, {"x-request-id": "r-1"}, orjson.dumps(body), "http://localhost", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "text", "finish"),
+    [
+        ({"content": "yes"}, "stop", "yes", "stop"),
+        ({"content": "ye"}, "length", "ye", "length"),
+        ({"content": None}, "length", "", "length"),
+        ({"content": None}, "content_filter", "", "refusal"),
+        ({"content": None, "refusal": "I will not."}, "stop", "I will not.", "refusal"),
+        ({"content": None, "refusal": None, "tool_calls": []}, "tool_calls", "", "other"),
+        ({"content": "yes"}, None, "yes", "other"),
+    ],
+)
+def test_openai_finish(message: object, reason: str | None, text: str, finish: Finish) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 8}}
+    body = {"model": "m-1-2026", "choices": [{"message": message, "finish_reason": reason}], "usage": usage}
+    assert chat.read_reply(answer(body), "m", None) == Reply(text, Usage(10, 3, 8), finish, 0.25, "m-1-2026")
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("refusal", "refusal"),
+        ("pause_turn", "other"),
+    ],
+)
+def test_anthropic_finish_and_usage(reason: str, finish: Finish) -> None:
+    usage = {
+        "input_tokens": 5,
+        "cache_creation_input_tokens": 20,
+        "cache_read_input_tokens": 300,
+        "output_tokens": 7,
+    }
+    blocks = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "ye"}, {"type": "text", "text": "s"}]
+    body = {"model": "m-1-2026", "content": blocks, "stop_reason": reason, "usage": usage}
+    assert messages.read_reply(answer(body), "m", None) == Reply("yes", Usage(325, 7, 300), finish, 0.25, "m-1-2026")
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "completion_tokens": 1}, "none"])
+def test_openai_without_usage_counts_nothing_and_keeps_the_reply(usage: object) -> None:
+    body = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "usage": usage}
+    assert chat.read_reply(answer(body), "m", None) == Reply("yes", Usage(), "stop", 0.25, "")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "message", "content", "usage", "type", "text", "error", "input_tokens"]),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_any_json_is_a_reply_or_a_bad_reply(body: object) -> None:
+    for read in (chat.read_reply, messages.read_reply):
+        with suppress(BadReply):
+            reply = read(answer(body), "m", None)
+            assert isinstance(reply.text, str)
+            assert isinstance(reply.usage.input + reply.usage.output + reply.usage.cached, int)
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_a_reply_or_a_bad_reply(body: bytes) -> None:
+    for read in (chat.read_reply, messages.read_reply):
+        with pytest.raises(BadReply):
+            read(Answer(200, {}, body, "", 0.0), "m", None)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("body", [b"{not json", b"", b"[]", b"{}", b'{"content": 1, "choices": []}', b"\xff\xfe"])
+async def test_a_success_that_cannot_be_read_is_a_bad_reply(lab: Lab, way: str, body: bytes) -> None:
+    lab.server.faults.append(Fault(headers={"content-type": "application/json", "request-id": "r-2"}, body=body))
+    with pytest.raises(BadReply) as caught:
+        await lab.model(way).complete(REQUESTS[0])
+    assert caught.value.request_id == "r-2"

@@ -1,0 +1,129 @@
+"""Every command and every piece of code in the README and in docs does what is said there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from anyio import to_thread
+
+from agents.catalogue import OPERATORS
+from agents.configuration import build
+from agents.loading import load_first_prompt, load_task
+from agents.run_directory import JOURNAL
+from memory.journal import read_journal
+from protocols.messages import Candidate
+from protocols.prompt import KINDS, Prompt, Section
+from tests.small_task import SIZES, write_task
+from tests.wire_server import WireServer
+
+pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPERATORS_PAGE = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+KEY = "sk-test-0123456789abcdef"
+SMALL = ["--set", "search.assignments=1", "--set", "search.operators=['few_shot']"]
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    return [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
+
+
+def execute(command: list[str], folder: Path, server: WireServer) -> None:
+    environ = {name: value for name, value in os.environ.items() if "API_KEY" not in name}
+    environ |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.openai_url, "COLUMNS": "120"}
+    assert command[0] == "python"
+    extra = SMALL if "search" in command else []
+    done = subprocess.run(
+        [sys.executable, *command[1:], *extra], cwd=folder, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+async def test_every_command_runs_as_it_is_written(tmp_path: Path) -> None:
+    """In order, in a folder that looks like the checkout; a local server stands in for the provider."""
+    for name in ("run.py", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    write_task(tmp_path / "data")
+    for split in SIZES:
+        shutil.copy(tmp_path / "data" / f"{split}.jsonl", tmp_path)
+    (tmp_path / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    async with WireServer(lambda turns: "billing") as server:
+        for command in commands():
+            await to_thread.run_sync(execute, command, tmp_path, server)
+    assert (tmp_path / "runs" / "tickets-1" / "result.json").exists()
+    assert (tmp_path / "runs" / "mine-1" / "result.json").exists()
+
+
+def test_every_piece_of_configuration_is_one() -> None:
+    task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}}
+    for block in blocks("toml"):
+        build({"task": task} | tomllib.loads(block), ROOT)
+
+
+def test_the_benchmark_that_is_named_runs() -> None:
+    [module] = set(re.findall(r"python -m (benchmarks\.\w+)", README))
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--calls", "40", "--in-flight", "8", "--latency", "0.005"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "whole search" in done.stdout
+
+
+def test_the_targets_that_are_named_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^    make (\w+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_an_operator_of_ones_own_takes_part_in_a_search(tmp_path: Path) -> None:
+    """With the embedded model, in a process that finds it in the working directory."""
+    [code], [table] = blocks("python", OPERATORS_PAGE), blocks("toml", OPERATORS_PAGE)
+    assert len([line for line in code.splitlines() if line.strip()]) < 25
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    prompt = "=== task (task) ===\nWhich?\n=== end (reminders) ===\n=== examples (examples) ==="
+    search = {"assignments": 12, "width": 2, "minibatch": 4, "critique": 12, **tomllib.loads(table)["search"]}
+    config = write_task(tmp_path, prompt=f"{prompt}\n=== input (task) ===\n{{text}}\n", tables={"search": search})
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), "search", str(config), "--out", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    candidates = [e.message for e in read_journal(tmp_path / "out" / JOURNAL) if isinstance(e.message, Candidate)]
+    assert any("Do not forget: " in candidate.prompt["end"].text for candidate in candidates)
+
+
+def test_the_table_of_operators_is_whole_and_says_what_each_edits(tmp_path: Path) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", OPERATORS_PAGE, re.MULTILINE)
+    assert {name for name, _ in rows} == set(OPERATORS)
+    config = build({"task": {"name": "t", **{s: f"{s}.jsonl" for s in SIZES}}}, write_task(tmp_path).parent)
+    task = load_task(config)
+    assert load_first_prompt(config, task)
+    prompt = Prompt(tuple(Section(kind, kind, "a b c d e f g h i\n" * 2) for kind in KINDS))
+    for name, edits in rows:
+        kinds = set(re.findall(r"`(\w+)`", edits))
+        targets = set(OPERATORS[name]().targets(prompt, task))
+        if "all but" in edits:
+            kinds = set(KINDS) - kinds
+        elif "whole prompt" in edits or "sections" in edits:
+            kinds |= {"*"} if "short" not in name else set(KINDS)
+        assert targets == kinds, name

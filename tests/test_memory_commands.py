@@ -1,0 +1,76 @@
+"""`promptflow memory`, from its arguments to exit code, output and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+from typer.testing import CliRunner
+
+import run
+from memory.upkeep import NAMES
+from tests.memory.test_store import EXPERIENCE
+
+
+def invoke(*args: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error."""
+    result = CliRunner().invoke(run.app, ["memory", *map(str, args)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def answer(*args: object) -> dict[str, Any]:
+    code, out, _ = invoke(*args, "--json")
+    assert code == 0, out
+    document: dict[str, Any] = orjson.loads(out)
+    return document
+
+
+def write_lines(path: Path, count: int) -> Path:
+    good = {name: getattr(EXPERIENCE, name) for name in NAMES}
+    path.write_bytes(
+        b"".join(orjson.dumps({**good, "evidence": n, "operator": f"[b]分{n % 2}"}) + b"\n" for n in range(count))
+    )
+    return path
+
+
+def test_a_memory_goes_out_and_in(tmp_path: Path) -> None:
+    """A run directory stands for the memory in it."""
+    source, folder, out = write_lines(tmp_path / "in.jsonl", 10), tmp_path / "run", tmp_path / "out.jsonl"
+    folder.mkdir()
+    assert answer("import", folder, source) == {"imported": 10, "known": 0}
+    assert answer("import", folder / "memory.sqlite", source) == {"imported": 0, "known": 10}
+    assert answer("export", folder, out) == {"exported": 10}
+    assert out.read_bytes() == source.read_bytes()
+    found = answer("stats", folder)
+    assert (found["count"], found["operators"]["[b]分0"]["count"]) == (10, 5)
+    code, shown, _ = invoke("stats", folder)
+    assert code == 0
+    assert "10 experiences" in shown
+    assert "[b]分1" in shown
+    assert answer("prune", folder, "--below-evidence", 3) == {"removed": 3, "operators": {"[b]分0": 2, "[b]分1": 1}}
+    code, shown, _ = invoke("prune", folder, "--keep", 6)
+    assert (code, shown.splitlines()) == (0, ["1 experiences removed", "  [b]分1: 1"])
+    assert answer("stats", folder)["count"] == 6
+
+
+def test_what_a_person_got_wrong_is_one_line_and_nothing_is_written(tmp_path: Path) -> None:
+    source, memory = write_lines(tmp_path / "in.jsonl", 2), tmp_path / "memory.sqlite"
+    source.write_bytes(source.read_bytes() + b"{}\n")
+    for args, code, says in (
+        (("import", memory, source), 2, f"{source}:3: missing: after"),
+        (("import", memory, tmp_path / "none"), 2, "cannot read the experiences"),
+        (("prune", memory), 2, "say what to prune"),
+        (("prune", memory, "--keep", 1), 2, "no such memory"),
+        (("stats", memory), 1, "cannot be opened"),
+        (("export", memory, tmp_path / "out.jsonl"), 1, "cannot be opened"),
+        (("export", memory, source), 2, "is there already"),
+        (("stats", source), 1, "damaged, or no SQLite database"),
+    ):
+        got, out, err = invoke(*args)
+        assert (got, out) == (code, "")
+        assert says in err
+        assert len(err.splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl"}

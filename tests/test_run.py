@@ -1,0 +1,597 @@
+"""The command line, from its arguments to exit code, output and the files that it leaves."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+from anyio.abc import ByteReceiveStream, Process
+from typer.testing import CliRunner
+
+import run
+from memory.journal import read_journal
+from protocols.messages import Assignment, Critique, Failure
+from tests.small_task import SIZES, rows, write_task
+from tests.wire_server import Fault, WireServer
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = "sk-test-0123456789abcdef"
+OPENAI = ("--set", "models.default=openai/gpt-x")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs in a folder of its own, without anybody's keys."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def invoke(*args: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error."""
+    result = CliRunner().invoke(run.app, [str(arg) for arg in args])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def answer(*args: object) -> dict[str, Any]:
+    code, out, _ = invoke(*args, "--json")
+    assert code == 0, out
+    document: dict[str, Any] = orjson.loads(out)
+    return document
+
+
+def everything_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@contextmanager
+def nothing_written(folder: Path) -> Iterator[None]:
+    before = {path for path in folder.rglob("*")}
+    yield
+    assert {path for path in folder.rglob("*")} == before
+
+
+# A whole search
+
+
+def test_a_search_leaves_what_the_page_promises(tmp_path: Path) -> None:
+    result = answer("search", write_task(tmp_path))
+    directory = Path(result["directory"])
+    assert directory == Path("runs/small-1")
+    names = {path.name for path in directory.iterdir()}
+    assert {"configuration.json", "journal.sqlite", "first_prompt.txt", "best_prompt.txt", "result.json"} <= names
+    kept = orjson.loads((directory / "result.json").read_bytes())
+    assert kept | {"directory": str(directory)} == result
+    assert {"seed", "best", "test", "calls", "tokens", "cached", "dollars", "seconds", "stopped_by"} <= kept.keys()
+    assert kept["best"].keys() == {"value", "n"}
+    assert {"seed", "best", "difference", "n", "errors"} <= kept["test"].keys()
+    assert kept["dollars"] == 0
+    assert kept["stopped_by"] == "assignments"
+    assert kept["calls"].keys() == kept["tokens"].keys() >= {"task", "critic", "proposer/few_shot"}
+
+
+def test_run_directories_are_numbered_and_never_reused(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    few = ("--set", "search.assignments=1")
+    assert answer("search", config, *few)["directory"] == "runs/small-1"
+    assert answer("search", config, *few)["directory"] == "runs/small-2"
+    code, _, err = invoke("search", config, "--out", "runs/small-1")
+    assert code == 2
+    assert "already holds a run" in err
+    assert answer("search", config, *few, "--set", "run.directory=mine")["directory"] == str(tmp_path / "mine")
+
+
+def test_evaluate_scores_the_exported_prompt_as_the_run_did(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    result = answer("search", config, "--seed", 3)
+    assert result["random_seed"] == 3
+    best = Path(result["directory"]) / "best_prompt.txt"
+    scored = answer("evaluate", best, config, "--split", "test")
+    assert (scored["value"], scored["n"], scored["errors"]) == (result["test"]["best"], SIZES["test"], 0)
+    validation = answer("evaluate", best, config)
+    assert (validation["split"], validation["value"]) == ("validation", result["best"]["value"])
+    assert scored["calls"] == SIZES["test"]
+    assert scored["dollars"] == 0
+
+
+def test_evaluate_takes_braces_of_examples_as_text_and_says_so(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    quoting = tmp_path / "quoting.txt"
+    quoting.write_text(
+        "=== task (task) ===\nSay {name}.\nLabels: invoice, parcel\n=== input (task) ===\n{text}\nLabel:\n",
+        encoding="utf-8",
+    )
+    code, out, err = invoke("evaluate", quoting, config)
+    assert code == 0
+    assert "on validation" in out
+    assert "{name}" in err
+
+
+def test_show_prints_the_result_the_prompt_and_its_lineage(tmp_path: Path) -> None:
+    result = answer("search", write_task(tmp_path), "--set", "search.assignments=12")
+    directory = Path(result["directory"])
+    shown = answer("show", directory)
+    assert shown["best_prompt"] == (directory / "best_prompt.txt").read_text(encoding="utf-8")
+    assert shown["result"]["test"] == result["test"]
+    lineage = shown["lineage"]
+    assert lineage[0]["kind"] == "first"
+    assert lineage[-1]["assignment"] == result["candidate"]
+    assert [ending["parent"] for ending in lineage[1:]] == [ending["assignment"] for ending in lineage[:-1]]
+    assert lineage[-1]["value"] == result["best"]["value"]
+    code, out, _ = invoke("show", directory)
+    assert code == 0
+    for ending in lineage[1:]:
+        assert f"{ending['operator']} on {ending['section']}" in out
+    assert "退款" in out
+
+
+def test_show_of_a_run_that_has_no_result(tmp_path: Path) -> None:
+    directory = Path(answer("search", write_task(tmp_path))["directory"])
+    (directory / "result.json").unlink()
+    shown = answer("show", directory)
+    assert shown["result"] is None
+    assert shown["lineage"]
+    code, out, _ = invoke("show", directory)
+    assert code == 0
+    assert "no result" in out
+    (directory / "result.json").write_bytes(b'{"seed": ')
+    code, _, err = invoke("show", directory)
+    assert code == 1
+    assert "result.json" in err
+
+
+def test_texts_are_utf8_and_never_escaped(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    code, out, _ = invoke("search", config, "--json", "-vv", "--out", "out")
+    assert code == 0
+    content = everything_below(Path("out"))
+    content["stdout"] = out.encode()
+    for name, data in content.items():
+        assert not re.search(rb"\\u[0-9a-fA-F]{4}", data), name
+    assert "退款".encode() in content["journal.sqlite"] + content.get("journal.sqlite-wal", b"")
+    assert "退款".encode() in content["log.jsonl"]
+
+
+def test_the_demo_is_honest_about_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = invoke("demo", "--set", "search.assignments=2", "--out", "d")
+    assert code == 0
+    for expected in ("no language model", "95 %", "first prompt", "calls", "Run directory: d", "evaluate", "search"):
+        assert expected in out
+    assert "first prompt: validation" in err
+    monkeypatch.setattr(run, "EXAMPLE", Path("not/here.toml"))
+    code, _, err = invoke("demo")
+    assert code == 2
+    assert "checkout" in err
+
+
+@pytest.mark.parametrize("command", ["search", "evaluate", "show", "demo"])
+def test_help_teaches(command: str) -> None:
+    code, out, _ = invoke(command, "--help")
+    assert code == 0
+    assert f"promptflow {command}" in out
+
+
+# Bad input
+
+
+def changed(split: str, **change: object) -> dict[str, Any]:
+    made = rows(split)
+    return {split: [{**made[0], **change}, *made[1:]]}
+
+
+TRAIN_INPUT = rows("train")[0]["input"]
+BAD_DATA: list[tuple[dict[str, Any], list[str]]] = [
+    ({"train": b'{"input": {"text": "a"}, "target": "x"}\n{"input": \n'}, ["train.jsonl:2", "not JSON"]),
+    ({"train": b"[1]\n"}, ["train.jsonl:1", "object"]),
+    ({"train": b'{"input": {"text": "a"}}\n'}, ["train.jsonl:1", "no target"]),
+    ({"train": b'{"input": {"text": 3}, "target": "x"}\n'}, ["train.jsonl:1", "text"]),
+    ({"train": b'{"input": {"text": "a"}, "target": "x", "lable": "y"}\n'}, ["train.jsonl:1", "lable"]),
+    ({"validation": b"\n\xff"}, ["validation.jsonl:2", "UTF-8"]),
+    ({"validation": b""}, ["validation split is empty"]),
+    (changed("test", target="letter"), ["test split", "letter", "test-0"]),
+    (changed("train", target=["invoice"]), ["train split", "labels", "train-0"]),
+    (changed("train", target=" "), ["train split", "labels", "train-0"]),
+    (changed("train", target="Invoice"), ["'Invoice'", "'invoice'"]),
+    (changed("test", id="test-1"), ["duplicate ids", "test-1"]),
+    (changed("test", id="train-1"), ["test and train", "train-1"]),
+    (changed("test", input=TRAIN_INPUT), ["test and train", "test-0", "train-0"]),
+    (changed("validation", input={"txt": "a"}), ["fields", "validation"]),
+]
+
+
+@pytest.mark.parametrize(("splits", "expected"), BAD_DATA)
+def test_bad_data_is_refused_in_one_line(tmp_path: Path, splits: dict[str, Any], expected: list[str]) -> None:
+    config = write_task(tmp_path, splits)
+    with nothing_written(tmp_path):
+        code, out, err = invoke("search", config)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    for part in expected:
+        assert part in err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('text,target\n"a,x\n', ["train.csv:"]),
+        ("text,target\na,b,c\n", ["train.csv:2", "3 cells"]),
+        ("text,label\na,b\n", ["train.csv:1", "target"]),
+    ],
+)
+def test_a_bad_csv_is_refused_with_its_line(tmp_path: Path, text: str, expected: list[str]) -> None:
+    config = write_task(tmp_path)
+    (tmp_path / "train.csv").write_text(text, encoding="utf-8")
+    with nothing_written(tmp_path):
+        code, _, err = invoke("search", config, "--set", "task.train=train.csv")
+    assert (code, err.count("\n")) == (2, 1)
+    for part in expected:
+        assert part in err
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("=== task (task) ===\nAnswer {question} of {text}\n", ["prompt.txt", "{question}", "literal"]),
+        ("=== task (task) ===\nAnswer\n", ["prompt.txt", "shows no input", "{text}"]),
+        ("Answer {text}\n", ["prompt.txt:1", "header"]),
+        ("=== task (tsk) ===\n{text}\n", ["prompt.txt:1", "tsk"]),
+        ("=== task (task, frozen) ===\n{text}\n", ["no section", "may be edited"]),
+    ],
+)
+def test_a_bad_prompt_is_refused(tmp_path: Path, prompt: str, expected: list[str]) -> None:
+    config = write_task(tmp_path, prompt=prompt)
+    with nothing_written(tmp_path):
+        code, _, err = invoke("search", config)
+    assert (code, err.count("\n")) == (2, 1)
+    for part in expected:
+        assert part in err
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("search.sed=1", "did you mean search.seed?"),
+        ("search.calls=1", "did you mean budget.calls?"),
+        ("serch.seed=1", "did you mean search?"),
+        ("search.width=0", "search.width"),
+        ("search.operators=[]", "at least one"),
+        ('search.operators=["few_shots"]', "few_shots"),
+        ("search.selector=best", "unknown selector"),
+        ("models.default=openia/gpt", "unknown provider"),
+        ("models.default=openai/", "names no model"),
+        ("models.default=openai/gpt", "set OPENAI_API_KEY"),
+        ("models.critic=anthropic/claude", "set ANTHROPIC_API_KEY"),
+        ("models.proposers.few_shots=embedded", "few_shots"),
+        ("providers.openia.timeout=3", "openia"),
+        ("providers.openai.api_key_env=sk-secret-0123456789", "not the key"),
+        ("budget.calls=5", "too small"),
+        ("task.train=nowhere.jsonl", "nowhere.jsonl"),
+        ("task.kind=sorting", "'classification' or 'open'"),
+        ("prompt.text=x", "exclude"),
+        ("nothing", "table.key=value"),
+    ],
+)
+def test_a_bad_setting_is_refused(tmp_path: Path, setting: str, expected: str) -> None:
+    config = write_task(tmp_path)
+    with nothing_written(tmp_path):
+        code, out, err = invoke("search", config, "--set", setting, "--json")
+    assert (code, err.count("\n")) == (2, 1)
+    assert expected in err
+    assert "sk-secret" not in err
+    document = orjson.loads(out)
+    assert document["error"]["type"] in ("ConfigError", "DataError")
+    assert f"promptflow: {document['error']['message']}" == err.rstrip("\n")
+
+
+def test_a_dollar_cap_needs_every_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    config = write_task(tmp_path)
+    with nothing_written(tmp_path):
+        code, _, err = invoke("search", config, *OPENAI, "--set", "budget.dollars=1")
+    assert code == 2
+    assert "openai/gpt-x" in err
+    assert "price" in err
+
+
+def test_a_memory_of_something_else_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    done = Path(answer("search", config)["directory"]).absolute()
+    with nothing_written(tmp_path):
+        code, _, err = invoke("search", config, "--set", f"memory.path={done / 'journal.sqlite'}")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "journal.sqlite" in err
+
+
+def test_a_configuration_that_is_not_there_or_no_toml(tmp_path: Path) -> None:
+    assert invoke("search", "no.toml")[0] == 2
+    Path("bad.toml").write_text("[task\n", encoding="utf-8")
+    code, _, err = invoke("search", "bad.toml")
+    assert code == 2
+    assert "bad.toml" in err
+    code, _, err = invoke("show", tmp_path)
+    assert code == 2
+    assert "not a run directory" in err
+
+
+def test_an_unknown_option_is_exit_code_2() -> None:
+    code, out, err = invoke("search", "x.toml", "--sed", "3")
+    assert (code, out) == (2, "")
+    assert "--sed" in err
+
+
+# Against a server that speaks the wire format
+
+
+def start(*args: object, url: str, **options: Any) -> Any:
+    """The real command in a process of its own."""
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OPENAI", "ANTHROPIC", "COV"))
+    }
+    environ |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": url, **options.pop("environ", {})}
+    environ = {name: value for name, value in environ.items() if value is not None}
+    command = [sys.executable, str(ROOT / "run.py"), *map(str, args)]
+    return anyio.open_process(command, env=environ, stdin=subprocess.DEVNULL, **options)
+
+
+class Gate:
+    """Lets the first `free` calls through and holds every later one until it is opened."""
+
+    def __init__(self, free: int) -> None:
+        self._free, self._count = free, 0
+        self.held, self.opened = anyio.Event(), anyio.Event()
+
+    async def __call__(self) -> None:
+        self._count += 1
+        if self._count > self._free:
+            self.held.set()
+            await self.opened.wait()
+
+
+async def read_until(stream: ByteReceiveStream, expected: bytes) -> bytes:
+    seen = b""
+    while expected not in seen:
+        seen += await stream.receive()
+    return seen
+
+
+async def read_all(stream: ByteReceiveStream | None) -> bytes:
+    assert stream is not None
+    return b"".join([chunk async for chunk in stream])
+
+
+FIRST_EVALUATION = SIZES["validation"] + 12 + 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("free", "assignments", "stopped_by"),
+    [(0, 9, "interrupted"), (FIRST_EVALUATION, 9, "interrupted"), (FIRST_EVALUATION, 0, "assignments")],
+    ids=["first evaluation", "assignments in flight", "held-out report"],
+)
+async def test_one_ctrl_c_drains_and_writes_the_result(
+    tmp_path: Path, free: int, assignments: int, stopped_by: str
+) -> None:
+    config, gate = write_task(tmp_path), Gate(free)
+    operators = ("--set", 'search.operators=["few_shot"]', "--set", f"search.assignments={assignments}")
+    async with WireServer(lambda turns: "parcel", delay=gate) as server:
+        out = tmp_path / "out"
+        process: Process = await start(
+            "search", config, *OPENAI, *operators, "--json", "--out", out, url=server.openai_url
+        )
+        async with process:
+            await gate.held.wait()
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            await read_until(process.stderr, b"Stopping")
+            gate.opened.set()
+            result = orjson.loads(await read_all(process.stdout))
+        assert process.returncode == 0
+        assert result["stopped_by"] == stopped_by
+        assert result["assignments"] <= 3
+        assert result["test"]["n"] == SIZES["test"]
+        assert sum(result["calls"].values()) == server.stats.calls
+        assert result["dollars"] is None
+        kept = orjson.loads((out / "result.json").read_bytes())
+        assert kept | {"directory": str(out)} == result
+
+
+@pytest.mark.anyio
+async def test_two_ctrl_c_stop_at_once_and_leave_the_best_prompt(tmp_path: Path) -> None:
+    config, gate = write_task(tmp_path), Gate(FIRST_EVALUATION)
+    async with WireServer(lambda turns: "parcel", delay=gate) as server:
+        out = tmp_path / "out"
+        process: Process = await start("search", config, *OPENAI, "--json", "--out", out, url=server.openai_url)
+        async with process:
+            await gate.held.wait()
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            await read_until(process.stderr, b"Stopping")
+            process.send_signal(signal.SIGINT)
+            document = orjson.loads(await read_all(process.stdout))
+        gate.opened.set()
+        assert process.returncode == 130
+    assert "stopped at once" in document["error"]["message"]
+    assert not (out / "result.json").exists()
+    assert (out / "best_prompt.txt").read_bytes() == (out / "first_prompt.txt").read_bytes()
+    begun, ended = set(), set()
+    for envelope in read_journal(out / "journal.sqlite"):
+        match envelope.message:
+            case Assignment(assignment=number):
+                begun.add(number)
+            case Critique(assignment=number) | Failure(assignment=number):
+                ended.add(number)
+            case _:
+                pass
+    assert begun
+    assert begun | {0} == ended
+
+
+@pytest.mark.anyio
+async def test_the_terminal_is_restored(tmp_path: Path) -> None:
+    config, gate = write_task(tmp_path), Gate(0)
+    master, slave = os.openpty()
+    shown = b""
+
+    def read_terminal(expected: bytes) -> None:
+        nonlocal shown
+        while expected not in shown:
+            shown += os.read(master, 65536)
+
+    async with WireServer(lambda turns: "parcel", delay=gate) as server:
+        environ = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+        process: Process = await start(
+            "search", config, *OPENAI, "--out", tmp_path / "out", url=server.openai_url, environ=environ, stderr=slave
+        )
+        async with process:
+            await gate.held.wait()
+            process.send_signal(signal.SIGINT)
+            await anyio.to_thread.run_sync(read_terminal, b"Stopping")
+            process.send_signal(signal.SIGINT)
+            await process.wait()
+        await anyio.to_thread.run_sync(read_terminal, b"stopped at once")
+        gate.opened.set()
+    os.close(slave)
+    os.close(master)
+    assert process.returncode == 130
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l") >= 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [401, 400])
+async def test_a_key_is_in_no_file_and_no_output(tmp_path: Path, status: int) -> None:
+    """Not even where the server sends it back; .env is read, and the process's variables win."""
+    await anyio.Path(".env").write_text("OPENAI_API_KEY=sk-not-this-one\n", encoding="utf-8")
+    body = orjson.dumps({"error": {"message": f"the key {KEY} is no good", "type": "x"}})
+    config = write_task(tmp_path, tables={"search": {"assignments": 3, "critique": 12, "max_unanswered": 0.5}})
+    async with WireServer(lambda turns: "parcel") as server:
+        server.faults.append(Fault(status=status, body=body))
+        process: Process = await start(
+            "search", config, *OPENAI, "-vv", "--json", "--out", tmp_path / "out", url=server.openai_url
+        )
+        output: dict[str, bytes] = {}
+
+        async def keep(name: str, stream: ByteReceiveStream | None) -> None:
+            output[name] = await read_all(stream)
+
+        async with process, anyio.create_task_group() as tasks:
+            tasks.start_soon(keep, "stdout", process.stdout)
+            tasks.start_soon(keep, "stderr", process.stderr)
+        headers = {call.headers["Authorization"] for call in server.received}
+    assert headers == {f"Bearer {KEY}"}
+    assert process.returncode == (1 if status == 401 else 0)
+    document = orjson.loads(output["stdout"])
+    assert ("error" in document) == (status == 401)
+    assert b"is no good" in output["stderr"]
+    for name, data in {**everything_below(tmp_path / "out"), **output}.items():
+        assert KEY.encode() not in data, name
+    log = [orjson.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_bytes().splitlines()]
+    failed = [entry for entry in log if entry["event"] == "call failed"]
+    assert [entry["status"] for entry in failed] == [status]
+
+
+@pytest.mark.anyio
+async def test_the_books_of_the_ledger_and_the_server_agree(tmp_path: Path) -> None:
+    """The key and the address come from .env here."""
+    config = write_task(tmp_path)
+    price = "providers.openai.price={input=2.0, output=4.0}"
+    async with WireServer(lambda turns: "parcel") as server:
+        content = f"OPENAI_BASE_URL={server.openai_url}\nOPENAI_API_KEY='{KEY}'\n"
+        await anyio.Path(".env").write_text(content, encoding="utf-8")
+        blank = {"OPENAI_API_KEY": None, "OPENAI_BASE_URL": None}
+        process: Process = await start("search", config, *OPENAI, "--set", price, "--json", url="", environ=blank)
+        async with process:
+            result = orjson.loads(await read_all(process.stdout))
+        stats = server.stats
+    assert process.returncode == 0
+    assert sum(result["calls"].values()) == stats.calls
+    assert sum(result["tokens"].values()) == stats.input_tokens + stats.output_tokens
+    assert result["dollars"] == pytest.approx((2 * stats.input_tokens + 4 * stats.output_tokens) / 1e6)
+    asked = [call.raw for call in server.received if call.body["max_tokens"] == 1024]  # not the optimiser's samples
+    assert len(set(asked)) == len(asked), "a request was paid for twice"
+
+
+@pytest.mark.anyio
+async def test_a_first_prompt_that_cannot_be_evaluated_is_exit_code_1(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    async with WireServer(lambda turns: "parcel") as server:
+        server.faults.extend([Fault(status=422, body=b'{"error": {"message": "too hot"}}')] * SIZES["validation"])
+        process: Process = await start("search", config, *OPENAI, url=server.openai_url)
+        async with process:
+            out, err = await read_all(process.stdout), (await read_all(process.stderr)).decode()
+    assert (process.returncode, out) == (1, b"")
+    assert "first prompt could not be evaluated" in err.splitlines()[-1]
+    assert "too hot" in err.splitlines()[-1]
+
+
+@pytest.mark.anyio
+async def test_a_bug_is_a_traceback(tmp_path: Path) -> None:
+    """Of a user's operator here, which is found in the working directory."""
+    operator = """
+class Broken:
+    name = "broken"
+
+    def targets(self, prompt, task):
+        return ["task"]
+
+    async def edit(self, assignment, context):
+        raise ValueError("boom")
+"""
+    await anyio.Path("mine.py").write_text(operator, encoding="utf-8")
+    config = write_task(tmp_path)
+    process: Process = await start(
+        "search", config, "--set", 'search.operators=["mine:Broken"]', "--out", "out", url="http://unused"
+    )
+    async with process:
+        out, err = await read_all(process.stdout), (await read_all(process.stderr)).decode()
+    assert (process.returncode, out) == (1, b"")
+    assert "Traceback" in err
+    assert err.rstrip().endswith("ValueError: boom")
+    assert await anyio.Path("out/best_prompt.txt").exists()
+
+
+@pytest.mark.anyio
+async def test_the_run_goes_on_when_nobody_reads_its_lines(tmp_path: Path) -> None:
+    config, (reader, writer) = write_task(tmp_path), os.pipe()
+    os.close(reader)
+    process: Process = await start("search", config, "--json", "-v", url="http://unused", stderr=writer)
+    async with process:
+        result = orjson.loads(await read_all(process.stdout))
+    os.close(writer)
+    assert process.returncode == 0
+    assert result["stopped_by"] == "assignments"
+
+
+def test_a_cap_that_ends_an_evaluation_is_exit_code_1(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    code, out, err = invoke("evaluate", tmp_path / "prompt.txt", config, "--set", "budget.calls=3", "--json")
+    assert (code, err) == (1, "promptflow: the budget of 3 calls is used up\n")
+    assert orjson.loads(out)["error"]["type"] == "BudgetExhausted"
+
+
+@pytest.mark.anyio
+async def test_two_searches_at_once_have_a_directory_each(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    directories: list[str] = []
+
+    async def one() -> None:
+        process: Process = await start("search", config, "--json", url="http://unused")
+        async with process:
+            directories.append(orjson.loads(await read_all(process.stdout))["directory"])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(one)
+    assert sorted(directories) == ["runs/small-1", "runs/small-2"]

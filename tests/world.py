@@ -1,0 +1,218 @@
+"""A synthetic, deterministic world: a tiny task whose score is a pure function of the prompt, and a scripted model.
+
+The task model answers an example right when the prompt's `rule` section holds the example's key word, so a prompt's
+score is the share of key words that it holds. The proposer's model adds a word; which one depends on the request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import anyio.lowlevel
+
+from agents.agent import Agent
+from agents.asking import Forward
+from agents.choices import Choices
+from agents.controller import Controller, SearchSettings
+from agents.critic import Critic
+from agents.evaluator import Evaluator, RaceSettings
+from agents.operators.operator import Context, Operator, of_kinds
+from agents.proposer import Proposer
+from agents.selectors.msgd import MSGD
+from agents.shelves import Shelves, open_shelves
+from agents.team import Team
+from protocols.bus import Bus
+from protocols.embedding import HashedNgrams
+from protocols.errors import ModelError
+from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure
+from protocols.metrics import LabelMetric
+from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
+from protocols.prompt import Prompt, Section
+from protocols.task import Example, Task
+from protocols.wrappers.ledger import Caps, Ledger, MeteredModel
+
+WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath")
+
+
+def examples(prefix: str, count: int) -> tuple[Example, ...]:
+    return tuple(
+        Example(f"{prefix}{n}", {"text": f"{prefix} {n} {WORDS[n % len(WORDS)]}"}, "yes" if n % 3 else "no")
+        for n in range(count)
+    )
+
+
+TASK = Task(
+    "synthetic",
+    examples("t", 12),
+    examples("v", 16),
+    examples("h", 8),
+    LabelMetric(("no", "yes")),
+    ("text",),
+    ("no", "yes"),
+)
+NO_CORPUS: Shelves = open_shelves(TASK, ())
+SETTINGS = SearchSettings(width=2, assignments=12)
+RACE = RaceSettings(minibatch=8, critique=6, max_unanswered=0.5)
+NO_CAPS = Caps()
+FIRST_PROMPT = Prompt((Section("rule", "task", "Know: amber"), Section("input", "task", "Text: {text}", frozen=True)))
+
+
+def value(prompt: Prompt) -> float:
+    """The score of a prompt over all of `WORDS`, from its text alone."""
+    return sum(word in prompt["rule"].text for word in WORDS) / len(WORDS)
+
+
+def digest(*parts: object) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
+
+
+async def at_once() -> None:
+    """No delay at all."""
+
+
+@dataclass
+class Oracle:
+    """A scripted `ChatModel`: its answer is a function of the request alone. `calls` are its own books.
+
+    `fault` says which error a request meets (None: none). `delay` is awaited before each answer.
+    """
+
+    fault: Callable[[Request], ModelError | None] = lambda request: None
+    delay: Callable[[], Awaitable[None]] = at_once
+    name: str = "scripted"
+    calls: int = 0
+    answered: int = 0
+    tokens: Counter[str] = field(default_factory=Counter)
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    async def complete(self, request: Request) -> Reply:
+        self.calls += 1
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await self.delay()
+            if (error := self.fault(request)) is not None:
+                raise error
+        finally:
+            self.in_flight -= 1
+        text = answer([(message.speaker, message.text) for message in request.messages])
+        usage = Usage(sum(len(message.text) for message in request.messages), len(text))
+        self.answered += 1
+        self.tokens.update(input=usage.input, output=usage.output)
+        return Reply(text, usage, latency=0.25, model=self.name)
+
+
+def answer(turns: list[tuple[str, str]]) -> str:
+    """What the world answers to a conversation, as (speaker, text) pairs: an edit, a critique or a label."""
+    said = "\n".join(text for _, text in turns)
+    if "between <new> and </new>" in said:
+        known = "".join(re.findall(r"Know:(.*)", said)[:1])
+        return f"<new>Know:{known} {WORDS[digest(said) % len(WORDS)]}</new>"
+    if "between <critique> and </critique>" in said:
+        return "<critique>\n[rule] name more words\n</critique>"
+    number, word = turns[-1][1].split()[-2:]
+    right = "yes" if int(number) % 3 else "no"
+    wrong = "no" if right == "yes" else "yes"
+    return right if word in turns[0][1] else wrong
+
+
+class AddWord:
+    """Asks the model for nothing: adds a word that the seed draws."""
+
+    name = "add_word"
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        return of_kinds(prompt, "task")
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        text = assignment.prompt[assignment.section].text
+        return assignment.prompt.edit(assignment.section, f"{text} {context.rng.choice(WORDS)}", context.task.fields)
+
+
+class AskWord:
+    """Asks the proposer's model for the new text."""
+
+    name = "ask_word"
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        return of_kinds(prompt, "task")
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        section = assignment.prompt[assignment.section].text
+        asked = f"{section}\nReply between <new> and </new>, please. {assignment.assignment}"
+        reply = await context.model.complete(Request((ChatMessage("user", asked),), sample=assignment.assignment))
+        new = reply.text.removeprefix("<new>").removesuffix("</new>")
+        return assignment.prompt.edit(assignment.section, new, context.task.fields)
+
+
+def shuffled(rng: Random, most: int = 4) -> Callable[[], Awaitable[None]]:
+    """A delay of a random number of checkpoints, so that tasks overtake each other."""
+
+    async def delay() -> None:
+        for _ in range(rng.randrange(most + 1)):
+            await anyio.lowlevel.checkpoint()
+
+    return delay
+
+
+@dataclass
+class Ring:
+    """A whole ring around one model, with a tap of its own; `fake` may replace or wrap agents."""
+
+    model: Oracle = field(default_factory=Oracle)
+    settings: SearchSettings = SETTINGS
+    race: RaceSettings = RACE
+    caps: Caps = NO_CAPS
+    seed: int = 0
+    operators: tuple[Operator, ...] = (AddWord(), AskWord())
+    wrap: Callable[[Agent], Agent] = lambda agent: agent
+    first: Prompt = FIRST_PROMPT
+
+    def __post_init__(self) -> None:
+        self.log: list[Envelope] = []
+        self.bus = Bus(lambda: 0.0)
+        self.bus.tap(self._record)
+        self.ledger = Ledger(self.caps, {}, lambda: 0.0)
+        operators = {operator.name: operator for operator in self.operators}
+        self.controller = Controller(
+            TASK,
+            Choices(operators, TASK, HashedNgrams()),
+            MSGD(Random(self.seed)),
+            self.settings,
+            None,
+            Random(self.seed),
+            lambda: 0.0,
+        )
+        forward = Forward(self.metered("task"), TASK.metric, NO_CORPUS, at_once=5)
+        others: list[Agent] = [
+            Evaluator(forward, TASK, self.race, self.seed),
+            Critic(self.metered("critic")),
+            *(self.proposer(operator) for operator in self.operators),
+        ]
+        self.team = Team(self.controller, [self.wrap(agent) for agent in others], self.bus, self.settings.width)
+
+    def proposer(self, operator: Operator) -> Proposer:
+        return Proposer(operator, self.metered(f"proposer/{operator.name}"), TASK, None, self.seed, NO_CORPUS)
+
+    def metered(self, role: str) -> ChatModel:
+        return MeteredModel(self.model, self.ledger, role)
+
+    async def _record(self, envelope: Envelope) -> None:
+        self.log.append(envelope)
+
+    async def run(self) -> str:
+        return await self.team.run(self.first)
+
+    def endings(self) -> Counter[int]:
+        """How often each assignment on the bus has ended; an ending without a beginning counts too."""
+        begun = Counter({e.message.assignment: 0 for e in self.log if isinstance(e.message, Assignment)})
+        for envelope in self.log:
+            if isinstance(envelope.message, Critique | Failure) and envelope.message.assignment != FIRST:
+                begun[envelope.message.assignment] += 1
+        return begun
