@@ -19,14 +19,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from agents.configuration import Configuration, load
-from agents.plain import one_line, printable
-from agents.remembering import import_lines, memory_file, show_stats, write_lines
-from agents.report import read_report, show_report, show_result, show_scored
-from agents.result import Result
-from agents.scoring import score
+from agents.runs.configuration import Configuration, load
+from agents.runs.result import Result
+from agents.runs.scoring import score
 from agents.session import train
-from agents.terminal import Onlooker
+from agents.views.plain import one_line, printable
+from agents.views.remembering import import_lines, memory_file, show_stats, write_lines
+from agents.views.report import read_report, show_report, show_result, show_scored
+from agents.views.terminal import Onlooker
 from memory import upkeep
 from protocols.errors import BusError, ConfigError, InputError, PromptFlowError
 from protocols.providers.catalogue import EMBEDDED
@@ -118,7 +118,7 @@ def evaluate(
             names = ", ".join(f"{{{name}}}" for name in scored.plain)
             tell(f"{prompt}: {names} is the name of no input field and was taken as plain text")
         if as_json:
-            emit(asdict(scored))
+            emit(asdict(scored) | {"prompt": printable(scored.prompt)})
         else:
             show_scored(stdout(), scored)
 

@@ -11,14 +11,14 @@ import anyio
 from anyio.abc import TaskStatus
 from rich.console import Console
 
-from agents.configuration import Configuration
-from agents.logs import RunLog, open_log
-from agents.models import secrets
-from agents.result import Result
-from agents.run_directory import LOG
-from agents.search import Run, open_run
-from agents.team import only
-from agents.terminal import View, watch
+from agents.ring.team import only
+from agents.runs.configuration import Configuration
+from agents.runs.models import secrets
+from agents.runs.result import Result
+from agents.runs.run_directory import LOG
+from agents.runs.search import Run, open_run
+from agents.views.logs import RunLog, open_log
+from agents.views.terminal import View, watch
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

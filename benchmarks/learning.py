@@ -25,10 +25,10 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from agents.catalogue import OPERATORS
-from agents.configuration import Configuration, build
-from agents.progress import Progress
-from agents.search import open_run
+from agents.runs.catalogue import OPERATORS
+from agents.runs.configuration import Configuration, build
+from agents.runs.search import open_run
+from agents.views.progress import Progress
 from protocols.messages import Envelope
 
 TICKETS = Path(__file__).resolve().parent.parent / "examples" / "tickets"

@@ -23,9 +23,9 @@ import httpx2
 import openai
 import orjson
 
-from agents.configuration import Configuration, build
-from agents.models import Models
-from agents.search import open_run
+from agents.runs.configuration import Configuration, build
+from agents.runs.models import Models
+from agents.runs.search import open_run
 from memory.cache import open_cache
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.providers.catalogue import ModelSettings, open_model

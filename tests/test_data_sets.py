@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.configuration import build
-from agents.result import Result
-from agents.search import open_run
+from agents.runs.configuration import build
+from agents.runs.result import Result
+from agents.runs.search import open_run
 
 pytestmark = pytest.mark.anyio
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from anyio import to_thread
 
-from agents.catalogue import OPERATORS
-from agents.configuration import build
-from agents.loading import load_first_prompt, load_task
-from agents.run_directory import JOURNAL
+from agents.runs.catalogue import OPERATORS
+from agents.runs.configuration import build
+from agents.runs.loading import load_first_prompt, load_task
+from agents.runs.run_directory import JOURNAL
 from memory.journal import read_journal
 from protocols.messages import Candidate
 from protocols.prompt import KINDS, Prompt, Section

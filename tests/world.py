@@ -15,17 +15,17 @@ from random import Random
 
 import anyio.lowlevel
 
-from agents.agent import Agent
-from agents.asking import Forward
-from agents.choices import Choices
-from agents.controller import Controller, SearchSettings
-from agents.critic import Critic
-from agents.evaluator import Evaluator, RaceSettings
 from agents.operators.operator import Context, Operator, of_kinds
-from agents.proposer import Proposer
+from agents.prompting.forward import Forward
+from agents.prompting.shelves import Shelves, open_shelves
+from agents.ring.agent import Agent
+from agents.ring.choices import Choices
+from agents.ring.controller import Controller, SearchSettings
+from agents.ring.critic import Critic
+from agents.ring.evaluator import Evaluator, RaceSettings
+from agents.ring.proposer import Proposer
+from agents.ring.team import Team
 from agents.selectors.msgd import MSGD
-from agents.shelves import Shelves, open_shelves
-from agents.team import Team
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.errors import ModelError

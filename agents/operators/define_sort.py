@@ -12,7 +12,7 @@ from random import Random
 
 from agents.operators.operator import WHOLE, Context, of_kinds
 from agents.operators.rewriting import failures
-from agents.requests import show_target
+from agents.prompting.requests import show_target
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment
 from protocols.prompt import Prompt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agents.operators.operator import Context
 from agents.operators.rewriting import rewrite
-from agents.requests import block
+from agents.prompting.requests import block
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment
 from protocols.prompt import Prompt

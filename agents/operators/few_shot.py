@@ -9,8 +9,8 @@ from random import Random
 import numpy as np
 
 from agents.operators.operator import Context, of_kinds
-from agents.requests import show_example, show_inputs, show_target
-from agents.shelves import EXAMPLES, places
+from agents.prompting.requests import show_example, show_inputs, show_target
+from agents.prompting.shelves import EXAMPLES, places
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from agents.shelves import Shelves
+from agents.prompting.shelves import Shelves
 from memory.judgement import Judged
 from protocols import prompt_file
 from protocols.messages import Assignment

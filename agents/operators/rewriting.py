@@ -8,8 +8,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from agents.operators.operator import Context
-from agents.requests import block, compose, instruction, read_tagged, show_outcomes, show_prompt
-from agents.shelves import places
+from agents.prompting.requests import block, compose, instruction, read_tagged, show_outcomes, show_prompt
+from agents.prompting.shelves import places
 from memory.judgement import Judged
 from protocols.errors import EditRejected, UnreadableReply
 from protocols.messages import Assignment, Outcome

@@ -8,7 +8,7 @@ import numpy as np
 
 from agents.operators.operator import Context, of_kinds
 from agents.operators.rewriting import ask, failures, rewrite_request
-from agents.requests import block, compose, instruction, read_tagged
+from agents.prompting.requests import block, compose, instruction, read_tagged
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.messages import Assignment

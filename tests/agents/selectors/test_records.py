@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.reward import Reward
+from agents.ring.reward import Reward
 from agents.selectors.linear import Linear, Rows
 from agents.selectors.records import Falls, Running
 from protocols.messages import Evaluation

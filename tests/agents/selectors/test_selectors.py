@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.catalogue import SELECTORS
+from agents.runs.catalogue import SELECTORS
 from agents.selectors.epsilon_greedy import EpsilonGreedy
 from agents.selectors.msgd import MSGD
 from agents.selectors.msgd_rl import MSGDRL, PastEpisode

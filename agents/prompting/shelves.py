@@ -1,0 +1,86 @@
+"""What a prompt may leave to be filled for each input: `{examples:8}`, `{passages:2}`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from agents.prompting.requests import show_example, show_inputs
+from memory.retrieval import Shelf
+from protocols.prompt import Prompt
+from protocols.task import Example, Task
+
+EXAMPLES, PASSAGES = "examples", "passages"
+PLACEHOLDER = re.compile(r"(examples|passages):([1-9]\d{0,2})")
+BRACED = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shelves:
+    """The task's training examples and the passages of its corpus, to be found by what an input is like."""
+
+    examples: Shelf[Example]
+    passages: Shelf[str]
+
+    def inputs(self, prompt: Prompt, inputs: Mapping[str, str]) -> Mapping[str, str]:
+        """The inputs of an example, and with them what `prompt` has left to be filled for it."""
+        query = show_inputs(inputs)
+
+        def find(shelf: str, k: int) -> str:
+            if shelf == EXAMPLES:
+                found = [show_example(prompt, example) for example in self.examples.nearest(query, k)]
+            else:
+                found = self.passages.nearest(query, k)
+            return "\n\n".join(reversed(found))
+
+        return Filled(inputs, find)
+
+    def export(self, prompt: Prompt, name: str) -> bytes:
+        """What `{examples:k}` or `{passages:k}` (by `name`) is filled from in `prompt`: JSON lines of the input, or
+        the text, that an item is found by, and of how it is shown. Nothing where the prompt does not use it."""
+        used = {place.partition(":")[0] for section in prompt for place in places(section.text)}
+        if name not in used:
+            return b""
+        rows: list[dict[str, object]] = [{"text": passage, "shown": passage} for passage in self.passages.items]
+        if name == EXAMPLES:
+            rows = [{"input": dict(e.inputs), "shown": show_example(prompt, e)} for e in self.examples.items]
+        return b"".join(orjson.dumps(row) + b"\n" for row in rows)
+
+
+class Filled(Mapping[str, str]):
+    """Inputs by name; `shelf:k` is looked up when it is asked for: the `k` nearest, the nearest last."""
+
+    def __init__(self, inputs: Mapping[str, str], find: Callable[[str, int], str]) -> None:
+        self._inputs, self._find = inputs, find
+
+    def __getitem__(self, name: str) -> str:
+        """:raises KeyError: neither an input nor `examples:k` or `passages:k`."""
+        if name in self._inputs:
+            return self._inputs[name]
+        if wanted := PLACEHOLDER.fullmatch(name):
+            return self._find(wanted[1], int(wanted[2]))
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._inputs or (isinstance(name, str) and PLACEHOLDER.fullmatch(name) is not None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._inputs)
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+
+def places(text: str) -> Counter[str]:
+    """How often each `examples:k` and `passages:k` stands in `text` in braces."""
+    return Counter(BRACED.findall(text))
+
+
+def open_shelves(task: Task, corpus: Sequence[str]) -> Shelves:
+    """Index the training examples by their inputs, and the passages by themselves."""
+    keys = [show_inputs(example.inputs) for example in task.train]
+    return Shelves(Shelf(keys, task.train), Shelf(corpus, corpus))

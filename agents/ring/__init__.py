@@ -1,0 +1,1 @@
+"""The agents and the ring that they form."""

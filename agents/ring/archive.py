@@ -1,0 +1,78 @@
+"""The archive: the Pareto front of the candidates that survived.
+
+A candidate is kept while no other is at least as good on every validation example at no more tokens. Parents are
+drawn in proportion to the examples on which they are best, after GEPA (arXiv 2507.19457, section 3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import numpy as np
+
+from agents.ring.race import mean
+from protocols.messages import Outcome, Scores
+from protocols.prompt import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A survivor with all that its children need. `credit`: by section, the sum of its lineage's gains."""
+
+    candidate: int
+    parent: int | None
+    prompt: Prompt
+    scores: Scores
+    gradients: Mapping[str, str]
+    outcomes: tuple[Outcome, ...]
+    credit: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float:
+        """Mean validation score in [0, 1]."""
+        return mean(self.scores)
+
+
+class Archive:
+    """Members in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.members: list[Member] = []
+
+    def add(self, member: Member) -> bool:
+        """Take a survivor in, and drop whom it dominates; a dominated one stays out. Returns whether it is in."""
+        if any(_dominates(other, member) for other in self.members):
+            return False
+        self.members = [other for other in self.members if not _dominates(member, other)]
+        self.members.append(member)
+        return True
+
+    def best(self) -> Member:
+        """The highest mean validation score; of equals the shortest, then the first."""
+        return min(self.members, key=lambda m: (-m.value, m.prompt.tokens, m.candidate))
+
+
+def draw(members: Sequence[Member], rng: Random) -> Member:
+    """A parent. Each example has one vote, shared by those who are best on it.
+
+    Who is best nowhere alone steps back, the lowest mean first, as long as others remain for each of its examples
+    (GEPA, algorithm 2): otherwise a crowd of weak members, all right on the easy examples, would be drawn most.
+    """
+    scores = np.array([[-1.0 if s is None else s for s in m.scores] for m in members])
+    leads = scores == scores.max(axis=0)
+    for index in sorted(range(len(members)), key=lambda i: (members[i].value, -members[i].candidate)):
+        if (leads[:, leads[index]].sum(axis=0) > 1).all():
+            leads[index] = False
+    votes = (leads / leads.sum(axis=0)).sum(axis=1)
+    return rng.choices(members, weights=votes.tolist())[0]
+
+
+def _dominates(a: Member, b: Member) -> bool:
+    """At least as good everywhere, and better somewhere or older; a missing answer counts as worse than any."""
+    left = [-1.0 if s is None else s for s in a.scores]
+    right = [-1.0 if s is None else s for s in b.scores]
+    if a.prompt.tokens > b.prompt.tokens or any(x < y for x, y in zip(left, right, strict=True)):
+        return False
+    return left != right or a.prompt.tokens < b.prompt.tokens or a.candidate < b.candidate

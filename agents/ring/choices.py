@@ -1,0 +1,50 @@
+"""What can be done with a member of the archive: the open actions, each with its state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from agents.operators.operator import Operator, part
+from agents.ring.archive import Member
+from agents.selectors.selector import Action, Choice
+from memory.experience import situation
+from protocols.embedding import Embedder
+from protocols.prompt import Prompt
+from protocols.task import Task
+
+
+class Choices:
+    """The choices that are open at each member, embedded once for each of its sections."""
+
+    def __init__(self, operators: Mapping[str, Operator], task: Task, embedder: Embedder) -> None:
+        self.operators, self._task, self._embedder = operators, task, embedder
+        self._known: dict[int, tuple[Choice, ...]] = {}
+
+    async def of(self, member: Member) -> tuple[Choice, ...]:
+        """Every operator on everything that it can edit and that is not frozen; always the same objects.
+
+        :raises ModelError: the embedding model failed.
+        """
+        if member.candidate not in self._known:
+            self._known[member.candidate] = await self._open(member)
+        return self._known[member.candidate]
+
+    async def _open(self, member: Member) -> tuple[Choice, ...]:
+        actions = open_actions(member.prompt, self.operators, self._task)
+        parts = {action.section: part(member.prompt, action.section) for action in actions}
+        texts = [situation(s.kind, member.gradients.get(name, ""), s.text) for name, s in parts.items()]
+        states = dict(zip(parts, np.asarray(await self._embedder.embed(texts)), strict=True))
+        return tuple(Choice(a, parts[a.section].kind, states[a.section]) for a in actions)
+
+
+def open_actions(prompt: Prompt, operators: Mapping[str, Operator], task: Task) -> list[Action]:
+    """What may be done to a prompt: frozen sections are left out here, so that no operator has to."""
+    frozen = {section.name for section in prompt if section.frozen}
+    return [
+        Action(name, target)
+        for name, operator in operators.items()
+        for target in operator.targets(prompt, task)
+        if target not in frozen
+    ]

@@ -1,0 +1,203 @@
+"""The Controller: owns the archive and the selector, and keeps `width` assignments in flight.
+
+There is no generation: every critique is answered with the next assignment at once, so that a slow reply holds back
+its own lineage and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from agents.operators.operator import part
+from agents.ring.archive import Archive, Member, draw
+from agents.ring.choices import Choices
+from agents.ring.reward import Reward
+from agents.selectors.selector import Choice, Selector
+from memory.experience import Ending, Experience
+from memory.store import Memory
+from protocols.errors import RunFailed
+from protocols.messages import (
+    FIRST,
+    Assignment,
+    Candidate,
+    Critique,
+    Failure,
+    FailureKind,
+    Finished,
+    Message,
+    Partner,
+    Stop,
+)
+from protocols.prompt import Prompt
+from protocols.task import Task
+
+PARTNERS = 4
+"""Members of the archive that an assignment tells its operator of."""
+REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "inapplicable"})
+"""Failures that say something of the edit, and not of a model's day."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """`width` >= 1 assignments in flight, `assignments` >= 0 in all. `token_price`: reward lost for each token that
+    an edit adds. `failure_reward` <= 0: what an assignment earns that ended in a failure."""
+
+    width: int = 8
+    assignments: int = 100
+    token_price: float = 1e-5
+    failure_reward: float = -0.02
+
+
+class Controller:
+    """The search. `memory` None: nothing is remembered. `clock` gives Unix seconds, for experiences."""
+
+    address = "controller"
+    accepts: tuple[type[Message], ...] = (Critique, Failure, Stop)
+
+    def __init__(
+        self,
+        task: Task,
+        choices: Choices,
+        selector: Selector,
+        settings: SearchSettings,
+        memory: Memory | None,
+        rng: Random,
+        clock: Callable[[], float],
+    ) -> None:
+        self._task, self._choices, self._selector = task, choices, selector
+        self._settings, self._memory, self._rng, self._clock = settings, memory, rng, clock
+        self._reward = Reward(settings.token_price)
+        self.archive = Archive()
+        self.first: Member | None = None
+        self.open: dict[int, Assignment] = {}
+        self._chosen: dict[int, Choice] = {}
+        self.issued = 0
+        self._stopped_by = ""
+
+    def begin(self, first: Prompt) -> Candidate:
+        """The first prompt, for the Evaluator."""
+        return Candidate(FIRST, first)
+
+    async def handle(self, message: Message) -> Sequence[Message]:
+        """Learn from what came, and answer with what keeps `width` assignments in flight.
+
+        :raises RunFailed: the first prompt could not be evaluated, or no section of it may be edited.
+        """
+        match message:
+            case Critique():
+                await self._learn(message)
+            case Failure():
+                await self._fail(message)
+            case Stop(reason):
+                self._stopped_by = self._stopped_by or reason
+            case _:
+                raise AssertionError(f"the Controller does not accept {type(message).__name__}")
+        return await self._go_on()
+
+    async def _learn(self, critique: Critique) -> None:
+        evaluation = critique.evaluation
+        successors: Sequence[Choice] = ()
+        assignment = self.open.pop(critique.assignment, None)
+        if evaluation.survived:
+            member = Member(
+                candidate=critique.assignment,
+                parent=None if assignment is None else assignment.parent,
+                prompt=evaluation.prompt,
+                scores=evaluation.scores,
+                gradients=critique.gradients,
+                outcomes=evaluation.outcomes,
+                credit={} if assignment is None else earned(assignment, evaluation.gain),
+            )
+            self.first = self.first or member
+            if self.archive.add(member):
+                successors = await self._choices.of(member)
+        if assignment is not None:
+            reward = self._reward(evaluation, evaluation.prompt.tokens - assignment.prompt.tokens)
+            self._selector.learn(self._chosen.pop(critique.assignment), reward, successors)
+            after = part(evaluation.prompt, assignment.section).text
+            ending: Ending = "survived" if evaluation.survived else "lost"
+            cost = evaluation.prompt.tokens - assignment.prompt.tokens
+            await self._remember(assignment, after, reward, ending, evaluation.paired, cost)
+
+    async def _fail(self, failure: Failure) -> None:
+        if failure.assignment == FIRST:
+            raise RunFailed(f"the first prompt could not be evaluated: {failure.reason}")
+        assignment, reward = self.open.pop(failure.assignment), self._settings.failure_reward
+        self._selector.learn(self._chosen.pop(failure.assignment), reward, ())
+        if failure.kind in REMEMBERED:
+            await self._remember(assignment, failure.text, reward, failure.kind)
+        if failure.kind == "budget":
+            self._stopped_by = self._stopped_by or "budget"
+
+    async def _remember(
+        self, assignment: Assignment, after: str, reward: float, ending: Ending, evidence: int = 0, cost: int = 0
+    ) -> None:
+        if self._memory is None:
+            return
+        before = part(assignment.prompt, assignment.section)
+        experience = Experience(
+            task=self._task.name,
+            section=before.name,
+            kind=before.kind,
+            operator=assignment.operator,
+            before=before.text,
+            after=after,
+            gradient=assignment.gradient,
+            reward=reward,
+            evidence=evidence,
+            cost=cost,
+            outcome=ending,
+            time=self._clock(),
+        )
+        await self._memory.remember(experience)
+
+    async def _go_on(self) -> list[Message]:
+        """:raises RunFailed: nothing can be edited from the beginning."""
+        messages: list[Message] = []
+        while self.first is not None and not self._stopped_by and len(self.open) < self._settings.width:
+            if self.issued >= self._settings.assignments:
+                self._stopped_by = "assignments"
+            elif parents := [member for member in self.archive.members if await self._choices.of(member)]:
+                messages.append(await self._assign(draw(parents, self._rng)))
+            elif self.open:
+                break  # a child of those in flight may be one that can be edited
+            elif self.issued:
+                self._stopped_by = "no section left to edit"
+            else:
+                names = ", ".join(self._choices.operators)
+                raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")
+        if self._stopped_by and not self.open and self.first is not None:
+            messages.append(Finished(self._stopped_by))
+        return messages
+
+    async def _assign(self, parent: Member) -> Assignment:
+        choice = self._selector.choose(await self._choices.of(parent))
+        action = choice.action
+        self.issued += 1
+        self._chosen[self.issued] = choice
+        assignment = Assignment(
+            assignment=self.issued,
+            operator=action.operator,
+            section=action.section,
+            parent=parent.candidate,
+            prompt=parent.prompt,
+            gradient=parent.gradients.get(action.section, ""),
+            outcomes=parent.outcomes,
+            scores=parent.scores,
+            credit=parent.credit,
+            partners=self._partners(parent),
+        )
+        self.open[assignment.assignment] = assignment
+        return assignment
+
+    def _partners(self, parent: Member) -> tuple[Partner, ...]:
+        others = [member for member in self.archive.members if member is not parent]
+        best = sorted(others, key=lambda member: (-member.value, member.candidate))[:PARTNERS]
+        return tuple(Partner(member.candidate, member.prompt, member.scores, member.credit) for member in best)
+
+
+def earned(assignment: Assignment, gain: float) -> dict[str, float]:
+    """The parent's credit, and the gain of this edit for the section that it was made in."""
+    return {**assignment.credit, assignment.section: assignment.credit.get(assignment.section, 0.0) + gain}

@@ -1,0 +1,75 @@
+"""The Critic: reads what a survivor got wrong, cluster by cluster, and writes a textual gradient for each section."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from agents.prompting.requests import block, compose, instruction, read_tagged, show_outcomes, show_prompt
+from agents.ring.clusters import cluster
+from protocols.errors import BudgetExhausted, ModelError, UnreadableReply
+from protocols.messages import Critique, Evaluation, Message
+from protocols.model import ChatModel
+from protocols.prompt import Prompt
+
+OUTCOMES = 24
+
+
+class Critic:
+    """Textual gradients after ProTeGi (arXiv 2305.03495), by section. A loser passes through without a call."""
+
+    address = "critic"
+    accepts: tuple[type[Message], ...] = (Evaluation,)
+
+    def __init__(self, model: ChatModel) -> None:
+        self._model = model
+
+    async def handle(self, message: Message) -> Sequence[Message]:
+        """A critique. A call that failed, a cap or a reply that is no critique leaves it without gradients: what
+        the evaluation cost is not thrown away for that.
+
+        :raises ModelError: a fatal one.
+        """
+        assert isinstance(message, Evaluation)
+        gradients = await self._gradients(message) if message.survived else {}
+        return [Critique(message.assignment, message, gradients)]
+
+    async def _gradients(self, evaluation: Evaluation) -> dict[str, str]:
+        failed = [outcome for outcome in evaluation.outcomes if outcome.score < 1.0]
+        if not failed:
+            return {}
+        clusters = cluster(failed, OUTCOMES)
+        sections = "\n\n".join(f"Section: {s.name}\nKind: {s.kind}" for s in evaluation.prompt if not s.frozen)
+        blocks = [
+            show_prompt(evaluation.prompt),
+            *(block("failures", show_outcomes(c.shown, named=True), alike=str(c.size)) for c in clusters),
+            block("sections", sections),
+        ]
+        request = compose(blocks, instruction("agents.ring", "critic.txt", {}), evaluation.assignment)
+        try:
+            reply = await self._model.complete(request)
+            return read_gradients(read_tagged(reply.text, "critique"), evaluation.prompt)
+        except ModelError as error:
+            if error.fatal:
+                raise
+            return {}
+        except (UnreadableReply, BudgetExhausted):
+            return {}
+
+
+def read_gradients(text: str, prompt: Prompt) -> dict[str, str]:
+    """What follows each `[section]` at the start of a line, for the sections that may be edited.
+
+    Another text in brackets at the start of a line is part of what is said.
+    """
+    names = {section.name for section in prompt}
+    gradients: dict[str, list[str]] = {section.name: [] for section in prompt if not section.frozen}
+    current: list[str] = []
+    for line in text.splitlines():
+        match = re.match(r"\s*\[([^\]]+)\][:：]?\s*", line)
+        if match and match[1].strip() in names:
+            current = gradients.get(match[1].strip(), [])
+            line = line[match.end() :]
+        if line.strip():
+            current.append(line.rstrip())
+    return {name: "\n".join(lines) for name, lines in gradients.items() if lines}

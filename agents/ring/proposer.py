@@ -1,0 +1,96 @@
+"""The Proposer: one per operator, each with a model of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+
+from agents.operators.operator import Context, Operator, part
+from agents.prompting.shelves import Shelves
+from agents.ring.race import mean
+from memory.experience import Where, situation
+from memory.judgement import MEASURED, Judged, judge
+from memory.store import Memory
+from protocols.errors import EditRejected
+from protocols.messages import Assignment, Candidate, Message, Scores
+from protocols.model import ChatModel
+from protocols.prompt import Prompt
+from protocols.task import Task
+
+RECALLED = 32
+"""Experiences that vote on each other."""
+SHOWN = 2
+"""Edits that worked which the operator is told of, and as many that did not."""
+
+
+class Proposer:
+    """Applies its operator. `memory` None: nothing is recalled. `clock` gives Unix seconds, for ages."""
+
+    accepts: tuple[type[Message], ...] = (Assignment,)
+
+    def __init__(
+        self,
+        operator: Operator,
+        model: ChatModel,
+        task: Task,
+        memory: Memory | None,
+        seed: int,
+        shelves: Shelves,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._operator, self._model, self._task = operator, model, task
+        self._memory, self._seed, self._shelves, self._clock = memory, seed, shelves, clock
+        self.address = f"proposer/{operator.name}"
+
+    async def handle(self, message: Message) -> Sequence[Message]:
+        """The candidate that the edit makes.
+
+        :raises EditRejected: the edit changes nothing, breaks a placeholder, touches a frozen section, or has failed
+            before on this very text.
+        """
+        assert isinstance(message, Assignment)
+        recalled = await self._recall(message)
+        rng = Random(f"{self._seed}/{self.address}/{message.assignment}")
+        prompt = await self._operator.edit(message, Context(self._task, self._model, recalled, rng, self._shelves))
+        if prompt == message.prompt:
+            raise EditRejected("the edit changes nothing")
+        await self._check_new(message, prompt)
+        ids = tuple(edit.recalled.experience.id for edit in recalled)
+        rival, scores = best_parent(prompt, message)
+        return [Candidate(message.assignment, prompt, scores, rival.tokens, ids)]
+
+    async def _recall(self, assignment: Assignment) -> list[Judged]:
+        """The edits of such sections that are believed to have worked best, then those to have worked worst."""
+        if self._memory is None:
+            return []
+        section = part(assignment.prompt, assignment.section)
+        query = situation(section.kind, assignment.gradient, section.text)
+        where = Where(kinds=frozenset({section.kind}), outcomes=MEASURED)
+        judged = judge(await self._memory.recall(query, RECALLED, where), self._clock())
+        worked = [edit for edit in judged if edit.value > 0]
+        failed = [edit for edit in judged if edit.value < 0]
+        return [*worked[:SHOWN], *failed[-SHOWN:]]
+
+    async def _check_new(self, assignment: Assignment, prompt: Prompt) -> None:
+        """:raises EditRejected: the memory knows this edit of this text, and it has never survived."""
+        if self._memory is None:
+            return
+        before, after = part(assignment.prompt, assignment.section), part(prompt, assignment.section)
+        endings = await self._memory.tried(self._task.name, before.name, before.text, after.text)
+        if endings and "survived" not in endings:
+            known = ", ".join(f"{ending} {count}×" for ending, count in sorted(endings.items()))
+            raise EditRejected(f"tried before: {known}", text=after.text)
+
+
+def best_parent(child: Prompt, assignment: Assignment) -> tuple[Prompt, Scores]:
+    """Of the parent and those partners whose text the child took for a section, the one with the highest mean score.
+
+    A child that copies a better member gains nothing by it.
+    """
+    taken = [
+        (partner.prompt, partner.scores)
+        for partner in assignment.partners
+        if any(section.text and section in partner.prompt and section not in assignment.prompt for section in child)
+    ]
+    return max([(assignment.prompt, assignment.scores), *taken], key=lambda parent: mean(parent[1]))

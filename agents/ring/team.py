@@ -1,0 +1,95 @@
+"""The team: wires the agents into a ring and runs them in one task group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+
+from agents.ring.agent import Agent, serve
+from agents.ring.controller import Controller
+from protocols.bus import Bus
+from protocols.errors import BusError
+from protocols.messages import Assignment, Critique, Envelope, Failure, Finished, Stop
+from protocols.prompt import Prompt
+
+RECORDING_SECONDS = 10.0
+
+
+class Team:
+    """A Controller and the agents that answer it. `width`: assignments in flight, so the messages that any mailbox
+    must hold."""
+
+    address = "team"
+
+    def __init__(self, controller: Controller, others: Sequence[Agent], bus: Bus, width: int) -> None:
+        self._controller, self._others, self._bus, self._width = controller, others, bus, width
+        self._finished = bus.register(self.address, (Finished,), capacity=2)
+        self._mailboxes = {
+            agent.address: bus.register(agent.address, agent.accepts, capacity=2 * width + 4)
+            for agent in (controller, *others)
+        }
+        self._open: dict[int, Envelope] = {}
+        self._over = False
+        bus.tap(self._follow)
+
+    async def run(self, first: Prompt) -> str:
+        """Search from the first prompt until the Controller has finished; returns what stopped it.
+
+        :raises Exception: what an agent raised, with its own traceback. Assignments that were under way are then
+            recorded as failures.
+        """
+        failed: BaseException | None = None
+        stopped_by = ""
+        try:
+            async with anyio.create_task_group() as tasks:
+                for agent in (self._controller, *self._others):
+                    at_once = 1 if agent is self._controller else self._width
+                    mailbox = self._mailboxes[agent.address]
+                    tasks.start_soon(serve, agent, mailbox, self._bus, at_once, name=agent.address)
+                await self._bus.send(self._controller.begin(first), sender=self._controller.address)
+                async with self._finished.take() as envelope:
+                    if isinstance(envelope.message, Finished):
+                        stopped_by = envelope.message.stopped_by
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            failed = only(group)
+        finally:
+            self._over = True
+            self._bus.close()
+            with anyio.move_on_after(RECORDING_SECONDS, shield=True):
+                await self._record_open()
+        if failed is not None:
+            raise failed
+        return stopped_by
+
+    async def stop(self, reason: str) -> None:
+        """Let what is in flight end, and then finish; nothing happens once the search is over."""
+        try:
+            if not self._over:
+                await self._bus.send(Stop(reason), sender=self.address)
+        except BusError:
+            if not self._over:
+                raise
+
+    async def _follow(self, envelope: Envelope) -> None:
+        match envelope.message:
+            case Assignment(assignment=number):
+                self._open[number] = envelope
+            case Critique(assignment=number) | Failure(assignment=number):
+                self._open.pop(number, None)
+            case _:
+                pass
+
+    async def _record_open(self) -> None:
+        for number, envelope in list(self._open.items()):
+            failure = Failure(number, "stopped", "the run ended while this was under way")
+            await self._bus.note(failure, sender=self.address, to=self._controller.address, cause=envelope.id)
+
+
+def only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The exception inside nested groups of one; of several, the first."""
+    inner: BaseException = group
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return inner

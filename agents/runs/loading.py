@@ -1,0 +1,111 @@
+"""From a configuration to a task and a first prompt, refusing what would waste a run."""
+
+from __future__ import annotations
+
+import re
+
+from agents.runs.configuration import Configuration
+from memory.retrieval import read_corpus
+from protocols import prompt_file
+from protocols.data import check_labels, check_splits, load_examples
+from protocols.errors import ConfigError, DataError, PromptError
+from protocols.metrics import ExactMetric, LabelMetric
+from protocols.prompt import Prompt, Section, placeholders
+from protocols.task import Metric, Task
+
+
+def load_task(configuration: Configuration) -> Task:
+    """The task with its three splits.
+
+    :raises DataError: a file cannot be read, or the splits would make a score meaningless.
+    """
+    table = configuration.task
+    train, validation, test = (
+        load_examples(configuration.path(path)) for path in (table.train, table.validation, table.test)
+    )
+    splits = {"train": train, "validation": validation, "test": test}
+    check_splits(splits)
+    fields = tuple(sorted(train[0].inputs))
+    for name, examples in splits.items():
+        if tuple(sorted(examples[0].inputs)) != fields:
+            raise DataError(
+                f"the {name} split has the fields {', '.join(examples[0].inputs)}, train {', '.join(fields)}"
+            )
+    labels: tuple[str, ...] = ()
+    metric: Metric = ExactMetric()
+    if table.kind == "classification":
+        check_labels(splits)
+        labels = tuple(sorted({str(example.target) for example in train}))
+        metric = LabelMetric(labels)
+    return Task(table.name, train, validation, test, metric, fields, labels)
+
+
+def load_corpus(configuration: Configuration) -> list[str]:
+    """The passages of the task's corpus; none without one.
+
+    :raises DataError: it cannot be read, or holds no passage.
+    """
+    corpus = configuration.task.corpus
+    return read_corpus(configuration.path(corpus)) if corpus else []
+
+
+def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
+    """The prompt that the search begins with.
+
+    :raises PromptError: it shows no input, or has a placeholder that no example has.
+    """
+    table = configuration.prompt
+    if table.file and table.text is not None:
+        raise ConfigError("prompt.file and prompt.text exclude each other")
+    prompt = prompt_file.load(configuration.path(table.file)) if table.file else layout(table.text, task)
+    check_prompt(prompt, task, set(table.literal), str(table.file) if table.file else None)
+    return prompt
+
+
+def layout(text: str | None, task: Task) -> Prompt:
+    """The default sections around a first instruction: empty ones are room for the operators."""
+    if text is None:
+        text = "Answer the question."
+        if task.labels:
+            text = "Choose the one label that fits.\nLabels: " + ", ".join(task.labels)
+    sections = [
+        Section("task", "task", text),
+        Section("definitions", "definitions"),
+        Section("reasoning", "reasoning"),
+        Section("examples", "examples"),
+        Section("format", "format"),
+        Section("reminders", "reminders"),
+    ]
+    if not placeholders(text, task.fields):
+        answer = "Label:" if task.labels else "Answer:"
+        shown = "\n".join(f"{field.capitalize()}: {{{field}}}" for field in task.fields)
+        sections.append(Section("input", "task", f"{shown}\n{answer}", frozen=True))
+    return Prompt(tuple(sections))
+
+
+def check_prompt(prompt: Prompt, task: Task, literal: set[str], file: str | None = None) -> None:
+    """:raises PromptError: see `load_first_prompt`."""
+    for name, section in unknown_placeholders(prompt, task).items():
+        if name not in literal:
+            raise PromptError(
+                f"section {section} has the placeholder {{{name}}}, but examples have only {', '.join(task.fields)}; "
+                f'if it is plain text, say so: literal = ["{name}"] under [prompt]',
+                file=file,
+            )
+    check_input(prompt, task, file)
+
+
+def check_input(prompt: Prompt, task: Task, file: str | None = None) -> None:
+    """:raises PromptError: the prompt is the same for every example."""
+    if not any(placeholders(section.text, task.fields) for section in prompt):
+        raise PromptError(f"the prompt shows no input; put {{{task.fields[0]}}} where it belongs", file=file)
+
+
+def unknown_placeholders(prompt: Prompt, task: Task) -> dict[str, str]:
+    """Names in braces that no example has, each with the first section that holds it."""
+    unknown: dict[str, str] = {}
+    for section in prompt:
+        for name in re.findall(r"\{([A-Za-z_]\w*)\}", section.text):
+            if name not in task.fields:
+                unknown.setdefault(name, section.name)
+    return unknown

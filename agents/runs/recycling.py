@@ -1,0 +1,64 @@
+"""Experience recycling: what earlier runs learned is handed to a selector that knows how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from agents.operators.operator import Operator, part
+from agents.ring.choices import open_actions
+from agents.selectors.msgd_rl import PastEpisode
+from agents.selectors.selector import Selector
+from memory.experience import Episode, Where, situation
+from memory.store import Memory
+from protocols.prompt import Prompt
+from protocols.task import Task
+
+EPISODES = 2000
+"""Experiences that a selector begins with, about."""
+DAY = 86_400.0
+
+
+@runtime_checkable
+class Recycler(Protocol):
+    """A selector that learns from other runs, too."""
+
+    def recycle(self, episodes: Sequence[PastEpisode]) -> None:
+        """Take what other runs learned as a prior: once, before the first choice, and never nothing."""
+
+
+async def recycle(
+    selector: Selector, memory: Memory, task: Task, first: Prompt, operators: Mapping[str, Operator], now: float
+) -> int:
+    """Hand the selector, if it takes any, the experiences of these operators on sections of the kinds that the first
+    prompt has, those nearest to its sections; returns how many. `now`: Unix seconds.
+
+    :raises StorageFailed: the memory cannot be read.
+    :raises ModelError: the embedding model failed.
+    """
+    if not isinstance(selector, Recycler):
+        return 0
+    names = dict.fromkeys(action.section for action in open_actions(first, operators, task))
+    mine = frozenset(operators)
+    asked = [
+        (situation(section.kind, "", section.text), Where(kinds=frozenset({section.kind}), operators=mine))
+        for section in (part(first, name) for name in names)
+    ]
+    episodes = await memory.episodes(asked, EPISODES // max(1, len(asked)))
+    past = [_past(episode, task, now) for episode in episodes]
+    if past:
+        selector.recycle(past)
+    return len(past)
+
+
+def _past(episode: Episode, task: Task, now: float) -> PastEpisode:
+    past = episode.experience
+    return PastEpisode(
+        operator=past.operator,
+        kind=past.kind,
+        state=episode.vector,
+        reward=past.reward,
+        evidence=past.evidence,
+        age=max(0.0, now - past.time) / DAY,
+        same_task=past.task == task.name,
+    )

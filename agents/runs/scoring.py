@@ -1,0 +1,79 @@
+"""Scoring a prompt file on one split, with the forward pass of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.prompting.forward import Forward
+from agents.prompting.shelves import open_shelves
+from agents.ring.race import mean
+from agents.runs.configuration import Configuration
+from agents.runs.loading import check_input, load_corpus, load_task, unknown_placeholders
+from agents.runs.models import Models, connections, open_ledger
+from agents.runs.result import scores_of
+from protocols import prompt_file
+from protocols.errors import ModelError, RunFailed
+from protocols.providers.http import open_transport
+from protocols.task import SplitName
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """`value`: the mean score in [0, 1] over the `n` examples that were answered; `errors` calls failed for good.
+
+    `calls` counts every attempt; `dollars` None: the price is unknown. `plain`: names in braces in the prompt that
+    no example has, and that are therefore plain text.
+    """
+
+    task: str
+    prompt: str
+    split: SplitName
+    model: str
+    value: float
+    n: int
+    errors: int
+    calls: int
+    tokens: int
+    dollars: float | None
+    seconds: float
+    plain: tuple[str, ...]
+
+
+async def score(configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName) -> Scored:
+    """Run the prompt at `path` on a split of the task; nothing is written. The caps of `[budget]` hold.
+
+    A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
+
+    :raises InputError: something that a person wrote cannot be used.
+    :raises RunFailed: not one example was answered.
+    :raises BudgetExhausted, ModelError: a cap; a failure that every other call would meet as well.
+    """
+    task = load_task(configuration)
+    prompt = prompt_file.load(path)
+    check_input(prompt, task, str(path))
+    shelves = open_shelves(task, load_corpus(configuration))
+    ledger = open_ledger(configuration)
+    async with open_transport(connections(configuration)) as transport:
+        model = Models(configuration, environ, transport, ledger).of("task", None)
+        forward = Forward(model, task.metric, shelves, configuration.search.concurrency)
+        outcomes = await forward(prompt, task.split(split))
+    scores = scores_of(outcomes)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, ModelError)]
+    if len(errors) == len(scores):
+        raise RunFailed(f"not one example was answered: {errors[0]}")
+    return Scored(
+        task=task.name,
+        prompt=str(path),
+        split=split,
+        model=model.name,
+        value=mean(scores),
+        n=len(scores) - len(errors),
+        errors=len(errors),
+        calls=ledger.calls,
+        tokens=ledger.tokens,
+        dollars=ledger.dollars,
+        seconds=ledger.seconds,
+        plain=tuple(unknown_placeholders(prompt, task)),
+    )

@@ -1,0 +1,224 @@
+"""A whole run: from a configuration to a trained prompt, a held-out report and a run directory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import orjson
+
+from agents.operators.operator import Operator
+from agents.prompting.forward import Forward
+from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves
+from agents.ring.agent import Agent
+from agents.ring.archive import Member
+from agents.ring.choices import Choices, open_actions
+from agents.ring.controller import Controller, SearchSettings
+from agents.ring.critic import Critic
+from agents.ring.evaluator import Evaluator, RaceSettings
+from agents.ring.proposer import Proposer
+from agents.ring.team import Team
+from agents.runs.catalogue import open_operators, open_selector
+from agents.runs.configuration import Configuration
+from agents.runs.loading import load_corpus, load_first_prompt, load_task
+from agents.runs.models import Models, connections, open_ledger
+from agents.runs.recycling import recycle
+from agents.runs.result import Held, Result, held_out, scores_of, spent, value_of
+from agents.runs.run_directory import (
+    BEST_EXAMPLES,
+    BEST_PASSAGES,
+    BEST_PROMPT,
+    CACHE,
+    JOURNAL,
+    MEMORY,
+    RESULT,
+    check_free,
+    make_directory,
+    write,
+)
+from agents.selectors.selector import Selector
+from memory.cache import ReplyCache, open_cache
+from memory.journal import open_journal
+from memory.store import Memory, open_memory
+from protocols import prompt_file
+from protocols.bus import Bus
+from protocols.embedding import HashedNgrams
+from protocols.errors import BudgetExhausted, ConfigError
+from protocols.messages import FIRST
+from protocols.prompt import Prompt
+from protocols.providers.http import open_transport
+from protocols.task import Task
+from protocols.wrappers.ledger import Caps, Ledger
+
+
+class Run:
+    """One search, ready to start. Observers may look at `task`, `bus`, `controller` and `ledger` while it works."""
+
+    def __init__(
+        self, configuration: Configuration, directory: Path, task: Task, first: Prompt, bus: Bus, ledger: Ledger
+    ) -> None:
+        self.configuration, self.directory = configuration, directory
+        self.task, self.first, self.bus, self.ledger = task, first, bus, ledger
+        self.shelves = open_shelves(task, load_corpus(configuration))
+
+    def assemble(
+        self,
+        models: Models,
+        cache: ReplyCache,
+        memory: Memory,
+        operators: Mapping[str, Operator],
+        selector: Selector,
+    ) -> None:
+        """Put the agents together."""
+        settings, seed = self.configuration.search, self.configuration.search.seed
+        self._operators, self._selector = operators, selector
+        self._recalled = reads = memory if self.configuration.memory.read else None
+        self.forward = Forward(models.of("task", cache), self.task.metric, self.shelves, settings.concurrency)
+        self.controller = Controller(
+            self.task,
+            Choices(operators, self.task, HashedNgrams()),
+            selector,
+            SearchSettings(settings.width, settings.assignments, settings.token_price, settings.failure_reward),
+            memory if self.configuration.memory.write else None,
+            Random(f"{seed}/controller"),
+            time.time,
+        )
+        race = RaceSettings(settings.minibatch, settings.critique, settings.max_unanswered)
+        others: list[Agent] = [
+            Evaluator(self.forward, self.task, race, seed),
+            Critic(models.of("critic", cache)),
+        ]
+        for name, operator in operators.items():
+            model = models.of(f"proposer/{name}", cache)
+            others.append(Proposer(operator, model, self.task, reads, seed, self.shelves))
+        self.team = Team(self.controller, others, self.bus, settings.width)
+
+    async def search(self) -> Result:
+        """Train the prompt, then read the test split once; everything is written to the run directory.
+
+        The best prompt so far is written however the search ends.
+
+        :raises RunFailed: there is no result, because the first prompt could not be evaluated.
+        :raises ModelError: a fatal one.
+        :raises StorageFailed: a file of the run directory cannot be written.
+        """
+        if self._recalled is not None:
+            await recycle(self._selector, self._recalled, self.task, self.first, self._operators, time.time())
+        try:
+            with self.ledger.holding(2 * len(self.task.test)):
+                stopped_by = await self.team.run(self.first)
+        finally:
+            if self.controller.archive.members:
+                self._export(self.controller.archive.best().prompt)
+        if stopped_by == "budget":
+            stopped_by = f"budget: {self.ledger.exhausted}"
+        winner = self.controller.archive.best()
+        test: Held | None = None
+        missing: str | None = None
+        try:
+            test = await self._held_out(winner)
+        except BudgetExhausted as error:
+            missing = str(error)
+        result = self._result(winner, stopped_by, test, missing)
+        write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+        return result
+
+    def _export(self, best: Prompt) -> None:
+        """The prompt's file, and beside it what it leaves to be filled for each input."""
+        write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
+        for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
+            if lines := self.shelves.export(best, name):
+                write(self.directory / file, lines)
+
+    async def _held_out(self, winner: Member) -> Held:
+        seed = scores_of(await self.forward(self.first, self.task.test))
+        best = seed
+        if winner.candidate != FIRST:
+            best = scores_of(await self.forward(winner.prompt, self.task.test))
+        return held_out(seed, best, np.random.default_rng(self.configuration.search.seed))
+
+    def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
+        roles = spent(self.ledger)
+        first = self.controller.first
+        assert first is not None, "a search without a first evaluation has failed"
+        return Result(
+            task=self.task.name,
+            random_seed=self.configuration.search.seed,
+            seed=value_of(first),
+            best=value_of(winner),
+            candidate=winner.candidate,
+            test=test,
+            test_missing=missing,
+            roles=roles,
+            calls={role: account.calls for role, account in roles.items()},
+            tokens={role: account.input + account.output for role, account in roles.items()},
+            cached=self.ledger.cached,
+            dollars=self.ledger.dollars,
+            seconds=self.ledger.seconds,
+            assignments=self.controller.issued,
+            stopped_by=stopped_by,
+        )
+
+
+@asynccontextmanager
+async def open_run(
+    configuration: Configuration, environ: Mapping[str, str], directory: Path | None
+) -> AsyncIterator[Run]:
+    """Read everything, check it, then make the run directory and put the run together.
+
+    `directory` None: the configuration's, or else the next free `runs/<task>-<n>`.
+
+    :raises InputError: something that a person wrote cannot be used; nothing was written.
+    :raises StorageFailed: the run directory cannot be used.
+    """
+    task = load_task(configuration)
+    first = load_first_prompt(configuration, task)
+    operators = open_operators(configuration.search.operators)
+    selector = open_selector(configuration.search.selector, Random(f"{configuration.search.seed}/selector"))
+    check_editable(first, operators, task)
+    ledger = open_ledger(configuration)
+    check_calls(ledger.caps, task)
+    named = configuration.run.directory
+    if directory is None and named is not None:
+        directory = configuration.path(named)
+    if directory is not None:
+        check_free(directory)
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(open_transport(connections(configuration)))
+        models = Models(configuration, environ, transport, ledger)
+        shared: Memory | None = None
+        if path := configuration.memory.path:
+            shared = await stack.enter_async_context(open_memory(configuration.path(path), HashedNgrams()))
+        directory = make_directory(directory, configuration, first)
+        journal = await stack.enter_async_context(open_journal(directory / JOURNAL))
+        cache = await stack.enter_async_context(open_cache(directory / CACHE))
+        if shared is None:
+            shared = await stack.enter_async_context(open_memory(directory / MEMORY, HashedNgrams()))
+        bus = Bus(time.time)
+        bus.tap(journal.append)
+        run = Run(configuration, directory, task, first, bus, ledger)
+        run.assemble(models, cache, shared, operators, selector)
+        yield run
+
+
+def check_editable(first: Prompt, operators: Mapping[str, Operator], task: Task) -> None:
+    """:raises ConfigError: there is nothing that the search could try."""
+    if not open_actions(first, operators, task):
+        raise ConfigError(
+            f"no section of the prompt may be edited by any of the operators {', '.join(operators)}; "
+            "unfreeze a section, or add one of another kind"
+        )
+
+
+def check_calls(caps: Caps, task: Task) -> None:
+    """:raises ConfigError: not even the first prompt could be evaluated and reported."""
+    least = len(task.validation) + 2 * len(task.test)
+    if caps.calls is not None and caps.calls <= least:
+        raise ConfigError(
+            f"budget.calls = {caps.calls} is too small: the first prompt on validation and the held-out report "
+            f"alone take {least}"
+        )

@@ -1,0 +1,239 @@
+"""The log of a run: lines for people on the console, JSON lines in the run directory.
+
+Never a key, and never a full prompt above debug: every entry passes `Redact` and `shorten` before it is written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import orjson
+import structlog
+from rich.console import Console
+from rich.text import Text
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
+
+from agents.runs.configuration import Configuration
+from agents.runs.models import roles
+from agents.runs.result import Result
+from agents.views.plain import one_line
+from agents.views.progress import Ending, Progress
+from protocols.errors import ModelError, StorageFailed
+from protocols.messages import Candidate, Envelope, Stop
+from protocols.providers.failures import redact
+from protocols.task import Task
+from protocols.wrappers.ledger import Attempt
+
+LONGEST = 300
+"""Characters of one value above debug: less than any prompt worth hiding, more than any reason of ours."""
+
+LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+"""What the console shows, by the number of -v. The file holds info and above, and debug when the console does."""
+
+
+class Redact:
+    """A processor that takes every key out of every value."""
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        self._secrets = sorted((s for s in secrets if len(s) >= 8), key=len, reverse=True)
+
+    def __call__(self, logger: object, method: str, event: EventDict) -> EventDict:
+        return {name: self._clean(value) for name, value in event.items()}
+
+    def _clean(self, value: object) -> object:
+        match value:
+            case str():
+                text = value.encode("utf-8", "replace").decode("utf-8")
+                for secret in self._secrets:
+                    text = text.replace(secret, "[key]")
+                return redact(text, None)
+            case Mapping():
+                return {str(self._clean(name)): self._clean(inner) for name, inner in value.items()}
+            case list() | tuple():
+                return [self._clean(inner) for inner in value]
+            case bool() | int() | float() | None:
+                return value
+            case _:
+                return self._clean(str(value))
+
+
+def shorten(logger: object, method: str, event: EventDict) -> EventDict:
+    """A processor that cuts long texts, above debug."""
+    return event if method == "debug" else {name: _cut(value) for name, value in event.items()}
+
+
+def _cut(value: object) -> object:
+    match value:
+        case str():
+            return value if len(value) <= LONGEST else value[: LONGEST - 1] + "…"
+        case dict():
+            return {name: _cut(inner) for name, inner in value.items()}
+        case list():
+            return [_cut(inner) for inner in value]
+        case _:
+            return value
+
+
+class ToFile:
+    """A processor that appends the entry to a file as one line of JSON, and passes it on."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __call__(self, logger: object, method: str, event: EventDict) -> EventDict:
+        with suppress(OSError):  # a full disk stops the run at the journal, with its own error, not here
+            self._file.write(orjson.dumps(event) + b"\n")
+        return event
+
+
+class ToConsole:
+    """The logger at the end of the chain: prints what is at or above `level`, beside a live view if there is one."""
+
+    def __init__(self, console: Console, level: int) -> None:
+        self._console, self._level = console, level
+        self._render = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=24)
+
+    def __getattr__(self, method: str) -> Callable[..., None]:
+        """structlog calls the method of the entry's level."""
+        return lambda **event: self._print(method, event)
+
+    def _print(self, method: str, event: EventDict) -> None:
+        if logging.getLevelNamesMapping().get(method.upper(), logging.ERROR) < self._level:
+            return
+        line = Text(one_line(self._render(self, method, event), 2000))
+        try:
+            self._console.print(line, soft_wrap=True)
+        except OSError:
+            self._console.quiet = True  # whoever read this has gone; the run goes on
+
+
+@contextmanager
+def open_log(
+    path: Path | None, console: Console, verbosity: int, secrets: Collection[str]
+) -> Iterator[FilteringBoundLogger]:
+    """A logger of its own, without any global configuration. `path` None: the console alone. `verbosity` >= 0.
+
+    :raises StorageFailed: the file cannot be opened.
+    """
+    shown = LEVELS[min(verbosity, 2)]
+    processors: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        Redact(secrets),
+        shorten,
+    ]
+    try:
+        file = path.open("ab", buffering=0) if path else None
+    except OSError as error:
+        raise StorageFailed(f"cannot be opened: {error.strerror}", file=str(path)) from error
+    if file:
+        processors.append(ToFile(cast("BinaryIO", file)))
+    try:
+        logger = structlog.wrap_logger(
+            ToConsole(console, shown),
+            processors=processors,
+            wrapper_class=structlog.make_filtering_bound_logger(min(shown, logging.INFO)),
+            context_class=dict,
+            cache_logger_on_first_use=True,
+        )
+        yield cast("FilteringBoundLogger", logger.bind())
+    finally:
+        if file:
+            file.close()
+
+
+class RunLog:
+    """Writes what a run does: a tap of its bus and of its ledger."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
+        self._progress = Progress()
+
+    def started(self, configuration: Configuration, task: Task, directory: Path) -> None:
+        """The run is ready."""
+        settings = configuration.search
+        self._log.info(
+            "run started",
+            task=task.name,
+            directory=str(directory),
+            models={role: configuration.models.of(role) for role in roles(configuration)},
+            sizes={"train": len(task.train), "validation": len(task.validation), "test": len(task.test)},
+            seed=settings.seed,
+            width=settings.width,
+            assignments=settings.assignments,
+            caps=configuration.budget.model_dump(exclude_none=True),
+        )
+
+    async def observe(self, envelope: Envelope) -> None:
+        """A message crossed the bus."""
+        if isinstance(envelope.message, Candidate):
+            rendered = {section.name: section.text for section in envelope.message.prompt}
+            self._log.debug("candidate", assignment=envelope.message.assignment, prompt=rendered)
+        if isinstance(envelope.message, Stop):
+            self._log.info("stopping", reason=envelope.message.reason)
+        ending = self._progress.follow(envelope)
+        if ending is not None:
+            self._ended(ending)
+
+    def called(self, attempt: Attempt) -> None:
+        """An attempt ended; a failed one that is worth another try is no warning yet."""
+        error = attempt.error
+        if error is None:
+            return
+        write = self._log.info if error.retryable else self._log.warning
+        write(
+            "call failed",
+            role=attempt.role,
+            model=attempt.model,
+            kind=type(error).__name__,
+            status=error.status,
+            request_id=error.request_id,
+            reason=error.reason,
+        )
+
+    def finished(self, result: Result) -> None:
+        """There is a result; a cap that ended the search is a warning."""
+        if result.stopped_by.startswith("budget"):
+            self._log.warning("cap reached", cap=result.stopped_by.removeprefix("budget: "))
+        if result.test_missing:
+            self._log.warning("no held-out report", reason=result.test_missing)
+        self._log.info(
+            "run finished",
+            stopped_by=result.stopped_by,
+            candidate=result.candidate,
+            seed=result.seed.value,
+            best=result.best.value,
+            test=None if result.test is None else {"seed": result.test.seed, "best": result.test.best},
+            calls=result.calls,
+            tokens=result.tokens,
+            cached=result.cached,
+            dollars=result.dollars,
+            seconds=result.seconds,
+        )
+
+    def failed(self, error: BaseException) -> None:
+        """There is none. The person sees the error itself; this is for the file."""
+        fields = {"status": error.status, "request_id": error.request_id} if isinstance(error, ModelError) else {}
+        self._log.info("run failed", kind=type(error).__name__, reason=str(error), **fields)
+
+    def _ended(self, ending: Ending) -> None:
+        troubled = ending.unanswered > 0 or ending.kind in ("call", "raised", "dropped")
+        write = self._log.warning if troubled else self._log.info
+        write(
+            "assignment ended",
+            assignment=ending.assignment,
+            operator=ending.operator,
+            section=ending.section,
+            outcome=ending.kind,
+            gain=ending.gain,
+            error=ending.error,
+            paired=ending.paired,
+            unanswered=ending.unanswered,
+            value=ending.value,
+            tokens=ending.tokens,
+            reason=ending.reason,
+        )

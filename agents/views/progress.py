@@ -1,0 +1,147 @@
+"""How a search is going: a fold over the envelopes that cross the bus, live or from the journal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from agents.ring.race import mean
+from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure, FailureKind, Stop
+
+EndKind = Literal["first", "survived", "lost"] | FailureKind
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one assignment ended, in figures.
+
+    `kind` "first" is the first prompt's evaluation, which had no operator. `gain` and its standard `error` over the
+    `paired` examples are 0 for a failure, which has a `reason`. `value`: the validation value of a survivor.
+    `best`: no candidate had a higher one before it.
+    """
+
+    assignment: int
+    kind: EndKind
+    operator: str = ""
+    section: str = ""
+    parent: int | None = None
+    gain: float = 0.0
+    error: float = 0.0
+    paired: int = 0
+    unanswered: int = 0
+    tokens: int = 0
+    value: float | None = None
+    best: bool = False
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """In words, on one line unless `reason` has several."""
+        match self.kind:
+            case "first":
+                return f"first prompt: validation {self.value:.3f}"
+            case "survived":
+                better = ", the best so far" if self.best else ""
+                edit = f"{self.operator} on {self.section}: {self.gain:+.3f} ± {self.error:.3f}"
+                return f"{edit}, validation {self.value:.3f}{better}"
+            case "lost":
+                edit = f"{self.operator} on {self.section}: {self.gain:+.3f} ± {self.error:.3f}"
+                return f"{edit} on {self.paired} examples, lost its race"
+            case _:
+                return f"{self.operator} on {self.section}: {FAILURES[self.kind]}: {self.reason}"
+
+
+FAILURES: dict[FailureKind, str] = {
+    "rejected": "edit rejected",
+    "unreadable": "reply unreadable",
+    "call": "call failed",
+    "budget": "stopped by the budget",
+    "inapplicable": "nothing to work with",
+    "dropped": "dropped",
+    "raised": "an agent raised",
+    "stopped": "stopped",
+}
+
+
+class Progress:
+    """What has happened so far. `survivors` by candidate; `stopping`: why no more assignments are issued."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Assignment] = {}
+        self.counts: Counter[EndKind] = Counter()
+        self.survivors: dict[int, Ending] = {}
+        self.best: Ending | None = None
+        self.stopping = ""
+
+    @property
+    def ended(self) -> int:
+        """Assignments that have ended, the first prompt not counted."""
+        return self.counts.total() - self.counts["first"]
+
+    def follow(self, envelope: Envelope) -> Ending | None:
+        """Take in the next envelope; the ending, if it ends an assignment."""
+        match envelope.message:
+            case Assignment() as assignment:
+                self.open[assignment.assignment] = assignment
+            case Stop(reason):
+                self.stopping = reason
+            case Critique() as critique:
+                return self._end(self._of_critique(critique))
+            case Failure() as failure:
+                return self._end(self._of_failure(failure))
+            case _:
+                pass
+        return None
+
+    def lineage(self, candidate: int) -> list[Ending]:
+        """The endings from the first prompt to `candidate`, in order."""
+        line: list[Ending] = []
+        number: int | None = candidate
+        while number is not None and number in self.survivors:
+            line.append(self.survivors[number])
+            number = line[-1].parent
+        return line[::-1]
+
+    def _of_critique(self, critique: Critique) -> Ending:
+        evaluation = critique.evaluation
+        assignment = self.open.pop(critique.assignment, None)
+        value = mean(evaluation.scores) if evaluation.survived else None
+        tokens = evaluation.prompt.tokens
+        return Ending(
+            assignment=critique.assignment,
+            kind="first" if critique.assignment == FIRST else "survived" if evaluation.survived else "lost",
+            operator=assignment.operator if assignment else "",
+            section=assignment.section if assignment else "",
+            parent=assignment.parent if assignment else None,
+            gain=evaluation.gain,
+            error=evaluation.error,
+            paired=evaluation.paired,
+            unanswered=evaluation.unanswered,
+            tokens=tokens,
+            value=value,
+            best=value is not None and self._leads(value, tokens),
+        )
+
+    def _of_failure(self, failure: Failure) -> Ending:
+        assignment = self.open.pop(failure.assignment, None)
+        return Ending(
+            assignment=failure.assignment,
+            kind=failure.kind,
+            operator=assignment.operator if assignment else "the first prompt",
+            section=assignment.section if assignment else "validation",
+            parent=assignment.parent if assignment else None,
+            reason=failure.reason,
+        )
+
+    def _leads(self, value: float, tokens: int) -> bool:
+        """As the archive says which is best: the highest value, then the shortest."""
+        best = self.best
+        return best is None or best.value is None or (-value, tokens) < (-best.value, best.tokens)
+
+    def _end(self, ending: Ending) -> Ending:
+        self.counts[ending.kind] += 1
+        if ending.value is not None:
+            self.survivors[ending.assignment] = ending
+        if ending.best:
+            self.best = ending
+        return ending

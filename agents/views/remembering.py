@@ -1,0 +1,90 @@
+"""What the commands on memories do beyond `memory.upkeep`: finding, writing, reading in and showing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agents.runs.run_directory import MEMORY
+from agents.views.plain import one_line
+from memory.store import open_memory
+from memory.upkeep import Group, Stats, read_lines, take_in
+from protocols.embedding import HashedNgrams
+from protocols.errors import ConfigError, StorageFailed
+
+
+def memory_file(path: Path) -> Path:
+    """The file itself, or the one of a run directory."""
+    return path / MEMORY if path.is_dir() else path
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> int:
+    """Write a new file; returns the number of lines. Nothing is left of one that could not be written whole.
+
+    :raises ConfigError: there is one already.
+    :raises StorageFailed: it cannot be written.
+    """
+    count = 0
+    try:
+        with path.open("xb") as file:
+            try:
+                for line in lines:
+                    file.write(line)
+                    count += 1
+            except BaseException:
+                path.unlink()
+                raise
+    except FileExistsError:
+        raise ConfigError("is there already; name another file", file=str(path)) from None
+    except OSError as error:
+        raise StorageFailed(f"cannot be written ({error.strerror})", file=str(path)) from error
+    return count
+
+
+async def import_lines(memory: Path, source: Path) -> tuple[int, int]:
+    """How many experiences of a JSON lines file were added to a memory, and how many were there already.
+
+    :raises DataError: a line cannot be used; nothing was written.
+    :raises MemoryMismatch, StorageFailed: the memory cannot be used.
+    """
+    experiences = read_lines(source)
+    async with open_memory(memory, HashedNgrams()) as opened:
+        added = await take_in(opened, experiences)
+    return added, len(experiences) - added
+
+
+def show_stats(console: Console, found: Stats) -> None:
+    """Print what a memory holds."""
+    console.print(Text(f"{found.path}: {found.count:,} experiences, {found.size / 1e6:,.1f} MB"), soft_wrap=True)
+    if found.embedder is not None:
+        console.print(Text(f"Embedder: {found.embedder}, dimension {found.dimension}"), soft_wrap=True)
+    if found.oldest is not None and found.newest is not None:
+        console.print(Text(f"From {_day(found.oldest)} to {_day(found.newest)}"), soft_wrap=True)
+        outcomes = ", ".join(f"{name} {count}" for name, count in found.outcomes.items())
+        console.print(Text(f"Outcomes: {outcomes}"), soft_wrap=True)
+    for title, groups in (("task", found.tasks), ("operator", found.operators), ("kind", found.kinds)):
+        if groups:
+            console.print(_table(title, groups))
+
+
+def _table(title: str, groups: Mapping[str, Group]) -> Table:
+    table = Table(title, box=None)
+    for heading in ("experiences", "survived", "mean reward", "mean evidence"):
+        table.add_column(heading, justify="right")
+    for name, group in groups.items():
+        figures = (f"{group.count:,}", f"{group.survived:.0%}", f"{group.reward:+.4f}", f"{group.evidence:.1f}")
+        table.add_row(Text(one_line(name, 60)), *figures)
+    return table
+
+
+def _day(time: float) -> str:
+    """A date; years that the calendar lacks as seconds."""
+    try:
+        return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}"
+    except (ValueError, OverflowError, OSError):
+        return f"{time:g} s"

@@ -1,0 +1,198 @@
+"""What a person sees while a search works: a live view on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from agents.views.plain import one_line
+from agents.views.progress import Progress
+from protocols.messages import Envelope, Finished
+from protocols.wrappers.ledger import Attempt, Ledger
+
+BARS = "▁▂▃▄▅▆▇█"
+EVENTS = 6
+INTERVAL = 0.1
+"""Seconds between two drawings, at least."""
+
+
+class Onlooker(Console):
+    """A console on standard error whose reader may leave: rich would end the process, and the run with it."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
+class View(Protocol):
+    """Looks on; a view never fails the run that it shows."""
+
+    async def observe(self, envelope: Envelope) -> None:
+        """See a message of the bus."""
+
+    def called(self, attempt: Attempt) -> None:
+        """See an attempt of the ledger."""
+
+    def say(self, text: str) -> None:
+        """Tell the person something that is not in the messages."""
+
+
+class PlainLines:
+    """One line for each survivor."""
+
+    def __init__(self, console: Console, ledger: Ledger, assignments: int) -> None:
+        self._console, self._ledger, self._assignments = console, ledger, assignments
+        self._progress = Progress()
+
+    async def observe(self, envelope: Envelope) -> None:
+        ending = self._progress.follow(envelope)
+        if ending is not None and ending.value is not None:
+            at = f"{self._progress.ended}/{self._assignments}"
+            spent = f"{self._ledger.calls:,} calls, {clock(self._ledger.seconds)}"
+            self.say(f"[{at}] {one_line(str(ending))} ({spent})")
+
+    def called(self, attempt: Attempt) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        try:
+            self._console.print(Text(one_line(text, 500)), soft_wrap=True)
+        except OSError:
+            self._console.quiet = True  # whoever read this has gone; the run goes on
+
+
+class LiveView:
+    """Redrawn at a message or a reply, at most every `INTERVAL`. `clock` gives seconds."""
+
+    def __init__(
+        self, live: Live, ledger: Ledger, task: str, assignments: int, monotonic: Callable[[], float]
+    ) -> None:
+        self._live, self._ledger, self._task, self._assignments = live, ledger, task, assignments
+        self._monotonic = monotonic
+        self._progress = Progress()
+        self._curve: list[tuple[int, float]] = []
+        self._events: deque[str] = deque(maxlen=EVENTS)
+        self._drawn = float("-inf")
+        self._said = ""
+
+    async def observe(self, envelope: Envelope) -> None:
+        ending = self._progress.follow(envelope)
+        if ending is not None:
+            self._events.append(f"{ending.assignment:>4}  {one_line(str(ending))}")
+            if ending.best and ending.value is not None:
+                self._curve.append((self._ledger.calls, ending.value))
+        if isinstance(envelope.message, Finished):
+            self.say("Reading the test split, once, for the first prompt and the best one.")
+        self._draw()
+
+    def called(self, attempt: Attempt) -> None:
+        self._draw()
+
+    def say(self, text: str) -> None:
+        self._said = one_line(text, 500)
+        self._draw(now=True)
+
+    def __rich__(self) -> RenderableType:
+        progress, ledger = self._progress, self._ledger
+        first, best = progress.survivors.get(0), progress.best
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row(Text("score"), Text(sparkline(self._curve, ledger.calls, 40), style="green"))
+        if best and first and best.value is not None and first.value is not None:
+            now = Text(f"{best.value:.3f} on validation, from {first.value:.3f}", style="bold")
+            grid.add_row(Text("best"), now)
+        grid.add_row(Text("assignments"), Text(self._assignments_in_words()))
+        grid.add_row(Text("calls"), Text(f"{capped(ledger.calls, ledger.caps.calls)}, {ledger.in_flight} in flight"))
+        grid.add_row(Text("tokens"), Text(capped(ledger.tokens, ledger.caps.tokens)))
+        grid.add_row(Text("cost"), Text(dollars(ledger.dollars)))
+        grid.add_row(Text("time"), Text(self._time_in_words()))
+        lines: list[RenderableType] = [Text(one_line(self._task), style="bold"), grid]
+        lines += [Text(event, style="dim", overflow="ellipsis", no_wrap=True) for event in self._events]
+        if self._said:
+            lines.append(Text(self._said, style="yellow"))
+        return Group(*lines)
+
+    def _assignments_in_words(self) -> str:
+        counts, progress = self._progress.counts, self._progress
+        failed = progress.ended - counts["survived"] - counts["lost"]
+        parts = f"{counts['survived']} survived, {counts['lost']} lost, {failed} failed, {len(progress.open)} open"
+        return f"{progress.ended} / {self._assignments}: {parts}"
+
+    def _time_in_words(self) -> str:
+        left = time_left(self._ledger, self._progress.ended, self._assignments)
+        return clock(self._ledger.seconds) + (f", about {clock(left)} left" if left is not None else "")
+
+    def _draw(self, now: bool = False) -> None:
+        moment = self._monotonic()
+        if not now and moment - self._drawn < INTERVAL:
+            return
+        self._drawn = moment
+        try:
+            self._live.refresh()
+        except OSError:
+            self._live.console.quiet = True  # the terminal has gone; the run goes on
+
+
+@contextmanager
+def watch(
+    console: Console, ledger: Ledger, task: str, assignments: int, monotonic: Callable[[], float]
+) -> Iterator[View]:
+    """A view on `console` that is taken down, and the terminal restored, when the block ends."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield PlainLines(console, ledger, assignments)
+        return
+    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
+    view = LiveView(live, ledger, task, assignments, monotonic)
+    live.update(view)
+    live.start()
+    try:
+        yield view
+    finally:
+        with suppress(OSError):  # the terminal has gone, and the result must not go with it
+            live.stop()
+
+
+def time_left(ledger: Ledger, ended: int, assignments: int) -> float | None:
+    """Seconds until the first cap at the pace so far; None before there is a pace."""
+    seconds, caps = ledger.seconds, ledger.caps
+    left = [] if caps.minutes is None else [caps.minutes * 60 - seconds]
+    spent = [(ended, assignments), (ledger.calls, caps.calls), (ledger.tokens, caps.tokens)]
+    spent_all: list[tuple[float | None, float | None]] = [*spent, (ledger.dollars, caps.dollars)]
+    left += [seconds * (cap - used) / used for used, cap in spent_all if used and cap is not None]
+    return max(0.0, min(left)) if left else None
+
+
+def sparkline(curve: Sequence[tuple[int, float]], calls: int, width: int) -> str:
+    """The best value against calls: `width` columns from the first value to now."""
+    if not curve:
+        return ""
+    start, values = curve[0][0], [value for _, value in curve]
+    low, span = min(values), max(values) - min(values)
+    bars = []
+    for column in range(width):
+        until = start + (calls - start) * (column + 1) / width
+        value = max(value for at, value in curve if at <= until or at == start)
+        bars.append(BARS[round((value - low) / span * (len(BARS) - 1))] if span else BARS[0])
+    return "".join(bars)
+
+
+def clock(seconds: float) -> str:
+    """`0:07`, `12:34` or `1:02:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def dollars(amount: float | None) -> str:
+    """`unknown` where a price is."""
+    return "unknown (a price is not set)" if amount is None else f"${amount:,.4f}"
+
+
+def capped(used: int, cap: int | None) -> str:
+    """`used`, and of how much."""
+    return f"{used:,}" if cap is None else f"{used:,} / {cap:,}"

@@ -1,0 +1,225 @@
+"""The operators that choose, order and combine: nothing is lost, and what decides is what should."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from random import Random
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.operators.define_sort import DefineSort
+from agents.operators.differential_evolution import DifferentialEvolution
+from agents.operators.merge import Merge
+from agents.operators.operator import WHOLE, Context
+from agents.operators.rag import Rag
+from agents.operators.self_consistency import DRAWS, SelfConsistency
+from agents.prompting.shelves import open_shelves, places
+from agents.ring.proposer import best_parent
+from protocols.errors import EditRejected, InapplicableError, UnreadableReply
+from protocols.messages import Partner
+from protocols.prompt import Prompt, placeholders
+from tests.agents.operators.test_operators import PROMPT, Script, assignment, context, kept
+from tests.agents.ring.test_handling import WRONG, Says
+from tests.strategies import texts
+from tests.world import TASK
+
+pytestmark = pytest.mark.anyio
+SEEDS = st.integers(0, 999)
+
+
+# merge
+
+credits = st.dictionaries(st.sampled_from([s.name for s in PROMPT]), st.floats(-1, 1), max_size=8)
+
+
+@given(credits, st.lists(credits, min_size=1, max_size=4))
+@settings(deadline=None)
+def test_merge_takes_each_section_from_where_it_earned_most_and_leaves_frozen_ones(
+    own: dict[str, float], others: list[dict[str, float]]
+) -> None:
+    partners = tuple(
+        Partner(n, Prompt(tuple(replace(s, text=f"{s.text} by {n}") for s in PROMPT)), (), credit)
+        for n, credit in enumerate(others)
+    )
+    asked = replace(assignment(WHOLE), credit=own, partners=partners)
+    merged = anyio.run(Merge().edit, asked, context(Says()))
+    for section in PROMPT:
+        text = merged[section.name].text
+        highest = max(credit.get(section.name, 0.0) for credit in others)
+        if section.frozen or highest <= own.get(section.name, 0.0):
+            assert text == section.text
+        else:
+            best = [n for n, credit in enumerate(others) if credit.get(section.name, 0.0) == highest]
+            assert text in {f"{section.text} by {n}" for n in best}
+
+
+async def test_merge_needs_another_member() -> None:
+    with pytest.raises(InapplicableError):
+        await Merge().edit(replace(assignment(WHOLE), partners=()), context(Says()))
+
+
+# define_sort
+
+items = st.lists(st.text("ab:- {}付", min_size=1, max_size=6).filter(lambda s: not s[0].isspace()), min_size=2)
+
+
+@given(items, SEEDS)
+@settings(deadline=None)
+def test_items_are_permuted_and_none_is_lost(lines: list[str], seed: int) -> None:
+    prompt = PROMPT.edit("definitions", "\n  more\n\n".join(lines), TASK.fields)
+    edited = anyio.run(DefineSort().edit, assignment("definitions", prompt=prompt), context(Says(), seed=seed))
+    before, after = prompt["definitions"].text, edited["definitions"].text
+    assert Counter(after.split("\n")) == Counter(before.split("\n"))
+    assert [s for s in edited if s.name != "definitions"] == [s for s in prompt if s.name != "definitions"]
+
+
+async def test_what_failed_most_comes_last() -> None:
+    edited = await DefineSort().edit(assignment("definitions", (WRONG,)), context(Says()))
+    assert WRONG.target == "yes"
+    assert edited["definitions"].text == "- no: birch\n- yes: amber"
+
+
+@given(SEEDS)
+def test_one_section_that_is_not_frozen_moves_to_another_place(seed: int) -> None:
+    edited = anyio.run(DefineSort().edit, assignment(WHOLE), context(Says(), seed=seed))
+    assert edited != PROMPT
+    assert set(edited) == set(PROMPT)
+    without = [
+        name
+        for name in ("task", "definitions")
+        if [s for s in edited if s.name != name] == [s for s in PROMPT if s.name != name]
+    ]
+    assert without, "what moved is a section with a text; the others keep their order"
+
+
+async def test_a_prompt_of_one_movable_section_cannot_be_ordered() -> None:
+    prompt = PROMPT.edit("definitions", "", TASK.fields)
+    with pytest.raises(InapplicableError):
+        await DefineSort().edit(assignment(WHOLE, prompt=prompt), context(Says()))
+
+
+# self_consistency
+
+
+def draws(*written: str) -> list[str]:
+    return [f"<new>{kept('task', text)}</new>" for text in written]
+
+
+async def test_the_rewrite_that_the_others_agree_with_is_kept() -> None:
+    model = Script(
+        draws("say yes to amber words", "say yes to amber", "付款 is another matter", "yes to amber words")
+    )
+    prompt = await SelfConsistency().edit(assignment("task"), context(model))
+    assert [request.sample for request in model.asked] == [DRAWS * 5 + n for n in range(DRAWS)]
+    assert prompt["task"].text == kept("task", "say yes to amber words")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "choice"), [("<choice>2</choice>", "birch"), ("<choice> 1 </choice>", "amber")]
+    + [(reply, "amber") for reply in ("", "2", "<choice>3</choice>", "<choice>0</choice>", "<choice>two {</choice>")],
+)  # fmt: skip
+async def test_between_equals_the_model_judges(verdict: str, choice: str) -> None:
+    model = Script([*draws("amber", "birch", "amber", "birch"), verdict])
+    prompt = await SelfConsistency().edit(assignment("task"), context(model))
+    assert prompt["task"].text == kept("task", choice)
+    assert kept("task", "birch") in model.asked[-1].messages[-1].text
+
+
+async def test_draws_that_are_no_edit_do_not_count() -> None:
+    good, bad = draws("amber {}", "amber {} 付款"), ["no tags", "<new>lost the placeholder</new>"]
+    model = Script([bad[0], bad[0], good[0], bad[1], bad[1], good[1], "<choice>1</choice>"])
+    prompt = await SelfConsistency().edit(assignment("task"), context(model))
+    assert prompt["task"].text == kept("task", "amber {}")
+    with pytest.raises(UnreadableReply, match="1 of 4"):
+        await SelfConsistency().edit(assignment("task"), context(Script([good[0], *[bad[0]] * 6])))
+
+
+@given(texts)
+@settings(max_examples=30, deadline=None)
+def test_any_draw_is_an_edit_or_one_of_ours(reply: str) -> None:
+    async def edit() -> Prompt:
+        return await SelfConsistency().edit(assignment("task"), context(Says(f"<new>{reply}</new>")))
+
+    with suppress(EditRejected, UnreadableReply):
+        placeholder = placeholders(anyio.run(edit)["task"].text, TASK.fields)
+        assert placeholder == placeholders(PROMPT["task"].text, TASK.fields)
+
+
+# differential_evolution
+
+
+async def test_differential_evolution_needs_two_texts() -> None:
+    model = Says("<new>x {text}</new>")
+    alone = replace(assignment("task"), partners=())
+    same = replace(alone, partners=(Partner(1, PROMPT, (), {}),))
+    empty = replace(assignment("reasoning"), partners=(Partner(1, PROMPT, (), {}),))
+    for asked in (alone, same, empty):
+        with pytest.raises(InapplicableError):
+            await DifferentialEvolution().edit(asked, context(model))
+    assert model.asked == []
+
+
+async def test_differential_evolution_shows_what_differs_and_the_best() -> None:
+    model = Says("<new>x {text}</new>")
+    await DifferentialEvolution().edit(assignment("task"), context(model))
+    said = model.asked[0].messages[-1].text
+    shown = {tag: said.partition(f"<{tag}>\n")[2].partition(f"\n</{tag}>")[0] for tag in ("first", "second", "best")}
+    best, other = (partner.prompt["task"].text for partner in assignment("task").partners)
+    assert shown["best"] == best, "partners come best first"
+    assert shown["first"] != shown["second"]
+    assert {shown["first"], shown["second"]} <= {best, other, PROMPT["task"].text}
+
+
+# rag
+
+PASSAGES = [
+    "amber is a resin",
+    "birch is a tree, says {text}",
+    "birch bark is white",
+    "付款 是 钱",
+    "with {examples:4} birch",
+]
+
+
+def with_corpus(seed: int, corpus: list[str] = PASSAGES) -> Context:
+    return replace(context(Says(), seed=seed), shelves=open_shelves(TASK, corpus))
+
+
+@given(SEEDS)
+@settings(deadline=None)
+def test_rag_fixes_passages_or_leaves_a_place_for_them(seed: int) -> None:
+    edited = anyio.run(Rag().edit, assignment("knowledge"), with_corpus(seed))
+    text = edited["knowledge"].text
+    if places(text):
+        assert text in {"{passages:1}", "{passages:2}", "{passages:4}"}
+    else:
+        shown = text.split("\n\n")
+        assert set(shown) <= {p for p in PASSAGES if "{" not in p}
+        assert shown[-1] == "birch bark is white", "the nearest to what failed, last"
+
+
+async def test_rag_needs_a_corpus_and_failures() -> None:
+    with pytest.raises(InapplicableError, match=r"task\.corpus"):
+        await Rag().edit(assignment("knowledge"), with_corpus(0, []))
+    fixed = next(seed for seed in range(99) if Random(seed).random() >= 0.5)
+    with pytest.raises(InapplicableError, match="nothing failed"):
+        await Rag().edit(assignment("knowledge", ()), with_corpus(fixed))
+
+
+def test_a_child_that_takes_a_section_of_a_better_member_races_that_one() -> None:
+    base = assignment("reasoning")
+    better = Prompt(tuple(replace(s, text=f"{s.text} better") if not s.frozen else s for s in PROMPT))
+    asked = replace(
+        base,
+        scores=(0.0, 1.0),
+        partners=(Partner(1, better, (1.0, 1.0), {}), Partner(2, PROMPT, (1.0, 1.0), {})),
+    )
+    child = asked.prompt.edit("reasoning", better["reasoning"].text, TASK.fields)
+    own = asked.prompt.edit("reasoning", "something new", TASK.fields)
+    assert best_parent(child, asked) == (better, (1.0, 1.0))
+    assert best_parent(own, asked) == (asked.prompt, (0.0, 1.0))

@@ -1,0 +1,249 @@
+"""The operators: what a reply becomes, and what few_shot shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.operators.chain_of_thought import ChainOfThought
+from agents.operators.define_sort import DefineSort
+from agents.operators.differential_evolution import DifferentialEvolution
+from agents.operators.few_shot import COUNTS, NEAREST, FewShot
+from agents.operators.merge import Merge
+from agents.operators.operator import WHOLE, Context, Operator
+from agents.operators.rag import Rag
+from agents.operators.repeat_instructions import RepeatInstructions
+from agents.operators.self_consistency import SelfConsistency
+from agents.operators.self_reflection import SelfReflection
+from agents.operators.short_instruction import ShortInstruction
+from agents.prompting.requests import show_example
+from agents.prompting.shelves import open_shelves, places
+from protocols.errors import EditRejected, InapplicableError, UnreadableReply
+from protocols.messages import Assignment, Outcome, Partner
+from protocols.metrics import LabelMetric
+from protocols.model import ChatModel, Reply, Request
+from protocols.prompt import Prompt, Section, placeholders
+from protocols.task import Example, Task
+from tests.agents.ring.test_handling import WRONG, Says
+from tests.strategies import texts
+from tests.world import TASK
+
+pytestmark = pytest.mark.anyio
+
+LONG = "Read the message {text} with care and say whether the answer to it is yes or no, and nothing else at all."
+PROMPT = Prompt(
+    (
+        Section("task", "task", LONG),
+        Section("definitions", "definitions", "- yes: amber\n- no: birch"),
+        Section("reasoning", "reasoning"),
+        Section("knowledge", "knowledge"),
+        Section("examples", "examples"),
+        Section("reminders", "reminders"),
+        Section("input", "task", "Text: {text}\nLabel:", frozen=True),
+    )
+)
+OTHERS = tuple(
+    Partner(number, Prompt(tuple(replace(s, text=f"{s.text}\n{word}") for s in PROMPT)), (), {})
+    for number, word in ((7, "first"), (8, "second"))
+)
+WRITERS: list[tuple[Operator, str]] = [
+    (RepeatInstructions(), "reminders"),
+    (DifferentialEvolution(), "task"),
+    (DifferentialEvolution(), "reasoning"),
+    (SelfReflection(), "task"),
+    (ChainOfThought(), "reasoning"),
+    (ShortInstruction(), "task"),
+]
+
+
+def assignment(section: str, outcomes: tuple[Outcome, ...] = (WRONG,), prompt: Prompt = PROMPT) -> Assignment:
+    return Assignment(5, "x", section, 2, prompt, "say {more} 付款", outcomes, (0.0,), {}, OTHERS)
+
+
+def context(model: ChatModel, task: Task = TASK, seed: int = 0) -> Context:
+    return Context(task, model, (), Random(seed), open_shelves(task, ()))
+
+
+@dataclass
+class Script:
+    """A model that says `texts`, one after the other; keeps what it was asked."""
+
+    texts: Sequence[str]
+    name: str = "script"
+    asked: list[Request] = field(default_factory=list)
+
+    async def complete(self, request: Request) -> Reply:
+        self.asked.append(request)
+        return Reply(self.texts[len(self.asked) - 1])
+
+
+def kept(section: str, text: str) -> str:
+    """`text` with the placeholders of the section."""
+    return f"{text} {{text}}" if section == "task" else text
+
+
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
+async def test_the_text_between_the_tags_becomes_the_section(operator: Operator, section: str) -> None:
+    text = kept(section, '说 {"a": 1} {0} %s 😀\n\n- yes')
+    model = Says(f"Sure!\n<new>\n{text}\n</new>\nDone.")
+    prompt = await operator.edit(assignment(section), context(model))
+    assert prompt == PROMPT.edit(section, text, TASK.fields)
+    assert [request.sample for request in model.asked] == [5]
+    asked = model.asked[0].messages[-1].text
+    for shown in (LONG, "say {more} 付款", "t 1 birch {text}", f'"{section}"'):
+        assert shown in asked
+
+
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
+@pytest.mark.parametrize("reply", ["", "no tags {text}", "<new></new>", "<new> \n </new>", "</new>{text}<new>"])
+async def test_a_reply_without_a_text_is_unreadable(operator: Operator, section: str, reply: str) -> None:
+    with pytest.raises(UnreadableReply, match="<new>"):
+        await operator.edit(assignment(section), context(Says(reply)))
+
+
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
+async def test_a_placeholder_lost_or_invented_is_rejected(operator: Operator, section: str) -> None:
+    wrong = ["yes {text} {text}", "yes"] if section == "task" else ["yes {text}"]
+    for text in wrong:
+        with pytest.raises(EditRejected, match=r"\{text\}"):
+            await operator.edit(assignment(section), context(Says(f"<new>{text}</new>")))
+    with pytest.raises(EditRejected, match=r"invents \{examples:4\}"):
+        await operator.edit(assignment(section), context(Says(f"<new>{kept(section, '{examples:4}')}</new>")))
+
+
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
+@pytest.mark.parametrize("first", ["", "no tags", "<new>{question} {text} {text}</new>"])
+async def test_a_reply_that_is_no_edit_is_asked_for_once_more(operator: Operator, section: str, first: str) -> None:
+    text = kept(section, "付款 means yes")
+    model = Script([first, f"<new>{text}</new>", "never asked"])
+    prompt = await operator.edit(assignment(section), context(model))
+    assert prompt[section].text == text
+    asked, again = model.asked
+    assert again.messages[: len(asked.messages)] == asked.messages
+    said, reason = again.messages[len(asked.messages) :]
+    assert (said.speaker, said.text) == ("assistant", first or "(nothing)")
+    assert reason.speaker == "user"
+    assert "cannot be used" in reason.text
+    assert reason.text.endswith(asked.messages[-1].text.rpartition("\n\n")[2]), "the instruction stands last again"
+
+
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
+async def test_a_second_failure_is_the_end(operator: Operator, section: str) -> None:
+    model = Script(["nothing", f"<new>{'{text}' * 3}</new>", f"<new>{kept(section, 'late')}</new>"])
+    with pytest.raises(EditRejected):
+        await operator.edit(assignment(section), context(model))
+    assert len(model.asked) == 2
+
+
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
+async def test_no_part_of_the_request_leaks_into_the_prompt(operator: Operator, section: str) -> None:
+    asked = Says("")
+    with pytest.raises(UnreadableReply):
+        await operator.edit(assignment(section), context(asked))
+    question = asked.asked[0].messages[-1].text.rpartition("\n\n")[2]
+    lines = [line for line in question.split("\n") if len(line) > 20]
+    assert lines
+    first_sentences = [line.partition(". ")[0] + "." for line in lines if ". " in line]
+    for leak in [
+        *lines,
+        *first_sentences,
+        "<failures>",
+        "</section>",
+        "<new>",
+        "</new>",
+    ]:
+        with pytest.raises(UnreadableReply, match="repeats the instruction"):
+            await operator.edit(assignment(section), context(Says(f"<new>{kept(section, 'x')}\n{leak}\n</new>")))
+
+
+async def test_tags_that_the_section_has_already_are_its_own() -> None:
+    prompt = PROMPT.edit("reasoning", "Read the <section> first", TASK.fields)
+    edited = await ChainOfThought().edit(
+        assignment("reasoning", prompt=prompt), context(Says("<new>Read the <section> twice</new>"))
+    )
+    assert edited["reasoning"].text == "Read the <section> twice"
+
+
+async def test_what_is_no_shorter_is_rejected() -> None:
+    with pytest.raises(EditRejected, match="no shorter"):
+        await ShortInstruction().edit(assignment("task"), context(Says(f"<new>{LONG}</new>")))
+
+
+@pytest.mark.parametrize("operator", [SelfReflection(), ChainOfThought(), RepeatInstructions(), SelfConsistency()])
+async def test_without_a_failure_there_is_nothing_to_learn_from(operator: Operator) -> None:
+    model = Says("<new>x</new>")
+    with pytest.raises(InapplicableError):
+        await operator.edit(assignment("reasoning", ()), context(model))
+    assert model.asked == []
+
+
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
+@given(reply=texts)
+@settings(max_examples=40, deadline=None)
+def test_any_reply_is_an_edit_or_one_of_ours(operator: Operator, section: str, reply: str) -> None:
+    async def edit() -> Prompt | None:
+        try:
+            return await operator.edit(assignment(section), context(Says(f"<new>{reply}</new>")))
+        except (EditRejected, UnreadableReply):
+            return None
+
+    prompt = anyio.run(edit)
+    if prompt is not None:
+        assert [s for s in prompt if s.name != section] == [s for s in PROMPT if s.name != section]
+        assert placeholders(prompt[section].text, TASK.fields) == placeholders(PROMPT[section].text, TASK.fields)
+
+
+def test_operators_apply_to_their_kinds() -> None:
+    def targets(operator: Operator) -> list[str]:
+        return list(operator.targets(PROMPT, TASK))
+
+    prose = ["task", "definitions", "reasoning", "knowledge", "reminders", "input"]
+    assert targets(RepeatInstructions()) == ["reminders"]
+    assert targets(DifferentialEvolution()) == prose
+    assert targets(DefineSort()) == [WHOLE, "definitions"]
+    assert targets(Merge()) == [WHOLE]
+    assert targets(Rag()) == ["knowledge"]
+    assert targets(SelfConsistency()) == ["task", "definitions", "reasoning", "input"]
+    assert targets(FewShot()) == ["examples"]
+    assert targets(ChainOfThought()) == ["reasoning"]
+    assert targets(SelfReflection()) == ["task", "definitions", "reminders", "input"]
+    assert targets(ShortInstruction()) == ["task"]
+
+
+small = st.text("abc {}付款\n", min_size=1, max_size=12).filter(str.strip)
+trains = st.lists(st.tuples(small, st.sampled_from(["yes", "no", "也许"])), min_size=1, max_size=40)
+
+
+@given(trains, st.integers(0, 999), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_few_shot_shows_distinct_training_examples_of_every_target_alike(
+    rows: list[tuple[str, str]], seed: int, failed: int
+) -> None:
+    train = tuple(Example(f"t{n}", {"text": f"{n} {text}"}, target) for n, (text, target) in enumerate(rows))
+    task = Task("t", train, TASK.validation, TASK.test, LabelMetric(("yes", "no", "也许")), ("text",))
+    asked = assignment("examples", (WRONG,) * failed)
+
+    def edited() -> Prompt:
+        return anyio.run(FewShot().edit, asked, context(Says(), task, seed))
+
+    prompt = edited()
+    assert prompt == edited(), "a function of the seed"
+    shown = prompt["examples"].text
+    if places(shown):
+        assert shown in {f"{{examples:{k}}}" for k in NEAREST}
+        return
+    frames = {example.id: show_example(PROMPT, example) for example in train}
+    chosen = [example for example in train if frames[example.id] in shown]
+    assert len(shown) == sum(len(frames[example.id]) for example in chosen) + 2 * (len(chosen) - 1)
+    assert len(chosen) in {min(count, len(train)) for count in COUNTS}
+    here, there = Counter(e.target for e in chosen), Counter(e.target for e in train)
+    for target, count in here.items():
+        fewer_only_if_used_up = [other for other in there if here[other] < count - 1]
+        assert all(here[other] == there[other] for other in fewer_only_if_used_up), target

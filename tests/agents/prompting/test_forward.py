@@ -1,0 +1,70 @@
+"""The forward pass: order, errors and caps."""
+
+from __future__ import annotations
+
+from random import Random
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.prompting.forward import Forward
+from protocols.errors import AuthenticationFailed, BudgetExhausted, ModelError, ServerFailed
+from protocols.messages import Outcome
+from protocols.model import Request
+from protocols.wrappers.ledger import Caps, Ledger, MeteredModel
+from tests.world import FIRST_PROMPT, NO_CORPUS, TASK, WORDS, Oracle, digest, shuffled
+
+pytestmark = pytest.mark.anyio
+BACKENDS = ["asyncio", "trio"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(count=st.integers(0, 16), at_once=st.integers(1, 20), seed=st.integers(0, 999), percent=st.integers(0, 40))
+@settings(max_examples=40, deadline=None)
+def test_outcomes_keep_their_order_and_an_error_is_no_score(
+    backend: str, count: int, at_once: int, seed: int, percent: int
+) -> None:
+    def fault(request: Request) -> ModelError | None:
+        failed = digest(seed, request) % 100 < percent
+        return ServerFailed("no", model="scripted") if failed else None
+
+    model = Oracle(fault=fault, delay=shuffled(Random(seed)))
+    examples = TASK.validation[:count]
+
+    async def main() -> list[Outcome | ModelError]:
+        return await Forward(model, TASK.metric, NO_CORPUS, at_once)(FIRST_PROMPT, examples)
+
+    results = anyio.run(main, backend=backend)
+    assert model.calls == len(results) == count
+    assert model.most_in_flight <= at_once
+    for example, result in zip(examples, results, strict=True):
+        expected_to_fail = fault(Request(FIRST_PROMPT.render(example.inputs))) is not None
+        assert isinstance(result, ModelError) == expected_to_fail
+        if isinstance(result, Outcome):
+            assert (result.example, result.target) == (example.id, example.target)
+            assert result.score == float(WORDS[0] in example.inputs["text"])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(cap=st.integers(1, 15), at_once=st.integers(1, 8), seed=st.integers(0, 999))
+@settings(max_examples=40, deadline=None)
+def test_at_a_cap_what_is_in_flight_is_waited_for(backend: str, cap: int, at_once: int, seed: int) -> None:
+    model = Oracle(delay=shuffled(Random(seed)))
+    metered = MeteredModel(model, Ledger(Caps(calls=cap), {}, lambda: 0.0), "task")
+    forward = Forward(metered, TASK.metric, NO_CORPUS, at_once)
+
+    async def main() -> None:
+        with pytest.raises(BudgetExhausted):
+            await forward(FIRST_PROMPT, TASK.validation)
+
+    anyio.run(main, backend=backend)
+    assert model.answered == model.calls == cap
+
+
+async def test_a_fatal_error_ends_the_pass() -> None:
+    model = Oracle(fault=lambda request: AuthenticationFailed("no", model="scripted"))
+    with pytest.raises(AuthenticationFailed):
+        await Forward(model, TASK.metric, NO_CORPUS, 2)(FIRST_PROMPT, TASK.validation)
+    assert 1 <= model.calls <= 2

@@ -1,0 +1,127 @@
+"""What is filled in for each input: the nearest, the nearest last, and never an example's own answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.prompting.requests import show_example
+from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves, places
+from agents.runs.configuration import Configuration, build
+from agents.runs.run_directory import BEST_EXAMPLES, BEST_PASSAGES, BEST_PROMPT
+from agents.runs.scoring import score
+from agents.runs.search import open_run
+from protocols import prompt_file
+from protocols.prompt import Prompt, Section
+from protocols.task import Example
+from tests.strategies import texts
+from tests.world import TASK
+
+pytestmark = pytest.mark.anyio
+TICKETS = Path(__file__).parents[3] / "examples" / "tickets"
+INPUT = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
+
+rows = st.lists(
+    st.tuples(texts | st.sampled_from(["a", "b"]), st.sampled_from(["yes", "no"])), min_size=1, max_size=12
+)
+
+
+def rendered(section: str, train: tuple[Example, ...], corpus: list[str], text: str) -> str:
+    """What the section has become for an input; the task's own message follows it."""
+    prompt = Prompt((Section("shown", "examples", section), INPUT))
+    inputs = open_shelves(replace(TASK, train=train), corpus).inputs(prompt, {"text": text})
+    *_, message = prompt.render(inputs)
+    tail = f"\n\nText: {text}\nLabel:"
+    assert message.text.endswith(tail)
+    return message.text.removesuffix(tail)
+
+
+@given(rows, texts, st.integers(1, 15), st.data())
+@settings(deadline=None)
+def test_as_many_examples_as_are_wanted_but_never_the_input_itself(
+    drawn: list[tuple[str, str]], text: str, k: int, data: st.DataObject
+) -> None:
+    train = tuple(Example(f"t{n}", {"text": t}, target) for n, (t, target) in enumerate(drawn))
+    text = data.draw(st.sampled_from([text, *(t for t, _ in drawn)]))
+    shelves = open_shelves(replace(TASK, train=train), ())
+    found = shelves.examples.nearest(f"Input: {text.strip()}".replace("\n", "\n  "), k)
+    others = [e for e in train if e.inputs["text"].strip() != text.strip()]
+    assert len(found) == min(k, len(others))
+    assert all(e in others for e in found)
+    frame = Prompt((Section("shown", "examples", f"{{examples:{k}}}"), INPUT))
+    assert rendered(f"{{examples:{k}}}", train, [], text) == "\n\n".join(
+        show_example(frame, example) for example in reversed(found)
+    )
+
+
+@given(st.lists(st.text("abcde ", min_size=3, max_size=20), min_size=1, max_size=20, unique=True), st.integers(1, 9))
+@settings(deadline=None)
+def test_the_nearest_passage_comes_last(corpus: list[str], k: int) -> None:
+    wanted = "amber and birch bark"
+    corpus = [*corpus, f"of {wanted}, a passage"]
+    shown = rendered(f"Know:\n{{passages:{k}}}", TASK.train, corpus, wanted).removeprefix("Know:\n").split("\n\n")
+    assert len(shown) == min(k, len(corpus))
+    assert shown[-1] == corpus[-1]
+    assert set(shown) <= set(corpus)
+
+
+def test_what_is_put_in_is_not_read_again() -> None:
+    corpus = ["{text} and {examples:2} and {passages:1}"]
+    assert rendered("{passages:1}", TASK.train, corpus, "amber {passages:1}") == corpus[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["{examples}", "{examples:0}", "{examples:-1}", "{examples:1000}", "{ examples:2}", "{others:2}", "{x}"]
+)
+def test_unknown_names_stay_plain_text(text: str) -> None:
+    assert not places(text)
+    prompt = Prompt((Section("shown", "examples", text), INPUT))
+    inputs = open_shelves(TASK, ()).inputs(prompt, {"text": "amber"})
+    assert [message.text for message in prompt.render(inputs)] == [text, "Text: amber\nLabel:"]
+    assert (len(inputs), list(inputs)) == (1, ["text"])
+
+
+def test_an_input_of_a_shelfs_name_wins() -> None:
+    prompt = Prompt((Section("shown", "task", "{examples:2}"),))
+    inputs = open_shelves(TASK, ()).inputs(prompt, {"examples:2": "mine"})
+    assert prompt.render(inputs)[0].text == "mine"
+
+
+def test_only_what_a_prompt_uses_is_exported() -> None:
+    shelves = open_shelves(TASK, ["付款 {text}"])
+    plain, both = Prompt((INPUT,)), Prompt((Section("x", "examples", "{examples:2}\n{passages:1}"), INPUT))
+    assert shelves.export(plain, EXAMPLES) == shelves.export(plain, PASSAGES) == b""
+    assert shelves.export(both, PASSAGES) == '{"text":"付款 {text}","shown":"付款 {text}"}\n'.encode()
+    lines = [orjson.loads(line) for line in shelves.export(both, EXAMPLES).splitlines()]
+    assert lines == [{"input": e.inputs, "shown": show_example(both, e)} for e in TASK.train]
+
+
+def tickets(folder: Path, section: str) -> Configuration:
+    """A few tickets, with a first prompt that leaves a place to be filled."""
+    for split in ("train", "validation", "test"):
+        lines = (TICKETS / f"{split}.jsonl").read_bytes().splitlines(keepends=True)
+        (folder / f"{split}.jsonl").write_bytes(b"".join(lines[:32]))
+    (folder / "corpus.md").write_text("A refund is for billing.\n\n付款 belongs to billing.\n", encoding="utf-8")
+    first = prompt_file.load(TICKETS / "prompt.txt")
+    shown = Section("nearest", "examples", section, frozen=True)
+    prompt_file.save(Prompt((shown, *first.sections)), folder / "prompt.txt")
+    task = {"name": "few", "corpus": "corpus.md"} | {n: f"{n}.jsonl" for n in ("train", "validation", "test")}
+    search = {"assignments": 2, "width": 1, "operators": ["self_reflection"], "minibatch": 8, "critique": 8}
+    return build({"task": task, "prompt": {"file": "prompt.txt"}, "search": search}, folder)
+
+
+@pytest.mark.parametrize("section", ["{examples:4}\n\n{passages:1}", "{examples:2}", "plain"])
+async def test_an_exported_prompt_scores_what_the_run_reported(tmp_path: Path, section: str) -> None:
+    configuration, out = tickets(tmp_path, section), tmp_path / "run"
+    async with open_run(configuration, {}, out) as run:
+        result = await run.search()
+    assert result.test is not None
+    scored = await score(configuration, {}, out / BEST_PROMPT, "test")
+    assert (scored.value, scored.plain) == (result.test.best, ())
+    assert (out / BEST_EXAMPLES).exists() == ("{examples" in section)
+    assert (out / BEST_PASSAGES).exists() == ("{passages" in section)

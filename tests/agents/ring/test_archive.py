@@ -1,0 +1,94 @@
+"""Races and the archive against their definitions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.ring.archive import Archive, Member, draw
+from agents.ring.race import compare, mean
+from protocols.messages import Scores
+from protocols.prompt import Prompt, Section
+
+score = st.none() | st.floats(0, 1) | st.sampled_from([0.0, 1.0])
+pairs = st.lists(st.tuples(score, score), max_size=30)
+
+
+@given(pairs)
+def test_compare_is_the_paired_t_of_numpy(pairs: list[tuple[float | None, float | None]]) -> None:
+    paired = compare(tuple(c for c, _ in pairs), tuple(p for _, p in pairs))
+    differences = np.array([c - p for c, p in pairs if c is not None and p is not None])
+    assert paired.n == len(differences)
+    assert paired.gain == pytest.approx(differences.mean() if paired.n else 0.0, abs=1e-12)
+    error = differences.std(ddof=1) / math.sqrt(paired.n) if paired.n > 1 else 0.0
+    assert paired.error == pytest.approx(error, abs=1e-9)
+
+
+@given(st.lists(score, max_size=20).map(tuple))
+def test_mean_leaves_out_what_was_not_answered(scores: Scores) -> None:
+    answered = [s for s in scores if s is not None]
+    assert mean(scores) == pytest.approx(np.mean(answered) if answered else 0.0)
+
+
+def member(candidate: int, scores: Scores, words: int = 1) -> Member:
+    return Member(candidate, None, Prompt((Section("a", "task", "word " * words),)), scores, {}, ())
+
+
+rough = st.sampled_from([None, 0.0, 0.5, 1.0])
+populations = st.integers(1, 5).flatmap(
+    lambda n: st.lists(st.tuples(st.tuples(*[rough] * n), st.integers(1, 6)), min_size=1, max_size=12)
+).map(lambda rows: [member(n, scores, words) for n, (scores, words) in enumerate(rows)])  # fmt: skip
+
+
+def filled(scores: Scores) -> list[float]:
+    return [-1.0 if s is None else s for s in scores]
+
+
+def beats(a: Member, b: Member) -> bool:
+    """At least as good everywhere at no more tokens, and better somewhere."""
+    left, right = [*filled(a.scores), -a.prompt.tokens], [*filled(b.scores), -b.prompt.tokens]
+    return left != right and all(x >= y for x, y in zip(left, right, strict=True))
+
+
+def twins(a: Member, b: Member) -> bool:
+    return a.scores == b.scores and a.prompt.tokens == b.prompt.tokens
+
+
+@given(populations)
+def test_the_archive_is_the_pareto_front(population: list[Member]) -> None:
+    archive = Archive()
+    for each in population:
+        archive.add(each)
+    front = [
+        each
+        for n, each in enumerate(population)
+        if not any(beats(other, each) for other in population) and not any(twins(o, each) for o in population[:n])
+    ]
+    assert archive.members == front
+    assert archive.best().value == max(m.value for m in front)
+    assert archive.best().prompt.tokens == min(m.prompt.tokens for m in front if m.value == archive.best().value)
+
+
+@given(populations)
+def test_whoever_is_drawn_is_best_somewhere_and_every_example_has_one_of_its_best(population: list[Member]) -> None:
+    rng = Random(0)
+    drawn = {draw(population, rng).candidate: None for _ in range(200)}
+    columns = list(zip(*(filled(m.scores) for m in population), strict=True))
+    leaders = [{m.candidate for m, s in zip(population, c, strict=True) if s == max(c)} for c in columns]
+    assert all(any(candidate in best for best in leaders) for candidate in drawn)
+    assert all(best & set(drawn) for best in leaders)
+
+
+def test_a_crowd_that_is_right_on_the_easy_example_steps_back_for_those_best_on_a_hard_one() -> None:
+    crowd = [member(n, (1.0, 0.0, 0.0), n + 3) for n in range(8)]
+    left, right = member(8, (1.0, 1.0, 0.0), 20), member(9, (0.0, 0.0, 1.0), 20)
+    rng, times = Random(0), 400
+    drawn = Counter(draw([*crowd, left, right], rng).candidate for _ in range(times))
+    assert set(drawn) == {8, 9}
+    assert abs(drawn[8] / times - 2 / 3) < 0.1

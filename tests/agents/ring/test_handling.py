@@ -1,0 +1,366 @@
+"""Evaluator, critic, proposer and controller, each by `handle` alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.operators.operator import Context
+from agents.prompting.forward import Forward
+from agents.ring.choices import Choices
+from agents.ring.controller import Controller, SearchSettings, earned
+from agents.ring.critic import Critic, read_gradients
+from agents.ring.evaluator import Evaluator, RaceSettings
+from agents.ring.proposer import Proposer
+from agents.ring.reward import Reward
+from agents.selectors.selector import Action, Choice
+from protocols.embedding import HashedNgrams
+from protocols.errors import (
+    AuthenticationFailed,
+    BudgetExhausted,
+    EditRejected,
+    RunFailed,
+    ServerFailed,
+)
+from protocols.messages import (
+    FIRST,
+    Assignment,
+    Candidate,
+    Critique,
+    Evaluation,
+    Failure,
+    FailureKind,
+    Finished,
+    Message,
+    Outcome,
+    Scores,
+    Stop,
+)
+from protocols.model import Reply, Request
+from protocols.prompt import Prompt, Section
+from protocols.wrappers.ledger import Caps, Ledger, MeteredModel
+from tests.strategies import texts
+from tests.world import FIRST_PROMPT, NO_CORPUS, TASK, WORDS, AddWord, Oracle
+
+pytestmark = pytest.mark.anyio
+ALL = FIRST_PROMPT.edit("rule", " ".join(WORDS), ())
+NONE = FIRST_PROMPT.edit("rule", "nothing", ())
+
+
+def scores_of(prompt: Prompt) -> Scores:
+    """The validation scores of a prompt in the world."""
+    return tuple(float(e.inputs["text"].split()[-1] in prompt["rule"].text) for e in TASK.validation)
+
+
+async def evaluate(model: Oracle, candidate: Candidate, race: RaceSettings, caps: Caps | None = None) -> Evaluation:
+    metered = MeteredModel(model, Ledger(caps or Caps(), {}, lambda: 0.0), "task")
+    forward = Forward(metered, TASK.metric, NO_CORPUS, 4)
+    [evaluation] = await Evaluator(forward, TASK, race, seed=1).handle(candidate)
+    assert isinstance(evaluation, Evaluation)
+    assert (evaluation.assignment, evaluation.prompt) == (candidate.assignment, candidate.prompt)
+    return evaluation
+
+
+def child(prompt: Prompt, parent: Prompt) -> Candidate:
+    return Candidate(3, prompt, scores_of(parent), parent.tokens)
+
+
+async def test_the_first_prompt_is_evaluated_in_full() -> None:
+    model = Oracle()
+    evaluation = await evaluate(model, Candidate(FIRST, FIRST_PROMPT), RaceSettings(4, 6))
+    assert evaluation.survived
+    assert evaluation.scores == scores_of(FIRST_PROMPT)
+    assert (evaluation.gain, evaluation.paired, evaluation.unanswered) == (0, 0, 0)
+    assert len({outcome.example for outcome in evaluation.outcomes}) == 6
+    assert {outcome.example for outcome in evaluation.outcomes} <= {example.id for example in TASK.train}
+    assert model.calls == 16 + 6
+
+
+async def test_a_winner_is_measured_on_the_same_examples() -> None:
+    evaluation = await evaluate(Oracle(), child(ALL, FIRST_PROMPT), RaceSettings(4, 6))
+    assert evaluation.survived
+    assert evaluation.scores == (1.0,) * 16
+    assert (evaluation.gain, evaluation.paired) == (14 / 16, 16)
+
+
+async def test_a_loser_stops_at_its_first_look_and_feeds_no_critic() -> None:
+    model = Oracle()
+    evaluation = await evaluate(model, child(NONE, ALL), RaceSettings(4, 6))
+    assert not evaluation.survived
+    assert (evaluation.gain, evaluation.paired, evaluation.outcomes) == (-1, 4, ())
+    assert sum(score is not None for score in evaluation.scores) == model.calls == 4
+
+
+@pytest.mark.parametrize(("text", "survives"), [("amber", True), ("Know: amber and more", False)])
+async def test_of_equals_the_shorter_survives(text: str, survives: bool) -> None:
+    prompt = FIRST_PROMPT.edit("rule", text, ())
+    evaluation = await evaluate(Oracle(), child(prompt, FIRST_PROMPT), RaceSettings(4, 6))
+    assert (evaluation.gain, evaluation.survived) == (0, survives)
+
+
+def some_fail(word: str) -> Oracle:
+    return Oracle(fault=lambda request: ServerFailed("no", model="m") if word in request.messages[-1].text else None)
+
+
+async def test_failed_calls_are_left_out_of_the_comparison() -> None:
+    candidate = child(ALL, FIRST_PROMPT)
+    evaluation = await evaluate(some_fail("amber"), candidate, RaceSettings(16, 6, max_unanswered=0.2))
+    assert (evaluation.unanswered, evaluation.paired, evaluation.gain) == (2, 14, 1.0)
+    assert [n for n, score in enumerate(evaluation.scores) if score is None] == [0, 8]
+    with pytest.raises(ServerFailed):
+        await evaluate(some_fail("amber"), candidate, RaceSettings(16, 6, max_unanswered=0.1))
+
+
+async def test_what_was_answered_by_nobody_wins_nothing() -> None:
+    shorter = FIRST_PROMPT.edit("rule", "x", ())
+    nobody = replace(child(shorter, FIRST_PROMPT), parent_scores=(None,) * 16)
+    assert not (await evaluate(Oracle(), nobody, RaceSettings(4, 6))).survived
+    with pytest.raises(ServerFailed):
+        await evaluate(some_fail("v"), child(shorter, FIRST_PROMPT), RaceSettings(4, 6, max_unanswered=1))
+
+
+async def test_a_cap_after_the_race_costs_the_critics_examples_only() -> None:
+    evaluation = await evaluate(Oracle(), child(ALL, FIRST_PROMPT), RaceSettings(4, 6), Caps(calls=18))
+    assert (evaluation.survived, evaluation.outcomes) == (True, ())
+    with pytest.raises(BudgetExhausted):
+        await evaluate(Oracle(), child(ALL, FIRST_PROMPT), RaceSettings(4, 6), Caps(calls=10))
+
+
+# The critic
+
+
+@dataclass
+class Says:
+    """A model that says `text`, or raises; keeps what it was asked."""
+
+    text: str = ""
+    error: Exception | None = None
+    name: str = "says"
+    asked: list[Request] = field(default_factory=list)
+
+    async def complete(self, request: Request) -> Reply:
+        self.asked.append(request)
+        if self.error is not None:
+            raise self.error
+        return Reply(self.text)
+
+
+WRONG = Outcome("t1", {"text": "t 1 birch {text}"}, "yes", "no", "no", 0.0, "answered no")
+SURVIVOR = Evaluation(3, FIRST_PROMPT, (1.0,), True, 0.5, 0.1, 1, 0, (WRONG,))
+
+
+async def gradients(model: Says, evaluation: Evaluation = SURVIVOR) -> dict[str, str]:
+    [critique] = await Critic(model).handle(evaluation)
+    assert isinstance(critique, Critique)
+    assert (critique.assignment, critique.evaluation) == (3, evaluation)
+    return dict(critique.gradients)
+
+
+async def test_a_loser_and_a_faultless_survivor_cost_no_call() -> None:
+    model = Says("<critique>[rule] more</critique>")
+    assert await gradients(model, replace(SURVIVOR, survived=False)) == {}
+    assert await gradients(model, replace(SURVIVOR, outcomes=(replace(WRONG, score=1.0),))) == {}
+    assert model.asked == []
+
+
+async def test_gradients_go_to_the_sections_that_may_be_edited() -> None:
+    model = Says("Well.\n<critique>\n[rule] name {more} words\n付款 too\n[input] frozen\n[nowhere] lost\n</critique>")
+    assert await gradients(model) == {"rule": "name {more} words\n付款 too"}
+    said = model.asked[0].messages[-1].text
+    assert "Section: rule" in said
+    assert "Section: input" not in said
+    assert "t 1 birch {text}" in said
+
+
+async def test_failures_are_shown_in_clusters_with_their_ids_and_whole() -> None:
+    """As records of one form, so that they can be read back; the largest cluster comes first."""
+    long = "the parcel never came " * 200
+    many = [replace(WRONG, example=f"p{n}", inputs={"text": f"{long}{n}"}, answer="perhaps") for n in range(3)]
+    model = Says("<critique>[rule] x (p0, p1)</critique>")
+    assert await gradients(model, replace(SURVIVOR, outcomes=(WRONG, *many))) == {"rule": "x (p0, p1)"}
+    said = model.asked[0].messages[-1].text
+    shown = re.findall(r'<failures alike="(\d+)">\n(.*?)\n</failures>', said, re.DOTALL)
+    assert [count for count, _ in shown] == ["3", "1"]
+    records = [record.split("\n") for _, text in shown for record in text.split("\n\n")]
+    assert sorted(records[:3]) == [
+        [f"Input: {long}{n}", "Expected: yes", "Answered: perhaps", f"Example: p{n}"] for n in range(3)
+    ]
+    assert records[3] == ["Input: t 1 birch {text}", "Expected: yes", "Answered: no", "Example: t1"]
+
+
+def test_brackets_that_name_no_section_are_part_of_what_is_said() -> None:
+    text = "[rule] first\n[note] second\n[1] third\n[input] frozen\n[note] of the frozen one\n[rule]: last"
+    assert read_gradients(text, FIRST_PROMPT) == {"rule": "first\n[note] second\n[1] third\nlast"}
+
+
+@pytest.mark.parametrize("reply", ["", "no tags", "<critique></critique>", "<critique>no section</critique>"])
+async def test_a_reply_that_is_no_critique_leaves_no_gradients(reply: str) -> None:
+    assert await gradients(Says(reply)) == {}
+
+
+async def test_a_failed_critic_does_not_cost_the_evaluation() -> None:
+    assert await gradients(Says(error=ServerFailed("no", model="m"))) == {}
+    assert await gradients(Says(error=BudgetExhausted("calls", 1))) == {}
+    with pytest.raises(AuthenticationFailed):
+        await gradients(Says(error=AuthenticationFailed("no", model="m")))
+
+
+@given(texts)
+def test_any_critique_is_read(text: str) -> None:
+    assert set(read_gradients(text, FIRST_PROMPT)) <= {"rule"}
+
+
+@given(st.dictionaries(st.sampled_from(["rule", "reminders"]), st.text("ab {}付", min_size=1).filter(str.strip)))
+def test_written_gradients_are_read_back(wanted: dict[str, str]) -> None:
+    prompt = Prompt((*FIRST_PROMPT.sections, Section("reminders", "reminders")))
+    text = "".join(f"[{name}] {gradient}\n" for name, gradient in wanted.items())
+    assert read_gradients(text, prompt) == {name: gradient.strip() for name, gradient in wanted.items()}
+
+
+# The proposer
+
+
+@dataclass
+class Edits:
+    """An operator that does what it is told."""
+
+    result: Prompt | Exception
+    name: str = "edits"
+    contexts: list[Context] = field(default_factory=list)
+
+    def targets(self, prompt: Prompt, task: object) -> list[str]:
+        return [section.name for section in prompt]
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        self.contexts.append(context)
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+ASSIGNMENT = Assignment(5, "edits", "rule", 2, FIRST_PROMPT, "name more", (WRONG,), (0.0, 1.0))
+
+
+async def test_a_candidate_carries_what_its_race_needs() -> None:
+    operator = Edits(ALL)
+    proposer = Proposer(operator, Says(), TASK, None, 1, NO_CORPUS)
+    assert proposer.address == "proposer/edits"
+    assert await proposer.handle(ASSIGNMENT) == [Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens)]
+    await proposer.handle(ASSIGNMENT)
+    await proposer.handle(replace(ASSIGNMENT, assignment=6))
+    first, again, other = (context.rng.random() for context in operator.contexts)
+    assert first == again != other, "the generator depends on the seed and the assignment alone"
+
+
+async def test_an_edit_that_changes_nothing_is_rejected() -> None:
+    with pytest.raises(EditRejected, match="changes nothing"):
+        await Proposer(Edits(FIRST_PROMPT), Says(), TASK, None, 1, NO_CORPUS).handle(ASSIGNMENT)
+
+
+# The controller
+
+
+@dataclass
+class Notes:
+    """A selector that takes the first choice and keeps what it learns."""
+
+    learnt: list[tuple[Action, float, list[Action]]] = field(default_factory=list)
+
+    def choose(self, choices: Sequence[Choice]) -> Choice:
+        return choices[0]
+
+    def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
+        self.learnt.append((choice.action, reward, [successor.action for successor in successors]))
+
+
+def controller(width: int, assignments: int = 100, notes: Notes | None = None) -> Controller:
+    settings = SearchSettings(width, assignments, token_price=0.01, failure_reward=-0.5)
+    choices = Choices({"add_word": AddWord()}, TASK, HashedNgrams())
+    return Controller(TASK, choices, notes or Notes(), settings, None, Random(0), lambda: 0.0)
+
+
+def critique(number: int, prompt: Prompt = FIRST_PROMPT, gain: float = 0.0, survived: bool = True) -> Critique:
+    return Critique(number, Evaluation(number, prompt, scores_of(prompt), survived, gain, 0.1, 16, 0), {"rule": "g"})
+
+
+def assigned(messages: Sequence[Message]) -> list[int]:
+    return [message.assignment for message in messages if isinstance(message, Assignment)]
+
+
+async def test_each_ending_is_answered_by_one_assignment_until_none_is_left() -> None:
+    it = controller(width=3, assignments=5)
+    assert it.begin(FIRST_PROMPT) == Candidate(FIRST, FIRST_PROMPT)
+    first = await it.handle(critique(FIRST))
+    assert assigned(first) == [1, 2, 3]
+    assert isinstance(first[0], Assignment)
+    assert (first[0].parent, first[0].gradient, first[0].scores) == (FIRST, "g", scores_of(FIRST_PROMPT))
+    assert assigned(await it.handle(critique(2))) == [4]
+    assert assigned(await it.handle(Failure(4, "call", "no"))) == [5]
+    assert await it.handle(critique(1)) == []
+    assert await it.handle(critique(5)) == []
+    assert await it.handle(critique(3)) == [Finished("assignments")]
+
+
+async def test_what_is_learnt_is_the_reward_and_what_is_open_at_the_child() -> None:
+    notes = Notes()
+    it = controller(2, notes=notes)
+    await it.handle(critique(FIRST))
+    await it.handle(critique(1, ALL, gain=0.8))
+    await it.handle(Failure(2, "rejected", "no"))
+    action = Action("add_word", "rule")
+    won = Reward(0.01)(critique(1, ALL, gain=0.8).evaluation, ALL.tokens - FIRST_PROMPT.tokens)
+    assert notes.learnt == [(action, won, [action]), (action, -0.5, [])]
+    assert [member.candidate for member in it.archive.members] == [FIRST, 1]
+
+
+async def test_the_credit_of_a_section_is_what_its_edits_gained() -> None:
+    it = controller(1)
+    [first] = await it.handle(critique(FIRST))
+    assert isinstance(first, Assignment)
+    assert (first.credit, first.partners) == ({}, ())
+    two = FIRST_PROMPT.edit("rule", "amber birch", ())
+    await it.handle(critique(1, two, gain=0.25))
+    child = replace(first, credit={"rule": 0.25, "input": 0.5})
+    assert earned(child, 0.5) == {"rule": 0.75, "input": 0.5}
+    [member] = [member for member in it.archive.members if member.candidate == 1]
+    assert member.credit == {"rule": 0.25}
+    later = [message for n in range(2, 12) for message in await it.handle(Failure(n, "call", "no"))]
+    assert {(a.parent, p.candidate) for a in later if isinstance(a, Assignment) for p in a.partners} <= {
+        (0, 1),
+        (1, 0),
+    }
+
+
+@pytest.mark.parametrize("stop", [Stop("asked to"), Failure(1, "budget", "no more")])
+async def test_a_stop_or_a_cap_drains_what_is_open(stop: Stop | Failure) -> None:
+    it = controller(3)
+    await it.handle(critique(FIRST))
+    reason = stop.reason if isinstance(stop, Stop) else "budget"
+    left = [n for n in (1, 2, 3) if not (isinstance(stop, Failure) and n == stop.assignment)]
+    assert await it.handle(stop) == []
+    for number in left[:-1]:
+        assert await it.handle(critique(number)) == []
+    assert await it.handle(Failure(left[-1], "dropped", "no")) == [Finished(reason)]
+
+
+async def test_a_stop_before_the_first_evaluation_waits_for_it() -> None:
+    it = controller(3)
+    assert await it.handle(Stop("asked to")) == []
+    assert await it.handle(critique(FIRST)) == [Finished("asked to")]
+    assert it.archive.best().prompt == FIRST_PROMPT
+
+
+@pytest.mark.parametrize("kind", ["call", "budget", "dropped"])
+async def test_without_a_first_evaluation_there_is_no_run(kind: FailureKind) -> None:
+    with pytest.raises(RunFailed, match="because of it"):
+        await controller(1).handle(Failure(FIRST, kind, "because of it"))
+
+
+async def test_no_assignments_means_the_first_prompt() -> None:
+    assert await controller(1, assignments=0).handle(critique(FIRST)) == [Finished("assignments")]

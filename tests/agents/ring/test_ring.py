@@ -1,0 +1,378 @@
+"""The whole ring: nothing is lost, every assignment ends once, the books agree, whatever agents and models do."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.ring.agent import Agent
+from agents.ring.controller import SearchSettings
+from agents.ring.evaluator import RaceSettings
+from protocols.errors import (
+    AuthenticationFailed,
+    BadReply,
+    BadRequest,
+    BudgetExhausted,
+    BusError,
+    CallTimeout,
+    ConnectionFailed,
+    EditRejected,
+    InapplicableError,
+    ModelError,
+    ModelNotFound,
+    QuotaExhausted,
+    RateLimited,
+    RunFailed,
+    ServerFailed,
+    UnreadableReply,
+)
+from protocols.messages import (
+    FIRST,
+    Assignment,
+    Candidate,
+    Critique,
+    Envelope,
+    Evaluation,
+    Failure,
+    Finished,
+    Message,
+)
+from protocols.model import Request
+from protocols.prompt import Prompt
+from protocols.task import Task
+from protocols.wrappers.ledger import Caps
+from tests.world import FIRST_PROMPT, AddWord, AskWord, Oracle, Ring, digest, shuffled, value
+
+pytestmark = pytest.mark.anyio
+BACKENDS = ["asyncio", "trio"]
+
+Trick = Callable[[Message], Sequence[Message]]
+
+
+class Mishap(Exception):
+    """An agent's bug."""
+
+
+@dataclass
+class Tricky:
+    """Stands in for an agent: now and then plays one of `tricks` in its place, by the number of the assignment."""
+
+    agent: Agent
+    tricks: Sequence[str]
+    share: int
+    seed: int
+
+    @property
+    def address(self) -> str:
+        return self.agent.address
+
+    @property
+    def accepts(self) -> tuple[type[Message], ...]:
+        return self.agent.accepts
+
+    async def handle(self, message: Message) -> Sequence[Message]:
+        number = getattr(message, "assignment", FIRST)
+        drawn = digest(self.seed, self.address, number)
+        if number == FIRST or not self.tricks or drawn % 100 >= self.share:
+            return await self.agent.handle(message)
+        await anyio.lowlevel.checkpoint()
+        return await self._play(self.tricks[drawn % len(self.tricks)], message)
+
+    async def _play(self, trick: str, message: Message) -> Sequence[Message]:
+        match trick:
+            case "drop":
+                return ()
+            case "raise":
+                raise Mishap("the agent's own")
+            case "reject":
+                raise EditRejected("no")
+            case "unreadable":
+                raise UnreadableReply("what?")
+            case "inapplicable":
+                raise InapplicableError("nothing")
+        answers = list(await self.agent.handle(message))
+        if trick == "twice":
+            return [*answers, *answers]
+        return [replace(a, assignment=10_000) for a in answers if isinstance(a, Candidate | Evaluation | Critique)]
+
+
+HARMLESS = ("drop", "reject", "unreadable", "inapplicable")
+BUGS = ("raise", "twice", "wrong")
+ERRORS: tuple[type[ModelError], ...] = (
+    BadRequest, RateLimited, ServerFailed, ConnectionFailed, CallTimeout, BadReply,
+    AuthenticationFailed, ModelNotFound, QuotaExhausted,
+)  # fmt: skip
+
+
+def failing(kinds: Sequence[type[ModelError]], percent: int, seed: int) -> Callable[[Request], ModelError | None]:
+    """Errors for a share of the requests about other prompts than the first."""
+
+    def fault(request: Request) -> ModelError | None:
+        drawn = digest(seed, request)
+        if not kinds or drawn % 100 >= percent or request.messages[0].text == FIRST_PROMPT["rule"].text:
+            return None
+        return kinds[drawn % len(kinds)]("scripted", model="scripted")
+
+    return fault
+
+
+@st.composite
+def rings(draw: st.DrawFn) -> Ring:
+    seed = draw(st.integers(0, 2**16))
+    tricks = draw(st.lists(st.sampled_from(HARMLESS), unique=True, max_size=3))
+    tricks += draw(st.lists(st.sampled_from(BUGS), unique=True, max_size=1))
+    share = draw(st.sampled_from((0, 10, 40, 90)))
+    kinds = draw(st.lists(st.sampled_from(ERRORS), unique=True, max_size=3))
+    fault = failing(kinds, draw(st.sampled_from((0, 5, 30))), seed)
+    return Ring(
+        model=Oracle(fault=fault, delay=shuffled(Random(seed), draw(st.integers(0, 5)))),
+        settings=SearchSettings(draw(st.integers(1, 8)), draw(st.integers(0, 20))),
+        race=RaceSettings(draw(st.integers(1, 20)), draw(st.integers(1, 12)), draw(st.sampled_from((0.0, 0.2, 1.0)))),
+        caps=Caps(calls=draw(st.none() | st.integers(30, 400))),
+        seed=seed,
+        wrap=lambda agent: Tricky(agent, tricks, share, seed),
+    )
+
+
+def check_books(ring: Ring) -> None:
+    """What holds of every run, however it ended."""
+    assert set(ring.endings().values()) <= {1}
+    known = {0}
+    for envelope in ring.log:
+        assert envelope.cause is None or envelope.cause in known
+        assert envelope.id > max(known)
+        known.add(envelope.id)
+    roles = ring.ledger.accounts.values()
+    assert ring.ledger.calls == ring.model.calls
+    assert sum(account.calls - account.failed for account in roles) == ring.model.answered
+    assert ring.ledger.tokens == ring.model.tokens.total()
+    assert ring.ledger.in_flight == ring.model.in_flight == 0
+    if ring.caps.calls is not None:
+        assert ring.model.calls <= ring.caps.calls
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_every_assignment_ends_once_and_the_books_agree(backend: str, data: st.DataObject) -> None:
+    ring = data.draw(rings())
+    error = anyio.run(outcome, ring, backend=backend)
+    check_books(ring)
+    match error:
+        case None:
+            check_clean_end(ring)
+        case Mishap() | BusError():
+            raised = [e.message for e in ring.log if isinstance(e.message, Failure) and e.message.kind == "raised"]
+            assert any(type(error).__name__ in failure.reason for failure in raised)
+        case ModelError():
+            assert error.fatal
+        case _:
+            assert isinstance(error, RunFailed)
+            assert "first prompt" in str(error)
+
+
+async def outcome(ring: Ring) -> Exception | None:
+    try:
+        await ring.run()
+    except Exception as error:
+        return error
+    return None
+
+
+def check_clean_end(ring: Ring) -> None:
+    """No message is lost, and the last word is the Controller's, spoken when nothing was open."""
+    for traffic in ring.bus.traffic.values():
+        assert traffic.sent == traffic.taken == traffic.done
+    finished = [n for n, e in enumerate(ring.log) if isinstance(e.message, Finished)]
+    assert finished == [len(ring.log) - 1]
+    assert ring.controller.open == {}
+    numbers = [e.message.assignment for e in ring.log if isinstance(e.message, Assignment)]
+    assert numbers == list(range(1, ring.controller.issued + 1))
+    for member in ring.controller.archive.members:
+        assert member.value <= ring.controller.archive.best().value
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("who", ["proposer/add_word", "evaluator", "critic"])
+def test_a_run_fails_with_the_agents_own_exception(who: str, backend: str) -> None:
+    ring = Ring(wrap=lambda agent: Tricky(agent, ["raise"], 100 if agent.address == who else 0, 1))
+    with pytest.raises(Mishap) as caught:
+        anyio.run(ring.run, backend=backend)
+    assert "_play" in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    check_books(ring)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", [AuthenticationFailed, ModelNotFound, QuotaExhausted])
+def test_a_fatal_error_of_the_first_evaluation_is_the_runs(kind: type[ModelError], backend: str) -> None:
+    """And not that the first prompt could not be evaluated, which is what comes of it."""
+    ring = Ring(model=Oracle(fault=lambda request: kind("no", model="scripted")))
+    with pytest.raises(kind):
+        anyio.run(ring.run, backend=backend)
+
+
+async def test_a_first_prompt_without_an_answer_fails_the_run() -> None:
+    ring = Ring(
+        model=Oracle(fault=lambda request: BadRequest("no", model="scripted")),
+        race=RaceSettings(8, 6, max_unanswered=1),
+    )
+    with pytest.raises(RunFailed, match="scripted: no"):
+        await ring.run()
+
+
+async def test_a_bug_in_the_metric_is_named_in_the_journal() -> None:
+    ring = Ring(model=Oracle(fault=lambda request: 1 / 0))  # type: ignore[arg-type,return-value]
+    with pytest.raises(ZeroDivisionError):
+        await ring.run()
+    [failure] = [e.message for e in ring.log if isinstance(e.message, Failure)]
+    assert "ZeroDivisionError: division by zero" in failure.reason
+
+
+@given(seed=st.integers(0, 2**16), kinds=st.lists(st.sampled_from(ERRORS[:6]), max_size=2))
+@settings(max_examples=25, deadline=None)
+def test_the_same_seed_makes_the_same_decisions_at_width_one(seed: int, kinds: list[type[ModelError]]) -> None:
+    def journal(delays: int) -> list[Envelope]:
+        model = Oracle(fault=failing(kinds, 10, seed), delay=shuffled(Random(delays)))
+        ring = Ring(model=model, settings=SearchSettings(1, 15), seed=seed)
+        assert anyio.run(ring.run) == "assignments"
+        return ring.log
+
+    assert journal(1) == journal(2)
+
+
+@pytest.mark.parametrize("width", range(1, 9))
+async def test_width_assignments_are_in_flight_while_work_is_left(width: int) -> None:
+    ring = Ring(settings=SearchSettings(width, 20), model=Oracle(delay=shuffled(Random(width))))
+    await ring.run()
+    ends = [e.id for e in ring.log if isinstance(e.message, Critique | Failure)]
+    causes = [e.cause for e in ring.log if isinstance(e.message, Assignment)]
+    assert causes == [*ends[:1] * width, *ends[1:]][:20]
+
+
+async def test_a_slow_assignment_holds_back_no_other() -> None:
+    released = anyio.Event()
+
+    class Slow(AddWord):
+        async def edit(self, assignment: Assignment, context: object) -> Prompt:
+            if assignment.assignment == 1:
+                await released.wait()
+            return await super().edit(assignment, context)  # type: ignore[arg-type]
+
+    ring = Ring(operators=(Slow(),), settings=SearchSettings(2, 12))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ring.run)
+        await anyio.wait_all_tasks_blocked()
+        assert ring.controller.issued == 12
+        assert list(ring.controller.open) == [1]
+        released.set()
+    check_clean_end(ring)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(after=st.integers(0, 80), width=st.integers(1, 6))
+@settings(max_examples=60, deadline=None)
+def test_stop_drains_whenever_it_comes(backend: str, after: int, width: int) -> None:
+    ring = Ring(settings=SearchSettings(width, 10_000), model=Oracle(delay=shuffled(Random(after))))
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            for _ in range(after):
+                await anyio.lowlevel.checkpoint()
+            await ring.team.stop("asked to")
+
+    async def run() -> None:
+        assert await ring.run() == "asked to"
+
+    anyio.run(main, backend=backend)
+    check_clean_end(ring)
+    check_books(ring)
+    assert ring.controller.first is not None
+    assert ring.controller.archive.best().value >= 0
+    assert not any(isinstance(e.message, Failure) for e in ring.log)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(after=st.integers(1, 200), width=st.integers(1, 6), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_a_cancelled_run_records_what_was_open(backend: str, after: int, width: int, seed: int) -> None:
+    """Also with an observer that takes its time, such as a journal on a disk: it misses nothing that others saw."""
+    ring = Ring(settings=SearchSettings(width, 10_000), model=Oracle(delay=shuffled(Random(seed))))
+    slow: list[Envelope] = []
+
+    async def journal(envelope: Envelope) -> None:
+        await shuffled(Random(seed + envelope.id), 2)()
+        slow.append(envelope)
+
+    ring.bus.tap(journal)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ring.run)
+            for _ in range(after):
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main, backend=backend)
+    check_books(ring)
+    assert sorted(e.id for e in slow) == [e.id for e in ring.log]
+
+
+async def test_a_cap_ends_the_search_and_keeps_what_is_held_back() -> None:
+    ring = Ring(settings=SearchSettings(4, 10_000), caps=Caps(calls=300))
+    with ring.ledger.holding(50):
+        assert await ring.run() == "budget"
+    assert ring.ledger.calls <= 250
+    check_clean_end(ring)
+    check_books(ring)
+    for _ in range(50):
+        await ring.metered("task").complete(Request(FIRST_PROMPT.render({"text": "h 1 amber"})))
+    with pytest.raises(BudgetExhausted):
+        await ring.metered("task").complete(Request(FIRST_PROMPT.render({"text": "h 1 amber"})))
+    assert ring.model.calls == ring.ledger.calls
+
+
+async def test_the_search_finds_the_words() -> None:
+    ring = Ring(settings=SearchSettings(4, 120))
+    await ring.run()
+    assert value(ring.controller.archive.best().prompt) == ring.controller.archive.best().value == 1.0
+
+
+class Shrinks:
+    """Applies only to a section that is still long."""
+
+    name = "shrinks"
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        return [section.name for section in prompt if len(section.text) > 40]
+
+    async def edit(self, assignment: Assignment, context: object) -> Prompt:
+        return assignment.prompt.edit(assignment.section, "amber", ())
+
+
+async def test_a_search_with_nothing_left_to_edit_ends_with_what_it_has() -> None:
+    first = FIRST_PROMPT.edit("rule", "Know: amber" + " and so on" * 20, ())
+    ring = Ring(operators=(Shrinks(),), first=first, settings=SearchSettings(3, 50))
+    assert await ring.run() == "no section left to edit"
+    assert ring.controller.archive.best().prompt["rule"].text == "amber"
+    check_clean_end(ring)
+
+
+async def test_a_search_with_nothing_to_edit_says_so() -> None:
+    with pytest.raises(RunFailed, match="shrinks"):
+        await Ring(operators=(Shrinks(),)).run()
+
+
+async def test_operators_that_ask_a_model_are_charged_to_their_own_role() -> None:
+    ring = Ring(operators=(AskWord(),), settings=SearchSettings(2, 10))
+    await ring.run()
+    [account] = [a for (role, _), a in ring.ledger.accounts.items() if role == "proposer/ask_word"]
+    assert account.calls == 10

@@ -1,0 +1,148 @@
+"""Reading a configuration, and putting settings over it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.runs.configuration import Configuration, build, load, override
+from protocols.errors import ConfigError
+
+unhurried = settings(deadline=None, max_examples=100)
+TASK = {"name": "t", "train": "a", "validation": "b", "test": "c"}
+PARTS = st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters='"\\='), min_size=1, max_size=8)
+VALUES = (
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.lists(st.integers(0, 9), max_size=3)
+)
+
+
+def quoted(path: list[str]) -> str:
+    return ".".join(f'"{part}"' for part in path)
+
+
+def at(table: Any, path: list[str]) -> Any:
+    for part in path:
+        table = table[part]
+    return table
+
+
+@unhurried
+@given(st.lists(PARTS, min_size=1, max_size=4), VALUES)
+def test_a_toml_value_is_set_as_it_is(path: list[str], value: object) -> None:
+    table: dict[str, Any] = {}
+    override(table, f"{quoted(path)}={orjson.dumps(value).decode() if not isinstance(value, float) else repr(value)}")
+    assert at(table, path) == value
+
+
+@unhurried
+@given(st.lists(PARTS, min_size=1, max_size=4), st.text(max_size=30))
+def test_what_is_no_toml_value_is_a_text_to_the_letter(path: list[str], text: str) -> None:
+    table: dict[str, Any] = {}
+    override(table, f"{quoted(path)}={text}")
+    value = at(table, path)
+    try:
+        parsed = tomllib.loads(f"v = {text}")
+    except tomllib.TOMLDecodeError:
+        assert value == text
+    else:
+        assert value == (parsed["v"] if len(parsed) == 1 else text)
+
+
+@unhurried
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_a_setting_sets_one_key_or_is_refused(key: str, value: str) -> None:
+    """No text smuggles in a second key, and nothing else than ConfigError is raised."""
+    table: dict[str, Any] = {}
+    try:
+        override(table, f"{key}={value}")
+    except ConfigError:
+        assert table == {}
+        return
+    while isinstance(table, dict) and len(table) == 1:
+        [table] = table.values()
+    assert not isinstance(table, dict) or "{" in value
+
+
+@unhurried
+@given(st.text(st.characters(exclude_characters="="), max_size=20))
+def test_a_setting_needs_an_equals_sign(setting: str) -> None:
+    with pytest.raises(ConfigError, match=r"table\.key=value"):
+        override({}, setting)
+
+
+def test_the_other_keys_of_a_table_stay() -> None:
+    table: dict[str, Any] = {"search": {"seed": 1, "width": 2}, "models": {"default": "embedded"}}
+    override(table, "search.seed=7")
+    override(table, 'providers."openai/gpt-4.1".price={input = 1, output = 2}')
+    assert table["search"] == {"seed": 7, "width": 2}
+    assert table["providers"] == {"openai/gpt-4.1": {"price": {"input": 1, "output": 2}}}
+
+
+def known_keys(model: Any = Configuration, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    keys: list[tuple[str, ...]] = []
+    for name, field in model.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            keys += known_keys(field.annotation, (*path, name))
+        elif name not in ("origin", "providers") and path:
+            keys.append((*path, name))
+    return keys
+
+
+@pytest.mark.parametrize("path", [path for path in known_keys() if len(path[-1]) > 3], ids=".".join)
+def test_a_misspelt_key_suggests_the_right_one(path: tuple[str, ...]) -> None:
+    table, name = path
+    misspelt = name[:1] + name[2:]
+    content = {"task": dict(TASK)}
+    content.setdefault(table, {})[misspelt] = "1"
+    with pytest.raises(ConfigError, match=rf"unknown key {table}\.{misspelt}; did you mean {table}\.{name}\?"):
+        build(content, Path())
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("providers.openai.bas_url", "did you mean providers.openai.base_url?"),
+        ("providers.openai.price.ouput", "did you mean providers.openai.price.output?"),
+        ("search.calls", "did you mean budget.calls?"),
+        ("budget.qqq", "there are calls, tokens, dollars, minutes"),
+        ("origin", "unknown key origin"),
+    ],
+)
+def test_unknown_keys_in_odd_places(key: str, expected: str) -> None:
+    table: dict[str, Any] = {"task": dict(TASK)}
+    override(table, f"{key}=1")
+    with pytest.raises(ConfigError) as caught:
+        build(table, Path())
+    assert expected in str(caught.value)
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('[task]\nname="t"\ntrain="a"\nvalidation="b"\ntest="c"\n', encoding="utf-8")
+    configuration = load(tmp_path / "c.toml")
+    assert configuration.path(configuration.task.train) == tmp_path / "a"
+
+
+def test_a_model_has_its_own_settings_over_its_providers() -> None:
+    tables = {
+        "task": TASK,
+        "providers": {
+            "openai": {"timeout": 5, "concurrency": 3, "price": {"input": 1, "output": 2}},
+            "openai/big": {"timeout": 9},
+        },
+        "models": {"critic": "openai/big", "proposers": {"few_shot": "openai/small"}},
+    }
+    configuration = build(tables, Path())
+    big = configuration.provider("openai/big")
+    assert (big.timeout, big.concurrency, big.price and big.price.output) == (9, 3, 2)
+    assert configuration.models.of("critic") == "openai/big"
+    assert configuration.models.of("proposer/few_shot") == "openai/small"
+    assert configuration.models.of("proposer/other") == configuration.models.of("task") == "embedded"

@@ -1,0 +1,62 @@
+"""From files to a task and a first prompt: what is refused, and what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from agents.runs.configuration import load
+from agents.runs.loading import check_prompt, layout, load_first_prompt, load_task, unknown_placeholders
+from protocols.errors import PromptError
+from protocols.metrics import LabelMetric
+from protocols.prompt import Prompt, Section, placeholders
+from protocols.task import Example, Task
+from tests.small_task import LABELS, SIZES, write_task
+from tests.strategies import texts
+
+unhurried = settings(deadline=None, max_examples=100)
+
+
+def task(*fields: str, labels: tuple[str, ...] = ("a", "b")) -> Task:
+    example = Example("1", dict.fromkeys(fields, "x"), labels[0])
+    return Task("t", (example,), (example,), (example,), LabelMetric(labels), fields, labels)
+
+
+def test_a_task_is_loaded_whole(tmp_path: Path) -> None:
+    loaded = load_task(load(write_task(tmp_path)))
+    assert {name: len(loaded.split(name)) for name in ("train", "validation", "test")} == SIZES
+    assert set(loaded.labels) == set(LABELS)
+    assert loaded.fields == ("text",)
+
+
+@unhurried
+@given(texts)
+def test_a_prompt_that_passes_has_only_the_placeholders_of_the_task(text: str) -> None:
+    prompt = Prompt((Section("task", "task", text),))
+    this = task("text")
+    if "{text}" in text and not unknown_placeholders(prompt, this):
+        check_prompt(prompt, this, set())
+    else:
+        with pytest.raises(PromptError):
+            check_prompt(prompt, this, set())
+
+
+def test_a_name_declared_literal_is_plain_text(tmp_path: Path) -> None:
+    prompt = "=== task (task) ===\nWrite {json} for {text}\n"
+    literal = {"prompt": {"file": "prompt.txt", "literal": ["json"]}}
+    configuration = load(write_task(tmp_path, prompt=prompt, tables=literal))
+    loaded = load_task(configuration)
+    assert load_first_prompt(configuration, loaded)["task"].text == "Write {json} for {text}"
+    with pytest.raises(PromptError, match=r"\{json\}"):
+        check_prompt(load_first_prompt(configuration, loaded), loaded, set())
+
+
+@pytest.mark.parametrize("text", [None, "Which one?", "Which one is {question}?"])
+def test_the_default_layout_always_shows_the_input_once(text: str | None) -> None:
+    this = task("question")
+    prompt = layout(text, this)
+    check_prompt(prompt, this, set())
+    assert sum(placeholders(section.text, this.fields).total() for section in prompt) == 1
+    assert any(not section.frozen for section in prompt)

@@ -1,0 +1,204 @@
+"""What is remembered is used: by the Proposer, by the Controller's selector, and only where the switches say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from agents.operators.operator import Context
+from agents.operators.rewriting import show_recalled
+from agents.prompting.shelves import open_shelves
+from agents.ring.agent import _respond
+from agents.ring.choices import Choices
+from agents.ring.controller import Controller, SearchSettings
+from agents.ring.proposer import Proposer
+from agents.runs.configuration import load
+from agents.runs.recycling import DAY, recycle
+from agents.runs.search import open_run
+from agents.selectors.msgd_rl import MSGDRL, PastEpisode
+from agents.selectors.uniform import Uniform
+from memory.experience import Experience, situation
+from memory.store import Memory, open_memory
+from memory.upkeep import export, stats
+from protocols.bus import Bus
+from protocols.embedding import HashedNgrams
+from protocols.errors import EditRejected
+from protocols.messages import FIRST, Assignment, Candidate, Critique, Envelope, Evaluation, Failure
+from protocols.metrics import LabelMetric
+from protocols.model import Reply, Request
+from protocols.prompt import Prompt, Section
+from protocols.task import Example, Task
+from tests.small_task import write_task
+
+pytestmark = pytest.mark.anyio
+NOW = 2e9
+LABELS = ("no", "yes")
+SPLIT = tuple(Example(str(n), {"text": f"text {n}"}, LABELS[n % 2]) for n in range(4))
+TASK = Task("t", SPLIT, SPLIT, SPLIT, LabelMetric(LABELS), ("text",), LABELS)
+PROMPT = Prompt((Section("rule", "task", "old"), Section("input", "task", "Text: {text}", frozen=True)))
+ASSIGNMENT = Assignment(1, "writes", "rule", FIRST, PROMPT, "be brief", (), (0.0, 1.0))
+PAST = Experience("t", "rule", "task", "writes", "old", "new", "be brief", 0.04, 60, 3, "survived", NOW)
+
+
+@dataclass
+class Silent:
+    name: str = "silent"
+
+    async def complete(self, request: Request) -> Reply:
+        raise AssertionError("nobody is asked")
+
+
+@dataclass
+class Writes:
+    """An operator that writes one text."""
+
+    text: str = "new"
+    name: str = "writes"
+    contexts: list[Context] = field(default_factory=list)
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        return [section.name for section in prompt]
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        self.contexts.append(context)
+        return assignment.prompt.edit(assignment.section, self.text, context.task.fields)
+
+
+def proposer(operator: Writes, memory: Memory | None) -> Proposer:
+    return Proposer(operator, Silent(), TASK, memory, 1, open_shelves(TASK, ()), lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("endings", "refused"),
+    [
+        (("lost",), True),
+        (("rejected", "lost"), True),
+        (("survived",), False),
+        (("lost", "survived"), False),
+        ((), False),
+    ],
+)
+async def test_what_has_failed_is_not_tried_again(tmp_path: Path, endings: Sequence[str], refused: bool) -> None:
+    async with open_memory(tmp_path / "m.db", HashedNgrams()) as memory:
+        for ending in endings:
+            await memory.remember(replace(PAST, outcome=ending))  # type: ignore[arg-type]
+        for other in ({"task": "u"}, {"section": "r"}, {"before": "older"}, {"after": "newer"}):
+            await memory.remember(replace(PAST, outcome="lost", **other))  # type: ignore[arg-type]
+        if refused:
+            with pytest.raises(EditRejected, match="tried before: lost 1×") as caught:
+                await proposer(Writes(), memory).handle(ASSIGNMENT)
+            assert caught.value.text == "new"
+        else:
+            [candidate] = await proposer(Writes(), memory).handle(ASSIGNMENT)
+            assert isinstance(candidate, Candidate)
+        assert await proposer(Writes(), None).handle(ASSIGNMENT)
+
+
+async def test_a_proposer_is_shown_what_worked_and_what_did_not(tmp_path: Path) -> None:
+    """One record claims much for an edit that four say costs: it is not shown as what worked."""
+    async with open_memory(tmp_path / "m.db", HashedNgrams()) as memory:
+        for n, reward in enumerate((0.05, 0.03, 0.02, 0.01, -0.01, -0.02, -0.03)):
+            await memory.remember(replace(PAST, after=f"edit {n}", reward=reward))
+        for _ in range(4):
+            await memory.remember(replace(PAST, after="a lie", reward=-0.06))
+        await memory.remember(replace(PAST, after="a lie", reward=1.0, evidence=10**6))
+        await memory.remember(replace(PAST, after="broken", reward=-0.5, evidence=0, outcome="rejected"))
+        await memory.remember(replace(PAST, after="of another kind", reward=0.5, kind="format"))
+        operator = Writes("something else")
+        [candidate] = await proposer(operator, memory).handle(ASSIGNMENT)
+    shown = operator.contexts[0].recalled
+    assert isinstance(candidate, Candidate)
+    assert candidate.recalled == tuple(edit.recalled.experience.id for edit in shown)
+    texts = [edit.recalled.experience.after for edit in shown]
+    assert texts[:2] == ["edit 0", "edit 1"]
+    assert texts[3] == "edit 6"
+    assert [edit.value > 0 for edit in shown] == [True, True, False, False]
+    assert 0 < shown[0].value < 0.05
+    text = show_recalled(shown)
+    assert text.count(" earned +0.0") == text.count(" cost -0.0") == 2
+
+
+async def test_failures_are_remembered_with_the_text_that_was_rejected(tmp_path: Path) -> None:
+    operator = Writes("no {text} allowed")
+    async with open_memory(tmp_path / "m.db", HashedNgrams()) as memory:
+        settings = SearchSettings(width=1, assignments=9, failure_reward=-0.5)
+        choices = Choices({"writes": operator}, TASK, HashedNgrams())
+        it = Controller(TASK, choices, Uniform(Random(0)), settings, memory, Random(0), lambda: NOW)
+        it.begin(PROMPT)
+        evaluation = Evaluation(FIRST, PROMPT, (0.0,) * 4, True, 0.0, 0.1, 0, 0)
+        [assignment] = await it.handle(Critique(FIRST, evaluation, {"rule": "be brief"}))
+        assert isinstance(assignment, Assignment)
+        envelope = Envelope(1, None, "controller", "proposer/writes", 0.0, assignment)
+        [failure] = await _respond(proposer(operator, memory), envelope, Bus(lambda: 0.0))
+        assert isinstance(failure, Failure)
+        assert (failure.kind, failure.text) == ("rejected", operator.text)
+        await it.handle(failure)
+        for number, kind in enumerate(("unreadable", "inapplicable", "call", "dropped"), start=2):
+            await it.handle(Failure(number, kind, "why"))  # type: ignore[arg-type]
+        remembered = [item.experience for item in await memory.recall("x", 99)]
+        assert {e.outcome for e in remembered} == {"rejected", "unreadable", "inapplicable"}
+        assert {(e.evidence, e.reward, e.before, e.gradient) for e in remembered} == {(0, -0.5, "old", "be brief")}
+        assert await memory.tried("t", "rule", "old", operator.text) == {"rejected": 1}
+
+
+class Recycles(Uniform):
+    """A selector that keeps what it is handed."""
+
+    def __init__(self) -> None:
+        super().__init__(Random(0))
+        self.taken: list[PastEpisode] = []
+
+    def recycle(self, episodes: Sequence[PastEpisode]) -> None:
+        self.taken += episodes
+
+
+async def test_a_selector_begins_with_the_past_if_it_takes_it(tmp_path: Path) -> None:
+    operators, embedder = {"writes": Writes()}, HashedNgrams()
+    async with open_memory(tmp_path / "m.db", embedder) as memory:
+        selector = Recycles()
+        assert await recycle(selector, memory, TASK, PROMPT, operators, NOW) == 0
+        await memory.remember(replace(PAST, time=NOW - 3 * DAY))
+        await memory.remember(replace(PAST, task="u", reward=-0.2, outcome="lost", time=NOW + 9 * DAY))
+        await memory.remember(replace(PAST, operator="unknown"))
+        assert await recycle(selector, memory, TASK, PROMPT, operators, NOW) == 2
+        ours, other = selector.taken
+        assert (ours.operator, ours.kind, ours.reward, ours.evidence) == ("writes", "task", 0.04, 60)
+        assert (ours.age, ours.same_task) == (3, True)
+        assert (other.age, other.same_task) == (0, False)
+        assert ours.state == pytest.approx(embedder.vector(situation("task", "be brief", "old")))
+        assert await recycle(Uniform(Random(0)), memory, TASK, PROMPT, operators, NOW) == 0
+        assert await recycle(MSGDRL(Random(0)), memory, TASK, PROMPT, operators, NOW) == 2
+
+
+@pytest.mark.parametrize(("read", "write"), [(True, True), (True, False), (False, True), (False, False)])
+async def test_the_switches_of_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: bool, write: bool
+) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(MSGDRL, "recycle", lambda self, episodes: taken.append(len(episodes)))
+    config, path = write_task(tmp_path / "task"), tmp_path / "shared.db"
+    base = ["search.selector=msgd_rl", f"memory.path={path}"]
+
+    async def search(name: str, *settings: str) -> set[int]:
+        async with open_run(load(config, [*base, *settings]), {}, tmp_path / name) as run:
+            recalled: set[int] = set()
+
+            async def watch(envelope: Envelope) -> None:
+                if isinstance(envelope.message, Candidate):
+                    recalled.update(envelope.message.recalled)
+
+            run.bus.tap(watch)
+            await run.search()
+        return recalled
+
+    await search("first", "memory.read=false")
+    assert not taken
+    kept = list(export(path))
+    assert len(kept) == stats(path).count == 6
+    recalled = await search("second", f"memory.read={read}".lower(), f"memory.write={write}".lower())
+    assert bool(taken) == bool(recalled) == read
+    assert len(list(export(path))) == len(kept) + (6 if write else 0)

@@ -1,0 +1,129 @@
+"""A whole search through the front of the room: embedded and deterministic, or against a server that counts along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from agents.runs.configuration import Configuration, build
+from agents.runs.result import Result
+from agents.runs.search import open_run
+from memory.journal import read_journal
+from protocols import prompt_file
+from protocols.messages import Assignment, Candidate, Critique, Envelope, Failure
+from protocols.task import Example
+from tests.wire_server import Fault, WireServer
+from tests.world import FIRST_PROMPT, TASK, answer, value
+
+pytestmark = pytest.mark.anyio
+TICKETS = Path(__file__).parents[3] / "examples" / "tickets"
+
+
+def write_task(folder: Path, splits: Mapping[str, Sequence[Example]]) -> dict[str, str]:
+    folder.mkdir()
+    for name, examples in splits.items():
+        lines = [orjson.dumps({"id": e.id, "input": e.inputs, "target": e.target}) + b"\n" for e in examples]
+        (folder / f"{name}.jsonl").write_bytes(b"".join(lines))
+    return {"name": "small"} | {name: f"{name}.jsonl" for name in splits}
+
+
+def configure(folder: Path, **tables: Any) -> Configuration:
+    task = write_task(folder, {"train": TASK.train, "validation": TASK.validation, "test": TASK.test})
+    prompt_file.save(FIRST_PROMPT, folder / "prompt.txt")
+    return build({"task": task, "prompt": {"file": "prompt.txt"}, **tables}, folder)
+
+
+async def search(configuration: Configuration, directory: Path, environ: Mapping[str, str]) -> Result:
+    async with open_run(configuration, environ, directory) as run:
+        return await run.search()
+
+
+def decisions(directory: Path) -> list[Envelope]:
+    return [replace(envelope, time=0.0) for envelope in read_journal(directory / "journal.sqlite")]
+
+
+async def test_the_same_seed_finds_the_same_prompt_with_the_embedded_model(tmp_path: Path) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    for split in ("train", "validation", "test"):
+        lines = (TICKETS / f"{split}.jsonl").read_bytes().splitlines(keepends=True)
+        (folder / f"{split}.jsonl").write_bytes(b"".join(lines if split == "train" else lines[:24]))
+    task = {"name": "few tickets"} | {name: f"{name}.jsonl" for name in ("train", "validation", "test")}
+    tables: dict[str, object] = {"task": task, "prompt": {"file": str(TICKETS / "prompt.txt")}}
+    tables["search"] = {"width": 1, "assignments": 12, "seed": 3, "minibatch": 8, "critique": 8}
+    first, second = tmp_path / "first", tmp_path / "second"
+    results = [await search(build(tables, folder), directory, {}) for directory in (first, second)]
+    assert replace(results[0], seconds=0) == replace(results[1], seconds=0)
+    assert (first / "best_prompt.txt").read_bytes() == (second / "best_prompt.txt").read_bytes()
+    assert decisions(first) == decisions(second)
+    assert results[0].dollars == 0
+    check_journal(first, 12)
+
+
+def check_journal(directory: Path, assignments: int) -> None:
+    """Also on disk: every assignment ended once, and every cause was written before its effect."""
+    messages = list(read_journal(directory / "journal.sqlite"))
+    begun = [e.message.assignment for e in messages if isinstance(e.message, Assignment)]
+    ended = [e.message.assignment for e in messages if isinstance(e.message, Critique | Failure)]
+    assert begun == list(range(1, assignments + 1))
+    assert sorted(ended) == [0, *begun]
+    ids = [e.id for e in messages]
+    assert ids == sorted(set(ids))
+    assert all(e.cause is None or e.cause in ids[:place] for place, e in enumerate(messages))
+    assert any(isinstance(e.message, Candidate) for e in messages)
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+async def test_a_search_over_the_wire_improves_and_the_books_agree(tmp_path: Path, provider: str) -> None:
+    refusal = Fault(status=400, body=b'{"error": {"message": "no", "type": "invalid_request_error"}}')
+    async with WireServer(answer) as server:
+        configuration = configure(
+            tmp_path / "task",
+            models={"default": f"{provider}/some-model"},
+            providers={provider: {"base_url": server.openai_url if provider == "openai" else server.url}},
+            search={"width": 4, "assignments": 40, "operators": ["self_reflection"], "max_unanswered": 0.2},
+            budget={"calls": 2000},
+        )
+        server.faults.extend([refusal] * 2)
+        async with open_run(configuration, {}, tmp_path / "run") as run:
+            result = await run.search()
+            ledger = run.ledger
+        stats = server.stats
+    accounts = ledger.accounts.values()
+    assert ledger.calls == stats.calls == sum(result.calls.values())
+    assert stats.calls - stats.answered == sum(account.failed for account in accounts) == 2
+    assert sum(account.usage.input for account in accounts) == stats.input_tokens
+    assert sum(account.usage.output for account in accounts) == stats.output_tokens
+    assert {role for role, account in result.roles.items() if account.calls} == {
+        "task", "critic", "proposer/self_reflection",
+    }  # fmt: skip
+    assert result.stopped_by == "assignments"
+    assert result.dollars is None
+    best = prompt_file.load(tmp_path / "run" / "best_prompt.txt")
+    assert result.best.value == value(best) > result.seed.value
+    assert result.test is not None
+    assert (result.test.seed, result.test.best) == (value(FIRST_PROMPT), value(best))
+    assert orjson.loads((tmp_path / "run" / "result.json").read_bytes())["test"]["difference"] > 0
+    check_journal(tmp_path / "run", 40)
+
+
+async def test_a_cap_on_calls_is_kept_and_the_report_is_still_made(tmp_path: Path) -> None:
+    async with WireServer(answer) as server:
+        configuration = configure(
+            tmp_path / "task",
+            models={"default": "openai/some-model"},
+            providers={"openai": {"base_url": server.openai_url}},
+            search={"width": 3, "assignments": 1000, "operators": ["self_reflection"]},
+            budget={"calls": 200},
+        )
+        result = await search(configuration, tmp_path / "run", {})
+        calls = server.stats.calls
+    assert result.stopped_by == "budget: calls"
+    assert result.test is not None
+    assert result.test.n == len(TASK.test)
+    assert calls == sum(result.calls.values()) <= 200
