@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from protocols.model import Finish
 from protocols.prompt import Prompt
-from protocols.task import Json
+from protocols.task import Counts, Json
 
 Scores = tuple[float | None, ...]
 """One score in [0, 1] per validation example, in the order of the split; None: not asked, or no answer."""
@@ -25,7 +26,7 @@ FIRST = 0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One training example, the reply to it and the judgement."""
+    """One example, the reply to it, how that ended, and the judgement."""
 
     example: str
     inputs: Mapping[str, str]
@@ -34,6 +35,8 @@ class Outcome:
     answer: str | None
     score: float
     feedback: str
+    counts: Counts = field(default_factory=dict)
+    finish: Finish = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ class Evaluation:
 
     `scores` holds what was asked before the race ended, all of the split if `survived`. `gain`: the paired mean gain
     over the parent on the examples answered by both, its standard error, and their number (0 for the first prompt).
-    `outcomes`: a training minibatch, empty unless `survived`.
+    `outcomes`: a training minibatch, empty unless `survived`. `value`: the corpus metric over all that was answered.
+    `refused` and `truncated` replies are answers like others, counted apart.
     """
 
     assignment: int
@@ -101,6 +105,9 @@ class Evaluation:
     paired: int
     unanswered: int
     outcomes: tuple[Outcome, ...] = ()
+    value: float = 0.0
+    refused: int = 0
+    truncated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

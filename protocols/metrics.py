@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 
 from protocols.errors import DataError
-from protocols.task import Example, Judgement
+from protocols.task import Example, Judgement, MeanScore
 
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -26,7 +26,7 @@ def normalise(text: str) -> str:
     return re.sub(r"^[\W_]+|[\W_]+$", "", fold(text))
 
 
-class LabelMetric:
+class LabelMetric(MeanScore):
     """Accuracy over a closed set of labels: 1.0 when the reply names the gold label and no other.
 
     The reply's last line, then what follows each of its colons, is read first, so that a reasoned reply may mention
@@ -50,7 +50,7 @@ class LabelMetric:
         either = "|".join(re.escape(form) for form in longest_first)
         self._alone = re.compile(rf"[\W_]*?({either})[\W_]*")
 
-    def judge(self, example: Example, reply: str) -> Judgement:
+    async def judge(self, example: Example, reply: str) -> Judgement:
         """Judge one reply; the target must be one of the labels."""
         found = self._read(reply)
         target = str(example.target)
@@ -73,11 +73,11 @@ class LabelMetric:
         return [self._by_form[form] for form in forms]
 
 
-class ExactMetric:
+class ExactMetric(MeanScore):
     """1.0 when the last line of the reply, or what follows its last colon, equals the target (or one of the targets)
     after normalisation."""
 
-    def judge(self, example: Example, reply: str) -> Judgement:
+    async def judge(self, example: Example, reply: str) -> Judgement:
         """Judge one reply; the target is a text or a list of texts that are all right."""
         targets = example.target if isinstance(example.target, list | tuple) else [example.target]
         wanted = [str(target) for target in targets]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Counts = Mapping[str, float]
+"""What one judgement adds to the sums that a corpus metric is computed from, by name: true positives, say."""
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 SplitName = Literal["train", "validation", "test"]
 
@@ -24,19 +31,54 @@ class Judgement:
     """What the metric says of one reply.
 
     `score` in [0, 1], higher is better; `answer` is what was read out of the reply (None: nothing could be);
-    `feedback` tells a critic, in words, what was wrong ("" when nothing was).
+    `feedback` tells a critic, in words, what was wrong ("" when nothing was). `counts`: what it adds to the sums of
+    the corpus metric, beside its score and itself, which are counted in any case.
     """
 
     score: float
     answer: str | None
     feedback: str = ""
+    counts: Counts = field(default_factory=dict)
 
 
 class Metric(Protocol):
-    """How good a reply is. Pure: the same example and reply give the same judgement."""
+    """How good a reply is, and how good many are together. The same example and reply give the same judgement."""
 
-    def judge(self, example: Example, reply: str) -> Judgement:
-        """Judge the text of one reply. A reply that cannot be read scores 0 and the feedback says so."""
+    async def judge(self, example: Example, reply: str) -> Judgement:
+        """Judge the text of one reply. A reply that cannot be read scores 0 and the feedback says so.
+
+        :raises ModelError, BudgetExhausted: a metric that asks a model could not.
+        """
+
+    def corpus(self, totals: Mapping[str, Array]) -> Array:
+        """The metric of a corpus, in [0, 1], from the sums of its counts (see `tally`), each of shape s; shape s.
+
+        Names that no judgement counted are absent and stand for zeros. A function of the sums and not a mean of
+        means: computed anew for every resample of a bootstrap, so it must take arrays.
+        """
+
+
+class MeanScore:
+    """The corpus metric of metrics whose value is the mean of their scores."""
+
+    def corpus(self, totals: Mapping[str, Array]) -> Array:
+        """Sum of the scores over their number."""
+        return totals["score"] / totals["n"]
+
+
+def tally(judged: Iterable[tuple[float, Counts]]) -> dict[str, float]:
+    """The sums of `counts`, of the scores (`score`) and of ones (`n`)."""
+    totals: Counter[str] = Counter()
+    for score, counts in judged:
+        for name, count in ({"score": score, "n": 1.0} | dict(counts)).items():
+            totals[name] += count  # type: ignore[assignment]  # a Counter of floats sums them as well
+    return dict(totals)
+
+
+def corpus_value(metric: Metric, judged: Iterable[tuple[float, Counts]]) -> float:
+    """The corpus metric over judgements as (score, counts); 0 for none."""
+    totals = tally(judged)
+    return float(metric.corpus({name: np.array(total) for name, total in totals.items()})) if totals else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,11 +52,19 @@ class Forward:
     async def _one(self, prompt: Prompt, example: Example) -> Outcome | ModelError:
         try:
             reply = await self._model.complete(Request(prompt.render(self._shelves.inputs(prompt, example.inputs))))
+            judged = await self._metric.judge(example, reply.text)
         except ModelError as error:
             if error.fatal:
                 raise
             return error
-        judged = self._metric.judge(example, reply.text)
         return Outcome(
-            example.id, example.inputs, example.target, reply.text, judged.answer, judged.score, judged.feedback
+            example=example.id,
+            inputs=example.inputs,
+            target=example.target,
+            reply=reply.text,
+            answer=judged.answer,
+            score=judged.score,
+            feedback=judged.feedback,
+            counts=judged.counts,
+            finish=reply.finish,
         )

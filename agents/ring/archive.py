@@ -12,27 +12,23 @@ from random import Random
 
 import numpy as np
 
-from agents.ring.race import mean
 from protocols.messages import Outcome, Scores
 from protocols.prompt import Prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A survivor with all that its children need. `credit`: by section, the sum of its lineage's gains."""
+    """A survivor with all that its children need. `value`: the corpus metric on validation, in [0, 1]. `credit`: by
+    section, the sum of its lineage's gains."""
 
     candidate: int
     parent: int | None
     prompt: Prompt
     scores: Scores
+    value: float
     gradients: Mapping[str, str]
     outcomes: tuple[Outcome, ...]
     credit: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def value(self) -> float:
-        """Mean validation score in [0, 1]."""
-        return mean(self.scores)
 
 
 class Archive:
@@ -50,7 +46,7 @@ class Archive:
         return True
 
     def best(self) -> Member:
-        """The highest mean validation score; of equals the shortest, then the first."""
+        """The highest validation value; of equals the shortest, then the first."""
         return min(self.members, key=lambda m: (-m.value, m.prompt.tokens, m.candidate))
 
 

@@ -106,6 +106,7 @@ class Controller:
                 parent=None if assignment is None else assignment.parent,
                 prompt=evaluation.prompt,
                 scores=evaluation.scores,
+                value=evaluation.value,
                 gradients=critique.gradients,
                 outcomes=evaluation.outcomes,
                 credit={} if assignment is None else earned(assignment, evaluation.gain),

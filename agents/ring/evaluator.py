@@ -11,7 +11,7 @@ from agents.ring.race import Paired, compare
 from protocols.errors import BudgetExhausted, ModelError
 from protocols.messages import Candidate, Evaluation, Message, Outcome
 from protocols.prompt import Prompt
-from protocols.task import Example, Task
+from protocols.task import Example, Metric, Task, corpus_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,14 @@ class Evaluator:
         assert isinstance(message, Candidate)
         rng = Random(f"{self._seed}/evaluator/{message.assignment}")
         scores: list[float | None] = [None] * len(self._task.validation)
+        answered: list[Outcome] = []
         unanswered = 0
         for look in self._looks(message, rng):
             outcomes = await self._ask(message.prompt, [self._task.validation[i] for i in look])
             for index, outcome in zip(look, outcomes, strict=True):
                 scores[index] = outcome.score if isinstance(outcome, Outcome) else None
             unanswered += sum(isinstance(outcome, ModelError) for outcome in outcomes)
+            answered += [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
             paired = compare(tuple(scores), message.parent_scores) if message.parent_scores else Paired(0, 0, 0)
             if paired.gain < 0:
                 break
@@ -61,6 +63,9 @@ class Evaluator:
             paired=paired.n,
             unanswered=unanswered,
             outcomes=await self._minibatch(message.prompt, rng) if survived else (),
+            value=value_of(self._task.metric, answered),
+            refused=sum(outcome.finish == "refusal" for outcome in answered),
+            truncated=sum(outcome.finish == "length" for outcome in answered),
         )
         return [evaluation]
 
@@ -92,3 +97,8 @@ def _wins(candidate: Candidate, paired: Paired) -> bool:
     return paired.gain > 0 or (
         paired.n > 0 and paired.gain == 0 and candidate.prompt.tokens < candidate.parent_tokens
     )
+
+
+def value_of(metric: Metric, outcomes: Sequence[Outcome]) -> float:
+    """The corpus metric over what was answered; 0 for nothing."""
+    return corpus_value(metric, ((outcome.score, outcome.counts) for outcome in outcomes))

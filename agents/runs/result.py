@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.ring.archive import Member
-from agents.ring.race import compare, mean
+from agents.ring.evaluator import value_of
 from protocols.errors import ModelError
-from protocols.messages import Outcome, Scores
+from protocols.messages import Outcome
+from protocols.task import Array, Metric, tally
 from protocols.wrappers.ledger import Ledger
 
 RESAMPLES = 10_000
@@ -18,7 +19,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A mean score in [0, 1] over `n` answered examples."""
+    """The corpus metric, in [0, 1], over `n` answered examples."""
 
     value: float
     n: int
@@ -74,32 +75,51 @@ class Result:
     stopped_by: str
 
 
-def value_of(member: Member) -> Value:
+def validated(member: Member) -> Value:
     """The validation value of an archive's member."""
-    return Value(mean(member.scores), sum(score is not None for score in member.scores))
+    return Value(member.value, sum(score is not None for score in member.scores))
 
 
-def scores_of(outcomes: Sequence[Outcome | ModelError]) -> Scores:
-    """The scores, None where a call failed."""
-    return tuple(outcome.score if isinstance(outcome, Outcome) else None for outcome in outcomes)
-
-
-def held_out(seed: Scores, best: Scores, rng: np.random.Generator) -> Held:
-    """Compare on the examples that both answered."""
-    pairs = [(s, b) for s, b in zip(seed, best, strict=True) if s is not None and b is not None]
-    paired = compare(best, seed)
-    differences = np.array([b - s for s, b in pairs] or [0.0])
-    draws = rng.integers(0, len(differences), (RESAMPLES, len(differences)), dtype=np.int32)
-    low, high = np.quantile(differences[draws].mean(axis=1), [0.025, 0.975])
-    errors = sum(score is None for score in (*seed, *best))
+def held_out(
+    metric: Metric,
+    seed: Sequence[Outcome | ModelError],
+    best: Sequence[Outcome | ModelError],
+    rng: np.random.Generator,
+) -> Held:
+    """Compare two prompts on the examples that both answered, in the order of the split."""
+    pairs = [(s, b) for s, b in zip(seed, best, strict=True) if isinstance(s, Outcome) and isinstance(b, Outcome)]
+    before, after = [s for s, _ in pairs], [b for _, b in pairs]
+    low, high = interval(metric, before, after, rng)
+    value, other = value_of(metric, after), value_of(metric, before)
     return Held(
-        seed=mean(tuple(s for s, _ in pairs)),
-        best=mean(tuple(b for _, b in pairs)),
-        difference=paired.gain,
-        interval=(float(low), float(high)),
-        n=paired.n,
-        errors=errors,
+        seed=other,
+        best=value,
+        difference=value - other,
+        interval=(low, high),
+        n=len(pairs),
+        errors=sum(isinstance(outcome, ModelError) for outcome in (*seed, *best)),
     )
+
+
+def interval(
+    metric: Metric, before: Sequence[Outcome], after: Sequence[Outcome], rng: np.random.Generator
+) -> tuple[float, float]:
+    """95 % of the difference of the corpus metric: paired percentile bootstrap over examples (Efron & Tibshirani
+    1993, chapter 13; Berg-Kirkpatrick et al. 2012 for corpus metrics). (0, 0) without examples."""
+    n = len(before)
+    if not n:
+        return 0.0, 0.0
+    weights = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
+    values = [metric.corpus({name: weights @ column for name, column in columns(o).items()}) for o in (after, before)]
+    low, high = np.quantile(values[0] - values[1], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def columns(outcomes: Sequence[Outcome]) -> dict[str, Array]:
+    """Each count of the corpus metric by example, shape (len(outcomes),)."""
+    rows = [tally([(outcome.score, outcome.counts)]) for outcome in outcomes]
+    names = sorted({name for row in rows for name in row})
+    return {name: np.array([row.get(name, 0.0) for row in rows]) for name in names}
 
 
 def spent(ledger: Ledger) -> dict[str, Spent]:

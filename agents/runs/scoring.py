@@ -8,20 +8,20 @@ from pathlib import Path
 
 from agents.prompting.forward import Forward
 from agents.prompting.shelves import open_shelves
-from agents.ring.race import mean
+from agents.ring.evaluator import value_of
 from agents.runs.configuration import Configuration
 from agents.runs.loading import check_input, load_corpus, load_task, unknown_placeholders
 from agents.runs.models import Models, connections, open_ledger
-from agents.runs.result import scores_of
 from protocols import prompt_file
 from protocols.errors import ModelError, RunFailed
+from protocols.messages import Outcome
 from protocols.providers.http import open_transport
 from protocols.task import SplitName
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """`value`: the mean score in [0, 1] over the `n` examples that were answered; `errors` calls failed for good.
+    """`value`: the corpus metric over the `n` examples that were answered, in [0, 1]; `errors` calls failed for good.
 
     `calls` counts every attempt; `dollars` None: the price is unknown. `plain`: names in braces in the prompt that
     no example has, and that are therefore plain text.
@@ -59,17 +59,17 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
         model = Models(configuration, environ, transport, ledger).of("task", None)
         forward = Forward(model, task.metric, shelves, configuration.search.concurrency)
         outcomes = await forward(prompt, task.split(split))
-    scores = scores_of(outcomes)
+    answered = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
     errors = [outcome for outcome in outcomes if isinstance(outcome, ModelError)]
-    if len(errors) == len(scores):
+    if not answered:
         raise RunFailed(f"not one example was answered: {errors[0]}")
     return Scored(
         task=task.name,
         prompt=str(path),
         split=split,
         model=model.name,
-        value=mean(scores),
-        n=len(scores) - len(errors),
+        value=value_of(task.metric, answered),
+        n=len(answered),
         errors=len(errors),
         calls=ledger.calls,
         tokens=ledger.tokens,

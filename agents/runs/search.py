@@ -27,7 +27,7 @@ from agents.runs.configuration import Configuration
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.models import Models, connections, open_ledger
 from agents.runs.recycling import recycle
-from agents.runs.result import Held, Result, held_out, scores_of, spent, value_of
+from agents.runs.result import Held, Result, held_out, spent, validated
 from agents.runs.run_directory import (
     BEST_EXAMPLES,
     BEST_PASSAGES,
@@ -135,11 +135,11 @@ class Run:
                 write(self.directory / file, lines)
 
     async def _held_out(self, winner: Member) -> Held:
-        seed = scores_of(await self.forward(self.first, self.task.test))
+        seed = await self.forward(self.first, self.task.test)
         best = seed
         if winner.candidate != FIRST:
-            best = scores_of(await self.forward(winner.prompt, self.task.test))
-        return held_out(seed, best, np.random.default_rng(self.configuration.search.seed))
+            best = await self.forward(winner.prompt, self.task.test)
+        return held_out(self.task.metric, seed, best, np.random.default_rng(self.configuration.search.seed))
 
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
         roles = spent(self.ledger)
@@ -148,8 +148,8 @@ class Run:
         return Result(
             task=self.task.name,
             random_seed=self.configuration.search.seed,
-            seed=value_of(first),
-            best=value_of(winner),
+            seed=validated(first),
+            best=validated(winner),
             candidate=winner.candidate,
             test=test,
             test_missing=missing,

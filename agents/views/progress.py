@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.ring.race import mean
 from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure, FailureKind, Stop
 
 EndKind = Literal["first", "survived", "lost"] | FailureKind
@@ -105,7 +104,7 @@ class Progress:
     def _of_critique(self, critique: Critique) -> Ending:
         evaluation = critique.evaluation
         assignment = self.open.pop(critique.assignment, None)
-        value = mean(evaluation.scores) if evaluation.survived else None
+        value = evaluation.value if evaluation.survived else None
         tokens = evaluation.prompt.tokens
         return Ending(
             assignment=critique.assignment,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from protocols.errors import DataError
 from protocols.metrics import ExactMetric, LabelMetric, fold
 from protocols.task import Example
+from tests.direct import now
 from tests.strategies import texts
 
 SETS = [
@@ -29,7 +30,7 @@ label_sets = st.sampled_from(SETS)
 
 
 def judge(labels: tuple[str, ...], target: str, reply: str) -> float:
-    judgement = LabelMetric(labels).judge(Example("1", {"text": "x"}, target), reply)
+    judgement = now(LabelMetric(labels).judge(Example("1", {"text": "x"}, target), reply))
     assert (judgement.score == 1.0) == (judgement.answer == target)
     assert judgement.score in (0.0, 1.0)
     assert bool(judgement.feedback) == (judgement.score < 1.0)
@@ -79,7 +80,7 @@ def test_the_last_line_decides_over_what_was_said_on_the_way(labels: tuple[str, 
 @given(label_sets.filter(lambda labels: "+" not in labels), st.data())
 def test_a_reply_that_names_several_scores_nothing_and_says_so(labels: tuple[str, ...], data: st.DataObject) -> None:
     first, second = data.draw(st.permutations(labels))[:2]
-    judgement = LabelMetric(labels).judge(Example("1", {}, first), f"{first} | {second}, who knows")
+    judgement = now(LabelMetric(labels).judge(Example("1", {}, first), f"{first} | {second}, who knows"))
     assert (judgement.score, judgement.answer) == (0.0, None)
     assert "several labels" in judgement.feedback
 
@@ -97,7 +98,7 @@ def test_a_reply_that_names_several_scores_nothing_and_says_so(labels: tuple[str
     ],
 )
 def test_part_of_a_word_names_no_label(labels: tuple[str, ...], reply: str) -> None:
-    judgement = LabelMetric(labels).judge(Example("1", {}, labels[0]), reply)
+    judgement = now(LabelMetric(labels).judge(Example("1", {}, labels[0]), reply))
     assert judgement.answer is None
     assert "names no label" in judgement.feedback
 
@@ -131,12 +132,12 @@ def test_exact_takes_the_last_line_or_what_follows_its_colon(target: str, before
     metric, lines = ExactMetric(), [line for line in target.splitlines() if line.strip()]
     assume(len(lines) == 1 and ":" not in target)
     example = Example("1", {}, target)
-    assert metric.judge(example, f"{before}\n{target}").score == 1.0
-    assert metric.judge(example, f"{before}\nAnswer: {target}").score == 1.0
-    wrong = metric.judge(Example("1", {}, "nothing like it"), target)
+    assert now(metric.judge(example, f"{before}\n{target}")).score == 1.0
+    assert now(metric.judge(example, f"{before}\nAnswer: {target}")).score == 1.0
+    wrong = now(metric.judge(Example("1", {}, "nothing like it"), target))
     assert (wrong.score, "expected nothing like it" in wrong.feedback) == (0.0, True)
 
 
 def test_exact_takes_any_of_several_targets() -> None:
     example = Example("1", {}, ["four", "4"])
-    assert [ExactMetric().judge(example, reply).score for reply in ("4", "Four.", "five", "")] == [1, 1, 0, 0]
+    assert [now(ExactMetric().judge(example, reply)).score for reply in ("4", "Four.", "five", "")] == [1, 1, 0, 0]

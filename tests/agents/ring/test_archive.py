@@ -37,7 +37,7 @@ def test_mean_leaves_out_what_was_not_answered(scores: Scores) -> None:
 
 
 def member(candidate: int, scores: Scores, words: int = 1) -> Member:
-    return Member(candidate, None, Prompt((Section("a", "task", "word " * words),)), scores, {}, ())
+    return Member(candidate, None, Prompt((Section("a", "task", "word " * words),)), scores, mean(scores), {}, ())
 
 
 rough = st.sampled_from([None, 0.0, 0.5, 1.0])

@@ -40,7 +40,7 @@ PROMPT = Prompt((Section("task", "task", "{text}"),))
 
 
 def evaluation(number: int, score: float, survived: bool, gain: float) -> Evaluation:
-    return Evaluation(number, PROMPT, (score,) * 4, survived, gain, 0.01, 4, 0)
+    return Evaluation(number, PROMPT, (score,) * 4, survived, gain, 0.01, 4, 0, value=score)
 
 
 @st.composite
