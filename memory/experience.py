@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ from protocols.embedding import Vector
 from protocols.messages import FailureKind
 from protocols.prompt import Kind
 
+REFERENCES = re.compile(r"[ \t]*\([^()\n]*\)[ \t]*$", re.MULTILINE)
 Ending = Literal["survived", "lost"] | FailureKind
 
 
@@ -76,6 +78,7 @@ def situation(kind: Kind, gradient: str, before: str) -> str:
     """The text that is embedded for an experience, and the query for those like it.
 
     Known before the edit is made, so that it can be asked for then: the kind of the section, what the Critic said
-    of it, and its text, a line each. The operator, the task and what came of it are not in it: they are filters.
+    of it, and its text, a line each. The operator, the task and what came of it are not in it: they are filters. The
+    ids of examples at the ends of a gradient's lines are no likeness, and left out.
     """
-    return f"{kind}\n{gradient}\n{before}"
+    return f"{kind}\n{REFERENCES.sub('', gradient)}\n{before}"

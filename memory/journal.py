@@ -13,7 +13,7 @@ import orjson
 from memory.database import Database, open_database
 from memory.sqlite import Schema, Synchronous, reading
 from protocols.errors import PromptError, StorageFailed
-from protocols.messages import Critique, Envelope, Evaluation, Message, Outcome, Partner
+from protocols.messages import Credit, Critique, Envelope, Evaluation, Message, Outcome, Partner
 from protocols.prompt import Prompt, Section
 
 SCHEMA = Schema(
@@ -104,6 +104,7 @@ RECORDS: Mapping[str, Callable[[Any], object]] = {
     "scores": tuple,
     "parent_scores": tuple,
     "recalled": tuple,
+    "credit": lambda credit: {name: Credit(**worth) for name, worth in credit.items()},
     "partners": lambda partners: tuple(Partner(**_restored(partner)) for partner in partners),
 }
 """How fields are restored, by their names, which mean the same in every message."""

@@ -40,13 +40,22 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Credit:
+    """What a section's text is worth to its prompt: how much higher the mean score is with it than with none, and the
+    standard error of that."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
 class Partner:
-    """Another member of the archive. `credit`: by section, the sum of the gains of the edits that led to its text."""
+    """Another member of the archive. `credit`: by section, what is believed of its text."""
 
     candidate: int
     prompt: Prompt
     scores: Scores
-    credit: Mapping[str, float]
+    credit: Mapping[str, Credit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,7 @@ class Assignment:
     gradient: str
     outcomes: tuple[Outcome, ...]
     scores: Scores
-    credit: Mapping[str, float] = field(default_factory=dict)
+    credit: Mapping[str, Credit] = field(default_factory=dict)
     partners: tuple[Partner, ...] = ()
 
 
@@ -112,11 +121,13 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Critique:
-    """Critic to Controller: the evaluation, and textual gradients by section name (a section may have none)."""
+    """Critic to Controller: the evaluation, and by section name textual gradients and measured credit; a section may
+    have neither."""
 
     assignment: int
     evaluation: Evaluation
     gradients: Mapping[str, str]
+    credit: Mapping[str, Credit] = field(default_factory=dict)
 
 
 FailureKind = Literal["rejected", "unreadable", "call", "budget", "inapplicable", "dropped", "raised", "stopped"]

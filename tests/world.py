@@ -21,6 +21,7 @@ from agents.prompting.shelves import Shelves, open_shelves
 from agents.ring.agent import Agent
 from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
+from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
@@ -173,6 +174,7 @@ class Ring:
     operators: tuple[Operator, ...] = (AddWord(), AskWord())
     wrap: Callable[[Agent], Agent] = lambda agent: agent
     first: Prompt = FIRST_PROMPT
+    credit_share: float = 0.0
 
     def __post_init__(self) -> None:
         self.log: list[Envelope] = []
@@ -192,13 +194,20 @@ class Ring:
         forward = Forward(self.metered("task"), TASK.metric, NO_CORPUS, at_once=5)
         others: list[Agent] = [
             Evaluator(forward, TASK, self.race, self.seed),
-            Critic(self.metered("critic")),
+            Critic(self.metered("critic"), self.credit()),
             *(self.proposer(operator) for operator in self.operators),
         ]
         self.team = Team(self.controller, [self.wrap(agent) for agent in others], self.bus, self.settings.width)
 
     def proposer(self, operator: Operator) -> Proposer:
         return Proposer(operator, self.metered(f"proposer/{operator.name}"), TASK, None, self.seed, NO_CORPUS)
+
+    def credit(self) -> LeaveOneOut | None:
+        if not self.credit_share:
+            return None
+        forward = Forward(self.metered("credit"), TASK.metric, NO_CORPUS, at_once=5)
+        task, own = (self.ledger.account(role, self.model.name) for role in ("task", "credit"))
+        return LeaveOneOut(forward, self.credit_share, task, own)
 
     def metered(self, role: str) -> ChatModel:
         return MeteredModel(self.model, self.ledger, role)

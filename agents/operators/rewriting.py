@@ -14,7 +14,7 @@ from memory.judgement import Judged
 from protocols.errors import EditRejected, UnreadableReply
 from protocols.messages import Assignment, Outcome
 from protocols.model import ChatMessage, Request
-from protocols.prompt import Prompt, braced
+from protocols.prompt import Prompt, braced, estimate_tokens
 
 OUTCOMES = 24
 TAGS = re.compile(r"</?(?:new|prompt|advice|failures|experience|section|first|second|best)\b[^<>\n]*>")
@@ -65,18 +65,26 @@ def rewrite_request(
     material = [
         show_prompt(assignment.prompt),
         block("advice", assignment.gradient),
-        block("failures", show_outcomes(failures(assignment.outcomes)[:OUTCOMES])),
+        block("failures", show_outcomes(to_show(assignment))),
         block("experience", show_recalled(context.recalled)),
         *blocks,
         block("section", section.text, name=section.name),
     ]
     question = instruction("agents.operators", meta_prompt, {"section": section.name, "kind": section.kind, **values})
-    return compose(material, question, assignment.assignment if sample is None else sample)
+    draw = assignment.assignment if sample is None else sample
+    return compose(material, question, draw, longest=estimate_tokens(section.text))
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Those that did not score in full, worst first."""
     return sorted((o for o in outcomes if o.score < 1.0), key=lambda outcome: outcome.score)
+
+
+def to_show(assignment: Assignment) -> list[Outcome]:
+    """The failures that are shown: first those that the critic's advice names, then the worst."""
+    named = set(re.findall(r"[^\s(),;]+", assignment.gradient))
+    failed = failures(assignment.outcomes)
+    return sorted(failed, key=lambda outcome: outcome.example not in named)[:OUTCOMES]
 
 
 def show_recalled(recalled: Sequence[Judged]) -> str:

@@ -15,7 +15,8 @@ from protocols.task import Example, Metric
 
 
 class Forward:
-    """Runs prompts on examples: `model` answers, `metric` judges, `at_once` >= 1 calls at a time for one prompt.
+    """Runs prompts on examples: `model` answers, `metric` judges, `at_once` >= 1 calls at a time for those who
+    wait for them together.
 
     `shelves` fill what a prompt leaves to be filled for each input."""
 
@@ -23,27 +24,31 @@ class Forward:
         self._model, self._metric, self._shelves, self._at_once = model, metric, shelves, at_once
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Outcome | ModelError]:
-        """One outcome per example, in order; a call that failed is its error, never a score.
+        """One outcome per example, in order; see `each`."""
+        return await self.each([(prompt, example) for example in examples])
+
+    async def each(self, questions: Sequence[tuple[Prompt, Example]]) -> list[Outcome | ModelError]:
+        """One outcome per prompt and example, in order; a call that failed is its error, never a score.
 
         :raises ModelError: a fatal one, which every other call would meet as well.
         :raises Exception: what else a call or the metric raised, such as BudgetExhausted. What was in flight was paid
             for, so it is waited for.
         """
-        results: list[Outcome | ModelError | None] = [None] * len(examples)
+        results: list[Outcome | ModelError | None] = [None] * len(questions)
         ends: list[Exception] = []
 
-        async def work(todo: Iterator[tuple[int, Example]]) -> None:
+        async def work(todo: Iterator[tuple[int, tuple[Prompt, Example]]]) -> None:
             try:
-                for index, example in todo:
+                for index, (prompt, example) in todo:
                     if ends:
                         return
                     results[index] = await self._one(prompt, example)
             except Exception as error:
                 ends.append(error)
 
-        todo = iter(enumerate(examples))
+        todo = iter(enumerate(questions))
         async with anyio.create_task_group() as tasks:
-            for number in range(min(self._at_once, len(examples))):
+            for number in range(min(self._at_once, len(questions))):
                 tasks.start_soon(work, todo, name=f"forward#{number}")
         if ends:
             raise ends[0]

@@ -18,17 +18,20 @@ from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, fill, placeholders
 from protocols.task import Example
 
+REPLY = 2048
+ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 ROLE = "You improve the prompts of language models. You are given one task's prompt and how it did."
 
 
-def compose(blocks: Sequence[str], instruction: str, sample: int) -> Request:
-    """A request from its blocks, empty ones left out, with the instruction at the end.
+def compose(blocks: Sequence[str], instruction: str, sample: int, longest: int = 0) -> Request:
+    """A request from its blocks, empty ones left out, with the instruction at the end. The reply has room for a text
+    of `longest` tokens, and for `REPLY` more.
 
     The temperature is left to the provider: several models refuse to be told one.
     """
     body = "\n\n".join([block for block in blocks if block] + [instruction.strip()])
     messages = (ChatMessage("system", ROLE), ChatMessage("user", body))
-    return Request(messages, max_tokens=2048, sample=sample)
+    return Request(messages, max_tokens=REPLY + longest, sample=sample)
 
 
 def instruction(package: str, name: str, values: Mapping[str, str]) -> str:
@@ -49,14 +52,19 @@ def show_prompt(prompt: Prompt) -> str:
     return block("prompt", "\n".join(f"[{section.name}]\n{section.text}" for section in prompt if section.text))
 
 
-def show_outcomes(outcomes: Sequence[Outcome], named: bool = False) -> str:
-    """Records of what was asked, expected and answered; `named`: and of the example's id."""
+def show_outcomes(outcomes: Sequence[Outcome], replies: bool = False) -> str:
+    """Records of what was asked, expected and answered, of what the metric said of it, and of the example's id;
+    `replies`: and of the whole reply, where it says more than its answer."""
     records = []
     for outcome in outcomes:
         answered = outcome.answer if outcome.answer is not None else outcome.reply or "nothing"
-        expected = f"Expected: {indent(show_target(outcome.target))}"
-        identity = [f"Example: {indent(outcome.example)}"] if named else []
-        records.append("\n".join([show_inputs(outcome.inputs), expected, f"Answered: {indent(answered)}", *identity]))
+        record = {"Expected": show_target(outcome.target), "Answered": answered}
+        if replies and outcome.reply.strip() not in (answered.strip(), ""):
+            record["Replied"] = outcome.reply
+        record["Why"] = "; ".join(said for said in (outcome.feedback, ENDS.get(outcome.finish)) if said)
+        record["Example"] = outcome.example
+        lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
+        records.append("\n".join([show_inputs(outcome.inputs), *lines]))
     return "\n\n".join(records)
 
 

@@ -12,14 +12,14 @@ from random import Random
 
 import numpy as np
 
-from protocols.messages import Outcome, Scores
+from protocols.messages import Credit, Outcome, Scores
 from protocols.prompt import Prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """A survivor with all that its children need. `value`: the corpus metric on validation, in [0, 1]. `credit`: by
-    section, the sum of its lineage's gains."""
+    section, what is believed of its text."""
 
     candidate: int
     parent: int | None
@@ -28,7 +28,7 @@ class Member:
     value: float
     gradients: Mapping[str, str]
     outcomes: tuple[Outcome, ...]
-    credit: Mapping[str, float] = field(default_factory=dict)
+    credit: Mapping[str, Credit] = field(default_factory=dict)
 
 
 class Archive:

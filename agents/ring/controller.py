@@ -13,6 +13,7 @@ from random import Random
 from agents.operators.operator import part
 from agents.ring.archive import Archive, Member, draw
 from agents.ring.choices import Choices
+from agents.ring.credit import believed
 from agents.ring.reward import Reward
 from agents.selectors.selector import Choice, Selector
 from memory.experience import Ending, Experience
@@ -109,7 +110,7 @@ class Controller:
                 value=evaluation.value,
                 gradients=critique.gradients,
                 outcomes=evaluation.outcomes,
-                credit={} if assignment is None else earned(assignment, evaluation.gain),
+                credit=believed(critique, assignment),
             )
             self.first = self.first or member
             if self.archive.add(member):
@@ -197,8 +198,3 @@ class Controller:
         others = [member for member in self.archive.members if member is not parent]
         best = sorted(others, key=lambda member: (-member.value, member.candidate))[:PARTNERS]
         return tuple(Partner(member.candidate, member.prompt, member.scores, member.credit) for member in best)
-
-
-def earned(assignment: Assignment, gain: float) -> dict[str, float]:
-    """The parent's credit, and the gain of this edit for the section that it was made in."""
-    return {**assignment.credit, assignment.section: assignment.credit.get(assignment.section, 0.0) + gain}

@@ -1,14 +1,16 @@
-"""The Critic: reads what a survivor got wrong, cluster by cluster, and writes a textual gradient for each section."""
+"""The Critic: measures what the sections of a survivor are worth, reads what it got wrong, cluster by cluster, and
+writes a textual gradient for each section."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agents.prompting.requests import block, compose, instruction, read_tagged, show_outcomes, show_prompt
 from agents.ring.clusters import cluster
+from agents.ring.credit import LeaveOneOut, show_credit
 from protocols.errors import BudgetExhausted, ModelError, UnreadableReply
-from protocols.messages import Critique, Evaluation, Message
+from protocols.messages import Credit, Critique, Evaluation, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 
@@ -16,13 +18,16 @@ OUTCOMES = 24
 
 
 class Critic:
-    """Textual gradients after ProTeGi (arXiv 2305.03495), by section. A loser passes through without a call."""
+    """Textual gradients after ProTeGi (arXiv 2305.03495), by section. A loser passes through without a call.
+
+    `credit` None: what sections are worth is not measured.
+    """
 
     address = "critic"
     accepts: tuple[type[Message], ...] = (Evaluation,)
 
-    def __init__(self, model: ChatModel) -> None:
-        self._model = model
+    def __init__(self, model: ChatModel, credit: LeaveOneOut | None) -> None:
+        self._model, self._credit = model, credit
 
     async def handle(self, message: Message) -> Sequence[Message]:
         """A critique. A call that failed, a cap or a reply that is no critique leaves it without gradients: what
@@ -31,10 +36,12 @@ class Critic:
         :raises ModelError: a fatal one.
         """
         assert isinstance(message, Evaluation)
-        gradients = await self._gradients(message) if message.survived else {}
-        return [Critique(message.assignment, message, gradients)]
+        if not message.survived:
+            return [Critique(message.assignment, message, {})]
+        credit = await self._credit(message) if self._credit is not None else {}
+        return [Critique(message.assignment, message, await self._gradients(message, credit), credit)]
 
-    async def _gradients(self, evaluation: Evaluation) -> dict[str, str]:
+    async def _gradients(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> dict[str, str]:
         failed = [outcome for outcome in evaluation.outcomes if outcome.score < 1.0]
         if not failed:
             return {}
@@ -42,7 +49,8 @@ class Critic:
         sections = "\n\n".join(f"Section: {s.name}\nKind: {s.kind}" for s in evaluation.prompt if not s.frozen)
         blocks = [
             show_prompt(evaluation.prompt),
-            *(block("failures", show_outcomes(c.shown, named=True), alike=str(c.size)) for c in clusters),
+            *(block("failures", show_outcomes(c.shown, replies=True), alike=str(c.size)) for c in clusters),
+            block("credit", show_credit(credit)),
             block("sections", sections),
         ]
         request = compose(blocks, instruction("agents.ring", "critic.txt", {}), evaluation.assignment)

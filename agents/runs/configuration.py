@@ -67,8 +67,8 @@ class ModelsTable(Table):
     proposers: Mapping[str, str] = {}
 
     def of(self, role: str) -> str:
-        """The model of `task`, `critic` or `proposer/<operator>`."""
-        kind, _, operator = role.partition("/")
+        """The model of `task`, `critic` or `proposer/<operator>`; of `credit`, which is the task's."""
+        kind, _, operator = ("task" if role == "credit" else role).partition("/")
         named = self.proposers.get(operator) if operator else None
         return named or getattr(self, kind) or self.default
 
@@ -102,7 +102,8 @@ class SearchTable(Table):
 
     `width`: assignments in flight. `assignments`: edits tried in all. `minibatch`: validation examples of a race's
     first look. `critique`: training examples whose failures a critic reads. `concurrency`: one candidate's calls in
-    flight at most. `max_unanswered`: the share of a candidate's calls that may fail.
+    flight at most. `max_unanswered`: the share of a candidate's calls that may fail. `credit_share`: calls that
+    measure what sections are worth, at most so many for each that was made for the task; 0: none.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -114,6 +115,7 @@ class SearchTable(Table):
     critique: Annotated[int, Field(ge=1)] = 48
     concurrency: Annotated[int, Field(ge=1)] = 64
     max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05
+    credit_share: Annotated[float, Field(ge=0)] = 0.1
     token_price: Annotated[float, Field(ge=0)] = 1e-5
     failure_reward: Annotated[float, Field(le=0)] = -0.02
 

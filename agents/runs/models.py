@@ -42,7 +42,7 @@ class Models:
             self._adapters[name] = open_model(name, settings, environ, transport)
 
     def of(self, role: str, cache: ReplyCache | None) -> ChatModel:
-        """The model of `task`, `critic` or `proposer/<operator>`, with everything that stands around it."""
+        """The model of `task`, `credit`, `critic` or `proposer/<operator>`, with everything that stands around it."""
         name = self._configuration.models.of(role)
         table = self._configuration.provider(name)
         metered = MeteredModel(self._adapters[name], self._ledger, role)

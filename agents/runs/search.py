@@ -18,6 +18,7 @@ from agents.ring.agent import Agent
 from agents.ring.archive import Member
 from agents.ring.choices import Choices, open_actions
 from agents.ring.controller import Controller, SearchSettings
+from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
@@ -90,12 +91,23 @@ class Run:
         race = RaceSettings(settings.minibatch, settings.critique, settings.max_unanswered)
         others: list[Agent] = [
             Evaluator(self.forward, self.task, race, seed),
-            Critic(models.of("critic", cache)),
+            Critic(models.of("critic", cache), self._credit(models, cache)),
         ]
         for name, operator in operators.items():
             model = models.of(f"proposer/{name}", cache)
             others.append(Proposer(operator, model, self.task, reads, seed, self.shelves))
         self.team = Team(self.controller, others, self.bus, settings.width)
+
+    def _credit(self, models: Models, cache: ReplyCache) -> LeaveOneOut | None:
+        """Its calls go to the task's model under a role of its own: the report then says what credit cost, and the
+        rule that limits it can be read off the ledger."""
+        settings = self.configuration.search
+        if not settings.credit_share:
+            return None
+        model = models.of("credit", cache)
+        forward = Forward(model, self.task.metric, self.shelves, settings.concurrency)
+        task, own = (self.ledger.account(role, model.name) for role in ("task", "credit"))
+        return LeaveOneOut(forward, settings.credit_share, task, own)
 
     async def search(self) -> Result:
         """Train the prompt, then read the test split once; everything is written to the run directory.

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from protocols.messages import (
     Assignment,
     Candidate,
+    Credit,
     Critique,
     Envelope,
     Evaluation,
@@ -58,13 +59,13 @@ outcomes = st.lists(
 evaluations = st.builds(
     Evaluation, numbers, prompts, scores, st.booleans(), finite, finite, numbers, numbers, outcomes
 )
-credits = st.dictionaries(names, finite, max_size=3)
+credits = st.dictionaries(names, st.builds(Credit, finite, finite), max_size=3)
 partners = st.lists(st.builds(Partner, numbers, prompts, scores, credits), max_size=2).map(tuple)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Assignment, numbers, names, names, numbers, prompts, texts, outcomes, scores, credits, partners),
     st.builds(Candidate, numbers, prompts, scores, numbers, st.lists(numbers, max_size=3).map(tuple)),
     evaluations,
-    st.builds(Critique, numbers, evaluations, st.dictionaries(names, texts, max_size=3)),
+    st.builds(Critique, numbers, evaluations, st.dictionaries(names, texts, max_size=3), credits),
     st.builds(Failure, numbers, st.sampled_from(("rejected", "unreadable", "call", "budget", "raised")), texts),
 )
 envelopes = st.builds(Envelope, numbers, st.none() | numbers, texts, texts, st.floats(0, 1e10), messages)

@@ -21,7 +21,7 @@ from agents.operators.self_consistency import DRAWS, SelfConsistency
 from agents.prompting.shelves import open_shelves, places
 from agents.ring.proposer import best_parent
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
-from protocols.messages import Partner
+from protocols.messages import Credit, Partner
 from protocols.prompt import Prompt, placeholders
 from tests.agents.operators.test_operators import PROMPT, Script, assignment, context, kept
 from tests.agents.ring.test_handling import WRONG, Says
@@ -34,14 +34,18 @@ SEEDS = st.integers(0, 999)
 
 # merge
 
-credits = st.dictionaries(st.sampled_from([s.name for s in PROMPT]), st.floats(-1, 1), max_size=8)
+worths = st.builds(Credit, st.floats(-1, 1), st.floats(0.01, 1))
+credits = st.dictionaries(st.sampled_from([s.name for s in PROMPT]), worths, max_size=8)
 
 
 @given(credits, st.lists(credits, min_size=1, max_size=4))
 @settings(deadline=None)
-def test_merge_takes_each_section_from_where_it_earned_most_and_leaves_frozen_ones(
-    own: dict[str, float], others: list[dict[str, float]]
+def test_merge_takes_each_section_from_where_it_has_most_credit_and_leaves_frozen_ones(
+    own: dict[str, Credit], others: list[dict[str, Credit]]
 ) -> None:
+    def worth(credit: dict[str, Credit], name: str) -> float:
+        return credit[name].value if name in credit else 0.0
+
     partners = tuple(
         Partner(n, Prompt(tuple(replace(s, text=f"{s.text} by {n}") for s in PROMPT)), (), credit)
         for n, credit in enumerate(others)
@@ -50,12 +54,14 @@ def test_merge_takes_each_section_from_where_it_earned_most_and_leaves_frozen_on
     merged = anyio.run(Merge().edit, asked, context(Says()))
     for section in PROMPT:
         text = merged[section.name].text
-        highest = max(credit.get(section.name, 0.0) for credit in others)
-        if section.frozen or highest <= own.get(section.name, 0.0):
+        texts = [(worth(credit, section.name), f"{section.text} by {n}") for n, credit in enumerate(others)]
+        if not placeholders(section.text, TASK.fields):
+            texts.append((0.0, ""))
+        highest = max(value for value, _ in texts)
+        if section.frozen or highest <= worth(own, section.name):
             assert text == section.text
         else:
-            best = [n for n, credit in enumerate(others) if credit.get(section.name, 0.0) == highest]
-            assert text in {f"{section.text} by {n}" for n in best}
+            assert (highest, text) in texts
 
 
 async def test_merge_needs_another_member() -> None:

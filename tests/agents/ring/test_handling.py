@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from agents.operators.operator import Context
 from agents.prompting.forward import Forward
 from agents.ring.choices import Choices
-from agents.ring.controller import Controller, SearchSettings, earned
+from agents.ring.controller import Controller, SearchSettings
+from agents.ring.credit import believed
 from agents.ring.critic import Critic, read_gradients
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
@@ -32,6 +33,7 @@ from protocols.messages import (
     FIRST,
     Assignment,
     Candidate,
+    Credit,
     Critique,
     Evaluation,
     Failure,
@@ -156,7 +158,7 @@ SURVIVOR = Evaluation(3, FIRST_PROMPT, (1.0,), True, 0.5, 0.1, 1, 0, (WRONG,))
 
 
 async def gradients(model: Says, evaluation: Evaluation = SURVIVOR) -> dict[str, str]:
-    [critique] = await Critic(model).handle(evaluation)
+    [critique] = await Critic(model, None).handle(evaluation)
     assert isinstance(critique, Critique)
     assert (critique.assignment, critique.evaluation) == (3, evaluation)
     return dict(critique.gradients)
@@ -189,9 +191,28 @@ async def test_failures_are_shown_in_clusters_with_their_ids_and_whole() -> None
     assert [count for count, _ in shown] == ["3", "1"]
     records = [record.split("\n") for _, text in shown for record in text.split("\n\n")]
     assert sorted(records[:3]) == [
-        [f"Input: {long}{n}", "Expected: yes", "Answered: perhaps", f"Example: p{n}"] for n in range(3)
+        [
+            f"Input: {long}{n}",
+            "Expected: yes",
+            "Answered: perhaps",
+            "Replied: no",
+            "Why: answered no",
+            f"Example: p{n}",
+        ]
+        for n in range(3)
     ]
-    assert records[3] == ["Input: t 1 birch {text}", "Expected: yes", "Answered: no", "Example: t1"]
+    assert records[3] == [
+        "Input: t 1 birch {text}", "Expected: yes", "Answered: no", "Why: answered no", "Example: t1",
+    ]  # fmt: skip
+
+
+async def test_the_critic_is_told_what_was_cut_off_and_sees_whole_replies() -> None:
+    cut = replace(WRONG, reply="First {text}\nthen no", finish="length", feedback="")
+    model = Says("<critique>[rule] x</critique>")
+    await gradients(model, replace(SURVIVOR, outcomes=(cut, replace(WRONG, finish="refusal"))))
+    said = model.asked[0].messages[-1].text
+    assert "Answered: no\nReplied: First {text}\n  then no\nWhy: the reply was cut off at its longest\n" in said
+    assert "Why: answered no; the model refused\n" in said
 
 
 def test_brackets_that_name_no_section_are_part_of_what_is_said() -> None:
@@ -319,17 +340,17 @@ async def test_what_is_learnt_is_the_reward_and_what_is_open_at_the_child() -> N
     assert [member.candidate for member in it.archive.members] == [FIRST, 1]
 
 
-async def test_the_credit_of_a_section_is_what_its_edits_gained() -> None:
+async def test_members_and_partners_carry_what_is_believed_of_their_sections() -> None:
     it = controller(1)
     [first] = await it.handle(critique(FIRST))
     assert isinstance(first, Assignment)
-    assert (first.credit, first.partners) == ({}, ())
-    two = FIRST_PROMPT.edit("rule", "amber birch", ())
-    await it.handle(critique(1, two, gain=0.25))
-    child = replace(first, credit={"rule": 0.25, "input": 0.5})
-    assert earned(child, 0.5) == {"rule": 0.75, "input": 0.5}
+    assert first.partners == ()
+    assert first.credit == believed(critique(FIRST), None)
+    two = critique(1, FIRST_PROMPT.edit("rule", "amber birch", ()), gain=0.25)
+    two = replace(two, credit={"rule": Credit(0.5, 0.1)})
+    await it.handle(two)
     [member] = [member for member in it.archive.members if member.candidate == 1]
-    assert member.credit == {"rule": 0.25}
+    assert member.credit == believed(two, first)
     later = [message for n in range(2, 12) for message in await it.handle(Failure(n, "call", "no"))]
     assert {(a.parent, p.candidate) for a in later if isinstance(a, Assignment) for p in a.partners} <= {
         (0, 1),
