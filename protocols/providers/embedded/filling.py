@@ -175,7 +175,8 @@ def distinctive(key: str, group: Sequence[Record], everything: Sequence[Record],
     scores = {}
     for word, count in inside.items():
         ours, theirs = count + PRIOR, outside[word] + PRIOR
-        odds = np.log(ours / (here - ours)) - np.log(theirs / (there - theirs))
+        rest, more = max(here - ours, PRIOR), max(there - theirs, PRIOR)  # a group may have no other word
+        odds = np.log(ours / rest) - np.log(theirs / more)
         z = float(odds / np.sqrt(1 / ours + 1 / theirs))
         scores[word] = z * weights.boost.get(word, 1.0) + weights.noise()
     best = sorted(scores, key=lambda word: -scores[word])

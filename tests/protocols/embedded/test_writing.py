@@ -45,6 +45,11 @@ def test_a_template_makes_a_line_for_each_value_with_its_own_words() -> None:
         assert len(set(told.split(", ")) & set(tongue.topics[label])) >= 3
 
 
+def test_records_of_a_single_word_can_be_told_apart_or_not() -> None:
+    assert edit("", [("amber", "yes")], "- <Expected>: <words of Input>") == "- yes: amber"
+    assert edit("", [("amber", "yes"), ("amber", "no")], "- <Expected>: <words of Input>").count("- ") == 2
+
+
 def test_what_it_writes_teaches_it() -> None:
     tongue, rng = spoken()
     written = edit("", tongue.texts(36, rng), "- <Expected>: <words of Input>")
