@@ -100,7 +100,7 @@ async def test_a_search_over_the_wire_improves_and_the_books_agree(tmp_path: Pat
     assert sum(account.usage.input for account in accounts) == stats.input_tokens
     assert sum(account.usage.output for account in accounts) == stats.output_tokens
     assert {role for role, account in result.roles.items() if account.calls} == {
-        "task", "critic", "proposer/self_reflection",
+        "task", "credit", "critic", "proposer/self_reflection",
     }  # fmt: skip
     assert result.stopped_by == "assignments"
     assert result.dollars is None
