@@ -7,11 +7,12 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from protocols.data import Format
 from protocols.errors import ConfigError
 
 
@@ -27,8 +28,33 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class FieldsTable(Table):
+    """`[task.fields]`: which column or key holds what; one inside an object is named with a dot (`answers.text`).
+
+    `input`: column by input field; none: every column but target and id. `labels`: the names of the classes 0, 1, and
+    so on, where targets are class numbers.
+    """
+
+    input: Mapping[str, str] = {}
+    target: str | None = None
+    id: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+class CutTable(Table):
+    """`[task.cut]`: the shares of the splits that `task.data` is cut into at random."""
+
+    train: Annotated[float, Field(gt=0)] = 0.4
+    validation: Annotated[float, Field(gt=0)] = 0.3
+    test: Annotated[float, Field(gt=0)] = 0.3
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class TaskTable(Table):
     """`[task]`: the examples (paths are relative to the configuration's file) and what counts as right.
+
+    `train`, `validation`, `test`: a path or `hf:owner/name`; or else `data`, one of these, to be cut into the three.
+    `format`: where the suffix does not say it.
 
     `kind` "classification": the targets are a closed set of labels and a reply must name the right one; "open": the
     reply's last line must equal the target, or one of them. `corpus`: a file or a folder of .txt, .md or .jsonl whose
@@ -37,10 +63,25 @@ class TaskTable(Table):
 
     name: str
     kind: Literal["classification", "open"] = "classification"
-    train: Path
-    validation: Path
-    test: Path
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    data: str | None = None
+    cut: CutTable = CutTable()
+    format: Format | None = None
+    fields: FieldsTable = FieldsTable()
     corpus: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        missing = [name for name in ("train", "validation", "test") if not getattr(self, name)]
+        if self.data and len(missing) < 3:
+            raise ValueError("data is cut into train, validation and test: give either it or the three")
+        if missing and not self.data:
+            raise ValueError(f"{' and '.join(missing)} missing; give train, validation and test, or data to be cut")
+        if "cut" in self.model_fields_set and not self.data:
+            raise ValueError("cut says how data is cut, and there is no data")
+        return self
 
 
 class PromptTable(Table):
@@ -156,7 +197,7 @@ class Configuration(Table):
     memory: MemoryTable = MemoryTable()
     run: RunTable = RunTable()
 
-    def path(self, path: Path) -> Path:
+    def path(self, path: Path | str) -> Path:
         """A path of the configuration, resolved against its folder."""
         return self.origin / path
 

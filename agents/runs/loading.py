@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from random import Random
 
 from agents.runs.configuration import Configuration
 from memory.retrieval import read_corpus
 from protocols import prompt_file
-from protocols.data import check_labels, check_splits, load_examples
-from protocols.errors import ConfigError, DataError, PromptError
+from protocols.data import Fields, Source, check_labels, check_splits, cut, load_examples
+from protocols.data.huggingface import SCHEME
+from protocols.errors import ConfigError, PromptError
 from protocols.metrics import ExactMetric, LabelMetric
 from protocols.prompt import Prompt, Section, placeholders
-from protocols.task import Metric, Task
+from protocols.task import Example, Metric, Task
+
+Examples = tuple[Example, ...]
 
 
 def load_task(configuration: Configuration) -> Task:
@@ -19,25 +24,47 @@ def load_task(configuration: Configuration) -> Task:
 
     :raises DataError: a file cannot be read, or the splits would make a score meaningless.
     """
+    loaded = {name: load_examples(source, name) for name, source in sources(configuration).items()}
+    return make_task(configuration, in_splits(configuration, loaded))
+
+
+def sources(configuration: Configuration) -> dict[str, Source]:
+    """Where each split is, or `data` where one source is cut into all three."""
     table = configuration.task
-    train, validation, test = (
-        load_examples(configuration.path(path)) for path in (table.train, table.validation, table.test)
-    )
-    splits = {"train": train, "validation": validation, "test": test}
+    fields = Fields(**dict(table.fields))
+    named = {name: getattr(table, name) for name in ("data", "train", "validation", "test")}
+    return {
+        name: Source(place if place.startswith(SCHEME) else str(configuration.path(place)), table.format, fields)
+        for name, place in named.items()
+        if place
+    }
+
+
+def in_splits(configuration: Configuration, loaded: Mapping[str, Examples]) -> Mapping[str, Examples]:
+    """The three splits: as they were loaded, or cut."""
+    if "data" not in loaded:
+        return loaded
+    shares = configuration.task.cut
+    drawn = {"train": shares.train, "validation": shares.validation, "test": shares.test}
+    return cut(loaded["data"], drawn, Random(f"{shares.seed}/cut"))
+
+
+def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> Task:
+    """The task of three splits.
+
+    :raises DataError: they would make a score meaningless.
+    """
+    table = configuration.task
     check_splits(splits)
+    train = splits["train"]
     fields = tuple(sorted(train[0].inputs))
-    for name, examples in splits.items():
-        if tuple(sorted(examples[0].inputs)) != fields:
-            raise DataError(
-                f"the {name} split has the fields {', '.join(examples[0].inputs)}, train {', '.join(fields)}"
-            )
     labels: tuple[str, ...] = ()
     metric: Metric = ExactMetric()
     if table.kind == "classification":
         check_labels(splits)
         labels = tuple(sorted({str(example.target) for example in train}))
         metric = LabelMetric(labels)
-    return Task(table.name, train, validation, test, metric, fields, labels)
+    return Task(table.name, train, splits["validation"], splits["test"], metric, fields, labels)
 
 
 def load_corpus(configuration: Configuration) -> list[str]:

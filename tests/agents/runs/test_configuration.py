@@ -99,10 +99,13 @@ def known_keys(model: Any = Configuration, path: tuple[str, ...] = ()) -> list[t
 
 @pytest.mark.parametrize("path", [path for path in known_keys() if len(path[-1]) > 3], ids=".".join)
 def test_a_misspelt_key_suggests_the_right_one(path: tuple[str, ...]) -> None:
-    table, name = path
-    misspelt = name[:1] + name[2:]
+    *tables, name = path
+    misspelt, table = name[:1] + name[2:], ".".join(tables)
     content = {"task": dict(TASK)}
-    content.setdefault(table, {})[misspelt] = "1"
+    inner: dict[str, Any] = content
+    for part in tables:
+        inner = inner.setdefault(part, {})
+    inner[misspelt] = "1"
     with pytest.raises(ConfigError, match=rf"unknown key {table}\.{misspelt}; did you mean {table}\.{name}\?"):
         build(content, Path())
 
@@ -128,7 +131,8 @@ def test_unknown_keys_in_odd_places(key: str, expected: str) -> None:
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('[task]\nname="t"\ntrain="a"\nvalidation="b"\ntest="c"\n', encoding="utf-8")
     configuration = load(tmp_path / "c.toml")
-    assert configuration.path(configuration.task.train) == tmp_path / "a"
+    assert configuration.task.train == "a"
+    assert configuration.path("a") == tmp_path / "a"
 
 
 def test_a_model_has_its_own_settings_over_its_providers() -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from agents.runs.configuration import load
-from agents.runs.loading import check_prompt, layout, load_first_prompt, load_task, unknown_placeholders
-from protocols.errors import PromptError
+from agents.runs.configuration import build, load
+from agents.runs.loading import check_prompt, layout, load_first_prompt, load_task, sources, unknown_placeholders
+from protocols.errors import ConfigError, PromptError
 from protocols.metrics import LabelMetric
 from protocols.prompt import Prompt, Section, placeholders
 from protocols.task import Example, Task
-from tests.small_task import LABELS, SIZES, write_task
+from tests.small_task import LABELS, SIZES, rows, write_task
 from tests.strategies import texts
 
 unhurried = settings(deadline=None, max_examples=100)
@@ -29,6 +29,39 @@ def test_a_task_is_loaded_whole(tmp_path: Path) -> None:
     assert {name: len(loaded.split(name)) for name in ("train", "validation", "test")} == SIZES
     assert set(loaded.labels) == set(LABELS)
     assert loaded.fields == ("text",)
+
+
+def test_one_file_is_cut_into_the_three_splits(tmp_path: Path) -> None:
+    everything = [row for split in SIZES for row in rows(split)]
+    write_task(tmp_path, {"train": everything})
+    table = {"name": "one", "data": "train.jsonl"}
+    loaded = load_task(build({"task": table}, tmp_path))
+    assert [len(loaded.train), len(loaded.validation), len(loaded.test)] == [13, 10, 10]
+    halves = {"train": 2, "validation": 1, "test": 1, "seed": 5}
+    other = load_task(build({"task": table | {"cut": halves}}, tmp_path))
+    assert [len(other.train), len(other.validation), len(other.test)] == [16, 9, 8]
+    assert {e.id for e in (*other.train, *other.validation, *other.test)} == {row["id"] for row in everything}
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ({"data": "a", "train": "b"}, "give either it or the three"),
+        ({"train": "a"}, "task: validation and test missing"),
+        ({"train": "a", "validation": "b", "test": "c", "cut": {"train": 1}}, "there is no data"),
+    ],
+)
+def test_a_task_has_three_splits_or_one_source_to_cut(table: dict[str, object], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        build({"task": {"name": "t"} | table}, Path())
+
+
+def test_files_are_beside_the_configuration_and_the_hub_is_not() -> None:
+    table: dict[str, object] = {"name": "t", "train": "a.csv", "validation": "hf:o/n?split=dev", "test": "hf:o/n"}
+    fields = {"input": {"text": "sentence"}, "target": "label"}
+    found = sources(build({"task": table | {"fields": fields}}, Path("folder")))
+    assert [source.location for source in found.values()] == ["folder/a.csv", "hf:o/n?split=dev", "hf:o/n"]
+    assert {source.fields.target for source in found.values()} == {"label"}
 
 
 @unhurried

@@ -1,0 +1,96 @@
+"""What would make a score meaningless, in one file of examples and across splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from protocols.data.rows import Place
+from protocols.errors import DataError
+from protocols.task import Example
+
+Splits = Mapping[str, tuple[Example, ...]]
+
+
+def check_file(examples: Sequence[Example], places: Sequence[Place]) -> None:
+    """Refuse an id that is there twice, and examples that differ in their fields.
+
+    :raises DataError: with up to five of the ids at fault, at the first of them.
+    """
+    seen: set[str] = set()
+    twice: dict[str, Place] = {}
+    for one, place in zip(examples, places, strict=True):
+        if one.id in seen:
+            twice.setdefault(one.id, place)
+        seen.add(one.id)
+    for place in twice.values():
+        raise place.error(f"duplicate ids: {_some(list(twice))}")
+    odd = [n for n, one in enumerate(examples) if one.inputs.keys() != examples[0].inputs.keys()]
+    if odd:
+        fields, ids = ", ".join(sorted(examples[0].inputs)), _some([examples[n].id for n in odd])
+        raise places[odd[0]].error(f"the first example has the fields {fields}; others do not: ids {ids}")
+
+
+def check_splits(splits: Splits) -> None:
+    """Refuse the first of `split_problems`.
+
+    :raises DataError: with up to five of the ids at fault.
+    """
+    for problem in split_problems(splits):
+        raise problem
+
+
+def split_problems(splits: Splits) -> Iterator[DataError]:
+    """Empty splits, other fields than the first split has, an id or an input that is in two splits."""
+    for name, examples in splits.items():
+        if not examples:
+            yield DataError(f"the {name} split is empty")
+    fields = {name: ", ".join(sorted(examples[0].inputs)) for name, examples in splits.items() if examples}
+    first = next(iter(fields), "")
+    for name, there in fields.items():
+        if there != fields[first]:
+            yield DataError(f"the {name} split has the fields {there}, {first} {fields[first]}")
+    yield from _overlap(splits, "id", lambda example: example.id)
+    yield from _overlap(splits, "input", lambda example: tuple(sorted(example.inputs.items())))
+
+
+def check_labels(splits: Splits) -> None:
+    """Refuse the first of `label_problems`.
+
+    :raises DataError: with the labels and up to five of the ids at fault.
+    """
+    for problem in label_problems(splits):
+        raise problem
+
+
+def label_problems(splits: Splits) -> Iterator[DataError]:
+    """Targets that are no labels, and labels of another split that the train split lacks."""
+    for name, examples in splits.items():
+        odd = [e.id for e in examples if not isinstance(e.target, str | int) or not str(e.target).strip()]
+        if odd:
+            yield DataError(
+                f"the {name} split has targets that are no labels (a label is a text that is not empty, or a whole "
+                f'number): ids {_some(odd)}; for other targets set task.kind = "open"'
+            )
+    known = {str(example.target) for example in splits["train"]}
+    for name, examples in splits.items():
+        strange = [example for example in examples if str(example.target) not in known]
+        if strange:
+            labels = _some(sorted({str(example.target) for example in strange}))
+            ids = _some([example.id for example in strange])
+            yield DataError(f"the {name} split has labels that the train split lacks: {labels} (ids {ids})")
+
+
+def _overlap(splits: Splits, what: str, key: Callable[[Example], object]) -> Iterator[DataError]:
+    seen: dict[object, tuple[str, str]] = {}
+    for name, examples in splits.items():
+        shared = [(e.id, seen[key(e)]) for e in examples if key(e) in seen and seen[key(e)][0] != name]
+        if shared:
+            other = shared[0][1][0]
+            pairs = [mine if mine == theirs else f"{mine} = {theirs}" for mine, (_, theirs) in shared]
+            yield DataError(f"the {name} and {other} splits share an {what}: ids {_some(pairs)}")
+        seen.update({key(e): (name, e.id) for e in examples})
+
+
+def _some(items: list[str], most: int = 5) -> str:
+    rest = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + rest

@@ -1,0 +1,63 @@
+"""Data sets of the Hugging Face hub, through the library `datasets` (the extra `huggingface`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from protocols.data.mapping import Fields
+from protocols.data.rows import Place, Row, Rows, extra
+from protocols.errors import DataError
+
+SCHEME = "hf:"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`hf:owner/name?config=...&split=...&revision=...`; `revision`: a commit, a tag or a branch."""
+
+    name: str
+    config: str | None
+    split: str
+    revision: str | None
+
+
+def parse(location: str, split: str) -> Reference:
+    """What a location says; `split` is the one where it names none.
+
+    :raises DataError: it names no data set, or has a part that is not known.
+    """
+    name, _, query = location.removeprefix(SCHEME).partition("?")
+    parts = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = sorted(parts.keys() - {"config", "split", "revision"})
+    if not name or unknown or not all(parts.values()):
+        raise DataError("write hf:owner/name?config=...&split=...&revision=..., each part optional", file=location)
+    return Reference(name, parts.get("config"), parts.get("split", split), parts.get("revision"))
+
+
+def read_huggingface(location: str, fields: Fields, split: str) -> Rows:
+    """The rows of one split. Class numbers of a column that knows its names become those names.
+
+    :raises DataError: the library is missing or cannot load it, or a row is at fault.
+    """
+    wanted = parse(location, split)
+    library = extra("datasets", "huggingface", "data sets of the Hugging Face hub", location)
+    try:
+        loaded = library.load_dataset(wanted.name, wanted.config, split=wanted.split, revision=wanted.revision)
+        names = {} if fields.labels else _class_names(loaded.features)
+        for number, values in enumerate(loaded, start=1):
+            yield Row(Place(location, number, is_line=False), values | _named(values, names))
+    except (OSError, ValueError, RuntimeError, library.exceptions.DatasetsError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise DataError(f"cannot be loaded: {reason or type(error).__name__}", file=location) from None
+
+
+def _class_names(features: Any) -> dict[str, list[str]]:
+    return {column: list(feature.names) for column, feature in features.items() if hasattr(feature, "names")}
+
+
+def _named(values: dict[str, Any], names: dict[str, list[str]]) -> dict[str, str | None]:
+    """-1 stands for no label, in test splits that are published without."""
+    classes = {column: values[column] for column in names}
+    return {c: None if number is None or number < 0 else names[c][number] for c, number in classes.items()}

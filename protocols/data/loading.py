@@ -1,0 +1,73 @@
+"""From where examples are to the examples themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from protocols.data.checks import check_file
+from protocols.data.huggingface import SCHEME, read_huggingface
+from protocols.data.mapping import Fields, example
+from protocols.data.published import read_cluener, read_squad, read_thucnews
+from protocols.data.rows import Rows
+from protocols.data.tables import read_csv, read_json, read_jsonl, read_parquet, read_tsv
+from protocols.errors import DataError
+from protocols.task import Example
+
+Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "cluener", "thucnews", "squad"]
+READERS: Mapping[Format, Callable[[Path, Fields], Rows]] = {
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
+    "tsv": read_tsv,
+    "parquet": read_parquet,
+    "cluener": read_cluener,
+    "thucnews": read_thucnews,
+    "squad": read_squad,
+}
+PUBLISHED: frozenset[Format] = frozenset({"cluener", "thucnews", "squad"})
+"""Formats that say themselves what is what."""
+SUFFIXES: Mapping[str, Format] = {".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where examples are: a path, or `hf:owner/name` (see `Reference`).
+
+    `format`: None leaves it to the suffix: `.json`, `.csv`, `.tsv`, `.parquet`, and JSON lines for any other.
+    """
+
+    location: str
+    format: Format | None = None
+    fields: Fields = field(default_factory=Fields)
+
+
+def load_examples(source: Source, split: str) -> tuple[Example, ...]:
+    """The examples of one source, in its order; one without an id is called `<split>-<line or row>`.
+
+    :raises DataError: with the file, the line (or row) and the reason.
+    """
+    rows, fields = _rows(source, split)
+    examples, places = [], []
+    with closing(rows):
+        for row in rows:
+            examples.append(example(row, fields, split))
+            places.append(row.place)
+    check_file(examples, places)
+    return tuple(examples)
+
+
+def _rows(source: Source, split: str) -> tuple[Rows, Fields]:
+    if source.location.startswith(SCHEME):
+        return read_huggingface(source.location, source.fields, split), source.fields
+    path = Path(source.location)
+    chosen: Format = source.format or SUFFIXES.get(path.suffix.lower(), "jsonl")
+    rows = READERS[chosen](path, source.fields)
+    if chosen not in PUBLISHED:
+        return rows, source.fields
+    if source.fields != Fields(labels=source.fields.labels if chosen == "thucnews" else ()):
+        raise DataError(f"the format {chosen} knows its own fields; remove [task.fields]", file=source.location)
+    return rows, Fields()

@@ -1,0 +1,146 @@
+"""From a row to an example: which column or key is which input field, the target and the id."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from protocols.data.rows import Row
+from protocols.task import Example, Json
+
+DEEPEST = 32
+"""Levels of lists and objects in a target. What writes the journal goes no deeper than 254."""
+WHOLE = 2**63
+"""Whole numbers from here on are not kept exactly by every JSON parser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Which column or key holds what; one inside an object is named with a dot (`answers.text`).
+
+    `input`: by input field; empty: every key but target and id, or those of the object `input`. `target`, `id`: None
+    for the columns of those names. `labels`: the names of the classes 0, 1, ... where targets are class numbers.
+    """
+
+    input: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    id: str | None = None
+    labels: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that there must be."""
+        return [*self.input.values(), self.target or "target", *([self.id] if self.id else [])]
+
+
+def example(row: Row, fields: Fields, prefix: str) -> Example:
+    """The example that a row is; without an id it is called `<prefix>-<number of its line or row>`.
+
+    :raises DataError: the row cannot be one.
+    """
+    try:
+        identity = _identity(row.values, fields)
+        return Example(
+            id=f"{prefix}-{row.place.number}" if identity is None else identity,
+            inputs=_inputs(row.values, fields),
+            target=_target(find(row.values, fields.target or "target"), fields.labels),
+        )
+    except ValueError as error:
+        raise row.place.error(str(error)) from None
+
+
+def find(values: Mapping[str, Any], key: str) -> Any:
+    """The value of a key, or of a key in an object in it where the key has dots.
+
+    :raises ValueError: there is none; the keys that there are are named.
+    """
+    if key in values:
+        return values[key]
+    found: Any = values
+    for part in key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            there = ", ".join(str(name) for name in list(values)[:10])
+            raise ValueError(f"no {key}; there are {there}" if there else f"no {key}; the row is empty")
+        found = found[part]
+    return found
+
+
+def class_name(number: object, labels: Sequence[str]) -> str:
+    """The name of a class.
+
+    :raises ValueError: `number` is none, or names no class.
+    """
+    text = str(number)
+    if isinstance(number, bool) or not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise ValueError(f"the class is {_short(number)}; with names of labels it must be a number from 0 on")
+    if int(text) >= len(labels):
+        raise ValueError(f"class {text} has no name; there are {len(labels)} names, from 0 on")
+    return labels[int(text)]
+
+
+def _identity(values: Mapping[str, Any], fields: Fields) -> str | None:
+    identity = find(values, fields.id) if fields.id else values.get("id")
+    if identity is None or identity == "":
+        return None
+    if isinstance(identity, bool) or not isinstance(identity, str | int):
+        raise ValueError("id must be a text or a whole number of at most 64 bits")
+    return str(identity)
+
+
+def _inputs(values: Mapping[str, Any], fields: Fields) -> dict[str, str]:
+    named = (fields.target or "target", fields.id or "id")
+    others = {name: value for name, value in values.items() if name not in named}
+    if fields.input:
+        inputs = {name: find(values, key) for name, key in fields.input.items()}
+    elif isinstance(values.get("input"), Mapping):
+        inputs = dict(values["input"])
+        if unknown := [name for name in others if name != "input"]:
+            raise ValueError(f"unknown key {', '.join(unknown)}; beside input there are target and id")
+    else:
+        inputs = others
+    if not inputs:
+        raise ValueError('no input; an example has input fields that are texts, such as {"text": "..."}')
+    for name, value in inputs.items():
+        if not isinstance(value, str):
+            hint = "" if fields.input else "; name those to use under [task.fields], input"
+            raise ValueError(f"input field {_short(name)} is not a text{hint}")
+        if not name.strip() or "{" in name or "}" in name:
+            raise ValueError(f"input field {_short(name)} can be no placeholder; name it under [task.fields], input")
+    return inputs
+
+
+def _target(value: Any, labels: Sequence[str]) -> Json:
+    if labels:
+        return class_name(value, labels)
+    if value is None:
+        raise ValueError("the target is null; an example without a gold answer cannot be scored")
+    if reason := _unfit(value):
+        raise ValueError(f"the target {reason}")
+    kept: Json = value
+    return kept
+
+
+def _unfit(value: Any, depth: int = 0) -> str:
+    """Why a value cannot be a target; "" where it can."""
+    match value:
+        case None | str() | bool():
+            return ""
+        case int():
+            return "" if abs(value) < WHOLE else "holds a whole number of more than 63 bits; write it as a text"
+        case float():
+            exact = math.isfinite(value) and abs(value) < WHOLE
+            return "" if exact else "holds a number that cannot be kept exactly; write it as a text"
+        case Mapping() | list() | tuple():
+            if depth == DEEPEST:
+                return f"is nested more than {DEEPEST} levels deep"
+            inner = value.values() if isinstance(value, Mapping) else value
+            return next((reason for item in inner if (reason := _unfit(item, depth + 1))), "")
+        case _:
+            return f"holds a {type(value).__name__}; a target is text, numbers, lists and objects"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,114 @@
+"""Readers of the general formats: JSON lines, JSON, CSV and TSV, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from protocols.data.mapping import Fields
+from protocols.data.rows import Place, Row, Rows, extra, json_document, json_lines, json_rows, opened, text_lines
+from protocols.errors import DataError
+
+BATCH = 256
+"""Rows of a Parquet file that are decoded at a time."""
+LONGEST_CELL = 2**31 - 1
+
+
+def read_jsonl(path: Path, fields: Fields) -> Rows:
+    """JSON lines: an object a line.
+
+    :raises DataError: with file, line and reason.
+    """
+    return json_lines(path)
+
+
+def read_json(path: Path, fields: Fields) -> Rows:
+    """JSON: an array of objects, or an object with one array among its values.
+
+    :raises DataError: with file and reason, and the line where it is not JSON.
+    """
+    document = json_document(path)
+    if isinstance(document, dict):
+        arrays = [name for name, value in document.items() if isinstance(value, list)]
+        if len(arrays) != 1:
+            found = f"it has {len(arrays)} ({', '.join(arrays[:5])})" if arrays else "it has none"
+            raise DataError(f"an object must hold one array, the examples; {found}", file=str(path))
+        document = document[arrays[0]]
+    if not isinstance(document, list):
+        raise DataError("expected an array of objects, or an object with one array", file=str(path))
+    return json_rows(document, path)
+
+
+def read_csv(path: Path, fields: Fields) -> Rows:
+    """CSV (RFC 4180) with a header.
+
+    :raises DataError: with file, line and reason.
+    """
+    return _cells(path, fields, ",")
+
+
+def read_tsv(path: Path, fields: Fields) -> Rows:
+    """CSV with tabs for commas: a cell that holds a tab, a quote or a line end is quoted.
+
+    :raises DataError: with file, line and reason.
+    """
+    return _cells(path, fields, "\t")
+
+
+def read_parquet(path: Path, fields: Fields) -> Rows:
+    """Parquet, with pyarrow (the extra `parquet`).
+
+    :raises DataError: with file and reason, and the row where one is at fault.
+    """
+    arrow = extra("pyarrow", "parquet", "Parquet files", str(path))
+    parquet = extra("pyarrow.parquet", "parquet", "Parquet files", str(path))
+    number = 0
+    with opened(path) as file:
+        try:
+            for batch in parquet.ParquetFile(file).iter_batches(BATCH, use_threads=False):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(Place(str(path), number, is_line=False), values)
+        except (arrow.ArrowException, ArithmeticError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"not Parquet that can be read, after row {number}: {reason}", file=str(path)) from None
+
+
+def _cells(path: Path, fields: Fields, delimiter: str) -> Rows:
+    with _long_cells():
+        # A lone CR ends a row as well: so do files of old spreadsheets.
+        lines = (part for _, line in text_lines(path) for part in re.split(r"(?<=\r)(?!\n)", line) if part)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            header = next(reader, [])
+            _check_header(header, fields, Place(str(path), 1))
+            place = Place(str(path), reader.line_num + 1)
+            for cells in reader:
+                if cells and len(cells) != len(header):
+                    raise place.error(f"{len(cells)} cells where the header has {len(header)}")
+                if cells:
+                    yield Row(place, dict(zip(header, cells, strict=True)))
+                place = Place(str(path), reader.line_num + 1)
+        except csv.Error as error:
+            raise Place(str(path), max(1, reader.line_num)).error(f"not CSV: {error}") from None
+
+
+def _check_header(header: list[str], fields: Fields, place: Place) -> None:
+    if len(set(header)) < len(header):
+        raise place.error(f"the header has a column twice: {', '.join(header)}"[:200])
+    if missing := [column for column in fields.columns if column not in header]:
+        there = ", ".join(header) or "nothing"
+        raise place.error(f"the header has no column {', '.join(missing)}; it has {there}"[:300])
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """The limit of the csv module, 131,072 characters a cell, is of the process: it is set back afterwards."""
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,218 @@
+"""Data files: whatever is in them, they load or one line says where they are wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from protocols.data import Format
+from protocols.errors import DataError
+from protocols.task import Json
+from tests.protocols.data.files import FORMATS, GOOD, attempt, load, parquet, write
+from tests.strategies import texts
+
+ROOT = Path(__file__).resolve().parents[3]
+quick = settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LINES: frozenset[Format] = frozenset({"jsonl", "csv", "tsv", "cluener", "thucnews"})
+values: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = ("input", "target", "id", "text", "label", "data", "paragraphs", "context", "qas", "question", "answers")
+objects = st.dictionaries(st.sampled_from(KEYS), values, max_size=5)
+BYTES = [b"\xef\xbb\xbf", b"\xff", b"\x00", b'"', b",", b"\t", b"\r\n", b"\n", b"\r", b"x" * 140_000, "付款".encode()]
+CELLS = [b"\t1\n", b"\t-1\n", b"\t9\r\n", b"target,text\n", b"a,b\n", b"id\ttarget\ttext\n"]
+JSON = [
+    *(b"NaN\n", b"[", b"]", b"{", b"}", b'{"a":' * 2000, b"[" * 2000),
+    b'{"input": {"text": "a"}, "target": ' + b"[" * 300 + b"]" * 300 + b"}\n",
+    b'{"input": {"text": "a"}, "target": "b", "id": 1}\n',
+    b'{"input": {"text": null}, "target": {"a": [null]}}\n',
+    b'{"input": {"text": "\\ud800"}, "target": 1}\n',
+    b'{"input": {"{a}": ""}, "target": 1e300}\n',
+    b'{"text": "ab", "label": {"x": {"b": [[1, 1]], "a": [[0, 1]]}}}\n',
+]
+chunks = st.sampled_from([*BYTES, *CELLS, *JSON, *GOOD.values()]) | st.binary(max_size=20)
+
+
+def dumped(value: object) -> bytes:
+    """JSON as other libraries write it: with NaN, huge numbers and lone surrogates."""
+    return json.dumps(value).encode() + b"\n"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@quick
+@given(st.lists(chunks | objects.map(dumped), max_size=8).map(b"".join))
+def test_hostile_bytes_load_or_the_place_is_named(tmp_path: Path, form: Format, data: bytes) -> None:
+    check(write(tmp_path / "data", data), form, data)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@quick
+@given(st.data())
+def test_a_damaged_file_loads_or_the_place_is_named(tmp_path: Path, form: Format, data: st.DataObject) -> None:
+    """Bytes of a good file changed, lost or repeated."""
+    good = GOOD[form]
+    start, end = sorted((data.draw(st.integers(0, len(good))), data.draw(st.integers(0, len(good)))))
+    damaged = good[:start] + data.draw(st.binary(max_size=4) | st.just(good[start:end] * 2)) + good[end:]
+    check(write(tmp_path / "data", damaged), form, damaged)
+
+
+def check(path: Path, form: Format, data: bytes) -> None:
+    loaded = attempt(path, form)
+    if isinstance(loaded, DataError):
+        assert str(loaded).startswith(f"{path}:")
+        assert "\n" not in loaded.reason
+        assert loaded.line is not None or form not in LINES
+        assert loaded.line is None or 1 <= loaded.line <= data.count(b"\n") + data.count(b"\r") + 1
+    else:
+        assert len({example.id for example in loaded}) == len(loaded)
+        for example in loaded:
+            assert all(isinstance(text, str) for text in example.inputs.values())
+            # What is loaded can be written, read back unchanged, and told apart from nothing.
+            assert orjson.loads(orjson.dumps(example.target)) == example.target is not None
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_loads_its_good_file_with_a_byte_order_mark_and_other_line_ends(
+    tmp_path: Path, form: Format
+) -> None:
+    wanted = load(write(tmp_path / "good", GOOD[form]), form)
+    assert wanted
+    if form != "parquet":
+        other = b"\xef\xbb\xbf" + GOOD[form].replace(b"\n", b"\r\n")
+        assert load(write(tmp_path / "other", other), form) == wanted
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_no_file_is_one_line(tmp_path: Path, form: Format) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for path in (tmp_path, loop, tmp_path / "none", tmp_path / "nul\0"):
+        with pytest.raises(DataError, match="cannot read the examples: ") as caught:
+            load(path, form)
+        assert caught.value.file == str(path)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_empty_file_is_no_example_or_an_error(tmp_path: Path, form: Format) -> None:
+    assert isinstance(attempt(write(tmp_path / "empty", b""), form), DataError) != (form in LINES - {"csv", "tsv"})
+
+
+LONG = b"x" * 10_000_000
+LONG_FILES: dict[Format, bytes] = {
+    "jsonl": b'{"input": {"text": "%s"}, "target": "y"}' % LONG,
+    "json": b'[{"text": "%s", "target": "y"}]' % LONG,
+    "csv": b'text,target\n"%s",y' % LONG,
+    "tsv": b"text\ttarget\n%s\ty" % LONG,
+    "cluener": b'{"text": "%s", "label": {}}' % LONG,
+    "thucnews": b"%s\t1" % LONG,
+    "squad": GOOD["squad"].replace(b"The kiln", LONG),
+}
+
+
+LOADING = """
+import resource, sys
+from pathlib import Path
+from protocols.data import Fields, Source, load_examples
+
+for number, path in enumerate(sorted(Path(sys.argv[1]).iterdir())):
+    form = path.suffix[1:]
+    labels = ("a", "b") if form == "thucnews" else ()
+    assert load_examples(Source(str(path), form, Fields(labels=labels)), "train")
+    if not number:  # what importing and loading one example take
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count the peak in other units")
+def test_files_of_ten_megabytes_load_in_a_small_multiple_of_that(tmp_path: Path) -> None:
+    """One line of 10 MB, and many examples; the peak is of the process, so it is the worst of all."""
+    write(tmp_path / "0.parquet", GOOD["parquet"])
+    for form, content in LONG_FILES.items():
+        write(tmp_path / f"long.{form}", content)
+    rows = [{"text": f"{n} {'The parcel came late and it was open. ' * 4}", "target": "y"} for n in range(50_000)]
+    write(tmp_path / "many.jsonl", b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    write(tmp_path / "many.json", orjson.dumps(rows))
+    write(tmp_path / "many.csv", "\n".join(["text,target", *(f"{row['text']},y" for row in rows)]).encode())
+    write(tmp_path / "many.parquet", parquet(rows))
+    command = [sys.executable, "-c", LOADING, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "line"),
+    [
+        ("a.jsonl", b'\n{"input": {"text": "x"}, "target": "y"}\n{oops\n', 3),
+        ("a.jsonl", b'{"input": {"text": "x"}, "target": "y"}\n[1]\n', 2),
+        ("a.jsonl", b'{"input": {"text": null}, "target": "y"}\n', 1),
+        ("a.jsonl", b'{"input": {}, "target": "y"}\n', 1),
+        ("a.jsonl", b'{"input": {"text": "x"}}\n', 1),
+        ("a.jsonl", b'{"input": {"text": "x"}, "target": null}\n', 1),
+        ("a.jsonl", b'{"input": {"text": "x"}, "target": "y", "id": [1]}\n', 1),
+        ("a.jsonl", b'{"input": {"text": "x"}, "target": "y", "id": 123456789012345678901}\n', 1),
+        ("a.jsonl", b'{"input": {"text": "x"}, "target": [{"a": 123456789012345678901}]}\n', 1),
+        ("a.jsonl", b'{"input": {"text": "x"}, "target": "y", "lable": "z"}\n', 1),
+        ("a.jsonl", b'{"text": "x", "target": "y"}\n{"txt": "x", "target": "y"}\n', 2),
+        ("a.jsonl", b"\xef\xbb\xbf\n\xff", 2),
+        ("a.json", b'[\n{"text": "a", "target": "b"},\noops]', 3),
+        ("a.json", b"[\n\xff]", 2),
+        ("a.csv", b"text,target\na,b\na,b,c\n", 3),
+        ("a.csv", b'text,target\n"a\nb",c\nd\n', 4),
+        ("a.csv", b'text,target\na,"b', 2),
+        ("a.csv", b"text,target\na,b\n\xe4,c\n", 3),
+        ("a.csv", b"text,label\n", 1),
+        ("a.csv", b"text,text,target\n", 1),
+        ("a.csv", b"text,target,\nx,y,\n", 2),
+        ("a.csv", b"target\nx\n", 2),
+        ("a.csv", b"", 1),
+    ],
+)
+def test_the_line_at_fault_is_named(tmp_path: Path, name: str, data: bytes, line: int) -> None:
+    with pytest.raises(DataError) as caught:
+        load(write(tmp_path / name, data))
+    assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("a.json", b'{"a": [], "b": []}', r"must hold one array, the examples; it has 2 \(a, b\)"),
+        ("a.json", b'{"a": {}}', "it has none"),
+        ("a.json", b"3", "expected an array of objects"),
+        ("a.json", b'[{"text": "a", "target": "b"}, 3]', "row 2: expected an object"),
+        ("a.json", b'{"text": "a", "target": "b"}\n{"text": "c", "target": "d"}', 'set format = "jsonl"'),
+        ("a.json", b'[{"text": "a"}]', "row 1: no target; there are text"),
+        ("a.json", b'[{"text": "a", "n": 3, "target": "b"}]', r"row 1: input field 'n' is not a text; name those"),
+        ("a.parquet", b"PAR1", "not Parquet that can be read, after row 0"),
+        ("a.parquet", parquet([{"text": "a", "target": float("nan")}]), "row 1: the target holds a number"),
+        ("a.parquet", parquet([{"text": "a", "target": b"b"}]), "row 1: the target holds a bytes"),
+    ],
+)
+def test_where_there_are_no_lines_the_row_is_named(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        load(write(tmp_path / name, data))
+
+
+def test_duplicate_ids_are_named_at_the_first_that_repeats(tmp_path: Path) -> None:
+    line = b'{"input": {"text": "x"}, "target": "y", "id": "%d"}\n'
+    path = write(tmp_path / "a.jsonl", b"".join(line % (n % 7) for n in range(14)))
+    with pytest.raises(DataError, match=r"a\.jsonl:8: duplicate ids: 0, 1, 2, 3, 4 and 2 more"):
+        load(path)
+
+
+def test_the_limit_of_the_csv_module_is_as_it_was(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    load(write(tmp_path / "a.csv", b"text,target\n" + b"x" * (before + 1) + b",y\n"))
+    assert csv.field_size_limit() == before
