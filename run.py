@@ -20,9 +20,11 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.runs.configuration import Configuration, load
+from agents.runs.doctor import diagnose
 from agents.runs.result import Result
 from agents.runs.scoring import score
 from agents.session import train
+from agents.views.diagnosis import show_diagnosis
 from agents.views.plain import one_line, printable
 from agents.views.remembering import import_lines, memory_file, show_stats, write_lines
 from agents.views.report import read_report, show_report, show_result, show_scored
@@ -121,6 +123,32 @@ def evaluate(
             emit(asdict(scored) | {"prompt": printable(scored.prompt)})
         else:
             show_scored(stdout(), scored)
+
+
+@app.command()
+def doctor(
+    config: Config,
+    settings: Settings = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Call no model.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a configuration and all that it names, and estimate what a search takes. Nothing is written.
+
+    One small call is made to each model. Everything that is wrong is listed: exit code 2 where it is in
+    the input, 1 where only a model call failed.
+
+    \b
+    Example:
+      promptflow doctor examples/tickets.toml --set models.default=openai/<model>
+    """
+    with exit_codes(as_json):
+        diagnosis = drive(partial(diagnose, config, settings or [], environment(), offline))
+        if as_json:
+            emit(asdict(diagnosis))
+        else:
+            show_diagnosis(stdout(), diagnosis)
+    if diagnosis.exit_code:
+        raise typer.Exit(diagnosis.exit_code)
 
 
 @app.command()

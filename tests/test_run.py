@@ -178,11 +178,39 @@ def test_the_demo_is_honest_about_its_model(monkeypatch: pytest.MonkeyPatch) -> 
     assert "checkout" in err
 
 
-@pytest.mark.parametrize("command", ["search", "evaluate", "show", "demo"])
+@pytest.mark.parametrize("command", ["search", "evaluate", "doctor", "show", "demo"])
 def test_help_teaches(command: str) -> None:
     code, out, _ = invoke(command, "--help")
     assert code == 0
     assert f"promptflow {command}" in out
+
+
+# A look before a run
+
+
+def test_the_doctor_lists_what_is_wrong_and_tells_the_shell(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    with nothing_written(tmp_path):
+        code, out, err = invoke("doctor", config)
+    assert (code, err) == (0, "")
+    assert not [line for line in out.splitlines() if line.startswith("failed")]
+    for expected in ("call to embedded", "calls", "tokens", "cost", "Assumed"):
+        assert expected in out
+    unknown = invoke("doctor", config, "--offline", *OPENAI, "--set", "providers.openai.base_url=http://localhost/v1")
+    assert unknown[0] == 0
+    assert "set the price of openai/gpt-x" in unknown[1]
+    wrong = ("--set", "task.test=none.jsonl", "--set", "search.selector=best", "--set", "prompt.file=none.txt")
+    code, out, err = invoke("doctor", config, *wrong)
+    assert (code, err) == (2, "")
+    assert len([line for line in out.splitlines() if line.startswith("failed")]) == 3
+    code, out, _ = invoke("doctor", config, *wrong, "--json")
+    document = orjson.loads(out)
+    assert (code, document["estimate"]) == (2, None)
+    assert sum(finding["status"] == "failed" for finding in document["findings"]) == 3
+    down = ("--set", "providers.openai.base_url=http://127.0.0.1:1", *OPENAI, "--json")
+    code, out, _ = invoke("doctor", config, *down)
+    assert code == 1
+    assert orjson.loads(out)["estimate"]["dollars"] is None
 
 
 # Bad input

@@ -112,13 +112,15 @@ def layout(text: str | None, task: Task) -> Prompt:
 
 def check_prompt(prompt: Prompt, task: Task, literal: set[str], file: str | None = None) -> None:
     """:raises PromptError: see `load_first_prompt`."""
-    for name, section in unknown_placeholders(prompt, task).items():
-        if name not in literal:
-            raise PromptError(
-                f"section {section} has the placeholder {{{name}}}, but examples have only {', '.join(task.fields)}; "
-                f'if it is plain text, say so: literal = ["{name}"] under [prompt]',
-                file=file,
-            )
+    unknown = {name: at for name, at in unknown_placeholders(prompt, task).items() if name not in literal}
+    if unknown:
+        named = " and ".join(f"section {section} has the placeholder {{{name}}}" for name, section in unknown.items())
+        quoted = ", ".join(f'"{name}"' for name in unknown)
+        raise PromptError(
+            f"{named}, but examples have only {', '.join(task.fields)}; if it is plain text, say so: "
+            f"literal = [{quoted}] under [prompt]",
+            file=file,
+        )
     check_input(prompt, task, file)
 
 

@@ -1,0 +1,224 @@
+"""A configuration and all that it names, looked through before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import anyio
+
+from agents.operators.operator import Operator
+from agents.runs.catalogue import open_operators, open_selector
+from agents.runs.configuration import Configuration, load
+from agents.runs.estimate import estimate
+from agents.runs.findings import Diagnosis, Finding, Findings
+from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
+from agents.runs.models import check_names, model_settings, open_ledger
+from agents.runs.run_directory import check_free
+from agents.runs.search import check_calls, check_editable
+from memory import upkeep
+from protocols.data import Source, load_examples
+from protocols.data.checks import label_problems, split_problems
+from protocols.embedding import HashedNgrams
+from protocols.errors import (
+    AuthenticationFailed,
+    CallTimeout,
+    ConfigError,
+    ConnectionFailed,
+    MemoryMismatch,
+    ModelError,
+    ModelNotFound,
+    QuotaExhausted,
+    RateLimited,
+)
+from protocols.metrics import ExactMetric
+from protocols.model import ChatMessage, ChatModel, Request
+from protocols.prompt import Prompt
+from protocols.providers.catalogue import open_model
+from protocols.providers.http import Transport, open_transport
+from protocols.task import Example, Task
+
+SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),), max_tokens=16)
+"""The call that shows whether a model can be reached."""
+ADVICE: Final[Mapping[type[ModelError], str]] = {
+    AuthenticationFailed: "check the key, and that it may use this model",
+    ModelNotFound: "check the model's name and base_url",
+    QuotaExhausted: "add credit, or use another account",
+    RateLimited: "wait, or lower concurrency",
+    ConnectionFailed: "check base_url and the network",
+    CallTimeout: "try again, or raise timeout",
+}
+
+
+async def diagnose(path: Path, settings: Sequence[str], environ: Mapping[str, str], offline: bool) -> Diagnosis:
+    """Look at everything, make one small call to each model unless `offline`, and estimate what a search takes.
+
+    Nothing is written.
+    """
+    found = Findings()
+    configuration = found.attempt("configuration", lambda: load(path, settings), lambda _: str(path))
+    if configuration is None:
+        return Diagnosis(tuple(found.all), None)
+    operators = _operators(found, configuration)
+    likely, task = _examples(found, configuration)
+    prompt = _prompt(found, configuration, likely, operators)
+    _budget(found, configuration, task, operators)
+    _paths(found, configuration)
+    async with open_transport() as transport:
+        models = _models(found, configuration, environ, transport, operators)
+        if offline:
+            found.skip("model calls", "--offline")
+        else:
+            await _call(found, models)
+    diagnosis = Diagnosis(tuple(found.all), None)
+    if diagnosis.exit_code == 2 or not (operators and task and prompt):
+        return diagnosis
+    return replace(diagnosis, estimate=estimate(configuration, task, prompt, operators))
+
+
+def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Operator] | None:
+    search = configuration.search
+    operators = found.attempt("operators", lambda: open_operators(search.operators), ", ".join)
+    found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: search.selector)
+    if operators is not None:
+        known = "every name in [models.proposers] and [providers] is known"
+        found.attempt("names", lambda: check_names(configuration), lambda _: known)
+    return operators
+
+
+def _examples(found: Findings, configuration: Configuration) -> tuple[Task | None, Task | None]:
+    """A task that a prompt can be checked with, which needs the examples of one split alone, and the task itself."""
+    places = sources(configuration)
+    loaded = {name: _file(found, name, source) for name, source in places.items()}
+    there = {name: examples for name, examples in loaded.items() if examples is not None}
+    splits = in_splits(configuration, there)
+    if not splits:
+        return None, None
+    fine = found.none_of("splits", split_problems(splits), "no id and no input is in two of them")
+    if configuration.task.kind == "classification" and "train" in splits:
+        fine &= found.none_of("labels", label_problems(splits), "train has every label")
+    task: Task | None = None
+    if fine and len(there) == len(places):
+        task = found.attempt("task", lambda: make_task(configuration, splits), _describe)
+    else:
+        found.skip("task", "the examples must be put right first")
+    some = next((examples for examples in splits.values() if examples), ())
+    if task is not None or not some:
+        return task, task
+    return Task(configuration.task.name, some, (), (), ExactMetric(), tuple(sorted(some[0].inputs))), None
+
+
+def _file(found: Findings, name: str, source: Source) -> tuple[Example, ...] | None:
+    def describe(examples: tuple[Example, ...]) -> str:
+        return f"{len(examples):,} in {source.location}"
+
+    return found.attempt(f"{name} examples", lambda: load_examples(source, name), describe)
+
+
+def _describe(task: Task) -> str:
+    labels = f"; {len(task.labels)} labels" if task.labels else ""
+    return f"input fields {', '.join(task.fields)}{labels}"
+
+
+def _prompt(
+    found: Findings, configuration: Configuration, likely: Task | None, operators: Mapping[str, Operator] | None
+) -> Prompt | None:
+    if likely is None:
+        found.skip("prompt", "its placeholders are the fields of the examples, and there are none")
+        return None
+
+    def describe(prompt: Prompt) -> str:
+        return f"{len(prompt.sections)} sections, about {prompt.tokens:,} tokens; the placeholders are input fields"
+
+    prompt = found.attempt("prompt", lambda: load_first_prompt(configuration, likely), describe)
+    if prompt is not None and operators is not None:
+        found.attempt("sections", lambda: check_editable(prompt, operators, likely), lambda _: "some can be edited")
+    return prompt
+
+
+def _budget(
+    found: Findings, configuration: Configuration, task: Task | None, operators: Mapping[str, Operator] | None
+) -> None:
+    """Whether its caps can be kept and leave room for a search."""
+
+    def check() -> None:
+        ledger = open_ledger(configuration)
+        if task is not None:
+            check_calls(ledger.caps, task)
+
+    if operators is None:
+        found.skip("budget", "the operators must be put right first")
+    else:
+        found.attempt("budget", check, lambda _: "its caps can be kept")
+
+
+def _paths(found: Findings, configuration: Configuration) -> None:
+    """The files and folders that a configuration may name beside the examples and the prompt."""
+    if configuration.task.corpus:
+        found.attempt("corpus", lambda: load_corpus(configuration), lambda passages: f"{len(passages):,} passages")
+    if memory := configuration.memory.path:
+        found.attempt("memory", lambda: check_memory(configuration.path(memory)), str)
+    if directory := configuration.run.directory:
+        found.attempt("run directory", lambda: check_free(configuration.path(directory)), lambda _: str(directory))
+
+
+def check_memory(path: Path) -> str:
+    """What a run would find at the path of a memory.
+
+    :raises ConfigError, MemoryMismatch, StorageFailed: a run could not use it.
+    """
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise ConfigError("there is no such folder; make it", file=str(path.parent))
+        return f"{path} will be made"
+    there, ours = upkeep.stats(path), HashedNgrams()
+    if there.embedder is not None and (there.embedder, there.dimension) != (ours.name, ours.dimension):
+        raise MemoryMismatch(f"made with the embedder {there.embedder}; give another path", file=str(path))
+    return f"{path}: {there.count:,} experiences"
+
+
+def _models(
+    found: Findings,
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    transport: Transport,
+    operators: Iterable[str] | None,
+) -> list[ChatModel]:
+    """Each distinct model that can be reached as it is configured, without having been called."""
+    tables = configuration.models
+    proposers = tables.proposers if operators is None else operators
+    roles: dict[str, list[str]] = {}
+    for role in ("task", "critic", *(f"proposer/{name}" for name in proposers)):
+        roles.setdefault(tables.of(role), []).append(role)
+
+    def attempt(name: str) -> ChatModel | None:
+        def open_it() -> ChatModel:
+            return open_model(name, model_settings(configuration.provider(name)), environ, transport)
+
+        return found.attempt(f"model {name}", open_it, lambda _: ", ".join(roles[name]))
+
+    return [model for name in roles if (model := attempt(name)) is not None]
+
+
+async def _call(found: Findings, models: Sequence[ChatModel]) -> None:
+    """One small call to each, all at once, without a second try."""
+    results: list[Finding | None] = [None] * len(models)
+
+    async def one(index: int, model: ChatModel) -> None:
+        what = f"call to {model.name}"
+        try:
+            reply = await model.complete(SMALL)
+        except ModelError as error:
+            advice = ADVICE.get(type(error))
+            results[index] = Finding(what, "failed", f"{error}; {advice}" if advice else str(error), call=True)
+        else:
+            spent = f"{reply.usage.input} + {reply.usage.output} tokens"
+            results[index] = Finding(what, "ok", f"answered in {reply.latency:.2f} s, {spent}", call=True)
+
+    async with anyio.create_task_group() as tasks:
+        for index, model in enumerate(models):
+            tasks.start_soon(one, index, model, name=f"call to {model.name}")
+    found.all += [result for result in results if result is not None]

@@ -1,0 +1,67 @@
+"""What a look at a configuration finds: every finding is kept, not only the first that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from agents.runs.estimate import Estimate
+from protocols.errors import InputError, StorageFailed
+
+T = TypeVar("T")
+Status = Literal["ok", "failed", "not checked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at and how it is; `text`: what is there, or what is wrong and what to do. `call`: of a model
+    call."""
+
+    what: str
+    status: Status
+    text: str
+    call: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All findings; `estimate`: what a search takes, None where something in the input is wrong."""
+
+    findings: tuple[Finding, ...]
+    estimate: Estimate | None
+
+    @property
+    def exit_code(self) -> int:
+        """2: something in the input is wrong; 1: a model call failed; else 0."""
+        failed = [finding for finding in self.findings if finding.status == "failed"]
+        if any(not finding.call for finding in failed):
+            return 2
+        return 1 if failed else 0
+
+
+class Findings:
+    """Collects what checks find, and goes on after one that fails."""
+
+    def __init__(self) -> None:
+        self.all: list[Finding] = []
+
+    def attempt(self, what: str, work: Callable[[], T], say: Callable[[T], str]) -> T | None:
+        """What `work` returns, described by `say`; None where it fails."""
+        try:
+            value = work()
+        except (InputError, StorageFailed) as error:
+            self.all.append(Finding(what, "failed", str(error)))
+            return None
+        self.all.append(Finding(what, "ok", say(value)))
+        return value
+
+    def none_of(self, what: str, problems: Iterable[InputError], well: str) -> bool:
+        """Whether there are no problems; each is a finding."""
+        failed = [Finding(what, "failed", str(problem)) for problem in problems]
+        self.all += failed or [Finding(what, "ok", well)]
+        return not failed
+
+    def skip(self, what: str, why: str) -> None:
+        """Note what could not be looked at, or was not wanted."""
+        self.all.append(Finding(what, "not checked", why))

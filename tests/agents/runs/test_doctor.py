@@ -1,0 +1,150 @@
+"""The look before a run: every fault is found and named, whatever else is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.runs.doctor import diagnose
+from agents.runs.findings import Diagnosis
+from memory.store import open_memory
+from protocols.embedding import HashedNgrams
+from tests.small_task import SIZES, rows, write_task
+from tests.wire_server import Fault, WireServer
+
+pytestmark = pytest.mark.anyio
+KEY = "sk-test-0123456789abcdef"
+
+
+async def look(config: Path, *settings: str, environ: Mapping[str, str] | None = None) -> Diagnosis:
+    return await diagnose(config, settings, environ or {}, offline=environ is None)
+
+
+def everything_below(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def failed(diagnosis: Diagnosis) -> dict[str, str]:
+    return {f.what: f.text for f in diagnosis.findings if f.status == "failed"}
+
+
+async def test_a_configuration_that_is_well_has_an_estimate_and_nothing_is_written(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    before = everything_below(tmp_path)
+    diagnosis = await diagnose(config, (), {}, offline=False)
+    assert {finding.status for finding in diagnosis.findings} == {"ok"}
+    assert diagnosis.exit_code == 0
+    assert diagnosis.estimate is not None
+    assert everything_below(tmp_path) == before
+
+
+def changed(split: str, **change: object) -> dict[str, Any]:
+    made = rows(split)
+    return {split: [{**made[0], **change}, *made[1:]]}
+
+
+FAULTS: list[tuple[dict[str, Any], list[str], list[str]]] = [
+    ({}, ["task.train=none.jsonl"], ["train examples", "none.jsonl"]),
+    ({"splits": {"test": b"{\n"}}, [], ["test examples", "test.jsonl:1"]),
+    ({"splits": changed("test", id="train-1")}, [], ["splits", "train-1"]),
+    ({"splits": changed("test", target="letter")}, [], ["labels", "letter"]),
+    ({"splits": changed("train", target="Invoice")}, [], ["task", "Invoice"]),
+    ({}, ["prompt.file=none.txt"], ["prompt", "none.txt"]),
+    ({"prompt": "=== task (task) ===\n{a} {b} {text}\n"}, [], ["prompt", "{a}", "{b}", 'literal = ["a", "b"]']),
+    ({"prompt": "=== task (task, frozen) ===\n{text}\n"}, [], ["sections", "unfreeze"]),
+    ({}, ['search.operators=["few"]'], ["operators", "unknown operator 'few'"]),
+    ({}, ["search.selector=best"], ["selector", "unknown selector"]),
+    ({}, ["models.proposers.merge=embedded"], ["names", "merge"]),
+    ({}, ["models.critic=openai/x"], ["model openai/x", "OPENAI_API_KEY"]),
+    ({}, ["models.default=openia/x"], ["model openia/x", "unknown provider"]),
+    ({}, ["budget.calls=5"], ["budget", "too small"]),
+    ({}, ["budget.dollars=5", "models.default=openai/x"], ["budget", "price"]),
+    ({}, ["task.corpus=none.md"], ["corpus", "none.md"]),
+    ({}, ["memory.path=prompt.txt"], ["memory", "prompt.txt"]),
+    ({}, ["memory.path=nowhere/memory.sqlite"], ["memory", "make it"]),
+    ({}, ["run.directory=prompt.txt"], ["run directory", "not a directory"]),
+    ({}, ["search.width=0"], ["configuration", "search.width"]),
+]
+
+
+@pytest.mark.parametrize(("files", "settings", "expected"), FAULTS)
+async def test_each_fault_is_found(
+    tmp_path: Path, files: dict[str, Any], settings: list[str], expected: list[str]
+) -> None:
+    diagnosis = await look(write_task(tmp_path, **files), *settings)
+    what, *parts = expected
+    assert diagnosis.exit_code == 2
+    assert diagnosis.estimate is None
+    for part in parts:
+        assert part in failed(diagnosis)[what]
+
+
+async def test_all_faults_are_found_at_once(tmp_path: Path) -> None:
+    settings = [setting for files, given, _ in FAULTS if not files for setting in given]
+    wrong = ("task.train", "search.selector", "models.critic", "task.corpus", "budget.calls", "models.proposers")
+    chosen = [setting for setting in settings if setting.startswith(wrong)]
+    config = write_task(tmp_path, changed("validation", id="test-1"), prompt="=== task (task) ===\n{a}\n")
+    found = failed(await look(config, *chosen, "memory.path=prompt.txt", "run.directory=prompt.txt"))
+    assert found.keys() == {
+        *("selector", "names", "train examples", "splits", "prompt", "corpus", "memory", "run directory"),
+        "model openai/x",
+    }
+
+
+async def test_a_memory_is_looked_at_and_not_made(tmp_path: Path) -> None:
+    config, path = write_task(tmp_path), tmp_path / "memory.sqlite"
+    diagnosis = await look(config, "memory.path=memory.sqlite")
+    assert {f.text for f in diagnosis.findings if f.what == "memory"} == {f"{path} will be made"}
+    assert not path.exists()
+    async with open_memory(path, HashedNgrams(64)):
+        pass
+    assert "embedder" in failed(await look(config, "memory.path=memory.sqlite"))["memory"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        (Fault(status=401, body=b'{"error": {"message": "no such key"}}'), "check the key"),
+        (Fault(status=404, body=b'{"error": {"message": "no such model"}}'), "check the model's name"),
+        (Fault(status=500), "HTTP 500"),
+    ],
+)
+async def test_each_model_is_called_once_and_a_failure_says_what_to_do(
+    tmp_path: Path, fault: Fault, advice: str
+) -> None:
+    config = write_task(tmp_path)
+    models = ("models.default=openai/a", "models.critic=openai/a", "models.proposer=embedded")
+    async with WireServer(lambda turns: "OK") as server:
+        environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.openai_url}
+        well = await look(config, *models, environ=environ)
+        server.faults.append(fault)
+        ill = await look(config, *models, environ=environ)
+        assert server.stats.calls == 2
+    assert well.exit_code == 0
+    assert {f.what for f in well.findings if f.call} == {"call to openai/a", "call to embedded"}
+    assert ill.exit_code == 1
+    assert advice in failed(ill)["call to openai/a"]
+    assert ill.estimate is not None
+    assert KEY not in str(ill) + str(well)
+
+
+async def test_a_fault_in_the_input_outweighs_a_failed_call(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://127.0.0.1:1"}
+    diagnosis = await look(config, "models.default=openai/a", "search.selector=best", environ=environ)
+    assert failed(diagnosis).keys() == {"selector", "call to openai/a"}
+    assert diagnosis.exit_code == 2
+
+
+async def test_examples_that_are_cut_are_looked_at_as_splits(tmp_path: Path) -> None:
+    config = write_task(tmp_path, {"train": [row for split in SIZES for row in rows(split)]})
+    text = config.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith(("train", "validation", "test"))]
+    config.write_text("\n".join(lines).replace("[task]", '[task]\ndata = "train.jsonl"'), encoding="utf-8")
+    diagnosis = await look(config)
+    assert diagnosis.exit_code == 0
+    assert [f.what for f in diagnosis.findings if "examples" in f.what] == ["data examples"]
+    assert "labels" in failed(await look(config, "task.cut.train=0.01"))

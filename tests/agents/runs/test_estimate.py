@@ -1,0 +1,102 @@
+"""What a search takes, told beforehand: against one that was made, and under caps and prices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.runs.catalogue import OPERATORS, open_operators
+from agents.runs.configuration import Configuration, build, load
+from agents.runs.estimate import CALLS, Estimate, estimate
+from agents.runs.loading import load_first_prompt, load_task
+from agents.runs.search import open_run
+from protocols.metrics import LabelMetric
+from protocols.prompt import Prompt, Section
+from protocols.task import Example, Task
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "tickets.toml"
+TASK = {"name": "t", "train": "a", "validation": "b", "test": "c"}
+
+
+def estimated(configuration: Configuration) -> Estimate:
+    task = load_task(configuration)
+    first = load_first_prompt(configuration, task)
+    return estimate(configuration, task, first, open_operators(configuration.search.operators))
+
+
+@pytest.mark.anyio
+async def test_the_range_holds_what_a_search_of_the_tickets_takes(tmp_path: Path) -> None:
+    """And is not so wide that it says nothing."""
+    configuration = load(EXAMPLE, ["search.assignments=6"])
+    async with open_run(configuration, {}, tmp_path / "run") as run:
+        result = await run.search()
+    expected = estimated(configuration)
+    for (low, high), used in (
+        (expected.calls, sum(result.calls.values())),
+        (expected.tokens, sum(result.tokens.values())),
+    ):
+        assert low / 2 <= used <= high <= 50 * used
+    assert expected.calls[1] <= 4 * sum(result.calls.values())
+    low, high = expected.roles["task"]
+    assert low / 2 <= result.calls["task"] <= high
+    assert result.calls["critic"] <= expected.roles["critic"][1]
+
+
+def splits(train: int, validation: int, test: int) -> Task:
+    def some(name: str, count: int) -> tuple[Example, ...]:
+        return tuple(Example(f"{name}{n}", {"text": f"{name} {n}"}, "ab"[n % 2]) for n in range(count))
+
+    labels = ("a", "b")
+    return Task("t", some("t", train), some("v", validation), some("x", test), LabelMetric(labels), ("text",), labels)
+
+
+FIRST = Prompt((Section("task", "task", "Which?"), Section("input", "task", "{text}")))
+positive = st.integers(1, 400)
+PRICE = {"input": 1.0, "output": 4.0}
+
+
+@settings(max_examples=30)
+@given(
+    st.tuples(positive, positive, positive),
+    st.fixed_dictionaries({"assignments": st.integers(0, 500), "minibatch": positive, "critique": positive}),
+    st.fixed_dictionaries({}, optional={"calls": positive, "tokens": positive, "dollars": st.floats(0.01, 9)}),
+    st.lists(st.sampled_from(sorted(OPERATORS)), min_size=1, unique=True),
+)
+def test_low_is_at_most_high_and_caps_hold(
+    sizes: tuple[int, int, int], search: dict[str, Any], budget: dict[str, Any], operators: list[str]
+) -> None:
+    tables: dict[str, Any] = {"task": TASK, "search": search | {"operators": operators}, "budget": budget}
+    tables |= {"models": {"default": "openai/x"}, "providers": {"openai": {"price": PRICE}}}
+    expected = estimate(build(tables, Path()), splits(*sizes), FIRST, operators)
+    assert expected.dollars is not None
+    for name, (low, high) in (("calls", expected.calls), ("tokens", expected.tokens), ("dollars", expected.dollars)):
+        assert 0 <= low <= high <= budget.get(name, high)
+    uncapped = estimate(build(tables | {"budget": {}}, Path()), splits(*sizes), FIRST, operators)
+    assert uncapped.calls == tuple(map(sum, zip(*uncapped.roles.values(), strict=True)))
+    whole, reports = sizes[1] + min(search["critique"], sizes[0]), 1 + bool(search["assignments"])
+    assert uncapped.roles["task"][1] == whole * (search["assignments"] + 1) + sizes[2] * reports
+
+
+def test_a_price_that_is_not_known_makes_the_cost_unknown_and_names_the_model() -> None:
+    models = {"default": "openai/x", "critic": "anthropic/y", "proposer": "openai/z"}
+    tables: dict[str, Any] = {"task": TASK, "models": models, "providers": {"openai/x": {"price": PRICE}}}
+    expected = estimate(build(tables, Path()), splits(9, 9, 9), FIRST, ["self_reflection"])
+    assert expected.dollars is None
+    assert expected.unpriced == ("anthropic/y", "openai/z")
+    free = estimate(build({"task": TASK}, Path()), splits(9, 9, 9), FIRST, ["few_shot"])
+    assert free.dollars == (0, 0)
+
+
+def test_what_a_prompt_fills_for_each_input_is_counted() -> None:
+    configuration = build({"task": TASK}, Path())
+    filled = Prompt((Section("task", "task", "{text}"), Section("examples", "examples", "{examples:8}")))
+    plain, more = (estimate(configuration, splits(9, 9, 9), prompt, ["merge"]) for prompt in (FIRST, filled))
+    assert more.tokens[0] > 2 * plain.tokens[0]
+
+
+def test_every_operator_has_its_calls() -> None:
+    assert CALLS.keys() == OPERATORS.keys()
