@@ -11,14 +11,16 @@ import sys
 import tomllib
 from pathlib import Path
 
+import orjson
 import pytest
 from anyio import to_thread
 
 from agents.runs.catalogue import OPERATORS
-from agents.runs.configuration import build
-from agents.runs.loading import load_first_prompt, load_task
+from agents.runs.configuration import CutTable, build
+from agents.runs.loading import load_first_prompt, load_task, sources
 from agents.runs.run_directory import JOURNAL
 from memory.journal import read_journal
+from protocols.data import load_examples
 from protocols.messages import Candidate
 from protocols.prompt import KINDS, Prompt, Section
 from tests.small_task import SIZES, write_task
@@ -27,6 +29,7 @@ from tests.wire_server import WireServer
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DATA_PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 OPERATORS_PAGE = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 KEY = "sk-test-0123456789abcdef"
 SMALL = ["--set", "search.assignments=1", "--set", "search.operators=['few_shot']"]
@@ -67,8 +70,41 @@ async def test_every_command_runs_as_it_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "mine-1" / "result.json").exists()
 
 
+FORMATS = re.findall(
+    r"^### ([^\n]+)\n.*?^```\w+\n(.*?)^```\n\n```toml\n(.*?)^```\n\n```jsonl\n(.*?)^```",
+    DATA_PAGE,
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def test_every_format_of_the_page_is_read() -> None:
+    assert [name for name, *_ in FORMATS] == re.findall(r"^### (.*)$", DATA_PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "becomes"), [row[1:] for row in FORMATS], ids=[r[0] for r in FORMATS]
+)
+def test_a_file_becomes_the_examples_that_the_page_says(
+    tmp_path: Path, content: str, settings: str, becomes: str
+) -> None:
+    table = tomllib.loads(settings)["task"]
+    (tmp_path / table["train"]).write_text(content, encoding="utf-8")
+    configuration = build({"task": {"name": "t", "validation": "v", "test": "t"} | table}, tmp_path)
+    loaded = load_examples(sources(configuration)["train"], "train")
+    expected = [orjson.loads(line) for line in becomes.splitlines()]
+    assert [{"id": e.id, "input": e.inputs, "target": e.target} for e in loaded] == expected
+
+
+def test_the_defaults_that_the_page_names_are_those(tmp_path: Path) -> None:
+    [table] = [tomllib.loads(block)["task"] for block in blocks("toml", DATA_PAGE) if "cut =" in block]
+    assert build({"task": table}, tmp_path).task.cut == CutTable()
+
+
 def test_every_piece_of_configuration_is_one() -> None:
     task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}}
+    for block in blocks("toml", DATA_PAGE):
+        given = tomllib.loads(block)["task"]
+        build({"task": ({} if "data" in given else task) | given}, ROOT)
     for block in blocks("toml"):
         build({"task": task} | tomllib.loads(block), ROOT)
 
