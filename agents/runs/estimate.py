@@ -130,6 +130,7 @@ def _uses(
     answers += (2 if at_most and edits else 1) * len(task.test)
     uses = {
         "task": Use(models.of("task"), answers, prompt, reply),
+        "credit": Use(models.of("credit"), at_most * int(configuration.search.credit_share * answers), prompt, reply),
         "critic": Use(models.of("critic"), at_most * (edits + 1), shown, WRITTEN),
     }
     each = [
