@@ -72,9 +72,9 @@ def class_name(number: object, labels: Sequence[str]) -> str:
 
     :raises ValueError: `number` is none, or names no class.
     """
-    text = str(number)
-    if isinstance(number, bool) or not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise ValueError(f"the class is {_short(number)}; with names of labels it must be a number from 0 on")
+    text = str(number) if isinstance(number, str | int) else f"a {type(number).__name__}"
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise ValueError(f"the class is {_short(text)}; with names of labels it must be a number from 0 on")
     if int(text) >= len(labels):
         raise ValueError(f"class {text} has no name; there are {len(labels)} names, from 0 on")
     return labels[int(text)]
@@ -141,6 +141,5 @@ def _unfit(value: Any, depth: int = 0) -> str:
             return f"holds a {type(value).__name__}; a target is text, numbers, lists and objects"
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:59] + "…")

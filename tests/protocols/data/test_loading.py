@@ -103,13 +103,20 @@ def test_a_mapping_names_columns_keys_and_classes(tmp_path: Path) -> None:
     [
         (Fields({"text": "sentense"}), r":1: the header has no column sentense, target; it has sentence, label, n"),
         (Fields(target="label", labels=("a", "b")), ":2: the class is 'x'; with names of labels it must be a number"),
+        (Fields(target="id", labels=("a", "b")), ":1: the header has no column id"),
         (Fields(target="n", labels=("a", "b")), ":2: class 2 has no name; there are 2 names"),
-        (Fields({"{x}": "sentence"}, "label"), "':2: .*can be no placeholder|can be no placeholder"),
+        (Fields({"{x}": "sentence"}, "label"), ":2: input field '{x}' can be no placeholder"),
     ],
 )
 def test_a_mapping_that_does_not_fit_is_refused(tmp_path: Path, fields: Fields, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         load(write(tmp_path / "a.csv", b"sentence,label,n\ns,x,2\n"), fields=fields)
+
+
+@pytest.mark.parametrize("target", [b"true", b"1.0", b"-1", b"null", b"[" * 900 + b"]" * 900])
+def test_what_is_no_class_number_is_refused(tmp_path: Path, target: bytes) -> None:
+    with pytest.raises(DataError, match=r"a\.jsonl:1: the class is "):
+        load(write(tmp_path / "a.jsonl", b'{"text": "a", "target": %s}' % target), fields=Fields(labels=("a", "b")))
 
 
 def test_a_key_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
