@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,22 +84,38 @@ class Sizes:
     shown: int
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """`edits`: for each operator, what all edits would take if it made them. `choose`: the least or the most."""
+
+    roles: Mapping[str, Use]
+    edits: Sequence[Use]
+    choose: Callable[[Iterable[float]], float]
+
+    def edited(self, of: Callable[[Use], float]) -> float:
+        """`of` the edits, whichever operator is least or most in that."""
+        return self.choose([of(use) for use in self.edits])
+
+    def total(self, of: Callable[[Use], float]) -> float:
+        """`of` everything."""
+        return sum(of(use) for use in self.roles.values()) + self.edited(of)
+
+
 def estimate(configuration: Configuration, task: Task, first: Prompt, operators: Collection[str]) -> Estimate:
     """What a search of `task` from the prompt `first` takes, the held-out report included."""
-    sizes = measure(task, first)
-    known = prices(configuration)
-    low, high = (_uses(configuration, task, operators, sizes, at_most) for at_most in (False, True))
-    roles = {role: (low[role].calls, high[role].calls) for role in low}
-    named = {use.model for use in high.values() if use.calls}
-    unpriced = tuple(sorted(named - known.keys()))
-    totals = [_capped(configuration, list(uses.values()), known) for uses in (low, high)]
-    (calls, tokens, dollars), (more_calls, more_tokens, more_dollars) = totals
+    sizes, known = measure(task, first), prices(configuration)
+    low, high = (_bound(configuration, task, operators, sizes, at_most) for at_most in (False, True))
+    unpriced = tuple(sorted({use.model for use in (*high.roles.values(), *high.edits) if use.calls} - known.keys()))
+    (calls, tokens, dollars), (most_calls, most_tokens, most_dollars) = (
+        _capped(configuration, bound, known) for bound in (low, high)
+    )
+    roles = {role: (low.roles[role].calls, high.roles[role].calls) for role in low.roles}
     return Estimate(
-        calls=(calls, more_calls),
-        tokens=(tokens, more_tokens),
-        dollars=None if unpriced else (dollars, more_dollars),
+        calls=(calls, most_calls),
+        tokens=(tokens, most_tokens),
+        dollars=None if unpriced else (dollars, most_dollars),
         unpriced=unpriced,
-        roles=roles,
+        roles=roles | {"proposers": (round(low.edited(_calls)), round(high.edited(_calls)))},
     )
 
 
@@ -115,10 +131,10 @@ def measure(task: Task, first: Prompt) -> Sizes:
     return Sizes(_mean(rendered) + filled, _mean([show_target(example.target) for example in task.train]), shown)
 
 
-def _uses(
+def _bound(
     configuration: Configuration, task: Task, operators: Collection[str], sizes: Sizes, at_most: bool
-) -> dict[str, Use]:
-    """What each role takes, at least or at most. One edit's operator is the cheapest, or the dearest."""
+) -> Bound:
+    """What a search takes at least, or at most."""
     models, edits = configuration.models, configuration.search.assignments
     critique = min(configuration.search.critique, len(task.train))
     whole = len(task.validation) + critique
@@ -128,28 +144,32 @@ def _uses(
     first_look = min(configuration.search.minibatch, len(task.validation))
     answers = whole + edits * (whole if at_most else first_look)
     answers += (2 if at_most and edits else 1) * len(task.test)
-    uses = {
-        "task": Use(models.of("task"), answers, prompt, reply),
-        "credit": Use(models.of("credit"), at_most * int(configuration.search.credit_share * answers), prompt, reply),
-        "critic": Use(models.of("critic"), at_most * (edits + 1), shown, WRITTEN),
-    }
-    each = [
-        Use(models.of(f"proposer/{name}"), edits * CALLS.get(name, OWN)[at_most], shown, WRITTEN if at_most else 1)
-        for name in operators
-    ]
-    known = prices(configuration)
-    choose = max if at_most else min
-    uses["proposers"] = choose(each, key=lambda use: (use.dollars(known), use.calls))
-    return uses
+    written = WRITTEN if at_most else 1
+    credit = at_most * int(configuration.search.credit_share * answers)
+    return Bound(
+        roles={
+            "task": Use(models.of("task"), answers, prompt, reply),
+            "credit": Use(models.of("credit"), credit, prompt, reply),
+            "critic": Use(models.of("critic"), at_most * (edits + 1), shown, written),
+        },
+        edits=[
+            Use(models.of(f"proposer/{name}"), edits * CALLS.get(name, OWN)[at_most], shown, written)
+            for name in operators
+        ],
+        choose=max if at_most else min,
+    )
 
 
-def _capped(configuration: Configuration, uses: Sequence[Use], known: Mapping[str, Price]) -> tuple[int, int, float]:
+def _calls(use: Use) -> float:
+    return use.calls
+
+
+def _capped(configuration: Configuration, bound: Bound, known: Mapping[str, Price]) -> tuple[int, int, float]:
     """Calls, tokens and dollars in all; where calls are capped, the others in proportion."""
-    budget = configuration.budget
-    calls = sum(use.calls for use in uses)
+    budget, calls = configuration.budget, bound.total(_calls)
     share = min(1.0, budget.calls / calls) if budget.calls else 1.0
-    tokens = round(share * sum(use.tokens for use in uses))
-    dollars = share * sum(use.dollars(known) for use in uses)
+    tokens = round(share * bound.total(lambda use: use.tokens))
+    dollars = share * bound.total(lambda use: use.dollars(known))
     return (
         round(share * calls),
         min(tokens, budget.tokens or tokens),

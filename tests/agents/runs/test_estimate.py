@@ -70,7 +70,8 @@ def test_low_is_at_most_high_and_caps_hold(
     sizes: tuple[int, int, int], search: dict[str, Any], budget: dict[str, Any], operators: list[str]
 ) -> None:
     tables: dict[str, Any] = {"task": TASK, "search": search | {"operators": operators}, "budget": budget}
-    tables |= {"models": {"default": "openai/x"}, "providers": {"openai": {"price": PRICE}}}
+    models: dict[str, Any] = {"default": "openai/x", "proposers": dict.fromkeys(operators[1:], "embedded")}
+    tables |= {"models": models, "providers": {"openai": {"price": PRICE}}}
     expected = estimate(build(tables, Path()), splits(*sizes), FIRST, operators)
     assert expected.dollars is not None
     for name, (low, high) in (("calls", expected.calls), ("tokens", expected.tokens), ("dollars", expected.dollars)):
@@ -82,11 +83,15 @@ def test_low_is_at_most_high_and_caps_hold(
 
 
 def test_a_price_that_is_not_known_makes_the_cost_unknown_and_names_the_model() -> None:
-    models = {"default": "openai/x", "critic": "anthropic/y", "proposer": "openai/z"}
+    models: dict[str, Any] = {"default": "openai/x", "critic": "anthropic/y", "proposer": "openai/z"}
     tables: dict[str, Any] = {"task": TASK, "models": models, "providers": {"openai/x": {"price": PRICE}}}
     expected = estimate(build(tables, Path()), splits(9, 9, 9), FIRST, ["self_reflection"])
     assert expected.dollars is None
     assert expected.unpriced == ("anthropic/y", "openai/z")
+    models = {"default": "embedded", "proposers": {"self_reflection": "openai/z"}}
+    one = build({"task": TASK, "models": models}, Path())
+    assert estimate(one, splits(9, 9, 9), FIRST, ["few_shot", "self_reflection"]).unpriced == ("openai/z",)
+    assert estimate(one, splits(9, 9, 9), FIRST, ["few_shot"]).dollars == (0, 0)
     free = estimate(build({"task": TASK}, Path()), splits(9, 9, 9), FIRST, ["few_shot"])
     assert free.dollars == (0, 0)
 
