@@ -267,7 +267,7 @@ def memory_prune(
 
 def main() -> None:
     """The console script `promptflow`."""
-    sys.path.append(os.getcwd())  # for operators, selectors and clients that a configuration names
+    sys.path.append(os.getcwd())  # for what a configuration names as module:name
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

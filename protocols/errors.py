@@ -141,7 +141,7 @@ class BadReply(ModelError):
 
 
 class UnreadableReply(PromptFlowError):
-    """A model answered a proposer or a critic with something that is no edit and no critique."""
+    """A model's reply is not what it was asked for: no edit, no critique, or no answer that a parser can read."""
 
 
 class InapplicableError(PromptFlowError):

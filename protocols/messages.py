@@ -15,7 +15,7 @@ from typing import Literal
 
 from protocols.model import Finish
 from protocols.prompt import Prompt
-from protocols.task import Counts, Json
+from protocols.task import Counts
 
 Scores = tuple[float | None, ...]
 """One score in [0, 1] per validation example, in the order of the split; None: not asked, or no answer."""
@@ -26,16 +26,17 @@ FIRST = 0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One example, the reply to it, how that ended, and the judgement."""
+    """One example, the reply to it, how that ended, and the judgement. `target`: written as a reply should."""
 
     example: str
     inputs: Mapping[str, str]
-    target: Json
+    target: str
     reply: str
     answer: str | None
     score: float
     feedback: str
     counts: Counts = field(default_factory=dict)
+    mistakes: Counts = field(default_factory=dict)
     finish: Finish = "stop"
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 Array = npt.NDArray[np.float64]
 Counts = Mapping[str, float]
 """What one judgement adds to the sums that a corpus metric is computed from, by name: true positives, say."""
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+Parser = Callable[[str], Json]
+"""From the text of a reply to the answer in it, in the form of a target. Where there is none it returns None, or
+raises UnreadableReply with a reason that a critic can use."""
 SplitName = Literal["train", "validation", "test"]
+KindName = Literal["classification", "ner", "reading", "generation", "reasoning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +37,15 @@ class Judgement:
 
     `score` in [0, 1], higher is better; `answer` is what was read out of the reply (None: nothing could be);
     `feedback` tells a critic, in words, what was wrong ("" when nothing was). `counts`: what it adds to the sums of
-    the corpus metric, beside its score and itself, which are counted in any case.
+    the corpus metric, beside its score and itself, which are counted in any case. `mistakes`: how often each kind of
+    mistake was made, by a name that replies share which went wrong alike.
     """
 
     score: float
     answer: str | None
     feedback: str = ""
     counts: Counts = field(default_factory=dict)
+    mistakes: Counts = field(default_factory=dict)
 
 
 class Metric(Protocol):
@@ -81,12 +88,38 @@ def corpus_value(metric: Metric, judged: Iterable[tuple[float, Counts]]) -> floa
     return float(metric.corpus({name: np.array(total) for name, total in totals.items()})) if totals else 0.0
 
 
+def show_text(target: Json) -> str:
+    """A text as it is, the first of several that are all right, anything else as JSON."""
+    if isinstance(target, str):
+        return target
+    if isinstance(target, list | tuple) and target and all(isinstance(item, str) for item in target):
+        return str(target[0])
+    return orjson.dumps(target).decode("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKind:
+    """What sets one kind of task apart: the words of its first prompt, and how answers are written and read.
+
+    `instruction`, `format`: the texts of the first prompt's task and format sections. `cue`: the line after the
+    input, which the reply continues ("": none). `show` writes a target as a reply should, `parse` reads an answer out
+    of a reply: `parse(show(target))` is an answer that is right. `metric`: the name of the metric that fits.
+    """
+
+    name: KindName = "generation"
+    instruction: str = "Answer the question."
+    format: str = ""
+    cue: str = "Answer:"
+    show: Callable[[Json], str] = show_text
+    parse: Parser = str
+    metric: str = "token_f1"
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """`train` feeds critics and operators, `validation` decides, `test` is read once, at the end.
 
-    `fields`: the input fields that every example has, sorted. `labels`: the closed set of answers, sorted,
-    or () where answers are open.
+    `fields`: the input fields that every example has, sorted.
     """
 
     name: str
@@ -95,7 +128,7 @@ class Task:
     test: tuple[Example, ...]
     metric: Metric
     fields: tuple[str, ...]
-    labels: tuple[str, ...] = ()
+    kind: TaskKind = TaskKind()
 
     def split(self, name: SplitName) -> tuple[Example, ...]:
         """The examples of one split."""

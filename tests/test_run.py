@@ -307,7 +307,7 @@ def test_a_bad_prompt_is_refused(tmp_path: Path, prompt: str, expected: list[str
         ("providers.openai.api_key_env=sk-secret-0123456789", "not the key"),
         ("budget.calls=5", "too small"),
         ("task.train=nowhere.jsonl", "nowhere.jsonl"),
-        ("task.kind=sorting", "'classification' or 'open'"),
+        ("task.kind=sorting", "'generation' or 'reasoning'"),
         ("prompt.text=x", "exclude"),
         ("nothing", "table.key=value"),
     ],

@@ -31,10 +31,11 @@ from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.errors import ModelError
 from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure
-from protocols.metrics import LabelMetric
+from protocols.metrics.labels import LabelParser
+from protocols.metrics.match import Accuracy
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.prompt import Prompt, Section
-from protocols.task import Example, Task
+from protocols.task import Example, Task, TaskKind
 from protocols.wrappers.ledger import Caps, Ledger, MeteredModel
 
 WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath")
@@ -47,14 +48,15 @@ def examples(prefix: str, count: int) -> tuple[Example, ...]:
     )
 
 
+KIND = TaskKind("classification", parse=LabelParser(("no", "yes")))
 TASK = Task(
     "synthetic",
     examples("t", 12),
     examples("v", 16),
     examples("h", 8),
-    LabelMetric(("no", "yes")),
+    Accuracy(KIND),
     ("text",),
-    ("no", "yes"),
+    KIND,
 )
 NO_CORPUS: Shelves = open_shelves(TASK, ())
 SETTINGS = SearchSettings(width=2, assignments=12)
@@ -191,7 +193,7 @@ class Ring:
             Random(self.seed),
             lambda: 0.0,
         )
-        forward = Forward(self.metered("task"), TASK.metric, NO_CORPUS, at_once=5)
+        forward = Forward(self.metered("task"), TASK, NO_CORPUS, at_once=5)
         others: list[Agent] = [
             Evaluator(forward, TASK, self.race, self.seed),
             Critic(self.metered("critic"), self.credit()),
@@ -205,7 +207,7 @@ class Ring:
     def credit(self) -> LeaveOneOut | None:
         if not self.credit_share:
             return None
-        forward = Forward(self.metered("credit"), TASK.metric, NO_CORPUS, at_once=5)
+        forward = Forward(self.metered("credit"), TASK, NO_CORPUS, at_once=5)
         task, own = (self.ledger.account(role, self.model.name) for role in ("task", "credit"))
         return LeaveOneOut(forward, self.credit_share, task, own)
 

@@ -12,7 +12,6 @@ from random import Random
 
 from agents.operators.operator import WHOLE, Context, of_kinds
 from agents.operators.rewriting import failures
-from agents.prompting.requests import show_target
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment
 from protocols.prompt import Prompt
@@ -39,7 +38,7 @@ class DefineSort:
         if assignment.section == WHOLE:
             return assignment.prompt.reorder(_moved(assignment.prompt, context.rng))
         items = _items(assignment.prompt[assignment.section].text)
-        failed = Counter(show_target(outcome.target) for outcome in failures(assignment.outcomes))
+        failed = Counter(outcome.target for outcome in failures(assignment.outcomes))
         ordered = sorted(items, key=lambda item: failed[_answer(item, list(failed))])
         if ordered == items:
             context.rng.shuffle(ordered)

@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 
 from agents.operators.operator import Context, of_kinds
-from agents.prompting.requests import show_example, show_inputs, show_target
+from agents.prompting.requests import show_example, show_inputs
 from agents.prompting.shelves import EXAMPLES, places
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
@@ -54,7 +54,7 @@ class FewShot:
             return prompt.edit(assignment.section, f"{{{EXAMPLES}:{rng.choice(NEAREST)}}}", task.fields)
         shown_now = prompt[assignment.section].text
         kept = shown_now if rng.random() < 0.5 and not places(shown_now) else ""
-        frames = [show_example(prompt, example) for example in task.train]
+        frames = [show_example(prompt, task, example) for example in task.train]
         plain = [not placeholders(frame, task.fields) and not places(frame) for frame in frames]
         left = [n for n, frame in enumerate(frames) if plain[n] and frame not in kept]
         if not left:
@@ -72,7 +72,7 @@ class FewShot:
         noise = np.array([rng.random() for _ in vectors], np.float32)
         by_target: dict[str, list[int]] = defaultdict(list)
         for index in left:
-            by_target[show_target(task.train[index].target)].append(index)
+            by_target[task.kind.show(task.train[index].target)].append(index)
         targets = sorted(by_target, key=lambda target: (-max(wanted[by_target[target]]), rng.random()))
         useful = wanted + NOISE * noise
         closest = np.full(len(vectors), -np.inf, np.float32)  # the similarity to the nearest one taken

@@ -11,17 +11,18 @@ from protocols.errors import ModelError
 from protocols.messages import Outcome
 from protocols.model import ChatModel, Request
 from protocols.prompt import Prompt
-from protocols.task import Example, Metric
+from protocols.task import Example, Task
 
 
 class Forward:
-    """Runs prompts on examples: `model` answers, `metric` judges, `at_once` >= 1 calls at a time for those who
-    wait for them together.
+    """Runs prompts on examples: `model` answers, the metric of `task` judges, `at_once` >= 1 calls at a time for
+    those who wait for them together.
 
     `shelves` fill what a prompt leaves to be filled for each input."""
 
-    def __init__(self, model: ChatModel, metric: Metric, shelves: Shelves, at_once: int) -> None:
-        self._model, self._metric, self._shelves, self._at_once = model, metric, shelves, at_once
+    def __init__(self, model: ChatModel, task: Task, shelves: Shelves, at_once: int) -> None:
+        self.task = task
+        self._model, self._shelves, self._at_once = model, shelves, at_once
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Outcome | ModelError]:
         """One outcome per example, in order; see `each`."""
@@ -57,7 +58,7 @@ class Forward:
     async def _one(self, prompt: Prompt, example: Example) -> Outcome | ModelError:
         try:
             reply = await self._model.complete(Request(prompt.render(self._shelves.inputs(prompt, example.inputs))))
-            judged = await self._metric.judge(example, reply.text)
+            judged = await self.task.metric.judge(example, reply.text)
         except ModelError as error:
             if error.fatal:
                 raise
@@ -65,11 +66,12 @@ class Forward:
         return Outcome(
             example=example.id,
             inputs=example.inputs,
-            target=example.target,
+            target=self.task.kind.show(example.target),
             reply=reply.text,
             answer=judged.answer,
             score=judged.score,
             feedback=judged.feedback,
             counts=judged.counts,
+            mistakes=judged.mistakes,
             finish=reply.finish,
         )

@@ -10,13 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
-import orjson
-
 from protocols.errors import UnreadableReply
 from protocols.messages import Outcome
 from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, fill, placeholders
-from protocols.task import Example
+from protocols.task import Example, Task
 
 REPLY = 2048
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
@@ -58,7 +56,7 @@ def show_outcomes(outcomes: Sequence[Outcome], replies: bool = False) -> str:
     records = []
     for outcome in outcomes:
         answered = outcome.answer if outcome.answer is not None else outcome.reply or "nothing"
-        record = {"Expected": show_target(outcome.target), "Answered": answered}
+        record = {"Expected": outcome.target, "Answered": answered}
         if replies and outcome.reply.strip() not in (answered.strip(), ""):
             record["Replied"] = outcome.reply
         record["Why"] = "; ".join(said for said in (outcome.feedback, ENDS.get(outcome.finish)) if said)
@@ -73,15 +71,6 @@ def show_inputs(inputs: Mapping[str, str]) -> str:
     if len(inputs) == 1:
         return f"Input: {indent(*inputs.values())}"
     return "\n".join(f"Input ({field}): {indent(value)}" for field, value in inputs.items())
-
-
-def show_target(target: object) -> str:
-    """A gold answer as a model should write it."""
-    if isinstance(target, str):
-        return target
-    if isinstance(target, list | tuple) and all(isinstance(item, str) for item in target):
-        return target[0] if target else ""
-    return orjson.dumps(target).decode("utf-8")
 
 
 def indent(text: str) -> str:
@@ -103,7 +92,7 @@ def read_tagged(reply: str, tag: str) -> str:
     return text
 
 
-def show_example(prompt: Prompt, example: Example) -> str:
+def show_example(prompt: Prompt, task: Task, example: Example) -> str:
     """A worked example in the frame in which the prompt shows an input: from the line of a section's first
     placeholder on, filled, then the answer. Blank lines of an input go, for they part one example from the next."""
     inputs = {field: re.sub(r"\n\s*\n", "\n", value.strip()) for field, value in example.inputs.items()}
@@ -115,4 +104,4 @@ def show_example(prompt: Prompt, example: Example) -> str:
             frames.append(fill("\n".join(lines[first:]), inputs).rstrip())
     frame = "\n".join(frames)
     separator = " " if frame.endswith((":", "：")) else "\nAnswer: "
-    return frame + separator + show_target(example.target)
+    return frame + separator + task.kind.show(example.target)

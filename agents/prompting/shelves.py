@@ -23,6 +23,7 @@ BRACED = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
 class Shelves:
     """The task's training examples and the passages of its corpus, to be found by what an input is like."""
 
+    task: Task
     examples: Shelf[Example]
     passages: Shelf[str]
 
@@ -32,7 +33,7 @@ class Shelves:
 
         def find(shelf: str, k: int) -> str:
             if shelf == EXAMPLES:
-                found = [show_example(prompt, example) for example in self.examples.nearest(query, k)]
+                found = [show_example(prompt, self.task, example) for example in self.examples.nearest(query, k)]
             else:
                 found = self.passages.nearest(query, k)
             return "\n\n".join(reversed(found))
@@ -47,7 +48,9 @@ class Shelves:
             return b""
         rows: list[dict[str, object]] = [{"text": passage, "shown": passage} for passage in self.passages.items]
         if name == EXAMPLES:
-            rows = [{"input": dict(e.inputs), "shown": show_example(prompt, e)} for e in self.examples.items]
+            rows = [
+                {"input": dict(e.inputs), "shown": show_example(prompt, self.task, e)} for e in self.examples.items
+            ]
         return b"".join(orjson.dumps(row) + b"\n" for row in rows)
 
 
@@ -83,4 +86,4 @@ def places(text: str) -> Counter[str]:
 def open_shelves(task: Task, corpus: Sequence[str]) -> Shelves:
     """Index the training examples by their inputs, and the passages by themselves."""
     keys = [show_inputs(example.inputs) for example in task.train]
-    return Shelves(Shelf(keys, task.train), Shelf(corpus, corpus))
+    return Shelves(task, Shelf(keys, task.train), Shelf(corpus, corpus))

@@ -1,14 +1,14 @@
-"""Failures, put together by what was mistaken for what and by what the inputs are like."""
+"""Failures, put together by the kind of mistake and by what the inputs are like."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from agents.prompting.requests import show_inputs, show_target
+from agents.prompting.requests import show_inputs
 from protocols.embedding import HashedNgrams
 from protocols.messages import Outcome
 
@@ -30,13 +30,15 @@ class Cluster:
 def cluster(failed: Sequence[Outcome], most: int) -> list[Cluster]:
     """The clusters, largest first, with at most `most` >= 1 examples shown in all.
 
-    Of one cluster are those of one target that were answered the same, and whose inputs are alike. Each shows
+    Of one cluster are those whose commonest mistake, counted over all failures, is the same, and whose inputs are
+    alike. Each shows
     `FIRST_LOOK` examples, from the largest on, then what room is left goes to further ones in the same order.
     """
-    confusions: dict[tuple[str, str | None], list[Outcome]] = defaultdict(list)
+    common = Counter(mistake for outcome in failed for mistake in outcome.mistakes)
+    kinds: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in failed:
-        confusions[show_target(outcome.target), outcome.answer].append(outcome)
-    groups = sorted((g for members in confusions.values() for g in _alike(members)), key=len, reverse=True)
+        kinds[max(sorted(outcome.mistakes), key=common.__getitem__, default="")].append(outcome)
+    groups = sorted((g for members in kinds.values() for g in _alike(members)), key=len, reverse=True)
     counts = [0] * len(groups)
     for limit in (FIRST_LOOK, most):
         for number, group in enumerate(groups):

@@ -12,7 +12,6 @@ from agents.ring.race import compare
 from protocols.errors import BudgetExhausted
 from protocols.messages import Assignment, Credit, Critique, Evaluation, Outcome
 from protocols.prompt import Prompt, placeholders
-from protocols.task import Example
 from protocols.wrappers.ledger import Account
 
 LEAST = 8
@@ -31,6 +30,7 @@ class LeaveOneOut:
 
     def __init__(self, forward: Forward, share: float, task: Account, own: Account) -> None:
         self._forward, self._share, self._task, self._own = forward, share, task, own
+        self._examples = {example.id: example for example in forward.task.train}
         self._reserved = 0
 
     @property
@@ -50,7 +50,7 @@ class LeaveOneOut:
         if count < LEAST:
             return {}
         asked = outcomes[:count]
-        examples = [Example(outcome.example, outcome.inputs, outcome.target) for outcome in asked]
+        examples = [self._examples[outcome.example] for outcome in asked]
         without = [(left_out(evaluation.prompt, name), example) for name in names for example in examples]
         try:
             with self._reserve(len(without)):

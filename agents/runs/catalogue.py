@@ -77,13 +77,21 @@ def open_selector(name: str, rng: Random) -> Selector:
 def _named(name: str, what: str, known: Mapping[str, Maker]) -> Maker:
     if name in known:
         return known[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         raise ConfigError(f"unknown {what} {name!r}; there are {', '.join(known)}, or module:Class for your own")
+    return cast("Maker", imported(name, what))
+
+
+def imported(name: str, what: str) -> Callable[..., object]:
+    """The class or function that `module:name` names.
+
+    :raises ConfigError: there is none.
+    """
+    module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        found: object = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{what} {name!r} cannot be imported: {error}") from None
     if not callable(found):
-        raise ConfigError(f"{what} {name!r} is not a class")
-    return cast("Maker", found)
+        raise ConfigError(f"{what} {name!r} is no class and no function")
+    return found

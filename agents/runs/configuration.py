@@ -9,11 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from protocols.data import Format
 from protocols.errors import ConfigError
+from protocols.task import KindName
+
+Weight = Annotated[float, Field(gt=0)]
+
+
+def _alone(metric: object) -> object:
+    """A single name has all the weight."""
+    return {metric: 1.0} if isinstance(metric, str) else metric
 
 
 def _variable(name: str) -> str:
@@ -56,13 +64,20 @@ class TaskTable(Table):
     `train`, `validation`, `test`: a path or `hf:owner/name`; or else `data`, one of these, to be cut into the three.
     `format`: where the suffix does not say it.
 
-    `kind` "classification": the targets are a closed set of labels and a reply must name the right one; "open": the
-    reply's last line must equal the target, or one of them. `corpus`: a file or a folder of .txt, .md or .jsonl whose
-    passages the operator rag may show.
+    `kind` chooses the layout of the first prompt, the parser and the metric. `metric`: another one by its name, or
+    `module:function`, or several with their weights; `parser`: another one, as `module:function`. `rubric`: the text
+    that the metric judge grades by; `pattern`: the regular expression of the metric regex; `json_schema`: the file of
+    the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl whose passages the operator rag may
+    show.
     """
 
     name: str
-    kind: Literal["classification", "open"] = "classification"
+    kind: KindName = "classification"
+    metric: Annotated[Mapping[str, Weight], Field(min_length=1), BeforeValidator(_alone)] | None = None
+    parser: str | None = None
+    rubric: str | None = None
+    pattern: str | None = None
+    json_schema: Path | None = None
     train: str | None = None
     validation: str | None = None
     test: str | None = None
@@ -105,10 +120,11 @@ class ModelsTable(Table):
     task: str | None = None
     critic: str | None = None
     proposer: str | None = None
+    judge: str | None = None
     proposers: Mapping[str, str] = {}
 
     def of(self, role: str) -> str:
-        """The model of `task`, `critic` or `proposer/<operator>`; of `credit`, which is the task's."""
+        """The model of `task`, `critic`, `judge` or `proposer/<operator>`; of `credit`, which is the task's."""
         kind, _, operator = ("task" if role == "credit" else role).partition("/")
         named = self.proposers.get(operator) if operator else None
         return named or getattr(self, kind) or self.default

@@ -16,6 +16,7 @@ from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings
 from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
+from agents.runs.metrics import calls_per_example
 from agents.runs.models import check_names, model_settings, open_ledger
 from agents.runs.run_directory import check_free
 from agents.runs.search import check_calls, check_editable
@@ -34,7 +35,8 @@ from protocols.errors import (
     QuotaExhausted,
     RateLimited,
 )
-from protocols.metrics import ExactMetric
+from protocols.kinds import generation
+from protocols.metrics.match import Exact
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import Prompt
 from protocols.providers.catalogue import open_model
@@ -108,7 +110,8 @@ def _examples(found: Findings, configuration: Configuration) -> tuple[Task | Non
     some = next((examples for examples in splits.values() if examples), ())
     if task is not None or not some:
         return task, task
-    return Task(configuration.task.name, some, (), (), ExactMetric(), tuple(sorted(some[0].inputs))), None
+    kind = generation({})  # of no matter for what is looked at: the placeholders
+    return Task(configuration.task.name, some, (), (), Exact(kind), tuple(sorted(some[0].inputs)), kind), None
 
 
 def _file(found: Findings, name: str, source: Source) -> tuple[Example, ...] | None:
@@ -119,8 +122,7 @@ def _file(found: Findings, name: str, source: Source) -> tuple[Example, ...] | N
 
 
 def _describe(task: Task) -> str:
-    labels = f"; {len(task.labels)} labels" if task.labels else ""
-    return f"input fields {', '.join(task.fields)}{labels}"
+    return f"{task.kind.name}; input fields {', '.join(task.fields)}"
 
 
 def _prompt(
@@ -147,7 +149,7 @@ def _budget(
     def check() -> None:
         ledger = open_ledger(configuration)
         if task is not None:
-            check_calls(ledger.caps, task)
+            check_calls(ledger.caps, task, calls_per_example(configuration))
 
     if operators is None:
         found.skip("budget", "the operators must be put right first")

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agents.prompting.requests import show_example, show_target
+from agents.prompting.requests import show_example
 from agents.prompting.shelves import EXAMPLES, places
 from agents.runs.configuration import Configuration
+from agents.runs.metrics import asks_judge
 from agents.runs.models import prices
 from memory.retrieval import CHUNK
 from protocols.model import Usage
@@ -121,14 +122,14 @@ def estimate(configuration: Configuration, task: Task, first: Prompt, operators:
 
 def measure(task: Task, first: Prompt) -> Sizes:
     """The lengths that an estimate is made from."""
-    shown = _mean([show_example(first, example) for example in task.train])
+    shown = _mean([show_example(first, task, example) for example in task.train])
     filled = sum(
         int(place.partition(":")[2]) * count * (shown if place.startswith(EXAMPLES) else CHUNK // 4)
         for section in first
         for place, count in places(section.text).items()
     )
     rendered = ["".join(message.text for message in first.render(example.inputs)) for example in task.validation]
-    return Sizes(_mean(rendered) + filled, _mean([show_target(example.target) for example in task.train]), shown)
+    return Sizes(_mean(rendered) + filled, _mean([task.kind.show(example.target) for example in task.train]), shown)
 
 
 def _bound(
@@ -146,12 +147,16 @@ def _bound(
     answers += (2 if at_most and edits else 1) * len(task.test)
     written = WRITTEN if at_most else 1
     credit = at_most * int(configuration.search.credit_share * answers)
+    roles = {
+        "task": Use(models.of("task"), answers, prompt, reply),
+        "credit": Use(models.of("credit"), credit, prompt, reply),
+        "critic": Use(models.of("critic"), at_most * (edits + 1), shown, written),
+    }
+    if asks_judge(configuration):  # once for each distinct answer to an example
+        verdicts = answers + credit if at_most else whole + len(task.test)
+        roles["judge"] = Use(models.of("judge"), verdicts, INSTRUCTION + sizes.shown + reply, written)
     return Bound(
-        roles={
-            "task": Use(models.of("task"), answers, prompt, reply),
-            "credit": Use(models.of("credit"), credit, prompt, reply),
-            "critic": Use(models.of("critic"), at_most * (edits + 1), shown, written),
-        },
+        roles=roles,
         edits=[
             Use(models.of(f"proposer/{name}"), edits * CALLS.get(name, OWN)[at_most], shown, written)
             for name in operators

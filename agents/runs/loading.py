@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from random import Random
 
 from agents.runs.configuration import Configuration
+from agents.runs.metrics import open_kind, open_metric
 from memory.retrieval import read_corpus
 from protocols import prompt_file
-from protocols.data import Fields, Source, check_labels, check_splits, cut, load_examples
+from protocols.data import Fields, Source, check_splits, cut, load_examples
 from protocols.data.huggingface import SCHEME
 from protocols.errors import ConfigError, PromptError
-from protocols.metrics import ExactMetric, LabelMetric
 from protocols.prompt import Prompt, Section, placeholders
-from protocols.task import Example, Metric, Task
+from protocols.task import Example, Task
 
 Examples = tuple[Example, ...]
 
@@ -58,13 +58,9 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
     check_splits(splits)
     train = splits["train"]
     fields = tuple(sorted(train[0].inputs))
-    labels: tuple[str, ...] = ()
-    metric: Metric = ExactMetric()
-    if table.kind == "classification":
-        check_labels(splits)
-        labels = tuple(sorted({str(example.target) for example in train}))
-        metric = LabelMetric(labels)
-    return Task(table.name, train, splits["validation"], splits["test"], metric, fields, labels)
+    kind = open_kind(configuration, splits)
+    metric = open_metric(configuration, kind, None)
+    return Task(table.name, train, splits["validation"], splits["test"], metric, fields, kind)
 
 
 def load_corpus(configuration: Configuration) -> list[str]:
@@ -90,23 +86,19 @@ def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
 
 
 def layout(text: str | None, task: Task) -> Prompt:
-    """The default sections around a first instruction: empty ones are room for the operators."""
-    if text is None:
-        text = "Answer the question."
-        if task.labels:
-            text = "Choose the one label that fits.\nLabels: " + ", ".join(task.labels)
+    """The sections of the task's kind around a first instruction: empty ones are room for the operators."""
+    kind = task.kind
     sections = [
-        Section("task", "task", text),
+        Section("task", "task", kind.instruction if text is None else text),
         Section("definitions", "definitions"),
         Section("reasoning", "reasoning"),
         Section("examples", "examples"),
-        Section("format", "format"),
+        Section("format", "format", kind.format),
         Section("reminders", "reminders"),
     ]
-    if not placeholders(text, task.fields):
-        answer = "Label:" if task.labels else "Answer:"
-        shown = "\n".join(f"{field.capitalize()}: {{{field}}}" for field in task.fields)
-        sections.append(Section("input", "task", f"{shown}\n{answer}", frozen=True))
+    if text is None or not placeholders(text, task.fields):
+        shown = [f"{field.capitalize()}: {{{field}}}" for field in task.fields]
+        sections.append(Section("input", "task", "\n".join([*shown, *[kind.cue] * bool(kind.cue)]), frozen=True))
     return Prompt(tuple(sections))
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from random import Random
 
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration, ProviderTable
+from agents.runs.metrics import asks_judge, open_metric
 from memory.cache import CachedModel, ReplyCache
 from protocols.errors import ConfigError
 from protocols.model import ChatModel
 from protocols.providers.catalogue import EMBEDDED, PROVIDERS, Account, ModelSettings, identify, open_model
 from protocols.providers.http import Transport
+from protocols.task import Task
 from protocols.wrappers.ledger import Caps, Ledger, MeteredModel, Price
 from protocols.wrappers.limiter import LimitedModel, Limiter
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
@@ -42,7 +45,7 @@ class Models:
             self._adapters[name] = open_model(name, settings, environ, transport)
 
     def of(self, role: str, cache: ReplyCache | None) -> ChatModel:
-        """The model of `task`, `credit`, `critic` or `proposer/<operator>`, with everything that stands around it."""
+        """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, and what stands around it."""
         name = self._configuration.models.of(role)
         table = self._configuration.provider(name)
         metered = MeteredModel(self._adapters[name], self._ledger, role)
@@ -55,6 +58,12 @@ class Models:
         if cache is None:
             return retrying
         return CachedModel(retrying, cache, f"{account.provider} {account.address} {name}", self._ledger.saved)
+
+    def judging(self, task: Task, cache: ReplyCache | None) -> Task:
+        """The task, with the judge's model in its metric if that asks one."""
+        if not asks_judge(self._configuration):
+            return task
+        return replace(task, metric=open_metric(self._configuration, task.kind, self.of("judge", cache)))
 
 
 def check_names(configuration: Configuration) -> None:
@@ -80,7 +89,13 @@ def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozens
 
 def roles(configuration: Configuration) -> list[str]:
     """Every role that calls a model."""
-    return ["task", "critic", *(f"proposer/{name}" for name in open_operators(configuration.search.operators))]
+    judge = ["judge"] if asks_judge(configuration) else []
+    return [
+        "task",
+        "critic",
+        *judge,
+        *(f"proposer/{name}" for name in open_operators(configuration.search.operators)),
+    ]
 
 
 def connections(configuration: Configuration) -> int:

@@ -56,8 +56,10 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
     shelves = open_shelves(task, load_corpus(configuration))
     ledger = open_ledger(configuration)
     async with open_transport(connections(configuration)) as transport:
-        model = Models(configuration, environ, transport, ledger).of("task", None)
-        forward = Forward(model, task.metric, shelves, configuration.search.concurrency)
+        models = Models(configuration, environ, transport, ledger)
+        model = models.of("task", None)
+        task = models.judging(task, None)
+        forward = Forward(model, task, shelves, configuration.search.concurrency)
         outcomes = await forward(prompt, task.split(split))
     answered = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
     errors = [outcome for outcome in outcomes if isinstance(outcome, ModelError)]

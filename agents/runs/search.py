@@ -26,6 +26,7 @@ from agents.ring.team import Team
 from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.configuration import Configuration
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
+from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, connections, open_ledger
 from agents.runs.recycling import recycle
 from agents.runs.result import Held, Result, held_out, spent, validated
@@ -75,10 +76,11 @@ class Run:
         selector: Selector,
     ) -> None:
         """Put the agents together."""
+        self.task = models.judging(self.task, cache)
         settings, seed = self.configuration.search, self.configuration.search.seed
         self._operators, self._selector = operators, selector
         self._recalled = reads = memory if self.configuration.memory.read else None
-        self.forward = Forward(models.of("task", cache), self.task.metric, self.shelves, settings.concurrency)
+        self.forward = Forward(models.of("task", cache), self.task, self.shelves, settings.concurrency)
         self.controller = Controller(
             self.task,
             Choices(operators, self.task, HashedNgrams()),
@@ -105,7 +107,7 @@ class Run:
         if not settings.credit_share:
             return None
         model = models.of("credit", cache)
-        forward = Forward(model, self.task.metric, self.shelves, settings.concurrency)
+        forward = Forward(model, self.task, self.shelves, settings.concurrency)
         task, own = (self.ledger.account(role, model.name) for role in ("task", "credit"))
         return LeaveOneOut(forward, settings.credit_share, task, own)
 
@@ -121,7 +123,7 @@ class Run:
         if self._recalled is not None:
             await recycle(self._selector, self._recalled, self.task, self.first, self._operators, time.time())
         try:
-            with self.ledger.holding(2 * len(self.task.test)):
+            with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
                 stopped_by = await self.team.run(self.first)
         finally:
             if self.controller.archive.members:
@@ -193,7 +195,7 @@ async def open_run(
     selector = open_selector(configuration.search.selector, Random(f"{configuration.search.seed}/selector"))
     check_editable(first, operators, task)
     ledger = open_ledger(configuration)
-    check_calls(ledger.caps, task)
+    check_calls(ledger.caps, task, calls_per_example(configuration))
     named = configuration.run.directory
     if directory is None and named is not None:
         directory = configuration.path(named)
@@ -226,9 +228,9 @@ def check_editable(first: Prompt, operators: Mapping[str, Operator], task: Task)
         )
 
 
-def check_calls(caps: Caps, task: Task) -> None:
-    """:raises ConfigError: not even the first prompt could be evaluated and reported."""
-    least = len(task.validation) + 2 * len(task.test)
+def check_calls(caps: Caps, task: Task, each: int) -> None:
+    """:raises ConfigError: not even the first prompt could be evaluated and reported, at `each` calls an example."""
+    least = each * (len(task.validation) + 2 * len(task.test))
     if caps.calls is not None and caps.calls <= least:
         raise ConfigError(
             f"budget.calls = {caps.calls} is too small: the first prompt on validation and the held-out report "

@@ -69,7 +69,7 @@ def label_problems(splits: Splits) -> Iterator[DataError]:
         if odd:
             yield DataError(
                 f"the {name} split has targets that are no labels (a label is a text that is not empty, or a whole "
-                f'number): ids {_some(odd)}; for other targets set task.kind = "open"'
+                f"number): ids {_some(odd)}; for other targets choose another task.kind"
             )
     known = {str(example.target) for example in splits["train"]}
     for name, examples in splits.items():

@@ -27,7 +27,6 @@ from agents.prompting.requests import show_example
 from agents.prompting.shelves import open_shelves, places
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.messages import Assignment, Outcome, Partner
-from protocols.metrics import LabelMetric
 from protocols.model import ChatModel, Reply, Request
 from protocols.prompt import Prompt, Section, placeholders
 from protocols.task import Example, Task
@@ -227,7 +226,7 @@ def test_few_shot_shows_distinct_training_examples_of_every_target_alike(
     rows: list[tuple[str, str]], seed: int, failed: int
 ) -> None:
     train = tuple(Example(f"t{n}", {"text": f"{n} {text}"}, target) for n, (text, target) in enumerate(rows))
-    task = Task("t", train, TASK.validation, TASK.test, LabelMetric(("yes", "no", "也许")), ("text",))
+    task = Task("t", train, TASK.validation, TASK.test, TASK.metric, ("text",))
     asked = assignment("examples", (WRONG,) * failed)
 
     def edited() -> Prompt:
@@ -239,7 +238,7 @@ def test_few_shot_shows_distinct_training_examples_of_every_target_alike(
     if places(shown):
         assert shown in {f"{{examples:{k}}}" for k in NEAREST}
         return
-    frames = {example.id: show_example(PROMPT, example) for example in train}
+    frames = {example.id: show_example(PROMPT, task, example) for example in train}
     chosen = [example for example in train if frames[example.id] in shown]
     assert len(shown) == sum(len(frames[example.id]) for example in chosen) + 2 * (len(chosen) - 1)
     assert len(chosen) in {min(count, len(train)) for count in COUNTS}

@@ -34,7 +34,7 @@ def test_outcomes_keep_their_order_and_an_error_is_no_score(
     examples = TASK.validation[:count]
 
     async def main() -> list[Outcome | ModelError]:
-        return await Forward(model, TASK.metric, NO_CORPUS, at_once)(FIRST_PROMPT, examples)
+        return await Forward(model, TASK, NO_CORPUS, at_once)(FIRST_PROMPT, examples)
 
     results = anyio.run(main, backend=backend)
     assert model.calls == len(results) == count
@@ -53,7 +53,7 @@ def test_outcomes_keep_their_order_and_an_error_is_no_score(
 def test_at_a_cap_what_is_in_flight_is_waited_for(backend: str, cap: int, at_once: int, seed: int) -> None:
     model = Oracle(delay=shuffled(Random(seed)))
     metered = MeteredModel(model, Ledger(Caps(calls=cap), {}, lambda: 0.0), "task")
-    forward = Forward(metered, TASK.metric, NO_CORPUS, at_once)
+    forward = Forward(metered, TASK, NO_CORPUS, at_once)
 
     async def main() -> None:
         with pytest.raises(BudgetExhausted):
@@ -66,5 +66,5 @@ def test_at_a_cap_what_is_in_flight_is_waited_for(backend: str, cap: int, at_onc
 async def test_a_fatal_error_ends_the_pass() -> None:
     model = Oracle(fault=lambda request: AuthenticationFailed("no", model="scripted"))
     with pytest.raises(AuthenticationFailed):
-        await Forward(model, TASK.metric, NO_CORPUS, 2)(FIRST_PROMPT, TASK.validation)
+        await Forward(model, TASK, NO_CORPUS, 2)(FIRST_PROMPT, TASK.validation)
     assert 1 <= model.calls <= 2

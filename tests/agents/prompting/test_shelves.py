@@ -55,7 +55,7 @@ def test_as_many_examples_as_are_wanted_but_never_the_input_itself(
     assert all(e in others for e in found)
     frame = Prompt((Section("shown", "examples", f"{{examples:{k}}}"), INPUT))
     assert rendered(f"{{examples:{k}}}", train, [], text) == "\n\n".join(
-        show_example(frame, example) for example in reversed(found)
+        show_example(frame, TASK, example) for example in reversed(found)
     )
 
 
@@ -98,7 +98,7 @@ def test_only_what_a_prompt_uses_is_exported() -> None:
     assert shelves.export(plain, EXAMPLES) == shelves.export(plain, PASSAGES) == b""
     assert shelves.export(both, PASSAGES) == '{"text":"付款 {text}","shown":"付款 {text}"}\n'.encode()
     lines = [orjson.loads(line) for line in shelves.export(both, EXAMPLES).splitlines()]
-    assert lines == [{"input": e.inputs, "shown": show_example(both, e)} for e in TASK.train]
+    assert lines == [{"input": e.inputs, "shown": show_example(both, TASK, e)} for e in TASK.train]
 
 
 def tickets(folder: Path, section: str) -> Configuration:

@@ -68,7 +68,7 @@ class Planted:
 
 def evaluated(prompt: Prompt, count: int = len(TASK.train)) -> Evaluation:
     outcomes = tuple(
-        Outcome(e.id, e.inputs, e.target, "", str(e.target), float(right(prompt, e.inputs["text"])), "")
+        Outcome(e.id, e.inputs, str(e.target), "", str(e.target), float(right(prompt, e.inputs["text"])), "")
         for e in TASK.train[:count]
     )
     return Evaluation(3, prompt, (1.0,), True, 0.5, 0.1, 1, 0, outcomes)
@@ -80,7 +80,7 @@ def measure(
     ledger = Ledger(caps or Caps(), {}, lambda: 0.0)
     task, own = ledger.account("task", "planted"), ledger.account("credit", "planted")
     task.calls = task_calls
-    forward = Forward(MeteredModel(model, ledger, "credit"), TASK.metric, NO_CORPUS, 3)
+    forward = Forward(MeteredModel(model, ledger, "credit"), TASK, NO_CORPUS, 3)
     return anyio.run(LeaveOneOut(forward, share, task, own), evaluation), own
 
 
@@ -132,27 +132,27 @@ async def test_failed_calls_and_caps_cost_the_credit_and_not_the_gradients(
     ledger = Ledger(caps, {}, lambda: 0.0)
     task, own = ledger.account("task", "planted"), ledger.account("credit", "planted")
     task.calls = 1000
-    forward = Forward(MeteredModel(Planted(error), ledger, "credit"), TASK.metric, NO_CORPUS, 3)
+    forward = Forward(MeteredModel(Planted(error), ledger, "credit"), TASK, NO_CORPUS, 3)
     leave_one_out = LeaveOneOut(forward, 1.0, task, own)
     critic = Critic(Says("<critique>[rule] more</critique>"), leave_one_out)
     [critique] = await critic.handle(evaluated(PLANTED))
     assert isinstance(critique, Critique)
     assert (critique.gradients, critique.credit) == ({"rule": "more"}, {})
     assert leave_one_out.room == 1000 - own.calls, "what was not called is free again"
-    fatal = Forward(Planted(AuthenticationFailed("no", model="m")), TASK.metric, NO_CORPUS, 3)
+    fatal = Forward(Planted(AuthenticationFailed("no", model="m")), TASK, NO_CORPUS, 3)
     with pytest.raises(AuthenticationFailed):
         await LeaveOneOut(fatal, 1.0, task, own)(evaluated(PLANTED))
 
 
 async def test_single_calls_that_fail_are_left_out_of_the_comparison() -> None:
     prompt = Prompt((Section("rule", "task", "Know: amber"), INPUT))
-    forward = Forward(Planted(ServerFailed("no", model="m"), "amber"), TASK.metric, NO_CORPUS, 3)
+    forward = Forward(Planted(ServerFailed("no", model="m"), "amber"), TASK, NO_CORPUS, 3)
     credit = await LeaveOneOut(forward, 1.0, Account(calls=100), Account())(evaluated(prompt))
     assert credit == {"rule": Credit(0.0, 1 / 10)}, "the two of 12 that it tells of have no answer without it"
 
 
 async def test_the_critic_sees_the_credit_and_hands_it_on() -> None:
-    forward = Forward(Planted(), TASK.metric, NO_CORPUS, 3)
+    forward = Forward(Planted(), TASK, NO_CORPUS, 3)
     model = Says("<critique>[myths] take it out\n[manners] frozen</critique>")
     critic = Critic(model, LeaveOneOut(forward, 1.0, Account(calls=100), Account()))
     [critique] = await critic.handle(evaluated(PLANTED))

@@ -62,7 +62,7 @@ def scores_of(prompt: Prompt) -> Scores:
 
 async def evaluate(model: Oracle, candidate: Candidate, race: RaceSettings, caps: Caps | None = None) -> Evaluation:
     metered = MeteredModel(model, Ledger(caps or Caps(), {}, lambda: 0.0), "task")
-    forward = Forward(metered, TASK.metric, NO_CORPUS, 4)
+    forward = Forward(metered, TASK, NO_CORPUS, 4)
     [evaluation] = await Evaluator(forward, TASK, race, seed=1).handle(candidate)
     assert isinstance(evaluation, Evaluation)
     assert (evaluation.assignment, evaluation.prompt) == (candidate.assignment, candidate.prompt)

@@ -14,7 +14,8 @@ from agents.runs.configuration import Configuration, build, load
 from agents.runs.estimate import CALLS, Estimate, estimate
 from agents.runs.loading import load_first_prompt, load_task
 from agents.runs.search import open_run
-from protocols.metrics import LabelMetric
+from protocols.kinds import classification
+from protocols.metrics.match import Accuracy
 from protocols.prompt import Prompt, Section
 from protocols.task import Example, Task
 
@@ -50,8 +51,8 @@ def splits(train: int, validation: int, test: int) -> Task:
     def some(name: str, count: int) -> tuple[Example, ...]:
         return tuple(Example(f"{name}{n}", {"text": f"{name} {n}"}, "ab"[n % 2]) for n in range(count))
 
-    labels = ("a", "b")
-    return Task("t", some("t", train), some("v", validation), some("x", test), LabelMetric(labels), ("text",), labels)
+    kind = classification({"train": some("t", 2)})
+    return Task("t", some("t", train), some("v", validation), some("x", test), Accuracy(kind), ("text",), kind)
 
 
 FIRST = Prompt((Section("task", "task", "Which?"), Section("input", "task", "{text}")))

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from agents.runs.configuration import build, load
 from agents.runs.loading import check_prompt, layout, load_first_prompt, load_task, sources, unknown_placeholders
 from protocols.errors import ConfigError, PromptError
-from protocols.metrics import LabelMetric
+from protocols.kinds import classification
+from protocols.metrics.match import Accuracy
 from protocols.prompt import Prompt, Section, placeholders
 from protocols.task import Example, Task
 from tests.small_task import LABELS, SIZES, rows, write_task
@@ -20,14 +21,15 @@ unhurried = settings(deadline=None, max_examples=100)
 
 
 def task(*fields: str, labels: tuple[str, ...] = ("a", "b")) -> Task:
-    example = Example("1", dict.fromkeys(fields, "x"), labels[0])
-    return Task("t", (example,), (example,), (example,), LabelMetric(labels), fields, labels)
+    split = tuple(Example(label, dict.fromkeys(fields, "x"), label) for label in labels)
+    kind = classification(dict.fromkeys(("train", "validation", "test"), split))
+    return Task("t", split, split, split, Accuracy(kind), fields, kind)
 
 
 def test_a_task_is_loaded_whole(tmp_path: Path) -> None:
     loaded = load_task(load(write_task(tmp_path)))
     assert {name: len(loaded.split(name)) for name in ("train", "validation", "test")} == SIZES
-    assert set(loaded.labels) == set(LABELS)
+    assert {loaded.kind.parse(label) for label in LABELS} == set(LABELS)
     assert loaded.fields == ("text",)
 
 

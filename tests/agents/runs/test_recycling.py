@@ -27,8 +27,9 @@ from memory.upkeep import export, stats
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.errors import EditRejected
+from protocols.kinds import classification
 from protocols.messages import FIRST, Assignment, Candidate, Critique, Envelope, Evaluation, Failure
-from protocols.metrics import LabelMetric
+from protocols.metrics.match import Accuracy
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
 from protocols.task import Example, Task
@@ -38,7 +39,8 @@ pytestmark = pytest.mark.anyio
 NOW = 2e9
 LABELS = ("no", "yes")
 SPLIT = tuple(Example(str(n), {"text": f"text {n}"}, LABELS[n % 2]) for n in range(4))
-TASK = Task("t", SPLIT, SPLIT, SPLIT, LabelMetric(LABELS), ("text",), LABELS)
+KIND = classification(dict.fromkeys(("train", "validation", "test"), SPLIT))
+TASK = Task("t", SPLIT, SPLIT, SPLIT, Accuracy(KIND), ("text",), KIND)
 PROMPT = Prompt((Section("rule", "task", "old"), Section("input", "task", "Text: {text}", frozen=True)))
 ASSIGNMENT = Assignment(1, "writes", "rule", FIRST, PROMPT, "be brief", (), (0.0, 1.0))
 PAST = Experience("t", "rule", "task", "writes", "old", "new", "be brief", 0.04, 60, 3, "survived", NOW)

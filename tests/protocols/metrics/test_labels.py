@@ -1,4 +1,4 @@
-"""Metrics: what names exactly the right label scores, whatever else a reply says."""
+"""Labels: what names exactly the right one scores, whatever else a reply says."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from protocols.errors import DataError
-from protocols.metrics import ExactMetric, LabelMetric, fold
-from protocols.task import Example
+from protocols.metrics.labels import LabelParser
+from protocols.metrics.match import Accuracy
+from protocols.metrics.text import fold
+from protocols.task import Example, Judgement, TaskKind
 from tests.direct import now
 from tests.strategies import texts
 
@@ -29,8 +31,13 @@ SETS = [
 label_sets = st.sampled_from(SETS)
 
 
+def judged(labels: tuple[str, ...], target: str, reply: str) -> Judgement:
+    metric = Accuracy(TaskKind("classification", parse=LabelParser(labels)))
+    return now(metric.judge(Example("1", {"text": "x"}, target), reply))
+
+
 def judge(labels: tuple[str, ...], target: str, reply: str) -> float:
-    judgement = now(LabelMetric(labels).judge(Example("1", {"text": "x"}, target), reply))
+    judgement = judged(labels, target, reply)
     assert (judgement.score == 1.0) == (judgement.answer == target)
     assert judgement.score in (0.0, 1.0)
     assert bool(judgement.feedback) == (judgement.score < 1.0)
@@ -75,12 +82,14 @@ def test_the_last_line_decides_over_what_was_said_on_the_way(labels: tuple[str, 
     reasoning = "It could be " + " or ".join(data.draw(st.permutations(labels)))
     assert judge(labels, target, f"{reasoning}\nAnswer: {target}") == 1.0
     assert judge(labels, target, f"{reasoning}\n{target}") == 1.0
+    if "+" not in labels:
+        assert judge(labels, target, f"{reasoning}\nSo it must be {target} here") == 1.0
 
 
 @given(label_sets.filter(lambda labels: "+" not in labels), st.data())
 def test_a_reply_that_names_several_scores_nothing_and_says_so(labels: tuple[str, ...], data: st.DataObject) -> None:
     first, second = data.draw(st.permutations(labels))[:2]
-    judgement = now(LabelMetric(labels).judge(Example("1", {}, first), f"{first} | {second}, who knows"))
+    judgement = judged(labels, first, f"{first} | {second}, who knows")
     assert (judgement.score, judgement.answer) == (0.0, None)
     assert "several labels" in judgement.feedback
 
@@ -98,7 +107,7 @@ def test_a_reply_that_names_several_scores_nothing_and_says_so(labels: tuple[str
     ],
 )
 def test_part_of_a_word_names_no_label(labels: tuple[str, ...], reply: str) -> None:
-    judgement = now(LabelMetric(labels).judge(Example("1", {}, labels[0]), reply))
+    judgement = judged(labels, labels[0], reply)
     assert judgement.answer is None
     assert "names no label" in judgement.feedback
 
@@ -114,7 +123,7 @@ def test_scripts_that_do_not_space_words_need_no_spaces(labels: tuple[str, ...],
 @pytest.mark.parametrize("labels", [("US", "us"), ("a b", "a  b"), ("ﬁ", "fi")])
 def test_labels_that_no_reply_can_tell_apart_are_refused(labels: tuple[str, ...]) -> None:
     with pytest.raises(DataError, match="apart"):
-        LabelMetric(labels)
+        LabelParser(labels)
 
 
 letters = st.characters(categories=("Lu", "Ll", "Lo", "Nd")).filter(lambda c: fold(c).isalnum())
@@ -125,19 +134,3 @@ def test_any_label_on_its_own_is_read(labels: list[str], data: st.DataObject) ->
     """Letters and digits; what is made of punctuation is told apart by `SETS` above."""
     target = data.draw(st.sampled_from(labels))
     assert judge(tuple(labels), target, f"Answer: {target}") == 1.0
-
-
-@given(texts, texts)
-def test_exact_takes_the_last_line_or_what_follows_its_colon(target: str, before: str) -> None:
-    metric, lines = ExactMetric(), [line for line in target.splitlines() if line.strip()]
-    assume(len(lines) == 1 and ":" not in target)
-    example = Example("1", {}, target)
-    assert now(metric.judge(example, f"{before}\n{target}")).score == 1.0
-    assert now(metric.judge(example, f"{before}\nAnswer: {target}")).score == 1.0
-    wrong = now(metric.judge(Example("1", {}, "nothing like it"), target))
-    assert (wrong.score, "expected nothing like it" in wrong.feedback) == (0.0, True)
-
-
-def test_exact_takes_any_of_several_targets() -> None:
-    example = Example("1", {}, ["four", "4"])
-    assert [now(ExactMetric().judge(example, reply)).score for reply in ("4", "Four.", "five", "")] == [1, 1, 0, 0]

@@ -1,0 +1,107 @@
+"""The kind of task, the parser and the metric that a configuration names, and those of a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import orjson
+
+from agents.runs.catalogue import imported
+from agents.runs.configuration import Configuration
+from protocols.data.checks import Splits
+from protocols.errors import ConfigError
+from protocols.kinds import TASK_KINDS
+from protocols.metrics.entities import EntityF1
+from protocols.metrics.formats import JsonSchema, Pattern
+from protocols.metrics.judge import ModelJudge
+from protocols.metrics.match import Accuracy, Exact, MacroF1, Numeric
+from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
+from protocols.metrics.own import Function, Own
+from protocols.metrics.weighted import Weighted
+from protocols.model import ChatModel
+from protocols.task import Metric, Parser, TaskKind
+
+ENTITY, JUDGE = "entity_f1", "judge"
+PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
+    "accuracy": Accuracy,
+    "macro_f1": MacroF1,
+    ENTITY: EntityF1,
+    "squad_em": SquadEM,
+    "squad_f1": SquadF1,
+    "token_f1": TokenF1,
+    "exact": Exact,
+    "numeric": Numeric,
+}
+SET_UP = {"regex": "pattern", "json_schema": "json_schema", JUDGE: "rubric"}
+"""Metrics that need another key of `[task]`."""
+METRICS = (*PLAIN, *SET_UP)
+
+
+def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
+    """The kind of task that the configuration names, with its parser if it names one.
+
+    :raises DataError: targets that are none of this kind.
+    :raises ConfigError: there is no such parser.
+    """
+    kind, own = TASK_KINDS[configuration.task.kind](splits), configuration.task.parser
+    return replace(kind, parse=cast("Parser", imported(own, "task.parser"))) if own else kind
+
+
+def open_metric(configuration: Configuration, kind: TaskKind, judge: ChatModel | None) -> Metric:
+    """The metric that the configuration names, or else that of the kind.
+
+    `judge` None: a metric that asks a model gives corpus values alone.
+
+    :raises ConfigError: there is no such metric, it does not suit the kind, or a key that it needs is missing.
+    """
+    table = configuration.task
+    weights = table.metric or {kind.metric: 1.0}
+    for name, key in SET_UP.items():
+        if (getattr(table, key) is None) == (name in weights):
+            raise ConfigError(f"the metric {name} and task.{key} go together: give both or neither")
+    parts = [(name, weight, _open(configuration, kind, name, judge)) for name, weight in weights.items()]
+    return parts[0][2] if len(parts) == 1 else Weighted(parts)
+
+
+def asks_judge(configuration: Configuration) -> bool:
+    """Whether a model judges every answer."""
+    return JUDGE in (configuration.task.metric or ())
+
+
+def calls_per_example(configuration: Configuration) -> int:
+    """Model calls that one example takes: its answer, and a judge's verdict on it."""
+    return 1 + asks_judge(configuration)
+
+
+def _open(configuration: Configuration, kind: TaskKind, name: str, judge: ChatModel | None) -> Metric:
+    table = configuration.task
+    if name in PLAIN:
+        if (name == ENTITY) != (kind.name == "ner"):
+            raise ConfigError(f"task.metric: {name} does not suit task.kind = {kind.name!r}")
+        return PLAIN[name](kind)
+    if name == "regex":
+        return Pattern(kind, table.pattern or "")
+    if name == JUDGE:
+        return ModelJudge(kind, table.rubric or "", judge)
+    if name == "json_schema":
+        return JsonSchema(kind, *_schema(configuration))
+    if ":" not in name:
+        known = ", ".join(METRICS)
+        raise ConfigError(f"unknown task.metric {name!r}; there are {known}, or module:function for your own")
+    return Own(kind, cast("Function", imported(name, "task.metric")), name)
+
+
+def _schema(configuration: Configuration) -> tuple[dict[str, object], str]:
+    path = configuration.path(configuration.task.json_schema or Path())
+    try:
+        schema = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read the JSON schema: {error.strerror}", file=str(path)) from None
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"not JSON: {error.msg}", file=str(path), line=error.lineno) from None
+    if not isinstance(schema, dict):
+        raise ConfigError("a JSON schema is an object", file=str(path))
+    return schema, str(path)

@@ -1,0 +1,148 @@
+"""The kinds of task: what each one's first prompt says, and how its answers are written and read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from protocols.data.checks import Splits, check_labels
+from protocols.errors import DataError
+from protocols.metrics import parsers
+from protocols.metrics.entities import EntityParser, show_entities
+from protocols.metrics.labels import FinalLabelParser, LabelParser
+from protocols.metrics.numbers import NUMBER, plain_digits
+from protocols.metrics.parsed import golds
+from protocols.metrics.text import UNSPACED, normalise
+from protocols.task import Example, Json, KindName, TaskKind, show_text
+
+OPTION = re.compile(r"\(?[A-Z]\)?")
+MOST = 10
+"""Answers of a reasoning task that may still be a closed set, such as Yes and No."""
+
+
+def classification(splits: Splits) -> TaskKind:
+    """One label of those of the train split."""
+    check_labels(splits)
+    labels = tuple(sorted({str(example.target) for example in splits["train"]}))
+    return TaskKind(
+        "classification",
+        instruction="Choose the one label that fits.\nLabels: " + ", ".join(labels),
+        cue="Label:",
+        show=str,
+        parse=LabelParser(labels),
+        metric="accuracy",
+    )
+
+
+def ner(splits: Splits) -> TaskKind:
+    """Entities of the types of the train split: a target is {type: [entity, ...]}, and a reply the same in JSON."""
+    _check(splits, _lists_entities, 'an object of lists of texts, such as {"person": ["Ada"]}')
+    types = {name: _types(examples) for name, examples in splits.items()}
+    for name, among in types.items():
+        if strange := sorted(set(among) - set(types["train"])):
+            raise DataError(f"the {name} split has types that the train split lacks: {', '.join(strange)}")
+    shape = ", ".join(f'"{kind}": ["..."]' for kind in types["train"][:2])
+    return TaskKind(
+        "ner",
+        instruction="Find the named entities in the text.",
+        format=(
+            f"Types: {', '.join(types['train'])}\n"
+            "Reply with one line of JSON: each type that occurs, with the list of its entities, written as in the "
+            f"text, such as {{{shape}}}. Reply {{}} if there is none."
+        ),
+        cue="Entities:",
+        show=show_entities,
+        parse=EntityParser(tuple(types["train"])),
+        metric="entity_f1",
+    )
+
+
+def reading(splits: Splits) -> TaskKind:
+    """A span of a text that answers a question: a target is one, a list of those that are right, or [] for none."""
+    _check(splits, lambda target: isinstance(target, str) or _is_texts(target), "a text or a list of texts")
+    train = splits["train"]
+    unanswerable = any(example.target == [] for example in train)
+    unspaced = sum(bool(re.search(f"[{UNSPACED}]", show_text(example.target))) for example in train)
+    refuse = f"\nIf the text does not answer it, reply: {parsers.NO_ANSWER}" if unanswerable else ""
+    return TaskKind(
+        "reading",
+        instruction="Answer the question from the text.",
+        format=f"Reply with the shortest part of the text that answers the question, word for word.{refuse}",
+        show=lambda target: show_text(target) if target else parsers.NO_ANSWER,
+        parse=parsers.span,
+        metric="token_f1" if 2 * unspaced > len(train) else "squad_f1",
+    )
+
+
+def generation(splits: Splits) -> TaskKind:
+    """A free text: a target is any JSON."""
+    return TaskKind("generation", parse=parsers.whole)
+
+
+def reasoning(splits: Splits) -> TaskKind:
+    """A final answer at the end of a reply that may reason first: a target is it, or a list of those that are right.
+
+    Where all are numbers, or options such as (A), or of a few that recur, an answer is read and compared as such.
+    """
+    _check(splits, _is_answer, "a text, a number, or a list of them")
+    answers = [gold for examples in splits.values() for example in examples for gold in golds(example.target)]
+    parse, metric = _final_answers(answers)
+    return TaskKind(
+        "reasoning",
+        instruction="Solve the problem.",
+        format="End with a line of the form\nAnswer: <the final answer>",
+        cue="",
+        show=lambda target: next(iter(golds(target)), ""),
+        parse=parse,
+        metric=metric,
+    )
+
+
+TASK_KINDS: Mapping[KindName, Callable[[Splits], TaskKind]] = {
+    "classification": classification,
+    "ner": ner,
+    "reading": reading,
+    "generation": generation,
+    "reasoning": reasoning,
+}
+"""From the splits of a task to its kind; a DataError says which targets do not fit."""
+
+
+def _final_answers(answers: list[str]) -> tuple[Callable[[str], Json], str]:
+    distinct = sorted(set(answers))
+    if all(NUMBER.fullmatch(plain_digits(answer.strip())) for answer in distinct):
+        return parsers.number, "numeric"
+    if all(OPTION.fullmatch(answer) for answer in distinct):
+        return parsers.option, "exact"
+    told_apart = len({normalise(answer) for answer in distinct} - {""}) == len(distinct)
+    if told_apart and len(distinct) <= MOST and 4 * len(distinct) <= len(answers):
+        return FinalLabelParser(tuple(distinct)), "accuracy"
+    return parsers.final_answer, "exact"
+
+
+def _types(examples: tuple[Example, ...]) -> list[str]:
+    targets = (example.target for example in examples)
+    return sorted({kind for target in targets if isinstance(target, Mapping) for kind in target})
+
+
+def _lists_entities(target: Json) -> bool:
+    if not isinstance(target, Mapping):
+        return False
+    return all(_is_texts(texts) and all(text.strip() for text in golds(texts)) for texts in target.values())
+
+
+def _is_texts(target: Json) -> bool:
+    return isinstance(target, list | tuple) and all(isinstance(text, str) for text in target)
+
+
+def _is_answer(target: Json) -> bool:
+    answers = target if isinstance(target, list | tuple) else [target]
+    single = all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in answers)
+    return single and any(gold.strip() for gold in golds(target))
+
+
+def _check(splits: Splits, fits: Callable[[Json], bool], wanted: str) -> None:
+    for name, examples in splits.items():
+        if odd := [example.id for example in examples if not fits(example.target)]:
+            ids = ", ".join(odd[:5]) + (", ..." if len(odd) > 5 else "")
+            raise DataError(f"the {name} split has targets that are not {wanted}: ids {ids}")

@@ -1,0 +1,79 @@
+"""Metrics of an answer's form: a regular expression, a JSON schema."""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.validators import validator_for
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
+
+from protocols.errors import ConfigError
+from protocols.metrics.parsed import ParsedMetric
+from protocols.task import Example, Json, Judgement, TaskKind
+
+FENCE = re.compile(r"```[^`\n]*\n(.*?)```", re.DOTALL)
+
+
+class Pattern(ParsedMetric):
+    """1.0 when a regular expression (Python's `re`) is found in the answer; the target plays no part."""
+
+    def __init__(self, kind: TaskKind, pattern: str) -> None:
+        """:raises ConfigError: it is no regular expression."""
+        super().__init__(kind)
+        try:
+            self._pattern = re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(f"task.pattern is no regular expression: {error}") from None
+
+    async def compare(self, example: Example, answer: Json) -> Judgement:
+        """Judge one answer."""
+        shown = self._kind.show(answer)
+        if self._pattern.search(shown):
+            return Judgement(1.0, shown)
+        feedback = f"the answer does not match {self._pattern.pattern}"
+        return Judgement(0.0, shown, feedback, mistakes={"does not match": 1})
+
+
+class JsonSchema(ParsedMetric):
+    """1.0 when the answer is JSON, alone or in a code fence, and valid by a JSON Schema; the target plays no part.
+
+    The draft is the one that the schema's `$schema` names, else the latest. A reference to another document is not
+    fetched.
+    """
+
+    def __init__(self, kind: TaskKind, schema: dict[str, object], file: str) -> None:
+        """:raises ConfigError: it is no schema."""
+        super().__init__(kind)
+        validator = validator_for(schema)
+        try:
+            validator.check_schema(schema)
+        except SchemaError as error:
+            raise ConfigError(f"no JSON Schema: {error.json_path}: {error.message}", file=file) from None
+        self._validator = validator(schema, registry=EMPTY_REGISTRY)
+        self._file = file
+
+    async def compare(self, example: Example, answer: Json) -> Judgement:
+        """Judge one answer; a text is read as JSON.
+
+        :raises ConfigError: the schema refers to what is not in it.
+        """
+        shown = self._kind.show(answer)
+        if isinstance(answer, str):
+            fenced = FENCE.search(answer)
+            try:
+                answer = orjson.loads(fenced[1] if fenced else answer)
+            except orjson.JSONDecodeError as broken:
+                return Judgement(0.0, shown, f"the answer is not JSON: {broken}", mistakes={"not JSON": 1})
+        try:
+            error = best_match(self._validator.iter_errors(answer))
+        except Unresolvable as lost:
+            raise ConfigError(f"the schema refers to {lost.ref}, which is not in it", file=self._file) from None
+        except RecursionError:
+            return Judgement(0.0, shown, "the answer is nested too deeply", mistakes={"nested too deeply": 1})
+        if error is None:
+            return Judgement(1.0, shown)
+        feedback = f"the answer breaks the schema at {error.json_path}: {error.message}"
+        return Judgement(0.0, shown, feedback, mistakes={f"breaks {error.validator}": 1})

@@ -1,0 +1,101 @@
+"""Metrics of answers that are right or wrong: accuracy, macro-F1, exact and numeric match."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+
+from protocols.metrics.numbers import equal_numbers
+from protocols.metrics.parsed import ParsedMetric, golds
+from protocols.metrics.text import fold, normalise
+from protocols.task import Array, Counts, Example, Json, Judgement
+
+
+class Match(ParsedMetric):
+    """1.0 when the answer is like the target, or like one of the targets; the mean over a corpus is accuracy."""
+
+    async def compare(self, example: Example, answer: Json) -> Judgement:
+        """Judge one answer."""
+        said, wanted = self._kind.show(answer), golds(example.target)
+        if any(self.alike(said, gold) for gold in wanted):
+            return Judgement(1.0, said, counts=self.right(said))
+        expected = " or ".join(wanted)
+        counts, mistakes = self.wrong(said, expected)
+        return Judgement(0.0, said, f"answered {said}, expected {expected}", counts, mistakes)
+
+    @abstractmethod
+    def alike(self, answer: str, gold: str) -> bool:
+        """Whether the answer is right."""
+
+    def right(self, label: str) -> Counts:
+        """The counts of a right answer."""
+        return {}
+
+    def wrong(self, answer: str, expected: str) -> tuple[Counts, Counts]:
+        """The counts and the mistakes of a wrong answer."""
+        return {}, {"wrong answer": 1}
+
+
+class Exact(Match):
+    """Equal after normalisation (case, width, white space, outer punctuation), with or without what stands before
+    the answer's last colon; words may be parted by commas or by spaces."""
+
+    def alike(self, answer: str, gold: str) -> bool:
+        """Compare as `_words` writes them."""
+        tail = re.split(r"[:：]", answer)[-1]
+        return _words(gold) in (_words(answer), _words(tail))
+
+
+class Numeric(Match):
+    """The same number, however it is written: `1,234`, `$1234.00`, `3/4`, `0.75`."""
+
+    def alike(self, answer: str, gold: str) -> bool:
+        """Compare the first numbers."""
+        return equal_numbers(answer, gold)
+
+
+class Accuracy(Match):
+    """The share of answers that are the target to the letter, for answers of a closed set."""
+
+    def alike(self, answer: str, gold: str) -> bool:
+        """Compare as they are."""
+        return answer == gold
+
+    def wrong(self, answer: str, expected: str) -> tuple[Counts, Counts]:
+        """What was mistaken for what."""
+        return {}, {f"{expected} answered as {answer}": 1}
+
+
+class MacroF1(Accuracy):
+    """The unweighted mean of the F1 of every label that is a target or an answer in the corpus."""
+
+    def corpus(self, totals: Mapping[str, Array]) -> Array:
+        """2 tp / (2 tp + fp + fn) by label, and their mean; labels that nobody said or wanted do not count."""
+        zeros = np.zeros_like(totals["n"])
+        labels = sorted({name.partition(" ")[2] for name in totals if name.startswith(("tp ", "fp ", "fn "))})
+        value, present = zeros, zeros
+        for label in labels:
+            tp, fp, fn = (totals.get(f"{count} {label}", zeros) for count in ("tp", "fp", "fn"))
+            said = 2 * tp + fp + fn
+            value = value + 2 * tp / np.where(said > 0, said, 1)
+            present = present + (said > 0)
+        return value / np.where(present > 0, present, 1)
+
+    def right(self, label: str) -> Counts:
+        """A true positive."""
+        return {f"tp {label}": 1}
+
+    def wrong(self, answer: str, expected: str) -> tuple[Counts, Counts]:
+        """One false negative, and one false positive."""
+        return {f"fn {expected}": 1, f"fp {answer}": 1}, super().wrong(answer, expected)[1]
+
+    def missed(self, target: Json) -> Counts:
+        """One false negative."""
+        return {f"fn {target}": 1}
+
+
+def _words(text: str) -> str:
+    return re.sub(r"\s*[,，、;；](?:\s+|(?!\d))", " ", normalise(text)) or fold(text)

@@ -1,0 +1,47 @@
+"""Several metrics as one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from protocols.task import Array, Example, Judgement, Metric, tally
+
+
+class Weighted:
+    """The weighted mean of several metrics, of their scores for an example and of their values for a corpus."""
+
+    def __init__(self, parts: Sequence[tuple[str, float, Metric]]) -> None:
+        """`parts`: name, weight > 0, metric. The first one's answer is shown."""
+        self._parts = parts
+        self._total = sum(weight for _, weight, _ in parts)
+
+    async def judge(self, example: Example, reply: str) -> Judgement:
+        """Ask every metric, in order.
+
+        :raises ModelError, BudgetExhausted: one that asks a model could not.
+        """
+        judged = [(name, weight, await metric.judge(example, reply)) for name, weight, metric in self._parts]
+        mistakes: Counter[str] = Counter()
+        for _, _, one in judged:
+            mistakes.update(one.mistakes)
+        return Judgement(
+            score=sum(weight * one.score for _, weight, one in judged) / self._total,
+            answer=judged[0][2].answer,
+            feedback="\n".join(dict.fromkeys(one.feedback for _, _, one in judged if one.feedback)),
+            counts={
+                f"{name}/{count}": value
+                for name, _, one in judged
+                for count, value in tally([(one.score, one.counts)]).items()
+            },
+            mistakes=dict(mistakes),
+        )
+
+    def corpus(self, totals: Mapping[str, Array]) -> Array:
+        """Each metric from its own sums, then their weighted mean."""
+        value = 0.0 * totals["n"]
+        for name, weight, metric in self._parts:
+            prefix = f"{name}/"
+            own = {count.removeprefix(prefix): total for count, total in totals.items() if count.startswith(prefix)}
+            value = value + weight * metric.corpus(own)
+        return value / self._total

@@ -1,0 +1,138 @@
+"""What a metric tells a critic: the mistakes by name, and what was missed and invented in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocols.errors import ConfigError
+from protocols.kinds import TASK_KINDS
+from protocols.metrics.entities import EntityF1
+from protocols.metrics.formats import JsonSchema, Pattern
+from protocols.metrics.match import MacroF1
+from protocols.metrics.overlap import SquadF1, TokenF1
+from protocols.metrics.own import Own, Verdict
+from protocols.metrics.parsers import whole
+from protocols.task import Example, Json, Judgement, Metric, TaskKind
+from tests.direct import now
+from tests.protocols.metrics.kinds_at_hand import GIVEN
+
+TEXT = TaskKind(parse=whole)
+
+
+def judge(metric: Metric, target: Json, reply: str) -> Judgement:
+    return now(metric.judge(Example("e1", {"text": "x"}, target), reply))
+
+
+@pytest.mark.parametrize(
+    ("reply", "score", "mistakes", "feedback"),
+    [
+        ('{"person": ["Ada", "Bob"]}', 4 / 5, {"missed group": 1}, "missed group: ACM"),
+        (
+            '{"person": ["Ada", "Bob", "Eve"], "group": ["ACM"]}',
+            6 / 7,
+            {"invented person": 1},
+            "invented person: Eve",
+        ),
+        (
+            '{"person": ["Ada"], "group": ["ACM", "Bob"]}',
+            2 / 3,
+            {"person taken for group": 1},
+            "Bob is person, not group",
+        ),
+        (
+            '{"person": ["Ada", "Bob"], "group": ["the ACM"]}',
+            2 / 3,
+            {"wrong boundaries of group": 1},
+            "answered group: the ACM, expected ACM",
+        ),
+        (
+            "{}",
+            0,
+            {"missed person": 2, "missed group": 1},
+            "missed group: ACM; missed person: Ada; missed person: Bob",
+        ),
+    ],
+)
+def test_entities(reply: str, score: float, mistakes: dict[str, int], feedback: str) -> None:
+    judged = judge(EntityF1(GIVEN["ner"].kind()), {"person": ["Ada", "Bob"], "group": ["ACM"]}, reply)
+    assert judged.score == pytest.approx(score)
+    assert (judged.mistakes, judged.feedback) == (mistakes, feedback)
+
+
+def test_what_cannot_be_read_misses_everything() -> None:
+    judged = judge(EntityF1(GIVEN["ner"].kind()), {"person": ["Ada", "Bob"]}, "Ada and Bob")
+    assert (judged.score, judged.counts, judged.mistakes) == (0, {"tp": 0, "fn": 2, "fp": 0}, {"unreadable": 1})
+    assert 'expected {"person": ["Ada", "Bob"]}' in judged.feedback
+    missed = judge(MacroF1(GIVEN["classification"].kind()), "card", "?")
+    assert (missed.counts, missed.answer) == ({"fn card": 1}, None)
+
+
+@pytest.mark.parametrize(
+    ("target", "reply", "mistake"),
+    [
+        ([], "Paris", "an answer where there is none"),
+        (["Paris"], "no answer", "no answer where there is one"),
+        (["Paris", "in Paris"], "in Paris, France", "too long"),
+        (["Paris, France"], "Paris", "too short"),
+        (["Paris", "Nice"], "Rome", "wrong answer"),
+    ],
+)
+def test_reading(target: Json, reply: str, mistake: str) -> None:
+    judged = judge(SquadF1(TASK_KINDS["reading"]({"train": (Example("1", {}, "x"),)})), target, reply)
+    assert judged.mistakes == {mistake: 1}
+    assert judged.feedback.startswith(f"{mistake}: answered {judged.answer}, expected ")
+
+
+def test_characters_count_where_words_have_no_spaces() -> None:
+    assert judge(TokenF1(TEXT), "人民日报 2024", "《人民日报》").score == pytest.approx(2 * 4 / (4 + 5))
+    assert judge(SquadF1(TEXT), "人民日报", "《人民日报》").score == 0
+
+
+def test_a_function_of_ones_own_gives_a_score_or_a_score_with_feedback() -> None:
+    async def later(example: Example, answer: Json) -> Verdict:
+        return (0.5, "half") if answer != example.target else 1
+
+    assert judge(Own(TEXT, later, "m:f"), "x", "y") == Judgement(0.5, "y", "half")
+    assert judge(Own(TEXT, later, "m:f"), "x", "x") == Judgement(1.0, "x")
+    assert judge(Own(TEXT, lambda example, answer: 0, "m:f"), "x", "y").feedback == "answered y, expected x"
+
+
+@pytest.mark.parametrize("given", [1.5, -0.1, float("nan"), "1", None])
+def test_a_function_that_gives_no_score_is_named(given: float) -> None:
+    with pytest.raises(ConfigError, match=r"m:f gave .* for example e1"):
+        judge(Own(TEXT, lambda example, answer: given, "m:f"), "x", "y")
+
+
+SCHEMA: dict[str, object] = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("reply", "mistakes", "feedback"),
+    [
+        ('{"a": 1}', {}, ""),
+        ('Here:\n```json\n{"a": 1}\n```', {}, ""),
+        ('{"a": "1"}', {"breaks type": 1}, "the answer breaks the schema at $.a: '1' is not of type 'integer'"),
+        ("{}", {"breaks required": 1}, "the answer breaks the schema at $: 'a' is a required property"),
+        ('{"a": 1', {"not JSON": 1}, "the answer is not JSON: unexpected end of data: line 1 column 8 (char 7)"),
+    ],
+)
+def test_a_json_schema(reply: str, mistakes: dict[str, int], feedback: str) -> None:
+    judged = judge(JsonSchema(TEXT, SCHEMA, "s.json"), None, reply)
+    assert (judged.score, judged.mistakes, judged.feedback) == (float(not mistakes), mistakes, feedback)
+
+
+def test_a_schema_that_is_none_and_one_that_points_elsewhere_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"s\.json: no JSON Schema: \$\.type"):
+        JsonSchema(TEXT, {"type": "objekt"}, "s.json")
+    with pytest.raises(ConfigError, match=r"s\.json: the schema refers to http://localhost/x"):
+        judge(JsonSchema(TEXT, {"$ref": "http://localhost/x"}, "s.json"), None, "1")
+    deep = JsonSchema(TEXT, {"items": {"$ref": "#"}}, "s.json")
+    assert judge(deep, None, "[" * 900 + "]" * 900).feedback in ("", "the answer is nested too deeply")
+
+
+def test_a_pattern() -> None:
+    metric = Pattern(TEXT, r"^\d{4}-\d\d$")
+    assert judge(metric, None, "2024-05").score == 1
+    assert judge(metric, None, "May 2024").feedback == r"the answer does not match ^\d{4}-\d\d$"
+    with pytest.raises(ConfigError, match="no regular expression"):
+        Pattern(TEXT, "(")
