@@ -18,10 +18,12 @@ from anyio import to_thread
 from agents.runs.catalogue import OPERATORS
 from agents.runs.configuration import CutTable, build
 from agents.runs.loading import load_first_prompt, load_task, sources
+from agents.runs.metrics import METRICS
 from agents.runs.run_directory import JOURNAL
 from memory.journal import read_journal
 from protocols.data import load_examples
-from protocols.messages import Candidate
+from protocols.kinds import TASK_KINDS
+from protocols.messages import Candidate, Evaluation
 from protocols.prompt import KINDS, Prompt, Section
 from tests.small_task import SIZES, write_task
 from tests.wire_server import WireServer
@@ -31,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DATA_PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 OPERATORS_PAGE = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+METRICS_PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 KEY = "sk-test-0123456789abcdef"
 SMALL = ["--set", "search.assignments=1", "--set", "search.operators=['few_shot']"]
 
@@ -107,6 +110,9 @@ def test_every_piece_of_configuration_is_one() -> None:
         build({"task": ({} if "data" in given else task) | given}, ROOT)
     for block in blocks("toml"):
         build({"task": task} | tomllib.loads(block), ROOT)
+    for block in blocks("toml", METRICS_PAGE):
+        table = tomllib.loads(block)
+        build({**table, "task": task | table["task"]}, ROOT)
 
 
 def test_the_benchmark_that_is_named_runs() -> None:
@@ -163,3 +169,27 @@ def test_the_table_of_operators_is_whole_and_says_what_each_edits(tmp_path: Path
         elif "whole prompt" in edits or "sections" in edits:
             kinds |= {"*"} if "short" not in name else set(KINDS)
         assert targets == kinds, name
+
+
+def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:
+    [code], [*_, table] = blocks("python", METRICS_PAGE), blocks("toml", METRICS_PAGE)
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}, **tomllib.loads(table)["task"]}
+    config = write_task(tmp_path, tables={"task": task})
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), "search", str(config), "--out", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    messages = [envelope.message for envelope in read_journal(tmp_path / "out" / JOURNAL)]
+    outcomes = [outcome for message in messages if isinstance(message, Evaluation) for outcome in message.outcomes]
+    assert outcomes
+    assert all(outcome.score == 1 or "expected" in outcome.feedback for outcome in outcomes)
+
+
+def test_the_tables_of_kinds_and_metrics_are_whole() -> None:
+    named = re.findall(r"^\| `(\w+)` \|", METRICS_PAGE, re.MULTILINE)
+    assert named == [*TASK_KINDS, *METRICS]
