@@ -9,7 +9,7 @@ from pathlib import Path
 LABELS = ("invoice", "parcel", "退款")
 WORDS = {"invoice": "card bank sum pay", "parcel": "box van street post", "退款": "退 钱 款 😀"}
 SIZES = {"train": 12, "validation": 12, "test": 9}
-SETTINGS = {"search": {"assignments": 6, "width": 3, "minibatch": 4, "critique": 12}}
+SETTINGS = {"search": {"assignments": 6, "width": 3, "critique": 12}}
 
 PROMPT = """\
 === task (task) ===

@@ -140,7 +140,7 @@ def test_an_operator_of_ones_own_takes_part_in_a_search(tmp_path: Path) -> None:
     assert len([line for line in code.splitlines() if line.strip()]) < 25
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     prompt = "=== task (task) ===\nWhich?\n=== end (reminders) ===\n=== examples (examples) ==="
-    search = {"assignments": 12, "width": 2, "minibatch": 4, "critique": 12, **tomllib.loads(table)["search"]}
+    search = {"assignments": 12, "width": 2, "critique": 12, **tomllib.loads(table)["search"]}
     config = write_task(tmp_path, prompt=f"{prompt}\n=== input (task) ===\n{{text}}\n", tables={"search": search})
     done = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), "search", str(config), "--out", "out"],

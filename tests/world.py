@@ -60,7 +60,7 @@ TASK = Task(
 )
 NO_CORPUS: Shelves = open_shelves(TASK, ())
 SETTINGS = SearchSettings(width=2, assignments=12)
-RACE = RaceSettings(minibatch=8, critique=6, max_unanswered=0.5)
+RACE = RaceSettings(alpha=0.3, critique=6, max_unanswered=0.5)
 NO_CAPS = Caps()
 FIRST_PROMPT = Prompt((Section("rule", "task", "Know: amber"), Section("input", "task", "Text: {text}", frozen=True)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import anyio
 
@@ -12,6 +12,10 @@ from protocols.messages import Outcome
 from protocols.model import ChatModel, Request
 from protocols.prompt import Prompt
 from protocols.task import Example, Task
+
+Question = tuple[Prompt, Example]
+Result = Outcome | ModelError
+"""What became of one question: an outcome, or the error of a call that failed for good, which is no score."""
 
 
 class Forward:
@@ -24,38 +28,58 @@ class Forward:
         self.task = task
         self._model, self._shelves, self._at_once = model, shelves, at_once
 
-    async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Outcome | ModelError]:
-        """One outcome per example, in order; see `each`."""
+    async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Result]:
+        """One result per example, in order; see `each`."""
         return await self.each([(prompt, example) for example in examples])
 
-    async def each(self, questions: Sequence[tuple[Prompt, Example]]) -> list[Outcome | ModelError]:
-        """One outcome per prompt and example, in order; a call that failed is its error, never a score.
+    async def each(self, questions: Sequence[Question]) -> list[Result]:
+        """One result per prompt and example, in order.
+
+        :raises Exception: as `until`.
+        """
+        results: dict[int, Result] = {}
+
+        def keep(index: int, result: Result) -> bool:
+            results[index] = result
+            return False
+
+        await self.until(questions, keep)
+        return [results[index] for index in range(len(questions))]
+
+    async def until(
+        self, questions: Sequence[Question], enough: Callable[[int, Result], bool], at_once: int | None = None
+    ) -> None:
+        """Tell `enough` of each result, with its question's index, as it comes. Calls begin in the questions' order.
+
+        Once it says True, nothing more is begun: what is in flight is waited for, and told of, for it is paid for.
+        `at_once` >= 1 may lower how many that are.
 
         :raises ModelError: a fatal one, which every other call would meet as well.
         :raises Exception: what else a call or the metric raised, such as BudgetExhausted. What was in flight was paid
             for, so it is waited for.
         """
-        results: list[Outcome | ModelError | None] = [None] * len(questions)
         ends: list[Exception] = []
+        done = False
 
-        async def work(todo: Iterator[tuple[int, tuple[Prompt, Example]]]) -> None:
+        async def work(todo: Iterator[tuple[int, Question]]) -> None:
+            nonlocal done
             try:
                 for index, (prompt, example) in todo:
-                    if ends:
+                    if done:
                         return
-                    results[index] = await self._one(prompt, example)
+                    done = enough(index, await self._one(prompt, example)) or done
             except Exception as error:
+                done = True
                 ends.append(error)
 
         todo = iter(enumerate(questions))
         async with anyio.create_task_group() as tasks:
-            for number in range(min(self._at_once, len(questions))):
+            for number in range(min(at_once or self._at_once, self._at_once, len(questions))):
                 tasks.start_soon(work, todo, name=f"forward#{number}")
         if ends:
             raise ends[0]
-        return [result for result in results if result is not None]
 
-    async def _one(self, prompt: Prompt, example: Example) -> Outcome | ModelError:
+    async def _one(self, prompt: Prompt, example: Example) -> Result:
         try:
             reply = await self._model.complete(Request(prompt.render(self._shelves.inputs(prompt, example.inputs))))
             judged = await self.task.metric.judge(example, reply.text)

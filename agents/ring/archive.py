@@ -19,7 +19,7 @@ from protocols.prompt import Prompt
 @dataclass(frozen=True, slots=True)
 class Member:
     """A survivor with all that its children need. `value`: the corpus metric on validation, in [0, 1]. `credit`: by
-    section, what is believed of its text."""
+    section, what is believed of its text. `refused` and `truncated`: validation replies that ended that way."""
 
     candidate: int
     parent: int | None
@@ -29,6 +29,8 @@ class Member:
     gradients: Mapping[str, str]
     outcomes: tuple[Outcome, ...]
     credit: Mapping[str, Credit] = field(default_factory=dict)
+    refused: int = 0
+    truncated: int = 0
 
 
 class Archive:

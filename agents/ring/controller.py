@@ -111,6 +111,8 @@ class Controller:
                 gradients=critique.gradients,
                 outcomes=evaluation.outcomes,
                 credit=believed(critique, assignment),
+                refused=evaluation.refused,
+                truncated=evaluation.truncated,
             )
             self.first = self.first or member
             if self.archive.add(member):

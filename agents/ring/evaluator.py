@@ -1,4 +1,4 @@
-"""The Evaluator: measures a candidate against its parent, and stops early where it loses."""
+"""The Evaluator: races a candidate against its parent, and measures in full what wins."""
 
 from __future__ import annotations
 
@@ -6,53 +6,64 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from agents.prompting.forward import Forward
-from agents.ring.race import Paired, compare
-from protocols.errors import BudgetExhausted, ModelError
-from protocols.messages import Candidate, Evaluation, Message, Outcome
+from agents.prompting.forward import Forward, Result
+from agents.ring.race import Paired, Race, compare
+from agents.ring.unanswered import Unanswered
+from protocols.errors import BudgetExhausted, ModelError, RunFailed
+from protocols.messages import FIRST, Candidate, Evaluation, Message, Outcome
 from protocols.prompt import Prompt
-from protocols.task import Example, Metric, Task, corpus_value
+from protocols.task import Metric, Task, corpus_value
+
+BURST = 10
+"""Full evaluations: the share that may be left unanswered is never one of fewer examples than these ask."""
 
 
 @dataclass(frozen=True, slots=True)
 class RaceSettings:
-    """`minibatch`: validation examples of the first look. `critique`: training examples that a survivor is run on
-    for its critic. `max_unanswered`: the share of calls that may fail before an evaluation is worth nothing."""
+    """`alpha`: the chance, at most, that a child survives which is no better than its parent. `min_effect`: how much
+    worse a shorter child may be. `critique`: training examples that a survivor is run on for its critic.
+    `max_unanswered`: the share of examples that may be left unanswered. `at_once`: calls in flight for one racer, all
+    of which are paid for when it loses."""
 
-    minibatch: int = 32
+    alpha: float = 0.3
+    min_effect: float = 0.01
     critique: int = 48
     max_unanswered: float = 0.05
+    at_once: int = 16
 
 
 class Evaluator:
-    """Minibatch first, all of validation for those that are not behind, then a training minibatch for the critic."""
+    """Validation examples in a random order until the race is lost; for a survivor all of them, and then training
+    examples for its critic."""
 
     address = "evaluator"
     accepts: tuple[type[Message], ...] = (Candidate,)
 
     def __init__(self, forward: Forward, task: Task, settings: RaceSettings, seed: int) -> None:
         self._forward, self._task, self._settings, self._seed = forward, task, settings, seed
+        self.unanswered = Unanswered(settings.max_unanswered, BURST * len(task.validation))
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """Evaluate one candidate. What is drawn depends on the seed and the assignment alone.
+        """Evaluate one candidate. What is drawn depends on the seed and the assignment alone, what is found on the
+        answers alone, and neither on when they came.
 
-        :raises ModelError: more than `max_unanswered` of the calls of one look failed, or all of them.
+        :raises ModelError: too few examples were answered to tell what the candidate is worth.
+        :raises RunFailed: more than `max_unanswered` of the run's examples were left unanswered, or of the first
+            prompt's, which all others are measured by.
         """
         assert isinstance(message, Candidate)
         rng = Random(f"{self._seed}/evaluator/{message.assignment}")
-        scores: list[float | None] = [None] * len(self._task.validation)
-        answered: list[Outcome] = []
-        unanswered = 0
-        for look in self._looks(message, rng):
-            outcomes = await self._ask(message.prompt, [self._task.validation[i] for i in look])
-            for index, outcome in zip(look, outcomes, strict=True):
-                scores[index] = outcome.score if isinstance(outcome, Outcome) else None
-            unanswered += sum(isinstance(outcome, ModelError) for outcome in outcomes)
-            answered += [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
-            paired = compare(tuple(scores), message.parent_scores) if message.parent_scores else Paired(0, 0, 0)
-            if paired.gain < 0:
-                break
-        survived = not message.parent_scores or _wins(message, paired)
+        order = rng.sample(range(len(self._task.validation)), len(self._task.validation))
+        race = self._race(message, rng.random()) if message.parent_scores else None
+        results = await self._run(message, order, race)
+        survived = race is None or race.end()
+        answered = [result for result in results if isinstance(result, Outcome)]
+        errors = [result for result in results if isinstance(result, ModelError)]
+        self._check(message, errors, len(answered), survived)
+        scores: list[float | None] = [None] * len(order)
+        for index, result in zip(order, results, strict=False):
+            scores[index] = result.score if isinstance(result, Outcome) else None
+        paired = compare(tuple(scores), message.parent_scores) if race else Paired(0, 0, 0)
         evaluation = Evaluation(
             assignment=message.assignment,
             prompt=message.prompt,
@@ -61,7 +72,7 @@ class Evaluator:
             gain=paired.gain,
             error=paired.error,
             paired=paired.n,
-            unanswered=unanswered,
+            unanswered=len(errors),
             outcomes=await self._minibatch(message.prompt, rng) if survived else (),
             value=value_of(self._task.metric, answered),
             refused=sum(outcome.finish == "refusal" for outcome in answered),
@@ -69,34 +80,58 @@ class Evaluator:
         )
         return [evaluation]
 
-    def _looks(self, candidate: Candidate, rng: Random) -> list[list[int]]:
-        order = rng.sample(range(len(self._task.validation)), len(self._task.validation))
-        first = self._settings.minibatch if candidate.parent_scores else len(order)
-        return [look for look in (order[:first], order[first:]) if look]
+    def _race(self, candidate: Candidate, coin: float) -> Race:
+        shorter = candidate.prompt.tokens < candidate.parent_tokens
+        total = sum(score is not None for score in candidate.parent_scores)
+        return Race(self._settings.alpha, -self._settings.min_effect if shorter else 0.0, total, coin)
+
+    async def _run(self, candidate: Candidate, order: Sequence[int], race: Race | None) -> list[Result]:
+        """The results in `order`, up to the look that lost the race.
+
+        Answers are looked at in the order that was drawn and not as they come, for what comes first is what is
+        answered fast, and the fast ones are no random sample. What was in flight beyond that look is paid for and
+        counted, but in no figure, which would then depend on how fast it came.
+        """
+        came: dict[int, Result] = {}
+        looked = 0
+
+        def enough(place: int, result: Result) -> bool:
+            nonlocal looked
+            came[place] = result
+            while race and looked in came and not race.lost:
+                _look(race, came[looked], candidate.parent_scores[order[looked]])
+                looked += 1
+            return race is not None and race.lost
+
+        questions = [(candidate.prompt, self._task.validation[index]) for index in order]
+        await self._forward.until(questions, enough, self._settings.at_once if race else None)
+        self.unanswered.count(came.values())
+        return [came[place] for place in range(looked if race and race.lost else len(order))]
+
+    def _check(self, candidate: Candidate, errors: Sequence[ModelError], answered: int, survived: bool) -> None:
+        """:raises ModelError, RunFailed: see `handle`."""
+        if not errors or (answered and len(errors) <= self._settings.max_unanswered * (answered + len(errors))):
+            return
+        if candidate.assignment == FIRST:
+            raise RunFailed(str(self.unanswered))
+        if survived or not answered:
+            raise errors[0]
 
     async def _minibatch(self, prompt: Prompt, rng: Random) -> tuple[Outcome, ...]:
         """What a critic reads; nothing where a cap or failures forbid it, for the evaluation stands without."""
         train = self._task.train
         drawn = rng.sample(train, min(self._settings.critique, len(train)))
         try:
-            outcomes = await self._forward(prompt, drawn)
+            results = await self._forward(prompt, drawn)
         except BudgetExhausted:
             return ()
-        return tuple(outcome for outcome in outcomes if isinstance(outcome, Outcome))
-
-    async def _ask(self, prompt: Prompt, examples: Sequence[Example]) -> list[Outcome | ModelError]:
-        outcomes = await self._forward(prompt, examples)
-        errors = [outcome for outcome in outcomes if isinstance(outcome, ModelError)]
-        if errors and len(errors) > min(self._settings.max_unanswered * len(outcomes), len(outcomes) - 1):
-            raise errors[0]
-        return outcomes
+        self.unanswered.count(results)
+        return tuple(result for result in results if isinstance(result, Outcome))
 
 
-def _wins(candidate: Candidate, paired: Paired) -> bool:
-    """Better on the same examples, or as good and shorter; on none it is neither."""
-    return paired.gain > 0 or (
-        paired.n > 0 and paired.gain == 0 and candidate.prompt.tokens < candidate.parent_tokens
-    )
+def _look(race: Race, child: Result, parent: float | None) -> None:
+    if parent is not None:
+        race.look(child.score - parent if isinstance(child, Outcome) else None)
 
 
 def value_of(metric: Metric, outcomes: Sequence[Outcome]) -> float:

@@ -157,10 +157,11 @@ class ProviderTable(Table):
 class SearchTable(Table):
     """`[search]`: how to search.
 
-    `width`: assignments in flight. `assignments`: edits tried in all. `minibatch`: validation examples of a race's
-    first look. `critique`: training examples whose failures a critic reads. `concurrency`: one candidate's calls in
-    flight at most. `max_unanswered`: the share of a candidate's calls that may fail. `credit_share`: calls that
-    measure what sections are worth, at most so many for each that was made for the task; 0: none.
+    `width`: assignments in flight. `assignments`: edits tried in all. `alpha`: the chance, at most, that an edit
+    survives which makes nothing better. `min_effect`: how much worse a shorter prompt may be. `critique`: training
+    examples whose failures a critic reads. `concurrency`: one prompt's calls in flight at most. `max_unanswered`: the
+    share of the run's examples that may be left unanswered. `credit_share`: calls that measure what sections are
+    worth, at most so many for each that was made for the task; 0: none.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -168,7 +169,8 @@ class SearchTable(Table):
     assignments: Annotated[int, Field(ge=0)] = 100
     operators: tuple[str, ...] = ("few_shot", "self_reflection", "chain_of_thought", "short_instruction")
     selector: str = "msgd"
-    minibatch: Annotated[int, Field(ge=1)] = 32
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
     critique: Annotated[int, Field(ge=1)] = 48
     concurrency: Annotated[int, Field(ge=1)] = 64
     max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05

@@ -1,43 +1,34 @@
-"""What a run found: the held-out comparison, and everything that `result.json` says."""
+"""What a run found: everything that `result.json` says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from agents.ring.archive import Member
 from agents.ring.evaluator import value_of
-from protocols.errors import ModelError
-from protocols.messages import Outcome
-from protocols.task import Array, Metric, tally
+from agents.runs.comparison import Held
+from agents.runs.leaks import Leak
+from protocols.task import Metric
 from protocols.wrappers.ledger import Ledger
-
-RESAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """The corpus metric, in [0, 1], over `n` answered examples."""
+    """The corpus metric, in [0, 1], over `n` answered examples, of which `refused` and `truncated` ended that way."""
 
     value: float
     n: int
+    refused: int = 0
+    truncated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """First prompt and winner on the same test examples. `interval`: 95 %, of the difference, by paired bootstrap.
+class Trained:
+    """First prompt (`seed`) and winner (`best`) on the training examples that their critics read, drawn for each."""
 
-    `n` examples were answered by both; `errors` calls failed for good.
-    """
-
-    seed: float
-    best: float
-    difference: float
-    interval: tuple[float, float]
-    n: int
-    errors: int
+    seed: Value
+    best: Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +45,9 @@ class Spent:
 class Result:
     """`result.json`: the validation values of the first prompt (`seed`) and of the winner (`best`), and the rest.
 
-    `cached` calls were answered from the reply cache; `dollars` None: a price is unknown. `test_missing` says why
-    `test`, the held-out comparison, is None.
+    `test_missing` says why `test`, the held-out comparison, is None. `leaks`: what of validation and test examples
+    stands in the winner. `unanswered`: validation and training examples without an answer, by the error that the last
+    call for them met. `cached` calls were answered from the reply cache; `dollars` None: a price is unknown.
     """
 
     task: str
@@ -63,8 +55,11 @@ class Result:
     seed: Value
     best: Value
     candidate: int
+    train: Trained
     test: Held | None
     test_missing: str | None
+    leaks: tuple[Leak, ...]
+    unanswered: Mapping[str, int]
     roles: Mapping[str, Spent]
     calls: Mapping[str, int]
     tokens: Mapping[str, int]
@@ -77,49 +72,22 @@ class Result:
 
 def validated(member: Member) -> Value:
     """The validation value of an archive's member."""
-    return Value(member.value, sum(score is not None for score in member.scores))
+    n = sum(score is not None for score in member.scores)
+    return Value(member.value, n, member.refused, member.truncated)
 
 
-def held_out(
-    metric: Metric,
-    seed: Sequence[Outcome | ModelError],
-    best: Sequence[Outcome | ModelError],
-    rng: np.random.Generator,
-) -> Held:
-    """Compare two prompts on the examples that both answered, in the order of the split."""
-    pairs = [(s, b) for s, b in zip(seed, best, strict=True) if isinstance(s, Outcome) and isinstance(b, Outcome)]
-    before, after = [s for s, _ in pairs], [b for _, b in pairs]
-    low, high = interval(metric, before, after, rng)
-    value, other = value_of(metric, after), value_of(metric, before)
-    return Held(
-        seed=other,
-        best=value,
-        difference=value - other,
-        interval=(low, high),
-        n=len(pairs),
-        errors=sum(isinstance(outcome, ModelError) for outcome in (*seed, *best)),
+def trained(metric: Metric, first: Member, winner: Member) -> Trained:
+    """What the two are worth on the examples that their critics read; 0 on none."""
+    seed, best = (
+        Value(
+            value=value_of(metric, member.outcomes),
+            n=len(member.outcomes),
+            refused=sum(outcome.finish == "refusal" for outcome in member.outcomes),
+            truncated=sum(outcome.finish == "length" for outcome in member.outcomes),
+        )
+        for member in (first, winner)
     )
-
-
-def interval(
-    metric: Metric, before: Sequence[Outcome], after: Sequence[Outcome], rng: np.random.Generator
-) -> tuple[float, float]:
-    """95 % of the difference of the corpus metric: paired percentile bootstrap over examples (Efron & Tibshirani
-    1993, chapter 13; Berg-Kirkpatrick et al. 2012 for corpus metrics). (0, 0) without examples."""
-    n = len(before)
-    if not n:
-        return 0.0, 0.0
-    weights = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
-    values = [metric.corpus({name: weights @ column for name, column in columns(o).items()}) for o in (after, before)]
-    low, high = np.quantile(values[0] - values[1], [0.025, 0.975])
-    return float(low), float(high)
-
-
-def columns(outcomes: Sequence[Outcome]) -> dict[str, Array]:
-    """Each count of the corpus metric by example, shape (len(outcomes),)."""
-    rows = [tally([(outcome.score, outcome.counts)]) for outcome in outcomes]
-    names = sorted({name for row in rows for name in row})
-    return {name: np.array([row.get(name, 0.0) for row in rows]) for name in names}
+    return Trained(seed, best)
 
 
 def spent(ledger: Ledger) -> dict[str, Spent]:

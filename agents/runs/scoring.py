@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agents.prompting.forward import Forward
 from agents.prompting.shelves import open_shelves
-from agents.ring.evaluator import value_of
+from agents.runs.comparison import Score, score_of
 from agents.runs.configuration import Configuration
 from agents.runs.loading import check_input, load_corpus, load_task, unknown_placeholders
 from agents.runs.models import Models, connections, open_ledger
 from protocols import prompt_file
-from protocols.errors import ModelError, RunFailed
-from protocols.messages import Outcome
+from protocols.errors import RunFailed
 from protocols.providers.http import open_transport
 from protocols.task import SplitName
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """`value`: the corpus metric over the `n` examples that were answered, in [0, 1]; `errors` calls failed for good.
+class Scored(Score):
+    """The score of a prompt's file, and what it cost.
 
     `calls` counts every attempt; `dollars` None: the price is unknown. `plain`: names in braces in the prompt that
     no example has, and that are therefore plain text.
@@ -31,9 +30,6 @@ class Scored:
     prompt: str
     split: SplitName
     model: str
-    value: float
-    n: int
-    errors: int
     calls: int
     tokens: int
     dollars: float | None
@@ -60,19 +56,16 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
         model = models.of("task", None)
         task = models.judging(task, None)
         forward = Forward(model, task, shelves, configuration.search.concurrency)
-        outcomes = await forward(prompt, task.split(split))
-    answered = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
-    errors = [outcome for outcome in outcomes if isinstance(outcome, ModelError)]
-    if not answered:
-        raise RunFailed(f"not one example was answered: {errors[0]}")
+        results = await forward(prompt, task.split(split))
+    found = score_of(task.metric, results)
+    if not found.n:
+        raise RunFailed(f"not one example was answered: {results[0]}")
     return Scored(
+        **asdict(found),
         task=task.name,
         prompt=str(path),
         split=split,
         model=model.name,
-        value=value_of(task.metric, answered),
-        n=len(answered),
-        errors=len(errors),
         calls=ledger.calls,
         tokens=ledger.tokens,
         dollars=ledger.dollars,

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
-import numpy as np
 import orjson
 
 from agents.operators.operator import Operator
@@ -24,12 +23,14 @@ from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
 from agents.ring.team import Team
 from agents.runs.catalogue import open_operators, open_selector
+from agents.runs.comparison import Held, held_out
 from agents.runs.configuration import Configuration
+from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, connections, open_ledger
 from agents.runs.recycling import recycle
-from agents.runs.result import Held, Result, held_out, spent, validated
+from agents.runs.result import Result, spent, trained, validated
 from agents.runs.run_directory import (
     BEST_EXAMPLES,
     BEST_PASSAGES,
@@ -55,6 +56,9 @@ from protocols.prompt import Prompt
 from protocols.providers.http import open_transport
 from protocols.task import Task
 from protocols.wrappers.ledger import Caps, Ledger
+
+RACING = 2
+"""Racers that share the calls of one prompt, for each that is in flight: some are with their proposers or critics."""
 
 
 class Run:
@@ -90,9 +94,16 @@ class Run:
             Random(f"{seed}/controller"),
             time.time,
         )
-        race = RaceSettings(settings.minibatch, settings.critique, settings.max_unanswered)
+        race = RaceSettings(
+            alpha=settings.alpha,
+            min_effect=settings.min_effect,
+            critique=settings.critique,
+            max_unanswered=settings.max_unanswered,
+            at_once=max(1, RACING * settings.concurrency // settings.width),
+        )
+        self.evaluator = Evaluator(self.forward, self.task, race, seed)
         others: list[Agent] = [
-            Evaluator(self.forward, self.task, race, seed),
+            self.evaluator,
             Critic(models.of("critic", cache), self._credit(models, cache)),
         ]
         for name, operator in operators.items():
@@ -153,7 +164,7 @@ class Run:
         best = seed
         if winner.candidate != FIRST:
             best = await self.forward(winner.prompt, self.task.test)
-        return held_out(self.task.metric, seed, best, np.random.default_rng(self.configuration.search.seed))
+        return held_out(self.task.metric, seed, best)
 
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
         roles = spent(self.ledger)
@@ -165,8 +176,11 @@ class Run:
             seed=validated(first),
             best=validated(winner),
             candidate=winner.candidate,
+            train=trained(self.task.metric, first, winner),
             test=test,
             test_missing=missing,
+            leaks=leaks(winner.prompt, self.first, self.task),
+            unanswered=dict(self.evaluator.unanswered.reasons),
             roles=roles,
             calls={role: account.calls for role, account in roles.items()},
             tokens={role: account.input + account.output for role, account in roles.items()},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from agents.views.progress import Ending, Progress
 from agents.views.terminal import clock, dollars
 from memory.journal import read_journal
 from protocols.errors import ConfigError, StorageFailed
+
+MOST = 5
+"""Ids, or leaks, that are printed; result.json has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +67,85 @@ def show_report(console: Console, report: Report) -> None:
 
 
 def show_result(console: Console, result: Mapping[str, Any]) -> None:
-    """The table of a result. Takes what result.json holds, so that a run and `show` print the same."""
-    test, table = result["test"], Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("", "first prompt", "best prompt", "difference", "examples"):
-        table.add_column(column, justify="left" if not column else "right")
-    seed, best = result["seed"], result["best"]
-    gain = f"{best['value'] - seed['value']:+.3f}"
-    table.add_row("validation", f"{seed['value']:.3f}", f"{best['value']:.3f}", gain, str(best["n"]))
-    if test:
-        low, high = test["interval"]
-        difference = f"{test['difference']:+.3f} (95 %: {low:+.3f} to {high:+.3f})"
-        table.add_row("test", f"{test['seed']:.3f}", f"{test['best']:.3f}", difference, str(test["n"]))
-    console.print(table)
-    if not test:
-        console.print(Text(one_line(f"The test split was not read: {result['test_missing']}")), soft_wrap=True)
-    elif test["errors"]:
-        console.print(Text(f"{test['errors']} calls on the test split failed and count for neither prompt."))
+    """The table of a result and what is to be known of it. Takes what result.json holds, so that a run and `show`
+    print the same."""
+    console.print(_table(result))
+    for line in _remarks(result):
+        console.print(Text(one_line(line, 500)), soft_wrap=True)
     calls, tokens = sum(result["calls"].values()), sum(result["tokens"].values())
     spent = f"{calls:,} calls ({result['cached']:,} more from the cache), {tokens:,} tokens"
     console.print(Text(f"{spent}, cost {dollars(result['dollars'])}, {clock(result['seconds'])}"), soft_wrap=True)
     console.print(Text(one_line(f"{result['assignments']} assignments, stopped by {result['stopped_by']}")))
 
 
+def _table(result: Mapping[str, Any]) -> Table:
+    test, table = result["test"], Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("", "first prompt", "best prompt", "difference", "examples"):
+        table.add_column(column, justify="left" if not column else "right")
+    train = result["train"]
+    for name, seed, best in (
+        ("train", train["seed"], train["best"]),
+        ("validation", result["seed"], result["best"]),
+    ):
+        gain = f"{best['value'] - seed['value']:+.3f}"
+        examples = f"{best['n']}" if seed["n"] == best["n"] else f"{seed['n']}, {best['n']}"
+        table.add_row(name, f"{seed['value']:.3f}", f"{best['value']:.3f}", gain, examples)
+    if test:
+        low, high = test["interval"]
+        difference = f"{test['difference']:+.3f} (95 %: {low:+.3f} to {high:+.3f})"
+        table.add_row("test", f"{test['seed']:.3f}", f"{test['best']:.3f}", difference, str(test["n"]))
+    return table
+
+
+def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
+    test = result["test"]
+    if not test:
+        yield f"The test split was not read: {result['test_missing']}"
+    else:
+        yield f"On test, the best prompt gains {_some(test['gained'])} and loses {_some(test['lost'])}."
+        for name, score in (("first", test["first"]), ("best", test["winner"])):
+            yield f"On test alone, the {name} prompt has {_score(score)}."
+    for name, value in (("first", result["seed"]), ("best", result["best"])):
+        if value["refused"] or value["truncated"]:
+            yield f"On validation, of the {name} prompt's replies {_endings(value)}."
+    if result["unanswered"]:
+        yield f"Examples that the search left unanswered: {_counted(result['unanswered'])}."
+    for leak in result["leaks"][:MOST]:
+        where = f"section {leak['section']} holds text of the {leak['split']} example {leak['example']}"
+        yield f"A LEAK: {where}: {leak['text']}"
+    if len(result["leaks"]) > MOST:
+        yield f"and {len(result['leaks']) - MOST} leaks more: see result.json"
+
+
 def show_scored(console: Console, scored: Scored) -> None:
     """What `evaluate` prints."""
-    examples = f"{scored.n} examples" + (f", {scored.errors} calls failed" if scored.errors else "")
-    console.print(
-        Text(one_line(f"{scored.prompt} on {scored.split}: {scored.value:.4f} ({examples})")), soft_wrap=True
-    )
+    line = f"{scored.prompt} on {scored.split}: {_score(asdict(scored))}"
+    console.print(Text(one_line(line, 500)), soft_wrap=True)
     spent = f"{scored.calls:,} calls, {scored.tokens:,} tokens, cost {dollars(scored.dollars)}"
     console.print(Text(f"{spent}, {clock(scored.seconds)}, model {one_line(scored.model)}"), soft_wrap=True)
+
+
+def _score(score: Mapping[str, Any]) -> str:
+    """A `Score` as JSON holds it, in words."""
+    low, high = score["interval"]
+    ends = [f"{score['errors']} unanswered ({_counted(score['reasons'])})"] if score["errors"] else []
+    ends += [_endings(score)] if score["refused"] or score["truncated"] else []
+    said = "; ".join([f"{score['n']} examples", *ends])
+    return f"{score['value']:.4f} (95 %: {low:.4f} to {high:.4f}; {said})"
+
+
+def _endings(value: Mapping[str, Any]) -> str:
+    return f"{value['refused']} were refusals and {value['truncated']} truncated"
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in reasons.items())
+
+
+def _some(ids: Sequence[str]) -> str:
+    """How many, and the first of them."""
+    rest = ", …" if len(ids) > MOST else ""
+    return f"{len(ids)} examples" + (f" ({', '.join(ids[:MOST])}{rest})" if ids else "")
 
 
 def _read_result(path: Path) -> Mapping[str, Any] | None:

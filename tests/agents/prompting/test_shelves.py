@@ -111,7 +111,7 @@ def tickets(folder: Path, section: str) -> Configuration:
     shown = Section("nearest", "examples", section, frozen=True)
     prompt_file.save(Prompt((shown, *first.sections)), folder / "prompt.txt")
     task = {"name": "few", "corpus": "corpus.md"} | {n: f"{n}.jsonl" for n in ("train", "validation", "test")}
-    search = {"assignments": 2, "width": 1, "operators": ["self_reflection"], "minibatch": 8, "critique": 8}
+    search = {"assignments": 2, "width": 1, "operators": ["self_reflection"], "critique": 8}
     return build({"task": task, "prompt": {"file": "prompt.txt"}, "search": search}, folder)
 
 

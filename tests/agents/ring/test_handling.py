@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
+import anyio
+import anyio.lowlevel
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.operators.operator import Context
@@ -48,7 +50,7 @@ from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
 from protocols.wrappers.ledger import Caps, Ledger, MeteredModel
 from tests.strategies import texts
-from tests.world import FIRST_PROMPT, NO_CORPUS, TASK, WORDS, AddWord, Oracle
+from tests.world import FIRST_PROMPT, NO_CORPUS, TASK, WORDS, AddWord, Oracle, shuffled
 
 pytestmark = pytest.mark.anyio
 ALL = FIRST_PROMPT.edit("rule", " ".join(WORDS), ())
@@ -75,7 +77,7 @@ def child(prompt: Prompt, parent: Prompt) -> Candidate:
 
 async def test_the_first_prompt_is_evaluated_in_full() -> None:
     model = Oracle()
-    evaluation = await evaluate(model, Candidate(FIRST, FIRST_PROMPT), RaceSettings(4, 6))
+    evaluation = await evaluate(model, Candidate(FIRST, FIRST_PROMPT), RaceSettings(critique=6))
     assert evaluation.survived
     assert evaluation.scores == scores_of(FIRST_PROMPT)
     assert (evaluation.gain, evaluation.paired, evaluation.unanswered) == (0, 0, 0)
@@ -85,24 +87,25 @@ async def test_the_first_prompt_is_evaluated_in_full() -> None:
 
 
 async def test_a_winner_is_measured_on_the_same_examples() -> None:
-    evaluation = await evaluate(Oracle(), child(ALL, FIRST_PROMPT), RaceSettings(4, 6))
+    evaluation = await evaluate(Oracle(), child(ALL, FIRST_PROMPT), RaceSettings(critique=6))
     assert evaluation.survived
     assert evaluation.scores == (1.0,) * 16
     assert (evaluation.gain, evaluation.paired) == (14 / 16, 16)
 
 
-async def test_a_loser_stops_at_its_first_look_and_feeds_no_critic() -> None:
-    model = Oracle()
-    evaluation = await evaluate(model, child(NONE, ALL), RaceSettings(4, 6))
+async def test_a_loser_stops_early_and_feeds_no_critic() -> None:
+    model = Oracle(delay=anyio.lowlevel.checkpoint)
+    evaluation = await evaluate(model, child(NONE, ALL), RaceSettings(critique=6, at_once=4))
     assert not evaluation.survived
-    assert (evaluation.gain, evaluation.paired, evaluation.outcomes) == (-1, 4, ())
-    assert sum(score is not None for score in evaluation.scores) == model.calls == 4
+    assert (evaluation.gain, evaluation.outcomes) == (-1, ())
+    looked = sum(score is not None for score in evaluation.scores)
+    assert evaluation.paired == looked < model.calls <= looked + 3, "what was in flight was paid for"
 
 
 @pytest.mark.parametrize(("text", "survives"), [("amber", True), ("Know: amber and more", False)])
 async def test_of_equals_the_shorter_survives(text: str, survives: bool) -> None:
     prompt = FIRST_PROMPT.edit("rule", text, ())
-    evaluation = await evaluate(Oracle(), child(prompt, FIRST_PROMPT), RaceSettings(4, 6))
+    evaluation = await evaluate(Oracle(), child(prompt, FIRST_PROMPT), RaceSettings(min_effect=0.3, critique=6))
     assert (evaluation.gain, evaluation.survived) == (0, survives)
 
 
@@ -112,26 +115,56 @@ def some_fail(word: str) -> Oracle:
 
 async def test_failed_calls_are_left_out_of_the_comparison() -> None:
     candidate = child(ALL, FIRST_PROMPT)
-    evaluation = await evaluate(some_fail("amber"), candidate, RaceSettings(16, 6, max_unanswered=0.2))
+    evaluation = await evaluate(some_fail("amber"), candidate, RaceSettings(critique=6, max_unanswered=0.2))
     assert (evaluation.unanswered, evaluation.paired, evaluation.gain) == (2, 14, 1.0)
     assert [n for n, score in enumerate(evaluation.scores) if score is None] == [0, 8]
     with pytest.raises(ServerFailed):
-        await evaluate(some_fail("amber"), candidate, RaceSettings(16, 6, max_unanswered=0.1))
+        await evaluate(some_fail("amber"), candidate, RaceSettings(critique=6, max_unanswered=0.1))
+
+
+async def test_what_the_parent_left_unanswered_is_asked_and_not_compared() -> None:
+    known = tuple(None if n % 3 else score for n, score in enumerate(scores_of(FIRST_PROMPT)))
+    evaluation = await evaluate(Oracle(), replace(child(ALL, FIRST_PROMPT), parent_scores=known), RaceSettings(0.9))
+    assert (evaluation.survived, evaluation.paired) == (True, 6)
+    assert evaluation.scores == (1.0,) * 16
+
+
+async def test_a_first_prompt_with_too_few_answers_fails_the_run_and_says_why() -> None:
+    with pytest.raises(RunFailed, match=r"2 of 16 examples .* \(2 ServerFailed\).*max_unanswered = 0\.1 .*m: no"):
+        await evaluate(some_fail("amber"), Candidate(FIRST, FIRST_PROMPT), RaceSettings(max_unanswered=0.1))
 
 
 async def test_what_was_answered_by_nobody_wins_nothing() -> None:
     shorter = FIRST_PROMPT.edit("rule", "x", ())
     nobody = replace(child(shorter, FIRST_PROMPT), parent_scores=(None,) * 16)
-    assert not (await evaluate(Oracle(), nobody, RaceSettings(4, 6))).survived
+    for settings in (RaceSettings(), RaceSettings(alpha=0.99, min_effect=0.9)):
+        assert not (await evaluate(Oracle(), nobody, settings)).survived
     with pytest.raises(ServerFailed):
-        await evaluate(some_fail("v"), child(shorter, FIRST_PROMPT), RaceSettings(4, 6, max_unanswered=1))
+        await evaluate(some_fail("v"), child(shorter, FIRST_PROMPT), RaceSettings(max_unanswered=1))
 
 
 async def test_a_cap_after_the_race_costs_the_critics_examples_only() -> None:
-    evaluation = await evaluate(Oracle(), child(ALL, FIRST_PROMPT), RaceSettings(4, 6), Caps(calls=18))
+    evaluation = await evaluate(Oracle(), child(ALL, FIRST_PROMPT), RaceSettings(critique=6), Caps(calls=18))
     assert (evaluation.survived, evaluation.outcomes) == (True, ())
     with pytest.raises(BudgetExhausted):
-        await evaluate(Oracle(), child(ALL, FIRST_PROMPT), RaceSettings(4, 6), Caps(calls=10))
+        await evaluate(Oracle(), child(ALL, FIRST_PROMPT), RaceSettings(critique=6), Caps(calls=10))
+
+
+@given(rule=st.lists(st.sampled_from(WORDS)), parent=st.lists(st.sampled_from(WORDS)), seeds=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_an_evaluation_depends_on_the_seed_and_the_answers_and_not_on_when_they_come(
+    rule: list[str], parent: list[str], seeds: int
+) -> None:
+    """Nor on how many are in flight."""
+    prompt = FIRST_PROMPT.edit("rule", " ".join(rule), ())
+    candidate = child(prompt, FIRST_PROMPT.edit("rule", " ".join(parent), ()))
+
+    def found(at_once: int) -> Evaluation:
+        fault = some_fail("dune").fault
+        model = Oracle(fault=fault, delay=shuffled(Random(seeds + at_once)))
+        return anyio.run(evaluate, model, candidate, RaceSettings(0.3, 0.01, 6, 0.5, at_once))
+
+    assert found(1) == found(2) == found(4)
 
 
 # The critic

@@ -55,7 +55,7 @@ async def test_the_same_seed_finds_the_same_prompt_with_the_embedded_model(tmp_p
         (folder / f"{split}.jsonl").write_bytes(b"".join(lines if split == "train" else lines[:24]))
     task = {"name": "few tickets"} | {name: f"{name}.jsonl" for name in ("train", "validation", "test")}
     tables: dict[str, object] = {"task": task, "prompt": {"file": str(TICKETS / "prompt.txt")}}
-    tables["search"] = {"width": 1, "assignments": 12, "seed": 3, "minibatch": 8, "critique": 8}
+    tables["search"] = {"width": 1, "assignments": 12, "seed": 3, "critique": 8}
     first, second = tmp_path / "first", tmp_path / "second"
     results = [await search(build(tables, folder), directory, {}) for directory in (first, second)]
     assert replace(results[0], seconds=0) == replace(results[1], seconds=0)

@@ -1,0 +1,41 @@
+"""What was asked and never answered, over a whole run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from agents.prompting.forward import Result
+from protocols.errors import ModelError, RunFailed
+
+
+class Unanswered:
+    """Keeps count, and fails the run once more than the share `most` in [0, 1] has been left unanswered.
+
+    The share is one of at least `least` examples, however few have been asked so far: a short burst of failures early
+    in a run, which will not matter by its end, does not end it; a service that is down does.
+    """
+
+    def __init__(self, most: float, least: int) -> None:
+        self.most, self._least = most, least
+        self.asked = 0
+        self.reasons: Counter[str] = Counter()
+        self._last = ""
+
+    def count(self, results: Iterable[Result]) -> None:
+        """:raises RunFailed: too many, with how many, which errors and what to do."""
+        for result in results:
+            self.asked += 1
+            if isinstance(result, ModelError):
+                self.reasons[type(result).__name__] += 1
+                self._last = str(result)
+        if self.reasons.total() > self.most * max(self.asked, self._least):
+            raise RunFailed(str(self))
+
+    def __str__(self) -> str:
+        """One line."""
+        kinds = ", ".join(f"{count} {name}" for name, count in self.reasons.most_common())
+        return (
+            f"{self.reasons.total()} of {self.asked} examples were left unanswered after all retries ({kinds}), more "
+            f"than search.max_unanswered = {self.most:g} allows; the last: {self._last}; find out why, or allow more"
+        )

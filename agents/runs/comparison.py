@@ -1,0 +1,117 @@
+"""What prompts are worth on one split: one alone, and two on the same examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.prompting.forward import Result
+from agents.ring.evaluator import value_of
+from protocols.errors import ModelError
+from protocols.messages import Outcome
+from protocols.task import Array, Metric, tally
+
+RESAMPLES = 10_000
+SEED = 0
+"""Resamples are drawn with this seed each time: the same outcomes always have the same interval, in whatever run."""
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One prompt on one split: `value`, the corpus metric in [0, 1] over the `n` examples that were answered.
+
+    `interval`: 95 %, by bootstrap over examples. `errors` examples have no answer, because their calls failed for
+    good, by `reasons`; they count nowhere else. `refused` and `truncated` replies are answers like others.
+    """
+
+    value: float
+    interval: Interval
+    n: int
+    errors: int
+    reasons: Mapping[str, int]
+    refused: int
+    truncated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """First prompt (`seed`) and winner (`best`) on the `n` test examples that both answered, and the ids of those on
+    which the winner's score is higher (`gained`) or lower (`lost`). `interval`: 95 %, of the difference, by paired
+    bootstrap. `errors`: of both. `first` and `winner`: each on all that it answered itself.
+    """
+
+    seed: float
+    best: float
+    difference: float
+    interval: Interval
+    n: int
+    errors: int
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+    first: Score
+    winner: Score
+
+
+def score_of(metric: Metric, results: Sequence[Result]) -> Score:
+    """What the results of one prompt are worth; value 0, interval (0, 0) if no example was answered."""
+    outcomes = [result for result in results if isinstance(result, Outcome)]
+    reasons = Counter(type(result).__name__ for result in results if isinstance(result, ModelError))
+    return Score(
+        value=value_of(metric, outcomes),
+        interval=interval(metric, outcomes),
+        n=len(outcomes),
+        errors=reasons.total(),
+        reasons=dict(sorted(reasons.items())),
+        refused=sum(outcome.finish == "refusal" for outcome in outcomes),
+        truncated=sum(outcome.finish == "length" for outcome in outcomes),
+    )
+
+
+def held_out(metric: Metric, seed: Sequence[Result], best: Sequence[Result]) -> Held:
+    """Compare two prompts on the examples that both answered; both in the order of the split."""
+    pairs = [(s, b) for s, b in zip(seed, best, strict=True) if isinstance(s, Outcome) and isinstance(b, Outcome)]
+    before, after = [s for s, _ in pairs], [b for _, b in pairs]
+    first, winner = score_of(metric, seed), score_of(metric, best)
+    old, new = value_of(metric, before), value_of(metric, after)
+    return Held(
+        seed=old,
+        best=new,
+        difference=new - old,
+        interval=interval(metric, after, before),
+        n=len(pairs),
+        errors=first.errors + winner.errors,
+        gained=tuple(s.example for s, b in pairs if b.score > s.score),
+        lost=tuple(s.example for s, b in pairs if b.score < s.score),
+        first=first,
+        winner=winner,
+    )
+
+
+def interval(metric: Metric, outcomes: Sequence[Outcome], against: Sequence[Outcome] = ()) -> Interval:
+    """95 % of the corpus metric or, with `against`, outcomes of the same examples, of how much higher it is than
+    theirs: percentile bootstrap over examples, paired (Efron & Tibshirani 1993, chapter 13; Berg-Kirkpatrick et al.
+    2012 for corpus metrics). (0, 0) without examples."""
+    n = len(outcomes)
+    if not n:
+        return 0.0, 0.0
+    weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
+    values = _resampled(metric, outcomes, weights)
+    if against:
+        values = values - _resampled(metric, against, weights)
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _resampled(metric: Metric, outcomes: Sequence[Outcome], weights: Array) -> Array:
+    return metric.corpus({name: weights @ column for name, column in columns(outcomes).items()})
+
+
+def columns(outcomes: Sequence[Outcome]) -> dict[str, Array]:
+    """Each count of the corpus metric by example, shape (len(outcomes),)."""
+    rows = [tally([(outcome.score, outcome.counts)]) for outcome in outcomes]
+    names = sorted({name for row in rows for name in row})
+    return {name: np.array([row.get(name, 0.0) for row in rows]) for name in names}

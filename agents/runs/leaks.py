@@ -1,0 +1,74 @@
+"""The leak guard: text of validation or test examples in a trained prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from agents.prompting.requests import show_target
+from protocols.metrics import UNSPACED, fold
+from protocols.prompt import Prompt
+from protocols.task import Example, SplitName, Task
+
+LONGEST, SHORTEST = 8, 5
+"""Words in a row that are a copy and no coincidence: see docs/decisions/acceptance.md. A text of fewer words must be
+there whole; one of fewer than the second number is not looked for."""
+WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}_]+")
+"""A word, or one character where a script does not part its words."""
+Gram = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """What a section of the prompt shares with an example of a split, to the letter of the prompt."""
+
+    section: str
+    split: SplitName
+    example: str
+    text: str
+
+
+def leaks(prompt: Prompt, first: Prompt, task: Task) -> tuple[Leak, ...]:
+    """The examples of validation and test that `prompt` copies from, each once, by its first run of words.
+
+    What the first prompt had, or a training example has, may be there.
+    """
+    allowed = [section.text for section in first]
+    allowed += [text for example in task.train for text in _texts(example)]
+    known = {gram for text in allowed for size in range(SHORTEST, LONGEST + 1) for gram, _ in _grams(text, size)}
+    new: dict[Gram, tuple[str, str]] = {}
+    for section in prompt:
+        for size in range(SHORTEST, LONGEST + 1):
+            for gram, text in _grams(section.text, size):
+                if gram not in known:
+                    new.setdefault(gram, (section.name, text))
+    splits: tuple[SplitName, ...] = ("validation", "test")
+    return tuple(
+        Leak(found[0], split, example.id, found[1])
+        for split in splits
+        for example in task.split(split)
+        if (found := _shared(example, new))
+    )
+
+
+def _shared(example: Example, new: dict[Gram, tuple[str, str]]) -> tuple[str, str] | None:
+    for text in _texts(example):
+        size = min(LONGEST, sum(1 for _ in WORD.finditer(text)))
+        for gram, _ in _grams(text, size) if size >= SHORTEST else ():
+            if gram in new:
+                return new[gram]
+    return None
+
+
+def _texts(example: Example) -> Iterable[str]:
+    return (*example.inputs.values(), show_target(example.target))
+
+
+def _grams(text: str, size: int) -> Iterator[tuple[Gram, str]]:
+    """Every run of `size` words, folded, and as it is written."""
+    words = list(WORD.finditer(text))
+    folded = [fold(word[0]) for word in words]
+    for start in range(len(words) - size + 1):
+        last = start + size - 1
+        yield tuple(folded[start : last + 1]), text[words[start].start() : words[last].end()]
