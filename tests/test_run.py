@@ -77,7 +77,7 @@ def test_a_search_leaves_what_the_page_promises(tmp_path: Path) -> None:
     kept = orjson.loads((directory / "result.json").read_bytes())
     assert kept | {"directory": str(directory)} == result
     assert {"seed", "best", "test", "calls", "tokens", "cached", "dollars", "seconds", "stopped_by"} <= kept.keys()
-    assert kept["best"].keys() == {"value", "n"}
+    assert kept["best"].keys() == {"value", "n", "refused", "truncated"}
     assert {"seed", "best", "difference", "n", "errors"} <= kept["test"].keys()
     assert kept["dollars"] == 0
     assert kept["stopped_by"] == "assignments"
@@ -102,6 +102,10 @@ def test_evaluate_scores_the_exported_prompt_as_the_run_did(tmp_path: Path) -> N
     best = Path(result["directory"]) / "best_prompt.txt"
     scored = answer("evaluate", best, config, "--split", "test")
     assert (scored["value"], scored["n"], scored["errors"]) == (result["test"]["best"], SIZES["test"], 0)
+    winner = result["test"]["winner"]
+    assert {name: scored[name] for name in winner} == winner
+    first = answer("evaluate", Path(result["directory"]) / "first_prompt.txt", config, "--split", "test")
+    assert {name: first[name] for name in winner} == result["test"]["first"]
     validation = answer("evaluate", best, config)
     assert (validation["split"], validation["value"]) == ("validation", result["best"]["value"])
     assert scored["calls"] == SIZES["test"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from agents.prompting.forward import Forward, Result
-from agents.ring.race import Paired, Race, compare
+from agents.ring.race import Capital, Paired, Race, compare
 from agents.ring.unanswered import Unanswered
 from protocols.errors import BudgetExhausted, ModelError, RunFailed
 from protocols.messages import FIRST, Candidate, Evaluation, Message, Outcome
@@ -21,15 +21,16 @@ BURST = 10
 @dataclass(frozen=True, slots=True)
 class RaceSettings:
     """`alpha`: the chance, at most, that a child survives which is no better than its parent. `min_effect`: how much
-    worse a shorter child may be. `critique`: training examples that a survivor is run on for its critic.
-    `max_unanswered`: the share of examples that may be left unanswered. `at_once`: calls in flight for one racer, all
-    of which are paid for when it loses."""
+    worse a shorter child may be. `futile`: the capital below which a race is given up, 0 for never. `critique`:
+    training examples that a survivor is run on for its critic. `max_unanswered`: the share of examples that may be
+    left unanswered. `at_once`: calls in flight for one racer, all of which are paid for when it loses."""
 
     alpha: float = 0.3
     min_effect: float = 0.01
     critique: int = 48
     max_unanswered: float = 0.05
     at_once: int = 16
+    futile: float = 0.5
 
 
 class Evaluator:
@@ -40,7 +41,7 @@ class Evaluator:
     accepts: tuple[type[Message], ...] = (Candidate,)
 
     def __init__(self, forward: Forward, task: Task, settings: RaceSettings, seed: int) -> None:
-        self._forward, self._task, self._settings, self._seed = forward, task, settings, seed
+        self._forward, self._task, self.settings, self._seed = forward, task, settings, seed
         self.unanswered = Unanswered(settings.max_unanswered, BURST * len(task.validation))
 
     async def handle(self, message: Message) -> Sequence[Message]:
@@ -83,7 +84,8 @@ class Evaluator:
     def _race(self, candidate: Candidate, coin: float) -> Race:
         shorter = candidate.prompt.tokens < candidate.parent_tokens
         total = sum(score is not None for score in candidate.parent_scores)
-        return Race(self._settings.alpha, -self._settings.min_effect if shorter else 0.0, total, coin)
+        floor = -self.settings.min_effect if shorter else 0.0
+        return Race(Capital(self.settings.alpha, floor, total), self.settings.futile, coin)
 
     async def _run(self, candidate: Candidate, order: Sequence[int], race: Race | None) -> list[Result]:
         """The results in `order`, up to the look that lost the race.
@@ -104,23 +106,23 @@ class Evaluator:
             return race is not None and race.lost
 
         questions = [(candidate.prompt, self._task.validation[index]) for index in order]
-        await self._forward.until(questions, enough, self._settings.at_once if race else None)
+        await self._forward.until(questions, enough, self.settings.at_once if race else None)
         self.unanswered.count(came.values())
         return [came[place] for place in range(looked if race and race.lost else len(order))]
 
     def _check(self, candidate: Candidate, errors: Sequence[ModelError], answered: int, survived: bool) -> None:
         """:raises ModelError, RunFailed: see `handle`."""
-        if not errors or (answered and len(errors) <= self._settings.max_unanswered * (answered + len(errors))):
+        if not errors or (answered and len(errors) <= self.settings.max_unanswered * (answered + len(errors))):
             return
         if candidate.assignment == FIRST:
-            raise RunFailed(str(self.unanswered))
+            raise RunFailed(f"the first prompt could not be evaluated: {self.unanswered}")
         if survived or not answered:
             raise errors[0]
 
     async def _minibatch(self, prompt: Prompt, rng: Random) -> tuple[Outcome, ...]:
         """What a critic reads; nothing where a cap or failures forbid it, for the evaluation stands without."""
         train = self._task.train
-        drawn = rng.sample(train, min(self._settings.critique, len(train)))
+        drawn = rng.sample(train, min(self.settings.critique, len(train)))
         try:
             results = await self._forward(prompt, drawn)
         except BudgetExhausted:

@@ -9,8 +9,6 @@ from statistics import NormalDist
 from protocols.messages import Scores
 
 NORMAL = NormalDist()
-FUTILE = 0.5
-"""Capital below which a race is given up; docs/decisions/acceptance.md has the measurement."""
 PRIOR_SQUARE, PRIOR_COUNT = 0.25, 4.0
 """The mean squared difference that is expected before any is known, and how many known ones it weighs as much as."""
 
@@ -66,13 +64,13 @@ class Capital:
 class Race:
     """The verdict on a child, from its differences in an order that was drawn before the first was known.
 
-    Won as soon as the capital reaches 1/alpha; lost when it falls below FUTILE, which costs no validity: a race that is
-    given up accepts nobody. Who is still running when the examples run out has won if there is more than there was to
-    begin with, and `coin`, uniform in [0, 1), is below alpha * capital.
+    Won as soon as the capital reaches 1/alpha; lost when it falls below `futile` in [0, 1), which costs no validity:
+    a race that is given up accepts nobody. Who is still running when the examples run out has won if there is more
+    than there was to begin with, and `coin`, uniform in [0, 1), is below alpha * capital.
     """
 
-    def __init__(self, alpha: float, floor: float, total: int, coin: float) -> None:
-        self._capital, self._coin = Capital(alpha, floor, total), coin
+    def __init__(self, capital: Capital, futile: float, coin: float) -> None:
+        self._capital, self._futile, self._coin = capital, futile, coin
         self.won = self.lost = False
 
     def look(self, difference: float | None) -> None:
@@ -81,7 +79,7 @@ class Race:
             return
         self._capital.take(difference)
         self.won = self._capital.level >= 1
-        self.lost = self._capital.value < FUTILE
+        self.lost = self._capital.value < self._futile
 
     def end(self) -> bool:
         """No more differences will come: whether the child has won."""

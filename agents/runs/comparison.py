@@ -91,14 +91,16 @@ def held_out(metric: Metric, seed: Sequence[Result], best: Sequence[Result]) -> 
     )
 
 
-def interval(metric: Metric, outcomes: Sequence[Outcome], against: Sequence[Outcome] = ()) -> Interval:
+def interval(
+    metric: Metric, outcomes: Sequence[Outcome], against: Sequence[Outcome] = (), resamples: int = RESAMPLES
+) -> Interval:
     """95 % of the corpus metric or, with `against`, outcomes of the same examples, of how much higher it is than
     theirs: percentile bootstrap over examples, paired (Efron & Tibshirani 1993, chapter 13; Berg-Kirkpatrick et al.
     2012 for corpus metrics). (0, 0) without examples."""
     n = len(outcomes)
     if not n:
         return 0.0, 0.0
-    weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
+    weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
     values = _resampled(metric, outcomes, weights)
     if against:
         values = values - _resampled(metric, against, weights)

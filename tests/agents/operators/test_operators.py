@@ -246,3 +246,41 @@ def test_few_shot_shows_distinct_training_examples_of_every_target_alike(
     for target, count in here.items():
         fewer_only_if_used_up = [other for other in there if here[other] < count - 1]
         assert all(here[other] == there[other] for other in fewer_only_if_used_up), target
+
+
+ALL: list[tuple[Operator, str]] = [
+    *WRITERS,
+    (FewShot(), "examples"),
+    (Rag(), "knowledge"),
+    (DefineSort(), "definitions"),
+    (DefineSort(), WHOLE),
+    (Merge(), WHOLE),
+    (SelfConsistency(), "task"),
+]
+
+
+@pytest.mark.parametrize(("operator", "section"), ALL)
+@given(seed=st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_an_operator_knows_nothing_but_training_examples(operator: Operator, section: str, seed: int) -> None:
+    """It does and asks the same where there are no others, and few-shot examples come from training alone."""
+    asked: list[list[Request]] = []
+
+    def edited(task: Task) -> Prompt | None:
+        model = Says(f"<new>{kept(section, 'say more')}</new>")
+        asked.append(model.asked)
+        try:
+            shelves = open_shelves(task, ["amber is yes"])
+            given = Context(task, model, (), Random(seed), shelves)
+            return anyio.run(operator.edit, assignment(section), given)
+        except (EditRejected, InapplicableError, UnreadableReply):
+            return None
+
+    alone = replace(TASK, validation=(), test=())
+    assert edited(TASK) == edited(alone)
+    assert asked[0] == asked[1]
+    prompt = edited(TASK)
+    shown = "" if prompt is None else "\n".join(part.text for part in prompt)
+    shown += "\n".join(message.text for request in asked[0] for message in request.messages)
+    for example in (*TASK.validation, *TASK.test):
+        assert example.inputs["text"] not in shown

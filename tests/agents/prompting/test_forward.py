@@ -63,6 +63,29 @@ def test_at_a_cap_what_is_in_flight_is_waited_for(backend: str, cap: int, at_onc
     assert model.answered == model.calls == cap
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(after=st.integers(1, 20), at_once=st.integers(1, 8), seed=st.integers(0, 999))
+@settings(max_examples=40, deadline=None)
+def test_once_it_is_enough_nothing_more_is_begun_and_what_is_in_flight_is_told_of(
+    backend: str, after: int, at_once: int, seed: int
+) -> None:
+    model = Oracle(delay=shuffled(Random(seed)))
+    told: list[int] = []
+
+    def enough(index: int, result: Outcome | ModelError) -> bool:
+        told.append(index)
+        return len(told) == after
+
+    async def main() -> None:
+        forward = Forward(model, TASK.metric, NO_CORPUS, 8)
+        await forward.until(FIRST_PROMPT, TASK.validation, enough, at_once)
+
+    anyio.run(main, backend=backend)
+    assert model.most_in_flight <= at_once
+    assert sorted(told) == list(range(model.calls)), "in the order of the examples, without a gap"
+    assert min(after, 16) <= model.calls <= min(after + at_once - 1, 16)
+
+
 async def test_a_fatal_error_ends_the_pass() -> None:
     model = Oracle(fault=lambda request: AuthenticationFailed("no", model="scripted"))
     with pytest.raises(AuthenticationFailed):

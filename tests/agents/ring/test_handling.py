@@ -137,8 +137,8 @@ async def test_a_first_prompt_with_too_few_answers_fails_the_run_and_says_why() 
 async def test_what_was_answered_by_nobody_wins_nothing() -> None:
     shorter = FIRST_PROMPT.edit("rule", "x", ())
     nobody = replace(child(shorter, FIRST_PROMPT), parent_scores=(None,) * 16)
-    for settings in (RaceSettings(), RaceSettings(alpha=0.99, min_effect=0.9)):
-        assert not (await evaluate(Oracle(), nobody, settings)).survived
+    for race in (RaceSettings(), RaceSettings(alpha=0.99, min_effect=0.9)):
+        assert not (await evaluate(Oracle(), nobody, race)).survived
     with pytest.raises(ServerFailed):
         await evaluate(some_fail("v"), child(shorter, FIRST_PROMPT), RaceSettings(max_unanswered=1))
 

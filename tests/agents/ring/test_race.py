@@ -9,8 +9,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from agents.ring.evaluator import RaceSettings
 from agents.ring.race import Capital, Race, compare
 
+FUTILE = RaceSettings().futile
 STEPS = (-1.0, 0.0, 1.0)
 differences = st.floats(-1, 1, allow_subnormal=False)
 missing = st.none() | differences
@@ -28,7 +30,7 @@ def laws(draw: st.DrawFn, floor: float) -> tuple[float, ...]:
 
 
 def run(alpha: float, floor: float, sequence: tuple[float | None, ...], coin: float = 0.0) -> Race:
-    race = Race(alpha, floor, len(sequence), coin)
+    race = Race(Capital(alpha, floor, len(sequence)), FUTILE, coin)
     for difference in sequence:
         race.look(difference)
     return race
@@ -59,8 +61,8 @@ def test_under_the_null_a_win_is_no_likelier_than_alpha(
 
 @given(past=st.lists(missing, max_size=40), left=st.integers(1, 40), alpha=alphas, floor=floors)
 def test_after_any_past_the_next_bet_is_fair(past: list[float | None], left: int, alpha: float, floor: float) -> None:
-    """Whatever the differences do together: at the floor nothing is won, above it something is, and never is all of it
-    and more lost. With the first test this makes it a supermartingale, for the capital is linear in the difference."""
+    """Whatever the differences do together: at the floor nothing is won, and never more lost than there is. For the
+    capital is linear in the difference, it is a supermartingale where means are at most the floor."""
 
     def after(difference: float) -> float:
         capital = Capital(alpha, floor, len(past) + left)
@@ -81,7 +83,7 @@ def test_after_any_past_the_next_bet_is_fair(past: list[float | None], left: int
 def test_a_verdict_stands_and_there_is_one(
     sequence: list[float | None], alpha: float, floor: float, coin: float
 ) -> None:
-    race, verdict = Race(alpha, floor, len(sequence), coin), (False, False)
+    race, verdict = Race(Capital(alpha, floor, len(sequence)), FUTILE, coin), (False, False)
     for difference in sequence:
         race.look(difference)
         assert verdict in ((False, False), (race.won, race.lost))
