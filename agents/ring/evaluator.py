@@ -112,11 +112,11 @@ class Evaluator:
 
     def _check(self, candidate: Candidate, errors: Sequence[ModelError], answered: int, survived: bool) -> None:
         """:raises ModelError, RunFailed: see `handle`."""
-        if not errors or (answered and len(errors) <= self.settings.max_unanswered * (answered + len(errors))):
-            return
-        if candidate.assignment == FIRST:
+        enough = answered and len(errors) <= self.settings.max_unanswered * (answered + len(errors))
+        if errors and not enough and candidate.assignment == FIRST:
             raise RunFailed(f"the first prompt could not be evaluated: {self.unanswered}")
-        if survived or not answered:
+        self.unanswered.check()
+        if errors and not enough and (survived or not answered):
             raise errors[0]
 
     async def _minibatch(self, prompt: Prompt, rng: Random) -> tuple[Outcome, ...]:
@@ -128,6 +128,7 @@ class Evaluator:
         except BudgetExhausted:
             return ()
         self.unanswered.count(results)
+        self.unanswered.check()
         return tuple(result for result in results if isinstance(result, Outcome))
 
 

@@ -10,7 +10,7 @@ from protocols.errors import ModelError, RunFailed
 
 
 class Unanswered:
-    """Keeps count, and fails the run once more than the share `most` in [0, 1] has been left unanswered.
+    """Keeps count, and fails the run when more than the share `most` in [0, 1] has been left unanswered.
 
     The share is one of at least `least` examples, however few have been asked so far: a short burst of failures early
     in a run, which will not matter by its end, does not end it; a service that is down does.
@@ -23,12 +23,15 @@ class Unanswered:
         self._last = ""
 
     def count(self, results: Iterable[Result]) -> None:
-        """:raises RunFailed: too many, with how many, which errors and what to do."""
+        """Add what became of some examples."""
         for result in results:
             self.asked += 1
             if isinstance(result, ModelError):
                 self.reasons[type(result).__name__] += 1
                 self._last = str(result)
+
+    def check(self) -> None:
+        """:raises RunFailed: too many, with how many, which errors and what to do."""
         if self.reasons.total() > self.most * max(self.asked, self._least):
             raise RunFailed(str(self))
 
