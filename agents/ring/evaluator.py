@@ -25,12 +25,12 @@ class RaceSettings:
     training examples that a survivor is run on for its critic. `max_unanswered`: the share of examples that may be
     left unanswered. `at_once`: calls in flight for one racer, all of which are paid for when it loses."""
 
-    alpha: float = 0.3
+    alpha: float = 0.2
     min_effect: float = 0.01
     critique: int = 48
     max_unanswered: float = 0.05
     at_once: int = 16
-    futile: float = 0.5
+    futile: float = 0.6
 
 
 class Evaluator:

@@ -142,8 +142,7 @@ def _bound(
     prompt = sizes.prompt + at_most * (SHOWN * sizes.shown + WRITTEN)
     reply = sizes.target + at_most * REASONED
     shown = prompt + INSTRUCTION + at_most * FAILURES * (sizes.shown + reply)
-    first_look = min(configuration.search.minibatch, len(task.validation))
-    answers = whole + edits * (whole if at_most else first_look)
+    answers = whole + edits * (whole if at_most else 1)  # a race may be lost with its first answer
     answers += (2 if at_most and edits else 1) * len(task.test)
     written = WRITTEN if at_most else 1
     credit = at_most * int(configuration.search.credit_share * answers)

@@ -78,7 +78,7 @@ def test_once_it_is_enough_nothing_more_is_begun_and_what_is_in_flight_is_told_o
 
     async def main() -> None:
         forward = Forward(model, TASK.metric, NO_CORPUS, 8)
-        await forward.until(FIRST_PROMPT, TASK.validation, enough, at_once)
+        await forward.until([(FIRST_PROMPT, example) for example in TASK.validation], enough, at_once)
 
     anyio.run(main, backend=backend)
     assert model.most_in_flight <= at_once

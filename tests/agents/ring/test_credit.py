@@ -179,7 +179,7 @@ def test_the_share_holds_at_every_call_of_a_search(
 ) -> None:
     ring = Ring(
         settings=SearchSettings(width, 20),
-        race=RaceSettings(8, 12, 1.0),
+        race=RaceSettings(critique=12, max_unanswered=1.0),
         caps=Caps(calls=calls),
         seed=seed,
         credit_share=share,

@@ -63,7 +63,7 @@ PRICE = {"input": 1.0, "output": 4.0}
 @settings(max_examples=30)
 @given(
     st.tuples(positive, positive, positive),
-    st.fixed_dictionaries({"assignments": st.integers(0, 500), "minibatch": positive, "critique": positive}),
+    st.fixed_dictionaries({"assignments": st.integers(0, 500), "critique": positive}),
     st.fixed_dictionaries({}, optional={"calls": positive, "tokens": positive, "dollars": st.floats(0.01, 9)}),
     st.lists(st.sampled_from(sorted(OPERATORS)), min_size=1, unique=True),
 )
