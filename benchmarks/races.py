@@ -73,10 +73,8 @@ def graded(rng: np.random.Generator, n: int) -> Array:
 
 def streaks(rng: np.random.Generator, n: int) -> Array:
     """Each difference has mean 0 given those before it, and twice the spread after a gain."""
-    steps, before = np.zeros(n), 0.0
-    for i in range(n):
-        before = steps[i] = rng.choice((-1.0, 1.0)) * (0.8 if before > 0 else 0.4)
-    return steps
+    signs = 2.0 * rng.integers(0, 2, n) - 1
+    return np.asarray(signs * np.where(np.concatenate([[0.0], signs[:-1]]) > 0, 0.8, 0.4))
 
 
 NULLS: Mapping[str, Law] = {

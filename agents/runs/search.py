@@ -58,7 +58,7 @@ from protocols.task import Task
 from protocols.wrappers.ledger import Caps, Ledger
 
 RACING = 2
-"""Racers that share the calls of one prompt, for each that is in flight: some are with their proposers or critics."""
+"""Times its share of `concurrency` that a racer may use: not all assignments in flight are racing at once."""
 
 
 class Run:
