@@ -46,6 +46,8 @@ FUTILE = RaceSettings().futile
 BETS = np.array([1, 1 / 2, 1 / 4, 1 / 8, 1 / 16])
 FULL = "full, ahead"
 POINTS = 400
+MANY = 3.3
+"""The normal quantile of 99.9 % intervals, for ninety cells at once."""
 
 
 # Differences whose mean is known
@@ -112,9 +114,9 @@ def t_test(differences: Array, alpha: float) -> tuple[bool, int]:
     return bool(spread and differences.mean() / spread * n**0.5 > NormalDist().inv_cdf(1 - alpha)), n
 
 
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """95 % of a share (Wilson 1927)."""
-    p, z = hits / of, 1.96
+def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
+    """The interval of a share (Wilson 1927); 95 % without a `z`."""
+    p = hits / of
     middle, half = p + z * z / (2 * of), z * (p * (1 - p) / of + z * z / (4 * of * of)) ** 0.5
     return (middle - half) / (1 + z * z / of), (middle + half) / (1 + z * z / of)
 
@@ -134,14 +136,14 @@ def false_acceptance(races: int) -> Iterator[Row]:
                     differences, coin = law(rng, n), rng.random()
                     hits[0] += race(differences, alpha, 0.0, coin)[0]
                     hits[1] += race(differences, alpha, FUTILE, coin)[0]
-                low, high = wilson(hits[0], races)
+                low, high = wilson(hits[0], races, MANY)
                 cells.append(f"{hits[0] / races:.3f} ({low:.3f}) {hits[1] / races:.3f}")
                 share, early = hits[0] / races, hits[1] / races
                 yield {"part": "false", "alpha": alpha, "n": n, "law": name, "races": races} | {
                     "share": share, "low": low, "high": high, "given_up": early,
                 }  # fmt: skip
             print(f"{alpha:>6}{n:>5}  " + "".join(f"{cell:>22}" for cell in cells))
-    print("In brackets: the lower end of the share's 95 % interval, which must not be above alpha.")
+    print("In brackets: the lower end of the share's 99.9 % interval, which must not be above alpha.")
 
 
 def power(races: int) -> Iterator[Row]:
@@ -200,7 +202,7 @@ def answers(rng: np.random.Generator, n: int, skill: npt.NDArray[np.float64]) ->
 
 def outcome(score: float, counts: Mapping[str, float] | None = None) -> Outcome:
     """As the report takes it."""
-    return Outcome("", {}, None, "", None, score, "", counts or {})
+    return Outcome("", {}, "", "", None, score, "", counts or {})
 
 
 Draw = Callable[[np.random.Generator, int, npt.NDArray[np.float64]], list[Outcome]]

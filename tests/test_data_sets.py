@@ -61,7 +61,7 @@ async def test_the_embedded_model_runs_every_set_and_the_report_is_honest(name: 
     for split in SPLITS:
         rows = (DATA / name / f"{split}.jsonl").read_bytes().splitlines(keepends=True)
         (tmp_path / f"{split}.jsonl").write_bytes(b"".join(rows if split == "train" else rows[:12]))
-    search = {"assignments": 4, "width": 1, "minibatch": 4, "critique": 8}
+    search = {"assignments": 4, "width": 1, "critique": 8}
     async with open_run(build({**table(name), "search": search}, tmp_path), {}, tmp_path / "run") as run:
         result = await run.search()
         replies = await run.forward(run.first, run.task.test)

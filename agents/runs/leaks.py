@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agents.prompting.requests import show_target
-from protocols.metrics import UNSPACED, fold
+from protocols.metrics.text import TOKEN, fold
 from protocols.prompt import Prompt
 from protocols.task import Example, SplitName, Task
 
 LONGEST, SHORTEST = 8, 5
 """Words in a row that are a copy and no coincidence: see docs/decisions/acceptance.md. A text of fewer words must be
 there whole; one of fewer than the second number is not looked for."""
-WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}_]+")
-"""A word, or one character where a script does not part its words."""
 Gram = tuple[str, ...]
+"""Words, or single characters where a script does not part its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ def leaks(prompt: Prompt, first: Prompt, task: Task) -> tuple[Leak, ...]:
     What the first prompt had, or a training example has, may be there.
     """
     allowed = [section.text for section in first]
-    allowed += [text for example in task.train for text in _texts(example)]
+    allowed += [text for example in task.train for text in _texts(example, task)]
     known = {gram for text in allowed for size in range(SHORTEST, LONGEST + 1) for gram, _ in _grams(text, size)}
     new: dict[Gram, tuple[str, str]] = {}
     for section in prompt:
@@ -48,26 +45,26 @@ def leaks(prompt: Prompt, first: Prompt, task: Task) -> tuple[Leak, ...]:
         Leak(found[0], split, example.id, found[1])
         for split in splits
         for example in task.split(split)
-        if (found := _shared(example, new))
+        if (found := _shared(_texts(example, task), new))
     )
 
 
-def _shared(example: Example, new: dict[Gram, tuple[str, str]]) -> tuple[str, str] | None:
-    for text in _texts(example):
-        size = min(LONGEST, sum(1 for _ in WORD.finditer(text)))
+def _shared(texts: Iterable[str], new: dict[Gram, tuple[str, str]]) -> tuple[str, str] | None:
+    for text in texts:
+        size = min(LONGEST, sum(1 for _ in TOKEN.finditer(text)))
         for gram, _ in _grams(text, size) if size >= SHORTEST else ():
             if gram in new:
                 return new[gram]
     return None
 
 
-def _texts(example: Example) -> Iterable[str]:
-    return (*example.inputs.values(), show_target(example.target))
+def _texts(example: Example, task: Task) -> Iterable[str]:
+    return (*example.inputs.values(), task.kind.show(example.target))
 
 
 def _grams(text: str, size: int) -> Iterator[tuple[Gram, str]]:
     """Every run of `size` words, folded, and as it is written."""
-    words = list(WORD.finditer(text))
+    words = list(TOKEN.finditer(text))
     folded = [fold(word[0]) for word in words]
     for start in range(len(words) - size + 1):
         last = start + size - 1

@@ -77,7 +77,7 @@ def test_once_it_is_enough_nothing_more_is_begun_and_what_is_in_flight_is_told_o
         return len(told) == after
 
     async def main() -> None:
-        forward = Forward(model, TASK.metric, NO_CORPUS, 8)
+        forward = Forward(model, TASK, NO_CORPUS, 8)
         await forward.until([(FIRST_PROMPT, example) for example in TASK.validation], enough, at_once)
 
     anyio.run(main, backend=backend)

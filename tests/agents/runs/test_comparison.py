@@ -18,14 +18,13 @@ from agents.runs.comparison import held_out, interval, score_of
 from protocols import prompt_file
 from protocols.errors import CallTimeout, ModelError, ServerFailed
 from protocols.messages import Outcome
-from protocols.metrics import LabelMetric
 from protocols.model import Finish, Reply, Request
 from protocols.prompt import Prompt, Section
-from protocols.task import Array
+from protocols.task import Array, Metric
 from tests.strategies import texts
 from tests.world import FIRST_PROMPT, TASK, Oracle, digest, shuffled
 
-METRIC = LabelMetric(("no", "yes"))
+METRIC: Metric = TASK.metric
 
 
 class Micro:
@@ -51,7 +50,7 @@ class Guesses(Oracle):
 
 
 def outcome(number: int, score: float, finish: Finish = "stop", counts: Mapping[str, float] | None = None) -> Outcome:
-    return Outcome(f"e{number}", {}, "yes", "", None, score, "", counts or {}, finish)
+    return Outcome(f"e{number}", {}, "yes", "", None, score, "", counts or {}, finish=finish)
 
 
 failures = st.sampled_from([ServerFailed("down", model="m"), CallTimeout("slow", model="m")])
@@ -129,7 +128,7 @@ def test_an_exported_prompt_has_the_runs_own_score(
         return ServerFailed("no", model="m") if digest(seed, request.messages) % 100 < percent else None
 
     async def scored(prompt: Prompt, at_once: int, delays: int) -> dict[str, object]:
-        forward = Forward(Guesses(fault=fault, delay=shuffled(Random(delays))), TASK.metric, shelves, at_once)
+        forward = Forward(Guesses(fault=fault, delay=shuffled(Random(delays))), TASK, shelves, at_once)
         return asdict(score_of(TASK.metric, await forward(prompt, TASK.test)))
 
     loaded = prompt_file.loads(prompt_file.dumps(prompt))
