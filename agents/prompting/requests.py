@@ -94,14 +94,14 @@ def read_tagged(reply: str, tag: str) -> str:
 
 def show_example(prompt: Prompt, task: Task, example: Example) -> str:
     """A worked example in the frame in which the prompt shows an input: from the line of a section's first
-    placeholder on, filled, then the answer. Blank lines of an input go, for they part one example from the next."""
+    placeholder on, filled, then the answer, after the cue that the frame ends with, or else after `Answer:`. Blank
+    lines of an input go, for they part one example from the next."""
     inputs = {field: re.sub(r"\n\s*\n", "\n", value.strip()) for field, value in example.inputs.items()}
-    frames = []
+    frames, separator = [], ""
     for section in prompt:
         lines = section.text.split("\n")
         first = next((n for n, line in enumerate(lines) if placeholders(line, inputs)), None)
         if first is not None:
             frames.append(fill("\n".join(lines[first:]), inputs).rstrip())
-    frame = "\n".join(frames)
-    separator = " " if frame.endswith((":", "：")) else "\nAnswer: "
-    return frame + separator + task.kind.show(example.target)
+            separator = " " if section.text.rstrip().endswith((":", "：")) else "\nAnswer: "
+    return "\n".join(frames) + separator + task.kind.show(example.target)

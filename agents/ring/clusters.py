@@ -31,8 +31,8 @@ def cluster(failed: Sequence[Outcome], most: int) -> list[Cluster]:
     """The clusters, largest first, with at most `most` >= 1 examples shown in all.
 
     Of one cluster are those whose commonest mistake, counted over all failures, is the same, and whose inputs are
-    alike. Each shows
-    `FIRST_LOOK` examples, from the largest on, then what room is left goes to further ones in the same order.
+    alike. Each shows `FIRST_LOOK` examples, from the largest on, then what room is left goes to further ones in the
+    same order.
     """
     common = Counter(mistake for outcome in failed for mistake in outcome.mistakes)
     kinds: dict[str, list[Outcome]] = defaultdict(list)
