@@ -1,207 +1,244 @@
 """A local server that speaks both wire formats, with its own books, for tests and benchmarks.
 
-In a test: `async with WireServer(answer) as server: … server.url`. As a process of its own, for benchmarks:
-`python -m tests.wire_server --port 0 --latency 0.05` prints its URL; `GET /stats` gives its counts.
+In a test: `async with WireServer(answer) as server: … server.url`. As a process of its own:
+
+    python -m tests.wire_server --port 0 --latency 1 --sigma 1 --fault 429=0.05 --fault drop=0.05
+
+prints its URL; `GET /counts` gives its books, which it also prints as JSON when it is ended.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import signal
 import sys
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import anyio
 import orjson
-from aiohttp import web
+
+from tests.wire.answers import searchable
+from tests.wire.books import Books, Entry, Stats
+from tests.wire.formats import FORMATS, Format, conversation, count_tokens, error_body
+from tests.wire.http import Call, Connection
+from tests.wire.weather import Fault, Weather, named_fault
+
+__all__ = ["Call", "Fault", "Stats", "Weather", "WireServer", "count_tokens"]
 
 Answerer = Callable[[list[tuple[str, str]]], str]
 Delay = Callable[[], Awaitable[None]]
+FAIR = Weather()
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What a call gets instead of an answer.
+class Exchange:
+    """One call that is waiting for its answer."""
 
-    `reply`: this status, headers and body. `drop`: the connection is cut before any byte. `truncate`: cut in the
-    middle of the body. `stall`: nothing until `WireServer.released` is set, then the answer as usual.
-    """
-
-    kind: Literal["reply", "drop", "truncate", "stall"] = "reply"
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b'{"choices": [{"message": {"content": "ga'
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call as it arrived."""
-
-    path: str
-    headers: Mapping[str, str]
-    raw: bytes
-
-    @property
-    def body(self) -> dict[str, object]:
-        body: dict[str, object] = orjson.loads(self.raw)
-        return body
-
-
-@dataclass(slots=True)
-class Stats:
-    """The server's own books: calls that arrived, calls answered, and the tokens of the latter."""
-
-    calls: int = 0
-    answered: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    form: Format
+    connection: Connection
+    turns: list[tuple[str, str]]
+    model: str
+    tokens_in: int
+    entry: Entry
+    account: Stats
 
 
 class WireServer:
     """Serves `/v1/chat/completions` (base URL `openai_url`) and `/v1/messages` (base URL `url`).
 
-    `answer` gets the (speaker, text) pairs of a call, system first. `delay` is awaited before every answer. `faults`
-    are taken first in, first out, one a call. `received` keeps the last `keep` calls.
+    `answer` gets the (speaker, text) pairs of a call, system first. `delay` is awaited before every answer, instead
+    of the latency of the `weather`. `faults` are taken first in, first out, one a call, before those of the weather.
+    `received` keeps the last `keep` calls. `stats` counts all calls, `books` each key and model. `clock`: seconds.
     """
 
-    def __init__(self, answer: Answerer, *, delay: Delay | None = None, keep: int = 1000, port: int = 0) -> None:
-        self._answer, self._delay, self._port = answer, delay, port
+    def __init__(
+        self,
+        answer: Answerer,
+        *,
+        delay: Delay | None = None,
+        weather: Weather = FAIR,
+        keep: int = 1000,
+        port: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._answer, self._delay, self._weather, self._port, self._clock = answer, delay, weather, port, clock
+        self._latencies, self._troubles = weather.latencies(), weather.troubles()
+        self._connections: set[Connection] = set()
+        self._tasks = anyio.create_task_group()
         self.received: deque[Call] = deque(maxlen=keep)
         self.faults: deque[Fault] = deque()
         self.released = anyio.Event()
-        self.stats = Stats()
+        self.books = Books(clock)
         self.url = ""
-        self._exits = AsyncExitStack()
 
     @property
     def openai_url(self) -> str:
         return f"{self.url}/v1"
 
+    @property
+    def stats(self) -> Stats:
+        return self.books.total
+
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=2**26)
-        app.router.add_post("/v1/chat/completions", self._chat)
-        app.router.add_post("/v1/messages", self._messages)
-        app.router.add_get("/stats", self._stats)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        self._exits.push_async_callback(runner.cleanup)
-        self._exits.callback(self.released.set)
-        await web.TCPSite(runner, "127.0.0.1", self._port).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self._loop = asyncio.get_running_loop()
+        self._server = await self._loop.create_server(
+            lambda: Connection(self._arrived, self._connections), "127.0.0.1", self._port, backlog=4096
+        )
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        await self._tasks.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._exits.aclose()
+    ) -> bool | None:
+        self._server.close()
+        for connection in list(self._connections):
+            connection.drop()
+        self._tasks.cancel_scope.cancel()
+        return await self._tasks.__aexit__(kind, error, trace)
 
-    async def _stats(self, request: web.Request) -> web.Response:
-        return web.json_response(asdict(self.stats))
-
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._serve(request, openai_answer)
-
-    async def _messages(self, request: web.Request) -> web.StreamResponse:
-        return await self._serve(request, anthropic_answer)
-
-    async def _serve(self, request: web.Request, write: Callable[[str, str, int, int], object]) -> web.StreamResponse:
-        call = Call(request.path, dict(request.headers), await request.read())
+    def _arrived(self, call: Call, connection: Connection) -> None:
+        if call.path == "/counts":
+            connection.respond(200, {}, orjson.dumps(self.books.document()))
+            return
         self.received.append(call)
-        self.stats.calls += 1
+        form = FORMATS.get(call.path)
+        try:
+            turns, model = conversation(call.body), str(call.body["model"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            form = None
+        if form is None:
+            connection.respond(404, {}, error_body("not_found_error", f"nothing is served at {call.path}"))
+            return
+        tokens_in = sum(count_tokens(said) for _, said in turns)
+        entry, account = self.books.arrived(key_of(call), model, tokens_in)
+        connection.lost = entry.abandoned
+        self._admit(Exchange(form, connection, turns, model, tokens_in, entry, account))
+
+    def _admit(self, exchange: Exchange) -> None:
+        """Refuse what is over a limit; let the rest wait for its answer."""
+        account, limits, now = exchange.account, self._weather, self._clock()
+        waits = [
+            window.wait(limit, amount, now)
+            for window, limit, amount in (
+                (account.minute_calls, limits.requests, 1),
+                (account.minute_tokens, limits.tokens, exchange.tokens_in),
+            )
+            if limit is not None
+        ]
+        if any(waits):
+            exchange.entry.refused()
+            headers = {"retry-after": f"{max(waits):.3f}", **self._limits(exchange)}
+            exchange.connection.respond(429, headers, error_body("rate_limit_error", "over the limit of this minute"))
+            return
+        exchange.entry.let_in()
         if self._delay is not None:
-            await self._delay()
-        fault = self.faults.popleft() if self.faults else None
-        if fault is not None and fault.kind == "stall":
-            await self.released.wait()
-        elif fault is not None:
-            return await fail(request, fault)
-        turns = conversation(call.body)
-        text = self._answer(turns)
-        tokens_in, tokens_out = sum(count_tokens(said) for _, said in turns), count_tokens(text)
-        self.stats.answered += 1
-        self.stats.input_tokens += tokens_in
-        self.stats.output_tokens += tokens_out
-        payload = write(str(call.body["model"]), text, tokens_in, tokens_out)
-        return web.Response(body=orjson.dumps(payload), content_type="application/json")
+            self._tasks.start_soon(self._wait, self._delay, exchange)
+        elif seconds := next(self._latencies):
+            self._loop.call_later(seconds, self._finish, exchange)
+        else:
+            self._finish(exchange)
+
+    async def _wait(self, delay: Delay, exchange: Exchange) -> None:
+        await delay()
+        self._finish(exchange)
+
+    def _finish(self, exchange: Exchange) -> None:
+        """Answer, unless the client has left or something is to go wrong."""
+        connection, entry = exchange.connection, exchange.entry
+        if connection.transport.is_closing():
+            return
+        fault = self.faults.popleft() if self.faults else next(self._troubles)
+        if fault is None:
+            self._reply(exchange)
+            return
+        if fault.kind == "stall":
+            connection.lost = partial(entry.failed, fault.name)
+            self._tasks.start_soon(self._stall, exchange)
+            return
+        entry.failed(fault.name)
+        match fault.kind:
+            case "drop":
+                connection.drop()
+            case "truncate":
+                connection.truncate(fault.body)
+            case _:
+                connection.respond(fault.status, fault.headers, fault.body)
+
+    async def _stall(self, exchange: Exchange) -> None:
+        await self.released.wait()
+        if not exchange.connection.transport.is_closing():
+            self._reply(exchange)
+
+    def _reply(self, exchange: Exchange) -> None:
+        try:
+            text = self._answer(exchange.turns)
+        except Exception as error:  # as any server: the client sees that it failed, and the books say so
+            exchange.entry.failed("500")
+            exchange.connection.respond(500, {}, error_body("api_error", f"{type(error).__name__}: {error}"))
+            return
+        tokens_out = count_tokens(text)
+        exchange.entry.answered(tokens_out)
+        payload = exchange.form.answer(exchange.model, text, exchange.tokens_in, tokens_out)
+        exchange.connection.respond(200, self._limits(exchange), orjson.dumps(payload))
+
+    def _limits(self, exchange: Exchange) -> dict[str, str]:
+        account, now = exchange.account, self._clock()
+        windows = {"requests": account.minute_calls, "tokens": account.minute_tokens}
+        limits = {"requests": self._weather.requests, "tokens": self._weather.tokens}
+        rooms = {name: windows[name].room(limit, now) for name, limit in limits.items() if limit is not None}
+        return exchange.form.limits(rooms, time.time()) if rooms else {}
 
 
-def conversation(body: Mapping[str, object]) -> list[tuple[str, str]]:
-    """The (speaker, text) pairs of a body in either format; a KeyError or so, hence a 500, if it is in neither."""
-    turns: list[tuple[str, str]] = []
-    match body:
-        case {"system": str(text)}:
-            turns.append(("system", text))
-        case {"system": list(blocks)}:
-            turns += [("system", block["text"]) for block in blocks]
-    match body:
-        case {"messages": list(messages)}:
-            turns += [(message["role"], message["content"]) for message in messages]
-    return turns
+def key_of(call: Call) -> str:
+    """The key of a call: a bearer token, or Anthropic's own header."""
+    return call.headers.find("Authorization").removeprefix("Bearer ") or call.headers.find("X-Api-Key")
 
 
-def count_tokens(text: str) -> int:
-    """Four bytes a token, rounded up: near enough, and easy to recount."""
-    return (len(text.encode()) + 3) // 4
+async def serve(answer: Answerer, weather: Weather, port: int) -> None:
+    """Serve until the process is told to end, then print the books."""
+    async with WireServer(answer, weather=weather, keep=0, port=port) as server:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            say(server.url)
+            await anext(aiter(signals))
+        say(orjson.dumps(server.books.document(), option=orjson.OPT_INDENT_2).decode())
 
 
-def openai_answer(model: str, text: str, tokens_in: int, tokens_out: int) -> object:
-    message = {"role": "assistant", "content": text}
-    usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": usage,
-    }
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
-def anthropic_answer(model: str, text: str, tokens_in: int, tokens_out: int) -> object:
-    return {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": model,
-        "content": [{"type": "text", "text": text}],
-        "stop_reason": "end_turn",
-        "stop_sequence": None,
-        "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out},
-    }
-
-
-async def fail(request: web.Request, fault: Fault) -> web.StreamResponse:
-    if fault.kind == "reply":
-        return web.Response(status=fault.status, headers=fault.headers, body=fault.body)
-    response = web.StreamResponse(headers={"Content-Length": str(2 * len(fault.body))})
-    if fault.kind == "truncate":
-        await response.prepare(request)
-        await response.write(fault.body)
-    if request.transport is not None:
-        request.transport.close() if fault.kind == "truncate" else request.transport.abort()
-    return response
-
-
-async def serve(port: int, latency: float, text: str) -> None:
-    """Serve until the process is ended."""
-
-    async def delay() -> None:
-        await anyio.sleep(latency)
-
-    async with WireServer(lambda turns: text, delay=delay if latency else None, keep=0, port=port) as server:
-        sys.stdout.write(f"{server.url}\n")
-        sys.stdout.flush()
-        await anyio.sleep_forever()
+def share(text: str) -> tuple[str, float]:
+    """`drop=0.05`."""
+    name, _, value = text.partition("=")
+    named_fault(name, 0.0)
+    return name, float(value)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer, in the median")
+    parser.add_argument("--sigma", type=float, default=0.0, help="of the log-normal latency; 0: always the same")
+    parser.add_argument("--seed", type=int, default=0, help="of latencies and faults")
+    parser.add_argument("--fault", type=share, action="append", metavar="NAME=SHARE", default=[])
+    parser.add_argument("--retry-after", type=float, default=1.0, help="seconds, of the fault 429")
+    parser.add_argument("--requests", type=int, help="allowed to one key and model a minute")
+    parser.add_argument("--tokens", type=int, help="allowed to one key and model a minute")
     parser.add_argument("--answer", default="ok", help="the text of every answer")
-    options = parser.parse_args()
-    anyio.run(serve, options.port, options.latency, options.answer)
+    parser.add_argument("--proposals", choices=["accepted", "rejected"], help="answer by a rule that can be searched")
+    o = parser.parse_args()
+    conditions = Weather(
+        o.latency, o.sigma, o.seed, dict(o.fault), o.retry_after, requests=o.requests, tokens=o.tokens
+    )
+    answer = searchable(o.proposals == "accepted") if o.proposals else lambda turns: o.answer
+    options = {"use_uvloop": sys.platform != "win32"}
+    anyio.run(serve, answer, conditions, o.port, backend_options=options)

@@ -1,0 +1,1 @@
+"""The parts of the wire server: its HTTP, the two formats, its books, its weather and what it answers."""
