@@ -162,7 +162,7 @@ async def measured(body: Callable[[], Awaitable[int]]) -> Row:
 
 
 async def measure(subject: str, url: str, width: int, calls: int) -> Row:
-    """One row; the connections of a client are opened before, those of the ring while it works."""
+    """One row; connections are opened while it is measured."""
     if subject == RING:
         return await ring(url, width, calls)
     async with SUBJECTS[subject](url, width) as send:
@@ -171,7 +171,6 @@ async def measure(subject: str, url: str, width: int, calls: int) -> Row:
             await in_flight(range(calls), width, send)
             return calls
 
-        await in_flight(range(calls, calls + width), width, send)
         return await measured(body)
 
 

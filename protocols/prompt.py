@@ -18,6 +18,7 @@ from protocols.model import ChatMessage
 Kind = Literal["task", "definitions", "reasoning", "examples", "knowledge", "format", "reminders"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
+BRACED = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,12 @@ class Prompt:
         What holds no placeholder is the system message, in order; what holds one follows as the user message.
         So all calls of one prompt share one prefix, which providers cache.
         """
-        fixed = [s.text for s in self.sections if s.text and not placeholders(s.text, inputs)]
-        varying = [fill(s.text, inputs) for s in self.sections if placeholders(s.text, inputs)]
+        fixed, varying = [], []
+        for section in self.sections:
+            if holds_placeholder(section.text, inputs):
+                varying.append(fill(section.text, inputs))
+            elif section.text:
+                fixed.append(section.text)
         messages = []
         if fixed:
             messages.append(ChatMessage("system", "\n\n".join(fixed)))
@@ -118,12 +123,17 @@ def estimate_tokens(text: str) -> int:
 
 def placeholders(text: str, fields: Collection[str]) -> Counter[str]:
     """How often each of `fields` stands in `text` in braces."""
-    return Counter(m[1] for m in re.finditer(r"\{([^{}]+)\}", text) if m[1] in fields)
+    return Counter(m[1] for m in BRACED.finditer(text) if m[1] in fields)
+
+
+def holds_placeholder(text: str, fields: Collection[str]) -> bool:
+    """Whether `placeholders` would find one: asked of every section for every example, so without counting."""
+    return "{" in text and any(m[1] in fields for m in BRACED.finditer(text))
 
 
 def fill(text: str, inputs: Mapping[str, str]) -> str:
     """`text` with `{name}` replaced by `inputs[name]`, in one pass: what is put in is not read again."""
-    return re.sub(r"\{([^{}]+)\}", lambda m: inputs.get(m[1], m[0]), text)
+    return BRACED.sub(lambda m: inputs.get(m[1], m[0]), text)
 
 
 def braced(names: Collection[str]) -> str:

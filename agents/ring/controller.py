@@ -43,12 +43,14 @@ REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "inapp
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
     """`width` >= 1 assignments in flight, `assignments` >= 0 in all. `token_price`: reward lost for each token that
-    an edit adds. `failure_reward` <= 0: what an assignment earns that ended in a failure."""
+    an edit adds. `failure_reward` <= 0: what an assignment earns that ended in a failure. `barrier`: issue nothing
+    until all that is in flight has ended, as generations do; only to see what that costs."""
 
     width: int = 8
     assignments: int = 100
     token_price: float = 1e-5
     failure_reward: float = -0.02
+    barrier: bool = False
 
 
 class Controller:
@@ -160,7 +162,8 @@ class Controller:
     async def _go_on(self) -> list[Message]:
         """:raises RunFailed: nothing can be edited from the beginning."""
         messages: list[Message] = []
-        while self.first is not None and not self._stopped_by and len(self.open) < self._settings.width:
+        room = 0 if self._settings.barrier and self.open else self._settings.width
+        while self.first is not None and not self._stopped_by and len(self.open) < room:
             if self.issued >= self._settings.assignments:
                 self._stopped_by = "assignments"
             elif parents := [member for member in self.archive.members if await self._choices.of(member)]:

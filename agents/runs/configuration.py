@@ -14,8 +14,12 @@ from pydantic_core import ErrorDetails
 
 from protocols.data import Format
 from protocols.errors import ConfigError
+from protocols.providers.catalogue import EMBEDDED
 from protocols.task import KindName
 
+CONCURRENCY = 64
+"""Calls in flight of one account where the configuration does not say."""
+LEAST_WIDTH, MOST_WIDTH = 8, 256
 Weight = Annotated[float, Field(gt=0)]
 
 
@@ -157,15 +161,17 @@ class ProviderTable(Table):
 class SearchTable(Table):
     """`[search]`: how to search.
 
-    `width`: assignments in flight. `assignments`: edits tried in all. `alpha`: the chance, at most, that an edit
-    survives which makes nothing better. `min_effect`: how much worse a shorter prompt may be. `critique`: training
-    examples whose failures a critic reads. `concurrency`: one prompt's calls in flight at most. `max_unanswered`: the
-    share of the run's examples that may be left unanswered. `credit_share`: calls that measure what sections are
-    worth, at most so many for each that was made for the task; 0: none.
+    `width`: assignments in flight (None: see `Configuration.width`). `barrier`: no assignment before all others have
+    ended, to compare with. `assignments`: edits tried in all. `alpha`: the chance, at most, that an edit survives
+    which makes nothing better. `min_effect`: how much worse a shorter prompt may be. `critique`: training examples
+    whose failures a critic reads. `concurrency`: one prompt's calls in flight at most. `max_unanswered`: the share of
+    the run's examples that may be left unanswered. `credit_share`: calls that measure what sections are worth, at
+    most so many for each that was made for the task; 0: none.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
-    width: Annotated[int, Field(ge=1, le=1024)] = 8
+    width: Annotated[int, Field(ge=1, le=1024)] | None = None
+    barrier: bool = False
     assignments: Annotated[int, Field(ge=0)] = 100
     operators: tuple[str, ...] = ("few_shot", "self_reflection", "chain_of_thought", "short_instruction")
     selector: str = "msgd"
@@ -218,6 +224,19 @@ class Configuration(Table):
     def path(self, path: Path | str) -> Path:
         """A path of the configuration, resolved against its folder."""
         return self.origin / path
+
+    @property
+    def width(self) -> int:
+        """Assignments in flight: as configured, or a quarter of the calls that the task's model may have in flight.
+
+        An assignment that waits for its Proposer, its Critic or the last of its answers has few calls in flight, so
+        that many must be under way for all calls to be used (docs/decisions/throughput.md); more would be chosen
+        before the earlier ones have taught anything.
+        """
+        model = self.models.of("task")
+        if self.search.width is not None or model == EMBEDDED:
+            return self.search.width or LEAST_WIDTH
+        return min(MOST_WIDTH, max(LEAST_WIDTH, (self.provider(model).concurrency or CONCURRENCY) // 4))
 
     def provider(self, model: str) -> ProviderTable:
         """The settings of one model: its own table over its provider's."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 
 from agents.runs.catalogue import open_operators
-from agents.runs.configuration import Configuration, ProviderTable
+from agents.runs.configuration import CONCURRENCY, Configuration, ProviderTable
 from agents.runs.metrics import asks_judge, open_metric
 from memory.cache import CachedModel, ReplyCache
 from protocols.errors import ConfigError
@@ -19,8 +19,6 @@ from protocols.task import Task
 from protocols.wrappers.ledger import Caps, Ledger, MeteredModel, Price
 from protocols.wrappers.limiter import LimitedModel, Limiter
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
-
-CONCURRENCY = 64
 
 
 class Models:

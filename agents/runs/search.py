@@ -89,7 +89,13 @@ class Run:
             self.task,
             Choices(operators, self.task, HashedNgrams()),
             selector,
-            SearchSettings(settings.width, settings.assignments, settings.token_price, settings.failure_reward),
+            SearchSettings(
+                self.configuration.width,
+                settings.assignments,
+                settings.token_price,
+                settings.failure_reward,
+                settings.barrier,
+            ),
             memory if self.configuration.memory.write else None,
             Random(f"{seed}/controller"),
             time.time,
@@ -109,7 +115,7 @@ class Run:
         for name, operator in operators.items():
             model = models.of(f"proposer/{name}", cache)
             others.append(Proposer(operator, model, self.task, reads, seed, self.shelves))
-        self.team = Team(self.controller, others, self.bus, settings.width)
+        self.team = Team(self.controller, others, self.bus, self.configuration.width)
 
     def _credit(self, models: Models, cache: ReplyCache) -> LeaveOneOut | None:
         """Its calls go to the task's model under a role of its own: the report then says what credit cost, and the

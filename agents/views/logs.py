@@ -163,7 +163,7 @@ class RunLog:
             models={role: configuration.models.of(role) for role in roles(configuration)},
             sizes={"train": len(task.train), "validation": len(task.validation), "test": len(task.test)},
             seed=settings.seed,
-            width=settings.width,
+            width=configuration.width,
             assignments=settings.assignments,
             caps=configuration.budget.model_dump(exclude_none=True),
         )
