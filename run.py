@@ -19,15 +19,18 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from agents import session
 from agents.runs.configuration import Configuration, load
 from agents.runs.doctor import diagnose
+from agents.runs.grid import load_grid
 from agents.runs.result import Result
 from agents.runs.scoring import score
-from agents.session import train
+from agents.runs.sweep import RESULTS
 from agents.views.diagnosis import show_diagnosis
 from agents.views.plain import one_line, printable
 from agents.views.remembering import import_lines, memory_file, show_stats, write_lines
 from agents.views.report import read_report, show_report, show_result, show_scored
+from agents.views.sweeping import show_summary, summarise
 from agents.views.terminal import Onlooker
 from memory import upkeep
 from protocols.errors import BusError, ConfigError, InputError, PromptFlowError
@@ -97,6 +100,38 @@ def search(
         else:
             show_result(stdout(), asdict(result))
             say(f"Run directory: {directory}")
+
+
+@app.command()
+def sweep(
+    grid: Annotated[Path, typer.Argument(metavar="GRID.toml", help="Which tasks, settings and seeds.")],
+    settings: Settings = None,
+    verbose: Verbose = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Search every task of a grid with every setting and every seed, several searches at once.
+
+    All share the limits of their accounts, a reply cache and a memory. Writes a run directory for each
+    search, and results.jsonl. The same command again runs what has no result yet. Exit code 1 if a
+    search failed or was stopped.
+
+    \b
+    Example:
+      promptflow sweep examples/sweep.toml
+    """
+    with exit_codes(as_json):
+        cells = load_grid(grid, settings or [])
+        rows, whole = drive(partial(session.sweep, cells, environment(), Onlooker(stderr=True), verbose))
+        results = cells.directory / RESULTS
+        if as_json:
+            emit({"results": printable(str(results)), "rows": rows, "summary": summarise(rows)})
+        else:
+            show_summary(stdout(), rows)
+            say(f"Results: {results}")
+        if not whole:
+            tell(f"{len(rows)} of {len(cells.cells)} searches have ended; the same command runs the others")
+        if not whole or any(row.error for row in rows):
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -332,7 +367,7 @@ def stdout() -> Console:
 
 def _search(configuration: Configuration, out: Path | None, verbose: int) -> tuple[Result, Path]:
     console = Onlooker(stderr=True)
-    directory, result = drive(partial(train, configuration, environment(), out, console, verbose))
+    directory, result = drive(partial(session.train, configuration, environment(), out, console, verbose))
     if result is None:
         raise KeyboardInterrupt(f"stopped at once; {directory} holds what was paid for, and no result")
     return result, directory

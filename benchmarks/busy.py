@@ -3,9 +3,10 @@
     python -m benchmarks.busy                     # 64 and 256 allowed, a median latency of 1 s: half an hour
     python -m benchmarks.busy --latency 0.1       # a tenth of that, on a machine with a core to spare
 
-Latencies are log-normal with sigma 1; proposals are all better than their parents, or all worse. "work left": calls in
-flight, divided by those allowed, from the first assignment to the last, on the books of the server; "all": from the
-first prompt's first call until the last assignment has ended.
+Latencies are log-normal with sigma 1; proposals are all better than their parents, or all worse. "work left": calls
+in flight, divided by those allowed, from the first assignment to the last, on the books of the server; "all": from
+the first prompt's first call until the last assignment has ended. The task is small, which makes it hard to keep all
+calls busy; where a candidate takes several hundred calls (--validation, --critique), a barrier costs less.
 """
 
 from __future__ import annotations
@@ -26,10 +27,9 @@ from agents.runs.search import open_run
 from benchmarks.wire import search_configuration, server
 from protocols.messages import Assignment, Envelope, Finished
 
+MINIBATCH = 32
 MEAN = math.exp(0.5)
 """Of a log-normal distribution with median 1 and sigma 1."""
-CALLS = {"accepted": 250, "rejected": 33}
-"""What one assignment takes, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,27 @@ class Watch:
         return b.time - a.time, (b.call_seconds - a.call_seconds) / (b.time - a.time)
 
 
-async def search(url: str, allowed: int, assignments: int, barrier: bool) -> Watch:
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """`allowed` calls in flight, at a median `latency` in seconds, and the task's sizes."""
+
+    allowed: int
+    latency: float
+    validation: int
+    critique: int
+
+    def assignments(self, proposals: str, seconds: float) -> int:
+        """About as many as take so long without a barrier."""
+        calls = 1 + (self.validation + self.critique + 1 if proposals == "accepted" else MINIBATCH)
+        return round(self.allowed * seconds / (self.latency * MEAN) / calls)
+
+
+async def search(url: str, setting: Setting, assignments: int, barrier: bool) -> Watch:
     """One search, watched."""
     watch = Watch(url, assignments)
-    settings = {"assignments": assignments, "barrier": barrier}
+    settings = {"assignments": assignments, "barrier": barrier, "critique": setting.critique, "minibatch": MINIBATCH}
     with tempfile.TemporaryDirectory() as name:
-        configuration = search_configuration(url, allowed, Path(name), settings)
+        configuration = search_configuration(url, setting.allowed, Path(name), settings, setting.validation)
         async with open_run(configuration, {}, Path(name) / "run") as run:
             run.bus.tap(watch.observe)
             await watch.mark("begin")
@@ -83,31 +98,34 @@ async def search(url: str, allowed: int, assignments: int, barrier: bool) -> Wat
     return watch
 
 
-def compare(allowed: int, latency: float, proposals: str, calls: int) -> None:
-    """A row of the table: the search as it is, and with the barrier. `calls`: of each, about."""
-    assignments = max(2, calls // CALLS[proposals])
+def compare(setting: Setting, proposals: str, assignments: int) -> None:
+    """A row of the table: the search as it is, and with the barrier."""
     watches = []
     for barrier in (False, True):
-        with server("--latency", str(latency), "--sigma", "1", "--proposals", proposals) as url:
-            work = partial(search, url, allowed, assignments, barrier)
+        with server("--latency", str(setting.latency), "--sigma", "1", "--proposals", proposals) as url:
+            work = partial(search, url, setting, assignments, barrier)
             watches.append(anyio.run(work, backend_options={"use_uvloop": sys.platform != "win32"}))
-    shares = [
-        watch.between(*ends)[1] / allowed for watch in watches for ends in (("first", "last"), ("begin", "end"))
-    ]
+    spans = (("first", "last"), ("begin", "end"))
+    shares = [watch.between(*span)[1] / setting.allowed for watch in watches for span in spans]
     seconds = [watch.between("begin", "end")[0] for watch in watches]
     figures = "".join(f"{share:>12.0%}" for share in shares) + "".join(f"{second:>10.0f}" for second in seconds)
-    print(f"{allowed:>7}  {proposals:10}{assignments:>12}{figures}{seconds[1] / seconds[0]:>9.2f} x", flush=True)
+    print(
+        f"{setting.allowed:>7}  {proposals:10}{assignments:>12}{figures}{seconds[1] / seconds[0]:>9.2f} x", flush=True
+    )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--allowed", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--latency", type=float, default=1.0, help="seconds, the median")
+    parser.add_argument("--validation", type=int, default=64, help="examples")
+    parser.add_argument("--critique", type=int, default=16, help="examples")
     parser.add_argument("--seconds", type=float, default=200.0, help="that a search without a barrier takes, about")
     o = parser.parse_args()
     print(f"{'':31}{'without a barrier':>24}{'with a barrier':>24}{'seconds':>20}")
     halves = f"{'work left':>12}{'all':>12}" * 2
     print(f"{'allowed':>7}  {'proposals':10}{'assignments':>12}{halves}{'without':>10}{'with':>10}{'ratio':>11}")
     for number in o.allowed:
-        for kind in CALLS:
-            compare(number, o.latency, kind, round(number * o.seconds / (o.latency * MEAN)))
+        for kind in ("accepted", "rejected"):
+            setting = Setting(number, o.latency, o.validation, o.critique)
+            compare(setting, kind, setting.assignments(kind, o.seconds))

@@ -31,9 +31,11 @@ def server(*options: str) -> Iterator[str]:
             process.communicate()
 
 
-def search_configuration(url: str, allowed: int, folder: Path, search: Mapping[str, Any]) -> Configuration:
+def search_configuration(
+    url: str, allowed: int, folder: Path, search: Mapping[str, Any], validation: int = SIZES["validation"]
+) -> Configuration:
     """A search on the task that the wire server's rule knows, with `allowed` calls in flight."""
-    for split, size in SIZES.items():
+    for split, size in {**SIZES, "validation": validation}.items():
         rows = [
             {"id": f"{split}-{n}", "input": {"text": f"{split}, number {n}"}, "target": label(n)} for n in range(size)
         ]

@@ -250,17 +250,25 @@ def load(path: Path, settings: Sequence[str] = ()) -> Configuration:
 
     :raises ConfigError: with what is wrong and, for an unknown key, the nearest one that exists.
     """
+    table = read(path)
+    for setting in settings:
+        override(table, setting)
+    return build(table, path.parent, file=str(path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    :raises ConfigError: it cannot be read, or is no TOML.
+    """
     try:
-        table = tomllib.loads(path.read_bytes().decode("utf-8"))
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read the configuration: {error.strerror}", file=str(path)) from None
+        raise ConfigError(f"cannot be read: {error.strerror}", file=str(path)) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 at byte {error.start}", file=str(path)) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"not TOML: {error}", file=str(path)) from None
-    for setting in settings:
-        override(table, setting)
-    return build(table, path.parent, file=str(path))
 
 
 def build(table: Mapping[str, Any], origin: Path, file: str | None = None) -> Configuration:
@@ -273,7 +281,7 @@ def build(table: Mapping[str, Any], origin: Path, file: str | None = None) -> Co
     try:
         return Configuration.model_validate({**table, "origin": origin})
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(detail) for detail in error.errors()), file=file) from None
+        raise ConfigError("; ".join(explain(detail, Configuration) for detail in error.errors()), file=file) from None
 
 
 def override(table: dict[str, Any], setting: str) -> None:
@@ -321,17 +329,18 @@ def _price(own: ProviderTable, general: ProviderTable) -> dict[str, PriceTable |
     return {"price": own.price or general.price}
 
 
-def _explain(detail: ErrorDetails) -> str:
+def explain(detail: ErrorDetails, root: type[Table]) -> str:
+    """What pydantic found in a table of `root`, as a person would say it."""
     location = [str(part) for part in detail["loc"]]
     key = ".".join(location)
     if detail["type"] != "extra_forbidden":
         reason = detail["msg"].removeprefix("Value error, ")
         return f"{key}: {reason[:1].lower()}{reason[1:]}"
-    siblings = _keys(_table(location[:-1]))
+    siblings = _keys(_table(location[:-1], root))
     nearest = difflib.get_close_matches(location[-1], siblings, 1)
     if nearest:
         return f"unknown key {key}; did you mean {'.'.join([*location[:-1], *nearest])}?"
-    elsewhere = {name: ".".join(path) for path in _paths(Configuration) for name in path[-1:]}
+    elsewhere = {name: ".".join(path) for path in _paths(root) for name in path[-1:]}
     nearest = difflib.get_close_matches(location[-1], elsewhere, 1)
     if nearest:
         return f"unknown key {key}; did you mean {elsewhere[nearest[0]]}?"
@@ -342,9 +351,9 @@ def _keys(model: type[Table]) -> list[str]:
     return [name for name in model.model_fields if name != "origin"]
 
 
-def _table(location: Sequence[str]) -> type[Table]:
+def _table(location: Sequence[str], root: type[Table]) -> type[Table]:
     """The table at a place of the configuration; a mapping's keys are anything."""
-    model: type[Table] = Configuration
+    model = root
     for part in location:
         if part in model.model_fields:
             model = next(_tables(model.model_fields[part].annotation), model)

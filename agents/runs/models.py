@@ -28,14 +28,20 @@ class Models:
     """
 
     def __init__(
-        self, configuration: Configuration, environ: Mapping[str, str], transport: Transport, ledger: Ledger
+        self,
+        configuration: Configuration,
+        environ: Mapping[str, str],
+        transport: Transport,
+        ledger: Ledger,
+        limiters: dict[Account, Limiter] | None = None,
     ) -> None:
-        """Open the model of every role; nothing is sent and nothing is written.
+        """Open the model of every role; nothing is sent and nothing is written. `limiters` may be shared with other
+        searches.
 
         :raises ConfigError: one cannot be reached as it is configured.
         """
         self._configuration, self._environ, self._ledger = configuration, environ, ledger
-        self._limiters: dict[Account, Limiter] = {}
+        self._limiters = {} if limiters is None else limiters
         self._adapters: dict[str, ChatModel] = {}
         check_names(configuration)
         for name in sorted({configuration.models.of(role) for role in roles(configuration)}):

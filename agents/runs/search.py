@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -53,9 +54,11 @@ from protocols.embedding import HashedNgrams
 from protocols.errors import BudgetExhausted, ConfigError
 from protocols.messages import FIRST
 from protocols.prompt import Prompt
-from protocols.providers.http import open_transport
+from protocols.providers.catalogue import Account
+from protocols.providers.http import Transport, open_transport
 from protocols.task import Task
 from protocols.wrappers.ledger import Caps, Ledger
+from protocols.wrappers.limiter import Limiter
 
 RACING = 2
 """Times its share of `concurrency` that a racer may use: not all assignments in flight are racing at once."""
@@ -198,9 +201,32 @@ class Run:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the searches of one process share. `cache` and `memory` None: each has one in its run directory; a memory
+    that a configuration names goes first."""
+
+    transport: Transport
+    limiters: dict[Account, Limiter] = field(default_factory=dict)
+    cache: ReplyCache | None = None
+    memory: Memory | None = None
+
+
 @asynccontextmanager
 async def open_run(
     configuration: Configuration, environ: Mapping[str, str], directory: Path | None
+) -> AsyncIterator[Run]:
+    """A run that shares nothing, see `open_run_in`."""
+    async with (
+        open_transport(connections(configuration)) as transport,
+        open_run_in(Shared(transport), configuration, environ, directory) as run,
+    ):
+        yield run
+
+
+@asynccontextmanager
+async def open_run_in(
+    shared: Shared, configuration: Configuration, environ: Mapping[str, str], directory: Path | None
 ) -> AsyncIterator[Run]:
     """Read everything, check it, then make the run directory and put the run together.
 
@@ -222,20 +248,21 @@ async def open_run(
     if directory is not None:
         check_free(directory)
     async with AsyncExitStack() as stack:
-        transport = await stack.enter_async_context(open_transport(connections(configuration)))
-        models = Models(configuration, environ, transport, ledger)
-        shared: Memory | None = None
+        models = Models(configuration, environ, shared.transport, ledger, shared.limiters)
+        memory = shared.memory
         if path := configuration.memory.path:
-            shared = await stack.enter_async_context(open_memory(configuration.path(path), HashedNgrams()))
+            memory = await stack.enter_async_context(open_memory(configuration.path(path), HashedNgrams()))
         directory = make_directory(directory, configuration, first)
         journal = await stack.enter_async_context(open_journal(directory / JOURNAL))
-        cache = await stack.enter_async_context(open_cache(directory / CACHE))
-        if shared is None:
-            shared = await stack.enter_async_context(open_memory(directory / MEMORY, HashedNgrams()))
+        cache = shared.cache
+        if cache is None:
+            cache = await stack.enter_async_context(open_cache(directory / CACHE))
+        if memory is None:
+            memory = await stack.enter_async_context(open_memory(directory / MEMORY, HashedNgrams()))
         bus = Bus(time.time)
         bus.tap(journal.append)
         run = Run(configuration, directory, task, first, bus, ledger)
-        run.assemble(models, cache, shared, operators, selector)
+        run.assemble(models, cache, memory, operators, selector)
         yield run
 
 

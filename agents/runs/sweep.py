@@ -1,0 +1,204 @@
+"""A sweep: the searches of a grid, some at once, in one process, with one file of results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import orjson
+
+from agents.runs.grid import Cell, Grid
+from agents.runs.loading import load_task
+from agents.runs.models import connections, roles
+from agents.runs.run_directory import CACHE, CONFIGURATION, MEMORY, RESULT, write
+from agents.runs.search import Run, Shared, open_run_in
+from memory.cache import open_cache
+from memory.store import open_memory
+from protocols.embedding import HashedNgrams
+from protocols.errors import BusError, ConfigError, ModelError, PromptFlowError, StorageFailed
+from protocols.providers.http import open_transport
+
+RESULTS = "results.jsonl"
+INTERRUPTED = "interrupted"
+Attend = Callable[[Cell, Run], AbstractContextManager[None]]
+"""What stands around one search: its log and its view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of `results.jsonl`: how one cell ended. `result`: what its `result.json` says; None: it failed with
+    `error`, a type and a line."""
+
+    cell: str
+    task: str
+    setting: str
+    seed: int
+    directory: str
+    result: Mapping[str, Any] | None = None
+    error: Mapping[str, str] | None = None
+
+
+@dataclass
+class Sweep:
+    """Runs the cells of `grid` that have no result yet. `attend` is entered for the time of each search, `ended` is
+    told of every row, those of earlier processes first. `rows`: what has ended so far."""
+
+    grid: Grid
+    environ: Mapping[str, str]
+    attend: Attend
+    ended: Callable[[Row], None]
+    rows: list[Row] = field(default_factory=list)
+    stopping: bool = False
+    _running: dict[str, Run] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Return when every cell has ended, or has been stopped.
+
+        A cell that fails is recorded, and the others go on; one that was interrupted counts as not run.
+
+        :raises InputError: a task or a directory cannot be used; nothing was called.
+        :raises ModelError: a failure that every cell that is left would meet as well, such as a bad key.
+        :raises StorageFailed: the results, the reply cache or the memory cannot be written.
+        """
+        left = self._begin()
+        async with open_shared(self.grid) as shared, anyio.create_task_group() as tasks:
+            for number in range(min(self.grid.searches, len(self.grid.cells))):
+                tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
+
+    async def stop(self, reason: str) -> None:
+        """Begin no more cells, and let what is in flight in the others end."""
+        self.stopping = True
+        for run in list(self._running.values()):
+            await run.team.stop(reason)
+
+    def _begin(self) -> Iterator[Cell]:
+        """Those that are to be run; the results of the others are in the file again."""
+        directory = self.grid.directory
+        for configuration in {cell.task: cell.configuration for cell in self.grid.cells}.values():
+            load_task(configuration)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot make the directory {directory}: {error.strerror}") from None
+        done = {cell.name: row for cell in self.grid.cells if (row := finished(cell, directory)) is not None}
+        write(directory / RESULTS, b"".join(map(line, done.values())))
+        for row in done.values():
+            self._enter(row)
+        return iter([cell for cell in self.grid.cells if cell.name not in done])
+
+    async def _work(self, shared: Shared, left: Iterator[Cell]) -> None:
+        for cell in left:
+            if self.stopping:
+                return
+            row = await self._search(shared, cell)
+            if row.result is None or row.result["stopped_by"] != INTERRUPTED:
+                self._append(row)
+                self._enter(row)
+
+    async def _search(self, shared: Shared, cell: Cell) -> Row:
+        directory = self.grid.directory / cell.name
+        try:
+            put_aside(directory)
+            async with open_run_in(shared, cell.configuration, self.environ, directory) as run:
+                self._running[cell.name] = run
+                with self.attend(cell, run):
+                    return row_of(cell, directory, result=orjson.loads(orjson.dumps(await run.search())))
+        except (StorageFailed, BusError):
+            raise
+        except PromptFlowError as error:
+            if isinstance(error, ModelError) and error.fatal and self._met_by_all(error.model):
+                raise
+            return row_of(cell, directory, error={"type": type(error).__name__, "message": str(error)})
+        finally:
+            self._running.pop(cell.name, None)
+
+    def _met_by_all(self, model: str) -> bool:
+        over = {row.cell for row in self.rows}
+        return all(
+            any(cell.configuration.models.of(role) == model for role in roles(cell.configuration))
+            for cell in self.grid.cells
+            if cell.name not in over
+        )
+
+    def _append(self, row: Row) -> None:
+        path = self.grid.directory / RESULTS
+        try:
+            with path.open("ab") as file:
+                file.write(line(row))
+        except OSError as error:
+            raise StorageFailed(f"cannot be written ({error.strerror}); make room for it", file=str(path)) from error
+
+    def _enter(self, row: Row) -> None:
+        self.rows.append(row)
+        self.ended(row)
+
+
+@asynccontextmanager
+async def open_shared(grid: Grid) -> AsyncIterator[Shared]:
+    """One transport, one reply cache and one memory, in the directory of the sweep.
+
+    :raises StorageFailed, MemoryMismatch: a file cannot be used.
+    """
+    most = sum(connections(cell.configuration) for cell in grid.cells[: grid.searches])
+    async with (
+        open_transport(most) as transport,
+        open_cache(grid.directory / CACHE) as cache,
+        open_memory(grid.directory / MEMORY, HashedNgrams()) as memory,
+    ):
+        yield Shared(transport, cache=cache, memory=memory)
+
+
+def finished(cell: Cell, directory: Path) -> Row | None:
+    """The row of a cell that has a result already, of a search that was not interrupted.
+
+    :raises ConfigError: it is the result of another configuration.
+    :raises StorageFailed: its files cannot be read.
+    """
+    place = directory / cell.name
+    try:
+        result = orjson.loads((place / RESULT).read_bytes())
+        before = orjson.loads((place / CONFIGURATION).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise StorageFailed(f"cannot be read ({error}); move it away to run it anew", file=str(place)) from error
+    if result["stopped_by"] == INTERRUPTED:
+        return None
+    now = cell.configuration.model_dump(mode="json")
+    if changed := sorted(name for name in now if name != "origin" and now[name] != before.get(name)):
+        raise ConfigError(
+            f"{place} has a result of another configuration ({', '.join(changed)}); name another sweep.directory, "
+            "or move it away"
+        )
+    return row_of(cell, place, result=result)
+
+
+def put_aside(directory: Path) -> None:
+    """Rename what a search left that did not finish: what it paid for is in the cache that the sweep's cells share.
+
+    :raises StorageFailed: it cannot be renamed.
+    """
+    if not directory.exists():
+        return
+    try:
+        directory.rename(directory.with_name(f"{directory.name}.unfinished-{uuid4().hex[:8]}"))
+    except OSError as error:
+        raise StorageFailed(f"cannot be renamed ({error.strerror})", file=str(directory)) from error
+
+
+def row_of(
+    cell: Cell, directory: Path, result: Mapping[str, Any] | None = None, error: Mapping[str, str] | None = None
+) -> Row:
+    """How a cell ended."""
+    return Row(cell.name, cell.task, cell.setting, cell.seed, os.fspath(directory), result, error)
+
+
+def line(row: Row) -> bytes:
+    """A row as one line of JSON."""
+    return orjson.dumps(asdict(row)) + b"\n"
