@@ -235,12 +235,8 @@ async def open_run_in(
     :raises InputError: something that a person wrote cannot be used; nothing was written.
     :raises StorageFailed: the run directory cannot be used.
     """
-    task = load_task(configuration)
-    first = load_first_prompt(configuration, task)
-    operators = open_operators(configuration.search.operators)
-    selector = open_selector(configuration.search.selector, Random(f"{configuration.search.seed}/selector"))
-    check_editable(first, operators, task)
-    ledger = open_ledger(configuration)
+    given = read_inputs(configuration)
+    task, first, ledger = given.task, given.first, open_ledger(configuration)
     check_calls(ledger.caps, task, calls_per_example(configuration))
     named = configuration.run.directory
     if directory is None and named is not None:
@@ -262,8 +258,35 @@ async def open_run_in(
         bus = Bus(time.time)
         bus.tap(journal.append)
         run = Run(configuration, directory, task, first, bus, ledger)
-        run.assemble(models, cache, memory, operators, selector)
+        run.assemble(models, cache, memory, given.operators, given.selector)
         yield run
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a configuration names, read and checked."""
+
+    task: Task
+    first: Prompt
+    operators: Mapping[str, Operator]
+    selector: Selector
+
+
+def read_inputs(configuration: Configuration) -> Inputs:
+    """:raises InputError: something that a person wrote cannot be used."""
+    task = load_task(configuration)
+    first = load_first_prompt(configuration, task)
+    operators = open_operators(configuration.search.operators)
+    selector = open_selector(configuration.search.selector, Random(f"{configuration.search.seed}/selector"))
+    check_editable(first, operators, task)
+    return Inputs(task, first, operators, selector)
+
+
+def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
+    """:raises InputError: a run of it could not be opened; nothing is written."""
+    given, ledger = read_inputs(configuration), open_ledger(configuration)
+    check_calls(ledger.caps, given.task)
+    Models(configuration, environ, transport, ledger)
 
 
 def check_editable(first: Prompt, operators: Mapping[str, Operator], task: Task) -> None:

@@ -14,15 +14,14 @@ import anyio
 import orjson
 
 from agents.runs.grid import Cell, Grid
-from agents.runs.loading import load_task
 from agents.runs.models import connections, roles
 from agents.runs.run_directory import CACHE, CONFIGURATION, MEMORY, RESULT, write
-from agents.runs.search import Run, Shared, open_run_in
+from agents.runs.search import Run, Shared, check, open_run_in
 from memory.cache import open_cache
 from memory.store import open_memory
 from protocols.embedding import HashedNgrams
 from protocols.errors import BusError, ConfigError, ModelError, PromptFlowError, StorageFailed
-from protocols.providers.http import open_transport
+from protocols.providers.http import Transport, open_transport
 
 RESULTS = "results.jsonl"
 INTERRUPTED = "interrupted"
@@ -66,10 +65,14 @@ class Sweep:
         :raises ModelError: a failure that every cell that is left would meet as well, such as a bad key.
         :raises StorageFailed: the results, the reply cache or the memory cannot be written.
         """
-        left = self._begin()
-        async with open_shared(self.grid) as shared, anyio.create_task_group() as tasks:
-            for number in range(min(self.grid.searches, len(self.grid.cells))):
-                tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
+        at_once = self.grid.cells[: self.grid.searches]
+        async with open_transport(sum(connections(cell.configuration) for cell in at_once)) as transport:
+            for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():
+                check(cell.configuration, self.environ, transport)
+            left = self._begin()
+            async with open_shared(transport, self.grid.directory) as shared, anyio.create_task_group() as tasks:
+                for number in range(len(at_once)):
+                    tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
 
     async def stop(self, reason: str) -> None:
         """Begin no more cells, and let what is in flight in the others end."""
@@ -80,8 +83,6 @@ class Sweep:
     def _begin(self) -> Iterator[Cell]:
         """Those that are to be run; the results of the others are in the file again."""
         directory = self.grid.directory
-        for configuration in {cell.task: cell.configuration for cell in self.grid.cells}.values():
-            load_task(configuration)
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -140,17 +141,12 @@ class Sweep:
 
 
 @asynccontextmanager
-async def open_shared(grid: Grid) -> AsyncIterator[Shared]:
-    """One transport, one reply cache and one memory, in the directory of the sweep.
+async def open_shared(transport: Transport, directory: Path) -> AsyncIterator[Shared]:
+    """One reply cache and one memory, in the directory of the sweep.
 
     :raises StorageFailed, MemoryMismatch: a file cannot be used.
     """
-    most = sum(connections(cell.configuration) for cell in grid.cells[: grid.searches])
-    async with (
-        open_transport(most) as transport,
-        open_cache(grid.directory / CACHE) as cache,
-        open_memory(grid.directory / MEMORY, HashedNgrams()) as memory,
-    ):
+    async with open_cache(directory / CACHE) as cache, open_memory(directory / MEMORY, HashedNgrams()) as memory:
         yield Shared(transport, cache=cache, memory=memory)
 
 
