@@ -2,8 +2,9 @@
 
     python -m benchmarks.busy                     # 64 and 256 allowed, a median latency of 1 s: half an hour
     python -m benchmarks.busy --latency 0.1       # a tenth of that, on a machine with a core to spare
+    python -m benchmarks.busy --allowed 1024 --sigma 0 --seconds 40
 
-Latencies are log-normal with sigma 1; proposals are all better than their parents, or all worse. "work left": calls
+Latencies are log-normal with sigma 1, or all the same; proposals are all better than their parents, or all worse. "work left": calls
 in flight, divided by those allowed, from the first assignment to the last, on the books of the server; "all": from
 the first prompt's first call until the last assignment has ended. The task is small, which makes it hard to keep all
 calls busy; where a candidate takes several hundred calls (--validation, --critique), a barrier costs less.
@@ -28,8 +29,6 @@ from benchmarks.wire import search_configuration, server
 from protocols.messages import Assignment, Envelope, Finished
 
 MINIBATCH = 32
-MEAN = math.exp(0.5)
-"""Of a log-normal distribution with median 1 and sigma 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +71,18 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """`allowed` calls in flight, at a median `latency` in seconds, and the task's sizes."""
+    """`allowed` calls in flight, at a median `latency` in seconds with a `sigma`, and the task's sizes."""
 
     allowed: int
     latency: float
+    sigma: float
     validation: int
     critique: int
 
     def assignments(self, proposals: str, seconds: float) -> int:
         """About as many as take so long without a barrier."""
         calls = 1 + (self.validation + self.critique + 1 if proposals == "accepted" else MINIBATCH)
-        return round(self.allowed * seconds / (self.latency * MEAN) / calls)
+        return round(self.allowed * seconds / (self.latency * math.exp(self.sigma**2 / 2)) / calls)
 
 
 async def search(url: str, setting: Setting, assignments: int, barrier: bool) -> Watch:
@@ -102,7 +102,9 @@ def compare(setting: Setting, proposals: str, assignments: int) -> None:
     """A row of the table: the search as it is, and with the barrier."""
     watches = []
     for barrier in (False, True):
-        with server("--latency", str(setting.latency), "--sigma", "1", "--proposals", proposals) as url:
+        with server(
+            "--latency", str(setting.latency), "--sigma", str(setting.sigma), "--proposals", proposals
+        ) as url:
             work = partial(search, url, setting, assignments, barrier)
             watches.append(anyio.run(work, backend_options={"use_uvloop": sys.platform != "win32"}))
     spans = (("first", "last"), ("begin", "end"))
@@ -118,6 +120,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--allowed", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--latency", type=float, default=1.0, help="seconds, the median")
+    parser.add_argument("--sigma", type=float, default=1.0, help="0: every call takes the same time")
     parser.add_argument("--validation", type=int, default=64, help="examples")
     parser.add_argument("--critique", type=int, default=16, help="examples")
     parser.add_argument("--seconds", type=float, default=200.0, help="that a search without a barrier takes, about")
@@ -127,5 +130,5 @@ if __name__ == "__main__":
     print(f"{'allowed':>7}  {'proposals':10}{'assignments':>12}{halves}{'without':>10}{'with':>10}{'ratio':>11}")
     for number in o.allowed:
         for kind in ("accepted", "rejected"):
-            setting = Setting(number, o.latency, o.validation, o.critique)
+            setting = Setting(number, o.latency, o.sigma, o.validation, o.critique)
             compare(setting, kind, setting.assignments(kind, o.seconds))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import orjson
-from anyio import CancelScope, Event
+from anyio import Event, get_cancelled_exc_class
 
 from memory.database import Database, Row, open_database
 from memory.sqlite import Schema, Synchronous
@@ -62,7 +62,11 @@ class ReplyCache:
         """
         usage = reply.usage
         answer = (reply.text, reply.finish, reply.model, usage.input, usage.output, usage.cached)
-        [row] = await self._database.write(INSERT, (key, scope, time.time(), *answer))
+        try:
+            [row] = await self._database.write(INSERT, (key, scope, time.time(), *answer))
+        except get_cancelled_exc_class():
+            self._hold(key, answer)  # the write goes on, and nobody may ask again before it is done
+            raise
         return self._hold(key, row)
 
     def _hold(self, key: bytes, row: Row) -> Reply:
@@ -133,8 +137,9 @@ class CachedModel:
 
     async def _ask(self, key: bytes, request: Request) -> Reply:
         reply = await self._model.complete(request)
-        with CancelScope(shield=True):  # it is paid for: nobody may ask again before it is stored
-            kept = await self._cache.keep(key, self._scope, reply)
+        kept = await self._cache.keep(key, self._scope, reply)
+        if (kept.text, kept.finish, kept.model) == (reply.text, reply.finish, reply.model):
+            return reply
         return replace(reply, text=kept.text, finish=kept.finish, model=kept.model)
 
 
