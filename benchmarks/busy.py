@@ -4,16 +4,18 @@
     python -m benchmarks.busy --latency 0.1       # a tenth of that, on a machine with a core to spare
     python -m benchmarks.busy --allowed 1024 --sigma 0 --seconds 40
 
-Latencies are log-normal with sigma 1, or all the same; proposals are all better than their parents, or all worse. "work left": calls
-in flight, divided by those allowed, from the first assignment to the last, on the books of the server; "all": from
-the first prompt's first call until the last assignment has ended. The task is small, which makes it hard to keep all
-calls busy; where a candidate takes several hundred calls (--validation, --critique), a barrier costs less.
+Latencies are log-normal with sigma 1, or all the same; proposals are all better than their parents, or all worse.
+"work left": calls in flight, divided by those allowed, from the first assignment to the last, on the books of the
+server; "all": from the first prompt's first call until the last assignment has ended. The task is small, which makes
+it hard to keep all calls busy; where a candidate takes several hundred calls (--validation, --critique), a barrier
+costs less.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import resource
 import sys
 import tempfile
 import time
@@ -132,3 +134,4 @@ if __name__ == "__main__":
         for kind in ("accepted", "rejected"):
             setting = Setting(number, o.latency, o.sigma, o.validation, o.critique)
             compare(setting, kind, setting.assignments(kind, o.seconds))
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
