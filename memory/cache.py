@@ -33,6 +33,25 @@ INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?,
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
 
 
+class Flight:
+    """A request that is out. Few are waited for, so an event is made for those alone."""
+
+    __slots__ = ("_landed",)
+
+    def __init__(self) -> None:
+        self._landed: Event | None = None
+
+    async def wait(self) -> None:
+        """Until it is back."""
+        self._landed = self._landed or Event()
+        await self._landed.wait()
+
+    def land(self) -> None:
+        """It is back."""
+        if self._landed:
+            self._landed.set()
+
+
 class ReplyCache:
     """Replies by key: the latest `recent` in memory, all of them in a file that several processes may share."""
 
@@ -40,8 +59,8 @@ class ReplyCache:
         self._database = database
         self._recent: dict[bytes, Reply] = {}
         self._bound = recent
-        self.flights: dict[bytes, Event] = {}
-        """The requests that are out, by key; set when they are back."""
+        self.flights: dict[bytes, Flight] = {}
+        """The requests that are out, by key."""
 
     def recent(self, key: bytes) -> Reply | None:
         """The reply, if it is in memory."""
@@ -128,12 +147,12 @@ class CachedModel:
             if not (flight := flights.get(key)):
                 break
             await flight.wait()
-        flights[key] = flight = Event()
+        flights[key] = flight = Flight()
         try:
             return await self._cache.find(key) or await self._ask(key, request)
         finally:
             del flights[key]
-            flight.set()
+            flight.land()
 
     async def _ask(self, key: bytes, request: Request) -> Reply:
         reply = await self._model.complete(request)

@@ -125,7 +125,7 @@ def test_the_benchmark_that_is_named_runs() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "whole search" in done.stdout
+    assert "the whole ring" in done.stdout
 
 
 def test_the_targets_that_are_named_exist() -> None:
