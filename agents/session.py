@@ -81,7 +81,11 @@ async def sweep(
                 run.bus.tap(log.observe)
                 run.ledger.tap(log.called)
                 log.started(cell.configuration, run.task, run.directory)
-                yield
+                try:
+                    yield
+                except Exception as error:
+                    log.failed(error)
+                    raise
 
         work = Sweep(grid, environ, attend, view.ended)
         await interruptible(work.run, work.stop, view.say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import orjson
@@ -13,6 +14,7 @@ from agents.runs.grid import load_grid
 from tests.small_task import write_task
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
 
 
 def invoke(*args: object) -> tuple[int, str, str]:
@@ -72,6 +74,16 @@ def test_a_search_that_failed_is_exit_code_1_and_shown(tmp_path: Path, monkeypat
     assert code == 1
     assert "small.bad.0: failed: RunFailed: no hope" in out
     assert (tmp_path / "out" / "small.good.0" / "result.json").exists()
+
+
+def test_the_grid_of_the_page_can_be_read(tmp_path: Path) -> None:
+    [block] = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    for name in ("tickets", "topics"):
+        write_task(tmp_path).rename(tmp_path / f"{name}.toml")
+    (tmp_path / "grid.toml").write_text(block, encoding="utf-8")
+    grid = load_grid(tmp_path / "grid.toml")
+    assert len(grid.cells) == 2 * 2 * 3
+    assert grid.cells[1].configuration.search.selector == "uniform"
 
 
 def test_the_grid_of_the_examples_can_be_read() -> None:
