@@ -98,15 +98,18 @@ class Sweep:
             if self.stopping:
                 return
             row = await self._search(shared, cell)
-            if row.result is None or row.result["stopped_by"] != INTERRUPTED:
+            if row is not None and (row.result is None or row.result["stopped_by"] != INTERRUPTED):
                 self._append(row)
                 self._enter(row)
 
-    async def _search(self, shared: Shared, cell: Cell) -> Row:
+    async def _search(self, shared: Shared, cell: Cell) -> Row | None:
+        """How the cell ended; None: it did not begin, because all are to stop."""
         directory = self.grid.directory / cell.name
         try:
             put_aside(directory)
             async with open_run_in(shared, cell.configuration, self.environ, directory) as run:
+                if self.stopping:
+                    return None
                 self._running[cell.name] = run
                 with self.attend(cell, run):
                     return row_of(cell, directory, result=orjson.loads(orjson.dumps(await run.search())))

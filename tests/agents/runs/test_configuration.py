@@ -150,3 +150,20 @@ def test_a_model_has_its_own_settings_over_its_providers() -> None:
     assert configuration.models.of("critic") == "openai/big"
     assert configuration.models.of("proposer/few_shot") == "openai/small"
     assert configuration.models.of("proposer/other") == configuration.models.of("task") == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("tables", "width"),
+    [
+        ({}, 8),
+        ({"search": {"width": 3}}, 3),
+        ({"models": {"default": "openai/m"}}, 16),
+        ({"models": {"default": "openai/m"}, "providers": {"openai": {"concurrency": 256}}}, 64),
+        ({"models": {"default": "openai/m"}, "providers": {"openai": {"concurrency": 4}}}, 8),
+        ({"models": {"default": "openai/m"}, "providers": {"openai/m": {"concurrency": 4096}}}, 256),
+        ({"models": {"default": "embedded", "task": "openai/m"}, "search": {"width": 1}}, 1),
+    ],
+)
+def test_width_follows_the_calls_that_are_allowed(tables: dict[str, Any], width: int) -> None:
+    task = {"name": "t", "train": "a", "validation": "b", "test": "c"}
+    assert build({"task": task, **tables}, Path()).width == width
