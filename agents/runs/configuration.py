@@ -226,6 +226,14 @@ class Configuration(Table):
         return self.origin / path
 
     @property
+    def allowed(self) -> int:
+        """Calls that the task's model may have in flight; the embedded one has no limit but that of one prompt."""
+        model = self.models.of("task")
+        if model == EMBEDDED:
+            return self.search.concurrency
+        return self.provider(model).concurrency or CONCURRENCY
+
+    @property
     def width(self) -> int:
         """Assignments in flight: as configured, or a quarter of the calls that the task's model may have in flight.
 
@@ -233,10 +241,9 @@ class Configuration(Table):
         that many must be under way for all calls to be used (docs/decisions/throughput.md); more would be chosen
         before the earlier ones have taught anything.
         """
-        model = self.models.of("task")
-        if self.search.width is not None or model == EMBEDDED:
+        if self.search.width is not None or self.models.of("task") == EMBEDDED:
             return self.search.width or LEAST_WIDTH
-        return min(MOST_WIDTH, max(LEAST_WIDTH, (self.provider(model).concurrency or CONCURRENCY) // 4))
+        return min(MOST_WIDTH, max(LEAST_WIDTH, self.allowed // 4))
 
     def provider(self, model: str) -> ProviderTable:
         """The settings of one model: its own table over its provider's."""

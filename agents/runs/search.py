@@ -61,7 +61,7 @@ from protocols.wrappers.ledger import Caps, Ledger
 from protocols.wrappers.limiter import Limiter
 
 RACING = 2
-"""Times its share of `concurrency` that a racer may use: not all assignments in flight are racing at once."""
+"""Times its share of the calls allowed that a racer may use: not all assignments in flight are racing at once."""
 
 
 class Run:
@@ -108,7 +108,7 @@ class Run:
             min_effect=settings.min_effect,
             critique=settings.critique,
             max_unanswered=settings.max_unanswered,
-            at_once=max(1, RACING * settings.concurrency // settings.width),
+            at_once=max(1, RACING * self.configuration.allowed // self.configuration.width),
         )
         self.evaluator = Evaluator(self.forward, self.task, race, seed)
         others: list[Agent] = [
@@ -285,7 +285,7 @@ def read_inputs(configuration: Configuration) -> Inputs:
 def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
     """:raises InputError: a run of it could not be opened; nothing is written."""
     given, ledger = read_inputs(configuration), open_ledger(configuration)
-    check_calls(ledger.caps, given.task)
+    check_calls(ledger.caps, given.task, calls_per_example(configuration))
     Models(configuration, environ, transport, ledger)
 
 
