@@ -256,6 +256,7 @@ async def open_run_in(
         if memory is None:
             memory = await stack.enter_async_context(open_memory(directory / MEMORY, HashedNgrams()))
         bus = Bus(time.time)
+        stack.callback(bus.close)
         bus.tap(journal.append)
         run = Run(configuration, directory, task, first, bus, ledger)
         run.assemble(models, cache, memory, given.operators, given.selector)
