@@ -30,7 +30,8 @@ from agents.runs.search import open_run
 from benchmarks.wire import search_configuration, server
 from protocols.messages import Assignment, Envelope, Finished
 
-MINIBATCH = 32
+RACED = 24
+"""Validation examples that a candidate which is always worse is asked before its race ends, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +84,14 @@ class Setting:
 
     def assignments(self, proposals: str, seconds: float) -> int:
         """About as many as take so long without a barrier."""
-        calls = 1 + (self.validation + self.critique + 1 if proposals == "accepted" else MINIBATCH)
+        calls = 1 + (self.validation + self.critique + 1 if proposals == "accepted" else RACED)
         return round(self.allowed * seconds / (self.latency * math.exp(self.sigma**2 / 2)) / calls)
 
 
 async def search(url: str, setting: Setting, assignments: int, barrier: bool) -> Watch:
     """One search, watched."""
     watch = Watch(url, assignments)
-    settings = {"assignments": assignments, "barrier": barrier, "critique": setting.critique, "minibatch": MINIBATCH}
+    settings = {"assignments": assignments, "barrier": barrier, "critique": setting.critique}
     with tempfile.TemporaryDirectory() as name:
         configuration = search_configuration(url, setting.allowed, Path(name), settings, setting.validation)
         async with open_run(configuration, {}, Path(name) / "run") as run:

@@ -227,11 +227,8 @@ class Configuration(Table):
 
     @property
     def allowed(self) -> int:
-        """Calls that the task's model may have in flight; the embedded one has no limit but that of one prompt."""
-        model = self.models.of("task")
-        if model == EMBEDDED:
-            return self.search.concurrency
-        return self.provider(model).concurrency or CONCURRENCY
+        """Calls that the task's model may have in flight, for all searches of its account together."""
+        return self.provider(self.models.of("task")).concurrency or CONCURRENCY
 
     @property
     def width(self) -> int:
