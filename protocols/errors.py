@@ -9,6 +9,7 @@ PromptFlowError
 │   └── MemoryMismatch    a memory or run directory made by something else
 ├── ModelError            a model call failed: never a score
 │   ├── AuthenticationFailed, ModelNotFound, BadRequest, QuotaExhausted   (the same call fails again)
+│   │   └── AlwaysRefused     a BadRequest that this model has answered every request with
 │   └── RateLimited, ServerFailed, ConnectionFailed, CallTimeout, BadReply   (worth another try)
 ├── BudgetExhausted       a cap was reached; knows which
 ├── StorageFailed         a file of ours cannot be read or written: disk full, read-only, locked, damaged
@@ -17,7 +18,10 @@ PromptFlowError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from protocols.model import Allowance
 
 
 class PromptFlowError(Exception):
@@ -67,7 +71,8 @@ class ModelError(PromptFlowError):
 
     `retryable` is the adapter's word; whoever wraps the model decides what to do about it. `fatal`: every other
     call to this model will fail in the same way, so the run stops.
-    `retry_after` is in seconds; `status` is the HTTP status if there was one.
+    `retry_after` is in seconds; `status` is the HTTP status if there was one; `allowance` is what the provider said
+    of the account's limits.
     """
 
     retryable: ClassVar[bool] = False
@@ -81,9 +86,10 @@ class ModelError(PromptFlowError):
         status: int | None = None,
         retry_after: float | None = None,
         request_id: str | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         self.reason, self.model, self.status = reason, model, status
-        self.retry_after, self.request_id = retry_after, request_id
+        self.retry_after, self.request_id, self.allowance = retry_after, request_id, allowance
         code = f" (HTTP {status})" if status is not None else ""
         super().__init__(f"{model}: {reason}{code}")
 
@@ -104,8 +110,14 @@ class BadRequest(ModelError):
     """400, 409, 413, 422: the provider understood the call and refuses it."""
 
 
+class AlwaysRefused(BadRequest):
+    """One refusal after the other, and never a reply: the fault is not in a single request."""
+
+    fatal = True
+
+
 class QuotaExhausted(ModelError):
-    """429 that waiting does not cure: no credit is left."""
+    """429 that waiting does not cure, or not in time: no credit is left, or the next is days away."""
 
     fatal = True
 
@@ -153,11 +165,15 @@ class RunFailed(PromptFlowError):
 
 
 class BudgetExhausted(PromptFlowError):
-    """A cap was reached. `cap` names it (`calls`, `tokens`, `dollars`, `minutes`)."""
+    """A cap was reached. `cap` names it (`calls`, `tokens`, `dollars`, `minutes`).
 
-    def __init__(self, cap: str, limit: float) -> None:
-        self.cap, self.limit = cap, limit
-        super().__init__(f"the budget of {limit:g} {cap} is used up")
+    `scope` says whose it is: "" the run's, else that of a role or of an operator (`proposer/<name>`).
+    """
+
+    def __init__(self, cap: str, limit: float, scope: str = "") -> None:
+        self.cap, self.limit, self.scope = cap, limit, scope
+        whose = f" of {scope}" if scope else ""
+        super().__init__(f"the budget{whose} of {limit:g} {cap} is used up")
 
 
 class StorageFailed(PromptFlowError):

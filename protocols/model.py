@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 Speaker = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "refusal", "other"]
 
+FRAME = 16
+"""Tokens that a chat template puts around one turn, at most: those that are published take 3 to 10."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
@@ -31,17 +34,53 @@ class Request:
     max_tokens: int = 1024
     sample: int = 0
 
+    @property
+    def most_input(self) -> int:
+        """No fewer tokens than the messages are: one a byte, as tokenisers join bytes, and the frame of each turn."""
+        return sum(len(message.text.encode("utf-8", "replace")) + FRAME for message in self.messages) + FRAME
+
+    @property
+    def most_tokens(self) -> int:
+        """No fewer tokens than messages and reply are, if the provider keeps to `max_tokens`."""
+        return self.most_input + self.max_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one reply as the provider counts them; `cached` of the `input` came from its cache."""
+    """Tokens of one reply as the provider counts them.
+
+    Of the `input`, `cached` were read from the provider's cache and `written` were written to it.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
+    written: int = 0
+
+    @property
+    def total(self) -> int:
+        """Input and output."""
+        return self.input + self.output
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.input + other.input, self.output + other.output, self.cached + other.cached)
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cached + other.cached,
+            self.written + other.written,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What an account may send a minute, as its provider tells with every answer; None: it does not say.
+
+    `wait`: seconds until there is room again for what is used up now; None while nothing is.
+    """
+
+    requests: int | None = None
+    tokens: int | None = None
+    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +93,7 @@ class Reply:
     latency: float = 0.0
     model: str = ""
     from_cache: bool = False
+    allowance: Allowance | None = None
 
 
 class ChatModel(Protocol):

@@ -6,7 +6,8 @@ from typing import Final
 
 from protocols.model import Finish, Reply, Request, Usage
 from protocols.providers.failures import Answer
-from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
+from protocols.providers.http import Endpoint, JsonObject, Transport, decode, number, post, unusable
+from protocols.providers.limits import read_allowance
 
 PATH: Final = "/v1/messages"
 NEWEST_VERSION: Final = "2026-10-21"
@@ -81,9 +82,10 @@ def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
             raise unusable("has no content and usage", answer, name, key)
     # Anthropic counts what was written to its cache, and what was read from it, beside `input_tokens`.
     written, cached = (number(rest.get(f"cache_{what}_input_tokens")) for what in ("creation", "read"))
-    usage = Usage(tokens_in + written + cached, tokens_out, cached)
+    usage = Usage(tokens_in + written + cached, tokens_out, cached, written)
     finish = FINISH.get(payload.get("stop_reason"), "other")
-    return Reply("".join(texts), usage, finish, answer.latency, str(payload.get("model") or ""))
+    model, allowance = str(payload.get("model") or ""), read_allowance(answer.headers)
+    return Reply("".join(texts), usage, finish, answer.latency, model, allowance=allowance)
 
 
 def text_of(block: object) -> str:
@@ -91,7 +93,3 @@ def text_of(block: object) -> str:
         case {"type": "text", "text": str(text)}:
             return text
     return ""
-
-
-def number(value: object) -> int:
-    return value if isinstance(value, int) else 0

@@ -101,6 +101,15 @@ def identify(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> 
     return Account(provider, endpoint.base_url, fingerprint)
 
 
+def is_theirs(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> bool:
+    """Whether calls to this model go to the provider that its name says, at its public address."""
+    provider = PROVIDERS.get(name.partition("/")[0])
+    if provider is None or settings.client:
+        return False
+    address = settings.base_url or environ.get(provider.url_variable, "").strip() or provider.base_url
+    return address.rstrip("/") == provider.base_url
+
+
 def split(name: str) -> tuple[str, str]:
     """Provider and model of a model string. A model's name may hold slashes of its own."""
     provider, _, model = name.partition("/")

@@ -24,6 +24,7 @@ from protocols.errors import (
     RateLimited,
     ServerFailed,
 )
+from protocols.providers.limits import read_allowance
 
 NO_CREDIT = frozenset(
     {
@@ -78,6 +79,7 @@ def classify(answer: Answer, model: str, key: str | None) -> ModelError:
         status=answer.status,
         retry_after=retry_after(answer.headers),
         request_id=answer.request_id(key),
+        allowance=read_allowance(answer.headers),
     )
 
 

@@ -124,3 +124,8 @@ def decode(answer: Answer, model: str, key: str | None) -> JsonObject:
 def unusable(what: str, answer: Answer, model: str, key: str | None) -> BadReply:
     """A success that cannot be read: `what` completes "the reply …"."""
     return BadReply(f"the reply {what}", model=model, status=answer.status, request_id=answer.request_id(key))
+
+
+def number(value: object) -> int:
+    """A count in an answer; 0 where there is none."""
+    return value if isinstance(value, int) else 0

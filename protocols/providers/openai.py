@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from protocols.model import Finish, Reply, Request, Usage
 from protocols.providers.failures import Answer
-from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
+from protocols.providers.http import Endpoint, JsonObject, Transport, decode, number, post, unusable
+from protocols.providers.limits import read_allowance
 
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
 
@@ -79,15 +80,17 @@ def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
     if isinstance(refusal, str) and refusal:
         content, finish = content or refusal, "refusal"
     usage, model = read_usage(payload.get("usage")), str(payload.get("model") or "")
-    return Reply(content or "", usage, finish, answer.latency, model)
+    allowance = read_allowance(answer.headers)
+    return Reply(content or "", usage, finish, answer.latency, model, allowance=allowance)
 
 
 def read_usage(usage: object) -> Usage:
-    """`prompt_tokens` are all input tokens, those from the cache among them."""
+    """`prompt_tokens` are all input tokens, those read from the cache or written to it among them."""
     match usage:
         case {"prompt_tokens": int(tokens_in), "completion_tokens": int(tokens_out), **rest}:
             match rest.get("prompt_tokens_details"):
-                case {"cached_tokens": int(cached)}:
-                    return Usage(tokens_in, tokens_out, cached)
+                case {**details}:
+                    cached, written = (number(details.get(f"{what}_tokens")) for what in ("cached", "cache_write"))
+                    return Usage(tokens_in, tokens_out, cached, written)
             return Usage(tokens_in, tokens_out)
     return Usage()

@@ -163,9 +163,13 @@ def answer(body: object) -> Answer:
     ],
 )
 def test_openai_finish(message: object, reason: str | None, text: str, finish: Finish) -> None:
-    usage = {"prompt_tokens": 10, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 8}}
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": 3,
+        "prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 2},
+    }
     body = {"model": "m-1-2026", "choices": [{"message": message, "finish_reason": reason}], "usage": usage}
-    assert chat.read_reply(answer(body), "m", None) == Reply(text, Usage(10, 3, 8), finish, 0.25, "m-1-2026")
+    assert chat.read_reply(answer(body), "m", None) == Reply(text, Usage(10, 3, 6, 2), finish, 0.25, "m-1-2026")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +192,8 @@ def test_anthropic_finish_and_usage(reason: str, finish: Finish) -> None:
     }
     blocks = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "ye"}, {"type": "text", "text": "s"}]
     body = {"model": "m-1-2026", "content": blocks, "stop_reason": reason, "usage": usage}
-    assert messages.read_reply(answer(body), "m", None) == Reply("yes", Usage(325, 7, 300), finish, 0.25, "m-1-2026")
+    reply = messages.read_reply(answer(body), "m", None)
+    assert reply == Reply("yes", Usage(325, 7, 300, 20), finish, 0.25, "m-1-2026")
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "completion_tokens": 1}, "none"])
