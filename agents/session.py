@@ -52,6 +52,7 @@ async def train(
             for observer in (log, view):
                 run.bus.tap(observer.observe)
                 run.ledger.tap(observer.called)
+                run.ledger.watch(observer.noticed)
             log.started(configuration, run.task, run.directory)
             try:
                 result = await interruptible(run.search, run.team.stop, view.say)

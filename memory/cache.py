@@ -18,19 +18,27 @@ from protocols.model import ChatModel, Reply, Request, Usage
 
 SCHEMA = Schema(
     "reply cache",
-    1,
+    2,
     (
         """CREATE TABLE reply (
             place INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, scope TEXT NOT NULL, time REAL NOT NULL,
             text TEXT NOT NULL, finish TEXT NOT NULL, model TEXT NOT NULL,
-            input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL)""",
+            input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
+            written INTEGER NOT NULL)""",
     ),
 )
-COLUMNS = "text, finish, model, input, output, cached"
+COLUMNS = "text, finish, model, input, output, cached, written"
 # Of two processes that answer one request at once, both go on with what is stored, which is the first.
-INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET key = key RETURNING {COLUMNS}"""
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
+CHECKED = 64
+"""Replies stored from one look at the size of the file to the next."""
+# What was stored first lies together at the beginning of the table, so that whole pages become free.
+EVICT = f"""DELETE FROM reply
+    WHERE place < (SELECT min(place) + max({2 * CHECKED}, (max(place) - min(place)) / 16) FROM reply)
+    AND (SELECT (pages.page_count - free.freelist_count) * size.page_size
+        FROM pragma_page_count() pages, pragma_freelist_count() free, pragma_page_size() size) > ?"""
 
 
 class Flight:
@@ -53,12 +61,17 @@ class Flight:
 
 
 class ReplyCache:
-    """Replies by key: the latest `recent` in memory, all of them in a file that several processes may share."""
+    """Replies by key: the latest `recent` in memory, all of them in a file that several processes may share.
 
-    def __init__(self, database: Database, recent: int = 8192) -> None:
+    The file holds `most_bytes` or little more: beyond, the sixteenth that was stored first goes. Of several processes
+    each asks what it has not got, so that a request which is out in two of them is paid for twice.
+    """
+
+    def __init__(self, database: Database, recent: int = 8192, most_bytes: int = 2**30) -> None:
         self._database = database
         self._recent: dict[bytes, Reply] = {}
-        self._bound = recent
+        self._bound, self._most_bytes = recent, most_bytes
+        self._stored = 0
         self.flights: dict[bytes, Flight] = {}
         """The requests that are out, by key."""
 
@@ -80,12 +93,15 @@ class ReplyCache:
         :raises StorageFailed: it could not be written.
         """
         usage = reply.usage
-        answer = (reply.text, reply.finish, reply.model, usage.input, usage.output, usage.cached)
+        answer = (reply.text, reply.finish, reply.model, usage.input, usage.output, usage.cached, usage.written)
         try:
             [row] = await self._database.write(INSERT, (key, scope, time.time(), *answer))
         except get_cancelled_exc_class():
             self._hold(key, answer)  # the write goes on, and nobody may ask again before it is done
             raise
+        self._stored += 1
+        if self._stored % CHECKED == 0:
+            await self._database.write(EVICT, (self._most_bytes,))
         return self._hold(key, row)
 
     def _hold(self, key: bytes, row: Row) -> Reply:
@@ -98,14 +114,16 @@ class ReplyCache:
 
 
 @asynccontextmanager
-async def open_cache(path: Path, synchronous: Synchronous = "NORMAL") -> AsyncIterator[ReplyCache]:
-    """Open or create a reply cache.
+async def open_cache(
+    path: Path, most_bytes: int = 2**30, synchronous: Synchronous = "NORMAL"
+) -> AsyncIterator[ReplyCache]:
+    """Open or create a reply cache that holds about `most_bytes` at most.
 
     :raises MemoryMismatch: the file is no reply cache, or one of another version.
     :raises StorageFailed: the file cannot be used.
     """
     async with open_database(path, SCHEMA, synchronous) as database:
-        yield ReplyCache(database)
+        yield ReplyCache(database, most_bytes=most_bytes)
 
 
 class CachedModel:
@@ -118,7 +136,7 @@ class CachedModel:
     """
 
     def __init__(
-        self, model: ChatModel, cache: ReplyCache, scope: str, saved: Callable[[], None] = lambda: None
+        self, model: ChatModel, cache: ReplyCache, scope: str, saved: Callable[[Reply], None] = lambda reply: None
     ) -> None:
         self._model, self._cache, self._scope, self._saved = model, cache, scope, saved
 
@@ -136,7 +154,7 @@ class CachedModel:
         """
         reply = await self._find_or_ask(request_key(self._scope, request), request)
         if reply.from_cache:
-            self._saved()
+            self._saved(reply)
         return reply
 
     async def _find_or_ask(self, key: bytes, request: Request) -> Reply:

@@ -131,7 +131,9 @@ class Critique:
     credit: Mapping[str, Credit] = field(default_factory=dict)
 
 
-FailureKind = Literal["rejected", "unreadable", "call", "budget", "inapplicable", "dropped", "raised", "stopped"]
+FailureKind = Literal[
+    "rejected", "unreadable", "call", "budget", "allowance", "inapplicable", "dropped", "raised", "stopped"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,9 @@ class Failure:
     """Anyone to Controller: this assignment ended without a critique.
 
     rejected: the edit would break the prompt, or changes nothing. unreadable: the reply was no edit. call: a model
-    call failed after its retries. budget: a cap. inapplicable: the operator had nothing to work with. dropped: an
-    agent answered with nothing. raised: an agent's exception, which also fails the run. stopped: the run ended first.
+    call failed after its retries. budget: a cap that ends the search. allowance: a cap of this operator alone.
+    inapplicable: the operator had nothing to work with. dropped: an agent answered with nothing. raised: an agent's
+    exception, which also fails the run. stopped: the run ended first.
     `text`: what the section would have held, for an edit that was rejected, if that is known.
     """
 

@@ -76,7 +76,7 @@ def test_a_search_leaves_what_the_page_promises(tmp_path: Path) -> None:
     assert {"configuration.json", "journal.sqlite", "first_prompt.txt", "best_prompt.txt", "result.json"} <= names
     kept = orjson.loads((directory / "result.json").read_bytes())
     assert kept | {"directory": str(directory)} == result
-    assert {"seed", "best", "test", "calls", "tokens", "cached", "dollars", "seconds", "stopped_by"} <= kept.keys()
+    assert {"seed", "best", "test", "calls", "tokens", "saved", "dollars", "seconds", "stopped_by"} <= kept.keys()
     assert kept["best"].keys() == {"value", "n", "refused", "truncated"}
     assert {"seed", "best", "difference", "n", "errors"} <= kept["test"].keys()
     assert kept["dollars"] == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -36,7 +36,9 @@ from protocols.metrics.match import Accuracy
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.prompt import Prompt, Section
 from protocols.task import Example, Task, TaskKind
-from protocols.wrappers.ledger import Caps, Ledger, MeteredModel
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.purse import Caps
 
 WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath")
 
@@ -172,6 +174,7 @@ class Ring:
     settings: SearchSettings = SETTINGS
     race: RaceSettings = RACE
     caps: Caps = NO_CAPS
+    scopes: Mapping[str, Caps] | None = None
     seed: int = 0
     operators: tuple[Operator, ...] = (AddWord(), AskWord())
     wrap: Callable[[Agent], Agent] = lambda agent: agent
@@ -182,7 +185,7 @@ class Ring:
         self.log: list[Envelope] = []
         self.bus = Bus(lambda: 0.0)
         self.bus.tap(self._record)
-        self.ledger = Ledger(self.caps, {}, lambda: 0.0)
+        self.ledger = Ledger(self.caps, {}, lambda: 0.0, self.scopes)
         operators = {operator.name: operator for operator in self.operators}
         self.controller = Controller(
             TASK,

@@ -98,7 +98,7 @@ def _kind(error: Exception) -> FailureKind:
             return "inapplicable"
         case ModelError():
             return "call"
-        case BudgetExhausted():
-            return "budget"
+        case BudgetExhausted(scope=scope):
+            return "allowance" if scope.startswith("proposer/") else "budget"
         case _:
             return "raised"

@@ -21,6 +21,14 @@ class Choices:
     def __init__(self, operators: Mapping[str, Operator], task: Task, embedder: Embedder) -> None:
         self.operators, self._task, self._embedder = operators, task, embedder
         self._known: dict[int, tuple[Choice, ...]] = {}
+        self.closed: set[str] = set()
+        """The operators that are chosen no more."""
+
+    def close(self, operator: str) -> None:
+        """Offer this operator no more."""
+        self.closed.add(operator)
+        for member, choices in self._known.items():
+            self._known[member] = tuple(choice for choice in choices if choice.action.operator != operator)
 
     async def of(self, member: Member) -> tuple[Choice, ...]:
         """Every operator on everything that it can edit and that is not frozen; always the same objects.
@@ -32,7 +40,8 @@ class Choices:
         return self._known[member.candidate]
 
     async def _open(self, member: Member) -> tuple[Choice, ...]:
-        actions = open_actions(member.prompt, self.operators, self._task)
+        operators = {name: operator for name, operator in self.operators.items() if name not in self.closed}
+        actions = open_actions(member.prompt, operators, self._task)
         parts = {action.section: part(member.prompt, action.section) for action in actions}
         texts = [situation(s.kind, member.gradients.get(name, ""), s.text) for name, s in parts.items()]
         states = dict(zip(parts, np.asarray(await self._embedder.embed(texts)), strict=True))

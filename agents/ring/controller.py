@@ -134,6 +134,8 @@ class Controller:
         self._selector.learn(self._chosen.pop(failure.assignment), reward, ())
         if failure.kind in REMEMBERED:
             await self._remember(assignment, failure.text, reward, failure.kind)
+        if failure.kind == "allowance":
+            self._choices.close(assignment.operator)
         if failure.kind == "budget":
             self._stopped_by = self._stopped_by or "budget"
 
@@ -171,7 +173,7 @@ class Controller:
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
             elif self.issued:
-                self._stopped_by = "no section left to edit"
+                self._stopped_by = "budget" if self._choices.closed else "no section left to edit"
             else:
                 names = ", ".join(self._choices.operators)
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")

@@ -24,7 +24,8 @@ class LeaveOneOut:
     """Runs a survivor without one section after the other, on training examples that it was run on with it.
 
     The rule that says when: the calls made for it are never more than `share` >= 0 of those made for the task so far.
-    Both are read off the ledger, from the accounts `task` and `own`, and what is about to be called counts as called.
+    Both are read off the ledger, from the accounts `task` and `own`; what is about to be called counts as called, and
+    so does what the reply cache saved, so that a search decides alike with what an earlier one has paid for.
     Room is shared alike by the sections; nothing is measured where it is not enough for `LEAST` examples each.
     """
 
@@ -36,7 +37,7 @@ class LeaveOneOut:
     @property
     def room(self) -> int:
         """Calls that may be made now; below 0 where retries took more."""
-        return math.floor(self._share * self._task.calls) - self._own.calls - self._reserved
+        return math.floor(self._share * self._task.asked) - self._own.asked - self._reserved
 
     async def __call__(self, evaluation: Evaluation) -> dict[str, Credit]:
         """The credit of each section that has a text and shows no input, frozen ones too; nothing where the rule or a

@@ -28,6 +28,9 @@ def _alone(metric: object) -> object:
     return {metric: 1.0} if isinstance(metric, str) else metric
 
 
+Role = Literal["task", "credit", "critic", "judge", "proposer"]
+
+
 def _variable(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError("give the name of the environment variable that holds the key, not the key")
@@ -135,18 +138,21 @@ class ModelsTable(Table):
 
 
 class PriceTable(Table):
-    """Dollars per million tokens."""
+    """Dollars per million tokens. `cached`: input read from the provider's cache; `written`: input written to it."""
 
     input: Annotated[float, Field(ge=0)]
     output: Annotated[float, Field(ge=0)]
     cached: Annotated[float, Field(ge=0)] | None = None
+    written: Annotated[float, Field(ge=0)] | None = None
 
 
 class ProviderTable(Table):
     """`[providers."provider/model"]` or `[providers.provider]`: where and how to reach it; a model's own wins.
 
-    `client`: `module:function` that returns an SDK client. `timeout` in seconds, for one call. `concurrency`: calls
-    in flight at most, for all models of one account together.
+    `client`: `module:function` that returns an SDK client. `timeout` in seconds, for one call. `deadline` in seconds,
+    for a call with all its tries. `concurrency`, `requests_per_minute` and `tokens_per_minute` are limits of an
+    account, for all of its models together: the least that is set for any of them holds. `warm_prefix`: of calls that
+    share a prefix of so many tokens one goes ahead; 0: never.
     """
 
     base_url: str | None = None
@@ -154,7 +160,11 @@ class ProviderTable(Table):
     client: str | None = None
     timeout: Annotated[float, Field(gt=0)] | None = None
     token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None
+    deadline: Annotated[float, Field(gt=0)] | None = None
     concurrency: Annotated[int, Field(ge=1)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
+    warm_prefix: Annotated[int, Field(ge=0)] | None = None
     price: PriceTable | None = None
 
 
@@ -185,13 +195,34 @@ class SearchTable(Table):
     failure_reward: Annotated[float, Field(le=0)] = -0.02
 
 
-class BudgetTable(Table):
-    """`[budget]`: caps of the run, the held-out report included; a cap that is not given is no cap."""
+class CapsTable(Table):
+    """`[budget.roles.<role>]` and `[budget.operators.<operator>]`: a cap that is not given is no cap."""
 
     calls: Annotated[int, Field(ge=1)] | None = None
     tokens: Annotated[int, Field(ge=1)] | None = None
     dollars: Annotated[float, Field(gt=0)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
+
+
+class BudgetTable(CapsTable):
+    """`[budget]`: caps of the run, the held-out report included, and of its roles and operators.
+
+    A critic whose budget is used up criticises no more, and an operator whose budget is used up is chosen no more;
+    any other cap ends the search.
+    """
+
+    roles: Mapping[Role, CapsTable] = {}
+    operators: Mapping[str, CapsTable] = {}
+
+
+class CacheTable(Table):
+    """`[cache]`: where replies are kept (None: in the run directory); runs, at once or not, may share a file.
+
+    `megabytes`: what is stored beyond that pushes out what was stored first.
+    """
+
+    path: Path | None = None
+    megabytes: Annotated[int, Field(ge=1)] = 1024
 
 
 class MemoryTable(Table):
@@ -218,6 +249,7 @@ class Configuration(Table):
     providers: Mapping[str, ProviderTable] = {}
     search: SearchTable = SearchTable()
     budget: BudgetTable = BudgetTable()
+    cache: CacheTable = CacheTable()
     memory: MemoryTable = MemoryTable()
     run: RunTable = RunTable()
 
@@ -344,7 +376,8 @@ def explain(detail: ErrorDetails, root: type[Table]) -> str:
     nearest = difflib.get_close_matches(location[-1], siblings, 1)
     if nearest:
         return f"unknown key {key}; did you mean {'.'.join([*location[:-1], *nearest])}?"
-    elsewhere = {name: ".".join(path) for path in _paths(root) for name in path[-1:]}
+    paths = sorted(_paths(root), key=len, reverse=True)  # of several keys of one name, the nearest to the top
+    elsewhere = {path[-1]: ".".join(path) for path in paths}
     nearest = difflib.get_close_matches(location[-1], elsewhere, 1)
     if nearest:
         return f"unknown key {key}; did you mean {elsewhere[nearest[0]]}?"

@@ -11,13 +11,14 @@ from typing import Final
 import anyio
 
 from agents.operators.operator import Operator
+from agents.runs.budget import open_ledger
 from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings
 from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import check_names, model_settings, open_ledger
+from agents.runs.models import check_names, model_settings
 from agents.runs.run_directory import check_free
 from agents.runs.search import check_calls, check_editable
 from memory import upkeep
@@ -67,7 +68,7 @@ async def diagnose(path: Path, settings: Sequence[str], environ: Mapping[str, st
     operators = _operators(found, configuration)
     likely, task = _examples(found, configuration)
     prompt = _prompt(found, configuration, likely, operators)
-    _budget(found, configuration, task, operators)
+    _budget(found, configuration, environ, task, operators)
     _paths(found, configuration)
     async with open_transport() as transport:
         models = _models(found, configuration, environ, transport, operators)
@@ -78,7 +79,7 @@ async def diagnose(path: Path, settings: Sequence[str], environ: Mapping[str, st
     diagnosis = Diagnosis(tuple(found.all), None)
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
-    return replace(diagnosis, estimate=estimate(configuration, task, prompt, operators))
+    return replace(diagnosis, estimate=estimate(configuration, environ, task, prompt, operators))
 
 
 def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Operator] | None:
@@ -142,12 +143,16 @@ def _prompt(
 
 
 def _budget(
-    found: Findings, configuration: Configuration, task: Task | None, operators: Mapping[str, Operator] | None
+    found: Findings,
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    task: Task | None,
+    operators: Mapping[str, Operator] | None,
 ) -> None:
     """Whether its caps can be kept and leave room for a search."""
 
     def check() -> None:
-        ledger = open_ledger(configuration)
+        ledger = open_ledger(configuration, environ)
         if task is not None:
             check_calls(ledger.caps, task, calls_per_example(configuration))
 

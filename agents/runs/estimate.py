@@ -8,14 +8,14 @@ from typing import Final
 
 from agents.prompting.requests import show_example
 from agents.prompting.shelves import EXAMPLES, places
+from agents.runs.budget import prices
 from agents.runs.configuration import Configuration
 from agents.runs.metrics import asks_judge
-from agents.runs.models import prices
 from memory.retrieval import CHUNK
 from protocols.model import Usage
 from protocols.prompt import Prompt, estimate_tokens
 from protocols.task import Task
-from protocols.wrappers.ledger import Price
+from protocols.wrappers.prices import Price
 
 CALLS: Final[Mapping[str, tuple[int, int]]] = {
     "chain_of_thought": (1, 2),
@@ -102,9 +102,11 @@ class Bound:
         return sum(of(use) for use in self.roles.values()) + self.edited(of)
 
 
-def estimate(configuration: Configuration, task: Task, first: Prompt, operators: Collection[str]) -> Estimate:
+def estimate(
+    configuration: Configuration, environ: Mapping[str, str], task: Task, first: Prompt, operators: Collection[str]
+) -> Estimate:
     """What a search of `task` from the prompt `first` takes, the held-out report included."""
-    sizes, known = measure(task, first), prices(configuration)
+    sizes, known = measure(task, first), prices(configuration, environ)
     low, high = (_bound(configuration, task, operators, sizes, at_most) for at_most in (False, True))
     unpriced = tuple(sorted({use.model for use in (*high.roles.values(), *high.edits) if use.calls} - known.keys()))
     (calls, tokens, dollars), (most_calls, most_tokens, most_dollars) = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
@@ -12,19 +11,34 @@ from agents.runs.configuration import CONCURRENCY, Configuration, ProviderTable
 from agents.runs.metrics import asks_judge, open_metric
 from memory.cache import CachedModel, ReplyCache
 from protocols.errors import ConfigError
-from protocols.model import ChatModel
-from protocols.providers.catalogue import EMBEDDED, PROVIDERS, Account, ModelSettings, identify, open_model
+from protocols.model import ChatModel, Reply
+from protocols.providers.catalogue import (
+    EMBEDDED,
+    PROVIDERS,
+    Account,
+    ModelSettings,
+    identify,
+    is_theirs,
+    open_model,
+)
 from protocols.providers.http import Transport
 from protocols.task import Task
-from protocols.wrappers.ledger import Caps, Ledger, MeteredModel, Price
-from protocols.wrappers.limiter import LimitedModel, Limiter
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.limiter import MOST, LimitedModel, Limits
+from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
+from protocols.wrappers.warming import WarmingModel, shortest_prefix
+
+BULK = frozenset({"task", "credit", "judge"})
+"""Roles that call once for each example; the others' calls go first."""
 
 
 class Models:
-    """Builds what a role calls: reply cache, retry, limiter, ledger, adapter, in this order.
+    """Builds what a role calls: reply cache, retry, warming, limiter, ledger, adapter, in this order.
 
-    The embedded model costs nothing and answers faster than a cache would: it stands in the ledger alone.
+    `accounts` may be shared with other searches of the process. The embedded model costs nothing and answers faster
+    than a cache would: it stands in the ledger alone.
     """
 
     def __init__(
@@ -33,15 +47,14 @@ class Models:
         environ: Mapping[str, str],
         transport: Transport,
         ledger: Ledger,
-        limiters: dict[Account, Limiter] | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
-        """Open the model of every role; nothing is sent and nothing is written. `limiters` may be shared with other
-        searches.
+        """Open the model of every role; nothing is sent and nothing is written.
 
         :raises ConfigError: one cannot be reached as it is configured.
         """
         self._configuration, self._environ, self._ledger = configuration, environ, ledger
-        self._limiters = {} if limiters is None else limiters
+        self._accounts = accounts or Accounts()
         self._adapters: dict[str, ChatModel] = {}
         check_names(configuration)
         for name in sorted({configuration.models.of(role) for role in roles(configuration)}):
@@ -51,17 +64,33 @@ class Models:
     def of(self, role: str, cache: ReplyCache | None) -> ChatModel:
         """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, and what stands around it."""
         name = self._configuration.models.of(role)
-        table = self._configuration.provider(name)
-        metered = MeteredModel(self._adapters[name], self._ledger, role)
+        model: ChatModel = MeteredModel(self._adapters[name], self._ledger, role)
         if name == EMBEDDED:
-            return metered
+            return model
+        table = self._configuration.provider(name)
         account = identify(name, model_settings(table), self._environ)
-        limiter = self._limiters.setdefault(account, Limiter(table.concurrency or CONCURRENCY))
-        rng = Random(f"{self._configuration.search.seed}/retry/{role}")
-        retrying = RetryingModel(LimitedModel(metered, limiter), RetryPolicy(), rng)
+        limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
+        model = LimitedModel(model, self._accounts.limiter(account, limits), urgent=role not in BULK)
+        if least := self._warm_prefix(name, table):
+            model = WarmingModel(model, self._accounts.prefixes(account, name), least)
+        model = self._retrying(model, account, role, table)
         if cache is None:
-            return retrying
-        return CachedModel(retrying, cache, f"{account.provider} {account.address} {name}", self._ledger.saved)
+            return model
+
+        def saved(reply: Reply) -> None:
+            self._ledger.save(role, name, reply.usage)
+
+        return CachedModel(model, cache, f"{account.provider} {account.address} {name}", saved)
+
+    def _retrying(self, model: ChatModel, account: Account, role: str, table: ProviderTable) -> ChatModel:
+        policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
+        rng = Random(f"{self._configuration.search.seed}/retry/{role}")
+        return RetryingModel(model, policy, rng, self._accounts.breaker(account, model.name, role))
+
+    def _warm_prefix(self, name: str, table: ProviderTable) -> int:
+        if table.warm_prefix is not None:
+            return table.warm_prefix
+        return shortest_prefix(name) if is_theirs(name, model_settings(table), self._environ) else 0
 
     def judging(self, task: Task, cache: ReplyCache | None) -> Task:
         """The task, with the judge's model in its metric if that asks one."""
@@ -78,6 +107,10 @@ def check_names(configuration: Configuration) -> None:
             raise ConfigError(
                 f"models.proposers.{name}: no such operator in search.operators ({', '.join(operators)})"
             )
+    for name in configuration.budget.operators:
+        if name not in operators:
+            known = ", ".join(operators)
+            raise ConfigError(f"budget.operators.{name}: no such operator in search.operators ({known})")
     for name in configuration.providers:
         provider = name.partition("/")[0]
         if provider not in (*PROVIDERS, EMBEDDED):
@@ -105,35 +138,10 @@ def roles(configuration: Configuration) -> list[str]:
 def connections(configuration: Configuration) -> int:
     """Connections that all limiters together may need."""
     names = {configuration.models.of(role) for role in roles(configuration)}
-    return sum(configuration.provider(name).concurrency or CONCURRENCY for name in names)
+    return sum(configuration.provider(name).concurrency or MOST for name in names)
 
 
 def model_settings(table: ProviderTable) -> ModelSettings:
     """What the catalogue needs of a provider's table."""
     given = table.model_dump(include={"base_url", "api_key_env", "client", "timeout", "token_parameter"})
     return ModelSettings(**{key: value for key, value in given.items() if value is not None})
-
-
-def open_ledger(configuration: Configuration) -> Ledger:
-    """The ledger with the caps of `[budget]`.
-
-    :raises ConfigError: dollars are capped, and what a model costs is not known.
-    """
-    budget, known = configuration.budget, prices(configuration)
-    if budget.dollars is not None:
-        names = {configuration.models.of(role) for role in roles(configuration)}
-        for name in sorted(names - known.keys()):
-            raise ConfigError(
-                f"budget.dollars cannot be kept: the price of {name} is not known; "
-                f'set providers."{name}".price = {{ input = ..., output = ... }} in dollars per million tokens'
-            )
-    return Ledger(Caps(budget.calls, budget.tokens, budget.dollars, budget.minutes), known, time.monotonic)
-
-
-def prices(configuration: Configuration) -> dict[str, Price]:
-    """The known prices, by model."""
-    known = {EMBEDDED: Price(0.0, 0.0, 0.0)}
-    for name in {configuration.models.of(role) for role in roles(configuration)}:
-        if price := configuration.provider(name).price:
-            known[name] = Price(price.input, price.output, price.cached)
-    return known

@@ -10,7 +10,7 @@ from agents.ring.evaluator import value_of
 from agents.runs.comparison import Held
 from agents.runs.leaks import Leak
 from protocols.task import Metric
-from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.ledger import Ledger, Saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class Result:
 
     `test_missing` says why `test`, the held-out comparison, is None. `leaks`: what of validation and test examples
     stands in the winner. `unanswered`: validation and training examples without an answer, by the error that the last
-    call for them met. `cached` calls were answered from the reply cache; `dollars` None: a price is unknown.
+    call for them met. `dollars` None: a price is unknown. `saved`: what the reply cache answered, at what it would
+    have cost.
     """
 
     task: str
@@ -63,7 +64,7 @@ class Result:
     roles: Mapping[str, Spent]
     calls: Mapping[str, int]
     tokens: Mapping[str, int]
-    cached: int
+    saved: Saved
     dollars: float | None
     seconds: float
     assignments: int

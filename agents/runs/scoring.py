@@ -8,10 +8,11 @@ from pathlib import Path
 
 from agents.prompting.forward import Forward
 from agents.prompting.shelves import open_shelves
+from agents.runs.budget import open_ledger
 from agents.runs.comparison import Score, score_of
 from agents.runs.configuration import Configuration
 from agents.runs.loading import check_input, load_corpus, load_task, unknown_placeholders
-from agents.runs.models import Models, connections, open_ledger
+from agents.runs.models import Models, connections
 from protocols import prompt_file
 from protocols.errors import RunFailed
 from protocols.providers.http import open_transport
@@ -50,7 +51,7 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
     prompt = prompt_file.load(path)
     check_input(prompt, task, str(path))
     shelves = open_shelves(task, load_corpus(configuration))
-    ledger = open_ledger(configuration)
+    ledger = open_ledger(configuration, environ)
     async with open_transport(connections(configuration)) as transport:
         models = Models(configuration, environ, transport, ledger)
         model = models.of("task", None)

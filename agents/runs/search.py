@@ -23,13 +23,14 @@ from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
 from agents.ring.team import Team
+from agents.runs.budget import open_ledger
 from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.comparison import Held, held_out
 from agents.runs.configuration import Configuration
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import Models, connections, open_ledger
+from agents.runs.models import Models, connections
 from agents.runs.recycling import recycle
 from agents.runs.result import Result, spent, trained, validated
 from agents.runs.run_directory import (
@@ -54,11 +55,11 @@ from protocols.embedding import HashedNgrams
 from protocols.errors import BudgetExhausted, ConfigError
 from protocols.messages import FIRST
 from protocols.prompt import Prompt
-from protocols.providers.catalogue import Account
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Task
-from protocols.wrappers.ledger import Caps, Ledger
-from protocols.wrappers.limiter import Limiter
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.purse import Caps
 
 RACING = 2
 """Times its share of the calls allowed that a racer may use: not all assignments in flight are racing at once."""
@@ -193,7 +194,7 @@ class Run:
             roles=roles,
             calls={role: account.calls for role, account in roles.items()},
             tokens={role: account.input + account.output for role, account in roles.items()},
-            cached=self.ledger.cached,
+            saved=self.ledger.saved,
             dollars=self.ledger.dollars,
             seconds=self.ledger.seconds,
             assignments=self.controller.issued,
@@ -203,11 +204,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the searches of one process share. `cache` and `memory` None: each has one in its run directory; a memory
-    that a configuration names goes first."""
+    """What the searches of one process share. `cache` and `memory` None: each has its own, in its run directory; those
+    that a configuration names go first."""
 
     transport: Transport
-    limiters: dict[Account, Limiter] = field(default_factory=dict)
+    accounts: Accounts = field(default_factory=Accounts)
     cache: ReplyCache | None = None
     memory: Memory | None = None
 
@@ -236,7 +237,7 @@ async def open_run_in(
     :raises StorageFailed: the run directory cannot be used.
     """
     given = read_inputs(configuration)
-    task, first, ledger = given.task, given.first, open_ledger(configuration)
+    task, first, ledger = given.task, given.first, open_ledger(configuration, environ)
     check_calls(ledger.caps, task, calls_per_example(configuration))
     named = configuration.run.directory
     if directory is None and named is not None:
@@ -244,15 +245,16 @@ async def open_run_in(
     if directory is not None:
         check_free(directory)
     async with AsyncExitStack() as stack:
-        models = Models(configuration, environ, shared.transport, ledger, shared.limiters)
+        models = Models(configuration, environ, shared.transport, ledger, shared.accounts)
         memory = shared.memory
         if path := configuration.memory.path:
             memory = await stack.enter_async_context(open_memory(configuration.path(path), HashedNgrams()))
         directory = make_directory(directory, configuration, first)
         journal = await stack.enter_async_context(open_journal(directory / JOURNAL))
-        cache = shared.cache
-        if cache is None:
-            cache = await stack.enter_async_context(open_cache(directory / CACHE))
+        cache, table = shared.cache, configuration.cache
+        if cache is None or table.path:
+            path = configuration.path(table.path) if table.path else directory / CACHE
+            cache = await stack.enter_async_context(open_cache(path, table.megabytes * 2**20))
         if memory is None:
             memory = await stack.enter_async_context(open_memory(directory / MEMORY, HashedNgrams()))
         bus = Bus(time.time)
@@ -285,7 +287,7 @@ def read_inputs(configuration: Configuration) -> Inputs:
 
 def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
     """:raises InputError: a run of it could not be opened; nothing is written."""
-    given, ledger = read_inputs(configuration), open_ledger(configuration)
+    given, ledger = read_inputs(configuration), open_ledger(configuration, environ)
     check_calls(ledger.caps, given.task, calls_per_example(configuration))
     Models(configuration, environ, transport, ledger)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -27,6 +28,7 @@ from protocols.messages import Candidate, Envelope, Stop
 from protocols.providers.failures import redact
 from protocols.task import Task
 from protocols.wrappers.ledger import Attempt
+from protocols.wrappers.purse import Notice
 
 LONGEST = 300
 """Characters of one value above debug: less than any prompt worth hiding, more than any reason of ours."""
@@ -165,7 +167,7 @@ class RunLog:
             seed=settings.seed,
             width=configuration.width,
             assignments=settings.assignments,
-            caps=configuration.budget.model_dump(exclude_none=True),
+            caps=configuration.budget.model_dump(exclude_defaults=True),
         )
 
     async def observe(self, envelope: Envelope) -> None:
@@ -195,6 +197,10 @@ class RunLog:
             reason=error.reason,
         )
 
+    def noticed(self, notice: Notice) -> None:
+        """A share of a cap is used."""
+        self._log.info("budget", scope=notice.scope or "run", cap=notice.cap, used=notice.used, limit=notice.limit)
+
     def finished(self, result: Result) -> None:
         """There is a result; a cap that ended the search is a warning."""
         if result.stopped_by.startswith("budget"):
@@ -210,7 +216,7 @@ class RunLog:
             test=None if result.test is None else {"seed": result.test.seed, "best": result.test.best},
             calls=result.calls,
             tokens=result.tokens,
-            cached=result.cached,
+            saved=asdict(result.saved),
             dollars=result.dollars,
             seconds=result.seconds,
         )

@@ -55,6 +55,7 @@ FAILURES: dict[FailureKind, str] = {
     "unreadable": "reply unreadable",
     "call": "call failed",
     "budget": "stopped by the budget",
+    "allowance": "stopped by the operator's own budget",
     "inapplicable": "nothing to work with",
     "dropped": "dropped",
     "raised": "an agent raised",

@@ -73,7 +73,7 @@ def show_result(console: Console, result: Mapping[str, Any]) -> None:
     for line in _remarks(result):
         console.print(Text(one_line(line, 500)), soft_wrap=True)
     calls, tokens = sum(result["calls"].values()), sum(result["tokens"].values())
-    spent = f"{calls:,} calls ({result['cached']:,} more from the cache), {tokens:,} tokens"
+    spent = f"{calls:,} calls ({result['saved']['calls']:,} more from the cache), {tokens:,} tokens"
     console.print(Text(f"{spent}, cost {dollars(result['dollars'])}, {clock(result['seconds'])}"), soft_wrap=True)
     console.print(Text(one_line(f"{result['assignments']} assignments, stopped by {result['stopped_by']}")))
 

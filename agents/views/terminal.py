@@ -16,6 +16,7 @@ from agents.views.plain import one_line
 from agents.views.progress import Progress
 from protocols.messages import Envelope, Finished
 from protocols.wrappers.ledger import Attempt, Ledger
+from protocols.wrappers.purse import Notice
 
 BARS = "▁▂▃▄▅▆▇█"
 EVENTS = 6
@@ -39,6 +40,9 @@ class View(Protocol):
     def called(self, attempt: Attempt) -> None:
         """See an attempt of the ledger."""
 
+    def noticed(self, notice: Notice) -> None:
+        """See that a share of a cap is used."""
+
     def say(self, text: str) -> None:
         """Tell the person something that is not in the messages."""
 
@@ -59,6 +63,9 @@ class PlainLines:
 
     def called(self, attempt: Attempt) -> None:
         pass
+
+    def noticed(self, notice: Notice) -> None:
+        self.say(str(notice))
 
     def say(self, text: str) -> None:
         try:
@@ -93,6 +100,9 @@ class LiveView:
 
     def called(self, attempt: Attempt) -> None:
         self._draw()
+
+    def noticed(self, notice: Notice) -> None:
+        self.say(str(notice))
 
     def say(self, text: str) -> None:
         self._said = one_line(text, 500)

@@ -4,46 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import NoReturn
+from dataclasses import dataclass, field, replace
+
+import anyio
 
 from protocols.errors import BudgetExhausted, ModelError
-from protocols.model import ChatModel, Reply, Request, Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """Limits of one run; None: no limit. Tokens count input and output together."""
-
-    calls: int | None = None
-    tokens: int | None = None
-    dollars: float | None = None
-    minutes: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """Dollars per million tokens: fresh input, output, and input that the provider had cached."""
-
-    input: float
-    output: float
-    cached: float | None = None
-
-    def of(self, usage: Usage) -> float:
-        """Dollars for one reply."""
-        cached = self.input if self.cached is None else self.cached
-        fresh = usage.input - usage.cached
-        return (fresh * self.input + usage.cached * cached + usage.output * self.output) / 1e6
+from protocols.model import Request, Usage
+from protocols.wrappers.prices import Price
+from protocols.wrappers.purse import NOTHING, Caps, Cost, Notice, Purse
 
 
 @dataclass(slots=True)
 class Account:
-    """What one role spent on one model. `calls` counts every attempt, `failed` those that brought no reply."""
+    """What one role spent on one model. `calls` counts every attempt, `failed` those that brought no reply; `saved`
+    those that the reply cache made needless."""
 
+    role: str = ""
+    model: str = ""
     calls: int = 0
     failed: int = 0
+    saved: int = 0
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+
+    @property
+    def asked(self) -> int:
+        """Calls, and those that were saved: the same with a reply cache as without, but for retries."""
+        return self.calls + self.saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,61 +42,98 @@ class Attempt:
     error: ModelError | None
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Calls that the reply cache answered, and what they would have cost; `dollars` None: a price is unknown."""
+
+    calls: int = 0
+    tokens: int = 0
+    dollars: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """All that a ledger knows, as a plain record: what one ledger gives, another can take up."""
+
+    accounts: tuple[Account, ...]
+    saved: Saved
+    seconds: float
+
+
 class Ledger:
     """Counts every attempt of every role, and refuses what a cap forbids before it is sent.
 
-    Calls are capped exactly: an attempt counts from the moment that it is admitted. Tokens and dollars are known
-    when a reply has come, so those caps stop admission once they are reached. `clock` gives seconds.
+    An attempt counts as a call, and holds back the most that it may cost, from the moment that it is admitted; once
+    it has ended it has cost what the provider says. So no cap is ever exceeded, as long as a provider keeps to
+    `max_tokens`. An attempt without a reply is taken to have cost nothing: nobody says what it did.
 
-    While `holding` calls back for later, as many tokens and dollars are held back as so many calls have cost so far
-    on average. The cap on minutes holds only meanwhile: what was held back is there to be spent. `exhausted` names
-    the cap that refused a call last, None while none has. `cached` counts the calls that the reply cache saved.
+    `caps` are the run's; `scopes` has those of roles and of operators, by `critic`, `proposer`, `proposer/few_shot`.
+    `clock` gives seconds. While `holding` calls back for later, as many tokens and dollars are held back as so many
+    calls have cost so far on average. The caps on minutes hold only meanwhile: what was held back may be spent.
+    `exhausted` names the cap of the run that refused a call, or else the last of any scope; None while none has.
     """
 
-    def __init__(self, caps: Caps, prices: Mapping[str, Price], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        caps: Caps,
+        prices: Mapping[str, Price],
+        clock: Callable[[], float],
+        scopes: Mapping[str, Caps] | None = None,
+    ) -> None:
         self.caps, self.prices = caps, prices
         self.accounts: dict[tuple[str, str], Account] = {}
         self.in_flight = 0
-        self.cached = 0
+        self.saved = Saved()
         self.exhausted: str | None = None
+        self._run = Purse("", caps)
+        self._scopes = {name: Purse(name, capped) for name, capped in (scopes or {}).items()}
+        purses = (self._run, *self._scopes.values())
+        self._capped = any(purse.limits for purse in purses)
+        self._counts_tokens = any(purse.counts_tokens for purse in purses)
         self._clock, self._start = clock, clock()
         self._held = 0
+        self._waiting: anyio.Event | None = None
         self._taps: list[Callable[[Attempt], None]] = []
+        self._watchers: list[Callable[[Notice], None]] = []
 
     def tap(self, observer: Callable[[Attempt], None]) -> None:
         """Tell `observer` of every attempt once it is in the books."""
         self._taps.append(observer)
 
+    def watch(self, observer: Callable[[Notice], None]) -> None:
+        """Tell `observer` when a share of a cap is used that is worth a line."""
+        self._watchers.append(observer)
+
     def account(self, role: str, model: str) -> Account:
         """The account of `role` with `model`, opened if need be."""
-        return self.accounts.setdefault((role, model), Account())
+        return self.accounts.setdefault((role, model), Account(role, model))
+
+    def purses(self, role: str) -> tuple[Purse, ...]:
+        """Whose caps hold for a role: its own, its kind's, the run's."""
+        named = (self._scopes.get(name) for name in dict.fromkeys((role, role.partition("/")[0])))
+        return (*(purse for purse in named if purse), self._run)
 
     @property
     def calls(self) -> int:
         """Attempts of all roles."""
-        return sum(account.calls for account in self.accounts.values())
+        return self._run.calls
 
     @property
     def tokens(self) -> int:
         """Input and output tokens of all roles."""
-        return sum(account.usage.input + account.usage.output for account in self.accounts.values())
+        return self._run.spent.tokens
 
     @property
     def seconds(self) -> float:
-        """Since the ledger was opened."""
+        """Since the ledger was opened, and those of the books that it took up."""
         return self._clock() - self._start
 
     @property
     def dollars(self) -> float | None:
         """What all replies cost; None when a model that was used has no known price."""
-        total = 0.0
-        for (_, model), account in self.accounts.items():
-            price = self.prices.get(model)
-            if price is not None:
-                total += price.of(account.usage)
-            elif account.calls:
-                return None
-        return total
+        if any(account.calls and account.model not in self.prices for account in self.accounts.values()):
+            return None
+        return self._run.spent.dollars
 
     @contextmanager
     def holding(self, calls: int) -> Iterator[None]:
@@ -120,63 +144,90 @@ class Ledger:
         finally:
             self._held -= calls
 
-    def admit(self, account: Account) -> None:
-        """Count an attempt that is about to be sent.
+    def most(self, model: str, request: Request) -> Cost:
+        """The most that one attempt may cost; nothing where nobody asks, which saves measuring the messages."""
+        if not self._counts_tokens:
+            return NOTHING
+        tokens_in, price = request.most_input, self.prices.get(model)
+        dollars = price.most(tokens_in, request.max_tokens) if price else 0.0
+        return Cost(tokens_in + request.max_tokens, dollars)
 
-        :raises BudgetExhausted: it may not be.
+    async def admit(self, account: Account, purses: tuple[Purse, ...], most: Cost) -> None:
+        """Count an attempt that is about to be sent; waits while only calls in flight stand in its way.
+
+        :raises BudgetExhausted: it may not be sent.
         """
-        caps, calls = self.caps, self.calls
-        share = 1.0 + self._held / calls if calls else 1.0
-        if caps.calls is not None and calls + self._held >= caps.calls:
-            self._refuse("calls", caps.calls)
-        if caps.tokens is not None and self.tokens * share >= caps.tokens:
-            self._refuse("tokens", caps.tokens)
-        if caps.dollars is not None and (self.dollars or 0.0) * share >= caps.dollars:
-            self._refuse("dollars", caps.dollars)
-        if caps.minutes is not None and self._held and self.seconds >= caps.minutes * 60:
-            self._refuse("minutes", caps.minutes)
+        while self._capped and self._must_wait(purses, most):
+            self._waiting = self._waiting or anyio.Event()
+            await self._waiting.wait()
         account.calls += 1
+        self.in_flight += 1
+        for purse in purses:
+            purse.reserve(most)
+        self._watch(purses)
+
+    def settle(self, account: Account, purses: tuple[Purse, ...], most: Cost, usage: Usage | None) -> None:
+        """An admitted attempt has ended: what was held back for it is free but for what it cost."""
+        self.in_flight -= 1
+        cost = NOTHING
+        if usage is None:
+            account.failed += 1
+        else:
+            account.usage += usage
+            cost = self._cost(account.model, usage)
+        for purse in purses:
+            purse.settle(most, cost)
+        self._watch(purses)
+        if self._waiting is not None:
+            self._waiting.set()
+            self._waiting = None
 
     def ended(self, attempt: Attempt) -> None:
         """Tell the observers."""
         for observe in self._taps:
             observe(attempt)
 
-    def saved(self) -> None:
+    def save(self, role: str, model: str, usage: Usage) -> None:
         """Count a call that the reply cache answered."""
-        self.cached += 1
+        self.account(role, model).saved += 1
+        before, price = self.saved.dollars, self.prices.get(model)
+        dollars = before + price.of(usage) if before is not None and price else None
+        self.saved = Saved(self.saved.calls + 1, self.saved.tokens + usage.total, dollars)
 
-    def _refuse(self, cap: str, limit: float) -> NoReturn:
-        self.exhausted = cap
-        raise BudgetExhausted(cap, limit)
+    def books(self) -> Books:
+        """All of it up to now. Attempts in flight are calls already, and have no usage yet."""
+        return Books(tuple(replace(account) for account in self.accounts.values()), self.saved, self.seconds)
 
+    def take_up(self, books: Books) -> None:
+        """Go on from another ledger's books, as if its attempts had been made here; before the first attempt."""
+        self._start -= books.seconds
+        self.saved = books.saved
+        for past in books.accounts:
+            account = self.account(past.role, past.model)
+            account.calls, account.failed, account.saved = past.calls, past.failed, past.saved
+            account.usage, account.seconds = past.usage, past.seconds
+            for purse in self.purses(past.role):
+                purse.take_up(past.calls, self._cost(past.model, past.usage))
 
-class MeteredModel:
-    """Enters every attempt of one role at one model in the ledger."""
+    def _cost(self, model: str, usage: Usage) -> Cost:
+        price = self.prices.get(model)
+        return Cost(usage.total, price.of(usage) if price else 0.0)
 
-    def __init__(self, inner: ChatModel, ledger: Ledger, role: str) -> None:
-        self._inner, self._ledger, self._role = inner, ledger, role
-        self._account = ledger.account(role, inner.name)
+    def _must_wait(self, purses: tuple[Purse, ...], most: Cost) -> bool:
+        """:raises BudgetExhausted: even if all that is in flight came back for nothing, there would be no room."""
+        waits = False
+        for purse in purses:
+            held = self._held if purse.name in ("", "task") else 0  # the report's calls are of the task's role
+            cap, final = purse.obstacle(most, held, self.seconds if self._held else 0.0)
+            if final:
+                if purse is self._run or self.exhausted not in self._run.limits:
+                    self.exhausted = f"{cap} of {purse.name}" if purse.name else cap
+                raise BudgetExhausted(cap, purse.limits[cap], purse.name)
+            waits = waits or bool(cap)
+        return waits
 
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
-
-    async def complete(self, request: Request) -> Reply:
-        """:raises BudgetExhausted: a cap forbids the call; nothing was sent."""
-        self._ledger.admit(self._account)
-        self._ledger.in_flight += 1
-        try:
-            reply = await self._inner.complete(request)
-        except BaseException as error:  # an attempt that was cancelled brought no reply either
-            self._account.failed += 1
-            if isinstance(error, ModelError):
-                self._ledger.ended(Attempt(self._role, self.name, error))
-            raise
-        finally:
-            self._ledger.in_flight -= 1
-        self._account.usage += reply.usage
-        self._account.seconds += reply.latency
-        self._ledger.ended(Attempt(self._role, self.name, None))
-        return reply
+    def _watch(self, purses: tuple[Purse, ...]) -> None:
+        for purse in purses if self._capped else ():
+            for notice in purse.news(self.seconds):
+                for observe in self._watchers:
+                    observe(notice)

@@ -8,33 +8,44 @@ from random import Random
 
 import anyio
 
-from protocols.errors import ModelError
+from protocols.errors import ModelError, QuotaExhausted, RateLimited
 from protocols.model import ChatModel, Reply, Request
+from protocols.wrappers.breaker import Breaker
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """At most `attempts` >= 1 calls; waits of up to `base` * 2**n seconds, never over `longest`."""
+    """At most `attempts` >= 1 calls; waits of up to `base` * 2**n seconds, never over `longest`.
+
+    `deadline`: seconds after the beginning of the first attempt; no attempt begins later.
+    """
 
     attempts: int = 6
     base: float = 0.5
     longest: float = 60.0
+    deadline: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds of the event loop, and how to let some pass."""
+
+    clock: Callable[[], float] = anyio.current_time
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 
 
 class RetryingModel:
     """Exponential backoff with full jitter; a provider's own `Retry-After` wins where it is longer.
 
+    One attempt's time is limited by the adapter: a call that stalls is cancelled there, and is a CallTimeout here.
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter).
     """
 
     def __init__(
-        self,
-        inner: ChatModel,
-        policy: RetryPolicy,
-        rng: Random,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        self, inner: ChatModel, policy: RetryPolicy, rng: Random, breaker: Breaker, timing: Timing | None = None
     ) -> None:
-        self._inner, self._policy, self._rng, self._sleep = inner, policy, rng, sleep
+        self._inner, self._policy, self._rng, self._breaker = inner, policy, rng, breaker
+        self._timing = timing or Timing()
 
     @property
     def name(self) -> str:
@@ -42,16 +53,34 @@ class RetryingModel:
         return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
-        """:raises ModelError: the last failure, when it is not retryable or the attempts are used up."""
+        """:raises ModelError: the last failure, when it is not retryable or there is no time or no attempt left; or
+        at once what every call to this model meets. A rate limit that outlasts the deadline is an exhausted quota.
+        """
+        start = self._timing.clock()
         for attempt in range(1, self._policy.attempts + 1):
+            begun = self._breaker.begin()
             try:
-                return await self._inner.complete(request)
+                reply = await self._inner.complete(request)
             except ModelError as error:
-                if not error.retryable or attempt == self._policy.attempts:
-                    raise
-                await self._sleep(self._wait(attempt, error.retry_after))
+                failure = self._breaker.failed(begun, lasting(error, self._policy.deadline))
+                wait = self._wait(attempt, failure.retry_after)
+                late = self._timing.clock() + wait > start + self._policy.deadline
+                if not failure.retryable or attempt == self._policy.attempts or late:
+                    raise failure from None
+            else:
+                self._breaker.worked()
+                return reply
+            await self._timing.sleep(wait)
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _wait(self, attempt: int, retry_after: float | None) -> float:
         ceiling = min(self._policy.longest, self._policy.base * 2.0**attempt)
         return max(self._rng.uniform(0, ceiling), retry_after or 0.0)
+
+
+def lasting(error: ModelError, deadline: float) -> ModelError:
+    """The error, or, for a rate limit that asks to wait for longer than any call may, the quota's."""
+    if not isinstance(error, RateLimited) or (error.retry_after or 0.0) <= deadline:
+        return error
+    reason = f"{error.reason}; the provider asks to wait for {error.retry_after:,.0f} s"
+    return QuotaExhausted(reason, model=error.model, status=error.status, request_id=error.request_id)

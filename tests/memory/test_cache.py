@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.cache import SCHEMA, CachedModel, ReplyCache, open_cache, request_key
+from memory.cache import CHECKED, SCHEMA, CachedModel, ReplyCache, open_cache, request_key
 from memory.database import Database, open_database
 from protocols.errors import ModelError, ServerFailed
 from protocols.model import ChatMessage, Reply, Request, Usage
@@ -83,7 +83,7 @@ def test_keys_are_equal_for_equal_requests_and_no_others(
 
 
 @settings(deadline=None, max_examples=30)
-@given(text=texts, usage=st.builds(Usage, *[st.integers(0, 2**40)] * 3), finish=st.sampled_from(("stop", "refusal")))
+@given(text=texts, usage=st.builds(Usage, *[st.integers(0, 2**40)] * 4), finish=st.sampled_from(("stop", "refusal")))
 async def test_a_hit_is_the_reply_free_and_outlives_the_process(text: str, usage: Usage, finish: str) -> None:
     paid = Reply(text, usage, "stop" if finish == "stop" else "refusal", 0.25, "dated-model")
 
@@ -153,6 +153,23 @@ async def test_two_caches_on_one_file_go_on_with_one_answer(tmp_path: Path) -> N
     assert len({reply.text for reply in got}) == 1
     assert {reply.usage for reply in got} == {reply.usage for reply in replies}
     assert not any(reply.from_cache for reply in got)
+
+
+async def test_the_file_stays_near_its_bound_and_keeps_what_is_newest(tmp_path: Path) -> None:
+    bound, size, count = 2**20, 2048, 1024
+    path = tmp_path / "cache.db"
+    model = Counting(echo)
+    texts = [f"{number} ".ljust(size, "x") for number in range(count)]
+    async with open_database(path, SCHEMA) as opened:
+        cached = CachedModel(model, ReplyCache(opened, recent=1, most_bytes=bound), "s")
+        for text in texts:
+            await cached.complete(ask(text))
+        for text in texts[-100:]:
+            assert (await cached.complete(ask(text))).from_cache
+        assert model.calls.total() == count
+        await cached.complete(ask(texts[0]))
+        assert model.calls[ask(texts[0])] == 2
+    assert path.stat().st_size < bound + 2 * CHECKED * size
 
 
 class Desk:

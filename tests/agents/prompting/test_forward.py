@@ -13,7 +13,9 @@ from agents.prompting.forward import Forward
 from protocols.errors import AuthenticationFailed, BudgetExhausted, ModelError, ServerFailed
 from protocols.messages import Outcome
 from protocols.model import Request
-from protocols.wrappers.ledger import Caps, Ledger, MeteredModel
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.purse import Caps
 from tests.world import FIRST_PROMPT, NO_CORPUS, TASK, WORDS, Oracle, digest, shuffled
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,9 @@ from protocols.errors import AuthenticationFailed, ServerFailed
 from protocols.messages import Assignment, Credit, Critique, Evaluation, Outcome, Partner
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
-from protocols.wrappers.ledger import Account, Attempt, Caps, Ledger, MeteredModel
+from protocols.wrappers.ledger import Account, Attempt, Books, Ledger, Saved
+from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.purse import Caps
 from tests.agents.ring.test_handling import Says
 from tests.world import NO_CORPUS, TASK, WORDS, Ring
 
@@ -131,7 +133,7 @@ async def test_failed_calls_and_caps_cost_the_credit_and_not_the_gradients(
 ) -> None:
     ledger = Ledger(caps, {}, lambda: 0.0)
     task, own = ledger.account("task", "planted"), ledger.account("credit", "planted")
-    task.calls = 1000
+    ledger.take_up(Books((Account("task", "planted", calls=1000),), Saved(), 0.0))
     forward = Forward(MeteredModel(Planted(error), ledger, "credit"), TASK, NO_CORPUS, 3)
     leave_one_out = LeaveOneOut(forward, 1.0, task, own)
     critic = Critic(Says("<critique>[rule] more</critique>"), leave_one_out)

@@ -48,7 +48,9 @@ from protocols.messages import (
 )
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
-from protocols.wrappers.ledger import Caps, Ledger, MeteredModel
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.purse import Caps
 from tests.strategies import texts
 from tests.world import FIRST_PROMPT, NO_CORPUS, TASK, WORDS, AddWord, Oracle, shuffled
 

@@ -49,7 +49,7 @@ from protocols.messages import (
 from protocols.model import Request
 from protocols.prompt import Prompt
 from protocols.task import Task
-from protocols.wrappers.ledger import Caps
+from protocols.wrappers.purse import Caps
 from tests.world import FIRST_PROMPT, AddWord, AskWord, Oracle, Ring, digest, shuffled, value
 
 pytestmark = pytest.mark.anyio
@@ -345,6 +345,20 @@ async def test_a_cap_ends_the_search_and_keeps_what_is_held_back() -> None:
     with pytest.raises(BudgetExhausted):
         await ring.metered("task").complete(Request(FIRST_PROMPT.render({"text": "h 1 amber"})))
     assert ring.model.calls == ring.ledger.calls
+
+
+async def test_an_operator_whose_own_budget_is_used_up_is_chosen_no_more() -> None:
+    """The search goes on with the others; with none left it ends by the budget."""
+    ring = Ring(settings=SearchSettings(4, 60), scopes={"proposer/ask_word": Caps(calls=3)})
+    assert await ring.run() == "assignments"
+    check_clean_end(ring)
+    check_books(ring)
+    issued = [e.message for e in ring.log if isinstance(e.message, Assignment)]
+    assert 3 <= sum(assignment.operator == "ask_word" for assignment in issued) <= 3 + ring.settings.width
+    assert ring.ledger.account("proposer/ask_word", "scripted").calls == 3
+    alone = Ring(operators=(AskWord(),), scopes={"proposer/ask_word": Caps(calls=3)})
+    assert await alone.run() == "budget"
+    assert alone.ledger.exhausted == "calls of proposer/ask_word"
 
 
 async def test_the_search_finds_the_words() -> None:

@@ -26,7 +26,7 @@ TASK = {"name": "t", "train": "a", "validation": "b", "test": "c"}
 def estimated(configuration: Configuration) -> Estimate:
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
-    return estimate(configuration, task, first, open_operators(configuration.search.operators))
+    return estimate(configuration, {}, task, first, open_operators(configuration.search.operators))
 
 
 @pytest.mark.anyio
@@ -73,11 +73,11 @@ def test_low_is_at_most_high_and_caps_hold(
     tables: dict[str, Any] = {"task": TASK, "search": search | {"operators": operators}, "budget": budget}
     models: dict[str, Any] = {"default": "openai/x", "proposers": dict.fromkeys(operators[1:], "embedded")}
     tables |= {"models": models, "providers": {"openai": {"price": PRICE}}}
-    expected = estimate(build(tables, Path()), splits(*sizes), FIRST, operators)
+    expected = estimate(build(tables, Path()), {}, splits(*sizes), FIRST, operators)
     assert expected.dollars is not None
     for name, (low, high) in (("calls", expected.calls), ("tokens", expected.tokens), ("dollars", expected.dollars)):
         assert 0 <= low <= high <= budget.get(name, high)
-    uncapped = estimate(build(tables | {"budget": {}}, Path()), splits(*sizes), FIRST, operators)
+    uncapped = estimate(build(tables | {"budget": {}}, Path()), {}, splits(*sizes), FIRST, operators)
     assert uncapped.calls == tuple(map(sum, zip(*uncapped.roles.values(), strict=True)))
     whole, reports = sizes[1] + min(search["critique"], sizes[0]), 1 + bool(search["assignments"])
     assert uncapped.roles["task"][1] == whole * (search["assignments"] + 1) + sizes[2] * reports
@@ -86,21 +86,21 @@ def test_low_is_at_most_high_and_caps_hold(
 def test_a_price_that_is_not_known_makes_the_cost_unknown_and_names_the_model() -> None:
     models: dict[str, Any] = {"default": "openai/x", "critic": "anthropic/y", "proposer": "openai/z"}
     tables: dict[str, Any] = {"task": TASK, "models": models, "providers": {"openai/x": {"price": PRICE}}}
-    expected = estimate(build(tables, Path()), splits(9, 9, 9), FIRST, ["self_reflection"])
+    expected = estimate(build(tables, Path()), {}, splits(9, 9, 9), FIRST, ["self_reflection"])
     assert expected.dollars is None
     assert expected.unpriced == ("anthropic/y", "openai/z")
     models = {"default": "embedded", "proposers": {"self_reflection": "openai/z"}}
     one = build({"task": TASK, "models": models}, Path())
-    assert estimate(one, splits(9, 9, 9), FIRST, ["few_shot", "self_reflection"]).unpriced == ("openai/z",)
-    assert estimate(one, splits(9, 9, 9), FIRST, ["few_shot"]).dollars == (0, 0)
-    free = estimate(build({"task": TASK}, Path()), splits(9, 9, 9), FIRST, ["few_shot"])
+    assert estimate(one, {}, splits(9, 9, 9), FIRST, ["few_shot", "self_reflection"]).unpriced == ("openai/z",)
+    assert estimate(one, {}, splits(9, 9, 9), FIRST, ["few_shot"]).dollars == (0, 0)
+    free = estimate(build({"task": TASK}, Path()), {}, splits(9, 9, 9), FIRST, ["few_shot"])
     assert free.dollars == (0, 0)
 
 
 def test_what_a_prompt_fills_for_each_input_is_counted() -> None:
     configuration = build({"task": TASK}, Path())
     filled = Prompt((Section("task", "task", "{text}"), Section("examples", "examples", "{examples:8}")))
-    plain, more = (estimate(configuration, splits(9, 9, 9), prompt, ["merge"]) for prompt in (FIRST, filled))
+    plain, more = (estimate(configuration, {}, splits(9, 9, 9), prompt, ["merge"]) for prompt in (FIRST, filled))
     assert more.tokens[0] > 2 * plain.tokens[0]
 
 

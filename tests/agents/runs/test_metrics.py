@@ -175,7 +175,7 @@ async def test_a_judge_is_a_role_that_is_metered_cached_and_reported_like_others
         configuration = configure(tmp_path, "generation", JUDGED, ["x"], tables)
         assert "judge" in roles(configuration)
         async with open_run(configuration, {"OPENAI_API_KEY": "sk-x"}, tmp_path / "run") as run:
-            expectation = estimate(configuration, run.task, run.first, ["few_shot"])
+            expectation = estimate(configuration, {}, run.task, run.first, ["few_shot"])
             result = await run.search()
             outcomes = [o for o in await run.forward(run.first, run.task.test) if isinstance(o, Outcome)]
         scored = await score(configuration, {"OPENAI_API_KEY": "sk-x"}, tmp_path / "run" / "best_prompt.txt", "test")
@@ -185,7 +185,7 @@ async def test_a_judge_is_a_role_that_is_metered_cached_and_reported_like_others
     assert result.test.seed == value_of(run.task.metric, outcomes)
     assert scored.value == pytest.approx(expected)
     assert result.calls["task"] > result.calls["judge"] == SIZES["validation"] + SIZES["test"] + 2, "equal answers"
-    assert result.cached == result.calls["task"] - result.calls["judge"], "to one example are judged once"
+    assert result.saved.calls == result.calls["task"] - result.calls["judge"], "to one example are judged once"
     low, high = expectation.roles["judge"]
     assert low <= result.calls["judge"] <= high
     envelopes = read_journal(tmp_path / "run" / "journal.sqlite")

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from agents.runs.budget import open_ledger, prices
 from agents.runs.configuration import build
-from agents.runs.models import Models, open_ledger, secrets
+from agents.runs.models import Models, model_settings, secrets
 from memory.cache import open_cache
-from protocols.errors import ConfigError
+from protocols.errors import AuthenticationFailed, ConfigError
 from protocols.model import ChatMessage, Request
+from protocols.providers.catalogue import identify
 from protocols.providers.http import open_transport
+from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.ledger import Attempt
+from protocols.wrappers.limiter import Limits
+from protocols.wrappers.prices import Price, default_prices
 from tests.wire_server import Fault, WireServer
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +34,7 @@ async def test_a_reply_from_the_cache_is_counted_and_costs_nothing(tmp_path: Pat
         configuration = build(
             {"task": TASK, "models": {"default": "openai/x"}, "providers": {"openai": openai}}, Path()
         )
-        ledger = open_ledger(configuration)
+        ledger = open_ledger(configuration, {})
         ledger.tap(attempts.append)
         models = Models(configuration, {"KEY": "sk-secret"}, transport, ledger)
         server.faults.append(Fault(status=500, headers={"retry-after-ms": "1"}))
@@ -37,7 +42,8 @@ async def test_a_reply_from_the_cache_is_counted_and_costs_nothing(tmp_path: Pat
             task, critic = models.of("task", cache), models.of("critic", cache)
             texts = [(await model.complete(request)).text for model in (task, task, critic)]
     assert texts == ["hi"] * 3
-    assert (ledger.calls, ledger.cached, server.stats.calls) == (2, 2, 2)
+    assert (ledger.calls, ledger.saved.calls, server.stats.calls) == (2, 2, 2)
+    assert (ledger.saved.tokens, ledger.saved.dollars) == (2 * ledger.tokens, None)
     assert [(attempt.role, attempt.error is None) for attempt in attempts] == [("task", False), ("task", True)]
 
 
@@ -56,11 +62,54 @@ async def test_a_dollar_cap_needs_the_price_of_every_model_but_the_embedded(
     tables = {"task": TASK, "models": models, "providers": providers, "budget": {"dollars": 1}}
     configuration = build(tables, Path())
     if refused is None:
-        assert open_ledger(configuration).caps.dollars == 1
+        assert open_ledger(configuration, {}).caps.dollars == 1
     else:
         wanted = "anthropic/y" if refused == "anthropic/y" else ""
         with pytest.raises(ConfigError, match=wanted or "anthropic/y|openai/x"):
-            open_ledger(configuration)
+            open_ledger(configuration, {})
+
+
+async def test_published_prices_hold_at_the_providers_own_address_alone() -> None:
+    def price(providers: dict[str, object], environ: dict[str, str]) -> Price | None:
+        tables = {"task": TASK, "models": {"default": "openai/gpt-5-mini-2025-08-07"}, "providers": providers}
+        return prices(build(tables, Path()), environ).get("openai/gpt-5-mini-2025-08-07")
+
+    assert price({}, {}) == default_prices()["openai/gpt-5-mini"]
+    assert price({}, {"OPENAI_BASE_URL": "http://localhost/v1"}) is None
+    assert price({"openai": {"base_url": "http://localhost/v1"}}, {}) is None
+    assert price({"openai": {"price": {"input": 1, "output": 2, "written": 3}}}, {}) == Price(1, 2, None, 3)
+
+
+async def test_a_budget_of_an_operator_that_is_not_used_is_refused() -> None:
+    configuration = build({"task": TASK, "budget": {"operators": {"few_shots": {"calls": 1}}}}, Path())
+    async with open_transport() as transport:
+        with pytest.raises(ConfigError, match="few_shots"):
+            Models(configuration, {}, transport, open_ledger(configuration, {}))
+
+
+async def test_searches_that_share_accounts_share_their_pace_and_their_breakers(tmp_path: Path) -> None:
+    """Two searches on one key: what one of them was told of the key, the other need not ask again."""
+    bad = Fault(status=401, body=b'{"error": {"message": "no such key"}}')
+    request = Request((ChatMessage("user", "hello"),))
+    async with WireServer(lambda turns: "hi") as server, open_transport() as transport:
+        openai = {"base_url": server.openai_url, "api_key_env": "KEY", "requests_per_minute": 600}
+        configuration = build(
+            {"task": TASK, "models": {"default": "openai/x"}, "providers": {"openai": openai}}, Path()
+        )
+        accounts, environ = Accounts(), {"KEY": "sk-secret"}
+        one, two = (
+            Models(configuration, environ, transport, open_ledger(configuration, {}), accounts) for _ in range(2)
+        )
+        server.faults.append(bad)
+        with pytest.raises(AuthenticationFailed, match="no such key"):
+            await one.of("task", None).complete(request)
+        with pytest.raises(AuthenticationFailed, match="no such key"):
+            await two.of("task", None).complete(request)
+        assert server.stats.calls == 1
+        account = identify("openai/x", model_settings(configuration.provider("openai/x")), environ)
+        limiter = accounts.limiter(account, Limits())
+        assert limiter is accounts.limiter(account, Limits(requests=60))
+        assert limiter.limits == Limits(None, 60, None)
 
 
 async def test_every_key_is_a_secret_whether_used_or_not() -> None:

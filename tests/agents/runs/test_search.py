@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from agents.runs.result import Result
 from agents.runs.search import open_run
 from memory.journal import read_journal
 from protocols import prompt_file
+from protocols.errors import AlwaysRefused
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Failure
 from protocols.task import Example
+from protocols.wrappers.breaker import ROUNDS
 from tests.wire_server import Fault, WireServer
 from tests.world import FIRST_PROMPT, TASK, answer, value
 
@@ -127,3 +130,77 @@ async def test_a_cap_on_calls_is_kept_and_the_report_is_still_made(tmp_path: Pat
     assert result.test is not None
     assert result.test.n == len(TASK.test)
     assert calls == sum(result.calls.values()) <= 200
+
+
+async def test_a_second_search_on_the_same_cache_calls_nobody_and_finds_the_same(tmp_path: Path) -> None:
+    async with WireServer(answer) as server:
+        openai = {"base_url": server.openai_url, "price": {"input": 1, "output": 2}}
+        configuration = configure(
+            tmp_path / "task",
+            models={"default": "openai/x"},
+            providers={"openai": openai},
+            search={"width": 1, "assignments": 8, "minibatch": 8, "operators": ["self_reflection", "few_shot"]},
+            cache={"path": "shared.sqlite"},
+        )
+        first = await search(configuration, tmp_path / "first", {})
+        asked = server.stats.calls
+        second = await search(configuration, tmp_path / "second", {})
+        assert server.stats.calls == asked == sum(first.calls.values())
+    assert sum(second.calls.values()) == 0
+    assert second.dollars == 0
+    assert second.saved.calls == first.saved.calls + asked
+    assert second.saved.tokens == first.saved.tokens + sum(first.tokens.values())
+    assert second.saved.dollars == pytest.approx((first.saved.dollars or 0) + (first.dollars or 0))
+    written = [(tmp_path / run / "best_prompt.txt").read_bytes() for run in ("first", "second")]
+    assert written[0] == written[1]
+
+
+FAULTS = (
+    Fault(status=429, headers={"retry-after-ms": "20"}, body=b"{}"),
+    Fault(status=500, body=b"oh"),
+    Fault("drop"),
+    Fault("truncate"),
+    Fault("stall"),
+    Fault(),  # garbage JSON
+)
+
+
+async def test_faults_cost_time_and_nothing_else(tmp_path: Path) -> None:
+    """Every fifth call meets one, of each kind in turn: all examples are answered, and both sides count the same."""
+    calls = count()
+
+    async def trouble() -> None:
+        number = next(calls)
+        if number % 5 == 0:
+            server.faults.append(FAULTS[number // 5 % len(FAULTS)])
+
+    def configured(server: WireServer, name: str) -> Configuration:
+        search = {"width": 1, "assignments": 0, "max_unanswered": 0}
+        openai = {"base_url": server.openai_url, "timeout": 0.5}
+        return configure(tmp_path / name, models={"default": "openai/x"}, providers={"openai": openai}, search=search)
+
+    async with WireServer(answer) as server:
+        expected = await search(configured(server, "fair"), tmp_path / "fair-run", {})
+    async with WireServer(answer, delay=trouble) as server:
+        result = await search(configured(server, "bad"), tmp_path / "bad-run", {})
+        stats = replace(server.stats)  # a copy: calls that stall are answered when the server goes
+    assert (result.seed, result.best, result.test) == (expected.seed, expected.best, expected.test)
+    assert sum(result.calls.values()) == stats.calls > sum(expected.calls.values())
+    assert sum(spent.failed for spent in result.roles.values()) == stats.calls - stats.answered
+    assert sum(result.tokens.values()) == stats.input_tokens + stats.output_tokens == sum(expected.tokens.values())
+
+
+async def test_a_model_that_refuses_everything_stops_the_search_with_its_words(tmp_path: Path) -> None:
+    refusal = Fault(status=400, body=b'{"error": {"message": "max_tokens is not supported"}}')
+    async with WireServer(answer) as server, WireServer(answer) as refusing:
+        configuration = configure(
+            tmp_path / "task",
+            models={"default": "openai/x", "proposer": "anthropic/y"},
+            providers={"openai": {"base_url": server.openai_url}, "anthropic": {"base_url": refusing.url}},
+            search={"width": 2, "assignments": 500, "operators": ["self_reflection"]},
+        )
+        refusing.faults.extend([refusal] * 500)
+        with pytest.raises(AlwaysRefused, match="every request is refused: max_tokens is not supported"):
+            await search(configuration, tmp_path / "run", {})
+        assert refusing.stats.calls <= 2 * ROUNDS
+    assert (tmp_path / "run" / "best_prompt.txt").exists()

@@ -29,7 +29,9 @@ from protocols.messages import (
     Stop,
 )
 from protocols.prompt import Prompt, Section
-from protocols.wrappers.ledger import Attempt, Caps, Ledger, Price
+from protocols.wrappers.ledger import Account, Attempt, Books, Ledger, Saved
+from protocols.wrappers.prices import Price
+from protocols.wrappers.purse import Caps
 
 unhurried = settings(deadline=None, max_examples=60)
 MARKUP = ["[bold]", "[/]", "[red", "😀"]
@@ -158,8 +160,7 @@ def test_a_sparkline_rises_from_the_first_value_to_the_best(values: list[float],
 def test_time_left_is_that_of_the_first_cap() -> None:
     books = Ledger(Caps(calls=100, minutes=10), {}, iter([0.0, *[60.0] * 20]).__next__)
     assert time_left(books, 0, 50) == 540
-    for _ in range(50):
-        books.account("task", "m").calls += 1
+    books.take_up(Books((Account("task", "m", calls=50),), Saved(), 0.0))
     assert time_left(books, 10, 50) == 60
     assert time_left(books, 40, 50) == 15
     assert time_left(Ledger(Caps(), {}, lambda: 0.0), 0, 50) is None

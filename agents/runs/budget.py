@@ -1,0 +1,56 @@
+"""The ledger of a run: the caps that a person set, and the prices that are known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from agents.runs.configuration import CapsTable, Configuration
+from agents.runs.models import model_settings, roles
+from protocols.errors import ConfigError
+from protocols.providers.catalogue import EMBEDDED, is_theirs
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.prices import Price, default_prices, undated
+from protocols.wrappers.purse import Caps
+
+
+def open_ledger(configuration: Configuration, environ: Mapping[str, str]) -> Ledger:
+    """The ledger with the caps of `[budget]`.
+
+    :raises ConfigError: dollars are capped, and what a model costs is not known.
+    """
+    budget, known = configuration.budget, prices(configuration, environ)
+    scopes: dict[str, CapsTable] = {str(role): table for role, table in budget.roles.items()}
+    scopes |= {f"proposer/{name}": table for name, table in budget.operators.items()}
+    for scope, table in {"": budget, **scopes}.items():
+        if table.dollars is not None:
+            check_priced(configuration, scope, known)
+    capped = {scope: caps(table) for scope, table in scopes.items()}
+    return Ledger(caps(budget), known, time.monotonic, capped)
+
+
+def caps(table: CapsTable) -> Caps:
+    """The caps of one table."""
+    return Caps(table.calls, table.tokens, table.dollars, table.minutes)
+
+
+def check_priced(configuration: Configuration, scope: str, known: Mapping[str, Price]) -> None:
+    """:raises ConfigError: the price of a model that is called under the cap on dollars of `scope` is not known."""
+    called = [role for role in roles(configuration) if scope in ("", role, role.partition("/")[0])]
+    for name in sorted({configuration.models.of(role) for role in called} - known.keys()):
+        raise ConfigError(
+            f"a budget of dollars cannot be kept: the price of {name} is not known; "
+            f'set providers."{name}".price = {{ input = ..., output = ... }} in dollars per million tokens'
+        )
+
+
+def prices(configuration: Configuration, environ: Mapping[str, str]) -> dict[str, Price]:
+    """The known prices, by model: the configuration's, or for a provider's own address the published ones."""
+    known, published = {EMBEDDED: Price(0.0, 0.0, 0.0, 0.0)}, default_prices()
+    for name in {configuration.models.of(role) for role in roles(configuration)}:
+        table = configuration.provider(name)
+        if price := table.price:
+            known[name] = Price(price.input, price.output, price.cached, price.written)
+        elif undated(name) in published and is_theirs(name, model_settings(table), environ):
+            known[name] = published[undated(name)]
+    return known

@@ -1,0 +1,50 @@
+"""What models cost: the defaults are in prices.toml beside this file, with their date and sources."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+
+from protocols.model import Usage
+
+WRITING = 1.25
+"""Writing to a provider's cache costs so many times the input, at Anthropic and, since gpt-5.6, at OpenAI."""
+SNAPSHOT = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars per million tokens: fresh input, output, and input read from the provider's cache or written to it.
+
+    `cached` None: as `input`. `written` None: `WRITING` times that.
+    """
+
+    input: float
+    output: float
+    cached: float | None = None
+    written: float | None = None
+
+    def of(self, usage: Usage) -> float:
+        """Dollars for one reply."""
+        cached = self.input if self.cached is None else self.cached
+        written = self.input * WRITING if self.written is None else self.written
+        fresh = usage.input - usage.cached - usage.written
+        spent = fresh * self.input + usage.cached * cached + usage.written * written + usage.output * self.output
+        return spent / 1e6
+
+    def most(self, tokens_in: int, tokens_out: int) -> float:
+        """No fewer dollars than a reply of at most so many tokens costs."""
+        return max(self.of(Usage(tokens_in, tokens_out, *part)) for part in ((0, 0), (tokens_in, 0), (0, tokens_in)))
+
+
+def default_prices() -> dict[str, Price]:
+    """The published prices that are known here, by `provider/model`."""
+    table = tomllib.loads(resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8"))
+    return {name: Price(**price) for name, price in table.items()}
+
+
+def undated(name: str) -> str:
+    """A model's name without the date of its snapshot, which costs the same."""
+    return SNAPSHOT.sub("", name)

@@ -1,0 +1,121 @@
+"""One set of caps, and what was spent and is held back under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+SHARES = (0.5, 0.8)
+"""The shares of a cap that are worth a line when they are used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Limits; None: no limit. Tokens count input and output together; minutes count from the start of the run."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    dollars: float | None = None
+    minutes: float | None = None
+
+
+class Cost(NamedTuple):
+    """Tokens, input and output together, and dollars: what something cost, or may at most."""
+
+    tokens: int
+    dollars: float
+
+
+NOTHING = Cost(0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """More than a `share` of the cap is used: so much of `limit`. `scope` "" is the run."""
+
+    scope: str
+    cap: str
+    share: float
+    used: float
+    limit: float
+
+    def __str__(self) -> str:
+        whose = f" of {self.scope}" if self.scope else ""
+        return f"{self.share:.0%} of the budget{whose} is used: {self.used:,.6g} of {self.limit:,g} {self.cap}"
+
+
+class Purse:
+    """`spent` for calls that have ended, `reserved` for those in flight; both count against the caps."""
+
+    def __init__(self, name: str, caps: Caps) -> None:
+        self.name = name
+        self.limits: dict[str, float] = {cap: limit for cap, limit in asdict(caps).items() if limit is not None}
+        self.counts_tokens = "tokens" in self.limits or "dollars" in self.limits
+        self.calls, self.in_flight = 0, 0
+        self.spent, self.reserved = NOTHING, NOTHING
+        self._largest = NOTHING
+        self._told = dict.fromkeys(self.limits, 0.0)
+
+    def obstacle(self, most: Cost, held: int, seconds: float) -> tuple[str, bool]:
+        """The cap that stands in the way of a call that costs at most `most`, "" for none, and whether for good.
+
+        `held` calls are to be possible afterwards, each at the average cost so far; the last of them must find room
+        for the most that it may cost, for which the largest so far stands. `seconds` since the start.
+        """
+        waits = ""
+        for cap, limit in self.limits.items():
+            if cap == "calls" and self.calls + 1 + held > limit:
+                return cap, True
+            if cap == "minutes" and seconds >= limit * 60:
+                return cap, True
+            if cap in ("tokens", "dollars"):
+                need, spent, reserved = (getattr(part, cap) for part in (most, self.spent, self.reserved))
+                room = limit - spent - self._kept(cap, held)
+                if need > room:
+                    return cap, True
+                if need > room - reserved:
+                    waits = cap
+        return waits, False
+
+    def reserve(self, most: Cost) -> None:
+        """A call is sent."""
+        self.calls += 1
+        self.in_flight += 1
+        if most is NOTHING:
+            return
+        self.reserved = Cost(self.reserved.tokens + most.tokens, self.reserved.dollars + most.dollars)
+        if most.tokens > self._largest.tokens or most.dollars > self._largest.dollars:
+            self._largest = Cost(max(most.tokens, self._largest.tokens), max(most.dollars, self._largest.dollars))
+
+    def settle(self, most: Cost, cost: Cost) -> None:
+        """A call has ended for which `most` was reserved, and which cost so much."""
+        self.in_flight -= 1
+        self.spent = Cost(self.spent.tokens + cost.tokens, self.spent.dollars + cost.dollars)
+        if most is NOTHING:
+            return
+        left = Cost(self.reserved.tokens - most.tokens, self.reserved.dollars - most.dollars)
+        self.reserved = left if self.in_flight else NOTHING  # sums of floats leave a rest
+
+    def take_up(self, calls: int, cost: Cost) -> None:
+        """Calls of an earlier process."""
+        self.calls += calls
+        self.spent = Cost(self.spent.tokens + cost.tokens, self.spent.dollars + cost.dollars)
+
+    def news(self, seconds: float) -> Iterator[Notice]:
+        """The notices that are due, each share of each cap once."""
+        for cap, limit in self.limits.items():
+            told = self._told[cap]
+            if told == SHARES[-1]:
+                continue
+            used = self.calls if cap == "calls" else seconds / 60 if cap == "minutes" else getattr(self.spent, cap)
+            passed = max((share for share in SHARES if used >= share * limit), default=0.0)
+            if passed > told:
+                self._told[cap] = passed
+                yield Notice(self.name, cap, passed, used, limit)
+
+    def _kept(self, cap: str, held: int) -> float:
+        if not (held and self.calls):
+            return 0.0
+        spent, largest = getattr(self.spent, cap), getattr(self._largest, cap)
+        return float(held * spent / self.calls + largest)

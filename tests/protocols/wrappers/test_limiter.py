@@ -1,0 +1,138 @@
+"""Adaptive concurrency and slots, around a scripted model that keeps its own books; for pace see test_pace.py."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocols.errors import ModelError, RateLimited
+from protocols.model import Reply, Request
+from protocols.wrappers.limiter import LimitedModel, Limiter, Limits
+from tests.protocols.wrappers.faults import REQUEST, failure, in_turn
+from tests.world import Oracle, shuffled
+
+pytestmark = pytest.mark.anyio
+BACKENDS = ["asyncio", "trio"]
+
+
+@dataclass
+class Gate:
+    """A model whose calls end when told to, in the order in which they came."""
+
+    name: str = "gate"
+    waiting: list[tuple[anyio.Event, list[Exception]]] = field(default_factory=list)
+
+    async def complete(self, request: Request) -> Reply:
+        event, errors = anyio.Event(), list[Exception]()
+        self.waiting.append((event, errors))
+        await event.wait()
+        if errors:
+            raise errors[0]
+        return Reply("ok")
+
+    async def end(self, *errors: Exception) -> None:
+        event, ends = self.waiting.pop(0)
+        ends.extend(errors)
+        event.set()
+        await anyio.wait_all_tasks_blocked()
+
+
+async def call_and_forget(model: LimitedModel) -> None:
+    with suppress(ModelError):
+        await model.complete(REQUEST)
+
+
+@pytest.mark.parametrize("anyio_backend", BACKENDS)
+async def test_a_whole_window_pushed_back_halves_once_and_the_next_one_again() -> None:
+    gate, limiter = Gate(), Limiter(Limits(8))
+    model = LimitedModel(gate, limiter, urgent=False)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(40):
+            tasks.start_soon(call_and_forget, model)
+        await anyio.wait_all_tasks_blocked()
+        assert limiter.in_flight == len(gate.waiting) == 8
+        await gate.end(failure(RateLimited))
+        assert limiter.allowed == 4
+        for _ in range(4):
+            await gate.end(failure(RateLimited))
+        assert limiter.allowed == 4, "they were in flight with the first"
+        for _ in range(3):
+            await gate.end()
+        assert limiter.in_flight == len(gate.waiting) == limiter.allowed == 4
+        await gate.end(failure(RateLimited))
+        assert limiter.allowed == 2
+        for _ in range(3):
+            await gate.end(failure(RateLimited))
+        await gate.end(failure(RateLimited))
+        assert limiter.allowed == 1
+        while gate.waiting:
+            await gate.end()
+    assert limiter.in_flight == 0
+    assert 1 < limiter.allowed <= 8
+
+
+@pytest.mark.parametrize("anyio_backend", BACKENDS)
+async def test_successes_win_back_every_slot_and_no_more() -> None:
+    limiter = Limiter(Limits(4))
+    model = LimitedModel(Oracle(fault=in_turn(*[failure(RateLimited)] * 3)), limiter, urgent=False)
+    for _ in range(3):
+        await call_and_forget(model)
+    assert limiter.allowed == 1
+    seen = []
+    for _ in range(10):
+        await model.complete(REQUEST)
+        seen.append(limiter.allowed)
+    assert seen == [2, 2, 3, 3, 3, 4, 4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(
+    most=st.integers(1, 6),
+    faults=st.lists(st.sampled_from(["rate", "server", "ok", "cancel"]), max_size=60),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=60, deadline=None)
+def test_never_more_in_flight_than_allowed(backend: str, most: int, faults: list[str], seed: int) -> None:
+    limiter, rng = Limiter(Limits(most)), Random(seed)
+    kinds = {"rate": failure(RateLimited), "server": failure()}
+    model = Oracle(fault=in_turn(*[kinds.get(fault) for fault in faults]), delay=shuffled(rng))
+    limited = LimitedModel(model, limiter, urgent=False)
+
+    async def one(fault: str) -> None:
+        with anyio.CancelScope() as scope:
+            if fault == "cancel":
+                scope.cancel()
+            await call_and_forget(limited)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            for fault in faults:
+                tasks.start_soon(one, fault)
+                await shuffled(rng)()
+                assert model.in_flight <= limiter.in_flight <= most
+        assert limiter.in_flight == 0
+        assert 1 <= limiter.allowed <= most
+
+    anyio.run(main, backend=backend)
+    assert model.most_in_flight <= most
+
+
+@pytest.mark.parametrize("anyio_backend", BACKENDS)
+async def test_a_cancelled_call_gives_its_slot_back() -> None:
+    gate, limiter = Gate(), Limiter(Limits(1))
+    model = LimitedModel(gate, limiter, urgent=False)
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(call_and_forget, model)
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+            await model.complete(REQUEST)
+        assert limiter.in_flight == 1, "of the two only the second was cancelled, while it waited"
+        tasks.cancel_scope.cancel()
+    assert limiter.in_flight == 0

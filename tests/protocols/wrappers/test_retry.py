@@ -1,0 +1,185 @@
+"""Retry and breaker, around a scripted model that keeps its own books."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.errors import (
+    AlwaysRefused,
+    AuthenticationFailed,
+    BadRequest,
+    BudgetExhausted,
+    ModelError,
+    ModelNotFound,
+    QuotaExhausted,
+    RateLimited,
+    ServerFailed,
+)
+from protocols.model import ChatModel
+from protocols.wrappers.breaker import ROUNDS, Breaker
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.purse import Caps
+from protocols.wrappers.retry import RetryingModel, RetryPolicy, Timing
+from tests.protocols.wrappers.faults import REQUEST, ModelFault, failure, in_turn
+from tests.world import Oracle
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Naps:
+    """A clock that only moves when somebody sleeps."""
+
+    waits: list[float] = field(default_factory=list)
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(lambda: sum(self.waits), self)
+
+    async def __call__(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+def retrying(
+    model: ChatModel, naps: Naps, policy: RetryPolicy | None = None, seed: int = 0, breaker: Breaker | None = None
+) -> RetryingModel:
+    return RetryingModel(model, policy or RetryPolicy(), Random(seed), breaker or Breaker(), naps.timing)
+
+
+@given(
+    failures=st.integers(0, 8),
+    attempts=st.integers(1, 6),
+    base=st.floats(0.01, 10),
+    longest=st.floats(0.01, 60),
+    deadline=st.floats(1, 2000),
+    retry_after=st.none() | st.floats(0, 1000),
+    seed=st.integers(),
+)
+def test_retries_wait_within_bounds(
+    failures: int,
+    attempts: int,
+    base: float,
+    longest: float,
+    deadline: float,
+    retry_after: float | None,
+    seed: int,
+) -> None:
+    model, naps = Oracle(fault=in_turn(*[failure(retry_after=retry_after)] * failures)), Naps()
+    policy = RetryPolicy(attempts, base, longest, deadline)
+
+    async def call() -> bool:
+        try:
+            await retrying(model, naps, policy, seed).complete(REQUEST)
+        except ServerFailed:
+            return False
+        return True
+
+    answered = anyio.run(call)
+    assert answered == (model.calls == failures + 1)
+    assert model.calls <= min(failures + 1, attempts)
+    assert len(naps.waits) == model.calls - 1
+    assert sum(naps.waits) <= deadline
+    for number, wait in enumerate(naps.waits, start=1):
+        assert (retry_after or 0) <= wait <= max(min(longest, base * 2**number), retry_after or 0)
+    if not answered and model.calls < attempts:
+        longest_wait = max(min(longest, base * 2**model.calls), retry_after or 0)
+        assert sum(naps.waits) + longest_wait > deadline
+
+
+async def test_the_waits_are_spread_over_the_whole_range() -> None:
+    naps = Naps()
+    for seed in range(400):
+        model = Oracle(fault=in_turn(failure()))
+        await retrying(model, naps, RetryPolicy(2, base=0.5), seed).complete(REQUEST)
+    assert min(naps.waits) < 0.1 < 0.9 < max(naps.waits) <= 1.0
+
+
+async def test_what_is_not_worth_a_retry_is_tried_once() -> None:
+    model, naps = Oracle(fault=in_turn(failure(BadRequest))), Naps()
+    with pytest.raises(BadRequest):
+        await retrying(model, naps).complete(REQUEST)
+    assert (model.calls, naps.waits) == (1, [])
+
+
+async def test_a_spent_budget_is_not_retried() -> None:
+    model, naps = Oracle(), Naps()
+    ledger = Ledger(Caps(calls=1), {}, lambda: 0.0)
+    wrapped = retrying(MeteredModel(model, ledger, "task"), naps)
+    await wrapped.complete(REQUEST)
+    with pytest.raises(BudgetExhausted) as caught:
+        await wrapped.complete(REQUEST)
+    assert (caught.value.cap, model.calls, naps.waits) == ("calls", 1, [])
+
+
+async def test_a_rate_limit_that_outlasts_the_deadline_is_an_exhausted_quota() -> None:
+    model, naps = Oracle(fault=in_turn(failure(RateLimited, retry_after=7200.0))), Naps()
+    with pytest.raises(QuotaExhausted, match="7,200 s"):
+        await retrying(model, naps).complete(REQUEST)
+    assert (model.calls, naps.waits) == (1, [])
+
+
+# The breaker
+
+
+async def calls_until_open(fault: ModelFault, together: int, most: int = 200) -> tuple[int, ModelError | None]:
+    """Rounds of `together` calls at once; how many were sent, and the failure that all later calls get."""
+    model, naps, breaker = Oracle(fault=fault), Naps(), Breaker()
+
+    async def call(tasks: list[ModelError]) -> None:
+        try:
+            await retrying(model, naps, breaker=breaker).complete(REQUEST)
+        except ModelError as error:
+            tasks.append(error)
+
+    while model.calls < most:
+        before, errors = model.calls, list[ModelError]()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(together):
+                tasks.start_soon(call, errors)
+        if model.calls == before:
+            return before, errors[0]
+    return model.calls, None
+
+
+def always(kind: type[ModelError]) -> ModelFault:
+    return lambda request: failure(kind)
+
+
+@pytest.mark.parametrize("kind", [AuthenticationFailed, ModelNotFound, QuotaExhausted])
+async def test_what_every_call_would_meet_is_met_once(kind: type[ModelError]) -> None:
+    calls, error = await calls_until_open(always(kind), together=1)
+    assert calls == 1
+    assert isinstance(error, kind)
+
+
+@pytest.mark.parametrize("together", [1, 16])
+async def test_the_same_refusal_again_and_again_stops_all_calls(together: int) -> None:
+    """Those that are refused together count once."""
+    calls, error = await calls_until_open(always(BadRequest), together)
+    assert ROUNDS <= calls <= ROUNDS * together
+    assert isinstance(error, AlwaysRefused)
+    assert error.fatal
+    assert "every request is refused: scripted" in str(error)
+
+
+def differing() -> Callable[[], str]:
+    texts = iter(f"reason {chr(97 + number % 26)}" for number in range(10_000))
+    return lambda: next(texts)
+
+
+async def test_other_refusals_stop_nothing() -> None:
+    """Neither different ones, nor any after a first reply."""
+    reason = differing()
+    calls, error = await calls_until_open(lambda request: BadRequest(reason(), model="scripted"), together=1)
+    assert (calls, error) == (200, None)
+    replied = in_turn(None, *[failure(BadRequest)] * 300)
+    calls, error = await calls_until_open(replied, together=1)
+    assert (calls, error) == (200, None)
