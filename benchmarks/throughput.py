@@ -34,7 +34,8 @@ from memory.cache import open_cache
 from protocols.model import ChatMessage, Request
 from protocols.providers.catalogue import ModelSettings, open_model
 from protocols.providers.http import open_transport
-from protocols.wrappers.ledger import Caps, Ledger
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.purse import Caps
 from tests.wire.answers import FIRST_SKILL, LABELS
 
 Send = Callable[[int], Awaitable[object]]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from agents.runs.catalogue import open_operators
-from agents.runs.configuration import CONCURRENCY, Configuration, ProviderTable
+from agents.runs.configuration import Configuration, ProviderTable
 from agents.runs.metrics import asks_judge, open_metric
 from memory.cache import CachedModel, ReplyCache
 from protocols.errors import ConfigError
