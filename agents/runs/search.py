@@ -204,8 +204,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the searches of one process share. `cache` and `memory` None: each has its own, in its run directory; what a
-    configuration names goes first."""
+    """What the searches of one process share. `cache` and `memory` None: each has its own, in its run directory. One
+    that a configuration names goes first."""
 
     transport: Transport
     accounts: Accounts = field(default_factory=Accounts)

@@ -139,7 +139,7 @@ async def test_a_second_search_on_the_same_cache_calls_nobody_and_finds_the_same
             tmp_path / "task",
             models={"default": "openai/x"},
             providers={"openai": openai},
-            search={"width": 1, "assignments": 8, "minibatch": 8, "operators": ["self_reflection", "few_shot"]},
+            search={"width": 1, "assignments": 8, "operators": ["self_reflection", "few_shot"]},
             cache={"path": "shared.sqlite"},
         )
         first = await search(configuration, tmp_path / "first", {})
