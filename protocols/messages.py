@@ -9,6 +9,7 @@ team and the Controller.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,6 +20,13 @@ from protocols.task import Counts
 
 Scores = tuple[float | None, ...]
 """One score in [0, 1] per validation example, in the order of the split; None: not asked, or no answer."""
+
+
+def mean(scores: Scores) -> float:
+    """Mean of the scores that are there; 0 for none."""
+    answered = [score for score in scores if score is not None]
+    return math.fsum(answered) / len(answered) if answered else 0.0
+
 
 FIRST = 0
 """The number of the first prompt's candidate."""

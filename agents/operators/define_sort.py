@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from random import Random
+from collections.abc import Collection, Sequence
 
 from agents.operators.operator import WHOLE, Context, of_kinds
 from agents.operators.rewriting import failures
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment
-from protocols.prompt import Prompt
+from protocols.prompt import Prompt, placeholders
 from protocols.task import Task
 
 
@@ -22,21 +21,21 @@ class DefineSort:
     """Applies to definitions of two items or more, and to the prompt as a whole.
 
     Items: those whose answer failed most come last, nearest to the input; where they stand so already, another order
-    is drawn. Sections: one that is not frozen moves to another place.
+    is drawn. Sections: one that is not frozen moves to the place of another that is read with it.
     """
 
     name = "define_sort"
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """Definitions of two items or more, and the whole prompt if two sections of it may be moved."""
-        whole = [WHOLE] if len(_movable(prompt)) > 1 else []
+        """Definitions of two items or more, and the whole prompt if another order of it reads differently."""
+        whole = [WHOLE] if _moves(prompt, task.fields) else []
         definitions = of_kinds(prompt, "definitions")
         return whole + [name for name in definitions if len(_items(prompt[name].text)) > 1]
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: there are not two things to put into another order."""
         if assignment.section == WHOLE:
-            return assignment.prompt.reorder(_moved(assignment.prompt, context.rng))
+            return _moved(assignment.prompt, context)
         items = _items(assignment.prompt[assignment.section].text)
         failed = Counter(outcome.target for outcome in failures(assignment.outcomes))
         ordered = sorted(items, key=lambda item: failed[_answer(item, list(failed))])
@@ -56,17 +55,26 @@ def _answer(item: str, answers: Sequence[str]) -> str:
     return min(found)[2] if found else ""
 
 
-def _movable(prompt: Prompt) -> list[str]:
-    return [section.name for section in prompt if not section.frozen and section.text]
+def _moves(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:
+    """Every section that may be moved, with each other whose place it can take so that the prompt reads differently:
+    empty sections are not read, and those that show the input come after all others anyway (`Prompt.render`)."""
+    shows = {section.name: bool(placeholders(section.text, fields)) for section in prompt if section.text}
+    return [
+        (section.name, other)
+        for section in prompt
+        if section.name in shows and not section.frozen
+        for other, varying in shows.items()
+        if other != section.name and varying == shows[section.name]
+    ]
 
 
-def _moved(prompt: Prompt, rng: Random) -> list[str]:
+def _moved(prompt: Prompt, context: Context) -> Prompt:
+    moves = _moves(prompt, context.task.fields)
+    if not moves:
+        raise InapplicableError("no section may be moved past another that is read with it")
+    name, other = context.rng.choice(moves)
     names = [section.name for section in prompt]
-    movable = _movable(prompt)
-    if len(movable) < 2:
-        raise InapplicableError("the prompt has not two sections that may be moved")
-    name = rng.choice(movable)
-    places = [place for place in range(len(names)) if place != names.index(name)]
+    place = names.index(other)
     names.remove(name)
-    names.insert(rng.choice(places), name)
-    return names
+    names.insert(place, name)
+    return prompt.reorder(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from agents.prompting.shelves import Shelves
 from memory.judgement import Judged
@@ -49,6 +49,13 @@ class Operator(Protocol):
         :raises InapplicableError: there is nothing to work with.
         :raises ModelError, BudgetExhausted: a call failed.
         """
+
+
+@runtime_checkable
+class Combining(Protocol):
+    """An operator that has nothing to work with while the archive has one member, and is not chosen then."""
+
+    combining: Literal[True]
 
 
 def part(prompt: Prompt, name: str) -> Section:

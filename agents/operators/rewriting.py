@@ -17,7 +17,10 @@ from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, braced, estimate_tokens
 
 OUTCOMES = 24
-TAGS = re.compile(r"</?(?:new|prompt|advice|failures|experience|section|first|second|best)\b[^<>\n]*>")
+"""Examples that are shown of those that came out wrong, and of those that came out right."""
+TAGS = re.compile(r"</?(?:new|prompt|advice|failures|right|experience|section|first|second|best)\b[^<>\n]*>")
+WORDS = 250
+"""A text may have so many, and as many as it has: one that is long already need not lose anything."""
 LEAST = 20
 """Characters of a sentence of the instruction that is recognised in a text; shorter ones anybody may write."""
 
@@ -66,11 +69,13 @@ def rewrite_request(
         show_prompt(assignment.prompt),
         block("advice", assignment.gradient),
         block("failures", show_outcomes(to_show(assignment))),
+        block("right", show_outcomes([o for o in assignment.outcomes if o.score == 1.0][:OUTCOMES])),
         block("experience", show_recalled(context.recalled)),
         *blocks,
         block("section", section.text, name=section.name),
     ]
-    question = instruction("agents.operators", meta_prompt, {"section": section.name, "kind": section.kind, **values})
+    known = {"section": section.name, "kind": section.kind, "words": str(max(WORDS, count_words(section.text)))}
+    question = instruction("agents.operators", meta_prompt, {**known, **values})
     draw = assignment.assignment if sample is None else sample
     return compose(material, question, draw, longest=estimate_tokens(section.text))
 
@@ -94,6 +99,11 @@ def show_recalled(recalled: Sequence[Judged]) -> str:
         past, verb = edit.recalled.experience, "earned" if edit.value > 0 else "cost"
         shown.append(f"An edit by {past.operator} {verb} {edit.value:+.3f}. It wrote:\n{past.after}")
     return "\n\n".join(shown)
+
+
+def count_words(text: str) -> int:
+    """The words of a text; eight characters are one in a script without spaces."""
+    return max(len(text.split()), len(text) // 8)
 
 
 def _edited(reply: str, request: Request, assignment: Assignment, context: Context) -> Prompt:

@@ -81,7 +81,7 @@ def indent(text: str) -> str:
 def read_tagged(reply: str, tag: str) -> str:
     """The text between `<tag>` and the last `</tag>`, without the line ends next to the tags.
 
-    :raises UnreadableReply: no such pair of tags, or nothing between them.
+    :raises UnreadableReply: no such pair of tags, nothing between them, or no valid Unicode.
     """
     match = re.search(rf"<{tag}>(.*)</{tag}>", reply, re.DOTALL)
     if match is None:
@@ -89,6 +89,8 @@ def read_tagged(reply: str, tag: str) -> str:
     text = match[1].strip("\r\n").rstrip()
     if not text.strip():
         raise UnreadableReply(f"the reply has nothing between <{tag}> and </{tag}>")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UnreadableReply("the reply is not valid Unicode: it holds half of a surrogate pair")
     return text
 
 

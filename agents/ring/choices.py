@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from agents.operators.operator import Operator, part
+from agents.operators.operator import Combining, Operator, part
 from agents.ring.archive import Member
 from agents.selectors.selector import Action, Choice
 from memory.experience import situation
@@ -30,14 +30,19 @@ class Choices:
         for member, choices in self._known.items():
             self._known[member] = tuple(choice for choice in choices if choice.action.operator != operator)
 
-    async def of(self, member: Member) -> tuple[Choice, ...]:
-        """Every operator on everything that it can edit and that is not frozen; always the same objects.
+    async def of(self, member: Member, alone: bool = False) -> tuple[Choice, ...]:
+        """Every operator on everything that it can edit and that is not frozen; always the same objects. `alone`: the
+        archive has no other member, so operators that combine several are left out.
 
         :raises ModelError: the embedding model failed.
         """
         if member.candidate not in self._known:
             self._known[member.candidate] = await self._open(member)
-        return self._known[member.candidate]
+        known = self._known[member.candidate]
+        return tuple(choice for choice in known if not self._combines(choice)) if alone else known
+
+    def _combines(self, choice: Choice) -> bool:
+        return isinstance(self.operators[choice.action.operator], Combining)
 
     async def _open(self, member: Member) -> tuple[Choice, ...]:
         operators = {name: operator for name, operator in self.operators.items() if name not in self.closed}

@@ -168,7 +168,9 @@ class Controller:
         while self.first is not None and not self._stopped_by and len(self.open) < room:
             if self.issued >= self._settings.assignments:
                 self._stopped_by = "assignments"
-            elif parents := [member for member in self.archive.members if await self._choices.of(member)]:
+            elif parents := [
+                member for member in self.archive.members if await self._choices.of(member, self._alone)
+            ]:
                 messages.append(await self._assign(draw(parents, self._rng)))
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
@@ -182,7 +184,7 @@ class Controller:
         return messages
 
     async def _assign(self, parent: Member) -> Assignment:
-        choice = self._selector.choose(await self._choices.of(parent))
+        choice = self._selector.choose(await self._choices.of(parent, self._alone))
         action = choice.action
         self.issued += 1
         self._chosen[self.issued] = choice
@@ -200,6 +202,10 @@ class Controller:
         )
         self.open[assignment.assignment] = assignment
         return assignment
+
+    @property
+    def _alone(self) -> bool:
+        return len(self.archive.members) == 1
 
     def _partners(self, parent: Member) -> tuple[Partner, ...]:
         others = [member for member in self.archive.members if member is not parent]

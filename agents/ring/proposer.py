@@ -8,12 +8,11 @@ from random import Random
 
 from agents.operators.operator import Context, Operator, part
 from agents.prompting.shelves import Shelves
-from agents.ring.race import mean
 from memory.experience import Where, situation
 from memory.judgement import MEASURED, Judged, judge
 from memory.store import Memory
 from protocols.errors import EditRejected
-from protocols.messages import Assignment, Candidate, Message, Scores
+from protocols.messages import Assignment, Candidate, Message, Scores, mean
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task

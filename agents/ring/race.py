@@ -106,9 +106,3 @@ def compare(child: Scores, parent: Scores) -> Paired:
     mean = math.fsum(differences) / n
     variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1) if n > 1 else 0.0
     return Paired(mean, math.sqrt(variance / n), n)
-
-
-def mean(scores: Scores) -> float:
-    """Mean of the scores that are there; 0 for none."""
-    answered = [score for score in scores if score is not None]
-    return math.fsum(answered) / len(answered) if answered else 0.0

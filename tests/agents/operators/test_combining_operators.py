@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -21,8 +23,8 @@ from agents.operators.self_consistency import DRAWS, SelfConsistency
 from agents.prompting.shelves import open_shelves, places
 from agents.ring.proposer import best_parent
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
-from protocols.messages import Credit, Partner
-from protocols.prompt import Prompt, placeholders
+from protocols.messages import Assignment, Credit, Partner
+from protocols.prompt import Prompt, Section, placeholders
 from tests.agents.operators.test_operators import PROMPT, Script, assignment, context, kept
 from tests.agents.ring.test_handling import WRONG, Says
 from tests.strategies import texts
@@ -30,6 +32,14 @@ from tests.world import TASK
 
 pytestmark = pytest.mark.anyio
 SEEDS = st.integers(0, 999)
+FULL = Prompt(
+    tuple(
+        replace(s, text=s.text or f"What to do about {s.name}.")
+        for s in PROMPT
+        if s.name not in ("knowledge", "examples")
+    )
+    + tuple(PROMPT[name] for name in ("knowledge", "examples"))
+)
 
 
 # merge
@@ -38,30 +48,51 @@ worths = st.builds(Credit, st.floats(-1, 1), st.floats(0.01, 1))
 credits = st.dictionaries(st.sampled_from([s.name for s in PROMPT]), worths, max_size=8)
 
 
-@given(credits, st.lists(credits, min_size=1, max_size=4))
-@settings(deadline=None)
-def test_merge_takes_each_section_from_where_it_has_most_credit_and_leaves_frozen_ones(
-    own: dict[str, Credit], others: list[dict[str, Credit]]
-) -> None:
-    def worth(credit: dict[str, Credit], name: str) -> float:
-        return credit[name].value if name in credit else 0.0
+def member(number: int, score: float, credit: dict[str, Credit]) -> Partner:
+    return Partner(number, Prompt(tuple(replace(s, text=f"{s.text} by {number}") for s in PROMPT)), (score,), credit)
 
-    partners = tuple(
-        Partner(n, Prompt(tuple(replace(s, text=f"{s.text} by {n}") for s in PROMPT)), (), credit)
-        for n, credit in enumerate(others)
+
+def merged(parent: Partner, partners: Sequence[Partner], seed: int = 0) -> Prompt | None:
+    asked = Assignment(5, "merge", WHOLE, 0, parent.prompt, "", (), parent.scores, parent.credit, tuple(partners))
+    try:
+        return anyio.run(Merge().edit, asked, context(Says(), seed=seed))
+    except InapplicableError:
+        return None
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), credits), min_size=2, max_size=5), SEEDS)
+@settings(deadline=None)
+def test_merge_gives_the_best_member_texts_of_more_credit_and_leaves_frozen_ones(
+    drawn: list[tuple[float, dict[str, Credit]]], seed: int
+) -> None:
+    members = [member(number, score, credit) for number, (score, credit) in enumerate(drawn)]
+    best = max(members, key=lambda m: m.scores[0] or 0.0)
+    prompt = merged(members[0], members[1:], seed)
+    assert prompt == merged(members[0], members[1:], seed), "a function of the seed"
+    nothing = Credit(0.0, 0.0)
+    changed = [s for s in prompt if s not in best.prompt] if prompt else []
+    assert bool(changed) == (prompt is not None)
+    for section in changed:
+        own = best.credit.get(section.name, nothing)
+        givers = [m.credit.get(section.name, nothing) for m in members if section in m.prompt]
+        assert not section.frozen
+        assert any(giver.value - own.value > math.hypot(giver.error, own.error) / 2 for giver in givers or [nothing])
+        assert givers or (section.text == "" and not placeholders(best.prompt[section.name].text, TASK.fields))
+
+
+def test_merge_takes_what_is_surely_better_and_drops_what_is_surely_harmful() -> None:
+    sure = 0.01
+    best = member(
+        0, 0.9, {"definitions": Credit(0.1, sure), "task": Credit(-0.3, sure), "reasoning": Credit(-0.2, sure)}
     )
-    asked = replace(assignment(WHOLE), credit=own, partners=partners)
-    merged = anyio.run(Merge().edit, asked, context(Says()))
-    for section in PROMPT:
-        text = merged[section.name].text
-        texts = [(worth(credit, section.name), f"{section.text} by {n}") for n, credit in enumerate(others)]
-        if not placeholders(section.text, TASK.fields):
-            texts.append((0.0, ""))
-        highest = max(value for value, _ in texts)
-        if section.frozen or highest <= worth(own, section.name):
-            assert text == section.text
-        else:
-            assert (highest, text) in texts
+    other = member(1, 0.5, {"definitions": Credit(0.4, sure), "reasoning": Credit(-0.25, sure)})
+    for parent, partner in ((best, other), (other, best)):
+        prompt = merged(parent, [partner])
+        assert prompt is not None
+        assert prompt["definitions"] == other.prompt["definitions"]
+        assert prompt["reasoning"].text == ""
+        assert prompt["task"] == other.prompt["task"], "of which nothing is known, and nothing bad"
+        assert prompt["reminders"] == best.prompt["reminders"]
 
 
 async def test_merge_needs_another_member() -> None:
@@ -90,23 +121,23 @@ async def test_what_failed_most_comes_last() -> None:
     assert edited["definitions"].text == "- no: birch\n- yes: amber"
 
 
-@given(SEEDS)
-def test_one_section_that_is_not_frozen_moves_to_another_place(seed: int) -> None:
-    edited = anyio.run(DefineSort().edit, assignment(WHOLE), context(Says(), seed=seed))
-    assert edited != PROMPT
-    assert set(edited) == set(PROMPT)
-    without = [
-        name
-        for name in ("task", "definitions")
-        if [s for s in edited if s.name != name] == [s for s in PROMPT if s.name != name]
-    ]
-    assert without, "what moved is a section with a text; the others keep their order"
+@given(SEEDS, st.permutations([s.name for s in FULL]))
+def test_one_section_that_is_not_frozen_moves_so_that_the_prompt_reads_differently(
+    seed: int, order: list[str]
+) -> None:
+    prompt = FULL.reorder(order)
+    edited = anyio.run(DefineSort().edit, assignment(WHOLE, prompt=prompt), context(Says(), seed=seed))
+    assert edited.render({"text": "x"}) != prompt.render({"text": "x"})
+    assert set(edited) == set(prompt)
+    moved = [s for s in prompt if [t for t in edited if t != s] == [t for t in prompt if t != s]]
+    assert any(s.text and not s.frozen for s in moved), "the others keep their order"
 
 
-async def test_a_prompt_of_one_movable_section_cannot_be_ordered() -> None:
-    prompt = PROMPT.edit("definitions", "", TASK.fields)
+async def test_a_prompt_of_one_order_cannot_be_ordered() -> None:
+    alone = Prompt((FULL["definitions"], Section("empty", "reasoning"), FULL["input"]))
+    assert DefineSort().targets(alone, TASK) == ["definitions"]
     with pytest.raises(InapplicableError):
-        await DefineSort().edit(assignment(WHOLE, prompt=prompt), context(Says()))
+        await DefineSort().edit(assignment(WHOLE, prompt=alone), context(Says()))
 
 
 # self_consistency

@@ -55,7 +55,7 @@ OTHERS = tuple(
 WRITERS: list[tuple[Operator, str]] = [
     (RepeatInstructions(), "reminders"),
     (DifferentialEvolution(), "task"),
-    (DifferentialEvolution(), "reasoning"),
+    (DifferentialEvolution(), "definitions"),
     (SelfReflection(), "task"),
     (ChainOfThought(), "reasoning"),
     (ShortInstruction(), "task"),
@@ -203,9 +203,8 @@ def test_operators_apply_to_their_kinds() -> None:
     def targets(operator: Operator) -> list[str]:
         return list(operator.targets(PROMPT, TASK))
 
-    prose = ["task", "definitions", "reasoning", "knowledge", "reminders", "input"]
     assert targets(RepeatInstructions()) == ["reminders"]
-    assert targets(DifferentialEvolution()) == prose
+    assert targets(DifferentialEvolution()) == ["task", "definitions", "input"]
     assert targets(DefineSort()) == [WHOLE, "definitions"]
     assert targets(Merge()) == [WHOLE]
     assert targets(Rag()) == ["knowledge"]

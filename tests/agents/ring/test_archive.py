@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.ring.archive import Archive, Member, draw
-from agents.ring.race import compare, mean
-from protocols.messages import Scores
+from agents.ring.race import compare
+from protocols.messages import Scores, mean
 from protocols.prompt import Prompt, Section
 
 score = st.none() | st.floats(0, 1) | st.sampled_from([0.0, 1.0])
