@@ -29,18 +29,17 @@ import anyio
 import numpy as np
 import orjson
 
-from agents.prompting.requests import show_target
 from agents.runs.catalogue import OPERATORS
 from agents.runs.configuration import Configuration, build
+from agents.runs.loading import load_task
 from agents.runs.run_directory import MEMORY
 from agents.runs.search import open_run
 from agents.selectors.selector import Choice
 from agents.selectors.uniform import Uniform
 from memory.upkeep import export
 from protocols import prompt_file
-from protocols.data import load_examples
 from protocols.prompt import Kind, Prompt, Section
-from protocols.task import Example
+from protocols.task import Example, show_text
 
 TICKETS = Path(__file__).resolve().parent.parent / "examples" / "tickets"
 RESAMPLES = 2000
@@ -92,30 +91,24 @@ async def search(arm: Arm, assignments: int) -> list[Earned]:
 
 
 def configuration(arm: Arm, assignments: int, folder: Path) -> Configuration:
-    """All settings that are not the benchmark's are the defaults."""
-    task = Path(arm.task)
-    train = load_examples(task / "train.jsonl")
+    """All settings that are not the benchmark's are the defaults; what it needs is written to `folder`."""
+    name, splits = Path(arm.task).name, {s: f"{arm.task}/{s}.jsonl" for s in ("train", "validation", "test")}
+    train = load_task(build({"task": {"name": name, **splits}}, folder)).train
     prompt_file.save(first_prompt(train, arm.start), folder / "prompt.txt")
-    passages = [{"text": f"{show_target(example.target)}: {example.inputs['text']}"} for example in train]
+    passages = [{"text": f"{show_text(example.target)}: {example.inputs['text']}"} for example in train]
     (folder / "corpus.jsonl").write_bytes(b"".join(orjson.dumps(passage) + b"\n" for passage in passages))
-    splits = {split: str(task / f"{split}.jsonl") for split in ("train", "validation", "test")}
-    search = {
-        "seed": arm.seed,
-        "selector": "benchmarks.operators:EachOperator",
-        "assignments": assignments,
-        "operators": list(OPERATORS),
-    }
+    search = {"seed": arm.seed, "assignments": assignments, "operators": list(OPERATORS)}
     tables = {
-        "task": {"name": task.name, "corpus": "corpus.jsonl", **splits},
+        "task": {"name": name, "corpus": "corpus.jsonl", **splits},
         "prompt": {"file": "prompt.txt"},
-        "search": search,
+        "search": {**search, "selector": "benchmarks.operators:EachOperator"},
     }
     return build(tables, folder)
 
 
 def first_prompt(train: Sequence[Example], start: Start) -> Prompt:
     """A section of every kind; in a wordy one none is empty."""
-    labels = sorted({show_target(example.target) for example in train})
+    labels = sorted({show_text(example.target) for example in train})
     kinds: tuple[Kind, ...] = ("task", "definitions", "reasoning", "knowledge", "examples", "format", "reminders")
     texts = {"task": "Choose the one label that fits.\nLabels: " + ", ".join(labels)}
     if start == "wordy":
@@ -127,7 +120,7 @@ def first_prompt(train: Sequence[Example], start: Start) -> Prompt:
 
 def wordy(train: Sequence[Example], labels: Sequence[str]) -> dict[str, str]:
     """What somebody writes who has looked at an example or two of each label, and wants to leave nothing out."""
-    of = {label: [e.inputs["text"] for e in train if show_target(e.target) == label] for label in labels}
+    of = {label: [e.inputs["text"] for e in train if show_text(e.target) == label] for label in labels}
     return {
         "definitions": "\n".join(f"- {label}: such as {texts[0]}" for label, texts in of.items()),
         "reasoning": "Read the text from its beginning to its end. Then read it once more, with care. Think of what "

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Literal
 
 from agents.operators.operator import WHOLE, Context
 from protocols.errors import InapplicableError
-from protocols.messages import Assignment, Credit, mean
+from protocols.messages import Assignment, Credit, Partner, mean
 from protocols.prompt import Prompt, placeholders
 from protocols.task import Task
 
-SURE = (0.5, 1.0, 2.0)
+NOTHING = Credit(0.0, 0.0)
 
 
 class Merge:
     """Applies to the prompt as a whole, once the archive has two members.
 
-    The best of them keeps, of each section that is not frozen, its own text unless another's has more credit by so
-    many standard errors of the difference, how many being drawn from `SURE`: a text may owe its credit to what stood
-    around it, so what works together is taken apart for good reason only. A member's credit for a section pools the
-    paired gains of the edits that led to its text with what the score was measured to lose without it, each by its
-    precision: `agents.ring.credit.believed` says why. No text is worth 0, so a section that is believed to do harm is
-    emptied, unless a placeholder would be lost.
+    The highest scorer takes from another each text that has more credit than its own. Which other is drawn by how far
+    it is ahead where the highest scorer is behind, for that is what there is to win; from one alone, as a text owes
+    its credit to the company that it was in. No text is worth 0, so the section whose credit is then farthest below 0
+    is emptied, if that is by more than its error; one alone, since two that say the same are worth nothing each, and
+    much together.
+
+    A member's credit for a section pools the paired gains of the edits that led to its text with what the score was
+    measured to lose without it, each by its precision: `agents.ring.credit.believed` says why.
     """
 
     name = "merge"
@@ -34,30 +36,43 @@ class Merge:
         return [WHOLE] if any(not section.frozen for section in prompt) else []
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
-        """:raises InapplicableError: the archive has no other member, or none whose text has enough more credit."""
-        parent = (assignment.scores, assignment.prompt, assignment.credit)
-        members = [parent, *((p.scores, p.prompt, p.credit) for p in assignment.partners)]
-        if len(members) < 2:
-            raise InapplicableError("the archive has no other member")
-        _, best, credit = max(members, key=lambda member: mean(member[0]))
-        sure, fields = context.rng.choice(SURE), context.task.fields
-        merged = best
-        for section in best:
-            if not section.frozen:
-                texts = [(prompt[section.name].text, _of(worth, section.name)) for _, prompt, worth in members]
-                nothing = [("", Credit(0.0, 0.0))] if not placeholders(section.text, fields) else []
-                own = _of(credit, section.name)
-                text, other = max([*texts, *nothing], key=lambda candidate: _lead(candidate[1], own, sure))
-                if _lead(other, own, sure) > 0:
-                    merged = merged.edit(section.name, text, fields)
-        if merged == best:
-            raise InapplicableError("no other member has a section of more credit than the best has")
-        return merged
+        """:raises InapplicableError: no member of the archive has what the best lacks."""
+        parent = Partner(assignment.parent, assignment.prompt, assignment.scores, assignment.credit)
+        members = [parent, *assignment.partners]
+        best = max(members, key=lambda member: mean(member.scores))
+        known, fields = [member.prompt for member in members], context.task.fields
+        crossed = [(_without_harm(_cross(best, member, fields), fields), _ahead(member, best)) for member in members]
+        new = [(prompt, ahead) for prompt, ahead in crossed if ahead and prompt not in known]
+        if not new:
+            raise InapplicableError("no other member of the archive has a section of more credit than the best has")
+        return context.rng.choices([prompt for prompt, _ in new], [ahead for _, ahead in new])[0]
 
 
-def _of(credit: Mapping[str, Credit], name: str) -> Credit:
-    return credit.get(name, Credit(0.0, 0.0))
+def _ahead(member: Partner, best: Partner) -> float:
+    """The sum of the scores by which a member is better, over the validation examples on which it is."""
+    pairs = zip(member.scores, best.scores, strict=True)
+    return sum(max(0.0, (one or 0.0) - (other or 0.0)) for one, other in pairs)
 
 
-def _lead(other: Credit, own: Credit, sure: float) -> float:
-    return other.value - own.value - sure * math.hypot(other.error, own.error)
+def _cross(best: Partner, giver: Partner, fields: Collection[str]) -> Partner:
+    """The best with the giver's texts of more credit, and with the credit of these."""
+    prompt, credit = best.prompt, dict(best.credit)
+    for section in best.prompt:
+        theirs = giver.credit.get(section.name, NOTHING)
+        if not section.frozen and theirs.value > credit.get(section.name, NOTHING).value:
+            prompt = prompt.edit(section.name, giver.prompt[section.name].text, fields)
+            credit[section.name] = theirs
+    return replace(best, prompt=prompt, credit=credit)
+
+
+def _without_harm(member: Partner, fields: Collection[str]) -> Prompt:
+    """The prompt without the text whose credit is farthest below 0, if that is by more than its error."""
+    worth = {s.name: member.credit.get(s.name, NOTHING) for s in member.prompt if s.text and not s.frozen}
+    worst = min(worth, key=lambda name: worth[name].value, default=None)
+    if (
+        worst is None
+        or worth[worst].value + worth[worst].error >= 0
+        or placeholders(member.prompt[worst].text, fields)
+    ):
+        return member.prompt
+    return member.prompt.edit(worst, "", fields)

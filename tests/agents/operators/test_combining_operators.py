@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,7 +22,7 @@ from agents.operators.self_consistency import DRAWS, SelfConsistency
 from agents.prompting.shelves import open_shelves, places
 from agents.ring.proposer import best_parent
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
-from protocols.messages import Assignment, Credit, Partner
+from protocols.messages import Assignment, Credit, Partner, Scores, mean
 from protocols.prompt import Prompt, Section, placeholders
 from tests.agents.operators.test_operators import PROMPT, Script, assignment, context, kept
 from tests.agents.ring.test_handling import WRONG, Says
@@ -48,8 +47,8 @@ worths = st.builds(Credit, st.floats(-1, 1), st.floats(0.01, 1))
 credits = st.dictionaries(st.sampled_from([s.name for s in PROMPT]), worths, max_size=8)
 
 
-def member(number: int, score: float, credit: dict[str, Credit]) -> Partner:
-    return Partner(number, Prompt(tuple(replace(s, text=f"{s.text} by {number}") for s in PROMPT)), (score,), credit)
+def member(number: int, scores: Scores, credit: dict[str, Credit]) -> Partner:
+    return Partner(number, Prompt(tuple(replace(s, text=f"{s.text} by {number}") for s in PROMPT)), scores, credit)
 
 
 def merged(parent: Partner, partners: Sequence[Partner], seed: int = 0) -> Prompt | None:
@@ -65,34 +64,43 @@ def merged(parent: Partner, partners: Sequence[Partner], seed: int = 0) -> Promp
 def test_merge_gives_the_best_member_texts_of_more_credit_and_leaves_frozen_ones(
     drawn: list[tuple[float, dict[str, Credit]]], seed: int
 ) -> None:
-    members = [member(number, score, credit) for number, (score, credit) in enumerate(drawn)]
-    best = max(members, key=lambda m: m.scores[0] or 0.0)
+    """Each member is alone right on an example of its own."""
+    members = [
+        member(number, (score, *(float(number == other) for other in range(len(drawn)))), credit)
+        for number, (score, credit) in enumerate(drawn)
+    ]
+    best = max(members, key=lambda m: mean(m.scores))
     prompt = merged(members[0], members[1:], seed)
     assert prompt == merged(members[0], members[1:], seed), "a function of the seed"
+    if prompt is None:
+        return
     nothing = Credit(0.0, 0.0)
-    changed = [s for s in prompt if s not in best.prompt] if prompt else []
-    assert bool(changed) == (prompt is not None)
+    changed = [section for section in prompt if section not in best.prompt]
+    assert changed
+    givers = {m.candidate for m in members for s in changed if s in m.prompt}
+    assert len(givers) <= 1, "from one other member"
+    emptied = [section for section in changed if not section.text]
+    assert len(emptied) <= 1
     for section in changed:
         own = best.credit.get(section.name, nothing)
-        givers = [m.credit.get(section.name, nothing) for m in members if section in m.prompt]
+        theirs = [m.credit.get(section.name, nothing) for m in members if section in m.prompt]
         assert not section.frozen
-        assert any(giver.value - own.value > math.hypot(giver.error, own.error) / 2 for giver in givers or [nothing])
-        assert givers or (section.text == "" and not placeholders(best.prompt[section.name].text, TASK.fields))
+        assert section in emptied or theirs[0].value > own.value
 
 
-def test_merge_takes_what_is_surely_better_and_drops_what_is_surely_harmful() -> None:
+def test_merge_takes_what_is_better_and_drops_what_is_surely_harmful() -> None:
     sure = 0.01
-    best = member(
-        0, 0.9, {"definitions": Credit(0.1, sure), "task": Credit(-0.3, sure), "reasoning": Credit(-0.2, sure)}
-    )
-    other = member(1, 0.5, {"definitions": Credit(0.4, sure), "reasoning": Credit(-0.25, sure)})
+    worst = {"definitions": Credit(0.1, sure), "reasoning": Credit(-0.2, sure), "reminders": Credit(-0.1, sure)}
+    best = member(0, (0.9, 0.0), worst | {"task": Credit(-0.3, sure)})
+    other = member(1, (0.0, 0.5), {"definitions": Credit(0.4, sure), "reasoning": Credit(-0.3, sure)})
     for parent, partner in ((best, other), (other, best)):
         prompt = merged(parent, [partner])
         assert prompt is not None
-        assert prompt["definitions"] == other.prompt["definitions"]
-        assert prompt["reasoning"].text == ""
-        assert prompt["task"] == other.prompt["task"], "of which nothing is known, and nothing bad"
-        assert prompt["reminders"] == best.prompt["reminders"]
+        for taken in ("definitions", "task", "reminders"):
+            assert prompt[taken] == other.prompt[taken], "of which more is known, or nothing bad"
+        assert prompt["reasoning"].text == "", "no better text is known"
+    never = replace(other, scores=(0.0, 0.0))
+    assert merged(best, [never]) is None, "nothing is to be won from a member that is better nowhere"
 
 
 async def test_merge_needs_another_member() -> None:
