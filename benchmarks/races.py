@@ -9,43 +9,33 @@ By simulation, from laws whose truth is known:
     coverage  how often the report's 95 % intervals hold the truth, for accuracy and for micro-F1
     missing   the bias of the reported score when a tenth of the calls fails, at random or more often on long inputs
 
-With folders of classification tasks (`train.jsonl`, `validation.jsonl`, `test.jsonl`, maybe a `prompt.txt`), by
-searches with the embedded model on a budget of calls: for each alpha, and for full validation of every candidate, of
-which the one that is ahead survives, the score on a third of the training examples that is kept from the search, the
-best validation value, and the task model's calls. The test splits are not read. Rows go to `RESULTS/races.jsonl`.
+With folders of classification tasks (`train.jsonl`, `validation.jsonl`, `test.jsonl`, maybe a `prompt.txt`), and the
+embedded model (benchmarks/raced.py):
+
+    replay    what races would have made of the candidates of searches that validated every one in full
+    search    searches on a budget of calls, with races and with full validation of every candidate
+
+The test splits are not read. Rows go to `RESULTS/races.jsonl`.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from random import Random
 from statistics import NormalDist
 
-import anyio
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from agents.ring.evaluator import RaceSettings
-from agents.ring.race import Capital, Race
 from agents.runs.comparison import interval
-from agents.runs.configuration import build
-from agents.runs.search import open_run
-from agents.views.progress import Progress
-from protocols.messages import Envelope, Outcome
+from benchmarks.raced import ALPHAS, FUTILE, Row, race, replay, searches
+from protocols.messages import Outcome
 from protocols.task import Array, MeanScore, Metric
 
-Row = dict[str, object]
 Law = Callable[[np.random.Generator, int], Array]
-ALPHAS = (0.05, 0.1, 0.2, 0.3, 0.5)
-FUTILE = RaceSettings().futile
 BETS = np.array([1, 1 / 2, 1 / 4, 1 / 8, 1 / 16])
-FULL = "full, ahead"
-POINTS = 400
 MANY = 3.3
 """The normal quantile of 99.9 % intervals, for ninety cells at once."""
 
@@ -90,16 +80,6 @@ NULLS: Mapping[str, Law] = {
 
 
 # Verdicts: whether the child survives, and how many examples were asked
-
-
-def race(differences: Array, alpha: float, futile: float, coin: float) -> tuple[bool, int]:
-    """As the Evaluator does it."""
-    it = Race(Capital(alpha, 0.0, len(differences)), futile, coin)
-    for asked, difference in enumerate(differences.tolist(), start=1):
-        it.look(difference)
-        if it.lost:
-            return False, asked
-    return it.end(), len(differences)
 
 
 def mixture(differences: Array, alpha: float, coin: float) -> tuple[bool, int]:
@@ -275,119 +255,6 @@ def missing(reports: int) -> Iterator[Row]:
         }  # fmt: skip
 
 
-# Searches
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One search: `alpha`, and whether races are given up."""
-
-    name: str
-    alpha: float
-    futile: float
-
-
-def arms() -> list[Arm]:
-    """Full validation of every candidate first: at level 0.5 the test asks who is ahead."""
-    return [Arm(FULL, 0.5, 0.0), *(Arm(f"race, {alpha}", alpha, FUTILE) for alpha in ALPHAS)]
-
-
-def keep_back(source: Path, folder: Path) -> None:
-    """The task with a third of its training examples, evenly of every target, in place of its test split."""
-    rows = [orjson.loads(line) for line in (source / "train.jsonl").read_bytes().splitlines()]
-    Random(7).shuffle(rows)
-    seen: dict[bytes, int] = {}
-    splits: dict[str, list[object]] = {"train": [], "test": []}
-    for row in rows:
-        target = orjson.dumps(row["target"])
-        seen[target] = seen.get(target, 0) + 1
-        splits["train" if seen[target] % 3 else "test"].append(row)
-    for name, kept in splits.items():
-        (folder / f"{name}.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in kept))
-    for name in ("validation.jsonl", "prompt.txt"):
-        if (source / name).exists():
-            (folder / name).write_bytes((source / name).read_bytes())
-
-
-async def search(source: Path, arm: Arm, seed: int, calls: int) -> Row:
-    """One search, and how the best validation value rose with the task model's calls."""
-    progress, at, values = Progress(), [], []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        keep_back(source, folder)
-        table = {
-            "task": {"name": source.name, **{split: f"{split}.jsonl" for split in ("train", "validation", "test")}},
-            "prompt": {"file": "prompt.txt"} if (folder / "prompt.txt").exists() else {},
-            "search": {"seed": seed, "width": 1, "assignments": 100_000, "alpha": arm.alpha},
-            "budget": {"calls": calls},
-        }
-        async with open_run(build(table, folder), {}, folder / "run") as run:
-            run.evaluator.settings = replace(run.evaluator.settings, futile=arm.futile)
-            account = run.ledger.account("task", "embedded")
-
-            async def follow(envelope: Envelope) -> None:
-                ending = progress.follow(envelope)
-                if ending is not None and ending.best and ending.value is not None:
-                    at.append(account.calls)
-                    values.append(ending.value)
-
-            run.bus.tap(follow)
-            result = await run.search()
-    assert result.test is not None
-    raced = progress.counts["survived"] + progress.counts["lost"]
-    return {"part": "search", "task": source.name, "arm": arm.name, "seed": seed, "at": at, "values": values} | {
-        "held": result.test.difference, "raced": raced, "survived": progress.counts["survived"],
-        "calls": account.calls, "validation": result.best.value,
-    }  # fmt: skip
-
-
-def searches(folders: Sequence[Path], seeds: int, calls: int) -> Iterator[Row]:
-    """Every arm on every folder, seeds outermost, so that what is there at any time is balanced."""
-    rows: list[Row] = []
-    for seed in range(seeds):
-        for folder in folders:
-            for arm in arms():
-                rows.append(anyio.run(search, folder, arm, seed, calls))
-                yield rows[-1]
-    show_searches(rows, calls)
-
-
-def show_searches(rows: Sequence[Row], calls: int) -> None:
-    """Calls to reach the final value of full validation: of the mean curves of each task, then over tasks."""
-    tasks = sorted({str(row["task"]) for row in rows})
-    print(f"\nSearches of {calls} calls on {', '.join(tasks)}: means over tasks and seeds")
-    print(f"{'':14}{'held-out gain':>20}{'validation':>12}{'raced':>8}{'survived':>10}  calls to the value of full")
-    grid = np.linspace(0, calls, POINTS)
-    for arm in arms():
-        mine = [row for row in rows if row["arm"] == arm.name]
-        held = np.array([row["held"] for row in mine], dtype=float)
-        shares = []
-        for task in tasks:
-            full, own = (mean_curve(rows, task, name, grid) for name in (FULL, arm.name))
-            shares.append(reach(own, float(full[-1]), grid) / reach(full, float(full[-1]), grid))
-        numbers = [float(np.mean([row[key] for row in mine])) for key in ("validation", "raced", "survived")]
-        each = ", ".join(f"{share:.0%}" if np.isfinite(share) else "-" for share in shares)
-        gain = f"{held.mean():+.3f} ± {1.96 * held.std(ddof=1) / len(held) ** 0.5:.3f}"
-        figures = f"{numbers[0]:>12.3f}{numbers[1]:>8.0f}{numbers[2]:>10.0f}"
-        print(f"{arm.name:14}{gain:>20}{figures}  {np.median(shares):.0%} ({each})")
-
-
-def mean_curve(rows: Sequence[Row], task: str, arm: str, grid: Array) -> Array:
-    """The best validation value at each point of the grid, mean over seeds."""
-    curves = []
-    for row in rows:
-        if (row["task"], row["arm"]) == (task, arm):
-            places = np.searchsorted(np.array(row["at"]), grid, side="right") - 1
-            curves.append(np.array(row["values"])[np.maximum(places, 0)])
-    return np.asarray(np.mean(curves, axis=0))
-
-
-def reach(rising: Array, value: float, grid: Array) -> float:
-    """The calls at which a curve first reaches `value`; infinite if it does not."""
-    reached = np.flatnonzero(rising >= value - 1e-9)
-    return float(grid[reached[0]]) if len(reached) else float("inf")
-
-
 def main(options: argparse.Namespace) -> None:
     """All parts that were asked for."""
     options.out.mkdir(parents=True, exist_ok=True)
@@ -398,6 +265,7 @@ def main(options: argparse.Namespace) -> None:
         "missing": lambda: missing(options.reports),
     }
     if options.folders:
+        parts["replay"] = lambda: replay(options.folders, options.calls)
         parts["search"] = lambda: searches(options.folders, options.seeds, options.calls)
     with (options.out / "races.jsonl").open("wb") as file:
         for name, part in parts.items():
@@ -410,7 +278,7 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path, help="folders of tasks; without one nothing is searched")
-    parser.add_argument("--parts", nargs="+", default=["false", "power", "coverage", "missing", "search"])
+    parser.add_argument("--parts", nargs="+", default=["false", "power", "coverage", "missing", "replay", "search"])
     parser.add_argument("--races", type=int, default=2000)
     parser.add_argument("--reports", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=3)
