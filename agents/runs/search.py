@@ -141,11 +141,9 @@ class Run:
         :raises ModelError: a fatal one.
         :raises StorageFailed: a file of the run directory cannot be written.
         """
-        if self._recalled is not None:
-            await recycle(self._selector, self._recalled, self.task, self.first, self._operators, time.time())
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
-                stopped_by = await self.team.run(self.first)
+                stopped_by = await self.train()
         finally:
             if self.controller.archive.members:
                 self._export(self.controller.archive.best().prompt)
@@ -161,6 +159,15 @@ class Run:
         result = self._result(winner, stopped_by, test, missing)
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         return result
+
+    async def train(self) -> str:
+        """Search, without a look at the test split, with what the memory recalls; returns what stopped it.
+
+        :raises Exception: see `search`.
+        """
+        if self._recalled is not None:
+            await recycle(self._selector, self._recalled, self.task, self.first, self._operators, time.time())
+        return await self.team.run(self.first)
 
     def _export(self, best: Prompt) -> None:
         """The prompt's file, and beside it what it leaves to be filled for each input."""
