@@ -8,6 +8,7 @@ from random import Random
 
 import numpy as np
 
+from agents.operators.forms import choose_form
 from agents.operators.operator import Context, of_kinds
 from agents.prompting.requests import show_example, show_inputs
 from agents.prompting.shelves import EXAMPLES, places
@@ -17,18 +18,14 @@ from protocols.messages import Assignment, Outcome
 from protocols.prompt import Prompt, placeholders
 from protocols.task import Task
 
-COUNTS = (4, 8, 16, 32, 64)
 NOISE = 0.5
-PER_INPUT = 0.25
-NEAREST = (4, 8, 16)
 
 
 class FewShot:
     """Applies to examples sections. No model is asked: the edit is a choice of training examples.
 
-    One edit in four leaves a placeholder that is filled for each input with the training examples nearest to it. The
-    others fix a choice. How many is drawn from `COUNTS`; every other edit adds so many to those shown already.
-    They are taken in turn from each target, so that no answer is favoured, and from each target the one that is
+    Half of the edits take the form that past edits are believed to have earned most by (`forms.py`), the others any.
+    Examples are taken in turn from each target, so that no answer is favoured, and from each target the one that is
     farthest from those already taken, near to a failed input first.
     """
 
@@ -50,16 +47,18 @@ class FewShot:
         rng = context.rng
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
         task, prompt = context.task, assignment.prompt
-        if rng.random() < PER_INPUT:
-            return prompt.edit(assignment.section, f"{{{EXAMPLES}:{rng.choice(NEAREST)}}}", task.fields)
+        own = [edit for edit in context.recalled if edit.recalled.experience.operator == self.name]
+        form = choose_form(own, rng)
+        if form.shape == "nearest":
+            return prompt.edit(assignment.section, f"{{{EXAMPLES}:{form.count}}}", task.fields)
         shown_now = prompt[assignment.section].text
-        kept = shown_now if rng.random() < 0.5 and not places(shown_now) else ""
+        kept = shown_now if form.shape == "added" and not places(shown_now) else ""
         frames = [show_example(prompt, task, example) for example in task.train]
         plain = [not placeholders(frame, task.fields) and not places(frame) for frame in frames]
         left = [n for n, frame in enumerate(frames) if plain[n] and frame not in kept]
         if not left:
             raise InapplicableError("every training example that can be shown is shown already")
-        chosen = self._choose(task, left, failed, min(rng.choice(COUNTS), len(left)), rng)
+        chosen = self._choose(task, left, failed, min(form.count, len(left)), rng)
         shown = [kept] * bool(kept) + [frames[index] for index in reversed(chosen)]
         return prompt.edit(assignment.section, "\n\n".join(shown), task.fields)
 

@@ -18,6 +18,8 @@ from protocols.prompt import Prompt, braced, estimate_tokens
 
 OUTCOMES = 24
 """Examples that are shown of those that came out wrong, and of those that came out right."""
+SHOWN = 2
+"""Past edits that worked which the model is told of, and as many that did not."""
 TAGS = re.compile(r"</?(?:new|prompt|advice|failures|right|experience|section|first|second|best)\b[^<>\n]*>")
 WORDS = 250
 """A text may have so many, and as many as it has: one that is long already need not lose anything."""
@@ -95,7 +97,9 @@ def to_show(assignment: Assignment) -> list[Outcome]:
 def show_recalled(recalled: Sequence[Judged]) -> str:
     """Past edits with what they are believed to earn."""
     shown = []
-    for edit in recalled:
+    worked = [edit for edit in recalled if edit.value > 0]
+    failed = [edit for edit in recalled if edit.value < 0]
+    for edit in [*worked[:SHOWN], *failed[-SHOWN:]]:
         past, verb = edit.recalled.experience, "earned" if edit.value > 0 else "cost"
         shown.append(f"An edit by {past.operator} {verb} {edit.value:+.3f}. It wrote:\n{past.after}")
     return "\n\n".join(shown)

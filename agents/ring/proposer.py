@@ -19,8 +19,6 @@ from protocols.task import Task
 
 RECALLED = 32
 """Experiences that vote on each other."""
-SHOWN = 2
-"""Edits that worked which the operator is told of, and as many that did not."""
 
 
 class Proposer:
@@ -60,16 +58,13 @@ class Proposer:
         return [Candidate(message.assignment, prompt, scores, rival.tokens, ids)]
 
     async def _recall(self, assignment: Assignment) -> list[Judged]:
-        """The edits of such sections that are believed to have worked best, then those to have worked worst."""
+        """Edits of such sections, those that are believed to have worked best first."""
         if self._memory is None:
             return []
         section = part(assignment.prompt, assignment.section)
         query = situation(section.kind, assignment.gradient, section.text)
         where = Where(kinds=frozenset({section.kind}), outcomes=MEASURED)
-        judged = judge(await self._memory.recall(query, RECALLED, where), self._clock())
-        worked = [edit for edit in judged if edit.value > 0]
-        failed = [edit for edit in judged if edit.value < 0]
-        return [*worked[:SHOWN], *failed[-SHOWN:]]
+        return judge(await self._memory.recall(query, RECALLED, where), self._clock())
 
     async def _check_new(self, assignment: Assignment, prompt: Prompt) -> None:
         """:raises EditRejected: the memory knows this edit of this text, and it has never survived."""

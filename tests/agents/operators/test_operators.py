@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from agents.operators.chain_of_thought import ChainOfThought
 from agents.operators.define_sort import DefineSort
 from agents.operators.differential_evolution import DifferentialEvolution
-from agents.operators.few_shot import COUNTS, NEAREST, FewShot
+from agents.operators.few_shot import FewShot
+from agents.operators.forms import COUNTS, NEAREST
 from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Context, Operator
 from agents.operators.rag import Rag
