@@ -233,7 +233,7 @@ def measure_recycled(seeds: int) -> Gains:
         past: list[PastEpisode] = []
 
         def keep(choice: Choice, reward: float, past: list[PastEpisode] = past) -> None:
-            past.append(PastEpisode(choice.action.operator, choice.kind, choice.state, reward, 100, 1.0, False))
+            past.append(PastEpisode(choice.action.operator, choice.kind, reward, 1.0, False))
 
         World(earlier, situations(-1 - seed), -1 - seed & 0xFFFF).run(MSGDRL(Random(f"{seed}/earlier")), keep)
         turned = [replace(episode, reward=-episode.reward) for episode in past]

@@ -15,7 +15,7 @@ from agents.ring.archive import Archive, Member, draw
 from agents.ring.choices import Choices
 from agents.ring.credit import believed
 from agents.ring.reward import Reward
-from agents.selectors.selector import Choice, Selector
+from agents.selectors.selector import Choice, ParentSelector, Selector
 from memory.experience import Ending, Experience
 from memory.store import Memory
 from protocols.errors import RunFailed
@@ -171,7 +171,7 @@ class Controller:
             elif parents := [
                 member for member in self.archive.members if await self._choices.of(member, self._alone)
             ]:
-                messages.append(await self._assign(draw(parents, self._rng)))
+                messages.append(await self._assign(parents))
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
             elif self.issued:
@@ -183,8 +183,16 @@ class Controller:
             messages.append(Finished(self._stopped_by))
         return messages
 
-    async def _assign(self, parent: Member) -> Assignment:
-        choice = self._selector.choose(await self._choices.of(parent, self._alone))
+    async def _choose(self, parents: Sequence[Member]) -> tuple[Member, Choice]:
+        if not isinstance(self._selector, ParentSelector):
+            parent = draw(parents, self._rng)
+            return parent, self._selector.choose(await self._choices.of(parent, self._alone))
+        offers = [await self._choices.of(parent, self._alone) for parent in parents]
+        choice = self._selector.choose_parent([(p.value, o) for p, o in zip(parents, offers, strict=True)])
+        return next(parent for parent, offer in zip(parents, offers, strict=True) if choice in offer), choice
+
+    async def _assign(self, parents: Sequence[Member]) -> Assignment:
+        parent, choice = await self._choose(parents)
         action = choice.action
         self.issued += 1
         self._chosen[self.issued] = choice

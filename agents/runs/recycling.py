@@ -56,9 +56,7 @@ def _past(episode: Episode, task: Task, now: float) -> PastEpisode:
     return PastEpisode(
         operator=past.operator,
         kind=past.kind,
-        state=episode.vector,
         reward=past.reward,
-        evidence=past.evidence,
         age=max(0.0, now - past.time) / DAY,
         same_task=past.task == task.name,
     )

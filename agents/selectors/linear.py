@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,13 @@ class Linear:
         """Posterior means, shape (n,)."""
         predicted: Array = (self.mean[rows.places] * rows.values).sum(axis=1)
         return predicted
+
+    def deviations(self, rng: Random) -> Array:
+        """A draw of the coefficients from their posterior less its mean, shape (features,)."""
+        noise = np.array([rng.gauss(0, 1) for _ in self.mean])
+        values, axes = np.linalg.eigh(self._covariance)  # not Cholesky: rounding may leave a value below 0
+        drawn: Array = axes @ (np.sqrt(np.maximum(values, 0)) * noise)
+        return drawn
 
     def variance(self, rows: Rows) -> Array:
         """Posterior variances, shape (n,)."""

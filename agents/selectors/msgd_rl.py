@@ -6,19 +6,24 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     state        s: the parent's section with its textual gradient, embedded; one per section of the parent
     action       a = (operator, section)
     value        Q(s, a) = T(a) + E(s, a), in rewards
-    T            tabular: b + h[operator] + h[section] + h[operator, section] + trust p(s, a), a Bayesian regression
+    T            tabular: b + h[operator] + h[section] + h[operator, section] + trust p(a), a Bayesian regression
                  (linear.py) that forgets slowly. Each coefficient is shrunk to its prior, so one outcome moves little
     E            episodic: sum_i w_i (G_i - T(a_i)) / (sum_i w_i + shrinkage) over the nearest episodes (episodes.py),
                  w_i falling with distance and age: once over those with the same kind of section (how good s is),
                  and of what that leaves over those with a's operator, too. A single neighbour never decides, and
                  contradictory ones cancel (ours; the two papers take a plain mean)
-    return       G = r + lambda (V(s') - V(s)) for an edit that survived, else G = r; V(s) = max_a Q(s, a)
+    worth        w = max(r, 0): an edit that is lost, or fails, leaves the archive as it was. What is bold and often
+                 lost is not held to be worse than what changes nothing (ours)
+    return       G = w + lambda (V(s') - V(s)) for an edit that survived, else G = w; V(s) = max_a Q(s, a)
     update       T and E learn G when the outcome comes (Q-learning, S&B 6.5). When an edit's child is itself edited,
                  V(s') is better known: the returns of the last `steps` edits that led there, and of `replays` others
                  drawn from all that survived, are computed anew and T is corrected by the difference (multi-step
                  backup along the lineage, S&B 7; replay of what was met, S&B 8.2)
-    exploration  Thompson: the largest draw of Q + temperature * deviation * N(0, 1), with the posterior variance of T
-                 and 1 / (shrinkage + sum_i w_i) for E; the temperature decays as 1 / sqrt(1 + t / tau) to a floor
+    exploration  Thompson: the coefficients of T are drawn from their posterior, whose deviations are multiplied by a
+                 temperature that decays as 1 / sqrt(1 + t / tau) to a floor; one draw for all choices, so that what
+                 they share does not set them apart (Agrawal & Goyal, arXiv 1209.3352)
+    parent       the choice, of all that are open at any member of the archive, whose parent's value plus drawn Q is
+                 largest: the best child that can be expected (ours)
     change       where the rewards fall and stay below their running mean (CUSUM, Page 1954), the coefficients of T
                  shrink to a share `keep` with their prior variances, earlier episodes weigh that share, and t
                  begins anew
@@ -27,17 +32,19 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
 Why G has this form: an edit that is lost leaves its parent in the archive, so the next state is s itself, and
 Q-learning with discount gamma has the target r + gamma V(s) for it, and r + gamma V(s') for a survivor. gamma V(s) is
 common to all actions at s and changes no choice; without it, max_a over the rest is (1 - gamma) V, which gives G with
-lambda = gamma / (1 - gamma). Where states do not matter, V(s') = V(s) and G is the reward: nothing is lost by looking
+lambda = gamma / (1 - gamma). Where states do not matter, V(s') = V(s) and G is the worth: nothing is lost by looking
 ahead. (The differential return of S&B 10.3 is the limit.)
 
-Past episodes (`recycle`) enter as one more feature, p(s, a): the kernel-weighted mean of their standardised rewards.
-Its coefficient, the trust, is learnt with the rest: what own outcomes contradict loses its weight.
+Past episodes (`recycle`) enter as one more feature, p(a): the weighted mean of their standardised worth for the
+operator and the kind of section, shrunk. Its coefficient, the trust, is learnt with the rest: what own outcomes
+contradict loses its weight. The states of another task's sections are hardly ever alike, so they are left out.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -49,7 +56,6 @@ from agents.selectors.linear import Linear, Rows
 from agents.selectors.msgd import features
 from agents.selectors.records import Falls, InFlight, Running
 from agents.selectors.selector import Choice
-from protocols.embedding import Vector
 from protocols.prompt import Kind
 
 BASE, PAST = "base", "past"
@@ -59,16 +65,14 @@ CLIP = 3.0
 
 @dataclass(frozen=True, slots=True)
 class PastEpisode:
-    """What another run learned: `operator`, applied to a section of this `kind` in this `state`, earned `reward`.
+    """What another run learned: `operator`, applied to a section of this `kind`, earned `reward`.
 
-    `evidence`: paired examples behind it, >= 0. `age` >= 0, in days. `same_task`: it was a run of this very task.
+    `age` >= 0, in days. `same_task`: it was a run of this very task.
     """
 
     operator: str
     kind: Kind
-    state: Vector
     reward: float
-    evidence: int
     age: float
     same_task: bool
 
@@ -98,24 +102,23 @@ class RLSettings:
 @dataclass(frozen=True, slots=True)
 class PastSettings:
     """`trust`: the prior mean of the past's coefficient, in deviations, and `variance` its prior variance.
-    `shrinkage`: of the past's mean, in episodes at the same state. `half_evidence`: paired examples that make half
-    the weight; `half_age`: days that halve it. `other_task`: the weight of a run of another task."""
+    `shrinkage`: of the past's means, in episodes. `half_age`: days that halve the weight of one; `other_task`: the
+    weight of one of another task."""
 
-    trust: float = 0.5
-    variance: float = 0.25
+    trust: float = 0.4
+    variance: float = 0.5
     shrinkage: float = 1.0
-    half_evidence: float = 32.0
     half_age: float = 180.0
     other_task: float = 0.5
 
 
 @dataclass(slots=True)
 class _Edit:
-    """One own outcome: its place among the episodes, its regression row, and the choices that were open."""
+    """One own outcome: its place among the episodes, its regression row and worth, and the choices that were open."""
 
     number: int
     row: Rows
-    reward: float
+    worth: float
     before: Sequence[Choice]
 
 
@@ -126,14 +129,14 @@ class MSGDRL:
         self._rng, self._settings, self._trust = rng, settings or RLSettings(), past or PastSettings()
         self._table = Linear(self._settings.memory)
         self._table.place(BASE, 1.0)
-        self._rewards = Running(self._settings.horizon)
+        self._rewards, self._worths = Running(self._settings.horizon), Running(self._settings.horizon)
         self._episodes, self._returns = Episodes(), array("d")
         self._places, self._values = array("q"), array("d")
         self._in_flight: InFlight[tuple[Sequence[Choice], Rows]] = InFlight()
         self._arrivals: dict[Choice, _Edit] = {}
         self._survivors: list[tuple[_Edit, Sequence[Choice]]] = []
         self._falls, self._changed = Falls(), 0
-        self._past, self._past_weight, self._past_value = Episodes(), array("d"), array("d")
+        self._past: dict[tuple[str, Kind], float] = {}
         self._deviation = 0.0
         self._known: dict[Choice, list[int]] = {}
 
@@ -141,44 +144,51 @@ class MSGDRL:
         """Take what other runs learned as a prior; before the first choice."""
         if self._returns or self._past or not episodes:
             raise ValueError("past episodes are taken once, before the first choice, and there is at least one")
-        moments = Running()
+        settings, moments = self._trust, Running()
+        cells = defaultdict[tuple[str, Kind], list[tuple[float, float]]](list)
         for episode in episodes:
-            moments.add(episode.reward)
-        settings = self._trust
-        for episode in episodes:
-            weight = episode.evidence / (episode.evidence + settings.half_evidence)
-            weight *= 0.5 ** (episode.age / settings.half_age) * (1 if episode.same_task else settings.other_task)
-            self._past.add(episode.operator, episode.kind, episode.state)
-            self._past_weight.append(weight)
-            self._past_value.append(max(-CLIP, min(CLIP, moments.standard(episode.reward))))
+            value = max(episode.reward, 0.0)
+            weight = 0.5 ** (episode.age / settings.half_age) * (1 if episode.same_task else settings.other_task)
+            moments.add(value)
+            cells[episode.operator, episode.kind].append((weight, value))
+        for cell, earned in cells.items():
+            total = math.fsum(w * max(-CLIP, min(CLIP, moments.standard(value))) for w, value in earned)
+            self._past[cell] = total / (math.fsum(w for w, _ in earned) + settings.shrinkage)
         self._deviation = math.sqrt(moments.variance)
         self._table.place(PAST, settings.variance, settings.trust * self._deviation)
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
         """The largest draw."""
-        settings = self._settings
+        return self.choose_parent([(0.0, choices)])
+
+    def choose_parent(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> Choice:
+        """The largest draw of the child's value: that of the parent, and what the edit earns."""
+        choices = [choice for _, offered in parents for choice in offered]
+        owner = [number for number, (_, offered) in enumerate(parents) for _ in offered]
         rows = self._rows(choices)
-        value, weight = self._value(choices, rows)
-        effects = Rows(rows.places[:, 1:], rows.values[:, 1:])
-        variance = self._table.variance(effects) + 1 / (settings.shrinkage + weight)
+        value = self._value(choices, rows) + np.array([parents[number][0] for number in owner])
+        scale, drawn = self._scale, self._table.deviations(self._rng)
+        standard = value / scale if scale else np.zeros(len(choices))
+        standard += self._temperature() * (drawn[rows.places] * rows.values).sum(axis=1)
+        variance = self._table.variance(Rows(rows.places[:, 1:], rows.values[:, 1:]))
         flying = np.array([self._in_flight.count(choice.action) for choice in choices])
-        decayed = settings.temperature / math.sqrt(1 + (len(self._returns) - self._changed) / settings.tau)
-        spread = max(decayed, settings.floor) * np.sqrt(variance / (1 + flying * variance))
-        noise = np.array([self._rng.gauss(0, 1) for _ in choices])
-        loss = flying * variance / (1 + flying * variance)
-        scale = self._scale
-        standard = (value - value.mean()) / scale if scale else np.zeros(len(choices))
-        place = int(np.argmax(standard - loss + spread * noise))
+        place = int(np.argmax(standard - flying * variance / (1 + flying * variance)))
         row = Rows(rows.places[place : place + 1], rows.values[place : place + 1])
-        self._in_flight.add(choices[place], (choices, row))
+        self._in_flight.add(choices[place], (parents[owner[place]][1], row))
         return choices[place]
+
+    def _temperature(self) -> float:
+        settings = self._settings
+        decayed = settings.temperature / math.sqrt(1 + (len(self._returns) - self._changed) / settings.tau)
+        return max(decayed, settings.floor)
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
         """Store the episode, learn its return, and pass what it says of its parent up the lineage."""
         before, row = self._in_flight.take(choice)
         self._rewards.add(reward)
-        edit = _Edit(len(self._episodes), row, reward, before)
-        target = reward
+        target = worth = max(reward, 0.0)
+        self._worths.add(worth)
+        edit = _Edit(len(self._episodes), row, worth, before)
         if successors:
             after, here = self._best([successors, before])
             target += self._ahead(after, here)
@@ -197,7 +207,7 @@ class MSGDRL:
 
     def values(self, choices: Sequence[Choice]) -> Array:
         """Q of each, shape (len(choices),), in rewards."""
-        return self._value(choices, self._rows(choices))[0]
+        return self._value(choices, self._rows(choices))
 
     def _back_up(self, here: Sequence[Choice]) -> None:
         """Compute anew the returns of the last edits that led `here`, and of some others that survived."""
@@ -210,7 +220,7 @@ class MSGDRL:
             return
         best = self._best([choices for edit, after in edits for choices in (after, edit.before)])
         for (edit, _), after, before in zip(edits, best[::2], best[1::2], strict=True):
-            target = edit.reward + self._ahead(after, before)
+            target = edit.worth + self._ahead(after, before)
             self._table.correct(edit.row, target - self._returns[edit.number])
             self._returns[edit.number] = target
 
@@ -224,11 +234,10 @@ class MSGDRL:
         ends = np.cumsum([len(choices) for choices in parents])
         return [float(part.max()) for part in np.split(values, ends[:-1])]
 
-    def _value(self, choices: Sequence[Choice], rows: Rows) -> tuple[Array, Array]:
-        """Q and the weight of the episodes behind it."""
+    def _value(self, choices: Sequence[Choice], rows: Rows) -> Array:
         table, shrinkage = self._table.predict(rows), self._settings.shrinkage
         if not self._returns:
-            return table, np.zeros(len(choices))
+            return table
         near = self._episodes.near(choices)
         recent = np.exp((near.number - len(self._returns)) / self._settings.memory)
         recent *= np.where(near.number < self._changed, self._settings.keep, 1.0)
@@ -236,7 +245,7 @@ class MSGDRL:
         weight, total = near.sums("kind", recent, beyond)
         shared = total / (weight + shrinkage)
         weight, total = near.sums("cell", recent, beyond)
-        return table + shared + (total - weight * shared) / (weight + shrinkage), weight
+        return table + shared + (total - weight * shared) / (weight + shrinkage)
 
     def _learnt(self) -> Rows:
         width = len(self._places) // len(self._returns)
@@ -247,10 +256,7 @@ class MSGDRL:
         places = np.array([self._features(choice) for choice in choices], np.int64)
         values = np.ones(places.shape)
         if self._past:
-            near = self._past.near(choices)
-            past_weight, past_value = np.frombuffer(self._past_weight), np.frombuffer(self._past_value)
-            weight, total = near.sums("cell", past_weight[near.number], past_value[near.number])
-            values[:, -1] = total / (weight + self._trust.shrinkage)
+            values[:, -1] = [self._past.get((choice.action.operator, choice.kind), 0.0) for choice in choices]
         return Rows(places, values)
 
     def _features(self, choice: Choice) -> list[int]:
@@ -264,4 +270,4 @@ class MSGDRL:
     @property
     def _scale(self) -> float:
         """The deviation of the rewards: the past's until there is one of this run's."""
-        return math.sqrt(self._rewards.variance) or self._deviation
+        return math.sqrt(self._worths.variance) or self._deviation

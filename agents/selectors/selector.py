@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from protocols.embedding import Vector
 from protocols.prompt import Kind
@@ -48,3 +48,11 @@ class Selector(Protocol):
 
         :raises KeyError: it is not in flight.
         """
+
+
+@runtime_checkable
+class ParentSelector(Selector, Protocol):
+    """A selector that chooses the parent, too; for the others the archive draws it."""
+
+    def choose_parent(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> Choice:
+        """One of the choices that are open at any of the parents, each given with its validation value in [0, 1]."""

@@ -335,6 +335,17 @@ class Notes:
         self.learnt.append((choice.action, reward, [successor.action for successor in successors]))
 
 
+@dataclass
+class Picks(Notes):
+    """One that chooses the parent, too: the youngest; keeps the values that it was offered."""
+
+    offered: list[list[float]] = field(default_factory=list)
+
+    def choose_parent(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> Choice:
+        self.offered.append([value for value, _ in parents])
+        return parents[-1][1][0]
+
+
 def controller(width: int, assignments: int = 100, notes: Notes | None = None) -> Controller:
     settings = SearchSettings(width, assignments, token_price=0.01, failure_reward=-0.5)
     choices = Choices({"add_word": AddWord()}, TASK, HashedNgrams())
@@ -373,6 +384,18 @@ async def test_what_is_learnt_is_the_reward_and_what_is_open_at_the_child() -> N
     won = Reward(0.01)(critique(1, ALL, gain=0.8).evaluation, ALL.tokens - FIRST_PROMPT.tokens)
     assert notes.learnt == [(action, won, [action]), (action, -0.5, [])]
     assert [member.candidate for member in it.archive.members] == [FIRST, 1]
+
+
+async def test_a_selector_may_choose_the_parent() -> None:
+    notes = Picks()
+    it = controller(1, notes=notes)
+    await it.handle(critique(FIRST))
+    two = critique(1, FIRST_PROMPT.edit("rule", "amber birch", ()), gain=0.25)
+    two = replace(two, evaluation=replace(two.evaluation, value=0.75))
+    [later] = await it.handle(two)
+    assert isinstance(later, Assignment)
+    assert later.parent == 1
+    assert [values[-1] for values in notes.offered] == [0.0, 0.75]
 
 
 async def test_members_and_partners_carry_what_is_believed_of_their_sections() -> None:

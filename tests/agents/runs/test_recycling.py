@@ -21,7 +21,7 @@ from agents.runs.recycling import DAY, recycle
 from agents.runs.search import open_run
 from agents.selectors.msgd_rl import MSGDRL, PastEpisode
 from agents.selectors.uniform import Uniform
-from memory.experience import Experience, situation
+from memory.experience import Experience
 from memory.store import Memory, open_memory
 from memory.upkeep import export, stats
 from protocols.bus import Bus
@@ -168,10 +168,9 @@ async def test_a_selector_begins_with_the_past_if_it_takes_it(tmp_path: Path) ->
         await memory.remember(replace(PAST, operator="unknown"))
         assert await recycle(selector, memory, TASK, PROMPT, operators, NOW) == 2
         ours, other = selector.taken
-        assert (ours.operator, ours.kind, ours.reward, ours.evidence) == ("writes", "task", 0.04, 60)
+        assert (ours.operator, ours.kind, ours.reward) == ("writes", "task", 0.04)
         assert (ours.age, ours.same_task) == (3, True)
         assert (other.age, other.same_task) == (0, False)
-        assert ours.state == pytest.approx(embedder.vector(situation("task", "be brief", "old")))
         assert await recycle(Uniform(Random(0)), memory, TASK, PROMPT, operators, NOW) == 0
         assert await recycle(MSGDRL(Random(0)), memory, TASK, PROMPT, operators, NOW) == 2
 

@@ -200,9 +200,7 @@ def test_msgd_rl_learns_what_pays_only_later() -> None:
 def remembered(best: Action, sign: float) -> list[PastEpisode]:
     rng = Random(5)
     return [
-        PastEpisode(
-            c.action.operator, c.kind, c.state, sign * (rng.gauss(0, 0.05) + 0.08 * (c.action == best)), 200, 1, False
-        )
+        PastEpisode(c.action.operator, c.kind, sign * (rng.gauss(0, 0.05) + 0.08 * (c.action == best)), 1, False)
         for number in range(12)
         for c in parent(number)
     ]
@@ -230,3 +228,11 @@ def test_a_past_is_taken_once_and_before_the_first_outcome() -> None:
     selector.recycle(remembered(ACTIONS[0], 1.0))
     with pytest.raises(ValueError, match="once"):
         selector.recycle(remembered(ACTIONS[0], 1.0))
+
+
+def test_msgd_rl_edits_the_better_of_two_parents_alike() -> None:
+    for seed in range(12):
+        selector = MSGDRL(Random(seed))
+        bandit(selector, Random(seed), ACTIONS[4])
+        weak, strong = parent(0), parent(0)
+        assert selector.choose_parent([(0.1, weak), (0.9, strong)]) in strong
