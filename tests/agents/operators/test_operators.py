@@ -50,7 +50,7 @@ PROMPT = Prompt(
     )
 )
 OTHERS = tuple(
-    Partner(number, Prompt(tuple(replace(s, text=f"{s.text}\n{word}") for s in PROMPT)), (), {})
+    Partner(number, Prompt(tuple(replace(s, text=f"{s.text}\n{word}") for s in PROMPT)), (1.0,), {})
     for number, word in ((7, "first"), (8, "second"))
 )
 WRITERS: list[tuple[Operator, str]] = [
