@@ -44,7 +44,7 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    return [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
 
 
 def execute(command: list[str], folder: Path, server: WireServer) -> None:
