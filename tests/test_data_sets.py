@@ -31,7 +31,7 @@ def table(name: str) -> dict[str, dict[str, object]]:
 async def trained(name: str, directory: Path) -> Result:
     """At width 1, so that the seed fixes the run."""
     async with open_run(
-        build({**table(name), "search": {"assignments": 40, "width": 1}}, DATA / name), {}, directory
+        build({**table(name), "search": {"seed": 1, "assignments": 40, "width": 1}}, DATA / name), {}, directory
     ) as run:
         return await run.search()
 

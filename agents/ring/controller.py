@@ -49,7 +49,7 @@ class SearchSettings:
     width: int = 8
     assignments: int = 100
     token_price: float = 1e-5
-    failure_reward: float = -0.02
+    failure_reward: float = -0.05
     barrier: bool = False
 
 

@@ -192,7 +192,7 @@ class SearchTable(Table):
     max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05
     credit_share: Annotated[float, Field(ge=0)] = 0.1
     token_price: Annotated[float, Field(ge=0)] = 1e-5
-    failure_reward: Annotated[float, Field(le=0)] = -0.02
+    failure_reward: Annotated[float, Field(le=0)] = -0.05
 
 
 class CapsTable(Table):
