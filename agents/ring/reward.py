@@ -4,33 +4,44 @@ from __future__ import annotations
 
 from protocols.messages import Evaluation
 
-PRIOR_VARIANCE, PRIOR_COUNT = 0.05**2, 10.0
+PRIOR_GAIN, GAIN_EXAMPLES = 0.05**2, 1000.0
+"""The mean squared true gain that is expected before any is known, and how many examples' worth of it: ten edits that
+move the score by 5 points, measured on a hundred examples each."""
+PRIOR_SPREAD, SPREAD_EXAMPLES = 0.25, 10.0
+"""The same for the variance of one difference: one answer in four changes."""
 
 
 class Reward:
     """The posterior mean of the true gain, as it is believed to be when the outcome comes.
 
-    Empirical Bayes after Morris (1983, Parametric empirical Bayes inference) for gains g_i with standard errors e_i:
+    Empirical Bayes after Morris (1983, Parametric empirical Bayes inference) for gains g_i over n_i paired examples,
+    whose differences have the sample variance d_i:
 
-        true gain  ~ N(0, v)                            reward = g v / (v + e^2) - token_price * tokens added
-        v          = the mean of g_i^2 - e_i^2 over what has come, this gain included, and of PRIOR_COUNT gains of
-                     PRIOR_VARIANCE (an edit that moves the score by 5 points); at least a hundredth of that
+        true gain  ~ N(0, v)                            reward = g v / (v + s / n) - token_price * tokens added
+        s          = the mean of d_i weighted by n_i - 1, over what has come
+        v          = the mean of g_i^2 - s / n_i weighted by n_i, over what has come
 
-    So a candidate that lost at its first look, on few examples, counts for less than one that was measured in full.
-    An error is taken to be at least 1/n, since n equal differences are no proof that there is no other.
+    both with this outcome included, and with the priors above; v is at least a hundredth of its prior. So a candidate
+    that lost on a few examples counts for less than one that was measured in full. s is common to all, for
+    differences that are few have no variance of their own to speak of: all alike they look like proof. v weighs by
+    examples, for a race is lost when it looks bad: on few examples g^2 is then far above what s / n explains, though
+    nothing large was ever gained or lost.
     """
 
     def __init__(self, token_price: float) -> None:
         self._token_price = token_price
-        self._count, self._squares = PRIOR_COUNT, PRIOR_COUNT * PRIOR_VARIANCE
+        self._degrees, self._spread = SPREAD_EXAMPLES, SPREAD_EXAMPLES * PRIOR_SPREAD
+        self._examples, self._squares = GAIN_EXAMPLES, GAIN_EXAMPLES * PRIOR_GAIN
 
     def __call__(self, evaluation: Evaluation, added: int) -> float:
         """The reward of one evaluation whose prompt is `added` tokens longer than its parent."""
-        price = self._token_price * added
-        if not evaluation.paired:
+        price, gain, n = self._token_price * added, evaluation.gain, evaluation.paired
+        if not n:
             return -price
-        gain, noise = evaluation.gain, max(evaluation.error, 1 / evaluation.paired) ** 2
-        self._count += 1
-        self._squares += gain * gain - noise
-        variance = max(self._squares / self._count, PRIOR_VARIANCE / 100)
+        self._degrees += n - 1
+        self._spread += (n - 1) * n * evaluation.error**2
+        noise = self._spread / self._degrees / n
+        self._examples += n
+        self._squares += n * (gain * gain - noise)
+        variance = max(self._squares / self._examples, PRIOR_GAIN / 100)
         return gain * variance / (variance + noise) - price
