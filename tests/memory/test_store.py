@@ -118,7 +118,7 @@ async def test_the_likeliest_edit_comes_first(tmp_path: Path) -> None:
         about = ("answer with the label only", "explain what each department does", "回答は日本語で")
         numbers = [await memory.remember(replace(EXPERIENCE, gradient=gradient)) for gradient in about]
         for number, gradient in zip(numbers, about, strict=True):
-            best, *others = await memory.recall(situation("task", gradient, "old"), 3)
+            best, *others = await memory.recall(situation("task", f"{gradient} (t1, t-22)", "old"), 3)
             assert best.experience.id == number
             assert best.similarity == pytest.approx(1)
             assert all(other.similarity < 0.9 for other in others)

@@ -21,6 +21,7 @@ from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Context, Operator
 from agents.operators.rag import Rag
 from agents.operators.repeat_instructions import RepeatInstructions
+from agents.operators.rewriting import OUTCOMES
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
@@ -99,6 +100,22 @@ async def test_the_text_between_the_tags_becomes_the_section(operator: Operator,
     asked = model.asked[0].messages[-1].text
     for shown in (LONG, "say {more} 付款", "t 1 birch {text}", f'"{section}"'):
         assert shown in asked
+
+
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
+async def test_failures_that_the_advice_names_come_first_and_what_came_out_right_is_shown_too(
+    operator: Operator, section: str
+) -> None:
+    failed = tuple(replace(WRONG, example=f"f{n}", inputs={"text": f"failed {n}"}) for n in range(OUTCOMES + 9))
+    right = tuple(replace(WRONG, example=f"r{n}", inputs={"text": f"right {n}"}, score=1.0) for n in range(3))
+    asked = replace(assignment(section, (*right, *failed)), gradient="say more (f30, f32)")
+    model = Says(f"<new>{kept(section, 'x')}</new>")
+    await operator.edit(asked, context(model))
+    said = model.asked[0].messages[-1].text
+    shown = said.partition("<failures>\n")[2].partition("\n</failures>")[0].split("\n\n")
+    assert [record.rpartition("Example: ")[2] for record in shown][:3] == ["f30", "f32", "f0"]
+    assert len(shown) == OUTCOMES
+    assert said.partition("<right>\n")[2].partition("\n</right>")[0].count("Input: right") == 3
 
 
 @pytest.mark.parametrize(("operator", "section"), WRITERS)

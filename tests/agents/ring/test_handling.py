@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Literal
 
 import anyio
 import anyio.lowlevel
@@ -48,6 +49,7 @@ from protocols.messages import (
 )
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
+from protocols.providers.embedded import EmbeddedModel
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.purse import Caps
@@ -250,6 +252,26 @@ async def test_the_critic_is_told_what_was_cut_off_and_sees_whole_replies() -> N
     assert "Why: answered no; the model refused\n" in said
 
 
+async def test_every_line_of_a_gradient_ends_with_the_examples_that_show_it() -> None:
+    """As the embedded model follows the form that the critic asks for."""
+    words = {"yes": "amber resin gold", "no": "birch bark white"}
+    prompt = Prompt((*FIRST_PROMPT.sections, Section("notes", "definitions")))
+    failed = tuple(
+        replace(WRONG, example=f"n{n}", inputs={"text": f"{words[t]} {n}"}, target=t, answer="perhaps")
+        for n, t in enumerate(["yes", "no"] * 4)
+    )
+    [critique] = await Critic(EmbeddedModel(), None).handle(replace(SURVIVOR, prompt=prompt, outcomes=failed))
+    assert isinstance(critique, Critique)
+    assert critique.gradients.keys() == {"rule", "notes"}
+    for gradient in critique.gradients.values():
+        for line in gradient.split("\n"):
+            shown = re.fullmatch(r"inputs about .+ must lead to (yes|no) \((.+)\)", line)
+            assert shown is not None
+            named = set(shown[2].split(", "))
+            assert named <= {outcome.example for outcome in failed if outcome.target == shown[1]}
+            assert named
+
+
 def test_brackets_that_name_no_section_are_part_of_what_is_said() -> None:
     text = "[rule] first\n[note] second\n[1] third\n[input] frozen\n[note] of the frozen one\n[rule]: last"
     assert read_gradients(text, FIRST_PROMPT) == {"rule": "first\n[note] second\n[1] third\nlast"}
@@ -414,6 +436,24 @@ async def test_members_and_partners_carry_what_is_believed_of_their_sections() -
         (0, 1),
         (1, 0),
     }
+
+
+class Joins(AddWord):
+    """Needs another member."""
+
+    name = "joins"
+    combining: Literal[True] = True
+
+
+async def test_what_combines_members_is_chosen_once_there_are_two() -> None:
+    choices = Choices({"joins": Joins(), "add_word": AddWord()}, TASK, HashedNgrams())
+    it = Controller(TASK, choices, Notes(), SearchSettings(1), None, Random(0), lambda: 0.0)
+    [first] = await it.handle(critique(FIRST))
+    [second] = await it.handle(critique(1, ALL, gain=0.8))
+    assert isinstance(first, Assignment)
+    assert isinstance(second, Assignment)
+    assert len(it.archive.members) == 2
+    assert (first.operator, second.operator) == ("add_word", "joins"), "the first of those that are open"
 
 
 @pytest.mark.parametrize("stop", [Stop("asked to"), Failure(1, "budget", "no more")])
