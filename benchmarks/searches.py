@@ -135,11 +135,10 @@ def bootstrapped(measure: Measure, seeds: int) -> Share:
 
 
 def ratio(mine: Array, others: Array, value: float, points: Array) -> float:
-    """The calls that the mean of some curves takes to reach `value` over those of others, which may not reach it;
-    shapes (seeds, points)."""
-    needed = reach(others.mean(axis=0), value, points)
-    taken = reach(mine.mean(axis=0), value, points)
-    return taken / needed if np.isfinite(taken) else float("inf")
+    """The calls that the mean of some curves takes to reach `value`, over those of others, who reach it; infinite
+    where it does not, 1 where the first prompt has that value. Shapes (seeds, points)."""
+    taken, needed = reach(mine.mean(axis=0), value, points), reach(others.mean(axis=0), value, points)
+    return taken / needed if needed else 1.0
 
 
 def panels(titles: Sequence[str], lines: Sequence[Mapping[str, Array]], points: Array, path: Path) -> None:
