@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import anyio
 import orjson
@@ -20,10 +20,12 @@ from rich.console import Console
 from rich.text import Text
 
 from agents import session
+from agents.runs import blame as blaming
+from agents.runs import trace as tracing
 from agents.runs.configuration import Configuration, load
 from agents.runs.doctor import diagnose
 from agents.runs.grid import load_grid
-from agents.runs.result import Result
+from agents.runs.prompt_diff import compare_prompts
 from agents.runs.scoring import score
 from agents.runs.sweep import RESULTS
 from agents.views.diagnosis import show_diagnosis
@@ -32,6 +34,7 @@ from agents.views.remembering import import_lines, memory_file, show_stats, writ
 from agents.views.report import read_report, show_report, show_result, show_scored
 from agents.views.sweeping import show_summary, summarise
 from agents.views.terminal import Onlooker
+from agents.views.tracing import show_blame, show_comparison, show_trace
 from memory import upkeep
 from protocols.errors import BusError, ConfigError, InputError, PromptFlowError
 from protocols.providers.catalogue import EMBEDDED
@@ -68,6 +71,7 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Short for --set search
 Out = Annotated[
     Path | None, typer.Option("--out", help="The run directory.  [default: the next free runs/<task>-<n>]")
 ]
+RunDirectory = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
 Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="-v: what happens, as it happens. -vv: prompts too.")
@@ -86,7 +90,8 @@ def search(
     """Train the prompt of a task, then compare it with the first one on the test split.
 
     Writes a run directory: the best prompt, result.json, and a journal of all that was said. Ctrl-C
-    once stops with a result, twice at once.
+    once stops with a result, twice at once. With the run directory of an earlier search as --out, the
+    same command goes on with it, however it ended.
 
     \b
     Examples:
@@ -96,9 +101,9 @@ def search(
     with exit_codes(as_json):
         result, directory = _search(load(config, _with_seed(settings, seed)), out, verbose)
         if as_json:
-            emit(asdict(result) | {"directory": printable(str(directory))})
+            emit({**result, "directory": printable(str(directory))})
         else:
-            show_result(stdout(), asdict(result))
+            show_result(stdout(), result)
             say(f"Run directory: {directory}")
 
 
@@ -187,9 +192,7 @@ def doctor(
 
 
 @app.command()
-def show(
-    directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")], as_json: AsJson = False
-) -> None:
+def show(directory: RunDirectory, as_json: AsJson = False) -> None:
     """Print what a run found: its result, which edits led to the best prompt, and the prompt itself.
 
     \b
@@ -227,10 +230,92 @@ def demo(
             say("search works, and say nothing about a language model.\n")
         result, directory = _search(configuration, out, verbose)
         if as_json:
-            emit(asdict(result) | {"directory": printable(str(directory))})
+            emit({**result, "directory": printable(str(directory))})
         else:
-            show_result(stdout(), asdict(result))
+            show_result(stdout(), result)
             _next_steps(directory)
+
+
+OfCandidate = Annotated[
+    int | None, typer.Argument(metavar="CANDIDATE", min=0, help="Its number.  [default: the winner, or best so far]")
+]
+
+
+@app.command()
+def replay(
+    directory: RunDirectory,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="So many times as fast as it was.  [default: as fast as may be]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a search once more from its journal, offline, and check that the same decisions come out.
+
+    Shows it as it was shown then. Nothing is written and no model is asked.
+
+    \b
+    Example:
+      promptflow replay runs/tickets-1 --speed 60
+    """
+    with exit_codes(as_json):
+        replayed = drive(partial(session.show_again, directory, Onlooker(stderr=True), speed))
+        if as_json:
+            emit(asdict(replayed))
+        else:
+            ended = f"stopped by {replayed.stopped_by}" if replayed.stopped_by else "it has not finished"
+            say(f"All {replayed.decisions} decisions came out as the journal has them; {ended}.")
+
+
+@app.command()
+def trace(directory: RunDirectory, candidate: OfCandidate = None, as_json: AsJson = False) -> None:
+    """Print how a candidate came about: who asked whom what, with models, tokens, latency and cost.
+
+    \b
+    Example:
+      promptflow trace runs/tickets-1 17
+    """
+    with exit_codes(as_json):
+        links = tracing.trace(directory, candidate)
+        if as_json:
+            emit({"links": [asdict(link) for link in links]})
+        else:
+            show_trace(stdout(), links)
+
+
+@app.command()
+def blame(directory: RunDirectory, candidate: OfCandidate = None, as_json: AsJson = False) -> None:
+    """Print for each line of a prompt the edit that brought it, its operator, gradient and gain.
+
+    \b
+    Example:
+      promptflow blame runs/tickets-1
+    """
+    with exit_codes(as_json):
+        lines = blaming.blame(directory, candidate)
+        if as_json:
+            emit({"lines": [asdict(line) for line in lines]})
+        else:
+            show_blame(stdout(), lines)
+
+
+@app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A prompt file, or a run directory: its best prompt.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare two prompts section by section, with their scores where a run has measured them.
+
+    \b
+    Example:
+      promptflow diff runs/tickets-1/first_prompt.txt runs/tickets-1
+    """
+    with exit_codes(as_json):
+        comparison = compare_prompts(a, b)
+        if as_json:
+            emit(asdict(comparison))
+        else:
+            show_comparison(stdout(), comparison)
 
 
 memory_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after a memory file.")
@@ -255,10 +340,12 @@ def memory_export(
     out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="A file that is not there yet.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write the experiences as JSON lines."""
+    """Write the experiences as JSON lines; of a damaged memory those that can still be read."""
     with exit_codes(as_json):
-        count = write_lines(out, upkeep.export(memory_file(path)))
-        emit({"exported": count}) if as_json else say(f"{count} experiences written to {out}")
+        count, lost = write_lines(out, upkeep.export(memory_file(path)))
+        if lost:
+            tell(f"{path} is damaged: {lost} experiences cannot be read; `memory import` {out} into a new memory")
+        emit({"exported": count, "unreadable": lost}) if as_json else say(f"{count} experiences written to {out}")
 
 
 @memory_app.command("import")
@@ -365,12 +452,17 @@ def stdout() -> Console:
     return Console(width=None if sys.stdout.isatty() else 120)
 
 
-def _search(configuration: Configuration, out: Path | None, verbose: int) -> tuple[Result, Path]:
+def _search(configuration: Configuration, out: Path | None, verbose: int) -> tuple[Mapping[str, Any], Path]:
     console = Onlooker(stderr=True)
-    directory, result = drive(partial(session.train, configuration, environment(), out, console, verbose))
-    if result is None:
-        raise KeyboardInterrupt(f"stopped at once; {directory} holds what was paid for, and no result")
-    return result, directory
+    trained = drive(partial(session.train, configuration, environment(), out, console, verbose))
+    directory = trained.directory
+    if trained.result is None:
+        raise KeyboardInterrupt(
+            f"stopped at once; {directory} holds what was paid for: the same command with --out {directory} goes on"
+        )
+    if trained.already:
+        tell(f"{directory} holds a run that is finished; this is its result")
+    return trained.result, directory
 
 
 def _with_seed(settings: list[str] | None, seed: int | None) -> list[str]:

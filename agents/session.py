@@ -5,30 +5,51 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
 from rich.console import Console
 
 from agents.ring.team import only
+from agents.runs.budget import caps, prices
 from agents.runs.configuration import Configuration
+from agents.runs.finished import finished
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import secrets
-from agents.runs.result import Result
-from agents.runs.run_directory import LOG
+from agents.runs.progress import progress_of
+from agents.runs.replay import Replayed, replay
+from agents.runs.run_directory import JOURNAL, LOG, read_configuration
 from agents.runs.search import Run, open_run
 from agents.runs.sweep import INTERRUPTED, Row, Sweep
 from agents.views.logs import RunLog, open_log
 from agents.views.sweeping import watch_sweep
 from agents.views.terminal import watch
+from memory.journal import Call
+from protocols.errors import ConfigError
+from protocols.messages import Envelope, Resumed
+from protocols.wrappers.ledger import Account, Attempt, Books, Ledger, Saved
+
+if TYPE_CHECKING:
+    from agents.views.spans import Spans
 
 T = TypeVar("T")
 Stop = Callable[[str], Coroutine[Any, Any, None]]
 """Lets what is in flight end, for a reason."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """`result` as result.json says it, None if the run was stopped at once. `already`: it had ended before."""
+
+    directory: Path
+    result: Mapping[str, Any] | None
+    already: bool = False
 
 
 async def train(
@@ -37,23 +58,32 @@ async def train(
     directory: Path | None,
     console: Console,
     verbosity: int,
-) -> tuple[Path, Result | None]:
-    """Search, shown on `console` and logged; the run directory and the result, None if it was stopped at once.
+) -> Trained:
+    """Search, shown on `console` and logged, or go on with the search that the directory holds.
 
-    :raises PromptFlowError: as `open_run` and `Run.search`.
+    :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
     """
+    if ended := finished(configuration, directory):
+        return Trained(*ended, already=True)
     async with open_run(configuration, environ, directory) as run:
-        assignments = configuration.search.assignments
+        assignments, so_far = configuration.search.assignments, progress_of(run.directory / JOURNAL)
         with (
+            ExitStack() as stack,
             open_log(run.directory / LOG, console, verbosity, secrets(configuration, environ)) as logger,
-            watch(console, run.ledger, run.task.name, assignments, time.monotonic) as view,
+            watch(console, run.ledger, run.task.name, assignments, time.monotonic, deepcopy(so_far)) as view,
         ):
-            log = RunLog(logger)
+            log = RunLog(logger, so_far)
             for observer in (log, view):
                 run.bus.tap(observer.observe)
                 run.ledger.tap(observer.called)
                 run.ledger.watch(observer.noticed)
-            log.started(configuration, run.task, run.directory)
+            if configuration.run.spans:
+                spans = stack.enter_context(load_spans()(run.record.run))
+                run.bus.tap(spans.observe)
+                run.journal.tap(spans.called)
+            log.started(configuration, run.task, run.directory, run.resumed)
+            if run.resumed:
+                view.say(f"Going on after {so_far.ended} assignments.")
             try:
                 result = await interruptible(run.search, run.team.stop, view.say)
             except Exception as error:
@@ -61,7 +91,46 @@ async def train(
                 raise
             if result is not None:
                 log.finished(result)
-        return run.directory, result
+        return Trained(run.directory, None if result is None else asdict(result))
+
+
+def load_spans() -> Callable[[str], AbstractContextManager[Spans]]:
+    """:raises ConfigError: OpenTelemetry is not installed."""
+    try:
+        from agents.views.spans import open_spans
+    except ImportError as error:
+        raise ConfigError(
+            f"run.spans needs the extra otel: pip install 'promptflow-agents[otel]' ({error})"
+        ) from None
+    return open_spans
+
+
+async def show_again(directory: Path, console: Console, speed: float | None) -> Replayed:
+    """Replay a run as the live view would have shown it, `speed` times as fast; None: as fast as may be.
+
+    :raises PromptFlowError: as `replay`.
+    """
+    configuration, moment = read_configuration(directory), 0.0
+    ledger = Ledger(caps(configuration.budget), prices(configuration, {}), lambda: moment)
+    with watch(console, ledger, configuration.task.name, configuration.search.assignments, time.monotonic) as view:
+
+        async def see(event: Envelope | Call) -> None:
+            nonlocal moment
+            resumed = isinstance(event, Envelope) and isinstance(event.message, Resumed)
+            if moment and speed and not resumed:
+                await anyio.sleep(max(0.0, event.time - moment) / speed)
+            if not moment or resumed:  # nobody worked meanwhile
+                ledger.take_up(Books((), Saved(), moment - event.time))
+            moment = max(moment, event.time)
+            if isinstance(event, Envelope):
+                await view.observe(event)
+            else:
+                failed = int(event.error is not None)
+                made = Account(event.role, event.model, 1, failed, usage=event.usage, seconds=event.seconds)
+                ledger.take_up(Books((made,), Saved(), 0.0))
+                view.called(Attempt(event.role, event.model, None))
+
+        return await replay(directory, see)
 
 
 async def sweep(

@@ -97,7 +97,7 @@ async def search(url: str, setting: Setting, assignments: int, barrier: bool) ->
         async with open_run(configuration, {}, Path(name) / "run") as run:
             run.bus.tap(watch.observe)
             await watch.mark("begin")
-            await run.team.run(run.first)  # without the held-out report, which is no part of it
+            await run.team.run(run.opening)  # without the held-out report, which is no part of it
     return watch
 
 

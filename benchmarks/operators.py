@@ -85,8 +85,8 @@ async def search(arm: Arm, assignments: int) -> list[Earned]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with open_run(configuration(arm, assignments, folder), {}, folder / "run") as run:
-            await run.team.run(run.first)
-        rows = [orjson.loads(line) for line in export(folder / "run" / MEMORY)]
+            await run.team.run(run.opening)
+        rows = [orjson.loads(line) for line in export(folder / "run" / MEMORY) if line]
     return [Earned(arm, row["operator"], row["reward"], row["outcome"]) for row in rows]
 
 

@@ -15,8 +15,8 @@ import orjson
 from agents.ring.evaluator import RaceSettings
 from agents.ring.race import Capital, Race
 from agents.runs.configuration import Configuration, build
+from agents.runs.progress import Progress
 from agents.runs.search import open_run
-from agents.views.progress import Progress
 from protocols.messages import Candidate, Envelope, Evaluation, Scores
 from protocols.task import Array
 
@@ -98,7 +98,7 @@ async def candidates(source: Path, calls: int) -> list[Array]:
         ) as run:
             run.evaluator.settings = replace(run.evaluator.settings, futile=0.0)
             run.bus.tap(follow)
-            await run.team.run(run.first)
+            await run.team.run(run.opening)
     return pairs
 
 

@@ -44,13 +44,18 @@ class Database:
         with file_errors(self.path):
             return await self._writes.run(lambda connection: connection.execute(sql, parameters).fetchall())
 
-    async def write_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-        """Run one statement for each of `rows`, in one transaction; committed on return.
+    async def write_many(self, *batches: tuple[str, Sequence[Sequence[Value]]]) -> None:
+        """Run one statement for each of the rows beside it, batch by batch, in one transaction; committed on return.
 
         :raises StorageFailed: the file cannot be written, and nothing of these rows is in it.
         """
+
+        def execute(connection: sqlite3.Connection) -> None:
+            for sql, rows in batches:
+                connection.executemany(sql, rows)
+
         with file_errors(self.path):
-            await self._writes.run(lambda connection: connection.executemany(sql, rows).rowcount)
+            await self._writes.run(execute)
 
     async def read(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Run one query. It sees every write, of any process, that returned before the call.

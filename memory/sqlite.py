@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
@@ -23,7 +23,8 @@ REASONS = {
     "SQLITE_CANTOPEN": "cannot be opened; check that it exists, with its directory, and may be used",
     "SQLITE_PERM": "cannot be opened; check the permissions of the file",
     "SQLITE_BUSY": f"held by another process for {PATIENCE:g} s; stop that one or use another file",
-    "SQLITE_CORRUPT": "damaged; restore a copy, or move it away to begin a new one",
+    "SQLITE_CORRUPT": "damaged; restore a copy, or move it away to begin a new one; of a memory, `memory export` "
+    "saves what can be read",
     "SQLITE_NOTADB": "damaged, or no SQLite database; restore a copy, or move it away to begin a new one",
     "SQLITE_IOERR": "the disk failed to read or write; check it and start again",
 }
@@ -31,11 +32,12 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a file holds. A change of `statements` is a new `version`."""
+    """What a file holds. A change of `statements` is a new `version`; `migrations` by the version that they end."""
 
     name: str
     version: int
     statements: tuple[str, ...]
+    migrations: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def mark(self) -> int:
@@ -80,7 +82,7 @@ def open_file(path: Path, schema: Schema, synchronous: Synchronous) -> tuple[sql
             _create(path, schema)
         writer = _connect(str(path))
         try:
-            _check(writer, path, schema)
+            _migrate(writer, path, schema)
             writer.execute(f"PRAGMA synchronous = {synchronous}")
             reader = _connect(str(path))
         except BaseException:
@@ -98,25 +100,64 @@ def reading(path: Path, schema: Schema) -> Iterator[sqlite3.Connection]:
     :raises StorageFailed: it cannot be used, or is not there.
     """
     with file_errors(path), closing(_connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        _check(connection, path, schema)
+        if _version(connection, path, schema) != schema.version:
+            for migrated in open_file(path, schema, "NORMAL"):
+                migrated.close()
         yield connection
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Whether this process alone has `path`, an empty file that is made if need be, while the block runs.
+
+    SQLite's lock is the operating system's on every platform: it is gone with the process, however that ends.
+
+    :raises StorageFailed: the file cannot be used.
+    """
+    with file_errors(path), closing(_connect(str(path))) as connection:
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            yield False
+        else:
+            yield True
 
 
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(database, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=uri)
 
 
-def _check(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+    """Bring a file of an earlier version to this one, whole or not at all."""
+    if _version(connection, path, schema) == schema.version:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for version in range(_version(connection, path, schema), schema.version):  # another process may have been first
+        for statement in schema.migrations[version]:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {schema.version}")
+    connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
+    """Its version.
+
+    :raises MemoryMismatch: it is something else, or of a version that cannot be brought to this one.
+    """
     (mark,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if mark != schema.mark:
         raise MemoryMismatch(f"not a {schema.name} of PromptFlow; give another path", file=str(path))
-    if version != schema.version:
+    if version != schema.version and version not in schema.migrations:
         raise MemoryMismatch(
             f"a {schema.name} of version {version}, and this release reads version {schema.version}; "
             "use the release that wrote it, or move the file away to begin a new one",
             file=str(path),
         )
+    return int(version)
 
 
 def _create(path: Path, schema: Schema) -> None:

@@ -25,15 +25,17 @@ EMBEDDED = 64
 """Texts embedded at a time."""
 
 CONTENT = ", ".join(COLUMNS[:-1])
+# A run that was killed between its journal and its memory tells the memory again: once is enough.
+ORIGIN = "CREATE UNIQUE INDEX origin ON experience (run, assignment)"
 SCHEMA = Schema(
     "memory",
-    2,
+    3,
     (
         """CREATE TABLE experience (
             id INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, section TEXT NOT NULL, kind TEXT NOT NULL,
             operator TEXT NOT NULL, outcome TEXT NOT NULL, reward REAL NOT NULL, evidence INTEGER NOT NULL,
             cost INTEGER NOT NULL, time REAL NOT NULL, vector BLOB NOT NULL,
-            before TEXT NOT NULL, after TEXT NOT NULL, gradient TEXT NOT NULL)""",
+            before TEXT NOT NULL, after TEXT NOT NULL, gradient TEXT NOT NULL, run TEXT, assignment INTEGER)""",
         """CREATE TABLE embedder (
             only INTEGER PRIMARY KEY CHECK (only = 1), name TEXT NOT NULL, dimension INTEGER NOT NULL,
             deletions INTEGER NOT NULL DEFAULT 0)""",
@@ -42,9 +44,17 @@ SCHEMA = Schema(
         # Tells every process that has an index that it holds what is gone.
         """CREATE TRIGGER deletion AFTER DELETE ON experience
             BEGIN UPDATE embedder SET deletions = deletions + 1; END""",
+        ORIGIN,
     ),
+    {
+        2: (
+            "ALTER TABLE experience ADD COLUMN run TEXT",
+            "ALTER TABLE experience ADD COLUMN assignment INTEGER",
+            ORIGIN,
+        )
+    },
 )
-INSERT = f"INSERT INTO experience ({CONTENT}, vector) VALUES ({', '.join('?' * len(COLUMNS))})"
+INSERT = f"INSERT INTO experience ({CONTENT}, vector, run, assignment) VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?)"
 TRIED = """SELECT outcome, count(*) FROM experience WHERE task = ?1 AND section = ?2 AND length(after) = length(?4)
     AND length(before) = length(?3) AND before = ?3 AND after = ?4 GROUP BY outcome"""
 
@@ -58,15 +68,26 @@ class Memory:
         self._index = Index(embedder.dimension)  # touched only by jobs of the database, one at a time
         self._deletions = 0
 
-    async def remember(self, experience: Experience) -> int:
+    async def remember(self, experience: Experience, origin: tuple[str, int] | None = None) -> int:
         """Keep an experience, durable on return; its id is given anew.
+
+        `origin`: the run and the assignment that it is of; one of the same origin is there already, or this is kept.
 
         :raises StorageFailed: it could not be written.
         :raises ModelError: the embedding model failed.
         """
         [row] = await self._rows([experience])
-        [(number,)] = await self._database.write(f"{INSERT} RETURNING id", row)
+        sql = f"{INSERT} ON CONFLICT (run, assignment) DO UPDATE SET run = run RETURNING id"
+        [(number,)] = await self._database.write(sql, [*row, *(origin or (None, None))])
         return int(number)
+
+    async def remembered(self, run: str) -> frozenset[int]:
+        """The assignments of this run whose experiences are there.
+
+        :raises StorageFailed: the file cannot be read.
+        """
+        rows = await self._database.read("SELECT assignment FROM experience WHERE run = ?", (run,))
+        return frozenset(number for (number,) in rows)
 
     async def remember_all(self, experiences: Sequence[Experience]) -> None:
         """Keep all of them, or none if that fails; durable on return.
@@ -76,8 +97,8 @@ class Memory:
         """
         rows = []
         for start in range(0, len(experiences), EMBEDDED):
-            rows += await self._rows(experiences[start : start + EMBEDDED])
-        await self._database.write_many(INSERT, rows)
+            rows += [[*row, None, None] for row in await self._rows(experiences[start : start + EMBEDDED])]
+        await self._database.write_many((INSERT, rows))
 
     async def recall(self, query: str, k: int, where: Where = EVERYWHERE) -> list[Recalled]:
         """The `k` experiences most similar to `query` (see `situation`) among all that meet `where`, best first.

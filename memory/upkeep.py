@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -78,14 +79,35 @@ def stats(path: Path) -> Stats:
     )
 
 
-def export(path: Path) -> Iterator[bytes]:
-    """A line of JSON for each experience, in the order of remembering, without ids and vectors.
+def export(path: Path) -> Iterator[bytes | None]:
+    """A line of JSON for each experience, in the order of remembering, without ids and vectors; None for one that
+    lies in a damaged part of the file.
 
-    :raises StorageFailed, MemoryMismatch: the file cannot be read, or is no memory.
+    :raises StorageFailed, MemoryMismatch: the file cannot be read at all, or is no memory.
     """
     with reading(path, SCHEMA) as connection:
-        for row in connection.execute(f"SELECT {CONTENT} FROM experience ORDER BY id"):
-            yield orjson.dumps(dict(zip(NAMES, row, strict=True))) + b"\n"
+        last = 0
+        try:
+            for number, *row in connection.execute(f"SELECT id, {CONTENT} FROM experience ORDER BY id"):
+                yield _line(row)
+                last = number
+        except sqlite3.DatabaseError:
+            [(end,)] = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'experience'")
+            for number in range(last + 1, end + 1):
+                yield from _readable(connection, number)
+
+
+def _readable(connection: sqlite3.Connection, number: int) -> list[bytes | None]:
+    """The experience of this id, None if it cannot be read; nothing if there is none."""
+    try:
+        rows = connection.execute(f"SELECT {CONTENT} FROM experience WHERE id = ?", (number,))
+        return [_line(row) for row in rows]
+    except sqlite3.DatabaseError:
+        return [None]
+
+
+def _line(row: Sequence[object]) -> bytes:
+    return orjson.dumps(dict(zip(NAMES, row, strict=True))) + b"\n"
 
 
 def read_lines(path: Path) -> list[Experience]:

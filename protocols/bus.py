@@ -1,7 +1,8 @@
 """The bus: typed messages between mailboxes of one process.
 
 Every mailbox is bounded and a full one makes the sender wait. Taps see every envelope before it is delivered, one
-after the other, so that a journal that is a tap is always ahead of the agents.
+after the other, so that a journal that is a tap is always ahead of the agents. A mailbox is filled in the order in
+which the taps saw what is in it, so that a journal also tells in which order an agent was told.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from protocols.errors import BusError
 from protocols.messages import Envelope, Message
 
 Tap = Callable[[Envelope], Awaitable[None]]
+
+NOBODY = "nobody"
+"""The recipient of what is only put on record."""
 
 
 @dataclass(slots=True)
@@ -33,6 +37,7 @@ class Mailbox:
     def __init__(self, address: str, accepts: tuple[type[Message], ...], capacity: int) -> None:
         self.address, self.accepts = address, accepts
         self.traffic = Traffic()
+        self.turn = anyio.Lock(fast_acquire=True)  # held from the recording of an envelope to its delivery
         self._send, self._receive = anyio.create_memory_object_stream[Envelope](capacity)
 
     async def put(self, envelope: Envelope) -> None:
@@ -65,13 +70,14 @@ class Mailbox:
 
 
 class Bus:
-    """Routes by type and address. `clock` gives Unix seconds."""
+    """Routes by type and address. `clock` gives Unix seconds; `last`: the id of the last envelope of an earlier bus
+    whose record this one goes on with."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], last: int = 0) -> None:
         self._clock = clock
         self._mailboxes: dict[str, Mailbox] = {}
         self._taps: list[Tap] = []
-        self._last = 0
+        self._last = last
 
     @property
     def traffic(self) -> Mapping[str, Traffic]:
@@ -99,22 +105,28 @@ class Bus:
 
         :raises BusError: no such address, it does not accept this type, or several could.
         """
-        envelope = await self.note(message, sender=sender, to=to, cause=cause)
-        await self._mailboxes[envelope.to].put(envelope)
+        mailbox = self._route(message, sender, to)
+        async with mailbox.turn:
+            envelope = await self._record(message, sender, mailbox.address, cause)
+            await mailbox.put(envelope)
         return envelope
 
-    async def note(
-        self, message: Message, *, sender: str, to: str | None = None, cause: int | None = None
-    ) -> Envelope:
-        """Show a message to the taps without delivering it: for what is to be on record when nobody listens.
+    async def note(self, message: Message, *, sender: str, cause: int | None = None) -> Envelope:
+        """Show a message to the taps without delivering it, addressed to `NOBODY`: for what is to be on record."""
+        return await self._record(message, sender, NOBODY, cause)
 
-        Once one tap has seen it all do, even if the sender is cancelled meanwhile: no two tell different stories.
+    async def deliver(self, envelope: Envelope) -> None:
+        """Deliver what an earlier bus has shown to the taps already.
 
         :raises BusError: as `send`.
         """
-        mailbox = self._route(message, sender, to)
+        await self._route(envelope.message, envelope.sender, envelope.to).put(envelope)
+
+    async def _record(self, message: Message, sender: str, to: str, cause: int | None) -> Envelope:
+        """Once one tap has seen it all do, even if the sender is cancelled meanwhile: no two tell different
+        stories."""
         self._last += 1
-        envelope = Envelope(self._last, cause, sender, mailbox.address, self._clock(), message)
+        envelope = Envelope(self._last, cause, sender, to, self._clock(), message)
         with anyio.CancelScope(shield=True):
             for observe in self._taps:
                 await observe(envelope)

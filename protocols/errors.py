@@ -13,6 +13,7 @@ PromptFlowError
 │   └── RateLimited, ServerFailed, ConnectionFailed, CallTimeout, BadReply   (worth another try)
 ├── BudgetExhausted       a cap was reached; knows which
 ├── StorageFailed         a file of ours cannot be read or written: disk full, read-only, locked, damaged
+├── ReplayDiffers         the same messages do not lead to the same decisions: another release, or another machine
 └── BusError              a message that nobody can take: our bug, or a custom agent's
 """
 
@@ -182,6 +183,14 @@ class StorageFailed(PromptFlowError):
     def __init__(self, reason: str, *, file: str) -> None:
         self.reason, self.file = reason, file
         super().__init__(f"{file}: {reason}")
+
+
+class ReplayDiffers(PromptFlowError):
+    """A decision that the journal holds is not the one that comes out of it. `envelope`: the id of the former."""
+
+    def __init__(self, reason: str, *, envelope: int) -> None:
+        self.envelope = envelope
+        super().__init__(f"message {envelope} of the journal: {reason}")
 
 
 class BusError(PromptFlowError):

@@ -4,7 +4,7 @@
 
 Any agent may end an assignment early with a `Failure`, which goes straight to the Controller. A candidate has the
 number of the assignment that it came from; the first prompt is candidate 0. `Stop` and `Finished` pass between the
-team and the Controller.
+team and the Controller; `Resumed` is put on record for nobody.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Failure:
     rejected: the edit would break the prompt, or changes nothing. unreadable: the reply was no edit. call: a model
     call failed after its retries. budget: a cap that ends the search. allowance: a cap of this operator alone.
     inapplicable: the operator had nothing to work with. dropped: an agent answered with nothing. raised: an agent's
-    exception, which also fails the run. stopped: the run ended first.
+    exception, which fails the run unless such are to be skipped. stopped: the run ended first.
     `text`: what the section would have held, for an edit that was rejected, if that is known.
     """
 
@@ -175,7 +175,16 @@ class Finished:
     stopped_by: str
 
 
-Message = Assignment | Candidate | Evaluation | Critique | Failure | Stop | Finished
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Team, on record: the run goes on after it had ended or was ended. What stopped it before is void from here on:
+    each `Stop`, each `Failure` of the budget, and those that nobody was told of. `seconds`: how long the run had
+    worked until then."""
+
+    seconds: float
+
+
+Message = Assignment | Candidate | Evaluation | Critique | Failure | Stop | Finished | Resumed
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,14 @@ class Request:
     `messages`: at least one; system messages come first and are the prefix that providers may cache.
     `temperature`: None leaves it to the provider. `max_tokens`: at most so many tokens of reply (>= 1).
     `sample`: tells apart several draws of one request (0, 1, ...); adapters do not send it.
+    `assignment`: what it is made for, for the books alone; adapters do not send it, the cache does not look at it.
     """
 
     messages: tuple[ChatMessage, ...]
     temperature: float | None = None
     max_tokens: int = 1024
     sample: int = 0
+    assignment: int | None = None
 
     @property
     def most_input(self) -> int:

@@ -42,7 +42,7 @@ def test_a_memory_goes_out_and_in(tmp_path: Path) -> None:
     folder.mkdir()
     assert answer("import", folder, source) == {"imported": 10, "known": 0}
     assert answer("import", folder / "memory.sqlite", source) == {"imported": 0, "known": 10}
-    assert answer("export", folder, out) == {"exported": 10}
+    assert answer("export", folder, out) == {"exported": 10, "unreadable": 0}
     assert out.read_bytes() == source.read_bytes()
     found = answer("stats", folder)
     assert (found["count"], found["operators"]["[b]分0"]["count"]) == (10, 5)
@@ -54,6 +54,28 @@ def test_a_memory_goes_out_and_in(tmp_path: Path) -> None:
     code, shown, _ = invoke("prune", folder, "--keep", 6)
     assert (code, shown.splitlines()) == (0, ["1 experiences removed", "  [b]分1: 1"])
     assert answer("stats", folder)["count"] == 6
+
+
+def test_what_can_be_read_of_a_damaged_memory_is_saved(tmp_path: Path) -> None:
+    source, memory, out = write_lines(tmp_path / "in.jsonl", 200), tmp_path / "memory.sqlite", tmp_path / "out.jsonl"
+    assert answer("import", memory, source) == {"imported": 200, "known": 0}
+    content = bytearray(memory.read_bytes())
+    leaves = [
+        at for at in range(0, len(content), 4096) if content[at] == 0x0D and "分1".encode() in content[at : at + 4096]
+    ]
+    for at in leaves[3:5]:
+        content[at : at + 200] = b"\xff" * 200
+    memory.write_bytes(content)
+    code, _, err = invoke("stats", memory)
+    assert code == 1
+    assert "damaged" in err
+    assert "memory export" in err
+    found = answer("export", memory, out)
+    assert found["exported"] + found["unreadable"] == 200
+    assert 0 < found["unreadable"] < 40
+    lines, saved = source.read_bytes().splitlines(), out.read_bytes().splitlines()
+    assert [line for line in lines if line in saved] == saved
+    assert answer("import", tmp_path / "new.sqlite", out) == {"imported": len(saved), "known": 0}
 
 
 def test_what_a_person_got_wrong_is_one_line_and_nothing_is_written(tmp_path: Path) -> None:

@@ -89,9 +89,9 @@ def test_run_directories_are_numbered_and_never_reused(tmp_path: Path) -> None:
     few = ("--set", "search.assignments=1")
     assert answer("search", config, *few)["directory"] == "runs/small-1"
     assert answer("search", config, *few)["directory"] == "runs/small-2"
-    code, _, err = invoke("search", config, "--out", "runs/small-1")
+    code, _, err = invoke("search", config, "--out", "runs/small-1", "--set", "search.width=2")
     assert code == 2
-    assert "already holds a run" in err
+    assert "search.width is 3 there and 2 here" in err
     assert answer("search", config, *few, "--set", "run.directory=mine")["directory"] == str(tmp_path / "mine")
 
 
@@ -158,6 +158,44 @@ def test_show_of_a_run_that_has_no_result(tmp_path: Path) -> None:
     assert "result.json" in err
 
 
+def test_a_finished_run_is_shown_again(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    result = answer("search", config, "--out", "out")
+    kept = everything_below(Path("out"))
+    code, out, err = invoke("search", config, "--out", "out", "--json")
+    assert code == 0
+    assert orjson.loads(out) == result
+    assert "finished" in err
+    assert everything_below(Path("out")) == kept
+
+
+def test_a_run_is_replayed_traced_blamed_and_compared(tmp_path: Path) -> None:
+    result = answer("search", write_task(tmp_path), "--out", "out", "--set", "search.assignments=9")
+    replayed = answer("replay", "out", "--speed", 1000)
+    assert (replayed["assignments"], replayed["candidate"]) == (9, result["candidate"])
+    links = answer("trace", "out")["links"]
+    assert [link["ending"]["assignment"] for link in links][-1] == result["candidate"]
+    assert links[0]["calls"][0]["model"] == "embedded"
+    lines = answer("blame", "out")["lines"]
+    assert {line["edit"]["candidate"] for line in lines} <= {link["ending"]["assignment"] for link in links}
+    sections = {change["section"] for change in answer("diff", "out/first_prompt.txt", "out")["sections"]}
+    assert sections == {line["section"] for line in lines} | {"definitions", "examples"}
+    for command, *says in (
+        (("replay", "out"), "decisions came out"),
+        (("trace", "out", 0), "first prompt", "task asked embedded"),
+        (("blame", "out"), "=== task ===", "退款"),
+        (("diff", "out/first_prompt.txt", "out"), f"{result['seed']['value']:.3f}", "=== input: same ==="),
+    ):
+        code, out, _ = invoke(*command)
+        assert code == 0
+        for expected in says:
+            assert expected in out
+    for wrong in (("replay", tmp_path), ("trace", tmp_path), ("blame", tmp_path), ("diff", tmp_path, "out")):
+        code, _, err = invoke(*wrong)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "not a run directory" in err
+
+
 def test_texts_are_utf8_and_never_escaped(tmp_path: Path) -> None:
     config = write_task(tmp_path)
     code, out, _ = invoke("search", config, "--json", "-vv", "--out", "out")
@@ -182,7 +220,9 @@ def test_the_demo_is_honest_about_its_model(monkeypatch: pytest.MonkeyPatch) -> 
     assert "checkout" in err
 
 
-@pytest.mark.parametrize("command", ["search", "evaluate", "doctor", "show", "demo"])
+@pytest.mark.parametrize(
+    "command", ["search", "evaluate", "doctor", "show", "demo", "replay", "trace", "blame", "diff"]
+)
 def test_help_teaches(command: str) -> None:
     code, out, _ = invoke(command, "--help")
     assert code == 0

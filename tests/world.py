@@ -25,7 +25,7 @@ from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
-from agents.ring.team import Team
+from agents.ring.team import Opening, Team
 from agents.selectors.msgd import MSGD
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
@@ -211,8 +211,7 @@ class Ring:
         if not self.credit_share:
             return None
         forward = Forward(self.metered("credit"), TASK, NO_CORPUS, at_once=5)
-        task, own = (self.ledger.account(role, self.model.name) for role in ("task", "credit"))
-        return LeaveOneOut(forward, self.credit_share, task, own)
+        return LeaveOneOut(forward, self.credit_share)
 
     def metered(self, role: str) -> ChatModel:
         return MeteredModel(self.model, self.ledger, role)
@@ -221,7 +220,7 @@ class Ring:
         self.log.append(envelope)
 
     async def run(self) -> str:
-        return await self.team.run(self.first)
+        return await self.team.run(Opening([(self.controller.begin(self.first), None)]))
 
     def endings(self) -> Counter[int]:
         """How often each assignment on the bus has ended; an ending without a beginning counts too."""

@@ -12,6 +12,7 @@ from protocols.messages import Outcome
 from protocols.model import ChatModel, Request
 from protocols.prompt import Prompt
 from protocols.task import Example, Task
+from protocols.wrappers.on_behalf import OnBehalf
 
 Question = tuple[Prompt, Example]
 Result = Outcome | ModelError
@@ -27,6 +28,10 @@ class Forward:
     def __init__(self, model: ChatModel, task: Task, shelves: Shelves, at_once: int) -> None:
         self.task = task
         self._model, self._shelves, self._at_once = model, shelves, at_once
+
+    def on_behalf(self, assignment: int) -> Forward:
+        """The same, all of whose calls are made for this assignment."""
+        return Forward(OnBehalf(self._model, assignment), self.task, self._shelves, self._at_once)
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Result]:
         """One result per example, in order; see `each`."""

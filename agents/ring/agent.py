@@ -5,7 +5,7 @@ An agent is a class whose whole logic is `handle(message) -> messages`: it can b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import anyio
@@ -19,7 +19,10 @@ from protocols.errors import (
     ModelError,
     UnreadableReply,
 )
-from protocols.messages import Assignment, Candidate, Envelope, Evaluation, Failure, FailureKind, Message
+from protocols.messages import FIRST, Assignment, Candidate, Envelope, Evaluation, Failure, FailureKind, Message
+
+Tolerance = Callable[[Exception], bool]
+"""Whether the run goes on after an agent's exception, with a failure of the assignment in its place."""
 
 
 class Agent(Protocol):
@@ -41,26 +44,34 @@ class Agent(Protocol):
 
         :raises ModelError, BudgetExhausted, EditRejected, UnreadableReply, InapplicableError: the assignment ends
             in a failure of that kind.
-        :raises Exception: anything else is a bug; it is recorded and fails the run.
+        :raises Exception: anything else is a bug; it is recorded, and fails the run unless that is tolerated.
         """
 
 
-async def serve(agent: Agent, mailbox: Mailbox, bus: Bus, at_once: int) -> None:
+async def serve(agent: Agent, mailbox: Mailbox, bus: Bus, at_once: int, tolerated: Tolerance) -> None:
     """Handle what comes, up to `at_once` >= 1 messages at a time, until cancelled."""
     async with anyio.create_task_group() as tasks:
         for number in range(at_once):
-            tasks.start_soon(_work, agent, mailbox, bus, name=f"{agent.address}#{number}")
+            tasks.start_soon(_work, agent, mailbox, bus, tolerated, name=f"{agent.address}#{number}")
 
 
-async def _work(agent: Agent, mailbox: Mailbox, bus: Bus) -> None:
+async def _work(agent: Agent, mailbox: Mailbox, bus: Bus, tolerated: Tolerance) -> None:
     while True:
         async with mailbox.take() as envelope:
-            for message in await _respond(agent, envelope, bus):
-                to = f"proposer/{message.operator}" if isinstance(message, Assignment) else None
-                await bus.send(message, sender=agent.address, to=to, cause=envelope.id)
+            for message in await _respond(agent, envelope, bus, tolerated):
+                await say(bus, agent, message, envelope.id)
 
 
-async def _respond(agent: Agent, envelope: Envelope, bus: Bus) -> Sequence[Message]:
+async def say(bus: Bus, agent: Agent, message: Message, cause: int | None) -> None:
+    """Send what an agent says to the one whom it concerns.
+
+    :raises BusError: there is none.
+    """
+    to = f"proposer/{message.operator}" if isinstance(message, Assignment) else None
+    await bus.send(message, sender=agent.address, to=to, cause=cause)
+
+
+async def _respond(agent: Agent, envelope: Envelope, bus: Bus, tolerated: Tolerance) -> Sequence[Message]:
     message = envelope.message
     if not isinstance(message, Assignment | Candidate | Evaluation):
         return await agent.handle(message)
@@ -71,7 +82,8 @@ async def _respond(agent: Agent, envelope: Envelope, bus: Bus) -> Sequence[Messa
         kind = _kind(error)
         reason = f"{agent.address}: {type(error).__name__}: {error}" if kind == "raised" else str(error)
         failure = Failure(message.assignment, kind, reason, error.text if isinstance(error, EditRejected) else "")
-        if failure.kind != "raised" and not (isinstance(error, ModelError) and error.fatal):
+        fatal = error.fatal if isinstance(error, ModelError) else kind == "raised"
+        if not fatal or (kind == "raised" and message.assignment != FIRST and tolerated(error)):
             return [failure]
         await bus.note(failure, sender=agent.address, cause=envelope.id)  # on record; nobody is to act on it
         raise

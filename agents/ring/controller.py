@@ -6,7 +6,8 @@ its own lineage and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -17,7 +18,6 @@ from agents.ring.credit import believed
 from agents.ring.reward import Reward
 from agents.selectors.selector import Choice, ParentSelector, Selector
 from memory.experience import Ending, Experience
-from memory.store import Memory
 from protocols.errors import RunFailed
 from protocols.messages import (
     FIRST,
@@ -36,6 +36,8 @@ from protocols.task import Task
 
 PARTNERS = 4
 """Members of the archive that an assignment tells its operator of."""
+Remember = Callable[[int, Experience], Awaitable[None]]
+"""Keeps the experience of an assignment, once however often it is told."""
 REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "inapplicable"})
 """Failures that say something of the edit, and not of a model's day."""
 
@@ -54,7 +56,11 @@ class SearchSettings:
 
 
 class Controller:
-    """The search. `memory` None: nothing is remembered. `clock` gives Unix seconds, for experiences."""
+    """The search: a state that every message changes, in the order in which they come. The same messages lead to the
+    same decisions, so the state is a fold over the journal.
+
+    `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind.
+    """
 
     address = "controller"
     accepts: tuple[type[Message], ...] = (Critique, Failure, Stop)
@@ -65,16 +71,17 @@ class Controller:
         choices: Choices,
         selector: Selector,
         settings: SearchSettings,
-        memory: Memory | None,
+        remember: Remember | None,
         rng: Random,
         clock: Callable[[], float],
     ) -> None:
         self._task, self._choices, self._selector = task, choices, selector
-        self._settings, self._memory, self._rng, self._clock = settings, memory, rng, clock
+        self._settings, self._remembers, self._rng, self._clock = settings, remember, rng, clock
         self._reward = Reward(settings.token_price)
         self.archive = Archive()
         self.first: Member | None = None
         self.open: dict[int, Assignment] = {}
+        self.failures: Counter[FailureKind] = Counter()
         self._chosen: dict[int, Choice] = {}
         self.issued = 0
         self._stopped_by = ""
@@ -130,6 +137,7 @@ class Controller:
     async def _fail(self, failure: Failure) -> None:
         if failure.assignment == FIRST:
             raise RunFailed(f"the first prompt could not be evaluated: {failure.reason}")
+        self.failures[failure.kind] += 1
         assignment, reward = self.open.pop(failure.assignment), self._settings.failure_reward
         self._selector.learn(self._chosen.pop(failure.assignment), reward, ())
         if failure.kind in REMEMBERED:
@@ -142,7 +150,7 @@ class Controller:
     async def _remember(
         self, assignment: Assignment, after: str, reward: float, ending: Ending, evidence: int = 0, cost: int = 0
     ) -> None:
-        if self._memory is None:
+        if self._remembers is None:
             return
         before = part(assignment.prompt, assignment.section)
         experience = Experience(
@@ -159,7 +167,7 @@ class Controller:
             outcome=ending,
             time=self._clock(),
         )
-        await self._memory.remember(experience)
+        await self._remembers(assignment.assignment, experience)
 
     async def _go_on(self) -> list[Message]:
         """:raises RunFailed: nothing can be edited from the beginning."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agents.prompting.forward import Forward
@@ -12,7 +11,6 @@ from agents.ring.race import compare
 from protocols.errors import BudgetExhausted
 from protocols.messages import Assignment, Credit, Critique, Evaluation, Outcome
 from protocols.prompt import Prompt, placeholders
-from protocols.wrappers.ledger import Account
 
 LEAST = 8
 """The fewest examples: a difference over fewer says too little to be paid for."""
@@ -23,21 +21,30 @@ UNKNOWN = 0.5
 class LeaveOneOut:
     """Runs a survivor without one section after the other, on training examples that it was run on with it.
 
-    The rule that says when: the calls made for it are never more than `share` >= 0 of those made for the task so far.
-    Both are read off the ledger, from the accounts `task` and `own`; what is about to be called counts as called, and
-    so does what the reply cache saved, so that a search decides alike with what an earlier one has paid for.
-    Room is shared alike by the sections; nothing is measured where it is not enough for `LEAST` examples each.
+    The rule that says when: the questions asked for it are never more than `share` >= 0 of those that the evaluations
+    so far have asked. Both are counted from the evaluations, and not from the ledger, so that a run that goes on
+    measures what it would have measured. Room is shared alike by the sections; nothing is measured where it is not
+    enough for `LEAST` examples each.
     """
 
-    def __init__(self, forward: Forward, share: float, task: Account, own: Account) -> None:
-        self._forward, self._share, self._task, self._own = forward, share, task, own
+    def __init__(self, forward: Forward, share: float) -> None:
+        self._forward, self._share = forward, share
         self._examples = {example.id: example for example in forward.task.train}
-        self._reserved = 0
+        self._asked = self._measured = 0
 
-    @property
-    def room(self) -> int:
-        """Calls that may be made now; below 0 where retries took more."""
-        return math.floor(self._share * self._task.asked) - self._own.asked - self._reserved
+    def plan(self, evaluation: Evaluation) -> tuple[Sequence[str], Sequence[Outcome]]:
+        """Count an evaluation, once, and say which sections are to be left out on which examples; the questions of
+        that count as asked from now on."""
+        self._asked += sum(score is not None for score in evaluation.scores)
+        self._asked += evaluation.unanswered + len(evaluation.outcomes)
+        outcomes = unseen(evaluation.prompt, evaluation.outcomes)
+        names = removable(evaluation.prompt, outcomes) if evaluation.survived else []
+        room = math.floor(self._share * self._asked) - self._measured
+        count = min(len(outcomes), room // len(names)) if names else 0
+        if count < LEAST:
+            return (), ()
+        self._measured += count * len(names)
+        return names, outcomes[:count]
 
     async def __call__(self, evaluation: Evaluation) -> dict[str, Credit]:
         """The credit of each section that has a text and shows no input, frozen ones too; nothing where the rule or a
@@ -45,31 +52,17 @@ class LeaveOneOut:
 
         :raises ModelError: a fatal one.
         """
-        outcomes = unseen(evaluation.prompt, evaluation.outcomes)
-        names = removable(evaluation.prompt, outcomes)
-        count = min(len(outcomes), self.room // len(names)) if names else 0
-        if count < LEAST:
-            return {}
-        asked = outcomes[:count]
+        names, asked = self.plan(evaluation)
         examples = [self._examples[outcome.example] for outcome in asked]
         without = [(left_out(evaluation.prompt, name), example) for name in names for example in examples]
         try:
-            with self._reserve(len(without)):
-                answers = await self._forward.each(without)
+            answers = await self._forward.on_behalf(evaluation.assignment).each(without)
         except BudgetExhausted:
             return {}
         scores = [answer.score if isinstance(answer, Outcome) else None for answer in answers]
-        parts = [scores[start : start + count] for start in range(0, len(scores), count)]
+        parts = [scores[place * len(asked) : (place + 1) * len(asked)] for place in range(len(names))]
         measured = {name: _credit(asked, part) for name, part in zip(names, parts, strict=True)}
         return {name: credit for name, credit in measured.items() if credit is not None}
-
-    @contextmanager
-    def _reserve(self, calls: int) -> Iterator[None]:
-        self._reserved += calls
-        try:
-            yield
-        finally:
-            self._reserved -= calls
 
 
 def believed(critique: Critique, assignment: Assignment | None) -> dict[str, Credit]:

@@ -13,6 +13,7 @@ from protocols.errors import BudgetExhausted, ModelError, UnreadableReply
 from protocols.messages import Credit, Critique, Evaluation, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
+from protocols.wrappers.on_behalf import OnBehalf
 
 OUTCOMES = 24
 
@@ -36,9 +37,9 @@ class Critic:
         :raises ModelError: a fatal one.
         """
         assert isinstance(message, Evaluation)
+        credit = await self._credit(message) if self._credit is not None else {}
         if not message.survived:
             return [Critique(message.assignment, message, {})]
-        credit = await self._credit(message) if self._credit is not None else {}
         return [Critique(message.assignment, message, await self._gradients(message, credit), credit)]
 
     async def _gradients(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> dict[str, str]:
@@ -55,7 +56,7 @@ class Critic:
         ]
         request = compose(blocks, instruction("agents.ring", "critic.txt", {}), evaluation.assignment)
         try:
-            reply = await self._model.complete(request)
+            reply = await OnBehalf(self._model, evaluation.assignment).complete(request)
             return read_gradients(read_tagged(reply.text, "critique"), evaluation.prompt)
         except ModelError as error:
             if error.fatal:

@@ -11,7 +11,6 @@ from agents.ring.race import Capital, Paired, Race, compare
 from agents.ring.unanswered import Unanswered
 from protocols.errors import BudgetExhausted, ModelError, RunFailed
 from protocols.messages import FIRST, Candidate, Evaluation, Message, Outcome
-from protocols.prompt import Prompt
 from protocols.task import Metric, Task, corpus_value
 
 BURST = 10
@@ -74,7 +73,7 @@ class Evaluator:
             error=paired.error,
             paired=paired.n,
             unanswered=len(errors),
-            outcomes=await self._minibatch(message.prompt, rng) if survived else (),
+            outcomes=await self._minibatch(message, rng) if survived else (),
             value=value_of(self._task.metric, answered),
             refused=sum(outcome.finish == "refusal" for outcome in answered),
             truncated=sum(outcome.finish == "length" for outcome in answered),
@@ -106,7 +105,8 @@ class Evaluator:
             return race is not None and race.lost
 
         questions = [(candidate.prompt, self._task.validation[index]) for index in order]
-        await self._forward.until(questions, enough, self.settings.at_once if race else None)
+        forward = self._forward.on_behalf(candidate.assignment)
+        await forward.until(questions, enough, self.settings.at_once if race else None)
         self.unanswered.count(came.values())
         return [came[place] for place in range(looked if race and race.lost else len(order))]
 
@@ -119,12 +119,12 @@ class Evaluator:
         if errors and not enough and (survived or not answered):
             raise errors[0]
 
-    async def _minibatch(self, prompt: Prompt, rng: Random) -> tuple[Outcome, ...]:
+    async def _minibatch(self, candidate: Candidate, rng: Random) -> tuple[Outcome, ...]:
         """What a critic reads; nothing where a cap or failures forbid it, for the evaluation stands without."""
         train = self._task.train
         drawn = rng.sample(train, min(self.settings.critique, len(train)))
         try:
-            results = await self._forward(prompt, drawn)
+            results = await self._forward.on_behalf(candidate.assignment)(candidate.prompt, drawn)
         except BudgetExhausted:
             return ()
         self.unanswered.count(results)

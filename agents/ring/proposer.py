@@ -16,6 +16,7 @@ from protocols.messages import Assignment, Candidate, Message, Scores, mean
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
+from protocols.wrappers.on_behalf import OnBehalf
 
 RECALLED = 32
 """Experiences that vote on each other."""
@@ -49,7 +50,8 @@ class Proposer:
         assert isinstance(message, Assignment)
         recalled = await self._recall(message)
         rng = Random(f"{self._seed}/{self.address}/{message.assignment}")
-        prompt = await self._operator.edit(message, Context(self._task, self._model, recalled, rng, self._shelves))
+        model = OnBehalf(self._model, message.assignment)
+        prompt = await self._operator.edit(message, Context(self._task, model, recalled, rng, self._shelves))
         if prompt == message.prompt:
             raise EditRejected("the edit changes nothing")
         await self._check_new(message, prompt)

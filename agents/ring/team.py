@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import anyio
 
-from agents.ring.agent import Agent, serve
+from agents.ring.agent import Agent, say, serve
 from agents.ring.controller import Controller
 from protocols.bus import Bus
-from protocols.errors import BusError
-from protocols.messages import Assignment, Critique, Envelope, Failure, Finished, Stop
-from protocols.prompt import Prompt
+from protocols.errors import BusError, RunFailed, StorageFailed
+from protocols.messages import (
+    FIRST,
+    Assignment,
+    Candidate,
+    Critique,
+    Envelope,
+    Evaluation,
+    Failure,
+    Finished,
+    Message,
+    Stop,
+)
 
 RECORDING_SECONDS = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a search begins with: messages of the Controller, each with the id of the envelope that caused it, and
+    envelopes of an earlier process that nobody has answered."""
+
+    said: Sequence[tuple[Message, int | None]]
+    unanswered: Sequence[Envelope] = ()
+
+
 class Team:
     """A Controller and the agents that answer it. `width`: assignments in flight, so the messages that any mailbox
-    must hold."""
+    must hold. `errors` >= 1: the assignment in a row that fails the run if each ended by an agent's exception."""
 
     address = "team"
 
-    def __init__(self, controller: Controller, others: Sequence[Agent], bus: Bus, width: int) -> None:
+    def __init__(
+        self, controller: Controller, others: Sequence[Agent], bus: Bus, width: int, errors: int = 1
+    ) -> None:
         self._controller, self._others, self._bus, self._width = controller, others, bus, width
+        self._errors, self._raised = errors, 0
         self._finished = bus.register(self.address, (Finished,), capacity=2)
         self._mailboxes = {
             agent.address: bus.register(agent.address, agent.accepts, capacity=2 * width + 4)
@@ -33,8 +56,8 @@ class Team:
         self._over = False
         bus.tap(self._follow)
 
-    async def run(self, first: Prompt) -> str:
-        """Search from the first prompt until the Controller has finished; returns what stopped it.
+    async def run(self, opening: Opening) -> str:
+        """Search from what it begins with until the Controller has finished; returns what stopped it.
 
         :raises Exception: what an agent raised, with its own traceback. Assignments that were under way are then
             recorded as failures.
@@ -46,8 +69,8 @@ class Team:
                 for agent in (self._controller, *self._others):
                     at_once = 1 if agent is self._controller else self._width
                     mailbox = self._mailboxes[agent.address]
-                    tasks.start_soon(serve, agent, mailbox, self._bus, at_once, name=agent.address)
-                await self._bus.send(self._controller.begin(first), sender=self._controller.address)
+                    tasks.start_soon(serve, agent, mailbox, self._bus, at_once, self._tolerates, name=agent.address)
+                await self._open_with(opening)
                 async with self._finished.take() as envelope:
                     if isinstance(envelope.message, Finished):
                         stopped_by = envelope.message.stopped_by
@@ -72,19 +95,34 @@ class Team:
             if not self._over:
                 raise
 
+    async def _open_with(self, opening: Opening) -> None:
+        for envelope in opening.unanswered:
+            message = envelope.message
+            if isinstance(message, Assignment | Candidate | Evaluation) and message.assignment != FIRST:
+                self._open[message.assignment] = envelope
+        for envelope in opening.unanswered:
+            await self._bus.deliver(envelope)
+        for message, cause in opening.said:
+            await say(self._bus, self._controller, message, cause)
+
     async def _follow(self, envelope: Envelope) -> None:
         match envelope.message:
             case Assignment(assignment=number):
                 self._open[number] = envelope
             case Critique(assignment=number) | Failure(assignment=number):
                 self._open.pop(number, None)
+                raised = isinstance(envelope.message, Failure) and envelope.message.kind == "raised"
+                self._raised = self._raised + 1 if raised else 0
             case _:
                 pass
+
+    def _tolerates(self, error: Exception) -> bool:
+        return not isinstance(error, StorageFailed | RunFailed) and self._raised + 1 < self._errors
 
     async def _record_open(self) -> None:
         for number, envelope in list(self._open.items()):
             failure = Failure(number, "stopped", "the run ended while this was under way")
-            await self._bus.note(failure, sender=self.address, to=self._controller.address, cause=envelope.id)
+            await self._bus.note(failure, sender=self.address, cause=envelope.id)
 
 
 def only(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -101,7 +101,7 @@ class TaskTable(Table):
             raise ValueError("data is cut into train, validation and test: give either it or the three")
         if missing and not self.data:
             raise ValueError(f"{' and '.join(missing)} missing; give train, validation and test, or data to be cut")
-        if "cut" in self.model_fields_set and not self.data:
+        if self.cut != CutTable() and not self.data:
             raise ValueError("cut says how data is cut, and there is no data")
         return self
 
@@ -176,7 +176,9 @@ class SearchTable(Table):
     which makes nothing better. `min_effect`: how much worse a shorter prompt may be. `critique`: training examples
     whose failures a critic reads. `concurrency`: one prompt's calls in flight at most. `max_unanswered`: the share of
     the run's examples that may be left unanswered. `credit_share`: calls that measure what sections are worth, at
-    most so many for each that was made for the task; 0: none.
+    most so many for each that was made for the task; 0: none. `on_agent_error`: whether an exception of an agent (an
+    operator of yours, say) fails the run or its assignment alone; then `agent_errors` such assignments in a row fail
+    the run.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -193,6 +195,8 @@ class SearchTable(Table):
     credit_share: Annotated[float, Field(ge=0)] = 0.1
     token_price: Annotated[float, Field(ge=0)] = 1e-5
     failure_reward: Annotated[float, Field(le=0)] = -0.05
+    on_agent_error: Literal["fail", "skip"] = "fail"
+    agent_errors: Annotated[int, Field(ge=1)] = 5
 
 
 class CapsTable(Table):
@@ -234,9 +238,11 @@ class MemoryTable(Table):
 
 
 class RunTable(Table):
-    """`[run]`: the run directory, made if need be."""
+    """`[run]`: the run directory, made if need be. `spans`: whether the run is exported as OpenTelemetry spans, which
+    takes the extra `otel`; the variables OTEL_EXPORTER_OTLP_* say where to."""
 
     directory: Path | None = None
+    spans: bool = False
 
 
 class Configuration(Table):

@@ -19,7 +19,7 @@ from agents.runs.findings import Diagnosis, Finding, Findings
 from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import check_names, model_settings
-from agents.runs.run_directory import check_free
+from agents.runs.run_directory import find
 from agents.runs.search import check_calls, check_editable
 from memory import upkeep
 from protocols.data import Source, load_examples
@@ -169,7 +169,10 @@ def _paths(found: Findings, configuration: Configuration) -> None:
     if memory := configuration.memory.path:
         found.attempt("memory", lambda: check_memory(configuration.path(memory)), str)
     if directory := configuration.run.directory:
-        found.attempt("run directory", lambda: check_free(configuration.path(directory)), lambda _: str(directory))
+        there = f"{directory} holds a run that a search goes on with"
+        found.attempt(
+            "run directory", lambda: find(configuration.path(directory)), lambda run: there if run else str(directory)
+        )
 
 
 def check_memory(path: Path) -> str:

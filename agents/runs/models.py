@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
@@ -10,6 +11,8 @@ from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration, ProviderTable
 from agents.runs.metrics import asks_judge, open_metric
 from memory.cache import CachedModel, ReplyCache
+from memory.journal import Journal
+from memory.recorded import RecordedModel
 from protocols.errors import ConfigError
 from protocols.model import ChatModel, Reply
 from protocols.providers.catalogue import (
@@ -35,10 +38,10 @@ BULK = frozenset({"task", "credit", "judge"})
 
 
 class Models:
-    """Builds what a role calls: reply cache, retry, warming, limiter, ledger, adapter, in this order.
+    """Builds what a role calls: reply cache, retry, warming, limiter, journal, ledger, adapter, in this order.
 
     `accounts` may be shared with other searches of the process. The embedded model costs nothing and answers faster
-    than a cache would: it stands in the ledger alone.
+    than a cache would: it stands in the journal and the ledger alone.
     """
 
     def __init__(
@@ -61,10 +64,12 @@ class Models:
             settings = model_settings(configuration.provider(name))
             self._adapters[name] = open_model(name, settings, environ, transport)
 
-    def of(self, role: str, cache: ReplyCache | None) -> ChatModel:
+    def of(self, role: str, cache: ReplyCache | None = None, journal: Journal | None = None) -> ChatModel:
         """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, and what stands around it."""
         name = self._configuration.models.of(role)
         model: ChatModel = MeteredModel(self._adapters[name], self._ledger, role)
+        if journal is not None:
+            model = RecordedModel(model, journal.called, role, time.time)
         if name == EMBEDDED:
             return model
         table = self._configuration.provider(name)
@@ -92,11 +97,11 @@ class Models:
             return table.warm_prefix
         return shortest_prefix(name) if is_theirs(name, model_settings(table), self._environ) else 0
 
-    def judging(self, task: Task, cache: ReplyCache | None) -> Task:
+    def judging(self, task: Task, cache: ReplyCache | None = None, journal: Journal | None = None) -> Task:
         """The task, with the judge's model in its metric if that asks one."""
         if not asks_judge(self._configuration):
             return task
-        return replace(task, metric=open_metric(self._configuration, task.kind, self.of("judge", cache)))
+        return replace(task, metric=open_metric(self._configuration, task.kind, self.of("judge", cache, journal)))
 
 
 def check_names(configuration: Configuration) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+import orjson
+
 from agents.operators.operator import Operator, part
 from agents.ring.choices import open_actions
 from agents.selectors.msgd_rl import PastEpisode
@@ -17,6 +19,7 @@ from protocols.task import Task
 EPISODES = 2000
 """Experiences that a selector begins with, about."""
 DAY = 86_400.0
+PAST = "past"
 
 
 @runtime_checkable
@@ -27,17 +30,23 @@ class Recycler(Protocol):
         """Take what other runs learned as a prior: once, before the first choice, and never nothing."""
 
 
-async def recycle(
+def recycle(selector: Selector, past: Sequence[PastEpisode]) -> None:
+    """Hand the past to a selector that takes any."""
+    if past and isinstance(selector, Recycler):
+        selector.recycle(past)
+
+
+async def recall_past(
     selector: Selector, memory: Memory, task: Task, first: Prompt, operators: Mapping[str, Operator], now: float
-) -> int:
-    """Hand the selector, if it takes any, the experiences of these operators on sections of the kinds that the first
-    prompt has, those nearest to its sections; returns how many. `now`: Unix seconds.
+) -> list[PastEpisode]:
+    """If the selector takes any, the experiences of these operators on sections of the kinds that the first prompt
+    has, those nearest to its sections. `now`: Unix seconds.
 
     :raises StorageFailed: the memory cannot be read.
     :raises ModelError: the embedding model failed.
     """
     if not isinstance(selector, Recycler):
-        return 0
+        return []
     names = dict.fromkeys(action.section for action in open_actions(first, operators, task))
     mine = frozenset(operators)
     asked = [
@@ -45,10 +54,17 @@ async def recycle(
         for section in (part(first, name) for name in names)
     ]
     episodes = await memory.episodes(asked, EPISODES // max(1, len(asked)))
-    past = [_past(episode, task, now) for episode in episodes]
-    if past:
-        selector.recycle(past)
-    return len(past)
+    return [_past(episode, task, now) for episode in episodes]
+
+
+def pack(past: Sequence[PastEpisode]) -> dict[str, bytes]:
+    """The past as a note of a journal: a run goes on with what it began with, whatever the memory holds by then."""
+    return {PAST: orjson.dumps(past)}
+
+
+def unpack(notes: Mapping[str, bytes]) -> list[PastEpisode] | None:
+    """What `pack` made; None where nothing was kept."""
+    return [PastEpisode(**row) for row in orjson.loads(notes[PAST])] if PAST in notes else None
 
 
 def _past(episode: Episode, task: Task, now: float) -> PastEpisode:

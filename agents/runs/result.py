@@ -48,7 +48,7 @@ class Result:
     `test_missing` says why `test`, the held-out comparison, is None. `leaks`: what of validation and test examples
     stands in the winner. `unanswered`: validation and training examples without an answer, by the error that the last
     call for them met. `dollars` None: a price is unknown. `saved`: what the reply cache answered, at what it would
-    have cost.
+    have cost. `failures`: assignments that ended without an evaluation, by kind.
     """
 
     task: str
@@ -68,6 +68,7 @@ class Result:
     dollars: float | None
     seconds: float
     assignments: int
+    failures: Mapping[str, int]
     stopped_by: str
 
 

@@ -1,61 +1,166 @@
-"""The run directory: what its files are called, how one is claimed and how a file is written to it."""
+"""The run directory: what its files are called, who has it, and how a file is written to it."""
 
 from __future__ import annotations
 
+import os
 import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import orjson
+from pydantic import ValidationError
 
 from agents.runs.configuration import Configuration
+from agents.runs.meaning import check_meaning
+from memory.sqlite import claimed
 from protocols import prompt_file
-from protocols.errors import ConfigError, StorageFailed
+from protocols.errors import ConfigError, MemoryMismatch, StorageFailed
 from protocols.prompt import Prompt
 
+VERSION = 2
+"""Of run directories. Those of version 1 had no record and cannot be gone on with."""
+RECORD, LOCK = "run.json", "lock"
 CONFIGURATION, JOURNAL, CACHE, MEMORY = "configuration.json", "journal.sqlite", "cache.sqlite", "memory.sqlite"
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
-FILES = (CONFIGURATION, JOURNAL, CACHE, MEMORY, FIRST_PROMPT, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG)
+KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG)
+"""What is only ever written beside a record."""
 RUNS = Path("runs")
 
 
-def check_free(directory: Path) -> None:
-    """:raises ConfigError: it holds a run already, or is no directory."""
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Which run a directory holds: `run` tells it from every other, `begun` is in Unix seconds, and `meaning` is what
+    its decisions depend on, see `agents.runs.meaning`."""
+
+    run: str
+    begun: float
+    meaning: Mapping[str, Any]
+    version: int = VERSION
+
+
+def named(configuration: Configuration, directory: Path | None) -> Path | None:
+    """The run directory that was asked for; None: the next free one."""
+    own = configuration.run.directory
+    return configuration.path(own) if directory is None and own is not None else directory
+
+
+def find(directory: Path) -> Record | None:
+    """The record of the run in a directory; None where there is no run.
+
+    :raises ConfigError: it is no directory, or holds files of a run and no record.
+    :raises MemoryMismatch: it was written by another release.
+    :raises StorageFailed: the record is damaged.
+    """
     if directory.exists() and not directory.is_dir():
         raise ConfigError(f"{directory} is not a directory; name another with --out")
-    if any((directory / name).exists() for name in FILES):
-        raise ConfigError(f"{directory} already holds a run; name another with --out")
+    if (directory / RECORD).exists():
+        return _read(directory / RECORD)
+    if any((directory / name).exists() for name in KEPT):
+        raise MemoryMismatch(
+            f"{directory} holds files of a run but no {RECORD}, as version 1 left them; this release goes on with "
+            f"version {VERSION}: use the release that wrote it, or name another directory with --out"
+        )
+    return None
 
 
-def make_directory(directory: Path | None, configuration: Configuration, first: Prompt) -> Path:
-    """Claim `directory`, or the next free `runs/<task>-<n>`, and write what the run begins with.
+def read_record(directory: Path) -> Record:
+    """The record of the run in a directory.
 
-    :raises ConfigError: it holds a run already (another process may have been first), or cannot be made.
+    :raises ConfigError: there is no run.
+    :raises MemoryMismatch, StorageFailed: as `find`.
+    """
+    record = find(directory)
+    if record is None:
+        raise ConfigError(f"{directory} is not a run directory")
+    return record
+
+
+def read_configuration(directory: Path) -> Configuration:
+    """The configuration that the run in a directory was last gone on with.
+
+    :raises ConfigError: it is no run directory.
+    :raises MemoryMismatch, StorageFailed: it was written by another release, or is damaged.
+    """
+    read_record(directory)
+    path = directory / CONFIGURATION
+    try:
+        return Configuration.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise StorageFailed(f"not the configuration of a run ({reason})", file=str(path)) from error
+
+
+@contextmanager
+def claim(
+    directory: Path | None, configuration: Configuration, first: Prompt, meaning: Mapping[str, Any]
+) -> Iterator[tuple[Path, Record]]:
+    """Take `directory`, or the next free `runs/<task>-<n>`, for this process, and write what a run begins with where
+    there is none yet.
+
+    :raises ConfigError: another process has it, it cannot be made, or holds a run of another meaning.
+    :raises MemoryMismatch, StorageFailed: as `find`.
     """
     try:
         if directory is None:
             directory = _claim_next(configuration.task.name)
-        else:
+        elif find(directory) is None:
             directory.mkdir(parents=True, exist_ok=True)
-        with (directory / CONFIGURATION).open("xb") as file:
-            file.write(orjson.dumps(configuration.model_dump(mode="json"), option=orjson.OPT_INDENT_2) + b"\n")
-        prompt_file.save(first, directory / FIRST_PROMPT)
-    except FileExistsError:
-        raise ConfigError(f"{directory} already holds a run; name another with --out") from None
     except OSError as error:
         raise ConfigError(f"cannot write the run directory {directory or RUNS}: {error.strerror}") from None
-    return directory
+    with claimed(directory / LOCK) as mine:
+        if not mine:
+            raise ConfigError(f"{directory} is in use by another process; wait for it, or name another with --out")
+        record = find(directory)
+        if record is not None:
+            check_meaning(record.meaning, meaning, directory)
+        document = configuration.model_dump(mode="json") | {"origin": str(configuration.origin.absolute())}
+        write(directory / CONFIGURATION, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        if record is None:
+            record = Record(uuid4().hex, time.time(), meaning)
+            write(directory / FIRST_PROMPT, prompt_file.dumps(first).encode("utf-8"))
+            write(directory / RECORD, orjson.dumps(asdict(record), option=orjson.OPT_INDENT_2) + b"\n")
+        yield directory, record
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write one file of the run directory.
+    """Write one file of the run directory: whole, or not at all.
 
     :raises StorageFailed: it cannot be written.
     """
+    made = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        path.write_bytes(content)
+        try:
+            with made.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            made.replace(path)
+        finally:
+            made.unlink(missing_ok=True)
     except OSError as error:
         raise StorageFailed(f"cannot be written ({error.strerror}); make room for it", file=str(path)) from error
+
+
+def _read(path: Path) -> Record:
+    try:
+        table = orjson.loads(path.read_bytes())
+        version = table["version"]
+        if version == VERSION:
+            return Record(**table)
+    except OSError as error:
+        raise StorageFailed(f"cannot be read: {error.strerror}", file=str(path)) from error
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise StorageFailed(f"not the record of a run ({error}); restore a copy", file=str(path)) from error
+    raise MemoryMismatch(
+        f"a run of version {version}, and this release goes on with version {VERSION}; use the release that wrote it",
+        file=str(path),
+    )
 
 
 def _claim_next(task: str) -> Path:

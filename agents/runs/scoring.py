@@ -54,8 +54,8 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
     ledger = open_ledger(configuration, environ)
     async with open_transport(connections(configuration)) as transport:
         models = Models(configuration, environ, transport, ledger)
-        model = models.of("task", None)
-        task = models.judging(task, None)
+        model = models.of("task")
+        task = models.judging(task)
         forward = Forward(model, task, shelves, configuration.search.concurrency)
         results = await forward(prompt, task.split(split))
     found = score_of(task.metric, results)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 
 import orjson
 
@@ -16,22 +15,25 @@ from agents.prompting.forward import Forward
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves
 from agents.ring.agent import Agent
 from agents.ring.archive import Member
-from agents.ring.choices import Choices, open_actions
-from agents.ring.controller import Controller, SearchSettings
+from agents.ring.choices import open_actions
+from agents.ring.controller import Remember
 from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
 from agents.ring.team import Team
 from agents.runs.budget import open_ledger
-from agents.runs.catalogue import open_operators, open_selector
+from agents.runs.catalogue import open_operators
 from agents.runs.comparison import Held, held_out
 from agents.runs.configuration import Configuration
+from agents.runs.controllers import new_selector, open_controller
+from agents.runs.fold import fold
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
+from agents.runs.meaning import meaning
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, connections
-from agents.runs.recycling import recycle
+from agents.runs.recycling import pack, recall_past, recycle, unpack
 from agents.runs.result import Result, spent, trained, validated
 from agents.runs.run_directory import (
     BEST_EXAMPLES,
@@ -41,24 +43,26 @@ from agents.runs.run_directory import (
     JOURNAL,
     MEMORY,
     RESULT,
-    check_free,
-    make_directory,
+    Record,
+    claim,
+    named,
     write,
 )
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache, open_cache
-from memory.journal import open_journal
+from memory.experience import Experience
+from memory.journal import Journal, open_journal, read_durable, read_notes
 from memory.store import Memory, open_memory
 from protocols import prompt_file
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.errors import BudgetExhausted, ConfigError
-from protocols.messages import FIRST
+from protocols.messages import FIRST, Resumed
 from protocols.prompt import Prompt
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
-from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.ledger import Books, Ledger, Saved
 from protocols.wrappers.purse import Caps
 
 RACING = 2
@@ -66,44 +70,52 @@ RACING = 2
 
 
 class Run:
-    """One search, ready to start. Observers may look at `task`, `bus`, `controller` and `ledger` while it works."""
+    """One search, ready to start or to go on. Observers may look at `task`, `bus`, `controller` and `ledger` while it
+    works."""
 
     def __init__(
-        self, configuration: Configuration, directory: Path, task: Task, first: Prompt, bus: Bus, ledger: Ledger
+        self, configuration: Configuration, directory: Path, record: Record, task: Task, first: Prompt, ledger: Ledger
     ) -> None:
-        self.configuration, self.directory = configuration, directory
-        self.task, self.first, self.bus, self.ledger = task, first, bus, ledger
+        self.configuration, self.directory, self.record = configuration, directory, record
+        self.task, self.first, self.ledger = task, first, ledger
+        self._durable = read_durable(directory / JOURNAL)
+        self.bus = Bus(time.time, self._durable.last)
         self.shelves = open_shelves(task, load_corpus(configuration))
+        if configuration.search.assignments < self._durable.assignments:
+            raise ConfigError(
+                f"search.assignments = {configuration.search.assignments}, and the run in {directory} has made "
+                f"{self._durable.assignments}; give it as many or more"
+            )
+        ledger.take_up(Books(self._durable.accounts, Saved(), self._durable.seconds))
 
-    def assemble(
+    @property
+    def resumed(self) -> bool:
+        """Whether the run was begun by an earlier process."""
+        return self._durable.last > 0
+
+    async def assemble(
         self,
         models: Models,
         cache: ReplyCache,
+        journal: Journal,
         memory: Memory,
         operators: Mapping[str, Operator],
-        selector: Selector,
     ) -> None:
-        """Put the agents together."""
-        self.task = models.judging(self.task, cache)
+        """Put the agents together, and bring the Controller to where the journal ends.
+
+        :raises ReplayDiffers: this release does not decide as the journal says.
+        """
+        self.task = models.judging(self.task, cache, journal)
         settings, seed = self.configuration.search, self.configuration.search.seed
-        self._operators, self._selector = operators, selector
-        self._recalled = reads = memory if self.configuration.memory.read else None
-        self.forward = Forward(models.of("task", cache), self.task, self.shelves, settings.concurrency)
-        self.controller = Controller(
-            self.task,
-            Choices(operators, self.task, HashedNgrams()),
-            selector,
-            SearchSettings(
-                self.configuration.width,
-                settings.assignments,
-                settings.token_price,
-                settings.failure_reward,
-                settings.barrier,
-            ),
-            memory if self.configuration.memory.write else None,
-            Random(f"{seed}/controller"),
-            time.time,
-        )
+        reads = memory if self.configuration.memory.read else None
+        self.bus.tap(journal.append)
+        self.journal = journal
+        self.controller = open_controller(
+            self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
+            await self._remembering(memory) if self.configuration.memory.write else None,
+        )  # fmt: skip
+        self.forward = Forward(models.of("task", cache, journal), self.task, self.shelves, settings.concurrency)
+        credit = self._credit(models, cache, journal)
         race = RaceSettings(
             alpha=settings.alpha,
             min_effect=settings.min_effect,
@@ -114,23 +126,49 @@ class Run:
         self.evaluator = Evaluator(self.forward, self.task, race, seed)
         others: list[Agent] = [
             self.evaluator,
-            Critic(models.of("critic", cache), self._credit(models, cache)),
+            Critic(models.of("critic", cache, journal), credit),
         ]
         for name, operator in operators.items():
-            model = models.of(f"proposer/{name}", cache)
-            others.append(Proposer(operator, model, self.task, reads, seed, self.shelves))
-        self.team = Team(self.controller, others, self.bus, self.configuration.width)
+            model = models.of(f"proposer/{name}", cache, journal)
+            # Ages are counted to the run's beginning, so that what is recalled depends on no clock.
+            proposer = Proposer(operator, model, self.task, reads, seed, self.shelves, lambda: self.record.begun)
+            others.append(proposer)
+        errors = settings.agent_errors if settings.on_agent_error == "skip" else 1
+        self.team = Team(self.controller, others, self.bus, self.configuration.width, errors)
+        self.opening = await fold(
+            self.directory / JOURNAL, self.controller, self.first, self._durable.last + 1, credit
+        )
 
-    def _credit(self, models: Models, cache: ReplyCache) -> LeaveOneOut | None:
-        """Its calls go to the task's model under a role of its own: the report then says what credit cost, and the
-        rule that limits it can be read off the ledger."""
+    async def _begin_with(
+        self, journal: Journal, memory: Memory | None, operators: Mapping[str, Operator]
+    ) -> Selector:
+        """The selector, with the past that the run began with."""
+        selector = new_selector(self.configuration)
+        past = unpack(read_notes(self.directory / JOURNAL))
+        if past is None:
+            begun = self.record.begun
+            past = await recall_past(selector, memory, self.task, self.first, operators, begun) if memory else []
+            await journal.keep(pack(past))
+        recycle(selector, past)
+        return selector
+
+    async def _remembering(self, memory: Memory) -> Remember:
+        """A run that was killed between its journal and its memory catches up in the fold."""
+        run, known = self.record.run, await memory.remembered(self.record.run)
+
+        async def remember(assignment: int, experience: Experience) -> None:
+            if assignment not in known:
+                await memory.remember(experience, (run, assignment))
+
+        return remember
+
+    def _credit(self, models: Models, cache: ReplyCache, journal: Journal) -> LeaveOneOut | None:
+        """Its calls go to the task's model under a role of its own: the report then says what credit cost."""
         settings = self.configuration.search
         if not settings.credit_share:
             return None
-        model = models.of("credit", cache)
-        forward = Forward(model, self.task, self.shelves, settings.concurrency)
-        task, own = (self.ledger.account(role, model.name) for role in ("task", "credit"))
-        return LeaveOneOut(forward, settings.credit_share, task, own)
+        model = models.of("credit", cache, journal)
+        return LeaveOneOut(Forward(model, self.task, self.shelves, settings.concurrency), settings.credit_share)
 
     async def search(self) -> Result:
         """Train the prompt, then read the test split once; everything is written to the run directory.
@@ -141,6 +179,8 @@ class Run:
         :raises ModelError: a fatal one.
         :raises StorageFailed: a file of the run directory cannot be written.
         """
+        if self.resumed:
+            (self.directory / RESULT).unlink(missing_ok=True)
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
                 stopped_by = await self.train()
@@ -165,9 +205,9 @@ class Run:
 
         :raises Exception: see `search`.
         """
-        if self._recalled is not None:
-            await recycle(self._selector, self._recalled, self.task, self.first, self._operators, time.time())
-        return await self.team.run(self.first)
+        if self.resumed:
+            await self.bus.note(Resumed(self._durable.seconds), sender=Team.address)
+        return await self.team.run(self.opening)
 
     def _export(self, best: Prompt) -> None:
         """The prompt's file, and beside it what it leaves to be filled for each input."""
@@ -205,6 +245,7 @@ class Run:
             dollars=self.ledger.dollars,
             seconds=self.ledger.seconds,
             assignments=self.controller.issued,
+            failures=dict(sorted(self.controller.failures.items())),
             stopped_by=stopped_by,
         )
 
@@ -236,39 +277,36 @@ async def open_run(
 async def open_run_in(
     shared: Shared, configuration: Configuration, environ: Mapping[str, str], directory: Path | None
 ) -> AsyncIterator[Run]:
-    """Read everything, check it, then make the run directory and put the run together.
+    """Read everything, check it, then make the run directory and put the run together; or go on with the run that
+    the directory holds.
 
     `directory` None: the configuration's, or else the next free `runs/<task>-<n>`.
 
     :raises InputError: something that a person wrote cannot be used; nothing was written.
     :raises StorageFailed: the run directory cannot be used.
+    :raises ReplayDiffers: the run cannot be gone on with, because this release does not decide as its journal says.
     """
     given = read_inputs(configuration)
     task, first, ledger = given.task, given.first, open_ledger(configuration, environ)
     check_calls(ledger.caps, task, calls_per_example(configuration))
-    named = configuration.run.directory
-    if directory is None and named is not None:
-        directory = configuration.path(named)
-    if directory is not None:
-        check_free(directory)
+    counts = meaning(configuration, task, load_corpus(configuration), first)
     async with AsyncExitStack() as stack:
         models = Models(configuration, environ, shared.transport, ledger, shared.accounts)
         memory = shared.memory
         if path := configuration.memory.path:
             memory = await stack.enter_async_context(open_memory(configuration.path(path), HashedNgrams()))
-        directory = make_directory(directory, configuration, first)
-        journal = await stack.enter_async_context(open_journal(directory / JOURNAL))
+        asked = named(configuration, directory)
+        claimed, record = stack.enter_context(claim(asked, configuration, first, counts))
+        journal = await stack.enter_async_context(open_journal(claimed / JOURNAL))
         cache, table = shared.cache, configuration.cache
         if cache is None or table.path:
-            path = configuration.path(table.path) if table.path else directory / CACHE
+            path = configuration.path(table.path) if table.path else claimed / CACHE
             cache = await stack.enter_async_context(open_cache(path, table.megabytes * 2**20))
         if memory is None:
-            memory = await stack.enter_async_context(open_memory(directory / MEMORY, HashedNgrams()))
-        bus = Bus(time.time)
-        stack.callback(bus.close)
-        bus.tap(journal.append)
-        run = Run(configuration, directory, task, first, bus, ledger)
-        run.assemble(models, cache, memory, given.operators, given.selector)
+            memory = await stack.enter_async_context(open_memory(claimed / MEMORY, HashedNgrams()))
+        run = Run(configuration, claimed, record, task, first, ledger)
+        stack.callback(run.bus.close)
+        await run.assemble(models, cache, journal, memory, given.operators)
         yield run
 
 
@@ -279,7 +317,6 @@ class Inputs:
     task: Task
     first: Prompt
     operators: Mapping[str, Operator]
-    selector: Selector
 
 
 def read_inputs(configuration: Configuration) -> Inputs:
@@ -287,9 +324,9 @@ def read_inputs(configuration: Configuration) -> Inputs:
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
     operators = open_operators(configuration.search.operators)
-    selector = open_selector(configuration.search.selector, Random(f"{configuration.search.seed}/selector"))
+    new_selector(configuration)
     check_editable(first, operators, task)
-    return Inputs(task, first, operators, selector)
+    return Inputs(task, first, operators)
 
 
 def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:

@@ -20,9 +20,9 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from agents.runs.configuration import Configuration
 from agents.runs.models import roles
+from agents.runs.progress import Ending, Progress
 from agents.runs.result import Result
 from agents.views.plain import one_line
-from agents.views.progress import Ending, Progress
 from protocols.errors import ModelError, StorageFailed
 from protocols.messages import Candidate, Envelope, Stop
 from protocols.providers.failures import redact
@@ -151,15 +151,15 @@ def open_log(
 class RunLog:
     """Writes what a run does: a tap of its bus and of its ledger."""
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
+    def __init__(self, log: FilteringBoundLogger, so_far: Progress | None = None) -> None:
         self._log = log
-        self._progress = Progress()
+        self._progress = so_far or Progress()
 
-    def started(self, configuration: Configuration, task: Task, directory: Path) -> None:
-        """The run is ready."""
+    def started(self, configuration: Configuration, task: Task, directory: Path, resumed: bool = False) -> None:
+        """The run is ready to begin, or to go on."""
         settings = configuration.search
         self._log.info(
-            "run started",
+            "run resumed" if resumed else "run started",
             task=task.name,
             directory=str(directory),
             models={role: configuration.models.of(role) for role in roles(configuration)},

@@ -23,19 +23,23 @@ def memory_file(path: Path) -> Path:
     return path / MEMORY if path.is_dir() else path
 
 
-def write_lines(path: Path, lines: Iterable[bytes]) -> int:
-    """Write a new file; returns the number of lines. Nothing is left of one that could not be written whole.
+def write_lines(path: Path, lines: Iterable[bytes | None]) -> tuple[int, int]:
+    """Write a new file; returns the number of lines, and of those that are None because nobody could read them.
+    Nothing is left of a file that could not be written whole.
 
     :raises ConfigError: there is one already.
     :raises StorageFailed: it cannot be written.
     """
-    count = 0
+    count, lost = 0, 0
     try:
         with path.open("xb") as file:
             try:
                 for line in lines:
-                    file.write(line)
-                    count += 1
+                    if line is None:
+                        lost += 1
+                    else:
+                        file.write(line)
+                        count += 1
             except BaseException:
                 path.unlink()
                 raise
@@ -43,7 +47,7 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> int:
         raise ConfigError("is there already; name another file", file=str(path)) from None
     except OSError as error:
         raise StorageFailed(f"cannot be written ({error.strerror})", file=str(path)) from error
-    return count
+    return count, lost
 
 
 async def import_lines(memory: Path, source: Path) -> tuple[int, int]:

@@ -7,17 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agents.runs.finished import read_document
+from agents.runs.progress import Ending, progress_of
 from agents.runs.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT
 from agents.runs.scoring import Scored
 from agents.views.plain import one_line, printable
-from agents.views.progress import Ending, Progress
 from agents.views.terminal import clock, dollars
-from memory.journal import read_journal
 from protocols.errors import ConfigError, StorageFailed
 
 MOST = 5
@@ -43,10 +42,8 @@ def read_report(directory: Path) -> Report:
     """
     if not (directory / CONFIGURATION).is_file() or not (directory / JOURNAL).is_file():
         raise ConfigError(f"{directory} is not a run directory")
-    progress = Progress()
-    for envelope in read_journal(directory / JOURNAL):
-        progress.follow(envelope)
-    result = _read_result(directory / RESULT)
+    progress = progress_of(directory / JOURNAL)
+    result = read_document(directory / RESULT)
     best = progress.best.assignment if progress.best else 0
     lineage = progress.lineage(best if result is None else result["candidate"])
     return Report(printable(str(directory)), result, _read(directory / BEST_PROMPT), lineage)
@@ -146,17 +143,6 @@ def _some(ids: Sequence[str]) -> str:
     """How many, and the first of them."""
     rest = ", …" if len(ids) > MOST else ""
     return f"{len(ids)} examples" + (f" ({', '.join(ids[:MOST])}{rest})" if ids else "")
-
-
-def _read_result(path: Path) -> Mapping[str, Any] | None:
-    text = _read(path)
-    if text is None:
-        return None
-    try:
-        result: Mapping[str, Any] = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise StorageFailed(f"not JSON ({error}); it was changed or cut short", file=str(path)) from error
-    return result
 
 
 def _read(path: Path) -> str | None:

@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.runs.grid import Cell, Grid
+from agents.runs.progress import Progress
 from agents.runs.search import Run
 from agents.runs.sweep import Row
 from agents.views.plain import one_line
-from agents.views.progress import Progress
 from agents.views.terminal import INTERVAL, clock
 from protocols.messages import Envelope
 from protocols.wrappers.ledger import Attempt

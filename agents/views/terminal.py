@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from agents.runs.progress import Progress
 from agents.views.plain import one_line
-from agents.views.progress import Progress
 from protocols.messages import Envelope, Finished
 from protocols.wrappers.ledger import Attempt, Ledger
 from protocols.wrappers.purse import Notice
@@ -50,9 +50,9 @@ class View(Protocol):
 class PlainLines:
     """One line for each survivor."""
 
-    def __init__(self, console: Console, ledger: Ledger, assignments: int) -> None:
+    def __init__(self, console: Console, ledger: Ledger, assignments: int, so_far: Progress) -> None:
         self._console, self._ledger, self._assignments = console, ledger, assignments
-        self._progress = Progress()
+        self._progress = so_far
 
     async def observe(self, envelope: Envelope) -> None:
         ending = self._progress.follow(envelope)
@@ -78,12 +78,20 @@ class LiveView:
     """Redrawn at a message or a reply, at most every `INTERVAL`. `clock` gives seconds."""
 
     def __init__(
-        self, live: Live, ledger: Ledger, task: str, assignments: int, monotonic: Callable[[], float]
+        self,
+        live: Live,
+        ledger: Ledger,
+        task: str,
+        assignments: int,
+        monotonic: Callable[[], float],
+        so_far: Progress,
     ) -> None:
         self._live, self._ledger, self._task, self._assignments = live, ledger, task, assignments
         self._monotonic = monotonic
-        self._progress = Progress()
+        self._progress = so_far
         self._curve: list[tuple[int, float]] = []
+        if so_far.best and so_far.best.value is not None:
+            self._curve.append((ledger.calls, so_far.best.value))
         self._events: deque[str] = deque(maxlen=EVENTS)
         self._drawn = float("-inf")
         self._said = ""
@@ -150,14 +158,21 @@ class LiveView:
 
 @contextmanager
 def watch(
-    console: Console, ledger: Ledger, task: str, assignments: int, monotonic: Callable[[], float]
+    console: Console,
+    ledger: Ledger,
+    task: str,
+    assignments: int,
+    monotonic: Callable[[], float],
+    so_far: Progress | None = None,
 ) -> Iterator[View]:
-    """A view on `console` that is taken down, and the terminal restored, when the block ends."""
+    """A view on `console` that is taken down, and the terminal restored, when the block ends. `so_far`: where the run
+    stands, if it is not at its beginning."""
+    progress = so_far or Progress()
     if not console.is_terminal or console.is_dumb_terminal:
-        yield PlainLines(console, ledger, assignments)
+        yield PlainLines(console, ledger, assignments, progress)
         return
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
-    view = LiveView(live, ledger, task, assignments, monotonic)
+    view = LiveView(live, ledger, task, assignments, monotonic, progress)
     live.update(view)
     live.start()
     try:

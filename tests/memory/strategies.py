@@ -15,6 +15,7 @@ from protocols.messages import (
     Message,
     Outcome,
     Partner,
+    Resumed,
 )
 from protocols.prompt import KINDS, Prompt, Section
 
@@ -66,6 +67,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Candidate, numbers, prompts, scores, numbers, st.lists(numbers, max_size=3).map(tuple)),
     evaluations,
     st.builds(Critique, numbers, evaluations, st.dictionaries(names, texts, max_size=3), credits),
+    st.builds(Resumed, finite),
     st.builds(Failure, numbers, st.sampled_from(("rejected", "unreadable", "call", "budget", "raised")), texts),
 )
 envelopes = st.builds(Envelope, numbers, st.none() | numbers, texts, texts, st.floats(0, 1e10), messages)

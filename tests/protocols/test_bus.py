@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.bus import Bus, Mailbox
+from protocols.bus import NOBODY, Bus, Mailbox
 from protocols.errors import BusError
 from protocols.messages import Envelope, Failure, Finished, Stop
 
@@ -119,7 +119,8 @@ async def test_taps_see_every_envelope_in_order_before_it_is_delivered(bus: Bus)
     assert first == second == [*delivered, first[-1]]
     assert [e.message for e in delivered] == [Stop(str(n)) for n in range(20)]
     assert [e.cause for e in delivered] == [None, *range(1, 20)]
-    assert {(e.sender, e.to, e.time) for e in first} == {("t", "a", 7.0)}
+    assert {(e.sender, e.to, e.time) for e in delivered} == {("t", "a", 7.0)}
+    assert first[-1].to == NOBODY
 
 
 async def test_what_a_tap_raises_the_sender_gets_and_nothing_is_delivered(bus: Bus) -> None:

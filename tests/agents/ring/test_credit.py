@@ -20,7 +20,7 @@ from protocols.errors import AuthenticationFailed, ServerFailed
 from protocols.messages import Assignment, Credit, Critique, Evaluation, Outcome, Partner
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
-from protocols.wrappers.ledger import Account, Attempt, Books, Ledger, Saved
+from protocols.wrappers.ledger import Account, Attempt, Ledger
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.purse import Caps
 from tests.agents.ring.test_handling import Says
@@ -76,14 +76,19 @@ def evaluated(prompt: Prompt, count: int = len(TASK.train)) -> Evaluation:
     return Evaluation(3, prompt, (1.0,), True, 0.5, 0.1, 1, 0, outcomes)
 
 
+def leave_one_out(forward: Forward, share: float = 1.0, asked: int = 1000) -> LeaveOneOut:
+    """One for which a loser's evaluation has asked so many questions."""
+    it = LeaveOneOut(forward, share)
+    assert it.plan(Evaluation(1, PLANTED, (0.0,) * asked, False, -0.5, 0.1, 1, 0)) == ((), ())
+    return it
+
+
 def measure(
-    evaluation: Evaluation, model: Planted, share: float = 1.0, task_calls: int = 1000, caps: Caps | None = None
+    evaluation: Evaluation, model: Planted, share: float = 1.0, asked: int = 1000
 ) -> tuple[dict[str, Credit], Account]:
-    ledger = Ledger(caps or Caps(), {}, lambda: 0.0)
-    task, own = ledger.account("task", "planted"), ledger.account("credit", "planted")
-    task.calls = task_calls
+    ledger = Ledger(Caps(), {}, lambda: 0.0)
     forward = Forward(MeteredModel(model, ledger, "credit"), TASK, NO_CORPUS, 3)
-    return anyio.run(LeaveOneOut(forward, share, task, own), evaluation), own
+    return anyio.run(leave_one_out(forward, share, asked), evaluation), ledger.account("credit", "planted")
 
 
 def test_a_useless_and_a_harmful_section_are_found() -> None:
@@ -107,6 +112,7 @@ def test_credit_is_the_paired_difference_on_the_same_examples(texts: list[str], 
     evaluation = evaluated(prompt, count)
     model = Planted()
     credit, own = measure(evaluation, model, 0.5, calls)
+    calls += 1 + count  # its own
     named = [section.name for section in prompt if section.text and section.name != "input"]
     each = min(count, calls // 2 // len(named)) if named else 0
     assert set(credit) == (set(named) if each >= LEAST else set())
@@ -126,37 +132,33 @@ def test_what_the_prompt_shows_solved_does_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "caps"), [(ServerFailed("no", model="m"), Caps()), (None, Caps(calls=1010)), (None, Caps(calls=1))]
+    ("error", "caps"), [(ServerFailed("no", model="m"), Caps()), (None, Caps(calls=10)), (None, Caps(calls=1))]
 )
 async def test_failed_calls_and_caps_cost_the_credit_and_not_the_gradients(
     error: Exception | None, caps: Caps
 ) -> None:
     ledger = Ledger(caps, {}, lambda: 0.0)
-    task, own = ledger.account("task", "planted"), ledger.account("credit", "planted")
-    ledger.take_up(Books((Account("task", "planted", calls=1000),), Saved(), 0.0))
     forward = Forward(MeteredModel(Planted(error), ledger, "credit"), TASK, NO_CORPUS, 3)
-    leave_one_out = LeaveOneOut(forward, 1.0, task, own)
-    critic = Critic(Says("<critique>[rule] more</critique>"), leave_one_out)
+    critic = Critic(Says("<critique>[rule] more</critique>"), leave_one_out(forward))
     [critique] = await critic.handle(evaluated(PLANTED))
     assert isinstance(critique, Critique)
     assert (critique.gradients, critique.credit) == ({"rule": "more"}, {})
-    assert leave_one_out.room == 1000 - own.calls, "what was not called is free again"
     fatal = Forward(Planted(AuthenticationFailed("no", model="m")), TASK, NO_CORPUS, 3)
     with pytest.raises(AuthenticationFailed):
-        await LeaveOneOut(fatal, 1.0, task, own)(evaluated(PLANTED))
+        await leave_one_out(fatal)(evaluated(PLANTED))
 
 
 async def test_single_calls_that_fail_are_left_out_of_the_comparison() -> None:
     prompt = Prompt((Section("rule", "task", "Know: amber"), INPUT))
     forward = Forward(Planted(ServerFailed("no", model="m"), "amber"), TASK, NO_CORPUS, 3)
-    credit = await LeaveOneOut(forward, 1.0, Account(calls=100), Account())(evaluated(prompt))
+    credit = await leave_one_out(forward)(evaluated(prompt))
     assert credit == {"rule": Credit(0.0, 1 / 10)}, "the two of 12 that it tells of have no answer without it"
 
 
 async def test_the_critic_sees_the_credit_and_hands_it_on() -> None:
     forward = Forward(Planted(), TASK, NO_CORPUS, 3)
     model = Says("<critique>[myths] take it out\n[manners] frozen</critique>")
-    critic = Critic(model, LeaveOneOut(forward, 1.0, Account(calls=100), Account()))
+    critic = Critic(model, leave_one_out(forward))
     [critique] = await critic.handle(evaluated(PLANTED))
     assert isinstance(critique, Critique)
     assert critique.gradients == {"myths": "take it out"}, "a frozen section is measured, and not criticised"

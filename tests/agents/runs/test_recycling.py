@@ -17,7 +17,7 @@ from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
 from agents.ring.proposer import Proposer
 from agents.runs.configuration import load
-from agents.runs.recycling import DAY, recycle
+from agents.runs.recycling import DAY, pack, recall_past, recycle, unpack
 from agents.runs.search import open_run
 from agents.selectors.msgd_rl import MSGDRL, PastEpisode
 from agents.selectors.uniform import Uniform
@@ -129,13 +129,17 @@ async def test_failures_are_remembered_with_the_text_that_was_rejected(tmp_path:
     async with open_memory(tmp_path / "m.db", HashedNgrams()) as memory:
         settings = SearchSettings(width=1, assignments=9, failure_reward=-0.5)
         choices = Choices({"writes": operator}, TASK, HashedNgrams())
-        it = Controller(TASK, choices, Uniform(Random(0)), settings, memory, Random(0), lambda: NOW)
+
+        async def remember(assignment: int, experience: Experience) -> None:
+            await memory.remember(experience, ("run", assignment))
+
+        it = Controller(TASK, choices, Uniform(Random(0)), settings, remember, Random(0), lambda: NOW)
         it.begin(PROMPT)
         evaluation = Evaluation(FIRST, PROMPT, (0.0,) * 4, True, 0.0, 0.1, 0, 0)
         [assignment] = await it.handle(Critique(FIRST, evaluation, {"rule": "be brief"}))
         assert isinstance(assignment, Assignment)
         envelope = Envelope(1, None, "controller", "proposer/writes", 0.0, assignment)
-        [failure] = await _respond(proposer(operator, memory), envelope, Bus(lambda: 0.0))
+        [failure] = await _respond(proposer(operator, memory), envelope, Bus(lambda: 0.0), lambda error: False)
         assert isinstance(failure, Failure)
         assert (failure.kind, failure.text) == ("rejected", operator.text)
         await it.handle(failure)
@@ -162,17 +166,22 @@ async def test_a_selector_begins_with_the_past_if_it_takes_it(tmp_path: Path) ->
     operators, embedder = {"writes": Writes()}, HashedNgrams()
     async with open_memory(tmp_path / "m.db", embedder) as memory:
         selector = Recycles()
-        assert await recycle(selector, memory, TASK, PROMPT, operators, NOW) == 0
+        assert await recall_past(selector, memory, TASK, PROMPT, operators, NOW) == []
+        recycle(selector, [])
         await memory.remember(replace(PAST, time=NOW - 3 * DAY))
         await memory.remember(replace(PAST, task="u", reward=-0.2, outcome="lost", time=NOW + 9 * DAY))
         await memory.remember(replace(PAST, operator="unknown"))
-        assert await recycle(selector, memory, TASK, PROMPT, operators, NOW) == 2
+        past = await recall_past(selector, memory, TASK, PROMPT, operators, NOW)
+        recycle(selector, past)
         ours, other = selector.taken
         assert (ours.operator, ours.kind, ours.reward) == ("writes", "task", 0.04)
         assert (ours.age, ours.same_task) == (3, True)
         assert (other.age, other.same_task) == (0, False)
-        assert await recycle(Uniform(Random(0)), memory, TASK, PROMPT, operators, NOW) == 0
-        assert await recycle(MSGDRL(Random(0)), memory, TASK, PROMPT, operators, NOW) == 2
+        assert await recall_past(Uniform(Random(0)), memory, TASK, PROMPT, operators, NOW) == []
+        recycle(MSGDRL(Random(0)), past)
+        assert unpack(pack(past)) == past
+        assert unpack(pack([])) == []
+        assert unpack({}) is None
 
 
 @pytest.mark.parametrize(("read", "write"), [(True, True), (True, False), (False, True), (False, False)])

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from agents.runs.progress import Progress
 from agents.views.plain import one_line, printable
-from agents.views.progress import Progress
 from agents.views.terminal import LiveView, Onlooker, clock, sparkline, time_left, watch
 from protocols.messages import (
     Assignment,
@@ -140,7 +140,7 @@ def test_the_live_view_is_drawn_at_most_every_interval() -> None:
             self.drawn += 1
 
     live, moments = CountingLive(), iter([n * 0.01 for n in range(101)])
-    view = LiveView(live, ledger(), "t", 5, lambda: next(moments))  # type: ignore[arg-type]
+    view = LiveView(live, ledger(), "t", 5, lambda: next(moments), Progress())  # type: ignore[arg-type]
     for _ in range(101):
         view.called(Attempt("task", "m", None))
     assert 9 <= live.drawn <= 11

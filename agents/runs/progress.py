@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure, FailureKind, Stop
+from memory.journal import read_journal
+from protocols.bus import NOBODY
+from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure, FailureKind, Resumed, Stop
 
 EndKind = Literal["first", "survived", "lost"] | FailureKind
 
@@ -72,6 +75,7 @@ class Progress:
         self.survivors: dict[int, Ending] = {}
         self.best: Ending | None = None
         self.stopping = ""
+        self._void: list[tuple[EndKind, Assignment | None]] = []
 
     @property
     def ended(self) -> int:
@@ -88,10 +92,23 @@ class Progress:
             case Critique() as critique:
                 return self._end(self._of_critique(critique))
             case Failure() as failure:
+                if failure.kind == "budget" or envelope.to == NOBODY:
+                    self._void.append((failure.kind, self.open.get(failure.assignment)))
                 return self._end(self._of_failure(failure))
+            case Resumed():
+                self._take_up()
             case _:
                 pass
         return None
+
+    def _take_up(self) -> None:
+        """What a cap or the end of the run ended is open again."""
+        for kind, assignment in self._void:
+            self.counts[kind] -= 1
+            if assignment is not None:
+                self.open[assignment.assignment] = assignment
+        self._void.clear()
+        self.stopping = ""
 
     def lineage(self, candidate: int) -> list[Ending]:
         """The endings from the first prompt to `candidate`, in order."""
@@ -145,3 +162,14 @@ class Progress:
         if ending.best:
             self.best = ending
         return ending
+
+
+def progress_of(journal: Path) -> Progress:
+    """How far a run had come when it was last heard of.
+
+    :raises MemoryMismatch, StorageFailed: the journal cannot be read.
+    """
+    progress = Progress()
+    for envelope in read_journal(journal, (Assignment, Critique, Failure, Stop, Resumed), brief=True):
+        progress.follow(envelope)
+    return progress

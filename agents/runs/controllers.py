@@ -1,0 +1,47 @@
+"""A Controller as it is before the first message: the same for the same configuration, whoever opens it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from random import Random
+
+from agents.operators.operator import Operator
+from agents.ring.choices import Choices
+from agents.ring.controller import Controller, Remember, SearchSettings
+from agents.runs.catalogue import open_selector
+from agents.runs.configuration import Configuration
+from agents.selectors.selector import Selector
+from protocols.embedding import HashedNgrams
+from protocols.task import Task
+
+
+def new_selector(configuration: Configuration) -> Selector:
+    """:raises ConfigError: there is no such selector."""
+    return open_selector(configuration.search.selector, Random(f"{configuration.search.seed}/selector"))
+
+
+def open_controller(
+    configuration: Configuration,
+    task: Task,
+    operators: Mapping[str, Operator],
+    selector: Selector,
+    remember: Remember | None,
+) -> Controller:
+    """`remember` None: nothing is remembered."""
+    settings = configuration.search
+    return Controller(
+        task,
+        Choices(operators, task, HashedNgrams()),
+        selector,
+        SearchSettings(
+            configuration.width,
+            settings.assignments,
+            settings.token_price,
+            settings.failure_reward,
+            settings.barrier,
+        ),
+        remember,
+        Random(f"{settings.seed}/controller"),
+        time.time,
+    )

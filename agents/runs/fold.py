@@ -1,0 +1,126 @@
+"""The Controller's state as a fold over the journal: the same for a run that goes on and for one that is replayed."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import fields
+from pathlib import Path
+
+from agents.ring.controller import Controller
+from agents.ring.credit import LeaveOneOut
+from agents.ring.team import Opening
+from memory.journal import read_journal
+from protocols.bus import NOBODY
+from protocols.errors import ReplayDiffers
+from protocols.messages import (
+    FIRST,
+    Assignment,
+    Candidate,
+    Critique,
+    Envelope,
+    Evaluation,
+    Failure,
+    Finished,
+    Message,
+    Stop,
+)
+from protocols.prompt import Prompt
+
+FOLDED = (Assignment, Critique, Failure, Stop, Finished)
+"""The messages that a fold looks at."""
+
+
+class Fold:
+    """Tells a new Controller what the journal says that it was told, and compares its decisions with those there.
+
+    `resumed`: the id of the last `Resumed`, in the journal or to come: what is void from then on is left out. `said`:
+    decisions that are not in the journal, each with the id of the envelope that caused it; `made`: the number of
+    those that are.
+    """
+
+    def __init__(self, controller: Controller, resumed: int) -> None:
+        self._controller, self._resumed = controller, resumed
+        self.said: deque[tuple[Message, int]] = deque()
+        self.made = 0
+
+    async def take(self, envelope: Envelope) -> None:
+        """The next envelope of the journal.
+
+        :raises ReplayDiffers: it is a decision, and not the one that the Controller makes now.
+        """
+        message = envelope.message
+        match message:
+            case Assignment():
+                self._compare(envelope)
+            case Finished() if envelope.id > self._resumed:
+                self._compare(envelope)
+            case Critique() | Failure() | Stop() if not self._is_void(envelope):
+                self.said.extend((decided, envelope.id) for decided in await self._controller.handle(message))
+            case _:
+                pass
+
+    def _is_void(self, envelope: Envelope) -> bool:
+        """Nobody was told of it, or it ended what has gone on since: it says nothing of the assignment itself."""
+        match envelope.message:
+            case Failure(assignment=number, kind=kind):
+                ended = kind == "budget" and envelope.id < self._resumed
+                return ended or number == FIRST or envelope.to == NOBODY
+            case Stop():
+                return envelope.id < self._resumed
+            case _:
+                return False
+
+    def _compare(self, envelope: Envelope) -> None:
+        told = envelope.message
+        decided = self.said.popleft()[0] if self.said else None
+        if decided != told:
+            raise ReplayDiffers(_difference(told, decided), envelope=envelope.id)
+        self.made += 1
+
+
+async def fold(
+    journal: Path, controller: Controller, first: Prompt, resumed: int, credit: LeaveOneOut | None
+) -> Opening:
+    """Bring a new Controller, and what counts evaluations for the Critic, to where the journal ends; what the search
+    goes on with, or begins with.
+
+    :raises ReplayDiffers: the same messages do not lead to the same decisions.
+    :raises StorageFailed: the journal is damaged.
+    """
+    folded = Fold(controller, resumed)
+    for envelope in read_journal(journal, FOLDED):
+        await folded.take(envelope)
+        if credit is not None and isinstance(envelope.message, Critique):
+            credit.plan(envelope.message.evaluation)
+    said: list[tuple[Message, int | None]] = [*folded.said]
+    new = {message.assignment for message, _ in said if isinstance(message, Assignment)}
+    unanswered = [_furthest(journal, number) for number in controller.open if number not in new]
+    if controller.first is None:
+        unanswered.append(_furthest(journal, FIRST))
+        if unanswered == [None]:
+            said.append((controller.begin(first), None))
+    return Opening(said, [envelope for envelope in unanswered if envelope is not None])
+
+
+def _furthest(journal: Path, assignment: int) -> Envelope | None:
+    """The message by which an assignment that has not ended has come furthest; None if it is not in the journal."""
+    latest: Envelope | None = None
+    for envelope in read_journal(journal, (Assignment, Candidate, Evaluation), assignment):
+        latest = envelope
+    return latest
+
+
+def _difference(told: Message, decided: Message | None) -> str:
+    """In what two decisions differ, in words."""
+    if decided is None or type(told) is not type(decided):
+        now = _show(decided) if decided else "nothing"
+        return f"{_show(told)} is there, and {now} is decided now"
+    names = [field.name for field in fields(told) if getattr(told, field.name) != getattr(decided, field.name)]
+    plain = [name for name in names if isinstance(getattr(told, name), str | int | float)]
+    shown = [f"{name} is {getattr(told, name)!r} there and {getattr(decided, name)!r} now" for name in plain]
+    return f"{_show(told)}: {'; '.join(shown) or ', '.join(names) + ' differ'}"
+
+
+def _show(message: Message) -> str:
+    number = getattr(message, "assignment", None)
+    return type(message).__name__ + (f" {number}" if number is not None else "")

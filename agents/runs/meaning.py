@@ -1,0 +1,88 @@
+"""What a run's decisions depend on: a run directory is gone on with by a configuration of the same meaning alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from agents.runs.configuration import Configuration
+from protocols import prompt_file
+from protocols.errors import ConfigError
+from protocols.prompt import Prompt
+from protocols.task import Task
+
+FREE = frozenset(
+    {
+        # Where things are: what is in the files counts.
+        "origin", "task.train", "task.validation", "task.test", "task.data", "task.cut", "task.format", "task.fields",
+        "task.corpus", "task.json_schema", "prompt.file", "prompt.text", "prompt.literal", "run",
+        # How much may be spent: the run stops earlier or later, and decides the same until then.
+        "budget", "search.assignments", "cache",
+        # How fast a model is asked, and what becomes of an agent's exception.
+        "search.concurrency", "search.on_agent_error", "search.agent_errors",
+    }
+)  # fmt: skip
+"""Settings, and whole tables of them, that may change while a run is interrupted."""
+FREE_OF_PROVIDERS = frozenset(
+    {
+        "timeout", "deadline", "concurrency", "requests_per_minute", "tokens_per_minute", "warm_prefix", "price",
+        "api_key_env", "token_parameter",
+    }
+)  # fmt: skip
+"""Settings of a provider or a model that may change."""
+
+
+def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], first: Prompt) -> dict[str, Any]:
+    """The settings that count, by their dotted names, and digests of what the files hold."""
+    dumped = configuration.model_dump(mode="json")
+    providers = dumped.pop("providers")
+    counts = _flat(dumped) | {"search.width": configuration.width}
+    for name, table in providers.items():
+        for key, value in table.items():
+            if key not in FREE_OF_PROVIDERS and value is not None:
+                counts[f'providers."{name}".{key}'] = value
+    for split in ("train", "validation", "test"):
+        counts[f"the {split} examples"] = _digest(task.split(split))
+    if schema := configuration.task.json_schema:
+        counts["the JSON schema"] = _digest(configuration.path(schema).read_text(encoding="utf-8"))
+    counts["the corpus"] = _digest(corpus)
+    counts["the first prompt"] = _digest(prompt_file.dumps(first))
+    return counts
+
+
+def check_meaning(there: Mapping[str, Any], here: Mapping[str, Any], directory: object) -> None:
+    """:raises ConfigError: they differ; says in what."""
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    if not names:
+        return
+    differences = "; ".join(
+        f"{name} differ{'' if name.endswith('examples') else 's'}"
+        if name.startswith("the ")
+        else f"{name} is {_shown(there.get(name))} there and {_shown(here.get(name))} here"
+        for name in names
+    )
+    raise ConfigError(
+        f"{directory} holds a run of something else: {differences}; put back what it began with, or name another "
+        "directory with --out"
+    )
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings that are not free, by their dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        if name not in FREE:
+            flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+def _shown(value: object) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,121 @@
+"""A run as OpenTelemetry spans: a trace for each assignment, under it what each agent did, and each call to a model.
+
+Names and attributes follow the semantic conventions for generative AI, as of 1.38
+(https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/ and gen-ai-agent-spans/). No text of a prompt, an
+example or a reply is in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from agents.runs.progress import Ending, Progress
+from memory.journal import Call
+from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Failure
+
+
+@dataclass(slots=True)
+class _Open:
+    """An assignment that has not ended: its span, and when each of its messages was sent."""
+
+    span: Span
+    sent: dict[int, float] = field(default_factory=dict)
+
+
+class Spans:
+    """A tap of the bus and of the journal's calls. `run` tells the run from others."""
+
+    def __init__(self, tracer: Tracer, run: str) -> None:
+        self._tracer, self._run = tracer, run
+        self._open: dict[int, _Open] = {}
+        self._progress = Progress()
+
+    async def observe(self, envelope: Envelope) -> None:
+        """A message crossed the bus: its sender's work on what caused it is done."""
+        ending = self._progress.follow(envelope)
+        message = envelope.message
+        if not isinstance(message, Assignment | Candidate | Evaluation | Critique | Failure):
+            return
+        number = message.assignment
+        if number not in self._open:
+            span = self._tracer.start_span(f"assignment {number}", start_time=_nanoseconds(envelope.time))
+            span.set_attributes({"promptflow.run": self._run, "promptflow.assignment": number})
+            self._open[number] = _Open(span)
+        self._worked(self._open[number], envelope)
+        if ending is not None:
+            self._end(self._open.pop(number).span, ending, envelope.time)
+
+    def called(self, call: Call) -> None:
+        """A call ended."""
+        asked = self._open.get(call.assignment) if call.assignment is not None else None
+        provider, _, model = call.model.rpartition("/")
+        span = self._tracer.start_span(
+            f"chat {model}",
+            context=trace.set_span_in_context(asked.span) if asked else None,
+            kind=SpanKind.CLIENT,
+            start_time=_nanoseconds(call.time - call.seconds),
+            attributes={
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": provider or model,
+                "gen_ai.request.model": model,
+                "gen_ai.usage.input_tokens": call.usage.input,
+                "gen_ai.usage.output_tokens": call.usage.output,
+                "gen_ai.agent.name": call.role,
+                "promptflow.run": self._run,
+            },
+        )
+        if call.error is not None:
+            span.set_attribute("error.type", call.error)
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(_nanoseconds(call.time))
+
+    def _worked(self, asked: _Open, envelope: Envelope) -> None:
+        """The span of the sender's work, where it is known when that began."""
+        began = asked.sent.pop(envelope.cause, None) if envelope.cause is not None else None
+        asked.sent[envelope.id] = envelope.time
+        if began is None:
+            return
+        self._tracer.start_span(
+            f"invoke_agent {envelope.sender}",
+            context=trace.set_span_in_context(asked.span),
+            start_time=_nanoseconds(began),
+            attributes={"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": envelope.sender},
+        ).end(_nanoseconds(envelope.time))
+
+    def _end(self, span: Span, ending: Ending, moment: float) -> None:
+        span.set_attributes(
+            {
+                "promptflow.operator": ending.operator,
+                "promptflow.section": ending.section,
+                "promptflow.outcome": ending.kind,
+                "promptflow.gain": ending.gain,
+            }
+        )
+        if ending.kind in ("call", "raised"):
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(_nanoseconds(moment))
+
+
+@contextmanager
+def open_spans(run: str) -> Iterator[Spans]:
+    """Spans that are exported by OTLP over HTTP; the standard OTEL_EXPORTER_OTLP_* variables say where to. What is
+    left when the block ends is sent then."""
+    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "promptflow"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        yield Spans(provider.get_tracer("promptflow"), run)
+    finally:
+        provider.shutdown()
+
+
+def _nanoseconds(moment: float) -> int:
+    return int(moment * 1e9)

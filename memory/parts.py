@@ -1,0 +1,181 @@
+"""Messages in few bytes: what many of them have in common is written once, and each names it by a number.
+
+A candidate's prompt is in its `Candidate`, its `Evaluation` and its `Critique`, and as a parent's or a partner's in
+many an `Assignment`; its sections are, all but one, its parent's. So prompts, sections, scores, outcomes, evaluations
+and partners are parts: JSON of their own, numbered in the order of their first use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple, get_args
+
+import orjson
+
+from protocols.messages import Credit, Critique, Evaluation, Message, Outcome, Partner, Scores
+from protocols.prompt import Prompt, Section
+
+KNOWN = 65_536
+"""Parts that a writer knows by their digest: 10 MB. An older one is written anew when it is used again."""
+HELD = 4_096
+"""Parts that a reader holds: some of the archive, and what is in flight."""
+
+Put = Callable[[str, object], int]
+
+
+class Writer:
+    """Numbers parts from `last` + 1 on. What a message adds is known to later ones once it is `kept`: on disk."""
+
+    def __init__(self, last: int) -> None:
+        self._last = last
+        self._known: dict[bytes, int] = {}
+
+    def encode(self, message: Message) -> tuple[str, dict[bytes, tuple[int, str]]]:
+        """The message as one JSON object, UTF-8 as it is, and the parts to be stored with it, (number, JSON) each.
+
+        :raises ValueError: a gain or its error is not finite, which JSON cannot say.
+        """
+        evaluation = message.evaluation if isinstance(message, Critique) else message
+        if isinstance(evaluation, Evaluation) and not math.isfinite(evaluation.gain + evaluation.error):
+            raise ValueError(f"the gain of assignment {evaluation.assignment} is not finite")
+        new: dict[bytes, tuple[int, str]] = {}
+
+        def put(kind: str, value: object) -> int:
+            content = orjson.dumps(value)
+            digest = hashlib.blake2b(content, digest_size=16, person=kind.encode()).digest()
+            if digest in new:
+                return new[digest][0]
+            if digest not in self._known:
+                self._last += 1
+                new[digest] = self._last, content.decode()
+                return self._last
+            return self._known[digest]
+
+        return orjson.dumps(_shortened(message, put)).decode(), new
+
+    def kept(self, new: Mapping[bytes, tuple[int, str]]) -> None:
+        """Later messages may name these parts."""
+        for digest, (number, _) in new.items():
+            self._known[digest] = number
+        while len(self._known) > KNOWN:
+            del self._known[next(iter(self._known))]
+
+
+class Reader:
+    """Restores messages; `fetch` gives the JSON of a part. `brief`: without scores, outcomes and partners, which are
+    left empty, for who does not look at them."""
+
+    def __init__(self, fetch: Callable[[int], str], brief: bool = False) -> None:
+        self._fetch = fetch
+        self._forms = {**FORMS, **dict.fromkeys(BULKY, Form(_empty, _empty))} if brief else FORMS
+        self._held: dict[int, object] = {}
+
+    def decode(self, name: str, payload: str) -> Message:
+        """The message of type `name` that a `Writer` made `payload` of.
+
+        :raises KeyError, TypeError, ValueError, PromptError: it made no such thing.
+        """
+        return MESSAGES[name](**self.restored(orjson.loads(payload)))
+
+    def restored(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a record, with its parts and the tuples that JSON has no word for."""
+        forms = self._forms
+        return {
+            name: forms[name].restore(value, self) if name in forms else value for name, value in dict(values).items()
+        }
+
+    def part(self, number: int, restore: Callable[[Any, Reader], object]) -> Any:
+        """The part of this number."""
+        part = self._held.get(number)
+        if part is None:
+            part = self._held[number] = restore(orjson.loads(self._fetch(number)), self)
+            if len(self._held) > HELD:
+                del self._held[next(iter(self._held))]
+        return part
+
+
+class Form(NamedTuple):
+    """How a field is written, and how it is read."""
+
+    shorten: Callable[[Any, Put], object]
+    restore: Callable[[Any, Reader], object]
+
+
+def _shortened(record: Message | Partner, put: Put) -> dict[str, object]:
+    """The fields of a record, its parts as their numbers."""
+    short: dict[str, object] = {}
+    for name in FIELDS[type(record)]:
+        value = getattr(record, name)
+        short[name] = FORMS[name].shorten(value, put) if name in FORMS else value
+    return short
+
+
+def _empty(value: object, other: object) -> tuple[()]:
+    return ()
+
+
+def _section(content: Any, reader: Reader) -> Section:
+    return Section(**content)
+
+
+def _prompt(content: Any, reader: Reader) -> Prompt:
+    return Prompt(tuple(reader.part(number, _section) for number in content))
+
+
+def _outcome(content: Any, reader: Reader) -> Outcome:
+    return Outcome(**content)
+
+
+def _outcomes(content: Any, reader: Reader) -> tuple[Outcome, ...]:
+    return tuple(reader.part(number, _outcome) for number in content)
+
+
+def _partner(content: Any, reader: Reader) -> Partner:
+    return Partner(**reader.restored(content))
+
+
+def _evaluation(content: Any, reader: Reader) -> Evaluation:
+    return Evaluation(**reader.restored(content))
+
+
+def _scores(content: Any, reader: Reader) -> Scores:
+    return tuple(content)
+
+
+MESSAGES: Mapping[str, type[Message]] = {message.__name__: message for message in get_args(Message)}
+FIELDS: Mapping[type[object], tuple[str, ...]] = {
+    kind: tuple(field.name for field in fields(kind)) for kind in (*MESSAGES.values(), Partner)
+}
+SCORES = Form(
+    lambda scores, put: put("scores", scores),
+    lambda number, reader: reader.part(number, _scores),
+)
+FORMS: Mapping[str, Form] = {
+    "prompt": Form(
+        lambda prompt, put: put("prompt", [put("section", section) for section in prompt]),
+        lambda number, reader: reader.part(number, _prompt),
+    ),
+    "outcomes": Form(
+        lambda outcomes, put: put("outcomes", [put("outcome", outcome) for outcome in outcomes]),
+        lambda number, reader: reader.part(number, _outcomes),
+    ),
+    "partners": Form(
+        lambda partners, put: [put("partner", _shortened(partner, put)) for partner in partners],
+        lambda numbers, reader: tuple(reader.part(number, _partner) for number in numbers),
+    ),
+    "evaluation": Form(
+        lambda evaluation, put: put("evaluation", _shortened(evaluation, put)),
+        lambda number, reader: reader.part(number, _evaluation),
+    ),
+    "scores": SCORES,
+    "parent_scores": SCORES,
+    "credit": Form(
+        lambda credit, put: credit, lambda credit, reader: {name: Credit(**worth) for name, worth in credit.items()}
+    ),
+    "recalled": Form(lambda numbers, put: numbers, lambda numbers, reader: tuple(numbers)),
+}
+"""What is a part, or a tuple, by the names of fields, which mean the same in every message."""
+BULKY = ("scores", "parent_scores", "outcomes", "partners")

@@ -1,0 +1,48 @@
+"""Calls to a model, on record before anyone acts on what they brought."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from anyio import CancelScope
+
+from memory.journal import Call
+from protocols.errors import BudgetExhausted
+from protocols.model import ChatModel, Reply, Request
+
+
+class RecordedModel:
+    """Hands every attempt of one role at `model` to `record`. `clock` gives Unix seconds."""
+
+    def __init__(
+        self, model: ChatModel, record: Callable[[Call], Awaitable[None]], role: str, clock: Callable[[], float]
+    ) -> None:
+        self._model, self._record, self._role, self._clock = model, record, role, clock
+
+    @property
+    def name(self) -> str:
+        """The name of the model behind."""
+        return self._model.name
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request; also a call that failed, or was cancelled, is on record before its caller knows.
+
+        :raises BudgetExhausted: nothing was sent, and nothing is on record.
+        :raises StorageFailed: the call could not be put on record.
+        """
+        try:
+            reply = await self._model.complete(request)
+        except BudgetExhausted:
+            raise
+        except BaseException as error:
+            await self._keep(
+                Call(self._clock(), request.assignment, self._role, self.name, error=type(error).__name__)
+            )
+            raise
+        call = Call(self._clock(), request.assignment, self._role, self.name, reply.usage, reply.latency)
+        await self._keep(call)
+        return reply
+
+    async def _keep(self, call: Call) -> None:
+        with CancelScope(shield=True):
+            await self._record(call)

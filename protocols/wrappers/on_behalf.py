@@ -1,0 +1,23 @@
+"""Whom a call is made for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from protocols.model import ChatModel, Reply, Request
+
+
+class OnBehalf:
+    """A model whose calls are all made for one assignment, whatever the requests say."""
+
+    def __init__(self, inner: ChatModel, assignment: int) -> None:
+        self._inner, self._assignment = inner, assignment
+
+    @property
+    def name(self) -> str:
+        """The name of the model inside."""
+        return self._inner.name
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request."""
+        return await self._inner.complete(replace(request, assignment=self._assignment))

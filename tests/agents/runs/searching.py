@@ -1,0 +1,57 @@
+"""A search in a process that may be killed at any point, and the task that it is given."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import anyio
+
+from agents.runs.configuration import Configuration, build
+from agents.runs.search import open_run
+from protocols.errors import PromptFlowError
+
+CONCURRENCY = 4
+"""Calls of one candidate in flight, at most."""
+
+
+def configuration(folder: Path, url: str, width: int, assignments: int) -> Configuration:
+    """The small world of `tests.world`, whose files are in `folder`, answered over the wire at `url`."""
+    return build(
+        {
+            "task": {"name": "small", **{name: f"{name}.jsonl" for name in ("train", "validation", "test")}},
+            "prompt": {"file": "prompt.txt"},
+            "models": {"default": "openai/some-model"},
+            "providers": {"openai": {"base_url": url}},
+            "search": {
+                "width": width,
+                "assignments": assignments,
+                "operators": ["self_reflection", "short_instruction", "few_shot"],
+                "selector": "msgd_rl",
+                "critique": 12,
+                "credit_share": 0.5,
+                "concurrency": CONCURRENCY,
+                "max_unanswered": 0.5,
+            },
+        },
+        folder,
+    )
+
+
+def search(folder: Path, url: str, width: int, assignments: int, directory: Path, room: int | None = None) -> None:
+    """To its end, if it is let live so long. `room`: bytes that a file may be long; what that leads to is written
+    beside the run directory, and the exit code is 1."""
+    if room is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+
+    async def main() -> None:
+        async with open_run(configuration(folder, url, width, assignments), {}, directory) as run:
+            await run.search()
+
+    try:
+        anyio.run(main)
+    except PromptFlowError as error:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        directory.with_suffix(".error").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+        sys.exit(1)

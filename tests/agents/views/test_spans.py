@@ -1,0 +1,69 @@
+"""A run as spans: a trace for each assignment, with every call in it and no text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from agents.runs.configuration import load
+from agents.runs.search import open_run
+from agents.views.spans import Spans
+from memory.journal import Call, read_calls
+from protocols.messages import Envelope, Failure
+from tests.small_task import write_task
+
+pytestmark = pytest.mark.anyio
+
+
+def spans() -> tuple[Spans, InMemorySpanExporter]:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return Spans(provider.get_tracer("test"), "run-1"), exporter
+
+
+def of(span: ReadableSpan) -> dict[str, object]:
+    return dict(span.attributes or {})
+
+
+async def test_every_assignment_is_a_trace_with_its_agents_and_calls(tmp_path: Path) -> None:
+    it, exporter = spans()
+    async with open_run(load(write_task(tmp_path / "task")), {}, tmp_path / "run") as run:
+        run.bus.tap(it.observe)
+        run.journal.tap(it.called)
+        await run.search()
+    done = exporter.get_finished_spans()
+    roots = {of(span)["promptflow.assignment"]: span for span in done if span.name.startswith("assignment ")}
+    assert set(roots) == set(range(7))
+    calls = [span for span in done if of(span).get("gen_ai.operation.name") == "chat"]
+    made = list(read_calls(tmp_path / "run" / "journal.sqlite"))
+    assert len(calls) == len(made)
+    assert sum(int(str(of(span)["gen_ai.usage.input_tokens"])) for span in calls) == sum(c.usage.input for c in made)
+    for number, root in roots.items():
+        within = [span for span in done if span.parent and span.parent.span_id == root.context.span_id]
+        if of(root)["promptflow.outcome"] in ("first", "survived", "lost"):
+            assert {"invoke_agent evaluator", "invoke_agent critic"} <= {span.name for span in within}
+        assert sum(of(span).get("gen_ai.operation.name") == "chat" for span in within) == sum(
+            call.assignment == number for call in made
+        )
+        assert all((root.start_time or 0) <= (span.start_time or 0) + 10**9 for span in within)
+    text = "".join(str(of(span)) + span.name for span in done)
+    assert "invoice" not in text
+    assert "退款" not in text
+
+
+async def test_what_failed_is_an_error() -> None:
+    it, exporter = spans()
+    await it.observe(Envelope(1, None, "evaluator", "controller", 5.0, Failure(3, "call", "no")))
+    it.called(Call(6.0, 3, "task", "openai/gpt-x", error="ServerFailed"))
+    root, call = exporter.get_finished_spans()
+    assert not root.status.is_ok
+    assert not call.status.is_ok
+    assert (call.name, of(call)["gen_ai.provider.name"], of(call)["error.type"]) == (
+        "chat gpt-x",
+        "openai",
+        "ServerFailed",
+    )
