@@ -18,6 +18,7 @@ from anyio import to_thread
 from agents.runs.catalogue import OPERATORS
 from agents.runs.configuration import CutTable, build
 from agents.runs.loading import load_first_prompt, load_task, sources
+from agents.runs.meaning import FREE, FREE_OF_PROVIDERS
 from agents.runs.metrics import METRICS
 from agents.runs.run_directory import JOURNAL
 from memory.journal import read_journal
@@ -33,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DATA_PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 OPERATORS_PAGE = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+RUNS_PAGE = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
 METRICS_PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 KEY = "sk-test-0123456789abcdef"
 SMALL = ["--set", "search.assignments=1", "--set", "search.operators=['few_shot']"]
@@ -43,8 +45,8 @@ def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def commands() -> list[list[str]]:
-    return [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
+def commands(text: str = README) -> list[list[str]]:
+    return [shlex.split(line, comments=True) for block in blocks("sh", text) for line in block.splitlines()]
 
 
 def execute(command: list[str], folder: Path, server: WireServer) -> None:
@@ -71,6 +73,23 @@ async def test_every_command_runs_as_it_is_written(tmp_path: Path) -> None:
             await to_thread.run_sync(execute, command, tmp_path, server)
     assert (tmp_path / "runs" / "tickets-1" / "result.json").exists()
     assert (tmp_path / "runs" / "mine-1" / "result.json").exists()
+
+
+async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) -> None:
+    for name in ("run.py", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    async with WireServer(lambda turns: "billing") as server:
+        for command in commands(RUNS_PAGE):
+            await to_thread.run_sync(execute, command, tmp_path, server)
+    names = set(re.findall(r"`([\w.]+)`", "".join(re.findall(r"^\| (`.*?) \|", RUNS_PAGE, re.MULTILINE))))
+    there = {path.name for path in (tmp_path / "runs" / "first").iterdir()}
+    assert there - names <= {"journal.sqlite-wal", "journal.sqlite-shm", "memory.sqlite-wal", "memory.sqlite-shm"}
+
+
+def test_the_settings_that_may_change_are_those() -> None:
+    table = "".join(re.findall(r"^\| (`(?:\[budget|search).*?) \|", RUNS_PAGE, re.MULTILINE))
+    said = {name.strip("[]") for name in re.findall(r"`([\w.\[\]]+)`", table)}
+    assert said == {name for name in FREE if name.startswith(("budget", "search"))} | FREE_OF_PROVIDERS
 
 
 FORMATS = re.findall(
