@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import anyio
 import orjson
@@ -106,7 +105,6 @@ class Sweep:
         """How the cell ended; None: it did not begin, because all are to stop."""
         directory = self.grid.directory / cell.name
         try:
-            put_aside(directory)
             async with open_run_in(shared, cell.configuration, self.environ, directory) as run:
                 if self.stopping:
                     return None
@@ -176,19 +174,6 @@ def finished(cell: Cell, directory: Path) -> Row | None:
             "or move it away"
         )
     return row_of(cell, place, result=result)
-
-
-def put_aside(directory: Path) -> None:
-    """Rename what a search left that did not finish: what it paid for is in the cache that the sweep's cells share.
-
-    :raises StorageFailed: it cannot be renamed.
-    """
-    if not directory.exists():
-        return
-    try:
-        directory.rename(directory.with_name(f"{directory.name}.unfinished-{uuid4().hex[:8]}"))
-    except OSError as error:
-        raise StorageFailed(f"cannot be renamed ({error.strerror})", file=str(directory)) from error
 
 
 def row_of(
