@@ -19,7 +19,7 @@ from agents.runs.run_directory import FIRST_PROMPT, JOURNAL, RESULT, read_config
 from memory.journal import Call, read_calls, read_durable, read_journal, read_notes
 from protocols import prompt_file
 from protocols.errors import ReplayDiffers
-from protocols.messages import Envelope, Finished
+from protocols.messages import Envelope, Finished, Resumed
 
 Watch = Callable[[Envelope | Call], Awaitable[None]]
 
@@ -57,7 +57,13 @@ async def replay(directory: Path, watch: Watch) -> Replayed:
         await watch(event)
         if isinstance(event, Envelope):
             await folded.take(event)
-            stopped_by = event.message.stopped_by if isinstance(event.message, Finished) else stopped_by
+            match event.message:
+                case Finished(reason):
+                    stopped_by = reason
+                case Resumed():
+                    stopped_by = ""
+                case _:
+                    pass
             last = event.id
     best = controller.archive.best().candidate if controller.archive.members else None
     result = read_document(directory / RESULT)

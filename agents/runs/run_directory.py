@@ -119,13 +119,21 @@ def claim(
         record = find(directory)
         if record is not None:
             check_meaning(record.meaning, meaning, directory)
-        document = configuration.model_dump(mode="json") | {"origin": str(configuration.origin.absolute())}
-        write(directory / CONFIGURATION, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
         if record is None:
+            write_configuration(directory, configuration)
             record = Record(uuid4().hex, time.time(), meaning)
             write(directory / FIRST_PROMPT, prompt_file.dumps(first).encode("utf-8"))
             write(directory / RECORD, orjson.dumps(asdict(record), option=orjson.OPT_INDENT_2) + b"\n")
         yield directory, record
+
+
+def write_configuration(directory: Path, configuration: Configuration) -> None:
+    """All settings, the defaults too.
+
+    :raises StorageFailed: it cannot be written.
+    """
+    document = configuration.model_dump(mode="json") | {"origin": str(configuration.origin.absolute())}
+    write(directory / CONFIGURATION, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def write(path: Path, content: bytes) -> None:

@@ -47,6 +47,7 @@ from agents.runs.run_directory import (
     claim,
     named,
     write,
+    write_configuration,
 )
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache, open_cache
@@ -180,6 +181,7 @@ class Run:
         :raises StorageFailed: a file of the run directory cannot be written.
         """
         if self.resumed:
+            write_configuration(self.directory, self.configuration)
             (self.directory / RESULT).unlink(missing_ok=True)
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):

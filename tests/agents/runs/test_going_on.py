@@ -130,8 +130,10 @@ async def test_a_finished_run_is_finished_until_it_is_given_more(tmp_path: Path)
 
 async def test_a_run_that_is_told_less_than_it_did_is_refused_as_a_difference(tmp_path: Path) -> None:
     await search(tmp_path)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.json")}
     with pytest.raises(ConfigError, match=r"search\.assignments = 3, .* made 6"):
         await search(tmp_path, "search.assignments=3")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").glob("*.json")} == before
 
 
 async def test_a_run_that_a_cap_ended_goes_on_when_the_cap_is_raised(tmp_path: Path) -> None:
