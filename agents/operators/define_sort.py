@@ -13,15 +13,18 @@ from agents.operators.operator import WHOLE, Context, of_kinds
 from agents.operators.rewriting import failures
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment
-from protocols.prompt import Prompt, placeholders
+from protocols.prompt import KINDS, Prompt, Section, placeholders
 from protocols.task import Task
+
+USUAL = 0.5
 
 
 class DefineSort:
     """Applies to definitions of two items or more, and to the prompt as a whole.
 
     Items: those whose answer failed most come last, nearest to the input; where they stand so already, another order
-    is drawn. Sections: one that is not frozen moves to the place of another that is read with it.
+    is drawn. Sections: one that is not frozen moves to the place of another that is read with it; every other
+    time it is the one that stands farthest from where its kind usually does, in the order of `KINDS`.
     """
 
     name = "define_sort"
@@ -55,24 +58,37 @@ def _answer(item: str, answers: Sequence[str]) -> str:
     return min(found)[2] if found else ""
 
 
+def _read_together(prompt: Prompt, fields: Collection[str]) -> list[list[Section]]:
+    """What is read before the input, and what shows it (`Prompt.render`): within each the order can be told. Empty
+    sections are not read."""
+    shown = [section for section in prompt if placeholders(section.text, fields)]
+    return [[section for section in prompt if section.text and section not in shown], shown]
+
+
 def _moves(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:
-    """Every section that may be moved, with each other whose place it can take so that the prompt reads differently:
-    empty sections are not read, and those that show the input come after all others anyway (`Prompt.render`)."""
-    shows = {section.name: bool(placeholders(section.text, fields)) for section in prompt if section.text}
-    return [
-        (section.name, other)
-        for section in prompt
-        if section.name in shows and not section.frozen
-        for other, varying in shows.items()
-        if other != section.name and varying == shows[section.name]
-    ]
+    """Every section that may be moved, with each other whose place it can take so that another order is read."""
+    groups = _read_together(prompt, fields)
+    return [(a.name, b.name) for group in groups for a in group for b in group if a != b and not a.frozen]
+
+
+def _misplaced(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:
+    """The moves that bring a section to where one of its kind usually stands, the farthest first."""
+    farthest = []
+    for group in _read_together(prompt, fields):
+        usual = sorted(group, key=lambda section: KINDS.index(section.kind))
+        for place, section in enumerate(group):
+            distance = abs(place - usual.index(section))
+            if distance and not section.frozen:
+                farthest.append((distance, (section.name, group[usual.index(section)].name)))
+    return [move for _, move in sorted(farthest, key=lambda far: -far[0])]
 
 
 def _moved(prompt: Prompt, context: Context) -> Prompt:
     moves = _moves(prompt, context.task.fields)
     if not moves:
         raise InapplicableError("no section may be moved past another that is read with it")
-    name, other = context.rng.choice(moves)
+    misplaced = _misplaced(prompt, context.task.fields)
+    name, other = misplaced[0] if misplaced and context.rng.random() < USUAL else context.rng.choice(moves)
     names = [section.name for section in prompt]
     place = names.index(other)
     names.remove(name)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from agents.operators.operator import WHOLE, Context
 from protocols.errors import InapplicableError
@@ -29,11 +28,14 @@ class Merge:
     """
 
     name = "merge"
-    combining: Literal[True] = True
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """The whole prompt, unless all of it is frozen."""
         return [WHOLE] if any(not section.frozen for section in prompt) else []
+
+    def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
+        """There is another member."""
+        return bool(partners)
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: no member of the archive has what the best lacks."""

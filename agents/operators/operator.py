@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from agents.prompting.shelves import Shelves
 from memory.judgement import Judged
 from protocols import prompt_file
-from protocols.messages import Assignment
+from protocols.messages import Assignment, Partner
 from protocols.model import ChatModel
 from protocols.prompt import Kind, Prompt, Section
 from protocols.task import Task
@@ -53,9 +53,10 @@ class Operator(Protocol):
 
 @runtime_checkable
 class Combining(Protocol):
-    """An operator that has nothing to work with while the archive has one member, and is not chosen then."""
+    """An operator that works with other members of the archive, and is not chosen where these have nothing for it."""
 
-    combining: Literal[True]
+    def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
+        """Whether the partners have what an edit of this section needs."""
 
 
 def part(prompt: Prompt, name: str) -> Section:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from agents.ring.archive import Member
 from agents.selectors.selector import Action, Choice
 from memory.experience import situation
 from protocols.embedding import Embedder
+from protocols.messages import Partner
 from protocols.prompt import Prompt
 from protocols.task import Task
 
@@ -30,19 +31,20 @@ class Choices:
         for member, choices in self._known.items():
             self._known[member] = tuple(choice for choice in choices if choice.action.operator != operator)
 
-    async def of(self, member: Member, alone: bool = False) -> tuple[Choice, ...]:
-        """Every operator on everything that it can edit and that is not frozen; always the same objects. `alone`: the
-        archive has no other member, so operators that combine several are left out.
+    async def of(self, member: Member, partners: Sequence[Partner] | None = None) -> tuple[Choice, ...]:
+        """Every operator on everything that it can edit and that is not frozen; always the same objects. With
+        `partners`: without those that these have nothing for.
 
         :raises ModelError: the embedding model failed.
         """
         if member.candidate not in self._known:
             self._known[member.candidate] = await self._open(member)
         known = self._known[member.candidate]
-        return tuple(choice for choice in known if not self._combines(choice)) if alone else known
+        return known if partners is None else tuple(c for c in known if self._works(c.action, member, partners))
 
-    def _combines(self, choice: Choice) -> bool:
-        return isinstance(self.operators[choice.action.operator], Combining)
+    def _works(self, action: Action, member: Member, partners: Sequence[Partner]) -> bool:
+        operator = self.operators[action.operator]
+        return not isinstance(operator, Combining) or operator.combines(member.prompt, action.section, partners)
 
     async def _open(self, member: Member) -> tuple[Choice, ...]:
         operators = {name: operator for name, operator in self.operators.items() if name not in self.closed}

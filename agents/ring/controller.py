@@ -176,9 +176,7 @@ class Controller:
         while self.first is not None and not self._stopped_by and len(self.open) < room:
             if self.issued >= self._settings.assignments:
                 self._stopped_by = "assignments"
-            elif parents := [
-                member for member in self.archive.members if await self._choices.of(member, self._alone)
-            ]:
+            elif parents := [member for member in self.archive.members if await self._offer(member)]:
                 messages.append(await self._assign(parents))
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
@@ -194,8 +192,8 @@ class Controller:
     async def _choose(self, parents: Sequence[Member]) -> tuple[Member, Choice]:
         if not isinstance(self._selector, ParentSelector):
             parent = draw(parents, self._rng)
-            return parent, self._selector.choose(await self._choices.of(parent, self._alone))
-        offers = [await self._choices.of(parent, self._alone) for parent in parents]
+            return parent, self._selector.choose(await self._offer(parent))
+        offers = [await self._offer(parent) for parent in parents]
         choice = self._selector.choose_parent([(p.value, o) for p, o in zip(parents, offers, strict=True)])
         return next(parent for parent, offer in zip(parents, offers, strict=True) if choice in offer), choice
 
@@ -219,9 +217,8 @@ class Controller:
         self.open[assignment.assignment] = assignment
         return assignment
 
-    @property
-    def _alone(self) -> bool:
-        return len(self.archive.members) == 1
+    async def _offer(self, parent: Member) -> tuple[Choice, ...]:
+        return await self._choices.of(parent, self._partners(parent))
 
     def _partners(self, parent: Member) -> tuple[Partner, ...]:
         others = [member for member in self.archive.members if member is not parent]

@@ -141,6 +141,16 @@ def test_one_section_that_is_not_frozen_moves_so_that_the_prompt_reads_different
     assert any(s.text and not s.frozen for s in moved), "the others keep their order"
 
 
+async def test_a_section_that_is_far_from_where_its_kind_stands_is_brought_there_every_other_time() -> None:
+    far = FULL.reorder(["reminders", *(s.name for s in FULL if s.name != "reminders")])
+    fixed = [s.name for s in FULL if s.text and not placeholders(s.text, TASK.fields)]
+    brought = 0
+    for seed in range(100):
+        edited = await DefineSort().edit(assignment(WHOLE, prompt=far), context(Says(), seed=seed))
+        brought += [s.name for s in edited if s.name in fixed] == fixed
+    assert 45 <= brought <= 75, "half of the time, and now and then by chance"
+
+
 async def test_a_prompt_of_one_order_cannot_be_ordered() -> None:
     alone = Prompt((FULL["definitions"], Section("empty", "reasoning"), FULL["input"]))
     assert DefineSort().targets(alone, TASK) == ["definitions"]
@@ -204,6 +214,7 @@ async def test_differential_evolution_needs_two_texts() -> None:
     same = replace(alone, partners=(Partner(1, PROMPT, (), {}),))
     empty = replace(assignment("reasoning"), partners=(Partner(1, PROMPT, (), {}),))
     for asked in (alone, same, empty):
+        assert not DifferentialEvolution().combines(asked.prompt, asked.section, asked.partners)
         with pytest.raises(InapplicableError):
             await DifferentialEvolution().edit(asked, context(model))
     assert model.asked == []

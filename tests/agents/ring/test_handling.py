@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Literal
 
 import anyio
 import anyio.lowlevel
@@ -44,6 +43,7 @@ from protocols.messages import (
     Finished,
     Message,
     Outcome,
+    Partner,
     Scores,
     Stop,
 )
@@ -442,7 +442,9 @@ class Joins(AddWord):
     """Needs another member."""
 
     name = "joins"
-    combining: Literal[True] = True
+
+    def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
+        return bool(partners)
 
 
 async def test_what_combines_members_is_chosen_once_there_are_two() -> None:
