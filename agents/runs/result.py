@@ -44,6 +44,7 @@ class Spent:
 @dataclass(frozen=True, slots=True)
 class Result:
     """`result.json`: the validation values of the first prompt (`seed`) and of the winner (`best`), and the rest.
+    `models`: of each role.
 
     `test_missing` says why `test`, the held-out comparison, is None. `leaks`: what of validation and test examples
     stands in the winner. `unanswered`: validation and training examples without an answer, by the error that the last
@@ -52,6 +53,7 @@ class Result:
     """
 
     task: str
+    models: Mapping[str, str]
     random_seed: int
     seed: Value
     best: Value

@@ -32,7 +32,7 @@ from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import meaning
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import Models, connections
+from agents.runs.models import Models, connections, roles
 from agents.runs.recycling import pack, recall_past, recycle, unpack
 from agents.runs.result import Result, spent, trained, validated
 from agents.runs.run_directory import (
@@ -226,11 +226,12 @@ class Run:
         return held_out(self.task.metric, seed, best)
 
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
-        roles = spent(self.ledger)
+        used = spent(self.ledger)
         first = self.controller.first
         assert first is not None, "a search without a first evaluation has failed"
         return Result(
             task=self.task.name,
+            models={role: self.configuration.models.of(role) for role in roles(self.configuration)},
             random_seed=self.configuration.search.seed,
             seed=validated(first),
             best=validated(winner),
@@ -240,9 +241,9 @@ class Run:
             test_missing=missing,
             leaks=leaks(winner.prompt, self.first, self.task),
             unanswered=dict(self.evaluator.unanswered.reasons),
-            roles=roles,
-            calls={role: account.calls for role, account in roles.items()},
-            tokens={role: account.input + account.output for role, account in roles.items()},
+            roles=used,
+            calls={role: account.calls for role, account in used.items()},
+            tokens={role: account.input + account.output for role, account in used.items()},
             saved=self.ledger.saved,
             dollars=self.ledger.dollars,
             seconds=self.ledger.seconds,

@@ -18,6 +18,7 @@ from agents.runs.scoring import Scored
 from agents.views.plain import one_line, printable
 from agents.views.terminal import clock, dollars
 from protocols.errors import ConfigError, StorageFailed
+from protocols.providers.catalogue import EMBEDDED
 
 MOST = 5
 """Ids, or leaks, that are printed; result.json has them all."""
@@ -96,6 +97,11 @@ def _table(result: Mapping[str, Any]) -> Table:
 
 def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     test = result["test"]
+    if result["models"]["task"] == EMBEDDED:
+        yield (
+            "The embedded model answered. It is no language model: it is weak where answers are not labels, and its "
+            "scores say nothing of one."
+        )
     if not test:
         yield f"The test split was not read: {result['test_missing']}"
     else:
