@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +29,10 @@ class Onlooker(Console):
     """A console on standard error whose reader may leave: rich would end the process, and the run with it."""
 
     def on_broken_pipe(self) -> None:
+        """What is written from now on goes nowhere; what is left for Python to write at its end would be its exit code."""
         self.quiet = True
+        with suppress(OSError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self.file.fileno())
 
 
 class View(Protocol):
