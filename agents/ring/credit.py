@@ -84,7 +84,7 @@ def believed(critique: Critique, assignment: Assignment | None) -> dict[str, Cre
 
 def inherited(evaluation: Evaluation, assignment: Assignment) -> dict[str, Credit]:
     """By section, what is believed of the text where it comes from, the parent or a partner; of a new text what is
-    believed of the parent's, and the paired gain."""
+    believed of the parent's, and the paired gain; no text is worth nothing."""
     sources = [(assignment.prompt, assignment.credit), *((p.prompt, p.credit) for p in assignment.partners)]
     gain = Credit(evaluation.gain, _at_least(evaluation.error, evaluation.paired))
     credit = {}
@@ -92,7 +92,7 @@ def inherited(evaluation: Evaluation, assignment: Assignment) -> dict[str, Credi
         before = assignment.credit.get(section.name, Credit(0.0, UNKNOWN))
         after = Credit(before.value + gain.value, math.hypot(before.error, gain.error))
         known = (worth[section.name] for prompt, worth in sources if section in prompt and section.name in worth)
-        credit[section.name] = next(known, after)
+        credit[section.name] = next(known, after) if section.text else Credit(0.0, 0.0)
     return credit
 
 

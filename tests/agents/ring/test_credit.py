@@ -242,11 +242,16 @@ def test_nothing_is_known_of_a_first_text_and_no_text_is_worth_nothing() -> None
 def test_an_edit_adds_its_gain_and_a_measurement_is_pooled_with_that(
     before: Credit, gain: float, measured: Credit | None
 ) -> None:
-    known = {section.name: before for section in PLANTED}
+    known = {section.name: before if section.text else Credit(0.0, 0.0) for section in PLANTED}
     child = critique(edited("rule", "new"), gain, {"rule": measured} if measured else {})
     after = believed(child, assigned(known))
     lineage = Credit(before.value + gain, math.hypot(before.error, 0.05))
     assert after == {**known, "rule": pooled(lineage, measured)}
+
+
+def test_what_was_emptied_is_worth_nothing_for_sure() -> None:
+    mine = {section.name: Credit(-0.1, 0.02) for section in PLANTED}
+    assert believed(critique(edited("myths", ""), 0.2, {}), assigned(mine))["myths"] == Credit(0.0, 0.0)
 
 
 def test_a_text_taken_from_a_partner_brings_its_credit() -> None:
