@@ -29,7 +29,7 @@ class Onlooker(Console):
     """A console on standard error whose reader may leave: rich would end the process, and the run with it."""
 
     def on_broken_pipe(self) -> None:
-        """What is written from now on goes nowhere; what is left for Python to write at its end would be its exit code."""
+        """What is written from now on goes nowhere, so that what is left to flush at the end is no failure."""
         self.quiet = True
         with suppress(OSError), open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), self.file.fileno())
