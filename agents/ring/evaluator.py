@@ -24,7 +24,7 @@ class RaceSettings:
     training examples that a survivor is run on for its critic. `max_unanswered`: the share of examples that may be
     left unanswered. `at_once`: calls in flight for one racer, all of which are paid for when it loses."""
 
-    alpha: float = 0.5
+    alpha: float = 0.3
     min_effect: float = 0.01
     critique: int = 48
     max_unanswered: float = 0.05

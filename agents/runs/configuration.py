@@ -187,7 +187,7 @@ class SearchTable(Table):
     assignments: Annotated[int, Field(ge=0)] = 100
     operators: tuple[str, ...] = ("few_shot", "self_reflection", "chain_of_thought", "short_instruction")
     selector: str = "msgd"
-    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3
     min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
     critique: Annotated[int, Field(ge=1)] = 48
     concurrency: Annotated[int, Field(ge=1)] = 64
