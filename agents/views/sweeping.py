@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -17,8 +16,9 @@ from agents.runs.grid import Cell, Grid
 from agents.runs.progress import Progress
 from agents.runs.search import Run
 from agents.runs.sweep import Row
+from agents.views.drawing import Drawing, drawing
 from agents.views.plain import one_line
-from agents.views.terminal import INTERVAL, clock
+from agents.views.terminal import clock
 from protocols.messages import Envelope
 from protocols.wrappers.ledger import Attempt
 
@@ -68,14 +68,13 @@ class Running:
 
 
 class SweepTable:
-    """The searches that run and those that ended last; redrawn at most every `INTERVAL`. `clock` gives seconds."""
+    """The searches that run and those that ended last."""
 
-    def __init__(self, live: Live, cells: int, monotonic: Callable[[], float]) -> None:
-        self._live, self._cells, self._monotonic = live, cells, monotonic
+    def __init__(self, drawn: Drawing, cells: int) -> None:
+        self._drawing, self._cells = drawn, cells
         self._running: dict[str, Running] = {}
         self._rows: list[Row] = []
         self._said = ""
-        self._drawn = float("-inf")
 
     @contextmanager
     def attend(self, cell: Cell, run: Run) -> Iterator[None]:
@@ -83,10 +82,10 @@ class SweepTable:
 
         async def observe(envelope: Envelope) -> None:
             running.progress.follow(envelope)
-            self._draw()
+            self._drawing.draw()
 
         def called(attempt: Attempt) -> None:
-            self._draw()
+            self._drawing.draw()
 
         run.bus.tap(observe)
         run.ledger.tap(called)
@@ -97,15 +96,15 @@ class SweepTable:
 
     def ended(self, row: Row) -> None:
         self._rows.append(row)
-        self._draw(now=True)
+        self._drawing.draw(now=True)
 
     def say(self, text: str) -> None:
         self._said = one_line(text, 500)
-        self._draw(now=True)
+        self._drawing.draw(now=True)
 
     def __rich__(self) -> RenderableType:
         table = plain_table("cell", "assignments", "calls", "first", "best", "test", "time")
-        room = max(1, self._live.console.height - len(self._running) - 6)
+        room = max(1, self._drawing.height - len(self._running) - 6)
         for row in self._rows[-room:]:
             table.add_row(one_line(row.cell), *figures(row), style="dim")
         for name, running in self._running.items():
@@ -119,32 +118,17 @@ class SweepTable:
             lines.append(Text(self._said, style="yellow"))
         return Group(*lines)
 
-    def _draw(self, now: bool = False) -> None:
-        moment = self._monotonic()
-        if not now and moment - self._drawn < INTERVAL:
-            return
-        self._drawn = moment
-        try:
-            self._live.refresh()
-        except OSError:
-            self._live.console.quiet = True  # the terminal has gone; the sweep goes on
-
 
 @contextmanager
 def watch_sweep(console: Console, grid: Grid, monotonic: Callable[[], float]) -> Iterator[SweepView]:
     """A view on `console` that is taken down, and the terminal restored, when the block ends."""
-    if not console.is_terminal or console.is_dumb_terminal:
-        yield SweepLines(console, len(grid.cells))
-        return
-    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
-    view = SweepTable(live, len(grid.cells), monotonic)
-    live.update(view)
-    live.start()
-    try:
-        yield view
-    finally:
-        with suppress(OSError):  # the terminal has gone, and the results must not go with it
-            live.stop()
+    with drawing(console, monotonic) as drawn:
+        if drawn is None:
+            yield SweepLines(console, len(grid.cells))
+        else:
+            view = SweepTable(drawn, len(grid.cells))
+            drawn.show(view)
+            yield view
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from agents.runs.progress import Progress
+from agents.views.drawing import Drawing, drawing
 from agents.views.plain import one_line
 from protocols.messages import Envelope, Finished
 from protocols.wrappers.ledger import Attempt, Ledger
@@ -21,8 +21,6 @@ from protocols.wrappers.purse import Notice
 
 BARS = "▁▂▃▄▅▆▇█"
 EVENTS = 6
-INTERVAL = 0.1
-"""Seconds between two drawings, at least."""
 
 
 class Onlooker(Console):
@@ -79,25 +77,15 @@ class PlainLines:
 
 
 class LiveView:
-    """Redrawn at a message or a reply, at most every `INTERVAL`. `clock` gives seconds."""
+    """Drawn anew at a message or a reply."""
 
-    def __init__(
-        self,
-        live: Live,
-        ledger: Ledger,
-        task: str,
-        assignments: int,
-        monotonic: Callable[[], float],
-        so_far: Progress,
-    ) -> None:
-        self._live, self._ledger, self._task, self._assignments = live, ledger, task, assignments
-        self._monotonic = monotonic
+    def __init__(self, drawn: Drawing, ledger: Ledger, task: str, assignments: int, so_far: Progress) -> None:
+        self._drawing, self._ledger, self._task, self._assignments = drawn, ledger, task, assignments
         self._progress = so_far
         self._curve: list[tuple[int, float]] = []
         if so_far.best and so_far.best.value is not None:
             self._curve.append((ledger.calls, so_far.best.value))
         self._events: deque[str] = deque(maxlen=EVENTS)
-        self._drawn = float("-inf")
         self._said = ""
 
     async def observe(self, envelope: Envelope) -> None:
@@ -108,17 +96,17 @@ class LiveView:
                 self._curve.append((self._ledger.calls, ending.value))
         if isinstance(envelope.message, Finished):
             self.say("Reading the test split, once, for the first prompt and the best one.")
-        self._draw()
+        self._drawing.draw()
 
     def called(self, attempt: Attempt) -> None:
-        self._draw()
+        self._drawing.draw()
 
     def noticed(self, notice: Notice) -> None:
         self.say(str(notice))
 
     def say(self, text: str) -> None:
         self._said = one_line(text, 500)
-        self._draw(now=True)
+        self._drawing.draw(now=True)
 
     def __rich__(self) -> RenderableType:
         progress, ledger = self._progress, self._ledger
@@ -149,16 +137,6 @@ class LiveView:
         left = time_left(self._ledger, self._progress.ended, self._assignments)
         return clock(self._ledger.seconds) + (f", about {clock(left)} left" if left is not None else "")
 
-    def _draw(self, now: bool = False) -> None:
-        moment = self._monotonic()
-        if not now and moment - self._drawn < INTERVAL:
-            return
-        self._drawn = moment
-        try:
-            self._live.refresh()
-        except OSError:
-            self._live.console.quiet = True  # the terminal has gone; the run goes on
-
 
 @contextmanager
 def watch(
@@ -172,18 +150,13 @@ def watch(
     """A view on `console` that is taken down, and the terminal restored, when the block ends. `so_far`: where the run
     stands, if it is not at its beginning."""
     progress = so_far or Progress()
-    if not console.is_terminal or console.is_dumb_terminal:
-        yield PlainLines(console, ledger, assignments, progress)
-        return
-    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
-    view = LiveView(live, ledger, task, assignments, monotonic, progress)
-    live.update(view)
-    live.start()
-    try:
-        yield view
-    finally:
-        with suppress(OSError):  # the terminal has gone, and the result must not go with it
-            live.stop()
+    with drawing(console, monotonic) as drawn:
+        if drawn is None:
+            yield PlainLines(console, ledger, assignments, progress)
+        else:
+            view = LiveView(drawn, ledger, task, assignments, progress)
+            drawn.show(view)
+            yield view
 
 
 def time_left(ledger: Ledger, ended: int, assignments: int) -> float | None:

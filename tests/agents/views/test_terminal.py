@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.runs.progress import Progress
+from agents.views.drawing import Drawing
 from agents.views.plain import one_line, printable
 from agents.views.terminal import LiveView, Onlooker, clock, sparkline, time_left, watch
 from protocols.messages import (
@@ -140,7 +141,7 @@ def test_the_live_view_is_drawn_at_most_every_interval() -> None:
             self.drawn += 1
 
     live, moments = CountingLive(), iter([n * 0.01 for n in range(101)])
-    view = LiveView(live, ledger(), "t", 5, lambda: next(moments), Progress())  # type: ignore[arg-type]
+    view = LiveView(Drawing(live, lambda: next(moments)), ledger(), "t", 5, Progress())  # type: ignore[arg-type]
     for _ in range(101):
         view.called(Attempt("task", "m", None))
     assert 9 <= live.drawn <= 11
