@@ -17,6 +17,7 @@ from agents.ring.race import Capital, Race
 from agents.runs.configuration import Configuration, build
 from agents.runs.progress import Progress
 from agents.runs.search import open_run
+from benchmarks.searches import reach
 from protocols.messages import Candidate, Envelope, Evaluation, Scores
 from protocols.task import Array
 
@@ -212,9 +213,3 @@ def mean_curve(rows: Sequence[Row], task: str, arm: str, grid: Array) -> Array:
             places = np.searchsorted(np.array(row["at"]), grid, side="right") - 1
             curves.append(np.array(row["values"])[np.maximum(places, 0)])
     return np.asarray(np.mean(curves, axis=0))
-
-
-def reach(rising: Array, value: float, grid: Array) -> float:
-    """The calls at which a curve first reaches `value`; infinite if it does not."""
-    reached = np.flatnonzero(rising >= value - 1e-9)
-    return float(grid[reached[0]]) if len(reached) else float("inf")

@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from protocols.embedding import Vector
 from protocols.messages import FailureKind
 from protocols.prompt import Kind
 
@@ -50,14 +49,6 @@ class Recalled:
 
     experience: Experience
     similarity: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Episode:
-    """An experience and the embedding of its `situation`, shape (dimension,), L2 norm 1 (or 0)."""
-
-    experience: Experience
-    vector: Vector
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from memory.database import Database, Row, Value, open_database
-from memory.experience import EVERYWHERE, Ending, Episode, Experience, Recalled, Where, situation
+from memory.experience import EVERYWHERE, Ending, Experience, Recalled, Where, situation
 from memory.index import Index
 from memory.sqlite import Schema, Synchronous
 from protocols.embedding import Embedder, Vector
@@ -110,16 +110,16 @@ class Memory:
         """
         return await self._database.work(partial(self._recall, await self._embed(query), k, where))
 
-    async def episodes(self, asked: Sequence[tuple[str, Where]], each: int) -> list[Episode]:
+    async def nearest(self, asked: Sequence[tuple[str, Where]], each: int) -> list[Experience]:
         """For each query (see `situation`) the `each` experiences most similar to it among those that meet its
-        conditions, none of them twice, with their vectors; in the order of remembering.
+        conditions, none of them twice, in the order of remembering.
 
         :raises StorageFailed: the file cannot be read.
         :raises ModelError: the embedding model failed.
         """
         vectors = await self._embedder.embed([query for query, _ in asked])
         wanted = [(vector, where) for vector, (_, where) in zip(vectors, asked, strict=True)]
-        return await self._database.work(partial(self._episodes, wanted, each))
+        return await self._database.work(partial(self._nearest, wanted, each))
 
     async def tried(self, task: str, section: str, before: str, after: str) -> Mapping[Ending, int]:
         """How often exactly this edit ended in which way.
@@ -152,14 +152,13 @@ class Memory:
             for experience, vector in zip(experiences, vectors, strict=True)
         ]
 
-    def _episodes(
+    def _nearest(
         self, wanted: Sequence[tuple[Vector, Where]], each: int, connection: sqlite3.Connection
-    ) -> list[Episode]:
+    ) -> list[Experience]:
         self._catch_up(connection)
         found = {number for vector, where in wanted for number, _ in self._index.search(vector, each, where)}
-        select = f"SELECT {', '.join(COLUMNS)}, vector FROM experience WHERE id = ?"
-        rows = [row for number in sorted(found) for row in connection.execute(select, (number,))]
-        return [Episode(Experience(*row[:-1]), np.frombuffer(row[-1], "<f4").astype(np.float32)) for row in rows]
+        select = f"SELECT {', '.join(COLUMNS)} FROM experience WHERE id = ?"
+        return [Experience(*row) for number in sorted(found) for row in connection.execute(select, (number,))]
 
     def _recall(self, vector: Vector, k: int, where: Where, connection: sqlite3.Connection) -> list[Recalled]:
         """In the thread of the database, so that neither a long search nor a long catching up holds the loop."""

@@ -11,7 +11,7 @@ from agents.operators.operator import Operator, part
 from agents.ring.choices import open_actions
 from agents.selectors.msgd_rl import PastEpisode
 from agents.selectors.selector import Selector
-from memory.experience import Episode, Where, situation
+from memory.experience import Experience, Where, situation
 from memory.store import Memory
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -53,8 +53,8 @@ async def recall_past(
         (situation(section.kind, "", section.text), Where(kinds=frozenset({section.kind}), operators=mine))
         for section in (part(first, name) for name in names)
     ]
-    episodes = await memory.episodes(asked, EPISODES // max(1, len(asked)))
-    return [_past(episode, task, now) for episode in episodes]
+    nearest = await memory.nearest(asked, EPISODES // max(1, len(asked)))
+    return [_past(past, task, now) for past in nearest]
 
 
 def pack(past: Sequence[PastEpisode]) -> dict[str, bytes]:
@@ -67,8 +67,7 @@ def unpack(notes: Mapping[str, bytes]) -> list[PastEpisode] | None:
     return [PastEpisode(**row) for row in orjson.loads(notes[PAST])] if PAST in notes else None
 
 
-def _past(episode: Episode, task: Task, now: float) -> PastEpisode:
-    past = episode.experience
+def _past(past: Experience, task: Task, now: float) -> PastEpisode:
     return PastEpisode(
         operator=past.operator,
         kind=past.kind,

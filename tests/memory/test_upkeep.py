@@ -148,17 +148,13 @@ async def test_an_edit_is_found_by_its_exact_texts(tmp_path: Path) -> None:
         assert await memory.tried(**{**edit, "before": "老"}) == {}
 
 
-async def test_episodes_are_the_nearest_with_their_vectors(tmp_path: Path) -> None:
-    embedder = HashedNgrams(64)
-    async with open_memory(tmp_path / "memory.db", embedder) as memory:
+async def test_the_nearest_to_several_are_found_once_each(tmp_path: Path) -> None:
+    async with open_memory(tmp_path / "memory.db", HashedNgrams(64)) as memory:
         await memory.remember_all([replace(EXPERIENCE, gradient=f"about number {n}") for n in range(30)])
-        assert await memory.episodes([], 5) == []
+        assert await memory.nearest([], 5) == []
         queries = ["task\nabout number 3\nold", "task\nabout number 17\nold"]
-        found = await memory.episodes([(query, EVERYWHERE) for query in queries], 4)
+        found = await memory.nearest([(query, EVERYWHERE) for query in queries], 4)
         nowhere = Where(kinds=frozenset())
-        assert await memory.episodes([(queries[0], nowhere)], 4) == []
+        assert await memory.nearest([(queries[0], nowhere)], 4) == []
         nearest = {item.experience.id for query in queries for item in await memory.recall(query, 4)}
-        assert [episode.experience.id for episode in found] == sorted(nearest)
-        for episode in found:
-            text = f"task\n{episode.experience.gradient}\nold"
-            assert episode.vector == pytest.approx(embedder.vector(text))
+        assert [experience.id for experience in found] == sorted(nearest)
