@@ -19,6 +19,7 @@ from anyio.abc import ByteReceiveStream, Process
 from typer.testing import CliRunner
 
 import run
+from agents.commands import searching
 from memory.journal import read_journal
 from protocols.messages import Assignment, Critique, Failure
 from tests.small_task import SIZES, rows, write_task
@@ -214,7 +215,7 @@ def test_the_demo_is_honest_about_its_model(monkeypatch: pytest.MonkeyPatch) -> 
     for expected in ("no language model", "95 %", "first prompt", "calls", "Run directory: d", "evaluate", "search"):
         assert expected in out
     assert "first prompt: validation" in err
-    monkeypatch.setattr(run, "EXAMPLE", Path("not/here.toml"))
+    monkeypatch.setattr(searching, "EXAMPLE", Path("not/here.toml"))
     code, _, err = invoke("demo")
     assert code == 2
     assert "checkout" in err

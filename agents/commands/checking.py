@@ -1,0 +1,70 @@
+"""Commands that check and measure, and write nothing: evaluate and doctor."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.commands.console import drive, emit, environment, exit_codes, stdout, tell
+from agents.commands.options import AsJson, Config, Settings
+from agents.runs.configuration import load
+from agents.runs.doctor import diagnose
+from agents.runs.scoring import score
+from agents.views.diagnosis import show_diagnosis
+from agents.views.plain import printable
+from agents.views.report import show_scored
+from protocols.task import SplitName
+
+
+def evaluate(
+    prompt: Annotated[Path, typer.Argument(metavar="PROMPT", help="A prompt file, such as a run's best_prompt.txt.")],
+    config: Config,
+    split: Annotated[SplitName, typer.Option(help="The examples to score on.")] = "validation",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a prompt file on one split of a task. Nothing is written.
+
+    \b
+    Example:
+      promptflow evaluate runs/tickets-1/best_prompt.txt examples/tickets.toml --split test
+    """
+    with exit_codes(as_json):
+        configuration = load(config, settings or [])
+        scored = drive(partial(score, configuration, environment(), prompt, split))
+        if scored.plain:
+            names = ", ".join(f"{{{name}}}" for name in scored.plain)
+            tell(f"{prompt}: {names} is the name of no input field and was taken as plain text")
+        if as_json:
+            emit(asdict(scored) | {"prompt": printable(scored.prompt)})
+        else:
+            show_scored(stdout(), scored)
+
+
+def doctor(
+    config: Config,
+    settings: Settings = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Call no model.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a configuration and all that it names, and estimate what a search takes. Nothing is written.
+
+    One small call is made to each model. Everything that is wrong is listed: exit code 2 where it is in
+    the input, 1 where only a model call failed.
+
+    \b
+    Example:
+      promptflow doctor examples/tickets.toml --set models.default=openai/<model>
+    """
+    with exit_codes(as_json):
+        diagnosis = drive(partial(diagnose, config, settings or [], environment(), offline))
+        if as_json:
+            emit(asdict(diagnosis))
+        else:
+            show_diagnosis(stdout(), diagnosis)
+    if diagnosis.exit_code:
+        raise typer.Exit(diagnosis.exit_code)

@@ -1,0 +1,84 @@
+"""What every command does alike: run, print, and end with the exit code that says how it went."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import orjson
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from agents.views.plain import one_line
+from agents.views.terminal import Onlooker
+from protocols.errors import BusError, InputError, PromptFlowError
+from protocols.providers.environment import read_environment
+
+T = TypeVar("T")
+
+
+def drive(work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` on uvloop where there is one."""
+    return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+def environment() -> Mapping[str, str]:
+    """The process's variables over those of ./.env."""
+    return read_environment(Path(".env"), os.environ)
+
+
+@contextmanager
+def exit_codes(as_json: bool) -> Iterator[None]:
+    """One line for what is not our bug, and the exit code that says what it was; our bugs are tracebacks."""
+    try:
+        yield
+    except BusError:
+        raise
+    except InputError as error:
+        fail(error, 2, as_json)
+    except PromptFlowError as error:
+        fail(error, 1, as_json)
+    except KeyboardInterrupt as error:
+        fail(error, 130, as_json)
+
+
+def fail(error: BaseException, code: int, as_json: bool) -> None:
+    """:raises typer.Exit: always."""
+    message = one_line(str(error) or "stopped at once", 2000)
+    tell(message)
+    if as_json:
+        emit({"error": {"type": type(error).__name__, "message": message}})
+    raise typer.Exit(code)
+
+
+def emit(document: object) -> None:
+    """The one document of --json: UTF-8, nothing escaped that need not be."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def say(text: str) -> None:
+    """A line for the person, on standard output."""
+    stdout().print(Text(text), soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """A line on standard error."""
+    Onlooker(stderr=True).print(Text(one_line(f"promptflow: {text}", 2000)), soft_wrap=True)
+
+
+def stdout() -> Console:
+    """Standard output; as wide as the tables need where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def program() -> str:
+    return "python run.py" if Path(sys.argv[0]).suffix == ".py" else "promptflow"

@@ -1,0 +1,108 @@
+"""Commands that look at a run directory: show, replay, trace, blame and diff."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents import session
+from agents.commands.console import drive, emit, exit_codes, say, stdout
+from agents.commands.options import AsJson, OfCandidate, RunDirectory
+from agents.runs import blame as blaming
+from agents.runs import trace as tracing
+from agents.runs.prompt_diff import compare_prompts
+from agents.views.report import read_report, show_report
+from agents.views.terminal import Onlooker
+from agents.views.tracing import show_blame, show_comparison, show_trace
+
+
+def show(directory: RunDirectory, as_json: AsJson = False) -> None:
+    """Print what a run found: its result, which edits led to the best prompt, and the prompt itself.
+
+    \b
+    Example:
+      promptflow show runs/tickets-1
+    """
+    with exit_codes(as_json):
+        report = read_report(directory)
+        if as_json:
+            emit(asdict(report))
+        else:
+            show_report(stdout(), report)
+
+
+def replay(
+    directory: RunDirectory,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="So many times as fast as it was.  [default: as fast as may be]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a search once more from its journal, offline, and check that the same decisions come out.
+
+    Shows it as it was shown then. Nothing is written and no model is asked.
+
+    \b
+    Example:
+      promptflow replay runs/tickets-1 --speed 60
+    """
+    with exit_codes(as_json):
+        replayed = drive(partial(session.show_again, directory, Onlooker(stderr=True), speed))
+        if as_json:
+            emit(asdict(replayed))
+        else:
+            ended = f"stopped by {replayed.stopped_by}" if replayed.stopped_by else "it has not finished"
+            say(f"All {replayed.decisions} decisions came out as the journal has them; {ended}.")
+
+
+def trace(directory: RunDirectory, candidate: OfCandidate = None, as_json: AsJson = False) -> None:
+    """Print how a candidate came about: who asked whom what, with models, tokens, latency and cost.
+
+    \b
+    Example:
+      promptflow trace runs/tickets-1 17
+    """
+    with exit_codes(as_json):
+        links = tracing.trace(directory, candidate)
+        if as_json:
+            emit({"links": [asdict(link) for link in links]})
+        else:
+            show_trace(stdout(), links)
+
+
+def blame(directory: RunDirectory, candidate: OfCandidate = None, as_json: AsJson = False) -> None:
+    """Print for each line of a prompt the edit that brought it, its operator, gradient and gain.
+
+    \b
+    Example:
+      promptflow blame runs/tickets-1
+    """
+    with exit_codes(as_json):
+        lines = blaming.blame(directory, candidate)
+        if as_json:
+            emit({"lines": [asdict(line) for line in lines]})
+        else:
+            show_blame(stdout(), lines)
+
+
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A prompt file, or a run directory: its best prompt.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare two prompts section by section, with their scores where a run has measured them.
+
+    \b
+    Example:
+      promptflow diff runs/tickets-1/first_prompt.txt runs/tickets-1
+    """
+    with exit_codes(as_json):
+        comparison = compare_prompts(a, b)
+        if as_json:
+            emit(asdict(comparison))
+        else:
+            show_comparison(stdout(), comparison)

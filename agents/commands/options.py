@@ -1,0 +1,26 @@
+"""The arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The configuration of the task.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Over the configuration's; may be given many times."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Short for --set search.seed=N.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="The run directory.  [default: the next free runs/<task>-<n>]")
+]
+RunDirectory = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
+Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, help="-v: what happens, as it happens. -vv: prompts too.")
+]
+OfCandidate = Annotated[
+    int | None, typer.Argument(metavar="CANDIDATE", min=0, help="Its number.  [default: the winner, or best so far]")
+]

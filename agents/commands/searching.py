@@ -1,0 +1,140 @@
+"""Commands that search: search, demo and sweep."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agents import session
+from agents.commands.console import drive, emit, environment, exit_codes, program, say, stdout, tell
+from agents.commands.options import AsJson, Config, Out, Seed, Settings, Verbose
+from agents.runs.configuration import Configuration, load
+from agents.runs.grid import load_grid
+from agents.runs.sweep import RESULTS
+from agents.views.plain import printable
+from agents.views.report import show_result
+from agents.views.sweeping import show_summary, summarise
+from agents.views.terminal import Onlooker
+from protocols.errors import ConfigError
+from protocols.providers.catalogue import EMBEDDED
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "tickets.toml"
+
+
+def search(
+    config: Config,
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    verbose: Verbose = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the prompt of a task, then compare it with the first one on the test split.
+
+    Writes a run directory: the best prompt, result.json, and a journal of all that was said. Ctrl-C
+    once stops with a result, twice at once. With the run directory of an earlier search as --out, the
+    same command goes on with it, however it ended.
+
+    \b
+    Examples:
+      promptflow search examples/tickets.toml
+      promptflow search examples/tickets.toml --set models.default=openai/<model> --set budget.dollars=2
+    """
+    with exit_codes(as_json):
+        result, directory = _search(load(config, with_seed(settings, seed)), out, verbose)
+        if as_json:
+            emit({**result, "directory": printable(str(directory))})
+        else:
+            show_result(stdout(), result)
+            say(f"Run directory: {directory}")
+
+
+def demo(
+    settings: Settings = None, out: Out = None, seed: Seed = None, verbose: Verbose = 0, as_json: AsJson = False
+) -> None:
+    """Train a prompt that routes support messages, with no key and no network, in under a minute.
+
+    The embedded model answers. It is a small in-context learner that reads the prompt's examples and
+    definitions; it is no language model, and its scores say nothing about one.
+
+    \b
+    Example:
+      promptflow demo --seed 1
+    """
+    with exit_codes(as_json):
+        if not EXAMPLE.is_file():
+            raise ConfigError(f"the demo needs {EXAMPLE}; run it from a checkout of the project")
+        configuration = load(EXAMPLE, with_seed(settings, seed))
+        if not as_json and configuration.models.default == EMBEDDED:
+            say("Training a prompt that routes support messages to eight departments (examples/tickets.toml).")
+            say("The embedded model answers: a small in-context learner, no language model. Its scores show how the")
+            say("search works, and say nothing about a language model.\n")
+        result, directory = _search(configuration, out, verbose)
+        if as_json:
+            emit({**result, "directory": printable(str(directory))})
+        else:
+            show_result(stdout(), result)
+            _next_steps(directory)
+
+
+def sweep(
+    grid: Annotated[Path, typer.Argument(metavar="GRID.toml", help="Which tasks, settings and seeds.")],
+    settings: Settings = None,
+    verbose: Verbose = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Search every task of a grid with every setting and every seed, several searches at once.
+
+    All share the limits of their accounts, a reply cache and a memory. Writes a run directory for each
+    search, and results.jsonl. The same command again runs what has no result yet. Exit code 1 if a
+    search failed or was stopped.
+
+    \b
+    Example:
+      promptflow sweep examples/sweep.toml
+    """
+    with exit_codes(as_json):
+        cells = load_grid(grid, settings or [])
+        rows, whole = drive(partial(session.sweep, cells, environment(), Onlooker(stderr=True), verbose))
+        results = cells.directory / RESULTS
+        if as_json:
+            emit({"results": printable(str(results)), "rows": rows, "summary": summarise(rows)})
+        else:
+            show_summary(stdout(), rows)
+            say(f"Results: {results}")
+        if not whole:
+            tell(f"{len(rows)} of {len(cells.cells)} searches have ended; the same command runs the others")
+        if not whole or any(row.error for row in rows):
+            raise typer.Exit(1)
+
+
+def _search(configuration: Configuration, out: Path | None, verbose: int) -> tuple[Mapping[str, Any], Path]:
+    console = Onlooker(stderr=True)
+    trained = drive(partial(session.train, configuration, environment(), out, console, verbose))
+    directory = trained.directory
+    if trained.result is None:
+        raise KeyboardInterrupt(
+            f"stopped at once; {directory} holds what was paid for: the same command with --out {directory} goes on"
+        )
+    if trained.already:
+        tell(f"{directory} holds a run that is finished; this is its result")
+    return trained.result, directory
+
+
+def with_seed(settings: list[str] | None, seed: int | None) -> list[str]:
+    return [*(settings or []), *([] if seed is None else [f"search.seed={seed}"])]
+
+
+def _next_steps(directory: Path) -> None:
+    example = os.path.relpath(EXAMPLE)
+    say(f"""
+Run directory: {directory}
+Next:
+  {program()} show {directory}
+  {program()} evaluate {directory}/best_prompt.txt {example} --split test
+  {program()} search {example} --set models.default=openai/<model>""")
