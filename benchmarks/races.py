@@ -29,8 +29,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from agents.runs.comparison import interval
+from agents.runs.comparison import held_out, interval
 from benchmarks.raced import ALPHAS, FUTILE, Row, race, replay, searches
+from protocols.errors import ModelError, ServerFailed
 from protocols.messages import Outcome
 from protocols.task import Array, MeanScore, Metric
 
@@ -226,8 +227,14 @@ def coverage(reports: int) -> Iterator[Row]:
             }  # fmt: skip
 
 
+def failing(scores: npt.NDArray[np.float64], fails: npt.NDArray[np.bool_]) -> list[Outcome | ModelError]:
+    """The results of calls of which some failed for good."""
+    failed = ServerFailed("down", model="m")
+    return [failed if fail else outcome(float(score)) for score, fail in zip(scores, fails, strict=True)]
+
+
 def missing(reports: int) -> Iterator[Row]:
-    """Bias against the score with every answer there, in points, with its standard error."""
+    """Bias of the held-out report against its value with every answer there, in points, with its standard error."""
     print(f"\nBias in points when 10 % of the calls fail, {reports} reports of 344 examples each")
     print(f"{'failures':34}{'value':>18}{'difference':>18}")
     cases = {
@@ -242,12 +249,10 @@ def missing(reports: int) -> Iterator[Row]:
             first, best = 0.8 - 0.4 * length, 0.85 - 0.4 * length + gains * 0.1 * (length - 0.5)
             scores = [(rng.random(344) < skill).astype(float) for skill in (first, best)]
             fails = 0.1 + by_length * 0.2 * (length - 0.5)
-            there = [rng.random(344) >= fails for _ in scores]
-            both = there[0] & there[1]
-            errors[report] = (
-                scores[1][there[1]].mean() - scores[1].mean(),
-                (scores[1] - scores[0])[both].mean() - (scores[1] - scores[0]).mean(),
-            )
+            seed, winner = (failing(given, rng.random(344) < fails) for given in scores)
+            held = held_out(METRICS["accuracy"][1], seed, winner)
+            truth = scores[1].mean(), (scores[1] - scores[0]).mean()
+            errors[report] = held.winner.value - truth[0], held.difference - truth[1]
         mean, error = 100 * errors.mean(axis=0), 100 * errors.std(axis=0, ddof=1) / reports**0.5
         print(f"{name:34}" + "".join(f"{f'{m:+.2f} ± {1.96 * e:.2f}':>18}" for m, e in zip(mean, error, strict=True)))
         yield {"part": "missing", "failures": name, "value": mean[0], "difference": mean[1]} | {
@@ -262,7 +267,7 @@ def main(options: argparse.Namespace) -> None:
         "false": lambda: false_acceptance(options.races),
         "power": lambda: power(options.races),
         "coverage": lambda: coverage(options.reports),
-        "missing": lambda: missing(options.reports),
+        "missing": lambda: missing(options.reports // 5),
     }
     if options.folders:
         parts["replay"] = lambda: replay(options.folders, options.calls)

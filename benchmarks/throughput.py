@@ -4,9 +4,10 @@ stands around it, and a whole search with journal, memory and reply cache.
     python -m benchmarks.throughput    # 1 to 1,024 in flight at 50 ms
     python -m benchmarks.throughput --latency 1 --in-flight 1024 --calls 20480
 
-Against a wire server in a process of its own. Every row is measured in a process of its own as well: CPU time and
-memory are the client's alone. The bound is calls in flight divided by latency. "of aiohttp" compares with the bare
-aiohttp client of the same table: calls/s, and CPU time per call.
+Against a wire server in a process of its own. Every row is measured in a process of its own as well, which is set up
+as the command line's is: CPU time and memory are the client's alone. The rows take turns, --rounds times; each column
+is its median. The bound is calls in flight divided by latency. "of aiohttp" compares with the bare aiohttp client of
+the same round, the median again: calls/s, and CPU time per call.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import aiohttp
 import anyio
 import orjson
 
+from agents.commands.console import drive
 from agents.runs.models import Models
 from agents.runs.search import open_run
 from benchmarks.wire import MODEL, SIZES, search_configuration, server
@@ -50,6 +53,16 @@ class Row:
     wall: float
     cpu: float
     peak: float
+
+    @property
+    def rate(self) -> float:
+        """Calls a second."""
+        return self.calls / self.wall
+
+    @property
+    def cpu_each(self) -> float:
+        """CPU seconds a call."""
+        return self.cpu / self.calls
 
 
 def request(number: int) -> Request:
@@ -125,7 +138,7 @@ async def stack(url: str, width: int) -> AsyncIterator[Send]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         configuration = search_configuration(url, width, folder, {})
-        async with open_transport(width) as transport, open_cache(folder / "cache.sqlite") as cache:
+        async with open_transport(width) as transport, open_cache(folder / "cache.sqlite", alone=True) as cache:
             ledger = Ledger(Caps(), {}, time.monotonic)
             model = Models(configuration, {}, transport, ledger).of("task", cache)
             yield lambda number: model.complete(request(number))
@@ -198,32 +211,36 @@ def in_a_process(subject: str, url: str, width: int, calls: int) -> Row:
     return Row(**orjson.loads(done.stdout))
 
 
-def show(width: int, latency: float, rows: dict[str, Row]) -> None:
+def show(width: int, latency: float, rounds: Sequence[Mapping[str, Row]]) -> None:
     """The table of one number in flight."""
-    bound, base = width / latency, rows[BARE]
+    bound = width / latency
     print(f"\n{width:,} in flight, {latency * 1e3:g} ms latency, bound {bound:,.0f} calls/s")
     print(f"{'':20}{'calls':>8}{'calls/s':>10}{'of bound':>10}{'CPU ms/call':>13}{'of aiohttp':>18}{'peak MB':>9}")
-    for subject, row in rows.items():
-        rate, cpu = row.calls / row.wall, row.cpu / row.calls
-        compared = f"{rate * base.wall / base.calls:.0%}, {cpu * base.calls / base.cpu:.2f} x"
-        figures = (
-            f"{row.calls:>8,}{rate:>10,.0f}{rate / bound:>10.0%}{cpu * 1e3:>13.2f}{compared:>18}{row.peak:>9.0f}"
-        )
-        print(f"{subject:20}{figures}", flush=True)
+    for subject in rounds[0]:
+        rows = [each[subject] for each in rounds]
+        rate, cpu = median(row.rate for row in rows), median(row.cpu_each for row in rows)
+        rate_of = median(row.rate / each[BARE].rate for row, each in zip(rows, rounds, strict=True))
+        cpu_of = median(row.cpu_each / each[BARE].cpu_each for row, each in zip(rows, rounds, strict=True))
+        compared, peak = f"{rate_of:.0%}, {cpu_of:.2f} x", max(row.peak for row in rows)
+        figures = f"{rate:>10,.0f}{rate / bound:>10.0%}{cpu * 1e3:>13.2f}{compared:>18}{peak:>9.0f}"
+        print(f"{subject:20}{rows[0].calls:>8,}{figures}", flush=True)
 
 
-def main(widths: list[int], latency: float, calls: int, subjects: list[str]) -> None:
+def main(widths: list[int], latency: float, calls: int, rounds: int, subjects: list[str]) -> None:
     """A table for each number in flight; no row has more calls than take about 5 s."""
     for width in widths:
+        most = min(calls, max(64, round(5 * width / latency)))
         with server("--latency", str(latency), "--proposals", "accepted") as url:
-            most = min(calls, max(64, round(5 * width / latency)))
-            rows = {subject: in_a_process(subject, url, width, most) for subject in subjects}
-        show(width, latency, rows)
+            taken = [
+                {subject: in_a_process(subject, url, width, most) for subject in subjects} for _ in range(rounds)
+            ]
+        show(width, latency, taken)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=5000, help="of a row, at most")
+    parser.add_argument("--rounds", type=int, default=3, help="how often the rows take turns")
     parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 16, 64, 256, 1024])
     parser.add_argument("--latency", type=float, default=0.05, help="seconds")
     parser.add_argument("--only", nargs="+", default=[*SUBJECTS, RING], choices=[*SUBJECTS, RING], metavar="ROW")
@@ -231,8 +248,8 @@ if __name__ == "__main__":
     parser.add_argument("--url", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.row is None:
-        main(o.in_flight, o.latency, o.calls, [BARE, *(s for s in o.only if s != BARE)])
+        main(o.in_flight, o.latency, o.calls, o.rounds, [BARE, *(s for s in o.only if s != BARE)])
     else:
         work = partial(measure, o.row, o.url, o.in_flight[0], o.calls)
-        row = anyio.run(work, backend_options={"use_uvloop": sys.platform != "win32"})
+        row = drive(work)
         sys.stdout.buffer.write(orjson.dumps(asdict(row)))

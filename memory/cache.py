@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import orjson
 from anyio import Event, get_cancelled_exc_class
 
 from memory.database import Database, Row, open_database
+from memory.sieve import Sieve
 from memory.sqlite import Schema, Synchronous
 from protocols.model import ChatModel, Reply, Request, Usage
 
@@ -30,7 +32,7 @@ SCHEMA = Schema(
 COLUMNS = "text, finish, model, input, output, cached, written"
 # Of two processes that answer one request at once, both go on with what is stored, which is the first.
 INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (key) DO UPDATE SET key = key RETURNING {COLUMNS}"""
+    ON CONFLICT (key) DO NOTHING"""
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
 CHECKED = 64
 """Replies stored from one look at the size of the file to the next."""
@@ -64,12 +66,15 @@ class ReplyCache:
     """Replies by key: the latest `recent` in memory, all of them in a file that several processes may share.
 
     The file holds `most_bytes` or little more: beyond, the sixteenth that was stored first goes. Of several processes
-    each asks what it has not got, so that a request which is out in two of them is paid for twice.
+    each asks what it has not got, so that a request which is out in two of them is paid for twice. `sieve` holds the
+    keys of a file that nobody else writes to: what it does not hold is not looked for there.
     """
 
-    def __init__(self, database: Database, recent: int = 8192, most_bytes: int = 2**30) -> None:
-        self._database = database
-        self._recent: dict[bytes, Reply] = {}
+    def __init__(
+        self, database: Database, recent: int = 8192, most_bytes: int = 2**30, sieve: Sieve | None = None
+    ) -> None:
+        self._database, self._sieve = database, sieve
+        self._recent: dict[bytes, Row] = {}
         self._bound, self._most_bytes = recent, most_bytes
         self._stored = 0
         self.flights: dict[bytes, Flight] = {}
@@ -77,53 +82,73 @@ class ReplyCache:
 
     def recent(self, key: bytes) -> Reply | None:
         """The reply, if it is in memory."""
-        return self._recent.get(key)
+        row = self._recent.get(key)
+        return _reply(row) if row else None
 
     async def find(self, key: bytes) -> Reply | None:
         """The reply, if it is in the file.
 
         :raises StorageFailed: the file cannot be read.
         """
+        if self._sieve is not None and key not in self._sieve:
+            return None
         rows = await self._database.read(SELECT, (key,))
-        return self._hold(key, rows[0]) if rows else None
+        if not rows:
+            return None
+        self._hold(key, rows[0])
+        return _reply(rows[0])
 
-    async def keep(self, key: bytes, scope: str, reply: Reply) -> Reply:
-        """Store a reply, durable on return, and return what is stored: another process may have been first.
+    async def keep(self, key: bytes, scope: str, reply: Reply) -> Reply | None:
+        """Store a reply, durable on return. What is stored in its place, if another process may have been first.
 
         :raises StorageFailed: it could not be written.
         """
         usage = reply.usage
-        answer = (reply.text, reply.finish, reply.model, usage.input, usage.output, usage.cached, usage.written)
+        row = (reply.text, reply.finish, reply.model, usage.input, usage.output, usage.cached, usage.written)
+        if self._sieve is not None:
+            self._sieve.add(key)
         try:
-            [row] = await self._database.write(INSERT, (key, scope, time.time(), *answer))
+            new = await self._database.insert(INSERT, (key, scope, time.time(), *row))
         except get_cancelled_exc_class():
-            self._hold(key, answer)  # the write goes on, and nobody may ask again before it is done
+            self._hold(key, row)  # the write goes on, and nobody may ask again before it is done
             raise
         self._stored += 1
         if self._stored % CHECKED == 0:
             await self._database.write(EVICT, (self._most_bytes,))
-        return self._hold(key, row)
+        if not new and (first := await self.find(key)):
+            return first
+        self._hold(key, row)
+        return None
 
-    def _hold(self, key: bytes, row: Row) -> Reply:
-        text, finish, model, *usage = row
-        reply = Reply(text, Usage(*usage), finish, latency=0.0, model=model, from_cache=True)
+    def _hold(self, key: bytes, row: Row) -> None:
         if len(self._recent) >= self._bound:
             del self._recent[next(iter(self._recent))]
-        self._recent[key] = reply
-        return reply
+        self._recent[key] = row
+
+
+def _reply(row: Row) -> Reply:
+    text, finish, model, *usage = row
+    return Reply(text, Usage(*usage), finish, latency=0.0, model=model, from_cache=True)
 
 
 @asynccontextmanager
 async def open_cache(
-    path: Path, most_bytes: int = 2**30, synchronous: Synchronous = "NORMAL"
+    path: Path, most_bytes: int = 2**30, synchronous: Synchronous = "NORMAL", *, alone: bool = False
 ) -> AsyncIterator[ReplyCache]:
-    """Open or create a reply cache that holds about `most_bytes` at most.
+    """Open or create a reply cache that holds about `most_bytes` at most. `alone`: no other process writes to it.
 
     :raises MemoryMismatch: the file is no reply cache, or one of another version.
     :raises StorageFailed: the file cannot be used.
     """
     async with open_database(path, SCHEMA, synchronous) as database:
-        yield ReplyCache(database, most_bytes=most_bytes)
+        sieve = await database.work(_sieve) if alone else None
+        yield ReplyCache(database, most_bytes=most_bytes, sieve=sieve)
+
+
+def _sieve(connection: sqlite3.Connection) -> Sieve:
+    sieve = Sieve()
+    sieve.add_all(key for (key,) in connection.execute("SELECT key FROM reply"))
+    return sieve
 
 
 class CachedModel:
@@ -174,10 +199,8 @@ class CachedModel:
 
     async def _ask(self, key: bytes, request: Request) -> Reply:
         reply = await self._model.complete(request)
-        kept = await self._cache.keep(key, self._scope, reply)
-        if (kept.text, kept.finish, kept.model) == (reply.text, reply.finish, reply.model):
-            return reply
-        return replace(reply, text=kept.text, finish=kept.finish, model=kept.model)
+        first = await self._cache.keep(key, self._scope, reply)
+        return replace(reply, text=first.text, finish=first.finish, model=first.model) if first else reply
 
 
 def request_key(scope: str, request: Request) -> bytes:

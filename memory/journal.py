@@ -91,7 +91,7 @@ class Journal:
         tokens = (usage.input, usage.output, usage.cached, usage.written)
         sql = f"INSERT INTO call ({CALL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         made = (call.time, call.assignment, call.role, call.model)
-        await self._database.write(sql, (*made, *tokens, call.seconds, call.error))
+        await self._database.insert(sql, (*made, *tokens, call.seconds, call.error))
         for observe in self._taps:
             observe(call)
 

@@ -304,7 +304,8 @@ async def open_run_in(
         cache, table = shared.cache, configuration.cache
         if cache is None or table.path:
             path = configuration.path(table.path) if table.path else claimed / CACHE
-            cache = await stack.enter_async_context(open_cache(path, table.megabytes * 2**20))
+            opened = open_cache(path, table.megabytes * 2**20, alone=not table.path)
+            cache = await stack.enter_async_context(opened)
         if memory is None:
             memory = await stack.enter_async_context(open_memory(claimed / MEMORY, HashedNgrams()))
         run = Run(configuration, claimed, record, task, first, ledger)

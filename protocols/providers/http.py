@@ -75,7 +75,7 @@ async def post(
     try:
         async with transport.session.post(
             url,
-            data=data,
+            data=aiohttp.BytesPayload(data),  # as it is; of bytes aiohttp asks at every call what they are
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=endpoint.timeout),
             allow_redirects=False,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from memory.cache import CHECKED, SCHEMA, CachedModel, ReplyCache, open_cache, request_key
 from memory.database import Database, open_database
+from memory.sieve import Sieve
 from protocols.errors import ModelError, ServerFailed
 from protocols.model import ChatMessage, Reply, Request, Usage
 from tests.memory.helpers import directory
@@ -97,7 +99,7 @@ async def test_a_hit_is_the_reply_free_and_outlives_the_process(text: str, usage
             with closing(sqlite3.connect(path / "cache.db")) as connection:  # durable before it was returned
                 assert connection.execute("SELECT text FROM reply").fetchall() == [(text,)]
             near = await CachedModel(model, cache, "s").complete(ask(text))
-        async with open_cache(path / "cache.db") as cache:
+        async with open_cache(path / "cache.db", alone=True) as cache:  # knows what there was before
             far = await CachedModel(model, cache, "s").complete(ask(text))
             assert model.calls.total() == 1
             assert await CachedModel(model, cache, "t").complete(ask(text)) == paid
@@ -122,13 +124,29 @@ async def test_a_reply_that_came_is_kept_though_its_caller_is_cancelled(tmp_path
 
 async def test_what_leaves_the_bounded_front_stays_in_the_file(tmp_path: Path) -> None:
     async with open_database(tmp_path / "cache.db", SCHEMA) as opened:
-        cache, model = ReplyCache(opened, recent=2), Counting(echo)
+        cache, model = ReplyCache(opened, recent=2, sieve=Sieve()), Counting(echo)
         cached = CachedModel(model, cache, "s")
         for _ in range(3):
             for text in "abcde":
                 assert (await cached.complete(ask(text))).text == text
         assert sum(cache.recent(request_key("s", ask(text))) is not None for text in "abcde") == 2
     assert model.calls.total() == 5
+
+
+@settings(deadline=None, max_examples=20)
+@given(before=st.sets(st.binary(min_size=32, max_size=32)), after=st.sets(st.binary(min_size=32, max_size=32)))
+def test_a_sieve_holds_every_key_that_was_added(before: set[bytes], after: set[bytes]) -> None:
+    sieve = Sieve()
+    sieve.add_all(before)
+    for key in after:
+        sieve.add(key)
+    assert all(key in sieve for key in before | after)
+
+
+def test_a_sieve_lets_most_others_through() -> None:
+    sieve, keys = Sieve(), [hashlib.blake2b(b"%d" % n, digest_size=32).digest() for n in range(60_000)]
+    sieve.add_all(keys[:50_000])
+    assert sum(key in sieve for key in keys[50_000:]) < 10
 
 
 async def test_two_caches_on_one_file_go_on_with_one_answer(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import anyio
@@ -68,6 +68,30 @@ async def test_a_statement_at_fault_fails_alone(texts: list[str | None]) -> None
             stored = [text for (text,) in connection.execute("SELECT text FROM note ORDER BY id")]
     assert stored == [text for text in dict.fromkeys(texts) if text is not None]
     assert len(stored) + len(failed) == len(texts)
+
+
+@settings(deadline=None, max_examples=30)
+@given(texts=st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=1, max_size=12))
+async def test_rows_of_one_batch_go_in_in_order_and_the_first_of_a_text_stays(texts: list[str | None]) -> None:
+    """NULL breaks a constraint and fails alone; a second of the same text is passed over, and somebody is told."""
+    went_in: dict[int, bool] = {}
+    with directory() as path:
+        async with open_database(path / "a.db", SCHEMA) as database, anyio.create_task_group() as group:
+
+            async def insert(place: int) -> None:
+                with suppress(sqlite3.IntegrityError):
+                    sql = "INSERT INTO note (text) VALUES (?) ON CONFLICT (text) DO NOTHING"
+                    went_in[place] = await database.insert(sql, (texts[place],))
+
+            for place in range(len(texts)):
+                group.start_soon(insert, place)
+        with closing(sqlite3.connect(path / "a.db")) as connection:
+            stored = [text for (text,) in connection.execute("SELECT text FROM note ORDER BY id")]
+    distinct = list(dict.fromkeys(text for text in texts if text is not None))
+    assert stored == distinct
+    assert set(went_in) == {place for place, text in enumerate(texts) if text is not None}
+    for place, sure in went_in.items():
+        assert not (sure and texts[place] in texts[:place])
 
 
 @settings(deadline=None, max_examples=40)
