@@ -63,19 +63,16 @@ class HashedNgrams:
         """Signed n-gram counts, shape (dimension,), before weighting."""
         folded = f" {' '.join(unicodedata.normalize('NFKC', text).casefold().split())} "
         codes = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-        total = np.zeros(self.dimension)
         if len(codes) <= 2:
-            return total
-        hashes = np.zeros(len(codes), np.uint64)
-        for size in range(1, max(self.sizes) + 1):
-            if len(codes) < size:
-                break
+            return np.zeros(self.dimension)
+        hashes, kept = np.zeros(len(codes), np.uint64), []
+        for size in range(1, min(max(self.sizes), len(codes)) + 1):
             hashes = hashes[: len(codes) - size + 1] * _BASE + codes[size - 1 :] + np.uint64(size)
             if size in self.sizes:
-                mixed = hashes * _MULTIPLIER
-                mixed ^= mixed >> np.uint64(29)
-                mixed *= _MULTIPLIER
-                sign = np.where(mixed >> np.uint64(63), 1.0, -1.0)
-                bucket = (mixed >> np.uint64(20)) % np.uint64(self.dimension)
-                total += np.bincount(bucket.astype(np.int64), weights=sign, minlength=self.dimension)
-        return total
+                kept.append(hashes)
+        mixed = np.concatenate(kept) * _MULTIPLIER
+        mixed ^= mixed >> np.uint64(29)
+        mixed *= _MULTIPLIER
+        signs = np.where(mixed >> np.uint64(63), 1.0, -1.0)
+        buckets = (mixed >> np.uint64(20)) % np.uint64(self.dimension)
+        return np.bincount(buckets.astype(np.int64), signs, self.dimension).astype(np.float64, copy=False)

@@ -57,6 +57,9 @@ class Metric(Protocol):
         :raises ModelError, BudgetExhausted: a metric that asks a model could not.
         """
 
+    def on_behalf(self, assignment: int) -> Metric:
+        """The same, whose calls to a model, if it makes any, are made for this assignment."""
+
     def corpus(self, totals: Mapping[str, Array]) -> Array:
         """The metric of a corpus, in [0, 1], from the sums of its counts (see `tally`), each of shape s; shape s.
 

@@ -12,7 +12,6 @@ from protocols.messages import Outcome
 from protocols.model import ChatModel, Request
 from protocols.prompt import Prompt
 from protocols.task import Example, Task
-from protocols.wrappers.on_behalf import OnBehalf
 
 Question = tuple[Prompt, Example]
 Result = Outcome | ModelError
@@ -21,17 +20,20 @@ Result = Outcome | ModelError
 
 class Forward:
     """Runs prompts on examples: `model` answers, the metric of `task` judges, `at_once` >= 1 calls at a time for
-    those who wait for them together.
+    those who wait for them together, for `assignment` if it is for one.
 
     `shelves` fill what a prompt leaves to be filled for each input."""
 
-    def __init__(self, model: ChatModel, task: Task, shelves: Shelves, at_once: int) -> None:
+    def __init__(
+        self, model: ChatModel, task: Task, shelves: Shelves, at_once: int, assignment: int | None = None
+    ) -> None:
         self.task = task
-        self._model, self._shelves, self._at_once = model, shelves, at_once
+        self._model, self._shelves, self._at_once, self._assignment = model, shelves, at_once, assignment
+        self._metric = task.metric if assignment is None else task.metric.on_behalf(assignment)
 
     def on_behalf(self, assignment: int) -> Forward:
         """The same, all of whose calls are made for this assignment."""
-        return Forward(OnBehalf(self._model, assignment), self.task, self._shelves, self._at_once)
+        return Forward(self._model, self.task, self._shelves, self._at_once, assignment)
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Result]:
         """One result per example, in order; see `each`."""
@@ -86,8 +88,9 @@ class Forward:
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
         try:
-            reply = await self._model.complete(Request(prompt.render(self._shelves.inputs(prompt, example.inputs))))
-            judged = await self.task.metric.judge(example, reply.text)
+            messages = prompt.render(self._shelves.inputs(prompt, example.inputs))
+            reply = await self._model.complete(Request(messages, assignment=self._assignment))
+            judged = await self._metric.judge(example, reply.text)
         except ModelError as error:
             if error.fatal:
                 raise

@@ -10,6 +10,7 @@ from protocols.metrics.parsed import ParsedMetric
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import fill
 from protocols.task import Example, Json, Judgement, TaskKind
+from protocols.wrappers.on_behalf import OnBehalf
 
 SCORE = re.compile(
     r"^[^\w\n]*score[^\w\n]*(?<![-−])(\d+(?:\.\d+)?)\s*(?:/\s*10)?[^\w\n]*$", re.IGNORECASE | re.MULTILINE
@@ -28,6 +29,10 @@ class ModelJudge(ParsedMetric):
         """`model` None: only `corpus` is asked, until the run has opened its models."""
         super().__init__(kind)
         self._rubric, self._model = rubric, model
+
+    def on_behalf(self, assignment: int) -> ModelJudge:
+        """The same, whose calls are made for this assignment."""
+        return ModelJudge(self._kind, self._rubric, self._model and OnBehalf(self._model, assignment))
 
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer.

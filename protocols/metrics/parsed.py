@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from protocols.errors import UnreadableReply
-from protocols.task import Counts, Example, Json, Judgement, MeanScore, TaskKind, show_text
+from protocols.task import Counts, Example, Json, Judgement, MeanScore, Metric, TaskKind, show_text
 
 
 class ParsedMetric(MeanScore, ABC):
@@ -24,6 +24,10 @@ class ParsedMetric(MeanScore, ABC):
             feedback = f"{error}; expected {self._kind.show(example.target)}"
             return Judgement(0.0, None, feedback, self.missed(example.target), {"unreadable": 1})
         return await self.compare(example, answer)
+
+    def on_behalf(self, assignment: int) -> Metric:
+        """Itself: it asks no model."""
+        return self
 
     @abstractmethod
     async def compare(self, example: Example, answer: Json) -> Judgement:

@@ -37,6 +37,10 @@ class Weighted:
             mistakes=dict(mistakes),
         )
 
+    def on_behalf(self, assignment: int) -> Weighted:
+        """The same, whose calls to a model, if it makes any, are made for this assignment."""
+        return Weighted([(name, weight, metric.on_behalf(assignment)) for name, weight, metric in self._parts])
+
     def corpus(self, totals: Mapping[str, Array]) -> Array:
         """Each metric from its own sums, then their weighted mean."""
         value = 0.0 * totals["n"]

@@ -20,7 +20,7 @@ from protocols.errors import CallTimeout, ModelError, ServerFailed
 from protocols.messages import Outcome
 from protocols.model import Finish, Reply, Request
 from protocols.prompt import Prompt, Section
-from protocols.task import Array, Metric
+from protocols.task import Array, Example, Judgement, Metric
 from tests.strategies import texts
 from tests.world import FIRST_PROMPT, TASK, Oracle, digest, shuffled
 
@@ -30,8 +30,13 @@ METRIC: Metric = TASK.metric
 class Micro:
     """A corpus metric that is no mean: right ones of those that were proposed."""
 
-    async def judge(self, example: object, reply: str) -> None:
+    async def judge(self, example: Example, reply: str) -> Judgement:
         """Not asked here."""
+        raise NotImplementedError
+
+    def on_behalf(self, assignment: int) -> Micro:
+        """Itself."""
+        return self
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:
         """Precision."""
@@ -104,10 +109,10 @@ def test_two_prompts_are_compared_where_both_answered(pairs: list[tuple[Cell, Ce
 def test_the_interval_is_that_of_the_corpus_metric(counted: list[tuple[int, int]]) -> None:
     """And not of the mean of the scores, which are all 0 here."""
     outcomes = [outcome(n, 0.0, counts={"right": min(r, p), "proposed": p}) for n, (r, p) in enumerate(counted)]
-    score = score_of(Micro(), outcomes)  # type: ignore[arg-type]
+    score = score_of(Micro(), outcomes)
     right, proposed = sum(min(r, p) for r, p in counted), sum(p for _, p in counted)
     assert score.value == right / max(proposed, 1)
-    low, high = interval(Micro(), outcomes)  # type: ignore[arg-type]
+    low, high = interval(Micro(), outcomes)
     assert (low, high) == score.interval
     if all(r >= p > 0 for r, p in counted):
         assert low == high == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from agents.runs.loading import load_first_prompt, load_task
 from agents.runs.models import roles
 from agents.runs.scoring import score
 from agents.runs.search import open_run
-from memory.journal import read_journal
+from memory.journal import read_calls, read_journal
 from protocols.errors import ConfigError, DataError
 from protocols.messages import Evaluation, Outcome
 from protocols.metrics.weighted import Weighted
@@ -189,6 +190,10 @@ async def test_a_judge_is_a_role_that_is_metered_cached_and_reported_like_others
     low, high = expectation.roles["judge"]
     assert low <= result.calls["judge"] <= high
     envelopes = read_journal(tmp_path / "run" / "journal.sqlite")
+    made = Counter(
+        call.assignment is None for call in read_calls(tmp_path / "run" / "journal.sqlite") if call.role == "judge"
+    )
+    assert made == {True: SIZES["test"], False: SIZES["validation"] + 2}, "those of the held-out report are for none"
     first = next(e.message for e in envelopes if isinstance(e.message, Evaluation))
     assert first.outcomes
     assert all(outcome.feedback in ("It says too little.", "") for outcome in first.outcomes)
