@@ -174,11 +174,11 @@ class SearchTable(Table):
     `width`: assignments in flight (None: see `Configuration.width`). `barrier`: no assignment before all others have
     ended, to compare with. `assignments`: edits tried in all. `alpha`: the chance, at most, that an edit survives
     which makes nothing better. `min_effect`: how much worse a shorter prompt may be. `critique`: training examples
-    whose failures a critic reads. `concurrency`: one prompt's calls in flight at most. `max_unanswered`: the share of
-    the run's examples that may be left unanswered. `credit_share`: calls that measure what sections are worth, at
-    most so many for each that was made for the task; 0: none. `on_agent_error`: whether an exception of an agent (an
-    operator of yours, say) fails the run or its assignment alone; then `agent_errors` such assignments in a row fail
-    the run.
+    whose failures a critic reads. `concurrency`: one prompt's calls in flight at most (None: as many as the task's
+    model may have). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`:
+    calls that measure what sections are worth, at most so many for each that was made for the task; 0: none.
+    `on_agent_error`: whether an exception of an agent (an operator of yours, say) fails the run or its assignment
+    alone; then `agent_errors` such assignments in a row fail the run.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -190,7 +190,7 @@ class SearchTable(Table):
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3
     min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
     critique: Annotated[int, Field(ge=1)] = 48
-    concurrency: Annotated[int, Field(ge=1)] = 64
+    concurrency: Annotated[int, Field(ge=1)] | None = None
     max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05
     credit_share: Annotated[float, Field(ge=0)] = 0.1
     token_price: Annotated[float, Field(ge=0)] = 1e-5
@@ -267,6 +267,11 @@ class Configuration(Table):
     def allowed(self) -> int:
         """Calls that the task's model may have in flight, for all searches of its account together."""
         return self.provider(self.models.of("task")).concurrency or CONCURRENCY
+
+    @property
+    def at_once(self) -> int:
+        """Calls of one prompt that may be in flight."""
+        return self.search.concurrency or self.allowed
 
     @property
     def width(self) -> int:

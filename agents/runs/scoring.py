@@ -56,7 +56,7 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
         models = Models(configuration, environ, transport, ledger)
         model = models.of("task")
         task = models.judging(task)
-        forward = Forward(model, task, shelves, configuration.search.concurrency)
+        forward = Forward(model, task, shelves, configuration.at_once)
         results = await forward(prompt, task.split(split))
     found = score_of(task.metric, results)
     if not found.n:

@@ -115,7 +115,7 @@ class Run:
             self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
             await self._remembering(memory) if self.configuration.memory.write else None,
         )  # fmt: skip
-        self.forward = Forward(models.of("task", cache, journal), self.task, self.shelves, settings.concurrency)
+        self.forward = Forward(models.of("task", cache, journal), self.task, self.shelves, self.configuration.at_once)
         credit = self._credit(models, cache, journal)
         race = RaceSettings(
             alpha=settings.alpha,
@@ -169,7 +169,7 @@ class Run:
         if not settings.credit_share:
             return None
         model = models.of("credit", cache, journal)
-        return LeaveOneOut(Forward(model, self.task, self.shelves, settings.concurrency), settings.credit_share)
+        return LeaveOneOut(Forward(model, self.task, self.shelves, self.configuration.at_once), settings.credit_share)
 
     async def search(self) -> Result:
         """Train the prompt, then read the test split once; everything is written to the run directory.
