@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -31,6 +32,7 @@ BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passag
 KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG)
 """What is only ever written beside a record."""
 RUNS = Path("runs")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,13 @@ def write(path: Path, content: bytes) -> None:
         finally:
             made.unlink(missing_ok=True)
     except OSError as error:
-        raise StorageFailed(f"cannot be written ({error.strerror}); make room for it", file=str(path)) from error
+        raise not_written(error, path) from error
+
+
+def not_written(error: OSError, path: Path) -> StorageFailed:
+    """What the operating system said, and what to do."""
+    remedy = "make room for it" if error.errno in NO_ROOM else "check the disk and who may write there"
+    return StorageFailed(f"cannot be written ({error.strerror}); {remedy}", file=str(path))
 
 
 def _read(path: Path) -> Record:

@@ -14,7 +14,7 @@ import orjson
 
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import connections, roles
-from agents.runs.run_directory import CACHE, CONFIGURATION, MEMORY, RESULT, write
+from agents.runs.run_directory import CACHE, CONFIGURATION, MEMORY, RESULT, not_written, write
 from agents.runs.search import Run, Shared, check, open_run_in
 from memory.cache import open_cache
 from memory.store import open_memory
@@ -134,7 +134,7 @@ class Sweep:
             with path.open("ab") as file:
                 file.write(line(row))
         except OSError as error:
-            raise StorageFailed(f"cannot be written ({error.strerror}); make room for it", file=str(path)) from error
+            raise not_written(error, path) from error
 
     def _enter(self, row: Row) -> None:
         self.rows.append(row)

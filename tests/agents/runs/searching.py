@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -11,6 +12,8 @@ import anyio
 from agents.runs.configuration import Configuration, build
 from agents.runs.search import open_run
 from protocols.errors import PromptFlowError
+from protocols.messages import Envelope
+from tests.agents.runs.breaking import NO_SYNC, READ_ONLY, refuse
 
 CONCURRENCY = 4
 """Calls of one candidate in flight, at most."""
@@ -39,14 +42,34 @@ def configuration(folder: Path, url: str, width: int, assignments: int) -> Confi
     )
 
 
-def search(folder: Path, url: str, width: int, assignments: int, directory: Path, room: int | None = None) -> None:
-    """To its end, if it is let live so long. `room`: bytes that a file may be long; what that leads to is written
-    beside the run directory, and the exit code is 1."""
-    if room is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+@dataclass(frozen=True)
+class Fault:
+    """What becomes of the disk: no file may be longer than `room` bytes; or, from the `after`-th message on, writes
+    (`read_only`) or syncs (`no_sync`) fail."""
+
+    room: int | None = None
+    read_only: bool = False
+    no_sync: bool = False
+    after: int = 0
+
+
+def search(folder: Path, url: str, width: int, assignments: int, directory: Path, fault: Fault | None = None) -> None:
+    """To its end, if it is let live so long. What `fault` leads to is written beside the run directory, and the exit
+    code is 1."""
+    fault = fault or Fault()
+    if fault.room is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (fault.room, resource.RLIM_INFINITY))
 
     async def main() -> None:
         async with open_run(configuration(folder, url, width, assignments), {}, directory) as run:
+
+            async def follow(envelope: Envelope) -> None:
+                if envelope.id == fault.after and fault.read_only:
+                    refuse(READ_ONLY)
+                if envelope.id == fault.after and fault.no_sync:
+                    refuse(*NO_SYNC)
+
+            run.bus.tap(follow)
             await run.search()
 
     try:

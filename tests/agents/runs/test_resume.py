@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import platform
 import sqlite3
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -26,6 +28,7 @@ from protocols import prompt_file
 from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure, Resumed
 from protocols.model import ChatMessage, Request
 from tests.agents.runs import searching
+from tests.agents.runs.searching import Fault
 from tests.agents.runs.test_search import check_journal, write_task
 from tests.wire.formats import conversation
 from tests.wire_server import Call, WireServer
@@ -183,25 +186,60 @@ async def test_a_wide_run_killed_at_25_points_keeps_its_books(tmp_path: Path) ->
     assert (await replay(tmp_path / "run", not_looked_at)).stopped_by == "assignments"
 
 
-@pytest.mark.parametrize("room", [60_000, 180_000])
-async def test_a_disk_that_fills_up_is_one_clear_error_and_loses_nothing(tmp_path: Path, room: int) -> None:
-    """The operating system refuses what would make any file longer than `room` bytes."""
-    folder, directory = folder_of(tmp_path), tmp_path / "run"
+async def broken_off(folder: Path, directory: Path, fault: Fault) -> str:
+    """A run whose disk fails, and then works again for a second process, which ends it; what the first one said."""
     async with WireServer(answer, keep=10_000) as server:
-        process = start(folder, server.openai_url, 1, 16, directory, room)
+        process = start(folder, server.openai_url, 1, 16, directory, fault)
         await to_thread.run_sync(process.join)
-        said = (tmp_path / "run.error").read_text(encoding="utf-8")
-        assert process.exitcode == 1, said
-        assert said.startswith(f"StorageFailed: {directory}")
-        assert "room" in said or "disk" in said
-        assert len(said.splitlines()) == 1
+        file = directory.with_suffix(".error")
+        said = file.read_text(encoding="utf-8") if file.exists() else ""
+        assert process.exitcode == bool(said)
         before, calls = durable(directory), server.stats.calls
         process = start(folder, server.openai_url, 1, 16, directory)
         await to_thread.run_sync(process.join)
         assert process.exitcode == 0
         check_not_asked_again(list(server.received)[calls:], before)
-    whole = await searched(folder, tmp_path / "whole", [], 1)
+    return said
+
+
+async def check_nothing_is_lost(folder: Path, directory: Path) -> None:
+    whole = await searched(folder, directory.with_name("whole"), [], 1)
     assert whole.lost == [0]
-    assert found(directory) == found(tmp_path / "whole")
+    assert found(directory) == found(directory.with_name("whole"))
     check_journal(directory, 16)
     check_memory(directory)
+
+
+@pytest.mark.parametrize("room", [60_000, 180_000])
+async def test_a_disk_that_fills_up_is_one_clear_error_and_loses_nothing(tmp_path: Path, room: int) -> None:
+    """The operating system refuses what would make any file longer than `room` bytes."""
+    folder, directory = folder_of(tmp_path), tmp_path / "run"
+    said = await broken_off(folder, directory, Fault(room=room))
+    assert said.startswith(f"StorageFailed: {directory}")
+    assert "room" in said or "disk" in said
+    assert len(said.splitlines()) == 1
+    await check_nothing_is_lost(folder, directory)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="refuses system calls of Linux")
+@pytest.mark.parametrize("after", [2, 20])
+async def test_a_disk_that_can_no_longer_be_written_is_one_clear_error_and_loses_nothing(
+    tmp_path: Path, after: int
+) -> None:
+    folder, directory = folder_of(tmp_path), tmp_path / "run"
+    said = await broken_off(folder, directory, Fault(read_only=True, after=after))
+    assert said.startswith(f"StorageFailed: {directory}")
+    assert "disk" in said
+    assert len(said.splitlines()) == 1
+    await check_nothing_is_lost(folder, directory)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="refuses system calls of Linux")
+@pytest.mark.parametrize("after", [2, 20])
+async def test_syncs_that_fail_lose_nothing(tmp_path: Path, after: int) -> None:
+    """A commit waits for no sync: what is in the log outlives the process, and the error comes with the first file
+    that must be whole, or never."""
+    folder, directory = folder_of(tmp_path), tmp_path / "run"
+    said = await broken_off(folder, directory, Fault(no_sync=True, after=after))
+    assert not said or (said.startswith(f"StorageFailed: {directory}") and len(said.splitlines()) == 1)
+    await check_nothing_is_lost(folder, directory)
