@@ -127,6 +127,12 @@ class Evaluation:
     refused: int = 0
     truncated: int = 0
 
+    @property
+    def asked(self) -> int:
+        """Validation and training examples that the candidate was run on, answered or not."""
+        answered = sum(score is not None for score in self.scores)
+        return answered + self.unanswered + len(self.outcomes)
+
 
 @dataclass(frozen=True, slots=True)
 class Critique:

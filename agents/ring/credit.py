@@ -35,8 +35,7 @@ class LeaveOneOut:
     def plan(self, evaluation: Evaluation) -> tuple[Sequence[str], Sequence[Outcome]]:
         """Count an evaluation, once, and say which sections are to be left out on which examples; the questions of
         that count as asked from now on."""
-        self._asked += sum(score is not None for score in evaluation.scores)
-        self._asked += evaluation.unanswered + len(evaluation.outcomes)
+        self._asked += evaluation.asked
         outcomes = unseen(evaluation.prompt, evaluation.outcomes)
         names = removable(evaluation.prompt, outcomes) if evaluation.survived else []
         room = math.floor(self._share * self._asked) - self._measured

@@ -7,6 +7,10 @@ from collections.abc import Iterable
 
 from agents.prompting.forward import Result
 from protocols.errors import ModelError, RunFailed
+from protocols.messages import Evaluation
+
+EARLIER = "earlier"
+"""The reason of what was left unanswered before the run went on."""
 
 
 class Unanswered:
@@ -29,6 +33,12 @@ class Unanswered:
             if isinstance(result, ModelError):
                 self.reasons[type(result).__name__] += 1
                 self._last = str(result)
+
+    def take_up(self, evaluation: Evaluation) -> None:
+        """Add one of an earlier process, whose errors are not on record."""
+        self.asked += evaluation.asked
+        if evaluation.unanswered:
+            self.reasons[EARLIER] += evaluation.unanswered
 
     def check(self) -> None:
         """:raises RunFailed: too many, with how many, which errors and what to do."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 from agents.ring.controller import Controller
-from agents.ring.credit import LeaveOneOut
 from agents.ring.team import Opening
 from memory.journal import read_journal
 from protocols.bus import NOBODY
@@ -79,10 +79,14 @@ class Fold:
 
 
 async def fold(
-    journal: Path, controller: Controller, first: Prompt, resumed: int, credit: LeaveOneOut | None
+    journal: Path,
+    controller: Controller,
+    first: Prompt,
+    resumed: int,
+    evaluated: Sequence[Callable[[Evaluation], object]] = (),
 ) -> Opening:
-    """Bring a new Controller, and what counts evaluations for the Critic, to where the journal ends; what the search
-    goes on with, or begins with.
+    """Bring a new Controller to where the journal ends, and tell `evaluated` of every evaluation that a Critique
+    was written of; what the search goes on with, or begins with.
 
     :raises ReplayDiffers: the same messages do not lead to the same decisions.
     :raises StorageFailed: the journal is damaged.
@@ -90,8 +94,9 @@ async def fold(
     folded = Fold(controller, resumed)
     for envelope in read_journal(journal, FOLDED):
         await folded.take(envelope)
-        if credit is not None and isinstance(envelope.message, Critique):
-            credit.plan(envelope.message.evaluation)
+        if isinstance(envelope.message, Critique):
+            for tell in evaluated:
+                tell(envelope.message.evaluation)
     said: list[tuple[Message, int | None]] = [*folded.said]
     new = {message.assignment for message, _ in said if isinstance(message, Assignment)}
     unanswered = [_furthest(journal, number) for number in controller.open if number not in new]

@@ -137,7 +137,11 @@ class Run:
         errors = settings.agent_errors if settings.on_agent_error == "skip" else 1
         self.team = Team(self.controller, others, self.bus, self.configuration.width, errors)
         self.opening = await fold(
-            self.directory / JOURNAL, self.controller, self.first, self._durable.last + 1, credit
+            self.directory / JOURNAL,
+            self.controller,
+            self.first,
+            self._durable.last + 1,
+            [self.evaluator.unanswered.take_up, *([credit.plan] if credit else [])],
         )
 
     async def _begin_with(

@@ -22,6 +22,7 @@ from agents.ring.critic import Critic, read_gradients
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
 from agents.ring.reward import Reward
+from agents.ring.unanswered import EARLIER, Unanswered
 from agents.selectors.selector import Action, Choice
 from protocols.embedding import HashedNgrams
 from protocols.errors import (
@@ -122,6 +123,11 @@ async def test_failed_calls_are_left_out_of_the_comparison() -> None:
     evaluation = await evaluate(some_fail("amber"), candidate, RaceSettings(critique=6, max_unanswered=0.2))
     assert (evaluation.unanswered, evaluation.paired, evaluation.gain) == (2, 14, 1.0)
     assert [n for n, score in enumerate(evaluation.scores) if score is None] == [0, 8]
+    going_on = Unanswered(0.05, least=10)
+    going_on.take_up(evaluation)
+    assert (going_on.asked, going_on.reasons) == (evaluation.asked, {EARLIER: 2})
+    with pytest.raises(RunFailed, match=rf"2 of {evaluation.asked} examples .* \(2 earlier\)"):
+        going_on.check()
     with pytest.raises(ServerFailed):
         await evaluate(some_fail("amber"), candidate, RaceSettings(critique=6, max_unanswered=0.1))
 

@@ -169,7 +169,9 @@ async def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
         result = await run.search()
     assert result.stopped_by == "interrupted"
     assert await ended(tmp_path) is None
+    critiques = [e.message for e in read_journal(tmp_path / "run" / JOURNAL) if isinstance(e.message, Critique)]
     async with open_run(configured(tmp_path), {}, tmp_path / "run") as run:
+        assert run.evaluator.unanswered.asked == sum(critique.evaluation.asked for critique in critiques) > 0
         result = await run.search()
     assert (result.stopped_by, result.assignments) == ("assignments", 6)
     check_journal(tmp_path / "run", 6)
