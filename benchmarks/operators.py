@@ -5,8 +5,8 @@ of the sections that it can edit. There are two first prompts: `bare`, the defau
 the labels, and `wordy`, in which every section has a text, some of it useless, and the worked examples stand first,
 farthest from the input. Printed for each operator and task: its mean reward, as the selector learns it and failures
 included, with a 95 % interval (bootstrap over the searches, since the rewards of one search are not independent), and
-the number of its assignments; then how these ended. The test splits are not read. `operators.jsonl` holds a line for
-each assignment.
+the number of its assignments; the same of the edits of the first prompt alone, which mend it before anything else
+has; then how all ended. The test splits are not read. `operators.jsonl` holds a line for each assignment.
 
 The corpus of rag is the training split, a passage for each example. Tasks are folders that hold `train.jsonl`,
 `validation.jsonl` and `test.jsonl` of a classification task with the one field `text`.
@@ -15,11 +15,13 @@ The corpus of rag is the training split, a passage for each example. Tasks are f
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -32,12 +34,13 @@ import orjson
 from agents.runs.catalogue import OPERATORS
 from agents.runs.configuration import Configuration, build
 from agents.runs.loading import load_task
-from agents.runs.run_directory import MEMORY
+from agents.runs.run_directory import JOURNAL, MEMORY
 from agents.runs.search import open_run
 from agents.selectors.selector import Choice
 from agents.selectors.uniform import Uniform
-from memory.upkeep import export
+from memory.journal import read_journal
 from protocols import prompt_file
+from protocols.messages import FIRST, Assignment
 from protocols.prompt import Kind, Prompt, Section
 from protocols.task import Example, show_text
 
@@ -67,12 +70,13 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Earned:
-    """What one assignment of a search earned, and how it ended."""
+    """What one assignment of a search earned, and how it ended. `first`: it was an edit of the first prompt."""
 
     arm: Arm
     operator: str
     reward: float
     outcome: str
+    first: bool
 
 
 def searched(arm: Arm, assignments: int) -> list[Earned]:
@@ -86,8 +90,13 @@ async def search(arm: Arm, assignments: int) -> list[Earned]:
         folder = Path(name)
         async with open_run(configuration(arm, assignments, folder), {}, folder / "run") as run:
             await run.team.run(run.opening)
-        rows = [orjson.loads(line) for line in export(folder / "run" / MEMORY) if line]
-    return [Earned(arm, row["operator"], row["reward"], row["outcome"]) for row in rows]
+        made = read_journal(folder / "run" / JOURNAL, (Assignment,), brief=True)
+        first = {
+            e.message.assignment for e in made if isinstance(e.message, Assignment) and e.message.parent == FIRST
+        }
+        with closing(sqlite3.connect(folder / "run" / MEMORY)) as memory:
+            rows = memory.execute("SELECT operator, reward, outcome, assignment FROM experience").fetchall()
+    return [Earned(arm, operator, reward, outcome, n in first) for operator, reward, outcome, n in rows]
 
 
 def configuration(arm: Arm, assignments: int, folder: Path) -> Configuration:
@@ -142,11 +151,23 @@ def mean(runs: Sequence[Sequence[float]], rng: np.random.Generator) -> tuple[flo
 
 
 def show(earned: Sequence[Earned]) -> None:
-    """The two tables. Rewards are in points of score (hundredths)."""
+    """The tables. Rewards are in points of score (hundredths)."""
+    print("mean reward in points of score [95 % interval] assignments")
+    show_rewards(earned)
+    print("\nof edits of the first prompt alone")
+    show_rewards([e for e in earned if e.first])
+    endings = list(dict.fromkeys(e.outcome for e in earned))
+    print(f"\n{'how they ended':24}" + "".join(f"{ending:>14}" for ending in endings))
+    for operator in OPERATORS:
+        counts = Counter(e.outcome for e in earned if e.operator == operator)
+        print(f"{operator:24}" + "".join(f"{counts[ending] / max(1, counts.total()):>14.0%}" for ending in endings))
+
+
+def show_rewards(earned: Sequence[Earned]) -> None:
+    """A row for each operator, a column for each task and start."""
     rng = np.random.default_rng(0)
     columns = list(dict.fromkeys((e.arm.task, e.arm.start) for e in earned))
     names = [f"{Path(task).name}, {start}" for task, start in columns]
-    print("mean reward in points of score [95 % interval] assignments")
     print(f"{'operator':24}" + "".join(f"{name:>28}" for name in names))
     for operator in OPERATORS:
         cells = []
@@ -155,17 +176,17 @@ def show(earned: Sequence[Earned]) -> None:
             runs = [[100 * e.reward for e in mine if e.arm == arm] for arm in dict.fromkeys(e.arm for e in mine)]
             cells.append("{:+.2f} [{:+.2f}, {:+.2f}] {}".format(*mean(runs, rng), len(mine)) if runs else "-")
         print(f"{operator:24}" + "".join(f"{cell:>28}" for cell in cells))
-    endings = list(dict.fromkeys(e.outcome for e in earned))
-    print(f"\n{'how they ended':24}" + "".join(f"{ending:>14}" for ending in endings))
-    for operator in OPERATORS:
-        counts = Counter(e.outcome for e in earned if e.operator == operator)
-        print(f"{operator:24}" + "".join(f"{counts[ending] / max(1, counts.total()):>14.0%}" for ending in endings))
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the searches, seeds outermost, so that what is there at any time is balanced."""
     tasks = [str(folder.resolve()) for folder in options.tasks or [TICKETS]]
-    arms = [Arm(task, start, seed) for seed in range(options.seeds) for task in tasks for start in STARTS]
+    arms = [
+        Arm(task, start, seed)
+        for seed in range(options.first_seed, options.first_seed + options.seeds)
+        for task in tasks
+        for start in STARTS
+    ]
     options.out.mkdir(parents=True, exist_ok=True)
     earned: list[Earned] = []
     with ProcessPoolExecutor(options.processes) as pool, (options.out / "operators.jsonl").open("wb") as file:
@@ -180,6 +201,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", type=Path, help="folders of tasks; examples/tickets without one")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--assignments", type=int, default=300)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
