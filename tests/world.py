@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
 import anyio.lowlevel
 
 from agents.operators.operator import Context, Operator, of_kinds
-from agents.prompting.forward import Forward
+from agents.prompting.forward import AtOnce, Forward
 from agents.prompting.shelves import Shelves, open_shelves
 from agents.ring.agent import Agent
 from agents.ring.choices import Choices
@@ -24,13 +24,14 @@ from agents.ring.controller import Controller, SearchSettings
 from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
+from agents.ring.hand import Hand
 from agents.ring.proposer import Proposer
 from agents.ring.team import Opening, Team
 from agents.selectors.msgd import MSGD
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.errors import ModelError
-from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure
+from protocols.messages import FIRST, Assignment, Command, Critique, Envelope, Failure
 from protocols.metrics.labels import LabelParser
 from protocols.metrics.match import Accuracy
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
@@ -196,13 +197,14 @@ class Ring:
             Random(self.seed),
             lambda: 0.0,
         )
-        forward = Forward(self.metered("task"), TASK, NO_CORPUS, at_once=5)
+        forward = Forward(self.metered("task"), TASK, NO_CORPUS, AtOnce(5))
         others: list[Agent] = [
             Evaluator(forward, TASK, self.race, self.seed),
             Critic(self.metered("critic"), self.credit()),
+            Hand(TASK.fields),
             *(self.proposer(operator) for operator in self.operators),
         ]
-        self.team = Team(self.controller, [self.wrap(agent) for agent in others], self.bus, self.settings.width)
+        self.team = Team(self.controller, [self.wrap(agent) for agent in others], self.bus)
 
     def proposer(self, operator: Operator) -> Proposer:
         return Proposer(operator, self.metered(f"proposer/{operator.name}"), TASK, None, self.seed, NO_CORPUS)
@@ -210,7 +212,7 @@ class Ring:
     def credit(self) -> LeaveOneOut | None:
         if not self.credit_share:
             return None
-        forward = Forward(self.metered("credit"), TASK, NO_CORPUS, at_once=5)
+        forward = Forward(self.metered("credit"), TASK, NO_CORPUS, AtOnce(5))
         return LeaveOneOut(forward, self.credit_share)
 
     def metered(self, role: str) -> ChatModel:
@@ -219,8 +221,8 @@ class Ring:
     async def _record(self, envelope: Envelope) -> None:
         self.log.append(envelope)
 
-    async def run(self) -> str:
-        return await self.team.run(Opening([(self.controller.begin(self.first), None)]))
+    async def run(self, commands: AsyncIterator[Command] | None = None) -> str:
+        return await self.team.run(Opening([(self.controller.begin(self.first), None)]), commands)
 
     def endings(self) -> Counter[int]:
         """How often each assignment on the bus has ended; an ending without a beginning counts too."""

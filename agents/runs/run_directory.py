@@ -28,8 +28,9 @@ VERSION = 2
 RECORD, LOCK = "run.json", "lock"
 CONFIGURATION, JOURNAL, CACHE, MEMORY = "configuration.json", "journal.sqlite", "cache.sqlite", "memory.sqlite"
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
+COMMANDS = "commands.jsonl"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
-KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG)
+KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG, COMMANDS)
 """What is only ever written beside a record."""
 RUNS = Path("runs")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

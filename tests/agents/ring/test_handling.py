@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.operators.operator import Context
-from agents.prompting.forward import Forward
+from agents.prompting.forward import AtOnce, Forward
 from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
 from agents.ring.credit import believed
@@ -69,7 +69,7 @@ def scores_of(prompt: Prompt) -> Scores:
 
 async def evaluate(model: Oracle, candidate: Candidate, race: RaceSettings, caps: Caps | None = None) -> Evaluation:
     metered = MeteredModel(model, Ledger(caps or Caps(), {}, lambda: 0.0), "task")
-    forward = Forward(metered, TASK, NO_CORPUS, 4)
+    forward = Forward(metered, TASK, NO_CORPUS, AtOnce(4))
     [evaluation] = await Evaluator(forward, TASK, race, seed=1).handle(candidate)
     assert isinstance(evaluation, Evaluation)
     assert (evaluation.assignment, evaluation.prompt) == (candidate.assignment, candidate.prompt)
