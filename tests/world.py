@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -26,12 +26,12 @@ from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.hand import Hand
 from agents.ring.proposer import Proposer
-from agents.ring.team import Opening, Team
+from agents.ring.team import Opening, Person, Team
 from agents.selectors.msgd import MSGD
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.errors import ModelError
-from protocols.messages import FIRST, Assignment, Command, Critique, Envelope, Failure
+from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure
 from protocols.metrics.labels import LabelParser
 from protocols.metrics.match import Accuracy
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
@@ -169,7 +169,8 @@ def shuffled(rng: Random, most: int = 4) -> Callable[[], Awaitable[None]]:
 
 @dataclass
 class Ring:
-    """A whole ring around one model, with a tap of its own; `fake` may replace or wrap agents."""
+    """A whole ring around one model, with a tap of its own; `wrap` may replace or wrap agents. `last`: the id of the
+    last envelope of an earlier ring."""
 
     model: Oracle = field(default_factory=Oracle)
     settings: SearchSettings = SETTINGS
@@ -181,10 +182,11 @@ class Ring:
     wrap: Callable[[Agent], Agent] = lambda agent: agent
     first: Prompt = FIRST_PROMPT
     credit_share: float = 0.0
+    last: int = 0
 
     def __post_init__(self) -> None:
         self.log: list[Envelope] = []
-        self.bus = Bus(lambda: 0.0)
+        self.bus = Bus(lambda: 0.0, self.last)
         self.bus.tap(self._record)
         self.ledger = Ledger(self.caps, {}, lambda: 0.0, self.scopes)
         operators = {operator.name: operator for operator in self.operators}
@@ -221,8 +223,8 @@ class Ring:
     async def _record(self, envelope: Envelope) -> None:
         self.log.append(envelope)
 
-    async def run(self, commands: AsyncIterator[Command] | None = None) -> str:
-        return await self.team.run(Opening([(self.controller.begin(self.first), None)]), commands)
+    async def run(self, person: Person | None = None) -> str:
+        return await self.team.run(Opening([(self.controller.begin(self.first), None)]), person)
 
     def endings(self) -> Counter[int]:
         """How often each assignment on the bus has ended; an ending without a beginning counts too."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -32,6 +33,9 @@ WIDEST = 1024
 """Assignments that may ever be in flight."""
 PERSON = "person"
 """The sender of commands."""
+Tell = Callable[[Command], Coroutine[Any, Any, None]]
+Person = Callable[[Tell], Coroutine[Any, Any, None]]
+"""Tells of commands, one after the other, until there are no more or it is cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,9 @@ class Team:
         self._over = False
         bus.tap(self._follow)
 
-    async def run(self, opening: Opening, commands: AsyncIterator[Command] | None = None) -> str:
-        """Search from what it begins with until the Controller has finished, and do what a person commands meanwhile;
-        returns what stopped it.
+    async def run(self, opening: Opening, person: Person | None = None) -> str:
+        """Search from what it begins with until the Controller has finished, and obey a person meanwhile; returns
+        what stopped it.
 
         :raises Exception: what an agent raised, with its own traceback. Assignments that were under way are then
             recorded as failures.
@@ -75,11 +79,11 @@ class Team:
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
-                self._employ(tasks, self._controller, 1)
                 self._widen(self._controller.width)
                 await self._open_with(opening)
-                if commands is not None:
-                    tasks.start_soon(self._pass_on, commands, name=PERSON)
+                self._employ(tasks, self._controller, 1)  # only now: what it says next comes after the opening
+                if person is not None:
+                    tasks.start_soon(person, self._obey, name=PERSON)
                 async with self._finished.take() as envelope:
                     if isinstance(envelope.message, Finished):
                         stopped_by = envelope.message.stopped_by
@@ -104,9 +108,8 @@ class Team:
             if not self._over:
                 raise
 
-    async def _pass_on(self, commands: AsyncIterator[Command]) -> None:
-        async for command in commands:
-            await self._bus.send(command, sender=PERSON)
+    async def _obey(self, command: Command) -> None:
+        await self._bus.send(command, sender=PERSON)
 
     def _widen(self, width: int) -> None:
         """Let every agent but the Controller handle so many messages at a time; never fewer than before."""

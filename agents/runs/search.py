@@ -50,7 +50,7 @@ from agents.runs.run_directory import (
     write,
     write_configuration,
 )
-from agents.runs.steering import Steering, commands, said_so_far
+from agents.runs.steering import Listening, Steering, said_so_far
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache, open_cache
 from memory.experience import Experience
@@ -226,8 +226,8 @@ class Run:
         """
         if self.resumed:
             await self.bus.note(Resumed(self._durable.seconds), sender=Team.address)
-        said = commands(self.directory, self._heard, self.configuration, self.first)
-        return await self.team.run(self.opening, said)
+        listening = Listening(self.directory, self._heard, self.configuration, self.first)
+        return await self.team.run(self.opening, listening)
 
     def _export(self, best: Prompt) -> None:
         """The prompt's file, and beside it what it leaves to be filled for each input."""

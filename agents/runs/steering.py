@@ -7,11 +7,12 @@ there is told so by the operating system, and every command is in the journal be
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, assert_never
 
+import anyio
 import orjson
 from anyio import to_thread
 from watchfiles import awatch
@@ -19,6 +20,7 @@ from watchfiles import awatch
 from agents.prompting.forward import AtOnce
 from agents.ring.controller import WIDTH
 from agents.ring.hand import carried_over
+from agents.ring.team import Tell
 from agents.runs.budget import check_priced, prices
 from agents.runs.configuration import CapsTable, Configuration, build, parsed
 from agents.runs.finished import INTERRUPTED
@@ -191,27 +193,51 @@ def scope(path: Sequence[str]) -> str:
             return ""
 
 
-async def commands(
-    directory: Path, heard: int, configuration: Configuration, first: Prompt
-) -> AsyncIterator[Command]:
-    """What is said from now on; the first `heard` bytes of the file were for an earlier process.
+class Listening:
+    """Hears what is said from now on; the first `heard` bytes of the file were for an earlier process."""
 
-    :raises StorageFailed: the file cannot be watched.
-    """
-    path, threads = directory / COMMANDS, to_thread.current_default_thread_limiter()
-    threads.total_tokens += 1  # the one that waits for the operating system is nobody else's
+    def __init__(self, directory: Path, heard: int, configuration: Configuration, first: Prompt) -> None:
+        self._path, self._heard = directory / COMMANDS, heard
+        self._configuration, self._first = configuration, first
+
+    async def __call__(self, tell: Tell) -> None:
+        """Tell of every command, in order, until cancelled.
+
+        :raises StorageFailed: the file cannot be watched.
+        """
+        threads, over = to_thread.current_default_thread_limiter(), anyio.Event()
+        threads.total_tokens += 1  # the one that waits for the operating system is nobody else's
+        try:
+            self._path.touch()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_at_the_end, over.set, name="over")  # a thread that waits cannot be cancelled
+                await self._hear(tell)
+                watched = awatch(
+                    self._path, watch_filter=None, debounce=LONGEST, step=STEP, yield_on_timeout=True, stop_event=over
+                )
+                async for _ in watched:  # now and then unasked, too: for what was said before the watch began
+                    await self._hear(tell)
+        except OSError as error:
+            raise StorageFailed(f"cannot be watched for commands: {error}", file=str(self._path)) from error
+        finally:
+            threads.total_tokens -= 1
+
+    async def _hear(self, tell: Tell) -> None:
+        with self._path.open("rb") as file:
+            file.seek(self._heard)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._heard += len(whole)
+        for line in whole.splitlines():
+            with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: `command` has checked those
+                await tell(understand(orjson.loads(line), self._configuration, self._first))
+
+
+async def _at_the_end(do: Callable[[], None]) -> None:
     try:
-        path.touch()
-        changes = awatch(path, watch_filter=None, debounce=LONGEST, step=STEP, yield_on_timeout=True)
-        async for _ in changes:  # also now and then unasked, for what was said before the watch began
-            lines, heard = _read(path, heard)
-            for line in lines:
-                with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: `command` has checked those
-                    yield understand(orjson.loads(line), configuration, first)
-    except OSError as error:
-        raise StorageFailed(f"cannot be watched for commands: {error}", file=str(path)) from error
+        await anyio.sleep_forever()
     finally:
-        threads.total_tokens -= 1
+        do()
 
 
 def said_so_far(directory: Path | None) -> int:
@@ -230,14 +256,6 @@ def _check_under_way(directory: Path) -> None:
     ends = [envelope.message for envelope in read_journal(directory / JOURNAL, (Stop, Finished, Resumed))]
     if ends and not isinstance(ends[-1], Resumed):
         raise ConfigError(f"the search in {directory} is ending; nothing more is issued")
-
-
-def _read(path: Path, heard: int) -> tuple[list[bytes], int]:
-    """The whole lines after the first `heard` bytes, and how many bytes are heard then."""
-    with path.open("rb") as file:
-        file.seek(heard)
-        new, ended, _ = file.read().rpartition(b"\n")
-    return [line for line in new.split(b"\n") if line], heard + len(new) + len(ended)
 
 
 def _append(path: Path, words: Sequence[str]) -> None:

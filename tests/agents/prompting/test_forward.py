@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,6 +87,25 @@ def test_once_it_is_enough_nothing_more_is_begun_and_what_is_in_flight_is_told_o
     assert model.most_in_flight <= at_once
     assert sorted(told) == list(range(model.calls)), "in the order of the examples, without a gap"
     assert min(after, 16) <= model.calls <= min(after + at_once - 1, 16)
+
+
+@given(first=st.integers(1, 8), then=st.integers(1, 8), after=st.integers(1, 16))
+@settings(max_examples=40, deadline=None)
+def test_with_fewer_at_once_what_is_in_flight_ends_and_no_more_is_begun(first: int, then: int, after: int) -> None:
+    at_once = AtOnce(first)
+    flying: list[int] = []
+    model = Oracle(delay=anyio.lowlevel.checkpoint)  # all calls take as long, so that each round ends as a whole
+
+    def enough(index: int, result: Outcome | ModelError) -> bool:
+        flying.append(model.in_flight)
+        if len(flying) == after:
+            at_once.calls = then
+        return False
+
+    anyio.run(Forward(model, TASK, NO_CORPUS, at_once).until, [(FIRST_PROMPT, e) for e in TASK.validation], enough)
+    assert len(flying) == model.calls == len(TASK.validation), "every question is asked"
+    assert max(flying) < first
+    assert max(flying[after + first :], default=0) < then
 
 
 async def test_a_fatal_error_ends_the_pass() -> None:
