@@ -24,6 +24,7 @@ from agents.views.terminal import LiveView, Onlooker, clock, sparkline, time_lef
 from protocols.messages import (
     Assignment,
     Change,
+    Command,
     Continue,
     Critique,
     Envelope,
@@ -132,14 +133,19 @@ def test_plain_text_stays_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_what_a_person_commands_is_shown(terminal: bool) -> None:
-    told = [Pause(), Change("budget.calls", None, 5), Inject(PROMPT), Freeze("task\x1b[2J")]
+    told: list[Command] = [Pause(), Change("budget.calls", None, 5), Inject(PROMPT), Freeze("task\x1b[2J")]
     seen = shown(told, "t", terminal=terminal, sender=PERSON)
     assert "\x1b[2J" not in seen
     assert all(in_words(message)[:40] in seen for message in told[:3])
 
 
 def test_the_live_view_says_that_the_run_is_paused() -> None:
-    for told, paused in (([Pause()], True), ([Pause(), Continue()], False), ([Pause(), Resumed(1.0)], False)):
+    stories: list[tuple[list[Message], bool]] = [
+        ([Pause()], True),
+        ([Pause(), Continue()], False),
+        ([Pause(), Resumed(1.0)], False),
+    ]
+    for told, paused in stories:
         last = shown(told, "t", terminal=True).rpartition("assignments")[2]
         assert ("PAUSED" in last) is paused
 
