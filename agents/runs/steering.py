@@ -175,11 +175,13 @@ def settable(configuration: Configuration) -> Mapping[str, tuple[str, ...]]:
 
 
 def configured(configuration: Configuration, path: Sequence[str]) -> float | None:
-    """The value of a settable setting; the width that follows from others where none is set."""
+    """The value of a settable setting, also where it follows from others."""
+    follows: dict[str, float] = {WIDTH: configuration.width, CONCURRENCY: configuration.at_once}
     value: Any = configuration.model_dump()
     for part in path:
         value = value[part]
-    return configuration.width if ".".join(path) == WIDTH else value
+    found: float | None = follows.get(".".join(path), value)
+    return found
 
 
 def scope(path: Sequence[str]) -> str:

@@ -197,7 +197,7 @@ def test_a_run_killed_between_a_command_and_what_comes_of_it_goes_on(
                 for envelope in before:
                     await journal.append(envelope)
             later = ring(seed, 12, last)
-            opening = await fold(path / "journal", later.controller, FIRST_PROMPT, last + 1, None)
+            opening = await fold(path / "journal", later.controller, FIRST_PROMPT, last + 1, [])
         if before:
             await later.bus.note(Resumed(0.0), sender="team")
         assert await later.team.run(opening) in ("assignments", "no section left to edit")
