@@ -1,9 +1,11 @@
 """Training from Python: the run that the command line makes, with examples, prompts and settings given as objects.
 
-from agents.api import train
+    from agents.api import train
 
-found = await train({"name": "mine", "train": rows, "validation": more, "test": others}, "Which department?")
-print(found.prompt["task"].text, found.result.test)
+    found = await train({"name": "mine", "train": rows, "validation": more, "test": others}, "Which department?")
+    print(found.prompt["task"].text, found.result.test)
+
+What this takes, and how a search is watched while it works, is in docs/python.md.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from agents.runs.run_directory import BEST_PROMPT, JOURNAL
 from agents.runs.search import Run, open_run
 from agents.runs.steering import command
 from protocols import prompt_file
+from protocols.errors import RunFailed
 from protocols.messages import Assignment, Command, Envelope
 from protocols.prompt import Prompt
 from protocols.providers.environment import read_environment
@@ -95,8 +98,8 @@ class Training:
         return await to_thread.run_sync(command, self.directory, words)
 
     def end(self, end: Found | Exception) -> None:
-        """There is nothing more to come."""
-        self._end = end
+        """There is nothing more to come; what is said first holds."""
+        self._end = self._end or end
         self._over.set()
 
 
@@ -180,6 +183,7 @@ async def _searching(run: Run) -> AsyncIterator[Training]:
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         failed = only(group)
+    training.end(RunFailed(f"the search was left before its end; the run in {run.directory} can be gone on with"))
     if failed is not None:
         raise failed
 

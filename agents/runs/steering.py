@@ -7,8 +7,8 @@ there is told so by the operating system, and every command is in the journal be
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -66,13 +66,9 @@ def command(directory: Path, words: Sequence[str]) -> str:
         told[1] = prompt_file.dumps(edited)
     meant = understand(told, configuration, first)
     _check_under_way(directory)
-    if (
-        isinstance(meant, Inject)
-        and read_durable(directory / JOURNAL).assignments >= configuration.search.assignments
-    ):
-        raise ConfigError(
-            f"the run in {directory} has made all of its {configuration.search.assignments} assignments"
-        )
+    most = configuration.search.assignments
+    if isinstance(meant, Inject) and read_durable(directory / JOURNAL).assignments >= most:
+        raise ConfigError(f"the run in {directory} has made all of its {most} assignments")
     _append(directory / COMMANDS, told)
     return in_words(meant)
 
@@ -211,18 +207,26 @@ class Listening:
         threads.total_tokens += 1  # the one that waits for the operating system is nobody else's
         try:
             self._path.touch()
-            async with anyio.create_task_group() as tasks:
+            async with anyio.create_task_group() as tasks, aclosing(self._changes(over)) as changes:
                 tasks.start_soon(_at_the_end, over.set, name="over")  # a thread that waits cannot be cancelled
                 await self._hear(tell)
-                watched = awatch(
-                    self._path, watch_filter=None, debounce=LONGEST, step=STEP, yield_on_timeout=True, stop_event=over
-                )
-                async for _ in watched:  # now and then unasked, too: for what was said before the watch began
+                async for _ in changes:
                     await self._hear(tell)
-        except OSError as error:
-            raise StorageFailed(f"cannot be watched for commands: {error}", file=str(self._path)) from error
         finally:
             threads.total_tokens -= 1
+
+    async def _changes(self, over: anyio.Event) -> AsyncGenerator[None]:
+        """Now and then unasked, too: for what was said before the watch began."""
+        try:
+            async for _ in awatch(
+                self._path, watch_filter=None, debounce=LONGEST, step=STEP, yield_on_timeout=True, stop_event=over
+            ):
+                yield
+        except (OSError, RuntimeError) as error:  # what watchfiles makes of what the operating system says
+            reason = (
+                f"cannot be watched for commands ({error}); with WATCHFILES_FORCE_POLLING=1 it is read now and then"
+            )
+            raise StorageFailed(reason, file=str(self._path)) from error
 
     async def _hear(self, tell: Tell) -> None:
         with self._path.open("rb") as file:
@@ -232,7 +236,15 @@ class Listening:
         self._heard += len(whole)
         for line in whole.splitlines():
             with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: `command` has checked those
-                await tell(understand(orjson.loads(line), self._configuration, self._first))
+                await tell(understand(_words(line), self._configuration, self._first))
+
+
+def _words(line: bytes) -> list[str]:
+    """:raises ConfigError, orjson.JSONDecodeError: these are none."""
+    words = orjson.loads(line)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ConfigError("not a list of words")
+    return words
 
 
 async def _at_the_end(do: Callable[[], None]) -> None:

@@ -21,7 +21,7 @@ from agents.runs.replay import replay
 from agents.runs.run_directory import BEST_PROMPT, JOURNAL, RESULT
 from memory.journal import read_journal
 from protocols import prompt_file
-from protocols.errors import ConfigError, DataError, InputError, PromptError
+from protocols.errors import ConfigError, DataError, InputError, PromptError, RunFailed
 from protocols.messages import Assignment, Critique, Failure, Stop
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -177,6 +177,8 @@ async def test_who_leaves_cancels_and_the_same_call_goes_on(
             for _ in range(read):
                 await anext(training)
         assert not exists("run/result.json")
+        with pytest.raises(RunFailed, match="can be gone on with"):
+            await training.found()
         found = await trained(directory="run", search=long)
     assert found.result.assignments == 20
     assert (await replay(found.directory, ignore)).stopped_by == "assignments"

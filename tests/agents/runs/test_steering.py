@@ -369,7 +369,9 @@ async def test_lines_of_others_and_of_earlier_processes_are_not_obeyed(tmp_path:
         command(directory, ["set", WIDTH, "9"])
     async with open_run(configured(tmp_path), {}, directory) as run:
         with (directory / COMMANDS).open("ab") as file:
-            file.write(b'not json\n["halt"]\n{"set": 1}\n["pause"')  # the last as a full disk leaves it
+            file.write(
+                b'not json\n["halt"]\n{"pause": 1}\n5\n[["pause"]]\n["set", 1, 2]\n["pause"'
+            )  # the last as a full disk leaves it
         command(directory, ["stop"])
         assert (await run.search()).stopped_by == INTERRUPTED
     told = [e.message for e in read_journal(directory / JOURNAL) if e.sender == PERSON]
