@@ -19,6 +19,7 @@ from agents.ring.controller import WIDTH, SearchSettings
 from agents.ring.hand import HAND
 from agents.ring.team import PERSON, Person, Tell
 from agents.runs.blame import blame
+from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration, load
 from agents.runs.finished import INTERRUPTED
 from agents.runs.fold import Fold, fold
@@ -361,6 +362,17 @@ async def test_nobody_is_told_where_nobody_works(tmp_path: Path) -> None:
         assert command(tmp_path / "run", ["set", "budget.roles.critic.calls", "none"]).endswith("no cap from now on")
     with pytest.raises(ConfigError, match="nobody works on"):
         command(tmp_path / "run", ["pause"])
+
+
+class Named:
+    """An operator with a person's name."""
+
+    name = HAND
+
+
+def test_no_operator_is_called_as_a_persons_edits_are() -> None:
+    with pytest.raises(ConfigError, match="is called hand, as the edits that a person makes are"):
+        open_operators((f"{__name__}:Named",))
 
 
 async def test_lines_of_others_and_of_earlier_processes_are_not_obeyed(tmp_path: Path) -> None:
