@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from agents.commands import checking, looking, remembering, searching
+from agents.commands import checking, looking, remembering, searching, steering
 from agents.commands.console import program
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     checking.evaluate,
     checking.doctor,
     looking.show,
+    steering.ctl,
     searching.demo,
     looking.replay,
     looking.trace,

@@ -18,14 +18,15 @@ from rich.console import Console
 from agents.ring.team import only
 from agents.runs.budget import caps, prices
 from agents.runs.configuration import Configuration
-from agents.runs.finished import finished
+from agents.runs.finished import INTERRUPTED, finished
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import secrets
 from agents.runs.progress import progress_of
 from agents.runs.replay import Replayed, replay
 from agents.runs.run_directory import JOURNAL, LOG, read_configuration
 from agents.runs.search import Run, open_run
-from agents.runs.sweep import INTERRUPTED, Row, Sweep
+from agents.runs.steering import Steering
+from agents.runs.sweep import Row, Sweep
 from agents.views.logs import RunLog, open_log
 from agents.views.sweeping import watch_sweep
 from agents.views.terminal import watch
@@ -113,6 +114,7 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
     configuration, moment = read_configuration(directory), 0.0
     ledger = Ledger(caps(configuration.budget), prices(configuration, {}), lambda: moment)
     with watch(console, ledger, configuration.task.name, configuration.search.assignments, time.monotonic) as view:
+        steering = Steering(configuration, ledger)
 
         async def see(event: Envelope | Call) -> None:
             nonlocal moment
@@ -120,9 +122,11 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
             if moment and speed and not resumed:
                 await anyio.sleep(max(0.0, event.time - moment) / speed)
             if not moment or resumed:  # nobody worked meanwhile
+                ledger.go_on()
                 ledger.take_up(Books((), Saved(), moment - event.time))
             moment = max(moment, event.time)
             if isinstance(event, Envelope):
+                await steering.observe(event)
                 await view.observe(event)
             else:
                 failed = int(event.error is not None)

@@ -4,7 +4,7 @@ every call to a model that was paid for."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from protocols.wrappers.ledger import Account
 
 SCHEMA = Schema(
     "journal",
-    2,
+    3,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -35,6 +35,7 @@ SCHEMA = Schema(
         "CREATE INDEX made ON call (assignment)",
         "CREATE TABLE note (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
     ),
+    migrations={2: ()},  # the commands of a person came with version 3, and change nothing of what was there
 )
 """A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
@@ -167,8 +168,8 @@ def read_notes(path: Path) -> dict[str, bytes]:
 @dataclass(frozen=True, slots=True)
 class Durable:
     """What a journal says of the run so far. `last`: the highest id of an envelope, and `resumed` that of the last
-    `Resumed`, 0 if there is none. `assignments` were made. `seconds`: how long the run has worked. `accounts`: by
-    role and model."""
+    `Resumed`, 0 if there is none. `assignments` were made. `seconds`: how long the run has worked, without
+    its pauses. `accounts`: by role and model."""
 
     last: int
     resumed: int
@@ -202,7 +203,21 @@ def read_durable(path: Path) -> Durable:
             for (time,) in connection.execute(f"SELECT time FROM {table} ORDER BY place DESC LIMIT 1").fetchall()
             or [(begun,)]
         )
-    return Durable(last, resumed, made, before + max(0.0, ended - begun), accounts)
+        told = connection.execute(
+            "SELECT type, time FROM journal WHERE type IN ('Pause', 'Continue') AND id > ? ORDER BY place", (resumed,)
+        ).fetchall()
+    return Durable(last, resumed, made, before + max(0.0, ended - begun - _paused(told, ended)), accounts)
+
+
+def _paused(told: Sequence[tuple[str, float]], ended: float) -> float:
+    """Seconds of a process in which it was paused."""
+    paused, since = 0.0, None
+    for kind, time in [*told, ("Continue", ended)]:
+        if kind == "Pause":
+            since = time if since is None else since
+        elif since is not None:
+            paused, since = paused + time - since, None
+    return paused
 
 
 def _part(connection: sqlite3.Connection, number: int) -> str:

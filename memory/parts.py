@@ -158,6 +158,10 @@ FORMS: Mapping[str, Form] = {
         lambda prompt, put: put("prompt", [put("section", section) for section in prompt]),
         lambda number, reader: reader.part(number, _prompt),
     ),
+    "edited": Form(
+        lambda prompt, put: prompt and put("prompt", [put("section", section) for section in prompt]),
+        lambda number, reader: number and reader.part(number, _prompt),
+    ),
     "outcomes": Form(
         lambda outcomes, put: put("outcomes", [put("outcome", outcome) for outcome in outcomes]),
         lambda number, reader: reader.part(number, _outcomes),

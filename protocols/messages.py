@@ -3,8 +3,8 @@
     Controller ─Assignment▶ Proposer ─Candidate▶ Evaluator ─Evaluation▶ Critic ─Critique▶ Controller
 
 Any agent may end an assignment early with a `Failure`, which goes straight to the Controller. A candidate has the
-number of the assignment that it came from; the first prompt is candidate 0. `Stop` and `Finished` pass between the
-team and the Controller; `Resumed` is put on record for nobody.
+number of the assignment that it came from; the first prompt is candidate 0. A `Command` comes from a person, `Stop`
+also from the team; `Finished` is the Controller's answer to the team; `Resumed` is put on record for nobody.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Assignment:
 
     `gradient`: what the Critic said of this section ("" if nothing). `outcomes`: the parent's training minibatch.
     `scores`: the parent's validation scores, all of them. `credit`: the parent's, see `Partner`. `partners`: other
-    members of the archive, best first.
+    members of the archive, best first. `edited`: the prompt that a person has made, which is no operator's work.
     """
 
     assignment: int
@@ -86,6 +86,7 @@ class Assignment:
     scores: Scores
     credit: Mapping[str, Credit] = field(default_factory=dict)
     partners: tuple[Partner, ...] = ()
+    edited: Prompt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +170,46 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Team to Controller: issue no more assignments, and finish when those in flight have ended."""
+    """Team or person to Controller: issue no more assignments, and finish when those in flight have ended."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Person to Controller: issue no assignment until told to continue, or until another process goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Person to Controller: the pause is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Person to Controller: the setting of this dotted name has this value from now on; None: a cap is lifted.
+    `instead`: the value that the configuration has for it."""
+
+    setting: str
+    value: float | None
+    instead: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Person to Controller: no assignment that is issued from now on may edit this section."""
+
+    section: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """Person to Controller: let this prompt be the candidate of the next assignment."""
+
+    prompt: Prompt
+
+
+Command = Stop | Pause | Continue | Change | Freeze | Inject
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +228,7 @@ class Resumed:
     seconds: float
 
 
-Message = Assignment | Candidate | Evaluation | Critique | Failure | Stop | Finished | Resumed
+Message = Assignment | Candidate | Evaluation | Critique | Failure | Command | Finished | Resumed
 
 
 @dataclass(frozen=True, slots=True)

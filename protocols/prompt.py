@@ -87,6 +87,10 @@ class Prompt:
         edited = replace(section, text=text)
         return Prompt(tuple(edited if s.name == name else s for s in self.sections))
 
+    def freeze(self, names: Collection[str]) -> Prompt:
+        """This prompt with the sections of these names frozen, as far as it has them."""
+        return Prompt(tuple(replace(s, frozen=True) if s.name in names else s for s in self.sections))
+
     def reorder(self, names: Collection[str]) -> Prompt:
         """This prompt with its sections in the order of `names`.
 

@@ -14,17 +14,20 @@ from pathlib import Path
 import orjson
 import pytest
 from anyio import to_thread
+from typer.testing import CliRunner
 
+import run
 from agents.runs.catalogue import OPERATORS
-from agents.runs.configuration import CutTable, build
+from agents.runs.configuration import CapsTable, CutTable, build
 from agents.runs.loading import load_first_prompt, load_task, sources
 from agents.runs.meaning import FREE, FREE_OF_PROVIDERS
 from agents.runs.metrics import METRICS
 from agents.runs.run_directory import JOURNAL
+from agents.runs.steering import settable
 from memory.journal import read_journal
 from protocols.data import load_examples
 from protocols.kinds import TASK_KINDS
-from protocols.messages import Candidate, Evaluation
+from protocols.messages import Candidate, Change, Continue, Evaluation, Freeze, Inject, Pause, Stop
 from protocols.prompt import KINDS, Prompt, Section
 from tests.small_task import SIZES, write_task
 from tests.wire_server import WireServer
@@ -35,6 +38,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DATA_PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 OPERATORS_PAGE = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 RUNS_PAGE = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
+STEERING_PAGE = (ROOT / "docs" / "steering.md").read_text(encoding="utf-8")
+PYTHON_PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 METRICS_PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 KEY = "sk-test-0123456789abcdef"
 SMALL = ["--set", "search.assignments=1", "--set", "search.operators=['few_shot']"]
@@ -84,6 +89,60 @@ async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) ->
     names = set(re.findall(r"`([\w.]+)`", "".join(re.findall(r"^\| (`.*?) \|", RUNS_PAGE, re.MULTILINE))))
     there = {path.name for path in (tmp_path / "runs" / "first").iterdir()}
     assert there - names <= {"journal.sqlite-wal", "journal.sqlite-shm", "memory.sqlite-wal", "memory.sqlite-shm"}
+
+
+def test_every_command_about_steering_is_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("run.py", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    [begin] = re.findall(r"^    (python run.py search .*)$", STEERING_PAGE, re.MULTILINE)
+    begun = [sys.executable, *shlex.split(begin)[1:]]
+    with subprocess.Popen(begun, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
+        assert search.stderr is not None
+        assert "first prompt" in search.stderr.readline()
+        first = (tmp_path / "runs" / "steered" / "first_prompt.txt").read_text(encoding="utf-8")
+        (tmp_path / "mine.txt").write_text(first.replace("answer this", "answer that"), encoding="utf-8")
+        for command in commands(STEERING_PAGE):
+            assert command[:2] == ["python", "run.py"]
+            done = CliRunner().invoke(run.app, command[2:])
+            assert (done.exit_code, done.stderr) == (0, "")
+            assert len(done.stdout.splitlines()) == 1
+        _, errors = search.communicate()
+    assert search.returncode == 0, errors
+    kinds = [Pause, Change, Change, Freeze, Inject, Continue, Stop]
+    said = [e for e in read_journal(tmp_path / "runs" / "steered" / JOURNAL) if e.sender == "person"]
+    assert [type(envelope.message) for envelope in said] == kinds
+    assert {kind.__name__ for kind in kinds} <= set(re.findall(r"`(\w+)`", STEERING_PAGE))
+
+
+def test_what_can_be_set_is_what_the_page_says(tmp_path: Path) -> None:
+    table = {"budget": {"roles": {"critic": {"calls": 1}}, "operators": {"few_shot": {"calls": 1}}}}
+    task = {"name": "t", **{s: f"{s}.jsonl" for s in SIZES}}
+    caps = "|".join(CapsTable.model_fields)
+    known = {
+        re.sub(rf"(roles|operators)\.\w+\.({caps})", r"\1", name)
+        for name in settable(build({"task": task, **table}, tmp_path))
+    }
+    rows = "".join(re.findall(r"^\| (`(?:search|budget).*?) \|", STEERING_PAGE, re.MULTILINE))
+    said = {re.sub(r"\.(ROLE|OPERATOR)\.CAP", "", name) for name in re.findall(r"`([\w.]+)`", rows)}
+    assert said == known
+
+
+@pytest.mark.parametrize("name", ["train", "watch"])
+def test_the_examples_in_python_are_those_of_the_page_and_run(tmp_path: Path, name: str) -> None:
+    code = (ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8")
+    assert code in blocks("python", PYTHON_PAGE)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    done = subprocess.run(
+        [sys.executable, "-m", f"examples.{name}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"(validation|test) 0\.\d\d to [01]\.\d\d", done.stdout)
 
 
 def test_the_settings_that_may_change_are_those() -> None:

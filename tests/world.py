@@ -16,7 +16,7 @@ from random import Random
 import anyio.lowlevel
 
 from agents.operators.operator import Context, Operator, of_kinds
-from agents.prompting.forward import Forward
+from agents.prompting.forward import AtOnce, Forward
 from agents.prompting.shelves import Shelves, open_shelves
 from agents.ring.agent import Agent
 from agents.ring.choices import Choices
@@ -24,8 +24,9 @@ from agents.ring.controller import Controller, SearchSettings
 from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
+from agents.ring.hand import Hand
 from agents.ring.proposer import Proposer
-from agents.ring.team import Opening, Team
+from agents.ring.team import Opening, Person, Team
 from agents.selectors.msgd import MSGD
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
@@ -168,7 +169,8 @@ def shuffled(rng: Random, most: int = 4) -> Callable[[], Awaitable[None]]:
 
 @dataclass
 class Ring:
-    """A whole ring around one model, with a tap of its own; `fake` may replace or wrap agents."""
+    """A whole ring around one model, with a tap of its own; `wrap` may replace or wrap agents. `last`: the id of the
+    last envelope of an earlier ring."""
 
     model: Oracle = field(default_factory=Oracle)
     settings: SearchSettings = SETTINGS
@@ -180,10 +182,11 @@ class Ring:
     wrap: Callable[[Agent], Agent] = lambda agent: agent
     first: Prompt = FIRST_PROMPT
     credit_share: float = 0.0
+    last: int = 0
 
     def __post_init__(self) -> None:
         self.log: list[Envelope] = []
-        self.bus = Bus(lambda: 0.0)
+        self.bus = Bus(lambda: 0.0, self.last)
         self.bus.tap(self._record)
         self.ledger = Ledger(self.caps, {}, lambda: 0.0, self.scopes)
         operators = {operator.name: operator for operator in self.operators}
@@ -196,13 +199,14 @@ class Ring:
             Random(self.seed),
             lambda: 0.0,
         )
-        forward = Forward(self.metered("task"), TASK, NO_CORPUS, at_once=5)
+        forward = Forward(self.metered("task"), TASK, NO_CORPUS, AtOnce(5))
         others: list[Agent] = [
             Evaluator(forward, TASK, self.race, self.seed),
             Critic(self.metered("critic"), self.credit()),
+            Hand(TASK.fields),
             *(self.proposer(operator) for operator in self.operators),
         ]
-        self.team = Team(self.controller, [self.wrap(agent) for agent in others], self.bus, self.settings.width)
+        self.team = Team(self.controller, [self.wrap(agent) for agent in others], self.bus)
 
     def proposer(self, operator: Operator) -> Proposer:
         return Proposer(operator, self.metered(f"proposer/{operator.name}"), TASK, None, self.seed, NO_CORPUS)
@@ -210,7 +214,7 @@ class Ring:
     def credit(self) -> LeaveOneOut | None:
         if not self.credit_share:
             return None
-        forward = Forward(self.metered("credit"), TASK, NO_CORPUS, at_once=5)
+        forward = Forward(self.metered("credit"), TASK, NO_CORPUS, AtOnce(5))
         return LeaveOneOut(forward, self.credit_share)
 
     def metered(self, role: str) -> ChatModel:
@@ -219,8 +223,8 @@ class Ring:
     async def _record(self, envelope: Envelope) -> None:
         self.log.append(envelope)
 
-    async def run(self) -> str:
-        return await self.team.run(Opening([(self.controller.begin(self.first), None)]))
+    async def run(self, person: Person | None = None) -> str:
+        return await self.team.run(Opening([(self.controller.begin(self.first), None)]), person)
 
     def endings(self) -> Counter[int]:
         """How often each assignment on the bus has ended; an ending without a beginning counts too."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import anyio
 
@@ -18,14 +19,22 @@ Result = Outcome | ModelError
 """What became of one question: an outcome, or the error of a call that failed for good, which is no score."""
 
 
+@dataclass(slots=True)
+class AtOnce:
+    """How many `calls` >= 1 at a time those may have in flight who wait for them together. It may change meanwhile:
+    then no more are begun than there may be, and more by whoever begins later."""
+
+    calls: int
+
+
 class Forward:
-    """Runs prompts on examples: `model` answers, the metric of `task` judges, `at_once` >= 1 calls at a time for
-    those who wait for them together, for `assignment` if it is for one.
+    """Runs prompts on examples: `model` answers, the metric of `task` judges, `at_once` says how many at a time; for
+    `assignment` if it is for one.
 
     `shelves` fill what a prompt leaves to be filled for each input."""
 
     def __init__(
-        self, model: ChatModel, task: Task, shelves: Shelves, at_once: int, assignment: int | None = None
+        self, model: ChatModel, task: Task, shelves: Shelves, at_once: AtOnce, assignment: int | None = None
     ) -> None:
         self.task = task
         self._model, self._shelves, self._at_once, self._assignment = model, shelves, at_once, assignment
@@ -68,12 +77,11 @@ class Forward:
         ends: list[Exception] = []
         done = False
 
-        async def work(todo: Iterator[tuple[int, Question]]) -> None:
+        async def work(number: int) -> None:
             nonlocal done
             try:
-                for index, (prompt, example) in todo:
-                    if done:
-                        return
+                while not done and number < self._at_once.calls and (asked := next(todo, None)):
+                    index, (prompt, example) = asked
                     done = enough(index, await self._one(prompt, example)) or done
             except Exception as error:
                 done = True
@@ -81,8 +89,8 @@ class Forward:
 
         todo = iter(enumerate(questions))
         async with anyio.create_task_group() as tasks:
-            for number in range(min(at_once or self._at_once, self._at_once, len(questions))):
-                tasks.start_soon(work, todo, name=f"forward#{number}")
+            for number in range(min(at_once or self._at_once.calls, self._at_once.calls, len(questions))):
+                tasks.start_soon(work, number, name=f"forward#{number}")
         if ends:
             raise ends[0]
 

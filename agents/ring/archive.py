@@ -7,7 +7,7 @@ drawn in proportion to the examples on which they are best, after GEPA (arXiv 25
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import numpy as np
@@ -46,6 +46,10 @@ class Archive:
         self.members = [other for other in self.members if not _dominates(member, other)]
         self.members.append(member)
         return True
+
+    def freeze(self, section: str) -> None:
+        """Freeze a section of every member."""
+        self.members = [replace(member, prompt=member.prompt.freeze((section,))) for member in self.members]
 
     def best(self) -> Member:
         """The highest validation value; of equals the shortest, then the first."""

@@ -31,6 +31,11 @@ class Choices:
         for member, choices in self._known.items():
             self._known[member] = tuple(choice for choice in choices if choice.action.operator != operator)
 
+    def freeze(self, section: str) -> None:
+        """Offer this section no more. A member that comes later has it frozen, which says the same."""
+        for member, choices in self._known.items():
+            self._known[member] = tuple(choice for choice in choices if choice.action.section != section)
+
     async def of(self, member: Member, partners: Sequence[Partner] | None = None) -> tuple[Choice, ...]:
         """Every operator on everything that it can edit and that is not frozen; always the same objects. With
         `partners`: without those that these have nothing for.

@@ -6,15 +6,17 @@ its own lineage and nothing else.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import assert_never, get_args
 
 from agents.operators.operator import part
 from agents.ring.archive import Archive, Member, draw
 from agents.ring.choices import Choices
 from agents.ring.credit import believed
+from agents.ring.hand import HAND, edited_section, nearest
 from agents.ring.reward import Reward
 from agents.selectors.selector import Choice, ParentSelector, Selector
 from memory.experience import Ending, Experience
@@ -23,17 +25,25 @@ from protocols.messages import (
     FIRST,
     Assignment,
     Candidate,
+    Change,
+    Command,
+    Continue,
     Critique,
     Failure,
     FailureKind,
     Finished,
+    Freeze,
+    Inject,
     Message,
     Partner,
+    Pause,
     Stop,
 )
 from protocols.prompt import Prompt
 from protocols.task import Task
 
+WIDTH = "search.width"
+"""The one setting that a `Change` is told the Controller for; others change how fast, or for how long, it works."""
 PARTNERS = 4
 """Members of the archive that an assignment tells its operator of."""
 Remember = Callable[[int, Experience], Awaitable[None]]
@@ -59,11 +69,12 @@ class Controller:
     """The search: a state that every message changes, in the order in which they come. The same messages lead to the
     same decisions, so the state is a fold over the journal.
 
-    `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind.
+    `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind. `width`
+    and `paused` are as the last command has it.
     """
 
     address = "controller"
-    accepts: tuple[type[Message], ...] = (Critique, Failure, Stop)
+    accepts: tuple[type[Message], ...] = (Critique, Failure, *get_args(Command))
 
     def __init__(
         self,
@@ -84,7 +95,11 @@ class Controller:
         self.failures: Counter[FailureKind] = Counter()
         self._chosen: dict[int, Choice] = {}
         self.issued = 0
+        self.width, self.paused = settings.width, False
+        self._frozen: set[str] = set()
+        self._made_by_hand: deque[Prompt] = deque()
         self._stopped_by = ""
+        self._finished = False
 
     def begin(self, first: Prompt) -> Candidate:
         """The first prompt, for the Evaluator."""
@@ -100,11 +115,30 @@ class Controller:
                 await self._learn(message)
             case Failure():
                 await self._fail(message)
-            case Stop(reason):
-                self._stopped_by = self._stopped_by or reason
+            case Stop() | Pause() | Continue() | Change() | Freeze() | Inject():
+                self._obey(message)
             case _:
                 raise AssertionError(f"the Controller does not accept {type(message).__name__}")
         return await self._go_on()
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Stop(reason):
+                self._stopped_by = self._stopped_by or reason
+            case Pause():
+                self.paused = True
+            case Continue():
+                self.paused = False
+            case Change(setting, value):
+                self.width = int(value) if setting == WIDTH and value is not None else self.width
+            case Freeze(section):
+                self._frozen.add(section)
+                self.archive.freeze(section)
+                self._choices.freeze(section)
+            case Inject(prompt):
+                self._made_by_hand.append(prompt)
+            case _:
+                assert_never(command)
 
     async def _learn(self, critique: Critique) -> None:
         evaluation = critique.evaluation
@@ -114,7 +148,7 @@ class Controller:
             member = Member(
                 candidate=critique.assignment,
                 parent=None if assignment is None else assignment.parent,
-                prompt=evaluation.prompt,
+                prompt=evaluation.prompt.freeze(self._frozen),
                 scores=evaluation.scores,
                 value=evaluation.value,
                 gradients=critique.gradients,
@@ -128,7 +162,7 @@ class Controller:
                 successors = await self._choices.of(member)
         if assignment is not None:
             reward = self._reward(evaluation, evaluation.prompt.tokens - assignment.prompt.tokens)
-            self._selector.learn(self._chosen.pop(critique.assignment), reward, successors)
+            self._teach(critique.assignment, reward, successors)
             after = part(evaluation.prompt, assignment.section).text
             ending: Ending = "survived" if evaluation.survived else "lost"
             cost = evaluation.prompt.tokens - assignment.prompt.tokens
@@ -139,13 +173,19 @@ class Controller:
             raise RunFailed(f"the first prompt could not be evaluated: {failure.reason}")
         self.failures[failure.kind] += 1
         assignment, reward = self.open.pop(failure.assignment), self._settings.failure_reward
-        self._selector.learn(self._chosen.pop(failure.assignment), reward, ())
+        self._teach(failure.assignment, reward, ())
         if failure.kind in REMEMBERED:
             await self._remember(assignment, failure.text, reward, failure.kind)
         if failure.kind == "allowance":
             self._choices.close(assignment.operator)
         if failure.kind == "budget":
             self._stopped_by = self._stopped_by or "budget"
+
+    def _teach(self, assignment: int, reward: float, successors: Sequence[Choice]) -> None:
+        """What a person has made was no choice of the selector's."""
+        choice = self._chosen.pop(assignment, None)
+        if choice is not None:
+            self._selector.learn(choice, reward, successors)
 
     async def _remember(
         self, assignment: Assignment, after: str, reward: float, ending: Ending, evidence: int = 0, cost: int = 0
@@ -172,20 +212,23 @@ class Controller:
     async def _go_on(self) -> list[Message]:
         """:raises RunFailed: nothing can be edited from the beginning."""
         messages: list[Message] = []
-        room = 0 if self._settings.barrier and self.open else self._settings.width
+        room = 0 if self.paused or (self._settings.barrier and self.open) else self.width
         while self.first is not None and not self._stopped_by and len(self.open) < room:
             if self.issued >= self._settings.assignments:
                 self._stopped_by = "assignments"
+            elif self._made_by_hand:
+                messages.append(self._assign_by_hand(self._made_by_hand.popleft()))
             elif parents := [member for member in self.archive.members if await self._offer(member)]:
                 messages.append(await self._assign(parents))
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
-            elif self.issued:
+            elif self.issued or self._frozen:
                 self._stopped_by = "budget" if self._choices.closed else "no section left to edit"
             else:
                 names = ", ".join(self._choices.operators)
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")
-        if self._stopped_by and not self.open and self.first is not None:
+        if self._stopped_by and not self.open and self.first is not None and not self._finished:
+            self._finished = True
             messages.append(Finished(self._stopped_by))
         return messages
 
@@ -199,20 +242,27 @@ class Controller:
 
     async def _assign(self, parents: Sequence[Member]) -> Assignment:
         parent, choice = await self._choose(parents)
-        action = choice.action
+        self._chosen[self.issued + 1] = choice
+        return self._issue(parent, choice.action.operator, choice.action.section)
+
+    def _assign_by_hand(self, edited: Prompt) -> Assignment:
+        parent = nearest(self.archive.members, edited)
+        return self._issue(parent, HAND, edited_section(parent.prompt, edited), edited)
+
+    def _issue(self, parent: Member, operator: str, section: str, edited: Prompt | None = None) -> Assignment:
         self.issued += 1
-        self._chosen[self.issued] = choice
         assignment = Assignment(
             assignment=self.issued,
-            operator=action.operator,
-            section=action.section,
+            operator=operator,
+            section=section,
             parent=parent.candidate,
             prompt=parent.prompt,
-            gradient=parent.gradients.get(action.section, ""),
+            gradient=parent.gradients.get(section, ""),
             outcomes=parent.outcomes,
             scores=parent.scores,
             credit=parent.credit,
             partners=self._partners(parent),
+            edited=edited,
         )
         self.open[assignment.assignment] = assignment
         return assignment

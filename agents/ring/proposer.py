@@ -54,6 +54,7 @@ class Proposer:
         prompt = await self._operator.edit(message, Context(self._task, model, recalled, rng, self._shelves))
         if prompt == message.prompt:
             raise EditRejected("the edit changes nothing")
+        check_frozen(prompt, message)
         await self._check_new(message, prompt)
         ids = tuple(edit.recalled.experience.id for edit in recalled)
         rival, scores = best_parent(prompt, message)
@@ -77,6 +78,15 @@ class Proposer:
         if endings and "survived" not in endings:
             known = ", ".join(f"{ending} {count}×" for ending, count in sorted(endings.items()))
             raise EditRejected(f"tried before: {known}", text=after.text)
+
+
+def check_frozen(child: Prompt, assignment: Assignment) -> None:
+    """:raises EditRejected: a frozen section has a text that neither the parent nor a partner has there."""
+    known = [assignment.prompt, *(partner.prompt for partner in assignment.partners)]
+    texts = {(section.name, section.text) for prompt in known for section in prompt}
+    for section in assignment.prompt:
+        if section.frozen and not any(s.name == section.name and (s.name, s.text) in texts for s in child):
+            raise EditRejected(f"section {section.name} is frozen")
 
 
 def best_parent(child: Prompt, assignment: Assignment) -> tuple[Prompt, Scores]:

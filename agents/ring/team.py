@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from agents.ring.agent import Agent, say, serve
-from agents.ring.controller import Controller
+from agents.ring.controller import WIDTH, Controller
 from protocols.bus import Bus
 from protocols.errors import BusError, RunFailed, StorageFailed
 from protocols.messages import (
     FIRST,
     Assignment,
     Candidate,
+    Change,
+    Command,
     Critique,
     Envelope,
     Evaluation,
@@ -25,6 +29,13 @@ from protocols.messages import (
 )
 
 RECORDING_SECONDS = 10.0
+WIDEST = 1024
+"""Assignments that may ever be in flight."""
+PERSON = "person"
+"""The sender of commands."""
+Tell = Callable[[Command], Coroutine[Any, Any, None]]
+Person = Callable[[Tell], Coroutine[Any, Any, None]]
+"""Tells of commands, one after the other, until there are no more or it is cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +48,28 @@ class Opening:
 
 
 class Team:
-    """A Controller and the agents that answer it. `width`: assignments in flight, so the messages that any mailbox
-    must hold. `errors` >= 1: the assignment in a row that fails the run if each ended by an agent's exception."""
+    """A Controller and the agents that answer it. `errors` >= 1: the assignment in a row that fails the run if each
+    ended by an agent's exception."""
 
     address = "team"
 
-    def __init__(
-        self, controller: Controller, others: Sequence[Agent], bus: Bus, width: int, errors: int = 1
-    ) -> None:
-        self._controller, self._others, self._bus, self._width = controller, others, bus, width
+    def __init__(self, controller: Controller, others: Sequence[Agent], bus: Bus, errors: int = 1) -> None:
+        self._controller, self._others, self._bus = controller, others, bus
         self._errors, self._raised = errors, 0
+        self._tasks: TaskGroup | None = None
+        self._workers = 0
         self._finished = bus.register(self.address, (Finished,), capacity=2)
         self._mailboxes = {
-            agent.address: bus.register(agent.address, agent.accepts, capacity=2 * width + 4)
+            agent.address: bus.register(agent.address, agent.accepts, capacity=2 * WIDEST + 4)
             for agent in (controller, *others)
         }
         self._open: dict[int, Envelope] = {}
         self._over = False
         bus.tap(self._follow)
 
-    async def run(self, opening: Opening) -> str:
-        """Search from what it begins with until the Controller has finished; returns what stopped it.
+    async def run(self, opening: Opening, person: Person | None = None) -> str:
+        """Search from what it begins with until the Controller has finished, and obey a person meanwhile; returns
+        what stopped it.
 
         :raises Exception: what an agent raised, with its own traceback. Assignments that were under way are then
             recorded as failures.
@@ -66,11 +78,12 @@ class Team:
         stopped_by = ""
         try:
             async with anyio.create_task_group() as tasks:
-                for agent in (self._controller, *self._others):
-                    at_once = 1 if agent is self._controller else self._width
-                    mailbox = self._mailboxes[agent.address]
-                    tasks.start_soon(serve, agent, mailbox, self._bus, at_once, self._tolerates, name=agent.address)
+                self._tasks = tasks
+                self._widen(self._controller.width)
                 await self._open_with(opening)
+                self._employ(tasks, self._controller, 1)  # only now: what it says next comes after the opening
+                if person is not None:
+                    tasks.start_soon(person, self._obey, name=PERSON)
                 async with self._finished.take() as envelope:
                     if isinstance(envelope.message, Finished):
                         stopped_by = envelope.message.stopped_by
@@ -95,6 +108,20 @@ class Team:
             if not self._over:
                 raise
 
+    async def _obey(self, command: Command) -> None:
+        await self._bus.send(command, sender=PERSON)
+
+    def _widen(self, width: int) -> None:
+        """Let every agent but the Controller handle so many messages at a time; never fewer than before."""
+        if self._tasks is not None and width > self._workers:
+            for agent in self._others:
+                self._employ(self._tasks, agent, width - self._workers)
+            self._workers = width
+
+    def _employ(self, tasks: TaskGroup, agent: Agent, workers: int) -> None:
+        mailbox = self._mailboxes[agent.address]
+        tasks.start_soon(serve, agent, mailbox, self._bus, workers, self._tolerates, name=agent.address)
+
     async def _open_with(self, opening: Opening) -> None:
         for envelope in opening.unanswered:
             message = envelope.message
@@ -113,6 +140,8 @@ class Team:
                 self._open.pop(number, None)
                 raised = isinstance(envelope.message, Failure) and envelope.message.kind == "raised"
                 self._raised = self._raised + 1 if raised else 0
+            case Change(setting=setting, value=value) if setting == WIDTH and value is not None:
+                self._widen(int(value))
             case _:
                 pass
 

@@ -18,6 +18,7 @@ from agents.operators.repeat_instructions import RepeatInstructions
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
+from agents.ring.hand import HAND
 from agents.selectors.epsilon_greedy import EpsilonGreedy
 from agents.selectors.msgd import MSGD
 from agents.selectors.msgd_rl import MSGDRL
@@ -56,11 +57,13 @@ SELECTORS: Mapping[str, Callable[[Random], Selector]] = {
 def open_operators(names: tuple[str, ...]) -> dict[str, Operator]:
     """The operators by their own names; `module:Class` names a user's.
 
-    :raises ConfigError: there is no such operator, or two of one name.
+    :raises ConfigError: there is no such operator, two of one name, or one of a person's name.
     """
     operators: dict[str, Operator] = {}
     for name in names:
         operator = _named(name, "operator", OPERATORS)()
+        if operator.name == HAND:
+            raise ConfigError(f"search.operators: {name} is called {HAND}, as the edits that a person makes are")
         if operator.name in operators:
             raise ConfigError(f"search.operators: two are called {operator.name}")
         operators[operator.name] = operator

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from agents.ring.team import WIDEST
 from protocols.data import Format
 from protocols.errors import ConfigError
 from protocols.providers.catalogue import EMBEDDED
@@ -182,7 +183,7 @@ class SearchTable(Table):
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
-    width: Annotated[int, Field(ge=1, le=1024)] | None = None
+    width: Annotated[int, Field(ge=1, le=WIDEST)] | None = None
     barrier: bool = False
     assignments: Annotated[int, Field(ge=0)] = 100
     operators: tuple[str, ...] = ("few_shot", "self_reflection", "chain_of_thought", "short_instruction")
@@ -348,7 +349,7 @@ def override(table: dict[str, Any], setting: str) -> None:
         if not isinstance(inner, dict):
             table[part] = inner = {}
         table = inner
-    table[path[-1]] = _value(value)
+    table[path[-1]] = parsed(value)
 
 
 def _key(key: str) -> list[str]:
@@ -364,12 +365,13 @@ def _key(key: str) -> list[str]:
     return path if inner == 0 else []
 
 
-def _value(value: str) -> Any:
+def parsed(value: str) -> Any:
+    """A TOML value; what is none is a text, to the letter."""
     try:
-        parsed = tomllib.loads(f"value = {value}")
+        table = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         return value
-    return parsed["value"] if len(parsed) == 1 else value
+    return table["value"] if len(table) == 1 else value
 
 
 def _price(own: ProviderTable, general: ProviderTable) -> dict[str, PriceTable | None]:

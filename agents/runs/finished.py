@@ -14,6 +14,9 @@ from agents.runs.meaning import check_meaning, meaning
 from agents.runs.run_directory import CONFIGURATION, RESULT, find, named
 from protocols.errors import StorageFailed
 
+INTERRUPTED = "interrupted"
+"""What stops a run that a person has stopped, and that goes on when it is begun again."""
+
 
 def finished(configuration: Configuration, directory: Path | None) -> tuple[Path, Mapping[str, Any]] | None:
     """The run directory and its result, if the run that is asked for has ended and nothing would come of going on.
@@ -56,4 +59,4 @@ def _goes_on(now: Configuration, before: Mapping[str, Any], result: Mapping[str,
     if stopped_by == "assignments" and now.search.assignments > before["search"]["assignments"]:
         return True
     capped = stopped_by.startswith("budget") or result["test"] is None
-    return stopped_by == "interrupted" or (capped and before["budget"] != now.budget.model_dump(mode="json"))
+    return stopped_by == INTERRUPTED or (capped and before["budget"] != now.budget.model_dump(mode="json"))

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 from agents.ring.controller import Controller
 from agents.ring.team import Opening
@@ -16,17 +17,24 @@ from protocols.messages import (
     FIRST,
     Assignment,
     Candidate,
+    Change,
+    Command,
+    Continue,
     Critique,
     Envelope,
     Evaluation,
     Failure,
     Finished,
+    Freeze,
+    Inject,
     Message,
+    Pause,
+    Resumed,
     Stop,
 )
 from protocols.prompt import Prompt
 
-FOLDED = (Assignment, Critique, Failure, Stop, Finished)
+FOLDED = (Assignment, Critique, Failure, *get_args(Command), Finished, Resumed)
 """The messages that a fold looks at."""
 
 
@@ -55,9 +63,21 @@ class Fold:
             case Finished() if envelope.id > self._resumed:
                 self._compare(envelope)
             case Critique() | Failure() | Stop() if not self._is_void(envelope):
-                self.said.extend((decided, envelope.id) for decided in await self._controller.handle(message))
+                await self._tell(message, envelope.id)
+            case Pause() | Continue() | Change() | Freeze() | Inject():
+                await self._tell(message, envelope.id)
+            case Resumed():
+                await self.resume(envelope.id)
             case _:
                 pass
+
+    async def resume(self, resumed: int) -> None:
+        """Another process goes on, and whoever starts it wants no pause: this is as good as a `Continue`."""
+        if self._controller.paused:
+            await self._tell(Continue(), resumed)
+
+    async def _tell(self, message: Message, cause: int) -> None:
+        self.said.extend((decided, cause) for decided in await self._controller.handle(message))
 
     def _is_void(self, envelope: Envelope) -> bool:
         """Nobody was told of it, or it ended what has gone on since: it says nothing of the assignment itself."""
@@ -97,6 +117,7 @@ async def fold(
         if isinstance(envelope.message, Critique):
             for tell in evaluated:
                 tell(envelope.message.evaluation)
+    await folded.resume(resumed)
     said: list[tuple[Message, int | None]] = [*folded.said]
     new = {message.assignment for message, _ in said if isinstance(message, Assignment)}
     unanswered = [_furthest(journal, number) for number in controller.open if number not in new]

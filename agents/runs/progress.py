@@ -9,7 +9,18 @@ from typing import Literal
 
 from memory.journal import read_journal
 from protocols.bus import NOBODY
-from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure, FailureKind, Resumed, Stop
+from protocols.messages import (
+    FIRST,
+    Assignment,
+    Continue,
+    Critique,
+    Envelope,
+    Failure,
+    FailureKind,
+    Pause,
+    Resumed,
+    Stop,
+)
 
 EndKind = Literal["first", "survived", "lost"] | FailureKind
 
@@ -67,7 +78,8 @@ FAILURES: dict[FailureKind, str] = {
 
 
 class Progress:
-    """What has happened so far. `survivors` by candidate; `stopping`: why no more assignments are issued."""
+    """What has happened so far. `survivors` by candidate; `stopping`: why no more assignments are issued;
+    `paused`: a person has them wait."""
 
     def __init__(self) -> None:
         self.open: dict[int, Assignment] = {}
@@ -75,6 +87,7 @@ class Progress:
         self.survivors: dict[int, Ending] = {}
         self.best: Ending | None = None
         self.stopping = ""
+        self.paused = False
         self._void: list[tuple[EndKind, Assignment | None]] = []
 
     @property
@@ -89,6 +102,10 @@ class Progress:
                 self.open[assignment.assignment] = assignment
             case Stop(reason):
                 self.stopping = reason
+            case Pause():
+                self.paused = True
+            case Continue():
+                self.paused = False
             case Critique() as critique:
                 return self._end(self._of_critique(critique))
             case Failure() as failure:
@@ -108,7 +125,7 @@ class Progress:
             if assignment is not None:
                 self.open[assignment.assignment] = assignment
         self._void.clear()
-        self.stopping = ""
+        self.stopping, self.paused = "", False
 
     def lineage(self, candidate: int) -> list[Ending]:
         """The endings from the first prompt to `candidate`, in order."""
@@ -170,6 +187,7 @@ def progress_of(journal: Path) -> Progress:
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
     progress = Progress()
-    for envelope in read_journal(journal, (Assignment, Critique, Failure, Stop, Resumed), brief=True):
+    told = (Assignment, Critique, Failure, Stop, Pause, Continue, Resumed)
+    for envelope in read_journal(journal, told, brief=True):
         progress.follow(envelope)
     return progress

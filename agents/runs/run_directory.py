@@ -28,8 +28,9 @@ VERSION = 2
 RECORD, LOCK = "run.json", "lock"
 CONFIGURATION, JOURNAL, CACHE, MEMORY = "configuration.json", "journal.sqlite", "cache.sqlite", "memory.sqlite"
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
+COMMANDS, GIVEN = "commands.jsonl", "given"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
-KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG)
+KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG, COMMANDS)
 """What is only ever written beside a record."""
 RUNS = Path("runs")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -110,11 +111,11 @@ def claim(
     """
     try:
         if directory is None:
-            directory = _claim_next(configuration.task.name)
+            directory = next_directory(configuration.task.name)
         elif find(directory) is None:
             directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot write the run directory {directory or RUNS}: {error.strerror}") from None
+        raise ConfigError(f"cannot write the run directory {directory}: {error.strerror}") from None
     with claimed(directory / LOCK) as mine:
         if not mine:
             raise ConfigError(f"{directory} is in use by another process; wait for it, or name another with --out")
@@ -179,16 +180,20 @@ def _read(path: Path) -> Record:
     )
 
 
-def _claim_next(task: str) -> Path:
-    """Of two processes that want the same name, one gets the next."""
-    RUNS.mkdir(exist_ok=True)
+def next_directory(task: str) -> Path:
+    """The next free run directory of a task, made now: of two processes that want the same name, one gets the next.
+
+    :raises ConfigError: it cannot be made.
+    """
     name = re.sub(r"[^\w.-]+", "-", task).strip(".-")[:80] or "run"
     number = 1
     while True:
         directory = RUNS / f"{name}-{number}"
         try:
-            directory.mkdir()
+            directory.mkdir(parents=True)
         except FileExistsError:
             number += 1
+        except OSError as error:
+            raise ConfigError(f"cannot write the run directory {directory}: {error.strerror}") from None
         else:
             return directory

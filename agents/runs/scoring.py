@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agents.prompting.forward import Forward
+from agents.prompting.forward import AtOnce, Forward
 from agents.prompting.shelves import open_shelves
 from agents.runs.budget import open_ledger
 from agents.runs.comparison import Score, score_of
@@ -56,7 +56,7 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
         models = Models(configuration, environ, transport, ledger)
         model = models.of("task")
         task = models.judging(task)
-        forward = Forward(model, task, shelves, configuration.at_once)
+        forward = Forward(model, task, shelves, AtOnce(configuration.at_once))
         results = await forward(prompt, task.split(split))
     found = score_of(task.metric, results)
     if not found.n:

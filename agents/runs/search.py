@@ -20,6 +20,7 @@ from agents.ring.controller import Remember
 from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
+from agents.ring.hand import Hand
 from agents.ring.proposer import Proposer
 from agents.ring.team import Team
 from agents.runs.budget import open_ledger
@@ -49,6 +50,7 @@ from agents.runs.run_directory import (
     write,
     write_configuration,
 )
+from agents.runs.steering import Listening, Steering, said_so_far
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache, open_cache
 from memory.experience import Experience
@@ -72,13 +74,21 @@ RACING = 2
 
 class Run:
     """One search, ready to start or to go on. Observers may look at `task`, `bus`, `controller` and `ledger` while it
-    works."""
+    works. `heard`: bytes of the commands that are no business of this process."""
 
     def __init__(
-        self, configuration: Configuration, directory: Path, record: Record, task: Task, first: Prompt, ledger: Ledger
+        self,
+        configuration: Configuration,
+        directory: Path,
+        record: Record,
+        task: Task,
+        first: Prompt,
+        ledger: Ledger,
+        heard: int,
     ) -> None:
         self.configuration, self.directory, self.record = configuration, directory, record
         self.task, self.first, self.ledger = task, first, ledger
+        self.steering, self._heard = Steering(configuration, ledger), heard
         self._durable = read_durable(directory / JOURNAL)
         self.bus = Bus(time.time, self._durable.last)
         self.shelves = open_shelves(task, load_corpus(configuration))
@@ -110,12 +120,14 @@ class Run:
         settings, seed = self.configuration.search, self.configuration.search.seed
         reads = memory if self.configuration.memory.read else None
         self.bus.tap(journal.append)
+        self.steering.take_up(self.directory)
+        self.bus.tap(self.steering.observe)
         self.journal = journal
         self.controller = open_controller(
             self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
             await self._remembering(memory) if self.configuration.memory.write else None,
         )  # fmt: skip
-        self.forward = Forward(models.of("task", cache, journal), self.task, self.shelves, self.configuration.at_once)
+        self.forward = Forward(models.of("task", cache, journal), self.task, self.shelves, self.steering.at_once)
         credit = self._credit(models, cache, journal)
         race = RaceSettings(
             alpha=settings.alpha,
@@ -128,6 +140,7 @@ class Run:
         others: list[Agent] = [
             self.evaluator,
             Critic(models.of("critic", cache, journal), credit),
+            Hand(self.task.fields),
         ]
         for name, operator in operators.items():
             model = models.of(f"proposer/{name}", cache, journal)
@@ -135,7 +148,7 @@ class Run:
             proposer = Proposer(operator, model, self.task, reads, seed, self.shelves, lambda: self.record.begun)
             others.append(proposer)
         errors = settings.agent_errors if settings.on_agent_error == "skip" else 1
-        self.team = Team(self.controller, others, self.bus, self.configuration.width, errors)
+        self.team = Team(self.controller, others, self.bus, errors)
         self.opening = await fold(
             self.directory / JOURNAL,
             self.controller,
@@ -173,7 +186,7 @@ class Run:
         if not settings.credit_share:
             return None
         model = models.of("credit", cache, journal)
-        return LeaveOneOut(Forward(model, self.task, self.shelves, self.configuration.at_once), settings.credit_share)
+        return LeaveOneOut(Forward(model, self.task, self.shelves, self.steering.at_once), settings.credit_share)
 
     async def search(self) -> Result:
         """Train the prompt, then read the test split once; everything is written to the run directory.
@@ -213,7 +226,8 @@ class Run:
         """
         if self.resumed:
             await self.bus.note(Resumed(self._durable.seconds), sender=Team.address)
-        return await self.team.run(self.opening)
+        listening = Listening(self.directory, self._heard, self.configuration, self.first)
+        return await self.team.run(self.opening, listening)
 
     def _export(self, best: Prompt) -> None:
         """The prompt's file, and beside it what it leaves to be filled for each input."""
@@ -303,6 +317,7 @@ async def open_run_in(
         if path := configuration.memory.path:
             memory = await stack.enter_async_context(open_memory(configuration.path(path), HashedNgrams()))
         asked = named(configuration, directory)
+        heard = said_so_far(asked)
         claimed, record = stack.enter_context(claim(asked, configuration, first, counts))
         journal = await stack.enter_async_context(open_journal(claimed / JOURNAL))
         cache, table = shared.cache, configuration.cache
@@ -312,7 +327,7 @@ async def open_run_in(
             cache = await stack.enter_async_context(opened)
         if memory is None:
             memory = await stack.enter_async_context(open_memory(claimed / MEMORY, HashedNgrams()))
-        run = Run(configuration, claimed, record, task, first, ledger)
+        run = Run(configuration, claimed, record, task, first, ledger, heard)
         stack.callback(run.bus.close)
         await run.assemble(models, cache, journal, memory, given.operators)
         yield run

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import orjson
 
+from agents.runs.finished import INTERRUPTED
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import connections, roles
 from agents.runs.run_directory import CACHE, CONFIGURATION, MEMORY, RESULT, not_written, write
@@ -23,7 +24,6 @@ from protocols.errors import BusError, ConfigError, ModelError, PromptFlowError,
 from protocols.providers.http import Transport, open_transport
 
 RESULTS = "results.jsonl"
-INTERRUPTED = "interrupted"
 Attend = Callable[[Cell, Run], AbstractContextManager[None]]
 """What stands around one search: its log and its view."""
 

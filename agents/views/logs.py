@@ -22,9 +22,10 @@ from agents.runs.configuration import Configuration
 from agents.runs.models import roles
 from agents.runs.progress import Ending, Progress
 from agents.runs.result import Result
+from agents.runs.steering import in_words
 from agents.views.plain import one_line
 from protocols.errors import ModelError, StorageFailed
-from protocols.messages import Candidate, Envelope, Stop
+from protocols.messages import Candidate, Command, Envelope
 from protocols.providers.failures import redact
 from protocols.task import Task
 from protocols.wrappers.ledger import Attempt
@@ -175,8 +176,8 @@ class RunLog:
         if isinstance(envelope.message, Candidate):
             rendered = {section.name: section.text for section in envelope.message.prompt}
             self._log.debug("candidate", assignment=envelope.message.assignment, prompt=rendered)
-        if isinstance(envelope.message, Stop):
-            self._log.info("stopping", reason=envelope.message.reason)
+        if isinstance(envelope.message, Command):
+            self._log.info("command", sender=envelope.sender, says=in_words(envelope.message))
         ending = self._progress.follow(envelope)
         if ending is not None:
             self._ended(ending)

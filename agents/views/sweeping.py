@@ -213,7 +213,8 @@ def _so_far(running: Running) -> list[str]:
     progress, ledger = running.progress, running.run.ledger
     first, best = progress.survivors.get(0), progress.best
     values = ["" if ending is None or ending.value is None else f"{ending.value:.3f}" for ending in (first, best)]
-    assignments = f"{progress.ended} / {running.run.configuration.search.assignments}"
+    paused = " PAUSED" if progress.paused else ""
+    assignments = f"{progress.ended} / {running.run.configuration.search.assignments}{paused}"
     return [assignments, f"{ledger.calls:,}", *values, "", clock(ledger.seconds)]
 
 

@@ -12,10 +12,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from agents.ring.team import PERSON
 from agents.runs.progress import Progress
+from agents.runs.steering import in_words
 from agents.views.drawing import Drawing, drawing
 from agents.views.plain import one_line
-from protocols.messages import Envelope, Finished
+from protocols.messages import Command, Envelope, Finished
 from protocols.wrappers.ledger import Attempt, Ledger
 from protocols.wrappers.purse import Notice
 
@@ -62,6 +64,8 @@ class PlainLines:
             at = f"{self._progress.ended}/{self._assignments}"
             spent = f"{self._ledger.calls:,} calls, {clock(self._ledger.seconds)}"
             self.say(f"[{at}] {one_line(str(ending))} ({spent})")
+        if envelope.sender == PERSON and isinstance(envelope.message, Command):
+            self.say(f"[{PERSON}] {in_words(envelope.message)}")
 
     def called(self, attempt: Attempt) -> None:
         pass
@@ -94,6 +98,8 @@ class LiveView:
             self._events.append(f"{ending.assignment:>4}  {one_line(str(ending))}")
             if ending.best and ending.value is not None:
                 self._curve.append((self._ledger.calls, ending.value))
+        if envelope.sender == PERSON and isinstance(envelope.message, Command):
+            self._events.append(f"      {PERSON}: {one_line(in_words(envelope.message))}")
         if isinstance(envelope.message, Finished):
             self.say("Reading the test split, once, for the first prompt and the best one.")
         self._drawing.draw()
@@ -131,7 +137,8 @@ class LiveView:
         counts, progress = self._progress.counts, self._progress
         failed = progress.ended - counts["survived"] - counts["lost"]
         parts = f"{counts['survived']} survived, {counts['lost']} lost, {failed} failed, {len(progress.open)} open"
-        return f"{progress.ended} / {self._assignments}: {parts}"
+        paused = ", PAUSED by a person" if progress.paused else ""
+        return f"{progress.ended} / {self._assignments}: {parts}{paused}"
 
     def _time_in_words(self) -> str:
         left = time_left(self._ledger, self._progress.ended, self._assignments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import anyio
 
@@ -87,10 +87,9 @@ class Ledger:
         self.exhausted: str | None = None
         self._run = Purse("", caps)
         self._scopes = {name: Purse(name, capped) for name, capped in (scopes or {}).items()}
-        purses = (self._run, *self._scopes.values())
-        self._capped = any(purse.limits for purse in purses)
-        self._counts_tokens = any(purse.counts_tokens for purse in purses)
+        self._look_at_caps()
         self._clock, self._start = clock, clock()
+        self._paused: float | None = None
         self._held = 0
         self._waiting: anyio.Event | None = None
         self._taps: list[Callable[[Attempt], None]] = []
@@ -125,8 +124,8 @@ class Ledger:
 
     @property
     def seconds(self) -> float:
-        """Since the ledger was opened, and those of the books that it took up."""
-        return self._clock() - self._start
+        """Since the ledger was opened, but for pauses, and those of the books that it took up."""
+        return (self._clock() if self._paused is None else self._paused) - self._start
 
     @property
     def dollars(self) -> float | None:
@@ -134,6 +133,34 @@ class Ledger:
         if any(account.calls and account.model not in self.prices for account in self.accounts.values()):
             return None
         return self._run.spent.dollars
+
+    def pause(self) -> None:
+        """Count no more seconds until `go_on`."""
+        self._paused = self._clock() if self._paused is None else self._paused
+
+    def go_on(self) -> None:
+        """The pause is over, if there was one."""
+        if self._paused is not None:
+            self._start += self._clock() - self._paused
+            self._paused = None
+
+    def cap(self, scope: str, cap: str, limit: float | None) -> None:
+        """Another cap from now on (None: none), of the run ("") or of a scope that the ledger was opened with; what
+        was admitted before stays admitted.
+
+        :raises KeyError: there is no such scope.
+        """
+        purse = self._scopes[scope] if scope else self._run
+        purse.cap(cap, limit)
+        if purse is self._run:
+            self.caps = Caps(**{**asdict(self.caps), cap: limit})
+        self._look_at_caps()
+        self._wake()
+
+    def _look_at_caps(self) -> None:
+        purses = (self._run, *self._scopes.values())
+        self._capped = any(purse.limits for purse in purses)
+        self._counts_tokens = any(purse.counts_tokens for purse in purses)
 
     @contextmanager
     def holding(self, calls: int) -> Iterator[None]:
@@ -178,6 +205,9 @@ class Ledger:
         for purse in purses:
             purse.settle(most, cost)
         self._watch(purses)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._waiting is not None:
             self._waiting.set()
             self._waiting = None

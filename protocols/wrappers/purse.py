@@ -51,11 +51,21 @@ class Purse:
     def __init__(self, name: str, caps: Caps) -> None:
         self.name = name
         self.limits: dict[str, float] = {cap: limit for cap, limit in asdict(caps).items() if limit is not None}
-        self.counts_tokens = "tokens" in self.limits or "dollars" in self.limits
         self.calls, self.in_flight = 0, 0
         self.spent, self.reserved = NOTHING, NOTHING
         self._largest = NOTHING
         self._told = dict.fromkeys(self.limits, 0.0)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters what a call may cost."""
+        return "tokens" in self.limits or "dollars" in self.limits
+
+    def cap(self, cap: str, limit: float | None) -> None:
+        """Another limit from now on; None: none."""
+        self.limits.pop(cap, None)
+        if limit is not None:
+            self.limits[cap], self._told[cap] = limit, 0.0
 
     def obstacle(self, most: Cost, held: int, seconds: float) -> tuple[str, bool]:
         """The cap that stands in the way of a call that costs at most `most`, "" for none, and whether for good.

@@ -7,15 +7,21 @@ from hypothesis import strategies as st
 from protocols.messages import (
     Assignment,
     Candidate,
+    Change,
+    Continue,
     Credit,
     Critique,
     Envelope,
     Evaluation,
     Failure,
+    Freeze,
+    Inject,
     Message,
     Outcome,
     Partner,
+    Pause,
     Resumed,
+    Stop,
 )
 from protocols.prompt import KINDS, Prompt, Section
 
@@ -63,7 +69,25 @@ evaluations = st.builds(
 credits = st.dictionaries(names, st.builds(Credit, finite, finite), max_size=3)
 partners = st.lists(st.builds(Partner, numbers, prompts, scores, credits), max_size=2).map(tuple)
 messages: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Assignment, numbers, names, names, numbers, prompts, texts, outcomes, scores, credits, partners),
+    st.builds(
+        Assignment,
+        numbers,
+        names,
+        names,
+        numbers,
+        prompts,
+        texts,
+        outcomes,
+        scores,
+        credits,
+        partners,
+        st.none() | prompts,
+    ),
+    st.builds(Stop, texts),
+    st.just(Pause()) | st.just(Continue()),
+    st.builds(Change, texts, st.none() | finite | st.integers(0, 2**53), st.none() | finite),
+    st.builds(Freeze, names),
+    st.builds(Inject, prompts),
     st.builds(Candidate, numbers, prompts, scores, numbers, st.lists(numbers, max_size=3).map(tuple)),
     evaluations,
     st.builds(Critique, numbers, evaluations, st.dictionaries(names, texts, max_size=3), credits),

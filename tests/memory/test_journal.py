@@ -18,6 +18,7 @@ from memory.recorded import RecordedModel
 from protocols.errors import BudgetExhausted, MemoryMismatch, ServerFailed, StorageFailed
 from protocols.messages import (
     Candidate,
+    Continue,
     Credit,
     Critique,
     Envelope,
@@ -25,6 +26,7 @@ from protocols.messages import (
     Failure,
     Message,
     Outcome,
+    Pause,
     Resumed,
 )
 from protocols.model import Reply, Request, Usage
@@ -185,11 +187,17 @@ async def test_calls_and_what_a_run_begins_with_are_kept(tmp_path: Path) -> None
         assert read_durable(path).seconds == 3.5
         await journal.append(Envelope(2, None, "a", "b", 100.0, Resumed(3.5)))
         await journal.append(Envelope(3, None, "a", "b", 101.0, Failure(2, "call", "")))
+        for number, time, message in ((4, 102.0, Pause()), (5, 103.0, Pause()), (6, 112.0, Continue())):
+            await journal.append(Envelope(number, None, "a", "b", time, message))
+        assert read_durable(path).seconds == 3.5 + 2
+        await journal.append(Envelope(7, None, "a", "b", 113.0, Pause()))
+        await journal.append(Envelope(8, None, "a", "b", 120.0, Failure(1, "call", "")))
+        assert read_durable(path).seconds == 3.5 + 3, "a pause that nobody ended lasts"
     assert list(read_calls(path)) == told == calls
     assert list(read_calls(path, 1)) == calls[:2]
     assert read_notes(path) == {"past": b"\x00", "more": "é".encode()}
     durable = read_durable(path)
-    assert (durable.last, durable.resumed, durable.assignments, durable.seconds) == (3, 2, 3, 4.5)
+    assert (durable.last, durable.resumed, durable.assignments, durable.seconds) == (8, 2, 3, 6.5)
     assert durable.accounts == (
         Account("task", "m", 2, 1, usage=Usage(10, 2, 4, 3), seconds=0.5),
         Account("critic", "m", 1, usage=Usage(1, 1)),
@@ -252,4 +260,4 @@ def test_a_change_of_the_messages_is_a_new_version() -> None:
     kinds = (*FIELDS, Evaluation, Outcome, Section, Prompt, Credit)
     shapes = sorted({kind.__name__: [field.name for field in fields(kind)] for kind in kinds}.items())
     digest = hashlib.blake2b(repr(shapes).encode(), digest_size=6).hexdigest()
-    assert (SCHEMA.version, digest) == (2, "001c4b03dfac")
+    assert (SCHEMA.version, digest) == (3, "4e02e65d84c8")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from random import Random
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.prompting.forward import Forward
+from agents.prompting.forward import AtOnce, Forward
 from protocols.errors import AuthenticationFailed, BudgetExhausted, ModelError, ServerFailed
 from protocols.messages import Outcome
 from protocols.model import Request
@@ -36,7 +37,7 @@ def test_outcomes_keep_their_order_and_an_error_is_no_score(
     examples = TASK.validation[:count]
 
     async def main() -> list[Outcome | ModelError]:
-        return await Forward(model, TASK, NO_CORPUS, at_once)(FIRST_PROMPT, examples)
+        return await Forward(model, TASK, NO_CORPUS, AtOnce(at_once))(FIRST_PROMPT, examples)
 
     results = anyio.run(main, backend=backend)
     assert model.calls == len(results) == count
@@ -55,7 +56,7 @@ def test_outcomes_keep_their_order_and_an_error_is_no_score(
 def test_at_a_cap_what_is_in_flight_is_waited_for(backend: str, cap: int, at_once: int, seed: int) -> None:
     model = Oracle(delay=shuffled(Random(seed)))
     metered = MeteredModel(model, Ledger(Caps(calls=cap), {}, lambda: 0.0), "task")
-    forward = Forward(metered, TASK, NO_CORPUS, at_once)
+    forward = Forward(metered, TASK, NO_CORPUS, AtOnce(at_once))
 
     async def main() -> None:
         with pytest.raises(BudgetExhausted):
@@ -79,7 +80,7 @@ def test_once_it_is_enough_nothing_more_is_begun_and_what_is_in_flight_is_told_o
         return len(told) == after
 
     async def main() -> None:
-        forward = Forward(model, TASK, NO_CORPUS, 8)
+        forward = Forward(model, TASK, NO_CORPUS, AtOnce(8))
         await forward.until([(FIRST_PROMPT, example) for example in TASK.validation], enough, at_once)
 
     anyio.run(main, backend=backend)
@@ -88,8 +89,27 @@ def test_once_it_is_enough_nothing_more_is_begun_and_what_is_in_flight_is_told_o
     assert min(after, 16) <= model.calls <= min(after + at_once - 1, 16)
 
 
+@given(first=st.integers(1, 8), then=st.integers(1, 8), after=st.integers(1, 16))
+@settings(max_examples=40, deadline=None)
+def test_with_fewer_at_once_what_is_in_flight_ends_and_no_more_is_begun(first: int, then: int, after: int) -> None:
+    at_once = AtOnce(first)
+    flying: list[int] = []
+    model = Oracle(delay=anyio.lowlevel.checkpoint)  # all calls take as long, so that each round ends as a whole
+
+    def enough(index: int, result: Outcome | ModelError) -> bool:
+        flying.append(model.in_flight)
+        if len(flying) == after:
+            at_once.calls = then
+        return False
+
+    anyio.run(Forward(model, TASK, NO_CORPUS, at_once).until, [(FIRST_PROMPT, e) for e in TASK.validation], enough)
+    assert len(flying) == model.calls == len(TASK.validation), "every question is asked"
+    assert max(flying) < first
+    assert max(flying[after + first :], default=0) < then
+
+
 async def test_a_fatal_error_ends_the_pass() -> None:
     model = Oracle(fault=lambda request: AuthenticationFailed("no", model="scripted"))
     with pytest.raises(AuthenticationFailed):
-        await Forward(model, TASK, NO_CORPUS, 2)(FIRST_PROMPT, TASK.validation)
+        await Forward(model, TASK, NO_CORPUS, AtOnce(2))(FIRST_PROMPT, TASK.validation)
     assert 1 <= model.calls <= 2

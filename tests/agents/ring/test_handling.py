@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.operators.operator import Context
-from agents.prompting.forward import Forward
+from agents.prompting.forward import AtOnce, Forward
 from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
 from agents.ring.credit import believed
 from agents.ring.critic import Critic, read_gradients
 from agents.ring.evaluator import Evaluator, RaceSettings
+from agents.ring.hand import Hand
 from agents.ring.proposer import Proposer
 from agents.ring.reward import Reward
 from agents.ring.unanswered import EARLIER, Unanswered
@@ -36,15 +37,18 @@ from protocols.messages import (
     FIRST,
     Assignment,
     Candidate,
+    Continue,
     Credit,
     Critique,
     Evaluation,
     Failure,
     FailureKind,
     Finished,
+    Inject,
     Message,
     Outcome,
     Partner,
+    Pause,
     Scores,
     Stop,
 )
@@ -69,7 +73,7 @@ def scores_of(prompt: Prompt) -> Scores:
 
 async def evaluate(model: Oracle, candidate: Candidate, race: RaceSettings, caps: Caps | None = None) -> Evaluation:
     metered = MeteredModel(model, Ledger(caps or Caps(), {}, lambda: 0.0), "task")
-    forward = Forward(metered, TASK, NO_CORPUS, 4)
+    forward = Forward(metered, TASK, NO_CORPUS, AtOnce(4))
     [evaluation] = await Evaluator(forward, TASK, race, seed=1).handle(candidate)
     assert isinstance(evaluation, Evaluation)
     assert (evaluation.assignment, evaluation.prompt) == (candidate.assignment, candidate.prompt)
@@ -347,6 +351,41 @@ async def test_an_edit_that_changes_nothing_is_rejected() -> None:
         await Proposer(Edits(FIRST_PROMPT), Says(), TASK, None, 1, NO_CORPUS).handle(ASSIGNMENT)
 
 
+async def test_a_frozen_section_has_a_text_of_the_parent_or_of_a_partner() -> None:
+    """Whatever an operator of a user's own makes of it."""
+    partner = Partner(3, FIRST_PROMPT.edit("rule", "dune", ()).freeze(("rule",)), (1.0, 1.0), {})
+    frozen = replace(ASSIGNMENT, prompt=FIRST_PROMPT.freeze(("rule",)), partners=(partner,))
+    with pytest.raises(EditRejected, match="rule is frozen"):
+        await Proposer(Edits(ALL), Says(), TASK, None, 1, NO_CORPUS).handle(frozen)
+    [taken] = await Proposer(Edits(partner.prompt), Says(), TASK, None, 1, NO_CORPUS).handle(frozen)
+    assert taken == Candidate(5, partner.prompt, (1.0, 1.0), partner.prompt.tokens)
+
+
+BY_HAND = replace(ASSIGNMENT, operator="hand", section="rule", edited=ALL)
+
+
+async def test_what_a_person_made_is_a_candidate_like_others() -> None:
+    assert await Hand(("text",)).handle(BY_HAND) == [Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens)]
+    partner = Partner(3, ALL, (1.0, 1.0), {})
+    [candidate] = await Hand(("text",)).handle(replace(BY_HAND, partners=(partner,)))
+    assert candidate == Candidate(5, ALL, (1.0, 1.0), ALL.tokens), "it races whom it took a text from"
+
+
+@pytest.mark.parametrize(
+    ("edited", "says"),
+    [
+        (FIRST_PROMPT, "changes nothing"),
+        (Prompt((FIRST_PROMPT["rule"], Section("input", "task", "Text:"))), "input is frozen"),
+        (FIRST_PROMPT.edit("rule", "{text}", ()), r"invents \{text\}"),
+        (Prompt((FIRST_PROMPT["input"],)), r"only one of the two prompts has rule \(task\)"),
+        (Prompt((Section("rule", "format", "x"), FIRST_PROMPT["input"])), r"rule \(format\), rule \(task\)"),
+    ],
+)
+async def test_what_a_person_made_of_another_prompt_is_rejected(edited: Prompt, says: str) -> None:
+    with pytest.raises(EditRejected, match=says):
+        await Hand(("text",)).handle(replace(BY_HAND, edited=edited))
+
+
 # The controller
 
 
@@ -462,6 +501,27 @@ async def test_what_combines_members_is_chosen_once_there_are_two() -> None:
     assert isinstance(second, Assignment)
     assert len(it.archive.members) == 2
     assert (first.operator, second.operator) == ("add_word", "joins"), "the first of those that are open"
+
+
+async def test_a_persons_edit_goes_first_of_the_nearest_member_and_teaches_the_selector_nothing() -> None:
+    notes = Notes()
+    it = controller(2, assignments=4, notes=notes)
+    near = FIRST_PROMPT.edit("rule", "dune", ())
+    await it.handle(critique(FIRST))
+    assert await it.handle(Inject(near.reorder(["input", "rule"]))) == [], "there is no room"
+    [first] = await it.handle(critique(1, near, gain=0.3))
+    assert isinstance(first, Assignment)
+    assert (first.assignment, first.operator, first.section, first.parent) == (3, "hand", "*", 1)
+    await it.handle(Pause())
+    assert await it.handle(Inject(ALL)) == []
+    assert await it.handle(critique(2)) == []
+    [second] = await it.handle(Continue())
+    assert isinstance(second, Assignment)
+    assert (second.operator, second.section, second.edited) == ("hand", "rule", ALL)
+    await it.handle(Failure(3, "rejected", "no"))
+    assert await it.handle(critique(4, ALL, gain=0.5)) == [Finished("assignments")]
+    assert len(notes.learnt) == 2, "of 1 and 2"
+    assert 4 in [member.candidate for member in it.archive.members]
 
 
 @pytest.mark.parametrize("stop", [Stop("asked to"), Failure(1, "budget", "no more")])

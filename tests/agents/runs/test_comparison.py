@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.prompting.forward import Forward, Result
+from agents.prompting.forward import AtOnce, Forward, Result
 from agents.prompting.shelves import open_shelves
 from agents.runs.comparison import held_out, interval, score_of
 from protocols import prompt_file
@@ -133,7 +133,7 @@ def test_an_exported_prompt_has_the_runs_own_score(
         return ServerFailed("no", model="m") if digest(seed, request.messages) % 100 < percent else None
 
     async def scored(prompt: Prompt, at_once: int, delays: int) -> dict[str, object]:
-        forward = Forward(Guesses(fault=fault, delay=shuffled(Random(delays))), TASK, shelves, at_once)
+        forward = Forward(Guesses(fault=fault, delay=shuffled(Random(delays))), TASK, shelves, AtOnce(at_once))
         return asdict(score_of(TASK.metric, await forward(prompt, TASK.test)))
 
     loaded = prompt_file.loads(prompt_file.dumps(prompt))

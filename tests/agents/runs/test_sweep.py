@@ -15,10 +15,11 @@ from rich.console import Console
 
 from agents import session
 from agents.ring.team import only
+from agents.runs.finished import INTERRUPTED
 from agents.runs.grid import Cell, load_grid, merge
 from agents.runs.run_directory import RESULT
 from agents.runs.search import Run
-from agents.runs.sweep import INTERRUPTED, RESULTS, Row, Sweep
+from agents.runs.sweep import RESULTS, Row, Sweep
 from protocols.errors import AuthenticationFailed, ConfigError
 from protocols.messages import Assignment, Envelope
 from tests.small_task import write_task

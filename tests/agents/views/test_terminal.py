@@ -10,23 +10,33 @@ from itertools import count
 from typing import get_args
 
 import anyio
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from agents.ring.team import PERSON
 from agents.runs.progress import Progress
+from agents.runs.steering import in_words
 from agents.views.drawing import Drawing
 from agents.views.plain import one_line, printable
 from agents.views.terminal import LiveView, Onlooker, clock, sparkline, time_left, watch
 from protocols.messages import (
     Assignment,
+    Change,
+    Command,
+    Continue,
     Critique,
     Envelope,
     Evaluation,
     Failure,
     FailureKind,
     Finished,
+    Freeze,
+    Inject,
     Message,
+    Pause,
+    Resumed,
     Stop,
 )
 from protocols.prompt import Prompt, Section
@@ -65,7 +75,7 @@ def ledger(caps: Caps | None = None, step: float = 0.05) -> Ledger:
     return Ledger(caps or Caps(), {"m": Price(1, 1)}, lambda: next(ticks) * step)
 
 
-def shown(story: Sequence[Message], task: str, *, terminal: bool, encoding: str = "utf-8") -> str:
+def shown(story: Sequence[Message], task: str, *, terminal: bool, encoding: str = "utf-8", sender: str = "a") -> str:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="replace")
     console = Console(
@@ -76,7 +86,7 @@ def shown(story: Sequence[Message], task: str, *, terminal: bool, encoding: str 
     async def play() -> None:
         with watch(console, books, task, 5, iter(range(10_000)).__next__) as view:
             for number, message in enumerate(story, start=1):
-                await view.observe(Envelope(number, None, "a", "b", 0.0, message))
+                await view.observe(Envelope(number, None, sender, "b", 0.0, message))
                 view.called(Attempt("task", "m", None))
             view.say(task)
 
@@ -119,6 +129,25 @@ def test_nothing_that_steers_a_terminal_is_printable(text: str) -> None:
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=40))
 def test_plain_text_stays_as_it_is(text: str) -> None:
     assert printable(text) == text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_a_person_commands_is_shown(terminal: bool) -> None:
+    told: list[Command] = [Pause(), Change("budget.calls", None, 5), Inject(PROMPT), Freeze("task\x1b[2J")]
+    seen = shown(told, "t", terminal=terminal, sender=PERSON)
+    assert "\x1b[2J" not in seen
+    assert all(in_words(message)[:40] in seen for message in told[:3])
+
+
+def test_the_live_view_says_that_the_run_is_paused() -> None:
+    stories: list[tuple[list[Message], bool]] = [
+        ([Pause()], True),
+        ([Pause(), Continue()], False),
+        ([Pause(), Resumed(1.0)], False),
+    ]
+    for told, paused in stories:
+        last = shown(told, "t", terminal=True).rpartition("assignments")[2]
+        assert ("PAUSED" in last) is paused
 
 
 def test_a_view_whose_reader_has_gone_does_not_fail_the_run() -> None:

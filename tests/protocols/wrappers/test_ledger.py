@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from random import Random
 
@@ -18,7 +19,7 @@ from protocols.model import ChatMessage, Reply, Request, Usage
 from protocols.wrappers.ledger import Account, Books, Ledger, Saved
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.prices import Price, default_prices, undated
-from protocols.wrappers.purse import Caps, Notice
+from protocols.wrappers.purse import Caps, Cost, Notice, Purse
 from tests.protocols.wrappers.faults import REQUEST, failure
 from tests.world import Oracle, shuffled
 
@@ -183,6 +184,58 @@ async def test_caps_on_minutes_hold_only_while_the_search_does() -> None:
             await model.complete(REQUEST)
     await model.complete(REQUEST)
     assert ledger.seconds == 60.0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(
+    limits=st.lists(st.none() | st.integers(0, 30), max_size=6),
+    cap=st.sampled_from(["calls", "tokens"]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40)
+def test_a_cap_that_changes_holds_for_every_call_that_is_admitted_after(
+    backend: str, limits: list[int | None], cap: str, seed: int
+) -> None:
+    """What was admitted before may be in flight. Nobody waits for ever."""
+    request = Request((ChatMessage("user", ""),), max_tokens=1)
+    ledger = Ledger(Caps(calls=10), {}, lambda: 0.0)
+    till = Till("task", Random(seed), shuffled(Random(seed), 6))
+    model = MeteredModel(till, ledger, "task")
+
+    async def call() -> None:
+        with suppress(BudgetExhausted):
+            await model.complete(request)
+
+    async def admit(account: Account, purses: tuple[Purse, ...], most: Cost) -> None:
+        await admitted(account, purses, most)
+        limit = getattr(ledger.caps, cap)
+        used = ledger.calls if cap == "calls" else ledger.tokens + most.tokens
+        assert limit is None or used <= limit
+
+    admitted = ledger.admit
+    ledger.admit = admit  # type: ignore[method-assign]
+
+    async def main() -> None:
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                for limit in [10, *limits]:
+                    ledger.cap("", cap, limit)
+                    for _ in range(8):
+                        tasks.start_soon(call)
+                    await anyio.lowlevel.checkpoint()
+
+    anyio.run(main, backend=backend)
+    assert till.calls == ledger.calls
+    assert ledger.in_flight == 0
+
+
+def test_seconds_do_not_pass_in_a_pause() -> None:
+    moments = iter([0.0, 1.0, 7.0, 9.0])  # opened, paused, went on, asked
+    ledger = Ledger(Caps(), {}, lambda: next(moments))
+    ledger.go_on()
+    for step in (ledger.pause, ledger.pause, ledger.go_on, ledger.go_on):
+        step()
+    assert ledger.seconds == 3.0
 
 
 async def test_a_role_whose_cap_is_reached_leaves_the_others_theirs() -> None:

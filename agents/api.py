@@ -1,0 +1,199 @@
+"""Training from Python: the run that the command line makes, with examples, prompts and settings given as objects.
+
+    from agents.api import train
+
+    found = await train({"name": "mine", "train": rows, "validation": more, "test": others}, "Which department?")
+    print(found.prompt["task"].text, found.result.test)
+
+What this takes, and how a search is watched while it works, is in docs/python.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream
+from pydantic import TypeAdapter
+
+from agents.ring.team import only
+from agents.runs.finished import finished
+from agents.runs.given import Settings, take
+from agents.runs.progress import Ending, Progress, progress_of
+from agents.runs.result import Result
+from agents.runs.run_directory import BEST_PROMPT, JOURNAL
+from agents.runs.search import Run, open_run
+from agents.runs.steering import command
+from protocols import prompt_file
+from protocols.errors import RunFailed
+from protocols.messages import Assignment, Command, Envelope
+from protocols.prompt import Prompt
+from protocols.providers.environment import read_environment
+
+__all__ = ["Event", "Found", "Training", "open_training", "train"]
+
+Event = Assignment | Ending | Command
+"""What a reader is told: an edit is asked for, an edit has ended (the first prompt's evaluation, too), or a person
+has said something. `str` of an `Ending` is a line for people."""
+UNREAD = 256
+"""Events that wait for the reader; then the search waits, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a run found: the best prompt, what `result.json` says, and the run directory."""
+
+    prompt: Prompt
+    result: Result
+    directory: Path
+
+
+class Training:
+    """A search that is under way: an async iterator of its events, which may be left at any time.
+
+    `progress` is how far it has come; `directory` is the run's.
+    """
+
+    def __init__(self, directory: Path, progress: Progress, events: MemoryObjectReceiveStream[Event]) -> None:
+        self.directory, self.progress = directory, progress
+        self._events = events
+        self._over = anyio.Event()
+        self._end: Found | Exception | None = None
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        """:raises Exception: what the search has failed with."""
+        try:
+            return await self._events.receive()
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            if isinstance(self._end, Exception):
+                raise self._end from None
+            raise StopAsyncIteration from None
+
+    async def found(self) -> Found:
+        """Wait for the end. Nobody reads events any more, and those that are unread are dropped.
+
+        :raises Exception: what the search has failed with.
+        """
+        await self._events.aclose()
+        await self._over.wait()
+        if isinstance(self._end, Found):
+            return self._end
+        assert self._end is not None
+        raise self._end
+
+    async def steer(self, *words: str) -> str:
+        """Say what `run.py ctl` says: `await training.steer("set", "search.width", "4")`; the line that it prints.
+
+        :raises InputError: they are no command, or come too late.
+        """
+        return await to_thread.run_sync(command, self.directory, words)
+
+    def end(self, end: Found | Exception) -> None:
+        """There is nothing more to come; what is said first holds."""
+        self._end = self._end or end
+        self._over.set()
+
+
+async def train(
+    task: Settings | Path | str,
+    prompt: Prompt | Path | str | None = None,
+    *,
+    models: Settings | str | None = None,
+    directory: Path | str | None = None,
+    environ: Mapping[str, str] | None = None,
+    **tables: Settings,
+) -> Found:
+    """Train a prompt, and say what was found; everything is as with `open_training`."""
+    opened = open_training(task, prompt, models=models, directory=directory, environ=environ, **tables)
+    async with opened as training:
+        return await training.found()
+
+
+@asynccontextmanager
+async def open_training(
+    task: Settings | Path | str,
+    prompt: Prompt | Path | str | None = None,
+    *,
+    models: Settings | str | None = None,
+    directory: Path | str | None = None,
+    environ: Mapping[str, str] | None = None,
+    **tables: Settings,
+) -> AsyncIterator[Training]:
+    """A search that works while the block does. What is left when that ends is cancelled; what was paid for is in the
+    run directory, and the same call with that `directory` goes on.
+
+    `task`: the path of a configuration, or the table `[task]`, in which `Rows` may stand for the path of a split.
+    `prompt`: the first one, as an object, as the path of its file, or as a text for the default layout. `models`: one
+    name for all roles, or the table. `tables`: others of the configuration (`budget`, `search`, `providers` and so
+    on), over those of its file. `directory`: as --out. `environ` None: the process's variables, over ./.env.
+
+    :raises InputError: something cannot be used; nothing was written.
+    :raises PromptFlowError: as `open_run` and `Run.search`, where an event or what was found is asked for.
+    """
+    variables = read_environment(Path(".env"), os.environ) if environ is None else environ
+    named_models = {"default": models} if isinstance(models, str) else models
+    given = take(task, prompt, tables if named_models is None else {**tables, "models": named_models})
+    with given.kept(None if directory is None else Path(directory)) as (configuration, place):
+        if ended := finished(configuration, place):
+            yield _ended(*ended)
+            return
+        async with open_run(configuration, variables, place) as run, _searching(run) as training:
+            yield training
+
+
+@asynccontextmanager
+async def _searching(run: Run) -> AsyncIterator[Training]:
+    """The search of a run as a task, with its events."""
+    send, receive = anyio.create_memory_object_stream[Event](UNREAD)
+    training = Training(run.directory, progress_of(run.directory / JOURNAL), receive)
+    failed: BaseException | None = None
+
+    async def observe(envelope: Envelope) -> None:
+        ending = training.progress.follow(envelope)
+        message = envelope.message
+        event = ending or (message if isinstance(message, Assignment | Command) else None)
+        if event is not None:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # nobody reads any more
+                await send.send(event)
+
+    async def search() -> None:
+        with send:
+            try:
+                result = await run.search()
+            except Exception as error:
+                training.end(error)
+            else:
+                training.end(Found(run.controller.archive.best().prompt, result, run.directory))
+
+    run.bus.tap(observe)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(search, name="search")
+            with receive:  # closed before anything is cancelled: a search that waits for its reader cannot be
+                yield training
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        failed = only(group)
+    training.end(RunFailed(f"the search was left before its end; the run in {run.directory} can be gone on with"))
+    if failed is not None:
+        raise failed
+
+
+def _ended(directory: Path, result: Mapping[str, Any]) -> Training:
+    """A run that has come to its end, of which nothing more is to be told."""
+    send, receive = anyio.create_memory_object_stream[Event](1)
+    training = Training(directory, progress_of(directory / JOURNAL), receive)
+    best = prompt_file.load(directory / BEST_PROMPT)
+    training.end(Found(best, TypeAdapter(Result).validate_python(result), directory))
+    send.close()
+    receive.close()
+    return training

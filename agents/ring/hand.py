@@ -1,0 +1,73 @@
+"""The pseudo-operator `hand`: a person's edit, which goes the way of every other from here on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from agents.operators.operator import WHOLE
+from agents.ring.archive import Member
+from agents.ring.proposer import best_parent
+from protocols.errors import EditRejected
+from protocols.messages import Assignment, Candidate, Message
+from protocols.prompt import Prompt
+
+HAND = "hand"
+"""What stands for the operator in an assignment whose edit a person made."""
+
+
+class Hand:
+    """Among the Proposers. It asks no model, and tries again what was tried before, as somebody wants it."""
+
+    address = f"proposer/{HAND}"
+    accepts: tuple[type[Message], ...] = (Assignment,)
+
+    def __init__(self, fields: Collection[str]) -> None:
+        self._fields = fields
+
+    async def handle(self, message: Message) -> Sequence[Message]:
+        """The candidate that the person made.
+
+        :raises EditRejected: it changes nothing, or is none of this parent; see `carried_over`.
+        """
+        assert isinstance(message, Assignment)
+        assert message.edited is not None
+        prompt = carried_over(message.prompt, message.edited, self._fields)
+        if prompt == message.prompt:
+            raise EditRejected("the edit changes nothing")
+        rival, scores = best_parent(prompt, message)
+        return [Candidate(message.assignment, prompt, scores, rival.tokens)]
+
+
+def carried_over(parent: Prompt, edited: Prompt, fields: Collection[str]) -> Prompt:
+    """The parent with the texts and the order of `edited`; what is frozen, the parent says.
+
+    :raises EditRejected: a text of a frozen section differs, a placeholder is lost or invented, or the sections are
+        others.
+    """
+    if missing := sorted({(s.name, s.kind) for s in parent} ^ {(s.name, s.kind) for s in edited}):
+        names = ", ".join(dict.fromkeys(f"{name} ({kind})" for name, kind in missing))
+        raise EditRejected(f"only one of the two prompts has {names}")
+    prompt = parent
+    for section in edited:
+        if section.text != parent[section.name].text:
+            prompt = prompt.edit(section.name, section.text, fields)
+    return prompt.reorder([section.name for section in edited])
+
+
+def nearest(members: Sequence[Member], edited: Prompt) -> Member:
+    """Whose edit it is: of those with the most texts in common the one with the highest value, then the oldest."""
+    texts = {(section.name, section.text) for section in edited}
+
+    def near(member: Member) -> tuple[int, float, int]:
+        shared = sum((section.name, section.text) in texts for section in member.prompt)
+        return shared, member.value, -member.candidate
+
+    return max(members, key=near)
+
+
+def edited_section(parent: Prompt, edited: Prompt) -> str:
+    """The one section that was edited, or `WHOLE`."""
+    before = {section.name: section.text for section in parent}
+    changed = [section.name for section in edited if section.text != before.get(section.name)]
+    alike = [section.name for section in parent] == [section.name for section in edited]
+    return changed[0] if alike and len(changed) == 1 else WHOLE

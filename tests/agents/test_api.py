@@ -1,0 +1,219 @@
+"""Training from Python: the same run as from files, and a reader who may come and go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+
+from agents import api
+from agents.api import Event, Found, Training, open_training, train
+from agents.operators.operator import Context, of_kinds
+from agents.runs.finished import read_document
+from agents.runs.progress import Ending
+from agents.runs.replay import replay
+from agents.runs.run_directory import BEST_PROMPT, JOURNAL, RESULT
+from memory.journal import read_journal
+from protocols import prompt_file
+from protocols.errors import ConfigError, DataError, InputError, PromptError, RunFailed
+from protocols.messages import Assignment, Critique, Failure, Stop
+from protocols.prompt import Prompt
+from protocols.task import Task
+from tests.agents.runs.test_looking_back import ignore
+from tests.agents.runs.test_search import check_journal
+from tests.small_task import PROMPT, SETTINGS, rows, write_task
+
+pytestmark = pytest.mark.anyio
+SEARCH: Mapping[str, object] = SETTINGS["search"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def task(**other: object) -> dict[str, object]:
+    return {"name": "small", **{split: rows(split) for split in ("train", "validation", "test")}, **other}
+
+
+def exists(path: str) -> bool:
+    return Path(path).exists()
+
+
+def contents() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+@asynccontextmanager
+async def opened(**other: Any) -> AsyncIterator[Training]:
+    arguments = {"search": SEARCH, "environ": {}, **other}
+    async with open_training(task(), prompt_file.loads(PROMPT), **arguments) as training:
+        yield training
+
+
+async def read_all(leave_by: Exception | None = None, **other: Any) -> None:
+    async with opened(**other) as training:
+        async for _ in training:
+            if leave_by is not None:
+                raise leave_by
+
+
+async def trained(prompt: Prompt | Path | str | None = None, **other: Any) -> Found:
+    return await train(task(), prompt or prompt_file.loads(PROMPT), environ={}, **{"search": SEARCH, **other})
+
+
+async def test_objects_find_what_files_find_and_leave_a_run_like_any_other() -> None:
+    alone = {**SEARCH, "width": 1}  # so that one outcome after the other decides
+    found = await trained(search=alone)
+    assert found.directory == Path("runs/small-1")
+    assert prompt_file.load(found.directory / BEST_PROMPT) == found.prompt
+    assert read_document(found.directory / RESULT) == orjson.loads(orjson.dumps(found.result))
+    check_journal(found.directory, 6)
+    assert (await replay(found.directory, ignore)).candidate == found.result.candidate
+    from_files = await train(write_task(Path("task")), environ={}, directory="other", search=alone)
+    assert from_files.prompt == found.prompt
+    assert (from_files.result.best, from_files.result.test) == (found.result.best, found.result.test)
+    assert not exists("other/given")
+
+
+async def test_the_same_call_says_what_was_found_and_goes_on_with_more() -> None:
+    found = await trained(directory="run")
+    assert await trained(directory="run") == found
+    more = await trained(directory="run", search={**SEARCH, "assignments": 8})
+    assert (more.result.assignments, found.result.assignments) == (8, 6)
+    before = contents()
+    with pytest.raises(ConfigError, match=r"keeps another prompt\.file"):
+        await trained(prompt_file.loads(PROMPT.replace("Which", "What")), directory="run")
+    with pytest.raises(ConfigError, match=r"keeps another task\.test"):
+        await train(task(test=rows("test")[1:]), prompt_file.loads(PROMPT), directory="run", search=SEARCH)
+    assert contents() == before
+
+
+async def test_a_prompt_may_be_a_text_or_a_file_and_a_split_a_path() -> None:
+    config = write_task(Path("task"))
+    short = {**SEARCH, "assignments": 0}
+    first = [
+        await trained(Path("task/prompt.txt"), search=short),
+        await trained("Which is it?", search=short),
+        await train(task(train=Path("task/train.jsonl"), test="task/test.jsonl"), search=short, environ={}),
+        await train(config, "Which is it?", search=short, environ={}),
+        await train(str(config), search=short, environ={}),
+    ]
+    assert [found.prompt["task"].text.split("\n")[0] for found in first[:2]] == ["Which is it?"] * 2
+    assert first[1].prompt == first[3].prompt
+    assert first[0].prompt == first[4].prompt
+    kept = [sorted(path.name for path in (found.directory / "given").glob("*")) for found in first]
+    assert kept == [["test.jsonl", "train.jsonl", "validation.jsonl"]] * 2 + [["validation.jsonl"], [], []]
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "says"),
+    [
+        ({"task": task(train=[{"input": {"text": "x"}}])}, DataError, "train.jsonl:1"),
+        ({"task": task(train=[{"input": {"text": object()}}])}, DataError, "task.train, row 1: "),
+        ({"task": task(train={"a": 1})}, DataError, "task.train: give a path, or a sequence of rows"),
+        ({"task": task(validation=rows("train"))}, DataError, "train"),
+        ({"task": task(kind="singing")}, ConfigError, "task.kind: input should be"),
+        ({"task": {"name": "x"}}, ConfigError, "train and validation and test missing"),
+        ({"budget": {"cals": 1}}, ConfigError, "did you mean budget.calls?"),
+        ({"models": "nobody/x"}, ConfigError, "nobody"),
+        ({"prompt": "Which {colour}?"}, PromptError, "{colour}"),
+    ],
+)
+async def test_what_cannot_be_used_is_one_line_and_leaves_nothing(
+    given: Mapping[str, Any], kind: type[InputError], says: str
+) -> None:
+    arguments = {"task": task(), "prompt": prompt_file.loads(PROMPT), "environ": {}, "search": SEARCH, **given}
+    for directory in (None, "run"):
+        with pytest.raises(kind) as caught:
+            await train(**arguments, directory=directory)
+        assert says in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert contents() == {}
+    assert not exists("run")
+
+
+async def test_every_assignment_and_every_ending_is_an_event() -> None:
+    async with opened() as training:
+        events = [event async for event in training]
+        found = await training.found()
+    told = [e.message for e in read_journal(found.directory / JOURNAL, (Assignment, Critique, Failure))]
+    assert [e.assignment for e in events if isinstance(e, Assignment | Ending)] == [m.assignment for m in told]  # type: ignore[union-attr]
+    assert [type(e) is Assignment for e in events] == [isinstance(m, Assignment) for m in told]
+    assert training.progress.ended == 6
+    async with opened(directory=found.directory) as again:
+        assert [event async for event in again] == []
+        assert await again.found() == found
+        with pytest.raises(ConfigError, match="has finished"):
+            await again.steer("pause")
+
+
+@pytest.mark.parametrize("read", [0, 1, 7])
+async def test_a_reader_may_stop_and_the_search_goes_on(monkeypatch: pytest.MonkeyPatch, read: int) -> None:
+    monkeypatch.setattr(api, "UNREAD", 1)
+    with anyio.fail_after(60):
+        async with opened() as training:
+            for _ in range(read):
+                await anext(training)
+            assert (await training.found()).result.stopped_by == "assignments"
+
+
+@pytest.mark.parametrize("unread", [1, 256])
+@pytest.mark.parametrize("read", [0, 5])
+async def test_who_leaves_cancels_and_the_same_call_goes_on(
+    monkeypatch: pytest.MonkeyPatch, unread: int, read: int
+) -> None:
+    """Also a search that waits for its reader."""
+    monkeypatch.setattr(api, "UNREAD", unread)
+    with anyio.fail_after(60):
+        long = {**SEARCH, "assignments": 20}
+        async with opened(search=long, directory="run") as training:
+            for _ in range(read):
+                await anext(training)
+        assert not exists("run/result.json")
+        with pytest.raises(RunFailed, match="can be gone on with"):
+            await training.found()
+        found = await trained(directory="run", search=long)
+    assert found.result.assignments == 20
+    assert (await replay(found.directory, ignore)).stopped_by == "assignments"
+
+
+async def test_a_search_is_steered() -> None:
+    seen: list[Event] = []
+    long = {**SEARCH, "assignments": 5000}
+    async with opened(search=long) as training:
+        async for event in training:
+            seen.append(event)
+            if isinstance(event, Ending) and event.kind == "first":
+                assert (await training.steer("stop")).startswith("stopping")
+        found = await training.found()
+    assert found.result.stopped_by == "interrupted"
+    assert any(isinstance(event, Stop) for event in seen)
+
+
+class Raises:
+    """An operator with a bug."""
+
+    name = "raises"
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        return of_kinds(prompt, "task")
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        return math.sqrt(-1)  # type: ignore[return-value]
+
+
+async def test_an_error_of_the_search_or_of_the_reader_comes_out_as_it_is() -> None:
+    broken = {**SEARCH, "operators": [f"{__name__}:Raises"]}
+    with pytest.raises(ValueError, match="math domain error"):
+        await trained(search=broken)
+    with pytest.raises(ValueError, match="math domain error"):
+        await read_all(search=broken)
+    with pytest.raises(KeyError, match="mine"):
+        await read_all(KeyError("mine"))
