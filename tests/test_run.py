@@ -668,3 +668,18 @@ async def test_two_searches_at_once_have_a_directory_each(tmp_path: Path) -> Non
         for _ in range(2):
             tasks.start_soon(one)
     assert sorted(directories) == ["runs/small-1", "runs/small-2"]
+
+
+# Steering
+
+
+@pytest.mark.parametrize("words", [(), ("pause",), ("set", "search.width", "3")])
+def test_a_command_to_nobody_is_one_line_and_exit_code_2(tmp_path: Path, words: tuple[str, ...]) -> None:
+    directory = answer("search", write_task(tmp_path))["directory"]
+    with nothing_written(tmp_path):
+        code, out, err = invoke("ctl", directory, *words)
+        assert (code, out) == (2, "")
+        if words:
+            assert err == f"promptflow: the run in {directory} has finished\n"
+            code, out, _ = invoke("ctl", directory, *words, "--json")
+            assert (code, orjson.loads(out)["error"]["type"]) == (2, "ConfigError")
