@@ -55,20 +55,23 @@ def student(t: float, freedom: float) -> float:
     t = sqrt(freedom) tan(angle) has a density that is proportional to cos(angle)^(freedom - 1).
     """
     angle = math.atan(t / math.sqrt(freedom))
-    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
     at = np.cos((NODES + 1) / 2 * angle)
-    return 0.5 + scale * angle / 2 * float(WEIGHTS @ at ** (freedom - 1))
+    return 0.5 + _scale(freedom) * angle / 2 * float(WEIGHTS @ at ** (freedom - 1))
 
 
 def student_quantile(level: float, freedom: float) -> float:
-    """The t that Student's is below with probability `level` in [0.5, 1), by bisection."""
-    low, high = 0.0, 1.0
-    while student(high, freedom) < level:
-        low, high = high, 2 * high
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if student(middle, freedom) < level else (low, middle)
-    return high
+    """The t that Student's is below with probability `level` in [0.5, 1): by Newton's method from 0, which stays
+    below it, since the distribution is concave there."""
+    t, step = 0.0, 1.0
+    while step > 1e-12 * (1 + t):
+        density = _scale(freedom) / math.sqrt(freedom) * (1 + t * t / freedom) ** (-(freedom + 1) / 2)
+        step = (level - student(t, freedom)) / density
+        t += step
+    return t
+
+
+def _scale(freedom: float) -> float:
+    return math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:

@@ -48,7 +48,7 @@ def forest(title: str, marks: Sequence[Mark]) -> str:
     for place, mark in enumerate(marks):
         y = TOP + LINE * (place + 0.5)
         first, last = mark.interval
-        drawn.append(_text(8, y + 4, one_line(mark.name, 26)))
+        drawn.append(_text(8, y + 4, mark.name, longest=26))
         drawn.append(_line(x(first), y, x(last), y, "interval"))
         drawn.append(f'<circle class="{"told" if mark.told else ""}" cx="{x(mark.value):.1f}" cy="{y:.1f}" r="5"/>')
         drawn.append(_text(NAME + PLOT + 14, y + 4, mark.said))
@@ -69,5 +69,6 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start", longest: int = 100) -> str:
+    shown = escape(one_line(text, longest))
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
