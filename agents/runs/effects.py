@@ -58,8 +58,8 @@ class Effect:
 
 def measured(row: Row) -> dict[Measure, float]:
     """What a search came to, without what is not known: the winner's value in [0, 1] on the test and on the
-    validation examples; the calls and dollars that it takes where nobody has asked the same before, so that it is of
-    no matter which of the searches came first; and the seconds that it took here."""
+    validation examples; the calls that it asked for and their dollars, whether they were made or the cache answered,
+    so that it is of no matter which search came first; and the seconds that it took here."""
     found: dict[Measure, float] = {}
     if row.result is None:
         return found

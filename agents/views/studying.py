@@ -44,10 +44,15 @@ def notes(arms: int, rows: Sequence[Row]) -> str:
     results = [row.result for row in rows if row.result is not None]
     made = sum(sum(result["calls"].values()) for result in results)
     saved = sum(result["saved"]["calls"] for result in results)
+    capped = sum(result["stopped_by"].startswith("budget") for result in results)
+    warning = (
+        f"\nA cap of [budget] ended {capped} of the searches. Caps count calls made, so who comes later to "
+        "the shared cache gets further: leave the cap out, and compare by search.assignments."
+    )
     return (
         "Intervals: of the mean difference over seeds, on these tasks; each by itself. What is said of the test "
         f"value over all tasks is corrected for {arms} arm{'s' * (arms > 1)} (Holm), the rest is not.\n"
-        f"Calls: {made:,} made, and {saved:,} more that the shared cache answered."
+        f"Calls: {made:,} made, and {saved:,} more that the shared cache answered.{warning if capped else ''}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,7 +17,7 @@ from rich.console import Console
 from agents.runs.effects import Effect
 from agents.runs.sweep import Row
 from agents.views.forest import Mark, forest
-from agents.views.studying import COLUMNS, EFFECTS, FIGURE, ROWS, as_csv, show_study, write_study
+from agents.views.studying import COLUMNS, EFFECTS, FIGURE, ROWS, as_csv, notes, show_study, write_study
 
 HOSTILE = "<script>alert(1)</script> & ]]> \x1b[31m\n\u202e退款"
 RESULT = {
@@ -74,6 +75,11 @@ def test_all_files_are_written_and_say_the_same(tmp_path: Path) -> None:
     assert "+0.100, higher" in (tmp_path / FIGURE).read_text(encoding="utf-8")
 
 
+def test_caps_that_ended_searches_are_told_of() -> None:
+    capped = replace(ROW, result=RESULT | {"stopped_by": "budget: calls"})
+    assert "A cap of [budget] ended 1 of the searches" in notes(2, [ROW, capped, FAILED])
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_person_reads_what_was_found_what_was_left_out_and_what_failed(terminal: bool) -> None:
     shown = StringIO()
@@ -85,5 +91,6 @@ def test_a_person_reads_what_was_found_what_was_left_out_and_what_failed(termina
     assert "too few pairs" in text
     assert "corrected for 2 arms" in text
     assert "92 made, and 8 more" in text
+    assert "cap of [budget]" not in text
     assert "t.a.0: failed: RunFailed: <script>" in text
     assert "\x1b[31m" not in text
