@@ -31,6 +31,7 @@ app = typer.Typer(
 COMMANDS: tuple[Callable[..., None], ...] = (
     searching.search,
     searching.sweep,
+    searching.study,
     checking.evaluate,
     checking.doctor,
     looking.show,

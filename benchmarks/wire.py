@@ -31,20 +31,27 @@ def server(*options: str) -> Iterator[str]:
             process.communicate()
 
 
-def search_configuration(
-    url: str, allowed: int, folder: Path, search: Mapping[str, Any], validation: int = SIZES["validation"]
-) -> Configuration:
-    """A search on the task that the wire server's rule knows, with `allowed` calls in flight."""
+def write_task(folder: Path, validation: int = SIZES["validation"]) -> dict[str, Any]:
+    """The files of the task that the wire server's rule knows; the tables of a configuration that name them."""
     for split, size in {**SIZES, "validation": validation}.items():
         rows = [
             {"id": f"{split}-{n}", "input": {"text": f"{split}, number {n}"}, "target": label(n)} for n in range(size)
         ]
         (folder / f"{split}.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     (folder / "prompt.txt").write_text(PROMPT, encoding="utf-8")
+    return {
+        "task": {"name": "benchmark", **{split: f"{split}.jsonl" for split in SIZES}},
+        "prompt": {"file": "prompt.txt"},
+    }
+
+
+def search_configuration(
+    url: str, allowed: int, folder: Path, search: Mapping[str, Any], validation: int = SIZES["validation"]
+) -> Configuration:
+    """A search on the task that the wire server's rule knows, with `allowed` calls in flight."""
     return build(
         {
-            "task": {"name": "benchmark", **{split: f"{split}.jsonl" for split in SIZES}},
-            "prompt": {"file": "prompt.txt"},
+            **write_task(folder, validation),
             "models": {"default": MODEL},
             "providers": {MODEL: {"base_url": f"{url}/v1", "concurrency": allowed}},
             "search": {"operators": ["self_reflection"], "selector": "msgd", **search},

@@ -21,7 +21,7 @@ from protocols.wrappers.ledger import Account
 
 SCHEMA = Schema(
     "journal",
-    3,
+    4,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -35,7 +35,7 @@ SCHEMA = Schema(
         "CREATE INDEX made ON call (assignment)",
         "CREATE TABLE note (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
     ),
-    migrations={2: ()},  # the commands of a person came with version 3, and change nothing of what was there
+    migrations={2: (), 3: ()},  # 3 brought the commands of a person, 4 the faults of observers; the rest is as it was
 )
 """A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"

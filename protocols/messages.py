@@ -4,7 +4,8 @@
 
 Any agent may end an assignment early with a `Failure`, which goes straight to the Controller. A candidate has the
 number of the assignment that it came from; the first prompt is candidate 0. A `Command` comes from a person, `Stop`
-also from the team; `Finished` is the Controller's answer to the team; `Resumed` is put on record for nobody.
+also from the team; `Finished` is the Controller's answer to the team; `Resumed` and `Fault` are put on record for
+nobody.
 """
 
 from __future__ import annotations
@@ -228,7 +229,15 @@ class Resumed:
     seconds: float
 
 
-Message = Assignment | Candidate | Evaluation | Critique | Failure | Command | Finished | Resumed
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Of an observer, on record: it raised at the message that caused this, and the run went on."""
+
+    observer: str
+    reason: str
+
+
+Message = Assignment | Candidate | Evaluation | Critique | Failure | Command | Finished | Resumed | Fault
 
 
 @dataclass(frozen=True, slots=True)

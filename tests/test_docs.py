@@ -9,7 +9,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import orjson
 import pytest
@@ -27,7 +30,18 @@ from agents.runs.steering import settable
 from memory.journal import read_journal
 from protocols.data import load_examples
 from protocols.kinds import TASK_KINDS
-from protocols.messages import Candidate, Change, Continue, Evaluation, Freeze, Inject, Pause, Stop
+from protocols.messages import (
+    Assignment,
+    Candidate,
+    Change,
+    Continue,
+    Evaluation,
+    Freeze,
+    Inject,
+    Message,
+    Pause,
+    Stop,
+)
 from protocols.prompt import KINDS, Prompt, Section
 from tests.small_task import SIZES, write_task
 from tests.wire_server import WireServer
@@ -37,6 +51,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DATA_PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 OPERATORS_PAGE = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+AGENTS_PAGE = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
 RUNS_PAGE = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
 STEERING_PAGE = (ROOT / "docs" / "steering.md").read_text(encoding="utf-8")
 PYTHON_PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -146,9 +161,9 @@ def test_the_examples_in_python_are_those_of_the_page_and_run(tmp_path: Path, na
 
 
 def test_the_settings_that_may_change_are_those() -> None:
-    table = "".join(re.findall(r"^\| (`(?:\[budget|search).*?) \|", RUNS_PAGE, re.MULTILINE))
+    table = "".join(re.findall(r"^\| (`(?:\[budget|search|agents).*?) \|", RUNS_PAGE, re.MULTILINE))
     said = {name.strip("[]") for name in re.findall(r"`([\w.\[\]]+)`", table)}
-    assert said == {name for name in FREE if name.startswith(("budget", "search"))} | FREE_OF_PROVIDERS
+    assert said == {name for name in FREE if name.startswith(("budget", "search", "agents"))} | FREE_OF_PROVIDERS
 
 
 FORMATS = re.findall(
@@ -266,6 +281,33 @@ def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:
     outcomes = [outcome for message in messages if isinstance(message, Evaluation) for outcome in message.outcomes]
     assert outcomes
     assert all(outcome.score == 1 or "expected" in outcome.feedback for outcome in outcomes)
+
+
+def test_agents_of_ones_own_take_part_in_a_search(tmp_path: Path) -> None:
+    [code], [table] = blocks("python", AGENTS_PAGE), blocks("toml", AGENTS_PAGE)
+    assert len(code.splitlines()) < 40
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    tables = {"search": {"assignments": 6, "width": 2, "critique": 12}, **tomllib.loads(table)}
+    config = write_task(tmp_path, tables=tables)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), "search", str(config), "--out", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    messages = [envelope.message for envelope in read_journal(tmp_path / "out" / JOURNAL)]
+    assert any("Missed most: " in m.gradient for m in messages if isinstance(m, Assignment))
+    counted = Counter(type(message).__name__ for message in messages)
+    tally = (tmp_path / "out" / "tally.txt").read_text(encoding="utf-8")
+    assert tally == "".join(f"{name} {count}\n" for name, count in sorted(counted.items()))
+
+
+def test_the_table_of_messages_is_whole() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|[^|]*\| ([^|]*) \|", AGENTS_PAGE, re.MULTILINE)
+    said = {name: set(re.findall(r"`(\w+)`", names)) for name, names in rows}
+    assert said == {kind.__name__: {field.name for field in fields(kind)} for kind in get_args(Message)}
 
 
 def test_the_tables_of_kinds_and_metrics_are_whole() -> None:

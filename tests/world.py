@@ -19,6 +19,7 @@ from agents.operators.operator import Context, Operator, of_kinds
 from agents.prompting.forward import AtOnce, Forward
 from agents.prompting.shelves import Shelves, open_shelves
 from agents.ring.agent import Agent
+from agents.ring.audience import Observer
 from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
 from agents.ring.credit import LeaveOneOut
@@ -183,6 +184,7 @@ class Ring:
     first: Prompt = FIRST_PROMPT
     credit_share: float = 0.0
     last: int = 0
+    observers: Mapping[str, Observer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.log: list[Envelope] = []
@@ -206,7 +208,8 @@ class Ring:
             Hand(TASK.fields),
             *(self.proposer(operator) for operator in self.operators),
         ]
-        self.team = Team(self.controller, [self.wrap(agent) for agent in others], self.bus)
+        wrapped = [self.wrap(agent) for agent in others]
+        self.team = Team(self.controller, wrapped, self.bus, observers=self.observers)
 
     def proposer(self, operator: Operator) -> Proposer:
         return Proposer(operator, self.metered(f"proposer/{operator.name}"), TASK, None, self.seed, NO_CORPUS)

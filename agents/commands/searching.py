@@ -1,9 +1,9 @@
-"""Commands that search: search, demo and sweep."""
+"""Commands that search: search, demo, sweep and study."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +14,14 @@ from agents import session
 from agents.commands.console import drive, emit, environment, exit_codes, program, say, stdout, tell
 from agents.commands.options import AsJson, Config, Out, Seed, Settings, Verbose
 from agents.runs.configuration import Configuration, load
-from agents.runs.grid import load_grid
-from agents.runs.sweep import RESULTS
+from agents.runs.effects import effects
+from agents.runs.grid import Grid, load_grid
+from agents.runs.study import load_study
+from agents.runs.sweep import RESULTS, Row
 from agents.views.plain import printable
 from agents.views.report import show_result
+from agents.views.studying import EFFECTS, FIGURE, ROWS, show_study, write_study
+from agents.views.studying import as_json as effect_json
 from agents.views.sweeping import show_summary, summarise
 from agents.views.terminal import Onlooker
 from protocols.errors import ConfigError
@@ -107,10 +111,47 @@ def sweep(
         else:
             show_summary(stdout(), rows)
             say(f"Results: {results}")
-        if not whole:
-            tell(f"{len(rows)} of {len(cells.cells)} searches have ended; the same command runs the others")
-        if not whole or any(row.error for row in rows):
-            raise typer.Exit(1)
+        _check_whole(cells, rows, whole)
+
+
+def study(
+    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="Which tasks, seeds and arms.")],
+    settings: Settings = None,
+    verbose: Verbose = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what each agent, operator, model or setting is worth: arms against the tasks as they stand.
+
+    Every arm is searched with the same seeds as the baseline, each search with a memory of its own; limits
+    and reply cache are shared. Prints the effects with 95 % intervals, and writes them, a figure and the
+    rows beside the run directories. The same command again runs what has no result yet, and what new arms
+    ask for. Exit code 1 if a search failed or was stopped.
+
+    \b
+    Example:
+      promptflow study examples/study.toml
+    """
+    with exit_codes(as_json):
+        grid = load_study(file, settings or [])
+        rows, whole = drive(partial(session.sweep, grid, environment(), Onlooker(stderr=True), verbose))
+        found = effects(grid.cells, rows)
+        write_study(grid.directory, found, rows)
+        if as_json:
+            emit(
+                {"directory": printable(str(grid.directory)), "effects": list(map(effect_json, found)), "rows": rows}
+            )
+        else:
+            show_study(stdout(), found, rows)
+            say(f"Written to {grid.directory}: {', '.join((RESULTS, ROWS, EFFECTS, FIGURE))}")
+        _check_whole(grid, rows, whole)
+
+
+def _check_whole(grid: Grid, rows: Sequence[Row], whole: bool) -> None:
+    """:raises typer.Exit: a search failed, or has not ended."""
+    if not whole:
+        tell(f"{len(rows)} of {len(grid.cells)} searches have ended; the same command runs the others")
+    if not whole or any(row.error for row in rows):
+        raise typer.Exit(1)
 
 
 def _search(configuration: Configuration, out: Path | None, verbose: int) -> tuple[Mapping[str, Any], Path]:

@@ -5,8 +5,8 @@ An agent is a class whose whole logic is `handle(message) -> messages`: it can b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
 
 import anyio
 
@@ -19,10 +19,26 @@ from protocols.errors import (
     ModelError,
     UnreadableReply,
 )
-from protocols.messages import FIRST, Assignment, Candidate, Envelope, Evaluation, Failure, FailureKind, Message
+from protocols.messages import (
+    FIRST,
+    Assignment,
+    Candidate,
+    Critique,
+    Envelope,
+    Evaluation,
+    Failure,
+    FailureKind,
+    Message,
+)
 
 Tolerance = Callable[[Exception], bool]
 """Whether the run goes on after an agent's exception, with a failure of the assignment in its place."""
+ANSWERS: Final[Mapping[type[Message], type[Message]]] = {
+    Assignment: Candidate,
+    Candidate: Evaluation,
+    Evaluation: Critique,
+}
+"""How an assignment is carried on; a `Failure` ends it instead."""
 
 
 class Agent(Protocol):
@@ -39,8 +55,9 @@ class Agent(Protocol):
     async def handle(self, message: Message) -> Sequence[Message]:
         """What this agent says to that.
 
-        An assignment, a candidate or an evaluation is carried on by exactly one message of the same assignment;
-        to answer with none is to drop it, which is recorded as a failure.
+        An assignment, a candidate or an evaluation is carried on by exactly one message of the same assignment, of
+        the type in `ANSWERS`, or ended by a `Failure`; to answer with none is to drop it, which is recorded as a
+        failure.
 
         :raises ModelError, BudgetExhausted, EditRejected, UnreadableReply, InapplicableError: the assignment ends
             in a failure of that kind.
@@ -97,6 +114,10 @@ def _exactly_one(
     numbers = [getattr(answer, "assignment", None) for answer in answers]
     if numbers != [message.assignment]:
         raise BusError(f"{agent.address} answered assignment {message.assignment} with messages of {numbers}")
+    wanted = ANSWERS[type(message)]
+    if not isinstance(answers[0], wanted | Failure):
+        said, told = type(answers[0]).__name__, type(message).__name__
+        raise BusError(f"{agent.address} answered a {told} with a {said}, and not with a {wanted.__name__}")
     return list(answers)
 
 

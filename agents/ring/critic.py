@@ -66,6 +66,18 @@ class Critic:
             return {}
 
 
+class Silent:
+    """No critic: an evaluation passes through with no gradient, no credit and no call."""
+
+    address = Critic.address
+    accepts = Critic.accepts
+
+    async def handle(self, message: Message) -> Sequence[Message]:
+        """A critique that says nothing."""
+        assert isinstance(message, Evaluation)
+        return [Critique(message.assignment, message, {})]
+
+
 def read_gradients(text: str, prompt: Prompt) -> dict[str, str]:
     """What follows each `[section]` at the start of a line, for the sections that may be edited.
 

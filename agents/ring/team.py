@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from agents.ring.agent import Agent, say, serve
+from agents.ring.audience import Audience, Observer
 from agents.ring.controller import WIDTH, Controller
 from protocols.bus import Bus
 from protocols.errors import BusError, RunFailed, StorageFailed
@@ -25,6 +26,7 @@ from protocols.messages import (
     Failure,
     Finished,
     Message,
+    Resumed,
     Stop,
 )
 
@@ -41,21 +43,30 @@ Person = Callable[[Tell], Coroutine[Any, Any, None]]
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What a search begins with: messages of the Controller, each with the id of the envelope that caused it, and
-    envelopes of an earlier process that nobody has answered."""
+    envelopes of an earlier process that nobody has answered. `resumed`: of a run that goes on."""
 
     said: Sequence[tuple[Message, int | None]]
     unanswered: Sequence[Envelope] = ()
+    resumed: Resumed | None = None
 
 
 class Team:
     """A Controller and the agents that answer it. `errors` >= 1: the assignment in a row that fails the run if each
-    ended by an agent's exception."""
+    ended by an agent's exception. `observers`, by address, are shown every message."""
 
     address = "team"
 
-    def __init__(self, controller: Controller, others: Sequence[Agent], bus: Bus, errors: int = 1) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        others: Sequence[Agent],
+        bus: Bus,
+        errors: int = 1,
+        observers: Mapping[str, Observer] | None = None,
+    ) -> None:
         self._controller, self._others, self._bus = controller, others, bus
         self._errors, self._raised = errors, 0
+        self._audience = Audience(observers or {}, bus, errors)
         self._tasks: TaskGroup | None = None
         self._workers = 0
         self._finished = bus.register(self.address, (Finished,), capacity=2)
@@ -77,6 +88,19 @@ class Team:
         failed: BaseException | None = None
         stopped_by = ""
         try:
+            async with self._audience.present():
+                stopped_by, failed = await self._search(opening, person)
+        except BaseExceptionGroup as group:
+            failed = failed or only(group)
+        if failed is not None:
+            raise failed
+        return stopped_by
+
+    async def _search(self, opening: Opening, person: Person | None) -> tuple[str, BaseException | None]:
+        """What stopped the search, or what an agent raised: the audience is to see how that ended."""
+        failed: BaseException | None = None
+        stopped_by = ""
+        try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 self._widen(self._controller.width)
@@ -95,9 +119,7 @@ class Team:
             self._bus.close()
             with anyio.move_on_after(RECORDING_SECONDS, shield=True):
                 await self._record_open()
-        if failed is not None:
-            raise failed
-        return stopped_by
+        return stopped_by, failed
 
     async def stop(self, reason: str) -> None:
         """Let what is in flight end, and then finish; nothing happens once the search is over."""
@@ -123,6 +145,8 @@ class Team:
         tasks.start_soon(serve, agent, mailbox, self._bus, workers, self._tolerates, name=agent.address)
 
     async def _open_with(self, opening: Opening) -> None:
+        if opening.resumed is not None:
+            await self._bus.note(opening.resumed, sender=self.address)
         for envelope in opening.unanswered:
             message = envelope.message
             if isinstance(message, Assignment | Candidate | Evaluation) and message.assignment != FIRST:

@@ -21,6 +21,8 @@ from protocols.task import KindName
 CONCURRENCY = 64
 """Calls in flight of one account where the configuration does not say."""
 LEAST_WIDTH, MOST_WIDTH = 8, 256
+NONE = "none"
+"""In the place of an agent: nobody."""
 Weight = Annotated[float, Field(gt=0)]
 
 
@@ -169,6 +171,26 @@ class ProviderTable(Table):
     price: PriceTable | None = None
 
 
+class AgentsTable(Table):
+    """`[agents]`: agents of your own, each as `module:Class`, in the places of the ring's (docs/agents.md).
+
+    `critic` may be `none`: then nobody criticises, and nothing is measured for it. `proposers`: by the operator's
+    name. `observers` are shown every message.
+    """
+
+    critic: str | None = None
+    evaluator: str | None = None
+    proposers: Mapping[str, str] = {}
+    observers: tuple[str, ...] = ()
+
+    def of(self, address: str) -> str | None:
+        """What takes the place of `critic`, `evaluator` or `proposer/<operator>`, if something does."""
+        kind, _, operator = address.partition("/")
+        return (
+            self.proposers.get(operator) if operator else {"critic": self.critic, "evaluator": self.evaluator}[kind]
+        )
+
+
 class SearchTable(Table):
     """`[search]`: how to search.
 
@@ -254,6 +276,7 @@ class Configuration(Table):
     prompt: PromptTable = PromptTable()
     models: ModelsTable = ModelsTable()
     providers: Mapping[str, ProviderTable] = {}
+    agents: AgentsTable = AgentsTable()
     search: SearchTable = SearchTable()
     budget: BudgetTable = BudgetTable()
     cache: CacheTable = CacheTable()

@@ -13,12 +13,13 @@ import anyio
 from agents.operators.operator import Operator
 from agents.runs.budget import open_ledger
 from agents.runs.catalogue import open_operators, open_selector
-from agents.runs.configuration import Configuration, load
+from agents.runs.configuration import NONE, AgentsTable, Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings
 from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import check_names, model_settings
+from agents.runs.places import check_agents
 from agents.runs.run_directory import find
 from agents.runs.search import check_calls, check_editable
 from memory import upkeep
@@ -86,8 +87,10 @@ def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Op
     search = configuration.search
     operators = found.attempt("operators", lambda: open_operators(search.operators), ", ".join)
     found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: search.selector)
+    if configuration.agents != AgentsTable():
+        found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: "those of your own are there")
     if operators is not None:
-        known = "every name in [models.proposers] and [providers] is known"
+        known = "every name of an operator or a provider is known"
         found.attempt("names", lambda: check_names(configuration), lambda _: known)
     return operators
 
@@ -201,7 +204,8 @@ def _models(
     tables = configuration.models
     proposers = tables.proposers if operators is None else operators
     roles: dict[str, list[str]] = {}
-    for role in ("task", "critic", *(f"proposer/{name}" for name in proposers)):
+    critic = ["critic"] if configuration.agents.critic != NONE else []
+    for role in ("task", *critic, *(f"proposer/{name}" for name in proposers)):
         roles.setdefault(tables.of(role), []).append(role)
 
     def attempt(name: str) -> ChatModel | None:

@@ -9,7 +9,7 @@ from typing import Final
 from agents.prompting.requests import show_example
 from agents.prompting.shelves import EXAMPLES, places
 from agents.runs.budget import prices
-from agents.runs.configuration import Configuration
+from agents.runs.configuration import NONE, Configuration
 from agents.runs.metrics import asks_judge
 from memory.retrieval import CHUNK
 from protocols.model import Usage
@@ -147,12 +147,14 @@ def _bound(
     answers = whole + edits * (whole if at_most else 1)  # a race may be lost with its first answer
     answers += (2 if at_most and edits else 1) * len(task.test)
     written = WRITTEN if at_most else 1
-    credit = at_most * int(configuration.search.credit_share * answers)
+    measured = configuration.agents.critic != NONE
+    credit = at_most * measured * int(configuration.search.credit_share * answers)
     roles = {
         "task": Use(models.of("task"), answers, prompt, reply),
         "credit": Use(models.of("credit"), credit, prompt, reply),
-        "critic": Use(models.of("critic"), at_most * (edits + 1), shown, written),
     }
+    if measured:
+        roles["critic"] = Use(models.of("critic"), at_most * (edits + 1), shown, written)
     if asks_judge(configuration):  # once for each distinct answer to an example
         verdicts = answers + credit if at_most else whole + len(task.test)
         roles["judge"] = Use(models.of("judge"), verdicts, INSTRUCTION + sizes.shown + reply, written)

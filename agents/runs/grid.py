@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,8 @@ from agents.runs.configuration import Configuration, Table, build, explain, over
 from protocols.errors import ConfigError
 
 NAME = re.compile(r"[\w-]+")
+Vary = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes the tables of a setting out of those of a task."""
 
 
 class SweepTable(Table):
@@ -47,11 +50,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The cells in the order in which they begin: seed after seed, so that all is compared early."""
+    """The cells in the order in which they begin: seed after seed, so that all is compared early. `one_memory`: all
+    share it; otherwise each has its own, in its run directory."""
 
     directory: Path
     searches: int
     cells: tuple[Cell, ...]
+    one_memory: bool = True
 
 
 def load_grid(path: Path, settings: Sequence[str] = ()) -> Grid:
@@ -66,20 +71,43 @@ def load_grid(path: Path, settings: Sequence[str] = ()) -> Grid:
             "; ".join(explain(detail, GridTable) for detail in error.errors()), file=str(path)
         ) from None
     sweep, named = table.sweep, table.settings or {"default": {}}
+    varied = {
+        f"settings.{setting}": lambda below, above=tables: overridden(merge(below, above), settings)
+        for setting, tables in named.items()
+    }
+    cells = spread(path, sweep.tasks, sweep.seeds, varied)
+    return Grid(sweep.directory or Path("runs") / path.stem, sweep.searches, cells)
+
+
+def spread(path: Path, tasks: Sequence[Path], seeds: Sequence[int], varied: Mapping[str, Vary]) -> tuple[Cell, ...]:
+    """Every task, varied in every way, with every seed. The ways are named as in the file at `path`: the last part of
+    a name is the setting's.
+
+    :raises ConfigError: see `load_grid`.
+    """
     cells = []
-    for seed, task, (setting, tables) in itertools.product(sweep.seeds, sweep.tasks, named.items()):
+    for seed, task, (key, vary) in itertools.product(seeds, tasks, varied.items()):
+        setting = key.partition(".")[2]
         if not NAME.fullmatch(setting):
-            raise ConfigError(f"settings.{setting}: use letters, digits, _ and - in a name", file=str(path))
+            raise ConfigError(f"{key}: use letters, digits, _ and - in a name", file=str(path))
         source = path.parent / task
-        merged = merge(read(source), tables)
-        for text in (*settings, f"search.seed={seed}"):
-            override(merged, text)
-        configuration = build(merged, source.parent, file=f"{source}, with settings.{setting} of {path}")
+        tables = overridden(deepcopy(vary(read(source))), [f"search.seed={seed}"])
+        configuration = build(tables, source.parent, file=f"{source}, with {key} of {path}")
         stem = re.sub(r"[^\w-]+", "-", source.stem)
         cells.append(Cell(f"{stem}.{setting}.{seed}", stem, setting, seed, configuration))
     if len({cell.name for cell in cells}) < len(cells):
-        raise ConfigError("sweep: two tasks or two seeds are the same, or two files have one name", file=str(path))
-    return Grid(sweep.directory or Path("runs") / path.stem, sweep.searches, tuple(cells))
+        raise ConfigError("two tasks or two seeds are the same, or two files have one name", file=str(path))
+    return tuple(cells)
+
+
+def overridden(table: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The same table, with `table.key=value` settings over what it had.
+
+    :raises ConfigError: one is no setting.
+    """
+    for setting in settings:
+        override(table, setting)
+    return table
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

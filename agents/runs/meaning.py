@@ -23,6 +23,8 @@ FREE = frozenset(
         "budget", "search.assignments", "cache",
         # How fast a model is asked, and what becomes of an agent's exception.
         "search.concurrency", "search.on_agent_error", "search.agent_errors",
+        # Who looks on.
+        "agents.observers",
     }
 )  # fmt: skip
 """Settings, and whole tables of them, that may change while a run is interrupted."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 
 from agents.runs.catalogue import open_operators
-from agents.runs.configuration import Configuration, ProviderTable
+from agents.runs.configuration import NONE, Configuration, ProviderTable
 from agents.runs.metrics import asks_judge, open_metric
 from memory.cache import CachedModel, ReplyCache
 from memory.journal import Journal
@@ -107,15 +107,16 @@ class Models:
 def check_names(configuration: Configuration) -> None:
     """:raises ConfigError: a table names an operator that is not used, or a provider that does not exist."""
     operators = open_operators(configuration.search.operators)
-    for name in configuration.models.proposers:
-        if name not in operators:
-            raise ConfigError(
-                f"models.proposers.{name}: no such operator in search.operators ({', '.join(operators)})"
-            )
-    for name in configuration.budget.operators:
-        if name not in operators:
-            known = ", ".join(operators)
-            raise ConfigError(f"budget.operators.{name}: no such operator in search.operators ({known})")
+    known = ", ".join(operators)
+    tables = {
+        "models.proposers": configuration.models.proposers,
+        "agents.proposers": configuration.agents.proposers,
+        "budget.operators": configuration.budget.operators,
+    }
+    for table, names in tables.items():
+        for name in names:
+            if name not in operators:
+                raise ConfigError(f"{table}.{name}: no such operator in search.operators ({known})")
     for name in configuration.providers:
         provider = name.partition("/")[0]
         if provider not in (*PROVIDERS, EMBEDDED):
@@ -132,9 +133,10 @@ def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozens
 def roles(configuration: Configuration) -> list[str]:
     """Every role that calls a model."""
     judge = ["judge"] if asks_judge(configuration) else []
+    critic = ["critic"] if configuration.agents.critic != NONE else []
     return [
         "task",
-        "critic",
+        *critic,
         *judge,
         *(f"proposer/{name}" for name in open_operators(configuration.search.operators)),
     ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -18,15 +19,16 @@ from agents.ring.archive import Member
 from agents.ring.choices import open_actions
 from agents.ring.controller import Remember
 from agents.ring.credit import LeaveOneOut
-from agents.ring.critic import Critic
+from agents.ring.critic import Critic, Silent
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.hand import Hand
+from agents.ring.place import Place
 from agents.ring.proposer import Proposer
 from agents.ring.team import Team
 from agents.runs.budget import open_ledger
 from agents.runs.catalogue import open_operators
 from agents.runs.comparison import Held, held_out
-from agents.runs.configuration import Configuration
+from agents.runs.configuration import NONE, Configuration
 from agents.runs.controllers import new_selector, open_controller
 from agents.runs.fold import fold
 from agents.runs.leaks import leaks
@@ -34,6 +36,7 @@ from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import meaning
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, connections, roles
+from agents.runs.places import check_agents, open_observers, seated
 from agents.runs.recycling import pack, recall_past, recycle, unpack
 from agents.runs.result import Result, spent, trained, validated
 from agents.runs.run_directory import (
@@ -61,6 +64,7 @@ from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.errors import BudgetExhausted, ConfigError
 from protocols.messages import FIRST, Resumed
+from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Task
@@ -68,6 +72,8 @@ from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.ledger import Books, Ledger, Saved
 from protocols.wrappers.purse import Caps
 
+OpenModel = Callable[[str], ChatModel]
+"""The model of a role, with all that stands around it."""
 RACING = 2
 """Times its share of the calls allowed that a racer may use: not all assignments in flight are racing at once."""
 
@@ -117,7 +123,7 @@ class Run:
         :raises ReplayDiffers: this release does not decide as the journal says.
         """
         self.task = models.judging(self.task, cache, journal)
-        settings, seed = self.configuration.search, self.configuration.search.seed
+        settings, table = self.configuration.search, self.configuration.agents
         reads = memory if self.configuration.memory.read else None
         self.bus.tap(journal.append)
         self.steering.take_up(self.directory)
@@ -127,28 +133,13 @@ class Run:
             self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
             await self._remembering(memory) if self.configuration.memory.write else None,
         )  # fmt: skip
-        self.forward = Forward(models.of("task", cache, journal), self.task, self.shelves, self.steering.at_once)
-        credit = self._credit(models, cache, journal)
-        race = RaceSettings(
-            alpha=settings.alpha,
-            min_effect=settings.min_effect,
-            critique=settings.critique,
-            max_unanswered=settings.max_unanswered,
-            at_once=max(1, RACING * self.configuration.allowed // self.configuration.width),
-        )
-        self.evaluator = Evaluator(self.forward, self.task, race, seed)
-        others: list[Agent] = [
-            self.evaluator,
-            Critic(models.of("critic", cache, journal), credit),
-            Hand(self.task.fields),
-        ]
-        for name, operator in operators.items():
-            model = models.of(f"proposer/{name}", cache, journal)
-            # Ages are counted to the run's beginning, so that what is recalled depends on no clock.
-            proposer = Proposer(operator, model, self.task, reads, seed, self.shelves, lambda: self.record.begun)
-            others.append(proposer)
+        open_model = partial(models.of, cache=cache, journal=journal)
+        self.forward = Forward(open_model("task"), self.task, self.shelves, self.steering.at_once)
+        credit = self._credit(open_model)
+        agents = self._agents(open_model, credit, reads, operators)
+        observers = open_observers(table, self.task, self.directory)
         errors = settings.agent_errors if settings.on_agent_error == "skip" else 1
-        self.team = Team(self.controller, others, self.bus, errors)
+        self.team = Team(self.controller, agents, self.bus, errors, observers)
         self.opening = await fold(
             self.directory / JOURNAL,
             self.controller,
@@ -156,6 +147,38 @@ class Run:
             self._durable.last + 1,
             [self.evaluator.unanswered.take_up, *([credit.plan] if credit else [])],
         )
+
+    def _agents(
+        self,
+        open_model: OpenModel,
+        credit: LeaveOneOut | None,
+        reads: Memory | None,
+        operators: Mapping[str, Operator],
+    ) -> list[Agent]:
+        """All but the Controller, those of the user's in their places."""
+        settings, table = self.configuration.search, self.configuration.agents
+        race = RaceSettings(
+            alpha=settings.alpha,
+            min_effect=settings.min_effect,
+            critique=settings.critique,
+            max_unanswered=settings.max_unanswered,
+            at_once=max(1, RACING * self.configuration.allowed // self.configuration.width),
+        )
+        self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
+        critic = Silent() if table.critic == NONE else Critic(open_model("critic"), credit)
+        agents: list[Agent] = [self.evaluator, critic, Hand(self.task.fields)]
+        for name, operator in operators.items():
+            model = open_model(f"proposer/{name}")
+            # Ages are counted to the run's beginning, so that what is recalled depends on no clock.
+            agents.append(
+                Proposer(operator, model, self.task, reads, settings.seed, self.shelves, lambda: self.record.begun)
+            )
+
+        def place(usual: Agent) -> Place:
+            model = open_model("task" if usual is self.evaluator else usual.address)
+            return Place(usual.address, self.task, model, self.shelves, settings.seed, usual)
+
+        return seated(agents, table, place)
 
     async def _begin_with(
         self, journal: Journal, memory: Memory | None, operators: Mapping[str, Operator]
@@ -180,13 +203,13 @@ class Run:
 
         return remember
 
-    def _credit(self, models: Models, cache: ReplyCache, journal: Journal) -> LeaveOneOut | None:
+    def _credit(self, open_model: OpenModel) -> LeaveOneOut | None:
         """Its calls go to the task's model under a role of its own: the report then says what credit cost."""
         settings = self.configuration.search
-        if not settings.credit_share:
+        if not settings.credit_share or self.configuration.agents.critic == NONE:
             return None
-        model = models.of("credit", cache, journal)
-        return LeaveOneOut(Forward(model, self.task, self.shelves, self.steering.at_once), settings.credit_share)
+        forward = Forward(open_model("credit"), self.task, self.shelves, self.steering.at_once)
+        return LeaveOneOut(forward, settings.credit_share)
 
     async def search(self) -> Result:
         """Train the prompt, then read the test split once; everything is written to the run directory.
@@ -224,10 +247,9 @@ class Run:
 
         :raises Exception: see `search`.
         """
-        if self.resumed:
-            await self.bus.note(Resumed(self._durable.seconds), sender=Team.address)
+        resumed = Resumed(self._durable.seconds) if self.resumed else None
         listening = Listening(self.directory, self._heard, self.configuration, self.first)
-        return await self.team.run(self.opening, listening)
+        return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
     def _export(self, best: Prompt) -> None:
         """The prompt's file, and beside it what it leaves to be filled for each input."""
@@ -348,6 +370,7 @@ def read_inputs(configuration: Configuration) -> Inputs:
     first = load_first_prompt(configuration, task)
     operators = open_operators(configuration.search.operators)
     new_selector(configuration)
+    check_agents(configuration.agents)
     check_editable(first, operators, task)
     return Inputs(task, first, operators)
 

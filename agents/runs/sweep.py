@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ import orjson
 from agents.runs.finished import INTERRUPTED
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import connections, roles
-from agents.runs.run_directory import CACHE, CONFIGURATION, MEMORY, RESULT, not_written, write
+from agents.runs.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
 from agents.runs.search import Run, Shared, check, open_run_in
 from memory.cache import open_cache
-from memory.store import open_memory
+from memory.store import Memory, open_memory
 from protocols.embedding import HashedNgrams
 from protocols.errors import BusError, ConfigError, ModelError, PromptFlowError, StorageFailed
 from protocols.providers.http import Transport, open_transport
@@ -69,7 +69,7 @@ class Sweep:
             for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():
                 check(cell.configuration, self.environ, transport)
             left = self._begin()
-            async with open_shared(transport, self.grid.directory) as shared, anyio.create_task_group() as tasks:
+            async with open_shared(transport, self.grid) as shared, anyio.create_task_group() as tasks:
                 for number in range(len(at_once)):
                     tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
 
@@ -142,12 +142,16 @@ class Sweep:
 
 
 @asynccontextmanager
-async def open_shared(transport: Transport, directory: Path) -> AsyncIterator[Shared]:
-    """One reply cache and one memory, in the directory of the sweep.
+async def open_shared(transport: Transport, grid: Grid) -> AsyncIterator[Shared]:
+    """One reply cache, and where the grid says so one memory, in its directory.
 
     :raises StorageFailed, MemoryMismatch: a file cannot be used.
     """
-    async with open_cache(directory / CACHE) as cache, open_memory(directory / MEMORY, HashedNgrams()) as memory:
+    async with AsyncExitStack() as stack:
+        cache = await stack.enter_async_context(open_cache(grid.directory / CACHE))
+        memory: Memory | None = None
+        if grid.one_memory:
+            memory = await stack.enter_async_context(open_memory(grid.directory / MEMORY, HashedNgrams()))
         yield Shared(transport, cache=cache, memory=memory)
 
 
@@ -160,15 +164,14 @@ def finished(cell: Cell, directory: Path) -> Row | None:
     place = directory / cell.name
     try:
         result = orjson.loads((place / RESULT).read_bytes())
-        before = orjson.loads((place / CONFIGURATION).read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, orjson.JSONDecodeError) as error:
         raise StorageFailed(f"cannot be read ({error}); move it away to run it anew", file=str(place)) from error
     if result["stopped_by"] == INTERRUPTED:
         return None
-    now = cell.configuration.model_dump(mode="json")
-    if changed := sorted(name for name in now if name != "origin" and now[name] != before.get(name)):
+    now, before = (each.model_dump(mode="json") for each in (cell.configuration, read_configuration(place)))
+    if changed := sorted(name for name in now if name != "origin" and now[name] != before[name]):
         raise ConfigError(
             f"{place} has a result of another configuration ({', '.join(changed)}); name another sweep.directory, "
             "or move it away"

@@ -25,7 +25,7 @@ from agents.runs.result import Result
 from agents.runs.steering import in_words
 from agents.views.plain import one_line
 from protocols.errors import ModelError, StorageFailed
-from protocols.messages import Candidate, Command, Envelope
+from protocols.messages import Candidate, Command, Envelope, Fault
 from protocols.providers.failures import redact
 from protocols.task import Task
 from protocols.wrappers.ledger import Attempt
@@ -178,6 +178,8 @@ class RunLog:
             self._log.debug("candidate", assignment=envelope.message.assignment, prompt=rendered)
         if isinstance(envelope.message, Command):
             self._log.info("command", sender=envelope.sender, says=in_words(envelope.message))
+        if isinstance(envelope.message, Fault):
+            self._log.warning("observer raised", observer=envelope.message.observer, reason=envelope.message.reason)
         ending = self._progress.follow(envelope)
         if ending is not None:
             self._ended(ending)

@@ -222,5 +222,7 @@ def plain_table(*columns: str) -> Table:
     """Names to the left, figures to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, justify="left" if column in ("cell", "task", "setting") else "right")
+        table.add_column(
+            column, justify="left" if column in ("cell", "task", "setting", "arm", "measure", "") else "right"
+        )
     return table
