@@ -36,6 +36,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     checking.doctor,
     looking.show,
     steering.ctl,
+    looking.report,
     searching.demo,
     looking.replay,
     looking.trace,

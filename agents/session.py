@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from agents.runs.search import Run, open_run
 from agents.runs.steering import Steering
 from agents.runs.sweep import Row, Sweep
 from agents.views.logs import RunLog, open_log
+from agents.views.page.report import add_report
 from agents.views.sweeping import watch_sweep
 from agents.views.terminal import watch
 from memory.journal import Call
@@ -92,6 +93,7 @@ async def train(
                 raise
             if result is not None:
                 log.finished(result)
+                await add_report(run.directory, view.say)
         return Trained(run.directory, None if result is None else asdict(result))
 
 
@@ -147,8 +149,8 @@ async def sweep(
     """
     with watch_sweep(console, grid, time.monotonic) as view:
 
-        @contextmanager
-        def attend(cell: Cell, run: Run) -> Iterator[None]:
+        @asynccontextmanager
+        async def attend(cell: Cell, run: Run) -> AsyncIterator[None]:
             keys = secrets(cell.configuration, environ)
             with open_log(run.directory / LOG, console, verbosity, keys) as logger, view.attend(cell, run):
                 log = RunLog(logger.bind(cell=cell.name))
@@ -160,6 +162,7 @@ async def sweep(
                 except Exception as error:
                     log.failed(error)
                     raise
+                await add_report(run.directory, view.say)
 
         work = Sweep(grid, environ, attend, view.ended)
         await interruptible(work.run, work.stop, view.say)

@@ -156,6 +156,16 @@ def read_calls(path: Path, assignment: int | None = None) -> Iterator[Call]:
             yield Call(moment, number, role, model, Usage(*usage), seconds, error)
 
 
+def read_call_times(path: Path) -> Iterator[float]:
+    """When each call ended, in the order of `read_calls`.
+
+    :raises MemoryMismatch, StorageFailed: as `read_journal`.
+    """
+    with reading(path, SCHEMA) as connection:
+        for (moment,) in connection.execute("SELECT time FROM call ORDER BY place"):
+            yield moment
+
+
 def read_notes(path: Path) -> dict[str, bytes]:
     """What was kept, by name.
 
