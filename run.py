@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from agents.commands import checking, looking, remembering, searching, steering
+from agents.commands import checking, looking, remembering, searching, steering, watching
 from agents.commands.console import program
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     looking.show,
     steering.ctl,
     looking.report,
+    watching.watch,
     searching.demo,
     looking.replay,
     looking.trace,

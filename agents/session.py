@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
 from rich.console import Console
+from rich.text import Text
 
 from agents.ring.team import only
 from agents.runs.budget import caps, prices
@@ -28,7 +30,9 @@ from agents.runs.search import Run, open_run
 from agents.runs.steering import Steering
 from agents.runs.sweep import Row, Sweep
 from agents.views.logs import RunLog, open_log
+from agents.views.page.feed import Feed
 from agents.views.page.report import add_report
+from agents.views.page.serving import shown
 from agents.views.sweeping import watch_sweep
 from agents.views.terminal import watch
 from memory.journal import Call
@@ -60,14 +64,16 @@ async def train(
     directory: Path | None,
     console: Console,
     verbosity: int,
+    port: int | None = None,
 ) -> Trained:
-    """Search, shown on `console` and logged, or go on with the search that the directory holds.
+    """Search, shown on `console` and logged, or go on with the search that the directory holds. `port`: where it is
+    shown in the browser, too, 0 for any that is free.
 
     :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
     """
     if ended := finished(configuration, directory):
         return Trained(*ended, already=True)
-    async with open_run(configuration, environ, directory) as run:
+    async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console):
         assignments, so_far = configuration.search.assignments, progress_of(run.directory / JOURNAL)
         with (
             ExitStack() as stack,
@@ -137,6 +143,40 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
                 view.called(Attempt(event.role, event.model, None))
 
         return await replay(directory, see)
+
+
+@asynccontextmanager
+async def show_in_browser(run: Run, port: int | None, console: Console) -> AsyncIterator[None]:
+    """Show a run of this process in the browser while the block runs, and its end; None: do not."""
+    if port is None:
+        yield
+        return
+    feed = Feed(run.directory, lambda: run.bus.traffic)
+
+    async def observe(envelope: Envelope) -> None:
+        feed.wake()
+
+    run.bus.tap(observe)
+    run.journal.tap(lambda call: feed.wake())
+    async with shown(feed, port, partial(say_address, console)):
+        yield
+
+
+async def watch_run(directory: Path, console: Console, port: int) -> None:
+    """Show a run in the browser, finished or going on in another process, until a signal ends that.
+
+    :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, damaged, or the port cannot be had.
+    """
+    feed = Feed(directory)
+    async with shown(feed, port, partial(say_address, console), directory):
+        with anyio.open_signal_receiver(*SIGNALS) as signals:
+            async for _ in signals:
+                return
+
+
+def say_address(console: Console, url: str) -> None:
+    """For the person alone: the token in it opens the page, and is in no log."""
+    console.print(Text(f"Watch it at {url}"), soft_wrap=True)
 
 
 async def sweep(

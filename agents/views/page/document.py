@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,8 @@ from agents.views.page.details import details, experiences
 from agents.views.page.story import Json, Story, front
 from agents.views.plain import one_line, printable
 from agents.views.terminal import clock, dollars
-from memory.journal import read_call_times, read_durable, read_journal
+from memory.following import following
 from memory.sqlite import is_claimed
-from protocols.messages import Assignment, Candidate, Critique, Evaluation, Failure, Finished, Resumed, Stop
 from protocols.wrappers.ledger import Account
 from protocols.wrappers.prices import Price
 
@@ -39,9 +38,9 @@ def report_document(directory: Path) -> Json:
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
     """
     configuration, result = read_configuration(directory), read_document(directory / RESULT)
-    story, durable = read_story(directory), read_durable(directory / JOURNAL)
+    story = read_story(directory)
     figures = Figures(configuration, result, working=is_claimed(directory / LOCK))
-    document = figures.of(story, durable.accounts, durable.seconds) | {"points": story.points}
+    document = figures.of(story) | {"points": story.points}
     document |= {"sections": winner_changes(story, LONGEST)} if story.best else {}
     shown = {str(number): details(directory, number, SHORT, ANSWERS) for number in notable(story)}
     recalled = sorted({number for row in shown.values() if row for number in row["recalled"]})
@@ -53,15 +52,13 @@ def read_story(directory: Path) -> Story:
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
-    story, calls, journal = Story(), 0, directory / JOURNAL
-    made = read_call_times(journal)
-    next_call = next(made, None)
-    told = (Assignment, Candidate, Evaluation, Critique, Failure, Stop, Finished, Resumed)
-    for envelope in read_journal(journal, told, brief=True):
-        while next_call is not None and next_call <= envelope.time:
-            calls, next_call = calls + 1, next(made, None)
-        story.follow(envelope, calls)
-    return story
+    story = Story()
+    with following(directory / JOURNAL) as journal:
+        while True:
+            news = journal.news()
+            story.take(news)
+            if not news.more:
+                return story
 
 
 def notable(story: Story) -> list[int]:
@@ -86,15 +83,15 @@ class Figures:
         self.result, self.working = result, working
         self._configuration, self._prices = configuration, prices(configuration, {})
 
-    def of(self, story: Story, accounts: Iterable[Account], seconds: float) -> Json:
+    def of(self, story: Story) -> Json:
         """All of it, but for the endings and what is known of single candidates."""
-        roles = [role_row(account, self._prices) for account in accounts if account.calls]
+        roles = [role_row(account, self._prices) for account in story.accounts]
         progress, result = story.progress, self.result
         test = result.get("test") if result else None
         return {
             "title": one_line(self._configuration.task.name, 80),
             "state": self._state(story),
-            "figures": [[name, text] for name, text in self._figures(story, roles, seconds)],
+            "figures": [[name, text] for name, text in self._figures(story, roles)],
             "remarks": [one_line(line, 500) for line in self._remarks()],
             "best": progress.best.assignment if progress.best else None,
             "lineage": story.lineage(),
@@ -122,7 +119,7 @@ class Figures:
         }
         return {"phase": story.phase, "words": words[story.phase]}
 
-    def _figures(self, story: Story, roles: Sequence[Json], seconds: float) -> Iterator[tuple[str, str]]:
+    def _figures(self, story: Story, roles: Sequence[Json]) -> Iterator[tuple[str, str]]:
         progress, result = story.progress, self.result
         first, best = progress.survivors.get(0), progress.best
         if first and best and first.value is not None and best.value is not None:
@@ -139,7 +136,7 @@ class Figures:
         yield "tokens", f"{sum(role['input'] + role['output'] for role in roles):,}"
         costs = [role["dollars"] for role in roles]
         yield "cost", dollars(None if None in costs else sum(costs))
-        yield "time", clock(seconds)
+        yield "time", clock(story.seconds)
 
     def _remarks(self) -> Iterator[str]:
         result = self.result or {}

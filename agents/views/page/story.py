@@ -10,9 +10,11 @@ from typing import Any, Literal
 from agents.runs.progress import FAILURES, Ending, Progress
 from agents.selectors.records import Running
 from agents.views.plain import one_line
+from memory.following import News
 from protocols.bus import NOBODY
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Failure, Finished, Resumed
 from protocols.prompt import Prompt
+from protocols.wrappers.ledger import Account
 
 Json = dict[str, Any]
 REASON = 300
@@ -51,7 +53,7 @@ class Story:
     """Keeps at most about `KEPT` endings, two prompts, and no answers.
 
     `points`: the endings, each a row of figures; `renewed` counts how often earlier ones were dropped from it.
-    `flows`: messages so far, by type. `at_work`: assignments in flight, by the address that has to act on each.
+    `flows`: messages so far, by type. `heard`: the time of the last, in Unix seconds.
     """
 
     def __init__(self) -> None:
@@ -60,7 +62,6 @@ class Story:
         self.total = self.renewed = 0
         self.first: Prompt | None = None
         self.best: Prompt | None = None
-        self.begun: float | None = None
         self.heard: float | None = None
         self.phase: Phase = "beginning"
         self.stopped_by = ""
@@ -69,11 +70,25 @@ class Story:
         self._cells: dict[tuple[str, str], Cell] = {}
         self._failures: dict[str, tuple[int, str]] = {}
         self._void: list[str] = []
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._worked: tuple[float, float] | None = None
+
+    def take(self, news: News) -> None:
+        """Take in what the journal has that is new."""
+        for account in news.spent:
+            sums = self._accounts.setdefault((account.role, account.model), Account(account.role, account.model))
+            sums.calls += account.calls
+            sums.failed += account.failed
+            sums.usage += account.usage
+            sums.seconds += account.seconds
+        for envelope, calls in news.told:
+            self.follow(envelope, calls)
 
     def follow(self, envelope: Envelope, calls: int) -> Ending | None:
         """Take in the next envelope, and how many calls had been made by then; the ending, if it is one."""
         message = envelope.message
-        self.begun, self.heard = self.begun or envelope.time, envelope.time
+        self._worked = self._worked or (0.0, envelope.time)
+        self.heard = envelope.time
         self.flows[type(message).__name__] += 1
         match message:
             case Assignment(assignment=number) | Candidate(assignment=number) | Evaluation(assignment=number):
@@ -83,7 +98,8 @@ class Story:
                 self._at.pop(number, None)
             case Finished(reason):
                 self.phase, self.stopped_by = "testing", reason
-            case Resumed():
+            case Resumed(seconds):
+                self._worked = seconds, envelope.time
                 self._take_up()
             case _:
                 pass
@@ -96,7 +112,19 @@ class Story:
 
     @property
     def at_work(self) -> Counter[str]:
+        """Assignments in flight by the address that has to act on each."""
         return Counter(self._at.values())
+
+    @property
+    def accounts(self) -> Sequence[Account]:
+        """What each role asked of each model, in the order of the first call."""
+        return tuple(self._accounts.values())
+
+    @property
+    def seconds(self) -> float:
+        """For how long the run had worked when it was last heard of."""
+        before, since = self._worked or (0.0, 0.0)
+        return before + (self.heard or since) - since
 
     def values(self) -> list[Json]:
         """The table of operators and sections, in the order of their names."""
@@ -127,7 +155,13 @@ class Story:
         if ending.kind != "first":
             self._tally(ending)
         self.total += 1
-        place = {"calls": calls, "time": envelope.time, "estimate": self._estimate(ending), "reason": reason}
+        place = {
+            "serial": self.total,
+            "calls": calls,
+            "time": envelope.time,
+            "estimate": self._estimate(ending),
+            "reason": reason,
+        }
         self.points.append(asdict(ending) | place)
         if len(self.points) > KEPT:
             self._thin()
