@@ -32,17 +32,19 @@ async def shown(
     :raises StorageFailed: a file of the run cannot be read.
     """
     failed: BaseException | None = None
+    over = anyio.Event()
     dashboard = Dashboard(feed, secrets.token_urlsafe(24), steering)
     try:
         async with dashboard.serve(port) as url, anyio.create_task_group() as tasks:
             tasks.start_soon(feed.follow, name="feed")
             if directory is not None:
-                tasks.start_soon(_watch, directory, feed, name="watch")
+                tasks.start_soon(_watch, directory, feed, over, name="watch")
             say(url)
             try:
                 yield
             finally:
                 feed.finish()
+                over.set()
                 with anyio.CancelScope(shield=True):
                     await dashboard.delivered()
                 tasks.cancel_scope.cancel()
@@ -52,9 +54,10 @@ async def shown(
         raise failed
 
 
-async def _watch(directory: Path, feed: Feed) -> None:
-    """Wake the feed whenever the journal or the result has changed."""
-    changes = awatch(directory, watch_filter=_matters, debounce=LONGEST, step=STEP)
+async def _watch(directory: Path, feed: Feed, over: anyio.Event) -> None:
+    """Wake the feed whenever the journal or the result has changed, until it is over: the thread that waits for the
+    operating system sees no cancellation."""
+    changes = awatch(directory, watch_filter=_matters, debounce=LONGEST, step=STEP, stop_event=over)
     async for _ in changes:
         feed.wake()
 

@@ -16,13 +16,17 @@ function listen() {
     drawSoon();
     if (!change.begin) moveDots(before, doc.flows);
   };
-  events.addEventListener("end", () => { events.close(); connection("The process that served this page has ended; the page stays as it was."); });
+  let over = false;
+  events.addEventListener("end", () => { over = true; connection("The process that served this page has ended; the page stays as it was."); });
   events.onopen = () => connection("");
-  events.onerror = () => connection(events.readyState === EventSource.CLOSED ? "The connection is lost." : "The connection is lost; trying again.");
+  events.onerror = () => {
+    if (over) events.close(); // the server has said all and closed the stream
+    else connection(events.readyState === EventSource.CLOSED ? "The connection is lost." : "The connection is lost; trying again.");
+  };
 }
 
 function connection(words) {
-  doc.connection = words;
+  follow({ connection: words });
   drawSoon();
 }
 

@@ -17,45 +17,47 @@ function showRing() {
   for (const kind of Object.keys(NODES)) {
     const own = doc.agents.filter((agent) => agent.address.split("/")[0] === kind), busy = own.reduce((sum, agent) => sum + agent.busy, 0);
     part(`agent-${kind}`).classList.toggle("busy", busy > 0);
-    part(`load-${kind}`).textContent = load(busy, own.every((agent) => agent.waiting !== null) ? own.reduce((sum, agent) => sum + agent.waiting, 0) : null);
+    part(`busy-${kind}`).textContent = `${busy} at work`;
+    part(`waiting-${kind}`).textContent = own.some((agent) => agent.waiting === null) ? "" : `${own.reduce((sum, agent) => sum + agent.waiting, 0)} waiting`;
   }
   for (const name of Object.keys(HOPS)) part(`hop-${name}`).textContent = `${name} ${count(doc.flows[name] ?? 0)}`;
   showMailboxes();
 }
 
-function load(busy, waiting) {
-  return waiting === null ? `${busy} at work` : `${busy} at work, ${waiting} waiting`;
-}
-
+// Who works on how many messages; how many wait for it is known in the process of the search alone.
 function showMailboxes() {
+  const known = doc.agents.every((agent) => agent.waiting !== null), number = (value) => element("span", { class: "number" }, value === null ? "" : count(value));
   const most = Math.max(4, ...doc.agents.map((agent) => agent.busy + (agent.waiting ?? 0)));
-  part("mailboxes").replaceChildren(...doc.agents.map((agent) => {
-    const busy = (agent.busy / most) * 120, waiting = ((agent.waiting ?? 0) / most) * 120;
+  const head = element("div", { class: "mailbox soft" }, element("span", {}, "agent"), element("span", {}), element("span", { class: "number" }, "at work"),
+    element("span", { class: "number" }, known ? "waiting" : ""));
+  part("mailboxes").replaceChildren(head, ...doc.agents.map((agent) => {
+    const busy = (agent.busy / most) * 100, waiting = ((agent.waiting ?? 0) / most) * 100;
     return element("div", { class: "mailbox" }, element("span", {}, agent.address.replace("proposer/", "")),
-      shape("svg", { viewBox: "0 0 120 10", width: 120, height: 10, "aria-hidden": "true" }, shape("rect", { class: "track", width: 120, height: 10, rx: 2 }),
-        shape("rect", { class: "busy", width: busy, height: 10, rx: 2 }), shape("rect", { class: "waiting", x: busy, width: waiting, height: 10, rx: 2 })),
-      element("span", { class: "soft" }, load(agent.busy, agent.waiting)));
+      shape("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", height: 10, "aria-hidden": "true" }, shape("rect", { class: "track", width: 100, height: 10 }),
+        shape("rect", { class: "busy", width: busy, height: 10 }), shape("rect", { class: "waiting", x: busy, width: waiting, y: 3, height: 4 })),
+      number(agent.busy), number(agent.waiting));
   }));
 }
 
 function drawRing(wide) {
-  const high = wide < 480 ? 250 : 280, box = wide < 480 ? [98, 46] : [144, 50];
+  const high = wide < 480 ? 260 : 280, box = wide < 480 ? [92, 60] : [132, 62];
   const svg = shape("svg", { viewBox: `0 0 ${wide} ${high}`, width: wide, height: high, role: "img", "aria-label": "Controller, proposers, evaluator and critic in a ring" });
   const at = (kind) => [Math.min(wide - box[0] / 2 - 2, Math.max(box[0] / 2 + 2, NODES[kind][0] * wide)), NODES[kind][1] * high];
   for (const [name, [from, to]] of Object.entries(HOPS)) {
     const [a, b] = at(from), [c, d] = at(to), [left, top] = [a === wide / 2 ? c : a, a === wide / 2 ? b : d];
     const bend = `M${a},${b}Q${left},${top} ${c},${d}`;
-    const label = [left + (left < wide / 2 ? 10 : -10), top + (top < high / 2 ? 4 : 4)];
-    svg.append(shape("path", { class: "wire", id: `wire-${name}`, d: bend }),
-      shape("text", { id: `hop-${name}`, x: label[0] + (left < wide / 2 ? -box[0] / 2 : box[0] / 2), y: label[1], "text-anchor": left < wide / 2 ? "start" : "end" }, name));
+    const near = left < wide / 2, edge = near ? 2 : wide - 2;
+    svg.append(shape("path", { class: "wire", id: `wire-${name}`, d: bend }), shape("path", { class: "dot", d: outlineOf(name), transform: `translate(${near ? 8 : wide - 8},${top})` }),
+      shape("text", { id: `hop-${name}`, x: near ? edge + 14 : edge - 14, y: top + 4, "text-anchor": near ? "start" : "end" }, name));
   }
   svg.append(shape("g", { id: "dots" }));
   for (const kind of Object.keys(NODES)) {
     const [x, y] = at(kind);
     svg.append(shape("g", { class: "agent", id: `agent-${kind}` },
       shape("rect", { x: x - box[0] / 2, y: y - box[1] / 2, width: box[0], height: box[1], rx: 9 }),
-      shape("text", { class: "strong", x, y: y - 3, "text-anchor": "middle" }, kind === "proposer" ? "proposers" : kind),
-      shape("text", { id: `load-${kind}`, x, y: y + 14, "text-anchor": "middle" }, "")));
+      shape("text", { class: "strong", x, y: y - 11, "text-anchor": "middle" }, kind === "proposer" ? "proposers" : kind),
+      shape("text", { id: `busy-${kind}`, x, y: y + 6, "text-anchor": "middle" }, ""),
+      shape("text", { id: `waiting-${kind}`, x, y: y + 21, "text-anchor": "middle" }, "")));
   }
   return svg;
 }
