@@ -158,7 +158,7 @@ async def show_in_browser(run: Run, port: int | None, console: Console) -> Async
 
     run.bus.tap(observe)
     run.journal.tap(lambda call: feed.wake())
-    async with shown(feed, port, partial(say_address, console)):
+    async with shown(feed, port, partial(say_on, console)):
         yield
 
 
@@ -168,15 +168,15 @@ async def watch_run(directory: Path, console: Console, port: int) -> None:
     :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, damaged, or the port cannot be had.
     """
     feed = Feed(directory)
-    async with shown(feed, port, partial(say_address, console), directory):
+    async with shown(feed, port, partial(say_on, console), directory):
         with anyio.open_signal_receiver(*SIGNALS) as signals:
             async for _ in signals:
                 return
 
 
-def say_address(console: Console, url: str) -> None:
-    """For the person alone: the token in it opens the page, and is in no log."""
-    console.print(Text(f"Watch it at {url}"), soft_wrap=True)
+def say_on(console: Console, text: str) -> None:
+    """For the person alone: the console is no log."""
+    console.print(Text(text), soft_wrap=True)
 
 
 async def sweep(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -67,23 +67,25 @@ class Feed:
 
         :raises StorageFailed: a file of the run cannot be read.
         """
-        with following(self._directory / JOURNAL) as journal:
-            more = True
-            while more or not self._shown.last:
-                if not more:
-                    await anyio.sleep(INTERVAL)
-                    await self._woken.wait()
-                self._woken = anyio.Event()
-                more, self._shown = await to_thread.run_sync(self._look, journal, self._over)
-                self._told.set()
-                self._told = anyio.Event()
+        try:
+            with following(self._directory / JOURNAL) as journal:
+                more = True
+                while more or not self._shown.last:
+                    if not more:
+                        await anyio.sleep(INTERVAL)
+                        await self._woken.wait()
+                    self._woken = anyio.Event()
+                    more, shown = await to_thread.run_sync(self._look, journal, self._over)
+                    self._show(shown)
+        finally:
+            self._show(replace(self._shown, last=True))  # whoever listens is not to wait for what will not come
 
     async def changes(self) -> AsyncGenerator[Json]:
         """What a browser has to know: all of it first, then what has changed since, however much that is. Ends after
         the last."""
         seen = Shown(renewed=-1)
         while not seen.last:
-            if self._shown is seen or not self._shown.document:
+            if self._shown is seen or not (self._shown.document or self._shown.last):
                 await self._told.wait()
                 continue
             now = self._shown
@@ -99,6 +101,11 @@ class Feed:
         :raises MemoryMismatch, StorageFailed: the run directory is damaged.
         """
         return await to_thread.run_sync(self._detail, number)
+
+    def _show(self, shown: Shown) -> None:
+        self._shown = shown
+        self._told.set()
+        self._told = anyio.Event()
 
     def _detail(self, number: int) -> Json | None:
         found = details(self._directory, number, LONGEST)

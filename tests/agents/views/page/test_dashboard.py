@@ -227,7 +227,7 @@ async def test_a_run_that_another_process_writes_is_followed(tmp_path: Path) -> 
             add(document, await anext(changes))
         await changes.aclose()
         tasks.cancel_scope.cancel()
-    assert url.startswith("http://127.0.0.1:")
+    assert url.startswith("Watch it at http://127.0.0.1:")
 
 
 async def test_the_token_is_told_to_the_person_and_written_nowhere(
@@ -245,6 +245,19 @@ async def test_the_token_is_told_to_the_person_and_written_nowhere(
     assert (tmp_path / "run" / LOG).is_file()
     for path in (tmp_path / "run").iterdir():
         assert token.encode() not in path.read_bytes(), path
+
+
+async def test_a_page_that_fails_is_a_line_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(directory: Path) -> None:
+        raise RuntimeError("of the test")
+
+    monkeypatch.setattr(feeding, "read_document", broken)
+    errors, configuration = io.StringIO(), load(write_task(tmp_path / "task"), [])
+    trained = await session.train(configuration, {}, tmp_path / "run", Console(file=errors), 0, 0)
+    assert trained.result is not None
+    assert errors.getvalue().count("The page is shown no longer: RuntimeError: of the test") == 1
 
 
 async def test_a_run_that_fails_while_it_is_shown_fails_as_it_would(tmp_path: Path) -> None:
