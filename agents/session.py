@@ -168,10 +168,9 @@ async def watch_run(directory: Path, console: Console, port: int) -> None:
     :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, damaged, or the port cannot be had.
     """
     feed = Feed(directory)
-    async with shown(feed, port, partial(say_on, console), directory):
-        with anyio.open_signal_receiver(*SIGNALS) as signals:
-            async for _ in signals:
-                return
+    with anyio.open_signal_receiver(*SIGNALS) as signals:
+        async with shown(feed, port, partial(say_on, console), directory):
+            await anext(signals)
 
 
 def say_on(console: Console, text: str) -> None:

@@ -1,7 +1,7 @@
 // Candidates as points: a first prompt is a square, a survivor a circle, the best a diamond, a loser a cross.
 
-const DRAWN = 500; // survivors that a chart draws; of more, those of note, the latest and a sample
-const CROSSES = 1500; // losers that it draws, the latest
+const OPENED = 80; // survivors that a click on their mark opens, the latest, beside the first, the front and the best's lineage
+const DRAWN = 1000; // others that are drawn, the latest, and losers
 
 function kindOf(point) {
   if (point.kind === "first") return "first";
@@ -16,11 +16,14 @@ function describe(point) {
   return `${edit}: ${point.kind}: ${point.reason}`;
 }
 
-function sampled(points) {
-  if (points.length <= DRAWN) return points;
-  const step = Math.ceil(points.length / (DRAWN / 2)), latest = points.length - DRAWN / 2;
-  return points.filter((point, place) => place >= latest || place % step === 0 || doc.front.has(point.assignment)
-    || doc.line.has(point.assignment) || point.kind === "first");
+// Those with a mark of their own, and the others, which are one shape together: a page of thousands of marks is slow.
+function divided() {
+  const latest = doc.survivors.length - OPENED, own = [], others = [];
+  doc.survivors.forEach((point, place) => {
+    const noted = place >= latest || point.kind === "first" || doc.front.has(point.assignment) || doc.line.has(point.assignment);
+    (noted ? own : others).push(point);
+  });
+  return [own, others.slice(-DRAWN), doc.points.filter((point) => point.kind === "lost" && point.estimate !== null).slice(-DRAWN)];
 }
 
 function mark(point, x, y) {
@@ -32,9 +35,8 @@ function mark(point, x, y) {
     shape("circle", { class: "halo", cx: x, cy: y, r: 12 }), ring, drawn);
 }
 
-function crosses(points, xOf, yOf) {
-  const lost = points.filter((point) => point.kind === "lost" && point.estimate !== null).slice(-CROSSES);
-  return shape("path", { class: "mark lost", d: lost.map((point) => outline("lost", xOf(point), yOf(point), 2.5)).join("") });
+function together(kind, points, xOf, yOf, size) {
+  return shape("path", { class: `mark ${kind}`, d: points.map((point) => outline(kind, +xOf(point).toFixed(1), +yOf(point).toFixed(1), size)).join("") });
 }
 
 function steps(points, xOf, yOf, end) {
@@ -47,11 +49,10 @@ const NOTHING_YET = "No candidate has been evaluated in full yet.";
 
 // Value against calls, with lineage, the best so far, and the held-out result.
 function drawCurve(wide) {
-  const survivors = sampled(doc.survivors);
-  if (!survivors.length) return soft(NOTHING_YET);
-  const values = survivors.map((point) => point.value), held = doc.held;
+  const [own, others, lost] = divided(), held = doc.held;
+  if (!own.length) return soft(NOTHING_YET);
+  const values = [...own, ...others, ...lost].map((point) => point.value ?? point.estimate);
   if (held) values.push(held.seed, held.seed + held.interval[0], held.seed + held.interval[1]);
-  for (const point of doc.points.slice(-CROSSES)) if (point.kind === "lost" && point.estimate !== null) values.push(point.estimate);
   const last = Math.max(1, doc.points[doc.points.length - 1].calls);
   const paper = frame(wide, "Value against calls", [0, last * 1.02], range(values), "calls to models", "validation value");
   const { svg, x, y } = paper, xOf = (point) => x(point.calls), yOf = (point) => y(point.value ?? point.estimate);
@@ -60,10 +61,10 @@ function drawCurve(wide) {
     svg.append(shape("rect", { class: "band", x: paper.left, width: paper.right - paper.left, y: top, height: Math.max(1, low - top) }));
     for (const value of [held.seed, held.best]) svg.append(shape("line", { class: "held", x1: paper.left, x2: paper.right, y1: y(value), y2: y(value) }));
   }
-  svg.append(crosses(doc.points, xOf, yOf), kin(survivors, xOf, yOf));
+  svg.append(together("lost", lost, xOf, yOf, 2.5), kin(own, xOf, yOf), together("survived", others, xOf, yOf, 3));
   const best = doc.survivors.filter((point) => point.best);
   svg.append(shape("path", { class: "best-line", d: steps(best, xOf, yOf, x(last)) }));
-  svg.append(...survivors.map((point) => mark(point, xOf(point), yOf(point))));
+  svg.append(...own.map((point) => mark(point, xOf(point), yOf(point))));
   if (held) {
     svg.append(shape("text", { class: "note", x: paper.left + 6, y: y(held.best) - 6, "text-anchor": "start" }, `test, best prompt: ${held.best.toFixed(3)}`),
       shape("text", { class: "note", x: paper.right - 2, y: y(held.seed) + 15, "text-anchor": "end" }, `test, first prompt: ${held.seed.toFixed(3)}`));
@@ -83,15 +84,14 @@ function kin(survivors, xOf, yOf) {
 
 // Value and tokens, with the front of those that no other beats in both.
 function drawPlane(wide) {
-  const survivors = sampled(doc.survivors);
-  if (!survivors.length) return soft(NOTHING_YET);
-  const lost = doc.points.filter((point) => point.kind === "lost" && point.estimate !== null).slice(-CROSSES), all = [...survivors, ...lost];
+  const [own, others, lost] = divided(), all = [...own, ...others, ...lost];
+  if (!own.length) return soft(NOTHING_YET);
   const { svg, x, y } = frame(wide, "Value and tokens", range(all.map((point) => point.tokens)).map((tokens) => Math.max(0, tokens)), range(all.map((point) => point.value ?? point.estimate)),
     "tokens of the prompt", "validation value");
   const xOf = (point) => x(point.tokens), yOf = (point) => y(point.value ?? point.estimate);
   const front = doc.survivors.filter((point) => doc.front.has(point.assignment)).sort((a, b) => a.tokens - b.tokens);
-  svg.append(crosses(lost, xOf, yOf), shape("path", { class: "front-line", d: steps(front, xOf, yOf) }));
-  svg.append(...survivors.map((point) => mark(point, xOf(point), yOf(point))));
+  svg.append(together("lost", lost, xOf, yOf, 2.5), together("survived", others, xOf, yOf, 3), shape("path", { class: "front-line", d: steps(front, xOf, yOf) }));
+  svg.append(...own.map((point) => mark(point, xOf(point), yOf(point))));
   return keyboard(svg);
 }
 

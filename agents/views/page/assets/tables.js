@@ -1,6 +1,6 @@
 // The parts of the page that are figures and words.
 
-const LISTED = 150; // candidates that the list shows, the latest ones
+const LISTED = 100; // candidates that the list shows, the latest ones
 
 function showSummary() {
   const figures = doc.figures.map(([name, value]) => element("div", { class: "figure" }, element("dt", {}, name), element("dd", {}, value)));
