@@ -21,8 +21,9 @@ function drawTree() {
   const wide = 30 + deep * step + 330, high = rows.length * ROW + 6;
   const svg = shape("svg", { viewBox: `0 0 ${wide} ${high}`, width: wide, height: high, role: "group", "aria-label": "Survivors by descent" });
   const x = (row) => 14 + row.depth * step, y = (row) => 14 + row.place * ROW;
-  for (const row of rows) {
-    const line = doc.line.has(row.point.assignment) ? "kin chosen" : "kin";
+  const chosenLast = (row) => Number(doc.line.has(row.point.assignment)); // on top of those beside it
+  for (const row of [...rows].sort((a, b) => chosenLast(a) - chosenLast(b))) {
+    const line = chosenLast(row) ? "kin chosen" : "kin";
     if (row.above) svg.append(shape("path", { class: line, d: `M${x(row.above)},${y(row.above)}V${y(row)}H${x(row)}` }));
     else if (row.point.parent !== null) svg.append(shape("path", { class: "kin", d: `M${x(row) - 12},${y(row)}h12` }));
   }
