@@ -30,6 +30,7 @@ from agents.runs.search import Run, open_run
 from agents.runs.steering import Steering
 from agents.runs.sweep import Row, Sweep
 from agents.views.logs import RunLog, open_log
+from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.report import add_report
 from agents.views.page.serving import shown
@@ -158,7 +159,7 @@ async def show_in_browser(run: Run, port: int | None, console: Console) -> Async
 
     run.bus.tap(observe)
     run.journal.tap(lambda call: feed.wake())
-    async with shown(feed, port, partial(say_on, console)):
+    async with shown(feed, port, partial(say_on, console), steering=buttons(run.directory)):
         yield
 
 
@@ -169,7 +170,7 @@ async def watch_run(directory: Path, console: Console, port: int) -> None:
     """
     feed = Feed(directory)
     with anyio.open_signal_receiver(*SIGNALS) as signals:
-        async with shown(feed, port, partial(say_on, console), directory):
+        async with shown(feed, port, partial(say_on, console), directory, buttons(directory)):
             await anext(signals)
 
 

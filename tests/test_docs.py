@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 
 import run
 from agents.runs.catalogue import OPERATORS
-from agents.runs.configuration import CapsTable, CutTable, build
 from agents.runs.comparison import SHOWN
+from agents.runs.configuration import CapsTable, CutTable, build
 from agents.runs.loading import load_first_prompt, load_task, sources
 from agents.runs.meaning import FREE, FREE_OF_PROVIDERS
 from agents.runs.metrics import METRICS

@@ -111,6 +111,8 @@ class Figures:
                 "phase": "halted",
                 "words": "No result: nobody works on this run now. The same search command goes on.",
             }
+        if story.progress.paused and story.phase in ("beginning", "searching"):
+            return {"phase": "paused", "words": "Paused: what is in flight ends, and nothing new is issued."}
         words = {
             "beginning": "Evaluating the first prompt.",
             "searching": "Searching.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from rich.console import Console
 
 from agents import session
 from agents.runs.configuration import load
-from agents.runs.search import open_run
+from agents.runs.search import Run, open_run
 from agents.views.page.feed import Feed
 from agents.views.page.report import write_report
 from agents.views.page.serving import shown
-from protocols.messages import Critique, Envelope
+from protocols.messages import Candidate, Change, Continue, Envelope, Freeze, Inject, Message, Pause
 from tests.agents.views.page.runs import said, write_run
 from tests.small_task import write_task
 
@@ -76,44 +77,110 @@ async def visit(browser: Browser) -> Visit:
     return Visit(await browser.new_page())
 
 
-async def test_a_search_is_seen_as_it_goes_on(tmp_path: Path, browser: Browser) -> None:
-    configuration = load(write_task(tmp_path / "task"), ["search.assignments=30", "search.width=1"])
-    errors, seen = io.StringIO(), await visit(browser)
-    begun, go_on = anyio.Event(), anyio.Event()
+def is_fourth(message: Message) -> bool:
+    """The candidate of the fourth assignment, on its way to the Evaluator."""
+    return isinstance(message, Candidate) and message.assignment == 4
+
+
+@asynccontextmanager
+async def searching(folder: Path, held: Callable[[Message], bool]) -> AsyncIterator[tuple[Run, str, anyio.Event]]:
+    """A search that stands still at the first message that is to be held, until the event; shown at the address."""
+    configuration = load(write_task(folder / "task"), ["search.assignments=30", "search.width=1"])
+    errors, begun, go_on = io.StringIO(), anyio.Event(), anyio.Event()
 
     async def hold(envelope: Envelope) -> None:
-        if isinstance(envelope.message, Critique) and envelope.message.assignment == 4:
+        if held(envelope.message):
             begun.set()
             await go_on.wait()
 
-    async with open_run(configuration, {}, tmp_path / "run") as run:
-        async with session.show_in_browser(run, 0, Console(file=errors)), anyio.create_task_group() as tasks:
-            run.bus.tap(hold)
-            tasks.start_soon(run.search)
+    async with (
+        open_run(configuration, {}, folder / "run") as run,
+        session.show_in_browser(run, 0, Console(file=errors)),
+        anyio.create_task_group() as tasks,
+    ):
+        run.bus.tap(hold)
+        tasks.start_soon(run.search)
+        try:
             await begun.wait()
-            await seen.page.goto(errors.getvalue().split()[-1])
-            await seen.wait_for_text("#state", "Searching.")
-            await seen.page.locator("#curve .point").first.wait_for()
-            assert await seen.page.title() == "small · PromptFlow"
-            before = await seen.text("#summary")
-            await seen.wait_for_text("#mailboxes", "controller")
-            await seen.page.locator("#candidates button").last.click()
-            await seen.wait_for_text("#detail h2", "The first prompt")
-            await seen.wait_for_text("#detail", "Labels: invoice, parcel, 退款")
-            await seen.page.keyboard.press("Escape")
-            await seen.page.locator("#curve .point").last.focus()
-            await seen.page.keyboard.press("ArrowLeft")
-            await seen.page.keyboard.press("Enter")
-            await seen.wait_for_text("#detail", "first prompt: validation")
-            await seen.page.keyboard.press("Escape")
+            yield run, errors.getvalue().split()[-1], go_on
+        finally:
             go_on.set()
-        await seen.wait_for_text("#state", "Ended: stopped by assignments.")
-        await seen.wait_for_text("#state", "The process that served this page has ended")
+
+
+async def test_a_search_is_seen_as_it_goes_on(tmp_path: Path, browser: Browser) -> None:
+    seen = await visit(browser)
+    async with searching(tmp_path, is_fourth) as (_, address, _go_on):
+        await seen.page.goto(address)
+        await seen.wait_for_text("#state", "Searching.")
+        await seen.page.locator("#curve .point").first.wait_for()
+        assert await seen.page.title() == "small · PromptFlow"
+        before = await seen.text("#summary")
+        await seen.wait_for_text("#mailboxes", "controller")
+        await seen.page.locator("#candidates button").last.click()
+        await seen.wait_for_text("#detail h2", "The first prompt")
+        await seen.wait_for_text("#detail", "Labels: invoice, parcel, 退款")
+        await seen.page.keyboard.press("Escape")
+        await seen.page.locator("#curve .point").first.focus()
+        await seen.page.keyboard.press("ArrowRight")
+        await seen.page.keyboard.press("Enter")
+        await seen.page.locator("#detail[open]").wait_for()
+        await seen.page.keyboard.press("Escape")
+    await seen.wait_for_text("#state", "Ended: stopped by assignments.")
+    await seen.wait_for_text("#state", "The process that served this page has ended")
     assert await seen.text("#summary") != before
     await seen.wait_for_text("#summary", "on test, first to best")
     await seen.wait_for_text("#candidates", "of 31")
     await seen.fits()
     assert seen.faults == []
+
+
+async def test_a_search_is_steered_from_its_page(tmp_path: Path, browser: Browser) -> None:
+    seen, told = await visit(browser), list[Message]()
+    paused, resumed = anyio.Event(), anyio.Event()
+
+    async def listen(envelope: Envelope) -> None:
+        match envelope.message:
+            case Pause():
+                paused.set()
+            case Continue():
+                resumed.set()
+            case Change() | Inject() | Freeze():
+                told.append(envelope.message)
+            case _:
+                pass
+
+    async with searching(tmp_path, is_fourth) as (run, address, go_on):
+        run.bus.tap(listen)
+        await seen.page.goto(address)
+        await seen.page.locator("#pause").click()
+        await seen.wait_for_text("#said", "paused")
+        with anyio.fail_after(20):
+            await paused.wait()
+        await seen.wait_for_text("#state", "Paused")
+        go_on.set()
+        await seen.page.locator("#setting").select_option("search.width")
+        await seen.page.locator("#value").fill("2")
+        await seen.page.locator("#set").click()
+        await seen.wait_for_text("#said", "search.width = 2 from now on")
+        await seen.page.locator("#section").select_option("definitions")
+        await seen.page.locator("#freeze").click()
+        await seen.wait_for_text("#said", "definitions is frozen")
+        await seen.page.locator("#inject").click()
+        prompt = await seen.page.locator("#prompt").input_value()
+        await seen.page.locator("#prompt").fill("=== nothing")
+        await seen.page.locator("#do").click()
+        await seen.wait_for_text("#said", "prompt.txt:1")
+        await seen.page.locator("#inject").click()
+        await seen.page.locator("#prompt").fill(prompt.replace("Which is it?", "Which one is it?"))
+        await seen.page.locator("#do").click()
+        await seen.wait_for_text("#said", "made by hand")
+        await seen.page.locator("#pause").filter(has_text="Resume").click()
+        with anyio.fail_after(20):
+            await resumed.wait()
+    await seen.wait_for_text("#state", "Ended")
+    await seen.wait_for_text("#candidates", "hand on")
+    assert [type(message) for message in told] == [Change, Freeze, Inject]
+    assert [fault for fault in seen.faults if "400" not in fault] == []
 
 
 async def test_a_report_opens_from_disk_and_asks_nobody(tmp_path: Path, browser: Browser) -> None:
