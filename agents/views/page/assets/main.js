@@ -67,9 +67,12 @@ function draw(fields = null, left = null) {
   left ??= DRAWINGS.filter(([of]) => !of.length || fields === null || of.some((name) => fields.has(name)));
   if (!left.length) { waiting = false; if (changed.size) drawSoon(); return; }
   const start = performance.now();
-  left[0][1]();
-  drawn += performance.now() - start;
-  setTimeout(() => draw(null, left.slice(1)), 0);
+  try {
+    left[0][1]();
+  } finally { // whatever one part meets, the others are drawn
+    drawn += performance.now() - start;
+    setTimeout(() => draw(null, left.slice(1)), 0);
+  }
 }
 
 function drawSoon() {

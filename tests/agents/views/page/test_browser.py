@@ -17,7 +17,9 @@ from rich.console import Console
 from agents import session
 from agents.runs.configuration import load
 from agents.runs.search import Run, open_run
+from agents.views.page.document import report_document
 from agents.views.page.feed import Feed
+from agents.views.page.html import report_page
 from agents.views.page.report import write_report
 from agents.views.page.serving import shown
 from protocols.messages import Candidate, Change, Continue, Envelope, Freeze, Inject, Message, Pause
@@ -202,6 +204,29 @@ async def test_a_report_opens_from_disk_and_asks_nobody(tmp_path: Path, browser:
     await seen.fits()
     assert seen.faults == []
     assert [url for url in seen.asked if not url.startswith("data:")] == [address]
+
+
+async def test_a_page_of_thousands_of_candidates_is_no_larger_than_one_of_hundreds(
+    tmp_path: Path, browser: Browser
+) -> None:
+    document = report_document(await write_run(tmp_path, list(said("text"))))
+    [_, survived, lost, _] = document["points"]
+    sizes = []
+    for size in (300, 6000):
+        points = [
+            dict(lost if number % 4 else survived, assignment=number, parent=None, calls=number)
+            for number in range(size)
+        ]
+        rising = [point | {"tokens": place % 50, "value": point["value"]} for place, point in enumerate(points)]
+        path = tmp_path / f"{size}.html"
+        path.write_text(report_page(document | {"points": rising, "total": size, "lineage": [0]}), encoding="utf-8")
+        seen = await visit(browser)
+        await seen.page.goto(path.as_uri())
+        await seen.wait_for_text("#candidates", f"of {size:,}")
+        await seen.page.locator("#tree .point").first.wait_for()
+        sizes.append(await seen.page.evaluate("document.querySelectorAll('*').length"))
+        assert seen.faults == []
+    assert sizes[1] < 1.2 * sizes[0]
 
 
 @pytest.mark.parametrize("long", [False, True])
