@@ -13,9 +13,11 @@ let waiting = false, drawn = 0;
 function follow(change) {
   if (change.begin) doc.points = [];
   for (const [name, value] of Object.entries(change)) {
+    if (name === "points" ? !value.length && !change.begin : JSON.stringify(doc[name]) === JSON.stringify(value)) continue;
     if (name === "points") for (const point of value) doc.points.push(point);
     else doc[name] = value;
     changed.add(name);
+    if (name === "best" || name === "lineage") changed.add("points");
   }
 }
 
