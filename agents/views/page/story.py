@@ -50,7 +50,7 @@ class Cell:
 
 
 class Story:
-    """Keeps at most about `KEPT` endings, two prompts, and no answers.
+    """Shows at most about `KEPT` endings; keeps a row for each survivor besides, two prompts, and no answers.
 
     `points`: the endings, each a row of figures; `renewed` counts how often earlier ones were dropped from it.
     `flows`: messages so far, by type. `heard`: the time of the last, in Unix seconds.
@@ -70,6 +70,7 @@ class Story:
         self._cells: dict[tuple[str, str], Cell] = {}
         self._failures: dict[str, tuple[int, str]] = {}
         self._void: list[str] = []
+        self._survivors: dict[int, Json] = {}
         self._accounts: dict[tuple[str, str], Account] = {}
         self._worked: tuple[float, float] | None = None
 
@@ -162,7 +163,12 @@ class Story:
             "estimate": self._estimate(ending),
             "reason": reason,
         }
-        self.points.append(asdict(ending) | place)
+        row = asdict(ending) | place
+        self.points.append(row)
+        if ending.value is not None:
+            self._survivors[ending.assignment] = row
+        if ending.best:
+            self._restore()
         if len(self.points) > KEPT:
             self._thin()
 
@@ -189,6 +195,13 @@ class Story:
                 self._failures[kind] = count - 1, last
         self._void.clear()
         self.phase, self.stopped_by = "searching", ""
+
+    def _restore(self) -> None:
+        """Who had been dropped may turn out to be an ancestor of the best."""
+        there = {point["assignment"] for point in self.points}
+        if missing := [self._survivors[number] for number in self.lineage() if number not in there]:
+            self.points = sorted([*self.points, *missing], key=lambda point: point["serial"])
+            self.renewed += 1
 
     def _thin(self) -> None:
         """Half of the older ones go, but for those that the page must show."""
