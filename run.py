@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from agents.commands import checking, looking, remembering, searching, steering
+from agents.commands import checking, looking, remembering, searching, steering, watching
 from agents.commands.console import program
 
 app = typer.Typer(
@@ -36,6 +36,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     checking.doctor,
     looking.show,
     steering.ctl,
+    looking.report,
+    watching.watch,
     searching.demo,
     looking.replay,
     looking.trace,

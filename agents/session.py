@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
 from rich.console import Console
+from rich.text import Text
 
 from agents.ring.team import only
 from agents.runs.budget import caps, prices
@@ -28,6 +30,10 @@ from agents.runs.search import Run, open_run
 from agents.runs.steering import Steering
 from agents.runs.sweep import Row, Sweep
 from agents.views.logs import RunLog, open_log
+from agents.views.page.buttons import buttons
+from agents.views.page.feed import Feed
+from agents.views.page.report import add_report
+from agents.views.page.serving import shown
 from agents.views.sweeping import watch_sweep
 from agents.views.terminal import watch
 from memory.journal import Call
@@ -59,14 +65,16 @@ async def train(
     directory: Path | None,
     console: Console,
     verbosity: int,
+    port: int | None = None,
 ) -> Trained:
-    """Search, shown on `console` and logged, or go on with the search that the directory holds.
+    """Search, shown on `console` and logged, or go on with the search that the directory holds. `port`: where it is
+    shown in the browser, too, 0 for any that is free.
 
     :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
     """
     if ended := finished(configuration, directory):
         return Trained(*ended, already=True)
-    async with open_run(configuration, environ, directory) as run:
+    async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console):
         assignments, so_far = configuration.search.assignments, progress_of(run.directory / JOURNAL)
         with (
             ExitStack() as stack,
@@ -92,6 +100,7 @@ async def train(
                 raise
             if result is not None:
                 log.finished(result)
+                await add_report(run.directory, view.say)
         return Trained(run.directory, None if result is None else asdict(result))
 
 
@@ -137,6 +146,39 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
         return await replay(directory, see)
 
 
+@asynccontextmanager
+async def show_in_browser(run: Run, port: int | None, console: Console) -> AsyncIterator[None]:
+    """Show a run of this process in the browser while the block runs, and its end; None: do not."""
+    if port is None:
+        yield
+        return
+    feed = Feed(run.directory, lambda: run.bus.traffic)
+
+    async def observe(envelope: Envelope) -> None:
+        feed.wake()
+
+    run.bus.tap(observe)
+    run.journal.tap(lambda call: feed.wake())
+    async with shown(feed, port, partial(say_on, console), steering=buttons(run.directory)):
+        yield
+
+
+async def watch_run(directory: Path, console: Console, port: int) -> None:
+    """Show a run in the browser, finished or going on in another process, until a signal ends that.
+
+    :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, damaged, or the port cannot be had.
+    """
+    feed = Feed(directory)
+    with anyio.open_signal_receiver(*SIGNALS) as signals:
+        async with shown(feed, port, partial(say_on, console), directory, buttons(directory)):
+            await anext(signals)
+
+
+def say_on(console: Console, text: str) -> None:
+    """For the person alone: the console is no log."""
+    console.print(Text(text), soft_wrap=True)
+
+
 async def sweep(
     grid: Grid, environ: Mapping[str, str], console: Console, verbosity: int
 ) -> tuple[Sequence[Row], bool]:
@@ -147,8 +189,8 @@ async def sweep(
     """
     with watch_sweep(console, grid, time.monotonic) as view:
 
-        @contextmanager
-        def attend(cell: Cell, run: Run) -> Iterator[None]:
+        @asynccontextmanager
+        async def attend(cell: Cell, run: Run) -> AsyncIterator[None]:
             keys = secrets(cell.configuration, environ)
             with open_log(run.directory / LOG, console, verbosity, keys) as logger, view.attend(cell, run):
                 log = RunLog(logger.bind(cell=cell.name))
@@ -160,6 +202,7 @@ async def sweep(
                 except Exception as error:
                     log.failed(error)
                     raise
+                await add_report(run.directory, view.say)
 
         work = Sweep(grid, environ, attend, view.ended)
         await interruptible(work.run, work.stop, view.say)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -134,14 +135,22 @@ def read_journal(
         conditions["assignment = ?"] = [assignment]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     with reading(path, SCHEMA) as connection:
-        reader = Reader(lambda number: _part(connection, number), brief)
+        reader = Reader(lambda number: part(connection, number), brief)
         rows = connection.execute(f"{SELECT}{where} ORDER BY place", [v for vs in conditions.values() for v in vs])
-        for number, cause, sender, to, moment, name, _, payload in rows:
-            try:
-                message = reader.decode(name, payload)
-            except (KeyError, TypeError, ValueError, PromptError) as error:
-                raise StorageFailed(f"message {number} ({name}) cannot be read: {error!r}", file=str(path)) from error
-            yield Envelope(number, cause, sender, to, moment, message)
+        for row in rows:
+            yield envelope_of(row, reader, path)
+
+
+def envelope_of(row: Sequence[Any], reader: Reader, path: Path) -> Envelope:
+    """The envelope in one row, of the columns of `SELECT`.
+
+    :raises StorageFailed: it cannot be read.
+    """
+    number, cause, sender, to, moment, name, _, payload = row
+    try:
+        return Envelope(number, cause, sender, to, moment, reader.decode(name, payload))
+    except (KeyError, TypeError, ValueError, PromptError) as error:
+        raise StorageFailed(f"message {number} ({name}) cannot be read: {error!r}", file=str(path)) from error
 
 
 def read_calls(path: Path, assignment: int | None = None) -> Iterator[Call]:
@@ -220,8 +229,11 @@ def _paused(told: Sequence[tuple[str, float]], ended: float) -> float:
     return paused
 
 
-def _part(connection: sqlite3.Connection, number: int) -> str:
-    """:raises KeyError: there is no such part."""
+def part(connection: sqlite3.Connection, number: int) -> str:
+    """The JSON of a part.
+
+    :raises KeyError: there is no such part.
+    """
     row = connection.execute("SELECT content FROM part WHERE number = ?", (number,)).fetchone()
     if row is None:
         raise KeyError(f"part {number}")

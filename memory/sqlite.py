@@ -126,6 +126,19 @@ def claimed(path: Path) -> Iterator[bool]:
             yield True
 
 
+def is_claimed(path: Path) -> bool:
+    """Whether a process has `path`, see `claimed`; False where there is no such file."""
+    if not path.exists():
+        return False
+    with closing(_connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.OperationalError as error:
+            return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    return False
+
+
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(database, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=uri)
 

@@ -97,6 +97,19 @@ def export(path: Path) -> Iterator[bytes | None]:
                 yield from _readable(connection, number)
 
 
+def read_experiences(path: Path, numbers: Sequence[int]) -> list[Experience]:
+    """Those with these ids, as far as they are there.
+
+    :raises StorageFailed, MemoryMismatch: the file cannot be read, or is no memory.
+    """
+    found = []
+    with reading(path, SCHEMA) as connection:
+        for number in numbers:
+            rows = connection.execute(f"SELECT {CONTENT} FROM experience WHERE id = ?", (number,))
+            found += [Experience(**dict(zip(NAMES, row, strict=True)), id=number) for row in rows]
+    return found
+
+
 def _readable(connection: sqlite3.Connection, number: int) -> list[bytes | None]:
     """The experience of this id, None if it cannot be read; nothing if there is none."""
     try:

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -21,12 +22,14 @@ from typer.testing import CliRunner
 
 import run
 from agents.runs.catalogue import OPERATORS
+from agents.runs.comparison import SHOWN
 from agents.runs.configuration import CapsTable, CutTable, build
 from agents.runs.loading import load_first_prompt, load_task, sources
 from agents.runs.meaning import FREE, FREE_OF_PROVIDERS
 from agents.runs.metrics import METRICS
 from agents.runs.run_directory import JOURNAL
 from agents.runs.steering import settable
+from agents.views.page.document import DETAILED
 from memory.journal import read_journal
 from protocols.data import load_examples
 from protocols.kinds import TASK_KINDS
@@ -55,6 +58,7 @@ AGENTS_PAGE = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
 RUNS_PAGE = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
 STEERING_PAGE = (ROOT / "docs" / "steering.md").read_text(encoding="utf-8")
 PYTHON_PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+REPORTS_PAGE = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
 METRICS_PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 KEY = "sk-test-0123456789abcdef"
 SMALL = ["--set", "search.assignments=1", "--set", "search.operators=['few_shot']"]
@@ -313,3 +317,28 @@ def test_the_table_of_messages_is_whole() -> None:
 def test_the_tables_of_kinds_and_metrics_are_whole() -> None:
     named = re.findall(r"^\| `(\w+)` \|", METRICS_PAGE, re.MULTILINE)
     assert named == [*TASK_KINDS, *METRICS]
+
+
+async def test_every_command_about_reports_runs_as_it_is_written(tmp_path: Path) -> None:
+    """`watch` is ended as its page says, once it has printed its address."""
+    for name in ("run.py", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    async with WireServer(lambda turns: "billing") as server:
+        for command in commands(REPORTS_PAGE):
+            run = watch if "watch" in command else execute
+            await to_thread.run_sync(run, command, tmp_path, server)
+    assert (tmp_path / "runs" / "watched" / "report.html").is_file()
+    assert orjson.loads((tmp_path / "first.json").read_bytes())["held"]
+
+
+def watch(command: list[str], folder: Path, server: WireServer) -> None:
+    with subprocess.Popen([sys.executable, *command[1:]], cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "http://127.0.0.1:" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_the_numbers_on_the_page_about_reports_are_those() -> None:
+    assert f"{DETAILED} candidates" in REPORTS_PAGE
+    assert f"up to {SHOWN} each" in REPORTS_PAGE

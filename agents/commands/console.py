@@ -70,8 +70,18 @@ def fail(error: BaseException, code: int, as_json: bool) -> None:
 
 def emit(document: object) -> None:
     """The one document of --json: UTF-8, nothing escaped that need not be."""
+    print_as_is(dumps(document))
+
+
+def dumps(document: object) -> bytes:
+    """A document as people read JSON."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def print_as_is(content: bytes) -> None:
+    """Bytes for standard output that nothing is to wrap or to style."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 

@@ -1,20 +1,24 @@
-"""Commands that look at a run directory: show, replay, trace, blame and diff."""
+"""Commands that look at a run directory: show, report, replay, trace, blame and diff."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from agents import session
-from agents.commands.console import drive, emit, exit_codes, say, stdout
+from agents.commands.console import drive, dumps, emit, exit_codes, print_as_is, say, stdout
 from agents.commands.options import AsJson, OfCandidate, RunDirectory
 from agents.runs import blame as blaming
 from agents.runs import trace as tracing
 from agents.runs.prompt_diff import compare_prompts
+from agents.runs.run_directory import write
+from agents.views.page.document import report_document
+from agents.views.page.markdown import markdown
+from agents.views.page.report import write_report
 from agents.views.report import read_report, show_report
 from agents.views.terminal import Onlooker
 from agents.views.tracing import show_blame, show_comparison, show_trace
@@ -33,6 +37,37 @@ def show(directory: RunDirectory, as_json: AsJson = False) -> None:
             emit(asdict(report))
         else:
             show_report(stdout(), report)
+
+
+def report(
+    directory: RunDirectory,
+    form: Annotated[
+        Literal["html", "md", "json"],
+        typer.Option("--format", help="html: the page, a file; md and json: on standard output."),
+    ] = "html",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file to write.  [default: RUN_DIR/report.html for html]")
+    ] = None,
+) -> None:
+    """Write the report of a run: what was found, how it came about, what it cost. The run may be unfinished.
+
+    The page is one file that opens from disk, without a network.
+
+    \b
+    Examples:
+      promptflow report runs/tickets-1
+      promptflow report runs/tickets-1 --format md
+    """
+    with exit_codes(form == "json" and out is None):
+        if form == "html":
+            say(f"Report: {write_report(directory, out)}")
+            return
+        document = report_document(directory)
+        content = dumps(document) if form == "json" else markdown(document).encode("utf-8")
+        if out is None:
+            print_as_is(content)
+        else:
+            write(out, content)
 
 
 def replay(

@@ -17,6 +17,8 @@ Out = Annotated[
     Path | None, typer.Option("--out", help="The run directory.  [default: the next free runs/<task>-<n>]")
 ]
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Of the page.  [default: any that is free]")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show the search in the browser, too.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
 Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="-v: what happens, as it happens. -vv: prompts too.")

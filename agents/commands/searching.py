@@ -12,7 +12,7 @@ import typer
 
 from agents import session
 from agents.commands.console import drive, emit, environment, exit_codes, program, say, stdout, tell
-from agents.commands.options import AsJson, Config, Out, Seed, Settings, Verbose
+from agents.commands.options import AsJson, Config, Out, Port, Seed, Settings, Verbose, Watch
 from agents.runs.configuration import Configuration, load
 from agents.runs.effects import effects
 from agents.runs.grid import Grid, load_grid
@@ -35,6 +35,8 @@ def search(
     settings: Settings = None,
     out: Out = None,
     seed: Seed = None,
+    watch: Watch = False,
+    port: Port = 0,
     verbose: Verbose = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -50,7 +52,7 @@ def search(
       promptflow search examples/tickets.toml --set models.default=openai/<model> --set budget.dollars=2
     """
     with exit_codes(as_json):
-        result, directory = _search(load(config, with_seed(settings, seed)), out, verbose)
+        result, directory = _search(load(config, with_seed(settings, seed)), out, verbose, port if watch else None)
         if as_json:
             emit({**result, "directory": printable(str(directory))})
         else:
@@ -59,7 +61,13 @@ def search(
 
 
 def demo(
-    settings: Settings = None, out: Out = None, seed: Seed = None, verbose: Verbose = 0, as_json: AsJson = False
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    watch: Watch = False,
+    port: Port = 0,
+    verbose: Verbose = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Train a prompt that routes support messages, with no key and no network, in under a minute.
 
@@ -78,7 +86,7 @@ def demo(
             say("Training a prompt that routes support messages to eight departments (examples/tickets.toml).")
             say("The embedded model answers: a small in-context learner, no language model. Its scores show how the")
             say("search works, and say nothing about a language model.\n")
-        result, directory = _search(configuration, out, verbose)
+        result, directory = _search(configuration, out, verbose, port if watch else None)
         if as_json:
             emit({**result, "directory": printable(str(directory))})
         else:
@@ -154,9 +162,11 @@ def _check_whole(grid: Grid, rows: Sequence[Row], whole: bool) -> None:
         raise typer.Exit(1)
 
 
-def _search(configuration: Configuration, out: Path | None, verbose: int) -> tuple[Mapping[str, Any], Path]:
+def _search(
+    configuration: Configuration, out: Path | None, verbose: int, port: int | None
+) -> tuple[Mapping[str, Any], Path]:
     console = Onlooker(stderr=True)
-    trained = drive(partial(session.train, configuration, environment(), out, console, verbose))
+    trained = drive(partial(session.train, configuration, environment(), out, console, verbose, port))
     directory = trained.directory
     if trained.result is None:
         raise KeyboardInterrupt(
@@ -177,5 +187,6 @@ def _next_steps(directory: Path) -> None:
 Run directory: {directory}
 Next:
   {program()} show {directory}
+  {program()} watch {directory}
   {program()} evaluate {directory}/best_prompt.txt {example} --split test
   {program()} search {example} --set models.default=openai/<model>""")

@@ -18,6 +18,8 @@ RESAMPLES = 10_000
 SEED = 0
 """Resamples are drawn with this seed each time: the same outcomes always have the same interval, in whatever run."""
 Interval = tuple[float, float]
+SHOWN, LONGEST = 40, 1_000
+"""Changed examples of which a report says what was answered, and characters of each of their texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,23 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """A test example on which the two prompts do not score alike: what was asked, what each of them answered, and
+    the scores. Texts are cut at `LONGEST`."""
+
+    example: str
+    inputs: Mapping[str, str]
+    target: str
+    replies: tuple[str, str]
+    scores: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """First prompt (`seed`) and winner (`best`) on the `n` test examples that both answered, and the ids of those on
     which the winner's score is higher (`gained`) or lower (`lost`). `interval`: 95 %, of the difference, by paired
-    bootstrap. `errors`: of both. `first` and `winner`: each on all that it answered itself.
+    bootstrap. `errors`: of both. `first` and `winner`: each on all that it answered itself. `changed`: of those that
+    were gained and of those that were lost, each the first `SHOWN`.
     """
 
     seed: float
@@ -54,6 +69,7 @@ class Held:
     lost: tuple[str, ...]
     first: Score
     winner: Score
+    changed: tuple[Changed, ...]
 
 
 def score_of(metric: Metric, results: Sequence[Result]) -> Score:
@@ -77,6 +93,8 @@ def held_out(metric: Metric, seed: Sequence[Result], best: Sequence[Result]) -> 
     before, after = [s for s, _ in pairs], [b for _, b in pairs]
     first, winner = score_of(metric, seed), score_of(metric, best)
     old, new = value_of(metric, before), value_of(metric, after)
+    gained = [(s, b) for s, b in pairs if b.score > s.score]
+    lost = [(s, b) for s, b in pairs if b.score < s.score]
     return Held(
         seed=old,
         best=new,
@@ -84,10 +102,21 @@ def held_out(metric: Metric, seed: Sequence[Result], best: Sequence[Result]) -> 
         interval=interval(metric, after, before),
         n=len(pairs),
         errors=first.errors + winner.errors,
-        gained=tuple(s.example for s, b in pairs if b.score > s.score),
-        lost=tuple(s.example for s, b in pairs if b.score < s.score),
+        gained=tuple(s.example for s, _ in gained),
+        lost=tuple(s.example for s, _ in lost),
         first=first,
         winner=winner,
+        changed=tuple(_changed(s, b) for s, b in [*gained[:SHOWN], *lost[:SHOWN]]),
+    )
+
+
+def _changed(before: Outcome, after: Outcome) -> Changed:
+    return Changed(
+        example=before.example,
+        inputs={name: text[:LONGEST] for name, text in before.inputs.items()},
+        target=before.target[:LONGEST],
+        replies=(before.reply[:LONGEST], after.reply[:LONGEST]),
+        scores=(before.score, after.score),
     )
 
 

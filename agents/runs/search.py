@@ -46,6 +46,7 @@ from agents.runs.run_directory import (
     CACHE,
     JOURNAL,
     MEMORY,
+    REPORT,
     RESULT,
     Record,
     claim,
@@ -222,7 +223,8 @@ class Run:
         """
         if self.resumed:
             write_configuration(self.directory, self.configuration)
-            (self.directory / RESULT).unlink(missing_ok=True)
+            for name in (RESULT, REPORT):
+                (self.directory / name).unlink(missing_ok=True)
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
                 stopped_by = await self.train()

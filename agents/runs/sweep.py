@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from protocols.errors import BusError, ConfigError, ModelError, PromptFlowError,
 from protocols.providers.http import Transport, open_transport
 
 RESULTS = "results.jsonl"
-Attend = Callable[[Cell, Run], AbstractContextManager[None]]
-"""What stands around one search: its log and its view."""
+Attend = Callable[[Cell, Run], AbstractAsyncContextManager[None]]
+"""What stands around one search: its log, its view, and its report in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Sweep:
                 if self.stopping:
                     return None
                 self._running[cell.name] = run
-                with self.attend(cell, run):
+                async with self.attend(cell, run):
                     return row_of(cell, directory, result=orjson.loads(orjson.dumps(await run.search())))
         except (StorageFailed, BusError):
             raise

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ SETTINGS = '[settings.msgd.search]\nselector = "msgd"\n[settings.uniform.search]
 KEY = {"OPENAI_API_KEY": "sk-test-0123456789"}
 
 
-@contextmanager
-def unattended(cell: Cell, run: Run) -> Iterator[None]:
+@asynccontextmanager
+async def unattended(cell: Cell, run: Run) -> AsyncIterator[None]:
     yield
 
 
@@ -129,8 +129,8 @@ async def test_a_bad_key_ends_the_sweep_when_all_use_it(tmp_path: Path) -> None:
 async def test_a_sweep_that_was_stopped_is_finished_by_the_next(tmp_path: Path) -> None:
     path = write_grid(tmp_path, "searches = 2")
 
-    @contextmanager
-    def stop_at_once(cell: Cell, run: Run) -> Iterator[None]:
+    @asynccontextmanager
+    async def stop_at_once(cell: Cell, run: Run) -> AsyncIterator[None]:
         async def observe(envelope: Envelope) -> None:
             if isinstance(envelope.message, Assignment):
                 await sweep.stop(INTERRUPTED)

@@ -1,0 +1,84 @@
+// A dashboard: the server sends what has changed, and takes commands.
+
+const token = new URLSearchParams(location.search).get("token") ?? "";
+
+function address(path) {
+  return `${path}?token=${encodeURIComponent(token)}`;
+}
+
+function listen() {
+  doc.detail = async (number) => (await fetch(address(`candidate/${number}`))).json();
+  doc.elsewhere = "Nothing is known of this candidate.";
+  const events = new EventSource(address("events"));
+  events.onmessage = (event) => {
+    const change = JSON.parse(event.data), before = doc.flows;
+    follow(change);
+    drawSoon();
+    if (!change.begin) moveDots(before, doc.flows);
+  };
+  let over = false;
+  events.addEventListener("end", () => { over = true; connection("The process that served this page has ended; the page stays as it was."); });
+  events.onopen = () => connection("");
+  events.onerror = () => {
+    if (over) events.close(); // the server has said all and closed the stream
+    else connection(events.readyState === EventSource.CLOSED ? "The connection is lost." : "The connection is lost; trying again.");
+  };
+}
+
+function connection(words) {
+  follow({ connection: words });
+  drawSoon();
+}
+
+async function command(...words) {
+  const said = part("said");
+  said.textContent = "…";
+  try {
+    const answer = await fetch(address("command"), { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ words }) });
+    said.textContent = (await answer.json()).said;
+  } catch {
+    said.textContent = "The run could not be reached.";
+  }
+}
+
+function showControls() {
+  const host = part("controls"), { phase } = doc.state, steerable = Boolean(doc.steerable) && !doc.connection && ["beginning", "searching", "paused", "stopping"].includes(phase);
+  host.hidden = !steerable;
+  if (!steerable) return;
+  if (!host.firstChild) buildControls(host);
+  part("pause").textContent = phase === "paused" ? "Resume" : "Pause";
+  part("pause").disabled = part("stop").disabled = phase === "stopping";
+}
+
+function buildControls(host) {
+  const button = (id, label, onclick) => element("button", { type: "button", id, onclick }, label);
+  const choice = (id, label, names) => element("select", { id, "aria-label": label }, ...names.map((name) => element("option", {}, name)));
+  const setting = choice("setting", "setting", doc.settings), section = choice("section", "section", doc.editable);
+  const value = element("input", { id: "value", placeholder: "new value", "aria-label": "new value", size: 9, autocomplete: "off" });
+  const group = (...nodes) => element("span", { class: "group" }, ...nodes);
+  host.append(
+    group(button("pause", "Pause", () => command(doc.state.phase === "paused" ? "resume" : "pause")), button("stop", "Stop…", askToStop)),
+    element("form", { class: "group", onsubmit: (event) => { event.preventDefault(); command("set", setting.value, value.value.trim()); } }, setting, value, element("button", { id: "set" }, "Set")),
+    group(section, button("freeze", "Freeze", () => command("freeze", section.value))),
+    group(button("inject", "Put in a prompt…", openInjection)),
+    element("span", { id: "said", class: "soft", role: "status" }));
+}
+
+function openDialog(title, nodes, doing, act) {
+  const dialog = part("detail"), close = () => dialog.close();
+  const go = element("button", { type: "button", class: "strong", id: "do", onclick: () => { close(); act(); } }, doing);
+  dialog.replaceChildren(element("h2", { id: "detail-title" }, title), ...nodes,
+    element("div", { class: "row" }, go, element("button", { type: "button", onclick: close }, "Cancel")));
+  dialog.showModal();
+}
+
+function askToStop() {
+  openDialog("Stop the search?", [element("p", {}, "What is in flight ends, the test split is read, and the run has its result.")], "Stop the search", () => command("stop"));
+}
+
+// A prompt that was edited by hand, in the form of a prompt file.
+function openInjection() {
+  const text = element("textarea", { rows: "16", class: "text", "aria-label": "prompt file", spellcheck: "false", id: "prompt" });
+  text.value = doc.prompt ?? "";
+  openDialog("A candidate of your own", [element("p", {}, "Edit the best prompt so far. It is evaluated like any other candidate."), text], "Put it in", () => command("inject", text.value));
+}

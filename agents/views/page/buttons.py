@@ -1,0 +1,47 @@
+"""What the buttons of the page do: they say what `run.py ctl` says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from anyio import to_thread
+
+from agents.runs.run_directory import read_configuration
+from agents.runs.steering import command, settable
+from agents.views.page.dashboard import Steering
+from protocols.errors import InputError
+
+EDITED = "prompt.txt"
+
+
+def buttons(directory: Path) -> Steering:
+    """For the run in `directory`.
+
+    :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, or damaged.
+    """
+
+    async def say(words: Sequence[str]) -> str:
+        return await to_thread.run_sync(partial(told, directory, words))
+
+    return Steering(say, tuple(settable(read_configuration(directory))))
+
+
+def told(directory: Path, words: Sequence[str]) -> str:
+    """Hand a command on; returns what to tell the person. After `inject` comes the text of a prompt file: what a
+    browser sends is never taken as a path.
+
+    :raises InputError: it is no command, it cannot be done in this run, or nobody works there.
+    :raises StorageFailed: a file of the run directory cannot be read or written.
+    """
+    if list(words[:1]) != ["inject"] or len(words) != 2:
+        return command(directory, words)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, EDITED)
+        path.write_bytes(words[1].encode("utf-8", "replace"))
+        try:
+            return command(directory, ["inject", str(path)])
+        except InputError as error:
+            raise InputError(error.reason, file=error.file and EDITED, line=error.line) from None

@@ -1,0 +1,184 @@
+"""What the page of a run says, as one document: for the page itself, for Markdown, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.runs.budget import prices
+from agents.runs.configuration import Configuration
+from agents.runs.finished import read_document
+from agents.runs.run_directory import JOURNAL, LOCK, RESULT, read_configuration
+from agents.views.page.changes import LONGEST, changes
+from agents.views.page.details import details, experiences
+from agents.views.page.story import Json, Story, front
+from agents.views.plain import one_line, printable
+from agents.views.terminal import clock, dollars
+from memory.following import following
+from memory.sqlite import is_claimed
+from protocols.wrappers.ledger import Account
+from protocols.wrappers.prices import Price
+
+DETAILED, BEST, LATEST = 48, 12, 8
+"""Candidates whose details a report has, and how many of them for being the best or the latest."""
+ANSWERS = 12
+"""Answers of each that a report has, the worst first."""
+EXPERIENCES = 200
+"""Experiences that a report has, the latest."""
+SHORT, EXCERPT = 8_000, 1_500
+"""Characters of a text of a candidate, and of an experience, in a report. The dashboard shows the whole."""
+
+
+def report_document(directory: Path) -> Json:
+    """Of a run that has ended, or as far as it has come. Its size has a bound that no length of a run exceeds but by
+    the candidates of the lineage.
+
+    :raises ConfigError: it is no run directory.
+    :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
+    """
+    configuration, result = read_configuration(directory), read_document(directory / RESULT)
+    story = read_story(directory)
+    figures = Figures(configuration, result, working=is_claimed(directory / LOCK))
+    document = figures.of(story) | {"points": story.points}
+    document |= {"sections": winner_changes(story, LONGEST)} if story.best else {}
+    shown = {str(number): details(directory, number, SHORT, ANSWERS) for number in notable(story)}
+    recalled = sorted({number for row in shown.values() if row for number in row["recalled"]})
+    return document | {"details": shown, "experiences": experiences(directory, recalled[-EXPERIENCES:], EXCERPT)}
+
+
+def read_story(directory: Path) -> Story:
+    """The story of a run up to now.
+
+    :raises MemoryMismatch, StorageFailed: the journal cannot be read.
+    """
+    story = Story()
+    with following(directory / JOURNAL) as journal:
+        while True:
+            news = journal.news()
+            story.take(news)
+            if not news.more:
+                return story
+
+
+def notable(story: Story) -> list[int]:
+    """The candidates that a reader looks for: the best one's lineage, the best, the front, the latest."""
+    survivors = [point for point in story.points if point["value"] is not None]
+    best = sorted(survivors, key=lambda p: (-p["value"], p["tokens"], p["assignment"]))[:BEST]
+    lists: list[Sequence[int]] = [story.lineage()[::-1], [point["assignment"] for point in best]]
+    lists += [front(story.points)[::-1], [point["assignment"] for point in story.points[: -LATEST - 1 : -1]]]
+    return list(dict.fromkeys(number for numbers in lists for number in numbers))[:DETAILED]
+
+
+def winner_changes(story: Story, most: int | None = None) -> list[Json]:
+    """The best prompt beside the first one; nothing before there is one."""
+    return [] if story.best is None else changes(story.first, story.best, most)
+
+
+class Figures:
+    """What is said of a run beside its candidates. `result` as in result.json, None before there is one. `working`:
+    whether a process works on it."""
+
+    def __init__(self, configuration: Configuration, result: Mapping[str, Any] | None, working: bool) -> None:
+        self.result, self.working = result, working
+        self._configuration, self._prices = configuration, prices(configuration, {})
+
+    def of(self, story: Story) -> Json:
+        """All of it, but for the endings and what is known of single candidates."""
+        roles = [role_row(account, self._prices) for account in story.accounts]
+        progress, result = story.progress, self.result
+        test = result.get("test") if result else None
+        return {
+            "title": one_line(self._configuration.task.name, 80),
+            "state": self._state(story),
+            "figures": [[name, text] for name, text in self._figures(story, roles)],
+            "remarks": [one_line(line, 500) for line in self._remarks()],
+            "best": progress.best.assignment if progress.best else None,
+            "lineage": story.lineage(),
+            "held": {name: test[name] for name in ("seed", "best", "difference", "interval", "n")} if test else None,
+            "examples": _examples(test) if test else None,
+            "values": story.values(),
+            "roles": roles,
+            "failures": story.failures(),
+            "total": story.total,
+        }
+
+    def _state(self, story: Story) -> Json:
+        if self.result is not None:
+            return {"phase": "ended", "words": f"Ended: stopped by {one_line(self.result['stopped_by'])}."}
+        if not self.working:
+            return {
+                "phase": "halted",
+                "words": "No result: nobody works on this run now. The same search command goes on.",
+            }
+        if story.progress.paused and story.phase in ("beginning", "searching"):
+            return {"phase": "paused", "words": "Paused: what is in flight ends, and nothing new is issued."}
+        words = {
+            "beginning": "Evaluating the first prompt.",
+            "searching": "Searching.",
+            "stopping": f"Stopping ({one_line(story.progress.stopping)}): what is in flight ends.",
+            "testing": f"Reading the test split; the search was stopped by {one_line(story.stopped_by)}.",
+        }
+        return {"phase": story.phase, "words": words[story.phase]}
+
+    def _figures(self, story: Story, roles: Sequence[Json]) -> Iterator[tuple[str, str]]:
+        progress, result = story.progress, self.result
+        first, best = progress.survivors.get(0), progress.best
+        if first and best and first.value is not None and best.value is not None:
+            yield "best on validation", f"{best.value:.3f}"
+            yield "first prompt on validation", f"{first.value:.3f}"
+        if result and (test := result.get("test")):
+            low, high = test["interval"]
+            yield "on test, first to best", f"{test['seed']:.3f} → {test['best']:.3f}"
+            yield "gain on test", f"{test['difference']:+.3f}"
+            yield "95 % interval of the gain", f"{low:+.3f} to {high:+.3f}"
+        yield "assignments", f"{progress.ended:,} of {self._configuration.search.assignments:,}"
+        yield "survived", f"{progress.counts['survived']:,}"
+        yield "calls", f"{sum(role['calls'] for role in roles):,}"
+        yield "tokens", f"{sum(role['input'] + role['output'] for role in roles):,}"
+        costs = [role["dollars"] for role in roles]
+        yield "cost", dollars(None if None in costs else sum(costs))
+        yield "time", clock(story.seconds)
+
+    def _remarks(self) -> Iterator[str]:
+        result = self.result or {}
+        if missing := result.get("test_missing"):
+            yield f"The test split was not read: {missing}"
+        for name, number in (result.get("unanswered") or {}).items():
+            yield f"{number} examples of the search have no answer: {name}."
+        for leak in (result.get("leaks") or [])[:ANSWERS]:
+            where = f"section {leak['section']} holds text of the {leak['split']} example {leak['example']}"
+            yield f"A leak: {where}: {leak['text']}"
+
+
+def role_row(account: Account, known: Mapping[str, Price]) -> Json:
+    """What one role asked of one model: `latency`, mean seconds of a call with a reply; `dollars` None: unknown."""
+    usage, answered = account.usage, account.calls - account.failed
+    return {
+        "role": account.role,
+        "model": printable(account.model),
+        "calls": account.calls,
+        "failed": account.failed,
+        "input": usage.input,
+        "cached": usage.cached,
+        "output": usage.output,
+        "dollars": known[account.model].of(usage) if account.model in known else None,
+        "latency": account.seconds / answered if answered else None,
+    }
+
+
+def _examples(test: Mapping[str, Any]) -> Json:
+    """Of the held-out comparison; runs of earlier releases did not keep what was answered."""
+    shown = [{name: _plain(value) for name, value in row.items()} for row in test.get("changed", ())]
+    return {"gained": _plain(test["gained"]), "lost": _plain(test["lost"]), "changed": shown}
+
+
+def _plain(value: Any) -> Any:
+    """JSON whose texts are fit to be shown."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {printable(name): _plain(item) for name, item in value.items()}
+    return value

@@ -1,0 +1,154 @@
+"""What browsers are shown of one run, read from its journal as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from agents.runs.finished import read_document
+from agents.runs.run_directory import JOURNAL, LOCK, RESULT, read_configuration
+from agents.views.page.details import details, experiences
+from agents.views.page.document import Figures, winner_changes
+from agents.views.page.story import Json, Story
+from memory.following import Following, following
+from memory.sqlite import is_claimed
+from protocols import prompt_file
+from protocols.bus import Traffic
+
+INTERVAL = 0.2
+"""Seconds between two looks at the journal, at least."""
+LONGEST = 1_000_000
+"""Characters of one text that a browser is sent."""
+AGENTS = ("controller", "evaluator", "critic")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One state of the page: `document` is sent anew each time, `points` as they come, `best` when it has changed.
+    `renewed` and `total` as of the story; `last`: nothing will follow."""
+
+    document: Json = field(default_factory=dict)
+    points: Sequence[Json] = ()
+    renewed: int = 0
+    total: int = 0
+    best: Json = field(default_factory=dict)
+    last: bool = False
+
+
+class Feed:
+    """Follows the run in `directory`. `traffic` gives the counts of its mailboxes where it works in this process."""
+
+    def __init__(self, directory: Path, traffic: Callable[[], Mapping[str, Traffic]] | None = None) -> None:
+        """:raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, or damaged."""
+        self._directory, self._traffic = directory, traffic
+        self._configuration = read_configuration(directory)
+        self._figures = Figures(self._configuration, None, working=True)
+        self._story = Story()
+        self._best: Json = {}
+        self._shown = Shown()
+        self._over = False
+        self._woken, self._told = anyio.Event(), anyio.Event()
+
+    def wake(self) -> None:
+        """There may be something new."""
+        self._woken.set()
+
+    def finish(self) -> None:
+        """The run has ended: what is there now is the last."""
+        self._over = True
+        self.wake()
+
+    async def follow(self) -> None:
+        """Look at the run whenever it was woken, at most every `INTERVAL`; returns once it is finished.
+
+        :raises StorageFailed: a file of the run cannot be read.
+        """
+        try:
+            with following(self._directory / JOURNAL) as journal:
+                more = True
+                while more or not self._shown.last:
+                    if not more:
+                        await anyio.sleep(INTERVAL)
+                        await self._woken.wait()
+                    self._woken = anyio.Event()
+                    more, shown = await to_thread.run_sync(self._look, journal, self._over)
+                    self._show(shown)
+        finally:
+            self._show(replace(self._shown, last=True))  # whoever listens is not to wait for what will not come
+
+    async def changes(self) -> AsyncGenerator[Json]:
+        """What a browser has to know: all of it first, then what has changed since, however much that is. Ends after
+        the last."""
+        seen = Shown(renewed=-1)
+        while not seen.last:
+            if self._shown is seen or not (self._shown.document or self._shown.last):
+                await self._told.wait()
+                continue
+            now = self._shown
+            begin = now.renewed != seen.renewed
+            points = [point for point in now.points if begin or point["serial"] > seen.total]
+            best = {} if now.best is seen.best else now.best
+            yield {"begin": begin, "points": points, **now.document, **best}
+            seen = now
+
+    async def detail(self, number: int) -> Json | None:
+        """All that is known of one candidate; None if there is none of that number.
+
+        :raises MemoryMismatch, StorageFailed: the run directory is damaged.
+        """
+        return await to_thread.run_sync(self._detail, number)
+
+    def _show(self, shown: Shown) -> None:
+        self._shown = shown
+        self._told.set()
+        self._told = anyio.Event()
+
+    def _detail(self, number: int) -> Json | None:
+        found = details(self._directory, number, LONGEST)
+        if found is None:
+            return None
+        return found | {"experiences": experiences(self._directory, found["recalled"], LONGEST)}
+
+    def _look(self, journal: Following, over: bool) -> tuple[bool, Shown]:
+        """Whether there is more, and what is to be shown; works in a thread, one look at a time."""
+        story, best = self._story, self._story.best
+        figures = self._figures
+        figures.result = read_document(self._directory / RESULT)
+        figures.working = not over and (self._traffic is not None or is_claimed(self._directory / LOCK))
+        news = journal.news()
+        story.take(news)
+        if story.best is not None and story.best is not best:
+            self._best = {"sections": winner_changes(story, LONGEST), "prompt": prompt_file.dumps(story.best)}
+        document = figures.of(story) | {
+            "agents": self._agents(),
+            "flows": dict(story.flows),
+            "heard": story.heard,
+            "editable": [section.name for section in story.first or () if not section.frozen],
+        }
+        shown = Shown(document, tuple(story.points), story.renewed, story.total, self._best, over and not news.more)
+        return news.more, shown
+
+    def _agents(self) -> list[Json]:
+        """The agents of the ring: how many messages each works on, and how many wait for it, None if nobody knows."""
+        if self._traffic is not None:
+            return [
+                {"address": address, "busy": count.taken - count.done, "waiting": count.sent - count.taken}
+                for address, count in sorted(self._traffic().items(), key=lambda item: _place(item[0]))
+                if address.partition("/")[0] in (*AGENTS, "proposer")
+            ]
+        at_work = self._story.at_work
+        names = {*AGENTS, *(f"proposer/{name}" for name in self._configuration.search.operators), *at_work}
+        return [
+            {"address": address, "busy": at_work[address], "waiting": None} for address in sorted(names, key=_place)
+        ]
+
+
+def _place(address: str) -> tuple[int, str]:
+    """In the order of the ring."""
+    order = ("controller", "proposer", "evaluator", "critic")
+    kind = address.partition("/")[0]
+    return order.index(kind) if kind in order else len(order), address

@@ -1,0 +1,61 @@
+"""The page of a run: one file without any address in it, a report from disk or a dashboard's.
+
+What it shows is data in an element that is never drawn, escaped as HTML, and written by the script as text. Its
+Content-Security-Policy allows this one script and this one style sheet, by their hashes (CSP Level 3, section 8.4:
+https://www.w3.org/TR/CSP3/#external-hash), and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import orjson
+
+from protocols.prompt import fill
+
+SCRIPTS = ("dom.js", "scales.js", "charts.js", "tree.js", "ring.js", "tables.js", "detail.js", "live.js", "main.js")
+"""In the order in which they build on each other."""
+
+
+def report_page(document: Mapping[str, Any]) -> str:
+    """A page that holds all that it shows and asks nobody for anything."""
+    return _page(html.escape(orjson.dumps(document).decode("utf-8")), "'none'")
+
+
+def live_page() -> str:
+    """A page that asks the server that it came from."""
+    return _page("", "'self'")
+
+
+def live_policy() -> str:
+    """The Content-Security-Policy of `live_page`, with what only a header can say."""
+    policy = _policy(_asset("page.css"), _script(), "'self'")
+    return f"{policy}; frame-ancestors 'none'"
+
+
+def _page(data: str, connect: str) -> str:
+    style, script = _asset("page.css"), _script()
+    parts = {"policy": _policy(style, script, connect), "style": style, "script": script, "data": data}
+    return fill(_asset("page.html"), parts)
+
+
+def _policy(style: str, script: str, connect: str) -> str:
+    own = f"style-src {_hash(style)}; script-src {_hash(script)}"
+    return f"default-src 'none'; {own}; img-src data:; connect-src {connect}; base-uri 'none'; form-action 'none'"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
+
+
+def _script() -> str:
+    return "".join(map(_asset, SCRIPTS))
+
+
+def _asset(name: str) -> str:
+    return resources.files("agents.views.page").joinpath("assets", name).read_text(encoding="utf-8")

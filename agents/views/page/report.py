@@ -1,0 +1,32 @@
+"""The report of a run: its page as one file that opens from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from anyio import to_thread
+
+from agents.runs.run_directory import REPORT, write
+from agents.views.page.document import report_document
+from agents.views.page.html import report_page
+from agents.views.plain import one_line
+
+
+def write_report(directory: Path, out: Path | None = None) -> Path:
+    """Write the page of a run to its `report.html`, or to `out`; returns where it is.
+
+    :raises ConfigError: it is no run directory.
+    :raises MemoryMismatch, StorageFailed: one of its files is damaged, or the page cannot be written.
+    """
+    path = out or directory / REPORT
+    write(path, report_page(report_document(directory)).encode("utf-8"))
+    return path
+
+
+async def add_report(directory: Path, warn: Callable[[str], None]) -> None:
+    """Write the report of a run that has its result. Whatever goes wrong is a warning: the result is what counts."""
+    try:
+        await to_thread.run_sync(write_report, directory)
+    except Exception as error:
+        warn(one_line(f"{REPORT} could not be written: {type(error).__name__}: {error}", 500))

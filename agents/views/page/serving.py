@@ -1,0 +1,77 @@
+"""A run in the browser for as long as somebody wants it there."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+from watchfiles import Change, awatch
+
+from agents.ring.team import only
+from agents.runs.run_directory import JOURNAL, RESULT
+from agents.views.page.dashboard import Dashboard, Steering
+from agents.views.page.feed import Feed
+from agents.views.plain import one_line
+
+STEP = 50
+"""Milliseconds for which files must be at rest before a change of them is told."""
+LONGEST = 200
+"""Milliseconds that a change waits for that at most."""
+
+
+@asynccontextmanager
+async def shown(
+    feed: Feed, port: int, say: Callable[[str], None], directory: Path | None = None, steering: Steering | None = None
+) -> AsyncIterator[None]:
+    """Serve `feed` while the block runs, and then its end to the browsers that listen. `say` tells the person the
+    address, whose token is in no log. `directory`: where another process writes what is to be followed; None: this
+    one does, and goes on even if the page fails.
+
+    :raises ConfigError: the port cannot be had.
+    :raises StorageFailed: a file of the run of another process cannot be read.
+    """
+    failed: BaseException | None = None
+    over = anyio.Event()
+    dashboard = Dashboard(feed, secrets.token_urlsafe(24), steering)
+    try:
+        async with dashboard.serve(port) as url, anyio.create_task_group() as tasks:
+            tasks.start_soon(feed.follow if directory else partial(_follow, feed, say), name="feed")
+            if directory is not None:
+                tasks.start_soon(_watch, directory, feed, over, name="watch")
+            say(f"Watch it at {url}")
+            try:
+                yield
+            finally:
+                feed.finish()
+                over.set()
+                with anyio.CancelScope(shield=True):
+                    await dashboard.delivered()
+                tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        failed = only(group)
+    if failed is not None:
+        raise failed
+
+
+async def _follow(feed: Feed, say: Callable[[str], None]) -> None:
+    try:
+        await feed.follow()
+    except Exception as error:
+        say(one_line(f"The page is shown no longer: {type(error).__name__}: {error}", 500))
+
+
+async def _watch(directory: Path, feed: Feed, over: anyio.Event) -> None:
+    """Wake the feed whenever the journal or the result has changed, until it is over: the thread that waits for the
+    operating system sees no cancellation."""
+    changes = awatch(directory, watch_filter=_matters, debounce=LONGEST, step=STEP, stop_event=over)
+    async for _ in changes:
+        feed.wake()
+
+
+def _matters(change: Change, path: str) -> bool:
+    name = Path(path).name
+    return name.startswith(JOURNAL) or name == RESULT

@@ -1,0 +1,225 @@
+"""The story of a run as its page tells it: a fold over the envelopes, live or from the journal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from agents.runs.progress import FAILURES, Ending, Progress
+from agents.selectors.records import Running
+from agents.views.plain import one_line
+from memory.following import News
+from protocols.bus import NOBODY
+from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Failure, Finished, Resumed
+from protocols.prompt import Prompt
+from protocols.wrappers.ledger import Account
+
+Json = dict[str, Any]
+REASON = 300
+"""Characters of a failure's reason that are kept."""
+KEPT = 4_000
+"""Endings that are kept; of more, those that a reader looks for and a sample of the others."""
+NORMAL = 1.96
+"""Half the width of a 95 % interval, in standard errors."""
+Phase = Literal["beginning", "searching", "stopping", "testing"]
+
+
+@dataclass(slots=True)
+class Cell:
+    """What one operator earned on one section: gains that were measured, survivors, and failures."""
+
+    gains: Running = field(default_factory=Running)
+    survived: int = 0
+    failed: int = 0
+
+    def row(self, operator: str, section: str) -> Json:
+        """Mean gain with a 95 % interval (normal approximation; None below two gains)."""
+        n = self.gains.count
+        half = NORMAL * (self.gains.variance / (n - 1)) ** 0.5 if n > 1 else None
+        return {
+            "operator": operator,
+            "section": section,
+            "measured": n,
+            "gain": self.gains.mean if n else None,
+            "interval": None if half is None else [self.gains.mean - half, self.gains.mean + half],
+            "survived": self.survived,
+            "failed": self.failed,
+        }
+
+
+class Story:
+    """Shows at most about `KEPT` endings; keeps a row for each survivor besides, two prompts, and no answers.
+
+    `points`: the endings, each a row of figures; `renewed` counts how often earlier ones were dropped from it.
+    `flows`: messages so far, by type. `heard`: the time of the last, in Unix seconds.
+    """
+
+    def __init__(self) -> None:
+        self.progress = Progress()
+        self.points: list[Json] = []
+        self.total = self.renewed = 0
+        self.first: Prompt | None = None
+        self.best: Prompt | None = None
+        self.heard: float | None = None
+        self.phase: Phase = "beginning"
+        self.stopped_by = ""
+        self.flows: Counter[str] = Counter()
+        self._at: dict[int, str] = {}
+        self._cells: dict[tuple[str, str], Cell] = {}
+        self._failures: dict[str, tuple[int, str]] = {}
+        self._void: list[str] = []
+        self._survivors: dict[int, Json] = {}
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._worked: tuple[float, float] | None = None
+
+    def take(self, news: News) -> None:
+        """Take in what the journal has that is new."""
+        for account in news.spent:
+            sums = self._accounts.setdefault((account.role, account.model), Account(account.role, account.model))
+            sums.calls += account.calls
+            sums.failed += account.failed
+            sums.usage += account.usage
+            sums.seconds += account.seconds
+        for envelope, calls in news.told:
+            self.follow(envelope, calls)
+
+    def follow(self, envelope: Envelope, calls: int) -> Ending | None:
+        """Take in the next envelope, and how many calls had been made by then; the ending, if it is one."""
+        message = envelope.message
+        self._worked = self._worked or (0.0, envelope.time)
+        self.heard = envelope.time
+        self.flows[type(message).__name__] += 1
+        match message:
+            case Assignment(assignment=number) | Candidate(assignment=number) | Evaluation(assignment=number):
+                self._at[number] = envelope.to
+                self.phase = self.phase if self.progress.stopping else "searching"
+            case Critique(assignment=number) | Failure(assignment=number):
+                self._at.pop(number, None)
+            case Finished(reason):
+                self.phase, self.stopped_by = "testing", reason
+            case Resumed(seconds):
+                self._worked = seconds, envelope.time
+                self._take_up()
+            case _:
+                pass
+        ending = self.progress.follow(envelope)
+        if self.progress.stopping and self.phase == "searching":
+            self.phase = "stopping"
+        if ending is not None:
+            self._end(ending, envelope, calls)
+        return ending
+
+    @property
+    def at_work(self) -> Counter[str]:
+        """Assignments in flight by the address that has to act on each."""
+        return Counter(self._at.values())
+
+    @property
+    def accounts(self) -> Sequence[Account]:
+        """What each role asked of each model, in the order of the first call."""
+        return tuple(self._accounts.values())
+
+    @property
+    def seconds(self) -> float:
+        """For how long the run had worked when it was last heard of."""
+        before, since = self._worked or (0.0, 0.0)
+        return before + (self.heard or since) - since
+
+    def values(self) -> list[Json]:
+        """The table of operators and sections, in the order of their names."""
+        return [self._cells[names].row(*names) for names in sorted(self._cells)]
+
+    def failures(self) -> list[Json]:
+        """What went wrong, how often, and the last of it."""
+        return [{"kind": kind, "count": count, "last": last} for kind, (count, last) in self._failures.items()]
+
+    def lineage(self) -> list[int]:
+        """The numbers of the best candidate and its ancestors, the first prompt first."""
+        best = self.progress.best
+        return [ending.assignment for ending in self.progress.lineage(best.assignment)] if best else []
+
+    def _end(self, ending: Ending, envelope: Envelope, calls: int) -> None:
+        message = envelope.message
+        if isinstance(message, Critique):
+            prompt = message.evaluation.prompt
+            self.first = prompt if ending.kind == "first" else self.first
+            self.best = prompt if ending.best else self.best
+        reason = one_line(ending.reason, REASON)
+        if isinstance(message, Failure):
+            kind = FAILURES[message.kind]
+            self._failures[kind] = (self._failures.get(kind, (0, ""))[0] + 1, reason)
+            if message.kind == "budget" or envelope.to == NOBODY:
+                self._void.append(kind)
+                return  # the end of the run says nothing of the edit
+        if ending.kind != "first":
+            self._tally(ending)
+        self.total += 1
+        place = {
+            "serial": self.total,
+            "calls": calls,
+            "time": envelope.time,
+            "estimate": self._estimate(ending),
+            "reason": reason,
+        }
+        row = asdict(ending) | place
+        self.points.append(row)
+        if ending.value is not None:
+            self._survivors[ending.assignment] = row
+        if ending.best:
+            self._restore()
+        if len(self.points) > KEPT:
+            self._thin()
+
+    def _tally(self, ending: Ending) -> None:
+        cell = self._cells.setdefault((ending.operator, ending.section), Cell())
+        if ending.kind in ("survived", "lost"):
+            cell.gains.add(ending.gain)
+            cell.survived += ending.kind == "survived"
+        else:
+            cell.failed += 1
+
+    def _estimate(self, ending: Ending) -> float | None:
+        """The value; of a loser, which was not run on all examples, its parent's and the paired gain."""
+        parent = self.progress.survivors.get(ending.parent) if ending.parent is not None else None
+        if ending.kind != "lost" or parent is None or parent.value is None:
+            return ending.value
+        return min(1.0, max(0.0, parent.value + ending.gain))
+
+    def _take_up(self) -> None:
+        """What the end of the run had ended is open again."""
+        for kind in self._void:
+            count, last = self._failures.pop(kind)
+            if count > 1:
+                self._failures[kind] = count - 1, last
+        self._void.clear()
+        self.phase, self.stopped_by = "searching", ""
+
+    def _restore(self) -> None:
+        """Who had been dropped may turn out to be an ancestor of the best."""
+        there = {point["assignment"] for point in self.points}
+        if missing := [self._survivors[number] for number in self.lineage() if number not in there]:
+            self.points = sorted([*self.points, *missing], key=lambda point: point["serial"])
+            self.renewed += 1
+
+    def _thin(self) -> None:
+        """Half of the older ones go, but for those that the page must show."""
+        wanted = {*self.lineage(), *front(self.points)} | {p["assignment"] for p in self.points if p["best"]}
+        old, new = self.points[: -KEPT // 4], self.points[-KEPT // 4 :]
+        kept = [p for place, p in enumerate(old) if place % 2 == 0 or p["assignment"] in wanted]
+        self.points = kept + new
+        self.renewed += 1
+
+
+def front(points: Iterable[Json]) -> Sequence[int]:
+    """The numbers of the survivors that no other equals or beats in both value and tokens, the shortest first."""
+    survivors = sorted(
+        (p for p in points if p["value"] is not None), key=lambda p: (p["tokens"], -p["value"], p["assignment"])
+    )
+    found, best = [], float("-inf")
+    for point in survivors:
+        if point["value"] > best:
+            found.append(point["assignment"])
+            best = point["value"]
+    return found
