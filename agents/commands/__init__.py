@@ -1,1 +1,1 @@
-"""What a person sees of a run: the terminal, the log, the report."""
+"""The commands of the command line, by what they are for."""
