@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from agents.runs.progress import FAILURES, Ending, Progress
-from agents.selectors.records import Running
 from agents.views.plain import one_line
 from memory.following import News
 from protocols.bus import NOBODY
@@ -28,22 +27,44 @@ Phase = Literal["beginning", "searching", "stopping", "testing"]
 
 @dataclass(slots=True)
 class Cell:
-    """What one operator earned on one section: gains that were measured, survivors, and failures."""
+    """What one operator earned on one section: edits that were measured, the `paired` examples of all of them and the
+    sum of their gains there (`won`), survivors, and failures."""
 
-    gains: Running = field(default_factory=Running)
+    measured: int = 0
+    paired: int = 0
+    won: float = 0.0
+    squares: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Sums over the edits of paired**2, paired * won and won**2."""
     survived: int = 0
     failed: int = 0
 
+    def add(self, paired: int, gain: float) -> None:
+        """One more edit that was measured."""
+        won = paired * gain
+        self.measured += 1
+        self.paired += paired
+        self.won += won
+        aa, ab, bb = self.squares
+        self.squares = aa + paired * paired, ab + paired * won, bb + won * won
+
     def row(self, operator: str, section: str) -> Json:
-        """Mean gain with a 95 % interval (normal approximation; None below two gains)."""
-        n = self.gains.count
-        half = NORMAL * (self.gains.variance / (n - 1)) ** 0.5 if n > 1 else None
+        """Mean gain over all paired examples, with a 95 % interval over the edits (a ratio of means, Cochran 1977,
+        Sampling Techniques, 6.4; None below two edits).
+
+        Over examples and not over edits, for a race that goes badly ends early: edits that are counted alike would be
+        those that lost, at their worst moment. Their sums are fair at any time of ending (Wald 1944).
+        """
+        n, mean, half = self.measured, self.won / self.paired if self.paired else None, None
+        if n > 1 and mean is not None:
+            aa, ab, bb = self.squares
+            residual = max(0.0, bb - 2 * mean * ab + mean * mean * aa)
+            half = NORMAL * (residual * n / (n - 1)) ** 0.5 / self.paired
         return {
             "operator": operator,
             "section": section,
             "measured": n,
-            "gain": self.gains.mean if n else None,
-            "interval": None if half is None else [self.gains.mean - half, self.gains.mean + half],
+            "gain": mean,
+            "interval": None if half is None or mean is None else [mean - half, mean + half],
             "survived": self.survived,
             "failed": self.failed,
         }
@@ -175,7 +196,7 @@ class Story:
     def _tally(self, ending: Ending) -> None:
         cell = self._cells.setdefault((ending.operator, ending.section), Cell())
         if ending.kind in ("survived", "lost"):
-            cell.gains.add(ending.gain)
+            cell.add(ending.paired, ending.gain)
             cell.survived += ending.kind == "survived"
         else:
             cell.failed += 1

@@ -19,7 +19,7 @@ function showValues() {
     ...sections.map((section) => valueCell(cells.get(`${operator}\n${section}`)))));
   host.replaceChildren(element("table", { class: "matrix" }, element("caption", { class: "unseen" }, "Mean gain of edits by operator and section"),
     element("thead", {}, head), element("tbody", {}, ...rows)),
-    element("p", { class: "legend" }, "Mean paired gain over the parent, its 95 % interval, and how many edits were measured, survived and failed. ▲ and ▼: the interval lies above or below zero."));
+    element("p", { class: "legend" }, "Mean gain over the parent, per example that both answered, its 95 % interval, and how many edits were measured, survived and failed. ▲ and ▼: the interval lies above or below zero."));
 }
 
 function valueCell(cell) {

@@ -30,7 +30,7 @@ from protocols.prompt import Prompt, Section
 PROMPT = Prompt((Section("task", "task", "{text}"),))
 OPERATORS, SECTIONS = ("few_shot", "merge"), ("task", "*")
 Ended = tuple[str, float, int, float]
-"""How it ended, the value, the tokens in words of four bytes, and the gain."""
+"""How it ended, the value, the tokens in words of four bytes, as many as paired examples, and the gain."""
 ends = st.lists(
     st.tuples(
         st.sampled_from(["survived", "lost", "rejected", "call"]),
@@ -62,7 +62,7 @@ def told(ended: Sequence[Ended]) -> list[Envelope]:
 def critique(number: int, end: Ended) -> list[tuple[str, Message]]:
     kind, value, words, gain = end
     prompt = Prompt((Section("task", "task", "word" * words),))
-    made = Evaluation(number, prompt, (value,), kind == "survived", gain, 0.1, 3, 0, value=value)
+    made = Evaluation(number, prompt, (value,), kind == "survived", gain, 0.1, words, 0, value=value)
     return [("critic", made), ("controller", Critique(number, made, {}))]
 
 
@@ -82,9 +82,10 @@ def test_the_table_counts_every_edit_once(ended: Sequence[Ended]) -> None:
         expected.setdefault((OPERATORS[number % 2], SECTIONS[number // 2 % 2]), []).append(end)
     assert rows.keys() == expected.keys()
     for names, cell in expected.items():
-        gains = [gain for kind, _, _, gain in cell if kind in ("survived", "lost")]
+        gains = [gain for kind, _, words, gain in cell if kind in ("survived", "lost") for _ in range(words)]
+        measured = sum(kind in ("survived", "lost") for kind, *_ in cell)
         row = rows[names]
-        assert (row["measured"], row["failed"]) == (len(gains), len(cell) - len(gains))
+        assert (row["measured"], row["failed"]) == (measured, len(cell) - measured)
         assert row["survived"] == sum(kind == "survived" for kind, *_ in cell)
         assert row["gain"] == (pytest.approx(fmean(gains)) if gains else None)
         if row["interval"]:
