@@ -25,10 +25,11 @@ from pydantic import TypeAdapter
 from agents.ring.team import only
 from agents.runs.finished import finished
 from agents.runs.given import Settings, take
+from agents.runs.opening import open_run
 from agents.runs.progress import Ending, Progress, progress_of
 from agents.runs.result import Result
 from agents.runs.run_directory import BEST_PROMPT, JOURNAL
-from agents.runs.search import Run, open_run
+from agents.runs.search import Run
 from agents.runs.steering import command
 from protocols import prompt_file
 from protocols.errors import RunFailed

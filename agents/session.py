@@ -23,10 +23,11 @@ from agents.runs.configuration import Configuration
 from agents.runs.finished import INTERRUPTED, finished
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import secrets
+from agents.runs.opening import open_run
 from agents.runs.progress import progress_of
 from agents.runs.replay import Replayed, replay
 from agents.runs.run_directory import JOURNAL, LOG, read_configuration
-from agents.runs.search import Run, open_run
+from agents.runs.search import Run
 from agents.runs.steering import Steering
 from agents.runs.sweep import Row, Sweep
 from agents.views.logs import RunLog, open_log

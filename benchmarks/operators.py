@@ -34,8 +34,8 @@ import orjson
 from agents.runs.catalogue import OPERATORS
 from agents.runs.configuration import Configuration, build
 from agents.runs.loading import load_task
+from agents.runs.opening import open_run
 from agents.runs.run_directory import JOURNAL, MEMORY
-from agents.runs.search import open_run
 from agents.selectors.selector import Choice
 from agents.selectors.uniform import Uniform
 from memory.journal import read_journal

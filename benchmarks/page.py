@@ -27,8 +27,8 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from agents.commands.searching import EXAMPLE
 from agents.runs.configuration import load
+from agents.runs.opening import open_run
 from agents.runs.run_directory import JOURNAL, REPORT
-from agents.runs.search import open_run
 from benchmarks.journal import story
 from memory.journal import Call, open_journal
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Message

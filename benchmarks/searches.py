@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from agents.runs.catalogue import OPERATORS
 from agents.runs.configuration import Configuration, build
+from agents.runs.opening import open_run
 from agents.runs.progress import Progress
-from agents.runs.search import open_run
 from protocols.messages import Envelope
 
 Array = npt.NDArray[np.float64]

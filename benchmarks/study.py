@@ -34,8 +34,8 @@ from rich.console import Console
 from agents import session
 from agents.runs.effects import Effect, effects, measured
 from agents.runs.grid import Grid
+from agents.runs.opening import open_run
 from agents.runs.paired import difference
-from agents.runs.search import open_run
 from agents.runs.study import BASELINE, load_study
 from agents.runs.sweep import Row
 from benchmarks.wire import MODEL, server, write_task

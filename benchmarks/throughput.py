@@ -31,7 +31,7 @@ import orjson
 
 from agents.commands.console import drive
 from agents.runs.models import Models
-from agents.runs.search import open_run
+from agents.runs.opening import open_run
 from benchmarks.wire import MODEL, SIZES, search_configuration, server
 from memory.cache import open_cache
 from protocols.model import ChatMessage, Request

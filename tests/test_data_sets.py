@@ -9,8 +9,8 @@ import pytest
 from agents.ring.evaluator import value_of
 from agents.runs.configuration import build
 from agents.runs.loading import load_task
+from agents.runs.opening import open_run
 from agents.runs.result import Result
-from agents.runs.search import open_run
 from protocols.messages import Outcome
 from protocols.task import SplitName
 

@@ -23,12 +23,13 @@ from typer.testing import CliRunner
 import run
 from agents.runs.catalogue import OPERATORS
 from agents.runs.comparison import SHOWN
-from agents.runs.configuration import CapsTable, CutTable, build
+from agents.runs.configuration import build
 from agents.runs.loading import load_first_prompt, load_task, sources
 from agents.runs.meaning import FREE, FREE_OF_PROVIDERS
 from agents.runs.metrics import METRICS
 from agents.runs.run_directory import JOURNAL
 from agents.runs.steering import settable
+from agents.runs.tables import CapsTable, CutTable
 from agents.views.page.document import DETAILED
 from memory.journal import read_journal
 from protocols.data import load_examples

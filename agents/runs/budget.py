@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from agents.runs.configuration import CapsTable, Configuration
+from agents.runs.configuration import Configuration
 from agents.runs.models import model_settings, roles
+from agents.runs.tables import CapsTable
 from protocols.errors import ConfigError
 from protocols.providers.catalogue import EMBEDDED, is_theirs
 from protocols.wrappers.ledger import Ledger

@@ -13,15 +13,16 @@ import anyio
 from agents.operators.operator import Operator
 from agents.runs.budget import open_ledger
 from agents.runs.catalogue import open_operators, open_selector
-from agents.runs.configuration import NONE, AgentsTable, Configuration, load
+from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings
 from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import check_names, model_settings
+from agents.runs.opening import check_calls, check_editable
 from agents.runs.places import check_agents
 from agents.runs.run_directory import find
-from agents.runs.search import check_calls, check_editable
+from agents.runs.tables import NONE, AgentsTable
 from memory import upkeep
 from protocols.data import Source, load_examples
 from protocols.data.checks import label_problems, split_problems

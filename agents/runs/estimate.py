@@ -9,8 +9,9 @@ from typing import Final
 from agents.prompting.requests import show_example
 from agents.prompting.shelves import EXAMPLES, places
 from agents.runs.budget import prices
-from agents.runs.configuration import NONE, Configuration
+from agents.runs.configuration import Configuration
 from agents.runs.metrics import asks_judge
+from agents.runs.tables import NONE
 from memory.retrieval import CHUNK
 from protocols.model import Usage
 from protocols.prompt import Prompt, estimate_tokens

@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from agents.runs.configuration import Configuration, build, read
+from agents.runs.configuration import Configuration, build
+from agents.runs.reading import read
 from agents.runs.run_directory import GIVEN, find, named, next_directory, write
 from protocols import prompt_file
 from protocols.errors import ConfigError, DataError, InputError, StorageFailed

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from agents.runs.configuration import Configuration, Table, build, explain, override, read
+from agents.runs.configuration import Configuration, build
+from agents.runs.reading import explain, override, read
+from agents.runs.tables import Table
 from protocols.errors import ConfigError
 
 NAME = re.compile(r"[\w-]+")

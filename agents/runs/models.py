@@ -8,8 +8,9 @@ from dataclasses import replace
 from random import Random
 
 from agents.runs.catalogue import open_operators
-from agents.runs.configuration import NONE, Configuration, ProviderTable
+from agents.runs.configuration import Configuration
 from agents.runs.metrics import asks_judge, open_metric
+from agents.runs.tables import NONE, ProviderTable
 from memory.cache import CachedModel, ReplyCache
 from memory.journal import Journal
 from memory.recorded import RecordedModel

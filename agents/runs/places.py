@@ -11,7 +11,7 @@ from agents.ring.audience import Observer
 from agents.ring.critic import Silent
 from agents.ring.place import OwnAgent, Place, Seated
 from agents.runs.catalogue import imported
-from agents.runs.configuration import NONE, AgentsTable
+from agents.runs.tables import NONE, AgentsTable
 from protocols.errors import ConfigError
 from protocols.task import Task
 

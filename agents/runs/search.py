@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from agents.prompting.forward import Forward
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves
 from agents.ring.agent import Agent
 from agents.ring.archive import Member
-from agents.ring.choices import open_actions
 from agents.ring.controller import Remember
 from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic, Silent
@@ -25,53 +23,43 @@ from agents.ring.hand import Hand
 from agents.ring.place import Place
 from agents.ring.proposer import Proposer
 from agents.ring.team import Team
-from agents.runs.budget import open_ledger
-from agents.runs.catalogue import open_operators
 from agents.runs.comparison import Held, held_out
-from agents.runs.configuration import NONE, Configuration
+from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
 from agents.runs.fold import fold
 from agents.runs.leaks import leaks
-from agents.runs.loading import load_corpus, load_first_prompt, load_task
-from agents.runs.meaning import meaning
+from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import Models, connections, roles
-from agents.runs.places import check_agents, open_observers, seated
+from agents.runs.models import Models, roles
+from agents.runs.places import open_observers, seated
 from agents.runs.recycling import pack, recall_past, recycle, unpack
 from agents.runs.result import Result, spent, trained, validated
 from agents.runs.run_directory import (
     BEST_EXAMPLES,
     BEST_PASSAGES,
     BEST_PROMPT,
-    CACHE,
     JOURNAL,
-    MEMORY,
     REPORT,
     RESULT,
     Record,
-    claim,
-    named,
     write,
     write_configuration,
 )
-from agents.runs.steering import Listening, Steering, said_so_far
+from agents.runs.steering import Listening, Steering
+from agents.runs.tables import NONE
 from agents.selectors.selector import Selector
-from memory.cache import ReplyCache, open_cache
+from memory.cache import ReplyCache
 from memory.experience import Experience
-from memory.journal import Journal, open_journal, read_durable, read_notes
-from memory.store import Memory, open_memory
+from memory.journal import Journal, read_durable, read_notes
+from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
-from protocols.embedding import HashedNgrams
 from protocols.errors import BudgetExhausted, ConfigError
 from protocols.messages import FIRST, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
-from protocols.providers.http import Transport, open_transport
 from protocols.task import Task
-from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.ledger import Books, Ledger, Saved
-from protocols.wrappers.purse import Caps
 
 OpenModel = Callable[[str], ChatModel]
 """The model of a role, with all that stands around it."""
@@ -292,112 +280,4 @@ class Run:
             assignments=self.controller.issued,
             failures=dict(sorted(self.controller.failures.items())),
             stopped_by=stopped_by,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What the searches of one process share. `cache` and `memory` None: each has its own, in its run directory. One
-    that a configuration names goes first."""
-
-    transport: Transport
-    accounts: Accounts = field(default_factory=Accounts)
-    cache: ReplyCache | None = None
-    memory: Memory | None = None
-
-
-@asynccontextmanager
-async def open_run(
-    configuration: Configuration, environ: Mapping[str, str], directory: Path | None
-) -> AsyncIterator[Run]:
-    """A run that shares nothing, see `open_run_in`."""
-    async with (
-        open_transport(connections(configuration)) as transport,
-        open_run_in(Shared(transport), configuration, environ, directory) as run,
-    ):
-        yield run
-
-
-@asynccontextmanager
-async def open_run_in(
-    shared: Shared, configuration: Configuration, environ: Mapping[str, str], directory: Path | None
-) -> AsyncIterator[Run]:
-    """Read everything, check it, then make the run directory and put the run together; or go on with the run that
-    the directory holds.
-
-    `directory` None: the configuration's, or else the next free `runs/<task>-<n>`.
-
-    :raises InputError: something that a person wrote cannot be used; nothing was written.
-    :raises StorageFailed: the run directory cannot be used.
-    :raises ReplayDiffers: the run cannot be gone on with, because this release does not decide as its journal says.
-    """
-    given = read_inputs(configuration)
-    task, first, ledger = given.task, given.first, open_ledger(configuration, environ)
-    check_calls(ledger.caps, task, calls_per_example(configuration))
-    counts = meaning(configuration, task, load_corpus(configuration), first)
-    async with AsyncExitStack() as stack:
-        models = Models(configuration, environ, shared.transport, ledger, shared.accounts)
-        memory = shared.memory
-        if path := configuration.memory.path:
-            memory = await stack.enter_async_context(open_memory(configuration.path(path), HashedNgrams()))
-        asked = named(configuration, directory)
-        heard = said_so_far(asked)
-        claimed, record = stack.enter_context(claim(asked, configuration, first, counts))
-        journal = await stack.enter_async_context(open_journal(claimed / JOURNAL))
-        cache, table = shared.cache, configuration.cache
-        if cache is None or table.path:
-            path = configuration.path(table.path) if table.path else claimed / CACHE
-            opened = open_cache(path, table.megabytes * 2**20, alone=not table.path)
-            cache = await stack.enter_async_context(opened)
-        if memory is None:
-            memory = await stack.enter_async_context(open_memory(claimed / MEMORY, HashedNgrams()))
-        run = Run(configuration, claimed, record, task, first, ledger, heard)
-        stack.callback(run.bus.close)
-        await run.assemble(models, cache, journal, memory, given.operators)
-        yield run
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a configuration names, read and checked."""
-
-    task: Task
-    first: Prompt
-    operators: Mapping[str, Operator]
-
-
-def read_inputs(configuration: Configuration) -> Inputs:
-    """:raises InputError: something that a person wrote cannot be used."""
-    task = load_task(configuration)
-    first = load_first_prompt(configuration, task)
-    operators = open_operators(configuration.search.operators)
-    new_selector(configuration)
-    check_agents(configuration.agents)
-    check_editable(first, operators, task)
-    return Inputs(task, first, operators)
-
-
-def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
-    """:raises InputError: a run of it could not be opened; nothing is written."""
-    given, ledger = read_inputs(configuration), open_ledger(configuration, environ)
-    check_calls(ledger.caps, given.task, calls_per_example(configuration))
-    Models(configuration, environ, transport, ledger)
-
-
-def check_editable(first: Prompt, operators: Mapping[str, Operator], task: Task) -> None:
-    """:raises ConfigError: there is nothing that the search could try."""
-    if not open_actions(first, operators, task):
-        raise ConfigError(
-            f"no section of the prompt may be edited by any of the operators {', '.join(operators)}; "
-            "unfreeze a section, or add one of another kind"
-        )
-
-
-def check_calls(caps: Caps, task: Task, each: int) -> None:
-    """:raises ConfigError: not even the first prompt could be evaluated and reported, at `each` calls an example."""
-    least = each * (len(task.validation) + 2 * len(task.test))
-    if caps.calls is not None and caps.calls <= least:
-        raise ConfigError(
-            f"budget.calls = {caps.calls} is too small: the first prompt on validation and the held-out report "
-            f"alone take {least}"
         )

@@ -22,10 +22,12 @@ from agents.ring.controller import WIDTH
 from agents.ring.hand import carried_over
 from agents.ring.team import Tell
 from agents.runs.budget import check_priced, prices
-from agents.runs.configuration import CapsTable, Configuration, build, parsed
+from agents.runs.configuration import Configuration, build
 from agents.runs.finished import INTERRUPTED
 from agents.runs.loading import load_task
+from agents.runs.reading import parsed
 from agents.runs.run_directory import COMMANDS, FIRST_PROMPT, JOURNAL, LOCK, RESULT, read_configuration
+from agents.runs.tables import CapsTable
 from memory.journal import read_durable, read_journal
 from memory.sqlite import claimed
 from protocols import prompt_file

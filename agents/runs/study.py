@@ -10,8 +10,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError
 
 from agents.runs.catalogue import open_operators
-from agents.runs.configuration import NONE, Table, build, explain, read
+from agents.runs.configuration import build
 from agents.runs.grid import Cell, Grid, Vary, merge, overridden, spread
+from agents.runs.reading import explain, read
+from agents.runs.tables import NONE, Table
 from protocols.errors import ConfigError
 
 BASELINE = "baseline"

@@ -15,8 +15,9 @@ import orjson
 from agents.runs.finished import INTERRUPTED
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import connections, roles
+from agents.runs.opening import Shared, check, open_run_in
 from agents.runs.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
-from agents.runs.search import Run, Shared, check, open_run_in
+from agents.runs.search import Run
 from memory.cache import open_cache
 from memory.store import Memory, open_memory
 from protocols.embedding import HashedNgrams

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from agents.prompting.requests import show_example
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves, places
 from agents.runs.configuration import Configuration, build
+from agents.runs.opening import open_run
 from agents.runs.run_directory import BEST_EXAMPLES, BEST_PASSAGES, BEST_PROMPT
 from agents.runs.scoring import score
-from agents.runs.search import open_run
 from protocols import prompt_file
 from protocols.prompt import Prompt, Section
 from protocols.task import Example

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 
 from agents.runs.configuration import Configuration, build
-from agents.runs.search import open_run
+from agents.runs.opening import open_run
 from protocols.errors import PromptFlowError
 from protocols.messages import Envelope
 from tests.agents.runs.breaking import NO_SYNC, READ_ONLY, refuse

@@ -10,10 +10,10 @@ import pytest
 
 from agents.runs.configuration import load
 from agents.runs.doctor import diagnose
+from agents.runs.opening import open_run
 from agents.runs.replay import replay
 from agents.runs.result import Result
 from agents.runs.run_directory import JOURNAL
-from agents.runs.search import open_run
 from memory.journal import Call, read_calls, read_journal
 from protocols.errors import BusError, ConfigError
 from protocols.messages import Assignment, Envelope, Evaluation, Failure, Fault, Finished

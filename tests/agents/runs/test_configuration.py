@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.runs.configuration import Configuration, build, load, override
+from agents.runs.configuration import Configuration, build, load
+from agents.runs.reading import override
 from protocols.errors import ConfigError
 
 unhurried = settings(deadline=None, max_examples=100)

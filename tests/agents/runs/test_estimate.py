@@ -13,7 +13,7 @@ from agents.runs.catalogue import OPERATORS, open_operators
 from agents.runs.configuration import Configuration, build, load
 from agents.runs.estimate import CALLS, Estimate, estimate
 from agents.runs.loading import load_first_prompt, load_task
-from agents.runs.search import open_run
+from agents.runs.opening import open_run
 from protocols.kinds import classification
 from protocols.metrics.match import Accuracy
 from protocols.prompt import Prompt, Section

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agents.runs.configuration import load
-from agents.runs.search import open_run
+from agents.runs.opening import open_run
 from memory.journal import read_journal
 from protocols.messages import Evaluation, Failure
 from protocols.wrappers.retry import RetryPolicy

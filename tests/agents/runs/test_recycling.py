@@ -17,8 +17,8 @@ from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
 from agents.ring.proposer import Proposer
 from agents.runs.configuration import load
+from agents.runs.opening import open_run
 from agents.runs.recycling import DAY, pack, recall_past, recycle, unpack
-from agents.runs.search import open_run
 from agents.selectors.msgd_rl import MSGDRL, PastEpisode
 from agents.selectors.uniform import Uniform
 from memory.experience import Experience

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from agents.runs.configuration import Configuration, build
+from agents.runs.opening import open_run
 from agents.runs.result import Result
-from agents.runs.search import open_run
 from memory.journal import read_journal
 from protocols import prompt_file
 from protocols.errors import AlwaysRefused

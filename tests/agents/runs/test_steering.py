@@ -23,9 +23,10 @@ from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration, load
 from agents.runs.finished import INTERRUPTED
 from agents.runs.fold import Fold, fold
+from agents.runs.opening import open_run
 from agents.runs.replay import replay
 from agents.runs.run_directory import COMMANDS, JOURNAL
-from agents.runs.search import Run, open_run
+from agents.runs.search import Run
 from agents.runs.steering import command
 from agents.runs.trace import trace
 from memory.journal import open_journal, read_journal

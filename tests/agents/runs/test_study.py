@@ -11,8 +11,8 @@ from rich.console import Console
 from agents import session
 from agents.runs.effects import Effect, effects, measured
 from agents.runs.grid import Cell, Grid
+from agents.runs.opening import open_run
 from agents.runs.run_directory import MEMORY
-from agents.runs.search import open_run
 from agents.runs.study import BASELINE, load_study
 from agents.runs.sweep import RESULTS, Row
 from protocols.errors import ConfigError

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from agents.runs.configuration import load
-from agents.runs.search import open_run
+from agents.runs.opening import open_run
 from agents.views.spans import Spans
 from memory.journal import Call, read_calls
 from protocols.messages import Envelope, Failure

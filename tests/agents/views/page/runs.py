@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agents.runs.configuration import load
+from agents.runs.opening import open_run
 from agents.runs.run_directory import JOURNAL
-from agents.runs.search import open_run
 from memory.journal import open_journal
 from protocols.messages import (
     Assignment,

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from agents import session
 from agents.runs.configuration import load
-from agents.runs.search import Run, open_run
+from agents.runs.opening import open_run
+from agents.runs.search import Run
 from agents.views.page.document import report_document
 from agents.views.page.feed import Feed
 from agents.views.page.html import report_page

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from agents import session
 from agents.runs.configuration import load
+from agents.runs.opening import open_run
 from agents.runs.run_directory import JOURNAL, LOG
-from agents.runs.search import open_run
 from agents.views.page import feed as feeding
 from agents.views.page.dashboard import Dashboard, Json, Steering
 from agents.views.page.document import report_document

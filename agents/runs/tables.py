@@ -1,0 +1,263 @@
+"""The tables of a configuration: every key, its default and its range."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from agents.ring.team import WIDEST
+from protocols.data import Format
+from protocols.task import KindName
+
+CONCURRENCY = 64
+"""Calls in flight of one account where the configuration does not say."""
+LEAST_WIDTH, MOST_WIDTH = 8, 256
+NONE = "none"
+"""In the place of an agent: nobody."""
+Weight = Annotated[float, Field(gt=0)]
+
+
+def _alone(metric: object) -> object:
+    """A single name has all the weight."""
+    return {metric: 1.0} if isinstance(metric, str) else metric
+
+
+Role = Literal["task", "credit", "critic", "judge", "proposer"]
+
+
+def _variable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("give the name of the environment variable that holds the key, not the key")
+    return name
+
+
+class Table(BaseModel):
+    """A table of the configuration: unknown keys are errors, values are not changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FieldsTable(Table):
+    """`[task.fields]`: which column or key holds what; one inside an object is named with a dot (`answers.text`).
+
+    `input`: column by input field; none: every column but target and id. `labels`: the names of the classes 0, 1, and
+    so on, where targets are class numbers.
+    """
+
+    input: Mapping[str, str] = {}
+    target: str | None = None
+    id: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+class CutTable(Table):
+    """`[task.cut]`: the shares of the splits that `task.data` is cut into at random."""
+
+    train: Annotated[float, Field(gt=0)] = 0.4
+    validation: Annotated[float, Field(gt=0)] = 0.3
+    test: Annotated[float, Field(gt=0)] = 0.3
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class TaskTable(Table):
+    """`[task]`: the examples (paths are relative to the configuration's file) and what counts as right.
+
+    `train`, `validation`, `test`: a path or `hf:owner/name`; or else `data`, one of these, to be cut into the three.
+    `format`: where the suffix does not say it.
+
+    `kind` chooses the layout of the first prompt, the parser and the metric. `metric`: another one by its name, or
+    `module:function`, or several with their weights; `parser`: another one, as `module:function`. `rubric`: the text
+    that the metric judge grades by; `pattern`: the regular expression of the metric regex; `json_schema`: the file of
+    the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl whose passages the operator rag may
+    show.
+    """
+
+    name: str
+    kind: KindName = "classification"
+    metric: Annotated[Mapping[str, Weight], Field(min_length=1), BeforeValidator(_alone)] | None = None
+    parser: str | None = None
+    rubric: str | None = None
+    pattern: str | None = None
+    json_schema: Path | None = None
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    data: str | None = None
+    cut: CutTable = CutTable()
+    format: Format | None = None
+    fields: FieldsTable = FieldsTable()
+    corpus: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        missing = [name for name in ("train", "validation", "test") if not getattr(self, name)]
+        if self.data and len(missing) < 3:
+            raise ValueError("data is cut into train, validation and test: give either it or the three")
+        if missing and not self.data:
+            raise ValueError(f"{' and '.join(missing)} missing; give train, validation and test, or data to be cut")
+        if self.cut != CutTable() and not self.data:
+            raise ValueError("cut says how data is cut, and there is no data")
+        return self
+
+
+class PromptTable(Table):
+    """`[prompt]`: the first prompt, from a file or as a text that is put into the default layout.
+
+    `literal`: names that stand in braces in the prompt and are no placeholders.
+    """
+
+    file: Path | None = None
+    text: str | None = None
+    literal: tuple[str, ...] = ()
+
+
+class ModelsTable(Table):
+    """`[models]`: `provider/model` for each role; a role without one has the default's.
+
+    `proposers`: a model for single operators, by the operator's name.
+    """
+
+    default: str = "embedded"
+    task: str | None = None
+    critic: str | None = None
+    proposer: str | None = None
+    judge: str | None = None
+    proposers: Mapping[str, str] = {}
+
+    def of(self, role: str) -> str:
+        """The model of `task`, `critic`, `judge` or `proposer/<operator>`; of `credit`, which is the task's."""
+        kind, _, operator = ("task" if role == "credit" else role).partition("/")
+        named = self.proposers.get(operator) if operator else None
+        return named or getattr(self, kind) or self.default
+
+
+class PriceTable(Table):
+    """Dollars per million tokens. `cached`: input read from the provider's cache; `written`: input written to it."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+    cached: Annotated[float, Field(ge=0)] | None = None
+    written: Annotated[float, Field(ge=0)] | None = None
+
+
+class ProviderTable(Table):
+    """`[providers."provider/model"]` or `[providers.provider]`: where and how to reach it; a model's own wins.
+
+    `client`: `module:function` that returns an SDK client. `timeout` in seconds, for one call. `deadline` in seconds,
+    for a call with all its tries. `concurrency`, `requests_per_minute` and `tokens_per_minute` are limits of an
+    account, for all of its models together: the least that is set for any of them holds. `warm_prefix`: of calls that
+    share a prefix of so many tokens one goes ahead; 0: never.
+    """
+
+    base_url: str | None = None
+    api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    client: str | None = None
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None
+    deadline: Annotated[float, Field(gt=0)] | None = None
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
+    warm_prefix: Annotated[int, Field(ge=0)] | None = None
+    price: PriceTable | None = None
+
+
+class AgentsTable(Table):
+    """`[agents]`: agents of your own, each as `module:Class`, in the places of the ring's (docs/agents.md).
+
+    `critic` may be `none`: then nobody criticises, and nothing is measured for it. `proposers`: by the operator's
+    name. `observers` are shown every message.
+    """
+
+    critic: str | None = None
+    evaluator: str | None = None
+    proposers: Mapping[str, str] = {}
+    observers: tuple[str, ...] = ()
+
+    def of(self, address: str) -> str | None:
+        """What takes the place of `critic`, `evaluator` or `proposer/<operator>`, if something does."""
+        kind, _, operator = address.partition("/")
+        return (
+            self.proposers.get(operator) if operator else {"critic": self.critic, "evaluator": self.evaluator}[kind]
+        )
+
+
+class SearchTable(Table):
+    """`[search]`: how to search.
+
+    `width`: assignments in flight (None: see `Configuration.width`). `barrier`: no assignment before all others have
+    ended, to compare with. `assignments`: edits tried in all. `alpha`: the chance, at most, that an edit survives
+    which makes nothing better. `min_effect`: how much worse a shorter prompt may be. `critique`: training examples
+    whose failures a critic reads. `concurrency`: one prompt's calls in flight at most (None: as many as the task's
+    model may have). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`:
+    calls that measure what sections are worth, at most so many for each that was made for the task; 0: none.
+    `on_agent_error`: whether an exception of an agent (an operator of yours, say) fails the run or its assignment
+    alone; then `agent_errors` such assignments in a row fail the run.
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    width: Annotated[int, Field(ge=1, le=WIDEST)] | None = None
+    barrier: bool = False
+    assignments: Annotated[int, Field(ge=0)] = 100
+    operators: tuple[str, ...] = ("few_shot", "self_reflection", "chain_of_thought", "short_instruction")
+    selector: str = "msgd"
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    critique: Annotated[int, Field(ge=1)] = 48
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05
+    credit_share: Annotated[float, Field(ge=0)] = 0.1
+    token_price: Annotated[float, Field(ge=0)] = 1e-5
+    failure_reward: Annotated[float, Field(le=0)] = -0.05
+    on_agent_error: Literal["fail", "skip"] = "fail"
+    agent_errors: Annotated[int, Field(ge=1)] = 5
+
+
+class CapsTable(Table):
+    """`[budget.roles.<role>]` and `[budget.operators.<operator>]`: a cap that is not given is no cap."""
+
+    calls: Annotated[int, Field(ge=1)] | None = None
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    dollars: Annotated[float, Field(gt=0)] | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+
+
+class BudgetTable(CapsTable):
+    """`[budget]`: caps of the run, the held-out report included, and of its roles and operators.
+
+    A critic whose budget is used up criticises no more, and an operator whose budget is used up is chosen no more;
+    any other cap ends the search.
+    """
+
+    roles: Mapping[Role, CapsTable] = {}
+    operators: Mapping[str, CapsTable] = {}
+
+
+class CacheTable(Table):
+    """`[cache]`: where replies are kept (None: in the run directory); runs, at once or not, may share a file.
+
+    `megabytes`: what is stored beyond that pushes out what was stored first.
+    """
+
+    path: Path | None = None
+    megabytes: Annotated[int, Field(ge=1)] = 1024
+
+
+class MemoryTable(Table):
+    """`[memory]`: where experiences are kept (None: in the run directory), whether they are recalled and added."""
+
+    path: Path | None = None
+    read: bool = True
+    write: bool = True
+
+
+class RunTable(Table):
+    """`[run]`: the run directory, made if need be. `spans`: whether the run is exported as OpenTelemetry spans, which
+    takes the extra `otel`; the variables OTEL_EXPORTER_OTLP_* say where to."""
+
+    directory: Path | None = None
+    spans: bool = False
