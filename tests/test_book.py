@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from random import Random
 
@@ -20,11 +21,14 @@ from typer.testing import CliRunner
 import run
 from agents.ring.reward import Reward
 from agents.runs.catalogue import SELECTORS, open_selector
-from agents.runs.configuration import SearchTable, build
+from agents.runs.configuration import build
 from agents.runs.run_directory import JOURNAL
+from agents.runs.tables import SearchTable
+from agents.selectors.epsilon_greedy import EpsilonGreedy
 from agents.selectors.msgd import MSGDSettings
 from agents.selectors.msgd_rl import PastSettings, RLSettings
 from agents.selectors.selector import Action, Choice
+from agents.selectors.ucb import UCB
 from memory.journal import read_journal
 from protocols.errors import BadReply
 from protocols.messages import Assignment, Critique
@@ -234,12 +238,15 @@ def test_the_constants_in_the_equations_are_those_of_the_selectors() -> None:
         f"(sum_i w_i + {rl.shrinkage:g})",
         f"max({rl.temperature:g} / sqrt(1 + t / {rl.tau:g}), {rl.floor:g})",
         f"the last {rl.steps} edits of its lineage and of {rl.replays} others",
-        f"half as much every {past.half_age:g} days",
+        f"is halved every {past.half_age:g} days",
         f"`search.token_price` is {SearchTable().token_price:.5f} a token",
         f"`search.failure_reward`, {SearchTable().failure_reward}",
     ):
         assert said in SELECTORS_PAGE
     assert (msgd.keep, rl.keep, past.other_task) == (0.1, 0.1, 0.5)
+    epsilon, c = (signature(made).parameters[name].default for made, name in ((EpsilonGreedy, "epsilon"), (UCB, "c")))
+    assert f"with probability {epsilon:g} any action" in SELECTORS_PAGE
+    assert f"{c:g} sqrt(2 ln t / n(a))" in SELECTORS_PAGE
 
 
 def test_a_selector_of_ones_own_decides_a_search(here: Path) -> None:
