@@ -47,42 +47,19 @@ from protocols.messages import (
     Stop,
 )
 from protocols.prompt import KINDS, Prompt, Section
+from tests.pages import README, ROOT, blocks, commands, execute, page
 from tests.small_task import SIZES, write_task
 from tests.wire_server import WireServer
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-DATA_PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-OPERATORS_PAGE = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
-AGENTS_PAGE = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
-RUNS_PAGE = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
-STEERING_PAGE = (ROOT / "docs" / "steering.md").read_text(encoding="utf-8")
-PYTHON_PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-REPORTS_PAGE = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
-METRICS_PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-KEY = "sk-test-0123456789abcdef"
-SMALL = ["--set", "search.assignments=1", "--set", "search.operators=['few_shot']"]
-
-
-def blocks(language: str, text: str = README) -> list[str]:
-    """The fenced blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def commands(text: str = README) -> list[list[str]]:
-    return [shlex.split(line, comments=True) for block in blocks("sh", text) for line in block.splitlines()]
-
-
-def execute(command: list[str], folder: Path, server: WireServer) -> None:
-    environ = {name: value for name, value in os.environ.items() if "API_KEY" not in name}
-    environ |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.openai_url, "COLUMNS": "120"}
-    assert command[0] == "python"
-    extra = SMALL if "search" in command else []
-    done = subprocess.run(
-        [sys.executable, *command[1:], *extra], cwd=folder, env=environ, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+DATA_PAGE = page("docs/data.md")
+OPERATORS_PAGE = page("docs/operators.md")
+AGENTS_PAGE = page("docs/agents.md")
+RUNS_PAGE = page("docs/runs.md")
+STEERING_PAGE = page("docs/steering.md")
+PYTHON_PAGE = page("docs/python.md")
+REPORTS_PAGE = page("docs/reports.md")
+METRICS_PAGE = page("docs/metrics.md")
 
 
 async def test_every_command_runs_as_it_is_written(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings
 from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
-from agents.runs.metrics import calls_per_example
+from agents.runs.metrics import asks_judge, calls_per_example
 from agents.runs.models import check_names, model_settings
 from agents.runs.opening import check_calls, check_editable
 from agents.runs.places import check_agents
@@ -206,7 +206,8 @@ def _models(
     proposers = tables.proposers if operators is None else operators
     roles: dict[str, list[str]] = {}
     critic = ["critic"] if configuration.agents.critic != NONE else []
-    for role in ("task", *critic, *(f"proposer/{name}" for name in proposers)):
+    judge = ["judge"] if asks_judge(configuration) else []
+    for role in ("task", *critic, *judge, *(f"proposer/{name}" for name in proposers)):
         roles.setdefault(tables.of(role), []).append(role)
 
     def attempt(name: str) -> ChatModel | None:

@@ -131,6 +131,14 @@ async def test_each_model_is_called_once_and_a_failure_says_what_to_do(
     assert KEY not in str(ill) + str(well)
 
 
+async def test_a_judge_is_looked_at_where_the_metric_asks_one(tmp_path: Path) -> None:
+    task = {"name": "t", **{split: f"{split}.jsonl" for split in SIZES}}
+    judged = write_task(tmp_path, tables={"task": {**task, "metric": "judge", "rubric": "10: right. 0: wrong."}})
+    assert "OPENAI_API_KEY" in failed(await look(judged, "models.judge=openai/x"))["model openai/x"]
+    unjudged = write_task(tmp_path)
+    assert not failed(await look(unjudged, "models.judge=openai/x"))
+
+
 async def test_a_fault_in_the_input_outweighs_a_failed_call(tmp_path: Path) -> None:
     config = write_task(tmp_path)
     environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://127.0.0.1:1"}

@@ -1,0 +1,46 @@
+"""The README and the pages of docs, and what they tell a reader to run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.wire_server import WireServer
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = "sk-test-0123456789abcdef"
+SMALL = ["--set", "search.assignments=1", "--set", "search.operators=['few_shot']"]
+
+
+def page(path: str) -> str:
+    """The text of a page, by its path in the checkout."""
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+README = page("README.md")
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str = README) -> list[list[str]]:
+    """The words of each command in a shell block."""
+    return [shlex.split(line, comments=True) for block in blocks("sh", text) for line in block.splitlines()]
+
+
+def execute(command: list[str], folder: Path, server: WireServer) -> None:
+    """Run a command as it is written, but a search with one assignment; `server` stands in for the provider."""
+    environ = {name: value for name, value in os.environ.items() if "API_KEY" not in name}
+    environ |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.openai_url, "COLUMNS": "120"}
+    assert command[0] == "python"
+    extra = SMALL if "search" in command else []
+    done = subprocess.run(
+        [sys.executable, *command[1:], *extra], cwd=folder, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,389 @@
+"""The chapters on the first run, providers, selectors and messages are true, and the pages lead to each other."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from anyio.from_thread import start_blocking_portal
+from typer.testing import CliRunner
+
+import run
+from agents.ring.reward import Reward
+from agents.runs.catalogue import SELECTORS, open_selector
+from agents.runs.configuration import build
+from agents.runs.run_directory import JOURNAL
+from agents.runs.tables import SearchTable
+from agents.selectors.epsilon_greedy import EpsilonGreedy
+from agents.selectors.msgd import MSGDSettings
+from agents.selectors.msgd_rl import PastSettings, RLSettings
+from agents.selectors.selector import Action, Choice
+from agents.selectors.ucb import UCB
+from memory.journal import read_journal
+from protocols.errors import BadReply
+from protocols.messages import Assignment, Critique
+from protocols.providers.failures import Answer, kind_of
+from protocols.providers.http import decode
+from protocols.wrappers.limiter import FIRST, LONGEST_HOLD, MOST
+from protocols.wrappers.retry import RetryPolicy
+from tests.pages import KEY, ROOT, blocks, commands, page
+from tests.small_task import SIZES, write_task
+from tests.wire_server import WireServer
+
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
+FIRST_RUN = page("docs/first-run.md")
+PROVIDERS = page("docs/providers.md")
+SELECTORS_PAGE = page("docs/selectors.md")
+TROUBLESHOOTING = page("docs/troubleshooting.md")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory without keys, from which a module `mine` can be imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    yield tmp_path
+    sys.modules.pop("mine", None)
+
+
+@contextmanager
+def serving() -> Iterator[WireServer]:
+    """A provider on this machine that runs beside a command of this process."""
+
+    async def made() -> WireServer:
+        return WireServer(lambda turns: "parcel")
+
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(portal.call(made)) as server:
+        yield server
+
+
+def say(*words: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    result = CliRunner().invoke(run.app, list(words))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def done(*words: str) -> str:
+    """What a command prints that comes to its end."""
+    code, out, err = say(*words)
+    assert code == 0, err
+    return out
+
+
+def prose(text: str) -> str:
+    """A text as if it stood on one line."""
+    return " ".join(text.split())
+
+
+# The pages
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_link_of_a_page_leads_somewhere(path: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", page(path), flags=re.DOTALL)):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        there = (ROOT / path).parent / name if name else ROOT / path
+        assert there.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in map(slug, headings), target
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_table_of_contents_names_every_page() -> None:
+    contents = page("docs/README.md")
+    named = set(re.findall(r"\]\(([\w/-]+\.md)\)", contents))
+    assert {f"docs/{name}" for name in named} | {"docs/README.md"} == {p for p in PAGES if p.startswith("docs/")}
+    assert len(contents.splitlines()) < 30
+
+
+# The first run
+
+FEW = ["budget.calls=1700", "search.width=1", "search.operators=['few_shot']"]
+
+
+def test_the_demo_prints_what_the_page_explains(here: Path) -> None:
+    """Every line that is quoted, but for its figures and for which edit it was."""
+    code, out, err = say("demo", *(word for setting in FEW for word in ("--set", setting)))
+    assert code == 0, err
+    printed = set(map(shape, [*out.splitlines(), *err.splitlines()]))
+    quoted = [shape(line) for block in blocks("text", FIRST_RUN) for line in block.splitlines()]
+    assert len(quoted) > 8
+    assert set(quoted) <= printed
+
+
+def shape(line: str) -> str:
+    """A line without its figures, its names, and the width of its columns."""
+    line = re.sub(r"\(tickets-[^)]*\)", "(ids)", line)
+    line = re.sub(r"\w+ on (?!test)\w+:", "OPERATOR on SECTION:", line)
+    return " ".join(re.sub(r"[+-]?\d[\d,.:]*", "0", line).split())
+
+
+def test_every_command_of_the_first_run_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smaller task stands in for the tickets, and a local server for the provider."""
+    write_task(here / "examples").rename(here / "examples" / "tickets.toml")
+    done("search", "examples/tickets.toml", "--out", "runs/tickets-1")
+    with serving() as server:
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
+        for command in commands(FIRST_RUN):
+            assert command[:2] == ["python", "run.py"]
+            done(*command[2:], *(["--set", "search.assignments=1"] if "search" in command else []))
+        assert server.stats.calls > 2 * SIZES["test"]
+
+
+# Providers
+
+
+def test_every_table_of_the_chapter_on_providers_is_configuration() -> None:
+    task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}}
+    for block in blocks("toml", PROVIDERS):
+        build({"task": task} | tomllib.loads(block), ROOT)
+
+
+def test_a_client_of_ones_own_makes_the_calls(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = blocks("python", PROVIDERS)
+    [table] = [tomllib.loads(block) for block in blocks("toml", PROVIDERS) if "client =" in block]
+    (here / "mine.py").write_text(code, encoding="utf-8")
+    [(name, settings)] = table["providers"].items()
+    given = f"""
+[providers."{name}"]
+client = "{settings["client"]}"
+price = {{ input = {settings["price"]["input"]}, output = {settings["price"]["output"]} }}
+"""
+    config = write_task(here, tables={"models": table["models"]})
+    config.write_text(config.read_text(encoding="utf-8") + given, encoding="utf-8")
+    with serving() as server:
+        monkeypatch.setenv("GATEWAY_URL", server.openai_url)
+        monkeypatch.setenv("GATEWAY_TOKEN", KEY)
+        said = done("search", str(config), "--set", "search.assignments=1", "--set", "budget.dollars=1")
+        calls = list(server.received)
+    assert calls
+    assert {call.headers.find("X-Team") for call in calls} == {"support"}
+    assert {call.headers.find("Authorization") for call in calls} == {f"Bearer {KEY}"}
+    assert re.search(r"cost \$0\.0[0-9]*[1-9]", said)
+
+
+def test_the_worked_example_is_estimated_as_the_page_says(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "examples").symlink_to(ROOT / "examples")
+    [mixed] = [block for block in blocks("toml", PROVIDERS) if 'name = "mixed"' in block]
+    (here / "mixed.toml").write_text(mixed, encoding="utf-8")
+    for provider in ("OPENAI", "ANTHROPIC"):
+        monkeypatch.setenv(f"{provider}_API_KEY", KEY)
+    [command], [estimate] = commands(PROVIDERS), blocks("text", PROVIDERS)
+    assert estimate in done(*command[2:])
+
+
+def test_the_report_of_a_mixed_search_has_a_cost_for_each_role(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [mixed] = [tomllib.loads(block) for block in blocks("toml", PROVIDERS) if 'name = "mixed"' in block]
+    models = {key: value for key, value in mixed["models"].items() if key != "proposers"}
+    config = write_task(here, tables={"models": models})
+    prices = [
+        f'providers."{name}".price={{ input = 1.0, output = {output} }}'
+        for name, output in ((models["default"], 2.0), (models["critic"], 15.0))
+    ]
+    with serving() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+        done("search", str(config), "--out", "mixed", *(word for price in prices for word in ("--set", price)))
+    report = done("report", "mixed", "--format", "md")
+    assert "## Cost and latency by role" in report
+    rows = {row[0]: row for row in re.findall(r"^\| (\S+) \| (\S+) \| \d.*\| (\$[\d.]+) \|.*$", report, re.MULTILINE)}
+    assert rows["task"][1] == models["default"]
+    assert rows["critic"][1] == models["critic"]
+    assert all(float(row[2].strip("$")) > 0 for row in (rows["task"], rows["critic"]))
+
+
+def test_the_limits_that_the_chapter_names_are_those() -> None:
+    policy, said = RetryPolicy(), prose(PROVIDERS)
+    assert f"begins at {FIRST} and grows by one with each reply, up to {MOST}" in said
+    assert f"for at most {LONGEST_HOLD:g} s at a time" in said
+    assert policy.attempts == 6
+    assert f"`deadline` ({policy.deadline:g} s)" in said
+    assert f"`search.max_unanswered` ({SearchTable().max_unanswered})" in said
+
+
+# Selectors
+
+
+def test_the_table_of_selectors_is_whole() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", SELECTORS_PAGE, re.MULTILINE) == list(SELECTORS)
+    assert f'"{SearchTable().selector}" if not given' in SELECTORS_PAGE
+
+
+def test_the_constants_in_the_equations_are_those_of_the_selectors() -> None:
+    msgd, rl, past = MSGDSettings(), RLSettings(), PastSettings()
+    for said in (
+        f"pi(a)  = {1 - msgd.floor:g} exp(H(a) - {msgd.loss:g} in_flight(a))",
+        f"+ {msgd.floor:g} / (number of open actions)",
+        f"at most {msgd.clip:g} either way; mean and deviation over about the last {msgd.horizon:g}",
+        f"(1 - {msgd.decay:g}) h[f]",
+        f"alpha_t = max({msgd.alpha:g} / sqrt(1 + t / {msgd.tau:g}), {msgd.least:g})",
+        f"lambda = {rl.discount:g} / (1 - {rl.discount:g})",
+        f"(sum_i w_i + {rl.shrinkage:g})",
+        f"max({rl.temperature:g} / sqrt(1 + t / {rl.tau:g}), {rl.floor:g})",
+        f"the last {rl.steps} edits of its lineage and of {rl.replays} others",
+        f"is halved every {past.half_age:g} days",
+        f"`search.token_price` is {SearchTable().token_price:.5f} a token",
+        f"`search.failure_reward`, {SearchTable().failure_reward}",
+    ):
+        assert prose(said) in prose(SELECTORS_PAGE)
+    assert (msgd.keep, rl.keep, past.other_task) == (0.1, 0.1, 0.5)
+    epsilon, c = (signature(made).parameters[name].default for made, name in ((EpsilonGreedy, "epsilon"), (UCB, "c")))
+    assert f"with probability {epsilon:g} any action" in prose(SELECTORS_PAGE)
+    assert f"{c:g} sqrt(2 ln t / n(a))" in prose(SELECTORS_PAGE)
+
+
+def test_a_selector_of_ones_own_decides_a_search(here: Path) -> None:
+    """The reward is computed here anew, and the next assignment is what the class makes of it."""
+    [code] = blocks("python", SELECTORS_PAGE)
+    table = tomllib.loads(blocks("toml", SELECTORS_PAGE)[-1])["search"]
+    assert len(code.splitlines()) < 25
+    (here / "mine.py").write_text(code, encoding="utf-8")
+    table |= {"assignments": 16, "width": 1, "critique": 12, "operators": ["few_shot", "self_reflection"]}
+    done("search", str(write_task(here, tables={"search": table})), "--out", "out")
+    reward, stayed, moved = Reward(SearchTable().token_price), 0, 0
+    said: list[tuple[Action, bool]] = []
+    parents: dict[int, Assignment] = {}
+    for envelope in read_journal(here / "out" / JOURNAL, (Assignment, Critique)):
+        match envelope.message:
+            case Assignment(assignment=number) as asked:
+                action = Action(asked.operator, asked.section)
+                if said:
+                    before, won = said.pop()
+                    stayed += won
+                    moved += action != before
+                    assert action == before or not won
+                parents[number] = asked
+            case Critique(assignment=number, evaluation=evaluation) if number in parents:
+                asked = parents[number]
+                earned = reward(evaluation, evaluation.prompt.tokens - asked.prompt.tokens)
+                said = [(Action(asked.operator, asked.section), earned > 0)]
+            case _:
+                pass
+    assert stayed
+    assert moved
+
+
+def test_the_rule_of_the_selector_on_the_page(here: Path) -> None:
+    (here / "mine.py").write_text(blocks("python", SELECTORS_PAGE)[0], encoding="utf-8")
+    state = np.zeros(4, np.float32)
+    choices = [Choice(Action(name, "task"), "task", state) for name in "abcdefgh"]
+    selector = open_selector("mine:WinStay", Random(1))
+    first = selector.choose(choices)
+    selector.learn(first, 0.1, choices)
+    assert selector.choose(choices) is first
+    selector.learn(first, -0.1, ())
+    assert len({selector.choose(choices).action for _ in range(50)}) > 1
+
+
+# Messages
+
+
+@pytest.fixture(scope="module")
+def templates() -> list[str]:
+    """Every text in the source, what differs as `…`."""
+    found: list[str] = []
+    for room in ("agents", "memory", "protocols"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                    found.append("".join(map(str, parts)))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    with pytest.raises(BadReply) as caught:
+        decode(Answer(200, {}, b"<html>", "http://127.0.0.1", 0.0), "openai/x", None)
+    return [*found, caught.value.reason]
+
+
+def quoted() -> list[str]:
+    """The messages in the first column of the tables."""
+    cells = re.findall(r"^\| ([^|]*`[^|]*) \|", TROUBLESHOOTING, re.MULTILINE)
+    spans = [span for cell in cells for span in re.findall(r"`([^`]+)`", cell)]
+    return [span for span in spans if " " in span]
+
+
+def pattern(message: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, message.split("…"))), re.DOTALL)
+
+
+def test_every_message_that_is_quoted_is_one(templates: list[str]) -> None:
+    assert len(quoted()) > 50
+    assert [message for message in quoted() if not any(map(pattern(message).search, templates))] == []
+    assert len(TROUBLESHOOTING.splitlines()) < 150
+
+
+MISTAKES = [
+    ["search.widht=3"],
+    ['search.operators=["none"]'],
+    ['search.operators=["nowhere:None"]'],
+    ['search.operators=["rag"]'],
+    ["search.selector=none"],
+    ["models.proposers.merge=embedded"],
+    ["models.default=openai/x"],
+    ["models.default=mistral/x"],
+    ["models.default=openai/x", "providers.openai.base_url=localhost:8000"],
+    ["models.default=openai/x", "providers.openai.client=nowhere:none"],
+    ["models.default=openai/x", "providers.openai.base_url=http://localhost:1", "budget.dollars=1"],
+    ["budget.calls=5"],
+    ["task.train=none.jsonl"],
+    ["task.test=train.jsonl"],
+    ["task.validation=''"],
+    ["prompt.file=small.toml"],
+    ["--no-equals"],
+]
+
+
+@pytest.mark.parametrize("settings", MISTAKES, ids=" ".join)
+def test_what_a_mistake_is_answered_with_is_on_the_page(here: Path, settings: list[str]) -> None:
+    config = write_task(here)
+    code, _, said = say("search", str(config), *(word for setting in settings for word in ("--set", setting)))
+    assert code == 2
+    assert any(pattern(message).search(said) for message in quoted()), said
+    assert not (here / "runs").exists()
+
+
+def test_what_a_run_directory_is_answered_with_is_on_the_page(here: Path) -> None:
+    config = str(write_task(here))
+    done("search", config, "--out", "out")
+    shutil.copytree(here / "out", here / "old")
+    (here / "old" / "run.json").unlink()
+    for words in (
+        ("search", config, "--out", "out", "--set", "search.alpha=0.1"),
+        ("search", config, "--out", "old"),
+        ("show", "nowhere"),
+    ):
+        code, _, said = say(*words)
+        assert code == 2
+        assert any(pattern(message).search(said) for message in quoted()), said
+
+
+def test_what_becomes_of_a_status_is_what_the_page_says() -> None:
+    rows = re.findall(r"^\| ([\d, ]+) \| `(\w+)` \| (yes|no, the run stops|no)", TROUBLESHOOTING, re.MULTILINE)
+    assert len(rows) == 6
+    for statuses, name, again in rows:
+        for status in statuses.split(", "):
+            kind = kind_of(int(status), "", frozenset())
+            assert kind.__name__ == name
+            assert {"yes": kind.retryable, "no": not kind.retryable and not kind.fatal}.get(again, kind.fatal)
