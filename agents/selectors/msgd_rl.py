@@ -90,11 +90,11 @@ class RLSettings:
     steps: int = 2
     replays: int = 2
     shrinkage: float = 10.0
-    feature_variance: float = 0.15
+    feature_variance: float = 0.5
     memory: float = 1000.0
-    temperature: float = 0.6
+    temperature: float = 1.0
     floor: float = 0.2
-    tau: float = 40.0
+    tau: float = 10.0
     keep: float = 0.1
     horizon: float = 100.0
 
