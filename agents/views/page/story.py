@@ -18,7 +18,7 @@ from protocols.wrappers.ledger import Account
 Json = dict[str, Any]
 REASON = 300
 """Characters of a failure's reason that are kept."""
-KEPT = 4_000
+KEPT = 1_000
 """Endings that are kept; of more, those that a reader looks for and a sample of the others."""
 NORMAL = 1.96
 """Half the width of a 95 % interval, in standard errors."""
