@@ -55,6 +55,22 @@ def test_as_json_and_as_a_table(tmp_path: Path) -> None:
     assert "another configuration" in orjson.loads(out)["error"]["message"]
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/studies.md"])
+def test_the_command_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+    """The study of the examples with small tasks, two seeds and short searches in the place of its own."""
+    [words] = re.findall(r"python run\.py study ([\w/.= -]+)", (ROOT / page).read_text(encoding="utf-8"))
+    examples = tmp_path / "examples"
+    for name in ("tickets", "bare"):
+        write_task(examples).rename(examples / f"{name}.toml")
+    study = (ROOT / "examples" / "study.toml").read_text(encoding="utf-8")
+    assert "seeds = 10\n" in study
+    (examples / "study.toml").write_text(study.replace("seeds = 10\n", "seeds = 2\n"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = invoke(*words.split(), "--set", "search.assignments=1")
+    assert code == 0, err
+    assert all(arm in out for arm in ("no-critic", "no-memory", "no-few-shot", "no-reflection", "uniform"))
+
+
 FAILING = '[arms.broken]\nagents.evaluator = "failing:Hopeless"\n'
 HOPELESS = """
 from protocols.errors import RunFailed
