@@ -22,7 +22,7 @@ from protocols.wrappers.ledger import Account
 
 SCHEMA = Schema(
     "journal",
-    4,
+    5,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -36,7 +36,7 @@ SCHEMA = Schema(
         "CREATE INDEX made ON call (assignment)",
         "CREATE TABLE note (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
     ),
-    migrations={2: (), 3: ()},  # 3 brought the commands of a person, 4 the faults of observers; the rest is as it was
+    migrations={2: (), 3: (), 4: ()},  # 3 brought the commands of a person, 4 the faults of observers, 5 ancestors
 )
 """A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"

@@ -153,15 +153,14 @@ SCORES = Form(
     lambda scores, put: put("scores", scores),
     lambda number, reader: reader.part(number, _scores),
 )
+PROMPT = Form(
+    lambda prompt, put: prompt and put("prompt", [put("section", section) for section in prompt]),
+    lambda number, reader: number and reader.part(number, _prompt),
+)
 FORMS: Mapping[str, Form] = {
-    "prompt": Form(
-        lambda prompt, put: put("prompt", [put("section", section) for section in prompt]),
-        lambda number, reader: reader.part(number, _prompt),
-    ),
-    "edited": Form(
-        lambda prompt, put: prompt and put("prompt", [put("section", section) for section in prompt]),
-        lambda number, reader: number and reader.part(number, _prompt),
-    ),
+    "prompt": PROMPT,
+    "edited": PROMPT,
+    "ancestor": PROMPT,
     "outcomes": Form(
         lambda outcomes, put: put("outcomes", [put("outcome", outcome) for outcome in outcomes]),
         lambda number, reader: reader.part(number, _outcomes),

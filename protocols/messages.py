@@ -60,12 +60,14 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """Another member of the archive. `credit`: by section, what is believed of its text."""
+    """Another member of the archive. `credit`: by section, what is believed of its text. `ancestor`: the last prompt
+    that both this member and the assignment's parent come from; it may be one of them."""
 
     candidate: int
     prompt: Prompt
     scores: Scores
     credit: Mapping[str, Credit]
+    ancestor: Prompt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ drawn in proportion to the examples on which they are best, after GEPA (arXiv 25
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -34,10 +34,11 @@ class Member:
 
 
 class Archive:
-    """Members in the order in which they came."""
+    """Members in the order in which they came. Of all that were ever in, the lineage is kept."""
 
     def __init__(self) -> None:
         self.members: list[Member] = []
+        self._lineage: dict[int, tuple[int | None, Prompt]] = {}
 
     def add(self, member: Member) -> bool:
         """Take a survivor in, and drop whom it dominates; a dominated one stays out. Returns whether it is in."""
@@ -45,7 +46,19 @@ class Archive:
             return False
         self.members = [other for other in self.members if not _dominates(member, other)]
         self.members.append(member)
+        self._lineage[member.candidate] = member.parent, member.prompt
         return True
+
+    def ancestor(self, one: Member, other: Member) -> Prompt:
+        """The last prompt that both come from; all come from the first. It may be one of them."""
+        line = set(self._line(one.candidate))
+        return self._lineage[next(number for number in self._line(other.candidate) if number in line)][1]
+
+    def _line(self, candidate: int | None) -> Iterator[int]:
+        """A member, its parent, and so on to the first prompt."""
+        while candidate is not None:
+            yield candidate
+            candidate = self._lineage[candidate][0]
 
     def freeze(self, section: str) -> None:
         """Freeze a section of every member."""

@@ -273,4 +273,6 @@ class Controller:
     def _partners(self, parent: Member) -> tuple[Partner, ...]:
         others = [member for member in self.archive.members if member is not parent]
         best = sorted(others, key=lambda member: (-member.value, member.candidate))[:PARTNERS]
-        return tuple(Partner(member.candidate, member.prompt, member.scores, member.credit) for member in best)
+        return tuple(
+            Partner(m.candidate, m.prompt, m.scores, m.credit, self.archive.ancestor(parent, m)) for m in best
+        )

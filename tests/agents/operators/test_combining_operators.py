@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -22,7 +22,7 @@ from agents.operators.self_consistency import DRAWS, SelfConsistency
 from agents.prompting.shelves import open_shelves, places
 from agents.ring.proposer import best_parent
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
-from protocols.messages import Assignment, Credit, Partner, Scores, mean
+from protocols.messages import Assignment, Partner, Scores
 from protocols.prompt import Prompt, Section, placeholders
 from tests.agents.operators.test_operators import PROMPT, Script, assignment, context, kept
 from tests.agents.ring.test_handling import WRONG, Says
@@ -43,67 +43,61 @@ FULL = Prompt(
 
 # merge
 
-worths = st.builds(Credit, st.floats(-1, 1), st.floats(0.01, 1))
-credits = st.dictionaries(st.sampled_from([s.name for s in PROMPT]), worths, max_size=8)
+free = [s.name for s in PROMPT if not s.frozen and not placeholders(s.text, TASK.fields)]
+edits = st.sets(st.sampled_from(free))
 
 
-def member(number: int, scores: Scores, credit: dict[str, Credit]) -> Partner:
-    return Partner(number, Prompt(tuple(replace(s, text=f"{s.text} by {number}") for s in PROMPT)), scores, credit)
+def edited(by: str, names: Iterable[str]) -> Prompt:
+    """PROMPT with a text of `by` in these sections."""
+    return Prompt(tuple(replace(s, text=f"{s.text} by {by}") if s.name in names else s for s in PROMPT))
 
 
-def merged(parent: Partner, partners: Sequence[Partner], seed: int = 0) -> Prompt | None:
-    asked = Assignment(5, "merge", WHOLE, 0, parent.prompt, "", (), parent.scores, parent.credit, tuple(partners))
+def merged(parent: Prompt, scores: Scores, partners: Sequence[Partner], seed: int = 0) -> Prompt | None:
+    asked = Assignment(5, "merge", WHOLE, 0, parent, "", (), scores, partners=tuple(partners))
     try:
         return anyio.run(Merge().edit, asked, context(Says(), seed=seed))
     except InapplicableError:
         return None
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), credits), min_size=2, max_size=5), SEEDS)
-@settings(deadline=None)
-def test_merge_gives_the_best_member_texts_of_more_credit_and_leaves_frozen_ones(
-    drawn: list[tuple[float, dict[str, Credit]]], seed: int
+@given(edits, edits, st.booleans())
+def test_merge_takes_each_section_from_who_has_edited_it_and_from_the_better_where_both_have(
+    one: set[str], other: set[str], ahead: bool
 ) -> None:
-    """Each member is alone right on an example of its own."""
-    members = [
-        member(number, (score, *(float(number == other) for other in range(len(drawn)))), credit)
-        for number, (score, credit) in enumerate(drawn)
-    ]
-    best = max(members, key=lambda m: mean(m.scores))
-    prompt = merged(members[0], members[1:], seed)
-    assert prompt == merged(members[0], members[1:], seed), "a function of the seed"
-    if prompt is None:
-        return
-    changed = [section for section in prompt if section not in best.prompt]
-    assert changed
-    assert not any(section.frozen for section in changed)
-    if all(not section.text for section in changed):
-        assert [worth(best, section.name) < 0 for section in changed] == [True], "one, and it is believed to do harm"
-        return
-    [giver] = {m.candidate: m for m in members for section in changed if section in m.prompt}.values()
-    assert all(worth(giver, section.name) > worth(best, section.name) for section in changed), "from one other member"
+    mine, theirs = edited("one", one), edited("other", other)
+    scores, others = ((1.0, 0.0, 0.0), (0.0, 1.0, float(ahead)))
+    partner = Partner(1, theirs, others, {}, PROMPT)
+    prompt = merged(mine, scores, [partner])
+    assert Merge().combines(mine, WHOLE, [partner]) == bool(one - other and other - one) == (prompt is not None)
+    if prompt is not None:
+        both = {True: theirs, False: mine}[ahead]
+        for section in prompt:
+            source = both if section.name in one & other else mine if section.name in one else theirs
+            assert section == source[section.name]
 
 
-def worth(of: Partner, name: str) -> float:
-    return of.credit[name].value if name in of.credit else 0.0
+@given(st.lists(edits, min_size=1, max_size=4), edits, SEEDS)
+@settings(deadline=None)
+def test_merge_is_a_new_prompt_of_two_and_a_function_of_the_seed(
+    drawn: list[set[str]], own: set[str], seed: int
+) -> None:
+    parent = edited("parent", own)
+    partners = [Partner(n, edited(f"{n}", names), (0.0, 1.0), {}, PROMPT) for n, names in enumerate(drawn, 1)]
+    prompt = merged(parent, (1.0, 0.0), partners, seed)
+    assert prompt == merged(parent, (1.0, 0.0), partners, seed)
+    if prompt is not None:
+        assert prompt not in [parent, *(partner.prompt for partner in partners)]
+        authors = {s.text.rpartition(" by ")[2] for s in prompt if " by " in s.text}
+        assert len(authors) == 2
 
 
-def test_merge_takes_what_is_better_or_drops_what_is_harmful() -> None:
-    known = {"definitions": 0.1, "reasoning": -0.2, "reminders": -0.1, "task": -0.9}
-    best = member(0, (0.9, 0.0), {name: Credit(value, 0.1) for name, value in known.items()})
-    other = member(1, (0.0, 0.5), {"definitions": Credit(0.4, 0.1), "reasoning": Credit(-0.3, 0.1)})
-    taken = best.prompt
-    for name in ("definitions", "reminders", "task"):
-        taken = taken.edit(name, other.prompt[name].text, TASK.fields)
-    dropped = best.prompt.edit("reasoning", "", TASK.fields)
-    for parent, partner in ((best, other), (other, best)):
-        children = [merged(parent, [partner], seed) for seed in range(60)]
-        assert {child == taken for child in children} == {True, False}
-        assert {child == dropped for child in children} == {True, False}
-        assert all(child in (taken, dropped) for child in children), "the task's placeholder is not to be lost"
-    never = replace(other, scores=(0.0, 0.0))
-    assert merged(best, [never]) == dropped, "nothing is to be won from a member that is better nowhere"
-    assert merged(replace(best, credit={}), [never]) is None
+def test_merge_wants_a_partner_who_is_ahead_somewhere_and_touches_nothing_frozen() -> None:
+    mine, theirs = edited("one", ["definitions"]), edited("other", ["reasoning"])
+    never = Partner(1, theirs, (0.0, 0.0), {}, PROMPT)
+    assert merged(mine, (1.0, 0.0), [never]) is None, "nothing is to be won from a member that is better nowhere"
+    assert merged(mine, (1.0, 0.0), [replace(never, scores=(0.0, 1.0), ancestor=None)]) is None
+    frozen = mine.freeze(("reasoning",))
+    assert not Merge().combines(frozen, WHOLE, [replace(never, scores=(0.0, 1.0))])
 
 
 async def test_merge_needs_another_member() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -92,3 +93,20 @@ def test_a_crowd_that_is_right_on_the_easy_example_steps_back_for_those_best_on_
     drawn = Counter(draw([*crowd, left, right], rng).candidate for _ in range(times))
     assert set(drawn) == {8, 9}
     assert abs(drawn[8] / times - 2 / 3) < 0.1
+
+
+@given(st.lists(st.integers(0, 30), max_size=12), st.data())
+def test_the_ancestor_of_two_is_the_last_that_both_come_from(parents: list[int], data: st.DataObject) -> None:
+    archive, lines = Archive(), [[0]]
+    members = [replace(member(0, (0.0, *[0.0] * len(parents))), prompt=Prompt((Section("a", "task", "0"),)))]
+    archive.add(members[0])
+    for number, drawn in enumerate(parents, 1):
+        parent = drawn % number
+        own = tuple(float(n == number) for n in range(len(parents) + 1))
+        prompt = Prompt((Section("a", "task", str(number)),))
+        members.append(Member(number, parent, prompt, own, mean(own), {}, ()))
+        assert archive.add(members[-1])
+        lines.append([number, *lines[parent]])
+    one, other = (data.draw(st.integers(0, len(parents))) for _ in range(2))
+    common = max(set(lines[one]) & set(lines[other]))
+    assert archive.ancestor(members[one], members[other]) == members[common].prompt
