@@ -1,9 +1,10 @@
 """What does each operator earn? `python -m benchmarks.operators --out FOLDER [TASK ...]`.
 
 Searches every task on the embedded model. Each assignment goes to one of the ten operators, all as likely, and to one
-of the sections that it can edit. There are two first prompts: `bare`, the default sections with nothing in them but
-the labels, and `wordy`, in which every section has a text, some of it useless, and the worked examples stand first,
-farthest from the input. Printed for each operator and task: its mean reward, as the selector learns it and failures
+of the sections that it can edit. There are three first prompts: `bare`, the default sections with nothing in them but
+the labels; `wordy`, in which every section has a text, some of it useless, and the worked examples stand first,
+farthest from the input; and `long`, in which definitions are followed by a list of texts without labels that is as
+long as what the embedded model reads of a prompt (its last lines). Printed for each operator and task: its mean reward, as the selector learns it and failures
 included, with a 95 % interval (bootstrap over the searches, since the rewards of one search are not independent), and
 the number of its assignments; the same of the edits of the first prompt alone, which mend it before anything else
 has; then how all ended. The test splits are not read. `operators.jsonl` holds a line for each assignment.
@@ -24,8 +25,9 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import anyio
 import numpy as np
@@ -42,12 +44,13 @@ from memory.journal import read_journal
 from protocols import prompt_file
 from protocols.messages import FIRST, Assignment
 from protocols.prompt import Kind, Prompt, Section
+from protocols.providers.embedded.attention import WINDOW
 from protocols.task import Example, show_text
 
 TICKETS = Path(__file__).resolve().parent.parent / "examples" / "tickets"
 RESAMPLES = 2000
-Start = Literal["bare", "wordy"]
-STARTS: tuple[Start, ...] = ("bare", "wordy")
+Start = Literal["bare", "wordy", "long"]
+STARTS: tuple[Start, ...] = get_args(Start)
 
 
 class EachOperator(Uniform):
@@ -116,13 +119,16 @@ def configuration(arm: Arm, assignments: int, folder: Path) -> Configuration:
 
 
 def first_prompt(train: Sequence[Example], start: Start) -> Prompt:
-    """A section of every kind; in a wordy one none is empty."""
+    """A section of every kind; in a wordy one none is empty, and in a long one there is too much knowledge."""
     labels = sorted({show_text(example.target) for example in train})
     kinds: tuple[Kind, ...] = ("task", "definitions", "reasoning", "knowledge", "examples", "format", "reminders")
     texts = {"task": "Choose the one label that fits.\nLabels: " + ", ".join(labels)}
     if start == "wordy":
         texts |= wordy(train, labels)
         kinds = ("examples", "definitions", "knowledge", "reasoning", "format", "reminders", "task")
+    if start == "long":
+        lines = islice(cycle(" ".join(example.inputs["text"].split()) for example in train), WINDOW)
+        texts |= {"definitions": wordy(train, labels)["definitions"], "knowledge": "\n".join(lines)}
     asked = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
     return Prompt((*(Section(kind, kind, texts.get(kind, "")) for kind in kinds), asked))
 

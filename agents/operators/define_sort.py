@@ -22,8 +22,9 @@ USUAL = 0.5
 class DefineSort:
     """Applies to definitions of two items or more, and to the prompt as a whole.
 
-    Items: those whose answer failed most come last, nearest to the input; where they stand so already, another order
-    is drawn. Sections: one that is not frozen moves to the place of another that is read with it; every other
+    Items: those whose answer was missed most come last, nearest to the input, and those whose answer was wrongly given
+    first, for models lean to what they read last (Zhao et al., arXiv 2102.09690); where they stand so already,
+    another order is drawn. Sections: one that is not frozen moves to the place of another that is read with it; every other
     time it is the one that stands farthest from where its kind usually does, in the order of `KINDS`.
     """
 
@@ -40,8 +41,11 @@ class DefineSort:
         if assignment.section == WHOLE:
             return _moved(assignment.prompt, context)
         items = _items(assignment.prompt[assignment.section].text)
-        failed = Counter(outcome.target for outcome in failures(assignment.outcomes))
-        ordered = sorted(items, key=lambda item: failed[_answer(item, list(failed))])
+        missed = Counter[str]()
+        for outcome in failures(assignment.outcomes):
+            missed[outcome.target] += 1
+            missed[outcome.answer or ""] -= 1
+        ordered = sorted(items, key=lambda item: missed[_answer(item, list(missed))])
         if ordered == items:
             context.rng.shuffle(ordered)
         return assignment.prompt.edit(assignment.section, "\n".join(ordered), context.task.fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -120,10 +121,17 @@ def test_items_are_permuted_and_none_is_lost(lines: list[str], seed: int) -> Non
     assert [s for s in edited if s.name != "definitions"] == [s for s in prompt if s.name != "definitions"]
 
 
-async def test_what_failed_most_comes_last() -> None:
-    edited = await DefineSort().edit(assignment("definitions", (WRONG,)), context(Says()))
-    assert WRONG.target == "yes"
-    assert edited["definitions"].text == "- no: birch\n- yes: amber"
+async def test_what_was_missed_comes_last_and_what_was_wrongly_given_first() -> None:
+    prompt = PROMPT.edit("definitions", "- yes: amber\n- maybe: clay\n- no: birch", TASK.fields)
+    for target, given in itertools.permutations(("yes", "no", "maybe"), 2):
+        outcome = replace(WRONG, target=target, answer=given)
+        edited = await DefineSort().edit(assignment("definitions", (outcome,), prompt=prompt), context(Says()))
+        order = [line.split(":")[0] for line in edited["definitions"].text.splitlines()]
+        [other] = {"yes", "no", "maybe"} - {target, given}
+        if (given, other, target) != ("yes", "maybe", "no"):
+            assert order == [f"- {name}" for name in (given, other, target)]
+        else:
+            assert sorted(order) == ["- maybe", "- no", "- yes"], "they stand so already: any order"
 
 
 @given(SEEDS, st.permutations([s.name for s in FULL]))
