@@ -80,10 +80,18 @@ def fill(lines: Sequence[str], records: Sequence[Record], weights: Weights, most
     pools = _pools(records, used)
     levels = list(dict.fromkeys(slot.key for row in bound for slot in row if not slot.count))
     groups = islice(_groups(levels, pools, pools, {}, weights, most), most * INNER)
-    return [_write(lines, bound, values, held, pools, weights) for values, held in groups]
+    counted = dict.fromkeys(slot.key for row in bound for slot in row if slot.count)
+    said = {key: [_said(record, key) for record in pools[key]] for key in counted}
+    return [_write(lines, bound, values, held, said, weights) for values, held in groups]
 
 
 Pools = Mapping[str, Sequence[Record]]
+Said = tuple[int, Sequence[tuple[str, str]]]
+"""The identity of a record, and the words of one of its values, folded and as they are."""
+
+
+def _said(record: Record, key: str) -> Said:
+    return id(record), [(fold(word), word) for word in words(record.get(key) or "")]
 
 
 def _pools(records: Sequence[Record], used: Sequence[str]) -> dict[str, Sequence[Record]]:
@@ -138,7 +146,7 @@ def _write(
     bound: Sequence[Sequence[Slot]],
     values: Mapping[str, str],
     held: Pools,
-    everything: Pools,
+    said: Mapping[str, Sequence[Said]],
     weights: Weights,
 ) -> Filled:
     written, patterns = [], []
@@ -147,7 +155,7 @@ def _write(
         for slot in row:
             literal = line[position : slot.start]
             if slot.count:
-                found = distinctive(slot.key, held[slot.key], everything[slot.key], weights)[: slot.count]
+                found = distinctive(held[slot.key], said[slot.key], weights)[: slot.count]
                 part, shape = joined(found), "(.*)"
             else:
                 part = values[slot.key]
@@ -158,19 +166,18 @@ def _write(
     return Filled(tuple(written), tuple(patterns))
 
 
-def distinctive(key: str, group: Sequence[Record], everything: Sequence[Record], weights: Weights) -> list[str]:
-    """The words of `key` that the group has more than the others, most telling first, as first written."""
+def distinctive(group: Sequence[Record], said: Sequence[Said], weights: Weights) -> list[str]:
+    """The words that the group has more than the others of what all have `said`, most telling first, as first written."""
     written: dict[str, str] = {}
     inside, outside = Counter[str](), Counter[str]()
     members = set(map(id, group))
-    for record in everything:
-        for word in words(record.get(key) or ""):
-            folded = fold(word)
-            if id(record) in members:
-                inside[folded] += 1
-                written.setdefault(folded, word)
-            else:
-                outside[folded] += 1
+    for record, found in said:
+        if record not in members:
+            outside.update(folded for folded, _ in found)
+            continue
+        for folded, word in found:
+            inside[folded] += 1
+            written.setdefault(folded, word)
     here, there = sum(inside.values()) + PRIOR * len(inside), sum(outside.values()) + PRIOR * len(inside)
     scores = {}
     for word, count in inside.items():

@@ -38,7 +38,8 @@ class Record:
 
     def get(self, key: str) -> str | None:
         """The value of `key`, whatever its case."""
-        return next((value for name, value in self.fields if fold(name) == fold(key)), None)
+        wanted = fold(key)
+        return next((value for name, value in self.fields if name == key or fold(name) == wanted), None)
 
     def text(self, without: str = "") -> str:
         """The values, without those of one key."""
