@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from protocols.providers.embedded.features import CHARACTERS, DIMENSION, Array, embed, length_in_words
+from protocols.providers.embedded.features import CHARACTERS, DIMENSION, Array, Index, embed, length_in_words
 from protocols.providers.embedded.reading import keyed
 
 _BOUND = re.compile(
@@ -144,21 +144,28 @@ def _cut(atom: Atom, atoms: Sequence[Atom], gone: set[int], bound: Bound) -> Ato
 def _saliences(atoms: Sequence[Atom], inputs: Sequence[str]) -> Array:
     """The attention that each atom draws from the inputs; without inputs, how little it repeats the others."""
     kept = list(range(len(atoms))) if len(atoms) <= _MOST else [*range(_MOST // 2), *range(-_MOST // 2, 0)]
-    keys = _matrix([atoms[number].text for number in kept])
+    keys = [_unit(atoms[number].text) for number in kept]
     if inputs:
-        logits = _SHARPNESS * _matrix(inputs[-64:]) @ keys.T
+        asked = _dense([_unit(text) for text in inputs[-64:]])
+        logits = _SHARPNESS * np.stack([asked[:, index] @ values for index, values in keys], axis=1)
         attention = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = (attention / attention.sum(axis=1, keepdims=True)).sum(axis=0)
     else:
-        found = 1 - (keys @ keys.T).mean(axis=1)
+        whole = _dense(keys).mean(axis=0)
+        found = 1 - np.array([whole[index] @ values for index, values in keys])
     worth = np.full(len(atoms), -1.0)
     worth[kept] = np.round(found, 6)
     return worth
 
 
-def _matrix(texts: Sequence[str]) -> Array:
-    rows = np.zeros((len(texts), DIMENSION))
-    for row, text in zip(rows, texts, strict=True):
-        index, values = embed(text)
-        row[index] = values / (np.sqrt(values @ values) or 1.0)
-    return rows
+def _unit(text: str) -> tuple[Index, Array]:
+    """The buckets of a text, and its embedding there, of L2 norm 1 (or 0)."""
+    index, values = embed(text)
+    return index, values / (np.sqrt(values @ values) or 1.0)
+
+
+def _dense(rows: Sequence[tuple[Index, Array]]) -> Array:
+    whole = np.zeros((len(rows), DIMENSION))
+    for row, (index, values) in zip(whole, rows, strict=True):
+        row[index] = values
+    return whole
