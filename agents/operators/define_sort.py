@@ -22,10 +22,10 @@ USUAL = 0.5
 class DefineSort:
     """Applies to definitions of two items or more, and to the prompt as a whole.
 
-    Items: those whose answer was missed most come last, nearest to the input, and those whose answer was wrongly given
-    first, for models lean to what they read last (Zhao et al., arXiv 2102.09690); where they stand so already,
-    another order is drawn. Sections: one that is not frozen moves to the place of another that is read with it; every other
-    time it is the one that stands farthest from where its kind usually does, in the order of `KINDS`.
+    Items: those whose answer was missed most come last, nearest to the input, and those whose answer was wrongly
+    given first, for models lean to what they read last (Zhao et al., arXiv 2102.09690); where they stand so already,
+    another order is drawn. Sections: one that is not frozen moves to the place of another that is read with it; every
+    other time it is the one that stands farthest from where its kind usually does, in the order of `KINDS`.
     """
 
     name = "define_sort"

@@ -167,7 +167,7 @@ def _write(
 
 
 def distinctive(group: Sequence[Record], said: Sequence[Said], weights: Weights) -> list[str]:
-    """The words that the group has more than the others of what all have `said`, most telling first, as first written."""
+    """The words that the group has `said` more than the others, most telling first, as first written."""
     written: dict[str, str] = {}
     inside, outside = Counter[str](), Counter[str]()
     members = set(map(id, group))

@@ -123,13 +123,13 @@ def test_items_are_permuted_and_none_is_lost(lines: list[str], seed: int) -> Non
 
 async def test_what_was_missed_comes_last_and_what_was_wrongly_given_first() -> None:
     prompt = PROMPT.edit("definitions", "- yes: amber\n- maybe: clay\n- no: birch", TASK.fields)
-    for target, given in itertools.permutations(("yes", "no", "maybe"), 2):
-        outcome = replace(WRONG, target=target, answer=given)
+    for target, chosen in itertools.permutations(("yes", "no", "maybe"), 2):
+        outcome = replace(WRONG, target=target, answer=chosen)
         edited = await DefineSort().edit(assignment("definitions", (outcome,), prompt=prompt), context(Says()))
         order = [line.split(":")[0] for line in edited["definitions"].text.splitlines()]
-        [other] = {"yes", "no", "maybe"} - {target, given}
-        if (given, other, target) != ("yes", "maybe", "no"):
-            assert order == [f"- {name}" for name in (given, other, target)]
+        [other] = {"yes", "no", "maybe"} - {target, chosen}
+        if (chosen, other, target) != ("yes", "maybe", "no"):
+            assert order == [f"- {name}" for name in (chosen, other, target)]
         else:
             assert sorted(order) == ["- maybe", "- no", "- yes"], "they stand so already: any order"
 
