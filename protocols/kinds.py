@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from protocols.data.checks import Splits, check_labels
 from protocols.errors import DataError
@@ -16,6 +17,8 @@ from protocols.metrics.text import UNSPACED, normalise
 from protocols.task import Example, Json, KindName, TaskKind, show_text
 
 OPTION = re.compile(r"\(?[A-Z]\)?")
+REPLIES = 1024
+"""Replies whose label is kept: most are a label and nothing else, again and again."""
 MOST = 10
 """Answers of a reasoning task that may still be a closed set, such as Yes and No."""
 
@@ -29,7 +32,7 @@ def classification(splits: Splits) -> TaskKind:
         instruction="Choose the one label that fits.\nLabels: " + ", ".join(labels),
         cue="Label:",
         show=str,
-        parse=LabelParser(labels),
+        parse=lru_cache(REPLIES)(LabelParser(labels)),
         metric="accuracy",
     )
 

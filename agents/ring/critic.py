@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from agents.prompting.requests import block, compose, instruction, read_tagged, show_outcomes, show_prompt
 from agents.ring.clusters import cluster
 from agents.ring.credit import LeaveOneOut, show_credit
+from protocols.embedding import HashedNgrams
 from protocols.errors import BudgetExhausted, ModelError, UnreadableReply
 from protocols.messages import Credit, Critique, Evaluation, Message
 from protocols.model import ChatModel
@@ -16,6 +18,8 @@ from protocols.prompt import Prompt
 from protocols.wrappers.on_behalf import OnBehalf
 
 OUTCOMES = 24
+INPUTS = 4096
+"""Embedded inputs that are kept: the same training examples fail again and again."""
 
 
 class Critic:
@@ -29,6 +33,7 @@ class Critic:
 
     def __init__(self, model: ChatModel, credit: LeaveOneOut | None) -> None:
         self._model, self._credit = model, credit
+        self._embed = lru_cache(INPUTS)(HashedNgrams().vector)
 
     async def handle(self, message: Message) -> Sequence[Message]:
         """A critique. A call that failed, a cap or a reply that is no critique leaves it without gradients: what
@@ -46,7 +51,7 @@ class Critic:
         failed = [outcome for outcome in evaluation.outcomes if outcome.score < 1.0]
         if not failed:
             return {}
-        clusters = cluster(failed, OUTCOMES)
+        clusters = cluster(failed, OUTCOMES, self._embed)
         sections = "\n\n".join(f"Section: {s.name}\nKind: {s.kind}" for s in evaluation.prompt if not s.frozen)
         blocks = [
             show_prompt(evaluation.prompt),
