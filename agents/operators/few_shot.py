@@ -19,14 +19,17 @@ from protocols.prompt import Prompt, placeholders
 from protocols.task import Task
 
 NOISE = 0.5
+RECUR = 2
+"""Training examples for each target, on average, that make the targets a closed set."""
 
 
 class FewShot:
     """Applies to examples sections. No model is asked: the edit is a choice of training examples.
 
     Half of the edits take the form that past edits are believed to have earned most by (`forms.py`), the others any.
-    Examples are taken in turn from each target, so that no answer is favoured, and from each target the one that is
-    farthest from those already taken, near to a failed input first.
+    Examples are taken in turn from each target, so that no answer is favoured (majority label bias, Zhao et al.,
+    arXiv 2102.09690), and from each target the one that is farthest from those already taken, near to a failed input
+    first. Where targets recur, none is left out for lack of room: then there are as many examples as targets.
     """
 
     name = "few_shot"
@@ -58,7 +61,8 @@ class FewShot:
         left = [n for n, frame in enumerate(frames) if plain[n] and frame not in kept]
         if not left:
             raise InapplicableError("every training example that can be shown is shown already")
-        chosen = self._choose(task, left, failed, min(form.count, len(left)), rng)
+        count = form.count if kept else max(form.count, recurring(task))
+        chosen = self._choose(task, left, failed, min(count, len(left)), rng)
         shown = [kept] * bool(kept) + [frames[index] for index in reversed(chosen)]
         return prompt.edit(assignment.section, "\n\n".join(shown), task.fields)
 
@@ -98,3 +102,9 @@ class FewShot:
         lost = np.stack([self._embedder.vector(show_inputs(outcome.inputs)) for outcome in failed])
         nearness: Vector = (vectors @ lost.T).max(axis=1)
         return nearness
+
+
+def recurring(task: Task) -> int:
+    """How many targets the training examples have, if they recur; 0 if most are of one example alone."""
+    targets = {task.kind.show(example.target) for example in task.train}
+    return len(targets) if RECUR * len(targets) <= len(task.train) else 0

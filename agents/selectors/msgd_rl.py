@@ -14,7 +14,7 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
                  contradictory ones cancel (ours; the two papers take a plain mean)
     worth        w = max(r, 0): an edit that is lost, or fails, leaves the archive as it was. What is bold and often
                  lost is not held to be worse than what changes nothing (ours)
-    return       G = w + lambda (V(s') - V(s)) for an edit that survived, else G = w; V(s) = max_a Q(s, a)
+    return       G = w + lambda max(V(s') - V(s), 0) for an edit that survived, else G = w; V(s) = max_a Q(s, a)
     update       T and E learn G when the outcome comes (Q-learning, S&B 6.5). When an edit's child is itself edited,
                  V(s') is better known: the returns of the last `steps` edits that led there, and of `replays` others
                  drawn from all that survived, are computed anew and T is corrected by the difference (multi-step
@@ -22,18 +22,23 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     exploration  Thompson: the coefficients of T are drawn from their posterior, whose deviations are multiplied by a
                  temperature that decays as 1 / sqrt(1 + t / tau) to a floor; one draw for all choices, so that what
                  they share does not set them apart (Agrawal & Goyal, arXiv 1209.3352)
-    parent       the choice, of all that are open at any member of the archive, whose parent's value plus drawn Q is
-                 largest: the best child that can be expected (ours)
+    opening      each operator that can edit the first prompt is tried there once, the largest draw first: what they
+                 earn compares at one parent (as UCB1 begins, Auer et al. 2002)
+    parent       then the choice, of all that are open at any member of the archive, by which the best value is
+                 expected to rise most: Q e^(-g / m), g how far the parent's value is below the best, m the mean size
+                 of a gain. For gains that come with probability p, exponentially distributed, Q = p m, and that is
+                 the expected improvement (Jones et al. 1998); so a parent that is exhausted gives way to others
     change       where the rewards fall and stay below their running mean (CUSUM, Page 1954), the coefficients of T
                  shrink to a share `keep` with their prior variances, earlier episodes weigh that share, and t
                  begins anew
     in flight    virtual loss: each visit in flight counts as an outcome one deviation below its mean
 
 Why G has this form: an edit that is lost leaves its parent in the archive, so the next state is s itself, and
-Q-learning with discount gamma has the target r + gamma V(s) for it, and r + gamma V(s') for a survivor. gamma V(s) is
-common to all actions at s and changes no choice; without it, max_a over the rest is (1 - gamma) V, which gives G with
-lambda = gamma / (1 - gamma). Where states do not matter, V(s') = V(s) and G is the worth: nothing is lost by looking
-ahead. (The differential return of S&B 10.3 is the limit.)
+Q-learning with discount gamma has the target r + gamma V(s) for it, and r + gamma V(s') for a survivor, or r + gamma
+V(s) if that is more, for its parent stays in the archive too. gamma V(s) is common to all actions at s and changes no
+choice; without it, max_a over the rest is (1 - gamma) V, which gives G with lambda = gamma / (1 - gamma). Where
+states do not matter, V(s') = V(s) and G is the worth: nothing is lost by looking ahead. (The differential return of
+S&B 10.3 is the limit.)
 
 Past episodes (`recycle`) enter as one more feature, p(a): the weighted mean of their standardised worth for the
 operator and the kind of section, shrunk. Its coefficient, the trust, is learnt with the rest: what own outcomes
@@ -84,19 +89,22 @@ class RLSettings:
     `feature_variance`: the prior variance of an operator's, a section's and a pair's coefficient, in that of the
     noise. `memory`: outcomes until an episode or a coefficient is forgotten by 63 %. `temperature`, `floor`, `tau`:
     of the exploration, tau in outcomes. `keep` in [0, 1]: the share of what was learned that outlives a change.
-    `horizon`: outcomes that the mean and the deviation of the rewards look back on."""
+    `horizon`: outcomes that the mean and the deviation of the rewards look back on. `gain`: the size of a gain before
+    any is known, which weighs as much as `gains` of them."""
 
     discount: float = 0.8
     steps: int = 2
     replays: int = 2
     shrinkage: float = 10.0
-    feature_variance: float = 0.5
+    feature_variance: float = 0.15
     memory: float = 1000.0
-    temperature: float = 1.0
+    temperature: float = 0.6
     floor: float = 0.2
-    tau: float = 10.0
+    tau: float = 40.0
     keep: float = 0.1
     horizon: float = 100.0
+    gain: float = 0.05
+    gains: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,8 @@ class MSGDRL:
         self._past: dict[tuple[str, Kind], float] = {}
         self._deviation = 0.0
         self._known: dict[Choice, list[int]] = {}
+        self._tried: set[str] = set()
+        self._gained, self._gains = self._settings.gain * self._settings.gains, self._settings.gains
 
     def recycle(self, episodes: Sequence[PastEpisode]) -> None:
         """Take what other runs learned as a prior; before the first choice."""
@@ -162,20 +172,35 @@ class MSGDRL:
         return self.choose_parent([(0.0, choices)])
 
     def choose_parent(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> Choice:
-        """The largest draw of the child's value: that of the parent, and what the edit earns."""
-        choices = [choice for _, offered in parents for choice in offered]
-        owner = [number for number, (_, offered) in enumerate(parents) for _ in offered]
+        """The largest draw of the improvement on the best value; in the opening, of what is not tried yet."""
+        number, choices = self._open(parents)
         rows = self._rows(choices)
-        value = self._value(choices, rows) + np.array([parents[number][0] for number in owner])
+        drawn = self._drawn(choices, rows)
+        behind = max(value for value, _ in parents) - np.array([parents[n][0] for n in number])
+        steps = behind / (self._gained / self._gains)
+        place = int(np.argmax(np.where(drawn > 0, drawn * np.exp(-steps), drawn - steps)))
+        row = Rows(rows.places[place : place + 1], rows.values[place : place + 1])
+        self._in_flight.add(choices[place], (parents[number[place]][1], row))
+        self._tried.add(choices[place].action.operator)
+        return choices[place]
+
+    def _open(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> tuple[list[int], list[Choice]]:
+        """What is to be chosen from, with the number of its parent: at the oldest what no operator was tried by yet,
+        or everything."""
+        if left := [choice for choice in parents[0][1] if choice.action.operator not in self._tried]:
+            return [0] * len(left), left
+        owned = [(number, choice) for number, (_, offered) in enumerate(parents) for choice in offered]
+        return [number for number, _ in owned], [choice for _, choice in owned]
+
+    def _drawn(self, choices: Sequence[Choice], rows: Rows) -> Array:
+        """Q drawn from its posterior, in deviations, less the virtual loss; shape (len(choices),)."""
         scale, drawn = self._scale, self._table.deviations(self._rng)
-        standard = value / scale if scale else np.zeros(len(choices))
+        standard = self._value(choices, rows) / scale if scale else np.zeros(len(choices))
         standard += self._temperature() * (drawn[rows.places] * rows.values).sum(axis=1)
         variance = self._table.variance(Rows(rows.places[:, 1:], rows.values[:, 1:]))
         flying = np.array([self._in_flight.count(choice.action) for choice in choices])
-        place = int(np.argmax(standard - flying * variance / (1 + flying * variance)))
-        row = Rows(rows.places[place : place + 1], rows.values[place : place + 1])
-        self._in_flight.add(choices[place], (parents[owner[place]][1], row))
-        return choices[place]
+        standard -= flying * variance / (1 + flying * variance)
+        return np.asarray(standard)
 
     def _temperature(self) -> float:
         settings = self._settings
@@ -188,6 +213,7 @@ class MSGDRL:
         self._rewards.add(reward)
         target = worth = max(reward, 0.0)
         self._worths.add(worth)
+        self._gained, self._gains = self._gained + worth, self._gains + (worth > 0)
         edit = _Edit(len(self._episodes), row, worth, before)
         if successors:
             after, here = self._best([successors, before])
@@ -226,7 +252,7 @@ class MSGDRL:
 
     def _ahead(self, after: float, before: float) -> float:
         discount = self._settings.discount
-        return discount / (1 - discount) * (after - before)
+        return discount / (1 - discount) * max(after - before, 0.0)
 
     def _best(self, parents: Sequence[Sequence[Choice]]) -> list[float]:
         """V of each parent, given by its choices."""
