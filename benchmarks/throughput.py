@@ -2,7 +2,7 @@
 stands around it, and a whole search with journal, memory and reply cache.
 
     python -m benchmarks.throughput    # 1 to 1,024 in flight at 50 ms
-    python -m benchmarks.throughput --latency 1 --in-flight 1024 --calls 20480
+    python -m benchmarks.throughput --latency 1 --in-flight 1024 --calls 150000 --seconds 150 --rounds 1
 
 Against a wire server in a process of its own. Every row is measured in a process of its own as well, which is set up
 as the command line's is: CPU time and memory are the client's alone. The rows take turns, --rounds times; each column
@@ -226,10 +226,11 @@ def show(width: int, latency: float, rounds: Sequence[Mapping[str, Row]]) -> Non
         print(f"{subject:20}{rows[0].calls:>8,}{figures}", flush=True)
 
 
-def main(widths: list[int], latency: float, calls: int, rounds: int, subjects: list[str]) -> None:
-    """A table for each number in flight; no row has more calls than take about 5 s."""
+def main(widths: list[int], latency: float, limits: tuple[int, float], rounds: int, subjects: list[str]) -> None:
+    """A table for each number in flight. `limits` of a row: calls, and the seconds that they take at the bound."""
     for width in widths:
-        most = min(calls, max(64, round(5 * width / latency)))
+        calls, seconds = limits
+        most = min(calls, max(64, round(seconds * width / latency)))
         with server("--latency", str(latency), "--proposals", "accepted") as url:
             taken = [
                 {subject: in_a_process(subject, url, width, most) for subject in subjects} for _ in range(rounds)
@@ -240,6 +241,7 @@ def main(widths: list[int], latency: float, calls: int, rounds: int, subjects: l
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=5000, help="of a row, at most")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a row, at most, about")
     parser.add_argument("--rounds", type=int, default=3, help="how often the rows take turns")
     parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 16, 64, 256, 1024])
     parser.add_argument("--latency", type=float, default=0.05, help="seconds")
@@ -248,7 +250,7 @@ if __name__ == "__main__":
     parser.add_argument("--url", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.row is None:
-        main(o.in_flight, o.latency, o.calls, o.rounds, [BARE, *(s for s in o.only if s != BARE)])
+        main(o.in_flight, o.latency, (o.calls, o.seconds), o.rounds, [BARE, *(s for s in o.only if s != BARE)])
     else:
         work = partial(measure, o.row, o.url, o.in_flight[0], o.calls)
         row = drive(work)

@@ -8,10 +8,10 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     value        Q(s, a) = T(a) + E(s, a), in rewards
     T            tabular: b + h[operator] + h[section] + h[operator, section] + trust p(a), a Bayesian regression
                  (linear.py) that forgets slowly. Each coefficient is shrunk to its prior, so one outcome moves little
-    E            episodic: sum_i w_i (G_i - T(a_i)) / (sum_i w_i + shrinkage) over the nearest episodes (episodes.py),
-                 w_i falling with distance and age: once over those with the same kind of section (how good s is),
-                 and of what that leaves over those with a's operator, too. A single neighbour never decides, and
-                 contradictory ones cancel (ours; the two papers take a plain mean)
+    E            episodic: sum_i w_i (G_i - f_i T(a_i)) / (sum_i w_i + shrinkage) over the nearest episodes
+                 (episodes.py), w_i falling with distance and age: once over those with the same kind of section (how
+                 good s is), and of what that leaves over those with a's operator, too. A single neighbour never
+                 decides, and contradictory ones cancel (ours; the two papers take a plain mean)
     worth        w = max(r, 0): an edit that is lost, or fails, leaves the archive as it was. What is bold and often
                  lost is not held to be worse than what changes nothing (ours)
     return       G = w + lambda max(V(s') - V(s), 0) for an edit that survived, else G = w; V(s) = max_a Q(s, a)
@@ -22,12 +22,12 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     exploration  Thompson: the coefficients of T are drawn from their posterior, whose deviations are multiplied by a
                  temperature that decays as 1 / sqrt(1 + t / tau) to a floor; one draw for all choices, so that what
                  they share does not set them apart (Agrawal & Goyal, arXiv 1209.3352)
-    opening      each operator that can edit the first prompt is tried there once, the largest draw first: what they
-                 earn compares at one parent (as UCB1 begins, Auer et al. 2002)
-    parent       then the choice, of all that are open at any member of the archive, by which the best value is
-                 expected to rise most: Q e^(-g / m), g how far the parent's value is below the best, m the mean size
-                 of a gain. For gains that come with probability p, exponentially distributed, Q = p m, and that is
-                 the expected improvement (Jones et al. 1998); so a parent that is exhausted gives way to others
+    parent       the choice, of all that are open at any member of the archive, by which the best value is
+                 expected to rise most: f Q e^(-g / m), g how far the parent's value is below the best, m the mean
+                 size of a gain. For gains that come with probability p, exponentially distributed, Q = p m, and that
+                 is the expected improvement (Jones et al. 1998)
+    freshness    f of the parent, in (0, 1] (parents.py): where edits fail more often than elsewhere, it is exhausted,
+                 and gives way to others. T learns G = f T, so that this is not held against the actions (ours)
     change       where the rewards fall and stay below their running mean (CUSUM, Page 1954), the coefficients of T
                  shrink to a share `keep` with their prior variances, earlier episodes weigh that share, and t
                  begins anew
@@ -59,6 +59,7 @@ import numpy as np
 from agents.selectors.episodes import Array, Episodes
 from agents.selectors.linear import Linear, Rows
 from agents.selectors.msgd import features
+from agents.selectors.parents import Parents
 from agents.selectors.records import Falls, InFlight, Running
 from agents.selectors.selector import Choice
 from protocols.prompt import Kind
@@ -85,7 +86,8 @@ class PastEpisode:
 @dataclass(frozen=True, slots=True)
 class RLSettings:
     """`discount`: gamma, in [0, 1). `steps`: edits of a lineage that an outcome corrects; `replays`: others whose
-    returns are computed anew. `shrinkage`: of the episodic values, in episodes at the same state.
+    returns are computed anew. `shrinkage`: of the episodic values, in episodes at the same state;
+    `fresh`: of a parent's freshness, in outcomes; `heritage` in [0, 1]: what a child has of its parent's.
     `feature_variance`: the prior variance of an operator's, a section's and a pair's coefficient, in that of the
     noise. `memory`: outcomes until an episode or a coefficient is forgotten by 63 %. `temperature`, `floor`, `tau`:
     of the exploration, tau in outcomes. `keep` in [0, 1]: the share of what was learned that outlives a change.
@@ -96,6 +98,8 @@ class RLSettings:
     steps: int = 2
     replays: int = 2
     shrinkage: float = 10.0
+    fresh: float = 8.0
+    heritage: float = 0.5
     feature_variance: float = 0.15
     memory: float = 1000.0
     temperature: float = 0.6
@@ -139,6 +143,7 @@ class MSGDRL:
         self._table.place(BASE, 1.0)
         self._rewards, self._worths = Running(self._settings.horizon), Running(self._settings.horizon)
         self._episodes, self._returns = Episodes(), array("d")
+        self._parents = Parents(self._settings.fresh, self._settings.heritage)
         self._places, self._values = array("q"), array("d")
         self._in_flight: InFlight[tuple[Sequence[Choice], Rows]] = InFlight()
         self._arrivals: dict[Choice, _Edit] = {}
@@ -147,7 +152,6 @@ class MSGDRL:
         self._past: dict[tuple[str, Kind], float] = {}
         self._deviation = 0.0
         self._known: dict[Choice, list[int]] = {}
-        self._tried: set[str] = set()
         self._gained, self._gains = self._settings.gain * self._settings.gains, self._settings.gains
 
     def recycle(self, episodes: Sequence[PastEpisode]) -> None:
@@ -172,25 +176,19 @@ class MSGDRL:
         return self.choose_parent([(0.0, choices)])
 
     def choose_parent(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> Choice:
-        """The largest draw of the improvement on the best value; in the opening, of what is not tried yet."""
-        number, choices = self._open(parents)
+        """The largest draw of how much the best value rises."""
+        for _, offered in parents:
+            self._parents.meet(offered)
+        owners = [(value, offered) for value, offered in parents for _ in offered]
+        choices = [choice for _, offered in parents for choice in offered]
         rows = self._rows(choices)
-        drawn = self._drawn(choices, rows)
-        behind = max(value for value, _ in parents) - np.array([parents[n][0] for n in number])
-        steps = behind / (self._gained / self._gains)
-        place = int(np.argmax(np.where(drawn > 0, drawn * np.exp(-steps), drawn - steps)))
+        drawn, fresh = self._drawn(choices, rows), self._parents.freshness()[self._parents.of(choices)]
+        values = np.array([value for value, _ in owners])
+        steps = (values.max() - values) / (self._gained / self._gains)
+        place = int(np.argmax(np.where(drawn > 0, drawn * fresh * np.exp(-steps), drawn - steps)))
         row = Rows(rows.places[place : place + 1], rows.values[place : place + 1])
-        self._in_flight.add(choices[place], (parents[number[place]][1], row))
-        self._tried.add(choices[place].action.operator)
+        self._in_flight.add(choices[place], (owners[place][1], row))
         return choices[place]
-
-    def _open(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> tuple[list[int], list[Choice]]:
-        """What is to be chosen from, with the number of its parent: at the oldest what no operator was tried by yet,
-        or everything."""
-        if left := [choice for choice in parents[0][1] if choice.action.operator not in self._tried]:
-            return [0] * len(left), left
-        owned = [(number, choice) for number, (_, offered) in enumerate(parents) for choice in offered]
-        return [number for number, _ in owned], [choice for _, choice in owned]
 
     def _drawn(self, choices: Sequence[Choice], rows: Rows) -> Array:
         """Q drawn from its posterior, in deviations, less the virtual loss; shape (len(choices),)."""
@@ -210,18 +208,23 @@ class MSGDRL:
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
         """Store the episode, learn its return, and pass what it says of its parent up the lineage."""
         before, row = self._in_flight.take(choice)
+        [home] = self._parents.of([choice])
         self._rewards.add(reward)
         target = worth = max(reward, 0.0)
         self._worths.add(worth)
         self._gained, self._gains = self._gained + worth, self._gains + (worth > 0)
+        row = Rows(row.places, row.values * self._parents.freshness()[home])
         edit = _Edit(len(self._episodes), row, worth, before)
         if successors:
+            self._parents.meet(successors, home)
             after, here = self._best([successors, before])
             target += self._ahead(after, here)
         if self._falls.add(max(-CLIP, min(CLIP, self._rewards.standard(reward)))):
             self._table.doubt(self._settings.keep)
+            self._parents.doubt(self._settings.keep)
             self._changed, self._rewards = len(self._returns), Running(self._settings.horizon)
         self._table.learn(row, target)
+        self._parents.learn(home, worth > 0)
         self._episodes.add(choice.action.operator, choice.kind, choice.state)
         self._returns.append(target)
         self._places.extend(row.places[0])
@@ -232,7 +235,8 @@ class MSGDRL:
         self._back_up(before)
 
     def values(self, choices: Sequence[Choice]) -> Array:
-        """Q of each, shape (len(choices),), in rewards."""
+        """Q of each of one parent's choices, shape (len(choices),), in rewards."""
+        self._parents.meet(choices)
         return self._value(choices, self._rows(choices))
 
     def _back_up(self, here: Sequence[Choice]) -> None:
@@ -256,7 +260,8 @@ class MSGDRL:
 
     def _best(self, parents: Sequence[Sequence[Choice]]) -> list[float]:
         """V of each parent, given by its choices."""
-        values = self.values([choice for choices in parents for choice in choices])
+        together = [choice for choices in parents for choice in choices]
+        values = self._value(together, self._rows(together))
         ends = np.cumsum([len(choices) for choices in parents])
         return [float(part.max()) for part in np.split(values, ends[:-1])]
 

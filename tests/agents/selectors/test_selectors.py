@@ -238,27 +238,12 @@ def test_msgd_rl_edits_the_better_of_two_parents_alike() -> None:
         assert selector.choose_parent([(0.1, weak), (0.9, strong)]) in strong
 
 
-@given(st.integers(0, 99), st.lists(rewards, min_size=3, max_size=3), st.booleans())
-def test_msgd_rl_first_tries_every_operator_at_the_first_prompt(seed: int, all_earn: list[float], wait: bool) -> None:
-    selector, first = MSGDRL(Random(seed)), parent(0)
-    parents: list[tuple[float, list[Choice]]] = [(0.1, first)]
-    chosen = []
-    for number, reward in enumerate(all_earn):
-        chosen.append(selector.choose_parent(parents))
-        if wait:
-            child = parent(number + 1)
-            parents.append((0.9, child))
-            selector.learn(chosen[-1], reward, child)
-    assert all(choice in first for choice in chosen)
-    assert {choice.action.operator for choice in chosen} == {"a", "b", "c"}
-
-
 def test_msgd_rl_leaves_a_parent_whose_edits_all_fail_for_one_that_is_nearly_as_good() -> None:
     def left(gap: float) -> int:
         count = 0
         for seed in range(12):
             selector, first, best, near = MSGDRL(Random(seed)), parent(0), parent(1), parent(2)
-            for _ in range(3):  # the opening, in which all gain a little
+            for _ in range(3):  # all gain a little
                 selector.learn(selector.choose_parent([(0.0, first)]), 0.05, [])
             for _ in range(60):
                 choice = selector.choose_parent([(0.6, best), (0.6 - gap, near)])
@@ -267,4 +252,4 @@ def test_msgd_rl_leaves_a_parent_whose_edits_all_fail_for_one_that_is_nearly_as_
         return count
 
     assert left(0.01) > 12 * 60 // 5
-    assert left(0.5) < 12 * 60 // 50
+    assert left(0.5) < 12 * 60 // 20

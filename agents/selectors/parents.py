@@ -1,0 +1,64 @@
+"""Parents: which of them are exhausted."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.selectors.selector import Choice
+
+Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+
+RATE, WEIGHT = 0.2, 5.0
+"""The share of edits at a fresh parent that earn something, before any is known, and how many edits that weighs."""
+
+
+class Parents:
+    """How fresh each parent is: its edits that earned something, over those that would at a fresh one.
+
+    freshness = min(1, (s / p + fresh) / (n + fresh)), s of the parent's n edits having earned something. p is the
+    rate at a fresh parent: all that earned something, over the freshness that their parents had (empirical Bayes for
+    rates). A child begins with a share `heritage` of its parent's n and s, for it is much like it.
+    """
+
+    def __init__(self, fresh: float, heritage: float) -> None:
+        self._fresh, self._heritage = fresh, heritage
+        self._count, self._earned = array("d"), array("d")
+        self._home: dict[Choice, int] = {}
+        self._all_earned, self._exposure = RATE * WEIGHT, WEIGHT
+
+    def meet(self, choices: Sequence[Choice], origin: int | None = None) -> None:
+        """These are open at one parent, and not all of them need be new; `origin` is what a new one was made of."""
+        if all(choice in self._home for choice in choices):
+            return
+        number = next((self._home[choice] for choice in choices if choice in self._home), len(self._count))
+        if number == len(self._count):
+            self._count.append(0.0 if origin is None else self._heritage * self._count[origin])
+            self._earned.append(0.0 if origin is None else self._heritage * self._earned[origin])
+        self._home.update(dict.fromkeys(choices, number))
+
+    def of(self, choices: Sequence[Choice]) -> Places:
+        """The number of the parent of each; all have been met."""
+        return np.array([self._home[choice] for choice in choices], np.int64)
+
+    def freshness(self) -> Array:
+        """Of each parent, in (0, 1], shape (parents,)."""
+        rate = self._all_earned / self._exposure
+        found = (np.array(self._earned) / rate + self._fresh) / (np.array(self._count) + self._fresh)
+        return np.minimum(found, 1.0)
+
+    def learn(self, number: int, earned: bool) -> None:
+        """One outcome more."""
+        self._exposure += float(self.freshness()[number])
+        self._all_earned += earned
+        self._count[number] += 1
+        self._earned[number] += earned
+
+    def doubt(self, keep: float) -> None:
+        """Something has changed: what is known weighs a share `keep` of what it did."""
+        for known in (self._count, self._earned):
+            known[:] = array("d", (keep * value for value in known))
