@@ -32,7 +32,7 @@ from tests.agents.runs.test_search import check_journal
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio
-SCHEMA_1 = Path(__file__).parents[2] / "fixtures" / "schema-1"
+SCHEMA_1, SCHEMA_4 = (Path(__file__).parents[2] / "fixtures" / name for name in ("schema-1", "schema-4"))
 
 
 def configured(tmp_path: Path, *settings: str) -> Configuration:
@@ -264,7 +264,7 @@ async def test_a_run_of_version_1_is_refused_by_name(tmp_path: Path, old: Path) 
     for ask in (search, ended):
         with pytest.raises(MemoryMismatch, match=r"no run\.json, as version 1 left them; .* version 2"):
             await ask(tmp_path)
-    with pytest.raises(MemoryMismatch, match="journal of version 1, and this release reads version 4"):
+    with pytest.raises(MemoryMismatch, match="journal of version 1, and this release reads version 5"):
         read_report(old)
     assert prompt_file.load(old / "best_prompt.txt")
     assert not (old / "lock").exists()
@@ -279,6 +279,16 @@ async def test_a_memory_of_version_2_is_migrated_with_all_that_is_in_it(old: Pat
         assert await memory.remember(first, ("r", 1)) == await memory.remember(first, ("r", 1)) == 3
         assert await memory.remembered("r") == {1}
     assert list(export(old / "memory.sqlite"))[:2] == lines
+
+
+def test_a_journal_of_version_4_is_read_with_all_that_is_in_it(tmp_path: Path) -> None:
+    """A search of eight assignments at width 2, as the release before wrote it: no partner has an ancestor."""
+    path = Path(shutil.copy(SCHEMA_4 / "journal.sqlite", tmp_path / "journal.sqlite"))
+    told = list(read_journal(path))
+    assert [envelope.id for envelope in told] == sorted(envelope.id for envelope in told)
+    partners = [p for e in told if isinstance(e.message, Assignment) for p in e.message.partners]
+    assert partners
+    assert {partner.ancestor for partner in partners} == {None}
 
 
 async def test_a_damaged_record_is_one_clear_line(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ async def test_a_page_of_thousands_of_candidates_is_no_larger_than_one_of_hundre
 
 @pytest.mark.parametrize("long", [False, True])
 async def test_hostile_text_is_text(tmp_path: Path, browser: Browser, long: bool) -> None:
-    text = HOSTILE + (" and more" * 110_000 if long else "")
+    text = HOSTILE + (" and more" * 120_000 if long else "")
     directory = await write_run(tmp_path, list(said(text)))
     addresses: list[str] = []
     async with shown(Feed(directory), 0, addresses.append, directory):
