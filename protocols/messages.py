@@ -61,7 +61,7 @@ class Credit:
 @dataclass(frozen=True, slots=True)
 class Partner:
     """Another member of the archive. `credit`: by section, what is believed of its text. `ancestor`: the last prompt
-    that both this member and the assignment's parent come from; it may be one of them."""
+    that both this member and the assignment's parent come from, which may be one of them; None in old journals."""
 
     candidate: int
     prompt: Prompt

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from agents.operators.operator import WHOLE, Context
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Partner, mean
-from protocols.prompt import Prompt, Section
+from protocols.prompt import Prompt
 from protocols.task import Task
 
 
@@ -59,14 +59,12 @@ def merged(one: Partner, other: Partner, fields: Collection[str]) -> Prompt:
 
 def _complementary(prompt: Prompt, partner: Partner) -> bool:
     """Each of the two has edited a section that the other has not."""
-    if partner.ancestor is None:
+    base, other = partner.ancestor, partner.prompt
+    if base is None:
         return False
-    edited = [(s.text != a.text, partner.prompt[s.name].text != a.text) for s, a in _pairs(prompt, partner.ancestor)]
-    return (True, False) in edited and (False, True) in edited
-
-
-def _pairs(prompt: Prompt, ancestor: Prompt) -> list[tuple[Section, Section]]:
-    return [(section, ancestor[section.name]) for section in prompt if not section.frozen]
+    free = [section.name for section in prompt if not section.frozen]
+    edited = {(prompt[name].text != base[name].text, other[name].text != base[name].text) for name in free}
+    return {(True, False), (False, True)} <= edited
 
 
 def _ahead(member: Partner, best: Partner) -> float:
