@@ -204,7 +204,7 @@ class SearchTable(Table):
     barrier: bool = False
     assignments: Annotated[int, Field(ge=0)] = 100
     operators: tuple[str, ...] = ("few_shot", "self_reflection", "chain_of_thought", "short_instruction")
-    selector: str = "msgd"
+    selector: str = "msgd_rl"
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3
     min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
     critique: Annotated[int, Field(ge=1)] = 48

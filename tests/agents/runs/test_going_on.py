@@ -64,7 +64,7 @@ async def test_a_run_directory_has_one_process_at_a_time(tmp_path: Path) -> None
     [
         ("search.seed=1", "search.seed is 0 there and 1 here"),
         ("search.width=4", "search.width is 3 there and 4 here"),
-        ("search.selector=ucb", 'search.selector is "msgd" there and "ucb" here'),
+        ("search.selector=ucb", 'search.selector is "msgd_rl" there and "ucb" here'),
         ("search.operators=['few_shot']", "search.operators"),
         ("search.alpha=0.1", "search.alpha is 0.3 there and 0.1 here"),
         ("memory.read=false", "memory.read is true there and false here"),

@@ -53,7 +53,7 @@ def test_the_baseline_is_the_task_and_every_arm_has_its_seeds(tmp_path: Path) ->
     for mine in grid.cells:
         search = mine.configuration.search
         assert (search.seed, search.assignments) == (mine.seed, 4)
-        assert search.selector == ("uniform" if mine.setting == "uniform" else "msgd")
+        assert search.selector == ("uniform" if mine.setting == "uniform" else "msgd_rl")
         assert mine.configuration.agents.critic == ("none" if mine.setting == "no-critic" else None)
     assert not grid.one_memory
 
@@ -88,7 +88,7 @@ def test_what_is_set_for_an_operator_goes_with_it(tmp_path: Path) -> None:
         ),
         ('[arms.a]\nwithout = "critic"', "", "", "arms.a.without: give a list of names"),
         ('[arms.a]\nwithout = ["few_shot"]\nsearch.operators = ["few_shot"]', "", "", "no operator is left"),
-        ("[arms.a.search]\nselector = 'msgd'", "", "", "arms.a changes nothing of any task"),
+        ("[arms.a.search]\nselector = 'msgd_rl'", "", "", "arms.a changes nothing of any task"),
         ("[arms.baseline.search]\nwidth = 1", "", "", "arms.baseline: that is the tasks as they stand"),
         ("[arms.a.search]\nwidht = 1", "", "", "with arms.a of"),
         ("[arms.'a/b'.search]\nwidth = 1", "", "", "letters, digits"),
