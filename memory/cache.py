@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -74,7 +75,7 @@ class ReplyCache:
         self, database: Database, recent: int = 8192, most_bytes: int = 2**30, sieve: Sieve | None = None
     ) -> None:
         self._database, self._sieve = database, sieve
-        self._recent: dict[bytes, Row] = {}
+        self._recent: OrderedDict[bytes, Row] = OrderedDict()
         self._bound, self._most_bytes = recent, most_bytes
         self._stored = 0
         self.flights: dict[bytes, Flight] = {}
@@ -122,7 +123,7 @@ class ReplyCache:
 
     def _hold(self, key: bytes, row: Row) -> None:
         if len(self._recent) >= self._bound:
-            del self._recent[next(iter(self._recent))]
+            self._recent.popitem(last=False)  # of a dict, the first key is behind all that were deleted
         self._recent[key] = row
 
 

@@ -18,11 +18,7 @@ class RecordedModel:
         self, model: ChatModel, record: Callable[[Call], Awaitable[None]], role: str, clock: Callable[[], float]
     ) -> None:
         self._model, self._record, self._role, self._clock = model, record, role, clock
-
-    @property
-    def name(self) -> str:
-        """The name of the model behind."""
-        return self._model.name
+        self.name = model.name
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request; also a call that failed, or was cancelled, is on record before its caller knows.

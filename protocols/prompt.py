@@ -106,18 +106,27 @@ class Prompt:
         What holds no placeholder is the system message, in order; what holds one follows as the user message.
         So all calls of one prompt share one prefix, which providers cache.
         """
-        fixed, varying = [], []
-        for section in self.sections:
-            if holds_placeholder(section.text, inputs):
-                varying.append(fill(section.text, inputs))
-            elif section.text:
-                fixed.append(section.text)
-        messages = []
-        if fixed:
-            messages.append(ChatMessage("system", "\n\n".join(fixed)))
-        if varying:
-            messages.append(ChatMessage("user", "\n\n".join(varying)))
-        return tuple(messages)
+        return self.template(inputs).render(inputs)
+
+    def template(self, fields: Collection[str]) -> Template:
+        """What `render` divides the prompt into, for all examples of these fields."""
+        varying = [section.text for section in self.sections if holds_placeholder(section.text, fields)]
+        fixed = [s.text for s in self.sections if s.text and not holds_placeholder(s.text, fields)]
+        return Template((ChatMessage("system", "\n\n".join(fixed)),) if fixed else (), tuple(varying))
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt as it is sent: `fixed` is the same for every example, `varying` texts are filled for each."""
+
+    fixed: tuple[ChatMessage, ...]
+    varying: tuple[str, ...]
+
+    def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
+        """The chat messages for one example."""
+        if not self.varying:
+            return self.fixed
+        return (*self.fixed, ChatMessage("user", "\n\n".join([fill(text, inputs) for text in self.varying])))
 
 
 def estimate_tokens(text: str) -> int:
@@ -131,7 +140,7 @@ def placeholders(text: str, fields: Collection[str]) -> Counter[str]:
 
 
 def holds_placeholder(text: str, fields: Collection[str]) -> bool:
-    """Whether `placeholders` would find one: asked of every section for every example, so without counting."""
+    """Whether `placeholders` would find one."""
     return "{" in text and any(m[1] in fields for m in BRACED.finditer(text))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -11,7 +11,7 @@ from agents.prompting.shelves import Shelves
 from protocols.errors import ModelError
 from protocols.messages import Outcome
 from protocols.model import ChatModel, Request
-from protocols.prompt import Prompt
+from protocols.prompt import Prompt, Template
 from protocols.task import Example, Task
 
 Question = tuple[Prompt, Example]
@@ -39,6 +39,7 @@ class Forward:
         self.task = task
         self._model, self._shelves, self._at_once, self._assignment = model, shelves, at_once, assignment
         self._metric = task.metric if assignment is None else task.metric.on_behalf(assignment)
+        self._divided: tuple[Prompt, Template] | None = None
 
     def on_behalf(self, assignment: int) -> Forward:
         """The same, all of whose calls are made for this assignment."""
@@ -94,9 +95,16 @@ class Forward:
         if ends:
             raise ends[0]
 
+    def _template(self, prompt: Prompt, inputs: Mapping[str, str]) -> Template:
+        """Made once for a prompt that is asked on one example after the other, all of which have the same fields."""
+        if self._divided is None or self._divided[0] is not prompt:
+            self._divided = prompt, prompt.template(inputs)
+        return self._divided[1]
+
     async def _one(self, prompt: Prompt, example: Example) -> Result:
         try:
-            messages = prompt.render(self._shelves.inputs(prompt, example.inputs))
+            inputs = self._shelves.inputs(prompt, example.inputs)
+            messages = self._template(prompt, inputs).render(inputs)
             reply = await self._model.complete(Request(messages, assignment=self._assignment))
             judged = await self._metric.judge(example, reply.text)
         except ModelError as error:

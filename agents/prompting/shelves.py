@@ -29,9 +29,9 @@ class Shelves:
 
     def inputs(self, prompt: Prompt, inputs: Mapping[str, str]) -> Mapping[str, str]:
         """The inputs of an example, and with them what `prompt` has left to be filled for it."""
-        query = show_inputs(inputs)
 
         def find(shelf: str, k: int) -> str:
+            query = show_inputs(inputs)
             if shelf == EXAMPLES:
                 found = [show_example(prompt, self.task, example) for example in self.examples.nearest(query, k)]
             else:

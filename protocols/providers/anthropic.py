@@ -26,11 +26,8 @@ class AnthropicModel:
 
     def __init__(self, model: str, endpoint: Endpoint, transport: Transport) -> None:
         self._model, self._endpoint, self._transport = model, endpoint, transport
+        self.name = f"anthropic/{model}"
         self._headers = endpoint.headers()
-
-    @property
-    def name(self) -> str:
-        return f"anthropic/{self._model}"
 
     async def complete(self, request: Request) -> Reply:
         headers = {**self._headers, "anthropic-version": api_version(request)}

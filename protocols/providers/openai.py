@@ -29,12 +29,9 @@ class OpenAIModel:
         self, model: str, endpoint: Endpoint, transport: Transport, token_parameter: TokenParameter | None = None
     ) -> None:
         self._model, self._endpoint, self._transport = model, endpoint, transport
+        self.name = f"openai/{model}"
         self._token_parameter = token_parameter or default_token_parameter(endpoint.base_url)
         self._headers = endpoint.headers()
-
-    @property
-    def name(self) -> str:
-        return f"openai/{self._model}"
 
     async def complete(self, request: Request) -> Reply:
         body = request_body(request, self._model, self._token_parameter)
@@ -87,10 +84,13 @@ def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
 def read_usage(usage: object) -> Usage:
     """`prompt_tokens` are all input tokens, those read from the cache or written to it among them."""
     match usage:
-        case {"prompt_tokens": int(tokens_in), "completion_tokens": int(tokens_out), **rest}:
-            match rest.get("prompt_tokens_details"):
-                case {**details}:
-                    cached, written = (number(details.get(f"{what}_tokens")) for what in ("cached", "cache_write"))
-                    return Usage(tokens_in, tokens_out, cached, written)
+        case {
+            "prompt_tokens": int(tokens_in),
+            "completion_tokens": int(tokens_out),
+            "prompt_tokens_details": {**told},
+        }:
+            cached, written = number(told.get("cached_tokens")), number(told.get("cache_write_tokens"))
+            return Usage(tokens_in, tokens_out, cached, written)
+        case {"prompt_tokens": int(tokens_in), "completion_tokens": int(tokens_out)}:
             return Usage(tokens_in, tokens_out)
     return Usage()
