@@ -40,9 +40,10 @@ choice; without it, max_a over the rest is (1 - gamma) V, which gives G with lam
 states do not matter, V(s') = V(s) and G is the worth: nothing is lost by looking ahead. (The differential return of
 S&B 10.3 is the limit.)
 
-Past episodes (`recycle`) enter as one more feature, p(a): the weighted mean of their standardised worth for the
-operator and the kind of section, shrunk. Its coefficient, the trust, is learnt with the rest: what own outcomes
-contradict loses its weight. The states of another task's sections are hardly ever alike, so they are left out.
+Past episodes (`recycle`) enter as one more feature, p(a): the weighted mean of their worth for the operator and the
+kind of section, shrunk, in deviations of such means. Its coefficient, the trust, is learnt with the rest: what own
+outcomes contradict loses its weight. The states of another task's sections are hardly ever alike, so they are left
+out.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class PastSettings:
 
     trust: float = 0.4
     variance: float = 0.5
-    shrinkage: float = 1.0
+    shrinkage: float = 3.0
     half_age: float = 180.0
     other_task: float = 0.5
 
@@ -167,9 +168,13 @@ class MSGDRL:
             weight = 0.5 ** (episode.age / settings.half_age) * (1 if episode.same_task else settings.other_task)
             moments.add(value)
             cells[episode.operator, episode.kind].append((weight, value))
-        for cell, earned in cells.items():
-            total = math.fsum(w * max(-CLIP, min(CLIP, moments.standard(value))) for w, value in earned)
-            self._past[cell] = total / (math.fsum(w for w, _ in earned) + settings.shrinkage)
+        means = {
+            cell: math.fsum(w * max(-CLIP, min(CLIP, moments.standard(value))) for w, value in earned)
+            / (math.fsum(w for w, _ in earned) + settings.shrinkage)
+            for cell, earned in cells.items()
+        }
+        centre, spread = float(np.mean(list(means.values()))), float(np.std(list(means.values())))
+        self._past = {cell: (mean - centre) / spread if spread else 0.0 for cell, mean in means.items()}
         self._deviation = math.sqrt(moments.variance)
         self._table.place(PAST, settings.variance, settings.trust * self._deviation)
 
