@@ -119,7 +119,7 @@ def test_the_table_of_contents_names_every_page() -> None:
 
 # The first run
 
-FEW = ["budget.calls=1700", "search.width=1", "search.operators=['few_shot']"]
+FEW = ["budget.calls=2000", "search.width=1", "search.operators=['few_shot']"]
 
 
 def test_the_demo_prints_what_the_page_explains(here: Path) -> None:

@@ -20,6 +20,7 @@ from agents.views.terminal import clock, dollars
 from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED
 
+NOT_RUN = "–"
 MOST = 5
 """Ids, or leaks, that are printed; result.json has them all."""
 
@@ -85,9 +86,11 @@ def _table(result: Mapping[str, Any]) -> Table:
         ("train", train["seed"], train["best"]),
         ("validation", result["seed"], result["best"]),
     ):
-        gain = f"{best['value'] - seed['value']:+.3f}"
+        known = seed["n"] and best["n"]  # a budget may end before the winner's minibatch: that is no score of 0
+        gain = f"{best['value'] - seed['value']:+.3f}" if known else NOT_RUN
+        values = [f"{each['value']:.3f}" if each["n"] else NOT_RUN for each in (seed, best)]
         examples = f"{best['n']}" if seed["n"] == best["n"] else f"{seed['n']}, {best['n']}"
-        table.add_row(name, f"{seed['value']:.3f}", f"{best['value']:.3f}", gain, examples)
+        table.add_row(name, *values, gain, examples)
     if test:
         low, high = test["interval"]
         difference = f"{test['difference']:+.3f} (95 %: {low:+.3f} to {high:+.3f})"
