@@ -1,7 +1,7 @@
 // Candidates as points: a first prompt is a square, a survivor a circle, the best a diamond, a loser a cross.
 
-const OPENED = 80; // survivors that a click on their mark opens, the latest, beside the first, the front and the best's lineage
-const DRAWN = 1000; // others that are drawn, the latest, and losers
+const OPENED = 40; // survivors that a click on their mark opens, the latest, beside the first, the front and the best's lineage
+const DRAWN = 400; // others that are drawn, the latest, and losers
 
 function kindOf(point) {
   if (point.kind === "first") return "first";
