@@ -1,6 +1,7 @@
 // Candidates as points: a first prompt is a square, a survivor a circle, the best a diamond, a loser a cross.
 
-const OPENED = 40; // survivors that a click on their mark opens, the latest, beside the first, the front and the best's lineage
+const OPENED = 40; // survivors that a click on their mark opens: the latest, the first,
+const NOTED = 60; // and of the front and the best's lineage the latest
 const DRAWN = 400; // others that are drawn, the latest, and losers
 
 function kindOf(point) {
@@ -19,10 +20,12 @@ function describe(point) {
 // Those with a mark of their own, and the others, which are one shape together: a page of thousands of marks is slow.
 function divided() {
   const latest = doc.survivors.length - OPENED, own = [], others = [];
-  doc.survivors.forEach((point, place) => {
-    const noted = place >= latest || point.kind === "first" || doc.front.has(point.assignment) || doc.line.has(point.assignment);
-    (noted ? own : others).push(point);
-  });
+  let room = NOTED;
+  for (let place = doc.survivors.length - 1; place >= 0; place -= 1) {
+    const point = doc.survivors[place], noted = doc.front.has(point.assignment) || doc.line.has(point.assignment);
+    const marked = place >= latest || point.kind === "first" || point.assignment === doc.best || (noted && room-- > 0);
+    (marked ? own : others).unshift(point);
+  }
   return [own, others.slice(-DRAWN), doc.points.filter((point) => point.kind === "lost" && point.estimate !== null).slice(-DRAWN)];
 }
 

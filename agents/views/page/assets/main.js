@@ -10,10 +10,10 @@ const REST = 400, SHARE = 8; // milliseconds between two drawings, and at least 
 const changed = new Set(); // fields that have changed since they were drawn
 let waiting = false, drawn = 0;
 
-function follow(change) {
-  if (change.begin) doc.points = [];
+function follow(change, anew = Boolean(change.begin)) {
+  if (anew) doc.points = [];
   for (const [name, value] of Object.entries(change)) {
-    if (name === "points" ? !value.length && !change.begin : JSON.stringify(doc[name]) === JSON.stringify(value)) continue;
+    if (!anew && (name === "points" ? !value.length : JSON.stringify(doc[name]) === JSON.stringify(value))) continue;
     if (name === "points") for (const point of value) doc.points.push(point);
     else doc[name] = value;
     changed.add(name);
@@ -93,12 +93,12 @@ function begin() {
   addEventListener("resize", () => { if (innerWidth !== wide) { wide = innerWidth; drawAnew(); } });
   const embedded = part("data").textContent;
   if (!embedded.trim()) { listen(); return; }
-  follow(JSON.parse(embedded));
+  follow(JSON.parse(embedded), true);
   part("data").remove();
   doc.detail = async (number) => doc.details[number] ?? null;
   changed.clear();
   waiting = true;
-  draw();
+  setTimeout(draw, 0);
 }
 
 begin();
