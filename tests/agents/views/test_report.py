@@ -1,0 +1,30 @@
+"""What a report says of figures that there are none of."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from agents.runs.configuration import load
+from agents.runs.finished import read_document
+from agents.runs.opening import open_run
+from agents.runs.run_directory import RESULT
+from agents.views.report import show_result
+from tests.small_task import write_task
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_minibatch_that_was_not_run_has_a_dash_and_no_score(tmp_path: Path) -> None:
+    async with open_run(load(write_task(tmp_path / "task")), {}, tmp_path / "run") as run:
+        await run.search()
+    result = read_document(tmp_path / "run" / RESULT)
+    assert result is not None
+    seed, out = result["train"]["seed"], io.StringIO()
+    cut = {**result, "train": {"seed": seed, "best": {**seed, "value": 0.0, "n": 0}}}
+    show_result(Console(file=out, width=200), cut)
+    [row] = [line.split() for line in out.getvalue().splitlines() if line.startswith("train")]
+    assert row == ["train", f"{seed['value']:.3f}", "–", "–", f"{seed['n']},", "0"]
