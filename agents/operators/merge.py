@@ -14,7 +14,7 @@ from protocols.task import Task
 class Merge:
     """Applies to the prompt as a whole, where the archive has a member of another lineage.
 
-    A three-way merge, as of versions of a file (diff3; for prompts GEPA, arXiv 2507.19457, appendix F): a section
+    A three-way merge, as of versions of a file (diff3; for prompts GEPA, arXiv 2507.19457): a section
     that one of the two has edited since their last common ancestor comes from that one; one that both have edited
     comes from the one that scores higher, for a text owes its credit to the company that it was in. The partner is
     drawn by how far it is ahead where the parent is behind, for that is what there is to win.

@@ -9,14 +9,12 @@ from typing import Literal
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
+from agents.selectors.linear import Array, Places
 from agents.selectors.selector import Choice
 from memory.index import vector_index
 from protocols.embedding import Vector
 
-Array = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
 Level = Literal["kind", "cell"]
 
 NEIGHBOURS = 64

@@ -57,8 +57,8 @@ from random import Random
 
 import numpy as np
 
-from agents.selectors.episodes import Array, Episodes
-from agents.selectors.linear import Linear, Rows
+from agents.selectors.episodes import Episodes
+from agents.selectors.linear import Array, Linear, Rows
 from agents.selectors.msgd import features
 from agents.selectors.parents import Parents
 from agents.selectors.records import Falls, InFlight, Running

@@ -6,12 +6,9 @@ from array import array
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from agents.selectors.linear import Array, Places
 from agents.selectors.selector import Choice
-
-Array = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
 
 RATE, WEIGHT = 0.2, 5.0
 """The share of edits at a fresh parent that earn something, before any is known, and how many edits that weighs."""

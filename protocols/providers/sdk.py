@@ -50,12 +50,9 @@ class OpenAISdkModel:
         token_parameter: chat.TokenParameter | None = None,
     ) -> None:
         self._model, self._timeout = model, timeout
+        self.name = f"openai/{model}"
         self._client = client.with_options(max_retries=0)
         self._token_parameter = token_parameter or chat.default_token_parameter(str(client.base_url))
-
-    @property
-    def name(self) -> str:
-        return f"openai/{self._model}"
 
     async def complete(self, request: Request) -> Reply:
         body = chat.request_body(request, self._model, self._token_parameter)
@@ -76,11 +73,8 @@ class AnthropicSdkModel:
 
     def __init__(self, model: str, client: AnthropicClient, timeout: float = 120.0) -> None:
         self._model, self._timeout = model, timeout
+        self.name = f"anthropic/{model}"
         self._client = client.with_options(max_retries=0)
-
-    @property
-    def name(self) -> str:
-        return f"anthropic/{self._model}"
 
     async def complete(self, request: Request) -> Reply:
         body = messages.request_body(request, self._model)
