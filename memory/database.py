@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from anyio import CancelScope, CapacityLimiter, Event, Lock, to_thread
 
-from memory.sqlite import Schema, Synchronous, file_errors, is_of_the_file, open_file
+from memory.sqlite import Schema, Synchronous, is_of_the_file, open_file, raised
 
 Value = None | int | float | str | bytes
 Row = tuple[Any, ...]
@@ -42,8 +42,8 @@ class Database:
 
     def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
         self.path = path
-        self._writes = _Lane(lambda jobs: _commit(writer, jobs))
-        self._reads = _Lane(lambda jobs: [_attempt(reader, job) for job in jobs])
+        self._writes = _Lane(path, lambda jobs: _commit(writer, jobs))
+        self._reads = _Lane(path, lambda jobs: [_attempt(reader, job) for job in jobs])
 
     async def write(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Run one statement in a transaction; committed on return. Returns the rows of its RETURNING clause.
@@ -53,8 +53,7 @@ class Database:
 
         :raises StorageFailed: the file cannot be written, and nothing of this statement is in it.
         """
-        with file_errors(self.path):
-            return await self._writes.run(lambda connection: connection.execute(sql, parameters).fetchall())
+        return await self._writes.run(lambda connection: connection.execute(sql, parameters).fetchall())
 
     async def insert(self, sql: str, row: Sequence[Value]) -> bool:
         """Insert one row with a statement that may pass over a conflict (ON CONFLICT DO NOTHING); committed on
@@ -65,8 +64,7 @@ class Database:
         :returns: whether it went in, for sure; False if any row of its batch did not.
         :raises StorageFailed: the file cannot be written, and the row is not in it.
         """
-        with file_errors(self.path):
-            return await self._writes.run(Insert(sql, row))
+        return await self._writes.run(Insert(sql, row))
 
     async def write_many(self, *batches: tuple[str, Sequence[Sequence[Value]]]) -> None:
         """Run one statement for each of the rows beside it, batch by batch, in one transaction; committed on return.
@@ -78,8 +76,7 @@ class Database:
             for sql, rows in batches:
                 connection.executemany(sql, rows)
 
-        with file_errors(self.path):
-            await self._writes.run(execute)
+        await self._writes.run(execute)
 
     async def read(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Run one query. It sees every write, of any process, that returned before the call.
@@ -93,8 +90,7 @@ class Database:
 
         :raises StorageFailed: the file cannot be read.
         """
-        with file_errors(self.path):
-            return await self._reads.run(job)
+        return await self._reads.run(job)
 
     async def idle(self) -> None:
         """Wait until all that was asked for is done."""
@@ -132,14 +128,17 @@ class _Group:
 class _Lane:
     """Runs jobs in the order of arrival, a group at a time, in a thread."""
 
-    def __init__(self, execute: Callable[[list[Job[Any]]], list[Any]]) -> None:
-        self._execute = execute
+    def __init__(self, path: Path, execute: Callable[[list[Job[Any]]], list[Any]]) -> None:
+        self._path, self._execute = path, execute
         self._gathering = _Group()
         self._turn = Lock()
         self._thread = CapacityLimiter(1)  # our own: never in the queue of whoever else uses threads
 
     async def run(self, job: Job[T]) -> T:
-        """What `job` returns, or raises."""
+        """What `job` returns, or raises.
+
+        :raises StorageFailed: the file cannot be used.
+        """
         group = self._gathering
         place = len(group.jobs)
         group.jobs.append(job)
@@ -149,7 +148,7 @@ class _Lane:
             await group.done.wait()
         outcome = group.outcomes[place]
         if isinstance(outcome, Exception):
-            raise outcome
+            raised(outcome, self._path)
         return cast("T", outcome)
 
     async def idle(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 from uuid import uuid4
 
 from protocols.errors import MemoryMismatch, StorageFailed
@@ -57,6 +57,16 @@ def storage_failed(error: BaseException, path: Path) -> StorageFailed:
     return StorageFailed(reason, file=str(path))
 
 
+def raised(error: Exception, path: Path) -> NoReturn:
+    """Raise an error of SQLite, ours in its place if it is about the file.
+
+    :raises StorageFailed: the file cannot be used.
+    """
+    if is_of_the_file(error):
+        raise storage_failed(error, path) from error
+    raise error
+
+
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
     """Turns SQLite's errors about the file into ours.
@@ -66,9 +76,7 @@ def file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if is_of_the_file(error):
-            raise storage_failed(error, path) from error
-        raise
+        raised(error, path)
 
 
 def open_file(path: Path, schema: Schema, synchronous: Synchronous) -> tuple[sqlite3.Connection, sqlite3.Connection]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from urllib.request import getproxies
 
 import aiohttp
@@ -25,13 +26,18 @@ class Transport:
     closing: AsyncExitStack
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Endpoint:
     """Where to call and as whom. `base_url` has no trailing slash; `timeout` in seconds, for one whole call."""
 
     base_url: str
     key: str | None = field(default=None, repr=False)
     timeout: float = 120.0
+
+    @cached_property
+    def client_timeout(self) -> aiohttp.ClientTimeout:
+        """The timeout as aiohttp takes it."""
+        return aiohttp.ClientTimeout(total=self.timeout)
 
     def headers(self) -> dict[str, str]:
         """Both SDKs send the key as a bearer token (anthropic since 2.0)."""
@@ -77,7 +83,7 @@ async def post(
             url,
             data=aiohttp.BytesPayload(data),  # as it is; of bytes aiohttp asks at every call what they are
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=endpoint.timeout),
+            timeout=endpoint.client_timeout,
             allow_redirects=False,
         ) as response:
             content = await response.read()

@@ -83,14 +83,12 @@ def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
 
 def read_usage(usage: object) -> Usage:
     """`prompt_tokens` are all input tokens, those read from the cache or written to it among them."""
-    match usage:
-        case {
-            "prompt_tokens": int(tokens_in),
-            "completion_tokens": int(tokens_out),
-            "prompt_tokens_details": {**told},
-        }:
-            cached, written = number(told.get("cached_tokens")), number(told.get("cache_write_tokens"))
-            return Usage(tokens_in, tokens_out, cached, written)
-        case {"prompt_tokens": int(tokens_in), "completion_tokens": int(tokens_out)}:
-            return Usage(tokens_in, tokens_out)
-    return Usage()
+    if not isinstance(usage, dict):
+        return Usage()
+    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not (isinstance(tokens_in, int) and isinstance(tokens_out, int)):
+        return Usage()
+    told = usage.get("prompt_tokens_details")
+    if not isinstance(told, dict):
+        return Usage(tokens_in, tokens_out)
+    return Usage(tokens_in, tokens_out, number(told.get("cached_tokens")), number(told.get("cache_write_tokens")))

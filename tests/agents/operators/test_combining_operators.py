@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 from agents.operators.define_sort import DefineSort
 from agents.operators.differential_evolution import DifferentialEvolution
 from agents.operators.merge import Merge
-from agents.operators.operator import WHOLE, Context
+from agents.operators.operator import WHOLE, Context, part
 from agents.operators.rag import Rag
 from agents.operators.self_consistency import DRAWS, SelfConsistency
 from agents.prompting.shelves import open_shelves, places
 from agents.ring.proposer import best_parent
+from memory.experience import Experience, Recalled
+from memory.judgement import Judged
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
-from protocols.messages import Assignment, Partner, Scores
+from protocols.messages import Assignment, Credit, Partner, Scores
 from protocols.prompt import Prompt, Section, placeholders
 from tests.agents.operators.test_operators import PROMPT, Script, assignment, context, kept
 from tests.agents.ring.test_handling import WRONG, Says
@@ -154,6 +156,65 @@ async def test_a_section_that_is_far_from_where_its_kind_stands_is_brought_there
         edited = await DefineSort().edit(assignment(WHOLE, prompt=far), context(Says(), seed=seed))
         brought += [s.name for s in edited if s.name in fixed] == fixed
     assert 45 <= brought <= 75, "half of the time, and now and then by chance"
+
+
+WORTHS = st.dictionaries(st.sampled_from([s.name for s in FULL]), st.integers(-9, 9))
+
+
+def distant(prompt: Prompt, worths: Mapping[str, int]) -> int:
+    """Credit times characters that are read between a section and what shows the input."""
+    read = [s for s in prompt if s.text and not placeholders(s.text, TASK.fields)]
+    return sum(
+        worths.get(s.name, 0) * sum(len(behind.text) for behind in read[place + 1 :]) for place, s in enumerate(read)
+    )
+
+
+@given(SEEDS, st.permutations([s.name for s in FULL]), WORTHS)
+def test_the_move_is_taken_that_brings_most_credit_nearest(
+    seed: int, order: list[str], worths: dict[str, int]
+) -> None:
+    prompt = FULL.reorder(order)
+    credit = {name: Credit(worth, 0.0) for name, worth in worths.items()}
+    asked = replace(assignment(WHOLE, prompt=prompt), credit=credit)
+    edited = anyio.run(DefineSort().edit, asked, context(Says(), seed=seed))
+    forward = []
+    for first, last in itertools.combinations(range(len(order)), 2):
+        if not prompt[order[last]].frozen:
+            moved = [order[last], *order[first:last]]
+            forward.append(distant(prompt.reorder([*order[:first], *moved, *order[last + 1 :]]), worths))
+    if min(forward) < distant(prompt, worths):
+        assert distant(edited, worths) == min(forward)
+
+
+async def test_credit_that_is_not_known_well_enough_decides_nothing() -> None:
+    credit = {s.name: Credit(-1.0 if s.name == "reminders" else 1.0, 40.0) for s in FULL}
+    unsure, sure = Counter[bool](), Counter[bool]()
+    for counted, error in ((unsure, 40.0), (sure, 0.01)):
+        known = {name: replace(worth, error=error) for name, worth in credit.items()}
+        asked = replace(assignment(WHOLE, prompt=FULL), credit=known)
+        for seed in range(20):
+            edited = await DefineSort().edit(asked, context(Says(), seed=seed))
+            first = next(s.name for s in edited if not placeholders(s.text, TASK.fields))
+            counted[first == "reminders"] += 1
+    assert sure[True] == 20
+    assert unsure[False] > 10
+
+
+def lost(section: str, before: str, after: str) -> Judged:
+    past = Experience("t", section, "definitions", "define_sort", before, after, "", -0.1, 9, 0, "lost", 0.0)
+    return Judged(Recalled(past, 1.0), -0.1, 1.0, 1)
+
+
+@pytest.mark.parametrize("section", [WHOLE, "definitions"])
+async def test_an_order_that_was_tried_is_not_proposed_again(section: str) -> None:
+    prompt = FULL.edit("definitions", "- yes: amber\n- maybe: clay\n- no: birch", TASK.fields)
+    credit = {"reminders": Credit(-1.0, 0.0)}
+    asked = replace(assignment(section, prompt=prompt), credit=credit)
+    tried = [await DefineSort().edit(asked, context(Says()))]
+    for _ in range(3):
+        recalled = [lost(section, part(prompt, section).text, part(edit, section).text) for edit in tried]
+        tried.append(await DefineSort().edit(asked, replace(context(Says()), recalled=recalled)))
+    assert len(set(tried)) == 4
 
 
 async def test_a_prompt_of_one_order_cannot_be_ordered() -> None:
