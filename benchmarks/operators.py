@@ -3,8 +3,8 @@
 Searches every task on the embedded model. Each assignment goes to one of the ten operators, all as likely, and to one
 of the sections that it can edit. There are three first prompts: `bare`, the default sections with nothing in them but
 the labels; `wordy`, in which every section has a text, some of it useless, and the worked examples stand first,
-farthest from the input; and `long`, in which definitions are followed by a list of texts without labels that is as
-long as what the embedded model reads of a prompt (its last lines). Printed for each operator and task: its mean
+farthest from the input; and `long`, in which definitions and worked examples are followed by a list of texts without
+labels that is as long as what the embedded model reads of a prompt (its last lines). Printed for each operator and task: its mean
 reward, as the selector learns it and failures included, with a 95 % interval (bootstrap over the searches, since the
 rewards of one search are not independent), and the number of its assignments; the same of the edits of the first
 prompt alone, which mend it before anything else has; then how all ended. The test splits are not read.
@@ -129,7 +129,9 @@ def first_prompt(train: Sequence[Example], start: Start) -> Prompt:
         kinds = ("examples", "definitions", "knowledge", "reasoning", "format", "reminders", "task")
     if start == "long":
         lines = islice(cycle(" ".join(example.inputs["text"].split()) for example in train), WINDOW)
-        texts |= {"definitions": wordy(train, labels)["definitions"], "knowledge": "\n".join(lines)}
+        told = {kind: text for kind, text in wordy(train, labels).items() if kind in ("definitions", "examples")}
+        texts |= told | {"knowledge": "\n".join(lines)}
+        kinds = ("task", "definitions", "examples", "knowledge", "reasoning", "format", "reminders")
     asked = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
     return Prompt((*(Section(kind, kind, texts.get(kind, "")) for kind in kinds), asked))
 

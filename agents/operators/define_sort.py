@@ -5,7 +5,6 @@ No model is asked: an order is a permutation, and a permutation computed here lo
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,10 +13,11 @@ from agents.operators.operator import WHOLE, Context, of_kinds, part
 from agents.operators.rewriting import failures
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Credit
-from protocols.prompt import KINDS, Prompt, Section, placeholders
+from protocols.prompt import Prompt, Section, placeholders
 from protocols.task import Task
 
-USUAL = 0.5
+WORTH = 0.02
+"""What a text is taken to be worth to its prompt before anything is known."""
 TRIES = 32
 """Orders of the items that are looked at for one that was not tried."""
 
@@ -26,11 +26,9 @@ class DefineSort:
     """Applies to definitions of two items or more, and to the prompt as a whole.
 
     Items: those whose answer was missed most come last, nearest to the input, and those whose answer was wrongly
-    given first, for models lean to what they read last (Zhao et al., arXiv 2102.09690); where they stand so already,
-    another order is drawn. Sections: one that is not frozen moves to the place of another that is read with it. What
-    is worth much should be near to the input, which models use best (Liu et al., arXiv 2307.03172), so it is the
-    section that most stands in the way of that, as far as section credit tells; where it does not, every other time
-    the one that stands farthest from where its kind usually does, in the order of `KINDS`, else any.
+    given first, for models lean to what they read last (Zhao et al., arXiv 2102.09690). Sections: one that is not
+    frozen moves before others that are read with it, so that what is worth most comes nearest to the input: models
+    use best what stands there (Liu et al., arXiv 2307.03172). Where all such orders were tried, others are drawn.
     """
 
     name = "define_sort"
@@ -76,8 +74,7 @@ def _sections(assignment: Assignment, context: Context) -> Iterator[Prompt]:
     prompt, fields = assignment.prompt, context.task.fields
     moves = _moves(prompt, fields)
     context.rng.shuffle(moves)
-    usual = _misplaced(prompt, fields) if context.rng.random() < USUAL else []
-    for name, other in (*_in_the_way(prompt, assignment.credit, fields), *usual, *moves):
+    for name, other in (*_nearer(prompt, assignment.credit, fields), *moves):
         names = [section.name for section in prompt]
         place = names.index(other)
         names.remove(name)
@@ -109,30 +106,17 @@ def _moves(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:
     return [(a.name, b.name) for group in groups for a in group for b in group if a != b and not a.frozen]
 
 
-def _misplaced(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:
-    """The moves that bring a section to where one of its kind usually stands, the farthest first."""
-    farthest = []
-    for group in _read_together(prompt, fields):
-        usual = sorted(group, key=lambda section: KINDS.index(section.kind))
-        for place, section in enumerate(group):
-            distance = abs(place - usual.index(section))
-            if distance and not section.frozen:
-                farthest.append((distance, (section.name, group[usual.index(section)].name)))
-    return [move for _, move in sorted(farthest, key=lambda far: -far[0])]
-
-
-def _in_the_way(prompt: Prompt, credit: Mapping[str, Credit], fields: Collection[str]) -> list[tuple[str, str]]:
-    """The moves of a section before others by which credit surely comes nearer to the input, in credit times
-    characters of way; the most first. What is known of no section counts for nothing."""
-    found = []
+def _nearer(prompt: Prompt, credit: Mapping[str, Credit], fields: Collection[str]) -> list[tuple[str, str]]:
+    """The moves of a section before others by which credit comes nearer to the input, the most of it first, in credit
+    times characters. Each section has WORTH beside its credit: where little is known, what is long moves first."""
     group, _ = _read_together(prompt, fields)
-    known = [credit.get(section.name, Credit(0.0, 0.0)) for section in group]
-    lengths = [len(section.text) for section in group]
-    for last, section in enumerate(group):
-        for first in () if section.frozen else range(last):
-            way = sum(lengths[first:last])
-            won = lengths[last] * sum(c.value for c in known[first:last]) - way * known[last].value
-            error = math.hypot(*(lengths[last] * c.error for c in known[first:last]), way * known[last].error)
-            if won > error:
-                found.append((won, (section.name, group[first].name)))
-    return [move for _, move in sorted(found, key=lambda one: -one[0])]
+    worth = [WORTH + (credit[section.name].value if section.name in credit else 0.0) for section in group]
+    length = [len(section.text) for section in group]
+    won = {
+        (section.name, group[first].name): length[last] * sum(worth[first:last])
+        - worth[last] * sum(length[first:last])
+        for last, section in enumerate(group)
+        if not section.frozen
+        for first in range(last)
+    }
+    return sorted((move for move in won if won[move] > 0), key=lambda move: -won[move])

@@ -8,10 +8,11 @@ from random import Random
 
 import numpy as np
 
-from agents.operators.forms import choose_form
+from agents.operators.forms import FORMS, Form, choose_form
 from agents.operators.operator import Context, of_kinds
 from agents.prompting.requests import show_example, show_inputs
 from agents.prompting.shelves import EXAMPLES, places
+from memory.judgement import Judged
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
@@ -45,25 +46,26 @@ class FewShot:
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """The chosen examples, most useful last, where they are nearest to the input.
 
-        :raises InapplicableError: there is no training example that is not shown already.
+        :raises InapplicableError: there is no training example that is not shown already, and no new way to show one.
         """
-        rng = context.rng
-        failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
-        task, prompt = context.task, assignment.prompt
-        own = [edit for edit in context.recalled if edit.recalled.experience.operator == self.name]
-        form = choose_form(own, rng)
-        if form.shape == "nearest":
-            return prompt.edit(assignment.section, f"{{{EXAMPLES}:{form.count}}}", task.fields)
+        rng, task, prompt = context.rng, context.task, assignment.prompt
         shown_now = prompt[assignment.section].text
-        kept = shown_now if form.shape == "added" and not places(shown_now) else ""
+        kept = "" if places(shown_now) else shown_now
         frames = [show_example(prompt, task, example) for example in task.train]
         plain = [not placeholders(frame, task.fields) and not places(frame) for frame in frames]
-        left = [n for n, frame in enumerate(frames) if plain[n] and frame not in kept]
-        if not left:
-            raise InapplicableError("every training example that can be shown is shown already")
-        count = form.count if kept else max(form.count, recurring(task))
+        fixed = [n for n in range(len(frames)) if plain[n]]
+        added = [n for n in fixed if frames[n] not in kept] if kept else []
+        own = [edit for edit in context.recalled if edit.recalled.experience.operator == self.name]
+        possible = [f for f in FORMS if {"fixed": fixed, "added": added}.get(f.shape)] + _new(shown_now, own)
+        if not possible:
+            raise InapplicableError("every training example that can be shown is shown already, in every way")
+        form = choose_form(own, possible, rng)
+        if form.shape == "nearest":
+            return prompt.edit(assignment.section, per_input(form), task.fields)
+        failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
+        left, count = (added, form.count) if form.shape == "added" else (fixed, max(form.count, recurring(task)))
         chosen = self._choose(task, left, failed, min(count, len(left)), rng)
-        shown = [kept] * bool(kept) + [frames[index] for index in reversed(chosen)]
+        shown = [kept] * (form.shape == "added") + [frames[index] for index in reversed(chosen)]
         return prompt.edit(assignment.section, "\n\n".join(shown), task.fields)
 
     def _choose(
@@ -102,6 +104,17 @@ class FewShot:
         lost = np.stack([self._embedder.vector(show_inputs(outcome.inputs)) for outcome in failed])
         nearness: Vector = (vectors @ lost.T).max(axis=1)
         return nearness
+
+
+def per_input(form: Form) -> str:
+    """What is filled for each input with the examples nearest to it."""
+    return f"{{{EXAMPLES}:{form.count}}}"
+
+
+def _new(shown_now: str, own: Sequence[Judged]) -> list[Form]:
+    """The forms that are filled for each input, but the one that the section has and those that it was given."""
+    known = {shown_now, *(e.recalled.experience.after for e in own if e.recalled.experience.before == shown_now)}
+    return [form for form in FORMS if form.shape == "nearest" and per_input(form) not in known]
 
 
 def recurring(task: Task) -> int:

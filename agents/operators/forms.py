@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -31,22 +31,34 @@ class Form:
     count: int
 
 
-def choose_form(recalled: Sequence[Judged], rng: Random) -> Form:
-    """The form that past edits speak for, in a share LEARNT of the cases where they do; else any."""
-    if rng.random() < PER_INPUT:
-        drawn = Form("nearest", rng.choice(NEAREST))
-    else:
-        drawn = Form(rng.choice(("fixed", "added")), rng.choice(COUNTS))
-    return (rng.random() < LEARNT and best_form(recalled)) or drawn
+FORMS = (
+    *(Form(shape, count) for shape in ("fixed", "added") for count in COUNTS),
+    *(Form("nearest", count) for count in NEAREST),
+)
 
 
-def best_form(recalled: Sequence[Judged]) -> Form | None:
+def choose_form(recalled: Sequence[Judged], possible: Sequence[Form], rng: Random) -> Form:
+    """Of the `possible` forms (one at least) the one that past edits speak for, in a share LEARNT of the cases where
+    they do; else any."""
+    best = best_form(recalled, possible)
+    if best and rng.random() < LEARNT:
+        return best
+    per_input = [form for form in possible if form.shape == "nearest"]
+    others = sorted({form.shape for form in possible} - {"nearest"})
+    if not others or (per_input and rng.random() < PER_INPUT):
+        return rng.choice(per_input)
+    shape = rng.choice(others)
+    return rng.choice([form for form in possible if form.shape == shape])
+
+
+def best_form(recalled: Sequence[Judged], possible: Collection[Form] = FORMS) -> Form | None:
     """The form that is believed to earn most, by the votes of the edits that had it and of PRIOR for nothing; None
     where none is believed to earn anything."""
     votes: dict[Form, float] = defaultdict(float)
     earned: dict[Form, float] = defaultdict(float)
     for edit in recalled:
-        if form := form_of(edit.recalled.experience):
+        form = form_of(edit.recalled.experience)
+        if form is not None and form in possible:
             votes[form] += edit.votes
             earned[form] += edit.votes * edit.value
     believed = {form: earned[form] / (votes[form] + PRIOR) for form in votes}

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.operators.few_shot import FewShot
-from agents.operators.forms import COUNTS, LEARNT, NEAREST, Form, best_form, choose_form, form_of
+from agents.operators.forms import COUNTS, FORMS, LEARNT, NEAREST, Form, best_form, choose_form, form_of
 from agents.operators.operator import Context
-from agents.prompting.shelves import open_shelves
+from agents.prompting.requests import show_example
+from agents.prompting.shelves import open_shelves, places
 from memory.experience import Experience, Recalled
 from memory.judgement import Judged
 from protocols.messages import FIRST, Assignment
@@ -58,7 +59,7 @@ def test_the_form_of_an_edit_is_read_back_from_its_texts(form: Form, seed: int) 
     asked = Assignment(1, "few_shot", "examples", FIRST, prompt, "", (), (0.0, 1.0))
     told = [judged(form, 0.5, 100.0)]
     edited = anyio.run(FewShot().edit, asked, Context(TASK, Unasked(), told, Random(seed), open_shelves(TASK, ())))
-    assert form_of(experience(shown, edited["examples"].text)) == choose_form(told, Random(seed))
+    assert form_of(experience(shown, edited["examples"].text)) == choose_form(told, FORMS, Random(seed))
 
 
 @given(forms, forms, st.floats(0.01, 1))
@@ -72,6 +73,21 @@ def test_the_form_that_earned_most_is_believed_unless_it_is_outvoted(best: Form,
 
 def test_half_of_the_edits_take_the_form_that_is_believed() -> None:
     believed = Form("fixed", 64)
-    taken = Counter(choose_form([judged(believed, 0.2)], Random(seed)) for seed in range(600))
+    taken = Counter(choose_form([judged(believed, 0.2)], FORMS, Random(seed)) for seed in range(600))
     assert taken[believed] / 600 == pytest.approx(LEARNT + (1 - LEARNT) * 0.75 / 10, abs=0.06)
     assert len(taken) == 2 * len(COUNTS) + len(NEAREST)
+
+
+def test_a_form_that_the_section_has_or_was_given_before_is_not_proposed_again() -> None:
+    """Nor are examples added where all are shown."""
+    everything = "\n\n".join(show_example(Prompt((FRAME,)), TASK, example) for example in TRAIN)
+    for shown in ("{examples:8}", everything):
+        prompt = Prompt((Section("examples", "examples", shown), FRAME))
+        asked = Assignment(1, "few_shot", "examples", FIRST, prompt, "", (), (0.0, 1.0))
+        told = [Judged(Recalled(experience(shown, "{examples:16}", -0.1), 1.0), -0.1, 1.0, 1)]
+        texts = set[str]()
+        for seed in range(60):
+            context = Context(TASK, Unasked(), told, Random(seed), open_shelves(TASK, ()))
+            texts.add(anyio.run(FewShot().edit, asked, context)["examples"].text)
+        assert {text for text in texts if places(text)} == {"{examples:4}", "{examples:8}"} - {shown}
+        assert all(not text.startswith(shown) for text in texts)
