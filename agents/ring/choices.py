@@ -57,7 +57,8 @@ class Choices:
         parts = {action.section: part(member.prompt, action.section) for action in actions}
         texts = [situation(s.kind, member.gradients.get(name, ""), s.text) for name, s in parts.items()]
         states = dict(zip(parts, np.asarray(await self._embedder.embed(texts)), strict=True))
-        return tuple(Choice(a, parts[a.section].kind, states[a.section]) for a in actions)
+        blank = {name: not section.text for name, section in parts.items()}
+        return tuple(Choice(a, parts[a.section].kind, states[a.section], blank[a.section]) for a in actions)
 
 
 def open_actions(prompt: Prompt, operators: Mapping[str, Operator], task: Task) -> list[Action]:

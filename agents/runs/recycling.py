@@ -74,4 +74,5 @@ def _past(past: Experience, task: Task, now: float) -> PastEpisode:
         reward=past.reward,
         age=max(0.0, now - past.time) / DAY,
         same_task=past.task == task.name,
+        blank=not past.before,
     )

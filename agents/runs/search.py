@@ -249,11 +249,11 @@ class Run:
                 write(self.directory / file, lines)
 
     async def _held_out(self, winner: Member) -> Held:
-        seed = await self.forward(self.first, self.task.test)
-        best = seed
-        if winner.candidate != FIRST:
-            best = await self.forward(winner.prompt, self.task.test)
-        return held_out(self.task.metric, seed, best)
+        """Both prompts at once; the first one's results are the winner's where it has won."""
+        prompts = [self.first] if winner.candidate == FIRST else [self.first, winner.prompt]
+        results = await self.forward.each([(prompt, example) for prompt in prompts for example in self.task.test])
+        count = len(self.task.test)
+        return held_out(self.task.metric, results[:count], results[-count:])
 
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
         used = spent(self.ledger)

@@ -40,10 +40,10 @@ choice; without it, max_a over the rest is (1 - gamma) V, which gives G with lam
 states do not matter, V(s') = V(s) and G is the worth: nothing is lost by looking ahead. (The differential return of
 S&B 10.3 is the limit.)
 
-Past episodes (`recycle`) enter as one more feature, p(a): the weighted mean of their worth for the operator and the
-kind of section, shrunk, in deviations of such means. Its coefficient, the trust, is learnt with the rest: what own
-outcomes contradict loses its weight. The states of another task's sections are hardly ever alike, so they are left
-out.
+Past episodes (`recycle`) enter as one more feature, p(a): the weighted mean of their worth for the operator, the kind
+of section and whether it had a text yet, shrunk, in deviations of such means. Its coefficient, the trust, is learnt
+with the rest: what own outcomes contradict loses its weight. The states of another task's sections are hardly ever
+alike, so they are left out.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ from agents.selectors.selector import Choice
 from protocols.prompt import Kind
 
 BASE, PAST = "base", "past"
+Cell = tuple[str, Kind, bool]
+"""What past episodes are told apart by: the operator, the section's kind, and whether it had no text."""
 PARENTS = 64
 """Members of the archive that are looked at: who is farther behind is hardly ever chosen, and each takes time."""
 CLIP = 3.0
@@ -76,7 +78,7 @@ CLIP = 3.0
 class PastEpisode:
     """What another run learned: `operator`, applied to a section of this `kind`, earned `reward`.
 
-    `age` >= 0, in days. `same_task`: it was a run of this very task.
+    `age` >= 0, in days. `same_task`: it was a run of this very task. `blank`: the section had no text.
     """
 
     operator: str
@@ -84,6 +86,7 @@ class PastEpisode:
     reward: float
     age: float
     same_task: bool
+    blank: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ class MSGDRL:
         self._arrivals: dict[Choice, _Edit] = {}
         self._survivors: list[tuple[_Edit, Sequence[Choice]]] = []
         self._falls, self._changed = Falls(), 0
-        self._past: dict[tuple[str, Kind], float] = {}
+        self._past: dict[Cell, float] = {}
         self._deviation = 0.0
         self._known: dict[Choice, list[int]] = {}
         self._gained, self._gains = self._settings.gain * self._settings.gains, self._settings.gains
@@ -162,12 +165,12 @@ class MSGDRL:
         if self._returns or self._past or not episodes:
             raise ValueError("past episodes are taken once, before the first choice, and there is at least one")
         settings, moments = self._trust, Running()
-        cells = defaultdict[tuple[str, Kind], list[tuple[float, float]]](list)
+        cells = defaultdict[Cell, list[tuple[float, float]]](list)
         for episode in episodes:
             value = max(episode.reward, 0.0)
             weight = 0.5 ** (episode.age / settings.half_age) * (1 if episode.same_task else settings.other_task)
             moments.add(value)
-            cells[episode.operator, episode.kind].append((weight, value))
+            cells[episode.operator, episode.kind, episode.blank].append((weight, value))
         means = {
             cell: math.fsum(w * max(-CLIP, min(CLIP, moments.standard(value))) for w, value in earned)
             / (math.fsum(w for w, _ in earned) + settings.shrinkage)
@@ -296,7 +299,7 @@ class MSGDRL:
         places = np.array([self._features(choice) for choice in choices], np.int64)
         values = np.ones(places.shape)
         if self._past:
-            values[:, -1] = [self._past.get((choice.action.operator, choice.kind), 0.0) for choice in choices]
+            values[:, -1] = [self._past.get((c.action.operator, c.kind, c.blank), 0.0) for c in choices]
         return Rows(places, values)
 
     def _features(self, choice: Choice) -> list[int]:

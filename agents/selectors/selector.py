@@ -24,11 +24,13 @@ class Choice:
 
     `kind`: the section's. `state`: shape (dimension,), L2 norm 1 (or 0): the embedding of
     `memory.experience.situation`, that is of the section and of its textual gradient as they are in the parent.
+    `blank`: the section has no text there.
     """
 
     action: Action
     kind: Kind
     state: Vector
+    blank: bool = False
 
 
 class Selector(Protocol):
