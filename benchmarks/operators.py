@@ -4,11 +4,12 @@ Searches every task on the embedded model. Each assignment goes to one of the te
 of the sections that it can edit. There are three first prompts: `bare`, the default sections with nothing in them but
 the labels; `wordy`, in which every section has a text, some of it useless, and the worked examples stand first,
 farthest from the input; and `long`, in which definitions and worked examples are followed by a list of texts without
-labels that is as long as what the embedded model reads of a prompt (its last lines). Printed for each operator and task: its mean
-reward, as the selector learns it and failures included, with a 95 % interval (bootstrap over the searches, since the
-rewards of one search are not independent), and the number of its assignments; the same of the edits of the first
-prompt alone, which mend it before anything else has; then how all ended. The test splits are not read.
-`operators.jsonl` holds a line for each assignment.
+labels that is as long as what the embedded model reads of a prompt (its last lines).
+
+Printed for each operator and task: its mean reward, as the selector learns it and failures included, with a 95 %
+interval (bootstrap over the searches, since the rewards of one search are not independent), and the number of its
+assignments; the same of the edits of the first prompt alone, which mend it before anything else has; then how all
+ended. The test splits are not read. `operators.jsonl` holds a line for each assignment.
 
 The corpus of rag is the training split, a passage for each example. Tasks are folders that hold `train.jsonl`,
 `validation.jsonl` and `test.jsonl` of a classification task with the one field `text`.

@@ -5,14 +5,14 @@ are asked for, k = 8, one thread, one at a time. Printed for each size: seconds 
 first recall, which reads the file and builds the index (in a thread); then p50 and p99 in milliseconds of a search of
 the index, of a search among one kind of section, and of the whole of Memory.recall; recall@8 against comparing all
 (a neighbour as similar as the eighth counts); and, while the recalls ran, the longest gaps between two turns of a
-task that only yields, which is how long the event loop was held, beside those of an idle loop on this machine.
+task that only yields, which is how long the event loop was held, beside those of an idle loop on this machine. The
+process is set up as the command line's is.
 """
 
 from __future__ import annotations
 
 import argparse
 import sqlite3
-import sys
 import tempfile
 import time
 from array import array
@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from anyio import to_thread
 
+from agents.commands.console import drive
 from benchmarks.edits import Edits
 from memory.experience import EVERYWHERE, Where, situation
 from memory.index import Index
@@ -170,5 +171,4 @@ if __name__ == "__main__":
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--queries", type=int, default=1000)
     arguments = parser.parse_args()
-    options = {"use_uvloop": sys.platform != "win32"}
-    anyio.run(main, arguments.sizes, arguments.queries, backend_options=options)
+    drive(partial(main, arguments.sizes, arguments.queries))
