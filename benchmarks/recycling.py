@@ -1,12 +1,12 @@
 """Is experience worth recycling? `python -m benchmarks.recycling --data FOLDER --out FOLDER`.
 
-For each pair (A, B): msgd_rl searches A and keeps its memory; then it searches B with no memory of before, with A's,
-and with A's poisoned: all rewards turned round, what survived called lost and what was lost survived. Uniform
-searches B, too. The value to reach is uniform's final one on B, of its mean curve over the seeds, or that of the
-search with no memory of before if it is lower. Printed: the task-model calls to reach it, of the search with no
-memory as a share of uniform's, and of those with A's memory as shares of the former; in brackets the quartiles of a
-bootstrap over the seeds; and the medians over the pairs. The test splits are not read. Writes `recycling.jsonl` (one
-line for each run, its curve in it) and `recycling.png`.
+For each pair (A, B): msgd_rl searches A for `--first-calls` and keeps its memory; then it searches B with no memory
+of before, with A's, and with A's poisoned: all rewards turned round, what survived called lost and what was lost
+survived. Uniform searches B, too. The value to reach is uniform's final one on B, of its mean curve over the seeds, or
+that of the search with no memory of before if it is lower. Printed: the task-model calls to reach it, of the search
+with no memory as a share of uniform's, and of those with A's memory as shares of the former; in brackets the
+quartiles of a bootstrap over the seeds; and the medians over the pairs. The test splits are not read. Writes
+`recycling.jsonl` (one line for each run, its curve in it) and `recycling.png`.
 
 Related are pairs in which the words of a short text tell one of several topics or intents: what makes the labels of
 one known (worked examples, words of each label) should in the other. Unrelated: `subj` asks how a sentence is meant,
@@ -64,14 +64,15 @@ class Recycled:
     trace: Trace
 
 
-def measured(seed: int, data: Path, calls: int, width: int) -> list[Recycled]:
-    """All searches of one seed; those of a task without a memory are made once."""
+def measured(seed: int, data: Path, calls: int, first_calls: int, width: int) -> list[Recycled]:
+    """All searches of one seed; those of a task without a memory are made once, and are as far as `calls` what they
+    would be if they ended there."""
     plain: dict[str, tuple[Trace, Trace]] = {}
     found: list[Recycled] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in dict.fromkeys(name for pair in (*RELATED, *UNRELATED) for name in pair):
             arm = Arm(str(place(name, data)), "uniform", seed, calls, width)
-            first = replace(arm, selector="msgd_rl", file=f"{folder}/{name}.sqlite")
+            first = replace(arm, selector="msgd_rl", calls=first_calls, file=f"{folder}/{name}.sqlite")
             plain[name] = searched(arm), searched(first)
             anyio.run(poison, Path(folder, f"{name}.sqlite"), Path(folder, f"{name}-poisoned.sqlite"))
         for first_task, second in (*RELATED, *UNRELATED):
@@ -142,7 +143,8 @@ def main(options: argparse.Namespace) -> None:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     runs: list[Recycled] = []
     with ProcessPoolExecutor(options.processes) as pool, (options.out / "recycling.jsonl").open("wb") as file:
-        for found in pool.map(partial(measured, data=options.data, calls=options.calls, width=options.width), seeds):
+        one = partial(measured, data=options.data, calls=options.calls, first_calls=options.first_calls)
+        for found in pool.map(partial(one, width=options.width), seeds):
             runs += found
             file.writelines(orjson.dumps(asdict(run)) + b"\n" for run in found)
             file.flush()
@@ -156,4 +158,7 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--data", type=Path, required=True, help="the folder of the tasks but tickets")
+    options.add_argument(
+        "--first-calls", type=int, default=20_000, help="the budget of a search whose memory is kept"
+    )
     main(options.parse_args())
