@@ -2,11 +2,13 @@
 
 For each pair (A, B): msgd_rl searches A for `--first-calls` and keeps its memory; then it searches B with no memory
 of before, with A's, and with A's poisoned: all rewards turned round, what survived called lost and what was lost
-survived. Uniform searches B, too. The value to reach is uniform's final one on B, of its mean curve over the seeds, or
-that of the search with no memory of before if it is lower. Printed: the task-model calls to reach it, of the search
-with no memory as a share of uniform's, and of those with A's memory as shares of the former; in brackets the
-quartiles of a bootstrap over the seeds; and the medians over the pairs. The test splits are not read. Writes
-`recycling.jsonl` (one line for each run, its curve in it) and `recycling.png`.
+survived. Uniform searches B, too. The value to reach is uniform's final one on B, of its mean curve over the seeds,
+or that of the search with no memory of before if it is lower.
+
+Printed: the task-model calls to reach it, of the search with no memory as a share of uniform's, and of those with A's
+memory as shares of the former; in brackets the quartiles of a bootstrap over the seeds; and the medians over the
+pairs. The test splits are not read. Writes `recycling.jsonl` (one line for each run, its curve in it) and
+`recycling.png`.
 
 Related are pairs in which the words of a short text tell one of several topics or intents: what makes the labels of
 one known (worked examples, words of each label) should in the other. Unrelated: `subj` asks how a sentence is meant,
