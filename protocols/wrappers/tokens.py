@@ -9,10 +9,12 @@ from protocols.wrappers.pace import Entry, Pace
 
 RUNS = 9
 """Runs of 1, 2, 4, ... 256 calls are watched."""
-UNSEEN = 4
+UNSEEN = 16
 """Calls of the whole bound that are added to those seen: of what was never seen, the more the less was seen."""
 BEYOND = 0.25
 """By which part of the way from the mean to the most that was seen the next may go beyond it."""
+SURPRISE = 0.005
+"""The share of the allowance that is kept for calls that need more than any before them."""
 MEMORY = 10_000
 """Calls after which the most that was seen is about to be forgotten."""
 
@@ -89,13 +91,14 @@ class TokenPace:
 
     Certainty comes first, and costs: L seconds from call to reply leave L / (60 + L) of the output unused; and where
     a minute's allowance is few, large and unpredictable calls, the most that they may need is much more than they do.
-    Urgent calls and others are two kinds, which know nothing of each other's needs.
+    The output of urgent calls says nothing of that of others, nor theirs of it; input is tokens to bytes with all.
     """
 
     def __init__(self, limit: float) -> None:
         self._pace = Pace(limit)
         self._in_flight = 0
-        self._needs = {urgent: (Needs(), Needs()) for urgent in (False, True)}
+        self._input = Needs()
+        self._output = {urgent: Needs() for urgent in (False, True)}
 
     @property
     def limit(self) -> float:
@@ -108,43 +111,33 @@ class TokenPace:
 
     def wait(self, now: float, bound: Usage, urgent: bool) -> float:
         """Seconds until such a call may be sent, 0: now; infinite: not before one in flight has ended."""
-        needed = self._most(bound, urgent)
+        needed = SURPRISE * self.limit + self._input.most(bound.input)
+        for kind, output in self._output.items():
+            needed += output.most(bound.output if kind is urgent else 0)
         if needed > self.limit and self._in_flight:
             return math.inf
         return self._pace.wait(now, needed, urgent)
 
     def begin(self, now: float, bound: Usage, urgent: bool) -> Flight:
         """It is sent now."""
-        tokens_in, tokens_out = self._needs[urgent]
-        expected = Usage(round(tokens_in.expected(bound.input)), round(tokens_out.expected(bound.output)))
+        output = self._output[urgent]
+        expected = Usage(round(self._input.expected(bound.input)), round(output.expected(bound.output)))
         flight = Flight(self, bound, urgent, self._pace.take(now, 0.0), expected)
         self._pace.expect(expected.total)
         self._in_flight += 1
-        tokens_in.begin(bound.input)
-        tokens_out.begin(bound.output)
+        self._input.begin(bound.input)
+        output.begin(bound.output)
         return flight
 
     def end(self, flight: Flight, now: float, used: Usage | None) -> None:
         """It has ended; one of which nobody knows what it needed has needed what was expected."""
-        tokens_in, tokens_out = self._needs[flight.urgent]
         self._in_flight -= 1
-        tokens_in.end(flight.bound.input, used.input if used else None)
-        tokens_out.end(flight.bound.output, used.output if used else None)
+        self._input.end(flight.bound.input, used.input if used else None)
+        self._output[flight.urgent].end(flight.bound.output, used.output if used else None)
         counted = used or flight.expected
         self._pace.settle(flight.entry, counted.input)
         self._pace.take(now, counted.output)
         self._pace.expect(-flight.expected.total)
-
-    def _most(self, bound: Usage, urgent: bool) -> float:
-        """Tokens of all in flight and of one such call more, at most."""
-        total = 0.0
-        for kind, (tokens_in, tokens_out) in self._needs.items():
-            one = bound if kind is urgent else NOTHING
-            total += tokens_in.most(one.input) + tokens_out.most(one.output)
-        return total
-
-
-NOTHING = Usage()
 
 
 def bound_of(request: Request) -> Usage:
