@@ -7,8 +7,9 @@ import math
 from protocols.model import Request, Usage
 from protocols.wrappers.pace import Entry, Pace
 
-RUNS = 9
-"""Runs of 1, 2, 4, ... 256 calls are watched."""
+WEIGHTS = tuple(2 / (2**n + 1) for n in range(9))
+"""Of one call in the average over a run, of 1, 2, 4, ... 256 calls; an average with exponential weights, which weighs
+as many calls (2 / weight - 1)."""
 UNSEEN = 16
 """Calls of the whole bound that are added to those seen: of what was never seen, the more the less was seen."""
 BEYOND = 0.25
@@ -24,13 +25,13 @@ class Needs:
     costliest run of n calls so far, or of fewer, and a little more.
 
     Runs, and not a mean and a deviation, since needs are neither independent (the calls in flight are often those of
-    one candidate, who may be long-winded) nor normally distributed. A run is an average with exponential weights.
+    one candidate, which may be long-winded) nor normally distributed.
     """
 
     def __init__(self) -> None:
         self._calls = self._in_flight = self._bounds = 0
-        self._levels = [0.0] * RUNS
-        self._most = [0.0] * RUNS
+        self._levels = [0.0] * len(WEIGHTS)
+        self._most = [0.0] * len(WEIGHTS)
 
     def expected(self, bound: int) -> float:
         """Tokens of a call, about."""
@@ -38,7 +39,7 @@ class Needs:
 
     def most(self, bound: int) -> float:
         """Tokens of those in flight and of one call more, at most."""
-        run = min(max(self._in_flight.bit_length(), 1), RUNS) - 1
+        run = min(max(self._in_flight.bit_length(), 1), len(WEIGHTS)) - 1
         return self._bounds * self._highest(run) + bound * self._highest(0)
 
     def begin(self, bound: int) -> None:
@@ -62,11 +63,10 @@ class Needs:
 
     def _learn(self, share: float) -> None:
         self._calls += 1
-        for run in range(RUNS):
-            weight = max(1 / self._calls, 2 / (2**run + 1))
-            level = self._levels[run] = self._levels[run] + weight * (share - self._levels[run])
-            most = self._most[run]
-            self._most[run] = max(level, most - (most - level) / MEMORY)
+        for run, weight in enumerate(WEIGHTS):
+            level, most = self._levels[run], self._most[run]
+            level += max(1 / self._calls, weight) * (share - level)
+            self._levels[run], self._most[run] = level, max(level, most - (most - level) / MEMORY)
 
 
 class Flight:
