@@ -6,13 +6,16 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 
 from protocols.errors import RateLimited
-from protocols.model import Allowance, ChatModel, Reply, Request
-from protocols.wrappers.pace import Entry, Needs, Pace
+from protocols.model import Allowance, ChatModel, Reply, Request, Usage
+from protocols.wrappers.pace import Pace
+from protocols.wrappers.tokens import Flight, TokenPace, bound_of
 
+P = TypeVar("P", Pace, TokenPace)
 MOST = 64
 """Calls in flight where the configuration does not say."""
 FIRST = 16
@@ -45,21 +48,22 @@ class Limits:
 
 
 class Ticket:
-    """A call in flight: the window that it began in, its bound in tokens, and what was taken for it."""
+    """A call in flight: the window that it began in, and what is held back for it."""
 
-    __slots__ = ("bound", "request", "tokens", "window")
+    __slots__ = ("request", "tokens", "urgent", "window")
 
-    def __init__(self, window: int, bound: int, request: Entry | None, tokens: Entry | None) -> None:
-        self.window, self.bound, self.request, self.tokens = window, bound, request, tokens
+    def __init__(self, window: int, request: Request, urgent: bool) -> None:
+        self.window, self.request, self.urgent = window, request, urgent
+        self.tokens: Flight | None = None
 
 
 class Waiter:
     """A call that is not sent yet. `event` is set when it may be, or is to see to the clock."""
 
-    __slots__ = ("bound", "event", "ticket", "urgent")
+    __slots__ = ("bound", "event", "request", "ticket", "urgent")
 
-    def __init__(self, bound: int, urgent: bool) -> None:
-        self.bound, self.urgent = bound, urgent
+    def __init__(self, request: Request, bound: Usage, urgent: bool) -> None:
+        self.request, self.bound, self.urgent = request, bound, urgent
         self.event = anyio.Event()
         self.ticket: Ticket | None = None
 
@@ -73,7 +77,7 @@ class Limiter:
     (RFC 5681, section 3.1; RFC 6582, section 3.2). `Retry-After` holds back the whole account, so that its calls do
     not come back one by one to be refused.
 
-    Pace: see `Pace` and `Needs`; tokens are held back before a call and settled after it.
+    Pace: see `Pace` and `TokenPace`. Limits that become known later hold for the calls in flight too.
 
     Priority: urgent calls are first and are not spaced. `clock` gives seconds, those of the event loop.
     """
@@ -82,20 +86,24 @@ class Limiter:
         self.limits = limits
         self.most = limits.concurrency or MOST
         self.allowed = limits.concurrency or FIRST
-        self.in_flight = 0
         self._clock = clock
+        self._in_flight: set[Ticket] = set()
         self._slow_start = True
         self._window = self._replies = 0
         self._opens = -math.inf
-        self._needs = Needs()
         self._requests: Pace | None = None
-        self._tokens: Pace | None = None
+        self._tokens: TokenPace | None = None
         self._learned: dict[str, tuple[int | None, int | None]] = {}
         self._urgent: deque[Waiter] = deque()
         self._others: deque[Waiter] = deque()
         self._keeper: Waiter | None = None
         self._alarm = math.inf
         self._set_pace()
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are sent and have not ended."""
+        return len(self._in_flight)
 
     def restrict(self, limits: Limits) -> None:
         """Keep to these limits too."""
@@ -109,10 +117,10 @@ class Limiter:
     async def enter(self, request: Request, urgent: bool) -> Ticket:
         """Wait until a call may be sent, and count it."""
         first = not (self._urgent or (self._others and not urgent))
-        bound = request.most_tokens if self._tokens or not first else 0
+        bound = bound_of(request) if self._tokens or not first else None
         if first and self._delay(bound, urgent) == 0.0:
-            return self._send(bound)
-        waiter = Waiter(bound or request.most_tokens, urgent)
+            return self._send(request, bound, urgent)
+        waiter = Waiter(request, bound or bound_of(request), urgent)
         queue = self._urgent if urgent else self._others
         queue.append(waiter)
         try:
@@ -131,12 +139,11 @@ class Limiter:
             self._admit()  # whoever was behind it, or is to watch the clock now
         return waiter.ticket
 
-    def leave(self, ticket: Ticket, used: int | None) -> None:
+    def leave(self, ticket: Ticket, used: Usage | None) -> None:
         """The call has ended; it needed so many tokens, or nobody knows how many (None)."""
-        self.in_flight -= 1
-        if used is not None and ticket.tokens and self._tokens:
-            self._needs.learn(ticket.bound, used)
-            self._tokens.settle(ticket.tokens, used)
+        self._in_flight.remove(ticket)
+        if ticket.tokens:
+            ticket.tokens.end(self._clock(), used)
         self._admit()
 
     def answered(self, ticket: Ticket) -> None:
@@ -168,11 +175,25 @@ class Limiter:
     def _set_pace(self) -> None:
         requests = self.limits.requests or min((r for r, _ in self._learned.values() if r), default=None)
         tokens = self.limits.tokens or min((t for _, t in self._learned.values() if t), default=None)
-        self._requests, self._tokens = paced(self._requests, requests), paced(self._tokens, tokens)
+        self._requests = paced(self._requests, requests, self._request_pace)
+        self._tokens = paced(self._tokens, tokens, self._token_pace)
 
-    def _delay(self, bound: int, urgent: bool) -> float:
-        """Seconds until such a call may be sent, as far as the clock decides; infinite while there is no slot."""
-        if self.in_flight >= self.allowed:
+    def _request_pace(self, limit: int) -> Pace:
+        """One that counts the calls in flight, as sent now."""
+        pace = Pace(limit)
+        if self._in_flight:
+            pace.take(self._clock(), len(self._in_flight))
+        return pace
+
+    def _token_pace(self, limit: int) -> TokenPace:
+        pace = TokenPace(limit)
+        for ticket in self._in_flight:
+            ticket.tokens = pace.begin(self._clock(), bound_of(ticket.request), ticket.urgent)
+        return pace
+
+    def _delay(self, bound: Usage | None, urgent: bool) -> float:
+        """Seconds until such a call may be sent, as far as the clock decides; infinite while it waits for another."""
+        if len(self._in_flight) >= self.allowed:
             return math.inf
         if not (self._requests or self._tokens) and self._opens == -math.inf:
             return 0.0
@@ -182,16 +203,18 @@ class Limiter:
             delay, self._opens = 0.0, -math.inf
         if self._requests:
             delay = max(delay, self._requests.wait(now, 1, urgent))
-        if self._tokens:
+        if self._tokens and bound:
             delay = max(delay, self._tokens.wait(now, bound, urgent))
         return delay
 
-    def _send(self, bound: int) -> Ticket:
-        now = self._clock() if self._requests or self._tokens else 0.0
-        request = self._requests.take(now, 1) if self._requests else None
-        tokens = self._tokens.take(now, self._needs.of(bound, self.in_flight)) if self._tokens else None
-        self.in_flight += 1
-        return Ticket(self._window, bound, request, tokens)
+    def _send(self, request: Request, bound: Usage | None, urgent: bool) -> Ticket:
+        ticket = Ticket(self._window, request, urgent)
+        if self._requests:
+            self._requests.take(self._clock(), 1)
+        if self._tokens and bound:
+            ticket.tokens = self._tokens.begin(self._clock(), bound, urgent)
+        self._in_flight.add(ticket)
+        return ticket
 
     def _admit(self) -> None:
         """Send what may be sent; if the clock decides when the next one may, somebody must watch it."""
@@ -201,7 +224,7 @@ class Limiter:
             if delay > 0.0:
                 break
             waiter = queue.popleft()
-            waiter.ticket = self._send(waiter.bound)
+            waiter.ticket = self._send(waiter.request, waiter.bound, waiter.urgent)
             waiter.event.set()
         if not queue or delay == math.inf:
             return
@@ -241,10 +264,10 @@ class LimitedModel:
         """Answer one request once there is room for it."""
         limiter = self._limiter
         ticket = await limiter.enter(request, self._urgent)
-        used: int | None = None
+        used: Usage | None = None
         try:
             reply = await self._inner.complete(request)
-            used = reply.usage.total
+            used = reply.usage
             limiter.answered(ticket)
             if reply.allowance is not None:
                 limiter.learn(self.name, reply.allowance)
@@ -257,9 +280,9 @@ class LimitedModel:
             limiter.leave(ticket, used)
 
 
-def paced(pace: Pace | None, limit: int | None) -> Pace | None:
+def paced(pace: P | None, limit: int | None, new: Callable[[int], P]) -> P | None:
     """The pace at a limit, going on with its log; none without a limit."""
     if limit is None or pace is None:
-        return None if limit is None else Pace(limit)
+        return None if limit is None else new(limit)
     pace.limit = limit
     return pace

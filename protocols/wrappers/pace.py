@@ -15,16 +15,8 @@ CATCHING_UP = 1.0
 the faster for it."""
 
 
-SURE = 4.0
-"""Standard deviations by which all calls in flight together are taken to need more than their mean."""
-LEARNT = 16
-"""Calls after which their mean is believed."""
-MEMORY = 200
-"""Calls that the mean goes back, about."""
-
-
 class Entry:
-    """What one call was taken to need, and when (seconds)."""
+    """What was sent, and when (seconds)."""
 
     __slots__ = ("amount", "time")
 
@@ -64,19 +56,21 @@ class Pace:
         entry = Entry(now, amount)
         self._log.append(entry)
         self._sum += amount
-        self._next = max(self._next, now - CATCHING_UP) + self._seconds(amount)
+        self._next = max(self._next, now - CATCHING_UP)
+        self.expect(amount)
         return entry
 
+    def expect(self, amount: float) -> None:
+        """Space as if so much had been sent, or less if it is negative; it does not count."""
+        self._next += amount * 60.0 / (self.limit * SHARE)
+
     def settle(self, entry: Entry, amount: float) -> None:
-        """It was so much that was needed."""
+        """It was so much that was sent."""
         more = amount - entry.amount
         if entry.time > -math.inf:
             self._sum += more
         entry.amount = amount
-        self._next += self._seconds(more)
-
-    def _seconds(self, amount: float) -> float:
-        return amount * 60.0 / (self.limit * SHARE)
+        self.expect(more)
 
     def _forget(self, now: float) -> None:
         while self._log and self._log[0].time + WINDOW <= now:
@@ -85,32 +79,3 @@ class Pace:
             entry.time = -math.inf
         if not self._log:
             self._sum = 0.0
-
-
-class Needs:
-    """Which share of its bound in tokens a call really needs.
-
-    To hold back every call's bound until it has ended would leave most of the allowance unused. So n calls in flight
-    hold back n means and `SURE` * sqrt(n) standard deviations of the calls so far, and a call is sent only if there
-    is room for its whole bound.
-    """
-
-    def __init__(self) -> None:
-        self._calls = 0
-        self._mean = 1.0
-        self._variance = 0.0
-
-    def of(self, bound: int, in_flight: int) -> float:
-        """Tokens to hold back for one call more."""
-        if self._calls < LEARNT:
-            return bound
-        spread = math.sqrt(self._variance) * (math.sqrt(in_flight + 1) - math.sqrt(in_flight))
-        return bound * min(1.0, self._mean + SURE * spread)
-
-    def learn(self, bound: int, used: int) -> None:
-        """A call of that bound needed so many: mean and variance by exponential weights (West 1979)."""
-        self._calls += 1
-        weight = max(1 / self._calls, 1 / MEMORY)
-        difference = used / bound - self._mean
-        self._mean += weight * difference
-        self._variance = (1 - weight) * (self._variance + weight * difference**2)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from protocols.errors import ModelError
 from protocols.model import ChatMessage, Reply, Request
 from protocols.wrappers.warming import KEPT, PATIENCE, Prefixes, WarmingModel, shortest_prefix
+from tests.protocols.wrappers.clocked import simulate
 from tests.protocols.wrappers.faults import failure
-from tests.protocols.wrappers.test_pace import simulate
 
 LONG, SHORT = "definitions " * 400, "be brief"
 
