@@ -27,10 +27,10 @@ RECUR = 2
 class FewShot:
     """Applies to examples sections. No model is asked: the edit is a choice of training examples.
 
-    Half of the edits take the form that past edits are believed to have earned most by (`forms.py`), the others any.
-    Examples are taken in turn from each target, so that no answer is favoured (majority label bias, Zhao et al.,
-    arXiv 2102.09690), and from each target the one that is farthest from those already taken, near to a failed input
-    first. Where targets recur, none is left out for lack of room: then there are as many examples as targets.
+    How many are shown, and how, is drawn from what past edits earned by it (`forms.py`). Examples are taken in turn
+    from each target, so that no answer is favoured (majority label bias, Zhao et al., arXiv 2102.09690), and from
+    each target the one that is farthest from those already taken, near to a failed input first. Where targets recur,
+    none is left out for lack of room: then there are as many examples as targets.
     """
 
     name = "few_shot"

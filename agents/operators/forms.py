@@ -1,12 +1,14 @@
-"""The forms that an edit of worked examples may take, and which of them past edits speak for."""
+"""The forms that an edit of worked examples may take, and what past edits say of them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from agents.prompting.shelves import EXAMPLES, places
 from memory.experience import Experience
@@ -14,12 +16,15 @@ from memory.judgement import Judged
 
 COUNTS = (4, 8, 16, 32, 64)
 NEAREST = (4, 8, 16)
-PER_INPUT = 0.25
-"""The share of forms drawn at random that are filled for each input."""
-LEARNT = 0.5
-"""The share of edits that take the form that past edits speak for most."""
-PRIOR = 1.0
-"""Votes that no gain at all has in what a form is believed to earn."""
+SHARED, OWN = 0.1, 0.05
+"""Prior deviations, in rewards: of what a shape, and of what sixteen times as many examples, add; of what a form does
+beside that."""
+NOISE = 0.05
+"""The deviation, in rewards, of an edit that has one vote."""
+
+Array = npt.NDArray[np.float64]
+Shape = Literal["fixed", "added", "nearest"]
+SHAPES: tuple[Shape, ...] = ("fixed", "added", "nearest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,43 +32,43 @@ class Form:
     """What is shown: `count` examples, chosen afresh ("fixed") or beside those shown already ("added"), or those
     nearest to each input ("nearest")."""
 
-    shape: Literal["fixed", "added", "nearest"]
+    shape: Shape
     count: int
 
 
 FORMS = (
-    *(Form(shape, count) for shape in ("fixed", "added") for count in COUNTS),
+    *(Form(shape, count) for shape in SHAPES[:2] for count in COUNTS),
     *(Form("nearest", count) for count in NEAREST),
 )
 
 
 def choose_form(recalled: Sequence[Judged], possible: Sequence[Form], rng: Random) -> Form:
-    """Of the `possible` forms (one at least) the one that past edits speak for, in a share LEARNT of the cases where
-    they do; else any."""
-    best = best_form(recalled, possible)
-    if best and rng.random() < LEARNT:
-        return best
-    per_input = [form for form in possible if form.shape == "nearest"]
-    others = sorted({form.shape for form in possible} - {"nearest"})
-    if not others or (per_input and rng.random() < PER_INPUT):
-        return rng.choice(per_input)
-    shape = rng.choice(others)
-    return rng.choice([form for form in possible if form.shape == shape])
+    """Of the `possible` forms (one at least) the best by a draw from what is believed of them (Thompson sampling,
+    Agrawal & Goyal, arXiv 1209.3352): what past edits speak for most often, and where they say little, any."""
+    mean, covariance = believed(recalled)
+    values, axes = np.linalg.eigh(covariance)
+    drawn = mean + axes @ (np.sqrt(np.maximum(values, 0)) * np.array([rng.gauss(0, 1) for _ in mean]))
+    return max(possible, key=lambda form: float(features(form) @ drawn))
 
 
-def best_form(recalled: Sequence[Judged], possible: Collection[Form] = FORMS) -> Form | None:
-    """The form that is believed to earn most, by the votes of the edits that had it and of PRIOR for nothing; None
-    where none is believed to earn anything."""
-    votes: dict[Form, float] = defaultdict(float)
-    earned: dict[Form, float] = defaultdict(float)
-    for edit in recalled:
-        form = form_of(edit.recalled.experience)
-        if form is not None and form in possible:
-            votes[form] += edit.votes
-            earned[form] += edit.votes * edit.value
-    believed = {form: earned[form] / (votes[form] + PRIOR) for form in votes}
-    best = max(believed, key=lambda form: believed[form], default=None)
-    return best if best is not None and believed[best] > 0 else None
+def believed(recalled: Sequence[Judged]) -> tuple[Array, Array]:
+    """Mean, shape (f,), and covariance, shape (f, f), of what each of the `features` adds to a reward: a Bayesian
+    linear regression on the recalled edits, each of which weighs as much as it has votes."""
+    seen = [(features(form), edit) for edit in recalled if (form := form_of(edit.recalled.experience))]
+    precision = np.eye(len(features(FORMS[0])))  # of the standardised coefficients
+    total = np.zeros(len(precision))
+    for row, edit in seen:
+        precision += edit.votes / NOISE**2 * np.outer(row, row)
+        total += edit.votes / NOISE**2 * edit.value * row
+    covariance = np.asarray(np.linalg.inv(precision), np.float64)
+    return covariance @ total, covariance
+
+
+def features(form: Form) -> Array:
+    """The shape, the count (its logarithm, from -1 to 1) and the form itself, shape (f,), in prior deviations."""
+    shape = [SHARED * (form.shape == known) for known in SHAPES]
+    count = SHARED * (np.log2(form.count) - 4) / 2
+    return np.array([*shape, count, *(OWN * (form == known) for known in FORMS)])
 
 
 def form_of(past: Experience) -> Form | None:
