@@ -12,7 +12,7 @@ from agents.operators.forms import FORMS, Form, choose_form
 from agents.operators.operator import Context, of_kinds
 from agents.prompting.requests import show_example, show_inputs
 from agents.prompting.shelves import EXAMPLES, places
-from memory.judgement import Judged
+from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
@@ -55,7 +55,8 @@ class FewShot:
         plain = [not placeholders(frame, task.fields) and not places(frame) for frame in frames]
         fixed = [n for n in range(len(frames)) if plain[n]]
         added = [n for n in fixed if frames[n] not in kept] if kept else []
-        own = [edit for edit in context.recalled if edit.recalled.experience.operator == self.name]
+        recalled = [edit.recalled.experience for edit in context.recalled]
+        own = [e for e in recalled if e.operator == self.name and bool(e.before) == bool(shown_now)]
         possible = [f for f in FORMS if {"fixed": fixed, "added": added}.get(f.shape)] + _new(shown_now, own)
         if not possible:
             raise InapplicableError("every training example that can be shown is shown already, in every way")
@@ -111,9 +112,9 @@ def per_input(form: Form) -> str:
     return f"{{{EXAMPLES}:{form.count}}}"
 
 
-def _new(shown_now: str, own: Sequence[Judged]) -> list[Form]:
+def _new(shown_now: str, own: Sequence[Experience]) -> list[Form]:
     """The forms that are filled for each input, but the one that the section has and those that it was given."""
-    known = {shown_now, *(e.recalled.experience.after for e in own if e.recalled.experience.before == shown_now)}
+    known = {shown_now, *(past.after for past in own if past.before == shown_now)}
     return [form for form in FORMS if form.shape == "nearest" and per_input(form) not in known]
 
 

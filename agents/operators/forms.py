@@ -12,15 +12,17 @@ import numpy.typing as npt
 
 from agents.prompting.shelves import EXAMPLES, places
 from memory.experience import Experience
-from memory.judgement import Judged
+from memory.judgement import HALF_EVIDENCE
 
 COUNTS = (4, 8, 16, 32, 64)
 NEAREST = (4, 8, 16)
 SHARED, OWN = 0.1, 0.05
 """Prior deviations, in rewards: of what a shape, and of what sixteen times as many examples, add; of what a form does
 beside that."""
+MOST = 0.3
+"""Rewards beyond it count as it: no record outweighs a few others by what it claims."""
 NOISE = 0.05
-"""The deviation, in rewards, of an edit that has one vote."""
+"""The deviation, in rewards, of an edit that was measured on many examples."""
 
 Array = npt.NDArray[np.float64]
 Shape = Literal["fixed", "added", "nearest"]
@@ -42,24 +44,26 @@ FORMS = (
 )
 
 
-def choose_form(recalled: Sequence[Judged], possible: Sequence[Form], rng: Random) -> Form:
+def choose_form(past: Sequence[Experience], possible: Sequence[Form], rng: Random) -> Form:
     """Of the `possible` forms (one at least) the best by a draw from what is believed of them (Thompson sampling,
     Agrawal & Goyal, arXiv 1209.3352): what past edits speak for most often, and where they say little, any."""
-    mean, covariance = believed(recalled)
+    mean, covariance = believed(past)
     values, axes = np.linalg.eigh(covariance)
     drawn = mean + axes @ (np.sqrt(np.maximum(values, 0)) * np.array([rng.gauss(0, 1) for _ in mean]))
     return max(possible, key=lambda form: float(features(form) @ drawn))
 
 
-def believed(recalled: Sequence[Judged]) -> tuple[Array, Array]:
+def believed(past: Sequence[Experience]) -> tuple[Array, Array]:
     """Mean, shape (f,), and covariance, shape (f, f), of what each of the `features` adds to a reward: a Bayesian
-    linear regression on the recalled edits, each of which weighs as much as it has votes."""
-    seen = [(features(form), edit) for edit in recalled if (form := form_of(edit.recalled.experience))]
+    linear regression on past edits, each of which weighs by its evidence. How alike the texts were says nothing of
+    how many examples to show, so it has no part."""
+    seen = [(features(form), edit) for edit in past if (form := form_of(edit))]
     precision = np.eye(len(features(FORMS[0])))  # of the standardised coefficients
     total = np.zeros(len(precision))
     for row, edit in seen:
-        precision += edit.votes / NOISE**2 * np.outer(row, row)
-        total += edit.votes / NOISE**2 * edit.value * row
+        weight = edit.evidence / (edit.evidence + HALF_EVIDENCE) / NOISE**2
+        precision += weight * np.outer(row, row)
+        total += weight * max(-MOST, min(MOST, edit.reward)) * row
     covariance = np.asarray(np.linalg.inv(precision), np.float64)
     return covariance @ total, covariance
 
