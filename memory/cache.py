@@ -37,11 +37,12 @@ INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?,
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
 CHECKED = 64
 """Replies stored from one look at the size of the file to the next."""
-# What was stored first lies together at the beginning of the table, so that whole pages become free.
-EVICT = f"""DELETE FROM reply
-    WHERE place < (SELECT min(place) + max({2 * CHECKED}, (max(place) - min(place)) / 16) FROM reply)
-    AND (SELECT (pages.page_count - free.freelist_count) * size.page_size
-        FROM pragma_page_count() pages, pragma_freelist_count() free, pragma_page_size() size) > ?"""
+# What was stored first lies together at the beginning of the table, so that whole pages become free. The size decides
+# on the bound and not on each row, for then a sixteenth of the rows would be read to delete none.
+EVICT = f"""DELETE FROM reply WHERE place < (
+    SELECT CASE WHEN (pages.page_count - free.freelist_count) * size.page_size > ?
+        THEN (SELECT min(place) + max({2 * CHECKED}, (max(place) - min(place)) / 16) FROM reply) END
+    FROM pragma_page_count() pages, pragma_freelist_count() free, pragma_page_size() size)"""
 
 
 class Flight:

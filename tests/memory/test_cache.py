@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.cache import CHECKED, SCHEMA, CachedModel, ReplyCache, open_cache, request_key
+from memory.cache import CHECKED, EVICT, SCHEMA, CachedModel, ReplyCache, open_cache, request_key
 from memory.database import Database, open_database
 from memory.sieve import Sieve
 from protocols.errors import ModelError, ServerFailed
@@ -189,6 +189,34 @@ async def test_the_file_stays_near_its_bound_and_keeps_what_is_newest(tmp_path: 
         await cached.complete(ask(texts[0]))
         assert model.calls[ask(texts[0])] == 2
     assert path.stat().st_size < bound + 2 * CHECKED * size
+
+
+def instructions(connection: sqlite3.Connection, sql: str, parameters: tuple[int, ...]) -> int:
+    """How many of SQLite's virtual machine a statement takes."""
+    count = 0
+
+    def tick() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    connection.set_progress_handler(tick, 1)
+    connection.execute(sql, parameters)
+    return count
+
+
+async def test_looking_at_the_size_takes_no_longer_the_more_there_is(tmp_path: Path) -> None:
+    path, taken = tmp_path / "cache.db", list[int]()
+    async with open_database(path, SCHEMA) as opened:
+        cache = ReplyCache(opened)
+        for start, end in ((0, 500), (500, 5000)):
+            async with anyio.create_task_group() as tasks:
+                for number in range(start, end):
+                    tasks.start_soon(cache.keep, request_key("s", ask(str(number))), "s", Reply("x"))
+            with closing(sqlite3.connect(path)) as connection:
+                taken.append(instructions(connection, EVICT, (2**40,)))
+    assert taken[0] > 0
+    assert taken[1] == pytest.approx(taken[0], abs=20)
 
 
 class Desk:
