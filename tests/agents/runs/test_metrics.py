@@ -162,7 +162,8 @@ def graded(turns: list[tuple[str, str]]) -> str:
     said = turns[-1][1]
     if "<rubric>" in said:
         return f"It says too little.\nScore: {int(said.rpartition('<answer>')[2].split()[0]) % 11}"
-    return said.split()[-1]
+    asked = said.partition("Write of ")[2].splitlines()[0]  # examples filled for this input may follow
+    return asked.split()[-1]
 
 
 async def test_a_judge_is_a_role_that_is_metered_cached_and_reported_like_others(tmp_path: Path) -> None:
