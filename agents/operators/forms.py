@@ -17,7 +17,7 @@ from memory.judgement import HALF_EVIDENCE
 COUNTS = (4, 8, 16, 32, 64)
 NEAREST = (4, 8, 16)
 SHARED, OWN = 0.1, 0.05
-"""Prior deviations, in rewards: of what a shape, and of what sixteen times as many examples, add; of what a form does
+"""Prior deviations, in rewards: of what a shape, and of what four times as many examples, add; of what a form does
 beside that."""
 MOST = 0.3
 """Rewards beyond it count as it: no record outweighs a few others by what it claims."""
