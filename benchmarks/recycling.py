@@ -145,8 +145,8 @@ def main(options: argparse.Namespace) -> None:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     runs: list[Recycled] = []
     with ProcessPoolExecutor(options.processes) as pool, (options.out / "recycling.jsonl").open("wb") as file:
-        one = partial(measured, data=options.data, calls=options.calls, first_calls=options.first_calls)
-        for found in pool.map(partial(one, width=options.width), seeds):
+        limits = {"calls": options.calls, "first_calls": options.first_calls, "width": options.width}
+        for found in pool.map(partial(measured, data=options.data, **limits), seeds):
             runs += found
             file.writelines(orjson.dumps(asdict(run)) + b"\n" for run in found)
             file.flush()

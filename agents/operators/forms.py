@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from agents.prompting.shelves import EXAMPLES, places
 from memory.experience import Experience
 from memory.judgement import HALF_EVIDENCE
+from memory.linear import Linear, Rows
 
 COUNTS = (4, 8, 16, 32, 64)
 NEAREST = (4, 8, 16)
@@ -24,7 +25,7 @@ MOST = 0.3
 NOISE = 0.05
 """The deviation, in rewards, of an edit that was measured on many examples."""
 
-Array = npt.NDArray[np.float64]
+HOW_MANY = "how many"
 Shape = Literal["fixed", "added", "nearest"]
 SHAPES: tuple[Shape, ...] = ("fixed", "added", "nearest")
 
@@ -47,32 +48,35 @@ FORMS = (
 def choose_form(past: Sequence[Experience], possible: Sequence[Form], rng: Random) -> Form:
     """Of the `possible` forms (one at least) the best by a draw from what is believed of them (Thompson sampling,
     Agrawal & Goyal, arXiv 1209.3352): what past edits speak for most often, and where they say little, any."""
-    mean, covariance = believed(past)
-    values, axes = np.linalg.eigh(covariance)
-    drawn = mean + axes @ (np.sqrt(np.maximum(values, 0)) * np.array([rng.gauss(0, 1) for _ in mean]))
-    return max(possible, key=lambda form: float(features(form) @ drawn))
+    table = believed(past)
+    drawn = table.mean + table.deviations(rng)
+    rows = [_row(table, form) for form in possible]
+    values = [float((drawn[row.places] * row.values).sum()) for row in rows]
+    return possible[values.index(max(values))]
 
 
-def believed(past: Sequence[Experience]) -> tuple[Array, Array]:
-    """Mean, shape (f,), and covariance, shape (f, f), of what each of the `features` adds to a reward: a Bayesian
-    linear regression on past edits, each of which weighs by its evidence. How alike the texts were says nothing of
-    how many examples to show, so it has no part."""
-    seen = [(features(form), edit) for edit in past if (form := form_of(edit))]
-    precision = np.eye(len(features(FORMS[0])))  # of the standardised coefficients
-    total = np.zeros(len(precision))
-    for row, edit in seen:
-        weight = edit.evidence / (edit.evidence + HALF_EVIDENCE) / NOISE**2
-        precision += weight * np.outer(row, row)
-        total += weight * max(-MOST, min(MOST, edit.reward)) * row
-    covariance = np.asarray(np.linalg.inv(precision), np.float64)
-    return covariance @ total, covariance
+def believed(past: Sequence[Experience]) -> Linear:
+    """What shapes, counts and forms add to a reward, in NOISE: a regression on past edits, each of which weighs by
+    its evidence. How alike the texts were says nothing of how many examples to show, so it has no part."""
+    table = Linear(math.inf)
+    for name in (*SHAPES, HOW_MANY):
+        table.place(name, (SHARED / NOISE) ** 2)
+    for known in FORMS:
+        table.place(known, (OWN / NOISE) ** 2)
+    for edit in past:
+        if form := form_of(edit):
+            weight = math.sqrt(edit.evidence / (edit.evidence + HALF_EVIDENCE))
+            reward = max(-MOST, min(MOST, edit.reward))
+            table.learn(_row(table, form, weight), weight * reward / NOISE)
+    return table
 
 
-def features(form: Form) -> Array:
-    """The shape, the count (its logarithm, from -1 to 1) and the form itself, shape (f,), in prior deviations."""
-    shape = [SHARED * (form.shape == known) for known in SHAPES]
-    count = SHARED * (np.log2(form.count) - 4) / 2
-    return np.array([*shape, count, *(OWN * (form == known) for known in FORMS)])
+def _row(table: Linear, form: Form, weight: float = 1.0) -> Rows:
+    """One observation: the shape, the count (its logarithm, from -1 to 1) and the form itself."""
+    names = (form.shape, HOW_MANY, form)
+    places = [table.place(name, 0.0) for name in names]  # they are there already
+    values = [1.0, (math.log2(form.count) - 4) / 2, 1.0]
+    return Rows(np.array([places], np.int64), weight * np.array([values]))
 
 
 def form_of(past: Experience) -> Form | None:

@@ -10,9 +10,9 @@ from typing import Literal
 import faiss
 import numpy as np
 
-from agents.selectors.linear import Array, Places
 from agents.selectors.selector import Choice
 from memory.index import vector_index
+from memory.linear import Array, Places
 from protocols.embedding import Vector
 
 Level = Literal["kind", "cell"]

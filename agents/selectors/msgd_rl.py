@@ -7,7 +7,8 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     action       a = (operator, section)
     value        Q(s, a) = T(a) + E(s, a), in rewards
     T            tabular: b + h[operator] + h[section] + h[operator, section] + trust p(a), a Bayesian regression
-                 (linear.py) that forgets slowly. Each coefficient is shrunk to its prior, so one outcome moves little
+                 (memory/linear.py) that forgets slowly. Each coefficient is shrunk to its prior: one outcome moves
+                 little
     E            episodic: sum_i w_i (G_i - f_i T(a_i)) / (sum_i w_i + shrinkage) over the nearest episodes
                  (episodes.py), w_i falling with distance and age: once over those with the same kind of section (how
                  good s is), and of what that leaves over those with a's operator, too. A single neighbour never
@@ -58,11 +59,11 @@ from random import Random
 import numpy as np
 
 from agents.selectors.episodes import Episodes
-from agents.selectors.linear import Array, Linear, Rows
 from agents.selectors.msgd import features
 from agents.selectors.parents import Parents
 from agents.selectors.records import Falls, InFlight, Running
 from agents.selectors.selector import Choice
+from memory.linear import Array, Linear, Rows
 from protocols.prompt import Kind
 
 BASE, PAST = "base", "past"

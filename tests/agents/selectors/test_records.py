@@ -1,4 +1,4 @@
-"""Running moments, falls, the regression, and the reward that all of them are fed with."""
+"""Running moments, falls, and the reward that they are fed with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.ring.reward import Reward
-from agents.selectors.linear import Linear, Rows
 from agents.selectors.records import Falls, Running
 from protocols.messages import Evaluation
 from protocols.prompt import Prompt, Section
@@ -45,18 +44,6 @@ def test_a_fall_is_noticed_soon_and_noise_seldom() -> None:
         late += not any([falls.add(rng.gauss(-1, 1)) for _ in range(30)])
     assert false < 50
     assert late < 10
-
-
-def test_the_regression_finds_the_coefficients_and_shrinks_those_that_are_unknown() -> None:
-    linear, rng = Linear(memory=10_000), np.random.default_rng(0)
-    truth = np.array([0.5, -0.3, 0.2, 0.0])
-    places = [linear.place(name, 1.0) for name in "abcd"]
-    for _ in range(500):
-        row = Rows(np.array([places[:3]]), rng.normal(size=(1, 3)))
-        linear.learn(row, float(row.values[0] @ truth[:3]) + rng.normal(0, 0.1))
-    assert linear.mean == pytest.approx(truth, abs=0.05)
-    known, unknown = linear.variance(Rows(np.array([[0], [3]]), np.ones((2, 1))))
-    assert known < 0.05 < 0.99 < unknown <= 1.0
 
 
 def evaluation(gain: float, error: float, paired: int) -> Evaluation:

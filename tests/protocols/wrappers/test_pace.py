@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from random import Random
 from statistics import median
 
@@ -30,11 +31,7 @@ def test_no_minute_holds_more_requests_than_allowed_and_nearly_all_are_used(
     rng = Random(seed)
     model = Clocked(latency=lambda: rng.expovariate(1 / latency), way=lambda: rng.uniform(0, jitter))
     limiter = Limiter(Limits(concurrency=1024, requests=requests))
-
-    async def main() -> float:
-        return await flood(LimitedModel(model, limiter, urgent=False), 3 * MINUTE, callers=96)
-
-    start = simulate(main)
+    start = simulate(partial(flood, LimitedModel(model, limiter, urgent=False), 3 * MINUTE, callers=96))
     assert fullest_minute([(time, 1) for time in model.arrivals]) <= requests
     last = [time for time in model.arrivals if time >= start + MINUTE]
     assert len(last) >= 0.95 * 2 * requests - 1
@@ -45,11 +42,7 @@ def test_what_the_provider_tells_is_kept_to(allowance: Allowance) -> None:
     """From the first call on, though it is told with the first reply, when others are in flight."""
     model = Clocked(latency=lambda: 0.5, allowance=allowance)
     limiter = Limiter(Limits(concurrency=32))
-
-    async def main() -> float:
-        return await flood(LimitedModel(model, limiter, urgent=False), 3 * MINUTE, callers=64)
-
-    start = simulate(main)
+    start = simulate(partial(flood, LimitedModel(model, limiter, urgent=False), 3 * MINUTE, callers=64))
     assert fullest_minute([(time, 1) for time in model.arrivals]) <= (allowance.requests or 600)
     assert fullest_minute(model.entered) <= (allowance.tokens or math.inf)
     last = [time for time in model.arrivals if time >= start + MINUTE]

@@ -57,11 +57,7 @@ def run(law: Law, tokens: int, latency: Callable[[Random], float], seed: int) ->
         latency=partial(latency, rng), needs=partial(next, law(Random(seed))), way=lambda: rng.uniform(0, 0.1)
     )
     limited = LimitedModel(model, Limiter(Limits(concurrency=1024, tokens=tokens)), urgent=False)
-
-    async def main() -> float:
-        return await flood(limited, 4 * MINUTE, callers=96, request=CLASSIFY)
-
-    start = simulate(main)
+    start = simulate(partial(flood, limited, 4 * MINUTE, callers=96, request=CLASSIFY))
     used = sum(amount for time, amount in model.entered if time >= start + MINUTE)
     return fullest_minute(model.entered) / tokens, used / (3 * tokens)
 
@@ -112,11 +108,7 @@ def test_input_that_cannot_be_foretold_is_used_nearly_whole_too(
         latency=lambda: rng.expovariate(1 / latency), needs=lambda: Usage(rng.randint(mean // 2, mean * 3 // 2), 0)
     )
     limiter = Limiter(Limits(concurrency=1024, tokens=tokens))
-
-    async def main() -> float:
-        return await flood(LimitedModel(model, limiter, urgent=False), 3 * MINUTE, callers=96)
-
-    start = simulate(main)
+    start = simulate(partial(flood, LimitedModel(model, limiter, urgent=False), 3 * MINUTE, callers=96))
     assert fullest_minute(model.entered) <= tokens
     used = sum(amount for time, amount in model.entered if time >= start + MINUTE)
     assert used >= 0.95 * 2 * tokens - REQUEST.most_tokens
