@@ -17,12 +17,14 @@ from protocols.task import Example, Task
 Question = tuple[Prompt, Example]
 Result = Outcome | ModelError
 """What became of one question: an outcome, or the error of a call that failed for good, which is no score."""
+Enough = Callable[[int, Result], bool]
+"""Told of a question's index and its result; says whether no more need be asked."""
 
 
 @dataclass(slots=True)
 class AtOnce:
     """How many `calls` >= 1 at a time those may have in flight who wait for them together. It may change meanwhile:
-    then no more are begun than there may be, and more by whoever begins later."""
+    what is in flight then ends."""
 
     calls: int
 
@@ -64,34 +66,46 @@ class Forward:
         return [results[index] for index in range(len(questions))]
 
     async def until(
-        self, questions: Sequence[Question], enough: Callable[[int, Result], bool], at_once: int | None = None
+        self, questions: Sequence[Question], enough: Enough, room: Callable[[], int] | None = None
     ) -> None:
-        """Tell `enough` of each result, with its question's index, as it comes. Calls begin in the questions' order.
+        """Tell `enough` of each result as it comes. Calls begin in the questions' order.
 
         Once it says True, nothing more is begun: what is in flight is waited for, and told of, for it is paid for.
-        `at_once` >= 1 may lower how many that are.
+        `room` >= 1, asked whenever a call ends, may lower how many are in flight.
 
         :raises ModelError: a fatal one, which every other call would meet as well.
         :raises Exception: what else a call or the metric raised, such as BudgetExhausted. What was in flight was paid
             for, so it is waited for.
         """
         ends: list[Exception] = []
+        begun = ended = working = 0
         done = False
 
-        async def work(number: int) -> None:
-            nonlocal done
+        def most() -> int:
+            return self._at_once.calls if room is None else min(self._at_once.calls, room())
+
+        def grow() -> None:
+            nonlocal working
+            while not done and working < min(most(), len(questions) - ended):
+                working += 1
+                tasks.start_soon(work, name=f"forward#{working}")
+
+        async def work() -> None:
+            nonlocal begun, ended, done, working
             try:
-                while not done and number < self._at_once.calls and (asked := next(todo, None)):
-                    index, (prompt, example) = asked
-                    done = enough(index, await self._one(prompt, example)) or done
+                while not done and begun < len(questions) and working <= most():
+                    index, begun = begun, begun + 1
+                    result = await self._one(*questions[index])
+                    ended += 1
+                    done = enough(index, result) or done
+                    grow()
             except Exception as error:
                 done = True
                 ends.append(error)
+            working -= 1
 
-        todo = iter(enumerate(questions))
         async with anyio.create_task_group() as tasks:
-            for number in range(min(at_once or self._at_once.calls, self._at_once.calls, len(questions))):
-                tasks.start_soon(work, number, name=f"forward#{number}")
+            grow()
         if ends:
             raise ends[0]
 

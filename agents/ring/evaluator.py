@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -15,6 +16,8 @@ from protocols.task import Metric, Task, corpus_value
 
 BURST = 10
 """Full evaluations: the share that may be left unanswered is never one of fewer examples than these ask."""
+SLACK = 8
+"""A racer may have more than its equal share of the calls in flight only up to its examples divided by this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,15 @@ class RaceSettings:
     """`alpha`: the chance, at most, that a child survives which is no better than its parent. `min_effect`: how much
     worse a shorter child may be. `futile`: the capital below which a race is given up, 0 for never. `critique`:
     training examples that a survivor is run on for its critic. `max_unanswered`: the share of examples that may be
-    left unanswered. `at_once`: calls in flight for one racer, all of which are paid for when it loses."""
+    left unanswered. `at_once`: calls that all racers together may have in flight, shared equally among `racers` or,
+    while fewer race, among those (within SLACK): what is in flight when a race is lost is paid for."""
 
     alpha: float = 0.3
     min_effect: float = 0.01
     critique: int = 48
     max_unanswered: float = 0.05
-    at_once: int = 16
+    at_once: int = 128
+    racers: int = 8
     futile: float = 0.6
 
 
@@ -42,6 +47,7 @@ class Evaluator:
     def __init__(self, forward: Forward, task: Task, settings: RaceSettings, seed: int) -> None:
         self._forward, self._task, self.settings, self._seed = forward, task, settings, seed
         self.unanswered = Unanswered(settings.max_unanswered, BURST * len(task.validation))
+        self._racing = 0
 
     async def handle(self, message: Message) -> Sequence[Message]:
         """Evaluate one candidate. What is drawn depends on the seed and the assignment alone, what is found on the
@@ -106,9 +112,23 @@ class Evaluator:
 
         questions = [(candidate.prompt, self._task.validation[index]) for index in order]
         forward = self._forward.on_behalf(candidate.assignment)
-        await forward.until(questions, enough, self.settings.at_once if race else None)
+        with self._counted(race):
+            await forward.until(questions, enough, self._room if race else None)
         self.unanswered.count(came.values())
         return [came[place] for place in range(looked if race and race.lost else len(order))]
+
+    @contextmanager
+    def _counted(self, race: Race | None) -> Iterator[None]:
+        self._racing += race is not None
+        try:
+            yield
+        finally:
+            self._racing -= race is not None
+
+    def _room(self) -> int:
+        """Calls that one racer may have in flight now."""
+        share, least = self.settings.at_once // self._racing, self.settings.at_once // self.settings.racers
+        return max(1, least, min(share, len(self._task.validation) // SLACK))
 
     def _check(self, candidate: Candidate, errors: Sequence[ModelError], answered: int, survived: bool) -> None:
         """:raises ModelError, RunFailed: see `handle`."""

@@ -64,7 +64,7 @@ from protocols.wrappers.ledger import Books, Ledger, Saved
 OpenModel = Callable[[str], ChatModel]
 """The model of a role, with all that stands around it."""
 RACING = 2
-"""Times its share of the calls allowed that a racer may use: not all assignments in flight are racing at once."""
+"""Times the calls allowed that racers may use together: some of them wait for the last of their answers."""
 
 
 class Run:
@@ -151,7 +151,8 @@ class Run:
             min_effect=settings.min_effect,
             critique=settings.critique,
             max_unanswered=settings.max_unanswered,
-            at_once=max(1, RACING * self.configuration.allowed // self.configuration.width),
+            at_once=RACING * self.configuration.allowed,
+            racers=self.configuration.width,
         )
         self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
         critic = Silent() if table.critic == NONE else Critic(open_model("critic"), credit)

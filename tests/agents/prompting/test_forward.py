@@ -81,7 +81,7 @@ def test_once_it_is_enough_nothing_more_is_begun_and_what_is_in_flight_is_told_o
 
     async def main() -> None:
         forward = Forward(model, TASK, NO_CORPUS, AtOnce(8))
-        await forward.until([(FIRST_PROMPT, example) for example in TASK.validation], enough, at_once)
+        await forward.until([(FIRST_PROMPT, example) for example in TASK.validation], enough, lambda: at_once)
 
     anyio.run(main, backend=backend)
     assert model.most_in_flight <= at_once
@@ -91,7 +91,9 @@ def test_once_it_is_enough_nothing_more_is_begun_and_what_is_in_flight_is_told_o
 
 @given(first=st.integers(1, 8), then=st.integers(1, 8), after=st.integers(1, 16))
 @settings(max_examples=40, deadline=None)
-def test_with_fewer_at_once_what_is_in_flight_ends_and_no_more_is_begun(first: int, then: int, after: int) -> None:
+def test_with_fewer_or_more_at_once_what_is_in_flight_ends_and_as_many_are_begun(
+    first: int, then: int, after: int
+) -> None:
     at_once = AtOnce(first)
     flying: list[int] = []
     model = Oracle(delay=anyio.lowlevel.checkpoint)  # all calls take as long, so that each round ends as a whole
@@ -104,8 +106,10 @@ def test_with_fewer_at_once_what_is_in_flight_ends_and_no_more_is_begun(first: i
 
     anyio.run(Forward(model, TASK, NO_CORPUS, at_once).until, [(FIRST_PROMPT, e) for e in TASK.validation], enough)
     assert len(flying) == model.calls == len(TASK.validation), "every question is asked"
-    assert max(flying) < first
+    assert max(flying[:after]) < first
     assert max(flying[after + first :], default=0) < then
+    assert model.most_in_flight <= max(first, then)
+    assert model.most_in_flight >= then or after + first + then > len(TASK.validation), "unless few were left"
 
 
 async def test_a_fatal_error_ends_the_pass() -> None:

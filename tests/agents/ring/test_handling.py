@@ -104,11 +104,33 @@ async def test_a_winner_is_measured_on_the_same_examples() -> None:
 
 async def test_a_loser_stops_early_and_feeds_no_critic() -> None:
     model = Oracle(delay=anyio.lowlevel.checkpoint)
-    evaluation = await evaluate(model, child(NONE, ALL), RaceSettings(critique=6, at_once=4))
+    evaluation = await evaluate(model, child(NONE, ALL), RaceSettings(critique=6, at_once=32, racers=8))
     assert not evaluation.survived
     assert (evaluation.gain, evaluation.outcomes) == (-1, ())
     looked = sum(score is not None for score in evaluation.scores)
     assert evaluation.paired == looked < model.calls <= looked + 3, "what was in flight was paid for"
+
+
+@given(racing=st.integers(1, 12), at_once=st.integers(1, 64), racers=st.integers(1, 12))
+@settings(max_examples=40, deadline=None)
+def test_racers_share_the_calls_in_flight_and_each_has_more_while_fewer_race(
+    racing: int, at_once: int, racers: int
+) -> None:
+    """A prompt of 16 examples may have 2 in flight beyond its equal share."""
+    model = Oracle(delay=anyio.lowlevel.checkpoint)
+    race = RaceSettings(critique=6, at_once=at_once, racers=racers, alpha=0.001, futile=0)  # lost by nobody
+
+    async def main() -> None:
+        evaluator = Evaluator(Forward(model, TASK, NO_CORPUS, AtOnce(64)), TASK, race, seed=5)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(racing):
+                tasks.start_soon(evaluator.handle, child(NONE, FIRST_PROMPT))
+
+    anyio.run(main)
+    alone = max(1, at_once // racers)
+    fewer = max(1, min(at_once // racing, 2))
+    assert model.calls == 16 * racing
+    assert model.most_in_flight == racing * min(16, max(alone, fewer))
 
 
 @pytest.mark.parametrize(("text", "survives"), [("amber", True), ("Know: amber and more", False)])
@@ -176,7 +198,7 @@ def test_an_evaluation_depends_on_the_seed_and_the_answers_and_not_on_when_they_
     def found(at_once: int) -> Evaluation:
         fault = some_fail("dune").fault
         model = Oracle(fault=fault, delay=shuffled(Random(seeds + at_once)))
-        return anyio.run(evaluate, model, candidate, RaceSettings(0.3, 0.01, 6, 0.5, at_once))
+        return anyio.run(evaluate, model, candidate, RaceSettings(0.3, 0.01, 6, 0.5, at_once, 1))
 
     assert found(1) == found(2) == found(4)
 
