@@ -163,6 +163,8 @@ class _Lane:
                 async with self._turn:
                     self._gathering = _Group()
                     group.outcomes = await to_thread.run_sync(self._execute, group.jobs, limiter=self._thread)
+            except Exception as error:  # no thread can be started, or a rollback failed
+                group.outcomes = [error] * len(group.jobs)
             finally:
                 group.done.set()
 

@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.database import open_database
+from memory.database import Database, open_database
 from memory.sqlite import PATIENCE, Schema, reading, storage_failed
 from protocols.errors import MemoryMismatch, PromptFlowError, StorageFailed
 from tests.memory.helpers import directory
@@ -135,10 +135,27 @@ async def test_leaving_keeps_all_that_was_handed_in_and_raises_what_the_block_ra
             raise LookupError
 
 
+async def test_all_of_a_group_are_told_what_kept_it_from_its_work(tmp_path: Path) -> None:
+    told: list[type[Exception]] = []
+
+    async def write(database: Database) -> None:
+        try:
+            await database.write(INSERT, ("late",))
+        except sqlite3.ProgrammingError as error:
+            told.append(type(error))
+
+    async with open_database(tmp_path / "a.db", SCHEMA) as database:
+        pass
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(write, database)
+    assert told == [sqlite3.ProgrammingError] * 5, "the file is closed"
+
+
 def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
     script = f"""
 import anyio, pathlib
-from memory.database import open_database
+from memory.database import Database, open_database
 from tests.memory.test_database import INSERT, SCHEMA
 async def write(database, writer):
     for place in range(100_000):
