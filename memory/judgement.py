@@ -11,7 +11,7 @@ recalled experiences j, their similarity s_j to what was asked for, evidence n_j
 
 No experience has more than one vote, however much evidence it claims, so what contradicts it a few times outvotes
 it; and a reward unlike all others counts for little more than theirs. That the votes fall with similarity is the
-kernel of Nadaraya and Watson (1964); the three constants are those of the selector's prior from past episodes.
+kernel of Nadaraya and Watson (1964). A selector's past is weighed by the same votes, where nothing was asked for.
 """
 
 from __future__ import annotations
@@ -72,11 +72,14 @@ def judge(recalled: Sequence[Recalled], now: float) -> list[Judged]:
     return sorted(judged, key=lambda edit: (-edit.value, edit.recalled.experience.id))
 
 
+def vote(evidence: float, age: float) -> float:
+    """What one experience counts for, in [0, 1): by its paired examples, and its age in days."""
+    return float(evidence / (evidence + HALF_EVIDENCE) * 2.0 ** (-age / HALF_AGE))
+
+
 def _vote(item: Recalled, now: float) -> float:
-    past = item.experience
-    age = max(0.0, now - past.time) / DAY
-    known = past.evidence / (past.evidence + HALF_EVIDENCE)
-    return float(max(0.0, item.similarity) * known * 2.0 ** (-age / HALF_AGE))
+    age = max(0.0, now - item.experience.time) / DAY
+    return float(max(0.0, item.similarity) * vote(item.experience.evidence, age))
 
 
 def _limited(rewards: Array, votes: Array) -> Array:

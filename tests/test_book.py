@@ -30,6 +30,7 @@ from agents.selectors.msgd_rl import PastSettings, RLSettings
 from agents.selectors.selector import Action, Choice
 from agents.selectors.ucb import UCB
 from memory.journal import read_journal
+from memory.judgement import HALF_AGE
 from protocols.errors import BadReply
 from protocols.messages import Assignment, Critique
 from protocols.providers.failures import Answer, kind_of
@@ -243,7 +244,7 @@ def test_the_constants_in_the_equations_are_those_of_the_selectors() -> None:
         f"(sum_i w_i + {rl.shrinkage:g})",
         f"max({rl.temperature:g} / sqrt(1 + t / {rl.tau:g}), {rl.floor:g})",
         f"the last {rl.steps} edits of its lineage and of {rl.replays} others",
-        f"is halved every {past.half_age:g} days",
+        f"is halved every {HALF_AGE:g} days",
         f"`search.token_price` is {SearchTable().token_price:.5f} a token",
         f"`search.failure_reward`, {SearchTable().failure_reward}",
     ):

@@ -17,7 +17,7 @@ from memory.linear import Linear, Rows
 
 COUNTS = (4, 8, 16, 32, 64)
 NEAREST = (4, 8, 16)
-SHARED, OWN = 0.1, 0.05
+SHARED, OWN = 0.05, 0.025
 """Prior deviations, in rewards: of what a shape, and of what four times as many examples, add; of what a form does
 beside that."""
 MOST = 0.3

@@ -75,4 +75,5 @@ def _past(past: Experience, task: Task, now: float) -> PastEpisode:
         age=max(0.0, now - past.time) / DAY,
         same_task=past.task == task.name,
         blank=not past.before,
+        evidence=past.evidence,
     )

@@ -41,10 +41,11 @@ choice; without it, max_a over the rest is (1 - gamma) V, which gives G with lam
 states do not matter, V(s') = V(s) and G is the worth: nothing is lost by looking ahead. (The differential return of
 S&B 10.3 is the limit.)
 
-Past episodes (`recycle`) enter as one more feature, p(a): the weighted mean of their worth for the operator, the kind
-of section and whether it had a text yet, shrunk, in deviations of such means. Its coefficient, the trust, is learnt
-with the rest: what own outcomes contradict loses its weight. The states of another task's sections are hardly ever
-alike, so they are left out.
+Past episodes (`recycle`) enter as one more feature, p(a): the mean worth that they had for the operator, the kind of
+section and whether it had a text yet, shrunk towards 0, in deviations of their worth. Each counts by its vote
+(memory/judgement.py): what lost its race early was hardly measured, and says little whatever it claims. The feature's
+coefficient, the trust, is learnt with the rest: what own outcomes contradict loses its weight. The states of another
+task's sections are hardly ever alike, so they are left out.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ from agents.selectors.msgd import features
 from agents.selectors.parents import Parents
 from agents.selectors.records import Falls, InFlight, Running
 from agents.selectors.selector import Choice
+from memory.judgement import HALF_EVIDENCE, vote
 from memory.linear import Array, Linear, Rows
 from protocols.prompt import Kind
 
@@ -72,14 +74,15 @@ Cell = tuple[str, Kind, bool]
 PARENTS = 64
 """Members of the archive that are looked at: who is farther behind is hardly ever chosen, and each takes time."""
 CLIP = 3.0
-"""Standard deviations of a past reward, or of a fall, that count."""
+"""Standard deviations of a past worth, or of a fall, that count."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastEpisode:
     """What another run learned: `operator`, applied to a section of this `kind`, earned `reward`.
 
-    `age` >= 0, in days. `same_task`: it was a run of this very task. `blank`: the section had no text.
+    `age` >= 0, in days. `same_task`: it was a run of this very task. `blank`: the section had no text. `evidence`
+    >= 0: the paired examples that it was measured on; half a vote where that was not kept.
     """
 
     operator: str
@@ -88,6 +91,7 @@ class PastEpisode:
     age: float
     same_task: bool
     blank: bool = False
+    evidence: int = round(HALF_EVIDENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +124,12 @@ class RLSettings:
 
 @dataclass(frozen=True, slots=True)
 class PastSettings:
-    """`trust`: the prior mean of the past's coefficient, in deviations, and `variance` its prior variance.
-    `shrinkage`: of the past's means, in episodes. `half_age`: days that halve the weight of one; `other_task`: the
-    weight of one of another task."""
+    """`trust`: the prior mean of the past's coefficient, 1 to believe it as it is, and `variance` its prior variance.
+    `shrinkage`: of the past's means, in votes; `other_task`: what multiplies the vote of one of another task."""
 
-    trust: float = 0.4
-    variance: float = 0.5
-    shrinkage: float = 3.0
-    half_age: float = 180.0
+    trust: float = 1.0
+    variance: float = 2.0
+    shrinkage: float = 1.0
     other_task: float = 0.5
 
 
@@ -165,21 +167,18 @@ class MSGDRL:
         """Take what other runs learned as a prior; before the first choice."""
         if self._returns or self._past or not episodes:
             raise ValueError("past episodes are taken once, before the first choice, and there is at least one")
-        settings, moments = self._trust, Running()
-        cells = defaultdict[Cell, list[tuple[float, float]]](list)
+        settings, worths = self._trust, Running()
+        earned = defaultdict[Cell, list[tuple[float, float]]](list)
         for episode in episodes:
-            value = max(episode.reward, 0.0)
-            weight = 0.5 ** (episode.age / settings.half_age) * (1 if episode.same_task else settings.other_task)
-            moments.add(value)
-            cells[episode.operator, episode.kind, episode.blank].append((weight, value))
-        means = {
-            cell: math.fsum(w * max(-CLIP, min(CLIP, moments.standard(value))) for w, value in earned)
-            / (math.fsum(w for w, _ in earned) + settings.shrinkage)
-            for cell, earned in cells.items()
-        }
-        centre, spread = float(np.mean(list(means.values()))), float(np.std(list(means.values())))
-        self._past = {cell: (mean - centre) / spread if spread else 0.0 for cell, mean in means.items()}
-        self._deviation = math.sqrt(moments.variance)
+            worth = max(episode.reward, 0.0)
+            weight = vote(episode.evidence, episode.age) * (1 if episode.same_task else settings.other_task)
+            worths.add(worth)
+            earned[episode.operator, episode.kind, episode.blank].append((weight, worth))
+        self._deviation = math.sqrt(worths.variance)
+        for cell, votes in earned.items():
+            total = math.fsum(weight * min(worth, CLIP * self._deviation) for weight, worth in votes)
+            mean = total / (math.fsum(weight for weight, _ in votes) + settings.shrinkage)
+            self._past[cell] = mean / (self._deviation or 1.0)
         self._table.place(PAST, settings.variance, settings.trust * self._deviation)
 
     def choose(self, choices: Sequence[Choice]) -> Choice:

@@ -221,6 +221,19 @@ def test_a_related_past_speeds_msgd_rl_up_and_a_poisoned_one_is_outvoted() -> No
     assert late[-1.0] > 0.75 * late[0.0]
 
 
+def test_a_past_that_was_hardly_measured_says_little() -> None:
+    """As much as one that was measured, were it true; an edit that lost early and is said to have gained is not."""
+    preferred = Counter[tuple[int, Action]]()
+    for evidence in (5, 200):
+        for seed in range(40):
+            selector = MSGDRL(Random(seed))
+            said = [(ACTIONS[4], 0.1), *((action, 0.0) for action in ACTIONS if action != ACTIONS[4])]
+            kinds = {choice.action: choice.kind for choice in parent(0)}
+            selector.recycle([PastEpisode(a.operator, kinds[a], gain, 1, False, False, evidence) for a, gain in said])
+            preferred[evidence, selector.choose(parent(0)).action] += 1
+    assert preferred[200, ACTIONS[4]] > 2 * preferred[5, ACTIONS[4]]
+
+
 def test_a_past_is_taken_once_and_before_the_first_outcome() -> None:
     selector = MSGDRL(Random(0))
     with pytest.raises(ValueError, match="at least one"):
