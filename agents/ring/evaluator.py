@@ -25,8 +25,8 @@ class RaceSettings:
     """`alpha`: the chance, at most, that a child survives which is no better than its parent. `min_effect`: how much
     worse a shorter child may be. `futile`: the capital below which a race is given up, 0 for never. `critique`:
     training examples that a survivor is run on for its critic. `max_unanswered`: the share of examples that may be
-    left unanswered. `at_once`: calls that all racers together may have in flight, shared equally among `racers` or,
-    while fewer race, among those (within SLACK): what is in flight when a race is lost is paid for."""
+    left unanswered. `at_once`: calls that all who race may have in flight together, and share equally; while fewer
+    than `racers` do, each has more, within SLACK, for what is in flight when a race is lost is paid for."""
 
     alpha: float = 0.3
     min_effect: float = 0.01
@@ -127,8 +127,8 @@ class Evaluator:
 
     def _room(self) -> int:
         """Calls that one racer may have in flight now."""
-        share, least = self.settings.at_once // self._racing, self.settings.at_once // self.settings.racers
-        return max(1, least, min(share, len(self._task.validation) // SLACK))
+        share, equal = self.settings.at_once // self._racing, self.settings.at_once // self.settings.racers
+        return max(1, min(share, max(equal, len(self._task.validation) // SLACK)))
 
     def _check(self, candidate: Candidate, errors: Sequence[ModelError], answered: int, survived: bool) -> None:
         """:raises ModelError, RunFailed: see `handle`."""

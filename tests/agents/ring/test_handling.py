@@ -127,10 +127,9 @@ def test_racers_share_the_calls_in_flight_and_each_has_more_while_fewer_race(
                 tasks.start_soon(evaluator.handle, child(NONE, FIRST_PROMPT))
 
     anyio.run(main)
-    alone = max(1, at_once // racers)
-    fewer = max(1, min(at_once // racing, 2))
+    each = max(1, min(at_once // racing, max(at_once // racers, 2)))
     assert model.calls == 16 * racing
-    assert model.most_in_flight == racing * min(16, max(alone, fewer))
+    assert model.most_in_flight == racing * min(16, each)
 
 
 @pytest.mark.parametrize(("text", "survives"), [("amber", True), ("Know: amber and more", False)])
