@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from agents.runs.reading import explain, override, read
 from agents.runs.tables import (
-    CONCURRENCY,
     LEAST_WIDTH,
     MOST_WIDTH,
     AgentsTable,
@@ -28,6 +27,7 @@ from agents.runs.tables import (
 )
 from protocols.errors import ConfigError
 from protocols.providers.catalogue import EMBEDDED
+from protocols.wrappers.limiter import MOST
 
 
 class Configuration(Table):
@@ -52,7 +52,7 @@ class Configuration(Table):
     @property
     def allowed(self) -> int:
         """Calls that the task's model may have in flight, for all searches of its account together."""
-        return self.provider(self.models.of("task")).concurrency or CONCURRENCY
+        return self.provider(self.models.of("task")).concurrency or MOST
 
     @property
     def at_once(self) -> int:

@@ -13,8 +13,6 @@ from agents.ring.team import WIDEST
 from protocols.data import Format
 from protocols.task import KindName
 
-CONCURRENCY = 64
-"""Calls in flight of one account where the configuration does not say."""
 LEAST_WIDTH, MOST_WIDTH = 8, 256
 NONE = "none"
 """In the place of an agent: nobody."""
