@@ -24,6 +24,9 @@ MOST = 0.3
 """Rewards beyond it count as it: no record outweighs a few others by what it claims."""
 NOISE = 0.05
 """The deviation, in rewards, of an edit that was measured on many examples."""
+TEMPERATURE = 0.35
+"""What the deviations of a draw are multiplied by: a section that shows nothing is filled but a few times in a
+search, which leaves little time to explore."""
 
 HOW_MANY = "how many"
 Shape = Literal["fixed", "added", "nearest"]
@@ -49,7 +52,7 @@ def choose_form(past: Sequence[Experience], possible: Sequence[Form], rng: Rando
     """Of the `possible` forms (one at least) the best by a draw from what is believed of them (Thompson sampling,
     Agrawal & Goyal, arXiv 1209.3352): what past edits speak for most often, and where they say little, any."""
     table = believed(past)
-    drawn = table.mean + table.deviations(rng)
+    drawn = table.mean + TEMPERATURE * table.deviations(rng)
     rows = [_row(table, form) for form in possible]
     values = [float((drawn[row.places] * row.values).sum()) for row in rows]
     return possible[values.index(max(values))]
