@@ -155,7 +155,7 @@ async def test_all_of_a_group_are_told_what_kept_it_from_its_work(tmp_path: Path
 def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
     script = f"""
 import anyio, pathlib
-from memory.database import Database, open_database
+from memory.database import open_database
 from tests.memory.test_database import INSERT, SCHEMA
 async def write(database, writer):
     for place in range(100_000):
