@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from agents.operators.forms import FORMS, Form, choose_form
+from agents.operators.forms import FORMS, Form, Shown, choose_form, shown
 from agents.operators.operator import Context, of_kinds
 from agents.prompting.requests import show_example, show_inputs
 from agents.prompting.shelves import EXAMPLES, places
@@ -49,25 +49,27 @@ class FewShot:
         :raises InapplicableError: there is no training example that is not shown already, and no new way to show one.
         """
         rng, task, prompt = context.rng, context.task, assignment.prompt
-        shown_now = prompt[assignment.section].text
-        kept = "" if places(shown_now) else shown_now
+        now = prompt[assignment.section].text
+        kept = "" if places(now) else now
         frames = [show_example(prompt, task, example) for example in task.train]
         plain = [not placeholders(frame, task.fields) and not places(frame) for frame in frames]
         fixed = [n for n in range(len(frames)) if plain[n]]
         added = [n for n in fixed if frames[n] not in kept] if kept else []
         recalled = [edit.recalled.experience for edit in context.recalled]
-        own = [e for e in recalled if e.operator == self.name and bool(e.before) == bool(shown_now)]
-        possible = [f for f in FORMS if {"fixed": fixed, "added": added}.get(f.shape)] + _new(shown_now, own)
+        own = [experience for experience in recalled if experience.operator == self.name]
+        possible = _possible(now, own, len(fixed), len(added), recurring(task))
         if not possible:
             raise InapplicableError("every training example that can be shown is shown already, in every way")
         form = choose_form(own, possible, rng)
         if form.shape == "nearest":
             return prompt.edit(assignment.section, per_input(form), task.fields)
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
-        left, count = (added, form.count) if form.shape == "added" else (fixed, max(form.count, recurring(task)))
-        chosen = self._choose(task, left, failed, min(count, len(left)), rng)
-        shown = [kept] * (form.shape == "added") + [frames[index] for index in reversed(chosen)]
-        return prompt.edit(assignment.section, "\n\n".join(shown), task.fields)
+        left, count = fixed, possible[form].count
+        if form.shape == "added":
+            left, count = added, min(form.count, len(added))
+        chosen = self._choose(task, left, failed, count, rng)
+        parts = [kept] * (form.shape == "added") + [frames[index] for index in reversed(chosen)]
+        return prompt.edit(assignment.section, "\n\n".join(parts), task.fields)
 
     def _choose(
         self, task: Task, left: Sequence[int], failed: Sequence[Outcome], count: int, rng: Random
@@ -112,9 +114,22 @@ def per_input(form: Form) -> str:
     return f"{{{EXAMPLES}:{form.count}}}"
 
 
-def _new(shown_now: str, own: Sequence[Experience]) -> list[Form]:
+def _possible(now: str, own: Sequence[Experience], fixed: int, added: int, least: int) -> dict[Form, Shown]:
+    """The forms that a section with the text `now` can be given, each with what it then shows. `fixed` and `added`:
+    the training examples that there are, and those beside what is shown; `least`: to be chosen afresh."""
+    possible = {form: Shown(form.count, nearest=True) for form in _new(now, own)}
+    here = shown(now)
+    for form in FORMS:
+        if form.shape == "fixed" and fixed:
+            possible[form] = Shown(min(max(form.count, least), fixed))
+        elif form.shape == "added" and added and here is not None:
+            possible[form] = Shown(here.count + min(form.count, added))
+    return possible
+
+
+def _new(now: str, own: Sequence[Experience]) -> list[Form]:
     """The forms that are filled for each input, but the one that the section has and those that it was given."""
-    known = {shown_now, *(past.after for past in own if past.before == shown_now)}
+    known = {now, *(past.after for past in own if past.before == now)}
     return [form for form in FORMS if form.shape == "nearest" and per_input(form) not in known]
 
 

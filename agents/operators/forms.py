@@ -1,9 +1,9 @@
-"""The forms that an edit of worked examples may take, and what past edits say of them."""
+"""The forms that an edit of worked examples may take, and what past edits say of what each would show."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -18,84 +18,88 @@ from memory.linear import Linear, Rows
 COUNTS = (4, 8, 16, 32, 64)
 NEAREST = (4, 8, 16)
 SHARED, OWN = 0.05, 0.025
-"""Prior deviations, in rewards: of what a shape, and of what four times as many examples, add; of what a form does
+"""Prior deviations, in rewards: of what showing examples at all is worth, and four times as many; of what a count has
 beside that."""
 MOST = 0.3
 """Rewards beyond it count as it: no record outweighs a few others by what it claims."""
 NOISE = 0.05
 """The deviation, in rewards, of an edit that was measured on many examples."""
 TEMPERATURE = 0.35
-"""What the deviations of a draw are multiplied by: a section that shows nothing is filled but a few times in a
-search, which leaves little time to explore."""
+"""What the deviations of a draw are multiplied by: a section of examples is edited but a few times in a search, which
+leaves little time to explore."""
 
 HOW_MANY = "how many"
-Shape = Literal["fixed", "added", "nearest"]
-SHAPES: tuple[Shape, ...] = ("fixed", "added", "nearest")
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What is shown: `count` examples, chosen afresh ("fixed") or beside those shown already ("added"), or those
-    nearest to each input ("nearest")."""
+    """How a section is edited: `count` examples are chosen afresh ("fixed") or beside those shown already ("added"),
+    or those nearest to each input are shown ("nearest")."""
 
-    shape: Shape
+    shape: Literal["fixed", "added", "nearest"]
     count: int
 
 
 FORMS = (
-    *(Form(shape, count) for shape in SHAPES[:2] for count in COUNTS),
+    *(Form("fixed", count) for count in COUNTS),
+    *(Form("added", count) for count in COUNTS),
     *(Form("nearest", count) for count in NEAREST),
 )
 
 
-def choose_form(past: Sequence[Experience], possible: Sequence[Form], rng: Random) -> Form:
-    """Of the `possible` forms (one at least) the best by a draw from what is believed of them (Thompson sampling,
-    Agrawal & Goyal, arXiv 1209.3352): what past edits speak for most often, and where they say little, any."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a section shows: `count` examples, those `nearest` to each input or the same for all."""
+
+    count: int
+    nearest: bool = False
+
+
+def shown(text: str) -> Shown | None:
+    """What the text of an examples section shows; None where it shows nothing. Worked examples stand apart by a blank
+    line."""
+    if per_input := [place for place in places(text) if place.startswith(f"{EXAMPLES}:")]:
+        return Shown(int(per_input[0].partition(":")[2]), nearest=True)
+    count = sum(1 for block in text.split("\n\n") if block.strip())
+    return Shown(count) if count else None
+
+
+def choose_form(past: Sequence[Experience], possible: Mapping[Form, Shown], rng: Random) -> Form:
+    """Of the `possible` forms, with what a section shows after each (one at least), the one after which it shows what
+    is worth most, by a draw from what is believed (Thompson sampling, Agrawal & Goyal, arXiv 1209.3352): what past
+    edits speak for most often, and where they say little, any."""
     table = believed(past)
+    rows = {form: _row(table, None, after) for form, after in possible.items()}
     drawn = table.mean + TEMPERATURE * table.deviations(rng)
-    rows = [_row(table, form) for form in possible]
-    values = [float((drawn[row.places] * row.values).sum()) for row in rows]
-    return possible[values.index(max(values))]
+    worth = {form: float((drawn[row.places] * row.values).sum()) for form, row in rows.items()}
+    return max(worth, key=lambda form: (worth[form], rng.random()))
 
 
 def believed(past: Sequence[Experience]) -> Linear:
-    """What shapes, counts and forms add to a reward, in NOISE: a regression on past edits, each of which weighs by
-    its evidence. How alike the texts were says nothing of how many examples to show, so it has no part."""
+    """What the examples shown are worth, in NOISE: a regression on past edits, each of which weighs by its evidence.
+
+    A reward is what they were worth after the edit less before (a potential, as in Ng et al. 1999, Policy invariance
+    under reward transformations), so what was earned on the way from 4 to 64 tells of 64 where there are none yet.
+    How alike the texts were says nothing of how many to show, so it has no part.
+    """
     table = Linear(math.inf)
-    for name in (*SHAPES, HOW_MANY):
-        table.place(name, (SHARED / NOISE) ** 2)
-    for known in FORMS:
-        table.place(known, (OWN / NOISE) ** 2)
     for edit in past:
-        if form := form_of(edit):
+        before, after = shown(edit.before), shown(edit.after)
+        if before != after:
             weight = math.sqrt(edit.evidence / (edit.evidence + HALF_EVIDENCE))
             reward = max(-MOST, min(MOST, edit.reward))
-            table.learn(_row(table, form, weight), weight * reward / NOISE)
+            table.learn(_row(table, before, after, weight), weight * reward / NOISE)
     return table
 
 
-def _row(table: Linear, form: Form, weight: float = 1.0) -> Rows:
-    """One observation: the shape, the count (its logarithm, from -1 to 1) and the form itself."""
-    names = (form.shape, HOW_MANY, form)
-    places = [table.place(name, 0.0) for name in names]  # they are there already
-    values = [1.0, (math.log2(form.count) - 4) / 2, 1.0]
-    return Rows(np.array([places], np.int64), weight * np.array([values]))
-
-
-def form_of(past: Experience) -> Form | None:
-    """The form that an edit of an examples section had, its count the nearest that can be chosen; None if it shows
-    no example more."""
-    if per_input := [place for place in places(past.after) if place.startswith(f"{EXAMPLES}:")]:
-        return Form("nearest", _closest(int(per_input[0].partition(":")[2]), NEAREST))
-    kept = bool(past.before) and past.before in past.after
-    count = _shown(past.after) - (_shown(past.before) if kept else 0)
-    return Form("added" if kept else "fixed", _closest(count, COUNTS)) if count > 0 else None
-
-
-def _closest(count: int, known: Sequence[int]) -> int:
-    return min(known, key=lambda one: abs(one - count))
-
-
-def _shown(text: str) -> int:
-    """Worked examples stand apart by a blank line."""
-    return sum(1 for block in text.split("\n\n") if block.strip())
+def _row(table: Linear, before: Shown | None, after: Shown | None, weight: float = 1.0) -> Rows:
+    """One observation: what is shown after, less what is shown before."""
+    names, values = list[int](), list[float]()
+    for one, sign in ((before, -1.0), (after, 1.0)):
+        if one is not None:
+            size = math.log2(one.count)
+            names += [table.place(("nearest", one.nearest), (SHARED / NOISE) ** 2)]
+            names += [table.place(HOW_MANY, (SHARED / NOISE) ** 2)]
+            names += [table.place((one.nearest, round(size)), (OWN / NOISE) ** 2)]
+            values += [sign, sign * (size - 4) / 2, sign]
+    return Rows(np.array([names], np.int64), weight * np.array([values]))

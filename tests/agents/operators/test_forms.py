@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from random import Random
 
 import anyio
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.operators.few_shot import FewShot
-from agents.operators.forms import COUNTS, FORMS, NEAREST, Form, choose_form, form_of
+from agents.operators.forms import COUNTS, FORMS, NEAREST, Form, Shown, choose_form, shown
 from agents.operators.operator import Context
 from agents.prompting.requests import show_example
 from agents.prompting.shelves import open_shelves, places
@@ -27,10 +27,7 @@ from protocols.task import Example, Task, TaskKind
 TRAIN = tuple(Example(f"t{n}", {"text": f"text {n}"}, ("no", "yes")[n % 2]) for n in range(150))
 TASK = Task("t", TRAIN, TRAIN[:2], TRAIN[:2], Accuracy(TaskKind()), ("text",))
 FRAME = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
-forms = st.one_of(
-    st.builds(Form, st.just("nearest"), st.sampled_from(NEAREST)),
-    st.builds(Form, st.sampled_from(["fixed", "added"]), st.sampled_from(COUNTS)),
-)
+states = st.builds(Shown, st.integers(1, 200)) | st.builds(Shown, st.sampled_from(NEAREST), st.just(True))
 
 
 @dataclass
@@ -47,73 +44,105 @@ def experience(before: str, after: str, reward: float = 0.1, evidence: int = 100
     )
 
 
-def told(form: Form, reward: float, evidence: int = 100) -> Experience:
-    before = "Text: a\nLabel: b" if form.shape == "added" else ""
-    shown = [f"Text: {n}\nLabel: x" for n in range(form.count)]
-    after = f"{{examples:{form.count}}}" if form.shape == "nearest" else "\n\n".join([before] * bool(before) + shown)
-    return experience(before, after, reward, evidence)
+def text(state: Shown | None) -> str:
+    if state is None:
+        return ""
+    if state.nearest:
+        return f"{{examples:{state.count}}}"
+    return "\n\n".join(f"Text: {n}\nLabel: x" for n in range(state.count))
+
+
+def told(after: Shown, reward: float, evidence: int = 100, before: Shown | None = None) -> Experience:
+    return experience(text(before), text(after), reward, evidence)
 
 
 def recalled(past: Experience) -> Judged:
     return Judged(Recalled(past, 1.0), past.reward, 1.0, 1)
 
 
-@given(forms, st.integers(0, 999))
-def test_the_form_of_an_edit_is_read_back_from_its_texts(form: Form, seed: int) -> None:
-    shown = "Text: old\nLabel: no"
-    prompt = Prompt((Section("examples", "examples", shown), FRAME))
+@given(st.none() | states)
+def test_what_a_section_shows_is_read_from_its_text(state: Shown | None) -> None:
+    assert shown(text(state)) == state
+
+
+@given(st.none() | states, states, st.integers(0, 999))
+@settings(deadline=None)
+def test_a_section_shows_what_the_form_of_its_edit_says(now: Shown | None, other: Shown, seed: int) -> None:
+    prompt = Prompt((Section("examples", "examples", text(now)), FRAME))
     asked = Assignment(1, "few_shot", "examples", FIRST, prompt, "", (), (0.0, 1.0))
-    past = replace(told(form, 0.5), before=shown) if form.shape != "added" else experience(shown, f"{shown}\n\nx")
-    context = Context(TASK, Unasked(), [recalled(past)], Random(seed), open_shelves(TASK, ()))
-    edited = anyio.run(FewShot().edit, asked, context)
-    possible = [other for other in FORMS if other.shape != "nearest" or past.after != f"{{examples:{other.count}}}"]
-    assert form_of(experience(shown, edited["examples"].text)) == choose_form([past], possible, Random(seed))
+    context = Context(TASK, Unasked(), [recalled(told(other, 0.5))], Random(seed), open_shelves(TASK, ()))
+    edited = shown(anyio.run(FewShot().edit, asked, context)["examples"].text)
+    added = {Shown(now.count + count) for count in COUNTS if now and not now.nearest}
+    assert edited in {*AFTER.values(), *added}
+    assert edited != now or not now.nearest
 
 
-def shares(past: list[Experience], possible: Sequence[Form] = FORMS) -> Counter[Form]:
+AFTER = {form: Shown(form.count, form.shape == "nearest") for form in FORMS if form.shape != "added"}
+"""What may be shown where nothing is."""
+GROWN = {form: Shown(20 + form.count) for form in FORMS if form.shape == "added"}
+"""And where 20 are, beside these."""
+
+
+def shares(past: list[Experience], possible: Mapping[Form, Shown] = AFTER) -> Counter[Form]:
     return Counter(choose_form(past, possible, Random(seed)) for seed in range(300))
 
 
 def test_where_nothing_is_known_any_form_is_chosen_and_never_one_that_is_not_possible() -> None:
-    assert set(shares([])) == set(FORMS)
-    assert set(shares([told(Form("fixed", 64), 0.05)], FORMS[:3])) == set(FORMS[:3])
-    assert set(shares([told(Form("fixed", 64), 0.5)], FORMS[:3])) <= set(FORMS[:3])
+    assert set(shares([])) == set(AFTER)
+    few = {form: AFTER[form] for form in FORMS[:3]}
+    assert set(shares([told(Shown(64), 0.05)], few)) == set(few)
+    assert set(shares([told(Shown(64), 0.5)], few)) <= set(few)
 
 
-@given(forms, forms, st.floats(0.1, 1))
+@given(st.sampled_from(sorted(AFTER, key=str)), st.sampled_from(sorted(AFTER, key=str)), st.floats(0.1, 1))
 @settings(max_examples=20)
 def test_the_form_that_earned_most_is_chosen_most_unless_it_is_outvoted(
     best: Form, other: Form, value: float
 ) -> None:
     if best == other:
         return
-    past = 9 * [told(best, value), told(other, value / 4)]
+    past = 9 * [told(AFTER[best], value), told(AFTER[other], value / 4)]
     assert shares(past)[best] > shares(past)[other]
-    assert shares([told(best, 9.0, 10**6), *(9 * [told(best, -value), told(other, value / 4)])])[best] < 30
+    against = 9 * [told(AFTER[best], -value), told(AFTER[other], value / 4)]
+    assert shares([told(AFTER[best], 9.0, 10**6), *against])[best] < 30
 
 
 def test_what_is_said_of_some_counts_tells_of_others() -> None:
-    past = shares(3 * [told(Form("fixed", 4), 0.0), told(Form("fixed", 16), 0.1)])
-    assert past[Form("fixed", 64)] > 5 * past[Form("fixed", 4)]
-    assert past[Form("added", 64)] > past[Form("added", 4)]
+    past = 3 * [told(Shown(4), 0.0), told(Shown(16), 0.1)]
+    assert shares(past)[Form("fixed", 64)] > 5 * shares(past)[Form("fixed", 4)]
+    assert shares(past, GROWN)[Form("added", 64)] > shares(past, GROWN)[Form("added", 4)]
+
+
+def test_what_was_earned_on_the_way_tells_where_nothing_is_shown() -> None:
+    """And one who knows only that a full section lost by being emptied knows it, too."""
+    steps = [told(Shown(16), 0.1, before=Shown(4)), told(Shown(64), 0.1, before=Shown(16))]
+    back = [told(Shown(4), -0.2, before=Shown(64))]
+    for past in (3 * steps, 3 * back):
+        assert shares(past)[Form("fixed", 64)] > 5 * shares(past)[Form("fixed", 4)]
+
+
+def test_an_edit_that_shows_as_much_as_before_says_nothing() -> None:
+    assert shares(
+        [told(Shown(16), 0.3, before=Shown(16)), told(Shown(8, True), 0.3, before=Shown(8, True))]
+    ) == shares([])
 
 
 def test_what_was_measured_on_little_says_little() -> None:
     form = Form("nearest", 8)
-    assert shares([told(form, 0.2, 1000)])[form] > shares([told(form, 0.2, 4)])[form]
-    assert shares([told(form, 0.2, 0)]) == shares([])
+    assert shares([told(AFTER[form], 0.2, 1000)])[form] > shares([told(AFTER[form], 0.2, 4)])[form]
+    assert max(shares([told(AFTER[form], 0.2, 0)]).values()) < 100
 
 
 def test_a_form_that_the_section_has_or_was_given_before_is_not_proposed_again() -> None:
     """Nor are examples added where all are shown."""
     everything = "\n\n".join(show_example(Prompt((FRAME,)), TASK, example) for example in TRAIN)
-    for shown in ("{examples:8}", everything):
-        prompt = Prompt((Section("examples", "examples", shown), FRAME))
+    for now in ("{examples:8}", everything):
+        prompt = Prompt((Section("examples", "examples", now), FRAME))
         asked = Assignment(1, "few_shot", "examples", FIRST, prompt, "", (), (0.0, 1.0))
-        tried = [recalled(experience(shown, "{examples:16}", -0.1))]
+        tried = [recalled(experience(now, "{examples:16}", 0.0))]
         texts = set[str]()
         for seed in range(60):
             context = Context(TASK, Unasked(), tried, Random(seed), open_shelves(TASK, ()))
             texts.add(anyio.run(FewShot().edit, asked, context)["examples"].text)
-        assert {text for text in texts if places(text)} == {"{examples:4}", "{examples:8}"} - {shown}
-        assert all(not text.startswith(shown) for text in texts)
+        assert {text for text in texts if places(text)} == {"{examples:4}", "{examples:8}"} - {now}
+        assert all(not text.startswith(now) for text in texts)
