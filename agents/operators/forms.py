@@ -17,9 +17,9 @@ from memory.linear import Linear, Rows
 
 COUNTS = (4, 8, 16, 32, 64)
 NEAREST = (4, 8, 16)
-SHARED, OWN = 0.05, 0.025
-"""Prior deviations, in rewards: of what showing examples at all is worth, and four times as many; of what a count has
-beside that."""
+SHARED, DOUBLING = 0.05, 0.02
+"""Prior deviations, in rewards: of what showing examples at all is worth, and four times as many; of how far one
+doubling of their number is from the others."""
 MOST = 0.3
 """Rewards beyond it count as it: no record outweighs a few others by what it claims."""
 NOISE = 0.05
@@ -93,13 +93,17 @@ def believed(past: Sequence[Experience]) -> Linear:
 
 
 def _row(table: Linear, before: Shown | None, after: Shown | None, weight: float = 1.0) -> Rows:
-    """One observation: what is shown after, less what is shown before."""
-    names, values = list[int](), list[float]()
+    """One observation: what is shown after, less what is shown before.
+
+    Worth is a random walk over the doublings of the count, whose drift is learnt: what lies beyond the counts that
+    were tried is as good as the nearest of these, and better or worse as more has helped or harmed so far.
+    """
+    features, values = list[int](), list[float]()
     for one, sign in ((before, -1.0), (after, 1.0)):
         if one is not None:
             size = math.log2(one.count)
-            names += [table.place(("nearest", one.nearest), (SHARED / NOISE) ** 2)]
-            names += [table.place(HOW_MANY, (SHARED / NOISE) ** 2)]
-            names += [table.place((one.nearest, round(size)), (OWN / NOISE) ** 2)]
-            values += [sign, sign * (size - 4) / 2, sign]
-    return Rows(np.array([names], np.int64), weight * np.array([values]))
+            doublings = range(math.ceil(size))
+            features += [table.place(feature, (SHARED / NOISE) ** 2) for feature in (one.nearest, HOW_MANY)]
+            features += [table.place((one.nearest, step), (DOUBLING / NOISE) ** 2) for step in doublings]
+            values += [sign, sign * size / 2, *(sign * min(1.0, size - step) for step in doublings)]
+    return Rows(np.array([features], np.int64), weight * np.array([values]))
