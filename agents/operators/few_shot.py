@@ -60,7 +60,7 @@ class FewShot:
         possible = _possible(now, own, len(fixed), len(added), recurring(task))
         if not possible:
             raise InapplicableError("every training example that can be shown is shown already, in every way")
-        form = choose_form(own, possible, rng)
+        form = choose_form(own, possible, task.name, rng)
         if form.shape == "nearest":
             return prompt.edit(assignment.section, per_input(form), task.fields)
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]

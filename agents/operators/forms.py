@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -20,6 +20,8 @@ NEAREST = (4, 8, 16)
 SHARED, DOUBLING = 0.05, 0.02
 """Prior deviations, in rewards: of what showing examples at all is worth, and four times as many; of how far one
 doubling of their number is from the others."""
+ALIKE = 0.5
+"""The correlation of what two tasks say: what is known of another decides half of what is believed."""
 MOST = 0.3
 """Rewards beyond it count as it: no record outweighs a few others by what it claims."""
 NOISE = 0.05
@@ -27,8 +29,6 @@ NOISE = 0.05
 TEMPERATURE = 0.35
 """What the deviations of a draw are multiplied by: a section of examples is edited but a few times in a search, which
 leaves little time to explore."""
-
-HOW_MANY = "how many"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,12 @@ def shown(text: str) -> Shown | None:
     return Shown(count) if count else None
 
 
-def choose_form(past: Sequence[Experience], possible: Mapping[Form, Shown], rng: Random) -> Form:
+def choose_form(past: Sequence[Experience], possible: Mapping[Form, Shown], task: str, rng: Random) -> Form:
     """Of the `possible` forms, with what a section shows after each (one at least), the one after which it shows what
-    is worth most, by a draw from what is believed (Thompson sampling, Agrawal & Goyal, arXiv 1209.3352): what past
-    edits speak for most often, and where they say little, any."""
+    is worth most in the `task`, by a draw from what is believed (Thompson sampling, Agrawal & Goyal, arXiv
+    1209.3352): what past edits speak for most often, and where they say little, any."""
     table = believed(past)
-    rows = {form: _row(table, None, after) for form, after in possible.items()}
+    rows = {form: _row(table, task, None, after) for form, after in possible.items()}
     drawn = table.mean + TEMPERATURE * table.deviations(rng)
     worth = {form: float((drawn[row.places] * row.values).sum()) for form, row in rows.items()}
     return max(worth, key=lambda form: (worth[form], rng.random()))
@@ -88,22 +88,31 @@ def believed(past: Sequence[Experience]) -> Linear:
         if before != after:
             weight = math.sqrt(edit.evidence / (edit.evidence + HALF_EVIDENCE))
             reward = max(-MOST, min(MOST, edit.reward))
-            table.learn(_row(table, before, after, weight), weight * reward / NOISE)
+            table.learn(_row(table, edit.task, before, after, weight), weight * reward / NOISE)
     return table
 
 
-def _row(table: Linear, before: Shown | None, after: Shown | None, weight: float = 1.0) -> Rows:
+def _row(table: Linear, task: str, before: Shown | None, after: Shown | None, weight: float = 1.0) -> Rows:
     """One observation: what is shown after, less what is shown before.
 
     Worth is a random walk over the doublings of the count, whose drift is learnt: what lies beyond the counts that
-    were tried is as good as the nearest of these, and better or worse as more has helped or harmed so far.
+    were tried is as good as the nearest of these, and better or worse as more has helped or harmed so far. All tasks
+    share a part of it, and each has a part of its own (hierarchical Bayes).
     """
     features, values = list[int](), list[float]()
     for one, sign in ((before, -1.0), (after, 1.0)):
-        if one is not None:
-            size = math.log2(one.count)
-            doublings = range(math.ceil(size))
-            features += [table.place(feature, (SHARED / NOISE) ** 2) for feature in (one.nearest, HOW_MANY)]
-            features += [table.place((one.nearest, step), (DOUBLING / NOISE) ** 2) for step in doublings]
-            values += [sign, sign * size / 2, *(sign * min(1.0, size - step) for step in doublings)]
+        for name, value, deviation in _features(one):
+            for whose, share in (("", ALIKE), (task, 1 - ALIKE)):
+                features.append(table.place((whose, name), share * (deviation / NOISE) ** 2))
+                values.append(sign * value)
     return Rows(np.array([features], np.int64), weight * np.array([values]))
+
+
+def _features(state: Shown | None) -> Iterator[tuple[Hashable, float, float]]:
+    """What the worth of a state is the sum of: names, values and prior deviations in rewards; nothing shown is 0."""
+    if state is not None:
+        size = math.log2(state.count)
+        yield state.nearest, 1.0, SHARED
+        yield "doublings", size / 2, SHARED
+        for step in range(math.ceil(size)):
+            yield (state.nearest, step), min(1.0, size - step), DOUBLING
