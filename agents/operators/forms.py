@@ -31,6 +31,10 @@ TEMPERATURE = 0.35
 leaves little time to explore."""
 
 
+Feature = tuple[Hashable, float, float]
+"""Its name, its value, and the prior deviation of its coefficient, in rewards."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """How a section is edited: `count` examples are chosen afresh ("fixed") or beside those shown already ("added"),
@@ -84,11 +88,11 @@ def believed(past: Sequence[Experience]) -> Linear:
     """
     table = Linear(math.inf)
     for edit in past:
-        before, after = shown(edit.before), shown(edit.after)
-        if before != after:
-            weight = math.sqrt(edit.evidence / (edit.evidence + HALF_EVIDENCE))
-            reward = max(-MOST, min(MOST, edit.reward))
-            table.learn(_row(table, edit.task, before, after, weight), weight * reward / NOISE)
+        weight = math.sqrt(edit.evidence / (edit.evidence + HALF_EVIDENCE))
+        reward = max(-MOST, min(MOST, edit.reward))
+        row = _row(table, edit.task, shown(edit.before), shown(edit.after), weight)
+        if row.places.size:
+            table.learn(row, weight * reward / NOISE)
     return table
 
 
@@ -97,19 +101,22 @@ def _row(table: Linear, task: str, before: Shown | None, after: Shown | None, we
 
     Worth is a random walk over the doublings of the count, whose drift is learnt: what lies beyond the counts that
     were tried is as good as the nearest of these, and better or worse as more has helped or harmed so far. All tasks
-    share a part of it, and each has a part of its own (hierarchical Bayes).
+    share a part of it, and each has a part of its own (hierarchical Bayes). What is edited had survived, so it is
+    better than others that show as much: what that costs an edit is learnt apart (regression towards the mean).
     """
-    features, values = list[int](), list[float]()
-    for one, sign in ((before, -1.0), (after, 1.0)):
-        for name, value, deviation in _features(one):
-            for whose, share in (("", ALIKE), (task, 1 - ALIKE)):
-                features.append(table.place((whose, name), share * (deviation / NOISE) ** 2))
-                values.append(sign * value)
-    return Rows(np.array([features], np.int64), weight * np.array([values]))
+    terms = [(name, -value, deviation) for name, value, deviation in _features(before)]
+    terms += _features(after)
+    terms += [("survivor", -1.0, SHARED)] if before else []
+    where, values = list[int](), list[float]()
+    for name, value, deviation in terms:
+        for whose, share in (("", ALIKE), (task, 1 - ALIKE)):
+            where.append(table.place((whose, name), share * (deviation / NOISE) ** 2))
+            values.append(value)
+    return Rows(np.array([where], np.int64), weight * np.array([values]))
 
 
-def _features(state: Shown | None) -> Iterator[tuple[Hashable, float, float]]:
-    """What the worth of a state is the sum of: names, values and prior deviations in rewards; nothing shown is 0."""
+def _features(state: Shown | None) -> Iterator[Feature]:
+    """What the worth of a state is the sum of; nothing shown is worth 0."""
     if state is not None:
         size = math.log2(state.count)
         yield state.nearest, 1.0, SHARED

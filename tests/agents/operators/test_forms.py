@@ -77,6 +77,7 @@ def test_a_section_shows_what_the_form_of_its_edit_says(now: Shown | None, other
     assert edited != now or not now.nearest
 
 
+SEEDS = 100
 AFTER = {form: Shown(form.count, form.shape == "nearest") for form in FORMS if form.shape != "added"}
 """What may be shown where nothing is."""
 GROWN = {form: Shown(20 + form.count) for form in FORMS if form.shape == "added"}
@@ -84,7 +85,7 @@ GROWN = {form: Shown(20 + form.count) for form in FORMS if form.shape == "added"
 
 
 def shares(past: list[Experience], possible: Mapping[Form, Shown] = AFTER) -> Counter[Form]:
-    return Counter(choose_form(past, possible, TASK.name, Random(seed)) for seed in range(300))
+    return Counter(choose_form(past, possible, TASK.name, Random(seed)) for seed in range(SEEDS))
 
 
 def test_where_nothing_is_known_any_form_is_chosen_and_never_one_that_is_not_possible() -> None:
@@ -95,12 +96,12 @@ def test_where_nothing_is_known_any_form_is_chosen_and_never_one_that_is_not_pos
 
 
 @given(st.sampled_from(sorted(AFTER, key=str)), st.floats(0.1, MOST))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_the_form_that_earned_most_is_chosen_most_unless_it_is_outvoted(best: Form, value: float) -> None:
     others = [told(after, value / 4) for form, after in AFTER.items() if form != best]
-    assert shares(9 * [told(AFTER[best], value), *others]).most_common(1)[0][0] == best
+    assert shares(3 * [told(AFTER[best], value), *others]).most_common(1)[0][0] == best
     against = 9 * [told(AFTER[best], -value), *others]
-    assert shares([told(AFTER[best], 9.0, 10**6), *against])[best] < 30
+    assert shares([told(AFTER[best], 9.0, 10**6), *against])[best] < SEEDS / 10
 
 
 def test_what_is_said_of_some_counts_tells_of_others() -> None:
@@ -126,10 +127,10 @@ def test_another_task_is_believed_until_this_one_says_otherwise() -> None:
     assert shares(3 * [told(Shown(64), -0.2)])[form] <= shares(theirs)[form]
 
 
-def test_an_edit_that_shows_as_much_as_before_says_nothing() -> None:
-    assert shares(
-        [told(Shown(16), 0.3, before=Shown(16)), told(Shown(8, True), 0.3, before=Shown(8, True))]
-    ) == shares([])
+def test_that_a_survivor_is_hard_to_better_says_nothing_against_what_it_shows() -> None:
+    found = [told(Shown(4), 0.02), told(Shown(64), 0.1, before=Shown(4))]
+    again = 20 * [told(Shown(64), -0.03, before=Shown(64)), told(Shown(128), -0.03, before=Shown(64))]
+    assert shares([*found, *again])[Form("fixed", 64)] > SEEDS / 2
 
 
 def test_what_was_measured_on_little_says_little() -> None:
