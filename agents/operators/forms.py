@@ -109,7 +109,7 @@ def _row(table: Linear, task: str, before: Shown | None, after: Shown | None, we
     terms += [("survivor", -1.0, SHARED)] if before else []
     where, values = list[int](), list[float]()
     for name, value, deviation in terms:
-        for whose, share in (("", ALIKE), (task, 1 - ALIKE)):
+        for whose, share in ((None, ALIKE), (task, 1 - ALIKE)):
             where.append(table.place((whose, name), share * (deviation / NOISE) ** 2))
             values.append(value)
     return Rows(np.array([where], np.int64), weight * np.array([values]))
