@@ -88,11 +88,10 @@ def shares(past: list[Experience], possible: Mapping[Form, Shown] = AFTER) -> Co
     return Counter(choose_form(past, possible, TASK.name, Random(seed)) for seed in range(SEEDS))
 
 
-def test_where_nothing_is_known_any_form_is_chosen_and_never_one_that_is_not_possible() -> None:
+def test_where_little_is_known_any_form_is_chosen() -> None:
     assert set(shares([])) == set(AFTER)
     few = {form: AFTER[form] for form in FORMS[:3]}
     assert set(shares([told(Shown(64), 0.05)], few)) == set(few)
-    assert set(shares([told(Shown(64), 0.5)], few)) <= set(few)
 
 
 @given(st.sampled_from(sorted(AFTER, key=str)), st.floats(0.1, MOST))
@@ -124,13 +123,15 @@ def test_another_task_is_believed_until_this_one_says_otherwise() -> None:
     mine = told(Shown(64), 0.2)
     assert shares(theirs)[form] < shares([])[form] / 2
     assert shares([*theirs, mine, mine])[form] > shares([])[form]
-    assert shares(3 * [told(Shown(64), -0.2)])[form] <= shares(theirs)[form]
+    slight = told(Shown(64), -0.03)
+    assert shares([slight])[form] < shares([replace(slight, task="other")])[form]
 
 
-def test_that_a_survivor_is_hard_to_better_says_nothing_against_what_it_shows() -> None:
-    found = [told(Shown(4), 0.02), told(Shown(64), 0.1, before=Shown(4))]
-    again = 20 * [told(Shown(64), -0.03, before=Shown(64)), told(Shown(128), -0.03, before=Shown(64))]
-    assert shares([*found, *again])[Form("fixed", 64)] > SEEDS / 2
+def test_that_a_survivor_is_hard_to_better_says_nothing_against_showing_more() -> None:
+    """Another draw of as many examples lost as much."""
+    again = 10 * [told(Shown(count), -0.03, before=Shown(16)) for count in (16, 16, 64)]
+    chosen = shares([told(Shown(16), 0.1), *again])
+    assert chosen[Form("fixed", 64)] > chosen[Form("fixed", 16)]
 
 
 def test_what_was_measured_on_little_says_little() -> None:
