@@ -115,7 +115,8 @@ class Evaluation:
     `scores` holds what was asked before the race ended, all of the split if `survived`. `gain`: the paired mean gain
     over the parent on the examples answered by both, its standard error, and their number (0 for the first prompt).
     `outcomes`: a training minibatch, empty unless `survived`. `value`: the corpus metric over all that was answered.
-    `refused` and `truncated` replies are answers like others, counted apart.
+    `refused` and `truncated` replies are answers like others, counted apart. `filled`: about the tokens that are
+    filled into the prompt for each input, beside the input; 0 in old journals.
     """
 
     assignment: int
@@ -130,6 +131,12 @@ class Evaluation:
     value: float = 0.0
     refused: int = 0
     truncated: int = 0
+    filled: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """About how long the prompt is as it is sent, without the input."""
+        return self.prompt.tokens + self.filled
 
     @property
     def asked(self) -> int:

@@ -266,6 +266,7 @@ def test_a_selector_of_ones_own_decides_a_search(here: Path) -> None:
     reward, stayed, moved = Reward(SearchTable().token_price), 0, 0
     said: list[tuple[Action, bool]] = []
     parents: dict[int, Assignment] = {}
+    tokens: dict[int, int] = {}
     for envelope in read_journal(here / "out" / JOURNAL, (Assignment, Critique)):
         match envelope.message:
             case Assignment(assignment=number) as asked:
@@ -276,10 +277,12 @@ def test_a_selector_of_ones_own_decides_a_search(here: Path) -> None:
                     moved += action != before
                     assert action == before or not won
                 parents[number] = asked
-            case Critique(assignment=number, evaluation=evaluation) if number in parents:
-                asked = parents[number]
-                earned = reward(evaluation, evaluation.prompt.tokens - asked.prompt.tokens)
-                said = [(Action(asked.operator, asked.section), earned > 0)]
+            case Critique(assignment=number, evaluation=evaluation):
+                tokens[number] = evaluation.tokens
+                if number in parents:
+                    asked = parents[number]
+                    earned = reward(evaluation, tokens[number] - tokens[asked.parent])
+                    said = [(Action(asked.operator, asked.section), earned > 0)]
             case _:
                 pass
     assert stayed

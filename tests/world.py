@@ -205,14 +205,14 @@ class Ring:
         others: list[Agent] = [
             Evaluator(forward, TASK, self.race, self.seed),
             Critic(self.metered("critic"), self.credit()),
-            Hand(TASK.fields),
+            Hand(NO_CORPUS),
             *(self.proposer(operator) for operator in self.operators),
         ]
         wrapped = [self.wrap(agent) for agent in others]
         self.team = Team(self.controller, wrapped, self.bus, observers=self.observers)
 
     def proposer(self, operator: Operator) -> Proposer:
-        return Proposer(operator, self.metered(f"proposer/{operator.name}"), TASK, None, self.seed, NO_CORPUS)
+        return Proposer(operator, self.metered(f"proposer/{operator.name}"), NO_CORPUS, None, self.seed, 1e-5)
 
     def credit(self) -> LeaveOneOut | None:
         if not self.credit_share:

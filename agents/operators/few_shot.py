@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from agents.operators.forms import FORMS, Form, Shown, choose_form, shown
+from agents.operators.forms import FORMS, Form, Prices, Shown, choose_form, shown
 from agents.operators.operator import Context, of_kinds
 from agents.prompting.requests import show_example, show_inputs
 from agents.prompting.shelves import EXAMPLES, places
@@ -60,7 +60,8 @@ class FewShot:
         possible = _possible(now, own, len(fixed), len(added), recurring(task))
         if not possible:
             raise InapplicableError("every training example that can be shown is shown already, in every way")
-        form = choose_form(own, possible, task.name, rng)
+        prices = Prices(context.token_price, context.shelves.each(prompt, EXAMPLES))
+        form = choose_form(own, possible, task.name, prices, rng)
         if form.shape == "nearest":
             return prompt.edit(assignment.section, per_input(form), task.fields)
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]

@@ -59,6 +59,14 @@ class Shown:
     nearest: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """`token` >= 0: reward lost for each token that an edit adds. `example`: the tokens of one, on average."""
+
+    token: float
+    example: float
+
+
 def shown(text: str) -> Shown | None:
     """What the text of an examples section shows; None where it shows nothing. Worked examples stand apart by a blank
     line."""
@@ -68,28 +76,35 @@ def shown(text: str) -> Shown | None:
     return Shown(count) if count else None
 
 
-def choose_form(past: Sequence[Experience], possible: Mapping[Form, Shown], task: str, rng: Random) -> Form:
+def choose_form(
+    past: Sequence[Experience], possible: Mapping[Form, Shown], task: str, prices: Prices, rng: Random
+) -> Form:
     """Of the `possible` forms, with what a section shows after each (one at least), the one after which it shows what
-    is worth most in the `task`, by a draw from what is believed (Thompson sampling, Agrawal & Goyal, arXiv
-    1209.3352): what past edits speak for most often, and where they say little, any."""
-    table = believed(past)
+    is worth most in the `task` beyond its price, by a draw from what is believed (Thompson sampling, Agrawal &
+    Goyal, arXiv 1209.3352): what past edits speak for most often, and where they say little, any."""
+    table = believed(past, prices.token)
     rows = {form: _row(table, task, None, after) for form, after in possible.items()}
     drawn = table.mean + TEMPERATURE * table.deviations(rng)
-    worth = {form: float((drawn[row.places] * row.values).sum()) for form, row in rows.items()}
+    price = prices.token * prices.example / NOISE
+    worth = {
+        form: float((drawn[row.places] * row.values).sum()) - price * possible[form].count
+        for form, row in rows.items()
+    }
     return max(worth, key=lambda form: (worth[form], rng.random()))
 
 
-def believed(past: Sequence[Experience]) -> Linear:
+def believed(past: Sequence[Experience], token_price: float) -> Linear:
     """What the examples shown are worth, in NOISE: a regression on past edits, each of which weighs by its evidence.
 
     A reward is what they were worth after the edit less before (a potential, as in Ng et al. 1999, Policy invariance
     under reward transformations), so what was earned on the way from 4 to 64 tells of 64 where there are none yet.
-    How alike the texts were says nothing of how many to show, so it has no part.
+    What an edit paid for its tokens is given back: a price is known, and need not be learnt. How alike the texts were
+    says nothing of how many to show, so it has no part.
     """
     table = Linear(math.inf)
     for edit in past:
         weight = math.sqrt(edit.evidence / (edit.evidence + HALF_EVIDENCE))
-        reward = max(-MOST, min(MOST, edit.reward))
+        reward = max(-MOST, min(MOST, edit.reward + token_price * edit.cost))
         row = _row(table, edit.task, shown(edit.before), shown(edit.after), weight)
         if row.places.size:
             table.learn(row, weight * reward / NOISE)

@@ -23,13 +23,15 @@ WHOLE = "*"
 class Context:
     """What an operator may use: the task (its training examples only), the proposer's model, past edits of such
     sections and what they are believed to earn (those that worked first), a generator that depends on the seed and
-    the assignment alone, and the shelves that `{examples:k}` and `{passages:k}` are filled from for each input."""
+    the assignment alone, the shelves that `{examples:k}` and `{passages:k}` are filled from for each input, and the
+    reward lost for each token that an edit adds."""
 
     task: Task
     model: ChatModel
     recalled: Sequence[Judged]
     rng: Random
     shelves: Shelves
+    token_price: float
 
 
 class Operator(Protocol):

@@ -38,14 +38,14 @@ class Forward:
     def __init__(
         self, model: ChatModel, task: Task, shelves: Shelves, at_once: AtOnce, assignment: int | None = None
     ) -> None:
-        self.task = task
-        self._model, self._shelves, self._at_once, self._assignment = model, shelves, at_once, assignment
+        self.task, self.shelves = task, shelves
+        self._model, self._at_once, self._assignment = model, at_once, assignment
         self._metric = task.metric if assignment is None else task.metric.on_behalf(assignment)
         self._divided: tuple[Prompt, Template] | None = None
 
     def on_behalf(self, assignment: int) -> Forward:
         """The same, all of whose calls are made for this assignment."""
-        return Forward(self._model, self.task, self._shelves, self._at_once, assignment)
+        return Forward(self._model, self.task, self.shelves, self._at_once, assignment)
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Result]:
         """One result per example, in order; see `each`."""
@@ -117,7 +117,7 @@ class Forward:
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
         try:
-            inputs = self._shelves.inputs(prompt, example.inputs)
+            inputs = self.shelves.inputs(prompt, example.inputs)
             messages = self._template(prompt, inputs).render(inputs)
             reply = await self._model.complete(Request(messages, assignment=self._assignment))
             judged = await self._metric.judge(example, reply.text)

@@ -11,10 +11,11 @@ import orjson
 
 from agents.prompting.requests import show_example, show_inputs
 from memory.retrieval import Shelf
-from protocols.prompt import Prompt
+from protocols.prompt import Prompt, estimate_tokens
 from protocols.task import Example, Task
 
 EXAMPLES, PASSAGES = "examples", "passages"
+SAMPLE = 64
 PLACEHOLDER = re.compile(r"(examples|passages):([1-9]\d{0,2})")
 BRACED = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
 
@@ -39,6 +40,29 @@ class Shelves:
             return "\n\n".join(reversed(found))
 
         return Filled(inputs, find)
+
+    def tokens(self, prompt: Prompt) -> int:
+        """About how long `prompt` is as it is sent, without the input."""
+        return prompt.tokens + self.filled(prompt)
+
+    def filled(self, prompt: Prompt) -> int:
+        """About how many tokens are filled into `prompt` for each input, beside the input."""
+        count = Counter[str]()
+        for section in prompt:
+            for place, times in places(section.text).items():
+                name, _, k = place.partition(":")
+                count[name] += times * min(int(k), len(self._shelf(name).items))
+        return round(sum(number * self.each(prompt, name) for name, number in count.items()))
+
+    def each(self, prompt: Prompt, name: str) -> float:
+        """The tokens of one item of the shelf `name` as `prompt` shows it, the mean of some SAMPLE; 0 for none."""
+        items = self._shelf(name).items
+        drawn = items[:: 1 + len(items) // SAMPLE]
+        shown = [item if isinstance(item, str) else show_example(prompt, self.task, item) for item in drawn]
+        return sum(map(estimate_tokens, shown)) / len(shown) if shown else 0.0
+
+    def _shelf(self, name: str) -> Shelf[Example] | Shelf[str]:
+        return self.examples if name == EXAMPLES else self.passages
 
     def export(self, prompt: Prompt, name: str) -> bytes:
         """What `{examples:k}` or `{passages:k}` (by `name`) is filled from in `prompt`: JSON lines of the input, or

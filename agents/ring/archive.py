@@ -19,7 +19,8 @@ from protocols.prompt import Prompt
 @dataclass(frozen=True, slots=True)
 class Member:
     """A survivor with all that its children need. `value`: the corpus metric on validation, in [0, 1]. `credit`: by
-    section, what is believed of its text. `refused` and `truncated`: validation replies that ended that way."""
+    section, what is believed of its text. `refused` and `truncated`: validation replies that ended that way.
+    `filled`: tokens that the prompt is filled with for each input."""
 
     candidate: int
     parent: int | None
@@ -31,6 +32,19 @@ class Member:
     credit: Mapping[str, Credit] = field(default_factory=dict)
     refused: int = 0
     truncated: int = 0
+    filled: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """About how long the prompt is as it is sent, without the input."""
+        return self.prompt.tokens + self.filled
+
+
+@dataclass(frozen=True, slots=True)
+class _Ancestor:
+    parent: int | None
+    prompt: Prompt
+    tokens: int
 
 
 class Archive:
@@ -38,7 +52,7 @@ class Archive:
 
     def __init__(self) -> None:
         self.members: list[Member] = []
-        self._lineage: dict[int, tuple[int | None, Prompt]] = {}
+        self._lineage: dict[int, _Ancestor] = {}
 
     def add(self, member: Member) -> bool:
         """Take a survivor in, and drop whom it dominates; a dominated one stays out. Returns whether it is in."""
@@ -46,19 +60,23 @@ class Archive:
             return False
         self.members = [other for other in self.members if not _dominates(member, other)]
         self.members.append(member)
-        self._lineage[member.candidate] = member.parent, member.prompt
+        self._lineage[member.candidate] = _Ancestor(member.parent, member.prompt, member.tokens)
         return True
 
     def ancestor(self, one: Member, other: Member) -> Prompt:
         """The last prompt that both come from; all come from the first. It may be one of them."""
         line = set(self._line(one.candidate))
-        return self._lineage[next(number for number in self._line(other.candidate) if number in line)][1]
+        return self._lineage[next(number for number in self._line(other.candidate) if number in line)].prompt
+
+    def tokens(self, candidate: int) -> int:
+        """How long a prompt is that is or was in."""
+        return self._lineage[candidate].tokens
 
     def _line(self, candidate: int | None) -> Iterator[int]:
         """A member, its parent, and so on to the first prompt."""
         while candidate is not None:
             yield candidate
-            candidate = self._lineage[candidate][0]
+            candidate = self._lineage[candidate].parent
 
     def freeze(self, section: str) -> None:
         """Freeze a section of every member."""
@@ -66,7 +84,7 @@ class Archive:
 
     def best(self) -> Member:
         """The highest validation value; of equals the shortest, then the first."""
-        return min(self.members, key=lambda m: (-m.value, m.prompt.tokens, m.candidate))
+        return min(self.members, key=lambda m: (-m.value, m.tokens, m.candidate))
 
 
 def draw(members: Sequence[Member], rng: Random) -> Member:
@@ -88,6 +106,6 @@ def _dominates(a: Member, b: Member) -> bool:
     """At least as good everywhere, and better somewhere or older; a missing answer counts as worse than any."""
     left = [-1.0 if s is None else s for s in a.scores]
     right = [-1.0 if s is None else s for s in b.scores]
-    if a.prompt.tokens > b.prompt.tokens or any(x < y for x, y in zip(left, right, strict=True)):
+    if a.tokens > b.tokens or any(x < y for x, y in zip(left, right, strict=True)):
         return False
-    return left != right or a.prompt.tokens < b.prompt.tokens or a.candidate < b.candidate
+    return left != right or a.tokens < b.tokens or a.candidate < b.candidate

@@ -156,16 +156,17 @@ class Controller:
                 credit=believed(critique, assignment),
                 refused=evaluation.refused,
                 truncated=evaluation.truncated,
+                filled=evaluation.filled,
             )
             self.first = self.first or member
             if self.archive.add(member):
                 successors = await self._choices.of(member)
         if assignment is not None:
-            reward = self._reward(evaluation, evaluation.prompt.tokens - assignment.prompt.tokens)
+            cost = evaluation.tokens - self.archive.tokens(assignment.parent)
+            reward = self._reward(evaluation, cost)
             self._teach(critique.assignment, reward, successors)
             after = part(evaluation.prompt, assignment.section).text
             ending: Ending = "survived" if evaluation.survived else "lost"
-            cost = evaluation.prompt.tokens - assignment.prompt.tokens
             await self._remember(assignment, after, reward, ending, evaluation.paired, cost)
 
     async def _fail(self, failure: Failure) -> None:

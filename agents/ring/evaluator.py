@@ -83,11 +83,12 @@ class Evaluator:
             value=value_of(self._task.metric, answered),
             refused=sum(outcome.finish == "refusal" for outcome in answered),
             truncated=sum(outcome.finish == "length" for outcome in answered),
+            filled=self._forward.shelves.filled(message.prompt),
         )
         return [evaluation]
 
     def _race(self, candidate: Candidate, coin: float) -> Race:
-        shorter = candidate.prompt.tokens < candidate.parent_tokens
+        shorter = self._forward.shelves.tokens(candidate.prompt) < candidate.parent_tokens
         total = sum(score is not None for score in candidate.parent_scores)
         floor = -self.settings.min_effect if shorter else 0.0
         return Race(Capital(self.settings.alpha, floor, total), self.settings.futile, coin)

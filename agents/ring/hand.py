@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from agents.operators.operator import WHOLE
+from agents.prompting.shelves import Shelves
 from agents.ring.archive import Member
 from agents.ring.proposer import best_parent
 from protocols.errors import EditRejected
@@ -21,8 +22,8 @@ class Hand:
     address = f"proposer/{HAND}"
     accepts: tuple[type[Message], ...] = (Assignment,)
 
-    def __init__(self, fields: Collection[str]) -> None:
-        self._fields = fields
+    def __init__(self, shelves: Shelves) -> None:
+        self._shelves = shelves
 
     async def handle(self, message: Message) -> Sequence[Message]:
         """The candidate that the person made.
@@ -31,11 +32,11 @@ class Hand:
         """
         assert isinstance(message, Assignment)
         assert message.edited is not None
-        prompt = carried_over(message.prompt, message.edited, self._fields)
+        prompt = carried_over(message.prompt, message.edited, self._shelves.task.fields)
         if prompt == message.prompt:
             raise EditRejected("the edit changes nothing")
         rival, scores = best_parent(prompt, message)
-        return [Candidate(message.assignment, prompt, scores, rival.tokens)]
+        return [Candidate(message.assignment, prompt, scores, self._shelves.tokens(rival))]
 
 
 def carried_over(parent: Prompt, edited: Prompt, fields: Collection[str]) -> Prompt:

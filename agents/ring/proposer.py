@@ -15,7 +15,6 @@ from protocols.errors import EditRejected
 from protocols.messages import Assignment, Candidate, Message, Scores, mean
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
-from protocols.task import Task
 from protocols.wrappers.on_behalf import OnBehalf
 
 RECALLED = 32
@@ -23,7 +22,8 @@ RECALLED = 32
 
 
 class Proposer:
-    """Applies its operator. `memory` None: nothing is recalled. `clock` gives Unix seconds, for ages."""
+    """Applies its operator. `memory` None: nothing is recalled. `token_price`: see SearchSettings. `clock` gives Unix
+    seconds, for ages."""
 
     accepts: tuple[type[Message], ...] = (Assignment,)
 
@@ -31,14 +31,14 @@ class Proposer:
         self,
         operator: Operator,
         model: ChatModel,
-        task: Task,
+        shelves: Shelves,
         memory: Memory | None,
         seed: int,
-        shelves: Shelves,
+        token_price: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._operator, self._model, self._task = operator, model, task
-        self._memory, self._seed, self._shelves, self._clock = memory, seed, shelves, clock
+        self._operator, self._model, self._task, self._shelves = operator, model, shelves.task, shelves
+        self._memory, self._seed, self._token_price, self._clock = memory, seed, token_price, clock
         self.address = f"proposer/{operator.name}"
 
     async def handle(self, message: Message) -> Sequence[Message]:
@@ -51,14 +51,15 @@ class Proposer:
         recalled = await self._recall(message)
         rng = Random(f"{self._seed}/{self.address}/{message.assignment}")
         model = OnBehalf(self._model, message.assignment)
-        prompt = await self._operator.edit(message, Context(self._task, model, recalled, rng, self._shelves))
+        context = Context(self._task, model, recalled, rng, self._shelves, self._token_price)
+        prompt = await self._operator.edit(message, context)
         if prompt == message.prompt:
             raise EditRejected("the edit changes nothing")
         check_frozen(prompt, message)
         await self._check_new(message, prompt)
         ids = tuple(edit.recalled.experience.id for edit in recalled)
         rival, scores = best_parent(prompt, message)
-        return [Candidate(message.assignment, prompt, scores, rival.tokens, ids)]
+        return [Candidate(message.assignment, prompt, scores, self._shelves.tokens(rival), ids)]
 
     async def _recall(self, assignment: Assignment) -> list[Judged]:
         """Edits of such sections, those that are believed to have worked best first."""

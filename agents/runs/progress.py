@@ -140,7 +140,7 @@ class Progress:
         evaluation = critique.evaluation
         assignment = self.open.pop(critique.assignment, None)
         value = evaluation.value if evaluation.survived else None
-        tokens = evaluation.prompt.tokens
+        tokens = evaluation.tokens
         return Ending(
             assignment=critique.assignment,
             kind="first" if critique.assignment == FIRST else "survived" if evaluation.survived else "lost",

@@ -112,6 +112,7 @@ class Run:
         :raises ReplayDiffers: this release does not decide as the journal says.
         """
         self.task = models.judging(self.task, cache, journal)
+        self.shelves = replace(self.shelves, task=self.task)
         settings, table = self.configuration.search, self.configuration.agents
         reads = memory if self.configuration.memory.read else None
         self.bus.tap(journal.append)
@@ -146,6 +147,7 @@ class Run:
     ) -> list[Agent]:
         """All but the Controller, those of the user's in their places."""
         settings, table = self.configuration.search, self.configuration.agents
+        price = settings.token_price
         race = RaceSettings(
             alpha=settings.alpha,
             min_effect=settings.min_effect,
@@ -156,12 +158,12 @@ class Run:
         )
         self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
         critic = Silent() if table.critic == NONE else Critic(open_model("critic"), credit)
-        agents: list[Agent] = [self.evaluator, critic, Hand(self.task.fields)]
+        agents: list[Agent] = [self.evaluator, critic, Hand(self.shelves)]
         for name, operator in operators.items():
             model = open_model(f"proposer/{name}")
             # Ages are counted to the run's beginning, so that what is recalled depends on no clock.
             agents.append(
-                Proposer(operator, model, self.task, reads, settings.seed, self.shelves, lambda: self.record.begun)
+                Proposer(operator, model, self.shelves, reads, settings.seed, price, lambda: self.record.begun)
             )
 
         def place(usual: Agent) -> Place:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.operators.few_shot import FewShot
-from agents.operators.forms import COUNTS, FORMS, MOST, NEAREST, Form, Shown, choose_form, shown
+from agents.operators.forms import COUNTS, FORMS, MOST, NEAREST, Form, Prices, Shown, choose_form, shown
 from agents.operators.operator import Context
 from agents.prompting.requests import show_example
 from agents.prompting.shelves import open_shelves, places
@@ -70,7 +70,7 @@ def test_what_a_section_shows_is_read_from_its_text(state: Shown | None) -> None
 def test_a_section_shows_what_the_form_of_its_edit_says(now: Shown | None, other: Shown, seed: int) -> None:
     prompt = Prompt((Section("examples", "examples", text(now)), FRAME))
     asked = Assignment(1, "few_shot", "examples", FIRST, prompt, "", (), (0.0, 1.0))
-    context = Context(TASK, Unasked(), [recalled(told(other, 0.5))], Random(seed), open_shelves(TASK, ()))
+    context = Context(TASK, Unasked(), [recalled(told(other, 0.5))], Random(seed), open_shelves(TASK, ()), 0.0)
     edited = shown(anyio.run(FewShot().edit, asked, context)["examples"].text)
     added = {Shown(now.count + count) for count in COUNTS if now and not now.nearest}
     assert edited in {*AFTER.values(), *added}
@@ -84,8 +84,9 @@ GROWN = {form: Shown(20 + form.count) for form in FORMS if form.shape == "added"
 """And where 20 are, beside these."""
 
 
-def shares(past: list[Experience], possible: Mapping[Form, Shown] = AFTER) -> Counter[Form]:
-    return Counter(choose_form(past, possible, TASK.name, Random(seed)) for seed in range(SEEDS))
+def shares(past: list[Experience], possible: Mapping[Form, Shown] = AFTER, token_price: float = 0.0) -> Counter[Form]:
+    prices = Prices(token_price, 20.0)
+    return Counter(choose_form(past, possible, TASK.name, prices, Random(seed)) for seed in range(SEEDS))
 
 
 def test_where_little_is_known_any_form_is_chosen() -> None:
@@ -115,6 +116,15 @@ def test_what_was_earned_on_the_way_tells_where_nothing_is_shown() -> None:
     back = [told(Shown(4), -0.2, before=Shown(64))]
     for past in (3 * steps, 3 * back):
         assert shares(past)[Form("fixed", 64)] > 5 * shares(past)[Form("fixed", 4)]
+
+
+def test_what_more_examples_cost_counts_against_them_and_not_against_what_they_are_worth() -> None:
+    """64 of 20 tokens cost 0.128 at 0.0001 a token."""
+    form, worth = Form("fixed", 64), 3 * [told(Shown(64), 0.1)]
+    assert shares(worth, token_price=1e-4)[form] < shares(worth, token_price=1e-5)[form]
+    paid = [replace(edit, reward=edit.reward - 1e-4 * 64 * 20, cost=64 * 20) for edit in worth]
+    assert shares(paid, token_price=1e-4) == shares(worth, token_price=1e-4)
+    assert max(shares([], token_price=1.0), key=lambda form: form.count).count == 4
 
 
 def test_another_task_is_believed_until_this_one_says_otherwise() -> None:
@@ -150,7 +160,7 @@ def test_a_form_that_the_section_has_or_was_given_before_is_not_proposed_again()
         tried = [recalled(experience(now, "{examples:16}", 0.0))]
         texts = set[str]()
         for seed in range(60):
-            context = Context(TASK, Unasked(), tried, Random(seed), open_shelves(TASK, ()))
+            context = Context(TASK, Unasked(), tried, Random(seed), open_shelves(TASK, ()), 0.0)
             texts.add(anyio.run(FewShot().edit, asked, context)["examples"].text)
         assert {text for text in texts if places(text)} == {"{examples:4}", "{examples:8}"} - {now}
         assert all(not text.startswith(now) for text in texts)

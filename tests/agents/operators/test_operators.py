@@ -69,7 +69,7 @@ def assignment(section: str, outcomes: tuple[Outcome, ...] = (WRONG,), prompt: P
 
 
 def context(model: ChatModel, task: Task = TASK, seed: int = 0) -> Context:
-    return Context(task, model, (), Random(seed), open_shelves(task, ()))
+    return Context(task, model, (), Random(seed), open_shelves(task, ()), 0.0)
 
 
 @dataclass
@@ -290,7 +290,7 @@ def test_an_operator_knows_nothing_but_training_examples(operator: Operator, sec
         asked.append(model.asked)
         try:
             shelves = open_shelves(task, ["amber is yes"])
-            given = Context(task, model, (), Random(seed), shelves)
+            given = Context(task, model, (), Random(seed), shelves, 0.0)
             return anyio.run(operator.edit, assignment(section), given)
         except (EditRejected, InapplicableError, UnreadableReply):
             return None

@@ -17,7 +17,7 @@ from agents.runs.opening import open_run
 from agents.runs.run_directory import BEST_EXAMPLES, BEST_PASSAGES, BEST_PROMPT
 from agents.runs.scoring import score
 from protocols import prompt_file
-from protocols.prompt import Prompt, Section
+from protocols.prompt import Prompt, Section, estimate_tokens
 from protocols.task import Example
 from tests.strategies import texts
 from tests.world import TASK
@@ -68,6 +68,21 @@ def test_the_nearest_passage_comes_last(corpus: list[str], k: int) -> None:
     assert len(shown) == min(k, len(corpus))
     assert shown[-1] == corpus[-1]
     assert set(shown) <= set(corpus)
+
+
+@given(rows, st.lists(st.text("付abc ", min_size=1), max_size=9, unique=True), st.integers(1, 30), st.integers(1, 30))
+@settings(deadline=None)
+def test_a_prompt_is_as_long_as_it_is_sent(drawn: list[tuple[str, str]], corpus: list[str], k: int, few: int) -> None:
+    """Where all that there is fills a place, to the token; where there is more, in proportion."""
+    train = tuple(Example(f"t{n}", {"text": text}, target) for n, (text, target) in enumerate(drawn))
+    shelves = open_shelves(replace(TASK, train=train), corpus)
+    prompt = Prompt((Section("shown", "examples", f"{{examples:{k}}}\n{{passages:30}}{{examples:{few}}}"), INPUT))
+    examples = sum(estimate_tokens(show_example(prompt, TASK, example)) for example in train)
+    shares = [min(wanted, len(train)) / len(train) for wanted in (k, few)]
+    sent = examples * sum(shares) + sum(map(estimate_tokens, corpus))
+    assert shelves.filled(prompt) == pytest.approx(sent, abs=0.51)
+    assert shelves.tokens(prompt) == prompt.tokens + shelves.filled(prompt)
+    assert shelves.tokens(Prompt((INPUT,))) == Prompt((INPUT,)).tokens
 
 
 def test_what_is_put_in_is_not_read_again() -> None:

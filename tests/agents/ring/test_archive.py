@@ -37,14 +37,17 @@ def test_mean_leaves_out_what_was_not_answered(scores: Scores) -> None:
     assert mean(scores) == pytest.approx(np.mean(answered) if answered else 0.0)
 
 
-def member(candidate: int, scores: Scores, words: int = 1) -> Member:
-    return Member(candidate, None, Prompt((Section("a", "task", "word " * words),)), scores, mean(scores), {}, ())
+def member(candidate: int, scores: Scores, words: int = 1, filled: int = 0) -> Member:
+    prompt = Prompt((Section("a", "task", "word " * words),))
+    return Member(candidate, None, prompt, scores, mean(scores), {}, (), filled=filled)
 
 
 rough = st.sampled_from([None, 0.0, 0.5, 1.0])
 populations = st.integers(1, 5).flatmap(
-    lambda n: st.lists(st.tuples(st.tuples(*[rough] * n), st.integers(1, 6)), min_size=1, max_size=12)
-).map(lambda rows: [member(n, scores, words) for n, (scores, words) in enumerate(rows)])  # fmt: skip
+    lambda n: st.lists(
+        st.tuples(st.tuples(*[rough] * n), st.integers(1, 4), st.integers(0, 3)), min_size=1, max_size=12
+    )
+).map(lambda rows: [member(number, *row) for number, row in enumerate(rows)])  # fmt: skip
 
 
 def filled(scores: Scores) -> list[float]:
@@ -53,12 +56,12 @@ def filled(scores: Scores) -> list[float]:
 
 def beats(a: Member, b: Member) -> bool:
     """At least as good everywhere at no more tokens, and better somewhere."""
-    left, right = [*filled(a.scores), -a.prompt.tokens], [*filled(b.scores), -b.prompt.tokens]
+    left, right = [*filled(a.scores), -a.tokens], [*filled(b.scores), -b.tokens]
     return left != right and all(x >= y for x, y in zip(left, right, strict=True))
 
 
 def twins(a: Member, b: Member) -> bool:
-    return a.scores == b.scores and a.prompt.tokens == b.prompt.tokens
+    return a.scores == b.scores and a.tokens == b.tokens
 
 
 @given(populations)
@@ -73,7 +76,7 @@ def test_the_archive_is_the_pareto_front(population: list[Member]) -> None:
     ]
     assert archive.members == front
     assert archive.best().value == max(m.value for m in front)
-    assert archive.best().prompt.tokens == min(m.prompt.tokens for m in front if m.value == archive.best().value)
+    assert archive.best().tokens == min(m.tokens for m in front if m.value == archive.best().value)
 
 
 @given(populations)

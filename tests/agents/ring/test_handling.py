@@ -139,6 +139,21 @@ async def test_of_equals_the_shorter_survives(text: str, survives: bool) -> None
     assert (evaluation.gain, evaluation.survived) == (0, survives)
 
 
+async def test_what_is_filled_for_each_input_is_no_shorter() -> None:
+    prompt = Prompt((Section("nearest", "examples", "{examples:4}"), *FIRST_PROMPT))
+    longer = Prompt((Section("same", "reminders", "amber " * 9), *FIRST_PROMPT))
+    race = RaceSettings(min_effect=0.3, critique=6)
+    equal = replace(child(prompt, FIRST_PROMPT), parent_tokens=longer.tokens)
+    evaluation = await evaluate(Oracle(), equal, race)
+    assert prompt.tokens < longer.tokens < evaluation.tokens == NO_CORPUS.tokens(prompt)
+    assert (evaluation.gain, evaluation.survived) == (0, False)
+    [candidate] = await Proposer(Edits(ALL), Says(), NO_CORPUS, None, 1, 0.0).handle(
+        replace(ASSIGNMENT, prompt=prompt)
+    )
+    assert isinstance(candidate, Candidate)
+    assert candidate.parent_tokens == evaluation.tokens
+
+
 def some_fail(word: str) -> Oracle:
     return Oracle(fault=lambda request: ServerFailed("no", model="m") if word in request.messages[-1].text else None)
 
@@ -358,7 +373,7 @@ ASSIGNMENT = Assignment(5, "edits", "rule", 2, FIRST_PROMPT, "name more", (WRONG
 
 async def test_a_candidate_carries_what_its_race_needs() -> None:
     operator = Edits(ALL)
-    proposer = Proposer(operator, Says(), TASK, None, 1, NO_CORPUS)
+    proposer = Proposer(operator, Says(), NO_CORPUS, None, 1, 0.0)
     assert proposer.address == "proposer/edits"
     assert await proposer.handle(ASSIGNMENT) == [Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens)]
     await proposer.handle(ASSIGNMENT)
@@ -369,7 +384,7 @@ async def test_a_candidate_carries_what_its_race_needs() -> None:
 
 async def test_an_edit_that_changes_nothing_is_rejected() -> None:
     with pytest.raises(EditRejected, match="changes nothing"):
-        await Proposer(Edits(FIRST_PROMPT), Says(), TASK, None, 1, NO_CORPUS).handle(ASSIGNMENT)
+        await Proposer(Edits(FIRST_PROMPT), Says(), NO_CORPUS, None, 1, 0.0).handle(ASSIGNMENT)
 
 
 async def test_a_frozen_section_has_a_text_of_the_parent_or_of_a_partner() -> None:
@@ -377,8 +392,8 @@ async def test_a_frozen_section_has_a_text_of_the_parent_or_of_a_partner() -> No
     partner = Partner(3, FIRST_PROMPT.edit("rule", "dune", ()).freeze(("rule",)), (1.0, 1.0), {})
     frozen = replace(ASSIGNMENT, prompt=FIRST_PROMPT.freeze(("rule",)), partners=(partner,))
     with pytest.raises(EditRejected, match="rule is frozen"):
-        await Proposer(Edits(ALL), Says(), TASK, None, 1, NO_CORPUS).handle(frozen)
-    [taken] = await Proposer(Edits(partner.prompt), Says(), TASK, None, 1, NO_CORPUS).handle(frozen)
+        await Proposer(Edits(ALL), Says(), NO_CORPUS, None, 1, 0.0).handle(frozen)
+    [taken] = await Proposer(Edits(partner.prompt), Says(), NO_CORPUS, None, 1, 0.0).handle(frozen)
     assert taken == Candidate(5, partner.prompt, (1.0, 1.0), partner.prompt.tokens)
 
 
@@ -386,9 +401,9 @@ BY_HAND = replace(ASSIGNMENT, operator="hand", section="rule", edited=ALL)
 
 
 async def test_what_a_person_made_is_a_candidate_like_others() -> None:
-    assert await Hand(("text",)).handle(BY_HAND) == [Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens)]
+    assert await Hand(NO_CORPUS).handle(BY_HAND) == [Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens)]
     partner = Partner(3, ALL, (1.0, 1.0), {})
-    [candidate] = await Hand(("text",)).handle(replace(BY_HAND, partners=(partner,)))
+    [candidate] = await Hand(NO_CORPUS).handle(replace(BY_HAND, partners=(partner,)))
     assert candidate == Candidate(5, ALL, (1.0, 1.0), ALL.tokens), "it races whom it took a text from"
 
 
@@ -404,7 +419,7 @@ async def test_what_a_person_made_is_a_candidate_like_others() -> None:
 )
 async def test_what_a_person_made_of_another_prompt_is_rejected(edited: Prompt, says: str) -> None:
     with pytest.raises(EditRejected, match=says):
-        await Hand(("text",)).handle(replace(BY_HAND, edited=edited))
+        await Hand(NO_CORPUS).handle(replace(BY_HAND, edited=edited))
 
 
 # The controller
@@ -472,6 +487,18 @@ async def test_what_is_learnt_is_the_reward_and_what_is_open_at_the_child() -> N
     won = Reward(0.01)(critique(1, ALL, gain=0.8).evaluation, ALL.tokens - FIRST_PROMPT.tokens)
     assert notes.learnt == [(action, won, [action]), (action, -0.5, [])]
     assert [member.candidate for member in it.archive.members] == [FIRST, 1]
+
+
+async def test_a_prompt_that_is_filled_for_each_input_pays_for_what_is_filled() -> None:
+    notes, expected = Notes(), Reward(0.01)
+    it = controller(2, notes=notes)
+    await it.handle(critique(FIRST))
+    for number, parent, filled, before in ((1, FIRST, 50, FIRST_PROMPT.tokens), (2, 1, 20, ALL.tokens + 50)):
+        it.open[number] = replace(it.open[number], parent=parent)
+        told = critique(number, ALL, gain=0.8)
+        told = replace(told, evaluation=replace(told.evaluation, filled=filled))
+        await it.handle(told)
+        assert notes.learnt[-1][1] == expected(told.evaluation, ALL.tokens + filled - before)
 
 
 async def test_a_selector_may_choose_the_parent() -> None:

@@ -71,7 +71,7 @@ class Writes:
 
 
 def proposer(operator: Writes, memory: Memory | None) -> Proposer:
-    return Proposer(operator, Silent(), TASK, memory, 1, open_shelves(TASK, ()), lambda: NOW)
+    return Proposer(operator, Silent(), open_shelves(TASK, ()), memory, 1, 0.0, lambda: NOW)
 
 
 @pytest.mark.parametrize(
