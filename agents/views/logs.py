@@ -205,9 +205,7 @@ class RunLog:
         self._log.info("budget", scope=notice.scope or "run", cap=notice.cap, used=notice.used, limit=notice.limit)
 
     def finished(self, result: Result) -> None:
-        """There is a result; a cap that ended the search is a warning."""
-        if result.stopped_by.startswith("budget"):
-            self._log.warning("cap reached", cap=result.stopped_by.removeprefix("budget: "))
+        """There is a result."""
         if result.test_missing:
             self._log.warning("no held-out report", reason=result.test_missing)
         self._log.info(
