@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agents.operators.few_shot import FewShot
 from agents.prompting.requests import show_example
 from agents.prompting.shelves import EXAMPLES, places
 from agents.runs.budget import prices
@@ -33,14 +34,16 @@ CALLS: Final[Mapping[str, tuple[int, int]]] = {
 """Model calls of one edit, at least and at most (docs/operators.md)."""
 OWN = (0, 2)
 """Of an operator of the user's."""
-SHOWN, WRITTEN, REASONED = 32, 512, 256
-"""What grows over a search, at most on average: examples in a prompt, tokens of its text, tokens of a reply."""
+SHOWN, WRITTEN, REASONED = 128, 512, 256
+"""What grows over a search, at most on average: examples in a prompt, if an operator may show them, tokens of its
+text, tokens of a reply."""
 FAILURES, INSTRUCTION = 24, 400
 """What a critic or a proposer is shown beside the prompt: failed examples at most, tokens of instruction."""
 ASSUMPTIONS: Final = (
     "low: every edit loses at its first look and prompts stay as short as the first one; high: every edit goes "
-    f"through all of validation and to the critic, prompts grow by {SHOWN} examples and {WRITTEN} tokens, and "
-    f"replies reason for {REASONED} tokens. Four bytes are a token; retries and discounts for cached input left out."
+    f"through all of validation and to the critic, prompts grow by {SHOWN} examples if few_shot may show them and by "
+    f"{WRITTEN} tokens, and replies reason for {REASONED} tokens. Four bytes are a token; retries and discounts for "
+    "cached input left out."
 )
 
 
@@ -142,7 +145,9 @@ def _bound(
     models, edits = configuration.models, configuration.search.assignments
     critique = min(configuration.search.critique, len(task.train))
     whole = len(task.validation) + critique
-    prompt = sizes.prompt + at_most * (SHOWN * sizes.shown + WRITTEN)
+    shows = any(name == FewShot.name or name not in CALLS for name in operators)
+    examples = min(SHOWN, len(task.train)) if shows else 0
+    prompt = sizes.prompt + at_most * (examples * sizes.shown + WRITTEN)
     reply = sizes.target + at_most * REASONED
     shown = prompt + INSTRUCTION + at_most * FAILURES * (sizes.shown + reply)
     answers = whole + edits * (whole if at_most else 1)  # a race may be lost with its first answer

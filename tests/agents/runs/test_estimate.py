@@ -104,5 +104,14 @@ def test_what_a_prompt_fills_for_each_input_is_counted() -> None:
     assert more.tokens[0] > 2 * plain.tokens[0]
 
 
+def test_examples_are_expected_where_an_operator_may_show_them_and_no_more_than_there_are() -> None:
+    configuration = build({"task": TASK}, Path())
+
+    def most(operator: str, train: int) -> int:
+        return estimate(configuration, {}, splits(train, 9, 9), FIRST, [operator]).tokens[1]
+
+    assert most("merge", 9) == most("define_sort", 9) < most("few_shot", 9) < most("few_shot", 90)
+
+
 def test_every_operator_has_its_calls() -> None:
     assert CALLS.keys() == OPERATORS.keys()
