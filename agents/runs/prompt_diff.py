@@ -18,7 +18,8 @@ Change = Literal["same", "changed", "moved", "added", "removed"]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the prompts. `validation` and `test` in [0, 1]; None where nobody measured it."""
+    """One of the prompts. `tokens`: as it is sent, where a run has measured it. `validation` and `test` in [0, 1];
+    None where nobody measured it."""
 
     path: str
     tokens: int
@@ -73,7 +74,9 @@ def _open(path: Path) -> tuple[Prompt, Side]:
     prompt = prompt_file.load(file)
     validation = result[which]["value"] if result and which else None
     test = result["test"][which] if result and which and result["test"] else None
-    return prompt, Side(str(path), prompt.tokens, validation, test)
+    length = result.get("length") if result else None
+    tokens = length[which] if length else prompt.tokens
+    return prompt, Side(str(path), tokens, validation, test)
 
 
 def _section(prompt: Prompt, name: str) -> Section | None:

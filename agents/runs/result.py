@@ -32,6 +32,15 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
+class Length:
+    """About how many tokens the first prompt (`seed`) and the winner (`best`) have as they are sent, without the
+    input, but with what else is filled for each."""
+
+    seed: int
+    best: int
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
     """What one role called: attempts, those that failed, and tokens."""
 
@@ -59,6 +68,7 @@ class Result:
     seed: Value
     best: Value
     candidate: int
+    length: Length
     train: Trained
     test: Held | None
     test_missing: str | None

@@ -33,7 +33,7 @@ from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, roles
 from agents.runs.places import open_observers, seated
 from agents.runs.recycling import pack, recall_past, recycle, unpack
-from agents.runs.result import Result, spent, trained, validated
+from agents.runs.result import Length, Result, spent, trained, validated
 from agents.runs.run_directory import (
     BEST_EXAMPLES,
     BEST_PASSAGES,
@@ -269,6 +269,7 @@ class Run:
             seed=validated(first),
             best=validated(winner),
             candidate=winner.candidate,
+            length=Length(first.tokens, winner.tokens),
             train=trained(self.task.metric, first, winner),
             test=test,
             test_missing=missing,

@@ -111,6 +111,9 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"On test, the best prompt gains {_some(test['gained'])} and loses {_some(test['lost'])}."
         for name, score in (("first", test["first"]), ("best", test["winner"])):
             yield f"On test alone, the {name} prompt has {_score(score)}."
+    if length := result.get("length"):  # none in a result of an earlier release
+        tokens = f"{length['seed']:,} tokens without the input, the best one {length['best']:,}"
+        yield f"The first prompt has about {tokens}."
     for name, value in (("first", result["seed"]), ("best", result["best"])):
         if value["refused"] or value["truncated"]:
             yield f"On validation, of the {name} prompt's replies {_endings(value)}."

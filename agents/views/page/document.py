@@ -127,6 +127,7 @@ class Figures:
         if first and best and first.value is not None and best.value is not None:
             yield "best on validation", f"{best.value:.3f}"
             yield "first prompt on validation", f"{first.value:.3f}"
+            yield "tokens of the prompt, first to best", f"{first.tokens:,} → {best.tokens:,}"
         if result and (test := result.get("test")):
             low, high = test["interval"]
             yield "on test, first to best", f"{test['seed']:.3f} → {test['best']:.3f}"

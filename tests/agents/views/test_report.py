@@ -27,4 +27,5 @@ async def test_a_minibatch_that_was_not_run_has_a_dash_and_no_score(tmp_path: Pa
     cut = {**result, "train": {"seed": seed, "best": {**seed, "value": 0.0, "n": 0}}}
     show_result(Console(file=out, width=200), cut)
     [row] = [line.split() for line in out.getvalue().splitlines() if line.startswith("train")]
+    assert f"The first prompt has about {result['length']['seed']:,} tokens" in out.getvalue()
     assert row == ["train", f"{seed['value']:.3f}", "–", "–", f"{seed['n']},", "0"]
