@@ -20,6 +20,9 @@ NEAREST = (4, 8, 16)
 SHARED, DOUBLING = 0.05, 0.02
 """Prior deviations, in rewards: of what showing examples at all is worth, and four times as many; of how far one
 doubling of their number is from the others."""
+MORE = 0.03
+"""What four times as many examples are expected to be worth, in rewards: in most tasks more of them help, up to
+hundreds (Agarwal et al. 2024, Many-shot in-context learning, arXiv 2404.11018)."""
 ALIKE = 0.5
 """The correlation of what two tasks say: what is known of another decides half of what is believed."""
 MOST = 0.3
@@ -31,8 +34,8 @@ TEMPERATURE = 0.35
 leaves little time to explore."""
 
 
-Feature = tuple[Hashable, float, float]
-"""Its name, its value, and the prior deviation of its coefficient, in rewards."""
+Feature = tuple[Hashable, float, float, float]
+"""Its name, its value, and the prior mean and deviation of its coefficient, in rewards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +122,13 @@ def _row(table: Linear, task: str, before: Shown | None, after: Shown | None, we
     share a part of it, and each has a part of its own (hierarchical Bayes). What is edited had survived, so it is
     better than others that show as much: what that costs an edit is learnt apart (regression towards the mean).
     """
-    terms = [(name, -value, deviation) for name, value, deviation in _features(before)]
+    terms = [(name, -value, mean, deviation) for name, value, mean, deviation in _features(before)]
     terms += _features(after)
-    terms += [("survivor", -1.0, SHARED)] if before else []
+    terms += [("survivor", -1.0, 0.0, SHARED)] if before else []
     where, values = list[int](), list[float]()
-    for name, value, deviation in terms:
+    for name, value, mean, deviation in terms:
         for whose, share in ((None, ALIKE), (task, 1 - ALIKE)):
-            where.append(table.place((whose, name), share * (deviation / NOISE) ** 2))
+            where.append(table.place((whose, name), share * (deviation / NOISE) ** 2, share * mean / NOISE))
             values.append(value)
     return Rows(np.array([where], np.int64), weight * np.array([values]))
 
@@ -134,7 +137,7 @@ def _features(state: Shown | None) -> Iterator[Feature]:
     """What the worth of a state is the sum of; nothing shown is worth 0."""
     if state is not None:
         size = math.log2(state.count)
-        yield state.nearest, 1.0, SHARED
-        yield "doublings", size / 2, SHARED
+        yield state.nearest, 1.0, 0.0, SHARED
+        yield "doublings", size / 2, MORE, SHARED
         for step in range(math.ceil(size)):
-            yield (state.nearest, step), min(1.0, size - step), DOUBLING
+            yield (state.nearest, step), min(1.0, size - step), 0.0, DOUBLING

@@ -118,6 +118,12 @@ def test_what_was_earned_on_the_way_tells_where_nothing_is_shown() -> None:
         assert shares(past)[Form("fixed", 64)] > 5 * shares(past)[Form("fixed", 4)]
 
 
+def test_before_anything_is_known_more_examples_are_expected_to_help_where_they_are_cheap() -> None:
+    few, many = Form("fixed", 4), Form("fixed", 64)
+    assert shares([])[many] > 2 * shares([])[few]
+    assert shares([], token_price=1e-4)[many] < shares([], token_price=1e-4)[few]
+
+
 def test_what_more_examples_cost_counts_against_them_and_not_against_what_they_are_worth() -> None:
     """64 of 20 tokens cost 0.128 at 0.0001 a token."""
     form, worth = Form("fixed", 64), 3 * [told(Shown(64), 0.1)]
