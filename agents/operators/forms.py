@@ -23,8 +23,8 @@ doubling of their number is from the others."""
 MORE = 0.03
 """What four times as many examples are expected to be worth, in rewards: in most tasks more of them help, up to
 hundreds (Agarwal et al. 2024, Many-shot in-context learning, arXiv 2404.11018)."""
-ALIKE = 0.5
-"""The correlation of what two tasks say: what is known of another decides half of what is believed."""
+ALIKE = 0.25
+"""The correlation of what two tasks say: what is known of another decides a quarter of what is believed."""
 MOST = 0.3
 """Rewards beyond it count as it: no record outweighs a few others by what it claims."""
 NOISE = 0.05

@@ -90,9 +90,10 @@ def shares(past: list[Experience], possible: Mapping[Form, Shown] = AFTER, token
 
 
 def test_where_little_is_known_any_form_is_chosen() -> None:
-    assert set(shares([])) == set(AFTER)
+    """At 0.0001 a token: the fewer are the likelier the dearer they are."""
+    assert set(shares([], token_price=1e-4)) >= set(AFTER) - {Form("fixed", 64)}
     few = {form: AFTER[form] for form in FORMS[:3]}
-    assert set(shares([told(Shown(64), 0.05)], few)) == set(few)
+    assert set(shares([told(Shown(64), 0.05)], few, 1e-4)) == set(few)
 
 
 @given(st.sampled_from(sorted(AFTER, key=str)), st.floats(0.1, MOST))
@@ -137,7 +138,7 @@ def test_another_task_is_believed_until_this_one_says_otherwise() -> None:
     form = Form("fixed", 64)
     theirs = 9 * [replace(told(Shown(64), -0.2), task="other")]
     mine = told(Shown(64), 0.2)
-    assert shares(theirs)[form] < shares([])[form] / 2
+    assert shares(theirs)[form] < 0.7 * shares([])[form]
     assert shares([*theirs, mine, mine])[form] > shares([])[form]
     slight = told(Shown(64), -0.03)
     assert shares([slight])[form] < shares([replace(slight, task="other")])[form]
@@ -166,7 +167,7 @@ def test_a_form_that_the_section_has_or_was_given_before_is_not_proposed_again()
         tried = [recalled(experience(now, "{examples:16}", 0.0))]
         texts = set[str]()
         for seed in range(60):
-            context = Context(TASK, Unasked(), tried, Random(seed), open_shelves(TASK, ()), 0.0)
+            context = Context(TASK, Unasked(), tried, Random(seed), open_shelves(TASK, ()), 1e-4)
             texts.add(anyio.run(FewShot().edit, asked, context)["examples"].text)
         assert {text for text in texts if places(text)} == {"{examples:4}", "{examples:8}"} - {now}
         assert all(not text.startswith(now) for text in texts)
