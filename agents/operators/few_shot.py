@@ -124,7 +124,7 @@ def _possible(now: str, own: Sequence[Experience], fixed: int, added: int, least
         if form.shape == "fixed" and fixed:
             possible[form] = Shown(min(max(form.count, least), fixed))
         elif form.shape == "added" and added and here is not None:
-            possible[form] = Shown(here.count + min(form.count, added))
+            possible[form] = Shown(here.count + min(form.count, added), survived=True)
     return possible
 
 

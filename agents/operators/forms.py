@@ -23,6 +23,8 @@ doubling of their number is from the others."""
 MORE = 0.03
 """What four times as many examples are expected to be worth, in rewards: in most tasks more of them help, up to
 hundreds (Agarwal et al. 2024, Many-shot in-context learning, arXiv 2404.11018)."""
+SURVIVED = 0.02
+"""What an edit is expected to lose that gives up what had survived, in rewards."""
 ALIKE = 0.25
 """The correlation of what two tasks say: what is known of another decides a quarter of what is believed."""
 MOST = 0.3
@@ -56,10 +58,12 @@ FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a section shows: `count` examples, those `nearest` to each input or the same for all."""
+    """What a section shows: `count` examples, those `nearest` to each input or the same for all. `survived`: what had
+    survived a race is still shown."""
 
     count: int
     nearest: bool = False
+    survived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +74,14 @@ class Prices:
     example: float
 
 
-def shown(text: str) -> Shown | None:
+def shown(text: str, survivor: str = "") -> Shown | None:
     """What the text of an examples section shows; None where it shows nothing. Worked examples stand apart by a blank
-    line."""
+    line. `survivor`: a text that had survived, to which more may have been added."""
+    survived = bool(survivor) and f"{text}\n\n".startswith(f"{survivor}\n\n")
     if per_input := [place for place in places(text) if place.startswith(f"{EXAMPLES}:")]:
-        return Shown(int(per_input[0].partition(":")[2]), nearest=True)
+        return Shown(int(per_input[0].partition(":")[2]), nearest=True, survived=survived)
     count = sum(1 for block in text.split("\n\n") if block.strip())
-    return Shown(count) if count else None
+    return Shown(count, survived=survived) if count else None
 
 
 def choose_form(
@@ -108,7 +113,8 @@ def believed(past: Sequence[Experience], token_price: float) -> Linear:
     for edit in past:
         weight = math.sqrt(edit.evidence / (edit.evidence + HALF_EVIDENCE))
         reward = max(-MOST, min(MOST, edit.reward + token_price * edit.cost))
-        row = _row(table, edit.task, shown(edit.before), shown(edit.after), weight)
+        before, after = (shown(text, survivor=edit.before) for text in (edit.before, edit.after))
+        row = _row(table, edit.task, before, after, weight)
         if row.places.size:
             table.learn(row, weight * reward / NOISE)
     return table
@@ -119,12 +125,11 @@ def _row(table: Linear, task: str, before: Shown | None, after: Shown | None, we
 
     Worth is a random walk over the doublings of the count, whose drift is learnt: what lies beyond the counts that
     were tried is as good as the nearest of these, and better or worse as more has helped or harmed so far. All tasks
-    share a part of it, and each has a part of its own (hierarchical Bayes). What is edited had survived, so it is
-    better than others that show as much: what that costs an edit is learnt apart (regression towards the mean).
+    share a part of it, and each has a part of its own (hierarchical Bayes). What had survived is better than another
+    draw of as many (regression towards the mean), and how much is learnt apart: an edit that only adds keeps it.
     """
     terms = [(name, -value, mean, deviation) for name, value, mean, deviation in _features(before)]
     terms += _features(after)
-    terms += [("survivor", -1.0, 0.0, SHARED)] if before else []
     where, values = list[int](), list[float]()
     for name, value, mean, deviation in terms:
         for whose, share in ((None, ALIKE), (task, 1 - ALIKE)):
@@ -139,5 +144,6 @@ def _features(state: Shown | None) -> Iterator[Feature]:
         size = math.log2(state.count)
         yield state.nearest, 1.0, 0.0, SHARED
         yield "doublings", size / 2, MORE, SHARED
+        yield "survived", float(state.survived), SURVIVED, SHARED
         for step in range(math.ceil(size)):
             yield (state.nearest, step), min(1.0, size - step), 0.0, DOUBLING
