@@ -24,7 +24,7 @@ from memory.upkeep import export, stats
 from protocols import prompt_file
 from protocols.embedding import HashedNgrams
 from protocols.errors import ConfigError, InapplicableError, MemoryMismatch, RunFailed, StorageFailed
-from protocols.messages import Assignment, Critique, Failure, Finished
+from protocols.messages import Assignment, Critique, Evaluation, Failure, Finished
 from protocols.prompt import Prompt
 from protocols.task import Task
 from tests.agents.runs.test_looking_back import ignore
@@ -264,7 +264,7 @@ async def test_a_run_of_version_1_is_refused_by_name(tmp_path: Path, old: Path) 
     for ask in (search, ended):
         with pytest.raises(MemoryMismatch, match=r"no run\.json, as version 1 left them; .* version 2"):
             await ask(tmp_path)
-    with pytest.raises(MemoryMismatch, match="journal of version 1, and this release reads version 5"):
+    with pytest.raises(MemoryMismatch, match="journal of version 1, and this release reads version 6"):
         read_report(old)
     assert prompt_file.load(old / "best_prompt.txt")
     assert not (old / "lock").exists()
@@ -282,13 +282,14 @@ async def test_a_memory_of_version_2_is_migrated_with_all_that_is_in_it(old: Pat
 
 
 def test_a_journal_of_version_4_is_read_with_all_that_is_in_it(tmp_path: Path) -> None:
-    """A search of eight assignments at width 2, as the release before wrote it: no partner has an ancestor."""
+    """A search of eight assignments at width 2, as an earlier release wrote it: no partner has an ancestor."""
     path = Path(shutil.copy(SCHEMA_4 / "journal.sqlite", tmp_path / "journal.sqlite"))
     told = list(read_journal(path))
     assert [envelope.id for envelope in told] == sorted(envelope.id for envelope in told)
     partners = [p for e in told if isinstance(e.message, Assignment) for p in e.message.partners]
     assert partners
     assert {partner.ancestor for partner in partners} == {None}
+    assert {e.message.filled for e in told if isinstance(e.message, Evaluation)} == {0}
 
 
 async def test_a_damaged_record_is_one_clear_line(tmp_path: Path) -> None:
