@@ -16,6 +16,7 @@ from protocols.task import Example, Task
 
 EXAMPLES, PASSAGES = "examples", "passages"
 SAMPLE = 64
+"""Items of a shelf, at most, that are measured to say how long one is."""
 PLACEHOLDER = re.compile(r"(examples|passages):([1-9]\d{0,2})")
 BRACED = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
 
@@ -55,7 +56,7 @@ class Shelves:
         return round(sum(number * self.each(prompt, name) for name, number in count.items()))
 
     def each(self, prompt: Prompt, name: str) -> float:
-        """The tokens of one item of the shelf `name` as `prompt` shows it, the mean of some SAMPLE; 0 for none."""
+        """The tokens of one item of the shelf `name` as `prompt` shows it, the mean of up to SAMPLE; 0 for none."""
         items = self._shelf(name).items
         drawn = items[:: 1 + len(items) // SAMPLE]
         shown = [item if isinstance(item, str) else show_example(prompt, self.task, item) for item in drawn]

@@ -20,11 +20,12 @@ from protocols.prompt import Prompt
 class Member:
     """A survivor with all that its children need. `value`: the corpus metric on validation, in [0, 1]. `credit`: by
     section, what is believed of its text. `refused` and `truncated`: validation replies that ended that way.
-    `filled`: tokens that the prompt is filled with for each input."""
+    `tokens`: about the prompt's length as it is sent, without the input."""
 
     candidate: int
     parent: int | None
     prompt: Prompt
+    tokens: int
     scores: Scores
     value: float
     gradients: Mapping[str, str]
@@ -32,12 +33,6 @@ class Member:
     credit: Mapping[str, Credit] = field(default_factory=dict)
     refused: int = 0
     truncated: int = 0
-    filled: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """About how long the prompt is as it is sent, without the input."""
-        return self.prompt.tokens + self.filled
 
 
 @dataclass(frozen=True, slots=True)

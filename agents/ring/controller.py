@@ -149,6 +149,7 @@ class Controller:
                 candidate=critique.assignment,
                 parent=None if assignment is None else assignment.parent,
                 prompt=evaluation.prompt.freeze(self._frozen),
+                tokens=evaluation.tokens,
                 scores=evaluation.scores,
                 value=evaluation.value,
                 gradients=critique.gradients,
@@ -156,7 +157,6 @@ class Controller:
                 credit=believed(critique, assignment),
                 refused=evaluation.refused,
                 truncated=evaluation.truncated,
-                filled=evaluation.filled,
             )
             self.first = self.first or member
             if self.archive.add(member):

@@ -60,7 +60,8 @@ class Evaluator:
         assert isinstance(message, Candidate)
         rng = Random(f"{self._seed}/evaluator/{message.assignment}")
         order = rng.sample(range(len(self._task.validation)), len(self._task.validation))
-        race = self._race(message, rng.random()) if message.parent_scores else None
+        filled = self._forward.shelves.filled(message.prompt)
+        race = self._race(message, filled, rng.random()) if message.parent_scores else None
         results = await self._run(message, order, race)
         survived = race is None or race.end()
         answered = [result for result in results if isinstance(result, Outcome)]
@@ -83,12 +84,12 @@ class Evaluator:
             value=value_of(self._task.metric, answered),
             refused=sum(outcome.finish == "refusal" for outcome in answered),
             truncated=sum(outcome.finish == "length" for outcome in answered),
-            filled=self._forward.shelves.filled(message.prompt),
+            filled=filled,
         )
         return [evaluation]
 
-    def _race(self, candidate: Candidate, coin: float) -> Race:
-        shorter = self._forward.shelves.tokens(candidate.prompt) < candidate.parent_tokens
+    def _race(self, candidate: Candidate, filled: int, coin: float) -> Race:
+        shorter = candidate.prompt.tokens + filled < candidate.parent_tokens
         total = sum(score is not None for score in candidate.parent_scores)
         floor = -self.settings.min_effect if shorter else 0.0
         return Race(Capital(self.settings.alpha, floor, total), self.settings.futile, coin)

@@ -147,7 +147,6 @@ class Run:
     ) -> list[Agent]:
         """All but the Controller, those of the user's in their places."""
         settings, table = self.configuration.search, self.configuration.agents
-        price = settings.token_price
         race = RaceSettings(
             alpha=settings.alpha,
             min_effect=settings.min_effect,
@@ -159,6 +158,7 @@ class Run:
         self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
         critic = Silent() if table.critic == NONE else Critic(open_model("critic"), credit)
         agents: list[Agent] = [self.evaluator, critic, Hand(self.shelves)]
+        price = settings.token_price
         for name, operator in operators.items():
             model = open_model(f"proposer/{name}")
             # Ages are counted to the run's beginning, so that what is recalled depends on no clock.

@@ -39,7 +39,7 @@ def test_mean_leaves_out_what_was_not_answered(scores: Scores) -> None:
 
 def member(candidate: int, scores: Scores, words: int = 1, filled: int = 0) -> Member:
     prompt = Prompt((Section("a", "task", "word " * words),))
-    return Member(candidate, None, prompt, scores, mean(scores), {}, (), filled=filled)
+    return Member(candidate, None, prompt, prompt.tokens + filled, scores, mean(scores), {}, ())
 
 
 rough = st.sampled_from([None, 0.0, 0.5, 1.0])
@@ -107,7 +107,7 @@ def test_the_ancestor_of_two_is_the_last_that_both_come_from(parents: list[int],
         parent = drawn % number
         own = tuple(float(n == number) for n in range(len(parents) + 1))
         prompt = Prompt((Section("a", "task", str(number)),))
-        members.append(Member(number, parent, prompt, own, mean(own), {}, ()))
+        members.append(Member(number, parent, prompt, prompt.tokens, own, mean(own), {}, ()))
         assert archive.add(members[-1])
         lines.append([number, *lines[parent]])
     one, other = (data.draw(st.integers(0, len(parents))) for _ in range(2))

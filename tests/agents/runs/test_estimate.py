@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agents.runs.catalogue import OPERATORS, open_operators
 from agents.runs.configuration import Configuration, build, load
-from agents.runs.estimate import CALLS, Estimate, estimate
+from agents.runs.estimate import CALLS, SHOWN, Estimate, estimate, measure
 from agents.runs.loading import load_first_prompt, load_task
 from agents.runs.opening import open_run
 from protocols.kinds import classification
@@ -106,11 +106,14 @@ def test_what_a_prompt_fills_for_each_input_is_counted() -> None:
 
 def test_examples_are_expected_where_an_operator_may_show_them_and_no_more_than_there_are() -> None:
     configuration = build({"task": TASK}, Path())
-
-    def most(operator: str, train: int) -> int:
-        return estimate(configuration, {}, splits(train, 9, 9), FIRST, [operator]).tokens[1]
-
-    assert most("merge", 9) == most("define_sort", 9) < most("few_shot", 9) < most("few_shot", 90)
+    for train in (9, SHOWN + 90):
+        task = splits(train, 9, 9)
+        merge, sort, few = (
+            estimate(configuration, {}, task, FIRST, [name]) for name in ("merge", "define_sort", "few_shot")
+        )
+        assert merge == sort
+        more = (few.tokens[1] - merge.tokens[1]) / few.calls[1]
+        assert more == min(train, SHOWN) * measure(task, FIRST).shown
 
 
 def test_every_operator_has_its_calls() -> None:

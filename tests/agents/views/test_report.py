@@ -28,4 +28,7 @@ async def test_a_minibatch_that_was_not_run_has_a_dash_and_no_score(tmp_path: Pa
     show_result(Console(file=out, width=200), cut)
     [row] = [line.split() for line in out.getvalue().splitlines() if line.startswith("train")]
     assert f"The first prompt has about {result['length']['seed']:,} tokens" in out.getvalue()
+    older, out = {name: value for name, value in result.items() if name != "length"}, io.StringIO()
+    show_result(Console(file=out, width=200), older)
+    assert "tokens without the input" not in out.getvalue()
     assert row == ["train", f"{seed['value']:.3f}", "–", "–", f"{seed['n']},", "0"]
