@@ -46,8 +46,8 @@ from protocols.providers.catalogue import open_model
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Example, Task
 
-SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),), max_tokens=16)
-"""The call that shows whether a model can be reached."""
+SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))
+"""The call that shows whether a model can be reached: with room to think, for some refuse to answer without."""
 ADVICE: Final[Mapping[type[ModelError], str]] = {
     AuthenticationFailed: "check the key, and that it may use this model",
     ModelNotFound: "check the model's name and base_url",

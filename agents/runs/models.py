@@ -32,6 +32,7 @@ from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.limiter import MOST, LimitedModel, Limits
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
+from protocols.wrappers.room import RoomyModel, room_of
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
 
 BULK = frozenset({"task", "credit", "judge"})
@@ -39,7 +40,7 @@ BULK = frozenset({"task", "credit", "judge"})
 
 
 class Models:
-    """Builds what a role calls: reply cache, retry, warming, limiter, journal, ledger, adapter, in this order.
+    """Builds what a role calls: room, reply cache, retry, warming, limiter, journal, ledger, adapter, in this order.
 
     `accounts` may be shared with other searches of the process. The embedded model costs nothing and answers faster
     than a cache would: it stands in the journal and the ledger alone.
@@ -68,6 +69,11 @@ class Models:
     def of(self, role: str, cache: ReplyCache | None = None, journal: Journal | None = None) -> ChatModel:
         """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, and what stands around it."""
         name = self._configuration.models.of(role)
+        model = self._stack(name, role, cache, journal)
+        room = self._configuration.provider(name).reply_tokens or room_of(name)
+        return RoomyModel(model, room) if room else model
+
+    def _stack(self, name: str, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
         model: ChatModel = MeteredModel(self._adapters[name], self._ledger, role)
         if journal is not None:
             model = RecordedModel(model, journal.called, role, time.time)

@@ -146,9 +146,10 @@ class ProviderTable(Table):
     """`[providers."provider/model"]` or `[providers.provider]`: where and how to reach it; a model's own wins.
 
     `client`: `module:function` that returns an SDK client. `timeout` in seconds, for one call. `deadline` in seconds,
-    for a call with all its tries. `concurrency`, `requests_per_minute` and `tokens_per_minute` are limits of an
-    account, for all of its models together: the least that is set for any of them holds. `warm_prefix`: of calls that
-    share a prefix of so many tokens one goes ahead; 0: never.
+    for a call with all its tries. `reply_tokens`: room for a reply, thinking included, where a role asks for less
+    (None: see `room_of`). `concurrency`, `requests_per_minute` and `tokens_per_minute` are limits of an account, for
+    all of its models together: the least that is set for any of them holds. `warm_prefix`: of calls that share a
+    prefix of so many tokens one goes ahead; 0: never.
     """
 
     base_url: str | None = None
@@ -156,6 +157,7 @@ class ProviderTable(Table):
     client: str | None = None
     timeout: Annotated[float, Field(gt=0)] | None = None
     token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None
+    reply_tokens: Annotated[int, Field(ge=1)] | None = None
     deadline: Annotated[float, Field(gt=0)] | None = None
     concurrency: Annotated[int, Field(ge=1)] | None = None
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None

@@ -48,6 +48,33 @@ async def test_a_reply_from_the_cache_is_counted_and_costs_nothing(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("model", "provider", "sent"),
+    [
+        ("gpt-4.1-mini", {}, 1024),
+        ("gpt-5-mini", {}, 4096),
+        ("gpt-5-mini", {"reply_tokens": 6000}, 6000),
+        ("gpt-4.1-mini", {"reply_tokens": 500}, 1024),
+    ],
+)
+async def test_a_reply_has_the_room_that_is_set_or_that_thinking_takes(
+    model: str, provider: dict[str, object], sent: int
+) -> None:
+    async with WireServer(lambda turns: "hi") as server, open_transport() as transport:
+        openai = {"base_url": server.openai_url, "api_key_env": "KEY", "price": PRICE}
+        tables = {
+            "task": TASK,
+            "models": {"default": f"openai/{model}"},
+            "providers": {"openai": openai, f"openai/{model}": provider},
+            "budget": {"tokens": 100_000},
+        }
+        configuration = build(tables, Path())
+        ledger = open_ledger(configuration, {})
+        models = Models(configuration, {"KEY": "sk-secret"}, transport, ledger)
+        await models.of("task").complete(Request((ChatMessage("user", "hello"),)))
+    assert server.received[0].body["max_tokens"] == sent
+
+
+@pytest.mark.parametrize(
     ("providers", "refused"),
     [
         ({}, "openai/x"),

@@ -1,0 +1,39 @@
+"""Room for a reply: a model that thinks before it writes needs more than what it is to write."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from protocols.model import ChatModel, Reply, Request
+
+THINKING: Final = re.compile(r"openai/(gpt-5(?!-chat)|o\d)")
+"""Models that think whether they are asked to or not, and whose thinking counts in the limit on a reply.
+https://developers.openai.com/api/docs/guides/reasoning"""
+ROOM: Final = 4096
+"""Tokens that a reply of theirs may have at least: for a short answer they think for up to some 1,400."""
+
+
+def room_of(name: str) -> int | None:
+    """Tokens that a reply of the model `provider/model` needs room for; None: as many as it is asked for."""
+    return ROOM if THINKING.match(name) else None
+
+
+class RoomyModel:
+    """A model whose replies may have `tokens` >= 1 at least, whatever a request allows.
+
+    It stands outermost, so that the cache's key and the price that is set aside have the limit that is sent.
+    """
+
+    def __init__(self, inner: ChatModel, tokens: int) -> None:
+        self._inner, self._tokens = inner, tokens
+
+    @property
+    def name(self) -> str:
+        """The name of the model inside."""
+        return self._inner.name
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request."""
+        return await self._inner.complete(replace(request, max_tokens=max(request.max_tokens, self._tokens)))
