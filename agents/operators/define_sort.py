@@ -8,16 +8,20 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from agents.operators.operator import WHOLE, Context, of_kinds, part
+from agents.operators.operator import WHOLE, Context, answers, of_kinds, part
 from agents.operators.rewriting import failures
+from agents.prompting.shelves import places
 from protocols.errors import InapplicableError
-from protocols.messages import Assignment, Credit
+from protocols.messages import Assignment, Credit, Outcome
 from protocols.prompt import Prompt, Section, placeholders
 from protocols.task import Task
 
 WORTH = 0.02
 """What a text is taken to be worth to its prompt before anything is known."""
+MARK = re.compile(r"(?:[-*•·]|\d+[.)])[ \t]+")
+"""What a line of a list begins with."""
 TRIES = 32
 """Orders of the items that are looked at for one that was not tried."""
 
@@ -25,47 +29,116 @@ TRIES = 32
 class DefineSort:
     """Applies to definitions of two items or more, and to the prompt as a whole.
 
-    Items: those whose answer was missed most come last, nearest to the input, and those whose answer was wrongly
-    given first, for models lean to what they read last (Zhao et al., arXiv 2102.09690). Sections: one that is not
+    Items: lines with a mark of a list, or that begin with an answer, and what follows them. Those whose answer was
+    missed most come last, nearest to the input, and those whose answer was wrongly given first, for models lean to
+    what they read last (Zhao et al., arXiv 2102.09690). What stands before the first item stays there, and the marks
+    stay in their order. Sections: one that is not
     frozen moves before others that are read with it, so that what is worth most comes nearest to the input: models
     use best what stands there (Liu et al., arXiv 2307.03172). Where all such orders were tried, others are drawn.
     """
 
     name = "define_sort"
 
+    def __init__(self) -> None:
+        self._answers: tuple[Task, frozenset[str]] | None = None
+
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """Definitions of two items or more, and the whole prompt if another order of it reads differently."""
         whole = [WHOLE] if _moves(prompt, task.fields) else []
         definitions = of_kinds(prompt, "definitions")
-        return whole + [name for name in definitions if len(_items(prompt[name].text)) > 1]
+        return whole + [name for name in definitions if len(self._list(prompt[name].text, task).items) > 1]
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """The first order that no recalled edit has had.
 
         :raises InapplicableError: there are not two things to put into another order.
         """
-        orders = _sections if assignment.section == WHOLE else _definitions
+        if assignment.section == WHOLE:
+            orders = _sections(assignment, context)
+        else:
+            failed = failures(assignment.outcomes)
+            there = self._list(assignment.prompt[assignment.section].text, context.task, failed)
+            orders = _definitions(there, failed, assignment, context)
         tried = {edit.recalled.experience.after for edit in context.recalled}
         order = None
-        for order in orders(assignment, context):
+        for order in orders:
             if part(order, assignment.section).text not in tried:
                 return order
         if order is None:
             raise InapplicableError("there are no two things whose order can be told")
         return order
 
+    def _list(self, text: str, task: Task, failed: Sequence[Outcome] = ()) -> Itemised:
+        """The list that a text holds, by the answers of the task and those of what failed."""
+        if self._answers is None or self._answers[0] is not task:
+            self._answers = task, answers(task)
+        seen = {answer for outcome in failed for answer in (outcome.target, outcome.answer) if answer}
+        return itemised(text, self._answers[1] | seen)
 
-def _definitions(assignment: Assignment, context: Context) -> Iterator[Prompt]:
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What stands in a list after its mark. `answer`: the one that it names first; "" for none."""
+
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Itemised:
+    """A text that holds a list: what stands before it, the `marks` of its lines, and its items."""
+
+    head: str
+    marks: Sequence[str]
+    items: Sequence[Item]
+
+    def of(self, items: Sequence[Item]) -> str:
+        """The text with its items in this order."""
+        lines = [f"{mark}{item.text}" for mark, item in zip(self.marks, items, strict=True)]
+        return "\n".join([self.head] * bool(self.head) + lines)
+
+
+def itemised(text: str, known: Collection[str]) -> Itemised:
+    """The items of a text: a line that is not indented and has a mark, or that begins with an answer, begins one;
+    what follows it belongs to it. `known`: the answers that there are."""
+    answer = _pattern(known)
+    head, marks, items = list[str](), list[str](), list[list[str]]()
+    for line in text.split("\n"):
+        mark = MARK.match(line)
+        if mark or (answer and answer.match(line)):
+            marks.append(mark[0] if mark else "")
+            items.append([line[len(marks[-1]) :]])
+        else:
+            (items[-1] if items else head).append(line)
+    named = ["\n".join(lines) for lines in items]
+    first = [answer.search(item) if answer else None for item in named]
+    return Itemised(
+        "\n".join(head),
+        marks,
+        [Item(item, found[0] if found else "") for item, found in zip(named, first, strict=True)],
+    )
+
+
+def _pattern(known: Collection[str]) -> re.Pattern[str] | None:
+    """Any of the answers, the longest first, that is no part of a longer word; scripts without spaces have no such
+    parts."""
+    longest = sorted((re.escape(answer) for answer in known if answer), key=len, reverse=True)
+    return re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(longest)})(?![A-Za-z0-9_])") if longest else None
+
+
+def _definitions(
+    there: Itemised, failed: Sequence[Outcome], assignment: Assignment, context: Context
+) -> Iterator[Prompt]:
     """Orders of the items, that by their misses first."""
-    items = _items(assignment.prompt[assignment.section].text)
     missed = Counter[str]()
-    for outcome in failures(assignment.outcomes):
+    for outcome in failed:
         missed[outcome.target] += 1
-        missed[outcome.answer or ""] -= 1
-    ordered = sorted(items, key=lambda item: missed[_answer(item, list(missed))])
+        if outcome.answer:
+            missed[outcome.answer] -= 1
+    ordered = sorted(there.items, key=lambda item: missed[item.answer] if item.answer else 0)
     for _ in range(TRIES):
-        if ordered != items:
-            yield assignment.prompt.edit(assignment.section, "\n".join(ordered), context.task.fields)
+        if ordered != there.items:
+            yield assignment.prompt.edit(assignment.section, there.of(ordered), context.task.fields)
         context.rng.shuffle(ordered)
 
 
@@ -82,21 +155,10 @@ def _sections(assignment: Assignment, context: Context) -> Iterator[Prompt]:
         yield prompt.reorder(names)
 
 
-def _items(text: str) -> list[str]:
-    """A line that is not indented begins an item; what follows it, blank lines too, belongs to it."""
-    return re.split(r"\n(?=\S)", text)
-
-
-def _answer(item: str, answers: Sequence[str]) -> str:
-    """The answer that stands first in an item, the longest of several at one place; "" for none."""
-    found = [(item.find(answer), -len(answer), answer) for answer in answers if answer and answer in item]
-    return min(found)[2] if found else ""
-
-
 def _read_together(prompt: Prompt, fields: Collection[str]) -> list[list[Section]]:
     """What is read before the input, and what shows it (`Prompt.render`): within each the order can be told. Empty
     sections are not read."""
-    shown = [section for section in prompt if placeholders(section.text, fields)]
+    shown = [section for section in prompt if placeholders(section.text, fields) or places(section.text)]
     return [[section for section in prompt if section.text and section not in shown], shown]
 
 

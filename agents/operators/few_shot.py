@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 
 from agents.operators.forms import FORMS, Form, Prices, Shown, choose_form, shown
-from agents.operators.operator import Context, of_kinds
+from agents.operators.operator import Context, answers, of_kinds
 from agents.prompting.requests import show_example, show_inputs
 from agents.prompting.shelves import EXAMPLES, places
 from memory.experience import Experience
@@ -20,8 +20,6 @@ from protocols.prompt import Prompt, placeholders
 from protocols.task import Task
 
 NOISE = 0.5
-RECUR = 2
-"""Training examples for each target, on average, that make the targets a closed set."""
 
 
 class FewShot:
@@ -57,7 +55,7 @@ class FewShot:
         added = [n for n in fixed if frames[n] not in kept] if kept else []
         recalled = [edit.recalled.experience for edit in context.recalled]
         own = [experience for experience in recalled if experience.operator == self.name]
-        possible = _possible(now, own, len(fixed), len(added), recurring(task))
+        possible = _possible(now, own, len(fixed), len(added), len(answers(task)))
         if not possible:
             raise InapplicableError("every training example that can be shown is shown already, in every way")
         prices = Prices(context.token_price, context.shelves.each(prompt, EXAMPLES))
@@ -132,9 +130,3 @@ def _new(now: str, own: Sequence[Experience]) -> list[Form]:
     """The forms that are filled for each input, but the one that the section has and those that it was given."""
     known = {now, *(past.after for past in own if past.before == now)}
     return [form for form in FORMS if form.shape == "nearest" and per_input(form) not in known]
-
-
-def recurring(task: Task) -> int:
-    """How many targets the training examples have, if they recur; 0 if most are of one example alone."""
-    targets = {task.kind.show(example.target) for example in task.train}
-    return len(targets) if RECUR * len(targets) <= len(task.train) else 0

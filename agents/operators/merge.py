@@ -68,6 +68,7 @@ def _complementary(prompt: Prompt, partner: Partner) -> bool:
 
 
 def _ahead(member: Partner, best: Partner) -> float:
-    """The sum of the scores by which a member is better, over the validation examples on which it is."""
+    """The sum of the scores by which a member is better, over the validation examples on which it is. What one of the
+    two left unanswered says nothing."""
     pairs = zip(member.scores, best.scores, strict=True)
-    return sum(max(0.0, (one or 0.0) - (other or 0.0)) for one, other in pairs)
+    return sum(max(0.0, one - other) for one, other in pairs if one is not None and other is not None)

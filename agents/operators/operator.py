@@ -17,6 +17,10 @@ from protocols.task import Task
 
 WHOLE = "*"
 """Names the prompt as a whole where a section's name is expected: its order, or a combination of sections."""
+ENTIRE = "whole"
+"""The name of the section that stands for it."""
+RECUR = 2
+"""Training examples for each answer, on average, that make the answers a closed set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,14 @@ class Combining(Protocol):
 
 def part(prompt: Prompt, name: str) -> Section:
     """The section of that name; for `WHOLE` one that stands for all of them, with the prompt's file as its text."""
-    return Section("whole", "task", prompt_file.dumps(prompt)) if name == WHOLE else prompt[name]
+    return Section(ENTIRE, "task", prompt_file.dumps(prompt)) if name == WHOLE else prompt[name]
+
+
+def answers(task: Task) -> frozenset[str]:
+    """The answers of a task where they recur among its training examples: a closed set. None where most are of one
+    example alone."""
+    known = frozenset(task.kind.show(example.target) for example in task.train)
+    return known if RECUR * len(known) <= len(task.train) else frozenset()
 
 
 def of_kinds(prompt: Prompt, *kinds: Kind) -> list[str]:

@@ -19,7 +19,7 @@ NEAREST = 4
 
 
 class Rag:
-    """Applies to knowledge sections, when the task has a corpus. No model is asked.
+    """Applies to knowledge sections; where the task has no corpus, it is not offered. No model is asked.
 
     Half of the edits fix the passages that are nearest to the most failed inputs; the others leave a placeholder that
     is filled for each input with the passages nearest to it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from types import MappingProxyType
 
 from agents.operators.operator import Context
@@ -18,9 +19,13 @@ from protocols.prompt import Prompt, braced, estimate_tokens
 
 OUTCOMES = 24
 """Examples that are shown of those that came out wrong, and of those that came out right."""
+ROOM = 12_000
+"""Tokens that the examples of either may take: long inputs would not leave room in a model's window."""
 SHOWN = 2
 """Past edits that worked which the model is told of, and as many that did not."""
-TAGS = re.compile(r"</?(?:new|prompt|advice|failures|right|experience|section|first|second|best)\b[^<>\n]*>")
+TAGS = re.compile(
+    r'</?(?:new|prompt|advice|failures|right|experience|section|first|second|best)>|<section name="[^"\n]*">'
+)
 WORDS = 250
 """A text may have so many, and as many as it has: one that is long already need not lose anything."""
 LEAST = 20
@@ -70,8 +75,8 @@ def rewrite_request(
     material = [
         show_prompt(assignment.prompt),
         block("advice", assignment.gradient),
-        block("failures", show_outcomes(to_show(assignment))),
-        block("right", show_outcomes([o for o in assignment.outcomes if o.score == 1.0][:OUTCOMES])),
+        block("failures", show_outcomes(within(to_show(assignment)))),
+        block("right", show_outcomes(within([o for o in assignment.outcomes if o.score == 1.0][:OUTCOMES]))),
         block("experience", show_recalled(context.recalled)),
         *blocks,
         block("section", section.text, name=section.name),
@@ -92,6 +97,14 @@ def to_show(assignment: Assignment) -> list[Outcome]:
     named = set(re.findall(r"[^\s(),;]+", assignment.gradient))
     failed = failures(assignment.outcomes)
     return sorted(failed, key=lambda outcome: outcome.example not in named)[:OUTCOMES]
+
+
+def within(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The first of them that have no more than ROOM tokens together; one at least, if there is one."""
+    lengths = accumulate(estimate_tokens(show_outcomes([outcome])) for outcome in outcomes)
+    return [
+        outcome for n, (outcome, total) in enumerate(zip(outcomes, lengths, strict=True)) if not n or total <= ROOM
+    ]
 
 
 def show_recalled(recalled: Sequence[Judged]) -> str:
@@ -115,9 +128,9 @@ def _edited(reply: str, request: Request, assignment: Assignment, context: Conte
     if leaked := _leaked(text, before, request):
         raise UnreadableReply(f"the text repeats the instruction: {leaked!r}")
     if lost := places(before) - places(text):
-        raise EditRejected(f"section {assignment.section}: the edit loses {braced(lost)}")
+        raise EditRejected(f"section {assignment.section}: the edit loses {braced(lost)}", text=text)
     if invented := places(text) - places(before):
-        raise EditRejected(f"section {assignment.section}: the edit invents {braced(invented)}")
+        raise EditRejected(f"section {assignment.section}: the edit invents {braced(invented)}", text=text)
     return assignment.prompt.edit(assignment.section, text, context.task.fields)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import anyio
 import numpy as np
 
 from agents.operators.operator import Context, of_kinds
 from agents.operators.rewriting import ask, failures, rewrite_request
 from agents.prompting.requests import block, compose, instruction, read_tagged
 from protocols.embedding import HashedNgrams, Vector
-from protocols.errors import EditRejected, InapplicableError, UnreadableReply
+from protocols.errors import BudgetExhausted, EditRejected, InapplicableError, ModelError, UnreadableReply
 from protocols.messages import Assignment
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -38,6 +39,7 @@ class SelfConsistency:
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: nothing failed.
         :raises UnreadableReply: fewer than two draws are edits.
+        :raises ModelError, BudgetExhausted: fewer than two draws came, or every other call would fail as well.
         """
         if not failures(assignment.outcomes):
             raise InapplicableError("no training example of the minibatch failed")
@@ -47,17 +49,28 @@ class SelfConsistency:
         return assignment.prompt.edit(assignment.section, text, context.task.fields)
 
     async def _draw(self, assignment: Assignment, context: Context) -> list[str]:
-        texts = []
-        for number in range(DRAWS):
+        """The texts of the draws, all asked for at once, in the order of their numbers."""
+        texts, ends = dict[int, str](), list[ModelError | BudgetExhausted]()
+
+        async def draw(number: int) -> None:
             sample = DRAWS * assignment.assignment + number
             request = rewrite_request(assignment, context, "self_reflection.txt", sample=sample)
             try:
-                texts.append((await ask(request, assignment, context))[assignment.section].text)
+                texts[number] = (await ask(request, assignment, context))[assignment.section].text
             except (UnreadableReply, EditRejected):
-                continue
+                pass
+            except (ModelError, BudgetExhausted) as error:
+                ends.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(DRAWS):
+                tasks.start_soon(draw, number)
+        for error in ends:
+            if len(texts) < 2 or (isinstance(error, ModelError) and error.fatal):
+                raise error
         if len(texts) < 2:
             raise UnreadableReply(f"{len(texts)} of {DRAWS} rewrites can be used; two are needed")
-        return texts
+        return [texts[number] for number in sorted(texts)]
 
     def _most_agreed(self, texts: Sequence[str]) -> list[str]:
         """The distinct texts whose agreement is within `LEVEL` of the best, best first."""
@@ -69,12 +82,16 @@ class SelfConsistency:
         return list(dict.fromkeys(close))
 
     async def _judge(self, assignment: Assignment, context: Context, texts: Sequence[str]) -> str:
-        """The model's choice by number; the first where its reply names none of them."""
+        """The model's choice by number; the first where its reply names none of them, or none came."""
         shown = [block("text", text, number=str(number)) for number, text in enumerate(texts, start=1)]
         question = instruction("agents.operators", "self_consistency.txt", {"section": assignment.section})
-        reply = await context.model.complete(compose(shown, question, sample=assignment.assignment))
         try:
+            reply = await context.model.complete(compose(shown, question, sample=assignment.assignment))
             choice = read_tagged(reply.text, "choice").strip()
-        except UnreadableReply:
+        except (UnreadableReply, BudgetExhausted):
+            return texts[0]
+        except ModelError as error:
+            if error.fatal:
+                raise
             return texts[0]
         return texts[int(choice) - 1] if choice.isdecimal() and 1 <= int(choice) <= len(texts) else texts[0]

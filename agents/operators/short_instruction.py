@@ -29,5 +29,5 @@ class ShortInstruction:
         target = max(FEWEST_WORDS, round(count_words(section.text) * context.rng.choice(SHARES)))
         prompt = await rewrite(assignment, context, "short_instruction.txt", words=str(target))
         if prompt.tokens >= assignment.prompt.tokens:
-            raise EditRejected(f"section {section.name}: the edit is no shorter")
+            raise EditRejected(f"section {section.name}: the edit is no shorter", text=prompt[section.name].text)
         return prompt

@@ -97,8 +97,8 @@ def read_tagged(reply: str, tag: str) -> str:
 def show_example(prompt: Prompt, task: Task, example: Example) -> str:
     """A worked example in the frame in which the prompt shows an input: from the line of a section's first
     placeholder on, filled, then the answer, after the cue that the frame ends with, or else after `Answer:`. Blank
-    lines of an input go, for they part one example from the next."""
-    inputs = {field: re.sub(r"\n\s*\n", "\n", value.strip()) for field, value in example.inputs.items()}
+    lines go, for they part one example from the next."""
+    inputs = {field: value.strip() for field, value in example.inputs.items()}
     frames, separator = [], ""
     for section in prompt:
         lines = section.text.split("\n")
@@ -106,4 +106,4 @@ def show_example(prompt: Prompt, task: Task, example: Example) -> str:
         if first is not None:
             frames.append(fill("\n".join(lines[first:]), inputs).rstrip())
             separator = " " if section.text.rstrip().endswith((":", "：")) else "\nAnswer: "
-    return "\n".join(frames) + separator + task.kind.show(example.target)
+    return re.sub(r"\n\s*\n", "\n", "\n".join(frames) + separator + task.kind.show(example.target).strip())

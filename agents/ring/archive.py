@@ -12,7 +12,7 @@ from random import Random
 
 import numpy as np
 
-from protocols.messages import Credit, Outcome, Scores
+from protocols.messages import Assignment, Credit, Outcome, Partner, Scores, mean
 from protocols.prompt import Prompt
 
 
@@ -95,6 +95,20 @@ def draw(members: Sequence[Member], rng: Random) -> Member:
             leads[index] = False
     votes = (leads / leads.sum(axis=0)).sum(axis=1)
     return rng.choices(members, weights=votes.tolist())[0]
+
+
+def best_parent(child: Prompt, assignment: Assignment) -> Partner:
+    """Of the parent and those partners whose text the child took for a section, the one with the highest mean score.
+
+    A child that copies a better member gains nothing by it.
+    """
+    taken = [
+        partner
+        for partner in assignment.partners
+        if any(section.text and section in partner.prompt and section not in assignment.prompt for section in child)
+    ]
+    parent = Partner(assignment.parent, assignment.prompt, assignment.scores, assignment.credit)
+    return max([parent, *taken], key=lambda member: mean(member.scores))
 
 
 def _dominates(a: Member, b: Member) -> bool:

@@ -13,7 +13,7 @@ from random import Random
 from typing import assert_never, get_args
 
 from agents.operators.operator import part
-from agents.ring.archive import Archive, Member, draw
+from agents.ring.archive import Archive, Member, best_parent, draw
 from agents.ring.choices import Choices
 from agents.ring.credit import believed
 from agents.ring.hand import HAND, edited_section, nearest
@@ -162,7 +162,7 @@ class Controller:
             if self.archive.add(member):
                 successors = await self._choices.of(member)
         if assignment is not None:
-            cost = evaluation.tokens - self.archive.tokens(assignment.parent)
+            cost = evaluation.tokens - self.archive.tokens(best_parent(evaluation.prompt, assignment).candidate)
             reward = self._reward(evaluation, cost)
             self._teach(critique.assignment, reward, successors)
             after = part(evaluation.prompt, assignment.section).text

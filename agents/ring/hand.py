@@ -6,8 +6,7 @@ from collections.abc import Collection, Sequence
 
 from agents.operators.operator import WHOLE
 from agents.prompting.shelves import Shelves
-from agents.ring.archive import Member
-from agents.ring.proposer import best_parent
+from agents.ring.archive import Member, best_parent
 from protocols.errors import EditRejected
 from protocols.messages import Assignment, Candidate, Message
 from protocols.prompt import Prompt
@@ -35,8 +34,8 @@ class Hand:
         prompt = carried_over(message.prompt, message.edited, self._shelves.task.fields)
         if prompt == message.prompt:
             raise EditRejected("the edit changes nothing")
-        rival, scores = best_parent(prompt, message)
-        return [Candidate(message.assignment, prompt, scores, self._shelves.tokens(rival))]
+        rival = best_parent(prompt, message)
+        return [Candidate(message.assignment, prompt, rival.scores, self._shelves.tokens(rival.prompt))]
 
 
 def carried_over(parent: Prompt, edited: Prompt, fields: Collection[str]) -> Prompt:

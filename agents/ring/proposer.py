@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from random import Random
 
-from agents.operators.operator import Context, Operator, part
+from agents.operators.operator import ENTIRE, Context, Operator, part
 from agents.prompting.shelves import Shelves
+from agents.ring.archive import best_parent
 from memory.experience import Where, situation
 from memory.judgement import MEASURED, Judged, judge
 from memory.store import Memory
 from protocols.errors import EditRejected
-from protocols.messages import Assignment, Candidate, Message, Scores, mean
+from protocols.messages import Assignment, Candidate, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.wrappers.on_behalf import OnBehalf
@@ -58,17 +59,20 @@ class Proposer:
         check_frozen(prompt, message)
         await self._check_new(message, prompt)
         ids = tuple(edit.recalled.experience.id for edit in recalled)
-        rival, scores = best_parent(prompt, message)
-        return [Candidate(message.assignment, prompt, scores, self._shelves.tokens(rival), ids)]
+        rival = best_parent(prompt, message)
+        return [Candidate(message.assignment, prompt, rival.scores, self._shelves.tokens(rival.prompt), ids)]
 
     async def _recall(self, assignment: Assignment) -> list[Judged]:
-        """Edits of such sections, those that are believed to have worked best first."""
+        """Edits of such sections, those that are believed to have worked best first. Whole prompts are alike to whole
+        prompts alone."""
         if self._memory is None:
             return []
         section = part(assignment.prompt, assignment.section)
         query = situation(section.kind, assignment.gradient, section.text)
         where = Where(kinds=frozenset({section.kind}), outcomes=MEASURED)
-        return judge(await self._memory.recall(query, RECALLED, where), self._clock())
+        found = await self._memory.recall(query, 2 * RECALLED, where)
+        alike = [r for r in found if (r.experience.section == ENTIRE) is (section.name == ENTIRE)]
+        return judge(alike[:RECALLED], self._clock())
 
     async def _check_new(self, assignment: Assignment, prompt: Prompt) -> None:
         """:raises EditRejected: the memory knows this edit of this text, and it has never survived."""
@@ -88,16 +92,3 @@ def check_frozen(child: Prompt, assignment: Assignment) -> None:
     for section in assignment.prompt:
         if section.frozen and not any(s.name == section.name and (s.name, s.text) in texts for s in child):
             raise EditRejected(f"section {section.name} is frozen")
-
-
-def best_parent(child: Prompt, assignment: Assignment) -> tuple[Prompt, Scores]:
-    """Of the parent and those partners whose text the child took for a section, the one with the highest mean score.
-
-    A child that copies a better member gains nothing by it.
-    """
-    taken = [
-        (partner.prompt, partner.scores)
-        for partner in assignment.partners
-        if any(section.text and section in partner.prompt and section not in assignment.prompt for section in child)
-    ]
-    return max([(assignment.prompt, assignment.scores), *taken], key=lambda parent: mean(parent[1]))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from random import Random
 
 from agents.operators.operator import Operator
+from agents.operators.rag import Rag
 from agents.ring.choices import Choices
 from agents.ring.controller import Controller, Remember, SearchSettings
 from agents.runs.catalogue import open_selector
@@ -28,11 +29,12 @@ def open_controller(
     selector: Selector,
     remember: Remember | None,
 ) -> Controller:
-    """`remember` None: nothing is remembered."""
+    """`remember` None: nothing is remembered. Without a corpus, rag has nothing to retrieve, and is not offered."""
     settings = configuration.search
+    offered = {name: o for name, o in operators.items() if name != Rag.name or configuration.task.corpus}
     return Controller(
         task,
-        Choices(operators, task, HashedNgrams()),
+        Choices(offered, task, HashedNgrams()),
         selector,
         SearchSettings(
             configuration.width,

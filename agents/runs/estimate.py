@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.operators.few_shot import FewShot
+from agents.operators.rewriting import OUTCOMES, ROOM
 from agents.prompting.requests import show_example
 from agents.prompting.shelves import EXAMPLES, places
 from agents.runs.budget import prices
@@ -37,8 +38,8 @@ OWN = (0, 2)
 SHOWN, WRITTEN, REASONED = 128, 512, 256
 """What grows over a search, at most on average: examples in a prompt, if an operator may show them, tokens of its
 text, tokens of a reply."""
-FAILURES, INSTRUCTION = 24, 400
-"""What a critic or a proposer is shown beside the prompt: failed examples at most, tokens of instruction."""
+MOST_SHOWN, INSTRUCTION = 2 * OUTCOMES, 400
+"""What a critic or a proposer is shown beside the prompt: examples at most, tokens of instruction."""
 ASSUMPTIONS: Final = (
     "low: every edit loses at its first look and prompts stay as short as the first one; high: every edit goes "
     f"through all of validation and to the critic, prompts grow by {SHOWN} examples if few_shot may show them and by "
@@ -149,7 +150,8 @@ def _bound(
     examples = min(SHOWN, len(task.train)) if shows else 0
     prompt = sizes.prompt + at_most * (examples * sizes.shown + WRITTEN)
     reply = sizes.target + at_most * REASONED
-    shown = prompt + INSTRUCTION + at_most * FAILURES * (sizes.shown + reply)
+    outcomes = min(MOST_SHOWN * (sizes.shown + reply), 2 * ROOM)
+    shown = prompt + INSTRUCTION + at_most * outcomes
     answers = whole + edits * (whole if at_most else 1)  # a race may be lost with its first answer
     answers += (2 if at_most and edits else 1) * len(task.test)
     written = WRITTEN if at_most else 1

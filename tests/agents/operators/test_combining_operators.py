@@ -21,7 +21,7 @@ from agents.operators.operator import WHOLE, Context, part
 from agents.operators.rag import Rag
 from agents.operators.self_consistency import DRAWS, SelfConsistency
 from agents.prompting.shelves import open_shelves, places
-from agents.ring.proposer import best_parent
+from agents.ring.archive import best_parent
 from memory.experience import Experience, Recalled
 from memory.judgement import Judged
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
@@ -99,6 +99,8 @@ def test_merge_wants_a_partner_who_is_ahead_somewhere_and_touches_nothing_frozen
     never = Partner(1, theirs, (0.0, 0.0), {}, PROMPT)
     assert merged(mine, (1.0, 0.0), [never]) is None, "nothing is to be won from a member that is better nowhere"
     assert merged(mine, (1.0, 0.0), [replace(never, scores=(0.0, 1.0), ancestor=None)]) is None
+    unanswered = merged(mine, (1.0, None), [replace(never, scores=(0.0, 1.0))])
+    assert unanswered is None, "nobody knows who is ahead where one gave no answer"
     frozen = mine.freeze(("reasoning",))
     assert not Merge().combines(frozen, WHOLE, [replace(never, scores=(0.0, 1.0))])
 
@@ -110,17 +112,46 @@ async def test_merge_needs_another_member() -> None:
 
 # define_sort
 
-items = st.lists(st.text("ab:- {}付", min_size=1, max_size=6).filter(lambda s: not s[0].isspace()), min_size=2)
+items = st.lists(st.text("ab:- {}付", min_size=1, max_size=6).map(str.strip), min_size=2, unique=True)
+HEADS = st.sampled_from(["", "Labels:", "What they mean,\nwrapped by hand:\n"])
 
 
-@given(items, SEEDS)
+@given(HEADS, st.sampled_from(["- ", "* ", "{}. "]), items, SEEDS)
 @settings(deadline=None)
-def test_items_are_permuted_and_none_is_lost(lines: list[str], seed: int) -> None:
-    prompt = PROMPT.edit("definitions", "\n  more\n\n".join(lines), TASK.fields)
+def test_items_are_permuted_and_none_is_lost(head: str, mark: str, lines: list[str], seed: int) -> None:
+    marks = [mark.replace("{}", f"{number}") for number in range(1, len(lines) + 1)]
+    listed = "\n".join(f"{mark}{line}\n  more of {line}\n" for mark, line in zip(marks, lines, strict=True))
+    prompt = PROMPT.edit("definitions", f"{head}\n{listed}" if head else listed, TASK.fields)
     edited = anyio.run(DefineSort().edit, assignment("definitions", prompt=prompt), context(Says(), seed=seed))
-    before, after = prompt["definitions"].text, edited["definitions"].text
-    assert Counter(after.split("\n")) == Counter(before.split("\n"))
+    after = edited["definitions"].text
+    assert after.startswith(head)
+    rest = after[len(head) :].lstrip("\n").split("\n")
+    assert [line[: len(mark)] for line, mark in zip(rest[::3], marks, strict=True)] == marks, (
+        "a list keeps its numbers"
+    )
+    said = [line[len(mark) :] for line, mark in zip(rest[::3], marks, strict=True)]
+    assert Counter(said) == Counter(lines)
+    assert said != lines
+    assert [line.strip() for line in rest[1::3]] == [f"more of {line}".strip() for line in said]
     assert [s for s in edited if s.name != "definitions"] == [s for s in prompt if s.name != "definitions"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Yes or no, depending on\nwhat is meant by\nthe words that are given.", "- one item\n  of two lines", ""]
+)
+def test_what_is_no_list_is_left_alone(text: str) -> None:
+    assert DefineSort().targets(PROMPT.edit("definitions", text, TASK.fields), TASK) == [WHOLE]
+
+
+async def test_an_item_is_that_answers_which_it_names_first_as_a_word() -> None:
+    text = "yes: unlike no, amber\nno: birch\n- other: another matter"
+    prompt = PROMPT.edit("definitions", text, TASK.fields)
+    missed = (replace(WRONG, target="no", answer=None),) * 3
+    edited = await DefineSort().edit(assignment("definitions", missed, prompt=prompt), context(Says()))
+    assert edited["definitions"].text.splitlines()[-1] == "- no: birch", "an unreadable reply names no answer"
+    known = replace(WRONG, target="other", answer="no")
+    edited = await DefineSort().edit(assignment("definitions", (known,), prompt=prompt), context(Says()))
+    assert [line[:5] for line in edited["definitions"].text.splitlines()] == ["no: b", "yes: ", "- oth"]
 
 
 async def test_what_was_missed_comes_last_and_what_was_wrongly_given_first() -> None:
@@ -136,13 +167,14 @@ async def test_what_was_missed_comes_last_and_what_was_wrongly_given_first() -> 
             assert sorted(order) == ["- maybe", "- no", "- yes"], "they stand so already: any order"
 
 
-@given(SEEDS, st.permutations([s.name for s in FULL]))
+@given(SEEDS, st.permutations([s.name for s in FULL]), st.sampled_from(["", "{examples:2}"]))
 def test_one_section_that_is_not_frozen_moves_so_that_the_prompt_reads_differently(
-    seed: int, order: list[str]
+    seed: int, order: list[str], shown: str
 ) -> None:
-    prompt = FULL.reorder(order)
+    prompt = FULL.edit("examples", shown, TASK.fields).reorder(order)
     edited = anyio.run(DefineSort().edit, assignment(WHOLE, prompt=prompt), context(Says(), seed=seed))
-    assert edited.render({"text": "x"}) != prompt.render({"text": "x"})
+    inputs = {"text": "x", "examples:2": "two of them"}
+    assert edited.render(inputs) != prompt.render(inputs)
     assert set(edited) == set(prompt)
     moved = [s for s in prompt if [t for t in edited if t != s] == [t for t in prompt if t != s]]
     assert any(s.text and not s.frozen for s in moved), "the others keep their order"
@@ -318,5 +350,6 @@ def test_a_child_that_takes_a_section_of_a_better_member_races_that_one() -> Non
     )
     child = asked.prompt.edit("reasoning", better["reasoning"].text, TASK.fields)
     own = asked.prompt.edit("reasoning", "something new", TASK.fields)
-    assert best_parent(child, asked) == (better, (1.0, 1.0))
-    assert best_parent(own, asked) == (asked.prompt, (0.0, 1.0))
+    assert best_parent(child, asked) == asked.partners[0]
+    parent = best_parent(own, asked)
+    assert (parent.candidate, parent.prompt, parent.scores) == (asked.parent, asked.prompt, (0.0, 1.0))
