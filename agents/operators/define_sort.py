@@ -133,8 +133,7 @@ def _definitions(
     missed = Counter[str]()
     for outcome in failed:
         missed[outcome.target] += 1
-        if outcome.answer:
-            missed[outcome.answer] -= 1
+        missed[outcome.answer or ""] -= 1
     ordered = sorted(there.items, key=lambda item: missed[item.answer] if item.answer else 0)
     for _ in range(TRIES):
         if ordered != there.items:

@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import anyio
@@ -24,8 +24,16 @@ from agents.prompting.shelves import open_shelves, places
 from agents.ring.archive import best_parent
 from memory.experience import Experience, Recalled
 from memory.judgement import Judged
-from protocols.errors import EditRejected, InapplicableError, UnreadableReply
+from protocols.errors import (
+    AuthenticationFailed,
+    BudgetExhausted,
+    EditRejected,
+    InapplicableError,
+    ServerFailed,
+    UnreadableReply,
+)
 from protocols.messages import Assignment, Credit, Partner, Scores
+from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section, placeholders
 from tests.agents.operators.test_operators import PROMPT, Script, assignment, context, kept
 from tests.agents.ring.test_handling import WRONG, Says
@@ -232,6 +240,49 @@ async def test_a_prompt_of_one_order_cannot_be_ordered() -> None:
 
 
 # self_consistency
+
+
+@dataclass
+class Fails(Script):
+    """Gives its texts, but fails where these are errors; answers once `together` have asked."""
+
+    together: int = DRAWS
+    errors: Mapping[int, Exception] = field(default_factory=dict)
+    all_asked: anyio.Event = field(default_factory=anyio.Event)
+
+    async def complete(self, request: Request) -> Reply:
+        self.asked.append(request)
+        number = len(self.asked) - 1
+        if len(self.asked) >= self.together:
+            self.all_asked.set()
+        await self.all_asked.wait()
+        if number in self.errors:
+            raise self.errors[number]
+        return Reply(self.texts[number])
+
+
+@given(st.sets(st.integers(0, DRAWS)), st.sampled_from([ServerFailed("no", model="m"), BudgetExhausted("calls", 9)]))
+def test_a_call_that_fails_costs_its_own_draw_alone(failing: set[int], error: Exception) -> None:
+    """All draws are asked for at once; the fifth call is the judge's."""
+    texts = [*draws("amber", "birch", "clay", "dune"), "<choice>2</choice>"]
+
+    async def main() -> None:
+        model = Fails(texts, errors=dict.fromkeys(failing, error))
+        asked = SelfConsistency().edit(assignment("task"), context(model))
+        drawn = sorted(set(range(DRAWS)) - failing)
+        if len(drawn) < 2:
+            with pytest.raises(type(error)):
+                await asked
+        else:
+            assert (await asked)["task"].text in [kept("task", ("amber", "birch", "clay", "dune")[n]) for n in drawn]
+
+    anyio.run(main)
+
+
+async def test_a_failure_that_every_call_would_meet_ends_the_edit() -> None:
+    model = Fails(draws("amber", "birch", "clay", "dune"), errors={3: AuthenticationFailed("no", model="m")})
+    with pytest.raises(AuthenticationFailed):
+        await SelfConsistency().edit(assignment("task"), context(model))
 
 
 def draws(*written: str) -> list[str]:

@@ -21,16 +21,16 @@ from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Context, Operator
 from agents.operators.rag import Rag
 from agents.operators.repeat_instructions import RepeatInstructions
-from agents.operators.rewriting import OUTCOMES
+from agents.operators.rewriting import OUTCOMES, ROOM, within
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
-from agents.prompting.requests import show_example
+from agents.prompting.requests import show_example, show_outcomes
 from agents.prompting.shelves import open_shelves, places
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.messages import Assignment, Outcome, Partner
 from protocols.model import ChatModel, Reply, Request
-from protocols.prompt import Prompt, Section, placeholders
+from protocols.prompt import Prompt, Section, estimate_tokens, placeholders
 from protocols.task import Example, Task
 from tests.agents.ring.test_handling import WRONG, Says
 from tests.strategies import texts
@@ -186,6 +186,32 @@ async def test_tags_that_the_section_has_already_are_its_own() -> None:
         assignment("reasoning", prompt=prompt), context(Says("<new>Read the <section> twice</new>"))
     )
     assert edited["reasoning"].text == "Read the <section> twice"
+
+
+@pytest.mark.parametrize("text", ["<first name> <last name>", "<best label>", "<right answer>", "<section number>"])
+async def test_angle_brackets_that_the_request_does_not_use_are_text(text: str) -> None:
+    edited = await ChainOfThought().edit(assignment("reasoning"), context(Says(f"<new>End with {text}</new>")))
+    assert edited["reasoning"].text == f"End with {text}"
+
+
+@given(st.lists(st.integers(1, 4 * ROOM), max_size=9))
+@settings(deadline=None)
+def test_examples_are_shown_as_far_as_there_is_room_and_one_at_least(lengths: list[int]) -> None:
+    outcomes = [replace(WRONG, example=f"{n}", inputs={"text": "x" * length}) for n, length in enumerate(lengths)]
+    shown = within(outcomes)
+    assert shown == outcomes[: len(shown)]
+    assert len(shown) >= min(1, len(outcomes))
+    tokens = [estimate_tokens(show_outcomes([outcome])) for outcome in outcomes]
+    assert len(shown) <= 1 or sum(tokens[: len(shown)]) <= ROOM
+    assert len(shown) == len(outcomes) or sum(tokens[: len(shown) + 1]) > ROOM
+
+
+async def test_what_loses_a_place_is_rejected_with_its_text() -> None:
+    prompt = PROMPT.edit("reasoning", "Think of {passages:2}", TASK.fields)
+    for text in ("Think", "Think of {passages:2} {examples:4}"):
+        with pytest.raises(EditRejected) as caught:
+            await ChainOfThought().edit(assignment("reasoning", prompt=prompt), context(Says(f"<new>{text}</new>")))
+        assert caught.value.text == text
 
 
 async def test_what_is_no_shorter_is_rejected() -> None:

@@ -18,6 +18,7 @@ from tests.world import TASK
         ("Which?\nText: {text}", "a card", "Text: a card\nAnswer: yes"),
         ("Text: {text}", "sort these:", "Text: sort these:\nAnswer: yes"),
         ("Text: {text}\nLabel:", "two\n\nparts", "Text: two\nparts\nLabel: yes"),
+        ("Text: {text}\n\nOne word.\n \nLabel:", "a card", "Text: a card\nOne word.\nLabel: yes"),
     ],
 )
 def test_the_answer_follows_the_cue_of_the_frame_whatever_the_input_ends_with(
@@ -25,3 +26,4 @@ def test_the_answer_follows_the_cue_of_the_frame_whatever_the_input_ends_with(
 ) -> None:
     prompt = Prompt((Section("rule", "task", "Be brief."), Section("input", "task", frame)))
     assert show_example(prompt, TASK, Example("1", {"text": text}, "yes")) == shown
+    assert "\n\n" not in show_example(prompt, TASK, Example("1", {"text": text}, "yes\n\nand more"))

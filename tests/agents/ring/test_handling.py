@@ -501,6 +501,23 @@ async def test_a_prompt_that_is_filled_for_each_input_pays_for_what_is_filled() 
         assert notes.learnt[-1][1] == expected(told.evaluation, ALL.tokens + filled - before)
 
 
+async def test_the_tokens_that_a_merge_adds_are_those_beyond_whom_it_is_measured_against() -> None:
+    """A child with a text of a better, longer member gains what it gains over that one, and pays for no more."""
+    notes = Notes()
+    it = controller(1, notes=notes)
+    await it.handle(critique(FIRST))
+    long = FIRST_PROMPT.edit("rule", "amber birch and much more", ())
+    [second] = await it.handle(critique(1, long, gain=0.4))
+    assert isinstance(second, Assignment)
+    partner = Partner(1, long, (1.0,) * 16, {})
+    it.open[2] = replace(second, parent=FIRST, prompt=FIRST_PROMPT, scores=(0.0,) * 16, partners=(partner,))
+    expected = Reward(0.01)
+    expected(critique(1, long, gain=0.4).evaluation, 0)
+    child = long.reorder(["input", "rule"])
+    await it.handle(critique(2, child, gain=0.1))
+    assert notes.learnt[-1][1] == expected(critique(2, child, gain=0.1).evaluation, 0)
+
+
 async def test_a_selector_may_choose_the_parent() -> None:
     notes = Picks()
     it = controller(1, notes=notes)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from agents.operators.operator import Context
+from agents.operators.operator import WHOLE, Context, part
 from agents.operators.rewriting import show_recalled
 from agents.prompting.shelves import open_shelves
 from agents.ring.agent import _respond
 from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
-from agents.ring.proposer import Proposer
+from agents.ring.proposer import RECALLED, Proposer
 from agents.runs.configuration import load
 from agents.runs.opening import open_run
 from agents.runs.recycling import DAY, pack, recall_past, recycle, unpack
@@ -122,6 +123,23 @@ async def test_a_proposer_is_shown_what_worked_and_what_did_not(tmp_path: Path) 
     text = show_recalled(shown)
     assert [f"edit {n}" in text for n in range(7)] == [True, True, False, False, False, True, True]
     assert text.count(" earned +0.0") == text.count(" cost -0.0") == 2
+
+
+async def test_whole_prompts_are_no_past_edits_of_a_section(tmp_path: Path) -> None:
+    """merge and define_sort leave them, as texts of the kind of a task section; both are shown what is alike."""
+    whole = part(PROMPT, WHOLE)
+    assert whole.kind == PAST.kind
+    merged = replace(PAST, section=whole.name, before=whole.text, after="=== rule (task) ===\nother", reward=0.3)
+    async with open_memory(tmp_path / "m.db", HashedNgrams()) as memory:
+        for n in range(RECALLED):
+            await memory.remember(replace(merged, after=f"{merged.after} {n}"))
+        await memory.remember(PAST)
+        for section, alike in (("rule", {"rule"}), (WHOLE, {whole.name})):
+            operator = Writes()
+            with suppress(KeyError):  # no section that it could write is named so
+                await proposer(operator, memory).handle(replace(ASSIGNMENT, section=section))
+            [found] = operator.contexts
+            assert {edit.recalled.experience.section for edit in found.recalled} == alike
 
 
 async def test_failures_are_remembered_with_the_text_that_was_rejected(tmp_path: Path) -> None:

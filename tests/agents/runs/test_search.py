@@ -18,6 +18,7 @@ from memory.journal import read_journal
 from protocols import prompt_file
 from protocols.errors import AlwaysRefused
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Failure
+from protocols.prompt import Prompt, Section
 from protocols.task import Example
 from protocols.wrappers.breaker import ROUNDS
 from tests.wire_server import Fault, WireServer
@@ -66,6 +67,23 @@ async def test_the_same_seed_finds_the_same_prompt_with_the_embedded_model(tmp_p
     assert decisions(first) == decisions(second)
     assert results[0].dollars == 0
     check_journal(first, 12)
+
+
+@pytest.mark.parametrize("corpus", [None, "corpus.txt"])
+async def test_rag_is_offered_where_there_is_a_corpus(tmp_path: Path, corpus: str | None) -> None:
+    configuration = configure(tmp_path / "task", search={"assignments": 8, "operators": ["rag", "short_instruction"]})
+    (tmp_path / "task" / "corpus.txt").write_text("birch bark is white", encoding="utf-8")
+    prompt = Prompt((*FIRST_PROMPT, Section("facts", "knowledge"), Section("rest", "format", "one word " * 9)))
+    prompt_file.save(prompt, tmp_path / "task" / "prompt.txt")
+    task = configuration.task.model_copy(update={"corpus": corpus and Path(corpus)})
+    await search(configuration.model_copy(update={"task": task}), tmp_path / "run", {})
+    made = {
+        e.message.operator
+        for e in read_journal(tmp_path / "run" / "journal.sqlite")
+        if isinstance(e.message, Assignment)
+    }
+    assert "short_instruction" in made
+    assert ("rag" in made) == (corpus is not None)
 
 
 def check_journal(directory: Path, assignments: int) -> None:
