@@ -11,7 +11,7 @@ from agents.prompting.shelves import Shelves
 from memory.experience import Where, situation
 from memory.judgement import MEASURED, Judged, judge
 from memory.store import Memory
-from protocols.errors import EditRejected
+from protocols.errors import EditRejected, ModelError
 from protocols.messages import Assignment, Candidate, Message, Scores, mean
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
@@ -62,13 +62,23 @@ class Proposer:
         return [Candidate(message.assignment, prompt, scores, self._shelves.tokens(rival), ids)]
 
     async def _recall(self, assignment: Assignment) -> list[Judged]:
-        """Edits of such sections, those that are believed to have worked best first."""
+        """Edits of such sections, those that are believed to have worked best first; none if they cannot be embedded,
+        for an edit can be made without them.
+
+        :raises ModelError: a fatal one.
+        """
         if self._memory is None:
             return []
         section = part(assignment.prompt, assignment.section)
         query = situation(section.kind, assignment.gradient, section.text)
         where = Where(kinds=frozenset({section.kind}), outcomes=MEASURED)
-        return judge(await self._memory.recall(query, RECALLED, where), self._clock())
+        try:
+            recalled = await self._memory.recall(query, RECALLED, where)
+        except ModelError as error:
+            if error.fatal:
+                raise
+            return []
+        return judge(recalled, self._clock())
 
     async def _check_new(self, assignment: Assignment, prompt: Prompt) -> None:
         """:raises EditRejected: the memory knows this edit of this text, and it has never survived."""
