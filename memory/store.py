@@ -68,13 +68,18 @@ class Memory:
         self._index = Index(embedder.dimension)  # touched only by jobs of the database, one at a time
         self._deletions = 0
 
+    def through(self, embedder: Embedder) -> Memory:
+        """The same file, asked through another embedder of the same name and dimension: what stands around a model
+        may not be there yet when the file is opened."""
+        return Memory(self._database, embedder)
+
     async def remember(self, experience: Experience, origin: tuple[str, int] | None = None) -> int:
         """Keep an experience, durable on return; its id is given anew.
 
         `origin`: the run and the assignment that it is of; one of the same origin is there already, or this is kept.
 
         :raises StorageFailed: it could not be written.
-        :raises ModelError: the embedding model failed.
+        :raises ModelError, BudgetExhausted: the embedding model failed.
         """
         [row] = await self._rows([experience])
         sql = f"{INSERT} ON CONFLICT (run, assignment) DO UPDATE SET run = run RETURNING id"
@@ -93,7 +98,7 @@ class Memory:
         """Keep all of them, or none if that fails; durable on return.
 
         :raises StorageFailed: they could not be written.
-        :raises ModelError: the embedding model failed.
+        :raises ModelError, BudgetExhausted: the embedding model failed.
         """
         rows = []
         for start in range(0, len(experiences), EMBEDDED):
@@ -106,7 +111,7 @@ class Memory:
         Fewer if fewer meet it. Whatever any process remembered before the call is among them.
 
         :raises StorageFailed: the file cannot be read.
-        :raises ModelError: the embedding model failed.
+        :raises ModelError, BudgetExhausted: the embedding model failed.
         """
         return await self._database.work(partial(self._recall, await self._embed(query), k, where))
 
@@ -115,7 +120,7 @@ class Memory:
         conditions, none of them twice, in the order of remembering.
 
         :raises StorageFailed: the file cannot be read.
-        :raises ModelError: the embedding model failed.
+        :raises ModelError, BudgetExhausted: the embedding model failed.
         """
         vectors = await self._embedder.embed([query for query, _ in asked])
         wanted = [(vector, where) for vector, (_, where) in zip(vectors, asked, strict=True)]

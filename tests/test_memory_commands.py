@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +98,18 @@ def test_what_a_person_got_wrong_is_one_line_and_nothing_is_written(tmp_path: Pa
         assert says in err
         assert len(err.splitlines()) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl"}
+
+
+def test_a_memory_that_a_model_embeds_for_is_looked_after_without_it(tmp_path: Path) -> None:
+    """All but the import, which would have to ask the model."""
+    source, memory, out = write_lines(tmp_path / "in.jsonl", 4), tmp_path / "memory.sqlite", tmp_path / "out.jsonl"
+    assert answer("import", memory, source)["imported"] == 4
+    with closing(sqlite3.connect(memory)) as connection, connection:
+        connection.execute("UPDATE embedder SET name = 'openai/x at http://localhost/v1', dimension = 3")
+    code, said, err = invoke("import", memory, source)
+    assert (code, said) == (2, "")
+    assert err.endswith("made with the embedder openai/x at http://localhost/v1, and import asks no model\n")
+    assert len(err.splitlines()) == 1
+    assert answer("stats", memory)["dimension"] == 3
+    assert answer("export", memory, out)["exported"] == 4
+    assert answer("prune", memory, "--keep", 1)["removed"] == 3

@@ -12,7 +12,7 @@ from agents.ring.archive import best_parent
 from memory.experience import Where, situation
 from memory.judgement import MEASURED, Judged, judge
 from memory.store import Memory
-from protocols.errors import EditRejected
+from protocols.errors import EditRejected, ModelError
 from protocols.messages import Assignment, Candidate, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
@@ -63,14 +63,22 @@ class Proposer:
         return [Candidate(message.assignment, prompt, rival.scores, self._shelves.tokens(rival.prompt), ids)]
 
     async def _recall(self, assignment: Assignment) -> list[Judged]:
-        """Edits of such sections, those that are believed to have worked best first. Whole prompts are alike to whole
-        prompts alone."""
+        """Edits of such sections, those that are believed to have worked best first; none if they cannot be embedded,
+        for an edit can be made without them. Whole prompts are alike to whole prompts alone.
+
+        :raises ModelError: a fatal one.
+        """
         if self._memory is None:
             return []
         section = part(assignment.prompt, assignment.section)
         query = situation(section.kind, assignment.gradient, section.text)
         where = Where(kinds=frozenset({section.kind}), outcomes=MEASURED)
-        found = await self._memory.recall(query, 2 * RECALLED, where)
+        try:
+            found = await self._memory.recall(query, 2 * RECALLED, where)
+        except ModelError as error:
+            if error.fatal:
+                raise
+            return []
         alike = [r for r in found if (r.experience.section == ENTIRE) is (section.name == ENTIRE)]
         return judge(alike[:RECALLED], self._clock())
 

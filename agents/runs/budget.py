@@ -37,8 +37,8 @@ def caps(table: CapsTable) -> Caps:
 
 def check_priced(configuration: Configuration, scope: str, known: Mapping[str, Price]) -> None:
     """:raises ConfigError: the price of a model that is called under the cap on dollars of `scope` is not known."""
-    called = [role for role in roles(configuration) if scope in ("", role, role.partition("/")[0])]
-    for name in sorted({configuration.models.of(role) for role in called} - known.keys()):
+    called = {model for role, model in roles(configuration).items() if scope in ("", role, role.partition("/")[0])}
+    for name in sorted(called - known.keys()):
         raise ConfigError(
             f"a budget of dollars cannot be kept: the price of {name} is not known; "
             f'set providers."{name}".price = {{ input = ..., output = ... }} in dollars per million tokens'
@@ -48,7 +48,7 @@ def check_priced(configuration: Configuration, scope: str, known: Mapping[str, P
 def prices(configuration: Configuration, environ: Mapping[str, str]) -> dict[str, Price]:
     """The known prices, by model: the configuration's, or for a provider's own address the published ones."""
     known, published = {EMBEDDED: Price(0.0, 0.0, 0.0, 0.0)}, default_prices()
-    for name in {configuration.models.of(role) for role in roles(configuration)}:
+    for name in set(roles(configuration).values()):
         table = configuration.provider(name)
         if price := table.price:
             known[name] = Price(price.input, price.output, price.cached, price.written)

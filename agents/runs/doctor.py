@@ -18,7 +18,7 @@ from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings
 from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import asks_judge, calls_per_example
-from agents.runs.models import check_names, model_settings
+from agents.runs.models import EMBEDDER, check_names, embedder_of, model_settings
 from agents.runs.opening import check_calls, check_editable
 from agents.runs.places import check_agents
 from agents.runs.run_directory import find
@@ -26,7 +26,6 @@ from agents.runs.tables import NONE, AgentsTable
 from memory import upkeep
 from protocols.data import Source, load_examples
 from protocols.data.checks import label_problems, split_problems
-from protocols.embedding import HashedNgrams
 from protocols.errors import (
     AuthenticationFailed,
     CallTimeout,
@@ -42,13 +41,13 @@ from protocols.kinds import generation
 from protocols.metrics.match import Exact
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import Prompt
-from protocols.providers.catalogue import open_model
+from protocols.providers.catalogue import open_embeddings, open_model
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Example, Task
 
 SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))
 """The call that shows whether a model can be reached: with room to think, for some refuse to answer without."""
-ADVICE: Final[Mapping[type[ModelError], str]] = {
+ADVICE: Final[Mapping[type[Exception], str]] = {
     AuthenticationFailed: "check the key, and that it may use this model",
     ModelNotFound: "check the model's name and base_url",
     QuotaExhausted: "add credit, or use another account",
@@ -71,7 +70,7 @@ async def diagnose(path: Path, settings: Sequence[str], environ: Mapping[str, st
     likely, task = _examples(found, configuration)
     prompt = _prompt(found, configuration, likely, operators)
     _budget(found, configuration, environ, task, operators)
-    _paths(found, configuration)
+    _paths(found, configuration, environ)
     async with open_transport() as transport:
         models = _models(found, configuration, environ, transport, operators)
         if offline:
@@ -166,12 +165,13 @@ def _budget(
         found.attempt("budget", check, lambda _: "its caps can be kept")
 
 
-def _paths(found: Findings, configuration: Configuration) -> None:
+def _paths(found: Findings, configuration: Configuration, environ: Mapping[str, str]) -> None:
     """The files and folders that a configuration may name beside the examples and the prompt."""
     if configuration.task.corpus:
         found.attempt("corpus", lambda: load_corpus(configuration), lambda passages: f"{len(passages):,} passages")
     if memory := configuration.memory.path:
-        found.attempt("memory", lambda: check_memory(configuration.path(memory)), str)
+        path = configuration.path(memory)
+        found.attempt("memory", lambda: check_memory(path, embedder_of(configuration, environ)), str)
     if directory := configuration.run.directory:
         there = f"{directory} holds a run that a search goes on with"
         found.attempt(
@@ -179,8 +179,8 @@ def _paths(found: Findings, configuration: Configuration) -> None:
         )
 
 
-def check_memory(path: Path) -> str:
-    """What a run would find at the path of a memory.
+def check_memory(path: Path, ours: tuple[str, int]) -> str:
+    """What a run would find at the path of a memory. `ours`: name and dimension of the embedder.
 
     :raises ConfigError, MemoryMismatch, StorageFailed: a run could not use it.
     """
@@ -188,9 +188,13 @@ def check_memory(path: Path) -> str:
         if not path.parent.is_dir():
             raise ConfigError("there is no such folder; make it", file=str(path.parent))
         return f"{path} will be made"
-    there, ours = upkeep.stats(path), HashedNgrams()
-    if there.embedder is not None and (there.embedder, there.dimension) != (ours.name, ours.dimension):
-        raise MemoryMismatch(f"made with the embedder {there.embedder}; give another path", file=str(path))
+    there = upkeep.stats(path)
+    if there.embedder is not None and (there.embedder, there.dimension) != ours:
+        raise MemoryMismatch(
+            f"made with the embedder {there.embedder} (dimension {there.dimension}); set that embedder, or give "
+            "another path",
+            file=str(path),
+        )
     return f"{path}: {there.count:,} experiences"
 
 
@@ -210,13 +214,19 @@ def _models(
     for role in ("task", *critic, *judge, *(f"proposer/{name}" for name in proposers)):
         roles.setdefault(tables.of(role), []).append(role)
 
-    def attempt(name: str) -> ChatModel | None:
+    def attempt(name: str, said: str, dimension: int | None = None) -> ChatModel | None:
         def open_it() -> ChatModel:
-            return open_model(name, model_settings(configuration.provider(name)), environ, transport)
+            settings = model_settings(configuration.provider(name))
+            if dimension is not None:
+                return open_embeddings(name, settings, environ, transport, dimension)
+            return open_model(name, settings, environ, transport)
 
-        return found.attempt(f"model {name}", open_it, lambda _: ", ".join(roles[name]))
+        return found.attempt(f"model {name}", open_it, lambda _: said)
 
-    return [model for name in roles if (model := attempt(name)) is not None]
+    models = [attempt(name, ", ".join(called)) for name, called in roles.items()]
+    if embedder := configuration.memory.embedder:
+        models.append(attempt(embedder, EMBEDDER, configuration.memory.dimension))
+    return [model for model in models if model is not None]
 
 
 async def _call(found: Findings, models: Sequence[ChatModel]) -> None:
@@ -227,7 +237,7 @@ async def _call(found: Findings, models: Sequence[ChatModel]) -> None:
         what = f"call to {model.name}"
         try:
             reply = await model.complete(SMALL)
-        except ModelError as error:
+        except (ModelError, ConfigError) as error:
             advice = ADVICE.get(type(error))
             results[index] = Finding(what, "failed", f"{error}; {advice}" if advice else str(error), call=True)
         else:

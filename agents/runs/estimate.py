@@ -83,11 +83,13 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Tokens, on average: a rendered prompt, a gold answer, an example as a prompt shows it."""
+    """Tokens, on average: a rendered prompt, a gold answer, an example as a prompt shows it; and the prompt's
+    sections."""
 
     prompt: int
     target: int
     shown: int
+    sections: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,8 @@ def measure(task: Task, first: Prompt) -> Sizes:
         for place, count in places(section.text).items()
     )
     rendered = ["".join(message.text for message in first.render(example.inputs)) for example in task.validation]
-    return Sizes(_mean(rendered) + filled, _mean([task.kind.show(example.target) for example in task.train]), shown)
+    target = _mean([task.kind.show(example.target) for example in task.train])
+    return Sizes(_mean(rendered) + filled, target, shown, len(first.sections))
 
 
 def _bound(
@@ -166,6 +169,8 @@ def _bound(
     if asks_judge(configuration):  # once for each distinct answer to an example
         verdicts = answers + credit if at_most else whole + len(task.test)
         roles["judge"] = Use(models.of("judge"), verdicts, INSTRUCTION + sizes.shown + reply, written)
+    if embedder := configuration.memory.embedder:  # once for each distinct section and what is said of it
+        roles["embedder"] = Use(embedder, at_most * (edits + sizes.sections), shown, 0)
     return Bound(
         roles=roles,
         edits=[

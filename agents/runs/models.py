@@ -13,7 +13,9 @@ from agents.runs.metrics import asks_judge, open_metric
 from agents.runs.tables import NONE, ProviderTable
 from memory.cache import CachedModel, ReplyCache
 from memory.journal import Journal
+from memory.model_embedder import ModelEmbedder
 from memory.recorded import RecordedModel
+from protocols.embedding import Embedder, HashedNgrams
 from protocols.errors import ConfigError
 from protocols.model import ChatModel, Reply
 from protocols.providers.catalogue import (
@@ -23,6 +25,7 @@ from protocols.providers.catalogue import (
     ModelSettings,
     identify,
     is_theirs,
+    open_embeddings,
     open_model,
 )
 from protocols.providers.http import Transport
@@ -37,6 +40,8 @@ from protocols.wrappers.warming import WarmingModel, shortest_prefix
 
 BULK = frozenset({"task", "credit", "judge"})
 """Roles that call once for each example; the others' calls go first."""
+EMBEDDER = "embedder"
+"""The role that embeds for the memory, where a model does."""
 
 
 class Models:
@@ -61,20 +66,34 @@ class Models:
         self._configuration, self._environ, self._ledger = configuration, environ, ledger
         self._accounts = accounts or Accounts()
         self._adapters: dict[str, ChatModel] = {}
+        self._embeddings: ChatModel | None = None
         check_names(configuration)
-        for name in sorted({configuration.models.of(role) for role in roles(configuration)}):
+        models = roles(configuration)
+        embedder, dimension = models.pop(EMBEDDER, None), configuration.memory.dimension
+        for name in sorted({*models.values()}):
             settings = model_settings(configuration.provider(name))
             self._adapters[name] = open_model(name, settings, environ, transport)
+        if embedder and dimension:
+            settings = model_settings(configuration.provider(embedder))
+            self._embeddings = open_embeddings(embedder, settings, environ, transport, dimension)
 
     def of(self, role: str, cache: ReplyCache | None = None, journal: Journal | None = None) -> ChatModel:
         """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, and what stands around it."""
         name = self._configuration.models.of(role)
-        model = self._stack(name, role, cache, journal)
+        model = self._stack(self._adapters[name], role, cache, journal)
         room = self._configuration.provider(name).reply_tokens or room_of(name)
         return RoomyModel(model, room) if room else model
 
-    def _stack(self, name: str, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
-        model: ChatModel = MeteredModel(self._adapters[name], self._ledger, role)
+    def embedder(self, cache: ReplyCache | None = None, journal: Journal | None = None) -> Embedder:
+        """What embeds for the memory; where that is a model, it has what stands around any other."""
+        name, dimension = embedder_of(self._configuration, self._environ)
+        if self._embeddings is None:
+            return HashedNgrams()
+        return ModelEmbedder(self._stack(self._embeddings, EMBEDDER, cache, journal), name, dimension)
+
+    def _stack(self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
+        name = adapter.name
+        model: ChatModel = MeteredModel(adapter, self._ledger, role)
         if journal is not None:
             model = RecordedModel(model, journal.called, role, time.time)
         if name == EMBEDDED:
@@ -92,7 +111,8 @@ class Models:
         def saved(reply: Reply) -> None:
             self._ledger.save(role, name, reply.usage)
 
-        return CachedModel(model, cache, f"{account.provider} {account.address} {name}", saved)
+        embeds = f" in {self._configuration.memory.dimension}" if role == EMBEDDER else ""
+        return CachedModel(model, cache, f"{account.provider} {account.address} {name}{embeds}", saved)
 
     def _retrying(self, model: ChatModel, account: Account, role: str, table: ProviderTable) -> ChatModel:
         policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
@@ -137,21 +157,31 @@ def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozens
     return frozenset(key for variable in variables if (key := environ.get(variable, "").strip()))
 
 
-def roles(configuration: Configuration) -> list[str]:
-    """Every role that calls a model."""
+def roles(configuration: Configuration) -> dict[str, str]:
+    """Every role that calls a model, and the model."""
     judge = ["judge"] if asks_judge(configuration) else []
     critic = ["critic"] if configuration.agents.critic != NONE else []
-    return [
-        "task",
-        *critic,
-        *judge,
-        *(f"proposer/{name}" for name in open_operators(configuration.search.operators)),
-    ]
+    proposers = [f"proposer/{name}" for name in open_operators(configuration.search.operators)]
+    models = {role: configuration.models.of(role) for role in ("task", *critic, *judge, *proposers)}
+    embedder = configuration.memory.embedder
+    return models | {EMBEDDER: embedder} if embedder else models
+
+
+def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tuple[str, int]:
+    """Name and dimension of what embeds for the memory; a model's name has its address.
+
+    :raises ConfigError: the model cannot be reached as it is configured.
+    """
+    model, dimension = configuration.memory.embedder, configuration.memory.dimension
+    if not (model and dimension):
+        return HashedNgrams().name, HashedNgrams().dimension
+    account = identify(model, model_settings(configuration.provider(model)), environ)
+    return f"{model} at {account.address}", dimension
 
 
 def connections(configuration: Configuration) -> int:
     """Connections that all limiters together may need."""
-    names = {configuration.models.of(role) for role in roles(configuration)}
+    names = set(roles(configuration).values())
     return sum(configuration.provider(name).concurrency or MOST for name in names)
 
 

@@ -30,7 +30,6 @@ from agents.runs.steering import said_so_far
 from memory.cache import ReplyCache, open_cache
 from memory.journal import open_journal
 from memory.store import Memory, open_memory
-from protocols.embedding import HashedNgrams
 from protocols.errors import ConfigError
 from protocols.prompt import Prompt
 from protocols.providers.http import Transport, open_transport
@@ -42,7 +41,7 @@ from protocols.wrappers.purse import Caps
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What the searches of one process share. `cache` and `memory` None: each has its own, in its run directory. One
-    that a configuration names goes first."""
+    that a configuration names goes first, and one whose embedder is a model is never shared so."""
 
     transport: Transport
     accounts: Accounts = field(default_factory=Accounts)
@@ -81,9 +80,9 @@ async def open_run_in(
     counts = meaning(configuration, task, load_corpus(configuration), first)
     async with AsyncExitStack() as stack:
         models = Models(configuration, environ, shared.transport, ledger, shared.accounts)
-        memory = shared.memory
+        memory = None if configuration.memory.embedder else shared.memory
         if path := configuration.memory.path:
-            memory = await stack.enter_async_context(open_memory(configuration.path(path), HashedNgrams()))
+            memory = await stack.enter_async_context(open_memory(configuration.path(path), models.embedder()))
         asked = named(configuration, directory)
         heard = said_so_far(asked)
         claimed, record = stack.enter_context(claim(asked, configuration, first, counts))
@@ -94,7 +93,9 @@ async def open_run_in(
             opened = open_cache(path, table.megabytes * 2**20, alone=not table.path)
             cache = await stack.enter_async_context(opened)
         if memory is None:
-            memory = await stack.enter_async_context(open_memory(claimed / MEMORY, HashedNgrams()))
+            memory = await stack.enter_async_context(open_memory(claimed / MEMORY, models.embedder()))
+        if configuration.memory.embedder:
+            memory = memory.through(models.embedder(cache, journal))
         run = Run(configuration, claimed, record, task, first, ledger, heard)
         stack.callback(run.bus.close)
         await run.assemble(models, cache, journal, memory, given.operators)

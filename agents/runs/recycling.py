@@ -43,7 +43,7 @@ async def recall_past(
     has, those nearest to its sections. `now`: Unix seconds.
 
     :raises StorageFailed: the memory cannot be read.
-    :raises ModelError: the embedding model failed.
+    :raises ModelError, BudgetExhausted: the embedding model failed.
     """
     if not isinstance(selector, Recycler):
         return []

@@ -59,7 +59,8 @@ class Result:
     stands in the winner. `unanswered`: validation and training examples without an answer, by the error that the last
     call for them met, or earlier, if that was in a process before the last. `dollars` None: a price is unknown.
     `saved`: what the reply cache answered to the last process, at what it would have cost. `failures`: assignments
-    that ended without an evaluation, by kind.
+    that ended without an evaluation, by kind. `unremembered`: experiences that the memory lacks, because they could
+    not be embedded; it is told them again whenever the run goes on.
     """
 
     task: str
@@ -82,6 +83,7 @@ class Result:
     seconds: float
     assignments: int
     failures: Mapping[str, int]
+    unremembered: int
     stopped_by: str
 
 

@@ -54,7 +54,7 @@ from memory.journal import Journal, read_durable, read_notes
 from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
-from protocols.errors import BudgetExhausted, ConfigError
+from protocols.errors import BudgetExhausted, ConfigError, ModelError
 from protocols.messages import FIRST, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
@@ -86,6 +86,7 @@ class Run:
         self.steering, self._heard = Steering(configuration, ledger), heard
         self._durable = read_durable(directory / JOURNAL)
         self.bus = Bus(time.time, self._durable.last)
+        self._unremembered = 0
         self.shelves = open_shelves(task, load_corpus(configuration))
         if configuration.search.assignments < self._durable.assignments:
             raise ConfigError(
@@ -186,12 +187,19 @@ class Run:
         return selector
 
     async def _remembering(self, memory: Memory) -> Remember:
-        """A run that was killed between its journal and its memory catches up in the fold."""
+        """A run that was killed between its journal and its memory catches up in the fold, and so does one whose
+        experiences could not be embedded: they are counted, and nothing waits for them."""
         run, known = self.record.run, await memory.remembered(self.record.run)
 
         async def remember(assignment: int, experience: Experience) -> None:
-            if assignment not in known:
+            if assignment in known:
+                return
+            try:
                 await memory.remember(experience, (run, assignment))
+            except (ModelError, BudgetExhausted) as error:
+                if isinstance(error, ModelError) and error.fatal:
+                    raise
+                self._unremembered += 1
 
         return remember
 
@@ -264,7 +272,7 @@ class Run:
         assert first is not None, "a search without a first evaluation has failed"
         return Result(
             task=self.task.name,
-            models={role: self.configuration.models.of(role) for role in roles(self.configuration)},
+            models=roles(self.configuration),
             random_seed=self.configuration.search.seed,
             seed=validated(first),
             best=validated(winner),
@@ -283,5 +291,6 @@ class Run:
             seconds=self.ledger.seconds,
             assignments=self.controller.issued,
             failures=dict(sorted(self.controller.failures.items())),
+            unremembered=self._unremembered,
             stopped_by=stopped_by,
         )

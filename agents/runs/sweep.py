@@ -123,11 +123,7 @@ class Sweep:
 
     def _met_by_all(self, model: str) -> bool:
         over = {row.cell for row in self.rows}
-        return all(
-            any(cell.configuration.models.of(role) == model for role in roles(cell.configuration))
-            for cell in self.grid.cells
-            if cell.name not in over
-        )
+        return all(model in roles(cell.configuration).values() for cell in self.grid.cells if cell.name not in over)
 
     def _append(self, row: Row) -> None:
         path = self.grid.directory / RESULTS

@@ -24,7 +24,7 @@ def _alone(metric: object) -> object:
     return {metric: 1.0} if isinstance(metric, str) else metric
 
 
-Role = Literal["task", "credit", "critic", "judge", "proposer"]
+Role = Literal["task", "credit", "critic", "judge", "proposer", "embedder"]
 
 
 def _variable(name: str) -> str:
@@ -248,11 +248,25 @@ class CacheTable(Table):
 
 
 class MemoryTable(Table):
-    """`[memory]`: where experiences are kept (None: in the run directory), whether they are recalled and added."""
+    """`[memory]`: where experiences are kept (None: in the run directory), whether they are recalled and added.
+
+    `embedder`: the model `openai/…` whose vectors, of `dimension` numbers, say which are alike (None: hashed n-grams,
+    which ask nobody).
+    """
 
     path: Path | None = None
     read: bool = True
     write: bool = True
+    embedder: str | None = None
+    dimension: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _embeds(self) -> Self:
+        if self.embedder and not self.embedder.startswith("openai/"):
+            raise ValueError(f"embedder = {self.embedder!r} cannot embed; name a model openai/…")
+        if (self.embedder is None) != (self.dimension is None):
+            raise ValueError("embedder and dimension go together; give both or neither")
+        return self
 
 
 class RunTable(Table):

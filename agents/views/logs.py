@@ -163,7 +163,7 @@ class RunLog:
             "run resumed" if resumed else "run started",
             task=task.name,
             directory=str(directory),
-            models={role: configuration.models.of(role) for role in roles(configuration)},
+            models=roles(configuration),
             sizes={"train": len(task.train), "validation": len(task.validation), "test": len(task.test)},
             seed=settings.seed,
             width=configuration.width,
@@ -208,6 +208,8 @@ class RunLog:
         """There is a result."""
         if result.test_missing:
             self._log.warning("no held-out report", reason=result.test_missing)
+        if result.unremembered:
+            self._log.warning("not in the memory, for they could not be embedded", experiences=result.unremembered)
         self._log.info(
             "run finished",
             stopped_by=result.stopped_by,

@@ -13,9 +13,9 @@ from rich.text import Text
 from agents.runs.run_directory import MEMORY
 from agents.views.plain import one_line
 from memory.store import open_memory
-from memory.upkeep import Group, Stats, read_lines, take_in
+from memory.upkeep import Group, Stats, read_lines, stats, take_in
 from protocols.embedding import HashedNgrams
-from protocols.errors import ConfigError, StorageFailed
+from protocols.errors import ConfigError, MemoryMismatch, StorageFailed
 
 
 def memory_file(path: Path) -> Path:
@@ -54,12 +54,20 @@ async def import_lines(memory: Path, source: Path) -> tuple[int, int]:
     """How many experiences of a JSON lines file were added to a memory, and how many were there already.
 
     :raises DataError: a line cannot be used; nothing was written.
-    :raises MemoryMismatch, StorageFailed: the memory cannot be used.
+    :raises MemoryMismatch, StorageFailed: the memory cannot be used, one that a model embeds for among them.
     """
     experiences = read_lines(source)
+    check_embedder(memory)
     async with open_memory(memory, HashedNgrams()) as opened:
         added = await take_in(opened, experiences)
     return added, len(experiences) - added
+
+
+def check_embedder(memory: Path) -> None:
+    """:raises MemoryMismatch: a model embeds for the memory."""
+    made = stats(memory).embedder if memory.exists() else None
+    if made not in (None, HashedNgrams().name):
+        raise MemoryMismatch(f"made with the embedder {made}, and import asks no model", file=str(memory))
 
 
 def show_stats(console: Console, found: Stats) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from protocols.errors import ConfigError
 from protocols.model import ChatModel
 from protocols.providers.anthropic import AnthropicModel
+from protocols.providers.embeddings import OpenAIEmbeddings
 from protocols.providers.http import Endpoint, Transport
 from protocols.providers.openai import OpenAIModel, TokenParameter
 
@@ -84,6 +85,18 @@ def open_model(name: str, settings: ModelSettings, environ: Mapping[str, str], t
     if provider == "openai":
         return OpenAIModel(model, endpoint, transport, settings.token_parameter)
     return AnthropicModel(model, endpoint, transport)
+
+
+def open_embeddings(
+    name: str, settings: ModelSettings, environ: Mapping[str, str], transport: Transport, dimension: int
+) -> ChatModel:
+    """The model `openai/…` that embeds texts in `dimension` numbers. Nothing is sent yet.
+
+    :raises ConfigError: as `open_model`; also for a client, which chats alone.
+    """
+    if settings.client:
+        raise ConfigError(f"model {name!r} embeds without a client; set base_url and api_key_env instead")
+    return OpenAIEmbeddings(split(name)[1], resolve(name, settings, environ), transport, dimension)
 
 
 def identify(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> Account:

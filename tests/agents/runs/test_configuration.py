@@ -129,6 +129,23 @@ def test_unknown_keys_in_odd_places(key: str, expected: str) -> None:
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("memory", "says"),
+    [
+        ({"embedder": "anthropic/x", "dimension": 3}, "memory: embedder = 'anthropic/x' cannot embed"),
+        ({"embedder": "embedded", "dimension": 3}, "memory: embedder = 'embedded' cannot embed"),
+        ({"embedder": "openai/x"}, "memory: embedder and dimension go together"),
+        ({"dimension": 3}, "memory: embedder and dimension go together"),
+        ({"embedder": "openai/x", "dimension": 0}, "memory.dimension"),
+    ],
+)
+def test_an_embedder_is_an_openai_model_of_a_dimension(memory: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build({"task": dict(TASK), "memory": memory}, Path())
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('[task]\nname="t"\ntrain="a"\nvalidation="b"\ntest="c"\n', encoding="utf-8")
     configuration = load(tmp_path / "c.toml")

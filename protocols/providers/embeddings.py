@@ -1,0 +1,77 @@
+"""The OpenAI embeddings wire format, which vLLM, Ollama, llama.cpp and most gateways speak too.
+
+https://platform.openai.com/docs/api-reference/embeddings/create
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from typing import Final
+
+import numpy as np
+
+from protocols.embedding import Vector
+from protocols.errors import ConfigError
+from protocols.model import Reply, Request
+from protocols.providers.failures import Answer
+from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
+from protocols.providers.limits import read_allowance
+from protocols.providers.openai import read_usage
+
+PATH: Final = "/embeddings"
+
+
+class OpenAIEmbeddings:
+    """A `ChatModel` whose reply to a single message is the vector of its text: `dimension` float32, little-endian, in
+    base64. So every wrapper of a model goes around it."""
+
+    def __init__(self, model: str, endpoint: Endpoint, transport: Transport, dimension: int) -> None:
+        self._model, self._endpoint, self._transport, self._dimension = model, endpoint, transport, dimension
+        self.name = f"openai/{model}"
+        self._headers = endpoint.headers()
+
+    async def complete(self, request: Request) -> Reply:
+        """The vector of the request's one message; nothing else of the request is sent.
+
+        :raises ModelError: the call failed; its class says how.
+        :raises ConfigError: the model's vectors have another dimension.
+        """
+        [message] = request.messages
+        body: JsonObject = {"model": self._model, "input": [message.text], "encoding_format": "base64"}
+        answer = await post(self._transport, self._endpoint, PATH, self._headers, body, self.name)
+        reply, size = read_reply(answer, self.name, self._endpoint.key)
+        if size != self._dimension:
+            raise ConfigError(f"{self.name} gives vectors of {size} numbers: set memory.dimension = {size}")
+        return reply
+
+
+def read_reply(answer: Answer, name: str, key: str | None) -> tuple[Reply, int]:
+    """The one embedding of an answer, and its length; some servers give a list of numbers whatever is asked for.
+
+    :raises ModelError: as `decode`; BadReply also if there is no embedding of finite numbers.
+    """
+    payload = decode(answer, name, key)
+    match payload:
+        case {"data": [{"embedding": str() | list() as embedding}]}:
+            vector = read_vector(embedding)
+        case _:
+            vector = None
+    if vector is None:
+        raise unusable("has no data[0].embedding of finite numbers", answer, name, key)
+    usage = payload.get("usage")
+    used = read_usage({"completion_tokens": 0} | usage if isinstance(usage, dict) else None)
+    text, model = b64encode(vector.tobytes()).decode(), str(payload.get("model") or "")
+    return Reply(text, used, "stop", answer.latency, model, allowance=read_allowance(answer.headers)), len(vector)
+
+
+def read_vector(embedding: str | list[object]) -> Vector | None:
+    """Shape (n,), n >= 1, finite; None if it is no such vector."""
+    try:
+        if isinstance(embedding, str):
+            vector = np.frombuffer(b64decode(embedding, validate=True), "<f4")
+        else:
+            with np.errstate(over="ignore"):  # infinite, and seen below
+                vector = np.array(embedding, dtype="<f4")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return vector if vector.ndim == 1 and vector.size and np.isfinite(vector).all() else None
