@@ -23,7 +23,7 @@ from agents.ring.hand import Hand
 from agents.ring.place import Place
 from agents.ring.proposer import Proposer
 from agents.ring.team import Team
-from agents.runs.comparison import Held, held_out
+from agents.runs.comparison import Held, answers, held_out, refusal
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
 from agents.runs.fold import fold
@@ -225,12 +225,7 @@ class Run:
         if stopped_by == "budget":
             stopped_by = f"budget: {self.ledger.exhausted}"
         winner = self.controller.archive.best()
-        test: Held | None = None
-        missing: str | None = None
-        try:
-            test = await self._held_out(winner)
-        except BudgetExhausted as error:
-            missing = str(error)
+        test, missing = await self._held_out(winner)
         result = self._result(winner, stopped_by, test, missing)
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         return result
@@ -251,12 +246,19 @@ class Run:
             if lines := self.shelves.export(best, name):
                 write(self.directory / file, lines)
 
-    async def _held_out(self, winner: Member) -> Held:
-        """Both prompts at once; the first one's results are the winner's where it has won."""
+    async def _held_out(self, winner: Member) -> tuple[Held | None, str | None]:
+        """The comparison, None if nothing came of it, and the cap that cut it short. The first prompt's results are
+        the winner's where it has won; else each example is asked of both in turn, so that whatever a cap leaves over
+        is whole pairs."""
         prompts = [self.first] if winner.candidate == FIRST else [self.first, winner.prompt]
-        results = await self.forward.each([(prompt, example) for prompt in prompts for example in self.task.test])
-        count = len(self.task.test)
-        return held_out(self.task.metric, results[:count], results[-count:])
+        try:
+            came = await answers(
+                self.forward, [(prompt, example) for example in self.task.test for prompt in prompts]
+            )
+        except BudgetExhausted as error:
+            return None, str(error)
+        seed, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
+        return held_out(self.task.metric, seed, best), refusal(came)
 
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
         used = spent(self.ledger)

@@ -14,6 +14,7 @@ from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.story import Json, Story, front
 from agents.views.plain import one_line, printable
+from agents.views.report import missing_test
 from agents.views.terminal import clock, dollars
 from memory.following import following
 from memory.sqlite import is_claimed
@@ -143,8 +144,7 @@ class Figures:
 
     def _remarks(self) -> Iterator[str]:
         result = self.result or {}
-        if missing := result.get("test_missing"):
-            yield f"The test split was not read: {missing}"
+        yield from missing_test(result)
         for name, number in (result.get("unanswered") or {}).items():
             yield f"{number} examples of the search have no answer: {name}."
         for leak in (result.get("leaks") or [])[:ANSWERS]:

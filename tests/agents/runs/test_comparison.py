@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 
 from agents.prompting.forward import AtOnce, Forward, Result
 from agents.prompting.shelves import open_shelves
-from agents.runs.comparison import held_out, interval, score_of
+from agents.runs.comparison import Answer, answers, held_out, interval, refusal, score_of
 from protocols import prompt_file
-from protocols.errors import CallTimeout, ModelError, ServerFailed
+from protocols.errors import BudgetExhausted, CallTimeout, ModelError, ServerFailed
 from protocols.messages import Outcome
 from protocols.model import Finish, Reply, Request
 from protocols.prompt import Prompt, Section
 from protocols.task import Array, Example, Judgement, Metric
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.purse import Caps
 from tests.strategies import texts
 from tests.world import FIRST_PROMPT, TASK, Oracle, digest, shuffled
 
@@ -102,6 +105,28 @@ def test_two_prompts_are_compared_where_both_answered(pairs: list[tuple[Cell, Ce
     assert (back.difference, back.gained) == (-held.difference, held.lost)
     assert back.interval == pytest.approx((-held.interval[1], -held.interval[0]))
     assert held_out(METRIC, seed, seed).interval == (0, 0)
+
+
+@given(cap=st.integers(0, 20), at_once=st.integers(1, 8), seed=st.integers(0, 999))
+@settings(max_examples=40, deadline=None)
+def test_what_came_before_a_cap_is_kept_and_the_rest_is_unanswered(cap: int, at_once: int, seed: int) -> None:
+    model = Oracle(delay=shuffled(Random(seed)))
+    ledger = Ledger(Caps(calls=cap), {}, lambda: 0.0)
+    forward = Forward(MeteredModel(model, ledger, "task"), TASK, open_shelves(TASK, ()), AtOnce(at_once))
+
+    async def asked() -> list[Answer]:
+        return await answers(forward, [(FIRST_PROMPT, example) for example in TASK.validation])
+
+    if not cap:
+        with pytest.raises(BudgetExhausted):
+            anyio.run(asked)
+        return
+    came, whole = anyio.run(asked), len(TASK.validation)
+    score = score_of(METRIC, came)
+    assert [isinstance(answer, Outcome) for answer in came] == [number < cap for number in range(whole)]
+    assert (score.n, score.errors) == (min(cap, whole), max(0, whole - cap))
+    assert model.answered == model.calls == min(cap, whole)
+    assert (refusal(came) is None) == (cap >= whole)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
