@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from protocols.task import Array, Metric, tally
 RESAMPLES = 10_000
 SEED = 0
 """Resamples are drawn with this seed each time: the same outcomes always have the same interval, in whatever run."""
+DRAWN = 2**20
+"""Weights of resamples that are drawn at a time, some 24 MB: all of them would take gigabytes for a large split."""
 Interval = tuple[float, float]
 Answer = Result | BudgetExhausted
 """What became of one question, or the cap that refused it."""
@@ -159,16 +161,26 @@ def interval(
     n = len(outcomes)
     if not n:
         return 0.0, 0.0
-    weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
-    values = _resampled(metric, outcomes, weights)
+    sides = [columns(side) for side in (outcomes, against) if side]
+    totals = [{name: np.empty(resamples) for name in side} for side in sides]
+    for start, weights in _draws(n, resamples):
+        for side, sums in zip(sides, totals, strict=True):
+            for name, column in side.items():
+                sums[name][start : start + len(weights)] = weights @ column
+    values = metric.corpus(totals[0])
     if against:
-        values = values - _resampled(metric, against, weights)
+        values = values - metric.corpus(totals[1])
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _resampled(metric: Metric, outcomes: Sequence[Outcome], weights: Array) -> Array:
-    return metric.corpus({name: weights @ column for name, column in columns(outcomes).items()})
+def _draws(n: int, resamples: int) -> Iterator[tuple[int, Array]]:
+    """How often each of `n` examples is in each resample, some resamples at a time, with the number of the first of
+    them: the same as if all were drawn at once."""
+    rng, rows = np.random.default_rng(SEED), max(1, DRAWN // n)
+    for start in range(0, resamples, rows):
+        drawn = rng.multinomial(n, np.full(n, 1 / n), min(rows, resamples - start))
+        yield start, drawn.astype(np.float64)
 
 
 def columns(outcomes: Sequence[Outcome]) -> dict[str, Array]:
