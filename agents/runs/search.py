@@ -236,7 +236,7 @@ class Run:
         :raises Exception: see `search`.
         """
         resumed = Resumed(self._durable.seconds) if self.resumed else None
-        listening = Listening(self.directory, self._heard, self.configuration, self.first)
+        listening = Listening(self.directory, self._heard, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
     def _export(self, best: Prompt) -> None:
