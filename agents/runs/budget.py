@@ -11,7 +11,7 @@ import orjson
 
 from agents.runs.configuration import Configuration
 from agents.runs.finished import read_document
-from agents.runs.models import model_settings, roles
+from agents.runs.models import measures_credit, model_settings, roles
 from agents.runs.run_directory import PRICES, write
 from agents.runs.tables import CapsTable
 from protocols.errors import ConfigError, StorageFailed
@@ -43,7 +43,8 @@ def caps(table: CapsTable) -> Caps:
 
 def check_priced(configuration: Configuration, scope: str, known: Mapping[str, Price]) -> None:
     """:raises ConfigError: the price of a model that is called under the cap on dollars of `scope` is not known."""
-    called = [role for role in roles(configuration) if scope in ("", role, role.partition("/")[0])]
+    all_roles = [*roles(configuration), *(["credit"] if measures_credit(configuration) else [])]
+    called = [role for role in all_roles if scope in ("", role, role.partition("/")[0])]
     for name in sorted({configuration.models.of(role) for role in called} - known.keys()):
         raise ConfigError(
             f"a budget of dollars cannot be kept: the price of {name} is not known; "

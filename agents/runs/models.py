@@ -138,7 +138,7 @@ def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozens
 
 
 def roles(configuration: Configuration) -> list[str]:
-    """Every role that calls a model."""
+    """Every role that calls a model of its own; credit calls the task's."""
     judge = ["judge"] if asks_judge(configuration) else []
     critic = ["critic"] if configuration.agents.critic != NONE else []
     return [
@@ -147,6 +147,11 @@ def roles(configuration: Configuration) -> list[str]:
         *judge,
         *(f"proposer/{name}" for name in open_operators(configuration.search.operators)),
     ]
+
+
+def measures_credit(configuration: Configuration) -> bool:
+    """Whether section credit calls the task's model, under the role `credit`."""
+    return bool(configuration.search.credit_share) and configuration.agents.critic != NONE
 
 
 def connections(configuration: Configuration) -> int:

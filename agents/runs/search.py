@@ -30,7 +30,7 @@ from agents.runs.fold import fold
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import Models, roles
+from agents.runs.models import Models, measures_credit, roles
 from agents.runs.places import open_observers, seated
 from agents.runs.recycling import pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
@@ -197,11 +197,10 @@ class Run:
 
     def _credit(self, open_model: OpenModel) -> LeaveOneOut | None:
         """Its calls go to the task's model under a role of its own: the report then says what credit cost."""
-        settings = self.configuration.search
-        if not settings.credit_share or self.configuration.agents.critic == NONE:
+        if not measures_credit(self.configuration):
             return None
         forward = Forward(open_model("credit"), self.task, self.shelves, self.steering.at_once)
-        return LeaveOneOut(forward, settings.credit_share)
+        return LeaveOneOut(forward, self.configuration.search.credit_share)
 
     async def search(self) -> Result:
         """Train the prompt, then read the test split once; everything is written to the run directory.
