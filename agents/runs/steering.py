@@ -37,6 +37,7 @@ from protocols.messages import (
     Command,
     Continue,
     Envelope,
+    Failure,
     Finished,
     Freeze,
     Inject,
@@ -275,8 +276,16 @@ def _check_under_way(directory: Path) -> None:
     with claimed(directory / LOCK) as nobody:
         if nobody:
             raise ConfigError(f"nobody works on the run in {directory}; the command that began it goes on with it")
-    ends = [envelope.message for envelope in read_journal(directory / JOURNAL, (Stop, Finished, Resumed))]
-    if ends and not isinstance(ends[-1], Resumed):
+    ending = False
+    for envelope in read_journal(directory / JOURNAL, (Stop, Finished, Failure, Resumed)):
+        match envelope.message:
+            case Resumed():
+                ending = False
+            case Stop() | Finished() | Failure(kind="budget"):
+                ending = True
+            case _:
+                pass
+    if ending:
         raise ConfigError(f"the search in {directory} is ending; nothing more is issued")
 
 
