@@ -42,7 +42,7 @@ from protocols.kinds import generation
 from protocols.metrics.match import Exact
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import Prompt
-from protocols.providers.catalogue import open_model
+from protocols.providers.catalogue import EMBEDDED, open_model
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Example, Task
 
@@ -214,7 +214,8 @@ def _models(
         def open_it() -> ChatModel:
             return open_model(name, model_settings(configuration.provider(name)), environ, transport)
 
-        return found.attempt(f"model {name}", open_it, lambda _: ", ".join(roles[name]))
+        plain = "no language model: models.default names one; " if name == EMBEDDED and "task" in roles[name] else ""
+        return found.attempt(f"model {name}", open_it, lambda _: plain + ", ".join(roles[name]))
 
     return [model for name in roles if (model := attempt(name)) is not None]
 
