@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.ring.team import only
-from agents.runs.budget import caps, prices
+from agents.runs.budget import caps, kept_prices
 from agents.runs.configuration import Configuration
 from agents.runs.finished import INTERRUPTED, finished
 from agents.runs.grid import Cell, Grid
@@ -122,7 +122,7 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
     :raises PromptFlowError: as `replay`.
     """
     configuration, moment = read_configuration(directory), 0.0
-    ledger = Ledger(caps(configuration.budget), prices(configuration, {}), lambda: moment)
+    ledger = Ledger(caps(configuration.budget), kept_prices(directory, configuration), lambda: moment)
     with watch(console, ledger, configuration.task.name, configuration.search.assignments, time.monotonic) as view:
         steering = Steering(configuration, ledger)
 

@@ -44,6 +44,8 @@ from protocols.task import Task
 
 WIDTH = "search.width"
 """The one setting that a `Change` is told the Controller for; others change how fast, or for how long, it works."""
+ALLOWANCES = "the operators' own budgets"
+"""What has ended a search whose operators may make no more calls: no cap of the run, which still has room."""
 PARTNERS = 4
 """Members of the archive that an assignment tells its operator of."""
 Remember = Callable[[int, Experience], Awaitable[None]]
@@ -224,7 +226,7 @@ class Controller:
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
             elif self.issued or self._frozen:
-                self._stopped_by = "budget" if self._choices.closed else "no section left to edit"
+                self._stopped_by = ALLOWANCES if self._choices.closed else "no section left to edit"
             else:
                 names = ", ".join(self._choices.operators)
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")

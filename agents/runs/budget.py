@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
 
 from agents.runs.configuration import Configuration
-from agents.runs.models import model_settings, roles
+from agents.runs.finished import read_document
+from agents.runs.models import measures_credit, model_settings, roles
+from agents.runs.run_directory import PRICES, write
 from agents.runs.tables import CapsTable
-from protocols.errors import ConfigError
+from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED, is_theirs
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.prices import Price, default_prices, undated
@@ -37,7 +43,10 @@ def caps(table: CapsTable) -> Caps:
 
 def check_priced(configuration: Configuration, scope: str, known: Mapping[str, Price]) -> None:
     """:raises ConfigError: the price of a model that is called under the cap on dollars of `scope` is not known."""
-    called = {model for role, model in roles(configuration).items() if scope in ("", role, role.partition("/")[0])}
+    models = roles(configuration) | (
+        {"credit": configuration.models.of("credit")} if measures_credit(configuration) else {}
+    )
+    called = {model for role, model in models.items() if scope in ("", role, role.partition("/")[0])}
     for name in sorted(called - known.keys()):
         raise ConfigError(
             f"a budget of dollars cannot be kept: the price of {name} is not known; "
@@ -55,3 +64,27 @@ def prices(configuration: Configuration, environ: Mapping[str, str]) -> dict[str
         elif undated(name) in published and is_theirs(name, model_settings(table), environ):
             known[name] = published[undated(name)]
     return known
+
+
+def keep_prices(directory: Path, known: Mapping[str, Price]) -> None:
+    """Write the prices that a run is opened with to its directory: who looks at it later has another environment.
+
+    :raises StorageFailed: they cannot be written.
+    """
+    document = {name: asdict(price) for name, price in known.items()}
+    write(directory / PRICES, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
+
+
+def kept_prices(directory: Path, configuration: Configuration) -> dict[str, Price]:
+    """The prices that the run in a directory was last opened with, by model; where none are kept, those that the
+    configuration alone implies.
+
+    :raises StorageFailed: they are damaged.
+    """
+    kept = read_document(directory / PRICES)
+    if kept is None:
+        return prices(configuration, {})
+    try:
+        return {name: Price(**price) for name, price in kept.items()}
+    except (AttributeError, TypeError) as error:
+        raise StorageFailed(f"no prices ({error}); it was changed", file=str(directory / PRICES)) from error

@@ -91,6 +91,8 @@ def imported(name: str, what: str) -> Callable[..., object]:
     :raises ConfigError: there is none.
     """
     module, _, attribute = name.partition(":")
+    if module.startswith("."):
+        raise ConfigError(f"{what} {name!r} cannot be imported: it begins with a dot, and is relative to nothing")
     try:
         found: object = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:

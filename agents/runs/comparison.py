@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from agents.prompting.forward import Result
+from agents.prompting.forward import Forward, Question, Result
 from agents.ring.evaluator import value_of
-from protocols.errors import ModelError
+from protocols.errors import BudgetExhausted
 from protocols.messages import Outcome
 from protocols.task import Array, Metric, tally
 
 RESAMPLES = 10_000
 SEED = 0
 """Resamples are drawn with this seed each time: the same outcomes always have the same interval, in whatever run."""
+DRAWN = 2**20
+"""Weights of resamples that are drawn at a time, some 24 MB: all of them would take gigabytes for a large split."""
 Interval = tuple[float, float]
+Answer = Result | BudgetExhausted
+"""What became of one question, or the cap that refused it."""
 SHOWN, LONGEST = 40, 1_000
 """Changed examples of which a report says what was answered, and characters of each of their texts."""
 
@@ -27,7 +31,8 @@ class Score:
     """One prompt on one split: `value`, the corpus metric in [0, 1] over the `n` examples that were answered.
 
     `interval`: 95 %, by bootstrap over examples. `errors` examples have no answer, because their calls failed for
-    good, by `reasons`; they count nowhere else. `refused` and `truncated` replies are answers like others.
+    good or a cap refused them, by `reasons`; they count nowhere else. `refused` and `truncated` replies are answers
+    like others.
     """
 
     value: float
@@ -72,10 +77,37 @@ class Held:
     changed: tuple[Changed, ...]
 
 
-def score_of(metric: Metric, results: Sequence[Result]) -> Score:
+async def answers(forward: Forward, questions: Sequence[Question]) -> list[Answer]:
+    """One per prompt and example, in order. Once a cap refuses a call no more is asked, and what came is kept: it is
+    paid for.
+
+    :raises BudgetExhausted: nothing came before a cap refused a call.
+    :raises Exception: else as `Forward.until`.
+    """
+    came: dict[int, Answer] = {}
+
+    def keep(index: int, result: Result) -> bool:
+        came[index] = result
+        return False
+
+    try:
+        await forward.until(questions, keep)
+    except BudgetExhausted as error:
+        if not any(isinstance(result, Outcome) for result in came.values()):
+            raise
+        return [came.get(index, error) for index in range(len(questions))]
+    return [came[index] for index in range(len(questions))]
+
+
+def refusal(answers: Sequence[Answer]) -> str | None:
+    """The cap that refused some of the questions, in words; None if none did."""
+    return next((str(answer) for answer in answers if isinstance(answer, BudgetExhausted)), None)
+
+
+def score_of(metric: Metric, results: Sequence[Answer]) -> Score:
     """What the results of one prompt are worth; value 0, interval (0, 0) if no example was answered."""
     outcomes = [result for result in results if isinstance(result, Outcome)]
-    reasons = Counter(type(result).__name__ for result in results if isinstance(result, ModelError))
+    reasons = Counter(type(result).__name__ for result in results if not isinstance(result, Outcome))
     return Score(
         value=value_of(metric, outcomes),
         interval=interval(metric, outcomes),
@@ -87,7 +119,7 @@ def score_of(metric: Metric, results: Sequence[Result]) -> Score:
     )
 
 
-def held_out(metric: Metric, seed: Sequence[Result], best: Sequence[Result]) -> Held:
+def held_out(metric: Metric, seed: Sequence[Answer], best: Sequence[Answer]) -> Held:
     """Compare two prompts on the examples that both answered; both in the order of the split."""
     pairs = [(s, b) for s, b in zip(seed, best, strict=True) if isinstance(s, Outcome) and isinstance(b, Outcome)]
     before, after = [s for s, _ in pairs], [b for _, b in pairs]
@@ -129,16 +161,26 @@ def interval(
     n = len(outcomes)
     if not n:
         return 0.0, 0.0
-    weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
-    values = _resampled(metric, outcomes, weights)
+    sides = [columns(side) for side in (outcomes, against) if side]
+    totals = [{name: np.empty(resamples) for name in side} for side in sides]
+    for start, weights in _draws(n, resamples):
+        for side, sums in zip(sides, totals, strict=True):
+            for name, column in side.items():
+                sums[name][start : start + len(weights)] = weights @ column
+    values = metric.corpus(totals[0])
     if against:
-        values = values - _resampled(metric, against, weights)
+        values = values - metric.corpus(totals[1])
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _resampled(metric: Metric, outcomes: Sequence[Outcome], weights: Array) -> Array:
-    return metric.corpus({name: weights @ column for name, column in columns(outcomes).items()})
+def _draws(n: int, resamples: int) -> Iterator[tuple[int, Array]]:
+    """How often each of `n` examples is in each resample, some resamples at a time, with the number of the first of
+    them: the same as if all were drawn at once."""
+    rng, rows = np.random.default_rng(SEED), max(1, DRAWN // n)
+    for start in range(0, resamples, rows):
+        drawn = rng.multinomial(n, np.full(n, 1 / n), min(rows, resamples - start))
+        yield start, drawn.astype(np.float64)
 
 
 def columns(outcomes: Sequence[Outcome]) -> dict[str, Array]:

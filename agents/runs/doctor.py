@@ -41,7 +41,7 @@ from protocols.kinds import generation
 from protocols.metrics.match import Exact
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import Prompt
-from protocols.providers.catalogue import open_embeddings, open_model
+from protocols.providers.catalogue import EMBEDDED, open_embeddings, open_model
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Example, Task
 
@@ -221,7 +221,8 @@ def _models(
                 return open_embeddings(name, settings, environ, transport, dimension)
             return open_model(name, settings, environ, transport)
 
-        return found.attempt(f"model {name}", open_it, lambda _: said)
+        plain = "no language model: models.default names one; " if name == EMBEDDED and "task" in roles[name] else ""
+        return found.attempt(f"model {name}", open_it, lambda _: plain + said)
 
     models = [attempt(name, ", ".join(called)) for name, called in roles.items()]
     if embedder := configuration.memory.embedder:

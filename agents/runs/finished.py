@@ -21,8 +21,8 @@ INTERRUPTED = "interrupted"
 def finished(configuration: Configuration, directory: Path | None) -> tuple[Path, Mapping[str, Any]] | None:
     """The run directory and its result, if the run that is asked for has ended and nothing would come of going on.
 
-    An interrupted run goes on; so does one that a cap ended, or kept from its held-out report, once a cap differs;
-    and one that ended for want of assignments once it is given more.
+    An interrupted run goes on; so does one that a cap ended, or whose held-out report one cut short, once a cap
+    differs; and one that ended for want of assignments once it is given more.
 
     :raises InputError: the directory holds a run that this configuration cannot go on with, or the input is wrong.
     :raises StorageFailed: a file of the run directory is damaged.
@@ -58,5 +58,5 @@ def _goes_on(now: Configuration, before: Mapping[str, Any], result: Mapping[str,
     stopped_by = result["stopped_by"]
     if stopped_by == "assignments" and now.search.assignments > before["search"]["assignments"]:
         return True
-    capped = stopped_by.startswith("budget") or result["test"] is None
+    capped = stopped_by.startswith("budget") or result["test_missing"] is not None
     return stopped_by == INTERRUPTED or (capped and before["budget"] != now.budget.model_dump(mode="json"))

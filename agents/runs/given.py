@@ -3,7 +3,6 @@ can be gone on with, replayed and looked at as any other."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -15,7 +14,7 @@ import orjson
 
 from agents.runs.configuration import Configuration, build
 from agents.runs.reading import read
-from agents.runs.run_directory import GIVEN, find, named, next_directory, write
+from agents.runs.run_directory import GIVEN, RECORD, named, next_directory, write
 from protocols import prompt_file
 from protocols.errors import ConfigError, DataError, InputError, StorageFailed
 from protocols.prompt import Prompt
@@ -50,30 +49,39 @@ class Given:
         if not self.files:
             yield configuration, place
             return
-        place = place or next_directory(configuration.task.name)
+        made: list[Path] = []
+        if place is None:
+            made.append(place := next_directory(configuration.task.name))
         try:
-            yield build(self._written(place), self.origin), place
+            yield build(self._written(place, made), self.origin), place
         except InputError:
-            if find(place) is None:
-                shutil.rmtree(place / GIVEN)
-                with suppress(OSError):  # there is something else in it
-                    place.rmdir()
+            if not (place / RECORD).exists():
+                _take_away(made)
             raise
 
-    def _written(self, place: Path) -> Mapping[str, Any]:
-        """The tables, with the paths of what was kept, now or before."""
+    def _written(self, place: Path, made: list[Path]) -> Mapping[str, Any]:
+        """The tables, with the paths of what was kept, now or before; what is new is added to `made`."""
         folder, tables = place.absolute() / GIVEN, deepcopy(dict(self.tables))
         try:
+            made += [path for path in (place, folder) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             for (table, key), (name, content) in self.files.items():
                 if not (folder / name).exists():
                     write(folder / name, content)
+                    made.append(folder / name)
                 elif (folder / name).read_bytes() != content:
                     raise ConfigError(f"{place} keeps another {table}.{key}; name another directory")
                 tables[table][key] = str(folder / name)
         except OSError as error:
             raise StorageFailed(f"cannot be written: {error.strerror}", file=str(folder)) from error
         return tables
+
+
+def _take_away(made: Sequence[Path]) -> None:
+    """Files and folders, the last that was made first; but for folders that something else is in."""
+    for path in reversed(made):
+        with suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 def take(task: Settings | Path | str, prompt: Prompt | Path | str | None, settings: Mapping[str, Settings]) -> Given:
@@ -85,8 +93,7 @@ def take(task: Settings | Path | str, prompt: Prompt | Path | str | None, settin
         tables, origin = read(Path(task)), Path(task).parent
     else:
         tables, origin = {"task": dict(task)}, Path.cwd()
-    for name, table in settings.items():
-        tables[name] = {**tables.get(name, {}), **table}
+    tables = _laid_over(tables, settings)
     files = {}
     for split in SPLITS:
         rows = tables.get("task", {}).get(split)
@@ -104,6 +111,17 @@ def take(task: Settings | Path | str, prompt: Prompt | Path | str | None, settin
         )
         tables["prompt"] = {**others, **named}
     return Given(tables, origin, files)
+
+
+def _laid_over(tables: Mapping[str, Any], settings: Mapping[str, Settings]) -> dict[str, Any]:
+    """:raises ConfigError: something that is a table is none."""
+    both = dict(tables)
+    for name in ("task", "prompt", *settings):
+        for table in (tables.get(name, {}), settings.get(name, {})):
+            if not isinstance(table, Mapping):
+                raise ConfigError(f"{name} is a table, not {table!r}")
+            both[name] = {**both[name], **table} if name in both else dict(table)
+    return both
 
 
 def _lines(rows: object, split: str) -> bytes:

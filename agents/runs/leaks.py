@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from protocols.metrics.text import TOKEN, fold
 from protocols.prompt import Prompt
@@ -29,17 +30,17 @@ class Leak:
 def leaks(prompt: Prompt, first: Prompt, task: Task) -> tuple[Leak, ...]:
     """The examples of validation and test that `prompt` copies from, each once, by its first run of words.
 
-    What the first prompt had, or a training example has, may be there.
+    What the first prompt had, or a training example has, may be there. Only the runs of words of `prompt` are held in
+    memory.
     """
-    allowed = [section.text for section in first]
-    allowed += [text for example in task.train for text in _texts(example, task)]
-    known = {gram for text in allowed for size in range(SHORTEST, LONGEST + 1) for gram, _ in _grams(text, size)}
     new: dict[Gram, tuple[str, str]] = {}
     for section in prompt:
-        for size in range(SHORTEST, LONGEST + 1):
-            for gram, text in _grams(section.text, size):
-                if gram not in known:
-                    new.setdefault(gram, (section.name, text))
+        for gram, text in _copies(section.text):
+            new.setdefault(gram, (section.name, text))
+    train = (text for example in task.train for text in _texts(example, task))
+    for allowed in chain((section.text for section in first), train):
+        for gram, _ in _copies(allowed):
+            new.pop(gram, None)
     splits: tuple[SplitName, ...] = ("validation", "test")
     return tuple(
         Leak(found[0], split, example.id, found[1])
@@ -60,6 +61,12 @@ def _shared(texts: Iterable[str], new: dict[Gram, tuple[str, str]]) -> tuple[str
 
 def _texts(example: Example, task: Task) -> Iterable[str]:
     return (*example.inputs.values(), task.kind.show(example.target))
+
+
+def _copies(text: str) -> Iterator[tuple[Gram, str]]:
+    """Every run of words that may be a copy, the short ones first."""
+    for size in range(SHORTEST, LONGEST + 1):
+        yield from _grams(text, size)
 
 
 def _grams(text: str, size: int) -> Iterator[tuple[Gram, str]]:

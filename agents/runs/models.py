@@ -158,7 +158,7 @@ def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozens
 
 
 def roles(configuration: Configuration) -> dict[str, str]:
-    """Every role that calls a model, and the model."""
+    """Every role that calls a model of its own, and the model; credit calls the task's."""
     judge = ["judge"] if asks_judge(configuration) else []
     critic = ["critic"] if configuration.agents.critic != NONE else []
     proposers = [f"proposer/{name}" for name in open_operators(configuration.search.operators)]
@@ -177,6 +177,11 @@ def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tup
         return HashedNgrams().name, HashedNgrams().dimension
     account = identify(model, model_settings(configuration.provider(model)), environ)
     return f"{model} at {account.address}", dimension
+
+
+def measures_credit(configuration: Configuration) -> bool:
+    """Whether section credit calls the task's model, under the role `credit`."""
+    return bool(configuration.search.credit_share) and configuration.agents.critic != NONE
 
 
 def connections(configuration: Configuration) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agents.operators.operator import Operator
 from agents.ring.choices import open_actions
-from agents.runs.budget import open_ledger
+from agents.runs.budget import keep_prices, open_ledger
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector
@@ -99,6 +99,7 @@ async def open_run_in(
         run = Run(configuration, claimed, record, task, first, ledger, heard)
         stack.callback(run.bus.close)
         await run.assemble(models, cache, journal, memory, given.operators)
+        keep_prices(claimed, ledger.prices)
         yield run
 
 

@@ -55,9 +55,10 @@ class Result:
     """`result.json`: the validation values of the first prompt (`seed`) and of the winner (`best`), and the rest.
     `models`: of each role.
 
-    `test_missing` says why `test`, the held-out comparison, is None. `leaks`: what of validation and test examples
-    stands in the winner. `unanswered`: validation and training examples without an answer, by the error that the last
-    call for them met, or earlier, if that was in a process before the last. `dollars` None: a price is unknown.
+    `test_missing`: the cap that cut `test`, the held-out comparison, short; nothing came of that if it is None.
+    `leaks`: what of validation and test examples stands in the winner. `unanswered`: validation and training examples
+    without an answer, by the error that the last call for them met, or earlier, if that was in a process before the
+    last. `dollars` None: a price is unknown.
     `saved`: what the reply cache answered to the last process, at what it would have cost. `failures`: assignments
     that ended without an evaluation, by kind. `unremembered`: experiences that the memory lacks, because they could
     not be embedded; it is told them again whenever the run goes on.

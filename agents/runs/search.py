@@ -23,14 +23,14 @@ from agents.ring.hand import Hand
 from agents.ring.place import Place
 from agents.ring.proposer import Proposer
 from agents.ring.team import Team
-from agents.runs.comparison import Held, held_out
+from agents.runs.comparison import Held, answers, held_out, refusal
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
 from agents.runs.fold import fold
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import Models, roles
+from agents.runs.models import Models, measures_credit, roles
 from agents.runs.places import open_observers, seated
 from agents.runs.recycling import pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
@@ -205,11 +205,10 @@ class Run:
 
     def _credit(self, open_model: OpenModel) -> LeaveOneOut | None:
         """Its calls go to the task's model under a role of its own: the report then says what credit cost."""
-        settings = self.configuration.search
-        if not settings.credit_share or self.configuration.agents.critic == NONE:
+        if not measures_credit(self.configuration):
             return None
         forward = Forward(open_model("credit"), self.task, self.shelves, self.steering.at_once)
-        return LeaveOneOut(forward, settings.credit_share)
+        return LeaveOneOut(forward, self.configuration.search.credit_share)
 
     async def search(self) -> Result:
         """Train the prompt, then read the test split once; everything is written to the run directory.
@@ -233,12 +232,7 @@ class Run:
         if stopped_by == "budget":
             stopped_by = f"budget: {self.ledger.exhausted}"
         winner = self.controller.archive.best()
-        test: Held | None = None
-        missing: str | None = None
-        try:
-            test = await self._held_out(winner)
-        except BudgetExhausted as error:
-            missing = str(error)
+        test, missing = await self._held_out(winner)
         result = self._result(winner, stopped_by, test, missing)
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         return result
@@ -249,7 +243,7 @@ class Run:
         :raises Exception: see `search`.
         """
         resumed = Resumed(self._durable.seconds) if self.resumed else None
-        listening = Listening(self.directory, self._heard, self.configuration, self.first)
+        listening = Listening(self.directory, self._heard, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
     def _export(self, best: Prompt) -> None:
@@ -259,12 +253,19 @@ class Run:
             if lines := self.shelves.export(best, name):
                 write(self.directory / file, lines)
 
-    async def _held_out(self, winner: Member) -> Held:
-        """Both prompts at once; the first one's results are the winner's where it has won."""
+    async def _held_out(self, winner: Member) -> tuple[Held | None, str | None]:
+        """The comparison, None if nothing came of it, and the cap that cut it short. The first prompt's results are
+        the winner's where it has won; else each example is asked of both in turn, so that whatever a cap leaves over
+        is whole pairs."""
         prompts = [self.first] if winner.candidate == FIRST else [self.first, winner.prompt]
-        results = await self.forward.each([(prompt, example) for prompt in prompts for example in self.task.test])
-        count = len(self.task.test)
-        return held_out(self.task.metric, results[:count], results[-count:])
+        try:
+            came = await answers(
+                self.forward, [(prompt, example) for example in self.task.test for prompt in prompts]
+            )
+        except BudgetExhausted as error:
+            return None, str(error)
+        seed, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
+        return held_out(self.task.metric, seed, best), refusal(came)
 
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
         used = spent(self.ledger)

@@ -21,7 +21,7 @@ from agents.prompting.forward import AtOnce
 from agents.ring.controller import WIDTH
 from agents.ring.hand import carried_over
 from agents.ring.team import Tell
-from agents.runs.budget import check_priced, prices
+from agents.runs.budget import check_priced, kept_prices
 from agents.runs.configuration import Configuration, build
 from agents.runs.finished import INTERRUPTED
 from agents.runs.loading import load_task
@@ -37,6 +37,7 @@ from protocols.messages import (
     Command,
     Continue,
     Envelope,
+    Failure,
     Finished,
     Freeze,
     Inject,
@@ -46,6 +47,7 @@ from protocols.messages import (
 )
 from protocols.prompt import Prompt
 from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.prices import Price
 
 CONCURRENCY = "search.concurrency"
 NO_CAP = "none"
@@ -66,7 +68,7 @@ def command(directory: Path, words: Sequence[str]) -> str:
         edited = prompt_file.load(Path(told[1]))
         _check_edit(edited, first, configuration, told[1])
         told[1] = prompt_file.dumps(edited)
-    meant = understand(told, configuration, first)
+    meant = understand(told, configuration, first, kept_prices(directory, configuration))
     _check_under_way(directory)
     most = configuration.search.assignments
     if isinstance(meant, Inject) and read_durable(directory / JOURNAL).assignments >= most:
@@ -75,8 +77,10 @@ def command(directory: Path, words: Sequence[str]) -> str:
     return in_words(meant)
 
 
-def understand(words: Sequence[str], configuration: Configuration, first: Prompt) -> Command:
-    """What the words mean; after `inject` comes the prompt itself, as its file has it.
+def understand(
+    words: Sequence[str], configuration: Configuration, first: Prompt, known: Mapping[str, Price]
+) -> Command:
+    """What the words mean; after `inject` comes the prompt itself, as its file has it. `known`: the run's prices.
 
     :raises InputError: nothing, or what this run cannot do.
     """
@@ -88,7 +92,7 @@ def understand(words: Sequence[str], configuration: Configuration, first: Prompt
         case ["stop"]:
             return Stop(INTERRUPTED)
         case ["set", setting, value]:
-            return _change(setting, value, configuration)
+            return _change(setting, value, configuration, known)
         case ["freeze", section]:
             if section not in (names := [section.name for section in first]):
                 raise ConfigError(f"no section is named {section!r}; there are {', '.join(names)}")
@@ -194,11 +198,14 @@ def scope(path: Sequence[str]) -> str:
 
 
 class Listening:
-    """Hears what is said from now on; the first `heard` bytes of the file were for an earlier process."""
+    """Hears what is said from now on; the first `heard` bytes of the file were for an earlier process. `known`: the
+    run's prices."""
 
-    def __init__(self, directory: Path, heard: int, configuration: Configuration, first: Prompt) -> None:
+    def __init__(
+        self, directory: Path, heard: int, configuration: Configuration, first: Prompt, known: Mapping[str, Price]
+    ) -> None:
         self._path, self._heard = directory / COMMANDS, heard
-        self._configuration, self._first = configuration, first
+        self._configuration, self._first, self._known = configuration, first, known
 
     async def __call__(self, tell: Tell) -> None:
         """Tell of every command, in order, until cancelled.
@@ -238,7 +245,7 @@ class Listening:
         self._heard += len(whole)
         for line in whole.splitlines():
             with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: `command` has checked those
-                await tell(understand(_words(line), self._configuration, self._first))
+                await tell(understand(_words(line), self._configuration, self._first, self._known))
 
 
 def _words(line: bytes) -> list[str]:
@@ -269,8 +276,16 @@ def _check_under_way(directory: Path) -> None:
     with claimed(directory / LOCK) as nobody:
         if nobody:
             raise ConfigError(f"nobody works on the run in {directory}; the command that began it goes on with it")
-    ends = [envelope.message for envelope in read_journal(directory / JOURNAL, (Stop, Finished, Resumed))]
-    if ends and not isinstance(ends[-1], Resumed):
+    ending = False
+    for envelope in read_journal(directory / JOURNAL, (Stop, Finished, Failure, Resumed)):
+        match envelope.message:
+            case Resumed():
+                ending = False
+            case Stop() | Finished() | Failure(kind="budget"):
+                ending = True
+            case _:
+                pass
+    if ending:
         raise ConfigError(f"the search in {directory} is ending; nothing more is issued")
 
 
@@ -288,7 +303,7 @@ def _append(path: Path, words: Sequence[str]) -> None:
         raise StorageFailed("the disk is full; make room for it", file=str(path))
 
 
-def _change(setting: str, value: str, configuration: Configuration) -> Change:
+def _change(setting: str, value: str, configuration: Configuration, known: Mapping[str, Price]) -> Change:
     """:raises ConfigError: it may not be changed, or not to this."""
     paths = settable(configuration)
     if setting not in paths:
@@ -302,7 +317,7 @@ def _change(setting: str, value: str, configuration: Configuration) -> Change:
     inner[path[-1]] = number
     changed = build(table, configuration.origin)
     if path[-1] == "dollars" and number is not None:
-        check_priced(configuration, scope(path), prices(configuration, {}))
+        check_priced(configuration, scope(path), known)
     return Change(setting, configured(changed, path), configured(configuration, path))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.runs.budget import prices
+from agents.runs.budget import kept_prices
 from agents.runs.configuration import Configuration
 from agents.runs.finished import read_document
 from agents.runs.progress import Ending, Progress, progress_of
@@ -117,7 +117,7 @@ def _link(envelopes: Sequence[Envelope], directory: Path, configuration: Configu
         gradient=asked.gradient if asked else "",
         recalled=made[-1].recalled if made else (),
         messages=said,
-        calls=tally(read_calls(directory / JOURNAL, number), prices(configuration, {})),
+        calls=tally(read_calls(directory / JOURNAL, number), kept_prices(directory, configuration)),
     )
 
 

@@ -207,7 +207,8 @@ class RunLog:
     def finished(self, result: Result) -> None:
         """There is a result."""
         if result.test_missing:
-            self._log.warning("no held-out report", reason=result.test_missing)
+            pairs = 0 if result.test is None else result.test.n
+            self._log.warning("held-out report cut short", reason=result.test_missing, pairs=pairs)
         if result.unremembered:
             self._log.warning("not in the memory, for they could not be embedded", experiences=result.unremembered)
         self._log.info(

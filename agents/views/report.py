@@ -105,9 +105,8 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
             "The embedded model answered. It is no language model: it is weak where answers are not labels, and its "
             "scores say nothing of one."
         )
-    if not test:
-        yield f"The test split was not read: {result['test_missing']}"
-    else:
+    yield from missing_test(result)
+    if test:
         yield f"On test, the best prompt gains {_some(test['gained'])} and loses {_some(test['lost'])}."
         for name, score in (("first", test["first"]), ("best", test["winner"])):
             yield f"On test alone, the {name} prompt has {_score(score)}."
@@ -124,6 +123,16 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"A LEAK: {where}: {leak['text']}"
     if len(result["leaks"]) > MOST:
         yield f"and {len(result['leaks']) - MOST} leaks more: see result.json"
+
+
+def missing_test(result: Mapping[str, Any]) -> Iterator[str]:
+    """What a cap has kept from the held-out comparison."""
+    if (missing := result.get("test_missing")) is None:
+        return
+    if (test := result["test"]) is None:
+        yield f"The test split was not read: {missing}"
+    else:
+        yield f"The test split was not read to its end: {missing}; the comparison stands on {test['n']} examples"
 
 
 def show_scored(console: Console, scored: Scored) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -123,6 +124,7 @@ async def test_a_prompt_may_be_a_text_or_a_file_and_a_split_a_path() -> None:
         ({"task": {"name": "x"}}, ConfigError, "train and validation and test missing"),
         ({"budget": {"cals": 1}}, ConfigError, "did you mean budget.calls?"),
         ({"models": "nobody/x"}, ConfigError, "nobody"),
+        ({"budget": 1}, ConfigError, "budget is a table, not 1"),
         ({"prompt": "Which {colour}?"}, PromptError, "{colour}"),
     ],
 )
@@ -137,6 +139,33 @@ async def test_what_cannot_be_used_is_one_line_and_leaves_nothing(
         assert "\n" not in str(caught.value)
     assert contents() == {}
     assert not exists("run")
+
+
+def have_folder(name: str, file: str) -> None:
+    Path(name).mkdir(parents=True)
+    if file:
+        Path(name, file).write_text("my own", encoding="utf-8")
+
+
+@pytest.mark.parametrize("own", ["", "mine", "test.jsonl"])
+async def test_what_was_there_before_is_never_taken_away(own: str) -> None:
+    """A folder that is called as that of a run, with a file or none, one of which may be called as one of a run."""
+    have_folder("run/given", own)
+    with pytest.raises(InputError):
+        await train(task(), "Which {colour}?", environ={}, search=SEARCH, directory="run")
+    assert contents() == ({Path("run/given", own): b"my own"} if own else {})
+    assert exists("run/given")
+
+
+@pytest.mark.parametrize("table", ["task", "prompt", "search", "models"])
+async def test_a_table_that_is_none_is_one_line(table: str) -> None:
+    config = write_task(Path("task"))
+    lines = f"{table} = 1\n" + re.sub(rf"\[{table}\]\n(.+\n)*", "", config.read_text(encoding="utf-8"))
+    config.write_text(lines, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        await train(config, "Which is it?", models="embedded", environ={}, search=SEARCH)
+    assert table in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 async def test_every_assignment_and_every_ending_is_an_event() -> None:

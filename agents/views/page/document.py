@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.runs.budget import prices
+from agents.runs.budget import kept_prices
 from agents.runs.configuration import Configuration
 from agents.runs.finished import read_document
 from agents.runs.run_directory import JOURNAL, LOCK, RESULT, read_configuration
@@ -14,6 +14,7 @@ from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.story import Json, Story, front
 from agents.views.plain import one_line, printable
+from agents.views.report import missing_test
 from agents.views.terminal import clock, dollars
 from memory.following import following
 from memory.sqlite import is_claimed
@@ -39,7 +40,8 @@ def report_document(directory: Path) -> Json:
     """
     configuration, result = read_configuration(directory), read_document(directory / RESULT)
     story = read_story(directory)
-    figures = Figures(configuration, result, working=is_claimed(directory / LOCK))
+    known = kept_prices(directory, configuration)
+    figures = Figures(configuration, known, result, working=is_claimed(directory / LOCK))
     document = figures.of(story) | {"points": story.points}
     document |= {"sections": winner_changes(story, LONGEST)} if story.best else {}
     shown = {str(number): details(directory, number, SHORT, ANSWERS) for number in notable(story)}
@@ -76,12 +78,18 @@ def winner_changes(story: Story, most: int | None = None) -> list[Json]:
 
 
 class Figures:
-    """What is said of a run beside its candidates. `result` as in result.json, None before there is one. `working`:
-    whether a process works on it."""
+    """What is said of a run beside its candidates. `known`: prices by model. `result` as in result.json, None before
+    there is one. `working`: whether a process works on it."""
 
-    def __init__(self, configuration: Configuration, result: Mapping[str, Any] | None, working: bool) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        known: Mapping[str, Price],
+        result: Mapping[str, Any] | None,
+        working: bool,
+    ) -> None:
         self.result, self.working = result, working
-        self._configuration, self._prices = configuration, prices(configuration, {})
+        self._configuration, self._prices = configuration, known
 
     def of(self, story: Story) -> Json:
         """All of it, but for the endings and what is known of single candidates."""
@@ -143,8 +151,7 @@ class Figures:
 
     def _remarks(self) -> Iterator[str]:
         result = self.result or {}
-        if missing := result.get("test_missing"):
-            yield f"The test split was not read: {missing}"
+        yield from missing_test(result)
         for name, number in (result.get("unanswered") or {}).items():
             yield f"{number} examples of the search have no answer: {name}."
         for leak in (result.get("leaks") or [])[:ANSWERS]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from agents.runs.budget import kept_prices
 from agents.runs.finished import read_document
 from agents.runs.run_directory import JOURNAL, LOCK, RESULT, read_configuration
 from agents.views.page.details import details, experiences
@@ -46,7 +47,7 @@ class Feed:
         """:raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, or damaged."""
         self._directory, self._traffic = directory, traffic
         self._configuration = read_configuration(directory)
-        self._figures = Figures(self._configuration, None, working=True)
+        self._figures = Figures(self._configuration, kept_prices(directory, self._configuration), None, working=True)
         self._story = Story()
         self._best: Json = {}
         self._shown = Shown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import asdict
 from random import Random
@@ -14,13 +15,17 @@ from hypothesis import strategies as st
 
 from agents.prompting.forward import AtOnce, Forward, Result
 from agents.prompting.shelves import open_shelves
-from agents.runs.comparison import held_out, interval, score_of
+from agents.runs import comparison
+from agents.runs.comparison import RESAMPLES, SEED, Answer, answers, columns, held_out, interval, refusal, score_of
 from protocols import prompt_file
-from protocols.errors import CallTimeout, ModelError, ServerFailed
+from protocols.errors import BudgetExhausted, CallTimeout, ModelError, ServerFailed
 from protocols.messages import Outcome
 from protocols.model import Finish, Reply, Request
 from protocols.prompt import Prompt, Section
 from protocols.task import Array, Example, Judgement, Metric
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.purse import Caps
 from tests.strategies import texts
 from tests.world import FIRST_PROMPT, TASK, Oracle, digest, shuffled
 
@@ -104,6 +109,28 @@ def test_two_prompts_are_compared_where_both_answered(pairs: list[tuple[Cell, Ce
     assert held_out(METRIC, seed, seed).interval == (0, 0)
 
 
+@given(cap=st.integers(0, 20), at_once=st.integers(1, 8), seed=st.integers(0, 999))
+@settings(max_examples=40, deadline=None)
+def test_what_came_before_a_cap_is_kept_and_the_rest_is_unanswered(cap: int, at_once: int, seed: int) -> None:
+    model = Oracle(delay=shuffled(Random(seed)))
+    ledger = Ledger(Caps(calls=cap), {}, lambda: 0.0)
+    forward = Forward(MeteredModel(model, ledger, "task"), TASK, open_shelves(TASK, ()), AtOnce(at_once))
+
+    async def asked() -> list[Answer]:
+        return await answers(forward, [(FIRST_PROMPT, example) for example in TASK.validation])
+
+    if not cap:
+        with pytest.raises(BudgetExhausted):
+            anyio.run(asked)
+        return
+    came, whole = anyio.run(asked), len(TASK.validation)
+    score = score_of(METRIC, came)
+    assert [isinstance(answer, Outcome) for answer in came] == [number < cap for number in range(whole)]
+    assert (score.n, score.errors) == (min(cap, whole), max(0, whole - cap))
+    assert model.answered == model.calls == min(cap, whole)
+    assert (refusal(came) is None) == (cap >= whole)
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
 @settings(max_examples=40, deadline=None)
 def test_the_interval_is_that_of_the_corpus_metric(counted: list[tuple[int, int]]) -> None:
@@ -116,6 +143,53 @@ def test_the_interval_is_that_of_the_corpus_metric(counted: list[tuple[int, int]
     assert (low, high) == score.interval
     if all(r >= p > 0 for r, p in counted):
         assert low == high == 1
+
+
+def interval_at_once(
+    metric: Metric, outcomes: list[Outcome], against: list[Outcome], resamples: int
+) -> tuple[float, float]:
+    """What `interval` says, from one matrix of all resamples."""
+    n = len(outcomes)
+    weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
+
+    def resampled(side: list[Outcome]) -> Array:
+        return metric.corpus({name: weights @ column for name, column in columns(side).items()})
+
+    low, high = np.quantile(resampled(outcomes) - (resampled(against) if against else 0.0), [0.025, 0.975])
+    return float(low), float(high)
+
+
+@given(
+    st.lists(st.tuples(*[st.tuples(st.floats(0, 1), st.integers(0, 3))] * 2), min_size=1, max_size=300),
+    st.integers(1, 3000),
+    st.sampled_from([METRIC, Micro()]),
+    st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_an_interval_drawn_in_parts_is_the_one_drawn_at_once(
+    pairs: list[tuple[tuple[float, int], tuple[float, int]]], resamples: int, metric: Metric, paired: bool
+) -> None:
+    """To the last digit but one: sums of floats may be taken in another order."""
+    sides = [
+        [outcome(n, score, counts={"right": right, "proposed": 3}) for n, (score, right) in enumerate(side)]
+        for side in zip(*pairs, strict=True)
+    ]
+    outcomes, against = sides[0], sides[1] if paired else []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "DRAWN", 500)
+        found = interval(metric, outcomes, against, resamples)
+    assert found == pytest.approx(interval_at_once(metric, outcomes, against, resamples), rel=1e-12, abs=1e-12)
+
+
+def test_an_interval_takes_no_memory_for_each_example_and_resample() -> None:
+    outcomes = [outcome(n, n % 2) for n in range(600)]
+    tracemalloc.start()
+    try:
+        interval(METRIC, outcomes, outcomes[::-1])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 * 2**20 < RESAMPLES * len(outcomes) * 8
 
 
 @given(texts, st.booleans(), st.integers(0, 99), st.sampled_from((0, 20, 60)), st.integers(1, 6))

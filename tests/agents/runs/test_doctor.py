@@ -41,6 +41,15 @@ async def test_a_configuration_that_is_well_has_an_estimate_and_nothing_is_writt
     assert everything_below(tmp_path) == before
 
 
+@pytest.mark.parametrize(("task", "said"), [("embedded", True), ("openai/x", False)])
+async def test_that_the_embedded_model_answers_is_said_plainly(tmp_path: Path, task: str, said: bool) -> None:
+    diagnosis = await look(write_task(tmp_path), f"models.task={task}")
+    [finding] = [finding for finding in diagnosis.findings if finding.what == "model embedded"]
+    assert finding.status == "ok"
+    assert ("no language model: models.default names one" in finding.text) == said
+    assert "critic" in finding.text
+
+
 def changed(split: str, **change: object) -> dict[str, Any]:
     made = rows(split)
     return {split: [{**made[0], **change}, *made[1:]]}

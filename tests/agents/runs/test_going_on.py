@@ -157,6 +157,17 @@ async def test_a_run_that_a_cap_ended_goes_on_when_the_cap_is_raised(tmp_path: P
     assert (replayed.stopped_by, replayed.assignments) == ("assignments", 6)
 
 
+async def test_a_run_whose_operators_may_call_no_more_is_at_its_end(tmp_path: Path) -> None:
+    """They stay out, so that nothing would come of going on."""
+    operators = ['search.operators=["self_reflection"]', "budget.operators.self_reflection.calls=1"]
+    result = await search(tmp_path, *operators)
+    assert result.stopped_by == "the operators' own budgets"
+    assert result.assignments < 6
+    for more in ("budget.calls=1000", "budget.operators.self_reflection.calls=100"):
+        assert await ended(tmp_path, *operators, more) is not None
+    assert (await replay(tmp_path / "run", ignore)).stopped_by == result.stopped_by
+
+
 async def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     async with open_run(configured(tmp_path), {}, tmp_path / "run") as run:
 

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,14 +19,19 @@ from agents.runs.opening import open_run
 from agents.runs.prompt_diff import compare_prompts
 from agents.runs.replay import replay
 from agents.runs.run_directory import BEST_PROMPT, FIRST_PROMPT, JOURNAL, RESULT
+from agents.runs.steering import command
 from agents.runs.trace import lineage, trace, winner
+from agents.views.page.document import report_document
 from memory.journal import Call, read_calls, read_journal
 from protocols import prompt_file
 from protocols.errors import ConfigError, ReplayDiffers
 from protocols.messages import Assignment, Candidate, Envelope
 from protocols.prompt import KINDS, Prompt, Section
+from tests.agents.runs.test_search import configure
 from tests.small_task import SIZES, write_task
 from tests.strategies import texts
+from tests.wire_server import WireServer
+from tests.world import answer
 
 pytestmark = pytest.mark.anyio
 
@@ -108,6 +114,19 @@ async def test_a_trace_is_the_chain_with_all_its_calls(tmp_path: Path) -> None:
     assert made == sum(call.assignment is not None for call in read_calls(directory / JOURNAL))
     with pytest.raises(ConfigError, match="no candidate 99"):
         trace(directory, 99)
+
+
+async def test_a_price_that_the_run_did_not_know_is_known_to_nobody_who_looks_at_it(tmp_path: Path) -> None:
+    """The address was in the environment: the published price is not that of who answered."""
+    tables: dict[str, Any] = {"models": {"default": "openai/gpt-5-mini"}, "search": {"width": 1, "assignments": 1}}
+    async with WireServer(answer) as server:
+        configuration, environ = configure(tmp_path / "task", **tables), {"OPENAI_BASE_URL": server.openai_url}
+        async with open_run(configuration, environ, tmp_path / "run") as run:
+            with pytest.raises(ConfigError, match="the price of openai/gpt-5-mini is not known"):
+                command(tmp_path / "run", ["set", "budget.dollars", "1"])
+            assert (await run.search()).dollars is None
+    assert {calls.dollars for link in trace(tmp_path / "run") for calls in link.calls} == {None}
+    assert {role["dollars"] for role in report_document(tmp_path / "run")["roles"] if role["calls"]} == {None}
 
 
 async def test_every_line_of_the_winner_was_brought_by_an_edit_of_its_lineage(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def test_a_type_that_the_train_split_lacks_is_refused(tmp_path: Path) -> None:
         ("generation", {"metric": "json_schema", "json_schema": "nowhere.json"}, r"nowhere\.json: cannot read"),
         ("generation", {"metric": "json_schema", "json_schema": "train.jsonl"}, r"train\.jsonl.*not JSON"),
         ("generation", {"parser": ":f"}, "task.parser ':f' cannot be imported"),
+        ("classification", {"metric": ".mine:f"}, "task.metric '.mine:f' cannot be imported: it begins with a dot"),
     ],
 )
 def test_what_cannot_be_a_metric_is_named_before_anything_is_spent(

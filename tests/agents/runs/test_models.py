@@ -96,6 +96,20 @@ async def test_a_dollar_cap_needs_the_price_of_every_model_but_the_embedded(
             open_ledger(configuration, {})
 
 
+@pytest.mark.parametrize("scope", ["budget", "task", "credit", "critic", "proposer", "operators"])
+def test_a_cap_on_dollars_needs_the_price_of_whom_it_caps(scope: str) -> None:
+    cap = {"dollars": 1}
+    budget = {"budget": cap, "operators": {"operators": {"few_shot": cap}}}.get(scope, {"roles": {scope: cap}})
+    search = {"operators": ["few_shot"]}
+    with pytest.raises(ConfigError, match="the price of openai/x is not known"):
+        open_ledger(
+            build({"task": TASK, "models": {"default": "openai/x"}, "search": search, "budget": budget}, Path()), {}
+        )
+    if scope == "credit":
+        unused = {"task": TASK, "models": {"default": "openai/x"}, "search": {"credit_share": 0}, "budget": budget}
+        open_ledger(build(unused, Path()), {})
+
+
 async def test_published_prices_hold_at_the_providers_own_address_alone() -> None:
     def price(providers: dict[str, object], environ: dict[str, str]) -> Price | None:
         tables = {"task": TASK, "models": {"default": "openai/gpt-5-mini-2025-08-07"}, "providers": providers}

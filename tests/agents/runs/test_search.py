@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ import orjson
 import pytest
 
 from agents.runs.configuration import Configuration, build
+from agents.runs.finished import finished
 from agents.runs.opening import open_run
 from agents.runs.result import Result
+from agents.runs.tables import BudgetTable
+from agents.views.report import missing_test
 from memory.journal import read_journal
 from protocols import prompt_file
 from protocols.errors import AlwaysRefused
-from protocols.messages import Assignment, Candidate, Critique, Envelope, Failure
+from protocols.messages import Assignment, Candidate, Critique, Envelope, Failure, Finished
 from protocols.prompt import Prompt, Section
 from protocols.task import Example
 from protocols.wrappers.breaker import ROUNDS
@@ -148,6 +151,43 @@ async def test_a_cap_on_calls_is_kept_and_the_report_is_still_made(tmp_path: Pat
     assert result.test is not None
     assert result.test.n == len(TASK.test)
     assert calls == sum(result.calls.values()) <= 200
+
+
+@pytest.mark.parametrize("refused", [1, 3])
+async def test_a_report_that_a_cap_cuts_short_stands_on_the_pairs_that_came(tmp_path: Path, refused: int) -> None:
+    """Its first calls are tried again, which the cap has no room for: the last questions are left unanswered. Once
+    the cap is raised, they alone are asked."""
+    cap, place = 200, tmp_path / "run"
+    async with WireServer(answer) as server:
+        tables: dict[str, Any] = {
+            "models": {"default": "openai/some-model"},
+            "providers": {"openai": {"base_url": server.openai_url}},
+            "search": {"width": 3, "assignments": 1000, "operators": ["self_reflection"], "concurrency": 1},
+        }
+        configuration = configure(tmp_path / "task", **tables, budget={"calls": cap})
+        async with open_run(configuration, {}, place) as run:
+
+            async def trouble(envelope: Envelope) -> None:
+                if isinstance(envelope.message, Finished):
+                    server.faults.extend([FAULTS[0]] * refused)
+
+            run.bus.tap(trouble)
+            result = await run.search()
+        assert (server.stats.calls, result.candidate > 0) == (cap, True)
+        assert result.test is not None
+        assert result.test.n == len(TASK.test) - (refused + 1) // 2
+        assert result.test.errors == refused
+        assert result.test.winner.reasons == {"BudgetExhausted": (refused + 1) // 2}
+        assert result.test_missing == f"the budget of {cap} calls is used up"
+        [line] = missing_test(asdict(result))
+        assert line.endswith(f"{result.test_missing}; the comparison stands on {result.test.n} examples")
+        assert finished(configuration, place) is not None
+        more = configuration.model_copy(update={"budget": BudgetTable(calls=cap + refused)})
+        assert finished(more, place) is None
+        result = await search(more, place, {})
+        assert server.stats.calls == cap + refused
+    assert result.test is not None
+    assert (result.test.n, result.test_missing) == (len(TASK.test), None)
 
 
 async def test_a_second_search_on_the_same_cache_calls_nobody_and_finds_the_same(tmp_path: Path) -> None:

@@ -365,6 +365,20 @@ async def test_nobody_is_told_where_nobody_works(tmp_path: Path) -> None:
         command(tmp_path / "run", ["pause"])
 
 
+async def test_nothing_is_taken_up_once_a_cap_has_ended_the_search(tmp_path: Path) -> None:
+    """Nor refused because an assignment failed, or because a cap ended what has gone on since."""
+    directory = tmp_path / "run"
+    async with open_run(configured(tmp_path), {}, directory) as run:
+        await run.bus.send(Failure(1, "call", "no"), sender="evaluator")
+        command(directory, ["pause"])
+        await run.bus.send(Failure(2, "budget", "no"), sender="evaluator")
+        await run.bus.send(Failure(3, "call", "no"), sender="evaluator")
+        with pytest.raises(ConfigError, match="is ending; nothing more is issued"):
+            command(directory, ["pause"])
+        await run.bus.note(Resumed(0.0), sender="controller")
+        command(directory, ["pause"])
+
+
 class Named:
     """An operator with a person's name."""
 
