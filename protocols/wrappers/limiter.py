@@ -22,6 +22,9 @@ FIRST = 16
 """Calls in flight at first, where it does not say."""
 LONGEST_HOLD = 120.0
 """Seconds for which an account is held back at most before it is tried again."""
+FIRST_HOLD, LONGEST_OWN_HOLD = 1.0, 60.0
+"""Seconds for which it is held back at first, and at most, where the provider does not say for how long: quotas are
+mostly for a minute."""
 EARLIER = 1e-6
 """Seconds by which the clock must be watched for an earlier time for its keeper to be woken."""
 
@@ -75,7 +78,8 @@ class Limiter:
     reply (slow start). A rate limit halves it, and from then on a window of replies adds one. Calls that began in an
     older window say nothing of this one. Source: Chiu & Jain 1989, as in TCP's congestion avoidance and fast recovery
     (RFC 5681, section 3.1; RFC 6582, section 3.2). `Retry-After` holds back the whole account, so that its calls do
-    not come back one by one to be refused.
+    not come back one by one to be refused. Where the provider names no wait, we hold it back for 1 s, 2 s, 4 s and so
+    on, and send one call after each hold until there is a reply.
 
     Pace: see `Pace` and `TokenPace`. Limits that become known later hold for the calls in flight too.
 
@@ -91,6 +95,7 @@ class Limiter:
         self._slow_start = True
         self._window = self._replies = 0
         self._opens = -math.inf
+        self._hold = FIRST_HOLD
         self._requests: Pace | None = None
         self._tokens: TokenPace | None = None
         self._learned: dict[str, tuple[int | None, int | None]] = {}
@@ -148,7 +153,10 @@ class Limiter:
 
     def answered(self, ticket: Ticket) -> None:
         """There was a reply: there may be room for more."""
-        if ticket.window != self._window or self.allowed >= self.most:
+        if ticket.window != self._window:
+            return
+        self._hold = FIRST_HOLD
+        if self.allowed >= self.most:
             return
         self._replies += 1
         if self._slow_start or self._replies >= self.allowed:
@@ -156,10 +164,13 @@ class Limiter:
             self._replies = 0
 
     def pushed_back(self, ticket: Ticket, wait: float | None) -> None:
-        """The provider asks to slow down, and to send nothing for `wait` seconds."""
+        """The provider asks to slow down, and to send nothing for `wait` seconds; None or 0: it does not say."""
         if wait:
             self._opens = max(self._opens, self._clock() + min(wait, LONGEST_HOLD))
         if ticket.window == self._window:
+            if not wait:
+                self._opens = max(self._opens, self._clock() + self._hold)
+                self._hold = min(2 * self._hold, LONGEST_OWN_HOLD)
             self.allowed = max(1, self.allowed // 2)
             self._slow_start = False
             self._window += 1
@@ -193,7 +204,7 @@ class Limiter:
 
     def _delay(self, bound: Usage | None, urgent: bool) -> float:
         """Seconds until such a call may be sent, as far as the clock decides; infinite while it waits for another."""
-        if len(self._in_flight) >= self.allowed:
+        if len(self._in_flight) >= self.allowed or self._is_tried():
             return math.inf
         if not (self._requests or self._tokens) and self._opens == -math.inf:
             return 0.0
@@ -206,6 +217,10 @@ class Limiter:
         if self._tokens and bound:
             delay = max(delay, self._tokens.wait(now, bound, urgent))
         return delay
+
+    def _is_tried(self) -> bool:
+        """Whether one call is out to see if the account is open again, which is not known since a hold of ours."""
+        return self._hold > FIRST_HOLD and any(ticket.window == self._window for ticket in self._in_flight)
 
     def _send(self, request: Request, bound: Usage | None, urgent: bool) -> Ticket:
         ticket = Ticket(self._window, request, urgent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -15,7 +15,8 @@ from protocols.wrappers.breaker import Breaker
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """At most `attempts` >= 1 calls; waits of up to `base` * 2**n seconds, never over `longest`.
+    """At most `attempts` >= 1 calls, those that met a rate limit not counted: it is over when the provider's window
+    is. Waits of up to `base` * 2**n seconds, never over `longest`.
 
     `deadline`: seconds after the beginning of the first attempt; no attempt begins later.
     """
@@ -56,26 +57,29 @@ class RetryingModel:
         """:raises ModelError: the last failure, when it is not retryable or there is no time or no attempt left; or
         at once what every call to this model meets. A rate limit that outlasts the deadline is an exhausted quota.
         """
-        start = self._timing.clock()
-        for attempt in range(1, self._policy.attempts + 1):
+        start, left, waits = self._timing.clock(), self._policy.attempts, self._waits()
+        while True:
             begun = self._breaker.begin()
             try:
                 reply = await self._inner.complete(request)
             except ModelError as error:
                 failure = self._breaker.failed(begun, lasting(error, self._policy.deadline))
-                wait = self._wait(attempt, failure.retry_after)
+                left -= not isinstance(failure, RateLimited)
+                wait = max(next(waits), failure.retry_after or 0.0)
                 late = self._timing.clock() + wait > start + self._policy.deadline
-                if not failure.retryable or attempt == self._policy.attempts or late:
+                if not failure.retryable or not left or late:
                     raise failure from None
             else:
                 self._breaker.worked()
                 return reply
             await self._timing.sleep(wait)
-        raise AssertionError("unreachable: the loop returns or raises")
 
-    def _wait(self, attempt: int, retry_after: float | None) -> float:
-        ceiling = min(self._policy.longest, self._policy.base * 2.0**attempt)
-        return max(self._rng.uniform(0, ceiling), retry_after or 0.0)
+    def _waits(self) -> Iterator[float]:
+        """Seconds before the second attempt, the third, and so on."""
+        ceiling = self._policy.base
+        while True:
+            ceiling = min(self._policy.longest, 2 * ceiling)
+            yield self._rng.uniform(0, ceiling)
 
 
 def lasting(error: ModelError, deadline: float) -> ModelError:

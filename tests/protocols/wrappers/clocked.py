@@ -57,6 +57,29 @@ class Clocked:
             self.in_flight -= 1
 
 
+def refusal() -> RateLimited:
+    """One that names no wait."""
+    return RateLimited("slow down", model="scripted", status=429)
+
+
+@dataclass
+class FixedWindow:
+    """The fault of a server that answers `quota` calls in every minute of its clock, and names no wait."""
+
+    quota: int
+    refused: int = 0
+    _minute: float = -1.0
+    _calls: int = 0
+
+    def refuse(self) -> RateLimited | None:
+        minute = anyio.current_time() // MINUTE
+        if minute != self._minute:
+            self._minute, self._calls = minute, 0
+        self._calls += 1
+        self.refused += self._calls > self.quota
+        return refusal() if self._calls > self.quota else None
+
+
 def fullest_minute(arrivals: Sequence[tuple[float, float]]) -> float:
     """The most that arrived within any 60 seconds, both ends counted."""
     arrivals, most, total, first = sorted(arrivals), 0.0, 0.0, 0

@@ -19,6 +19,8 @@ from tests.world import Oracle, shuffled
 
 pytestmark = pytest.mark.anyio
 BACKENDS = ["asyncio", "trio"]
+AT_ONCE = 1e-9
+"""Seconds of a wait that is over as soon as it is named; where none is named the limiter waits (test_pace.py)."""
 
 
 @dataclass
@@ -57,19 +59,19 @@ async def test_a_whole_window_pushed_back_halves_once_and_the_next_one_again() -
             tasks.start_soon(call_and_forget, model)
         await anyio.wait_all_tasks_blocked()
         assert limiter.in_flight == len(gate.waiting) == 8
-        await gate.end(failure(RateLimited))
+        await gate.end(failure(RateLimited, AT_ONCE))
         assert limiter.allowed == 4
         for _ in range(4):
-            await gate.end(failure(RateLimited))
+            await gate.end(failure(RateLimited, AT_ONCE))
         assert limiter.allowed == 4, "they were in flight with the first"
         for _ in range(3):
             await gate.end()
         assert limiter.in_flight == len(gate.waiting) == limiter.allowed == 4
-        await gate.end(failure(RateLimited))
+        await gate.end(failure(RateLimited, AT_ONCE))
         assert limiter.allowed == 2
         for _ in range(3):
-            await gate.end(failure(RateLimited))
-        await gate.end(failure(RateLimited))
+            await gate.end(failure(RateLimited, AT_ONCE))
+        await gate.end(failure(RateLimited, AT_ONCE))
         assert limiter.allowed == 1
         while gate.waiting:
             await gate.end()
@@ -80,7 +82,7 @@ async def test_a_whole_window_pushed_back_halves_once_and_the_next_one_again() -
 @pytest.mark.parametrize("anyio_backend", BACKENDS)
 async def test_successes_win_back_every_slot_and_no_more() -> None:
     limiter = Limiter(Limits(4))
-    model = LimitedModel(Oracle(fault=in_turn(*[failure(RateLimited)] * 3)), limiter, urgent=False)
+    model = LimitedModel(Oracle(fault=in_turn(*[failure(RateLimited, AT_ONCE)] * 3)), limiter, urgent=False)
     for _ in range(3):
         await call_and_forget(model)
     assert limiter.allowed == 1
@@ -100,7 +102,7 @@ async def test_successes_win_back_every_slot_and_no_more() -> None:
 @settings(max_examples=60, deadline=None)
 def test_never_more_in_flight_than_allowed(backend: str, most: int, faults: list[str], seed: int) -> None:
     limiter, rng = Limiter(Limits(most)), Random(seed)
-    kinds = {"rate": failure(RateLimited), "server": failure()}
+    kinds = {"rate": failure(RateLimited, AT_ONCE), "server": failure()}
     model = Oracle(fault=in_turn(*[kinds.get(fault) for fault in faults]), delay=shuffled(rng))
     limited = LimitedModel(model, limiter, urgent=False)
 

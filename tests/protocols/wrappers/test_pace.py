@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from random import Random
 from statistics import median
 
@@ -14,8 +16,19 @@ from hypothesis import strategies as st
 
 from protocols.errors import RateLimited
 from protocols.model import Allowance
+from protocols.wrappers.breaker import Breaker
 from protocols.wrappers.limiter import LimitedModel, Limiter, Limits
-from tests.protocols.wrappers.clocked import MINUTE, REQUEST, Clocked, flood, fullest_minute, simulate
+from protocols.wrappers.retry import RetryingModel, RetryPolicy
+from tests.protocols.wrappers.clocked import (
+    MINUTE,
+    REQUEST,
+    Clocked,
+    FixedWindow,
+    flood,
+    fullest_minute,
+    refusal,
+    simulate,
+)
 
 
 @given(
@@ -101,6 +114,50 @@ def test_retry_after_holds_back_the_whole_account() -> None:
     assert len([time for time in times if time == 31.0]) == 4
 
 
+def test_an_account_that_names_no_wait_is_held_back_for_longer_and_longer_until_it_answers() -> None:
+    """One call at a time finds out whether it does."""
+    errors: list[RateLimited | None] = [None, *[refusal()] * 8, None, None, refusal(), refusal(), refusal(), None]
+    errors.reverse()
+    model = Clocked(latency=lambda: 0.0, fault=lambda: errors.pop() if errors else None)
+    limited = LimitedModel(model, Limiter(Limits(concurrency=1)), urgent=False)
+
+    async def main() -> None:
+        for _ in range(len(errors)):
+            with suppress(RateLimited):
+                await limited.complete(REQUEST)
+
+    simulate(main)
+    waits = [after - before for before, after in pairwise(model.arrivals)]
+    assert waits == [0, 1, 2, 4, 8, 16, 32, 60, 60, 0, 0, 1, 2, 4]
+
+
+@pytest.mark.parametrize("quota", [60, 200])
+@pytest.mark.parametrize("latency", [0.05, 1.0])
+def test_a_quota_that_is_told_of_in_no_header_is_found_without_a_storm(quota: int, latency: float) -> None:
+    """64 callers at a server that counts by the minute: whoever is refused is answered later."""
+    rng, server = Random(0), FixedWindow(quota)
+    model = Clocked(latency=lambda: latency * rng.lognormvariate(0, 1), fault=server.refuse)
+    limited = LimitedModel(model, Limiter(Limits()), urgent=False)
+    retrying = RetryingModel(limited, RetryPolicy(), Random(0), Breaker())
+    left = iter(range(1000))
+
+    async def call() -> None:
+        for _ in left:
+            await retrying.complete(REQUEST)
+
+    async def main() -> float:
+        start = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(64):
+                tasks.start_soon(call)
+        return anyio.current_time() - start
+
+    seconds = simulate(main)
+    assert len(model.arrivals) == 1000 + server.refused
+    assert server.refused <= 0.25 * len(model.arrivals)
+    assert seconds <= MINUTE * (1000 / quota + 1)
+
+
 def test_concurrency_starts_slow_and_takes_what_it_gets() -> None:
     model = Clocked(latency=lambda: 1.0)
     limiter = Limiter(Limits())
@@ -116,6 +173,7 @@ def test_concurrency_starts_slow_and_takes_what_it_gets() -> None:
 @given(
     urgent=st.lists(st.booleans(), min_size=1, max_size=40),
     cancelled=st.sets(st.integers(0, 39)),
+    refused=st.lists(st.none() | st.just(refusal()), max_size=12),
     limits=st.builds(
         Limits,
         st.none() | st.integers(1, 4),
@@ -125,17 +183,21 @@ def test_concurrency_starts_slow_and_takes_what_it_gets() -> None:
     seed=st.integers(0, 999),
 )
 @settings(max_examples=40)
-def test_nobody_is_forgotten(urgent: list[bool], cancelled: set[int], limits: Limits, seed: int) -> None:
-    """Whatever is cancelled while it waits or is in flight, the others are sent, and all slots come back."""
-    rng = Random(seed)
-    model = Clocked(latency=lambda: rng.uniform(0, 2))
+def test_nobody_is_forgotten(
+    urgent: list[bool], cancelled: set[int], refused: list[RateLimited | None], limits: Limits, seed: int
+) -> None:
+    """Whatever is cancelled while it waits or is in flight, or refused, the others are sent, and all slots come
+    back."""
+    rng, faults = Random(seed), list(refused)
+    model = Clocked(latency=lambda: rng.uniform(0, 2), fault=lambda: faults.pop() if faults else None)
     limiter = Limiter(limits)
     done: set[int] = set()
 
     async def call(number: int) -> None:
         await anyio.sleep(rng.uniform(0, 1))
         with anyio.move_on_after(rng.uniform(0, 3) if number in cancelled else math.inf):
-            await LimitedModel(model, limiter, urgent[number]).complete(REQUEST)
+            with suppress(RateLimited):
+                await LimitedModel(model, limiter, urgent[number]).complete(REQUEST)
             done.add(number)
 
     async def main() -> None:

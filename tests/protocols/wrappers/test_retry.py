@@ -94,6 +94,21 @@ def test_retries_wait_within_bounds(
         assert sum(naps.waits) + longest_wait > deadline
 
 
+async def test_a_rate_limit_is_bounded_by_the_deadline_and_other_failures_by_attempts_too() -> None:
+    limited = [failure(RateLimited)] * 20
+    model, naps = Oracle(fault=in_turn(*limited, *[failure()] * 5)), Naps()
+    await retrying(model, naps).complete(REQUEST)
+    assert model.calls == 26
+    model, naps = Oracle(fault=in_turn(*limited, *[failure()] * 6)), Naps()
+    with pytest.raises(ServerFailed):
+        await retrying(model, naps).complete(REQUEST)
+    assert model.calls == 26
+    model, naps = Oracle(fault=in_turn(*limited * 1000)), Naps()
+    with pytest.raises(RateLimited):
+        await retrying(model, naps, RetryPolicy(longest=1.0)).complete(REQUEST)
+    assert 899.0 < sum(naps.waits) <= 900.0
+
+
 async def test_the_waits_are_spread_over_the_whole_range() -> None:
     naps = Naps()
     for seed in range(400):
