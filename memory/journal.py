@@ -217,18 +217,18 @@ def read_durable(path: Path) -> Durable:
         told = connection.execute(
             "SELECT type, time FROM journal WHERE type IN ('Pause', 'Continue') AND id > ? ORDER BY place", (resumed,)
         ).fetchall()
-    return Durable(last, resumed, made, before + max(0.0, ended - begun - _paused(told, ended)), accounts)
+    return Durable(last, resumed, made, before + max(0.0, ended - begun - paused(told, ended)), accounts)
 
 
-def _paused(told: Sequence[tuple[str, float]], ended: float) -> float:
-    """Seconds of a process in which it was paused."""
-    paused, since = 0.0, None
+def paused(told: Sequence[tuple[str, float]], ended: float) -> float:
+    """Seconds of a process in which it was paused, by the types and times of what it was told."""
+    seconds, since = 0.0, None
     for kind, time in [*told, ("Continue", ended)]:
         if kind == "Pause":
             since = time if since is None else since
         elif since is not None:
-            paused, since = paused + time - since, None
-    return paused
+            seconds, since = seconds + time - since, None
+    return seconds
 
 
 def part(connection: sqlite3.Connection, number: int) -> str:

@@ -9,6 +9,7 @@ from anyio import CancelScope
 from memory.journal import Call
 from protocols.errors import BudgetExhausted
 from protocols.model import ChatModel, Reply, Request
+from protocols.wrappers.metered import billed
 
 
 class RecordedModel:
@@ -31,7 +32,8 @@ class RecordedModel:
         except BudgetExhausted:
             raise
         except BaseException as error:
-            failed = Call(self._clock(), request.assignment, self._role, self.name, error=type(error).__name__)
+            kind = type(error).__name__
+            failed = Call(self._clock(), request.assignment, self._role, self.name, billed(error), error=kind)
             with CancelScope(shield=True):
                 await self._record(failed)
             raise

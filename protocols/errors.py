@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from protocols.model import Allowance
+    from protocols.model import Allowance, Usage
 
 
 class PromptFlowError(Exception):
@@ -148,9 +148,24 @@ class CallTimeout(ModelError):
 
 
 class BadReply(ModelError):
-    """A 200 whose body is not what the wire format promises (broken JSON, fields missing)."""
+    """A 200 whose body is not what the wire format promises (broken JSON, fields missing).
+
+    `usage`: what the provider counted for it, and bills; None where that cannot be read either.
+    """
 
     retryable = True
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        model: str,
+        status: int | None = None,
+        request_id: str | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        super().__init__(reason, model=model, status=status, request_id=request_id)
+        self.usage = usage
 
 
 class UnreadableReply(PromptFlowError):

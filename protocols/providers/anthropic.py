@@ -69,20 +69,23 @@ def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
     :raises ModelError: as `decode`; BadReply also if content or usage is missing.
     """
     payload = decode(answer, name, key)
-    match payload:
-        case {
-            "content": list(blocks),
-            "usage": {"input_tokens": int(tokens_in), "output_tokens": int(tokens_out), **rest},
-        }:
-            texts = [text_of(block) for block in blocks]
-        case _:
-            raise unusable("has no content and usage", answer, name, key)
-    # Anthropic counts what was written to its cache, and what was read from it, beside `input_tokens`.
-    written, cached = (number(rest.get(f"cache_{what}_input_tokens")) for what in ("creation", "read"))
-    usage = Usage(tokens_in + written + cached, tokens_out, cached, written)
+    usage, blocks = read_usage(payload.get("usage")), payload.get("content")
+    if usage is None or not isinstance(blocks, list):
+        raise unusable("has no content and usage", answer, name, key, usage)
     finish = FINISH.get(payload.get("stop_reason"), "other")
     model, allowance = str(payload.get("model") or ""), read_allowance(answer.headers)
-    return Reply("".join(texts), usage, finish, answer.latency, model, allowance=allowance)
+    return Reply(
+        "".join(text_of(block) for block in blocks), usage, finish, answer.latency, model, allowance=allowance
+    )
+
+
+def read_usage(usage: object) -> Usage | None:
+    """None if there is none. What was written to the cache, and read from it, is counted beside `input_tokens`."""
+    match usage:
+        case {"input_tokens": int(tokens_in), "output_tokens": int(tokens_out), **rest}:
+            written, cached = (number(rest.get(f"cache_{what}_input_tokens")) for what in ("creation", "read"))
+            return Usage(tokens_in + written + cached, tokens_out, cached, written)
+    return None
 
 
 def text_of(block: object) -> str:

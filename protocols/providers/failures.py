@@ -45,6 +45,9 @@ NO_CREDIT = frozenset(
 OVERLOADED = frozenset({"overloaded_error", "slow_down"})
 """Error types and codes that ask everybody to slow down, whatever the status."""
 
+FLAGGED = frozenset({"content_filter", "content_policy_violation", "flagged"})
+"""Error types and codes of an input that moderation has refused, whatever the status: no fault of the key."""
+
 KEY_LIKE = re.compile(r"\b(?:sk|rk|pk)-[\w*.-]{6,}|\bbearer\s+\S+", re.IGNORECASE)
 LONGEST_REASON = 300
 
@@ -92,15 +95,15 @@ def kind_of(status: int, reason: str, codes: frozenset[str]) -> type[ModelError]
     if status == 400 and "credit balance is too low" in reason:  # Anthropic's, which has no code of its own
         return QuotaExhausted
     match status:
+        case 403 if codes & FLAGGED:
+            return BadRequest
         case 401 | 403:
             return AuthenticationFailed
         case 404:
             return ModelNotFound
         case 429 | 529:
             return RateLimited
-        case 408:
-            return ServerFailed
-        case _ if status >= 500:
+        case _ if status == 408 or status >= 500:
             return ServerFailed
         case _ if status < 400:
             return ModelNotFound
@@ -111,8 +114,9 @@ def kind_of(status: int, reason: str, codes: frozenset[str]) -> type[ModelError]
 def explain(body: bytes) -> tuple[str, frozenset[str]]:
     """The message of an error body and its types and codes.
 
-    Reads `{"error": {"message", "type", "code", "details": {"error_code"}}}` of both providers, the flatter ones of
-    compatible servers (`error` a text, or `message` or `detail` at the top), and plain text.
+    Reads `{"error": {"message", "type", "code", "details": {"error_code"}}}` of both providers, OpenRouter's
+    `"metadata": {"reasons", "flagged_input"}` as the code "flagged", the flatter ones of compatible servers (`error`
+    a text, or `message` or `detail` at the top), and plain text.
     """
     try:
         payload = orjson.loads(body)
@@ -123,8 +127,12 @@ def explain(body: bytes) -> tuple[str, frozenset[str]]:
     error = payload.get("error") or payload
     if not isinstance(error, dict):
         return str(error), frozenset()
-    details = error.get("details")
-    codes = [error.get("type"), error.get("code"), details.get("error_code") if isinstance(details, dict) else None]
+    codes = [error.get("type"), error.get("code")]
+    match error:
+        case {"details": {"error_code": code}}:
+            codes.append(code)
+        case {"metadata": {"flagged_input": _} | {"reasons": _}}:
+            codes.append("flagged")
     message = error.get("message") or error.get("detail") or ""
     return str(message), frozenset(code for code in codes if isinstance(code, str))
 

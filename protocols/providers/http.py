@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 
 from protocols.errors import BadReply, BadRequest, CallTimeout, ConnectionFailed, ModelError
+from protocols.model import Usage
 from protocols.providers.failures import Answer, classify, hidden_status, redact
 
 JsonObject = dict[str, object]
@@ -127,9 +128,10 @@ def decode(answer: Answer, model: str, key: str | None) -> JsonObject:
     return payload
 
 
-def unusable(what: str, answer: Answer, model: str, key: str | None) -> BadReply:
-    """A success that cannot be read: `what` completes "the reply …"."""
-    return BadReply(f"the reply {what}", model=model, status=answer.status, request_id=answer.request_id(key))
+def unusable(what: str, answer: Answer, model: str, key: str | None, usage: Usage | None = None) -> BadReply:
+    """A success that cannot be read: `what` completes "the reply …"; it was billed for `usage`, if that is known."""
+    request_id = answer.request_id(key)
+    return BadReply(f"the reply {what}", model=model, status=answer.status, request_id=request_id, usage=usage)
 
 
 def number(value: object) -> int:

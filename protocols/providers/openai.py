@@ -5,11 +5,14 @@ https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+import orjson
+
 from protocols.model import Finish, Reply, Request, Usage
-from protocols.providers.failures import Answer
+from protocols.providers.failures import Answer, classify, hidden_status
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, number, post, unusable
 from protocols.providers.limits import read_allowance
 
@@ -65,20 +68,43 @@ def request_body(request: Request, model: str, token_parameter: TokenParameter) 
 def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
     """The first choice of an answer. A refusal's text is the reply's; a server that counts no tokens gives zeros.
 
-    :raises ModelError: as `decode`; BadReply also if there is no choice with a message.
+    :raises ModelError: as `decode`, and for a choice that is an error; BadReply also if there is none with a message.
     """
     payload = decode(answer, name, key)
+    usage, content = read_usage(payload.get("usage")), None
     match payload:
-        case {"choices": [{"message": {"content": str() | None as content, **message}, **choice}, *_]}:
-            refusal = message.get("refusal")
-        case _:
-            raise unusable("has no choices[0].message.content", answer, name, key)
+        case {"choices": [{"error": dict(error)}, *_]}:  # a gateway's, whose model failed after it had accepted
+            failed = replace(
+                answer, status=hidden_status({"error": error}) or 500, body=orjson.dumps({"error": error})
+            )
+            raise classify(failed, name, key)
+        case {"choices": [{"message": {**message}, **choice}, *_]}:
+            content, refusal = text_of(message.get("content")), message.get("refusal")
+    if content is None:
+        raise unusable("has no choices[0].message with a text", answer, name, key, usage if usage.total else None)
     finish = FINISH.get(choice.get("finish_reason"), "other")
     if isinstance(refusal, str) and refusal:
         content, finish = content or refusal, "refusal"
-    usage, model = read_usage(payload.get("usage")), str(payload.get("model") or "")
-    allowance = read_allowance(answer.headers)
-    return Reply(content or "", usage, finish, answer.latency, model, allowance=allowance)
+    model, allowance = str(payload.get("model") or ""), read_allowance(answer.headers)
+    return Reply(content, usage, finish, answer.latency, model, allowance=allowance)
+
+
+def text_of(content: object) -> str | None:
+    """The text of a message, "" where there is none: cut off while it thought, or filtered. Some servers send it in
+    parts. None: it is neither."""
+    match content:
+        case None | str():
+            return content or ""
+        case list(parts):
+            return "".join(part["text"] for part in parts if is_text(part))
+    return None
+
+
+def is_text(part: object) -> bool:
+    match part:
+        case {"type": "text", "text": str()}:
+            return True
+    return False
 
 
 def read_usage(usage: object) -> Usage:

@@ -108,6 +108,8 @@ def sdk_errors(model: str, key: str | None) -> Iterator[None]:
         raise BadReply("the reply is not what the SDK expects", model=model) from None
     except (openai.OpenAIError, anthropic.AnthropicError) as error:  # what remains in both trees is about credentials
         raise AuthenticationFailed(explain(error, key), model=model) from None
+    except Exception as error:  # of a library that fetches credentials for the client: it has a tree of its own
+        raise ConnectionFailed(f"no credentials, or no connection: {explain(error, key)}", model=model) from None
 
 
 def explain(error: BaseException, key: str | None) -> str:

@@ -65,7 +65,8 @@ class Ledger:
 
     An attempt counts as a call, and holds back the most that it may cost, from the moment that it is admitted; once
     it has ended it has cost what the provider says. So no cap is ever exceeded, as long as a provider keeps to
-    `max_tokens`. An attempt without a reply is taken to have cost nothing: nobody says what it did.
+    `max_tokens`. An attempt without a reply is taken to have cost nothing, for nobody says what it did, but for a
+    BadReply that says it.
 
     `caps` are the run's; `scopes` has those of roles and of operators, by `critic`, `proposer`, `proposer/few_shot`.
     `clock` gives seconds. While `holding` calls back for later, as many tokens and dollars are held back as so many
@@ -193,15 +194,13 @@ class Ledger:
             purse.reserve(most)
         self._watch(purses)
 
-    def settle(self, account: Account, purses: tuple[Purse, ...], most: Cost, usage: Usage | None) -> None:
-        """An admitted attempt has ended: what was held back for it is free but for what it cost."""
+    def settle(self, account: Account, purses: tuple[Purse, ...], most: Cost, usage: Usage, failed: bool) -> None:
+        """An admitted attempt has ended, `failed`: without a reply. What was held back for it is free but for what it
+        cost."""
         self.in_flight -= 1
-        cost = NOTHING
-        if usage is None:
-            account.failed += 1
-        else:
-            account.usage += usage
-            cost = self._cost(account.model, usage)
+        account.failed += failed
+        account.usage += usage
+        cost = self._cost(account.model, usage)
         for purse in purses:
             purse.settle(most, cost)
         self._watch(purses)

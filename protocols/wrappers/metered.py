@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from protocols.errors import ModelError
-from protocols.model import ChatModel, Reply, Request
+from protocols.errors import BadReply, ModelError
+from protocols.model import ChatModel, Reply, Request, Usage
 from protocols.wrappers.ledger import Attempt, Ledger
 
 
@@ -27,11 +27,16 @@ class MeteredModel:
         try:
             reply = await self._inner.complete(request)
         except BaseException as error:  # an attempt that was cancelled brought no reply either
-            ledger.settle(account, purses, most, None)
+            ledger.settle(account, purses, most, billed(error), failed=True)
             if isinstance(error, ModelError):
                 ledger.ended(Attempt(self._role, account.model, error))
             raise
         account.seconds += reply.latency
-        ledger.settle(account, purses, most, reply.usage)
+        ledger.settle(account, purses, most, reply.usage, failed=False)
         ledger.ended(Attempt(self._role, account.model, None))
         return reply
+
+
+def billed(error: BaseException) -> Usage:
+    """What an attempt without a reply cost, as far as anybody says."""
+    return error.usage if isinstance(error, BadReply) and error.usage else Usage()

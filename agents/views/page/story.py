@@ -10,8 +10,20 @@ from typing import Any, Literal
 from agents.runs.progress import FAILURES, Ending, Progress
 from agents.views.plain import one_line
 from memory.following import News
+from memory.journal import paused
 from protocols.bus import NOBODY
-from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Failure, Finished, Resumed
+from protocols.messages import (
+    Assignment,
+    Candidate,
+    Continue,
+    Critique,
+    Envelope,
+    Evaluation,
+    Failure,
+    Finished,
+    Pause,
+    Resumed,
+)
 from protocols.prompt import Prompt
 from protocols.wrappers.ledger import Account
 
@@ -94,6 +106,7 @@ class Story:
         self._survivors: dict[int, Json] = {}
         self._accounts: dict[tuple[str, str], Account] = {}
         self._worked: tuple[float, float] | None = None
+        self._told: list[tuple[str, float]] = []
 
     def take(self, news: News) -> None:
         """Take in what the journal has that is new."""
@@ -120,8 +133,10 @@ class Story:
                 self._at.pop(number, None)
             case Finished(reason):
                 self.phase, self.stopped_by = "testing", reason
+            case Pause() | Continue():
+                self._told.append((type(message).__name__, envelope.time))
             case Resumed(seconds):
-                self._worked = seconds, envelope.time
+                self._worked, self._told = (seconds, envelope.time), []
                 self._take_up()
             case _:
                 pass
@@ -144,9 +159,10 @@ class Story:
 
     @property
     def seconds(self) -> float:
-        """For how long the run had worked when it was last heard of."""
+        """For how long the run had worked when it was last heard of, pauses left out."""
         before, since = self._worked or (0.0, 0.0)
-        return before + (self.heard or since) - since
+        until = self.heard or since
+        return before + until - since - paused(self._told, until)
 
     def values(self) -> list[Json]:
         """The table of operators and sections, in the order of their names."""

@@ -28,6 +28,7 @@ from protocols.model import ChatMessage, Request
 from protocols.providers.failures import LONGEST_REASON, Answer, classify, redact, retry_after
 from protocols.providers.http import Endpoint, open_transport
 from protocols.providers.openai import OpenAIModel
+from protocols.providers.sdk import OpenAISdkModel
 from tests.protocols.providers.conftest import KEY, WAYS, Lab
 from tests.wire_server import Fault
 
@@ -117,12 +118,58 @@ async def test_classified_as_the_sdk_does(lab: Lab, status: int, body: bytes, ex
     assert lab.server.stats.calls == 2 + len(WAYS)  # neither we nor the SDK tried again
 
 
+FLAGGED = {"code": 403, "message": "your input was flagged", "metadata": {"reasons": ["odd"], "flagged_input": "x"}}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("error", [FLAGGED, {"message": "no", "code": "content_policy_violation"}])
+async def test_a_flagged_input_is_no_fault_of_the_key(lab: Lab, way: str, error: object) -> None:
+    lab.server.faults.append(Fault(status=403, body=orjson.dumps({"error": error})))
+    with pytest.raises(BadRequest):
+        await lab.model(way).complete(HELLO)
+
+
+@pytest.mark.parametrize("way", ["openai", "openai-sdk"])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"code": 502, "message": "upstream is down"}, ServerFailed),
+        ({"code": 429, "message": "upstream is busy"}, RateLimited),
+        ({"message": "cut off"}, ServerFailed),
+        (FLAGGED, BadRequest),
+    ],
+)
+async def test_a_failure_inside_a_choice(lab: Lab, way: str, error: object, expected: type[ModelError]) -> None:
+    """It is no answer, which would be cached and score 0."""
+    choice = {"finish_reason": "error", "message": {"content": ""}, "error": error}
+    lab.server.faults.append(Fault(body=orjson.dumps({"choices": [choice]})))
+    with pytest.raises(ModelError) as caught:
+        await lab.model(way).complete(HELLO)
+    assert type(caught.value) is expected
+
+
+async def test_a_client_without_credentials_is_a_failed_connection(lab: Lab) -> None:
+    """What fetches tokens for an SDK's client raises what it likes, before the SDK looks."""
+
+    async def token() -> str:
+        raise OSError(f"no token for {KEY}")
+
+    client = openai.AsyncAzureOpenAI(
+        azure_endpoint=lab.server.url, api_version="1", azure_ad_token_provider=token, max_retries=0
+    )
+    lab.exits.push_async_callback(client.close)
+    with pytest.raises(ConnectionFailed, match="no credentials") as caught:
+        await OpenAISdkModel("m", client).complete(HELLO)
+    assert KEY not in str(caught.value)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
         ({"code": 429, "message": "upstream is busy"}, RateLimited),
         ({"code": 502, "message": "upstream is down"}, ServerFailed),
+        (FLAGGED, BadRequest),
         ({"code": "odd", "message": "?"}, BadReply),
     ],
 )

@@ -12,12 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.errors import BadReply, BadRequest
+from memory import journal as memory
+from memory.recorded import RecordedModel
+from protocols.errors import BadReply, BadRequest, ServerFailed
 from protocols.model import ChatMessage, Finish, Reply, Request, Usage
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
 from protocols.providers.failures import Answer
 from protocols.providers.http import encode
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.purse import Caps
 from tests.protocols.providers.conftest import WAYS, Lab
 from tests.wire_server import Call, Fault, count_tokens
 
@@ -160,6 +165,14 @@ def answer(body: object) -> Answer:
         ({"content": None, "refusal": "I will not."}, "stop", "I will not.", "refusal"),
         ({"content": None, "refusal": None, "tool_calls": []}, "tool_calls", "", "other"),
         ({"content": "yes"}, None, "yes", "other"),
+        ({"role": "assistant"}, "content_filter", "", "refusal"),
+        ({"reasoning": "hm"}, "length", "", "length"),
+        (
+            {"content": [{"type": "thinking", "thinking": []}, *({"type": "text", "text": text} for text in "ye")]},
+            "stop",
+            "ye",
+            "stop",
+        ),
     ],
 )
 def test_openai_finish(message: object, reason: str | None, text: str, finish: Finish) -> None:
@@ -170,6 +183,39 @@ def test_openai_finish(message: object, reason: str | None, text: str, finish: F
     }
     body = {"model": "m-1-2026", "choices": [{"message": message, "finish_reason": reason}], "usage": usage}
     assert chat.read_reply(answer(body), "m", None) == Reply(text, Usage(10, 3, 6, 2), finish, 0.25, "m-1-2026")
+
+
+OPENAI_BILLS = {"prompt_tokens": 10, "completion_tokens": 3}
+ANTHROPIC_BILLS = {"input_tokens": 10, "output_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    ("way", "body", "usage"),
+    [
+        ("openai", {"choices": [{"text": "yes"}], "usage": OPENAI_BILLS}, Usage(10, 3)),
+        ("openai", {"choices": [{"message": {"content": 7}}], "usage": OPENAI_BILLS}, Usage(10, 3)),
+        ("openai", {"choices": []}, None),
+        ("anthropic", {"content": None, "usage": ANTHROPIC_BILLS}, Usage(10, 3)),
+        ("anthropic", {"content": []}, None),
+    ],
+)
+async def test_a_bad_reply_that_is_billed_is_in_the_books(
+    lab: Lab, way: str, body: object, usage: Usage | None
+) -> None:
+    lab.server.faults.append(Fault(body=orjson.dumps(body)))
+    ledger, calls = Ledger(Caps(), {}, lambda: 0.0), list[memory.Call]()
+
+    async def record(call: memory.Call) -> None:
+        calls.append(call)
+
+    model = RecordedModel(MeteredModel(lab.model(way), ledger, "task"), record, "task", lambda: 0.0)
+    with pytest.raises(BadReply) as caught:
+        await model.complete(REQUESTS[0])
+    assert caught.value.usage == usage
+    account = ledger.account("task", model.name)
+    assert (account.calls, account.failed, account.usage) == (1, 1, usage or Usage())
+    assert ledger.tokens == account.usage.total
+    assert [(call.usage, call.error) for call in calls] == [(account.usage, "BadReply")]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +264,7 @@ json_values = st.recursive(
 @given(json_values)
 def test_any_json_is_a_reply_or_a_bad_reply(body: object) -> None:
     for read in (chat.read_reply, messages.read_reply):
-        with suppress(BadReply):
+        with suppress(BadReply, ServerFailed):
             reply = read(answer(body), "m", None)
             assert isinstance(reply.text, str)
             assert isinstance(reply.usage.input + reply.usage.output + reply.usage.cached, int)
