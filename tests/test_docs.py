@@ -248,17 +248,19 @@ def test_the_table_of_operators_is_whole_and_says_what_each_edits(tmp_path: Path
 
 def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:
     [code], [*_, table] = blocks("python", METRICS_PAGE), blocks("toml", METRICS_PAGE)
+    [command] = commands(METRICS_PAGE)
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}, **tomllib.loads(table)["task"]}
-    config = write_task(tmp_path, tables={"task": task})
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), "search", str(config), "--out", "out"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    write_task(tmp_path, tables={"task": task}).rename(tmp_path / "mine.toml")
+    for words in (command[2:], ["search", "mine.toml", "--out", "out"]):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "run.py"), *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
     messages = [envelope.message for envelope in read_journal(tmp_path / "out" / JOURNAL)]
     outcomes = [outcome for message in messages if isinstance(message, Evaluation) for outcome in message.outcomes]
     assert outcomes
