@@ -21,6 +21,7 @@ from anyio import to_thread
 from typer.testing import CliRunner
 
 import run
+from agents.api import train
 from agents.runs.catalogue import OPERATORS
 from agents.runs.comparison import SHOWN
 from agents.runs.configuration import build
@@ -47,7 +48,7 @@ from protocols.messages import (
     Stop,
 )
 from protocols.prompt import KINDS, Prompt, Section
-from tests.pages import README, ROOT, blocks, commands, execute, page
+from tests.pages import KEY, README, ROOT, blocks, commands, execute, page
 from tests.small_task import SIZES, write_task
 from tests.wire_server import WireServer
 
@@ -140,6 +141,36 @@ def test_the_examples_in_python_are_those_of_the_page_and_run(tmp_path: Path, na
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"(validation|test) 0\.\d\d to [01]\.\d\d", done.stdout)
+
+
+@pytest.mark.parametrize("section", ["Labels: invoice, parcel", "{examples:2}", "Know:\n{passages:1}"])
+async def test_the_best_prompt_is_used_as_the_page_says(
+    tmp_path: Path, section: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without assignments the first prompt is the best one; the search asks it on the test split at last."""
+    [code] = [block for block in blocks("python", PYTHON_PAGE) if "load_prompt" in block]
+    [text] = re.findall(r'"text": "(.*?)"', code)
+    (tmp_path / "corpus.txt").write_text("What is charged is an invoice.", encoding="utf-8")
+    test = [{"input": {"text": text}, "target": "invoice", "id": "asked"}]
+    task = {"name": "mine", **{s: f"{s}.jsonl" for s in SIZES}, "corpus": "corpus.txt"}
+    prompt = (
+        f"=== task (task) ===\nWhich?\n=== shown (examples) ===\n{section}\n=== in (task, frozen) ===\n{{text}}\n"
+    )
+    config = write_task(tmp_path, splits={"test": test}, prompt=prompt, tables={"task": task})
+    (tmp_path / "use.py").write_text(code, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    async with WireServer(lambda turns: "invoice") as server:
+        environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.openai_url}
+        directory, none = tmp_path / "runs" / "mine-1", {"assignments": 0}
+        await train(config, models="openai/gpt-5-mini", directory=directory, environ=environ, search=none)
+        await to_thread.run_sync(execute, ["python", "use.py"], tmp_path, server)
+        asked = [call.body["messages"] for call in server.received if text.encode() in call.raw]
+    first, last = asked
+    assert first == last
+    fixed = ["Which?", *[section] * ("{" not in section)]
+    assert isinstance(last, list)
+    assert last[0] == {"role": "system", "content": "\n\n".join(fixed)}
+    assert last[1]["content"].endswith(text)
 
 
 def test_the_settings_that_may_change_are_those() -> None:
