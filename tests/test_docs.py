@@ -25,14 +25,15 @@ from agents.api import train
 from agents.runs.catalogue import OPERATORS
 from agents.runs.comparison import SHOWN
 from agents.runs.configuration import build
-from agents.runs.loading import load_first_prompt, load_task, sources
+from agents.runs.loading import layout, load_first_prompt, load_task, sources
 from agents.runs.meaning import FREE, FREE_OF_PROVIDERS
 from agents.runs.metrics import METRICS
 from agents.runs.run_directory import JOURNAL
 from agents.runs.steering import settable
-from agents.runs.tables import CapsTable, CutTable
+from agents.runs.tables import CapsTable, CutTable, SearchTable
 from agents.views.page.document import DETAILED
 from memory.journal import read_journal
+from memory.retrieval import CHUNK
 from protocols.data import load_examples
 from protocols.kinds import TASK_KINDS
 from protocols.messages import (
@@ -242,11 +243,25 @@ def test_the_targets_that_are_named_exist() -> None:
 
 def test_an_operator_of_ones_own_takes_part_in_a_search(tmp_path: Path) -> None:
     """With the embedded model, in a process that finds it in the working directory."""
-    [code], [table] = blocks("python", OPERATORS_PAGE), blocks("toml", OPERATORS_PAGE)
+    [code], [_, table] = blocks("python", OPERATORS_PAGE), blocks("toml", OPERATORS_PAGE)
     assert len([line for line in code.splitlines() if line.strip()]) < 25
-    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    [call] = re.findall(r"`(reply = await .*?)`; the answer", OPERATORS_PAGE)
+    asking = f"""
+from protocols.model import ChatMessage, Request
+
+
+class Asks(NameTheMissed):
+    name = "asks"
+
+    async def edit(self, assignment, context):
+        question = "What is missing?"
+        {call}
+        return assignment.prompt.edit(assignment.section, "Asked: " + reply.text, context.task.fields)
+"""
+    (tmp_path / "mine.py").write_text(code + asking, encoding="utf-8")
     prompt = "=== task (task) ===\nWhich?\n=== end (reminders) ===\n=== examples (examples) ==="
-    search = {"assignments": 12, "width": 2, "critique": 12, **tomllib.loads(table)["search"]}
+    operators = [*tomllib.loads(table)["search"]["operators"], "mine:Asks"]
+    search = {"assignments": 12, "width": 2, "critique": 12, "operators": operators}
     config = write_task(tmp_path, prompt=f"{prompt}\n=== input (task) ===\n{{text}}\n", tables={"search": search})
     done = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), "search", str(config), "--out", "out"],
@@ -257,24 +272,48 @@ def test_an_operator_of_ones_own_takes_part_in_a_search(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     candidates = [e.message for e in read_journal(tmp_path / "out" / JOURNAL) if isinstance(e.message, Candidate)]
-    assert any("Do not forget: " in candidate.prompt["end"].text for candidate in candidates)
+    for said in ("Do not forget: ", "Asked: "):
+        assert any(said in candidate.prompt["end"].text for candidate in candidates)
 
 
 def test_the_table_of_operators_is_whole_and_says_what_each_edits(tmp_path: Path) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", OPERATORS_PAGE, re.MULTILINE)
+    about, kinds_of_section, *_ = OPERATORS_PAGE.split("\n## ")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", about, re.MULTILINE)
     assert {name for name, _ in rows} == set(OPERATORS)
     config = build({"task": {"name": "t", **{s: f"{s}.jsonl" for s in SIZES}}}, write_task(tmp_path).parent)
     task = load_task(config)
     assert load_first_prompt(config, task)
     prompt = Prompt(tuple(Section(kind, kind, "a b c d e f g h i\n" * 2) for kind in KINDS))
+    edited: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for name, edits in rows:
         kinds = set(re.findall(r"`(\w+)`", edits))
         targets = set(OPERATORS[name]().targets(prompt, task))
-        if edits.startswith("all"):
+        if edits.startswith("every"):
             kinds = set(KINDS) - kinds
-        elif "whole prompt" in edits or "sections" in edits:
+        else:
+            for kind in kinds:
+                edited[kind].add(name)
+        if "whole prompt" in edits or "sections" in edits:
             kinds |= {"*"}
         assert targets == kinds, name
+    said = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]*) \|", kinds_of_section, re.MULTILINE)
+    assert [(kind, set(re.findall(r"`(\w+)`", names))) for kind, names in said] == list(edited.items())
+    assert [s.kind for s in layout(None, task)] == [*(kind for kind in KINDS if kind != "knowledge"), "task"]
+
+
+def test_the_operators_that_take_part_are_those() -> None:
+    [table, _] = blocks("toml", OPERATORS_PAGE)
+    assert set(tomllib.loads(table)["search"]["operators"]) == set(OPERATORS)
+    [four] = re.findall(r"four take part: (.*?)\. All ten", OPERATORS_PAGE, re.DOTALL)
+    assert tuple(re.findall(r"`(\w+)`", four)) == SearchTable().operators
+
+
+def test_what_the_page_on_data_says_in_figures() -> None:
+    assert f"up to {CHUNK} characters" in DATA_PAGE
+    assert f"`search.critique` ({SearchTable().critique})" in DATA_PAGE
+    said = re.findall(r"(0\.\d+)\s+for (\d+)", DATA_PAGE)
+    assert len(said) == 2
+    assert all(float(error) == pytest.approx(0.5 / int(n) ** 0.5, rel=0.02) for error, n in said)
 
 
 def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:
