@@ -71,12 +71,14 @@ async def test_every_command_runs_as_it_is_written(tmp_path: Path) -> None:
     write_task(tmp_path / "data")
     for split in SIZES:
         shutil.copy(tmp_path / "data" / f"{split}.jsonl", tmp_path)
-    (tmp_path / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    priced = "[providers.openai]\nprice = { input = 0.25, output = 2.0 }\n"  # no price is known of the server
+    (tmp_path / "mine.toml").write_text(blocks("toml")[0] + priced, encoding="utf-8")
     async with WireServer(lambda turns: "billing") as server:
         for command in commands():
             await to_thread.run_sync(execute, command, tmp_path, server)
-    assert (tmp_path / "runs" / "tickets-1" / "result.json").exists()
-    assert (tmp_path / "runs" / "mine-1" / "result.json").exists()
+    for name in ("real", "mine-1"):
+        result = orjson.loads((tmp_path / "runs" / name / "result.json").read_bytes())
+        assert result["models"]["task"] == "openai/gpt-5-mini"
 
 
 async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) -> None:
