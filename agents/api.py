@@ -5,7 +5,9 @@
     found = await train({"name": "mine", "train": rows, "validation": more, "test": others}, "Which department?")
     print(found.prompt["task"].text, found.result.test)
 
-What this takes, and how a search is watched while it works, is in docs/python.md.
+What this takes, and how a search is watched while it works, is in docs/python.md. What a run has saved is used with
+
+    messages = load_prompt(found.directory).render({"text": "Where is my parcel?"})
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from agents.runs.opening import open_run
 from agents.runs.progress import Ending, Progress, progress_of
 from agents.runs.result import Result
 from agents.runs.run_directory import BEST_PROMPT, JOURNAL
+from agents.runs.saved import SavedPrompt, load_prompt
 from agents.runs.search import Run
 from agents.runs.steering import command
 from protocols import prompt_file
@@ -37,7 +40,7 @@ from protocols.messages import Assignment, Command, Envelope
 from protocols.prompt import Prompt
 from protocols.providers.environment import read_environment
 
-__all__ = ["Event", "Found", "Training", "open_training", "train"]
+__all__ = ["Event", "Found", "SavedPrompt", "Training", "load_prompt", "open_training", "train"]
 
 Event = Assignment | Ending | Command
 """What a reader is told: an edit is asked for, an edit has ended (the first prompt's evaluation, too), or a person

@@ -21,17 +21,19 @@ from anyio import to_thread
 from typer.testing import CliRunner
 
 import run
+from agents.api import train
 from agents.runs.catalogue import OPERATORS
 from agents.runs.comparison import SHOWN
 from agents.runs.configuration import build
-from agents.runs.loading import load_first_prompt, load_task, sources
+from agents.runs.loading import layout, load_first_prompt, load_task, sources
 from agents.runs.meaning import FREE, FREE_OF_PROVIDERS
 from agents.runs.metrics import METRICS
 from agents.runs.run_directory import JOURNAL
 from agents.runs.steering import settable
-from agents.runs.tables import CapsTable, CutTable
+from agents.runs.tables import CapsTable, CutTable, SearchTable
 from agents.views.page.document import DETAILED
 from memory.journal import read_journal
+from memory.retrieval import CHUNK
 from protocols.data import load_examples
 from protocols.kinds import TASK_KINDS
 from protocols.messages import (
@@ -47,7 +49,7 @@ from protocols.messages import (
     Stop,
 )
 from protocols.prompt import KINDS, Prompt, Section
-from tests.pages import README, ROOT, blocks, commands, execute, page
+from tests.pages import KEY, README, ROOT, blocks, commands, execute, page
 from tests.small_task import SIZES, write_task
 from tests.wire_server import WireServer
 
@@ -69,12 +71,14 @@ async def test_every_command_runs_as_it_is_written(tmp_path: Path) -> None:
     write_task(tmp_path / "data")
     for split in SIZES:
         shutil.copy(tmp_path / "data" / f"{split}.jsonl", tmp_path)
-    (tmp_path / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    priced = "[providers.openai]\nprice = { input = 0.25, output = 2.0 }\n"  # no price is known of the server
+    (tmp_path / "mine.toml").write_text(blocks("toml")[0] + priced, encoding="utf-8")
     async with WireServer(lambda turns: "billing") as server:
         for command in commands():
             await to_thread.run_sync(execute, command, tmp_path, server)
-    assert (tmp_path / "runs" / "tickets-1" / "result.json").exists()
-    assert (tmp_path / "runs" / "mine-1" / "result.json").exists()
+    for name in ("real", "mine-1"):
+        result = orjson.loads((tmp_path / "runs" / name / "result.json").read_bytes())
+        assert result["models"]["task"] == "openai/gpt-5-mini"
 
 
 async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) -> None:
@@ -140,6 +144,36 @@ def test_the_examples_in_python_are_those_of_the_page_and_run(tmp_path: Path, na
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"(validation|test) 0\.\d\d to [01]\.\d\d", done.stdout)
+
+
+@pytest.mark.parametrize("section", ["Labels: invoice, parcel", "{examples:2}", "Know:\n{passages:1}"])
+async def test_the_best_prompt_is_used_as_the_page_says(
+    tmp_path: Path, section: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without assignments the first prompt is the best one; the search asks it on the test split at last."""
+    [code] = [block for block in blocks("python", PYTHON_PAGE) if "load_prompt" in block]
+    [text] = re.findall(r'"text": "(.*?)"', code)
+    (tmp_path / "corpus.txt").write_text("What is charged is an invoice.", encoding="utf-8")
+    test = [{"input": {"text": text}, "target": "invoice", "id": "asked"}]
+    task = {"name": "mine", **{s: f"{s}.jsonl" for s in SIZES}, "corpus": "corpus.txt"}
+    prompt = (
+        f"=== task (task) ===\nWhich?\n=== shown (examples) ===\n{section}\n=== in (task, frozen) ===\n{{text}}\n"
+    )
+    config = write_task(tmp_path, splits={"test": test}, prompt=prompt, tables={"task": task})
+    (tmp_path / "use.py").write_text(code, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    async with WireServer(lambda turns: "invoice") as server:
+        environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.openai_url}
+        directory, none = tmp_path / "runs" / "mine-1", {"assignments": 0}
+        await train(config, models="openai/gpt-5-mini", directory=directory, environ=environ, search=none)
+        await to_thread.run_sync(execute, ["python", "use.py"], tmp_path, server)
+        asked = [call.body["messages"] for call in server.received if text.encode() in call.raw]
+    first, last = asked
+    assert first == last
+    fixed = ["Which?", *[section] * ("{" not in section)]
+    assert isinstance(last, list)
+    assert last[0] == {"role": "system", "content": "\n\n".join(fixed)}
+    assert last[1]["content"].endswith(text)
 
 
 def test_the_settings_that_may_change_are_those() -> None:
@@ -211,11 +245,25 @@ def test_the_targets_that_are_named_exist() -> None:
 
 def test_an_operator_of_ones_own_takes_part_in_a_search(tmp_path: Path) -> None:
     """With the embedded model, in a process that finds it in the working directory."""
-    [code], [table] = blocks("python", OPERATORS_PAGE), blocks("toml", OPERATORS_PAGE)
+    [code], [_, table] = blocks("python", OPERATORS_PAGE), blocks("toml", OPERATORS_PAGE)
     assert len([line for line in code.splitlines() if line.strip()]) < 25
-    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    [call] = re.findall(r"`(reply = await .*?)`; the answer", OPERATORS_PAGE)
+    asking = f"""
+from protocols.model import ChatMessage, Request
+
+
+class Asks(NameTheMissed):
+    name = "asks"
+
+    async def edit(self, assignment, context):
+        question = "What is missing?"
+        {call}
+        return assignment.prompt.edit(assignment.section, "Asked: " + reply.text, context.task.fields)
+"""
+    (tmp_path / "mine.py").write_text(code + asking, encoding="utf-8")
     prompt = "=== task (task) ===\nWhich?\n=== end (reminders) ===\n=== examples (examples) ==="
-    search = {"assignments": 12, "width": 2, "critique": 12, **tomllib.loads(table)["search"]}
+    operators = [*tomllib.loads(table)["search"]["operators"], "mine:Asks"]
+    search = {"assignments": 12, "width": 2, "critique": 12, "operators": operators}
     config = write_task(tmp_path, prompt=f"{prompt}\n=== input (task) ===\n{{text}}\n", tables={"search": search})
     done = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), "search", str(config), "--out", "out"],
@@ -226,39 +274,65 @@ def test_an_operator_of_ones_own_takes_part_in_a_search(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     candidates = [e.message for e in read_journal(tmp_path / "out" / JOURNAL) if isinstance(e.message, Candidate)]
-    assert any("Do not forget: " in candidate.prompt["end"].text for candidate in candidates)
+    for said in ("Do not forget: ", "Asked: "):
+        assert any(said in candidate.prompt["end"].text for candidate in candidates)
 
 
 def test_the_table_of_operators_is_whole_and_says_what_each_edits(tmp_path: Path) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", OPERATORS_PAGE, re.MULTILINE)
+    about, kinds_of_section, *_ = OPERATORS_PAGE.split("\n## ")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", about, re.MULTILINE)
     assert {name for name, _ in rows} == set(OPERATORS)
     config = build({"task": {"name": "t", **{s: f"{s}.jsonl" for s in SIZES}}}, write_task(tmp_path).parent)
     task = load_task(config)
     assert load_first_prompt(config, task)
     prompt = Prompt(tuple(Section(kind, kind, "a b c d e f g h i\n" * 2) for kind in KINDS))
+    edited: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for name, edits in rows:
         kinds = set(re.findall(r"`(\w+)`", edits))
         targets = set(OPERATORS[name]().targets(prompt, task))
-        if edits.startswith("all"):
+        if edits.startswith("every"):
             kinds = set(KINDS) - kinds
-        elif "whole prompt" in edits or "sections" in edits:
+        else:
+            for kind in kinds:
+                edited[kind].add(name)
+        if "whole prompt" in edits or "sections" in edits:
             kinds |= {"*"}
         assert targets == kinds, name
+    said = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]*) \|", kinds_of_section, re.MULTILINE)
+    assert [(kind, set(re.findall(r"`(\w+)`", names))) for kind, names in said] == list(edited.items())
+    assert [s.kind for s in layout(None, task)] == [*(kind for kind in KINDS if kind != "knowledge"), "task"]
+
+
+def test_the_operators_that_take_part_are_those() -> None:
+    [table, _] = blocks("toml", OPERATORS_PAGE)
+    assert set(tomllib.loads(table)["search"]["operators"]) == set(OPERATORS)
+    [four] = re.findall(r"four take part: (.*?)\. All ten", OPERATORS_PAGE, re.DOTALL)
+    assert tuple(re.findall(r"`(\w+)`", four)) == SearchTable().operators
+
+
+def test_what_the_page_on_data_says_in_figures() -> None:
+    assert f"up to {CHUNK} characters" in DATA_PAGE
+    assert f"`search.critique` ({SearchTable().critique})" in DATA_PAGE
+    said = re.findall(r"(0\.\d+)\s+for (\d+)", DATA_PAGE)
+    assert len(said) == 2
+    assert all(float(error) == pytest.approx(0.5 / int(n) ** 0.5, rel=0.02) for error, n in said)
 
 
 def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:
     [code], [*_, table] = blocks("python", METRICS_PAGE), blocks("toml", METRICS_PAGE)
+    [command] = commands(METRICS_PAGE)
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}, **tomllib.loads(table)["task"]}
-    config = write_task(tmp_path, tables={"task": task})
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), "search", str(config), "--out", "out"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    write_task(tmp_path, tables={"task": task}).rename(tmp_path / "mine.toml")
+    for words in (command[2:], ["search", "mine.toml", "--out", "out"]):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "run.py"), *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
     messages = [envelope.message for envelope in read_journal(tmp_path / "out" / JOURNAL)]
     outcomes = [outcome for message in messages if isinstance(message, Evaluation) for outcome in message.outcomes]
     assert outcomes

@@ -636,6 +636,24 @@ class Broken:
 
 
 @pytest.mark.anyio
+async def test_a_metric_that_gives_no_score_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    """It is noticed when it judges; what was paid for until then is in the run directory."""
+    await anyio.Path("mine.py").write_text("def tenfold(example, answer):\n    return 10\n", encoding="utf-8")
+    tables = {"task": {"name": "small", **{s: f"{s}.jsonl" for s in SIZES}, "metric": "mine:tenfold"}}
+    config = write_task(tmp_path, tables=tables)
+    async with WireServer(lambda turns: "parcel") as server:
+        process: Process = await start("search", config, *OPENAI, "--out", "out", url=server.openai_url)
+        async with process:
+            await read_all(process.stdout)
+            err = (await read_all(process.stderr)).decode()
+        assert server.stats.calls > 0
+    assert process.returncode == 2
+    assert "promptflow: metric mine:tenfold gave 10 for example validation-" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert await anyio.Path("out/cache.sqlite").exists()
+
+
+@pytest.mark.anyio
 async def test_the_run_goes_on_when_nobody_reads_its_lines(tmp_path: Path) -> None:
     config, (reader, writer) = write_task(tmp_path), os.pipe()
     os.close(reader)

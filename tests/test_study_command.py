@@ -96,7 +96,7 @@ def test_a_search_that_failed_is_exit_code_1_and_shown(tmp_path: Path, monkeypat
 
 def test_the_study_of_the_page_can_be_read(tmp_path: Path) -> None:
     [block] = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    for name in ("tickets", "topics"):
+    for name in ("support", "topics"):
         write_task(tmp_path).rename(tmp_path / f"{name}.toml")
     (tmp_path / "study.toml").write_text(block, encoding="utf-8")
     grid = load_study(tmp_path / "study.toml")
@@ -109,3 +109,5 @@ def test_the_study_of_the_examples_can_be_read() -> None:
     arms = list(dict.fromkeys(cell.setting for cell in grid.cells))
     assert arms == [BASELINE, "no-critic", "no-memory", "no-few-shot", "no-reflection", "uniform"]
     assert (len(grid.cells), grid.directory) == (6 * 2 * 10, Path("runs/study"))
+    assert f"2 × (5 + 1) × 10 = {len(grid.cells)} searches" in PAGE
+    assert f"here {len(grid.cells)} searches" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -78,7 +78,7 @@ def test_a_search_that_failed_is_exit_code_1_and_shown(tmp_path: Path, monkeypat
 
 def test_the_grid_of_the_page_can_be_read(tmp_path: Path) -> None:
     [block] = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    for name in ("tickets", "topics"):
+    for name in ("support", "topics"):
         write_task(tmp_path).rename(tmp_path / f"{name}.toml")
     (tmp_path / "grid.toml").write_text(block, encoding="utf-8")
     grid = load_grid(tmp_path / "grid.toml")

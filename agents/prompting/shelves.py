@@ -32,15 +32,12 @@ class Shelves:
     def inputs(self, prompt: Prompt, inputs: Mapping[str, str]) -> Mapping[str, str]:
         """The inputs of an example, and with them what `prompt` has left to be filled for it."""
 
-        def find(shelf: str, k: int) -> str:
-            query = show_inputs(inputs)
-            if shelf == EXAMPLES:
-                found = [show_example(prompt, self.task, example) for example in self.examples.nearest(query, k)]
-            else:
-                found = self.passages.nearest(query, k)
-            return "\n\n".join(reversed(found))
+        def nearest(name: str, query: str, k: int) -> Sequence[str]:
+            if name == EXAMPLES:
+                return [show_example(prompt, self.task, example) for example in self.examples.nearest(query, k)]
+            return self.passages.nearest(query, k)
 
-        return Filled(inputs, find)
+        return filled(inputs, nearest)
 
     def tokens(self, prompt: Prompt) -> int:
         """About how long `prompt` is as it is sent, without the input."""
@@ -68,8 +65,7 @@ class Shelves:
     def export(self, prompt: Prompt, name: str) -> bytes:
         """What `{examples:k}` or `{passages:k}` (by `name`) is filled from in `prompt`: JSON lines of the input, or
         the text, that an item is found by, and of how it is shown. Nothing where the prompt does not use it."""
-        used = {place.partition(":")[0] for section in prompt for place in places(section.text)}
-        if name not in used:
+        if name not in shelves_of(prompt):
             return b""
         rows: list[dict[str, object]] = [{"text": passage, "shown": passage} for passage in self.passages.items]
         if name == EXAMPLES:
@@ -101,6 +97,16 @@ class Filled(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._inputs)
+
+
+def filled(inputs: Mapping[str, str], nearest: Callable[[str, str, int], Sequence[str]]) -> Mapping[str, str]:
+    """Inputs by name, and `shelf:k` filled with what `nearest(shelf, query, k)` says is near to them, best first."""
+    return Filled(inputs, lambda shelf, k: "\n\n".join(reversed(nearest(shelf, show_inputs(inputs), k))))
+
+
+def shelves_of(prompt: Prompt) -> set[str]:
+    """Which of `examples` and `passages` a prompt is filled from."""
+    return {place.partition(":")[0] for section in prompt for place in places(section.text)}
 
 
 def places(text: str) -> Counter[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from numbers import Real
+from typing import Any
 
 from protocols.errors import ConfigError
 from protocols.metrics.parsed import ParsedMetric
@@ -29,8 +31,10 @@ class Own(ParsedMetric):
         """
         given = self._function(example, answer)
         verdict = await given if inspect.isawaitable(given) else given
+        score: Any  # whatever a function of a user's gave
         score, feedback = verdict if isinstance(verdict, tuple) else (verdict, "")
-        if not isinstance(score, int | float) or not 0 <= score <= 1:
+        number = isinstance(score, Real)  # NumPy's, too
+        if not number or not 0 <= score <= 1:
             raise ConfigError(f"metric {self._name} gave {score!r} for example {example.id}: no number from 0 to 1")
         shown = self._kind.show(answer)
         if score < 1 and not feedback:

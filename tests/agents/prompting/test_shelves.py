@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.api import load_prompt
+from agents.prompting.forward import AtOnce, Forward
 from agents.prompting.requests import show_example
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves, places
 from agents.runs.configuration import Configuration, build
@@ -17,6 +20,8 @@ from agents.runs.opening import open_run
 from agents.runs.run_directory import BEST_EXAMPLES, BEST_PASSAGES, BEST_PROMPT
 from agents.runs.scoring import score
 from protocols import prompt_file
+from protocols.errors import DataError
+from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section, estimate_tokens
 from protocols.task import Example
 from tests.strategies import texts
@@ -128,6 +133,53 @@ def tickets(folder: Path, section: str) -> Configuration:
     task = {"name": "few", "corpus": "corpus.md"} | {n: f"{n}.jsonl" for n in ("train", "validation", "test")}
     search = {"assignments": 2, "width": 1, "operators": ["self_reflection"], "critique": 8}
     return build({"task": task, "prompt": {"file": "prompt.txt"}, "search": search}, folder)
+
+
+FIXED = "Message: I was charged twice\nDepartment: billing"
+
+
+@dataclass
+class Listening:
+    """Answers nothing, and keeps what it is asked."""
+
+    asked: list[Request]
+    name: str = "listening"
+
+    async def complete(self, request: Request) -> Reply:
+        self.asked.append(request)
+        return Reply("")
+
+
+@pytest.mark.parametrize(
+    "section", [FIXED, "{examples:3}", "{passages:1}", "{examples:2}\n\n{passages:2} {examples:1}"]
+)
+async def test_a_loaded_prompt_sends_what_the_search_sends(tmp_path: Path, section: str) -> None:
+    """From a folder that has nothing but the files of the best prompt: on all examples, those that it is filled
+    from as well."""
+    listening, copied = Listening([]), tmp_path / "copied"
+    async with open_run(tickets(tmp_path, section), {}, tmp_path / "run") as run:
+        await run.search()
+        best = prompt_file.load(tmp_path / "run" / BEST_PROMPT)
+        asked = [*run.task.test, *run.task.train]
+        await Forward(listening, run.task, run.shelves, AtOnce(1))(best, asked)
+    copied.mkdir()
+    for file in (tmp_path / "run").glob("best_prompt*"):
+        shutil.copy(file, copied)
+    loaded = load_prompt(copied)
+    assert loaded.prompt == best
+    assert [loaded.render(example.inputs) for example in asked] == [request.messages for request in listening.asked]
+    assert not any("{" in message.text for request in listening.asked for message in request.messages)
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"{", b"[]", b'"x"', b"1", b'{"shown": "x"}', b'{"input": 1, "shown": "x"}']
+)
+def test_a_file_that_is_missing_or_broken_is_named(tmp_path: Path, content: bytes | None) -> None:
+    prompt_file.save(Prompt((Section("shown", "examples", "{examples:2}"), INPUT)), tmp_path / BEST_PROMPT)
+    if content is not None:
+        (tmp_path / BEST_EXAMPLES).write_bytes(content)
+    with pytest.raises(DataError, match=BEST_EXAMPLES):
+        load_prompt(tmp_path)
 
 
 @pytest.mark.parametrize("section", ["{examples:4}\n\n{passages:1}", "{examples:2}", "plain"])

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocols.errors import ConfigError
 from protocols.kinds import TASK_KINDS
@@ -97,10 +103,16 @@ def test_a_function_of_ones_own_gives_a_score_or_a_score_with_feedback() -> None
     assert judge(Own(TEXT, lambda example, answer: 0, "m:f"), "x", "y").feedback == "answered y, expected x"
 
 
-@pytest.mark.parametrize("given", [1.5, -0.1, float("nan"), "1", None])
-def test_a_function_that_gives_no_score_is_named(given: float) -> None:
+@given(st.floats(0, 1, width=16), st.sampled_from([float, np.float16, np.float32, np.float64, Fraction]))
+def test_a_score_may_be_any_real_number(score: float, kind: Callable[[float], float]) -> None:
+    judged = judge(Own(TEXT, lambda example, answer: kind(score), "m:f"), "x", "y")
+    assert (judged.score, type(judged.score)) == (score, float)
+
+
+@pytest.mark.parametrize("verdict", [1.5, -0.1, float("nan"), np.float32("nan"), np.float32(1.5), "1", None])
+def test_a_function_that_gives_no_score_is_named(verdict: float) -> None:
     with pytest.raises(ConfigError, match=r"m:f gave .* for example e1"):
-        judge(Own(TEXT, lambda example, answer: given, "m:f"), "x", "y")
+        judge(Own(TEXT, lambda example, answer: verdict, "m:f"), "x", "y")
 
 
 SCHEMA: dict[str, object] = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
