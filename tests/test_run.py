@@ -665,11 +665,43 @@ async def test_the_run_goes_on_when_nobody_reads_its_lines(tmp_path: Path) -> No
     assert result["stopped_by"] == "assignments"
 
 
-def test_a_cap_that_ends_an_evaluation_is_exit_code_1(tmp_path: Path) -> None:
+def test_a_cap_on_calls_that_an_evaluation_cannot_keep_is_refused_before_it_begins(tmp_path: Path) -> None:
     config = write_task(tmp_path)
     code, out, err = invoke("evaluate", tmp_path / "prompt.txt", config, "--set", "budget.calls=3", "--json")
-    assert (code, err) == (1, "promptflow: the budget of 3 calls is used up\n")
-    assert orjson.loads(out)["error"]["type"] == "BudgetExhausted"
+    assert (code, err) == (2, "promptflow: budget.calls = 3 is too small: the validation split takes 12\n")
+    assert orjson.loads(out)["error"]["type"] == "ConfigError"
+
+
+def test_a_cap_that_ends_an_evaluation_costs_what_it_refused(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    asked = ("evaluate", tmp_path / "prompt.txt", config, "--set", "search.concurrency=1", "--json")
+    code, out, _ = invoke(*asked, "--set", "budget.tokens=1300")
+    part = orjson.loads(out)
+    assert (code, part["tokens"] < 1300) == (0, True)
+    assert 0 < part["n"] < part["n"] + part["errors"] == SIZES["validation"]
+    assert part["reasons"] == {"BudgetExhausted": part["errors"]}
+    code, out, _ = invoke(*asked, "--set", "budget.tokens=1")
+    assert (code, orjson.loads(out)["error"]["type"]) == (1, "BudgetExhausted")
+
+
+@pytest.mark.anyio
+async def test_an_evaluation_pays_for_nothing_that_a_named_cache_has(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    async with WireServer(lambda turns: "parcel") as server:
+        for calls in (12, 0):
+            asked = (
+                "evaluate",
+                tmp_path / "prompt.txt",
+                config,
+                *OPENAI,
+                "--set",
+                "cache.path=replies.sqlite",
+                "--json",
+            )
+            process: Process = await start(*asked, url=server.openai_url)
+            async with process:
+                scored = orjson.loads(await read_all(process.stdout))
+            assert (scored["n"], scored["calls"], server.stats.calls) == (12, calls, 12)
 
 
 @pytest.mark.anyio

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agents.prompting.forward import AtOnce, Forward
 from agents.prompting.shelves import open_shelves
 from agents.runs.budget import open_ledger
-from agents.runs.comparison import Score, score_of
+from agents.runs.comparison import Score, answers, score_of
 from agents.runs.configuration import Configuration
 from agents.runs.loading import check_input, load_corpus, load_task, unknown_placeholders
+from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, connections
+from memory.cache import open_cache
 from protocols import prompt_file
-from protocols.errors import RunFailed
+from protocols.errors import ConfigError, RunFailed
 from protocols.providers.http import open_transport
 from protocols.task import SplitName
 
@@ -39,25 +42,33 @@ class Scored(Score):
 
 
 async def score(configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName) -> Scored:
-    """Run the prompt at `path` on a split of the task; nothing is written. The caps of `[budget]` hold.
+    """Run the prompt at `path` on a split of the task; nothing is written but replies, to a cache that is named. The
+    caps of `[budget]` hold, but for minutes; what one refuses is unanswered, and what came is kept.
 
     A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
 
     :raises InputError: something that a person wrote cannot be used.
     :raises RunFailed: not one example was answered.
-    :raises BudgetExhausted, ModelError: a cap; a failure that every other call would meet as well.
+    :raises BudgetExhausted: a cap refused a call before anything was answered.
+    :raises ModelError: a failure that every other call would meet as well.
     """
     task = load_task(configuration)
     prompt = prompt_file.load(path)
     check_input(prompt, task, str(path))
     shelves = open_shelves(task, load_corpus(configuration))
-    ledger = open_ledger(configuration, environ)
-    async with open_transport(connections(configuration)) as transport:
-        models = Models(configuration, environ, transport, ledger)
-        model = models.of("task")
-        task = models.judging(task)
+    ledger, examples = open_ledger(configuration, environ), task.split(split)
+    least = calls_per_example(configuration) * len(examples)
+    if ledger.caps.calls is not None and ledger.caps.calls < least:
+        raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
+    async with open_transport(connections(configuration)) as transport, AsyncExitStack() as stack:
+        models, cache = Models(configuration, environ, transport, ledger), None
+        if path_of_all := configuration.cache.path:
+            opened = open_cache(configuration.path(path_of_all), configuration.cache.megabytes * 2**20)
+            cache = await stack.enter_async_context(opened)
+        model = models.of("task", cache)
+        task = models.judging(task, cache)
         forward = Forward(model, task, shelves, AtOnce(configuration.at_once))
-        results = await forward(prompt, task.split(split))
+        results = await answers(forward, [(prompt, example) for example in examples])
     found = score_of(task.metric, results)
     if not found.n:
         raise RunFailed(f"not one example was answered: {results[0]}")
