@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.ring.agent import Agent
-from agents.ring.controller import SearchSettings
+from agents.ring.controller import ALLOWANCES, SearchSettings
 from agents.ring.evaluator import RaceSettings
 from protocols.errors import (
     AuthenticationFailed,
@@ -349,7 +349,7 @@ async def test_a_cap_ends_the_search_and_keeps_what_is_held_back() -> None:
 
 
 async def test_an_operator_whose_own_budget_is_used_up_is_chosen_no_more() -> None:
-    """The search goes on with the others; with none left it ends by the budget."""
+    """The search goes on with the others; with none left it ends by their budgets, which are no cap of the run."""
     ring = Ring(settings=SearchSettings(4, 60), scopes={"proposer/ask_word": Caps(calls=3)})
     assert await ring.run() == "assignments"
     check_clean_end(ring)
@@ -358,7 +358,7 @@ async def test_an_operator_whose_own_budget_is_used_up_is_chosen_no_more() -> No
     assert 3 <= sum(assignment.operator == "ask_word" for assignment in issued) <= 3 + ring.settings.width
     assert ring.ledger.account("proposer/ask_word", "scripted").calls == 3
     alone = Ring(operators=(AskWord(),), scopes={"proposer/ask_word": Caps(calls=3)})
-    assert await alone.run() == "budget"
+    assert await alone.run() == ALLOWANCES
     assert alone.ledger.exhausted == "calls of proposer/ask_word"
 
 
