@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from anyio import CancelScope
 
 from memory.journal import Call
-from protocols.errors import BudgetExhausted
 from protocols.model import ChatModel, Reply, Request
 from protocols.wrappers.metered import billed
 
@@ -22,15 +21,13 @@ class RecordedModel:
         self.name = model.name
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request; also a call that failed, or was cancelled, is on record before its caller knows.
+        """Answer one request; also a call that failed, or was cancelled, is on record before its caller knows. So the
+        ledger stands around this, and not in it: who waits there has sent nothing.
 
-        :raises BudgetExhausted: nothing was sent, and nothing is on record.
         :raises StorageFailed: the call could not be put on record.
         """
         try:
             reply = await self._model.complete(request)
-        except BudgetExhausted:
-            raise
         except BaseException as error:
             kind = type(error).__name__
             failed = Call(self._clock(), request.assignment, self._role, self.name, billed(error), error=kind)

@@ -45,7 +45,7 @@ EMBEDDER = "embedder"
 
 
 class Models:
-    """Builds what a role calls: room, reply cache, retry, warming, limiter, journal, ledger, adapter, in this order.
+    """Builds what a role calls: room, reply cache, retry, warming, limiter, ledger, journal, adapter, in this order.
 
     `accounts` may be shared with other searches of the process. The embedded model costs nothing and answers faster
     than a cache would: it stands in the journal and the ledger alone.
@@ -92,10 +92,10 @@ class Models:
         return ModelEmbedder(self._stack(self._embeddings, EMBEDDER, cache, journal), name, dimension)
 
     def _stack(self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
-        name = adapter.name
-        model: ChatModel = MeteredModel(adapter, self._ledger, role)
+        name, model = adapter.name, adapter
         if journal is not None:
             model = RecordedModel(model, journal.called, role, time.time)
+        model = MeteredModel(model, self._ledger, role)
         if name == EMBEDDED:
             return model
         table = self._configuration.provider(name)

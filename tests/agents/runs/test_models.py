@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from agents.runs.budget import open_ledger, prices
 from agents.runs.configuration import build
 from agents.runs.models import Models, model_settings, secrets
 from memory.cache import open_cache
+from memory.journal import open_journal, read_calls
 from protocols.errors import AuthenticationFailed, ConfigError
 from protocols.model import ChatMessage, Request
 from protocols.providers.catalogue import identify
@@ -45,6 +47,37 @@ async def test_a_reply_from_the_cache_is_counted_and_costs_nothing(tmp_path: Pat
     assert (ledger.calls, ledger.saved.calls, server.stats.calls) == (2, 2, 2)
     assert (ledger.saved.tokens, ledger.saved.dollars) == (2 * ledger.tokens, None)
     assert [(attempt.role, attempt.error is None) for attempt in attempts] == [("task", False), ("task", True)]
+
+
+async def test_a_call_that_waits_for_its_budget_is_not_on_record(tmp_path: Path) -> None:
+    """Of two calls with room for one, the second waits for what the first costs. Nobody has sent it."""
+    entered, released = anyio.Event(), anyio.Event()
+
+    async def hold() -> None:
+        entered.set()
+        await released.wait()
+
+    async with (
+        WireServer(lambda turns: "hi", delay=hold) as server,
+        open_transport() as transport,
+        open_journal(tmp_path / "journal.sqlite") as journal,
+    ):
+        openai = {"base_url": server.openai_url, "api_key_env": "KEY"}
+        tables = {"models": {"default": "openai/x"}, "providers": {"openai": openai}, "budget": {"tokens": 1500}}
+        configuration = build({"task": TASK, **tables}, Path())
+        ledger = open_ledger(configuration, {})
+        model = Models(configuration, {"KEY": "sk-secret"}, transport, ledger).of("task", journal=journal)
+        request = Request((ChatMessage("user", "hello"),))
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(model.complete, request)
+                await entered.wait()
+                tasks.start_soon(model.complete, request)
+                await anyio.wait_all_tasks_blocked()
+                scope.cancel()
+        released.set()
+    [call] = read_calls(tmp_path / "journal.sqlite")
+    assert (call.error is not None, ledger.calls, server.stats.calls) == (True, 1, 1)
 
 
 @pytest.mark.parametrize(

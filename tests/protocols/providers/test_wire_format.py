@@ -208,7 +208,7 @@ async def test_a_bad_reply_that_is_billed_is_in_the_books(
     async def record(call: memory.Call) -> None:
         calls.append(call)
 
-    model = RecordedModel(MeteredModel(lab.model(way), ledger, "task"), record, "task", lambda: 0.0)
+    model = MeteredModel(RecordedModel(lab.model(way), record, "task", lambda: 0.0), ledger, "task")
     with pytest.raises(BadReply) as caught:
         await model.complete(REQUESTS[0])
     assert caught.value.usage == usage
