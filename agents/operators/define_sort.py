@@ -5,11 +5,10 @@ No model is asked: an order is a permutation, and a permutation computed here lo
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from agents.operators.itemised import Itemised, itemised
 from agents.operators.operator import WHOLE, Context, answers, of_kinds, part
 from agents.operators.rewriting import failures
 from agents.prompting.shelves import places
@@ -20,8 +19,6 @@ from protocols.task import Task
 
 WORTH = 0.02
 """What a text is taken to be worth to its prompt before anything is known."""
-MARK = re.compile(r"(?:[-*•·]|\d+[.)])[ \t]+")
-"""What a line of a list begins with."""
 TRIES = 32
 """Orders of the items that are looked at for one that was not tried."""
 
@@ -32,9 +29,9 @@ class DefineSort:
     Items: lines with a mark of a list, or that begin with an answer, and what follows them. Those whose answer was
     missed most come last, nearest to the input, and those whose answer was wrongly given first, for models lean to
     what they read last (Zhao et al., arXiv 2102.09690). What stands before the first item stays there, and the marks
-    stay in their order. Sections: one that is not
-    frozen moves before others that are read with it, so that what is worth most comes nearest to the input: models
-    use best what stands there (Liu et al., arXiv 2307.03172). Where all such orders were tried, others are drawn.
+    stay in their order. Sections: one that is not frozen moves before others that are read with it, so that what is
+    worth most comes nearest to the input: models use best what stands there (Liu et al., arXiv 2307.03172). Where all
+    such orders were tried, others are drawn.
     """
 
     name = "define_sort"
@@ -74,56 +71,6 @@ class DefineSort:
             self._answers = task, answers(task)
         seen = {answer for outcome in failed for answer in (outcome.target, outcome.answer) if answer}
         return itemised(text, self._answers[1] | seen)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What stands in a list after its mark. `answer`: the one that it names first; "" for none."""
-
-    text: str
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Itemised:
-    """A text that holds a list: what stands before it, the `marks` of its lines, and its items."""
-
-    head: str
-    marks: Sequence[str]
-    items: Sequence[Item]
-
-    def of(self, items: Sequence[Item]) -> str:
-        """The text with its items in this order."""
-        lines = [f"{mark}{item.text}" for mark, item in zip(self.marks, items, strict=True)]
-        return "\n".join([self.head] * bool(self.head) + lines)
-
-
-def itemised(text: str, known: Collection[str]) -> Itemised:
-    """The items of a text: a line that is not indented and has a mark, or that begins with an answer, begins one;
-    what follows it belongs to it. `known`: the answers that there are."""
-    answer = _pattern(known)
-    head, marks, items = list[str](), list[str](), list[list[str]]()
-    for line in text.split("\n"):
-        mark = MARK.match(line)
-        if mark or (answer and answer.match(line)):
-            marks.append(mark[0] if mark else "")
-            items.append([line[len(marks[-1]) :]])
-        else:
-            (items[-1] if items else head).append(line)
-    named = ["\n".join(lines) for lines in items]
-    first = [answer.search(item) if answer else None for item in named]
-    return Itemised(
-        "\n".join(head),
-        marks,
-        [Item(item, found[0] if found else "") for item, found in zip(named, first, strict=True)],
-    )
-
-
-def _pattern(known: Collection[str]) -> re.Pattern[str] | None:
-    """Any of the answers, the longest first, that is no part of a longer word; scripts without spaces have no such
-    parts."""
-    longest = sorted((re.escape(answer) for answer in known if answer), key=len, reverse=True)
-    return re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(longest)})(?![A-Za-z0-9_])") if longest else None
 
 
 def _definitions(
