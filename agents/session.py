@@ -92,6 +92,7 @@ async def train(
                 run.bus.tap(spans.observe)
                 run.journal.tap(spans.called)
             log.started(configuration, run.task, run.directory, run.resumed)
+            log.doubted(run.task.kind.names.warning(run.first))
             if run.resumed:
                 view.say(f"Going on after {so_far.ended} assignments.")
             try:
@@ -198,6 +199,7 @@ async def sweep(
                 run.bus.tap(log.observe)
                 run.ledger.tap(log.called)
                 log.started(cell.configuration, run.task, run.directory)
+                log.doubted(run.task.kind.names.warning(run.first))
                 try:
                     yield
                 except Exception as error:

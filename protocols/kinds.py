@@ -14,6 +14,7 @@ from protocols.metrics.labels import FinalLabelParser, LabelParser
 from protocols.metrics.numbers import NUMBER, plain_digits
 from protocols.metrics.parsed import golds
 from protocols.metrics.text import UNSPACED, normalise
+from protocols.naming import Names, closed
 from protocols.task import Example, Json, KindName, TaskKind, show_text
 
 OPTION = re.compile(r"\(?[A-Z]\)?")
@@ -21,6 +22,8 @@ REPLIES = 1024
 """Replies whose label is kept: most are a label and nothing else, again and again."""
 MOST = 10
 """Answers of a reasoning task that may still be a closed set, such as Yes and No."""
+MARK = {"Answer:": ("Answer:", "answer is", "answer**:", "####", r"\boxed", "答案")}
+"""How a prompt may say what the final answer follows."""
 
 
 def classification(splits: Splits) -> TaskKind:
@@ -29,11 +32,13 @@ def classification(splits: Splits) -> TaskKind:
     labels = tuple(sorted({str(example.target) for example in splits["train"]}))
     return TaskKind(
         "classification",
-        instruction="Choose the one label that fits.\nLabels: " + ", ".join(labels),
+        instruction="Choose the one label that fits.",
+        format="Reply with exactly one of these labels.\n" + _show_labels(labels),
         cue="Label:",
         show=str,
         parse=lru_cache(REPLIES)(LabelParser(labels)),
         metric="accuracy",
+        names=closed(labels, loose=True),
     )
 
 
@@ -57,6 +62,7 @@ def ner(splits: Splits) -> TaskKind:
         show=show_entities,
         parse=EntityParser(tuple(types["train"])),
         metric="entity_f1",
+        names=closed(types["train"], optional=("JSON", "{}")),
     )
 
 
@@ -74,12 +80,24 @@ def reading(splits: Splits) -> TaskKind:
         show=lambda target: show_text(target) if target else parsers.NO_ANSWER,
         parse=parsers.span,
         metric="token_f1" if 2 * unspaced > len(train) else "squad_f1",
+        names=Names({parsers.NO_ANSWER: tuple(parsers.NO_ANSWERS)} if unanswerable else {}),
     )
 
 
 def generation(splits: Splits) -> TaskKind:
-    """A free text: a target is any JSON."""
-    return TaskKind("generation", parse=parsers.whole)
+    """A free text: a target is any JSON. Where all are objects, a reply is one, and has the keys that all have."""
+    targets = [example.target for example in splits.get("train", ())]
+    objects = [target for target in targets if isinstance(target, Mapping)]
+    if not objects or len(objects) < len(targets):
+        return TaskKind("generation", parse=parsers.whole)
+    keys = [key for key in objects[0] if all(key in target for target in objects)]
+    shape = f" with the keys {', '.join(keys)}" if keys else ""
+    return TaskKind(
+        "generation",
+        format=f"Reply with one object of JSON{shape}, and nothing else.",
+        parse=parsers.whole,
+        names=closed(keys, optional=("JSON",)),
+    )
 
 
 def reasoning(splits: Splits) -> TaskKind:
@@ -89,15 +107,17 @@ def reasoning(splits: Splits) -> TaskKind:
     """
     _check(splits, _is_answer, "a text, a number, or a list of them")
     answers = [gold for examples in splits.values() for example in examples for gold in golds(example.target)]
-    parse, metric = _final_answers(answers)
+    parse, metric, few = _final_answers(answers)
+    form = "End with a line of the form\nAnswer: <the final answer>"
     return TaskKind(
         "reasoning",
         instruction="Solve the problem.",
-        format="End with a line of the form\nAnswer: <the final answer>",
+        format=f"{form}\nThe final answer is one of these.\n{_show_labels(few, 'Answers')}" if few else form,
         cue="",
         show=lambda target: next(iter(golds(target)), ""),
         parse=parse,
         metric=metric,
+        names=Names({**{answer: (answer,) for answer in few}, **MARK}, optional=MARK, loose=True),
     )
 
 
@@ -111,16 +131,24 @@ TASK_KINDS: Mapping[KindName, Callable[[Splits], TaskKind]] = {
 """From the splits of a task to its kind; a DataError says which targets do not fit."""
 
 
-def _final_answers(answers: list[str]) -> tuple[Callable[[str], Json], str]:
+def _show_labels(labels: tuple[str, ...], called: str = "Labels") -> str:
+    """On one line; one a line where a label has what would part it from the next."""
+    if any(re.search(r"[,，、;；]", label) for label in labels):
+        return f"{called}:\n" + "\n".join(f"- {label}" for label in labels)
+    return f"{called}: {', '.join(labels)}"
+
+
+def _final_answers(answers: list[str]) -> tuple[Callable[[str], Json], str, tuple[str, ...]]:
+    """The parser, the name of the metric, and the answers where they are few that recur."""
     distinct = sorted(set(answers))
     if all(NUMBER.fullmatch(plain_digits(answer.strip())) for answer in distinct):
-        return parsers.number, "numeric"
+        return parsers.number, "numeric", ()
     if all(OPTION.fullmatch(answer) for answer in distinct):
-        return parsers.option, "exact"
+        return parsers.option, "exact", ()
     told_apart = len({normalise(answer) for answer in distinct} - {""}) == len(distinct)
     if told_apart and len(distinct) <= MOST and 4 * len(distinct) <= len(answers):
-        return FinalLabelParser(tuple(distinct)), "accuracy"
-    return parsers.final_answer, "exact"
+        return FinalLabelParser(tuple(distinct)), "accuracy", tuple(distinct)
+    return parsers.final_answer, "exact", ()
 
 
 def _types(examples: tuple[Example, ...]) -> list[str]:

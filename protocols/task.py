@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from protocols.naming import NO_NAMES, Names
+
 Array = npt.NDArray[np.float64]
 Counts = Mapping[str, float]
 """What one judgement adds to the sums that a corpus metric is computed from, by name: true positives, say."""
@@ -106,7 +108,8 @@ class TaskKind:
 
     `instruction`, `format`: the texts of the first prompt's task and format sections. `cue`: the line after the
     input, which the reply continues ("": none). `show` writes a target as a reply should, `parse` reads an answer out
-    of a reply: `parse(show(target))` is an answer that is right. `metric`: the name of the metric that fits.
+    of a reply: `parse(show(target))` is an answer that is right. `metric`: the name of the metric that fits. `names`:
+    what a prompt must name for that; no edit takes one of them away.
     """
 
     name: KindName = "generation"
@@ -116,6 +119,7 @@ class TaskKind:
     show: Callable[[Json], str] = show_text
     parse: Parser = str
     metric: str = "token_f1"
+    names: Names = NO_NAMES
 
 
 @dataclass(frozen=True, slots=True)

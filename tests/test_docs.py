@@ -261,7 +261,8 @@ class Asks(NameTheMissed):
         return assignment.prompt.edit(assignment.section, "Asked: " + reply.text, context.task.fields)
 """
     (tmp_path / "mine.py").write_text(code + asking, encoding="utf-8")
-    prompt = "=== task (task) ===\nWhich?\n=== end (reminders) ===\n=== examples (examples) ==="
+    task = "=== task (task) ===\nWhich?\nLabels: invoice, parcel, 退款"
+    prompt = f"{task}\n=== end (reminders) ===\n=== examples (examples) ==="
     operators = [*tomllib.loads(table)["search"]["operators"], "mine:Asks"]
     search = {"assignments": 12, "width": 2, "critique": 12, "operators": operators}
     config = write_task(tmp_path, prompt=f"{prompt}\n=== input (task) ===\n{{text}}\n", tables={"search": search})

@@ -20,9 +20,10 @@ from typer.testing import CliRunner
 
 import run
 from agents.commands import searching
+from agents.runs.run_directory import LOG
 from memory.journal import read_journal
 from protocols.messages import Assignment, Critique, Failure
-from tests.small_task import SIZES, rows, write_task
+from tests.small_task import PROMPT, SIZES, rows, write_task
 from tests.wire_server import Fault, WireServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -256,6 +257,16 @@ def test_the_doctor_lists_what_is_wrong_and_tells_the_shell(tmp_path: Path) -> N
     code, out, _ = invoke("doctor", config, *down)
     assert code == 1
     assert orjson.loads(out)["estimate"]["dollars"] is None
+
+
+def test_a_search_from_a_prompt_without_the_labels_says_so(tmp_path: Path) -> None:
+    for number, prompt in enumerate((PROMPT, PROMPT.replace("invoice, ", ""))):
+        config = write_task(tmp_path / str(number), prompt=prompt)
+        code, _, err = invoke("search", config, "--out", tmp_path / f"out{number}")
+        assert code == 0
+        assert ("invoice stands nowhere in the prompt" in err) == bool(number)
+        log = (tmp_path / f"out{number}" / LOG).read_text(encoding="utf-8")
+        assert ("invoice stands nowhere in the prompt" in log) == bool(number)
 
 
 # Bad input

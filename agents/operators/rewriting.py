@@ -50,7 +50,7 @@ async def ask(request: Request, assignment: Assignment, context: Context) -> Pro
     the reason, and asked for again.
 
     :raises UnreadableReply: no text between the tags, or one that repeats the instruction.
-    :raises EditRejected: the text loses or invents a placeholder.
+    :raises EditRejected: the text loses or invents a placeholder, or loses a name that replies are read for.
     """
     reply = await context.model.complete(request)
     try:
@@ -131,7 +131,9 @@ def _edited(reply: str, request: Request, assignment: Assignment, context: Conte
         raise EditRejected(f"section {assignment.section}: the edit loses {braced(lost)}", text=text)
     if invented := places(text) - places(before):
         raise EditRejected(f"section {assignment.section}: the edit invents {braced(invented)}", text=text)
-    return assignment.prompt.edit(assignment.section, text, context.task.fields)
+    edited = assignment.prompt.edit(assignment.section, text, context.task.fields)
+    context.task.kind.names.check(assignment.prompt, edited, text)
+    return edited
 
 
 def _question(request: Request) -> str:

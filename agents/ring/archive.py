@@ -1,11 +1,13 @@
 """The archive: the Pareto front of the candidates that survived.
 
-A candidate is kept while no other is at least as good on every validation example at no more tokens. Parents are
-drawn in proportion to the examples on which they are best, after GEPA (arXiv 2507.19457, section 3.3).
+A candidate is kept while no other is at least as good on every validation example at no more tokens. Where a value
+is 0 there is nothing that fewer tokens could do as well: length then counts for nothing, and the older stays. Parents
+are drawn in proportion to the examples on which they are best, after GEPA (arXiv 2507.19457, section 3.3).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -79,7 +81,12 @@ class Archive:
 
     def best(self) -> Member:
         """The highest validation value; of equals the shortest, then the first."""
-        return min(self.members, key=lambda m: (-m.value, m.tokens, m.candidate))
+        return min(self.members, key=lambda m: (*rank(m.value, m.tokens), m.candidate))
+
+
+def rank(value: float, tokens: int) -> tuple[float, float]:
+    """By which a prompt is compared with others: the lower is the better. At a value of 0 all lengths are one."""
+    return -value, tokens if value > 0 else math.inf
 
 
 def draw(members: Sequence[Member], rng: Random) -> Member:
@@ -115,6 +122,7 @@ def _dominates(a: Member, b: Member) -> bool:
     """At least as good everywhere, and better somewhere or older; a missing answer counts as worse than any."""
     left = [-1.0 if s is None else s for s in a.scores]
     right = [-1.0 if s is None else s for s in b.scores]
-    if a.tokens > b.tokens or any(x < y for x, y in zip(left, right, strict=True)):
+    (_, mine), (_, theirs) = rank(a.value, a.tokens), rank(b.value, b.tokens)
+    if mine > theirs or any(x < y for x, y in zip(left, right, strict=True)):
         return False
-    return left != right or a.tokens < b.tokens or a.candidate < b.candidate
+    return left != right or mine < theirs or a.candidate < b.candidate

@@ -23,10 +23,11 @@ SLACK = 8
 @dataclass(frozen=True, slots=True)
 class RaceSettings:
     """`alpha`: the chance, at most, that a child survives which is no better than its parent. `min_effect`: how much
-    worse a shorter child may be. `futile`: the capital below which a race is given up, 0 for never. `critique`:
-    training examples that a survivor is run on for its critic. `max_unanswered`: the share of examples that may be
-    left unanswered. `at_once`: calls that all who race may have in flight together, and share equally; while fewer
-    than `racers` do, each has more, within SLACK, for what is in flight when a race is lost is paid for."""
+    worse a shorter child may be of a parent that is right anywhere. `futile`: the capital below which a race is given
+    up, 0 for never. `critique`: training examples that a survivor is run on for its critic. `max_unanswered`: the
+    share of examples that may be left unanswered. `at_once`: calls that all who race may have in flight together, and
+    share equally; while fewer than `racers` do, each has more, within SLACK, for what is in flight when a race is
+    lost is paid for."""
 
     alpha: float = 0.3
     min_effect: float = 0.01
@@ -90,9 +91,10 @@ class Evaluator:
 
     def _race(self, candidate: Candidate, filled: int, coin: float) -> Race:
         shorter = candidate.prompt.tokens + filled < candidate.parent_tokens
-        total = sum(score is not None for score in candidate.parent_scores)
-        floor = -self.settings.min_effect if shorter else 0.0
-        return Race(Capital(self.settings.alpha, floor, total), self.settings.futile, coin)
+        answered = [score for score in candidate.parent_scores if score is not None]
+        # Of a parent that is right nowhere nothing can be lost: what is no better than that does not survive.
+        floor = -self.settings.min_effect if shorter and any(answered) else 0.0
+        return Race(Capital(self.settings.alpha, floor, len(answered)), self.settings.futile, coin)
 
     async def _run(self, candidate: Candidate, order: Sequence[int], race: Race | None) -> list[Result]:
         """The results in `order`, up to the look that lost the race.

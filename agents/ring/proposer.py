@@ -45,8 +45,8 @@ class Proposer:
     async def handle(self, message: Message) -> Sequence[Message]:
         """The candidate that the edit makes.
 
-        :raises EditRejected: the edit changes nothing, breaks a placeholder, touches a frozen section, or has failed
-            before on this very text.
+        :raises EditRejected: the edit changes nothing, breaks a placeholder, touches a frozen section, loses a name
+            that replies are read for, or has failed before on this very text.
         """
         assert isinstance(message, Assignment)
         recalled = await self._recall(message)
@@ -57,6 +57,7 @@ class Proposer:
         if prompt == message.prompt:
             raise EditRejected("the edit changes nothing")
         check_frozen(prompt, message)
+        self._task.kind.names.check(message.prompt, prompt, part(prompt, message.section).text)
         await self._check_new(message, prompt)
         ids = tuple(edit.recalled.experience.id for edit in recalled)
         rival = best_parent(prompt, message)

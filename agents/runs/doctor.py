@@ -11,11 +11,12 @@ from typing import Final
 import anyio
 
 from agents.operators.operator import Operator
+from agents.prompting.shelves import open_shelves, shelves_of
 from agents.runs.budget import open_ledger
 from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
-from agents.runs.findings import Diagnosis, Finding, Findings
+from agents.runs.findings import Diagnosis, Finding, Findings, Sent
 from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import asks_judge, calls_per_example
 from agents.runs.models import EMBEDDER, check_names, embedder_of, model_settings
@@ -31,6 +32,7 @@ from protocols.errors import (
     CallTimeout,
     ConfigError,
     ConnectionFailed,
+    InputError,
     MemoryMismatch,
     ModelError,
     ModelNotFound,
@@ -38,9 +40,10 @@ from protocols.errors import (
     RateLimited,
 )
 from protocols.kinds import generation
+from protocols.metrics.judge import ModelJudge
 from protocols.metrics.match import Exact
 from protocols.model import ChatMessage, ChatModel, Request
-from protocols.prompt import Prompt
+from protocols.prompt import Prompt, braced, holds_placeholder
 from protocols.providers.catalogue import EMBEDDED, open_embeddings, open_model
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Example, Task
@@ -69,6 +72,9 @@ async def diagnose(path: Path, settings: Sequence[str], environ: Mapping[str, st
     operators = _operators(found, configuration)
     likely, task = _examples(found, configuration)
     prompt = _prompt(found, configuration, likely, operators)
+    if task and prompt:
+        found.warn("answers", task.kind.names.warning(prompt))
+        found.warn("input", _unshown(prompt, task))
     _budget(found, configuration, environ, task, operators)
     _paths(found, configuration, environ)
     async with open_transport() as transport:
@@ -77,7 +83,7 @@ async def diagnose(path: Path, settings: Sequence[str], environ: Mapping[str, st
             found.skip("model calls", "--offline")
         else:
             await _call(found, models)
-    diagnosis = Diagnosis(tuple(found.all), None)
+    diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
     return replace(diagnosis, estimate=estimate(configuration, environ, task, prompt, operators))
@@ -143,6 +149,30 @@ def _prompt(
     if prompt is not None and operators is not None:
         found.attempt("sections", lambda: check_editable(prompt, operators, likely), lambda _: "some can be edited")
     return prompt
+
+
+def _unshown(prompt: Prompt, task: Task) -> str:
+    """What to say of input fields that no section shows; "" for none."""
+    left = [f for f in task.fields if not any(holds_placeholder(section.text, (f,)) for section in prompt)]
+    return f"no section shows {braced(left)}: the model is not told what stands there" if left else ""
+
+
+def _sent(configuration: Configuration, task: Task, prompt: Prompt) -> tuple[Sent, ...]:
+    """The first training example, as it is sent to the model that answers it; and with the right answer, as it is
+    sent to a judge."""
+    example, inputs = task.train[0], task.train[0].inputs
+    if shelves_of(prompt):
+        try:
+            corpus = load_corpus(configuration)
+        except InputError:
+            return ()  # that is a finding of its own
+        inputs = open_shelves(task, corpus).inputs(prompt, inputs)
+    expected = task.kind.show(example.target)
+    sent = [Sent("task", example.id, prompt.render(inputs), expected)]
+    if asks_judge(configuration):
+        question = ModelJudge(task.kind, configuration.task.rubric or "", None).question(example, expected)
+        sent.append(Sent("judge", example.id, (ChatMessage("user", question),), expected))
+    return tuple(sent)
 
 
 def _budget(

@@ -8,9 +8,10 @@ from typing import Literal, TypeVar
 
 from agents.runs.estimate import Estimate
 from protocols.errors import InputError, StorageFailed
+from protocols.model import ChatMessage
 
 T = TypeVar("T")
-Status = Literal["ok", "failed", "not checked"]
+Status = Literal["ok", "warning", "failed", "not checked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,24 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What the model of a role would be sent for one `example`, by its id; `expected`: the answer to it, as a reply
+    should give it."""
+
+    role: str
+    example: str
+    messages: tuple[ChatMessage, ...]
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All findings; `estimate`: what a search takes, None where something in the input is wrong."""
+    """All findings; `estimate`: what a search takes, None where something in the input is wrong; `sent`: what one
+    example is sent as, to each role that can be shown before a run."""
 
     findings: tuple[Finding, ...]
     estimate: Estimate | None
+    sent: tuple[Sent, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -61,6 +75,11 @@ class Findings:
         failed = [Finding(what, "failed", str(problem)) for problem in problems]
         self.all += failed or [Finding(what, "ok", well)]
         return not failed
+
+    def warn(self, what: str, text: str) -> None:
+        """Note what may be meant, and hardly is; "" for nothing."""
+        if text:
+            self.all.append(Finding(what, "warning", text))
 
     def skip(self, what: str, why: str) -> None:
         """Note what could not be looked at, or was not wanted."""

@@ -86,7 +86,11 @@ def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
 
 
 def layout(text: str | None, task: Task) -> Prompt:
-    """The sections of the task's kind around a first instruction: empty ones are room for the operators."""
+    """The sections of the task's kind around a first instruction: empty ones are room for the operators.
+
+    Whatever the instruction says, the section `format` says what an answer looks like; the input comes last, unless
+    the instruction shows one itself.
+    """
     kind = task.kind
     sections = [
         Section("task", "task", kind.instruction if text is None else text),

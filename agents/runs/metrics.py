@@ -22,6 +22,7 @@ from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
 from protocols.metrics.own import Function, Own
 from protocols.metrics.weighted import Weighted
 from protocols.model import ChatModel
+from protocols.naming import closed, schema_names
 from protocols.task import Metric, Parser, TaskKind
 
 ENTITY, JUDGE = "entity_f1", "judge"
@@ -41,12 +42,18 @@ METRICS = (*PLAIN, *SET_UP)
 
 
 def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
-    """The kind of task that the configuration names, with its parser if it names one.
+    """The kind of task that the configuration names, with its parser if it names one. A free text that is to be valid
+    by a JSON schema is told so.
 
     :raises DataError: targets that are none of this kind.
-    :raises ConfigError: there is no such parser.
+    :raises ConfigError: there is no such parser, or the JSON schema cannot be read.
     """
     kind, own = TASK_KINDS[configuration.task.kind](splits), configuration.task.parser
+    if configuration.task.json_schema and kind.name == "generation":
+        schema, _ = _schema(configuration)
+        shape = orjson.dumps(schema).decode("utf-8")
+        form = f"Reply with JSON that is valid by this schema, and with nothing else.\n{shape}"
+        kind = replace(kind, format=form, names=closed(schema_names(schema), ("JSON",)))
     return replace(kind, parse=cast("Parser", imported(own, "task.parser"))) if own else kind
 
 

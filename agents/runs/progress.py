@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from agents.ring.archive import rank
 from memory.journal import read_journal
 from protocols.bus import NOBODY
 from protocols.messages import (
@@ -168,9 +169,9 @@ class Progress:
         )
 
     def _leads(self, value: float, tokens: int) -> bool:
-        """As the archive says which is best: the highest value, then the shortest."""
+        """As the archive says which is best."""
         best = self.best
-        return best is None or best.value is None or (-value, tokens) < (-best.value, best.tokens)
+        return best is None or best.value is None or rank(value, tokens) < rank(best.value, best.tokens)
 
     def _end(self, ending: Ending) -> Ending:
         self.counts[ending.kind] += 1

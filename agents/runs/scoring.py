@@ -27,7 +27,8 @@ class Scored(Score):
     """The score of a prompt's file, and what it cost.
 
     `calls` counts every attempt; `dollars` None: the price is unknown. `plain`: names in braces in the prompt that
-    no example has, and that are therefore plain text.
+    no example has, and that are therefore plain text. `warning`: what the prompt lacks for replies to be read; "" for
+    nothing.
     """
 
     task: str
@@ -39,6 +40,7 @@ class Scored(Score):
     dollars: float | None
     seconds: float
     plain: tuple[str, ...]
+    warning: str
 
 
 async def score(configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName) -> Scored:
@@ -83,4 +85,5 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
         dollars=ledger.dollars,
         seconds=ledger.seconds,
         plain=tuple(unknown_placeholders(prompt, task)),
+        warning=task.kind.names.warning(prompt),
     )

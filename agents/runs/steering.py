@@ -63,10 +63,10 @@ def command(directory: Path, words: Sequence[str]) -> str:
     :raises StorageFailed: a file of the run directory cannot be read or written.
     """
     configuration, first = read_configuration(directory), prompt_file.load(directory / FIRST_PROMPT)
-    told = list(words)
+    told, doubt = list(words), ""
     if told[:1] == ["inject"] and len(told) == 2:
         edited = prompt_file.load(Path(told[1]))
-        _check_edit(edited, first, configuration, told[1])
+        doubt = _check_edit(edited, first, configuration, told[1])
         told[1] = prompt_file.dumps(edited)
     meant = understand(told, configuration, first, kept_prices(directory, configuration))
     _check_under_way(directory)
@@ -74,7 +74,7 @@ def command(directory: Path, words: Sequence[str]) -> str:
     if isinstance(meant, Inject) and read_durable(directory / JOURNAL).assignments >= most:
         raise ConfigError(f"the run in {directory} has made all of its {most} assignments")
     _append(directory / COMMANDS, told)
-    return in_words(meant)
+    return in_words(meant) + (f"; but {doubt}" if doubt else "")
 
 
 def understand(
@@ -321,9 +321,14 @@ def _change(setting: str, value: str, configuration: Configuration, known: Mappi
     return Change(setting, configured(changed, path), configured(configuration, path))
 
 
-def _check_edit(edited: Prompt, first: Prompt, configuration: Configuration, file: str) -> None:
-    """:raises PromptError: it could not come of the first prompt by any edit."""
+def _check_edit(edited: Prompt, first: Prompt, configuration: Configuration, file: str) -> str:
+    """What the person should know, "" for nothing: a prompt that they made is tried although it lost a name.
+
+    :raises PromptError: it could not come of the first prompt by any edit.
+    """
+    task = load_task(configuration)
     try:
-        carried_over(first, edited, load_task(configuration).fields)
+        carried_over(first, edited, task.fields)
     except PromptError as error:
         raise PromptError(error.reason, file=file) from None
+    return task.kind.names.warning(edited)

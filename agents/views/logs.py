@@ -171,6 +171,11 @@ class RunLog:
             caps=configuration.budget.model_dump(exclude_defaults=True),
         )
 
+    def doubted(self, why: str) -> None:
+        """What a person should know of the first prompt; "" for nothing."""
+        if why:
+            self._log.warning("the first prompt may not be answerable", why=why)
+
     async def observe(self, envelope: Envelope) -> None:
         """A message crossed the bus."""
         if isinstance(envelope.message, Candidate):

@@ -42,7 +42,7 @@ class ModelJudge(ParsedMetric):
         """
         assert self._model is not None, "a judge is asked only in a run"
         shown = self._kind.show(answer)
-        request = ChatMessage("user", self._question(example, shown))
+        request = ChatMessage("user", self.question(example, shown))
         for sample in range(TRIES):
             reply = await self._model.complete(Request((request,), max_tokens=2048, sample=sample))
             found = list(SCORE.finditer(reply.text))
@@ -51,7 +51,8 @@ class ModelJudge(ParsedMetric):
                 return Judgement(grade / 10, shown, reasons if grade < 10 else "")
         raise BadReply("the judge's reply has no last line such as Score: 7", model=self._model.name)
 
-    def _question(self, example: Example, answer: str) -> str:
+    def question(self, example: Example, answer: str) -> str:
+        """What the model is asked."""
         template = resources.files("protocols.metrics").joinpath("judge.txt").read_text(encoding="utf-8")
         inputs = "\n".join(f"{name}: {text}" for name, text in example.inputs.items())
         reference = self._kind.show(example.target)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.ring.archive import rank
 from agents.runs.budget import kept_prices
 from agents.runs.configuration import Configuration
 from agents.runs.finished import read_document
@@ -66,7 +67,7 @@ def read_story(directory: Path) -> Story:
 def notable(story: Story) -> list[int]:
     """The candidates that a reader looks for: the best one's lineage, the best, the front, the latest."""
     survivors = [point for point in story.points if point["value"] is not None]
-    best = sorted(survivors, key=lambda p: (-p["value"], p["tokens"], p["assignment"]))[:BEST]
+    best = sorted(survivors, key=lambda p: (*rank(p["value"], p["tokens"]), p["assignment"]))[:BEST]
     lists: list[Sequence[int]] = [story.lineage()[::-1], [point["assignment"] for point in best]]
     lists += [front(story.points)[::-1], [point["assignment"] for point in story.points[: -LATEST - 1 : -1]]]
     return list(dict.fromkeys(number for numbers in lists for number in numbers))[:DETAILED]

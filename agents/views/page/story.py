@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from agents.ring.archive import rank
 from agents.runs.progress import FAILURES, Ending, Progress
 from agents.views.plain import one_line
 from memory.following import News
@@ -250,9 +251,11 @@ class Story:
 
 
 def front(points: Iterable[Json]) -> Sequence[int]:
-    """The numbers of the survivors that no other equals or beats in both value and tokens, the shortest first."""
+    """The numbers of the survivors that no other equals or beats in both value and tokens, the shortest first. At a
+    value of 0 length counts for nothing."""
     survivors = sorted(
-        (p for p in points if p["value"] is not None), key=lambda p: (p["tokens"], -p["value"], p["assignment"])
+        (p for p in points if p["value"] is not None),
+        key=lambda p: (rank(p["value"], p["tokens"])[1], -p["value"], p["assignment"]),
     )
     found, best = [], float("-inf")
     for point in survivors:

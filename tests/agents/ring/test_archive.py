@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.ring.archive import Archive, Member, draw
+from agents.ring.archive import Archive, Member, draw, rank
 from agents.ring.race import compare
 from protocols.messages import Scores, mean
 from protocols.prompt import Prompt, Section
@@ -55,13 +55,17 @@ def filled(scores: Scores) -> list[float]:
 
 
 def beats(a: Member, b: Member) -> bool:
-    """At least as good everywhere at no more tokens, and better somewhere."""
-    left, right = [*filled(a.scores), -a.tokens], [*filled(b.scores), -b.tokens]
+    """At least as good everywhere at no more tokens, and better somewhere; at a value of 0 all lengths are one."""
+    left, right = [*filled(a.scores), -length(a)], [*filled(b.scores), -length(b)]
     return left != right and all(x >= y for x, y in zip(left, right, strict=True))
 
 
+def length(a: Member) -> float:
+    return a.tokens if a.value else math.inf
+
+
 def twins(a: Member, b: Member) -> bool:
-    return a.scores == b.scores and a.tokens == b.tokens
+    return a.scores == b.scores and length(a) == length(b)
 
 
 @given(populations)
@@ -76,7 +80,32 @@ def test_the_archive_is_the_pareto_front(population: list[Member]) -> None:
     ]
     assert archive.members == front
     assert archive.best().value == max(m.value for m in front)
-    assert archive.best().tokens == min(m.tokens for m in front if m.value == archive.best().value)
+    assert length(archive.best()) == min(length(m) for m in front if m.value == archive.best().value)
+
+
+NOTHING_RIGHT: list[tuple[str, Scores, Scores, float]] = [
+    ("all wrong", (0.0, 0.0), (0.0, 0.0), 0.0),
+    ("some unanswered", (0.0, None), (0.0, None), 0.0),
+    ("right where there is nothing to find, by a metric of counts", (1.0, 0.0), (1.0, 0.0), 0.0),
+]
+
+
+@pytest.mark.parametrize(("case", "older", "newer", "value"), NOTHING_RIGHT)
+def test_at_a_value_of_0_no_shorter_prompt_takes_the_place_of_the_older(
+    case: str, older: Scores, newer: Scores, value: float
+) -> None:
+    archive = Archive()
+    archive.add(replace(member(0, older, words=50), value=value))
+    assert not archive.add(replace(member(1, newer, words=1), value=value)), case
+    assert archive.best().candidate == 0
+    assert not rank(0.0, 1) < rank(0.0, 50)
+
+
+def test_of_prompts_that_are_equally_good_for_something_the_shorter_is_best() -> None:
+    archive = Archive()
+    archive.add(member(0, (1.0, 0.0), words=50))
+    assert archive.add(member(1, (1.0, 0.0), words=1))
+    assert archive.best().candidate == 1
 
 
 @given(populations)

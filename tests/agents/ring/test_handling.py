@@ -51,6 +51,7 @@ from protocols.messages import (
     Pause,
     Scores,
     Stop,
+    mean,
 )
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
@@ -137,6 +138,12 @@ async def test_of_equals_the_shorter_survives(text: str, survives: bool) -> None
     prompt = FIRST_PROMPT.edit("rule", text, ())
     evaluation = await evaluate(Oracle(), child(prompt, FIRST_PROMPT), RaceSettings(min_effect=0.3, critique=6))
     assert (evaluation.gain, evaluation.survived) == (0, survives)
+
+
+@pytest.mark.parametrize("race", [RaceSettings(min_effect=0.3, critique=6), RaceSettings(alpha=0.9, min_effect=0.9)])
+async def test_a_shorter_child_of_a_prompt_that_is_right_nowhere_does_not_survive(race: RaceSettings) -> None:
+    evaluation = await evaluate(Oracle(), child(FIRST_PROMPT.edit("rule", "x", ()), NONE), race)
+    assert (evaluation.gain, evaluation.survived) == (0, False)
 
 
 async def test_what_is_filled_for_each_input_is_no_shorter() -> None:
@@ -456,7 +463,9 @@ def controller(width: int, assignments: int = 100, notes: Notes | None = None) -
 
 
 def critique(number: int, prompt: Prompt = FIRST_PROMPT, gain: float = 0.0, survived: bool = True) -> Critique:
-    return Critique(number, Evaluation(number, prompt, scores_of(prompt), survived, gain, 0.1, 16, 0), {"rule": "g"})
+    scores = scores_of(prompt)
+    evaluation = Evaluation(number, prompt, scores, survived, gain, 0.1, 16, 0, value=mean(scores))
+    return Critique(number, evaluation, {"rule": "g"})
 
 
 def assigned(messages: Sequence[Message]) -> list[int]:
@@ -527,7 +536,7 @@ async def test_a_selector_may_choose_the_parent() -> None:
     [later] = await it.handle(two)
     assert isinstance(later, Assignment)
     assert later.parent == 1
-    assert [values[-1] for values in notes.offered] == [0.0, 0.75]
+    assert [values[-1] for values in notes.offered] == [mean(scores_of(FIRST_PROMPT)), 0.75]
 
 
 async def test_members_and_partners_carry_what_is_believed_of_their_sections() -> None:

@@ -356,6 +356,19 @@ async def test_what_cannot_be_done_is_refused_in_one_line(
     assert not (tmp_path / "run" / COMMANDS).exists()
 
 
+async def test_who_injects_a_prompt_that_lost_a_label_is_warned_and_not_refused(tmp_path: Path) -> None:
+    async with open_run(configured(tmp_path, "budget.roles.critic.calls=7"), {}, tmp_path / "run"):
+        for text, doubt in (
+            (PROMPT.replace("it?", "one?"), ""),
+            (PROMPT.replace(", parcel", ""), "; but parcel stands"),
+        ):
+            (tmp_path / "mine.txt").write_text(text, encoding="utf-8")
+            said = command(tmp_path / "run", ["inject", str(tmp_path / "mine.txt")])
+            assert said.startswith("a prompt made by hand")
+            assert (doubt in said) if doubt else ("but" not in said)
+    assert (tmp_path / "run" / COMMANDS).read_text("utf-8").count("inject") == 2
+
+
 async def test_nobody_is_told_where_nobody_works(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a run directory"):
         command(tmp_path, ["pause"])

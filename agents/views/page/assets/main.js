@@ -26,7 +26,8 @@ function relate() {
   doc.line = new Set(doc.lineage);
   doc.front = new Set();
   let best = -Infinity;
-  for (const point of [...doc.survivors].sort((a, b) => a.tokens - b.tokens || b.value - a.value)) {
+  const length = (point) => point.value > 0 ? point.tokens : Number.MAX_VALUE; // at 0, length counts for nothing
+  for (const point of [...doc.survivors].sort((a, b) => length(a) - length(b) || b.value - a.value)) {
     if (point.value > best) doc.front.add(point.assignment);
     best = Math.max(best, point.value);
   }

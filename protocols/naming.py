@@ -1,0 +1,146 @@
+"""Which of the names that replies are read for a prompt says: labels, entity types, JSON keys, the mark of an answer.
+
+A model can only write what it was told of, and a parser reads only what it knows. So a prompt that has lost one of
+these names is worse than its score may show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from protocols.errors import EditRejected
+from protocols.metrics.text import LETTER, UNSPACED, fold
+from protocols.prompt import Prompt, Section
+
+WORD = re.compile(rf"[{UNSPACED}]|{LETTER}+|[^\w\s]")
+"""A word, one character of a script without spaces, or one mark of punctuation."""
+JOINED = re.compile(r"(?<=\w)[_-]+(?=\w)")
+SHOWN = 5
+"""Names that a message lists."""
+
+Words = tuple[str, ...]
+
+
+class Names:
+    """The names that replies of a task are read for.
+
+    `forms` of each name: any of them names it. Case and white space do not count, and where one name is a part of
+    another the longer is read. `optional` ones are kept where a prompt has them, and not missed where it has not.
+    `loose`: `_`, `-` and a space between two words are one.
+    """
+
+    def __init__(self, forms: Mapping[str, Sequence[str]], optional: Iterable[str] = (), loose: bool = False) -> None:
+        self.all = tuple(forms)
+        self._optional, self._loose = frozenset(optional), loose
+        self._by_words: dict[Words, set[str]] = defaultdict(set)
+        for name, written in forms.items():
+            for form in written:
+                self._by_words[self._words(form)].add(name)
+        self._by_words.pop((), None)
+        lengths: dict[str, set[int]] = defaultdict(set)
+        for words in self._by_words:
+            lengths[words[0]].add(len(words))
+        self._lengths = {first: sorted(several, reverse=True) for first, several in lengths.items()}
+
+    def named(self, text: str) -> frozenset[str]:
+        """Those that the text says, in time linear in its length. Of whole numbers two stand for all between them, as
+        in "from 1 to 5"."""
+        words, found, place = self._words(text), set[str](), 0
+        while place < len(words):
+            for length in self._lengths.get(words[place], ()):
+                if (said := words[place : place + length]) in self._by_words:
+                    found |= self._by_words[said]
+                    place += length
+                    break
+            else:
+                place += 1
+        return frozenset(found | self._between(found))
+
+    def missing(self, prompt: Prompt) -> list[str]:
+        """Those that no section says, worked examples included, in the order of `all`; none of the optional ones."""
+        said = self._said(prompt)
+        return [name for name in self.all if name not in said and name not in self._optional]
+
+    def warning(self, prompt: Prompt) -> str:
+        """What a person should know of those that are missing; "" where none is."""
+        if not (missing := self.missing(prompt)):
+            return ""
+        it, stands = ("it", "stands") if len(missing) == 1 else ("them", "stand")
+        return (
+            f"{listed(missing)} {stands} nowhere in the prompt, and replies are read for {it}: a model that is not "
+            f"told cannot know; write {it} into the prompt, in a section of the kind format for one"
+        )
+
+    def held(self, prompt: Prompt, section: str) -> list[str]:
+        """Those that this section alone says, so that an edit of it must keep them."""
+        others = self._said(_instructions(s for s in prompt if s.name != section))
+        named = self.named(prompt[section].text)
+        return [name for name in self.all if name in named and name not in others]
+
+    def check(self, parent: Prompt, child: Prompt, text: str) -> None:
+        """Refuse an edit after which a name stands nowhere that stood in the parent. `text`: what was edited.
+
+        Worked examples are left out of both: which of them are shown changes from edit to edit.
+
+        :raises EditRejected: says which.
+        """
+        if lost := self._said(_instructions(parent)) - self._said(_instructions(child)):
+            told = listed([name for name in self.all if name in lost])
+            raise EditRejected(
+                f"the edit loses {told}: what replies are read for must stay in the prompt, in the same words",
+                text=text,
+            )
+
+    def _said(self, sections: Iterable[Section]) -> frozenset[str]:
+        return frozenset[str]().union(*(self.named(section.text) for section in sections))
+
+    def _words(self, text: str) -> Words:
+        folded = fold(text)
+        return tuple(WORD.findall(JOINED.sub(" ", folded) if self._loose else folded))
+
+    def _between(self, found: Collection[str]) -> set[str]:
+        numbers = [int(name) for name in found if _whole(name)]
+        if len(numbers) < 2:
+            return set()
+        return {name for name in self.all if _whole(name) and min(numbers) <= int(name) <= max(numbers)}
+
+
+NO_NAMES = Names({})
+"""Of a task whose replies may say anything."""
+
+
+def closed(names: Collection[str], optional: Collection[str] = (), loose: bool = False) -> Names:
+    """A closed set of answers, and what is optional beside them, each of which is named by itself."""
+    every = {name: (name,) for name in (*names, *optional)}
+    return Names(every, set(optional).difference(names), loose)
+
+
+def schema_names(schema: Mapping[str, object]) -> list[str]:
+    """What a JSON Schema expects word for word, in its order: required keys, and texts that are one of few."""
+    found: dict[str, None] = {}
+    left: list[object] = [schema]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, Mapping):
+            said = [inner.get("required"), inner.get("enum"), [inner.get("const")]]
+            found |= {name: None for some in said if isinstance(some, list) for name in some if isinstance(name, str)}
+            left += reversed([value for key, value in inner.items() if key not in ("enum", "const", "examples")])
+        elif isinstance(inner, list):
+            left += reversed(inner)
+    return list(found)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some of them for a message, and how many more there are."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _instructions(sections: Iterable[Section]) -> Iterable[Section]:
+    return (section for section in sections if section.kind != "examples")
+
+
+def _whole(name: str) -> bool:
+    return re.fullmatch(r"-?\d{1,9}", name) is not None
