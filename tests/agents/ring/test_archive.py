@@ -101,13 +101,6 @@ def test_at_a_value_of_0_no_shorter_prompt_takes_the_place_of_the_older(
     assert not rank(0.0, 1) < rank(0.0, 50)
 
 
-def test_of_prompts_that_are_equally_good_for_something_the_shorter_is_best() -> None:
-    archive = Archive()
-    archive.add(member(0, (1.0, 0.0), words=50))
-    assert archive.add(member(1, (1.0, 0.0), words=1))
-    assert archive.best().candidate == 1
-
-
 @given(populations)
 def test_whoever_is_drawn_is_best_somewhere_and_every_example_has_one_of_its_best(population: list[Member]) -> None:
     rng = Random(0)

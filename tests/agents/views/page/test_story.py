@@ -44,9 +44,9 @@ ends = st.lists(
 )
 
 
-def told(ended: Sequence[Ended]) -> list[Envelope]:
+def told(ended: Sequence[Ended], first: Ended = ("survived", 0.5, 1, 0)) -> list[Envelope]:
     """A run: the first prompt, then one assignment after the other, each a child of the last survivor."""
-    messages: list[tuple[str, Message]] = [("evaluator", Candidate(0, PROMPT)), *critique(0, ("survived", 0.5, 1, 0))]
+    messages: list[tuple[str, Message]] = [("evaluator", Candidate(0, PROMPT)), *critique(0, first)]
     parent = 0
     for number, end in enumerate(ended, start=1):
         operator, section = OPERATORS[number % 2], SECTIONS[number // 2 % 2]
@@ -133,6 +133,24 @@ def test_nobody_on_the_front_is_beaten_and_everybody_else_is(ended: Sequence[End
     best = max(point["value"] for point in survivors.values())
     assert survivors[story.lineage()[-1]]["value"] == best
     assert story.lineage()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "best", "leading"),
+    [
+        ([(0.0, 9), (0.0, 1), (0.0, 5)], 0, [0]),
+        ([(0.0, 9), (0.0, 1), (0.2, 12)], 2, [2]),
+        ([(0.2, 9), (0.0, 1), (0.2, 5)], 2, [2]),
+    ],
+)
+def test_at_a_value_of_0_shortness_makes_nobody_the_best_nor_puts_them_on_the_front(
+    values: Sequence[tuple[float, int]], best: int, leading: Sequence[int]
+) -> None:
+    first, *later = [("survived", value, words, 0.0) for value, words in values]
+    story = tell(told(later, first))
+    assert story.progress.best is not None
+    assert story.progress.best.assignment == best
+    assert front(story.points) == leading
 
 
 @settings(max_examples=20)
