@@ -81,7 +81,9 @@ def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
     if table.file and table.text is not None:
         raise ConfigError("prompt.file and prompt.text exclude each other")
     prompt = prompt_file.load(configuration.path(table.file)) if table.file else layout(table.text, task)
-    check_prompt(prompt, task, set(table.literal), str(table.file) if table.file else None)
+    ours = Prompt((Section("format", "format", task.kind.format),))  # labels and schemas may have braces in them
+    literal = {*table.literal, *(() if table.file else unknown_placeholders(ours, task))}
+    check_prompt(prompt, task, literal, str(table.file) if table.file else None)
     return prompt
 
 

@@ -16,6 +16,7 @@ from agents.runs.findings import Diagnosis
 from agents.runs.loading import load_first_prompt, load_task
 from agents.runs.scoring import score
 from agents.views.diagnosis import END, LONGEST, show_diagnosis
+from protocols.errors import PromptError
 from protocols.task import Json
 from tests.agents.runs.test_metrics import configure
 from tests.small_task import PROMPT, SIZES, rows, write_task
@@ -62,6 +63,14 @@ def test_whatever_the_instruction_the_format_says_what_an_answer_looks_like(
     assert sum(message.text.count("the one input") for message in (*fixed, user)) == 1
     assert user.speaker == "user"
     assert "the one input" in user.text
+
+
+def test_braces_in_a_label_are_no_placeholder_of_the_persons(tmp_path: Path) -> None:
+    configuration = first(tmp_path, "classification", ["{billing}", "{0}"], {}, "Which one?")
+    assert "{billing}" in load_first_prompt(configuration, load_task(configuration))["format"].text
+    with pytest.raises(PromptError, match=r"section task has the placeholder \{billing2\}"):
+        unknown = first(tmp_path, "classification", ["{billing}", "{0}"], {}, "Is it {billing2}?")
+        load_first_prompt(unknown, load_task(unknown))
 
 
 @pytest.mark.parametrize("text", INSTRUCTIONS)
