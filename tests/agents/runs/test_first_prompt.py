@@ -68,9 +68,10 @@ def test_whatever_the_instruction_the_format_says_what_an_answer_looks_like(
 def test_braces_in_a_label_are_no_placeholder_of_the_persons(tmp_path: Path) -> None:
     configuration = first(tmp_path, "classification", ["{billing}", "{0}"], {}, "Which one?")
     assert "{billing}" in load_first_prompt(configuration, load_task(configuration))["format"].text
+    unknown = first(tmp_path, "classification", ["{billing}", "{0}"], {}, "Is it {billing2}?")
+    task = load_task(unknown)
     with pytest.raises(PromptError, match=r"section task has the placeholder \{billing2\}"):
-        unknown = first(tmp_path, "classification", ["{billing}", "{0}"], {}, "Is it {billing2}?")
-        load_first_prompt(unknown, load_task(unknown))
+        load_first_prompt(unknown, task)
 
 
 @pytest.mark.parametrize("text", INSTRUCTIONS)
