@@ -16,7 +16,7 @@ from agents.runs.findings import Diagnosis
 from agents.runs.loading import load_first_prompt, load_task
 from agents.runs.scoring import score
 from agents.views.diagnosis import END, LONGEST, show_diagnosis
-from protocols.errors import PromptError
+from protocols.errors import EditRejected, PromptError
 from protocols.task import Json
 from tests.agents.runs.test_metrics import configure
 from tests.small_task import PROMPT, SIZES, rows, write_task
@@ -82,6 +82,22 @@ async def test_the_default_layout_is_never_warned_of(
     configuration = first(tmp_path, kind, targets, keys, text)
     task = load_task(configuration)
     assert task.kind.names.missing(load_first_prompt(configuration, task)) == []
+
+
+@pytest.mark.parametrize(("kind", "targets", "keys", "said"), KINDS)
+def test_a_format_of_any_kind_cannot_be_shortened_to_what_no_reply_is_read_by(
+    tmp_path: Path, kind: str, targets: Sequence[Json], keys: Mapping[str, object], said: list[str]
+) -> None:
+    configuration = first(tmp_path, kind, targets, keys, None)
+    task = load_task(configuration)
+    prompt = load_first_prompt(configuration, task)
+    whole = prompt["format"].text
+    task.kind.names.check(prompt, prompt.edit("format", f"Be brief.\n{whole.upper()}", ()), "")
+    if not task.kind.names.all:
+        assert (kind, said) == ("reading", ["word for word"])
+        return
+    with pytest.raises(EditRejected, match="the edit loses"):
+        task.kind.names.check(prompt, prompt.edit("format", "Be brief.", ()), "")
 
 
 # What the doctor says
