@@ -71,7 +71,7 @@ async def diagnose(path: Path, settings: Sequence[str], environ: Mapping[str, st
     prompt = _prompt(found, configuration, likely, operators)
     _budget(found, configuration, environ, task, operators)
     _paths(found, configuration, environ)
-    async with open_transport() as transport:
+    async with open_transport(environ) as transport:
         models = _models(found, configuration, environ, transport, operators)
         if offline:
             found.skip("model calls", "--offline")

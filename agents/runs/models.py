@@ -32,7 +32,7 @@ from protocols.providers.http import Transport
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.ledger import Ledger
-from protocols.wrappers.limiter import MOST, LimitedModel, Limits
+from protocols.wrappers.limiter import LimitedModel, Limits
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from protocols.wrappers.room import RoomyModel, room_of
@@ -182,12 +182,6 @@ def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tup
 def measures_credit(configuration: Configuration) -> bool:
     """Whether section credit calls the task's model, under the role `credit`."""
     return bool(configuration.search.credit_share) and configuration.agents.critic != NONE
-
-
-def connections(configuration: Configuration) -> int:
-    """Connections that all limiters together may need."""
-    names = set(roles(configuration).values())
-    return sum(configuration.provider(name).concurrency or MOST for name in names)
 
 
 def model_settings(table: ProviderTable) -> ModelSettings:

@@ -14,7 +14,7 @@ import orjson
 
 from agents.runs.finished import INTERRUPTED
 from agents.runs.grid import Cell, Grid
-from agents.runs.models import connections, roles
+from agents.runs.models import roles
 from agents.runs.opening import Shared, check, open_run_in
 from agents.runs.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
 from agents.runs.search import Run
@@ -66,7 +66,7 @@ class Sweep:
         :raises StorageFailed: the results, the reply cache or the memory cannot be written.
         """
         at_once = self.grid.cells[: self.grid.searches]
-        async with open_transport(sum(connections(cell.configuration) for cell in at_once)) as transport:
+        async with open_transport(self.environ) as transport:
             for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():
                 check(cell.configuration, self.environ, transport)
             left = self._begin()
