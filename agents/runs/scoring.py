@@ -20,6 +20,8 @@ from protocols import prompt_file
 from protocols.errors import ConfigError, RunFailed
 from protocols.providers.http import open_transport
 from protocols.task import SplitName
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.waiting import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,24 @@ class Scored(Score):
     plain: tuple[str, ...]
 
 
-async def score(configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName) -> Scored:
+async def score(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    path: Path,
+    split: SplitName,
+    accounts: Accounts | None = None,
+    patience: Patience | None = None,
+) -> Scored:
     """Run the prompt at `path` on a split of the task; nothing is written but replies, to a cache that is named. The
-    caps of `[budget]` hold, but for minutes; what one refuses is unanswered, and what came is kept.
+    caps of `[budget]` hold, but for minutes; what one refuses, or what `patience` cuts off, is unanswered, and what
+    came is kept.
 
     A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
 
     :raises InputError: something that a person wrote cannot be used.
     :raises RunFailed: not one example was answered.
     :raises BudgetExhausted: a cap refused a call before anything was answered.
+    :raises Interrupted: a person stopped it before that.
     :raises ModelError: a failure that every other call would meet as well.
     """
     task = load_task(configuration)
@@ -61,7 +72,7 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
     async with open_transport(environ) as transport, AsyncExitStack() as stack:
-        models, cache = Models(configuration, environ, transport, ledger), None
+        models, cache = Models(configuration, environ, transport, ledger, accounts, patience), None
         if path_of_all := configuration.cache.path:
             opened = open_cache(configuration.path(path_of_all), configuration.cache.megabytes * 2**20)
             cache = await stack.enter_async_context(opened)
