@@ -57,6 +57,7 @@ Stop = Callable[[str], Coroutine[Any, Any, None]]
 """Lets what is in flight end, for a reason."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 THEN_TEST = "then the test split is read, if the model answers"
+NO_RESULT = "the first prompt is not evaluated yet, so there is no result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,8 @@ async def train(
             view.hear = silence.hear
 
             def announce() -> None:
-                view.say(stopping(run.accounts.waits(), THEN_TEST))
+                first = run.controller.first
+                view.say(stopping(run.accounts.waits(), NO_RESULT if first is None else THEN_TEST))
 
             try:
                 result = await interruptible(run.search, run.stop, announce, silence)

@@ -494,7 +494,9 @@ async def test_a_first_evaluation_that_is_stopped_has_no_result_and_goes_on(tmp_
             gate.opened.set()
             document = orjson.loads(await read_all(process.stdout))
         assert process.returncode == 130
-        assert re.search(rb"Stopping: \d calls? in flight ends?, at most 1\d\d s; then the test split is read", said)
+        assert re.search(
+            rb"Stopping: \d calls? in flight ends?, at most 1\d\d s; the first prompt is not evaluated yet", said
+        )
         assert f"the same command with --out {out} goes on" in document["error"]["message"]
         assert 1 <= server.stats.calls <= 4
         assert not (out / "result.json").exists()
@@ -554,20 +556,54 @@ async def test_one_signal_ends_the_wait_for_a_next_try(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("command", ["search", "evaluate", "doctor"])
+@pytest.mark.parametrize("trouble", [*FAULTS, "no answer"])
+async def test_a_stopped_run_does_not_wait_for_the_test_split_of_a_model_that_does_not_answer(
+    tmp_path: Path, trouble: str
+) -> None:
+    """It has its result, says what is missing, and goes on with that."""
+    config, gate, out = write_task(tmp_path), Gate(FIRST_EVALUATION), tmp_path / "out"
+    few = ("--set", 'search.operators=["few_shot"]', "--set", 'providers."openai/gpt-x".timeout=2')
+    command = ("search", config, *OPENAI, *few, "-v", "--json", "--out", out)
+    async with WireServer(lambda turns: "parcel", delay=gate) as server:
+        async with await start(*command, url=server.openai_url) as process:
+            await gate.held.wait()
+            server.faults.extend([FAULTS.get(trouble, Fault("stall"))] * 10_000)
+            gate.opened.set()
+            said = await read_until(process.stderr, b"call failed")
+            process.send_signal(signal.SIGINT)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(read_all, process.stderr)
+                result = orjson.loads(await read_all(process.stdout))
+        assert process.returncode == 0, said
+        assert result["stopped_by"] == "interrupted"
+        assert result["test"] is None
+        assert result["test_missing"].startswith("stopped by a person; the last call met: openai/gpt-x: ")
+        server.faults.clear()
+        async with await start(*command, url=server.openai_url, stderr=subprocess.DEVNULL) as process:
+            result = orjson.loads(await read_all(process.stdout))
+    assert (result["stopped_by"], result["test_missing"]) == ("assignments", None)
+    assert result["test"]["n"] == SIZES["test"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("command", ["search", "evaluate", "doctor", "sweep"])
 async def test_a_person_is_told_what_is_waited_for(tmp_path: Path, command: str) -> None:
     """On the real clock, once: the first line comes after five seconds."""
-    config, gate = write_task(tmp_path), Gate(0)
-    prompt = (tmp_path / "prompt.txt",) if command == "evaluate" else ()
+    config, gate, grid = write_task(tmp_path), Gate(0), tmp_path / "grid.toml"
+    grid.write_text(f'[sweep]\ntasks = ["{config.name}"]\n', "utf-8")
+    words = [command, *([tmp_path / "prompt.txt"] if command == "evaluate" else [])]
+    words += [grid if command == "sweep" else config]
     async with WireServer(lambda turns: "parcel", delay=gate) as server:
-        async with await start(command, *prompt, config, *OPENAI, url=server.openai_url) as process:
+        async with await start(*words, *OPENAI, url=server.openai_url) as process:
             said = await read_until(process.stderr, b"Waiting for ")
             said += await process.stderr.receive() if b"no reply yet" not in said else b""
             process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGINT)
+            if command != "doctor":
+                said += await read_until(process.stderr, b"stops at once")
+                process.send_signal(signal.SIGINT)
             said += await read_all(process.stderr)
         gate.opened.set()
-    assert process.returncode == 130
+    assert process.returncode == (1 if command == "sweep" else 130)
     assert re.search(rb"Waiting for \d+ calls? in flight, the oldest for 0:0\d.*\(no reply yet\)\.", said), said
 
 

@@ -317,8 +317,7 @@ class LimitedModel:
         patience.check_held(limiter.held)
         ticket = limiter.enter_now(request, self._urgent)
         if ticket is None:
-            with patience.queueing():
-                ticket = await limiter.enter(request, self._urgent)
+            ticket = await self._queue(request)
         if self._timeout is not None:
             ticket.ends = ticket.sent + self._timeout
         used: Usage | None = None
@@ -337,6 +336,15 @@ class LimitedModel:
             raise
         finally:
             limiter.leave(ticket, used)
+
+    async def _queue(self, request: Request) -> Ticket:
+        """:raises Interrupted: a person has stopped the search meanwhile."""
+        with self._patience.queueing():
+            ticket = await self._limiter.enter(request, self._urgent)
+        if self._patience.stopped:  # at the very moment at which there was room
+            self._limiter.leave(ticket, None)
+            self._patience.check()
+        return ticket
 
 
 def paced(pace: P | None, limit: int | None, new: Callable[[int], P]) -> P | None:
