@@ -508,6 +508,23 @@ async def test_a_first_evaluation_that_is_stopped_has_no_result_and_goes_on(tmp_
         assert sum(result["calls"].values()) == server.stats.calls
 
 
+@pytest.mark.anyio
+async def test_an_evaluation_that_is_stopped_scores_what_was_answered(tmp_path: Path) -> None:
+    config, gate = write_task(tmp_path), Gate(3)
+    few = ("--set", 'providers."openai/gpt-x".concurrency=2', "--json")
+    async with WireServer(lambda turns: "parcel", delay=gate) as server:
+        command = ("evaluate", tmp_path / "prompt.txt", config, *OPENAI, *few)
+        async with await start(*command, url=server.openai_url) as process:
+            await gate.held.wait()
+            process.send_signal(signal.SIGINT)
+            await read_until(process.stderr, b"what was answered is scored")
+            gate.opened.set()
+            scored = orjson.loads(await read_all(process.stdout))
+        assert process.returncode == 0
+        assert 3 <= scored["n"] == scored["calls"] == server.stats.calls <= 5
+    assert scored["reasons"] == {"Interrupted": SIZES["validation"] - scored["n"]}
+
+
 FAULTS = {
     "overloaded": Fault(status=529, body=b'{"error": {"message": "overloaded"}}'),
     "overloaded for long": Fault(status=529, headers={"retry-after": "800"}, body=b"{}"),
