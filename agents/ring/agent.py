@@ -134,6 +134,8 @@ def _kind(error: Exception) -> FailureKind:
             return "call"
         case Interrupted():
             return "stopped"
+        case ExceptionGroup() if error.subgroup(Interrupted):  # of an operator that asks several things at once
+            return "stopped"
         case BudgetExhausted(scope=scope):
             return "allowance" if scope.startswith("proposer/") else "budget"
         case _:
