@@ -18,8 +18,10 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.ring.team import only
+from agents.runs import doctor
 from agents.runs.budget import caps, kept_prices
 from agents.runs.configuration import Configuration
+from agents.runs.findings import Diagnosis
 from agents.runs.finished import INTERRUPTED, finished
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import secrets
@@ -27,6 +29,7 @@ from agents.runs.opening import open_run
 from agents.runs.progress import progress_of
 from agents.runs.replay import Replayed, replay
 from agents.runs.run_directory import JOURNAL, LOG, read_configuration
+from agents.runs.scoring import Scored, score
 from agents.runs.search import Run
 from agents.runs.steering import Steering
 from agents.runs.sweep import Row, Sweep
@@ -37,10 +40,14 @@ from agents.views.page.report import add_report
 from agents.views.page.serving import shown
 from agents.views.sweeping import watch_sweep
 from agents.views.terminal import watch
+from agents.views.waiting import Silence, in_words, stopping
 from memory.journal import Call
-from protocols.errors import ConfigError
+from protocols.errors import ConfigError, Interrupted
 from protocols.messages import Envelope, Resumed
+from protocols.task import SplitName
+from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.ledger import Account, Attempt, Books, Ledger, Saved
+from protocols.wrappers.waiting import Patience
 
 if TYPE_CHECKING:
     from agents.views.spans import Spans
@@ -49,6 +56,8 @@ T = TypeVar("T")
 Stop = Callable[[str], Coroutine[Any, Any, None]]
 """Lets what is in flight end, for a reason."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+THEN_TEST = "then the test split is read, if the model answers"
+NO_RESULT = "the first prompt is not evaluated yet, so there is no result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ async def train(
     """
     if ended := finished(configuration, directory):
         return Trained(*ended, already=True)
-    async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console):
+    async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console) as shown_anew:
         assignments, so_far = configuration.search.assignments, progress_of(run.directory / JOURNAL)
         with (
             ExitStack() as stack,
@@ -95,8 +104,24 @@ async def train(
             log.doubted(run.task.kind.names.warning(run.first))
             if run.resumed:
                 view.say(f"Going on after {so_far.ended} assignments.")
+
+            def wait(line: str) -> None:
+                view.wait(line)
+                log.waits(line)
+                shown_anew()
+
+            silence = Silence(lambda: in_words(run.accounts.waits()), wait)
+            view.hear = silence.hear
+
+            def announce() -> None:
+                first = run.controller.first
+                view.say(stopping(run.accounts.waits(), NO_RESULT if first is None else THEN_TEST))
+
             try:
-                result = await interruptible(run.search, run.team.stop, view.say)
+                result = await interruptible(run.search, run.stop, announce, silence)
+            except Interrupted as error:
+                log.failed(error)
+                raise Interrupted(f"{error}; {goes_on(run.directory)}") from None
             except Exception as error:
                 log.failed(error)
                 raise
@@ -149,10 +174,11 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
 
 
 @asynccontextmanager
-async def show_in_browser(run: Run, port: int | None, console: Console) -> AsyncIterator[None]:
-    """Show a run of this process in the browser while the block runs, and its end; None: do not."""
+async def show_in_browser(run: Run, port: int | None, console: Console) -> AsyncIterator[Callable[[], None]]:
+    """Show a run of this process in the browser while the block runs, and its end; None: do not. What is given has
+    the page look anew."""
     if port is None:
-        yield
+        yield lambda: None
         return
     feed = Feed(run.directory, lambda: run.bus.traffic)
 
@@ -162,7 +188,7 @@ async def show_in_browser(run: Run, port: int | None, console: Console) -> Async
     run.bus.tap(observe)
     run.journal.tap(lambda call: feed.wake())
     async with shown(feed, port, partial(say_on, console), steering=buttons(run.directory)):
-        yield
+        yield feed.wake
 
 
 async def watch_run(directory: Path, console: Console, port: int) -> None:
@@ -189,7 +215,19 @@ async def sweep(
 
     :raises PromptFlowError: as `Sweep.run`.
     """
+    accounts, logs = Accounts(), set[RunLog]()
     with watch_sweep(console, grid, time.monotonic) as view:
+
+        def wait(line: str) -> None:
+            view.wait(line)
+            for log in logs:
+                log.waits(line)
+
+        def announce() -> None:
+            view.say(stopping(accounts.waits(), THEN_TEST))
+
+        silence = Silence(lambda: in_words(accounts.waits()), wait)
+        view.hear = silence.hear
 
         @asynccontextmanager
         async def attend(cell: Cell, run: Run) -> AsyncIterator[None]:
@@ -200,21 +238,73 @@ async def sweep(
                 run.ledger.tap(log.called)
                 log.started(cell.configuration, run.task, run.directory)
                 log.doubted(run.task.kind.names.warning(run.first))
+                logs.add(log)
                 try:
                     yield
                 except Exception as error:
                     log.failed(error)
                     raise
+                finally:
+                    logs.discard(log)
                 await add_report(run.directory, view.say)
 
-        work = Sweep(grid, environ, attend, view.ended)
-        await interruptible(work.run, work.stop, view.say)
+        work = Sweep(grid, environ, attend, view.ended, accounts)
+        await interruptible(work.run, work.stop, announce, silence)
     order = {cell.name: place for place, cell in enumerate(grid.cells)}
     return sorted(work.rows, key=lambda row: order[row.cell]), len(work.rows) == len(grid.cells)
 
 
-async def interruptible(work: Callable[[], Awaitable[T]], stop: Stop, say: Callable[[str], None]) -> T | None:
-    """What the work returns; the first signal lets what is in flight end, the second cancels it: then None.
+async def evaluate(
+    configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName, console: Console
+) -> Scored:
+    """Score a prompt's file, see `score`; after a signal what is in flight ends, and what came is scored.
+
+    :raises Interrupted: a person stopped it before anything came.
+    :raises PromptFlowError: as `score`.
+    """
+    accounts = Accounts()
+    patience = Patience(accounts.calls)
+    say = partial(say_on, console)
+
+    async def stop(reason: str) -> None:
+        patience.stop()
+
+    def announce() -> None:
+        say(stopping(accounts.waits(), "what was answered is scored"))
+
+    silence = Silence(lambda: in_words(accounts.waits()), say)
+    scored = await interruptible(
+        partial(score, configuration, environ, path, split, accounts, patience), stop, announce, silence
+    )
+    if scored is None:
+        raise Interrupted("stopped at once")
+    return scored
+
+
+async def diagnose(
+    path: Path, settings: Sequence[str], environ: Mapping[str, str], offline: bool, console: Console
+) -> Diagnosis:
+    """Look through a configuration, see `doctor.diagnose`; the silence of its calls is watched."""
+    accounts = Accounts()
+    silence = Silence(lambda: in_words(accounts.waits()), partial(say_on, console))
+    failed: BaseException | None = None
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(silence.watch, name="silence")
+            diagnosis = await doctor.diagnose(path, settings, environ, offline, accounts)
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        failed = only(group)
+    if failed is not None:
+        raise failed
+    return diagnosis
+
+
+async def interruptible(
+    work: Callable[[], Awaitable[T]], stop: Stop, announce: Callable[[], None], silence: Silence
+) -> T | None:
+    """What the work returns; the first signal is announced and lets what is in flight end, the second cancels it:
+    then None. Meanwhile the silence is watched.
 
     :raises Exception: what the work raised, with its own traceback.
     """
@@ -222,7 +312,8 @@ async def interruptible(work: Callable[[], Awaitable[T]], stop: Stop, say: Calla
     result: T | None = None
     try:
         async with anyio.create_task_group() as tasks:
-            await tasks.start(_obey_signals, stop, say, tasks)
+            await tasks.start(_obey_signals, stop, announce, tasks)
+            tasks.start_soon(silence.watch, name="silence")
             result = await work()
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
@@ -234,7 +325,7 @@ async def interruptible(work: Callable[[], Awaitable[T]], stop: Stop, say: Calla
 
 async def _obey_signals(
     stop: Stop,
-    say: Callable[[str], None],
+    announce: Callable[[], None],
     tasks: anyio.abc.TaskGroup,
     *,
     task_status: TaskStatus[None],
@@ -247,5 +338,10 @@ async def _obey_signals(
                 tasks.cancel_scope.cancel()
                 return
             stopping = True
-            say("Stopping: what is in flight ends and the test split is read. Ctrl-C again stops at once.")
+            announce()
             tasks.start_soon(stop, INTERRUPTED, name="stop")
+
+
+def goes_on(directory: Path) -> str:
+    """What a person does with a run that was stopped before it had a result."""
+    return f"{directory} holds what was paid for: the same command with --out {directory} goes on"

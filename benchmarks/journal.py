@@ -55,7 +55,7 @@ async def throughput(calls: int, width: int, latency: float, folder: Path) -> li
     with server("--latency", str(latency)) as url:
         configuration = search_configuration(url, width, folder, {})
         async with (
-            open_transport(width) as transport,
+            open_transport() as transport,
             open_cache(folder / "cache.sqlite") as cache,
             open_journal(folder / "calls.sqlite") as journal,
         ):

@@ -127,7 +127,7 @@ async def bare(url: str, width: int) -> AsyncIterator[Send]:
 @asynccontextmanager
 async def adapter(url: str, width: int) -> AsyncIterator[Send]:
     """Ours, with nothing around it."""
-    async with open_transport(width) as transport:
+    async with open_transport() as transport:
         model = open_model(MODEL, ModelSettings(base_url=f"{url}/v1"), {}, transport)
         yield lambda number: model.complete(request(number))
 
@@ -138,7 +138,7 @@ async def stack(url: str, width: int) -> AsyncIterator[Send]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         configuration = search_configuration(url, width, folder, {})
-        async with open_transport(width) as transport, open_cache(folder / "cache.sqlite", alone=True) as cache:
+        async with open_transport() as transport, open_cache(folder / "cache.sqlite", alone=True) as cache:
             ledger = Ledger(Caps(), {}, time.monotonic)
             model = Models(configuration, {}, transport, ledger).of("task", cache)
             yield lambda number: model.complete(request(number))

@@ -27,7 +27,6 @@ import aiohttp
 import anyio
 
 from agents.commands.console import drive
-from agents.runs.models import connections
 from agents.runs.opening import Shared, open_run_in
 from benchmarks.wire import search_configuration, server
 from protocols.model import Request, Usage
@@ -150,7 +149,7 @@ async def watch(row: Row, setting: Setting) -> None:
         settings = {"assignments": ENDLESS, "critique": CRITIQUE}
         configuration = search_configuration(url, setting.allowed, folder, settings, VALIDATION)
         async with (
-            open_transport(connections(configuration)) as transport,
+            open_transport() as transport,
             open_run_in(Shared(transport, accounts), configuration, {}, folder / "run") as run,
             anyio.create_task_group() as tasks,
         ):

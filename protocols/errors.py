@@ -12,6 +12,7 @@ PromptFlowError
 │   │   └── AlwaysRefused     a BadRequest that this model has answered every request with
 │   └── RateLimited, ServerFailed, ConnectionFailed, CallTimeout, BadReply   (worth another try)
 ├── BudgetExhausted       a cap was reached; knows which
+├── Interrupted           a person has stopped the search: a call was not sent, or not again
 ├── StorageFailed         a file of ours cannot be read or written: disk full, read-only, locked, damaged
 ├── ReplayDiffers         the same messages do not lead to the same decisions: another release, or another machine
 └── BusError              a message that nobody can take: our bug, or a custom agent's
@@ -91,6 +92,8 @@ class ModelError(PromptFlowError):
     ) -> None:
         self.reason, self.model, self.status = reason, model, status
         self.retry_after, self.request_id, self.allowance = retry_after, request_id, allowance
+        self.sent: float | None = None
+        """When the call was sent, in seconds of the event loop, if that is known."""
         code = f" (HTTP {status})" if status is not None else ""
         super().__init__(f"{model}: {reason}{code}")
 
@@ -190,6 +193,10 @@ class BudgetExhausted(PromptFlowError):
         self.cap, self.limit, self.scope = cap, limit, scope
         whose = f" of {scope}" if scope else ""
         super().__init__(f"the budget{whose} of {limit:g} {cap} is used up")
+
+
+class Interrupted(PromptFlowError):
+    """A person has stopped the search: a call was not sent, or not again. It says nothing of what it was made for."""
 
 
 class StorageFailed(PromptFlowError):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from protocols.model import Finish
 from protocols.prompt import Prompt
@@ -159,6 +159,8 @@ class Critique:
 FailureKind = Literal[
     "rejected", "unreadable", "call", "budget", "allowance", "inapplicable", "dropped", "raised", "stopped"
 ]
+ENDED_WITH_THE_RUN: Final[frozenset[FailureKind]] = frozenset({"budget", "stopped"})
+"""Failures that say nothing of an assignment: a run that goes on takes it up again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -462,8 +462,8 @@ FIRST_EVALUATION = SIZES["validation"] + 12 + 1
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("free", "assignments", "stopped_by"),
-    [(0, 9, "interrupted"), (FIRST_EVALUATION, 9, "interrupted"), (FIRST_EVALUATION, 0, "assignments")],
-    ids=["first evaluation", "assignments in flight", "held-out report"],
+    [(FIRST_EVALUATION, 9, "interrupted"), (FIRST_EVALUATION, 0, "assignments")],
+    ids=["assignments in flight", "held-out report"],
 )
 async def test_one_ctrl_c_drains_and_writes_the_result(
     tmp_path: Path, free: int, assignments: int, stopped_by: str
@@ -490,6 +490,149 @@ async def test_one_ctrl_c_drains_and_writes_the_result(
         assert result["dollars"] is None
         kept = orjson.loads((out / "result.json").read_bytes())
         assert kept | {"directory": str(out)} == result
+
+
+@pytest.mark.anyio
+async def test_a_first_evaluation_that_is_stopped_has_no_result_and_goes_on(tmp_path: Path) -> None:
+    """What is in flight ends, the rest is not sent, and nothing is paid for twice."""
+    config, gate, out = write_task(tmp_path), Gate(0), tmp_path / "out"
+    command = ("search", config, *OPENAI, "--set", 'providers."openai/gpt-x".concurrency=4', "--json", "--out", out)
+    async with WireServer(lambda turns: "parcel", delay=gate) as server:
+        async with await start(*command, url=server.openai_url) as process:
+            await gate.held.wait()
+            process.send_signal(signal.SIGINT)
+            said = await read_until(process.stderr, b"stops at once")
+            gate.opened.set()
+            document = orjson.loads(await read_all(process.stdout))
+        assert process.returncode == 130
+        assert re.search(
+            rb"Stopping: \d calls? in flight ends?, at most 1\d\d s; the first prompt is not evaluated yet", said
+        )
+        assert f"the same command with --out {out} goes on" in document["error"]["message"]
+        assert 1 <= server.stats.calls <= 4
+        assert not (out / "result.json").exists()
+        async with await start(*command, url=server.openai_url) as process:
+            result = orjson.loads(await read_all(process.stdout))
+        assert process.returncode == 0
+        assert result["saved"]["calls"] > 0
+        assert result["failures"].get("stopped") is None
+        assert sum(result["calls"].values()) == server.stats.calls
+
+
+@pytest.mark.anyio
+async def test_an_evaluation_that_is_stopped_scores_what_was_answered(tmp_path: Path) -> None:
+    config, gate = write_task(tmp_path), Gate(3)
+    few = ("--set", 'providers."openai/gpt-x".concurrency=2', "--json")
+    async with WireServer(lambda turns: "parcel", delay=gate) as server:
+        command = ("evaluate", tmp_path / "prompt.txt", config, *OPENAI, *few)
+        async with await start(*command, url=server.openai_url) as process:
+            await gate.held.wait()
+            process.send_signal(signal.SIGINT)
+            await read_until(process.stderr, b"what was answered is scored")
+            gate.opened.set()
+            scored = orjson.loads(await read_all(process.stdout))
+        assert process.returncode == 0
+        assert 3 <= scored["n"] == scored["calls"] == server.stats.calls <= 5
+    assert scored["reasons"] == {"Interrupted": SIZES["validation"] - scored["n"]}
+
+
+FAULTS = {
+    "overloaded": Fault(status=529, body=b'{"error": {"message": "overloaded"}}'),
+    "overloaded for long": Fault(status=529, headers={"retry-after": "800"}, body=b"{}"),
+    "busy": Fault(status=503, body=b'{"error": {"message": "busy"}}'),
+    "cut off": Fault("drop"),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("command", "trouble", "end"),
+    [
+        ("search", "overloaded", signal.SIGINT),
+        ("search", "overloaded for long", signal.SIGTERM),
+        ("search", "busy", signal.SIGINT),
+        ("search", "cut off", signal.SIGINT),
+        ("evaluate", "overloaded", signal.SIGTERM),
+        ("evaluate", "cut off", signal.SIGINT),
+        ("sweep", "overloaded for long", signal.SIGINT),
+        ("sweep", "busy", signal.SIGTERM),
+    ],
+)
+async def test_one_signal_ends_the_wait_for_a_next_try(
+    tmp_path: Path, command: str, trouble: str, end: signal.Signals
+) -> None:
+    config, out, gate = write_task(tmp_path), tmp_path / "out", Gate(3)
+    grid = tmp_path / "grid.toml"
+    grid.write_text(f'[sweep]\ntasks = ["{config.name}"]\nseeds = [0, 1]\ndirectory = "{out}"\n', "utf-8")
+    words: dict[str, tuple[object, ...]] = {
+        "search": ("search", config, "--out", out),
+        "evaluate": ("evaluate", tmp_path / "prompt.txt", config),
+        "sweep": ("sweep", grid),
+    }
+    few = ("--set", 'providers."openai/gpt-x".concurrency=4')
+    async with WireServer(lambda turns: "parcel", delay=gate) as server:
+        server.faults.extend([FAULTS[trouble]] * 1_000)
+        async with await start(*words[command], *OPENAI, *few, url=server.openai_url) as process:
+            await gate.held.wait()
+            process.send_signal(end)
+            said = await read_until(process.stderr, b"stops at once")
+            gate.opened.set()
+            said += await read_all(process.stderr)
+        assert server.stats.calls <= 4 + 3
+    assert process.returncode == (1 if command == "sweep" else 130), said
+    assert b"Traceback" not in said
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("trouble", [*FAULTS, "no answer"])
+async def test_a_stopped_run_does_not_wait_for_the_test_split_of_a_model_that_does_not_answer(
+    tmp_path: Path, trouble: str
+) -> None:
+    """It has its result, says what is missing, and goes on with that."""
+    config, gate, out = write_task(tmp_path), Gate(FIRST_EVALUATION), tmp_path / "out"
+    few = ("--set", 'search.operators=["few_shot"]', "--set", 'providers."openai/gpt-x".timeout=2')
+    command = ("search", config, *OPENAI, *few, "-v", "--json", "--out", out)
+    async with WireServer(lambda turns: "parcel", delay=gate) as server:
+        async with await start(*command, url=server.openai_url) as process:
+            await gate.held.wait()
+            server.faults.extend([FAULTS.get(trouble, Fault("stall"))] * 10_000)
+            gate.opened.set()
+            said = await read_until(process.stderr, b"call failed")
+            process.send_signal(signal.SIGINT)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(read_all, process.stderr)
+                result = orjson.loads(await read_all(process.stdout))
+        assert process.returncode == 0, said
+        assert result["stopped_by"] == "interrupted"
+        assert result["test"] is None
+        assert result["test_missing"].startswith("stopped by a person; the last call met: openai/gpt-x: ")
+        server.faults.clear()
+        async with await start(*command, url=server.openai_url, stderr=subprocess.DEVNULL) as process:
+            result = orjson.loads(await read_all(process.stdout))
+    assert (result["stopped_by"], result["test_missing"]) == ("assignments", None)
+    assert result["test"]["n"] == SIZES["test"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("command", ["search", "evaluate", "doctor", "sweep"])
+async def test_a_person_is_told_what_is_waited_for(tmp_path: Path, command: str) -> None:
+    """On the real clock, once: the first line comes after five seconds."""
+    config, gate, grid = write_task(tmp_path), Gate(0), tmp_path / "grid.toml"
+    grid.write_text(f'[sweep]\ntasks = ["{config.name}"]\n', "utf-8")
+    words = [command, *([tmp_path / "prompt.txt"] if command == "evaluate" else [])]
+    words += [grid if command == "sweep" else config]
+    async with WireServer(lambda turns: "parcel", delay=gate) as server:
+        async with await start(*words, *OPENAI, url=server.openai_url) as process:
+            said = await read_until(process.stderr, b"Waiting for ")
+            said += await process.stderr.receive() if b"no reply yet" not in said else b""
+            process.send_signal(signal.SIGTERM)
+            if command != "doctor":
+                said += await read_until(process.stderr, b"stops at once")
+                process.send_signal(signal.SIGINT)
+            said += await read_all(process.stderr)
+        gate.opened.set()
+    assert process.returncode == (1 if command == "sweep" else 130)
+    assert re.search(rb"Waiting for \d+ calls? in flight, the oldest for 0:0\d.*\(no reply yet\)\.", said), said
 
 
 @pytest.mark.anyio

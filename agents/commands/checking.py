@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
+from agents import session
 from agents.commands.console import drive, emit, environment, exit_codes, stdout, tell
 from agents.commands.options import AsJson, Config, Settings
 from agents.runs.configuration import load
-from agents.runs.doctor import diagnose
-from agents.runs.scoring import score
 from agents.views.diagnosis import show_diagnosis
 from agents.views.plain import printable
 from agents.views.report import show_scored
+from agents.views.terminal import Onlooker
 from protocols.task import SplitName
 
 
@@ -35,7 +35,8 @@ def evaluate(
     """
     with exit_codes(as_json):
         configuration = load(config, settings or [])
-        scored = drive(partial(score, configuration, environment(), prompt, split))
+        console = Onlooker(stderr=True)
+        scored = drive(partial(session.evaluate, configuration, environment(), prompt, split, console))
         if scored.plain:
             names = ", ".join(f"{{{name}}}" for name in scored.plain)
             tell(f"{prompt}: {names} is the name of no input field and was taken as plain text")
@@ -63,7 +64,8 @@ def doctor(
       promptflow doctor examples/tickets.toml --set models.default=openai/<model>
     """
     with exit_codes(as_json):
-        diagnosis = drive(partial(diagnose, config, settings or [], environment(), offline))
+        console = Onlooker(stderr=True)
+        diagnosis = drive(partial(session.diagnose, config, settings or [], environment(), offline, console))
         if as_json:
             emit(asdict(diagnosis))
         else:

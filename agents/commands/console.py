@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -19,7 +21,7 @@ from rich.text import Text
 
 from agents.views.plain import one_line
 from agents.views.terminal import Onlooker
-from protocols.errors import BusError, InputError, PromptFlowError
+from protocols.errors import BusError, InputError, Interrupted, PromptFlowError
 from protocols.providers.environment import read_environment
 
 T = TypeVar("T")
@@ -36,7 +38,21 @@ def drive(work: Callable[[], Awaitable[T]]) -> T:
     """
     gc.freeze()
     gc.set_threshold(YOUNG, 20, 50)
-    return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    with as_ctrl_c(signal.SIGTERM):
+        return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+@contextmanager
+def as_ctrl_c(other: signal.Signals) -> Iterator[None]:
+    """Take a signal for a Ctrl-C, which unwinds what is under way: a terminal is restored, a file is closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(other, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(other, before)
 
 
 def environment() -> Mapping[str, str]:
@@ -51,12 +67,12 @@ def exit_codes(as_json: bool) -> Iterator[None]:
         yield
     except BusError:
         raise
+    except (KeyboardInterrupt, Interrupted) as error:
+        fail(error, 130, as_json)
     except InputError as error:
         fail(error, 2, as_json)
     except PromptFlowError as error:
         fail(error, 1, as_json)
-    except KeyboardInterrupt as error:
-        fail(error, 130, as_json)
 
 
 def fail(error: BaseException, code: int, as_json: bool) -> None:

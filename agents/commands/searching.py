@@ -169,9 +169,7 @@ def _search(
     trained = drive(partial(session.train, configuration, environment(), out, console, verbose, port))
     directory = trained.directory
     if trained.result is None:
-        raise KeyboardInterrupt(
-            f"stopped at once; {directory} holds what was paid for: the same command with --out {directory} goes on"
-        )
+        raise KeyboardInterrupt(f"stopped at once; {session.goes_on(directory)}")
     if trained.already:
         tell(f"{directory} holds a run that is finished; this is its result")
     return trained.result, directory

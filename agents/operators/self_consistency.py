@@ -11,7 +11,14 @@ from agents.operators.operator import Context, of_kinds
 from agents.operators.rewriting import ask, failures, rewrite_request
 from agents.prompting.requests import block, compose, instruction, read_tagged
 from protocols.embedding import HashedNgrams, Vector
-from protocols.errors import BudgetExhausted, EditRejected, InapplicableError, ModelError, UnreadableReply
+from protocols.errors import (
+    BudgetExhausted,
+    EditRejected,
+    InapplicableError,
+    Interrupted,
+    ModelError,
+    UnreadableReply,
+)
 from protocols.messages import Assignment
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -50,7 +57,7 @@ class SelfConsistency:
 
     async def _draw(self, assignment: Assignment, context: Context) -> list[str]:
         """The texts of the draws, all asked for at once, in the order of their numbers."""
-        texts, ends = dict[int, str](), list[ModelError | BudgetExhausted]()
+        texts, ends = dict[int, str](), list[ModelError | BudgetExhausted | Interrupted]()
 
         async def draw(number: int) -> None:
             sample = DRAWS * assignment.assignment + number
@@ -59,14 +66,14 @@ class SelfConsistency:
                 texts[number] = (await ask(request, assignment, context))[assignment.section].text
             except (UnreadableReply, EditRejected):
                 pass
-            except (ModelError, BudgetExhausted) as error:
+            except (ModelError, BudgetExhausted, Interrupted) as error:
                 ends.append(error)
 
         async with anyio.create_task_group() as tasks:
             for number in range(DRAWS):
                 tasks.start_soon(draw, number)
         for error in ends:
-            if len(texts) < 2 or (isinstance(error, ModelError) and error.fatal):
+            if len(texts) < 2 or isinstance(error, Interrupted) or (isinstance(error, ModelError) and error.fatal):
                 raise error
         if len(texts) < 2:
             raise UnreadableReply(f"{len(texts)} of {DRAWS} rewrites can be used; two are needed")

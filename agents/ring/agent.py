@@ -16,6 +16,7 @@ from protocols.errors import (
     BusError,
     EditRejected,
     InapplicableError,
+    Interrupted,
     ModelError,
     UnreadableReply,
 )
@@ -59,8 +60,8 @@ class Agent(Protocol):
         the type in `ANSWERS`, or ended by a `Failure`; to answer with none is to drop it, which is recorded as a
         failure.
 
-        :raises ModelError, BudgetExhausted, EditRejected, UnreadableReply, InapplicableError: the assignment ends
-            in a failure of that kind.
+        :raises ModelError, BudgetExhausted, EditRejected, UnreadableReply, InapplicableError, Interrupted: the
+            assignment ends in a failure of that kind.
         :raises Exception: anything else is a bug; it is recorded, and fails the run unless that is tolerated.
         """
 
@@ -131,6 +132,10 @@ def _kind(error: Exception) -> FailureKind:
             return "inapplicable"
         case ModelError():
             return "call"
+        case Interrupted():
+            return "stopped"
+        case ExceptionGroup() if error.subgroup(Interrupted):  # of an operator that asks several things at once
+            return "stopped"
         case BudgetExhausted(scope=scope):
             return "allowance" if scope.startswith("proposer/") else "budget"
         case _:

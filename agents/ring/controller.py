@@ -20,7 +20,7 @@ from agents.ring.hand import HAND, edited_section, nearest
 from agents.ring.reward import Reward
 from agents.selectors.selector import Choice, ParentSelector, Selector
 from memory.experience import Ending, Experience
-from protocols.errors import RunFailed
+from protocols.errors import Interrupted, RunFailed
 from protocols.messages import (
     FIRST,
     Assignment,
@@ -111,6 +111,7 @@ class Controller:
         """Learn from what came, and answer with what keeps `width` assignments in flight.
 
         :raises RunFailed: the first prompt could not be evaluated, or no section of it may be edited.
+        :raises Interrupted: a person has stopped the search before the first prompt was evaluated.
         """
         match message:
             case Critique():
@@ -172,6 +173,8 @@ class Controller:
             await self._remember(assignment, after, reward, ending, evaluation.paired, cost)
 
     async def _fail(self, failure: Failure) -> None:
+        if failure.assignment == FIRST and failure.kind == "stopped":
+            raise Interrupted("stopped before the first prompt was evaluated")
         if failure.assignment == FIRST:
             raise RunFailed(f"the first prompt could not be evaluated: {failure.reason}")
         self.failures[failure.kind] += 1

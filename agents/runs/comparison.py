@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.prompting.forward import Forward, Question, Result
 from agents.ring.evaluator import value_of
-from protocols.errors import BudgetExhausted
+from protocols.errors import BudgetExhausted, Interrupted
 from protocols.messages import Outcome
 from protocols.task import Array, Metric, tally
 
@@ -20,8 +20,8 @@ SEED = 0
 DRAWN = 2**20
 """Weights of resamples that are drawn at a time, some 24 MB: all of them would take gigabytes for a large split."""
 Interval = tuple[float, float]
-Answer = Result | BudgetExhausted
-"""What became of one question, or the cap that refused it."""
+Answer = Result | BudgetExhausted | Interrupted
+"""What became of one question, or what kept it from being asked: a cap, or a person who has stopped the run."""
 SHOWN, LONGEST = 40, 1_000
 """Changed examples of which a report says what was answered, and characters of each of their texts."""
 
@@ -31,7 +31,7 @@ class Score:
     """One prompt on one split: `value`, the corpus metric in [0, 1] over the `n` examples that were answered.
 
     `interval`: 95 %, by bootstrap over examples. `errors` examples have no answer, because their calls failed for
-    good or a cap refused them, by `reasons`; they count nowhere else. `refused` and `truncated` replies are answers
+    good or were never made, by `reasons`; they count nowhere else. `refused` and `truncated` replies are answers
     like others.
     """
 
@@ -78,10 +78,10 @@ class Held:
 
 
 async def answers(forward: Forward, questions: Sequence[Question]) -> list[Answer]:
-    """One per prompt and example, in order. Once a cap refuses a call no more is asked, and what came is kept: it is
-    paid for.
+    """One per prompt and example, in order. Once a cap refuses a call, or a person stops the run, no more is asked,
+    and what came is kept: it is paid for.
 
-    :raises BudgetExhausted: nothing came before a cap refused a call.
+    :raises BudgetExhausted, Interrupted: nothing came before that.
     :raises Exception: else as `Forward.until`.
     """
     came: dict[int, Answer] = {}
@@ -92,7 +92,7 @@ async def answers(forward: Forward, questions: Sequence[Question]) -> list[Answe
 
     try:
         await forward.until(questions, keep)
-    except BudgetExhausted as error:
+    except (BudgetExhausted, Interrupted) as error:
         if not any(isinstance(result, Outcome) for result in came.values()):
             raise
         return [came.get(index, error) for index in range(len(questions))]
@@ -100,8 +100,8 @@ async def answers(forward: Forward, questions: Sequence[Question]) -> list[Answe
 
 
 def refusal(answers: Sequence[Answer]) -> str | None:
-    """The cap that refused some of the questions, in words; None if none did."""
-    return next((str(answer) for answer in answers if isinstance(answer, BudgetExhausted)), None)
+    """What kept some of the questions from being asked, in words; None if they all were."""
+    return next((str(answer) for answer in answers if isinstance(answer, BudgetExhausted | Interrupted)), None)
 
 
 def score_of(metric: Metric, results: Sequence[Answer]) -> Score:

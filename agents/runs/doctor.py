@@ -44,9 +44,11 @@ from protocols.metrics.judge import ModelJudge
 from protocols.metrics.match import Exact
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import Prompt, braced, holds_placeholder
-from protocols.providers.catalogue import EMBEDDED, open_embeddings, open_model
+from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings, open_model
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Example, Task
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.limiter import LimitedModel, Limits
 
 SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))
 """The call that shows whether a model can be reached: with room to think, for some refuse to answer without."""
@@ -60,10 +62,16 @@ ADVICE: Final[Mapping[type[Exception], str]] = {
 }
 
 
-async def diagnose(path: Path, settings: Sequence[str], environ: Mapping[str, str], offline: bool) -> Diagnosis:
+async def diagnose(
+    path: Path,
+    settings: Sequence[str],
+    environ: Mapping[str, str],
+    offline: bool,
+    accounts: Accounts | None = None,
+) -> Diagnosis:
     """Look at everything, make one small call to each model unless `offline`, and estimate what a search takes.
 
-    Nothing is written.
+    Nothing is written. `accounts` know of the calls that are out.
     """
     found = Findings()
     configuration = found.attempt("configuration", lambda: load(path, settings), lambda _: str(path))
@@ -77,12 +85,12 @@ async def diagnose(path: Path, settings: Sequence[str], environ: Mapping[str, st
         found.warn("input", _unshown(prompt, task))
     _budget(found, configuration, environ, task, operators)
     _paths(found, configuration, environ)
-    async with open_transport() as transport:
+    async with open_transport(environ) as transport:
         models = _models(found, configuration, environ, transport, operators)
         if offline:
             found.skip("model calls", "--offline")
         else:
-            await _call(found, models)
+            await _call(found, models, accounts or Accounts())
     diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
@@ -260,14 +268,15 @@ def _models(
     return [model for model in models if model is not None]
 
 
-async def _call(found: Findings, models: Sequence[ChatModel]) -> None:
+async def _call(found: Findings, models: Sequence[ChatModel], accounts: Accounts) -> None:
     """One small call to each, all at once, without a second try."""
     results: list[Finding | None] = [None] * len(models)
 
     async def one(index: int, model: ChatModel) -> None:
         what = f"call to {model.name}"
         try:
-            reply = await model.complete(SMALL)
+            limiter = accounts.limiter(Account(model.name), Limits())
+            reply = await LimitedModel(model, limiter, urgent=True).complete(SMALL)
         except (ModelError, ConfigError) as error:
             advice = ADVICE.get(type(error))
             results[index] = Finding(what, "failed", f"{error}; {advice}" if advice else str(error), call=True)

@@ -14,6 +14,7 @@ from memory.journal import read_journal
 from protocols.bus import NOBODY
 from protocols.errors import ReplayDiffers
 from protocols.messages import (
+    ENDED_WITH_THE_RUN,
     FIRST,
     Assignment,
     Candidate,
@@ -83,7 +84,7 @@ class Fold:
         """Nobody was told of it, or it ended what has gone on since: it says nothing of the assignment itself."""
         match envelope.message:
             case Failure(assignment=number, kind=kind):
-                ended = kind == "budget" and envelope.id < self._resumed
+                ended = kind in ENDED_WITH_THE_RUN and envelope.id < self._resumed
                 return ended or number == FIRST or envelope.to == NOBODY
             case Stop():
                 return envelope.id < self._resumed

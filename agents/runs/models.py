@@ -32,10 +32,11 @@ from protocols.providers.http import Transport
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.ledger import Ledger
-from protocols.wrappers.limiter import MOST, LimitedModel, Limits
+from protocols.wrappers.limiter import LimitedModel, Limits
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from protocols.wrappers.room import RoomyModel, room_of
+from protocols.wrappers.waiting import Patience
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
 
 BULK = frozenset({"task", "credit", "judge"})
@@ -47,8 +48,8 @@ EMBEDDER = "embedder"
 class Models:
     """Builds what a role calls: room, reply cache, retry, warming, limiter, ledger, journal, adapter, in this order.
 
-    `accounts` may be shared with other searches of the process. The embedded model costs nothing and answers faster
-    than a cache would: it stands in the journal and the ledger alone.
+    `accounts` may be shared with other searches of the process; `patience` is the search's own. The embedded model
+    costs nothing and answers faster than a cache would: it stands in the journal and the ledger alone.
     """
 
     def __init__(
@@ -58,13 +59,15 @@ class Models:
         transport: Transport,
         ledger: Ledger,
         accounts: Accounts | None = None,
+        patience: Patience | None = None,
     ) -> None:
         """Open the model of every role; nothing is sent and nothing is written.
 
         :raises ConfigError: one cannot be reached as it is configured.
         """
         self._configuration, self._environ, self._ledger = configuration, environ, ledger
-        self._accounts = accounts or Accounts()
+        self.accounts = accounts or Accounts()
+        self.patience = patience or Patience(self.accounts.calls)
         self._adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
         check_names(configuration)
@@ -101,9 +104,10 @@ class Models:
         table = self._configuration.provider(name)
         account = identify(name, model_settings(table), self._environ)
         limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
-        model = LimitedModel(model, self._accounts.limiter(account, limits), urgent=role not in BULK)
+        limiter, timeout = self.accounts.limiter(account, limits), model_settings(table).timeout
+        model = LimitedModel(model, limiter, role not in BULK, self.patience, timeout)
         if least := self._warm_prefix(name, table):
-            model = WarmingModel(model, self._accounts.prefixes(account, name), least)
+            model = WarmingModel(model, self.accounts.prefixes(account, name), least)
         model = self._retrying(model, account, role, table)
         if cache is None:
             return model
@@ -117,7 +121,8 @@ class Models:
     def _retrying(self, model: ChatModel, account: Account, role: str, table: ProviderTable) -> ChatModel:
         policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
         rng = Random(f"{self._configuration.search.seed}/retry/{role}")
-        return RetryingModel(model, policy, rng, self._accounts.breaker(account, model.name, role))
+        breaker = self.accounts.breaker(account, model.name, role)
+        return RetryingModel(model, policy, rng, breaker, patience=self.patience)
 
     def _warm_prefix(self, name: str, table: ProviderTable) -> int:
         if table.warm_prefix is not None:
@@ -182,12 +187,6 @@ def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tup
 def measures_credit(configuration: Configuration) -> bool:
     """Whether section credit calls the task's model, under the role `credit`."""
     return bool(configuration.search.credit_share) and configuration.agents.critic != NONE
-
-
-def connections(configuration: Configuration) -> int:
-    """Connections that all limiters together may need."""
-    names = set(roles(configuration).values())
-    return sum(configuration.provider(name).concurrency or MOST for name in names)
 
 
 def model_settings(table: ProviderTable) -> ModelSettings:

@@ -16,7 +16,7 @@ from agents.runs.controllers import new_selector
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import meaning
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import Models, connections
+from agents.runs.models import Models
 from agents.runs.places import check_agents
 from agents.runs.run_directory import (
     CACHE,
@@ -55,7 +55,7 @@ async def open_run(
 ) -> AsyncIterator[Run]:
     """A run that shares nothing, see `open_run_in`."""
     async with (
-        open_transport(connections(configuration)) as transport,
+        open_transport(environ) as transport,
         open_run_in(Shared(transport), configuration, environ, directory) as run,
     ):
         yield run

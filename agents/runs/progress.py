@@ -11,6 +11,7 @@ from agents.ring.archive import rank
 from memory.journal import read_journal
 from protocols.bus import NOBODY
 from protocols.messages import (
+    ENDED_WITH_THE_RUN,
     FIRST,
     Assignment,
     Continue,
@@ -110,7 +111,7 @@ class Progress:
             case Critique() as critique:
                 return self._end(self._of_critique(critique))
             case Failure() as failure:
-                if failure.kind == "budget" or envelope.to == NOBODY:
+                if failure.kind in ENDED_WITH_THE_RUN or envelope.to == NOBODY:
                     self._void.append((failure.kind, self.open.get(failure.assignment)))
                 return self._end(self._of_failure(failure))
             case Resumed():

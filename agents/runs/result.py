@@ -55,7 +55,8 @@ class Result:
     """`result.json`: the validation values of the first prompt (`seed`) and of the winner (`best`), and the rest.
     `models`: of each role.
 
-    `test_missing`: the cap that cut `test`, the held-out comparison, short; nothing came of that if it is None.
+    `test_missing`: what cut `test`, the held-out comparison, short, a cap or a person; nothing came of that if it is
+    None.
     `leaks`: what of validation and test examples stands in the winner. `unanswered`: validation and training examples
     without an answer, by the error that the last call for them met, or earlier, if that was in a process before the
     last. `dollars` None: a price is unknown.

@@ -14,12 +14,14 @@ from agents.runs.comparison import Score, answers, score_of
 from agents.runs.configuration import Configuration
 from agents.runs.loading import check_input, load_corpus, load_task, unknown_placeholders
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import Models, connections
+from agents.runs.models import Models
 from memory.cache import open_cache
 from protocols import prompt_file
 from protocols.errors import ConfigError, RunFailed
 from protocols.providers.http import open_transport
 from protocols.task import SplitName
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.waiting import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,24 @@ class Scored(Score):
     warning: str
 
 
-async def score(configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName) -> Scored:
+async def score(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    path: Path,
+    split: SplitName,
+    accounts: Accounts | None = None,
+    patience: Patience | None = None,
+) -> Scored:
     """Run the prompt at `path` on a split of the task; nothing is written but replies, to a cache that is named. The
-    caps of `[budget]` hold, but for minutes; what one refuses is unanswered, and what came is kept.
+    caps of `[budget]` hold, but for minutes; what one refuses, or what `patience` cuts off, is unanswered, and what
+    came is kept.
 
     A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
 
     :raises InputError: something that a person wrote cannot be used.
     :raises RunFailed: not one example was answered.
     :raises BudgetExhausted: a cap refused a call before anything was answered.
+    :raises Interrupted: a person stopped it before that.
     :raises ModelError: a failure that every other call would meet as well.
     """
     task = load_task(configuration)
@@ -62,8 +73,8 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
     least = calls_per_example(configuration) * len(examples)
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
-    async with open_transport(connections(configuration)) as transport, AsyncExitStack() as stack:
-        models, cache = Models(configuration, environ, transport, ledger), None
+    async with open_transport(environ) as transport, AsyncExitStack() as stack:
+        models, cache = Models(configuration, environ, transport, ledger, accounts, patience), None
         if path_of_all := configuration.cache.path:
             opened = open_cache(configuration.path(path_of_all), configuration.cache.megabytes * 2**20)
             cache = await stack.enter_async_context(opened)

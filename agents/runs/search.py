@@ -26,6 +26,7 @@ from agents.ring.team import Team
 from agents.runs.comparison import Held, answers, held_out, refusal
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
+from agents.runs.finished import INTERRUPTED
 from agents.runs.fold import fold
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
@@ -54,7 +55,7 @@ from memory.journal import Journal, read_durable, read_notes
 from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
-from protocols.errors import BudgetExhausted, ConfigError, ModelError
+from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError
 from protocols.messages import FIRST, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
@@ -87,6 +88,7 @@ class Run:
         self._durable = read_durable(directory / JOURNAL)
         self.bus = Bus(time.time, self._durable.last)
         self._unremembered = 0
+        self._searched = False
         self.shelves = open_shelves(task, load_corpus(configuration))
         if configuration.search.assignments < self._durable.assignments:
             raise ConfigError(
@@ -112,6 +114,7 @@ class Run:
 
         :raises ReplayDiffers: this release does not decide as the journal says.
         """
+        self.accounts, self.patience = models.accounts, models.patience
         self.task = models.judging(self.task, cache, journal)
         self.shelves = replace(self.shelves, task=self.task)
         settings, table = self.configuration.search, self.configuration.agents
@@ -196,7 +199,7 @@ class Run:
                 return
             try:
                 await memory.remember(experience, (run, assignment))
-            except (ModelError, BudgetExhausted) as error:
+            except (ModelError, BudgetExhausted, Interrupted) as error:
                 if isinstance(error, ModelError) and error.fatal:
                     raise
                 self._unremembered += 1
@@ -216,6 +219,7 @@ class Run:
         The best prompt so far is written however the search ends.
 
         :raises RunFailed: there is no result, because the first prompt could not be evaluated.
+        :raises Interrupted: there is none, because a person stopped the run before it was.
         :raises ModelError: a fatal one.
         :raises StorageFailed: a file of the run directory cannot be written.
         """
@@ -231,11 +235,25 @@ class Run:
                 self._export(self.controller.archive.best().prompt)
         if stopped_by == "budget":
             stopped_by = f"budget: {self.ledger.exhausted}"
+        self._searched = True
+        if self.patience.stopped:
+            self.patience.hurry()
         winner = self.controller.archive.best()
         test, missing = await self._held_out(winner)
+        if missing is not None and self.patience.hurried:
+            stopped_by = INTERRUPTED  # so that the run goes on with what is missing
         result = self._result(winner, stopped_by, test, missing)
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         return result
+
+    async def stop(self, reason: str) -> None:
+        """Let what is in flight end, and send nothing more for the search; what waits for its turn or for a next try
+        is given up. The held-out report is made from what the model then answers, or cut short where it does not."""
+        await self.team.stop(reason)
+        if self._searched:
+            self.patience.hurry()
+        else:
+            self.patience.stop()
 
     async def train(self) -> str:
         """Search, without a look at the test split, with what the memory recalls; returns what stopped it.
@@ -254,7 +272,7 @@ class Run:
                 write(self.directory / file, lines)
 
     async def _held_out(self, winner: Member) -> tuple[Held | None, str | None]:
-        """The comparison, None if nothing came of it, and the cap that cut it short. The first prompt's results are
+        """The comparison, None if nothing came of it, and what cut it short. The first prompt's results are
         the winner's where it has won; else each example is asked of both in turn, so that whatever a cap leaves over
         is whole pairs."""
         prompts = [self.first] if winner.candidate == FIRST else [self.first, winner.prompt]
@@ -262,7 +280,7 @@ class Run:
             came = await answers(
                 self.forward, [(prompt, example) for example in self.task.test for prompt in prompts]
             )
-        except BudgetExhausted as error:
+        except (BudgetExhausted, Interrupted) as error:
             return None, str(error)
         seed, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
         return held_out(self.task.metric, seed, best), refusal(came)

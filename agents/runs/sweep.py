@@ -14,15 +14,16 @@ import orjson
 
 from agents.runs.finished import INTERRUPTED
 from agents.runs.grid import Cell, Grid
-from agents.runs.models import connections, roles
+from agents.runs.models import roles
 from agents.runs.opening import Shared, check, open_run_in
 from agents.runs.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
 from agents.runs.search import Run
 from memory.cache import open_cache
 from memory.store import Memory, open_memory
 from protocols.embedding import HashedNgrams
-from protocols.errors import BusError, ConfigError, ModelError, PromptFlowError, StorageFailed
+from protocols.errors import BusError, ConfigError, Interrupted, ModelError, PromptFlowError, StorageFailed
 from protocols.providers.http import Transport, open_transport
+from protocols.wrappers.accounts import Accounts
 
 RESULTS = "results.jsonl"
 Attend = Callable[[Cell, Run], AbstractAsyncContextManager[None]]
@@ -46,12 +47,14 @@ class Row:
 @dataclass
 class Sweep:
     """Runs the cells of `grid` that have no result yet. `attend` is entered for the time of each search, `ended` is
-    told of every row, those of earlier processes first. `rows`: what has ended so far."""
+    told of every row, those of earlier processes first. `accounts` are shared by all searches. `rows`: what has ended
+    so far."""
 
     grid: Grid
     environ: Mapping[str, str]
     attend: Attend
     ended: Callable[[Row], None]
+    accounts: Accounts = field(default_factory=Accounts)
     rows: list[Row] = field(default_factory=list)
     stopping: bool = False
     _running: dict[str, Run] = field(default_factory=dict)
@@ -66,11 +69,11 @@ class Sweep:
         :raises StorageFailed: the results, the reply cache or the memory cannot be written.
         """
         at_once = self.grid.cells[: self.grid.searches]
-        async with open_transport(sum(connections(cell.configuration) for cell in at_once)) as transport:
+        async with open_transport(self.environ) as transport:
             for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():
                 check(cell.configuration, self.environ, transport)
             left = self._begin()
-            async with open_shared(transport, self.grid) as shared, anyio.create_task_group() as tasks:
+            async with open_shared(transport, self.grid, self.accounts) as shared, anyio.create_task_group() as tasks:
                 for number in range(len(at_once)):
                     tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
 
@@ -78,7 +81,7 @@ class Sweep:
         """Begin no more cells, and let what is in flight in the others end."""
         self.stopping = True
         for run in list(self._running.values()):
-            await run.team.stop(reason)
+            await run.stop(reason)
 
     def _begin(self) -> Iterator[Cell]:
         """Those that are to be run; the results of the others are in the file again."""
@@ -103,7 +106,7 @@ class Sweep:
                 self._enter(row)
 
     async def _search(self, shared: Shared, cell: Cell) -> Row | None:
-        """How the cell ended; None: it did not begin, because all are to stop."""
+        """How the cell ended; None: it has none, because all are to stop."""
         directory = self.grid.directory / cell.name
         try:
             async with open_run_in(shared, cell.configuration, self.environ, directory) as run:
@@ -114,6 +117,8 @@ class Sweep:
                     return row_of(cell, directory, result=orjson.loads(orjson.dumps(await run.search())))
         except (StorageFailed, BusError):
             raise
+        except Interrupted:
+            return None
         except PromptFlowError as error:
             if isinstance(error, ModelError) and error.fatal and self._met_by_all(error.model):
                 raise
@@ -139,7 +144,7 @@ class Sweep:
 
 
 @asynccontextmanager
-async def open_shared(transport: Transport, grid: Grid) -> AsyncIterator[Shared]:
+async def open_shared(transport: Transport, grid: Grid, accounts: Accounts) -> AsyncIterator[Shared]:
     """One reply cache, and where the grid says so one memory, in its directory.
 
     :raises StorageFailed, MemoryMismatch: a file cannot be used.
@@ -149,7 +154,7 @@ async def open_shared(transport: Transport, grid: Grid) -> AsyncIterator[Shared]
         memory: Memory | None = None
         if grid.one_memory:
             memory = await stack.enter_async_context(open_memory(grid.directory / MEMORY, HashedNgrams()))
-        yield Shared(transport, cache=cache, memory=memory)
+        yield Shared(transport, accounts, cache, memory)
 
 
 def finished(cell: Cell, directory: Path) -> Row | None:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -23,7 +24,7 @@ from agents.runs.models import roles
 from agents.runs.progress import Ending, Progress
 from agents.runs.result import Result
 from agents.runs.steering import in_words
-from agents.views.plain import one_line
+from agents.views.plain import one_line, printable
 from protocols.errors import ModelError, StorageFailed
 from protocols.messages import Candidate, Command, Envelope, Fault
 from protocols.providers.failures import redact
@@ -34,6 +35,10 @@ from protocols.wrappers.purse import Notice
 LONGEST = 300
 """Characters of one value above debug: less than any prompt worth hiding, more than any reason of ours."""
 
+LAST = 65_536
+"""Bytes in which the last line of a log is looked for."""
+WAITING = "waiting"
+"""The event of a line that says what is waited for."""
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 """What the console shows, by the number of -v. The file holds info and above, and debug when the console does."""
 
@@ -209,6 +214,10 @@ class RunLog:
         """A share of a cap is used."""
         self._log.info("budget", scope=notice.scope or "run", cap=notice.cap, used=notice.used, limit=notice.limit)
 
+    def waits(self, text: str) -> None:
+        """Nothing has been told for a while: this is what is waited for."""
+        self._log.info(WAITING, says=text)
+
     def finished(self, result: Result) -> None:
         """There is a result."""
         if result.test_missing:
@@ -252,3 +261,18 @@ class RunLog:
             tokens=ending.tokens,
             reason=ending.reason,
         )
+
+
+def last_wait(path: Path, heard: float | None) -> str:
+    """What a run's log says last, if that is what is waited for, and nothing has been heard since; else "".
+
+    `heard`: in Unix seconds, None before there was anything.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LAST))
+            entry = orjson.loads(file.read().rstrip().rpartition(b"\n")[2])
+        moment = datetime.fromisoformat(entry["timestamp"]).timestamp()
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return ""
+    return printable(str(entry["says"])) if entry.get("event") == WAITING and moment >= (heard or 0.0) else ""

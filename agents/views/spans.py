@@ -7,10 +7,12 @@ example or a reply is in them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import requests
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -110,11 +112,20 @@ def open_spans(run: str) -> Iterator[Spans]:
     """Spans that are exported by OTLP over HTTP; the standard OTEL_EXPORTER_OTLP_* variables say where to. What is
     left when the block ends is sent then."""
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "promptflow"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=own_session())))
     try:
         yield Spans(provider.get_tracer("promptflow"), run)
     finally:
         provider.shutdown()
+
+
+def own_session() -> requests.Session | None:
+    """A session that does not look for the collector's password in ~/.netrc; None where a variable names another."""
+    if any(name.startswith("OTEL_PYTHON_EXPORTER_OTLP_") and "CREDENTIAL_PROVIDER" in name for name in os.environ):
+        return None
+    session = requests.Session()
+    session.auth = lambda request: request
+    return session
 
 
 def _nanoseconds(moment: float) -> int:

@@ -18,7 +18,7 @@ from agents.runs.search import Run
 from agents.runs.sweep import Row
 from agents.views.drawing import Drawing, drawing
 from agents.views.plain import one_line
-from agents.views.terminal import clock
+from agents.views.terminal import clock, unheard
 from protocols.messages import Envelope
 from protocols.wrappers.ledger import Attempt
 
@@ -33,8 +33,14 @@ class SweepView(Protocol):
     def ended(self, row: Row) -> None:
         """See how a cell ended."""
 
+    hear: Callable[[], None]
+    """Called whenever the person is told something, but for what is waited for."""
+
     def say(self, text: str) -> None:
         """Tell the person something."""
+
+    def wait(self, text: str) -> None:
+        """Tell the person what is waited for."""
 
 
 class SweepLines:
@@ -43,6 +49,7 @@ class SweepLines:
     def __init__(self, console: Console, cells: int) -> None:
         self._console, self._cells = console, cells
         self._ended = 0
+        self.hear: Callable[[], None] = unheard
 
     @contextmanager
     def attend(self, cell: Cell, run: Run) -> Iterator[None]:
@@ -53,6 +60,10 @@ class SweepLines:
         self.say(f"[{self._ended}/{self._cells}] {row.cell}: {in_words(row)}")
 
     def say(self, text: str) -> None:
+        self.hear()
+        self.wait(text)
+
+    def wait(self, text: str) -> None:
         try:
             self._console.print(Text(one_line(text, 500)), soft_wrap=True)
         except OSError:
@@ -74,17 +85,21 @@ class SweepTable:
         self._drawing, self._cells = drawn, cells
         self._running: dict[str, Running] = {}
         self._rows: list[Row] = []
-        self._said = ""
+        self._said = self._waits = ""
+        self.hear: Callable[[], None] = unheard
 
     @contextmanager
     def attend(self, cell: Cell, run: Run) -> Iterator[None]:
         running = self._running[cell.name] = Running(run, Progress())
 
         async def observe(envelope: Envelope) -> None:
-            running.progress.follow(envelope)
+            if running.progress.follow(envelope) is not None:
+                self._progressed()
             self._drawing.draw()
 
         def called(attempt: Attempt) -> None:
+            if attempt.error is None:
+                self._waits = ""
             self._drawing.draw()
 
         run.bus.tap(observe)
@@ -95,12 +110,22 @@ class SweepTable:
             del self._running[cell.name]
 
     def ended(self, row: Row) -> None:
+        self._progressed()
         self._rows.append(row)
         self._drawing.draw(now=True)
 
     def say(self, text: str) -> None:
+        self._progressed()
         self._said = one_line(text, 500)
         self._drawing.draw(now=True)
+
+    def wait(self, text: str) -> None:
+        self._waits = one_line(text, 500)
+        self._drawing.draw(now=True)
+
+    def _progressed(self) -> None:
+        self.hear()
+        self._waits = ""
 
     def __rich__(self) -> RenderableType:
         table = plain_table("cell", "assignments", "calls", "first", "best", "test", "time")
@@ -114,8 +139,7 @@ class SweepTable:
             f"{len(self._rows)} of {self._cells} searches ended, {len(self._running)} run, {flying} calls in flight"
         )
         lines: list[RenderableType] = [Text(state), table]
-        if self._said:
-            lines.append(Text(self._said, style="yellow"))
+        lines += [Text(said, style="yellow") for said in (self._said, self._waits) if said]
         return Group(*lines)
 
 

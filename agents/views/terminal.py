@@ -35,6 +35,10 @@ class Onlooker(Console):
             os.dup2(nowhere.fileno(), self.file.fileno())
 
 
+def unheard() -> None:
+    """Nobody asks whether the person was told anything."""
+
+
 class View(Protocol):
     """Looks on; a view never fails the run that it shows."""
 
@@ -47,14 +51,21 @@ class View(Protocol):
     def noticed(self, notice: Notice) -> None:
         """See that a share of a cap is used."""
 
+    hear: Callable[[], None]
+    """Called whenever the person is told something, but for what is waited for."""
+
     def say(self, text: str) -> None:
         """Tell the person something that is not in the messages."""
+
+    def wait(self, text: str) -> None:
+        """Tell the person what is waited for."""
 
 
 class PlainLines:
     """One line for each survivor."""
 
     def __init__(self, console: Console, ledger: Ledger, assignments: int, so_far: Progress) -> None:
+        self.hear: Callable[[], None] = unheard
         self._console, self._ledger, self._assignments = console, ledger, assignments
         self._progress = so_far
 
@@ -74,6 +85,10 @@ class PlainLines:
         self.say(str(notice))
 
     def say(self, text: str) -> None:
+        self.hear()
+        self.wait(text)
+
+    def wait(self, text: str) -> None:
         try:
             self._console.print(Text(one_line(text, 500)), soft_wrap=True)
         except OSError:
@@ -90,11 +105,14 @@ class LiveView:
         if so_far.best and so_far.best.value is not None:
             self._curve.append((ledger.calls, so_far.best.value))
         self._events: deque[str] = deque(maxlen=EVENTS)
-        self._said = ""
+        self._said = self._waits = ""
+        self.hear: Callable[[], None] = unheard
 
     async def observe(self, envelope: Envelope) -> None:
         ending = self._progress.follow(envelope)
         if ending is not None:
+            self.hear()
+            self._waits = ""
             self._events.append(f"{ending.assignment:>4}  {one_line(str(ending))}")
             if ending.best and ending.value is not None:
                 self._curve.append((self._ledger.calls, ending.value))
@@ -105,13 +123,20 @@ class LiveView:
         self._drawing.draw()
 
     def called(self, attempt: Attempt) -> None:
+        if attempt.error is None:
+            self._waits = ""
         self._drawing.draw()
 
     def noticed(self, notice: Notice) -> None:
         self.say(str(notice))
 
     def say(self, text: str) -> None:
-        self._said = one_line(text, 500)
+        self.hear()
+        self._said, self._waits = one_line(text, 500), ""
+        self._drawing.draw(now=True)
+
+    def wait(self, text: str) -> None:
+        self._waits = one_line(text, 500)
         self._drawing.draw(now=True)
 
     def __rich__(self) -> RenderableType:
@@ -129,8 +154,7 @@ class LiveView:
         grid.add_row(Text("time"), Text(self._time_in_words()))
         lines: list[RenderableType] = [Text(one_line(self._task), style="bold"), grid]
         lines += [Text(event, style="dim", overflow="ellipsis", no_wrap=True) for event in self._events]
-        if self._said:
-            lines.append(Text(self._said, style="yellow"))
+        lines += [Text(said, style="yellow") for said in (self._said, self._waits) if said]
         return Group(*lines)
 
     def _assignments_in_words(self) -> str:

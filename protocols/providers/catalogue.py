@@ -71,7 +71,8 @@ class Account:
 def open_model(name: str, settings: ModelSettings, environ: Mapping[str, str], transport: Transport) -> ChatModel:
     """The model that `name` and `settings` describe. Nothing is sent yet.
 
-    :raises ConfigError: a wrong model string, an unknown provider, a missing key; the line says what to set.
+    :raises ConfigError: a wrong model string, an unknown provider, a missing key, a proxy that cannot be used; the
+        line says what to set.
     """
     provider, model = split(name)
     if provider == EMBEDDED:
@@ -82,6 +83,7 @@ def open_model(name: str, settings: ModelSettings, environ: Mapping[str, str], t
     if settings.client:
         return open_client(name, settings, settings.client, transport)
     endpoint = resolve(name, settings, environ)
+    transport.proxies.of(endpoint.base_url)
     if provider == "openai":
         return OpenAIModel(model, endpoint, transport, settings.token_parameter)
     return AnthropicModel(model, endpoint, transport)
@@ -96,7 +98,9 @@ def open_embeddings(
     """
     if settings.client:
         raise ConfigError(f"model {name!r} embeds without a client; set base_url and api_key_env instead")
-    return OpenAIEmbeddings(split(name)[1], resolve(name, settings, environ), transport, dimension)
+    endpoint = resolve(name, settings, environ)
+    transport.proxies.of(endpoint.base_url)
+    return OpenAIEmbeddings(split(name)[1], endpoint, transport, dimension)
 
 
 def identify(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> Account:

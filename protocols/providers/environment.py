@@ -18,7 +18,7 @@ def read_environment(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     :raises ConfigError: the file cannot be read.
     """
     try:
-        values = dotenv_values(path, encoding="utf-8", interpolate=False)
+        values = dotenv_values(path, encoding="utf-8-sig", interpolate=False)
     except UnicodeDecodeError as error:
         raise ConfigError("is not UTF-8; save it as UTF-8", file=str(path)) from error
     except OSError as error:

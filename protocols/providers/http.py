@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from urllib.request import getproxies
 
 import aiohttp
 import orjson
 
-from protocols.errors import BadReply, BadRequest, CallTimeout, ConnectionFailed, ModelError
+from protocols.errors import (
+    AuthenticationFailed,
+    BadReply,
+    BadRequest,
+    CallTimeout,
+    ConfigError,
+    ConnectionFailed,
+    ModelError,
+)
 from protocols.model import Usage
 from protocols.providers.failures import Answer, classify, hidden_status, redact
+from protocols.providers.proxies import Proxies, Proxy
 
 JsonObject = dict[str, object]
+PROXY_AUTHENTICATION = 407
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,7 @@ class Transport:
 
     session: aiohttp.ClientSession
     closing: AsyncExitStack
+    proxies: Proxies
 
 
 @dataclass(frozen=True)
@@ -49,21 +61,44 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def open_transport(connections: int = 256, keep_alive: float = 60.0) -> AsyncIterator[Transport]:
+async def open_transport(
+    environ: Mapping[str, str] | None = None, keep_alive: float = 60.0
+) -> AsyncIterator[Transport]:
     """Open the pool, and close it at the end.
 
-    `connections`: how many may be open at once (a call beyond that waits, and its timeout runs); at least the sum
-    of the limiters' concurrency. `keep_alive`: seconds that an idle connection stays open.
+    The pool has no limit of its own: the limiters say how many calls are out, and one that waited for a connection
+    would wait while its timeout runs. `environ` None: the process's variables; of those, proxies and certificates are
+    read. `keep_alive`: seconds that an idle connection stays open.
+
+    :raises ConfigError: SSL_CERT_FILE or SSL_CERT_DIR names what cannot be read.
     """
-    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=keep_alive, ttl_dns_cache=300)
-    session = aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        # With trust_env aiohttp looks for a proxy (and ~/.netrc) at every call, so only where a proxy is set.
-        trust_env=bool(getproxies()),
+    variables = os.environ if environ is None else environ
+    connector = aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=keep_alive, ttl_dns_cache=300, ssl=certificates(variables)
     )
+    # With trust_env aiohttp would read ~/.netrc and send its passwords to model servers.
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
     async with session, AsyncExitStack() as closing:
-        yield Transport(session, closing)
+        yield Transport(session, closing, Proxies(variables))
+
+
+def certificates(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
+    """Whom to trust: the system's authorities, and those in SSL_CERT_FILE and SSL_CERT_DIR. True: the system's alone.
+
+    :raises ConfigError: one of them cannot be read.
+    """
+    file, folder = (environ.get(name, "").strip() or None for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    if file is None and folder is None:
+        return True
+    context = ssl.create_default_context()
+    for variable, path, read in (("SSL_CERT_FILE", file, os.path.isfile), ("SSL_CERT_DIR", folder, os.path.isdir)):
+        if path is not None and not read(path):
+            raise ConfigError(f"{variable} names {path}, which is not there; mend it, or unset it")
+    try:
+        context.load_verify_locations(file, folder)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(f"SSL_CERT_FILE names {file}, which holds no certificates ({error})") from None
+    return context
 
 
 async def post(
@@ -73,10 +108,16 @@ async def post(
 
     :raises BadRequest: the body cannot be written as UTF-8.
     :raises CallTimeout: `endpoint.timeout` ran out.
+    :raises ConfigError: the proxy that the environment names for this address cannot be used.
+    :raises AuthenticationFailed: the proxy asks for a password.
     :raises ConnectionFailed: no connection, or one that broke before the answer was whole.
     """
     url = endpoint.base_url + path
     data = encode(body, model)
+    proxy = transport.proxies.of(endpoint.base_url)
+    tunnel = None
+    if proxy is not None:
+        headers, tunnel = through(proxy, url, headers)
     failure: ModelError
     started = time.perf_counter()
     try:
@@ -86,16 +127,46 @@ async def post(
             headers=headers,
             timeout=endpoint.client_timeout,
             allow_redirects=False,
+            proxy=proxy.url if proxy else None,
+            proxy_headers=tunnel,
         ) as response:
             content = await response.read()
-            return Answer(response.status, response.headers, content, url, time.perf_counter() - started)
+            answer = Answer(response.status, response.headers, content, url, time.perf_counter() - started)
+            if proxy is None or answer.status != PROXY_AUTHENTICATION:
+                return answer
+            failure = refused_by(proxy, model)
     except TimeoutError:
-        failure = CallTimeout(f"no reply from {endpoint.base_url} within {endpoint.timeout:g} s", model=model)
+        failure = CallTimeout(
+            f"no reply from {by_way_of(endpoint, proxy)} within {endpoint.timeout:g} s", model=model
+        )
+    except aiohttp.ClientHttpProxyError as error:
+        what = f"it answered {error.status} {redact(error.message, endpoint.key)}"
+        failure = ConnectionFailed(f"no connection to {by_way_of(endpoint, proxy)}: {what}", model=model)
+        if proxy is not None and error.status == PROXY_AUTHENTICATION:
+            failure = refused_by(proxy, model)
     except (aiohttp.ClientError, OSError) as error:
         what = redact(str(error) or type(error).__name__, endpoint.key)
-        failure = ConnectionFailed(f"no whole reply from {endpoint.base_url}: {what}", model=model)
+        failure = ConnectionFailed(f"no whole reply from {by_way_of(endpoint, proxy)}: {what}", model=model)
     # Raised out here because aiohttp's errors carry the request's headers, and with them the key.
     raise failure
+
+
+def through(proxy: Proxy, url: str, headers: Mapping[str, str]) -> tuple[Mapping[str, str], dict[str, str]]:
+    """The headers of a call, and those of the request for a tunnel, by which https goes through a proxy. The proxy's
+    password is for the proxy alone, which takes it out of a call that it passes on."""
+    password = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+    return (headers, password) if url.startswith("https:") else ({**headers, **password}, {})
+
+
+def by_way_of(endpoint: Endpoint, proxy: Proxy | None) -> str:
+    """The address that was called, and the proxy on the way there."""
+    return endpoint.base_url if proxy is None else f"{endpoint.base_url} through {proxy}"
+
+
+def refused_by(proxy: Proxy, model: str) -> AuthenticationFailed:
+    """A proxy asks for a password, or for another one."""
+    reason = f"{proxy} asks for a user and a password: write them into it as http://user:password@host:port"
+    return AuthenticationFailed(reason, model=model, status=PROXY_AUTHENTICATION)
 
 
 def encode(body: JsonObject, model: str) -> bytes:

@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from protocols.providers.catalogue import Account
 from protocols.wrappers.breaker import Breaker
 from protocols.wrappers.limiter import Limiter, Limits
+from protocols.wrappers.waiting import Calls
 from protocols.wrappers.warming import Prefixes
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What the calls of a process wait for at a moment; times in seconds from then.
+
+    `in_flight` calls, the `oldest` of which was sent so long ago, and that have ended `within` so long (None: nobody
+    knows); `queued` to be sent; `naps` before a next try, the first `next_try` away; `held`: accounts that are held
+    back, by address, and for how long; `others` wait for their budget, or for one that is ahead with the same prefix.
+    `replies` so far, the last `answered` ago; `failures` of tries since, and what the last of them met.
+    """
+
+    in_flight: int
+    oldest: float
+    within: float | None
+    queued: int
+    naps: int
+    next_try: float
+    held: tuple[tuple[str, float], ...]
+    others: int
+    replies: int
+    answered: float | None
+    failures: int
+    last: str
 
 
 class Accounts:
@@ -15,6 +42,7 @@ class Accounts:
         self._limiters: dict[Account, Limiter] = {}
         self._breakers: dict[tuple[Account, str, str], Breaker] = {}
         self._prefixes: dict[tuple[Account, str], Prefixes] = {}
+        self.calls = Calls()
 
     def limiter(self, account: Account, limits: Limits) -> Limiter:
         """The account's; of all the limits that are asked for, it keeps to the strictest."""
@@ -32,3 +60,28 @@ class Accounts:
     def prefixes(self, account: Account, model: str) -> Prefixes:
         """What the provider's cache holds."""
         return self._prefixes.setdefault((account, model), Prefixes())
+
+    def waits(self) -> Waits:
+        """What calls wait for now."""
+        calls, now = self.calls, self.calls.clock()
+        flights = [ticket for limiter in self._limiters.values() for ticket in limiter.flights]
+        queued = sum(limiter.queued for limiter in self._limiters.values())
+        ends = [ticket.ends - now for ticket in flights if ticket.ends is not None]
+        return Waits(
+            in_flight=len(flights),
+            oldest=max((now - ticket.sent for ticket in flights), default=0.0),
+            within=max(0.0, *ends) if ends and len(ends) == len(flights) else None,
+            queued=queued,
+            naps=len(calls.naps),
+            next_try=max(0.0, min((nap.until - now for nap in calls.naps), default=0.0)),
+            held=tuple(
+                (account.address or account.provider, limiter.held)
+                for account, limiter in self._limiters.items()
+                if limiter.held and (limiter.queued or limiter.flights)
+            ),
+            others=max(0, calls.begun - len(flights) - queued - len(calls.naps)),
+            replies=calls.replies,
+            answered=None if calls.answered is None else now - calls.answered,
+            failures=calls.failures,
+            last=str(calls.last) if calls.failures else "",
+        )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
 
-from protocols.errors import RateLimited
+from protocols.errors import ModelError, RateLimited
 from protocols.model import Allowance, ChatModel, Reply, Request, Usage
 from protocols.wrappers.pace import Pace
 from protocols.wrappers.tokens import Flight, TokenPace, bound_of
+from protocols.wrappers.waiting import Patience
 
 P = TypeVar("P", Pace, TokenPace)
 MOST = 64
@@ -51,13 +52,15 @@ class Limits:
 
 
 class Ticket:
-    """A call in flight: the window that it began in, and what is held back for it."""
+    """A call in flight: the window that it began in, when it was sent, and what is held back for it. `ends`: when it
+    is given up, if that is known."""
 
-    __slots__ = ("request", "tokens", "urgent", "window")
+    __slots__ = ("ends", "request", "sent", "tokens", "urgent", "window")
 
-    def __init__(self, window: int, request: Request, urgent: bool) -> None:
-        self.window, self.request, self.urgent = window, request, urgent
+    def __init__(self, window: int, request: Request, urgent: bool, sent: float) -> None:
+        self.window, self.request, self.urgent, self.sent = window, request, urgent, sent
         self.tokens: Flight | None = None
+        self.ends: float | None = None
 
 
 class Waiter:
@@ -110,6 +113,21 @@ class Limiter:
         """Calls that are sent and have not ended."""
         return len(self._in_flight)
 
+    @property
+    def flights(self) -> Collection[Ticket]:
+        """Those calls."""
+        return self._in_flight
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait to be sent."""
+        return len(self._urgent) + len(self._others)
+
+    @property
+    def held(self) -> float:
+        """Seconds for which the account is held back by what its provider said; 0: it is not."""
+        return max(0.0, self._opens - self._clock())
+
     def restrict(self, limits: Limits) -> None:
         """Keep to these limits too."""
         if limits.concurrency is not None and self.limits.concurrency is None:
@@ -119,13 +137,18 @@ class Limiter:
         self.allowed = min(self.allowed, self.most)
         self._set_pace()
 
+    def enter_now(self, request: Request, urgent: bool) -> Ticket | None:
+        """Count a call, if it may be sent at once."""
+        if self._urgent or (self._others and not urgent):
+            return None
+        bound = bound_of(request) if self._tokens else None
+        return self._send(request, bound, urgent) if self._delay(bound, urgent) == 0.0 else None
+
     async def enter(self, request: Request, urgent: bool) -> Ticket:
         """Wait until a call may be sent, and count it."""
-        first = not (self._urgent or (self._others and not urgent))
-        bound = bound_of(request) if self._tokens or not first else None
-        if first and self._delay(bound, urgent) == 0.0:
-            return self._send(request, bound, urgent)
-        waiter = Waiter(request, bound or bound_of(request), urgent)
+        if ticket := self.enter_now(request, urgent):
+            return ticket
+        waiter = Waiter(request, bound_of(request), urgent)
         queue = self._urgent if urgent else self._others
         queue.append(waiter)
         try:
@@ -223,7 +246,7 @@ class Limiter:
         return self._hold > FIRST_HOLD and any(ticket.window == self._window for ticket in self._in_flight)
 
     def _send(self, request: Request, bound: Usage | None, urgent: bool) -> Ticket:
-        ticket = Ticket(self._window, request, urgent)
+        ticket = Ticket(self._window, request, urgent, self._clock())
         if self._requests:
             self._requests.take(self._clock(), 1)
         if self._tokens and bound:
@@ -265,10 +288,19 @@ class Limiter:
 
 
 class LimitedModel:
-    """Waits for the account's limiter before every call. `urgent`: before those that are not."""
+    """Waits for the account's limiter before every call. `urgent`: before those that are not. `timeout`: seconds
+    after which the adapter gives a call up, if that is known."""
 
-    def __init__(self, inner: ChatModel, limiter: Limiter, urgent: bool) -> None:
+    def __init__(
+        self,
+        inner: ChatModel,
+        limiter: Limiter,
+        urgent: bool,
+        patience: Patience | None = None,
+        timeout: float | None = None,
+    ) -> None:
         self._inner, self._limiter, self._urgent = inner, limiter, urgent
+        self._patience, self._timeout = patience or Patience(), timeout
 
     @property
     def name(self) -> str:
@@ -276,9 +308,18 @@ class LimitedModel:
         return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request once there is room for it."""
-        limiter = self._limiter
-        ticket = await limiter.enter(request, self._urgent)
+        """Answer one request once there is room for it.
+
+        :raises Interrupted: a person has stopped the search, and it was not sent.
+        """
+        limiter, patience = self._limiter, self._patience
+        patience.check()
+        patience.check_held(limiter.held)
+        ticket = limiter.enter_now(request, self._urgent)
+        if ticket is None:
+            ticket = await self._queue(request)
+        if self._timeout is not None:
+            ticket.ends = ticket.sent + self._timeout
         used: Usage | None = None
         try:
             reply = await self._inner.complete(request)
@@ -287,12 +328,23 @@ class LimitedModel:
             if reply.allowance is not None:
                 limiter.learn(self.name, reply.allowance)
             return reply
-        except RateLimited as error:
-            wait = error.allowance.wait if error.allowance and error.retry_after is None else error.retry_after
-            limiter.pushed_back(ticket, wait)
+        except ModelError as error:
+            error.sent = ticket.sent
+            if isinstance(error, RateLimited):
+                wait = error.allowance.wait if error.allowance and error.retry_after is None else error.retry_after
+                limiter.pushed_back(ticket, wait)
             raise
         finally:
             limiter.leave(ticket, used)
+
+    async def _queue(self, request: Request) -> Ticket:
+        """:raises Interrupted: a person has stopped the search meanwhile."""
+        with self._patience.queueing():
+            ticket = await self._limiter.enter(request, self._urgent)
+        if self._patience.stopped:  # at the very moment at which there was room
+            self._limiter.leave(ticket, None)
+            self._patience.check()
+        return ticket
 
 
 def paced(pace: P | None, limit: int | None, new: Callable[[int], P]) -> P | None:

@@ -11,6 +11,7 @@ import anyio
 from protocols.errors import ModelError, QuotaExhausted, RateLimited
 from protocols.model import ChatModel, Reply, Request
 from protocols.wrappers.breaker import Breaker
+from protocols.wrappers.waiting import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class RetryPolicy:
     """At most `attempts` >= 1 calls, those that met a rate limit not counted: it is over when the provider's window
     is. Waits of up to `base` * 2**n seconds, never over `longest`.
 
-    `deadline`: seconds after the beginning of the first attempt; no attempt begins later.
+    `deadline`: seconds after the first attempt was sent; no attempt begins later. What it waited before, for its turn
+    and for its budget, does not count.
     """
 
     attempts: int = 6
@@ -43,10 +45,16 @@ class RetryingModel:
     """
 
     def __init__(
-        self, inner: ChatModel, policy: RetryPolicy, rng: Random, breaker: Breaker, timing: Timing | None = None
+        self,
+        inner: ChatModel,
+        policy: RetryPolicy,
+        rng: Random,
+        breaker: Breaker,
+        timing: Timing | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self._inner, self._policy, self._rng, self._breaker = inner, policy, rng, breaker
-        self._timing = timing or Timing()
+        self._timing, self._patience = timing or Timing(), patience or Patience()
 
     @property
     def name(self) -> str:
@@ -56,14 +64,28 @@ class RetryingModel:
     async def complete(self, request: Request) -> Reply:
         """:raises ModelError: the last failure, when it is not retryable or there is no time or no attempt left; or
         at once what every call to this model meets. A rate limit that outlasts the deadline is an exhausted quota.
+        :raises Interrupted: a person has stopped the search, and the call was not sent, or not again.
         """
-        start, left, waits = self._timing.clock(), self._policy.attempts, self._waits()
+        calls = self._patience.calls
+        calls.begun += 1
+        try:
+            return await self._try(request)
+        finally:
+            calls.begun -= 1
+
+    async def _try(self, request: Request) -> Reply:
+        start: float | None = None
+        left, waits, patience = self._policy.attempts, self._waits(), self._patience
         while True:
-            begun = self._breaker.begin()
+            begun, moment = self._breaker.begin(), self._timing.clock()
+            patience.check()
             try:
                 reply = await self._inner.complete(request)
             except ModelError as error:
                 failure = self._breaker.failed(begun, lasting(error, self._policy.deadline))
+                patience.failed(failure)
+                if start is None:
+                    start = moment if error.sent is None else error.sent
                 left -= not isinstance(failure, RateLimited)
                 wait = max(next(waits), failure.retry_after or 0.0)
                 late = self._timing.clock() + wait > start + self._policy.deadline
@@ -71,8 +93,9 @@ class RetryingModel:
                     raise failure from None
             else:
                 self._breaker.worked()
+                patience.replied()
                 return reply
-            await self._timing.sleep(wait)
+            await patience.nap(wait, failure, self._timing.sleep)
 
     def _waits(self) -> Iterator[float]:
         """Seconds before the second attempt, the third, and so on."""

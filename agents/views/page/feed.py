@@ -11,7 +11,8 @@ from anyio import to_thread
 
 from agents.runs.budget import kept_prices
 from agents.runs.finished import read_document
-from agents.runs.run_directory import JOURNAL, LOCK, RESULT, read_configuration
+from agents.runs.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration
+from agents.views.logs import last_wait
 from agents.views.page.details import details, experiences
 from agents.views.page.document import Figures, winner_changes
 from agents.views.page.story import Json, Story
@@ -125,6 +126,7 @@ class Feed:
         if story.best is not None and story.best is not best:
             self._best = {"sections": winner_changes(story, LONGEST), "prompt": prompt_file.dumps(story.best)}
         document = figures.of(story) | {
+            "waiting": last_wait(self._directory / LOG, story.heard) if figures.working else "",
             "agents": self._agents(),
             "flows": dict(story.flows),
             "heard": story.heard,

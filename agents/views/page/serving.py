@@ -12,7 +12,7 @@ import anyio
 from watchfiles import Change, awatch
 
 from agents.ring.team import only
-from agents.runs.run_directory import JOURNAL, RESULT
+from agents.runs.run_directory import JOURNAL, LOG, RESULT
 from agents.views.page.dashboard import Dashboard, Steering
 from agents.views.page.feed import Feed
 from agents.views.plain import one_line
@@ -65,7 +65,7 @@ async def _follow(feed: Feed, say: Callable[[str], None]) -> None:
 
 
 async def _watch(directory: Path, feed: Feed, over: anyio.Event) -> None:
-    """Wake the feed whenever the journal or the result has changed, until it is over: the thread that waits for the
+    """Wake the feed whenever journal, log or result has changed, until it is over: the thread that waits for the
     operating system sees no cancellation."""
     changes = awatch(directory, watch_filter=_matters, debounce=LONGEST, step=STEP, stop_event=over)
     async for _ in changes:
@@ -74,4 +74,4 @@ async def _watch(directory: Path, feed: Feed, over: anyio.Event) -> None:
 
 def _matters(change: Change, path: str) -> bool:
     name = Path(path).name
-    return name.startswith(JOURNAL) or name == RESULT
+    return name.startswith(JOURNAL) or name in (RESULT, LOG)

@@ -14,6 +14,7 @@ from memory.following import News
 from memory.journal import paused
 from protocols.bus import NOBODY
 from protocols.messages import (
+    ENDED_WITH_THE_RUN,
     Assignment,
     Candidate,
     Continue,
@@ -188,7 +189,7 @@ class Story:
         if isinstance(message, Failure):
             kind = FAILURES[message.kind]
             self._failures[kind] = (self._failures.get(kind, (0, ""))[0] + 1, reason)
-            if message.kind == "budget" or envelope.to == NOBODY:
+            if message.kind in ENDED_WITH_THE_RUN or envelope.to == NOBODY:
                 self._void.append(kind)
                 return  # the end of the run says nothing of the edit
         if ending.kind != "first":

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.operators.operator import Context
 from agents.ring.agent import Agent
 from agents.ring.controller import ALLOWANCES, SearchSettings
 from agents.ring.evaluator import RaceSettings
@@ -27,6 +28,7 @@ from protocols.errors import (
     ConnectionFailed,
     EditRejected,
     InapplicableError,
+    Interrupted,
     ModelError,
     ModelNotFound,
     QuotaExhausted,
@@ -50,7 +52,7 @@ from protocols.model import Request
 from protocols.prompt import Prompt
 from protocols.task import Task
 from protocols.wrappers.purse import Caps
-from tests.world import FIRST_PROMPT, AddWord, AskWord, Oracle, Ring, digest, shuffled, value
+from tests.world import FIRST_PROMPT, SETTINGS, AddWord, AskWord, Oracle, Ring, digest, shuffled, value
 
 pytestmark = pytest.mark.anyio
 BACKENDS = ["asyncio", "trio"]
@@ -398,3 +400,26 @@ async def test_operators_that_ask_a_model_are_charged_to_their_own_role() -> Non
     await ring.run()
     [account] = [a for (role, _), a in ring.ledger.accounts.items() if role == "proposer/ask_word"]
     assert account.calls == 10
+
+
+@pytest.mark.parametrize("group", [False, True])
+async def test_what_a_person_has_stopped_says_nothing_of_an_assignment(group: bool) -> None:
+    """Also where an operator asked several things at once, and all of them were given up."""
+
+    class Stopped(AddWord):
+        async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+            error = Interrupted("stopped by a person")
+            raise ExceptionGroup("all at once", [error]) if group else error
+
+    ring = Ring(operators=(Stopped(),), settings=replace(SETTINGS, assignments=3))
+    assert await ring.run() == "assignments"
+    assert {e.message.kind for e in ring.log if isinstance(e.message, Failure)} == {"stopped"}
+
+
+async def test_a_first_evaluation_that_is_stopped_is_no_failed_run() -> None:
+    def stop(request: Request) -> ModelError | None:
+        raise Interrupted("stopped by a person")
+
+    ring = Ring(model=Oracle(fault=stop))
+    with pytest.raises(Interrupted, match="before the first prompt was evaluated"):
+        await ring.run()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -11,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from agents.runs.configuration import load
 from agents.runs.opening import open_run
-from agents.views.spans import Spans
+from agents.views.spans import Spans, open_spans
 from memory.journal import Call, read_calls
 from protocols.messages import Envelope, Failure
 from tests.small_task import write_task
@@ -67,3 +69,28 @@ async def test_what_failed_is_an_error() -> None:
         "openai",
         "ServerFailed",
     )
+
+
+def test_the_collector_gets_no_password_from_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords: list[str | None] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            passwords.append(self.headers["Authorization"])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    (tmp_path / ".netrc").write_text("default login me password netrc-secret\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
+        Thread(target=collector.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        with open_spans("run-1") as it:
+            it.called(Call(6.0, 3, "task", "openai/gpt-x"))
+        collector.shutdown()
+    assert passwords == [None]

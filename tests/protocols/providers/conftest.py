@@ -58,7 +58,7 @@ async def lab(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
         monkeypatch.delenv(variable.upper(), raising=False)
     async with (
         WireServer(lambda turns: turns[-1][1][::-1]) as server,
-        open_transport(connections=8) as transport,
+        open_transport() as transport,
         AsyncExitStack() as exits,
     ):
         yield Lab(server, transport, exits)

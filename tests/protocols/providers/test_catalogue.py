@@ -223,6 +223,11 @@ def test_no_env_file_is_no_error(tmp_path: Path) -> None:
     assert read_environment(tmp_path, {"A": "a"}) == {"A": "a"}
 
 
+def test_an_env_file_of_windows_names_its_first_variable(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=a\r\nB=b\r\n", "utf-8-sig")
+    assert read_environment(tmp_path / ".env", {}) == {"A": "a", "B": "b"}
+
+
 def test_an_env_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"A=\xff\xfe")
     with pytest.raises(ConfigError, match=r"\.env: is not UTF-8"):

@@ -6,6 +6,7 @@ import traceback
 from email.utils import formatdate
 
 import anthropic
+import anyio
 import openai
 import orjson
 import pytest
@@ -30,7 +31,7 @@ from protocols.providers.http import Endpoint, open_transport
 from protocols.providers.openai import OpenAIModel
 from protocols.providers.sdk import OpenAISdkModel
 from tests.protocols.providers.conftest import KEY, WAYS, Lab
-from tests.wire_server import Fault
+from tests.wire_server import Fault, WireServer
 
 pytestmark = pytest.mark.anyio
 
@@ -308,3 +309,21 @@ async def test_the_session_is_closed_whatever_happens() -> None:
         async with open_transport() as transport:
             raise KeyError
     assert transport.session.closed
+
+
+async def test_no_timeout_runs_while_a_call_waits_for_a_connection() -> None:
+    """All calls that the limiters let through are sent at once, however many they are."""
+    many, arrived, all_there = 400, 0, anyio.Event()
+
+    async def wait_for_all() -> None:
+        nonlocal arrived
+        arrived += 1
+        if arrived == many:
+            all_there.set()
+        await all_there.wait()
+
+    async with WireServer(lambda turns: "hi", delay=wait_for_all) as server, open_transport() as transport:
+        model = OpenAIModel("m", Endpoint(server.openai_url, None, 10.0), transport)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(many):
+                tasks.start_soon(model.complete, Request((ChatMessage("user", "hello"),)))

@@ -1,7 +1,7 @@
 // The document is in the page (a report), or comes from the server that served the page (a dashboard).
 
 const doc = {
-  title: "", state: { phase: "", words: "" }, connection: "", figures: [], remarks: [], points: [], survivors: [], total: 0, best: null, lineage: [],
+  title: "", state: { phase: "", words: "" }, waiting: "", connection: "", figures: [], remarks: [], points: [], survivors: [], total: 0, best: null, lineage: [],
   line: new Set(), front: new Set(), held: null, examples: null, values: [], roles: [], failures: [], sections: [], experiences: {},
   agents: null, flows: {}, steerable: false, settings: [], editable: [], prompt: null,
   elsewhere: "Its messages are not in this file. To see them: watch RUN_DIR",
@@ -36,7 +36,7 @@ function relate() {
 function drawTop() {
   document.title = `${doc.title} · PromptFlow`;
   document.documentElement.dataset.phase = doc.state.phase;
-  const words = [doc.state.words, doc.connection].filter(Boolean).join(" ");
+  const words = [doc.state.words, doc.waiting, doc.connection].filter(Boolean).join(" ");
   if (part("title").textContent !== doc.title) part("title").textContent = doc.title;
   if (part("state").textContent !== words) part("state").textContent = words;
   showSummary();

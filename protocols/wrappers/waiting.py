@@ -1,0 +1,140 @@
+"""What the calls of a process wait for, and whether they may wait on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from protocols.errors import CallTimeout, Interrupted, ModelError
+
+SILENT = 3
+"""Failures in a row, without a reply between them, after which a model counts as one that does not answer."""
+BRIEF = 5.0
+"""Seconds that a call may still be held back for, once a person has stopped the search."""
+
+
+@dataclass(eq=False, slots=True)
+class Nap:
+    """A call that waits for its next try: until when, in seconds of the event loop, and what it met."""
+
+    until: float
+    failure: ModelError
+
+
+class Calls:
+    """The calls of all searches of a process that have begun and not ended. `replies`: how many were answered so far,
+    the last at `answered`; `failures`: how many tries failed since then, and `last` is what the latest met."""
+
+    def __init__(self, clock: Callable[[], float] = anyio.current_time) -> None:
+        self.clock = clock
+        self.begun = 0
+        self.replies = self.failures = 0
+        self.answered: float | None = None
+        self.last: ModelError | None = None
+        self.naps: set[Nap] = set()
+
+
+class Patience:
+    """Whether the calls of one search may be sent, and wait. At first they may.
+
+    `stop`: nothing more is sent, whoever waits to be sent or for a next try is `Interrupted`, and what is in flight
+    ends. `hurry`, after that: calls are sent again, each once and without long waits, as long as the model answers.
+    """
+
+    def __init__(self, calls: Calls | None = None) -> None:
+        self.calls = calls or Calls()
+        self.stopped = self.hurried = False
+        self._failures = 0
+        self._last: ModelError | None = None
+        self._queue: set[anyio.CancelScope] = set()
+        self._naps: set[anyio.CancelScope] = set()
+
+    def stop(self) -> None:
+        """Nothing more is sent."""
+        self.stopped = True
+        for scope in (*self._naps, *self._queue):
+            scope.cancel()
+
+    def hurry(self) -> None:
+        """What is left is sent, unless the model has ceased to answer."""
+        self.hurried, self.stopped = True, False
+        if self._silent:
+            self.stop()
+        for scope in self._naps:
+            scope.cancel()
+
+    @property
+    def _silent(self) -> bool:
+        return self._failures >= SILENT or isinstance(self._last, CallTimeout)
+
+    def check(self) -> None:
+        """:raises Interrupted: a call may not be sent."""
+        if self.stopped:
+            raise self._interrupted()
+
+    def check_held(self, seconds: float) -> None:
+        """:raises Interrupted: a call would be held back for too long, as a person is waiting."""
+        if self.hurried and seconds > BRIEF:
+            self.stop()
+            raise self._interrupted()
+
+    def replied(self) -> None:
+        """There was a reply."""
+        self._failures, self._last = 0, None
+        self.calls.replies += 1
+        self.calls.failures = 0
+        self.calls.answered = self.calls.clock()
+
+    def failed(self, failure: ModelError) -> None:
+        """A try failed."""
+        self._failures += 1
+        self._last = self.calls.last = failure
+        self.calls.failures += 1
+
+    async def nap(self, seconds: float, failure: ModelError, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Wait for the next try after a failure.
+
+        :raises Interrupted: a person has stopped the search, before or meanwhile.
+        :raises ModelError: the failure, where there is to be no next try.
+        """
+        if self.hurried and self._silent:
+            self.stop()
+        if not (self.hurried or self.stopped):
+            nap = Nap(self.calls.clock() + seconds, failure)
+            self.calls.naps.add(nap)
+            try:
+                with self._until_cancelled(self._naps) as scope:
+                    await sleep(seconds)
+            finally:
+                self.calls.naps.discard(nap)
+            if not scope.cancelled_caught:
+                return
+        self.check()
+        raise failure from None
+
+    @contextmanager
+    def queueing(self) -> Iterator[None]:
+        """The block waits to be sent, and holds nothing.
+
+        :raises Interrupted: a person has stopped the search meanwhile.
+        """
+        with self._until_cancelled(self._queue) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise self._interrupted()
+
+    @contextmanager
+    def _until_cancelled(self, scopes: set[anyio.CancelScope]) -> Iterator[anyio.CancelScope]:
+        with anyio.CancelScope() as scope:
+            scopes.add(scope)
+            try:
+                yield scope
+            finally:
+                scopes.discard(scope)
+
+    def _interrupted(self) -> Interrupted:
+        met = f"; the last call met: {self._last}" if self._last else ""
+        return Interrupted(f"stopped by a person{met}")
