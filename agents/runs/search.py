@@ -45,7 +45,7 @@ from agents.runs.run_directory import (
     write,
     write_configuration,
 )
-from agents.runs.steering import Listening, Steering
+from agents.runs.steering import Hearing, Listening, Steering
 from agents.runs.tables import NONE
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache
@@ -69,7 +69,7 @@ RACING = 2
 
 class Run:
     """One search, ready to start or to go on. Observers may look at `task`, `bus`, `controller` and `ledger` while it
-    works. `heard`: bytes of the commands that are no business of this process."""
+    works."""
 
     def __init__(
         self,
@@ -79,11 +79,11 @@ class Run:
         task: Task,
         first: Prompt,
         ledger: Ledger,
-        heard: int,
+        hearing: Hearing,
     ) -> None:
         self.configuration, self.directory, self.record = configuration, directory, record
         self.task, self.first, self.ledger = task, first, ledger
-        self.steering, self._heard = Steering(configuration, ledger), heard
+        self.steering, self.hearing = Steering(configuration, ledger), hearing
         self._durable = read_durable(directory / JOURNAL)
         self.bus = Bus(time.time, self._durable.last)
         self._unremembered = 0
@@ -243,7 +243,7 @@ class Run:
         :raises Exception: see `search`.
         """
         resumed = Resumed(self._durable.seconds) if self.resumed else None
-        listening = Listening(self.directory, self._heard, self.configuration, self.first, self.ledger.prices)
+        listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
     def _export(self, best: Prompt) -> None:
