@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,6 @@ import aiohttp
 import anyio
 
 from agents.commands.console import drive
-from agents.runs.models import connections
 from agents.runs.opening import Shared, open_run_in
 from benchmarks.wire import search_configuration, server
 from protocols.model import Request, Usage
@@ -76,7 +76,7 @@ class WatchedAccounts(Accounts):
         super().__init__()
         self.watched = WatchedLimiter(Limits(allowed))
 
-    def limiter(self, account: Account, limits: Limits) -> Limiter:
+    def limiter(self, account: Account, limits: Limits, closing: AsyncExitStack | None = None) -> Limiter:
         return self.watched
 
 
@@ -150,7 +150,7 @@ async def watch(row: Row, setting: Setting) -> None:
         settings = {"assignments": ENDLESS, "critique": CRITIQUE}
         configuration = search_configuration(url, setting.allowed, folder, settings, VALIDATION)
         async with (
-            open_transport(connections(configuration)) as transport,
+            open_transport() as transport,
             open_run_in(Shared(transport, accounts), configuration, {}, folder / "run") as run,
             anyio.create_task_group() as tasks,
         ):

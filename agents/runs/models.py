@@ -32,7 +32,7 @@ from protocols.providers.http import Transport
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.ledger import Ledger
-from protocols.wrappers.limiter import MOST, LimitedModel, Limits
+from protocols.wrappers.limiter import LimitedModel, Limits
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from protocols.wrappers.room import RoomyModel, room_of
@@ -47,8 +47,9 @@ EMBEDDER = "embedder"
 class Models:
     """Builds what a role calls: room, reply cache, retry, warming, limiter, ledger, journal, adapter, in this order.
 
-    `accounts` may be shared with other searches of the process. The embedded model costs nothing and answers faster
-    than a cache would: it stands in the journal and the ledger alone.
+    `accounts` may be shared with other searches of the process; limits are given back, and clients closed, when
+    `transport` is closed: see `Transport.lent`. The embedded model costs nothing and answers faster than a cache
+    would: it stands in the journal and the ledger alone.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Models:
         :raises ConfigError: one cannot be reached as it is configured.
         """
         self._configuration, self._environ, self._ledger = configuration, environ, ledger
-        self._accounts = accounts or Accounts()
+        self._accounts, self._closing = accounts or Accounts(), transport.closing
         self._adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
         check_names(configuration)
@@ -101,7 +102,7 @@ class Models:
         table = self._configuration.provider(name)
         account = identify(name, model_settings(table), self._environ)
         limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
-        model = LimitedModel(model, self._accounts.limiter(account, limits), urgent=role not in BULK)
+        model = LimitedModel(model, self._accounts.limiter(account, limits, self._closing), urgent=role not in BULK)
         if least := self._warm_prefix(name, table):
             model = WarmingModel(model, self._accounts.prefixes(account, name), least)
         model = self._retrying(model, account, role, table)
@@ -182,12 +183,6 @@ def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tup
 def measures_credit(configuration: Configuration) -> bool:
     """Whether section credit calls the task's model, under the role `credit`."""
     return bool(configuration.search.credit_share) and configuration.agents.critic != NONE
-
-
-def connections(configuration: Configuration) -> int:
-    """Connections that all limiters together may need."""
-    names = set(roles(configuration).values())
-    return sum(configuration.provider(name).concurrency or MOST for name in names)
 
 
 def model_settings(table: ProviderTable) -> ModelSettings:

@@ -16,7 +16,7 @@ from agents.runs.controllers import new_selector
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import meaning
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import Models, connections
+from agents.runs.models import Models
 from agents.runs.places import check_agents
 from agents.runs.run_directory import (
     CACHE,
@@ -57,7 +57,7 @@ async def open_run(
 ) -> AsyncIterator[Run]:
     """A run that shares nothing, see `open_run_in`."""
     async with (
-        open_transport(connections(configuration)) as transport,
+        open_transport() as transport,
         open_run_in(Shared(transport), configuration, environ, directory) as run,
     ):
         yield run
@@ -81,7 +81,8 @@ async def open_run_in(
     check_calls(ledger.caps, task, calls_per_example(configuration))
     counts = meaning(configuration, task, load_corpus(configuration), first)
     async with AsyncExitStack() as stack:
-        models = Models(configuration, environ, shared.transport, ledger, shared.accounts)
+        transport = await stack.enter_async_context(shared.transport.lent())
+        models = Models(configuration, environ, transport, ledger, shared.accounts)
         memory = None if configuration.memory.embedder else shared.memory
         if path := configuration.memory.path:
             memory = await stack.enter_async_context(open_memory(configuration.path(path), models.embedder()))

@@ -14,7 +14,7 @@ from agents.runs.comparison import Score, answers, score_of
 from agents.runs.configuration import Configuration
 from agents.runs.loading import check_input, load_corpus, load_task, unknown_placeholders
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import Models, connections
+from agents.runs.models import Models
 from memory.cache import open_cache
 from protocols import prompt_file
 from protocols.errors import ConfigError, RunFailed
@@ -60,7 +60,7 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
     least = calls_per_example(configuration) * len(examples)
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
-    async with open_transport(connections(configuration)) as transport, AsyncExitStack() as stack:
+    async with open_transport() as transport, AsyncExitStack() as stack:
         models, cache = Models(configuration, environ, transport, ledger), None
         if path_of_all := configuration.cache.path:
             opened = open_cache(configuration.path(path_of_all), configuration.cache.megabytes * 2**20)

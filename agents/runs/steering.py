@@ -124,8 +124,8 @@ def in_words(told: Command) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """How a process hears of commands: whom it learns of changes from, and the bytes of the file that were said before
-    it began and are no business of its own."""
+    """How a search hears of commands: who tells it that there may be some, and the size of the file before it began,
+    for what was said until then was meant for an earlier process."""
 
     watcher: Watcher
     heard: int = 0
@@ -208,7 +208,12 @@ class Listening:
     """Hears what is said from now on; `known`: the run's prices."""
 
     def __init__(
-        self, directory: Path, hearing: Hearing, configuration: Configuration, first: Prompt, known: Mapping[str, Price]
+        self,
+        directory: Path,
+        hearing: Hearing,
+        configuration: Configuration,
+        first: Prompt,
+        known: Mapping[str, Price],
     ) -> None:
         self._path, self._heard, self._watcher = directory / COMMANDS, hearing.heard, hearing.watcher
         self._configuration, self._first, self._known = configuration, first, known
@@ -221,7 +226,7 @@ class Listening:
                 tasks.start_soon(self._watcher.serve, name="watcher")
                 while True:
                     for line in self._news():
-                        with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: `command` has checked it
+                        with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: it was not checked
                             await tell(understand(_words(line), self._configuration, self._first, self._known))
                     await bell.heard()
 

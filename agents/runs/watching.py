@@ -1,7 +1,7 @@
 """Files that other processes change, watched for all searches of a process together.
 
-The operating system has few watches to give (Linux allows a user 128 inotify instances, `fs.inotify.max_user_instances`),
-and each may look at any number of files. So a process takes one.
+The operating system has few watches to give (Linux allows a user 128 inotify instances, see
+`fs.inotify.max_user_instances`), and each may look at any number of files. So a process takes one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from watchfiles import Change, awatch
 
 Filter = Callable[[Change, str], bool]
 STEP, LONGEST = 20, 200
-"""Milliseconds for which files must be at rest before a change of them is told, and the most that are waited for that."""
+"""Milliseconds for which files must be at rest before a change is told, and the most that are waited for that."""
 UNASKED = 5.0
 """Seconds after which files are looked at where the operating system gives no watch: then it is asked again."""
 
@@ -53,7 +53,7 @@ class Watcher:
         self._told = ""
 
     def tap(self, observer: Callable[[str], None]) -> None:
-        """Tell `observer` in one line when no watch can be had: what is followed is then looked at every `UNASKED`."""
+        """Tell `observer` in one line if no watch can be had: what is followed is then looked at every `UNASKED`."""
         self._observers.append(observer)
         if self._told:
             observer(self._told)
@@ -97,7 +97,12 @@ class Watcher:
         paths = [path for path in self._bells if path.exists()]
         try:
             async for _ in awatch(
-                *paths, watch_filter=self._matters, debounce=LONGEST, step=STEP, yield_on_timeout=True, stop_event=stale
+                *paths,
+                watch_filter=self._matters,
+                debounce=LONGEST,
+                step=STEP,
+                yield_on_timeout=True,
+                stop_event=stale,  # type: ignore[arg-type]  # it asks for `is_set` alone
             ):
                 yield
         except (OSError, RuntimeError) as error:  # what watchfiles makes of what the operating system says

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.request import getproxies
@@ -14,6 +14,7 @@ import orjson
 
 from protocols.errors import BadReply, BadRequest, CallTimeout, ConnectionFailed, ModelError
 from protocols.model import Usage
+from protocols.providers.clients import Clients
 from protocols.providers.failures import Answer, classify, hidden_status, redact
 
 JsonObject = dict[str, object]
@@ -21,10 +22,18 @@ JsonObject = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """What every model of a process shares. `closing` also closes the client objects that were opened by name."""
+    """What every model of a process shares. `closing` also closes the client objects that were opened by name, unless
+    others of `clients` use them still."""
 
     session: aiohttp.ClientSession
     closing: AsyncExitStack
+    clients: Clients = field(default_factory=Clients)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Transport]:
+        """The same connections for one search: what that opens and takes is closed and given back with the block."""
+        async with AsyncExitStack() as closing:
+            yield replace(self, closing=closing)
 
 
 @dataclass(frozen=True)
@@ -49,11 +58,12 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def open_transport(connections: int = 256, keep_alive: float = 60.0) -> AsyncIterator[Transport]:
+async def open_transport(connections: int = 0, keep_alive: float = 60.0) -> AsyncIterator[Transport]:
     """Open the pool, and close it at the end.
 
-    `connections`: how many may be open at once (a call beyond that waits, and its timeout runs); at least the sum
-    of the limiters' concurrency. `keep_alive`: seconds that an idle connection stays open.
+    `connections`: how many may be in use at once (a call beyond that waits, and its timeout runs); 0: as many as
+    there are calls in flight, which the limiters bound, so that the pool follows the searches that work.
+    `keep_alive`: seconds that an idle connection stays open.
     """
     connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=keep_alive, ttl_dns_cache=300)
     session = aiohttp.ClientSession(
@@ -62,8 +72,9 @@ async def open_transport(connections: int = 256, keep_alive: float = 60.0) -> As
         # With trust_env aiohttp looks for a proxy (and ~/.netrc) at every call, so only where a proxy is set.
         trust_env=bool(getproxies()),
     )
-    async with session, AsyncExitStack() as closing:
-        yield Transport(session, closing)
+    clients = Clients()
+    async with session, aclosing(clients), AsyncExitStack() as closing:
+        yield Transport(session, closing, clients)
 
 
 async def post(

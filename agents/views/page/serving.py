@@ -19,7 +19,6 @@ from agents.views.page.feed import Feed
 from agents.views.plain import one_line
 
 
-
 @asynccontextmanager
 async def shown(
     feed: Feed, port: int, say: Callable[[str], None], directory: Path | None = None, steering: Steering | None = None
