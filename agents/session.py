@@ -5,45 +5,37 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
-from copy import deepcopy
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
 from rich.console import Console
-from rich.text import Text
 
+from agents.attached import attached, check_spans, say_on, show_in_browser
 from agents.ring.team import only
 from agents.runs.budget import caps, kept_prices
 from agents.runs.configuration import Configuration
 from agents.runs.finished import INTERRUPTED, finished
 from agents.runs.grid import Cell, Grid
-from agents.runs.models import secrets
 from agents.runs.opening import open_run
 from agents.runs.progress import progress_of
 from agents.runs.replay import Replayed, replay
-from agents.runs.run_directory import JOURNAL, LOG, read_configuration
+from agents.runs.run_directory import JOURNAL, read_configuration
 from agents.runs.search import Run
 from agents.runs.steering import Steering
 from agents.runs.sweep import Row, Sweep
-from agents.views.logs import RunLog, open_log
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
-from agents.views.page.report import add_report
 from agents.views.page.serving import shown
 from agents.views.sweeping import watch_sweep
 from agents.views.terminal import watch
 from memory.journal import Call
-from protocols.errors import ConfigError
 from protocols.messages import Envelope, Resumed
 from protocols.wrappers.ledger import Account, Attempt, Books, Ledger, Saved
-
-if TYPE_CHECKING:
-    from agents.views.spans import Spans
 
 T = TypeVar("T")
 Stop = Callable[[str], Coroutine[Any, Any, None]]
@@ -75,45 +67,15 @@ async def train(
     """
     if ended := finished(configuration, directory):
         return Trained(*ended, already=True)
+    check_spans([configuration])
     async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console):
         assignments, so_far = configuration.search.assignments, progress_of(run.directory / JOURNAL)
-        with (
-            ExitStack() as stack,
-            open_log(run.directory / LOG, console, verbosity, secrets(configuration, environ)) as logger,
-            watch(console, run.ledger, run.task.name, assignments, time.monotonic, deepcopy(so_far)) as view,
-        ):
-            log = RunLog(logger, so_far)
-            for observer in (log, view):
-                run.bus.tap(observer.observe)
-                run.ledger.tap(observer.called)
-                run.ledger.watch(observer.noticed)
-            if configuration.run.spans:
-                spans = stack.enter_context(load_spans()(run.record.run))
-                run.bus.tap(spans.observe)
-                run.journal.tap(spans.called)
-            log.started(configuration, run.task, run.directory, run.resumed)
+        with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
             if run.resumed:
                 view.say(f"Going on after {so_far.ended} assignments.")
-            try:
+            async with attached(run, environ, console, verbosity, [view], view.say):
                 result = await interruptible(run.search, run.team.stop, view.say)
-            except Exception as error:
-                log.failed(error)
-                raise
-            if result is not None:
-                log.finished(result)
-                await add_report(run.directory, view.say)
         return Trained(run.directory, None if result is None else asdict(result))
-
-
-def load_spans() -> Callable[[str], AbstractContextManager[Spans]]:
-    """:raises ConfigError: OpenTelemetry is not installed."""
-    try:
-        from agents.views.spans import open_spans
-    except ImportError as error:
-        raise ConfigError(
-            f"run.spans needs the extra otel: pip install 'promptflow-agents[otel]' ({error})"
-        ) from None
-    return open_spans
 
 
 async def show_again(directory: Path, console: Console, speed: float | None) -> Replayed:
@@ -147,23 +109,6 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
         return await replay(directory, see)
 
 
-@asynccontextmanager
-async def show_in_browser(run: Run, port: int | None, console: Console) -> AsyncIterator[None]:
-    """Show a run of this process in the browser while the block runs, and its end; None: do not."""
-    if port is None:
-        yield
-        return
-    feed = Feed(run.directory, lambda: run.bus.traffic)
-
-    async def observe(envelope: Envelope) -> None:
-        feed.wake()
-
-    run.bus.tap(observe)
-    run.journal.tap(lambda call: feed.wake())
-    async with shown(feed, port, partial(say_on, console), steering=buttons(run.directory)):
-        yield
-
-
 async def watch_run(directory: Path, console: Console, port: int) -> None:
     """Show a run in the browser, finished or going on in another process, until a signal ends that.
 
@@ -175,11 +120,6 @@ async def watch_run(directory: Path, console: Console, port: int) -> None:
             await anext(signals)
 
 
-def say_on(console: Console, text: str) -> None:
-    """For the person alone: the console is no log."""
-    console.print(Text(text), soft_wrap=True)
-
-
 async def sweep(
     grid: Grid, environ: Mapping[str, str], console: Console, verbosity: int
 ) -> tuple[Sequence[Row], bool]:
@@ -188,24 +128,16 @@ async def sweep(
 
     :raises PromptFlowError: as `Sweep.run`.
     """
+    check_spans([cell.configuration for cell in grid.cells])
     with watch_sweep(console, grid, time.monotonic) as view:
 
         @asynccontextmanager
         async def attend(cell: Cell, run: Run) -> AsyncIterator[None]:
-            keys = secrets(cell.configuration, environ)
-            with open_log(run.directory / LOG, console, verbosity, keys) as logger, view.attend(cell, run):
-                log = RunLog(logger.bind(cell=cell.name))
-                run.bus.tap(log.observe)
-                run.ledger.tap(log.called)
-                log.started(cell.configuration, run.task, run.directory)
-                try:
+            with view.attend(cell, run):
+                async with attached(run, environ, console, verbosity, say=view.say, cell=cell.name):
                     yield
-                except Exception as error:
-                    log.failed(error)
-                    raise
-                await add_report(run.directory, view.say)
 
-        work = Sweep(grid, environ, attend, view.ended)
+        work = Sweep(grid, environ, attend, view.ended, view.say)
         await interruptible(work.run, work.stop, view.say)
     order = {cell.name: place for place, cell in enumerate(grid.cells)}
     return sorted(work.rows, key=lambda row: order[row.cell]), len(work.rows) == len(grid.cells)

@@ -69,7 +69,7 @@ RACING = 2
 
 class Run:
     """One search, ready to start or to go on. Observers may look at `task`, `bus`, `controller` and `ledger` while it
-    works."""
+    works, and at `result` once there is one."""
 
     def __init__(
         self,
@@ -87,6 +87,7 @@ class Run:
         self._durable = read_durable(directory / JOURNAL)
         self.bus = Bus(time.time, self._durable.last)
         self._unremembered = 0
+        self.result: Result | None = None
         self.shelves = open_shelves(task, load_corpus(configuration))
         if configuration.search.assignments < self._durable.assignments:
             raise ConfigError(
@@ -235,6 +236,7 @@ class Run:
         test, missing = await self._held_out(winner)
         result = self._result(winner, stopped_by, test, missing)
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+        self.result = result
         return result
 
     async def train(self) -> str:
