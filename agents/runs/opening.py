@@ -99,6 +99,7 @@ async def open_run_in(
             memory = await stack.enter_async_context(open_memory(claimed / MEMORY, models.embedder()))
         if configuration.memory.embedder:
             memory = memory.through(models.embedder(cache, journal))
+        memory = memory.measured_with(configuration.models.of("task"))
         run = Run(configuration, claimed, record, task, first, ledger, hearing)
         stack.callback(run.bus.close)
         await run.assemble(models, cache, journal, memory, given.operators)
