@@ -50,12 +50,12 @@ from agents.runs.tables import NONE
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache
 from memory.experience import Experience
-from memory.journal import Journal, read_durable, read_notes
+from memory.journal import Journal, read_durable, read_journal, read_notes
 from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
 from protocols.errors import BudgetExhausted, ConfigError, ModelError
-from protocols.messages import FIRST, Resumed
+from protocols.messages import FIRST, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -137,8 +137,11 @@ class Run:
             self.controller,
             self.first,
             self._durable.last + 1,
-            [self.evaluator.unanswered.take_up, *([credit.plan] if credit else [])],
+            [credit.plan] if credit else [],
         )
+        for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
+            if isinstance(envelope.message, Evaluation):  # also one of which no Critique was written yet
+                self.evaluator.unanswered.take_up(envelope.message)
 
     def _agents(
         self,
