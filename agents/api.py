@@ -23,7 +23,9 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import TypeAdapter
+from rich.console import Console
 
+from agents.attached import attached, check_spans
 from agents.ring.team import only
 from agents.runs.finished import finished
 from agents.runs.given import Settings, take
@@ -150,12 +152,13 @@ async def open_training(
         if ended := finished(configuration, place):
             yield _ended(*ended)
             return
-        async with open_run(configuration, variables, place) as run, _searching(run) as training:
+        check_spans([configuration])
+        async with open_run(configuration, variables, place) as run, _searching(run, variables) as training:
             yield training
 
 
 @asynccontextmanager
-async def _searching(run: Run) -> AsyncIterator[Training]:
+async def _searching(run: Run, environ: Mapping[str, str]) -> AsyncIterator[Training]:
     """The search of a run as a task, with its events."""
     send, receive = anyio.create_memory_object_stream[Event](UNREAD)
     training = Training(run.directory, progress_of(run.directory / JOURNAL), receive)
@@ -172,7 +175,8 @@ async def _searching(run: Run) -> AsyncIterator[Training]:
     async def search() -> None:
         with send:
             try:
-                result = await run.search()
+                async with attached(run, environ, Console(quiet=True), 0):
+                    result = await run.search()
             except Exception as error:
                 training.end(error)
             else:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
-from copy import deepcopy
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
 from rich.console import Console
-from rich.text import Text
 
+from agents.attached import attached, check_spans, say_on, show_in_browser
 from agents.ring.team import only
 from agents.runs import doctor
 from agents.runs.budget import caps, kept_prices
@@ -24,33 +23,28 @@ from agents.runs.configuration import Configuration
 from agents.runs.findings import Diagnosis
 from agents.runs.finished import INTERRUPTED, finished
 from agents.runs.grid import Cell, Grid
-from agents.runs.models import secrets
 from agents.runs.opening import open_run
 from agents.runs.progress import progress_of
 from agents.runs.replay import Replayed, replay
-from agents.runs.run_directory import JOURNAL, LOG, read_configuration
+from agents.runs.run_directory import JOURNAL, read_configuration
 from agents.runs.scoring import Scored, score
 from agents.runs.search import Run
 from agents.runs.steering import Steering
 from agents.runs.sweep import Row, Sweep
-from agents.views.logs import RunLog, open_log
+from agents.views.logs import RunLog
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
-from agents.views.page.report import add_report
 from agents.views.page.serving import shown
 from agents.views.sweeping import watch_sweep
 from agents.views.terminal import watch
 from agents.views.waiting import Silence, in_words, stopping
 from memory.journal import Call
-from protocols.errors import ConfigError, Interrupted
+from protocols.errors import Interrupted
 from protocols.messages import Envelope, Resumed
 from protocols.task import SplitName
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.ledger import Account, Attempt, Books, Ledger, Saved
 from protocols.wrappers.waiting import Patience
-
-if TYPE_CHECKING:
-    from agents.views.spans import Spans
 
 T = TypeVar("T")
 Stop = Callable[[str], Coroutine[Any, Any, None]]
@@ -84,62 +78,30 @@ async def train(
     """
     if ended := finished(configuration, directory):
         return Trained(*ended, already=True)
+    check_spans([configuration])
     async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console) as shown_anew:
         assignments, so_far = configuration.search.assignments, progress_of(run.directory / JOURNAL)
-        with (
-            ExitStack() as stack,
-            open_log(run.directory / LOG, console, verbosity, secrets(configuration, environ)) as logger,
-            watch(console, run.ledger, run.task.name, assignments, time.monotonic, deepcopy(so_far)) as view,
-        ):
-            log = RunLog(logger, so_far)
-            for observer in (log, view):
-                run.bus.tap(observer.observe)
-                run.ledger.tap(observer.called)
-                run.ledger.watch(observer.noticed)
-            if configuration.run.spans:
-                spans = stack.enter_context(load_spans()(run.record.run))
-                run.bus.tap(spans.observe)
-                run.journal.tap(spans.called)
-            log.started(configuration, run.task, run.directory, run.resumed)
-            log.doubted(run.task.kind.names.warning(run.first))
+        with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
             if run.resumed:
                 view.say(f"Going on after {so_far.ended} assignments.")
-
-            def wait(line: str) -> None:
-                view.wait(line)
-                log.waits(line)
-                shown_anew()
-
-            silence = Silence(lambda: in_words(run.accounts.waits()), wait)
-            view.hear = silence.hear
-
-            def announce() -> None:
-                first = run.controller.first
-                view.say(stopping(run.accounts.waits(), NO_RESULT if first is None else THEN_TEST))
-
             try:
-                result = await interruptible(run.search, run.stop, announce, silence)
+                async with attached(run, environ, console, verbosity, [view], view.say) as log:
+
+                    def wait(line: str) -> None:
+                        view.wait(line)
+                        log.waits(line)
+                        shown_anew()
+
+                    def announce() -> None:
+                        first = run.controller.first
+                        view.say(stopping(run.accounts.waits(), NO_RESULT if first is None else THEN_TEST))
+
+                    silence = Silence(lambda: in_words(run.accounts.waits()), wait)
+                    view.hear = silence.hear
+                    result = await interruptible(run.search, run.stop, announce, silence)
             except Interrupted as error:
-                log.failed(error)
                 raise Interrupted(f"{error}; {goes_on(run.directory)}") from None
-            except Exception as error:
-                log.failed(error)
-                raise
-            if result is not None:
-                log.finished(result)
-                await add_report(run.directory, view.say)
         return Trained(run.directory, None if result is None else asdict(result))
-
-
-def load_spans() -> Callable[[str], AbstractContextManager[Spans]]:
-    """:raises ConfigError: OpenTelemetry is not installed."""
-    try:
-        from agents.views.spans import open_spans
-    except ImportError as error:
-        raise ConfigError(
-            f"run.spans needs the extra otel: pip install 'promptflow-agents[otel]' ({error})"
-        ) from None
-    return open_spans
 
 
 async def show_again(directory: Path, console: Console, speed: float | None) -> Replayed:
@@ -173,24 +135,6 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
         return await replay(directory, see)
 
 
-@asynccontextmanager
-async def show_in_browser(run: Run, port: int | None, console: Console) -> AsyncIterator[Callable[[], None]]:
-    """Show a run of this process in the browser while the block runs, and its end; None: do not. What is given has
-    the page look anew."""
-    if port is None:
-        yield lambda: None
-        return
-    feed = Feed(run.directory, lambda: run.bus.traffic)
-
-    async def observe(envelope: Envelope) -> None:
-        feed.wake()
-
-    run.bus.tap(observe)
-    run.journal.tap(lambda call: feed.wake())
-    async with shown(feed, port, partial(say_on, console), steering=buttons(run.directory)):
-        yield feed.wake
-
-
 async def watch_run(directory: Path, console: Console, port: int) -> None:
     """Show a run in the browser, finished or going on in another process, until a signal ends that.
 
@@ -202,11 +146,6 @@ async def watch_run(directory: Path, console: Console, port: int) -> None:
             await anext(signals)
 
 
-def say_on(console: Console, text: str) -> None:
-    """For the person alone: the console is no log."""
-    console.print(Text(text), soft_wrap=True)
-
-
 async def sweep(
     grid: Grid, environ: Mapping[str, str], console: Console, verbosity: int
 ) -> tuple[Sequence[Row], bool]:
@@ -215,6 +154,7 @@ async def sweep(
 
     :raises PromptFlowError: as `Sweep.run`.
     """
+    check_spans([cell.configuration for cell in grid.cells])
     accounts, logs = Accounts(), set[RunLog]()
     with watch_sweep(console, grid, time.monotonic) as view:
 
@@ -231,24 +171,15 @@ async def sweep(
 
         @asynccontextmanager
         async def attend(cell: Cell, run: Run) -> AsyncIterator[None]:
-            keys = secrets(cell.configuration, environ)
-            with open_log(run.directory / LOG, console, verbosity, keys) as logger, view.attend(cell, run):
-                log = RunLog(logger.bind(cell=cell.name))
-                run.bus.tap(log.observe)
-                run.ledger.tap(log.called)
-                log.started(cell.configuration, run.task, run.directory)
-                log.doubted(run.task.kind.names.warning(run.first))
-                logs.add(log)
-                try:
-                    yield
-                except Exception as error:
-                    log.failed(error)
-                    raise
-                finally:
-                    logs.discard(log)
-                await add_report(run.directory, view.say)
+            with view.attend(cell, run):
+                async with attached(run, environ, console, verbosity, say=view.say, cell=cell.name) as log:
+                    logs.add(log)
+                    try:
+                        yield
+                    finally:
+                        logs.discard(log)
 
-        work = Sweep(grid, environ, attend, view.ended, accounts)
+        work = Sweep(grid, environ, attend, view.ended, accounts, view.say)
         await interruptible(work.run, work.stop, announce, silence)
     order = {cell.name: place for place, cell in enumerate(grid.cells)}
     return sorted(work.rows, key=lambda row: order[row.cell]), len(work.rows) == len(grid.cells)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -75,7 +76,7 @@ class WatchedAccounts(Accounts):
         super().__init__()
         self.watched = WatchedLimiter(Limits(allowed))
 
-    def limiter(self, account: Account, limits: Limits) -> Limiter:
+    def limiter(self, account: Account, limits: Limits, closing: AsyncExitStack | None = None) -> Limiter:
         return self.watched
 
 

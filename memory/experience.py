@@ -20,7 +20,8 @@ class Experience:
 
     `section` is the section's name, `kind` its kind. `reward` is finite, higher is better; `evidence` is the number
     of paired examples behind it (0: none, as for a rejected edit); `cost` is in tokens; `time` in Unix seconds.
-    `id` is given by the memory, in the order of remembering; 0 before.
+    `model`: the task's, which it was measured with; "" where that was not kept. `id` is given by the memory, in the
+    order of remembering; 0 before.
     """
 
     task: str
@@ -35,6 +36,7 @@ class Experience:
     cost: int
     outcome: Ending
     time: float
+    model: str = ""
     id: int = 0
 
     def __post_init__(self) -> None:
@@ -45,10 +47,12 @@ class Experience:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """An experience and its similarity to what was asked for, the inner product of unit vectors: in [-1, 1]."""
+    """An experience and its similarity to what was asked for, the inner product of unit vectors: in [-1, 1].
+    `same_model`: it was measured with the model of who asks, as far as is known."""
 
     experience: Experience
     similarity: float
+    same_model: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class Index:
 
     def __init__(self, dimension: int, exact: int = EXACT) -> None:
         self.dimension, self._exact = dimension, exact
+        self.deletions = 0  # of the file that it was made from, which who fills it keeps count of
         self.clear()
 
     def clear(self) -> None:

@@ -41,12 +41,14 @@ Array = npt.NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Judged:
     """An edit that was made before. `recalled`: the experience of it that is most similar to what was asked for;
-    `value`: its shrunk reward; `votes` >= 0 that decided it; `times` >= 1 that it was recalled."""
+    `value`: its shrunk reward; `votes` >= 0 that decided it; `times` >= 1 that it was recalled. `same_model`: of one
+    of them at least, see `Recalled`."""
 
     recalled: Recalled
     value: float
     votes: float
     times: int
+    same_model: bool = True
 
 
 def judge(recalled: Sequence[Recalled], now: float) -> list[Judged]:
@@ -68,7 +70,8 @@ def judge(recalled: Sequence[Recalled], now: float) -> list[Judged]:
         if weight > 0:
             value = (float(votes[places] @ rewards[places]) + PRIOR * mean) / (weight + PRIOR)
             best = max((recalled[place] for place in places), key=lambda item: item.similarity)
-            judged.append(Judged(best, value, weight, len(places)))
+            same_model = any(recalled[place].same_model for place in places)
+            judged.append(Judged(best, value, weight, len(places), same_model))
     return sorted(judged, key=lambda edit: (-edit.value, edit.recalled.experience.id))
 
 

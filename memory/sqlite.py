@@ -123,28 +123,39 @@ def claimed(path: Path) -> Iterator[bool]:
     :raises StorageFailed: the file cannot be used.
     """
     with file_errors(path), closing(_connect(str(path))) as connection:
-        connection.execute("PRAGMA busy_timeout = 0")
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            yield False
-        else:
-            yield True
+        yield _lock(connection, 0.0) or (not _is_locked(connection) and _lock(connection, PATIENCE))
+
+
+def _lock(connection: sqlite3.Connection, patience: float) -> bool:
+    """Whether the file could be locked within so many seconds, as long as the connection is open."""
+    connection.execute(f"PRAGMA busy_timeout = {1000 * patience:.0f}")
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
+def _is_locked(connection: sqlite3.Connection) -> bool:
+    """Whether a process has the file, rather than looks at whether one has it, which takes a lock for a moment."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return True
+    return False
 
 
 def is_claimed(path: Path) -> bool:
     """Whether a process has `path`, see `claimed`; False where there is no such file."""
     if not path.exists():
         return False
-    with closing(_connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        connection.execute("PRAGMA busy_timeout = 0")
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except sqlite3.OperationalError as error:
-            return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-    return False
+    with file_errors(path), closing(_connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return _is_locked(connection)
 
 
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import fields
+from copy import copy
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -29,13 +30,14 @@ CONTENT = ", ".join(COLUMNS[:-1])
 ORIGIN = "CREATE UNIQUE INDEX origin ON experience (run, assignment)"
 SCHEMA = Schema(
     "memory",
-    3,
+    4,
     (
         """CREATE TABLE experience (
             id INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, section TEXT NOT NULL, kind TEXT NOT NULL,
             operator TEXT NOT NULL, outcome TEXT NOT NULL, reward REAL NOT NULL, evidence INTEGER NOT NULL,
             cost INTEGER NOT NULL, time REAL NOT NULL, vector BLOB NOT NULL,
-            before TEXT NOT NULL, after TEXT NOT NULL, gradient TEXT NOT NULL, run TEXT, assignment INTEGER)""",
+            before TEXT NOT NULL, after TEXT NOT NULL, gradient TEXT NOT NULL, run TEXT, assignment INTEGER,
+            model TEXT NOT NULL DEFAULT '')""",
         """CREATE TABLE embedder (
             only INTEGER PRIMARY KEY CHECK (only = 1), name TEXT NOT NULL, dimension INTEGER NOT NULL,
             deletions INTEGER NOT NULL DEFAULT 0)""",
@@ -51,27 +53,38 @@ SCHEMA = Schema(
             "ALTER TABLE experience ADD COLUMN run TEXT",
             "ALTER TABLE experience ADD COLUMN assignment INTEGER",
             ORIGIN,
-        )
+        ),
+        3: ("ALTER TABLE experience ADD COLUMN model TEXT NOT NULL DEFAULT ''",),
     },
 )
 INSERT = f"INSERT INTO experience ({CONTENT}, vector, run, assignment) VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?)"
 TRIED = """SELECT outcome, count(*) FROM experience WHERE task = ?1 AND section = ?2 AND length(after) = length(?4)
-    AND length(before) = length(?3) AND before = ?3 AND after = ?4 GROUP BY outcome"""
+    AND length(before) = length(?3) AND before = ?3 AND after = ?4 AND ?5 IN (model, '') GROUP BY outcome"""
 
 
 class Memory:
-    """Experiences of every run that used this file. Other processes may append to it at the same time."""
+    """Experiences of every run that used this file. Other processes may append to it at the same time. `model`: that
+    of the task of who uses it, "" for nobody in particular."""
 
     def __init__(self, database: Database, embedder: Embedder) -> None:
         self._database = database
         self._embedder = embedder
         self._index = Index(embedder.dimension)  # touched only by jobs of the database, one at a time
-        self._deletions = 0
+        self.model = ""
 
     def through(self, embedder: Embedder) -> Memory:
         """The same file, asked through another embedder of the same name and dimension: what stands around a model
         may not be there yet when the file is opened."""
-        return Memory(self._database, embedder)
+        memory = Memory(self._database, embedder)
+        memory.model = self.model
+        return memory
+
+    def measured_with(self, model: str) -> Memory:
+        """The same file and index, for a run whose task this model answers: what it remembers is of that, and only
+        what was tried with it was tried."""
+        memory = copy(self)
+        memory.model = model
+        return memory
 
     async def remember(self, experience: Experience, origin: tuple[str, int] | None = None) -> int:
         """Keep an experience, durable on return; its id is given anew.
@@ -127,11 +140,15 @@ class Memory:
         return await self._database.work(partial(self._nearest, wanted, each))
 
     async def tried(self, task: str, section: str, before: str, after: str) -> Mapping[Ending, int]:
-        """How often exactly this edit ended in which way.
+        """How often exactly this edit ended in which way, with the task's model that asks.
 
         :raises StorageFailed: the file cannot be read.
         """
-        return dict(await self._database.read(TRIED, (task, section, before, after)))
+        return dict(await self._database.read(TRIED, (task, section, before, after, self.model)))
+
+    def is_theirs(self, experience: Experience) -> bool:
+        """Whether it was measured with the model of who asks; where either is not known, it may have been."""
+        return not (self.model and experience.model) or self.model == experience.model
 
     async def contents(self) -> list[Row]:
         """Every experience as a row of its fields but the id.
@@ -152,9 +169,10 @@ class Memory:
     async def _rows(self, experiences: Sequence[Experience]) -> list[list[Value]]:
         texts = [situation(e.kind, e.gradient, e.before) for e in experiences]
         vectors = (await self._embedder.embed(texts)).astype("<f4")
+        known = [e if e.model or not self.model else replace(e, model=self.model) for e in experiences]
         return [
             [*(getattr(experience, column) for column in COLUMNS[:-1]), vector.tobytes()]
-            for experience, vector in zip(experiences, vectors, strict=True)
+            for experience, vector in zip(known, vectors, strict=True)
         ]
 
     def _nearest(
@@ -172,18 +190,18 @@ class Memory:
         select = f"SELECT {', '.join(COLUMNS)} FROM experience WHERE id = ?"
         # None where another process has deleted it meanwhile.
         return [
-            Recalled(Experience(*row), similarity)
+            Recalled(experience, similarity, self.is_theirs(experience))
             for number, similarity in nearest
-            for row in connection.execute(select, (number,))
+            for experience in (Experience(*row) for row in connection.execute(select, (number,)))
         ]
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
         """Index what was remembered since, here or elsewhere: ids rise in the order of commits. After a deletion,
         all that is left."""
         [(deletions,)] = connection.execute("SELECT deletions FROM embedder")
-        if deletions != self._deletions:
+        if deletions != self._index.deletions:
             self._index.clear()
-            self._deletions = deletions
+            self._index.deletions = deletions
         cursor = connection.execute(
             "SELECT id, task, operator, kind, outcome, vector FROM experience WHERE id > ? ORDER BY id",
             (self._index.last,),

@@ -22,7 +22,9 @@ from protocols.prompt import KINDS
 
 DAY = 86_400.0
 NAMES = tuple(field.name for field in fields(Experience) if field.name != "id")
-TEXTS = ("task", "section", "operator", "before", "after", "gradient")
+TEXTS = ("task", "section", "operator", "before", "after", "gradient", "model")
+SINCE = {"model": ""}
+"""What exports of earlier releases lack, and stands for it."""
 CHOICES = {"kind": KINDS, "outcome": ("survived", "lost", *get_args(FailureKind))}
 MEANS = "count(*), avg(outcome = 'survived'), avg(reward), avg(evidence)"
 
@@ -199,6 +201,7 @@ def _experience(row: object) -> Experience:
     """:raises ValueError: it is none; says why."""
     if not isinstance(row, dict):
         raise ValueError("expected an object")
+    row = {**SINCE, **row}
     for wrong, names in (("missing", set(NAMES) - row.keys()), ("unknown", row.keys() - set(NAMES))):
         if names:
             raise ValueError(f"{wrong}: {', '.join(sorted(names))}")

@@ -7,6 +7,7 @@ which the taps saw what is in it, so that a journal also tells in which order an
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ class Bus:
         self._mailboxes: dict[str, Mailbox] = {}
         self._taps: list[Tap] = []
         self._last = last
+        self._shields: set[anyio.CancelScope] = set()
+        self._ends = math.inf
 
     @property
     def traffic(self) -> Mapping[str, Traffic]:
@@ -124,13 +127,24 @@ class Bus:
 
     async def _record(self, message: Message, sender: str, to: str, cause: int | None) -> Envelope:
         """Once one tap has seen it all do, even if the sender is cancelled meanwhile: no two tell different
-        stories."""
+        stories. After `last_call` there is an end to that."""
         self._last += 1
         envelope = Envelope(self._last, cause, sender, to, self._clock(), message)
-        with anyio.CancelScope(shield=True):
-            for observe in self._taps:
-                await observe(envelope)
+        with anyio.CancelScope(shield=True, deadline=self._ends) as shield:
+            self._shields.add(shield)
+            try:
+                for observe in self._taps:
+                    await observe(envelope)
+            finally:
+                self._shields.discard(shield)
         return envelope
+
+    def last_call(self, seconds: float) -> None:
+        """Let taps see what they are shown now, and what comes, for so many seconds: one that never comes back holds
+        nobody longer. Said again, they begin anew."""
+        self._ends = anyio.current_time() + seconds
+        for shield in self._shields:
+            shield.deadline = self._ends
 
     def close(self) -> None:
         """Close every mailbox."""

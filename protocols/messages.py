@@ -116,7 +116,8 @@ class Evaluation:
     over the parent on the examples answered by both, its standard error, and their number (0 for the first prompt).
     `outcomes`: a training minibatch, empty unless `survived`. `value`: the corpus metric over all that was answered.
     `refused` and `truncated` replies are answers like others, counted apart. `filled`: about the tokens that are
-    filled into the prompt for each input, beside the input; 0 in old journals.
+    filled into the prompt for each input, beside the input; 0 in old journals. `unread`: examples of the minibatch
+    that were left unanswered.
     """
 
     assignment: int
@@ -132,6 +133,7 @@ class Evaluation:
     refused: int = 0
     truncated: int = 0
     filled: int = 0
+    unread: int = 0
 
     @property
     def tokens(self) -> int:
@@ -142,7 +144,7 @@ class Evaluation:
     def asked(self) -> int:
         """Validation and training examples that the candidate was run on, answered or not."""
         answered = sum(score is not None for score in self.scores)
-        return answered + self.unanswered + len(self.outcomes)
+        return answered + self.unanswered + len(self.outcomes) + self.unread
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class DefineSort:
             failed = failures(assignment.outcomes)
             there = self._list(assignment.prompt[assignment.section].text, context.task, failed)
             orders = _definitions(there, failed, assignment, context)
-        tried = {edit.recalled.experience.after for edit in context.recalled}
+        tried = {edit.recalled.experience.after for edit in context.recalled if edit.same_model}
         order = None
         for order in orders:
             if part(order, assignment.section).text not in tried:

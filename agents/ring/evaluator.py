@@ -71,6 +71,8 @@ class Evaluator:
         scores: list[float | None] = [None] * len(order)
         for index, result in zip(order, results, strict=False):
             scores[index] = result.score if isinstance(result, Outcome) else None
+        minibatch = await self._minibatch(message, rng) if survived else []
+        outcomes = tuple(result for result in minibatch if isinstance(result, Outcome))
         paired = compare(tuple(scores), message.parent_scores) if race else Paired(0, 0, 0)
         evaluation = Evaluation(
             assignment=message.assignment,
@@ -81,11 +83,12 @@ class Evaluator:
             error=paired.error,
             paired=paired.n,
             unanswered=len(errors),
-            outcomes=await self._minibatch(message, rng) if survived else (),
+            outcomes=outcomes,
             value=value_of(self._task.metric, answered),
             refused=sum(outcome.finish == "refusal" for outcome in answered),
             truncated=sum(outcome.finish == "length" for outcome in answered),
             filled=filled,
+            unread=len(minibatch) - len(outcomes),
         )
         return [evaluation]
 
@@ -100,8 +103,8 @@ class Evaluator:
         """The results in `order`, up to the look that lost the race.
 
         Answers are looked at in the order that was drawn and not as they come, for what comes first is what is
-        answered fast, and the fast ones are no random sample. What was in flight beyond that look is paid for and
-        counted, but in no figure, which would then depend on how fast it came.
+        answered fast, and the fast ones are no random sample. What was in flight beyond that look is paid for, but in
+        no figure, which would then depend on how fast it came, and be another one when the run goes on.
         """
         came: dict[int, Result] = {}
         looked = 0
@@ -118,8 +121,9 @@ class Evaluator:
         forward = self._forward.on_behalf(candidate.assignment)
         with self._counted(race):
             await forward.until(questions, enough, self._room if race else None)
-        self.unanswered.count(came.values())
-        return [came[place] for place in range(looked if race and race.lost else len(order))]
+        results = [came[place] for place in range(looked if race and race.lost else len(order))]
+        self.unanswered.count(results)
+        return results
 
     @contextmanager
     def _counted(self, race: Race | None) -> Iterator[None]:
@@ -143,17 +147,17 @@ class Evaluator:
         if errors and not enough and (survived or not answered):
             raise errors[0]
 
-    async def _minibatch(self, candidate: Candidate, rng: Random) -> tuple[Outcome, ...]:
+    async def _minibatch(self, candidate: Candidate, rng: Random) -> list[Result]:
         """What a critic reads; nothing where a cap or failures forbid it, for the evaluation stands without."""
         train = self._task.train
         drawn = rng.sample(train, min(self.settings.critique, len(train)))
         try:
             results = await self._forward.on_behalf(candidate.assignment)(candidate.prompt, drawn)
         except BudgetExhausted:
-            return ()
+            return []
         self.unanswered.count(results)
         self.unanswered.check()
-        return tuple(result for result in results if isinstance(result, Outcome))
+        return results
 
 
 def _look(race: Race, child: Result, parent: float | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from agents.ring.agent import Agent, say, serve
 from agents.ring.audience import Audience, Observer
@@ -31,6 +31,7 @@ from protocols.messages import (
 )
 
 RECORDING_SECONDS = 10.0
+"""For what is being recorded when a search ends or is cancelled, and then for the assignments that were under way."""
 WIDEST = 1024
 """Assignments that may ever be in flight."""
 PERSON = "person"
@@ -103,23 +104,37 @@ class Team:
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
-                self._widen(self._controller.width)
-                await self._open_with(opening)
-                self._employ(tasks, self._controller, 1)  # only now: what it says next comes after the opening
-                if person is not None:
-                    tasks.start_soon(person, self._obey, name=PERSON)
-                async with self._finished.take() as envelope:
-                    if isinstance(envelope.message, Finished):
-                        stopped_by = envelope.message.stopped_by
+                await tasks.start(self._last_call)
+                stopped_by = await self._until_finished(tasks, opening, person)
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             failed = only(group)
         finally:
             self._over = True
             self._bus.close()
+            self._bus.last_call(RECORDING_SECONDS)
             with anyio.move_on_after(RECORDING_SECONDS, shield=True):
                 await self._record_open()
         return stopped_by, failed
+
+    async def _last_call(self, *, task_status: TaskStatus[None]) -> None:
+        """When the search ends or is cancelled, whoever shows something to a tap that hangs is to end, too: in a task
+        of its own, because all others may be among them."""
+        try:
+            task_status.started()
+            await anyio.sleep_forever()
+        finally:
+            self._bus.last_call(RECORDING_SECONDS)
+
+    async def _until_finished(self, tasks: TaskGroup, opening: Opening, person: Person | None) -> str:
+        """Begin, and wait for what stops the search."""
+        self._widen(self._controller.width)
+        await self._open_with(opening)
+        self._employ(tasks, self._controller, 1)  # only now: what it says next comes after the opening
+        if person is not None:
+            tasks.start_soon(person, self._obey, name=PERSON)
+        async with self._finished.take() as envelope:
+            return envelope.message.stopped_by if isinstance(envelope.message, Finished) else ""
 
     async def stop(self, reason: str) -> None:
         """Let what is in flight end, and then finish; nothing happens once the search is over."""

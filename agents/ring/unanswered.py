@@ -37,8 +37,8 @@ class Unanswered:
     def take_up(self, evaluation: Evaluation) -> None:
         """Add one of an earlier process, whose errors are not on record."""
         self.asked += evaluation.asked
-        if evaluation.unanswered:
-            self.reasons[EARLIER] += evaluation.unanswered
+        if unanswered := evaluation.unanswered + evaluation.unread:
+            self.reasons[EARLIER] += unanswered
 
     def check(self) -> None:
         """:raises RunFailed: too many, with how many, which errors and what to do."""

@@ -18,6 +18,8 @@ from agents.runs.tables import Table
 from protocols.errors import ConfigError
 
 NAME = re.compile(r"[\w-]+")
+MOST_SEARCHES = 1024
+"""Searches that may work at once: each has about ten files open."""
 Vary = Callable[[dict[str, Any]], dict[str, Any]]
 """Makes the tables of a setting out of those of a task."""
 
@@ -28,7 +30,7 @@ class SweepTable(Table):
 
     tasks: Annotated[tuple[Path, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-    searches: Annotated[int, Field(ge=1, le=256)] = 4
+    searches: Annotated[int, Field(ge=1, le=MOST_SEARCHES)] = 4
     directory: Path | None = None
 
 

@@ -48,8 +48,9 @@ EMBEDDER = "embedder"
 class Models:
     """Builds what a role calls: room, reply cache, retry, warming, limiter, ledger, journal, adapter, in this order.
 
-    `accounts` may be shared with other searches of the process; `patience` is the search's own. The embedded model
-    costs nothing and answers faster than a cache would: it stands in the journal and the ledger alone.
+    `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are given
+    back, and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and
+    answers faster than a cache would: it stands in the journal and the ledger alone.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Models:
         :raises ConfigError: one cannot be reached as it is configured.
         """
         self._configuration, self._environ, self._ledger = configuration, environ, ledger
-        self.accounts = accounts or Accounts()
+        self.accounts, self._closing = accounts or Accounts(), transport.closing
         self.patience = patience or Patience(self.accounts.calls)
         self._adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
@@ -104,7 +105,7 @@ class Models:
         table = self._configuration.provider(name)
         account = identify(name, model_settings(table), self._environ)
         limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
-        limiter, timeout = self.accounts.limiter(account, limits), model_settings(table).timeout
+        limiter, timeout = self.accounts.limiter(account, limits, self._closing), model_settings(table).timeout
         model = LimitedModel(model, limiter, role not in BULK, self.patience, timeout)
         if least := self._warm_prefix(name, table):
             model = WarmingModel(model, self.accounts.prefixes(account, name), least)

@@ -26,7 +26,8 @@ from agents.runs.run_directory import (
     named,
 )
 from agents.runs.search import Run
-from agents.runs.steering import said_so_far
+from agents.runs.steering import Hearing, said_so_far
+from agents.runs.watching import Watcher
 from memory.cache import ReplyCache, open_cache
 from memory.journal import open_journal
 from memory.store import Memory, open_memory
@@ -45,6 +46,7 @@ class Shared:
 
     transport: Transport
     accounts: Accounts = field(default_factory=Accounts)
+    watcher: Watcher = field(default_factory=Watcher)
     cache: ReplyCache | None = None
     memory: Memory | None = None
 
@@ -79,12 +81,13 @@ async def open_run_in(
     check_calls(ledger.caps, task, calls_per_example(configuration))
     counts = meaning(configuration, task, load_corpus(configuration), first)
     async with AsyncExitStack() as stack:
-        models = Models(configuration, environ, shared.transport, ledger, shared.accounts)
+        transport = await stack.enter_async_context(shared.transport.lent())
+        models = Models(configuration, environ, transport, ledger, shared.accounts)
         memory = None if configuration.memory.embedder else shared.memory
         if path := configuration.memory.path:
             memory = await stack.enter_async_context(open_memory(configuration.path(path), models.embedder()))
         asked = named(configuration, directory)
-        heard = said_so_far(asked)
+        hearing = Hearing(shared.watcher, said_so_far(asked))
         claimed, record = stack.enter_context(claim(asked, configuration, first, counts))
         journal = await stack.enter_async_context(open_journal(claimed / JOURNAL))
         cache, table = shared.cache, configuration.cache
@@ -96,7 +99,8 @@ async def open_run_in(
             memory = await stack.enter_async_context(open_memory(claimed / MEMORY, models.embedder()))
         if configuration.memory.embedder:
             memory = memory.through(models.embedder(cache, journal))
-        run = Run(configuration, claimed, record, task, first, ledger, heard)
+        memory = memory.measured_with(configuration.models.of("task"))
+        run = Run(configuration, claimed, record, task, first, ledger, hearing)
         stack.callback(run.bus.close)
         await run.assemble(models, cache, journal, memory, given.operators)
         keep_prices(claimed, ledger.prices)

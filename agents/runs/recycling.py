@@ -54,7 +54,7 @@ async def recall_past(
         for section in (part(first, name) for name in names)
     ]
     nearest = await memory.nearest(asked, EPISODES // max(1, len(asked)))
-    return [_past(past, task, now) for past in nearest]
+    return [_past(past, task, memory.is_theirs(past), now) for past in nearest]
 
 
 def pack(past: Sequence[PastEpisode]) -> dict[str, bytes]:
@@ -67,13 +67,13 @@ def unpack(notes: Mapping[str, bytes]) -> list[PastEpisode] | None:
     return [PastEpisode(**row) for row in orjson.loads(notes[PAST])] if PAST in notes else None
 
 
-def _past(past: Experience, task: Task, now: float) -> PastEpisode:
+def _past(past: Experience, task: Task, same_model: bool, now: float) -> PastEpisode:
     return PastEpisode(
         operator=past.operator,
         kind=past.kind,
         reward=past.reward,
         age=max(0.0, now - past.time) / DAY,
-        same_task=past.task == task.name,
+        same_task=same_model and past.task == task.name,
         blank=not past.before,
         evidence=past.evidence,
     )

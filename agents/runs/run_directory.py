@@ -31,8 +31,8 @@ FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", 
 COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
 REPORT = "report.html"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
-KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG, COMMANDS)
-"""What is only ever written beside a record."""
+KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG)
+"""What is only ever written beside a record. Commands are no proof of a run: anybody may say them too early."""
 RUNS = Path("runs")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -46,17 +46,17 @@ from agents.runs.run_directory import (
     write,
     write_configuration,
 )
-from agents.runs.steering import Listening, Steering
+from agents.runs.steering import Hearing, Listening, Steering
 from agents.runs.tables import NONE
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache
 from memory.experience import Experience
-from memory.journal import Journal, read_durable, read_notes
+from memory.journal import Journal, read_durable, read_journal, read_notes
 from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError
-from protocols.messages import FIRST, Resumed
+from protocols.messages import FIRST, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -70,7 +70,7 @@ RACING = 2
 
 class Run:
     """One search, ready to start or to go on. Observers may look at `task`, `bus`, `controller` and `ledger` while it
-    works. `heard`: bytes of the commands that are no business of this process."""
+    works, and at `result` once there is one."""
 
     def __init__(
         self,
@@ -80,15 +80,16 @@ class Run:
         task: Task,
         first: Prompt,
         ledger: Ledger,
-        heard: int,
+        hearing: Hearing,
     ) -> None:
         self.configuration, self.directory, self.record = configuration, directory, record
         self.task, self.first, self.ledger = task, first, ledger
-        self.steering, self._heard = Steering(configuration, ledger), heard
+        self.steering, self.hearing = Steering(configuration, ledger), hearing
         self._durable = read_durable(directory / JOURNAL)
         self.bus = Bus(time.time, self._durable.last)
         self._unremembered = 0
         self._searched = False
+        self.result: Result | None = None
         self.shelves = open_shelves(task, load_corpus(configuration))
         if configuration.search.assignments < self._durable.assignments:
             raise ConfigError(
@@ -139,8 +140,11 @@ class Run:
             self.controller,
             self.first,
             self._durable.last + 1,
-            [self.evaluator.unanswered.take_up, *([credit.plan] if credit else [])],
+            [credit.plan] if credit else [],
         )
+        for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
+            if isinstance(envelope.message, Evaluation):  # also one of which no Critique was written yet
+                self.evaluator.unanswered.take_up(envelope.message)
 
     def _agents(
         self,
@@ -244,6 +248,7 @@ class Run:
             stopped_by = INTERRUPTED  # so that the run goes on with what is missing
         result = self._result(winner, stopped_by, test, missing)
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+        self.result = result
         return result
 
     async def stop(self, reason: str) -> None:
@@ -261,7 +266,7 @@ class Run:
         :raises Exception: see `search`.
         """
         resumed = Resumed(self._durable.seconds) if self.resumed else None
-        listening = Listening(self.directory, self._heard, self.configuration, self.first, self.ledger.prices)
+        listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
     def _export(self, best: Prompt) -> None:

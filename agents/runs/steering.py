@@ -7,15 +7,14 @@ there is told so by the operating system, and every command is in the journal be
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
 import anyio
 import orjson
-from anyio import to_thread
-from watchfiles import awatch
 
 from agents.prompting.forward import AtOnce
 from agents.ring.controller import WIDTH
@@ -28,8 +27,9 @@ from agents.runs.loading import load_task
 from agents.runs.reading import parsed
 from agents.runs.run_directory import COMMANDS, FIRST_PROMPT, JOURNAL, LOCK, RESULT, read_configuration
 from agents.runs.tables import CapsTable
+from agents.runs.watching import Watcher
 from memory.journal import read_durable, read_journal
-from memory.sqlite import claimed
+from memory.sqlite import is_claimed
 from protocols import prompt_file
 from protocols.errors import ConfigError, InputError, PromptError, StorageFailed
 from protocols.messages import (
@@ -52,8 +52,6 @@ from protocols.wrappers.prices import Price
 CONCURRENCY = "search.concurrency"
 NO_CAP = "none"
 USAGE = "pause, resume, stop, set KEY VALUE, freeze SECTION, inject PROMPT_FILE"
-STEP, LONGEST = 20, 200
-"""Milliseconds for which the file must be at rest before it is read, and the most that are waited for that."""
 
 
 def command(directory: Path, words: Sequence[str]) -> str:
@@ -71,7 +69,7 @@ def command(directory: Path, words: Sequence[str]) -> str:
     meant = understand(told, configuration, first, kept_prices(directory, configuration))
     _check_under_way(directory)
     most = configuration.search.assignments
-    if isinstance(meant, Inject) and read_durable(directory / JOURNAL).assignments >= most:
+    if isinstance(meant, Inject) and _issued(directory) >= most:
         raise ConfigError(f"the run in {directory} has made all of its {most} assignments")
     _append(directory / COMMANDS, told)
     return in_words(meant) + (f"; but {doubt}" if doubt else "")
@@ -122,6 +120,15 @@ def in_words(told: Command) -> str:
             return "a prompt made by hand is the next assignment's candidate"
         case _:
             assert_never(told)
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """How a search hears of commands: who tells it that there may be some, and the size of the file before it began,
+    for what was said until then was meant for an earlier process."""
+
+    watcher: Watcher
+    heard: int = 0
 
 
 class Steering:
@@ -198,54 +205,47 @@ def scope(path: Sequence[str]) -> str:
 
 
 class Listening:
-    """Hears what is said from now on; the first `heard` bytes of the file were for an earlier process. `known`: the
-    run's prices."""
+    """Hears what is said from now on; `known`: the run's prices."""
 
     def __init__(
-        self, directory: Path, heard: int, configuration: Configuration, first: Prompt, known: Mapping[str, Price]
+        self,
+        directory: Path,
+        hearing: Hearing,
+        configuration: Configuration,
+        first: Prompt,
+        known: Mapping[str, Price],
     ) -> None:
-        self._path, self._heard = directory / COMMANDS, heard
+        self._path, self._heard, self._watcher = directory / COMMANDS, hearing.heard, hearing.watcher
         self._configuration, self._first, self._known = configuration, first, known
 
     async def __call__(self, tell: Tell) -> None:
-        """Tell of every command, in order, until cancelled.
+        """Tell of every command, in order, until cancelled. Where the file cannot be read there is none: that is no
+        reason to end a search."""
+        async with anyio.create_task_group() as tasks:
+            with self._watcher.following(self._path) as bell:
+                tasks.start_soon(self._watcher.serve, name="watcher")
+                while True:
+                    for line in self._news():
+                        with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: it was not checked
+                            await tell(understand(_words(line), self._configuration, self._first, self._known))
+                    await bell.heard()
 
-        :raises StorageFailed: the file cannot be watched.
-        """
-        threads, over = to_thread.current_default_thread_limiter(), anyio.Event()
-        threads.total_tokens += 1  # the one that waits for the operating system is nobody else's
+    def _news(self) -> list[bytes]:
+        """The lines that have come since the last time."""
         try:
-            self._path.touch()
-            async with anyio.create_task_group() as tasks, aclosing(self._changes(over)) as changes:
-                tasks.start_soon(_at_the_end, over.set, name="over")  # a thread that waits cannot be cancelled
-                await self._hear(tell)
-                async for _ in changes:
-                    await self._hear(tell)
-        finally:
-            threads.total_tokens -= 1
-
-    async def _changes(self, over: anyio.Event) -> AsyncGenerator[None]:
-        """Now and then unasked, too: for what was said before the watch began."""
-        try:
-            async for _ in awatch(
-                self._path, watch_filter=None, debounce=LONGEST, step=STEP, yield_on_timeout=True, stop_event=over
-            ):
-                yield
-        except (OSError, RuntimeError) as error:  # what watchfiles makes of what the operating system says
-            reason = (
-                f"cannot be watched for commands ({error}); with WATCHFILES_FORCE_POLLING=1 it is read now and then"
-            )
-            raise StorageFailed(reason, file=str(self._path)) from error
-
-    async def _hear(self, tell: Tell) -> None:
-        with self._path.open("rb") as file:
-            file.seek(self._heard)
-            new = file.read()
+            if not self._path.exists():
+                self._path.touch()
+                self._heard = 0
+                self._watcher.renew()
+            with self._path.open("rb") as file:
+                self._heard = min(self._heard, file.seek(0, os.SEEK_END))  # somebody may have begun it anew
+                file.seek(self._heard)
+                new = file.read()
+        except OSError:
+            return []
         whole = new[: new.rfind(b"\n") + 1]
         self._heard += len(whole)
-        for line in whole.splitlines():
-            with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: `command` has checked those
-                await tell(understand(_words(line), self._configuration, self._first, self._known))
+        return whole.splitlines()
 
 
 def _words(line: bytes) -> list[str]:
@@ -254,13 +254,6 @@ def _words(line: bytes) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ConfigError("not a list of words")
     return words
-
-
-async def _at_the_end(do: Callable[[], None]) -> None:
-    try:
-        await anyio.sleep_forever()
-    finally:
-        do()
 
 
 def said_so_far(directory: Path | None) -> int:
@@ -273,9 +266,10 @@ def _check_under_way(directory: Path) -> None:
     """:raises ConfigError: nobody would listen, or nothing would come of it."""
     if (directory / RESULT).exists():
         raise ConfigError(f"the run in {directory} has finished")
-    with claimed(directory / LOCK) as nobody:
-        if nobody:
-            raise ConfigError(f"nobody works on the run in {directory}; the command that began it goes on with it")
+    if not is_claimed(directory / LOCK):
+        raise ConfigError(f"nobody works on the run in {directory}; the command that began it goes on with it")
+    if not (directory / JOURNAL).exists():
+        return  # it begins
     ending = False
     for envelope in read_journal(directory / JOURNAL, (Stop, Finished, Failure, Resumed)):
         match envelope.message:
@@ -287,6 +281,12 @@ def _check_under_way(directory: Path) -> None:
                 pass
     if ending:
         raise ConfigError(f"the search in {directory} is ending; nothing more is issued")
+
+
+def _issued(directory: Path) -> int:
+    """The assignments that were made."""
+    journal = directory / JOURNAL
+    return read_durable(journal).assignments if journal.exists() else 0
 
 
 def _append(path: Path, words: Sequence[str]) -> None:

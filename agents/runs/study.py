@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import build
-from agents.runs.grid import Cell, Grid, Vary, merge, overridden, spread
+from agents.runs.grid import MOST_SEARCHES, Cell, Grid, Vary, merge, overridden, spread
 from agents.runs.reading import explain, read
 from agents.runs.tables import NONE, Table
 from protocols.errors import ConfigError
@@ -43,7 +43,7 @@ class StudyTable(Table):
 
     tasks: Annotated[tuple[Path, ...], Field(min_length=1)]
     seeds: Seeds = tuple(range(10))
-    searches: Annotated[int, Field(ge=1, le=256)] = 4
+    searches: Annotated[int, Field(ge=1, le=MOST_SEARCHES)] = 4
     directory: Path | None = None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import orjson
 
+from agents.runs.descriptors import fitting
 from agents.runs.finished import INTERRUPTED
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import roles
@@ -47,17 +48,19 @@ class Row:
 @dataclass
 class Sweep:
     """Runs the cells of `grid` that have no result yet. `attend` is entered for the time of each search, `ended` is
-    told of every row, those of earlier processes first. `accounts` are shared by all searches. `rows`: what has ended
-    so far."""
+    told of every row, those of earlier processes first, `say` of what a person should know. `accounts` are shared by
+    all searches. `rows`: what has ended so far."""
 
     grid: Grid
     environ: Mapping[str, str]
     attend: Attend
     ended: Callable[[Row], None]
     accounts: Accounts = field(default_factory=Accounts)
+    say: Callable[[str], None] = lambda line: None
     rows: list[Row] = field(default_factory=list)
     stopping: bool = False
     _running: dict[str, Run] = field(default_factory=dict)
+    _checked: dict[tuple[str, str], Transport] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Return when every cell has ended, or has been stopped.
@@ -68,13 +71,15 @@ class Sweep:
         :raises ModelError: a failure that every cell that is left would meet as well, such as a bad key.
         :raises StorageFailed: the results, the reply cache or the memory cannot be written.
         """
-        at_once = self.grid.cells[: self.grid.searches]
-        async with open_transport(self.environ) as transport:
+        async with open_transport(self.environ) as transport, AsyncExitStack() as checked:
             for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():
-                check(cell.configuration, self.environ, transport)
+                lent = await checked.enter_async_context(transport.lent())
+                check(cell.configuration, self.environ, lent)
+                self._checked[cell.task, cell.setting] = lent
             left = self._begin()
             async with open_shared(transport, self.grid, self.accounts) as shared, anyio.create_task_group() as tasks:
-                for number in range(len(at_once)):
+                shared.watcher.tap(self.say)
+                for number in range(fitting(min(self.grid.searches, len(self.grid.cells)), self.say)):
                     tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
 
     async def stop(self, reason: str) -> None:
@@ -110,6 +115,7 @@ class Sweep:
         directory = self.grid.directory / cell.name
         try:
             async with open_run_in(shared, cell.configuration, self.environ, directory) as run:
+                await self._has_begun(cell)
                 if self.stopping:
                     return None
                 self._running[cell.name] = run
@@ -125,6 +131,12 @@ class Sweep:
             return row_of(cell, directory, error={"type": type(error).__name__, "message": str(error)})
         finally:
             self._running.pop(cell.name, None)
+
+    async def _has_begun(self, cell: Cell) -> None:
+        """A client that its check has opened is closed once a search has its own: had it been closed before, one that
+        the user's function gives to all would be, too."""
+        if checked := self._checked.pop((cell.task, cell.setting), None):
+            await checked.closing.aclose()
 
     def _met_by_all(self, model: str) -> bool:
         over = {row.cell for row in self.rows}
@@ -154,7 +166,7 @@ async def open_shared(transport: Transport, grid: Grid, accounts: Accounts) -> A
         memory: Memory | None = None
         if grid.one_memory:
             memory = await stack.enter_async_context(open_memory(grid.directory / MEMORY, HashedNgrams()))
-        yield Shared(transport, accounts, cache, memory)
+        yield Shared(transport, accounts, cache=cache, memory=memory)
 
 
 def finished(cell: Cell, directory: Path) -> Row | None:

@@ -81,8 +81,8 @@ CLIP = 3.0
 class PastEpisode:
     """What another run learned: `operator`, applied to a section of this `kind`, earned `reward`.
 
-    `age` >= 0, in days. `same_task`: it was a run of this very task. `blank`: the section had no text. `evidence`
-    >= 0: the paired examples that it was measured on; half a vote where that was not kept.
+    `age` >= 0, in days. `same_task`: it was a run of this very task with its model. `blank`: the section had no text.
+    `evidence` >= 0: the paired examples that it was measured on; half a vote where that was not kept.
     """
 
     operator: str

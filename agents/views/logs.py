@@ -239,6 +239,10 @@ class RunLog:
             seconds=result.seconds,
         )
 
+    def told(self, text: str) -> None:
+        """A line for the person, where nothing else is there to show it."""
+        self._log.warning(text)
+
     def failed(self, error: BaseException) -> None:
         """There is none. The person sees the error itself; this is for the file."""
         fields = {"status": error.status, "request_id": error.request_id} if isinstance(error, ModelError) else {}

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from protocols.errors import ConfigError
@@ -15,6 +15,9 @@ from protocols.providers.anthropic import AnthropicModel
 from protocols.providers.embeddings import OpenAIEmbeddings
 from protocols.providers.http import Endpoint, Transport
 from protocols.providers.openai import OpenAIModel, TokenParameter
+
+if TYPE_CHECKING:
+    from protocols.providers.sdk import AnthropicClient, OpenAIClient
 
 EMBEDDED: Final = "embedded"
 
@@ -176,9 +179,20 @@ def open_client(name: str, settings: ModelSettings, reference: str, transport: T
     client = sdk.load_client(reference)
     provider, model = split(name)
     if provider == "openai" and isinstance(client, sdk.OpenAIClient):
-        transport.closing.push_async_callback(client.close)
+        lend(client, reference, transport)
         return sdk.OpenAISdkModel(model, client, settings.timeout, settings.token_parameter)
     if provider == "anthropic" and isinstance(client, sdk.AnthropicClient):
-        transport.closing.push_async_callback(client.close)
+        lend(client, reference, transport)
         return sdk.AnthropicSdkModel(model, client, settings.timeout)
     raise ConfigError(f"client {reference!r} returns {type(client).__name__}, which {provider}/… cannot use")
+
+
+def lend(client: OpenAIClient | AnthropicClient, reference: str, transport: Transport) -> None:
+    """Use a client until the transport is closed.
+
+    :raises ConfigError: it is closed already.
+    """
+    if client.is_closed():
+        raise ConfigError(f"client {reference!r} returns one that is closed; let it make a new one at every call")
+    transport.clients.take(client)
+    transport.closing.push_async_callback(transport.clients.give_back, client)

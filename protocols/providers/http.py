@@ -6,7 +6,7 @@ import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -23,6 +23,7 @@ from protocols.errors import (
     ModelError,
 )
 from protocols.model import Usage
+from protocols.providers.clients import Clients
 from protocols.providers.failures import Answer, classify, hidden_status, redact
 from protocols.providers.proxies import Proxies, Proxy
 
@@ -32,11 +33,19 @@ PROXY_AUTHENTICATION = 407
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """What every model of a process shares. `closing` also closes the client objects that were opened by name."""
+    """What every model of a process shares. `closing` also closes the client objects that were opened by name, unless
+    others of `clients` use them still."""
 
     session: aiohttp.ClientSession
     closing: AsyncExitStack
-    proxies: Proxies
+    proxies: Proxies = field(default_factory=lambda: Proxies({}))
+    clients: Clients = field(default_factory=Clients)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Transport]:
+        """The same connections for one search: what that opens and takes is closed and given back with the block."""
+        async with AsyncExitStack() as closing:
+            yield replace(self, closing=closing)
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,9 @@ async def open_transport(
     )
     # With trust_env aiohttp would read ~/.netrc and send its passwords to model servers.
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-    async with session, AsyncExitStack() as closing:
-        yield Transport(session, closing, Proxies(variables))
+    clients = Clients()
+    async with session, aclosing(clients), AsyncExitStack() as closing:
+        yield Transport(session, closing, Proxies(variables), clients)
 
 
 def certificates(environ: Mapping[str, str]) -> ssl.SSLContext | bool:

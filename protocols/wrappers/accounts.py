@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from protocols.providers.catalogue import Account
@@ -44,13 +45,16 @@ class Accounts:
         self._prefixes: dict[tuple[Account, str], Prefixes] = {}
         self.calls = Calls()
 
-    def limiter(self, account: Account, limits: Limits) -> Limiter:
-        """The account's; of all the limits that are asked for, it keeps to the strictest."""
+    def limiter(self, account: Account, limits: Limits, closing: AsyncExitStack | None = None) -> Limiter:
+        """The account's. Of all limits that are asked for it keeps to the strictest, and to these until `closing` is
+        closed: that of the search that asks. None: for good."""
         limiter = self._limiters.get(account)
         if limiter is None:
             limiter = self._limiters[account] = Limiter(limits)
         else:
             limiter.restrict(limits)
+        if closing is not None:
+            closing.callback(limiter.give_back, limits)
         return limiter
 
     def breaker(self, account: Account, model: str, role: str) -> Breaker:

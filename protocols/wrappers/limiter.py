@@ -6,6 +6,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import TypeVar
 
 import anyio
@@ -90,6 +92,7 @@ class Limiter:
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = anyio.current_time) -> None:
+        self._leases = [limits]
         self.limits = limits
         self.most = limits.concurrency or MOST
         self.allowed = limits.concurrency or FIRST
@@ -129,13 +132,25 @@ class Limiter:
         return max(0.0, self._opens - self._clock())
 
     def restrict(self, limits: Limits) -> None:
-        """Keep to these limits too."""
-        if limits.concurrency is not None and self.limits.concurrency is None:
-            self.most = self.allowed = limits.concurrency
-        self.limits |= limits
-        self.most = min(self.most, self.limits.concurrency or self.most)
+        """Keep to these limits too, until they are given back."""
+        self._leases.append(limits)
+        self._keep_to_leases()
+
+    def give_back(self, limits: Limits) -> None:
+        """Whoever asked for these limits has ended: keep to those of the others, and without any to the last."""
+        self._leases.remove(limits)
+        if self._leases:
+            self._keep_to_leases()
+
+    def _keep_to_leases(self) -> None:
+        named, self.limits = self.limits.concurrency, reduce(or_, self._leases)
+        now = self.limits.concurrency
+        self.most = now or MOST
+        if now is not None and (named is None or (now > named and self._slow_start)):
+            self.allowed = now
         self.allowed = min(self.allowed, self.most)
         self._set_pace()
+        self._admit()
 
     def enter_now(self, request: Request, urgent: bool) -> Ticket | None:
         """Count a call, if it may be sent at once."""

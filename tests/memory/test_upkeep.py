@@ -73,6 +73,7 @@ GOOD = {name: getattr(EXPERIENCE, name) for name in NAMES}
         (orjson.dumps({**GOOD, "cost": 2**63}), "cost is a whole number"),
         (orjson.dumps({**GOOD, "reward": None}), "reward is a number"),
         (orjson.dumps({**GOOD, "before": 7}), "before is a text"),
+        (orjson.dumps({**GOOD, "model": None}), "model is a text"),
         (b"\xff", "not JSON"),
     ],
 )
@@ -135,6 +136,11 @@ async def test_stats(tmp_path: Path) -> None:
     assert (rag.count, rag.survived, rag.evidence) == (2, 0.5, 20)
     assert rag.reward == pytest.approx(0.2)
     assert {kind: group.count for kind, group in found.kinds.items()} == {"format": 1, "task": 2}
+
+
+def test_what_an_earlier_release_exported_is_read(tmp_path: Path) -> None:
+    (tmp_path / "old.jsonl").write_bytes(orjson.dumps({name: GOOD[name] for name in NAMES if name != "model"}))
+    assert read_lines(tmp_path / "old.jsonl") == [EXPERIENCE]
 
 
 async def test_an_edit_is_found_by_its_exact_texts(tmp_path: Path) -> None:

@@ -9,18 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-from watchfiles import Change, awatch
+from watchfiles import Change
 
 from agents.ring.team import only
 from agents.runs.run_directory import JOURNAL, LOG, RESULT
+from agents.runs.watching import Watcher
 from agents.views.page.dashboard import Dashboard, Steering
 from agents.views.page.feed import Feed
 from agents.views.plain import one_line
-
-STEP = 50
-"""Milliseconds for which files must be at rest before a change of them is told."""
-LONGEST = 200
-"""Milliseconds that a change waits for that at most."""
 
 
 @asynccontextmanager
@@ -35,19 +31,17 @@ async def shown(
     :raises StorageFailed: a file of the run of another process cannot be read.
     """
     failed: BaseException | None = None
-    over = anyio.Event()
     dashboard = Dashboard(feed, secrets.token_urlsafe(24), steering)
     try:
         async with dashboard.serve(port) as url, anyio.create_task_group() as tasks:
             tasks.start_soon(feed.follow if directory else partial(_follow, feed, say), name="feed")
             if directory is not None:
-                tasks.start_soon(_watch, directory, feed, over, name="watch")
+                tasks.start_soon(_watch, directory, feed, say, name="watch")
             say(f"Watch it at {url}")
             try:
                 yield
             finally:
                 feed.finish()
-                over.set()
                 with anyio.CancelScope(shield=True):
                     await dashboard.delivered()
                 tasks.cancel_scope.cancel()
@@ -64,12 +58,16 @@ async def _follow(feed: Feed, say: Callable[[str], None]) -> None:
         say(one_line(f"The page is shown no longer: {type(error).__name__}: {error}", 500))
 
 
-async def _watch(directory: Path, feed: Feed, over: anyio.Event) -> None:
-    """Wake the feed whenever journal, log or result has changed, until it is over: the thread that waits for the
-    operating system sees no cancellation."""
-    changes = awatch(directory, watch_filter=_matters, debounce=LONGEST, step=STEP, stop_event=over)
-    async for _ in changes:
-        feed.wake()
+async def _watch(directory: Path, feed: Feed, say: Callable[[str], None]) -> None:
+    """Wake the feed whenever the journal or the result has changed, until cancelled."""
+    watcher = Watcher(_matters)
+    watcher.tap(say)
+    async with anyio.create_task_group() as tasks:
+        with watcher.following(directory) as bell:
+            tasks.start_soon(watcher.serve, name="watcher")
+            while True:
+                await bell.heard()
+                feed.wake()
 
 
 def _matters(change: Change, path: str) -> bool:

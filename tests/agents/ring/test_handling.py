@@ -30,6 +30,7 @@ from protocols.errors import (
     AuthenticationFailed,
     BudgetExhausted,
     EditRejected,
+    ModelError,
     RunFailed,
     ServerFailed,
 )
@@ -170,13 +171,45 @@ async def test_failed_calls_are_left_out_of_the_comparison() -> None:
     evaluation = await evaluate(some_fail("amber"), candidate, RaceSettings(critique=6, max_unanswered=0.2))
     assert (evaluation.unanswered, evaluation.paired, evaluation.gain) == (2, 14, 1.0)
     assert [n for n, score in enumerate(evaluation.scores) if score is None] == [0, 8]
+    assert evaluation.unread == 1
     going_on = Unanswered(0.05, least=10)
     going_on.take_up(evaluation)
-    assert (going_on.asked, going_on.reasons) == (evaluation.asked, {EARLIER: 2})
-    with pytest.raises(RunFailed, match=rf"2 of {evaluation.asked} examples .* \(2 earlier\)"):
+    assert (going_on.asked, going_on.reasons) == (evaluation.asked, {EARLIER: 3})
+    with pytest.raises(RunFailed, match=rf"3 of {evaluation.asked} examples .* \(3 earlier\)"):
         going_on.check()
     with pytest.raises(ServerFailed):
         await evaluate(some_fail("amber"), candidate, RaceSettings(critique=6, max_unanswered=0.1))
+
+
+@given(faulty=st.sets(st.sampled_from([e.id for e in (*TASK.train, *TASK.validation)])), seed=st.integers(0, 99))
+@pytest.mark.parametrize("candidate", [Candidate(FIRST, FIRST_PROMPT), child(ALL, FIRST_PROMPT), child(NONE, ALL)])
+@settings(max_examples=30, deadline=None)
+def test_what_is_left_unanswered_counts_the_same_live_and_when_the_run_goes_on(
+    candidate: Candidate, faulty: set[str], seed: int
+) -> None:
+    """Of the race, of the full evaluation and of the critic's examples, whatever was still in flight."""
+    texts = {example.inputs["text"] for example in (*TASK.train, *TASK.validation) if example.id in faulty}
+
+    def fault(request: Request) -> ModelError | None:
+        failed = any(text in request.messages[-1].text for text in texts)
+        return ServerFailed("no", model="m") if failed else None
+
+    async def main() -> None:
+        model = Oracle(fault=fault, delay=shuffled(Random(seed), 3))
+        it = Evaluator(
+            Forward(model, TASK, NO_CORPUS, AtOnce(4)), TASK, RaceSettings(critique=6, max_unanswered=1), 1
+        )
+        try:
+            [evaluation] = await it.handle(candidate)
+        except (ModelError, RunFailed):
+            return  # there is nothing to go on with
+        assert isinstance(evaluation, Evaluation)
+        going_on = Unanswered(1, 1)
+        going_on.take_up(evaluation)
+        live = it.unanswered
+        assert (going_on.asked, going_on.reasons.total()) == (live.asked, live.reasons.total())
+
+    anyio.run(main)
 
 
 async def test_what_the_parent_left_unanswered_is_asked_and_not_compared() -> None:

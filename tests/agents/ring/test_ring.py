@@ -423,3 +423,42 @@ async def test_a_first_evaluation_that_is_stopped_is_no_failed_run() -> None:
     ring = Ring(model=Oracle(fault=stop))
     with pytest.raises(Interrupted, match="before the first prompt was evaluated"):
         await ring.run()
+
+
+HANGS: dict[str, Callable[[Message], bool]] = {
+    "the first candidate": lambda message: isinstance(message, Candidate),
+    "an assignment": lambda message: isinstance(message, Assignment) and message.assignment == 2,
+    "what was under way": lambda message: isinstance(message, Failure) and message.kind == "stopped",
+}
+
+
+@pytest.mark.parametrize("anyio_backend", BACKENDS)
+@pytest.mark.parametrize("hangs", HANGS.values(), ids=HANGS)
+async def test_a_tap_that_never_comes_back_holds_no_search_that_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, hangs: Callable[[Message], bool]
+) -> None:
+    """Its senders are shielded, for all taps are to tell the same story, but not for ever."""
+    monkeypatch.setattr("agents.ring.team.RECORDING_SECONDS", 0.0)
+    waiting, hung = anyio.Event(), list[Message]()
+
+    async def never_answers() -> None:
+        if len([e for e in search.log if isinstance(e.message, Assignment)]) >= 4:
+            waiting.set()
+            await anyio.sleep_forever()
+
+    search = Ring(Oracle(delay=never_answers), SearchSettings(4, 40))
+
+    async def tap(envelope: Envelope) -> None:
+        if hangs(envelope.message):
+            hung.append(envelope.message)
+            waiting.set()
+            await anyio.sleep_forever()
+
+    search.bus.tap(tap)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(search.run)
+        await waiting.wait()
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert hung
+    assert set(search.endings().values()) <= {1}

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from agents.operators.operator import Context
@@ -24,7 +25,7 @@ from memory.upkeep import export, stats
 from protocols import prompt_file
 from protocols.embedding import HashedNgrams
 from protocols.errors import ConfigError, InapplicableError, MemoryMismatch, RunFailed, StorageFailed
-from protocols.messages import Assignment, Critique, Evaluation, Failure, Finished
+from protocols.messages import Assignment, Critique, Envelope, Evaluation, Failure, Finished
 from protocols.prompt import Prompt
 from protocols.task import Task
 from tests.agents.runs.test_looking_back import ignore
@@ -189,6 +190,21 @@ async def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     assert (await replay(tmp_path / "run", ignore)).stopped_by == "assignments"
 
 
+async def test_what_was_asked_for_an_evaluation_that_no_critic_has_read_counts(tmp_path: Path) -> None:
+    async with open_run(configured(tmp_path), {}, tmp_path / "run") as run:
+
+        async def kill(envelope: Envelope) -> None:
+            if isinstance(envelope.message, Evaluation):
+                scope.cancel()
+
+        run.bus.tap(kill)
+        with anyio.CancelScope() as scope:
+            await run.search()
+        asked = run.evaluator.unanswered.asked
+    async with open_run(configured(tmp_path), {}, tmp_path / "run") as run:
+        assert run.evaluator.unanswered.asked == asked > 0
+
+
 class Fragile:
     """An operator of a user's with a bug in it, in the assignments of `broken`."""
 
@@ -275,7 +291,7 @@ async def test_a_run_of_version_1_is_refused_by_name(tmp_path: Path, old: Path) 
     for ask in (search, ended):
         with pytest.raises(MemoryMismatch, match=r"no run\.json, as version 1 left them; .* version 2"):
             await ask(tmp_path)
-    with pytest.raises(MemoryMismatch, match="journal of version 1, and this release reads version 6"):
+    with pytest.raises(MemoryMismatch, match="journal of version 1, and this release reads version 7"):
         read_report(old)
     assert prompt_file.load(old / "best_prompt.txt")
     assert not (old / "lock").exists()

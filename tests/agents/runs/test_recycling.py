@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+import orjson
 import pytest
 
 from agents.operators.operator import WHOLE, Context, part
@@ -35,6 +36,7 @@ from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
 from protocols.task import Example, Task
 from tests.small_task import write_task
+from tests.wire_server import WireServer
 
 pytestmark = pytest.mark.anyio
 NOW = 2e9
@@ -99,6 +101,44 @@ async def test_what_has_failed_is_not_tried_again(tmp_path: Path, endings: Seque
             [candidate] = await proposer(Writes(), memory).handle(ASSIGNMENT)
             assert isinstance(candidate, Candidate)
         assert await proposer(Writes(), None).handle(ASSIGNMENT)
+
+
+@pytest.mark.parametrize(
+    ("kept_with", "asked_with", "refused"),
+    [
+        ("openai/a", "openai/a", True),
+        ("openai/a", "openai/b", False),
+        ("openai/a", "", True),  # who names no model asks for all
+        ("", "openai/a", False),  # of an earlier release, which did not keep it
+        ("", "", True),
+    ],
+)
+async def test_what_has_failed_with_another_model_may_be_tried_with_this(
+    tmp_path: Path, kept_with: str, asked_with: str, refused: bool
+) -> None:
+    async with open_memory(tmp_path / "m.db", HashedNgrams()) as memory:
+        await memory.measured_with(kept_with).remember(replace(PAST, outcome="lost"))
+        [kept] = await memory.recall("anything", 1)
+        assert kept.experience.model == kept_with
+        if refused:
+            with pytest.raises(EditRejected, match="tried before: lost 1×"):
+                await proposer(Writes(), memory.measured_with(asked_with)).handle(ASSIGNMENT)
+        else:
+            assert await proposer(Writes(), memory.measured_with(asked_with)).handle(ASSIGNMENT)
+
+
+async def test_a_search_remembers_which_model_answered_its_task(tmp_path: Path) -> None:
+    """And a later one, with another model, tries again what was tried with the first."""
+    path = tmp_path / "shared.db"
+    async with WireServer(answer) as server:
+        settings = [f"memory.path={path}", f"providers.openai.base_url={server.openai_url}", "search.assignments=2"]
+        config = write_task(tmp_path / "task")
+        for name in ("a", "b"):
+            task = [f"models.task=openai/{name}", f"models.default=openai/{name}", *settings]
+            async with open_run(load(config, task), {}, tmp_path / name) as run:
+                await run.search()
+    kept = [orjson.loads(line) for line in export(path) if line is not None]
+    assert [row["model"] for row in kept] == ["openai/a"] * 2 + ["openai/b"] * 2
 
 
 async def test_a_proposer_is_shown_what_worked_and_what_did_not(tmp_path: Path) -> None:
@@ -169,6 +209,11 @@ async def test_failures_are_remembered_with_the_text_that_was_rejected(tmp_path:
         assert await memory.tried("t", "rule", "old", operator.text) == {"rejected": 1}
 
 
+def answer(turns: list[tuple[str, str]]) -> str:
+    """A label, or a new text."""
+    return "parcel"
+
+
 class Recycles(Uniform):
     """A selector that keeps what it is handed."""
 
@@ -195,6 +240,9 @@ async def test_a_selector_begins_with_the_past_if_it_takes_it(tmp_path: Path) ->
         assert (ours.operator, ours.kind, ours.reward) == ("writes", "task", 0.04)
         assert (ours.age, ours.same_task) == (3, True)
         assert (other.age, other.same_task) == (0, False)
+        await memory.measured_with("openai/a").remember(replace(PAST, reward=0.09))
+        theirs = await recall_past(selector, memory.measured_with("openai/b"), TASK, PROMPT, operators, NOW)
+        assert {row.reward: row.same_task for row in theirs} == {0.04: True, -0.2: False, 0.09: False}
         assert await recall_past(Uniform(Random(0)), memory, TASK, PROMPT, operators, NOW) == []
         recycle(MSGDRL(Random(0)), past)
         assert unpack(pack(past)) == past

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from rich.console import Console
 
 from agents import session
+from agents.attached import show_in_browser
 from agents.runs.configuration import load
 from agents.runs.opening import open_run
 from agents.runs.search import Run
@@ -98,7 +99,7 @@ async def searching(folder: Path, held: Callable[[Message], bool]) -> AsyncItera
 
     async with (
         open_run(configuration, {}, folder / "run") as run,
-        session.show_in_browser(run, 0, Console(file=errors)),
+        show_in_browser(run, 0, Console(file=errors)),
         anyio.create_task_group() as tasks,
     ):
         run.bus.tap(hold)

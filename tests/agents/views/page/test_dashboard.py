@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from agents import session
+from agents.attached import show_in_browser
 from agents.runs.configuration import load
 from agents.runs.opening import open_run
 from agents.runs.run_directory import JOURNAL, LOG
@@ -264,5 +265,5 @@ async def test_a_run_that_fails_while_it_is_shown_fails_as_it_would(tmp_path: Pa
     configuration = load(write_task(tmp_path / "task"), [])
     async with open_run(configuration, {}, tmp_path / "run") as run:
         with pytest.raises(ConfigError, match="of the test"):
-            async with session.show_in_browser(run, 0, Console(file=io.StringIO())):
+            async with show_in_browser(run, 0, Console(file=io.StringIO())):
                 raise ConfigError("of the test")
