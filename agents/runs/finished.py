@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from agents.runs.configuration import Configuration
+from agents.runs.earlier import as_result
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import check_meaning, meaning
 from agents.runs.run_directory import CONFIGURATION, RESULT, find, named
@@ -34,10 +35,23 @@ def finished(configuration: Configuration, directory: Path | None) -> tuple[Path
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
     check_meaning(record.meaning, meaning(configuration, task, load_corpus(configuration), first), directory)
-    result, before = read_document(directory / RESULT), read_document(directory / CONFIGURATION)
-    if result is None or before is None or _goes_on(configuration, before, result):
+    result, before = read_result(directory / RESULT), read_document(directory / CONFIGURATION)
+    if result is None or before is None:
         return None
-    return directory, result
+    try:
+        return None if _goes_on(configuration, before, result) else (directory, result)
+    except (KeyError, TypeError, AttributeError) as error:
+        path = directory / CONFIGURATION
+        raise StorageFailed(f"not the configuration of a run ({error!r}); it was changed", file=str(path)) from error
+
+
+def read_result(path: Path) -> Mapping[str, Any] | None:
+    """The result of a run, None before there is one.
+
+    :raises StorageFailed: it cannot be read, or this release cannot tell what it means.
+    """
+    document = read_document(path)
+    return None if document is None else as_result(document, path)
 
 
 def read_document(path: Path) -> Mapping[str, Any] | None:

@@ -8,7 +8,7 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any, Literal
 
-from agents.runs.finished import read_document
+from agents.runs.finished import read_result
 from agents.runs.run_directory import BEST_PROMPT, FIRST_PROMPT, RESULT, read_configuration
 from protocols import prompt_file
 from protocols.prompt import Prompt, Section
@@ -70,7 +70,7 @@ def _open(path: Path) -> tuple[Prompt, Side]:
         if not file.exists():
             file, which = path / FIRST_PROMPT, "seed"
     if which is not None:
-        result = read_document(file.parent / RESULT)
+        result = read_result(file.parent / RESULT)
     prompt = prompt_file.load(file)
     validation = result[which]["value"] if result and which else None
     test = result["test"][which] if result and which and result["test"] else None

@@ -9,10 +9,12 @@ import orjson
 
 from agents.operators.operator import Operator, part
 from agents.ring.choices import open_actions
+from agents.runs.run_directory import JOURNAL
 from agents.selectors.msgd_rl import PastEpisode
 from agents.selectors.selector import Selector
 from memory.experience import Experience, Where, situation
 from memory.store import Memory
+from protocols.errors import StorageFailed
 from protocols.prompt import Prompt
 from protocols.task import Task
 
@@ -63,8 +65,15 @@ def pack(past: Sequence[PastEpisode]) -> dict[str, bytes]:
 
 
 def unpack(notes: Mapping[str, bytes]) -> list[PastEpisode] | None:
-    """What `pack` made; None where nothing was kept."""
-    return [PastEpisode(**row) for row in orjson.loads(notes[PAST])] if PAST in notes else None
+    """What `pack` made; None where nothing was kept.
+
+    :raises StorageFailed: another release made it, and meant something else.
+    """
+    try:
+        return [PastEpisode(**row) for row in orjson.loads(notes[PAST])] if PAST in notes else None
+    except TypeError as error:
+        reason = f"what the run began with cannot be read ({error}); use the release that wrote it"
+        raise StorageFailed(reason, file=JOURNAL) from error
 
 
 def _past(past: Experience, task: Task, same_model: bool, now: float) -> PastEpisode:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agents.runs.catalogue import open_operators
 from agents.runs.controllers import new_selector, open_controller
-from agents.runs.finished import read_document
+from agents.runs.finished import read_result
 from agents.runs.fold import Fold
 from agents.runs.loading import load_corpus, load_task
 from agents.runs.meaning import check_meaning, meaning
@@ -66,7 +66,7 @@ async def replay(directory: Path, watch: Watch) -> Replayed:
                     pass
             last = event.id
     best = controller.archive.best().candidate if controller.archive.members else None
-    result = read_document(directory / RESULT)
+    result = read_result(directory / RESULT)
     if result is not None and result["candidate"] != best:
         raise ReplayDiffers(f"the winner is {result['candidate']} there and {best} now", envelope=last)
     return Replayed(folded.made, controller.issued, stopped_by, best)

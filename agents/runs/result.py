@@ -53,7 +53,7 @@ class Spent:
 @dataclass(frozen=True, slots=True)
 class Result:
     """`result.json`: the validation values of the first prompt (`seed`) and of the winner (`best`), and the rest.
-    `models`: of each role.
+    `models`: of each role. `length` None: an earlier release did not write it.
 
     `test_missing`: what cut `test`, the held-out comparison, short, a cap or a person; nothing came of that if it is
     None.
@@ -71,7 +71,7 @@ class Result:
     seed: Value
     best: Value
     candidate: int
-    length: Length
+    length: Length | None
     train: Trained
     test: Held | None
     test_missing: str | None

@@ -97,7 +97,8 @@ def read_configuration(directory: Path) -> Configuration:
         return Configuration.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise StorageFailed(f"not the configuration of a run ({reason})", file=str(path)) from error
+        remedy = "it was changed, or another release wrote it: use that"
+        raise StorageFailed(f"not the configuration of a run ({reason}); {remedy}", file=str(path)) from error
 
 
 @contextmanager
@@ -170,10 +171,10 @@ def _read(path: Path) -> Record:
         table = orjson.loads(path.read_bytes())
         version = table["version"]
         if version == VERSION:
-            return Record(**table)
+            return Record(**{**table, "meaning": dict(table["meaning"])})
     except OSError as error:
         raise StorageFailed(f"cannot be read: {error.strerror}", file=str(path)) from error
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise StorageFailed(f"not the record of a run ({error}); restore a copy", file=str(path)) from error
     raise MemoryMismatch(
         f"a run of version {version}, and this release goes on with version {VERSION}; use the release that wrote it",

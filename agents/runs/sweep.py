@@ -13,7 +13,7 @@ import anyio
 import orjson
 
 from agents.runs.descriptors import fitting
-from agents.runs.finished import INTERRUPTED
+from agents.runs.finished import INTERRUPTED, read_result
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import roles
 from agents.runs.opening import Shared, check, open_run_in
@@ -176,13 +176,8 @@ def finished(cell: Cell, directory: Path) -> Row | None:
     :raises StorageFailed: its files cannot be read.
     """
     place = directory / cell.name
-    try:
-        result = orjson.loads((place / RESULT).read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise StorageFailed(f"cannot be read ({error}); move it away to run it anew", file=str(place)) from error
-    if result["stopped_by"] == INTERRUPTED:
+    result = read_result(place / RESULT)
+    if result is None or result["stopped_by"] == INTERRUPTED:
         return None
     now, before = (each.model_dump(mode="json") for each in (cell.configuration, read_configuration(place)))
     if changed := sorted(name for name in now if name != "origin" and now[name] != before[name]):

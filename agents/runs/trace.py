@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agents.runs.budget import kept_prices
 from agents.runs.configuration import Configuration
-from agents.runs.finished import read_document
+from agents.runs.finished import read_result
 from agents.runs.progress import Ending, Progress, progress_of
 from agents.runs.run_directory import JOURNAL, RESULT, read_configuration
 from memory.journal import Call, read_calls, read_journal
@@ -75,7 +75,7 @@ def winner(directory: Path) -> int:
 
     :raises ConfigError: there is none yet.
     """
-    result = read_document(directory / RESULT)
+    result = read_result(directory / RESULT)
     if result is not None:
         return int(result["candidate"])
     best = progress_of(directory / JOURNAL).best

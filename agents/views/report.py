@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agents.runs.finished import read_document
+from agents.runs.finished import read_result
 from agents.runs.progress import Ending, progress_of
 from agents.runs.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT
 from agents.runs.scoring import Scored
@@ -45,7 +45,7 @@ def read_report(directory: Path) -> Report:
     if not (directory / CONFIGURATION).is_file() or not (directory / JOURNAL).is_file():
         raise ConfigError(f"{directory} is not a run directory")
     progress = progress_of(directory / JOURNAL)
-    result = read_document(directory / RESULT)
+    result = read_result(directory / RESULT)
     best = progress.best.assignment if progress.best else 0
     lineage = progress.lineage(best if result is None else result["candidate"])
     return Report(printable(str(directory)), result, _read(directory / BEST_PROMPT), lineage)
@@ -100,7 +100,7 @@ def _table(result: Mapping[str, Any]) -> Table:
 
 def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     test = result["test"]
-    if result["models"]["task"] == EMBEDDED:
+    if result["models"].get("task") == EMBEDDED:
         yield (
             "The embedded model answered. It is no language model: it is weak where answers are not labels, and its "
             "scores say nothing of one."

@@ -9,7 +9,7 @@ from typing import Any
 from agents.ring.archive import rank
 from agents.runs.budget import kept_prices
 from agents.runs.configuration import Configuration
-from agents.runs.finished import read_document
+from agents.runs.finished import read_result
 from agents.runs.run_directory import JOURNAL, LOCK, RESULT, read_configuration
 from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
@@ -39,7 +39,7 @@ def report_document(directory: Path) -> Json:
     :raises ConfigError: it is no run directory.
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
     """
-    configuration, result = read_configuration(directory), read_document(directory / RESULT)
+    configuration, result = read_configuration(directory), read_result(directory / RESULT)
     story = read_story(directory)
     known = kept_prices(directory, configuration)
     figures = Figures(configuration, known, result, working=is_claimed(directory / LOCK))

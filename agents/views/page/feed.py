@@ -10,6 +10,7 @@ import anyio
 from anyio import to_thread
 
 from agents.runs.budget import kept_prices
+from agents.runs.earlier import as_result
 from agents.runs.finished import read_document
 from agents.runs.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration
 from agents.views.logs import last_wait
@@ -119,7 +120,8 @@ class Feed:
         """Whether there is more, and what is to be shown; works in a thread, one look at a time."""
         story, best = self._story, self._story.best
         figures = self._figures
-        figures.result = read_document(self._directory / RESULT)
+        found = read_document(self._directory / RESULT)
+        figures.result = None if found is None else as_result(found, self._directory / RESULT)
         figures.working = not over and (self._traffic is not None or is_claimed(self._directory / LOCK))
         news = journal.news()
         story.take(news)
