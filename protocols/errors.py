@@ -189,7 +189,26 @@ class BudgetExhausted(PromptFlowError):
     def __init__(self, cap: str, limit: float, scope: str = "") -> None:
         self.cap, self.limit, self.scope = cap, limit, scope
         whose = f" of {scope}" if scope else ""
-        super().__init__(f"the budget{whose} of {limit:g} {cap} is used up")
+        super().__init__(f"the budget{whose} of {limit:g} {cap} is used up; raise {cap_setting(self.name)}")
+
+    @property
+    def name(self) -> str:
+        """`calls`, or `calls of critic`."""
+        return f"{self.cap} of {self.scope}" if self.scope else self.cap
+
+    @property
+    def ends_search(self) -> bool:
+        """Whether nothing can go on: without a critic, credit or one operator the others do."""
+        return self.scope not in ("critic", "credit") and not self.scope.startswith("proposer/")
+
+
+def cap_setting(name: str) -> str:
+    """The setting of a cap, by its `BudgetExhausted.name`: `budget.calls`, `budget.roles.critic.calls` or
+    `budget.operators.few_shot.calls`."""
+    cap, _, scope = name.partition(" of ")
+    kind, _, operator = scope.partition("/")
+    table = f"budget.operators.{operator}" if operator else f"budget.roles.{kind}" if kind else "budget"
+    return f"{table}.{cap}"
 
 
 class StorageFailed(PromptFlowError):

@@ -71,6 +71,7 @@ class Evaluator:
         for index, result in zip(order, results, strict=False):
             scores[index] = result.score if isinstance(result, Outcome) else None
         paired = compare(tuple(scores), message.parent_scores) if race else Paired(0, 0, 0)
+        outcomes, cut = await self._minibatch(message, rng) if survived else ((), "")
         evaluation = Evaluation(
             assignment=message.assignment,
             prompt=message.prompt,
@@ -80,11 +81,12 @@ class Evaluator:
             error=paired.error,
             paired=paired.n,
             unanswered=len(errors),
-            outcomes=await self._minibatch(message, rng) if survived else (),
+            outcomes=outcomes,
             value=value_of(self._task.metric, answered),
             refused=sum(outcome.finish == "refusal" for outcome in answered),
             truncated=sum(outcome.finish == "length" for outcome in answered),
             filled=filled,
+            cut=cut,
         )
         return [evaluation]
 
@@ -141,17 +143,18 @@ class Evaluator:
         if errors and not enough and (survived or not answered):
             raise errors[0]
 
-    async def _minibatch(self, candidate: Candidate, rng: Random) -> tuple[Outcome, ...]:
-        """What a critic reads; nothing where a cap or failures forbid it, for the evaluation stands without."""
+    async def _minibatch(self, candidate: Candidate, rng: Random) -> tuple[tuple[Outcome, ...], str]:
+        """What a critic reads, and the cap that refused it; nothing where one did, for the evaluation stands
+        without."""
         train = self._task.train
         drawn = rng.sample(train, min(self.settings.critique, len(train)))
         try:
             results = await self._forward.on_behalf(candidate.assignment)(candidate.prompt, drawn)
-        except BudgetExhausted:
-            return ()
+        except BudgetExhausted as error:
+            return (), error.name
         self.unanswered.count(results)
         self.unanswered.check()
-        return tuple(result for result in results if isinstance(result, Outcome))
+        return tuple(result for result in results if isinstance(result, Outcome)), ""
 
 
 def _look(race: Race, child: Result, parent: float | None) -> None:

@@ -26,6 +26,7 @@ from agents.ring.team import Team
 from agents.runs.comparison import Held, answers, held_out, refusal
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
+from agents.runs.finished import read_document, reopened
 from agents.runs.fold import fold
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
@@ -38,6 +39,7 @@ from agents.runs.run_directory import (
     BEST_EXAMPLES,
     BEST_PASSAGES,
     BEST_PROMPT,
+    CONFIGURATION,
     JOURNAL,
     REPORT,
     RESULT,
@@ -93,6 +95,8 @@ class Run:
                 f"search.assignments = {configuration.search.assignments}, and the run in {directory} has made "
                 f"{self._durable.assignments}; give it as many or more"
             )
+        before = read_document(directory / CONFIGURATION)
+        self._reopened = reopened(before, configuration) if before else ()
         ledger.take_up(Books(self._durable.accounts, Saved(), self._durable.seconds))
 
     @property
@@ -137,6 +141,7 @@ class Run:
             self.first,
             self._durable.last + 1,
             [self.evaluator.unanswered.take_up, *([credit.plan] if credit else [])],
+            self._reopened,
         )
 
     def _agents(
@@ -229,8 +234,6 @@ class Run:
         finally:
             if self.controller.archive.members:
                 self._export(self.controller.archive.best().prompt)
-        if stopped_by == "budget":
-            stopped_by = f"budget: {self.ledger.exhausted}"
         winner = self.controller.archive.best()
         test, missing = await self._held_out(winner)
         result = self._result(winner, stopped_by, test, missing)
@@ -242,7 +245,7 @@ class Run:
 
         :raises Exception: see `search`.
         """
-        resumed = Resumed(self._durable.seconds) if self.resumed else None
+        resumed = Resumed(self._durable.seconds, self._reopened) if self.resumed else None
         listening = Listening(self.directory, self._heard, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 

@@ -103,6 +103,7 @@ class Story:
         self._cells: dict[tuple[str, str], Cell] = {}
         self._failures: dict[str, tuple[int, str]] = {}
         self._void: list[str] = []
+        self._cut: set[int] = set()
         self._survivors: dict[int, Json] = {}
         self._accounts: dict[tuple[str, str], Account] = {}
         self._worked: tuple[float, float] | None = None
@@ -190,8 +191,13 @@ class Story:
             if message.kind == "budget" or envelope.to == NOBODY:
                 self._void.append(kind)
                 return  # the end of the run says nothing of the edit
-        if ending.kind != "first":
+        if ending.assignment in self._cut:  # it was told before, and is now told in full
+            self.points = [point for point in self.points if point["assignment"] != ending.assignment]
+            self.renewed += 1
+        elif ending.kind != "first":
             self._tally(ending)
+        if isinstance(message, Critique) and message.cut_by:
+            self._cut.add(ending.assignment)
         self.total += 1
         place = {
             "serial": self.total,
