@@ -86,7 +86,7 @@ async def open_run_in(
         asked = named(configuration, directory)
         heard = said_so_far(asked)
         claimed, record = stack.enter_context(claim(asked, configuration, first, counts))
-        journal = await stack.enter_async_context(open_journal(claimed / JOURNAL))
+        journal = await stack.enter_async_context(open_journal(claimed / JOURNAL, worked=lambda: ledger.seconds))
         cache, table = shared.cache, configuration.cache
         if cache is None or table.path:
             path = configuration.path(table.path) if table.path else claimed / CACHE

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,26 @@ async def test_minutes_that_are_raised_undo_what_they_decided(
         assert finished(configured(tmp_path / "task", url, {"minutes": limit, "calls": 10_000}), place) is not None
         result = await searched(configured(tmp_path / "task", url, {"minutes": 500}), place)
     assert found(result) == found(alone)
+
+
+@pytest.mark.parametrize("jump", [3e8, -3e8])
+async def test_a_clock_that_is_set_costs_no_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """By ten years with every message, in both processes of a run that is stopped in the middle."""
+    jumps = count()
+    monkeypatch.setattr("agents.runs.search.time.time", lambda: 1.7e9 + jump * next(jumps))
+
+    async def stop(run: Any, envelope: Envelope) -> None:
+        if isinstance(envelope.message, Assignment) and envelope.message.assignment == 3:
+            await run.team.stop("interrupted")
+
+    async with WireServer(answer) as server:
+        configuration = configured(tmp_path / "task", server.openai_url, {"minutes": 60})
+        first = await searched(configuration, tmp_path / "run", stop)
+        result = await searched(configuration, tmp_path / "run")
+    assert (first.stopped_by, result.stopped_by, result.assignments) == ("interrupted", "assignments", 6)
+    assert 0 < first.seconds < result.seconds < 3600
 
 
 async def test_a_cap_at_the_first_evaluation_says_what_to_raise_and_is_undone(tmp_path: Path) -> None:
