@@ -67,8 +67,8 @@ def find(directory: Path) -> Record | None:
         return _read(directory / RECORD)
     if any((directory / name).exists() for name in KEPT):
         raise MemoryMismatch(
-            f"{directory} holds files of a run but no {RECORD}, as version 1 left them; this release goes on with "
-            f"version {VERSION}: use the release that wrote it, or name another directory with --out"
+            f"{directory} holds files of a run but no {RECORD}: put it back from a copy, or name another directory "
+            f"with --out; a run of version 1 had none, and this release goes on with version {VERSION}"
         )
     return None
 
@@ -95,6 +95,8 @@ def read_configuration(directory: Path) -> Configuration:
     path = directory / CONFIGURATION
     try:
         return Configuration.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise StorageFailed(f"is gone, and {RECORD} is there: put it back from a copy", file=str(path)) from None
     except (OSError, ValidationError) as error:
         reason = " ".join(str(error).split())[:300]
         raise StorageFailed(f"not the configuration of a run ({reason})", file=str(path)) from error

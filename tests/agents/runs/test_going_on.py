@@ -280,7 +280,7 @@ def old(tmp_path: Path) -> Path:
 
 async def test_a_run_of_version_1_is_refused_by_name(tmp_path: Path, old: Path) -> None:
     for ask in (search, ended):
-        with pytest.raises(MemoryMismatch, match=r"no run\.json, as version 1 left them; .* version 2"):
+        with pytest.raises(MemoryMismatch, match=r"no run\.json: .* version 1 had none, .* version 2"):
             await ask(tmp_path)
     with pytest.raises(MemoryMismatch, match="journal of version 1, and this release reads version 7"):
         read_report(old)
