@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,10 @@ Synchronous = Literal["NORMAL", "FULL"]
 PATIENCE = 10.0
 """Seconds to wait for another process that holds the file."""
 
+LEAST_ROOM = 65_536
+"""Bytes: SQLite makes the index of a log in pieces of 32 KiB."""
+LEAST_FILES = 4
+"""A database, its log, the index of that, and the file that a new one is made in."""
 MAY_NOT_BE_WRITTEN = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
 """What SQLite says of a file whose directory it may not write to, by how its names begin."""
 REASONS = {
@@ -57,8 +62,19 @@ def is_of_the_file(error: BaseException) -> bool:
 def storage_failed(error: BaseException, path: Path) -> StorageFailed:
     """What SQLite said, in one line that names the file and says what to do."""
     name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and _is_full(path):
+        name = "SQLITE_FULL"  # what SQLite says of a log or an index that finds no room beside the file
     reason = next((text for code, text in REASONS.items() if name.startswith(code)), str(error))
     return StorageFailed(reason, file=str(path))
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk has no room for another page or another file."""
+    try:
+        disk = os.statvfs(path.parent)
+    except (AttributeError, OSError):  # no such call on Windows
+        return False
+    return disk.f_bavail * disk.f_frsize < LEAST_ROOM or (disk.f_files > 0 and disk.f_favail < LEAST_FILES)
 
 
 def raised(error: Exception, path: Path) -> NoReturn:

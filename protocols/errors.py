@@ -19,6 +19,7 @@ PromptFlowError
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -217,6 +218,24 @@ class StorageFailed(PromptFlowError):
     def __init__(self, reason: str, *, file: str) -> None:
         self.reason, self.file = reason, file
         super().__init__(f"{file}: {reason}")
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the operating system says of a disk that is full, or of a file that may not grow."""
+
+
+def storage_failure(error: BaseException) -> StorageFailed | None:
+    """The failure of a file that an exception is, or that a group of them holds, however deep; None if there is none.
+    A full disk is one, whoever met it."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := storage_failure(inner))), None)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        found = StorageFailed(
+            f"cannot be written ({error.strerror}); make room for it", file=str(error.filename or "standard output")
+        )
+        found.__cause__ = error
+        return found
+    return error if isinstance(error, StorageFailed) else None
 
 
 class ReplayDiffers(PromptFlowError):

@@ -10,7 +10,7 @@ import orjson
 
 from agents.ring.controller import ALL_MADE, ALLOWANCES, OF_OPERATORS
 from agents.runs.configuration import Configuration
-from agents.runs.intact import check_intact
+from agents.runs.intact import check_there
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import check_meaning, meaning
 from agents.runs.run_directory import CONFIGURATION, RESULT, find, named
@@ -33,7 +33,7 @@ def finished(configuration: Configuration, directory: Path | None) -> tuple[Path
     record = find(directory) if directory is not None else None
     if directory is None or record is None:
         return None
-    check_intact(directory, record.run)
+    check_there(directory)
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
     check_meaning(record.meaning, meaning(configuration, task, load_corpus(configuration), first), directory)

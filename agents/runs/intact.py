@@ -31,17 +31,16 @@ LATER = (*(name for name in KEPT if name != JOURNAL), PRICES, REPORT)
 """What is written once there is a journal."""
 
 
-def check_intact(directory: Path, run: str) -> None:
-    """Look at the directory of a run whose record is there, by the run's name.
+def check_there(directory: Path) -> None:
+    """Look which files there are in the directory of a run whose record is there.
 
-    :raises StorageFailed: a file of it is gone or empty, or its journal lacks what other files show to have been.
-    :raises MemoryMismatch: one is of another version.
+    :raises StorageFailed: one is gone or empty.
     """
     for name in (CONFIGURATION, FIRST_PROMPT):
         if not _holds(directory / name):
             raise StorageFailed(f"is gone or empty, and {RECORD} is there: {REMEDY}", file=str(directory / name))
     journal = directory / JOURNAL
-    later = [name for name in LATER if (directory / name).exists()]
+    later = _later(directory)
     if not _holds(journal) and (later or journal.exists()):
         gone = "is empty" if journal.exists() else "is gone"
         there = f", and {', '.join((RECORD, *later))} are there" if later else ""
@@ -49,11 +48,26 @@ def check_intact(directory: Path, run: str) -> None:
             f"{gone}{there}: what was decided and paid for is not known; {REMEDY}",
             file=str(journal),
         )
-    if later:
-        for lacking in _lacking(directory, run):
-            raise StorageFailed(
-                f"lacks {lacking}: it was cut short, or copied without its {JOURNAL}-wal; {REMEDY}", file=str(journal)
-            )
+
+
+def check_intact(directory: Path, run: str) -> None:
+    """Look into the files, too, by the run's name; for the process that has the directory.
+
+    :raises StorageFailed: as `check_there`, or the journal lacks what other files show to have been.
+    :raises MemoryMismatch: one is of another version.
+    """
+    check_there(directory)
+    if not _later(directory):
+        return
+    for lacking in _lacking(directory, run):
+        raise StorageFailed(
+            f"lacks {lacking}: it was cut short, or copied without its {JOURNAL}-wal; {REMEDY}",
+            file=str(directory / JOURNAL),
+        )
+
+
+def _later(directory: Path) -> list[str]:
+    return [name for name in LATER if (directory / name).exists()]
 
 
 def _holds(path: Path) -> bool:
@@ -66,7 +80,6 @@ def _lacking(directory: Path, run: str) -> Iterator[str]:
     remembered = _count(directory / MEMORY, MEMORIES, REMEMBERED, run)
     replies = _count(directory / CACHE, CACHES, "SELECT count(*) FROM reply")
     result = (directory / RESULT).exists()
-    # The journal last: whoever works here now has written there first.
     journal = partial(_count, directory / JOURNAL, JOURNALS)
     if remembered > journal("SELECT ifnull(max(assignment), 0) FROM journal"):
         yield f"assignment {remembered}, which {MEMORY} holds"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import time
@@ -20,7 +19,7 @@ from agents.runs.configuration import Configuration
 from agents.runs.meaning import check_meaning
 from memory.sqlite import claimed
 from protocols import prompt_file
-from protocols.errors import ConfigError, MemoryMismatch, StorageFailed
+from protocols.errors import NO_ROOM, ConfigError, MemoryMismatch, StorageFailed
 from protocols.prompt import Prompt
 
 VERSION = 2
@@ -34,7 +33,6 @@ BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passag
 KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG, COMMANDS)
 """What is only ever written beside a record."""
 RUNS = Path("runs")
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +155,17 @@ def write(path: Path, content: bytes) -> None:
             made.replace(path)
         finally:
             made.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_written(error, path) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file of the run directory, if it is there.
+
+    :raises StorageFailed: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
     except OSError as error:
         raise not_written(error, path) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,7 @@ from agents.runs.run_directory import (
     REPORT,
     RESULT,
     Record,
+    remove,
     write,
     write_configuration,
 )
@@ -56,7 +58,7 @@ from memory.journal import Journal, read_durable, read_notes
 from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
-from protocols.errors import BudgetExhausted, ConfigError, ModelError
+from protocols.errors import BudgetExhausted, ConfigError, ModelError, StorageFailed
 from protocols.messages import FIRST, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
@@ -227,13 +229,15 @@ class Run:
         if self.resumed:
             write_configuration(self.directory, self.configuration)
             for name in (RESULT, REPORT):
-                (self.directory / name).unlink(missing_ok=True)
+                remove(self.directory / name)
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
                 stopped_by = await self.train()
-        finally:
-            if self.controller.archive.members:
-                self._export(self.controller.archive.best().prompt)
+        except BaseException:
+            with suppress(StorageFailed):  # what ended the search is what is reported
+                self._export()
+            raise
+        self._export()
         winner = self.controller.archive.best()
         test, missing = await self._held_out(winner)
         result = self._result(winner, stopped_by, test, missing)
@@ -249,8 +253,11 @@ class Run:
         listening = Listening(self.directory, self._heard, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
-    def _export(self, best: Prompt) -> None:
-        """The prompt's file, and beside it what it leaves to be filled for each input."""
+    def _export(self) -> None:
+        """The file of the best prompt, if there is one, and beside it what it leaves to be filled for each input."""
+        if not self.controller.archive.members:
+            return
+        best = self.controller.archive.best().prompt
         write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
         for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
             if lines := self.shelves.export(best, name):

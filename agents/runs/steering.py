@@ -26,7 +26,7 @@ from agents.runs.configuration import Configuration, build
 from agents.runs.finished import INTERRUPTED
 from agents.runs.loading import load_task
 from agents.runs.reading import parsed
-from agents.runs.run_directory import COMMANDS, FIRST_PROMPT, JOURNAL, LOCK, RESULT, read_configuration
+from agents.runs.run_directory import COMMANDS, FIRST_PROMPT, JOURNAL, LOCK, RESULT, not_written, read_configuration
 from agents.runs.tables import CapsTable
 from memory.journal import read_durable, read_journal
 from memory.sqlite import claimed
@@ -215,7 +215,7 @@ class Listening:
         threads, over = to_thread.current_default_thread_limiter(), anyio.Event()
         threads.total_tokens += 1  # the one that waits for the operating system is nobody else's
         try:
-            self._path.touch()
+            self._make()
             async with anyio.create_task_group() as tasks, aclosing(self._changes(over)) as changes:
                 tasks.start_soon(_at_the_end, over.set, name="over")  # a thread that waits cannot be cancelled
                 await self._hear(tell)
@@ -223,6 +223,12 @@ class Listening:
                     await self._hear(tell)
         finally:
             threads.total_tokens -= 1
+
+    def _make(self) -> None:
+        try:
+            self._path.touch()
+        except OSError as error:
+            raise not_written(error, self._path) from error
 
     async def _changes(self, over: anyio.Event) -> AsyncGenerator[None]:
         """Now and then unasked, too: for what was said before the watch began."""
@@ -238,9 +244,12 @@ class Listening:
             raise StorageFailed(reason, file=str(self._path)) from error
 
     async def _hear(self, tell: Tell) -> None:
-        with self._path.open("rb") as file:
-            file.seek(self._heard)
-            new = file.read()
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._heard)
+                new = file.read()
+        except OSError as error:
+            raise StorageFailed(f"cannot be read: {error.strerror}", file=str(self._path)) from error
         whole = new[: new.rfind(b"\n") + 1]
         self._heard += len(whole)
         for line in whole.splitlines():

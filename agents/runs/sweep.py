@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import orjson
 
+from agents.ring.team import only
 from agents.runs.finished import INTERRUPTED
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import connections, roles
@@ -65,6 +66,15 @@ class Sweep:
         :raises ModelError: a failure that every cell that is left would meet as well, such as a bad key.
         :raises StorageFailed: the results, the reply cache or the memory cannot be written.
         """
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            failed = only(group)
+        else:
+            return
+        raise failed
+
+    async def _run(self) -> None:
         at_once = self.grid.cells[: self.grid.searches]
         async with open_transport(sum(connections(cell.configuration) for cell in at_once)) as transport:
             for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():

@@ -83,15 +83,12 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 async def check_refused(configuration: Configuration, directory: Path, file: str, says: str) -> None:
     before = contents(directory)
-    with pytest.raises((StorageFailed, MemoryMismatch), match=says) as first:
-        finished(configuration, directory)
-    with pytest.raises((StorageFailed, MemoryMismatch), match=says) as second:
+    with pytest.raises((StorageFailed, MemoryMismatch), match=says) as caught:
         await searched(configuration, directory)
-    for caught in (first, second):
-        said = str(caught.value)
-        assert file in said
-        assert "copy" in said
-        assert len(said.splitlines()) == 1
+    said = str(caught.value)
+    assert file in said
+    assert "copy" in said
+    assert len(said.splitlines()) == 1
     assert contents(directory) == before
 
 
@@ -105,6 +102,9 @@ async def test_a_run_that_lost_a_part_says_so_and_asks_nobody(tmp_path: Path, na
         damage(tmp_path / "run")
         await check_refused(configuration, tmp_path / "run", file, says)
         assert server.stats.calls == asked
+    if says != "damaged":  # what is found in a file is found by who opens it
+        with pytest.raises((StorageFailed, MemoryMismatch), match=says):
+            finished(configuration, tmp_path / "run")
 
 
 @pytest.mark.parametrize(("kept", "says"), [(MEMORY, "lacks assignment"), (CACHE, "lacks .* calls")])
