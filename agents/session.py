@@ -52,6 +52,8 @@ Stop = Callable[[str], Coroutine[Any, Any, None]]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 THEN_TEST = "then the test split is read, if the model answers"
 NO_RESULT = "the first prompt is not evaluated yet, so there is no result"
+LONGEST_STILL = 5.0
+"""Seconds for which a replay stands still at most: a pause of the run, or a clock that was set, shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
             nonlocal moment
             resumed = isinstance(event, Envelope) and isinstance(event.message, Resumed)
             if moment and speed and not resumed:
-                await anyio.sleep(max(0.0, event.time - moment) / speed)
+                await anyio.sleep(min(LONGEST_STILL, max(0.0, event.time - moment) / speed))
             if not moment or resumed:  # nobody worked meanwhile
                 ledger.go_on()
                 ledger.take_up(Books((), Saved(), moment - event.time))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from memory.journal import SCHEMA, SELECT, envelope_of, part
+from memory.journal import SCHEMA, SELECT, envelope_of, part, worked
 from memory.parts import Reader
 from memory.sqlite import reading
 from protocols.messages import Envelope
@@ -22,11 +22,12 @@ MOST = 2_000
 @dataclass(frozen=True, slots=True)
 class News:
     """Envelopes, each with how many calls had been made by then in all, and the sums of the calls that are new, by
-    role and model. `more`: there was not all that there is."""
+    role and model. `more`: there was not all that there is. `seconds`: how long the run has worked by now."""
 
     told: Sequence[tuple[Envelope, int]]
     spent: Sequence[Account]
     more: bool
+    seconds: float
 
 
 class Following:
@@ -57,7 +58,7 @@ class Following:
                     place, moment = next(calls)
                 told.append((envelope, called))
             more = len(rows) == MOST
-            return News(told, self._spent(called if more else None), more)
+            return News(told, self._spent(called if more else None), more, worked(self._connection))
         finally:
             self._connection.execute("COMMIT")
 

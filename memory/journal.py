@@ -26,24 +26,27 @@ SCHEMA = Schema(
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
-            time REAL NOT NULL, type TEXT NOT NULL, assignment INTEGER, payload TEXT NOT NULL)""",
+            time REAL NOT NULL, type TEXT NOT NULL, assignment INTEGER, payload TEXT NOT NULL, worked REAL)""",
         "CREATE INDEX told ON journal (assignment)",
         "CREATE TABLE part (number INTEGER PRIMARY KEY, content TEXT NOT NULL)",
         """CREATE TABLE call (
             place INTEGER PRIMARY KEY, time REAL NOT NULL, assignment INTEGER,
             role TEXT NOT NULL, model TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
-            cached INTEGER NOT NULL, written INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT)""",
+            cached INTEGER NOT NULL, written INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT, worked REAL)""",
         "CREATE INDEX made ON call (assignment)",
         "CREATE TABLE note (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
     ),
-    migrations=dict.fromkeys(range(2, 7), ()),
+    migrations={
+        **dict.fromkeys(range(2, 6), ()),
+        6: ("ALTER TABLE journal ADD COLUMN worked REAL", "ALTER TABLE call ADD COLUMN worked REAL"),
+    },
 )
-"""3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input,
-7 which examples of a minibatch were left unanswered.
+"""3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input, 7 what
+a cap has cut short, what was left unanswered of a minibatch, and how long the run had worked when a row was written.
 
 A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
-INSERT = f"INSERT INTO journal ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = f"INSERT INTO journal ({COLUMNS}, worked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT = f"SELECT {COLUMNS} FROM journal"
 CALL = "time, assignment, role, model, input, output, cached, written, seconds, error"
 
@@ -65,11 +68,17 @@ class Call:
 
 
 class Journal:
-    """Takes envelopes and calls of any number of tasks at once."""
+    """Takes envelopes and calls of any number of tasks at once. `worked` gives the seconds that the run has worked in
+    all of its processes, on a clock that nobody sets: they are kept with every row. None: nobody counts them."""
 
-    def __init__(self, database: Database, parts: int) -> None:
+    def __init__(self, database: Database, parts: int, worked: Callable[[], float] | None = None) -> None:
         self._database, self._writer = database, Writer(parts)
+        self._clock = worked
         self._taps: list[Callable[[Call], None]] = []
+
+    @property
+    def _worked(self) -> float | None:
+        return self._clock() if self._clock else None
 
     def tap(self, observer: Callable[[Call], None]) -> None:
         """Tell `observer` of every call once it is durable."""
@@ -83,7 +92,7 @@ class Journal:
         e = envelope
         payload, parts = self._writer.encode(e.message)
         number = getattr(e.message, "assignment", None)
-        row = (e.id, e.cause, e.sender, e.to, e.time, type(e.message).__name__, number, payload)
+        row = (e.id, e.cause, e.sender, e.to, e.time, type(e.message).__name__, number, payload, self._worked)
         await self._database.write_many(("INSERT INTO part VALUES (?, ?)", list(parts.values())), (INSERT, [row]))
         self._writer.kept(parts)
 
@@ -94,9 +103,9 @@ class Journal:
         """
         usage = call.usage
         tokens = (usage.input, usage.output, usage.cached, usage.written)
-        sql = f"INSERT INTO call ({CALL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        sql = f"INSERT INTO call ({CALL}, worked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         made = (call.time, call.assignment, call.role, call.model)
-        await self._database.insert(sql, (*made, *tokens, call.seconds, call.error))
+        await self._database.insert(sql, (*made, *tokens, call.seconds, call.error, self._worked))
         for observe in self._taps:
             observe(call)
 
@@ -109,15 +118,17 @@ class Journal:
 
 
 @asynccontextmanager
-async def open_journal(path: Path, synchronous: Synchronous = "NORMAL") -> AsyncIterator[Journal]:
-    """Open or create a journal.
+async def open_journal(
+    path: Path, synchronous: Synchronous = "NORMAL", worked: Callable[[], float] | None = None
+) -> AsyncIterator[Journal]:
+    """Open or create a journal; `worked` as `Journal` takes it.
 
     :raises MemoryMismatch: the file is no journal, or one of another version.
     :raises StorageFailed: the file cannot be used.
     """
     async with open_database(path, SCHEMA, synchronous) as database:
         [(parts,)] = await database.read("SELECT ifnull(max(number), 0) FROM part")
-        yield Journal(database, parts)
+        yield Journal(database, parts, worked)
 
 
 def read_journal(
@@ -180,8 +191,7 @@ def read_notes(path: Path) -> dict[str, bytes]:
 @dataclass(frozen=True, slots=True)
 class Durable:
     """What a journal says of the run so far. `last`: the highest id of an envelope, and `resumed` that of the last
-    `Resumed`, 0 if there is none. `assignments` were made. `seconds`: how long the run has worked, without
-    its pauses. `accounts`: by role and model."""
+    `Resumed`, 0 if there is none. `assignments` were made. `seconds`: see `worked`. `accounts`: by role and model."""
 
     last: int
     resumed: int
@@ -201,27 +211,46 @@ def read_durable(path: Path) -> Durable:
             )
         )
         [(last, made)] = connection.execute("SELECT ifnull(max(id), 0), ifnull(max(assignment), 0) FROM journal")
-        rows = (
-            connection.execute(
-                "SELECT id, time, payload FROM journal WHERE type = 'Resumed' ORDER BY place DESC LIMIT 1"
-            ).fetchall()
-            or connection.execute("SELECT 0, time, NULL FROM journal ORDER BY place LIMIT 1").fetchall()
-        )
-        resumed, begun, payload = rows[0] if rows else (0, 0.0, None)
-        before = orjson.loads(payload)["seconds"] if payload else 0.0
-        ended = max(
-            time
-            for table in ("journal", "call")
-            for (time,) in connection.execute(f"SELECT time FROM {table} ORDER BY place DESC LIMIT 1").fetchall()
-            or [(begun,)]
-        )
-        told = connection.execute(
-            "SELECT type, time FROM journal WHERE type IN ('Pause', 'Continue') AND id > ? ORDER BY place", (resumed,)
-        ).fetchall()
-    return Durable(last, resumed, made, before + max(0.0, ended - begun - paused(told, ended)), accounts)
+        [(resumed,)] = connection.execute("SELECT ifnull(max(id), 0) FROM journal WHERE type = 'Resumed'")
+        seconds = worked(connection)
+    return Durable(last, resumed, made, seconds, accounts)
 
 
-def paused(told: Sequence[tuple[str, float]], ended: float) -> float:
+def worked(connection: sqlite3.Connection) -> float:
+    """How many seconds a run has worked up to its last record, over all of its processes and without its pauses: what
+    was between them, and what the system's clock was set to, counts for nothing."""
+    told = [
+        seconds
+        for table in ("journal", "call")
+        for (seconds,) in connection.execute(
+            f"SELECT worked FROM {table} WHERE worked IS NOT NULL ORDER BY place DESC LIMIT 1"
+        )
+    ]
+    return max(told) if told else _by_the_clock(connection)
+
+
+def _by_the_clock(connection: sqlite3.Connection) -> float:
+    """As far as a journal of an earlier release tells it: by the times of the last process, and what that began
+    with."""
+    rows = (
+        connection.execute("SELECT id, time, payload FROM journal WHERE type = 'Resumed' ORDER BY place DESC LIMIT 1")
+        .fetchall() or connection.execute("SELECT 0, time, NULL FROM journal ORDER BY place LIMIT 1").fetchall()
+    )  # fmt: skip
+    resumed, begun, payload = rows[0] if rows else (0, 0.0, None)
+    before = orjson.loads(payload)["seconds"] if payload else 0.0
+    ended = max(
+        time
+        for table in ("journal", "call")
+        for (time,) in connection.execute(f"SELECT time FROM {table} ORDER BY place DESC LIMIT 1").fetchall()
+        or [(begun,)]
+    )
+    told = connection.execute(
+        "SELECT type, time FROM journal WHERE type IN ('Pause', 'Continue') AND id > ? ORDER BY place", (resumed,)
+    ).fetchall()
+    return float(before + max(0.0, ended - begun - _paused(told, ended)))
+
+
+def _paused(told: Sequence[tuple[str, float]], ended: float) -> float:
     """Seconds of a process in which it was paused, by the types and times of what it was told."""
     seconds, since = 0.0, None
     for kind, time in [*told, ("Continue", ended)]:

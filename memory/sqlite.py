@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import Literal, NoReturn
 from uuid import uuid4
 
@@ -17,6 +20,12 @@ Synchronous = Literal["NORMAL", "FULL"]
 PATIENCE = 10.0
 """Seconds to wait for another process that holds the file."""
 
+LEAST_ROOM = 65_536
+"""Bytes: SQLite makes the index of a log in pieces of 32 KiB."""
+LEAST_FILES = 4
+"""A database, its log, the index of that, and the file that a new one is made in."""
+MAY_NOT_BE_WRITTEN = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
+"""What SQLite says of a file whose directory it may not write to, by how its names begin."""
 REASONS = {
     "SQLITE_FULL": "the disk is full; make room and start again",
     "SQLITE_READONLY": "cannot be written; check the permissions of the file and of its directory",
@@ -53,8 +62,19 @@ def is_of_the_file(error: BaseException) -> bool:
 def storage_failed(error: BaseException, path: Path) -> StorageFailed:
     """What SQLite said, in one line that names the file and says what to do."""
     name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and _is_full(path):
+        name = "SQLITE_FULL"  # what SQLite says of a log or an index that finds no room beside the file
     reason = next((text for code, text in REASONS.items() if name.startswith(code)), str(error))
     return StorageFailed(reason, file=str(path))
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk has no room for another page or another file."""
+    try:
+        disk = os.statvfs(path.parent)
+    except (AttributeError, OSError):  # no such call on Windows
+        return False
+    return disk.f_bavail * disk.f_frsize < LEAST_ROOM or (disk.f_files > 0 and disk.f_favail < LEAST_FILES)
 
 
 def raised(error: Exception, path: Path) -> NoReturn:
@@ -102,16 +122,61 @@ def open_file(path: Path, schema: Schema, synchronous: Synchronous) -> tuple[sql
 
 @contextmanager
 def reading(path: Path, schema: Schema) -> Iterator[sqlite3.Connection]:
-    """A connection that only reads, for synchronous code; the file may be in use.
+    """A connection that only reads, for synchronous code; the file may be in use, and it and its directory need not
+    be writable.
 
     :raises MemoryMismatch: the file is something else, or of another version.
     :raises StorageFailed: it cannot be used, or is not there.
     """
-    with file_errors(path), closing(_connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    with file_errors(path), ExitStack() as stack:
+        connection = _open_to_read(path, stack)
         if _version(connection, path, schema) != schema.version:
-            for migrated in open_file(path, schema, "NORMAL"):
-                migrated.close()
+            try:
+                for migrated in open_file(path, schema, "NORMAL"):
+                    migrated.close()
+            except StorageFailed:
+                connection = _open_copy(path, stack)
+                _migrate(connection, path, schema)
         yield connection
+
+
+def _open_to_read(path: Path, stack: ExitStack) -> sqlite3.Connection:
+    """A file in WAL mode is read through `-shm`, which SQLite cannot make where nothing may be written. Without a log
+    the file is all there is, and is read as one that nobody changes; with one, both are copied."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        return stack.enter_context(closing(_probed(uri)))
+    except sqlite3.OperationalError as error:
+        if not path.is_file() or not error.sqlite_errorname.startswith(MAY_NOT_BE_WRITTEN):
+            raise
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        return _open_copy(path, stack)
+    return stack.enter_context(closing(_probed(f"{uri}&immutable=1")))
+
+
+def _open_copy(path: Path, stack: ExitStack) -> sqlite3.Connection:
+    """:raises StorageFailed: it cannot be copied."""
+    try:
+        copy = Path(stack.enter_context(TemporaryDirectory(prefix="promptflow-")), path.name)
+        for name in (path.name, f"{path.name}-wal"):
+            if path.with_name(name).exists():
+                copyfile(path.with_name(name), copy.with_name(name))
+    except OSError as error:
+        reason = f"may not be written, and cannot be copied to be read ({error.strerror})"
+        raise StorageFailed(reason, file=str(path)) from error
+    return stack.enter_context(closing(_connect(str(copy))))
+
+
+def _probed(uri: str) -> sqlite3.Connection:
+    """SQLite opens a file with the first statement."""
+    connection = _connect(uri, uri=True)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager
@@ -151,11 +216,14 @@ def _is_locked(connection: sqlite3.Connection) -> bool:
 
 
 def is_claimed(path: Path) -> bool:
-    """Whether a process has `path`, see `claimed`; False where there is no such file."""
+    """Whether a process has `path`, see `claimed`; False where there is no such file, or nobody may look."""
     if not path.exists():
         return False
-    with file_errors(path), closing(_connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        return _is_locked(connection)
+    try:
+        with closing(_connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return _is_locked(connection)
+    except sqlite3.OperationalError:
+        return False
 
 
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:

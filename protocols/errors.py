@@ -20,6 +20,7 @@ PromptFlowError
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -192,7 +193,26 @@ class BudgetExhausted(PromptFlowError):
     def __init__(self, cap: str, limit: float, scope: str = "") -> None:
         self.cap, self.limit, self.scope = cap, limit, scope
         whose = f" of {scope}" if scope else ""
-        super().__init__(f"the budget{whose} of {limit:g} {cap} is used up")
+        super().__init__(f"the budget{whose} of {limit:g} {cap} is used up; raise {cap_setting(self.name)}")
+
+    @property
+    def name(self) -> str:
+        """`calls`, or `calls of critic`."""
+        return f"{self.cap} of {self.scope}" if self.scope else self.cap
+
+    @property
+    def ends_search(self) -> bool:
+        """Whether nothing can go on: without a critic, credit or one operator the others do."""
+        return self.scope not in ("critic", "credit") and not self.scope.startswith("proposer/")
+
+
+def cap_setting(name: str) -> str:
+    """The setting of a cap, by its `BudgetExhausted.name`: `budget.calls`, `budget.roles.critic.calls` or
+    `budget.operators.few_shot.calls`."""
+    cap, _, scope = name.partition(" of ")
+    kind, _, operator = scope.partition("/")
+    table = f"budget.operators.{operator}" if operator else f"budget.roles.{kind}" if kind else "budget"
+    return f"{table}.{cap}"
 
 
 class Interrupted(PromptFlowError):
@@ -205,6 +225,24 @@ class StorageFailed(PromptFlowError):
     def __init__(self, reason: str, *, file: str) -> None:
         self.reason, self.file = reason, file
         super().__init__(f"{file}: {reason}")
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the operating system says of a disk that is full, or of a file that may not grow."""
+
+
+def storage_failure(error: BaseException) -> StorageFailed | None:
+    """The failure of a file that an exception is, or that a group of them holds, however deep; None if there is none.
+    A full disk is one, whoever met it."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := storage_failure(inner))), None)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        found = StorageFailed(
+            f"cannot be written ({error.strerror}); make room for it", file=str(error.filename or "standard output")
+        )
+        found.__cause__ = error
+        return found
+    return error if isinstance(error, StorageFailed) else None
 
 
 class ReplayDiffers(PromptFlowError):

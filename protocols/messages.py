@@ -117,7 +117,8 @@ class Evaluation:
     `outcomes`: a training minibatch, empty unless `survived`. `value`: the corpus metric over all that was answered.
     `refused` and `truncated` replies are answers like others, counted apart. `filled`: about the tokens that are
     filled into the prompt for each input, beside the input; 0 in old journals. `unread`: examples of the minibatch
-    that were left unanswered.
+    that were left unanswered. `cut`: the cap that refused the minibatch, as `BudgetExhausted.name` has it; "" if none
+    did.
     """
 
     assignment: int
@@ -134,6 +135,7 @@ class Evaluation:
     truncated: int = 0
     filled: int = 0
     unread: int = 0
+    cut: str = ""
 
     @property
     def tokens(self) -> int:
@@ -150,12 +152,19 @@ class Evaluation:
 @dataclass(frozen=True, slots=True)
 class Critique:
     """Critic to Controller: the evaluation, and by section name textual gradients and measured credit; a section may
-    have neither."""
+    have neither. `cut`: the cap that refused them and ends the search, as `BudgetExhausted.name` has it; "" if none
+    did."""
 
     assignment: int
     evaluation: Evaluation
     gradients: Mapping[str, str]
     credit: Mapping[str, Credit] = field(default_factory=dict)
+    cut: str = ""
+
+    @property
+    def cut_by(self) -> str:
+        """The cap that ends the search and left this critique, or its evaluation, incomplete; "" if none did."""
+        return self.cut or self.evaluation.cut
 
 
 FailureKind = Literal[
@@ -173,13 +182,15 @@ class Failure:
     call failed after its retries. budget: a cap that ends the search. allowance: a cap of this operator alone.
     inapplicable: the operator had nothing to work with. dropped: an agent answered with nothing. raised: an agent's
     exception, which fails the run unless such are to be skipped. stopped: the run ended first.
-    `text`: what the section would have held, for an edit that was rejected, if that is known.
+    `text`: what the section would have held, for an edit that was rejected, if that is known. `cap`: of a budget or
+    an allowance, as `BudgetExhausted.name` has it; "" in old journals.
     """
 
     assignment: int
     kind: FailureKind
     reason: str
     text: str = ""
+    cap: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +247,12 @@ class Finished:
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """Team, on record: the run goes on after it had ended or was ended. What stopped it before is void from here on:
-    each `Stop`, each `Failure` of the budget, and those that nobody was told of. `seconds`: how long the run had
-    worked until then."""
+    each `Stop`, each `Failure` of the budget, each `Critique` that a cap cut short, and those that nobody was told
+    of. `seconds`: how long the run had worked until then. `reopened`: operators whose own caps were raised, and who
+    are offered again."""
 
     seconds: float
+    reopened: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from agents.ring.team import only
 from agents.views.plain import one_line
 from agents.views.terminal import Onlooker
-from protocols.errors import BusError, InputError, Interrupted, PromptFlowError
+from protocols.errors import BusError, InputError, Interrupted, PromptFlowError, storage_failure
 from protocols.providers.environment import read_environment
 
 T = TypeVar("T")
@@ -65,22 +66,39 @@ def exit_codes(as_json: bool) -> Iterator[None]:
     """One line for what is not our bug, and the exit code that says what it was; our bugs are tracebacks."""
     try:
         yield
-    except BusError:
-        raise
-    except (KeyboardInterrupt, Interrupted) as error:
-        fail(error, 130, as_json)
-    except InputError as error:
-        fail(error, 2, as_json)
-    except PromptFlowError as error:
-        fail(error, 1, as_json)
+    except BaseException as error:
+        found = storage_failure(error) or (only(error) if isinstance(error, BaseExceptionGroup) else error)
+        code = exit_code(found)
+        if code is None:
+            raise
+        fail(found, code, as_json)
+
+
+def exit_code(error: BaseException) -> int | None:
+    """What a command ends with; None for what is no answer to a person: a bug of ours, or an exit."""
+    match error:
+        case BusError():
+            return None
+        case KeyboardInterrupt() | Interrupted():
+            return 130
+        case InputError():
+            return 2
+        case PromptFlowError():
+            return 1
+        case _:
+            return None
 
 
 def fail(error: BaseException, code: int, as_json: bool) -> None:
     """:raises typer.Exit: always."""
     message = one_line(str(error) or "stopped at once", 2000)
     tell(message)
-    if as_json:
-        emit({"error": {"type": type(error).__name__, "message": message}})
+    try:
+        if as_json:
+            emit({"error": {"type": type(error).__name__, "message": message}})
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or what is left is tried again at the exit
     raise typer.Exit(code)
 
 

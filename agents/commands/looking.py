@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from agents import session
-from agents.commands.console import drive, dumps, emit, exit_codes, print_as_is, say, stdout
+from agents.commands.console import drive, dumps, emit, exit_codes, print_as_is, say, stdout, tell
 from agents.commands.options import AsJson, OfCandidate, RunDirectory
 from agents.runs import blame as blaming
 from agents.runs import trace as tracing
@@ -60,7 +60,10 @@ def report(
     """
     with exit_codes(form == "json" and out is None):
         if form == "html":
-            say(f"Report: {write_report(directory, out)}")
+            path = write_report(directory, out)
+            if out is None and path.parent != directory:
+                tell(f"{directory} may not be written, so the report is in the current folder")
+            say(f"Report: {path}")
             return
         document = report_document(directory)
         content = dumps(document) if form == "json" else markdown(document).encode("utf-8")

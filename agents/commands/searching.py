@@ -15,6 +15,7 @@ from agents.commands.console import drive, emit, environment, exit_codes, progra
 from agents.commands.options import AsJson, Config, Out, Port, Seed, Settings, Verbose, Watch
 from agents.runs.configuration import Configuration, load
 from agents.runs.effects import effects
+from agents.runs.finished import remedy
 from agents.runs.grid import Grid, load_grid
 from agents.runs.study import load_study
 from agents.runs.sweep import RESULTS, Row
@@ -171,7 +172,7 @@ def _search(
     if trained.result is None:
         raise KeyboardInterrupt(f"stopped at once; {session.goes_on(directory)}")
     if trained.already:
-        tell(f"{directory} holds a run that is finished; this is its result")
+        tell(f"{directory} holds a run that is finished ({remedy(trained.result)}); this is its result")
     return trained.result, directory
 
 

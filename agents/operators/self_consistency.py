@@ -73,7 +73,7 @@ class SelfConsistency:
             for number in range(DRAWS):
                 tasks.start_soon(draw, number)
         for error in ends:
-            if len(texts) < 2 or isinstance(error, Interrupted) or (isinstance(error, ModelError) and error.fatal):
+            if len(texts) < 2 or ends_all(error):
                 raise error
         if len(texts) < 2:
             raise UnreadableReply(f"{len(texts)} of {DRAWS} rewrites can be used; two are needed")
@@ -95,10 +95,21 @@ class SelfConsistency:
         try:
             reply = await context.model.complete(compose(shown, question, sample=assignment.assignment))
             choice = read_tagged(reply.text, "choice").strip()
-        except (UnreadableReply, BudgetExhausted):
+        except UnreadableReply:
             return texts[0]
-        except ModelError as error:
-            if error.fatal:
+        except (ModelError, BudgetExhausted) as error:
+            if error.fatal if isinstance(error, ModelError) else error.ends_search:
                 raise
             return texts[0]
         return texts[int(choice) - 1] if choice.isdecimal() and 1 <= int(choice) <= len(texts) else texts[0]
+
+
+def ends_all(error: ModelError | BudgetExhausted | Interrupted) -> bool:
+    """Whether what one draw met is more than the loss of that draw."""
+    match error:
+        case ModelError():
+            return error.fatal
+        case BudgetExhausted():
+            return error.ends_search
+        case _:
+            return True

@@ -99,7 +99,13 @@ async def _respond(agent: Agent, envelope: Envelope, bus: Bus, tolerated: Tolera
     except Exception as error:
         kind = _kind(error)
         reason = f"{agent.address}: {type(error).__name__}: {error}" if kind == "raised" else str(error)
-        failure = Failure(message.assignment, kind, reason, error.text if isinstance(error, EditRejected) else "")
+        failure = Failure(
+            message.assignment,
+            kind,
+            reason,
+            text=error.text if isinstance(error, EditRejected) else "",
+            cap=error.name if isinstance(error, BudgetExhausted) else "",
+        )
         fatal = error.fatal if isinstance(error, ModelError) else kind == "raised"
         if not fatal or (kind == "raised" and message.assignment != FIRST and tolerated(error)):
             return [failure]

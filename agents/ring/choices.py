@@ -26,10 +26,12 @@ class Choices:
         """The operators that are chosen no more."""
 
     def close(self, operator: str) -> None:
-        """Offer this operator no more."""
+        """Offer this operator no more, until it is opened again."""
         self.closed.add(operator)
-        for member, choices in self._known.items():
-            self._known[member] = tuple(choice for choice in choices if choice.action.operator != operator)
+
+    def open(self, operator: str) -> None:
+        """Offer this operator again, if it was closed."""
+        self.closed.discard(operator)
 
     def freeze(self, section: str) -> None:
         """Offer this section no more. A member that comes later has it frozen, which says the same."""
@@ -45,6 +47,8 @@ class Choices:
         if member.candidate not in self._known:
             self._known[member.candidate] = await self._open(member)
         known = self._known[member.candidate]
+        if self.closed:
+            known = tuple(choice for choice in known if choice.action.operator not in self.closed)
         return known if partners is None else tuple(c for c in known if self._works(c.action, member, partners))
 
     def _works(self, action: Action, member: Member, partners: Sequence[Partner]) -> bool:
@@ -52,8 +56,7 @@ class Choices:
         return not isinstance(operator, Combining) or operator.combines(member.prompt, action.section, partners)
 
     async def _open(self, member: Member) -> tuple[Choice, ...]:
-        operators = {name: operator for name, operator in self.operators.items() if name not in self.closed}
-        actions = open_actions(member.prompt, operators, self._task)
+        actions = open_actions(member.prompt, self.operators, self._task)
         parts = {action.section: part(member.prompt, action.section) for action in actions}
         texts = [situation(s.kind, member.gradients.get(name, ""), s.text) for name, s in parts.items()]
         states = dict(zip(parts, np.asarray(await self._embedder.embed(texts)), strict=True))

@@ -37,6 +37,7 @@ from protocols.messages import (
     Message,
     Partner,
     Pause,
+    Resumed,
     Stop,
 )
 from protocols.prompt import Prompt
@@ -46,6 +47,10 @@ WIDTH = "search.width"
 """The one setting that a `Change` is told the Controller for; others change how fast, or for how long, it works."""
 ALLOWANCES = "the operators' own budgets"
 """What has ended a search whose operators may make no more calls: no cap of the run, which still has room."""
+ALL_MADE = "assignments"
+"""What has ended a search all of whose assignments were made, and have ended."""
+OF_OPERATORS = "budget.operators."
+"""The settings of the operators' own caps begin with it."""
 PARTNERS = 4
 """Members of the archive that an assignment tells its operator of."""
 Remember = Callable[[int, Experience], Awaitable[None]]
@@ -101,7 +106,7 @@ class Controller:
         self._frozen: set[str] = set()
         self._made_by_hand: deque[Prompt] = deque()
         self._stopped_by = ""
-        self._finished = False
+        self.finished = False
 
     def begin(self, first: Prompt) -> Candidate:
         """The first prompt, for the Evaluator."""
@@ -120,6 +125,8 @@ class Controller:
                 await self._fail(message)
             case Stop() | Pause() | Continue() | Change() | Freeze() | Inject():
                 self._obey(message)
+            case Resumed():
+                self._resume(message)
             case _:
                 raise AssertionError(f"the Controller does not accept {type(message).__name__}")
         return await self._go_on()
@@ -127,13 +134,16 @@ class Controller:
     def _obey(self, command: Command) -> None:
         match command:
             case Stop(reason):
-                self._stopped_by = self._stopped_by or reason
+                if not self._all_made:  # there is something to stop
+                    self._stopped_by = self._stopped_by or reason
             case Pause():
                 self.paused = True
             case Continue():
                 self.paused = False
             case Change(setting, value):
                 self.width = int(value) if setting == WIDTH and value is not None else self.width
+                if setting.startswith(OF_OPERATORS):
+                    self._choices.open(setting.removeprefix(OF_OPERATORS).rpartition(".")[0])
             case Freeze(section):
                 self._frozen.add(section)
                 self.archive.freeze(section)
@@ -142,6 +152,18 @@ class Controller:
                 self._made_by_hand.append(prompt)
             case _:
                 assert_never(command)
+
+    def _resume(self, resumed: Resumed) -> None:
+        """Whoever starts the run again wants no pause, and has raised the caps of these operators."""
+        self.paused = False
+        for operator in resumed.reopened:
+            self._choices.open(operator)
+        if resumed.reopened and self._stopped_by == ALLOWANCES:
+            self._stopped_by, self.finished = "", False
+
+    def _exhaust(self, cap: str) -> None:
+        """A cap that ends the search has refused a call. ("": a journal of an earlier release.)"""
+        self._stopped_by = self._stopped_by or (f"budget: {cap}" if cap else "budget")
 
     async def _learn(self, critique: Critique) -> None:
         evaluation = critique.evaluation
@@ -171,6 +193,8 @@ class Controller:
             after = part(evaluation.prompt, assignment.section).text
             ending: Ending = "survived" if evaluation.survived else "lost"
             await self._remember(assignment, after, reward, ending, evaluation.paired, cost)
+        if critique.cut_by:
+            self._exhaust(critique.cut_by)
 
     async def _fail(self, failure: Failure) -> None:
         if failure.assignment == FIRST and failure.kind == "stopped":
@@ -185,7 +209,7 @@ class Controller:
         if failure.kind == "allowance":
             self._choices.close(assignment.operator)
         if failure.kind == "budget":
-            self._stopped_by = self._stopped_by or "budget"
+            self._exhaust(failure.cap)
 
     def _teach(self, assignment: int, reward: float, successors: Sequence[Choice]) -> None:
         """What a person has made was no choice of the selector's."""
@@ -215,14 +239,16 @@ class Controller:
         )
         await self._remembers(assignment.assignment, experience)
 
+    @property
+    def _all_made(self) -> bool:
+        return self.issued >= self._settings.assignments
+
     async def _go_on(self) -> list[Message]:
         """:raises RunFailed: nothing can be edited from the beginning."""
         messages: list[Message] = []
         room = 0 if self.paused or (self._settings.barrier and self.open) else self.width
-        while self.first is not None and not self._stopped_by and len(self.open) < room:
-            if self.issued >= self._settings.assignments:
-                self._stopped_by = "assignments"
-            elif self._made_by_hand:
+        while self.first is not None and not self._stopped_by and not self._all_made and len(self.open) < room:
+            if self._made_by_hand:
                 messages.append(self._assign_by_hand(self._made_by_hand.popleft()))
             elif parents := [member for member in self.archive.members if await self._offer(member)]:
                 messages.append(await self._assign(parents))
@@ -233,8 +259,12 @@ class Controller:
             else:
                 names = ", ".join(self._choices.operators)
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")
-        if self._stopped_by and not self.open and self.first is not None and not self._finished:
-            self._finished = True
+        if (
+            self._all_made and self.first is not None and not self.open
+        ):  # and not before: a cap may yet refuse one of the last
+            self._stopped_by = self._stopped_by or ALL_MADE
+        if self._stopped_by and not self.open and self.first is not None and not self.finished:
+            self.finished = True
             messages.append(Finished(self._stopped_by))
         return messages
 

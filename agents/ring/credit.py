@@ -46,17 +46,20 @@ class LeaveOneOut:
         return names, outcomes[:count]
 
     async def __call__(self, evaluation: Evaluation) -> dict[str, Credit]:
-        """The credit of each section that has a text and shows no input, frozen ones too; nothing where the rule or a
-        cap forbids it. Calls that failed are left out of the comparison.
+        """The credit of each section that has a text and shows no input, frozen ones too; nothing where the rule or
+        the cap of credit alone forbids it. Calls that failed are left out of the comparison.
 
         :raises ModelError: a fatal one.
+        :raises BudgetExhausted: a cap that ends the search.
         """
         names, asked = self.plan(evaluation)
         examples = [self._examples[outcome.example] for outcome in asked]
         without = [(left_out(evaluation.prompt, name), example) for name in names for example in examples]
         try:
             answers = await self._forward.on_behalf(evaluation.assignment).each(without)
-        except BudgetExhausted:
+        except BudgetExhausted as error:
+            if error.ends_search:
+                raise
             return {}
         scores = [answer.score if isinstance(answer, Outcome) else None for answer in answers]
         parts = [scores[place * len(asked) : (place + 1) * len(asked)] for place in range(len(names))]

@@ -37,15 +37,21 @@ class Critic:
 
     async def handle(self, message: Message) -> Sequence[Message]:
         """A critique. A call that failed, a cap or a reply that is no critique leaves it without gradients: what
-        the evaluation cost is not thrown away for that.
+        the evaluation cost is not thrown away for that. A cap that ends the search is named, so that the critique
+        is made good once the cap is raised; the critic's own cap is not, for then there are no more critiques.
 
         :raises ModelError: a fatal one.
         """
         assert isinstance(message, Evaluation)
-        credit = await self._credit(message) if self._credit is not None else {}
-        if not message.survived:
-            return [Critique(message.assignment, message, {})]
-        return [Critique(message.assignment, message, await self._gradients(message, credit), credit)]
+        credit: Mapping[str, Credit] = {}
+        gradients: Mapping[str, str] = {}
+        cut = ""
+        try:
+            credit = await self._credit(message) if self._credit is not None else {}
+            gradients = await self._gradients(message, credit) if message.survived else {}
+        except BudgetExhausted as error:
+            cut = error.name if error.ends_search else ""
+        return [Critique(message.assignment, message, gradients, credit if message.survived else {}, cut)]
 
     async def _gradients(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> dict[str, str]:
         failed = [outcome for outcome in evaluation.outcomes if outcome.score < 1.0]
@@ -67,7 +73,7 @@ class Critic:
             if error.fatal:
                 raise
             return {}
-        except (UnreadableReply, BudgetExhausted):
+        except UnreadableReply:
             return {}
 
 

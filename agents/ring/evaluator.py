@@ -71,7 +71,7 @@ class Evaluator:
         scores: list[float | None] = [None] * len(order)
         for index, result in zip(order, results, strict=False):
             scores[index] = result.score if isinstance(result, Outcome) else None
-        minibatch = await self._minibatch(message, rng) if survived else []
+        minibatch, cut = await self._minibatch(message, rng) if survived else ([], "")
         outcomes = tuple(result for result in minibatch if isinstance(result, Outcome))
         paired = compare(tuple(scores), message.parent_scores) if race else Paired(0, 0, 0)
         evaluation = Evaluation(
@@ -89,6 +89,7 @@ class Evaluator:
             truncated=sum(outcome.finish == "length" for outcome in answered),
             filled=filled,
             unread=len(minibatch) - len(outcomes),
+            cut=cut,
         )
         return [evaluation]
 
@@ -147,17 +148,18 @@ class Evaluator:
         if errors and not enough and (survived or not answered):
             raise errors[0]
 
-    async def _minibatch(self, candidate: Candidate, rng: Random) -> list[Result]:
-        """What a critic reads; nothing where a cap or failures forbid it, for the evaluation stands without."""
+    async def _minibatch(self, candidate: Candidate, rng: Random) -> tuple[list[Result], str]:
+        """What became of the examples that a critic reads, and the cap that refused them; nothing where one did, for
+        the evaluation stands without."""
         train = self._task.train
         drawn = rng.sample(train, min(self.settings.critique, len(train)))
         try:
             results = await self._forward.on_behalf(candidate.assignment)(candidate.prompt, drawn)
-        except BudgetExhausted:
-            return []
+        except BudgetExhausted as error:
+            return [], error.name
         self.unanswered.count(results)
         self.unanswered.check()
-        return results
+        return results, ""
 
 
 def _look(race: Race, child: Result, parent: float | None) -> None:

@@ -13,7 +13,7 @@ from agents.ring.agent import Agent, say, serve
 from agents.ring.audience import Audience, Observer
 from agents.ring.controller import WIDTH, Controller
 from protocols.bus import Bus
-from protocols.errors import BusError, RunFailed, StorageFailed
+from protocols.errors import BusError, RunFailed, storage_failure
 from protocols.messages import (
     FIRST,
     Assignment,
@@ -185,7 +185,8 @@ class Team:
                 pass
 
     def _tolerates(self, error: Exception) -> bool:
-        return not isinstance(error, StorageFailed | RunFailed) and self._raised + 1 < self._errors
+        lasting = isinstance(error, RunFailed) or storage_failure(error) is not None
+        return not lasting and self._raised + 1 < self._errors
 
     async def _record_open(self) -> None:
         for number, envelope in list(self._open.items()):
@@ -194,8 +195,9 @@ class Team:
 
 
 def only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The exception inside nested groups of one; of several, the first."""
-    inner: BaseException = group
+    """The exception inside nested groups of one; of several a failure of storage, which the others come of, or else
+    the first."""
+    inner: BaseException = storage_failure(group) or group
     while isinstance(inner, BaseExceptionGroup):
         inner = inner.exceptions[0]
     return inner

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
-from agents.ring.controller import Controller
+from agents.ring.controller import ALL_MADE, Controller
 from agents.ring.team import Opening
 from memory.journal import read_journal
 from protocols.bus import NOBODY
@@ -37,6 +37,8 @@ from protocols.prompt import Prompt
 
 FOLDED = (Assignment, Critique, Failure, *get_args(Command), Finished, Resumed)
 """The messages that a fold looks at."""
+CAPPED = (Finished(ALL_MADE), Finished("budget"))
+"""What an earlier release said of a cap that refused one of the last assignments, and what is said of it now."""
 
 
 class Fold:
@@ -63,26 +65,30 @@ class Fold:
                 self._compare(envelope)
             case Finished() if envelope.id > self._resumed:
                 self._compare(envelope)
-            case Critique() | Failure() | Stop() if not self._is_void(envelope):
+            case Critique() | Failure() | Stop() if not self.is_void(envelope):
                 await self._tell(message, envelope.id)
             case Pause() | Continue() | Change() | Freeze() | Inject():
                 await self._tell(message, envelope.id)
             case Resumed():
-                await self.resume(envelope.id)
+                await self.resume(message, envelope.id)
             case _:
                 pass
 
-    async def resume(self, resumed: int) -> None:
-        """Another process goes on, and whoever starts it wants no pause: this is as good as a `Continue`."""
-        if self._controller.paused:
-            await self._tell(Continue(), resumed)
+    async def resume(self, message: Resumed, envelope: int) -> None:
+        """Another process goes on; what the Controller said of an end that this undoes is said no more."""
+        if self._controller.paused or message.reopened:
+            await self._tell(message, envelope)
+            if not self._controller.finished:
+                self.said = deque(told for told in self.said if not isinstance(told[0], Finished))
 
     async def _tell(self, message: Message, cause: int) -> None:
         self.said.extend((decided, cause) for decided in await self._controller.handle(message))
 
-    def _is_void(self, envelope: Envelope) -> bool:
+    def is_void(self, envelope: Envelope) -> bool:
         """Nobody was told of it, or it ended what has gone on since: it says nothing of the assignment itself."""
         match envelope.message:
+            case Critique() as critique:
+                return bool(critique.cut_by) and envelope.id < self._resumed
             case Failure(assignment=number, kind=kind):
                 ended = kind in ENDED_WITH_THE_RUN and envelope.id < self._resumed
                 return ended or number == FIRST or envelope.to == NOBODY
@@ -94,7 +100,7 @@ class Fold:
     def _compare(self, envelope: Envelope) -> None:
         told = envelope.message
         decided = self.said.popleft()[0] if self.said else None
-        if decided != told:
+        if decided != told and (told, decided) != CAPPED:
             raise ReplayDiffers(_difference(told, decided), envelope=envelope.id)
         self.made += 1
 
@@ -105,9 +111,10 @@ async def fold(
     first: Prompt,
     resumed: int,
     evaluated: Sequence[Callable[[Evaluation], object]] = (),
+    reopened: Sequence[str] = (),
 ) -> Opening:
     """Bring a new Controller to where the journal ends, and tell `evaluated` of every evaluation that a Critique
-    was written of; what the search goes on with, or begins with.
+    was written of; what the search goes on with, or begins with. `reopened`: see `Resumed`.
 
     :raises ReplayDiffers: the same messages do not lead to the same decisions.
     :raises StorageFailed: the journal is damaged.
@@ -115,10 +122,10 @@ async def fold(
     folded = Fold(controller, resumed)
     for envelope in read_journal(journal, FOLDED):
         await folded.take(envelope)
-        if isinstance(envelope.message, Critique):
+        if isinstance(envelope.message, Critique) and not folded.is_void(envelope):
             for tell in evaluated:
                 tell(envelope.message.evaluation)
-    await folded.resume(resumed)
+    await folded.resume(Resumed(0.0, tuple(reopened)), resumed)
     said: list[tuple[Message, int | None]] = [*folded.said]
     new = {message.assignment for message, _ in said if isinstance(message, Assignment)}
     unanswered = [_furthest(journal, number) for number in controller.open if number not in new]
@@ -130,10 +137,12 @@ async def fold(
 
 
 def _furthest(journal: Path, assignment: int) -> Envelope | None:
-    """The message by which an assignment that has not ended has come furthest; None if it is not in the journal."""
+    """The message by which an assignment that has not ended has come furthest; None if it is not in the journal. An
+    evaluation that a cap cut short is no way forward."""
     latest: Envelope | None = None
     for envelope in read_journal(journal, (Assignment, Candidate, Evaluation), assignment):
-        latest = envelope
+        if not (isinstance(envelope.message, Evaluation) and envelope.message.cut):
+            latest = envelope
     return latest
 
 

@@ -13,6 +13,7 @@ from agents.runs.budget import keep_prices, open_ledger
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector
+from agents.runs.intact import check_intact
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import meaning
 from agents.runs.metrics import calls_per_example
@@ -89,7 +90,8 @@ async def open_run_in(
         asked = named(configuration, directory)
         hearing = Hearing(shared.watcher, said_so_far(asked))
         claimed, record = stack.enter_context(claim(asked, configuration, first, counts))
-        journal = await stack.enter_async_context(open_journal(claimed / JOURNAL))
+        check_intact(claimed, record.run)
+        journal = await stack.enter_async_context(open_journal(claimed / JOURNAL, worked=lambda: ledger.seconds))
         cache, table = shared.cache, configuration.cache
         if cache is None or table.path:
             path = configuration.path(table.path) if table.path else claimed / CACHE

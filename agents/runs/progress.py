@@ -90,7 +90,7 @@ class Progress:
         self.best: Ending | None = None
         self.stopping = ""
         self.paused = False
-        self._void: list[tuple[EndKind, Assignment | None]] = []
+        self._void: list[tuple[Ending, Assignment | None]] = []
 
     @property
     def ended(self) -> int:
@@ -103,17 +103,17 @@ class Progress:
             case Assignment() as assignment:
                 self.open[assignment.assignment] = assignment
             case Stop(reason):
-                self.stopping = reason
+                self.stopping = self.stopping or reason
             case Pause():
                 self.paused = True
             case Continue():
                 self.paused = False
-            case Critique() as critique:
-                return self._end(self._of_critique(critique))
-            case Failure() as failure:
-                if failure.kind in ENDED_WITH_THE_RUN or envelope.to == NOBODY:
-                    self._void.append((failure.kind, self.open.get(failure.assignment)))
-                return self._end(self._of_failure(failure))
+            case Critique(assignment=number) as critique:
+                asked = self.open.get(number)
+                return self._end(self._of_critique(critique), asked, void=bool(critique.cut_by))
+            case Failure(assignment=number) as failure:
+                asked, void = self.open.get(number), failure.kind in ENDED_WITH_THE_RUN or envelope.to == NOBODY
+                return self._end(self._of_failure(failure), asked, void)
             case Resumed():
                 self._take_up()
             case _:
@@ -122,10 +122,13 @@ class Progress:
 
     def _take_up(self) -> None:
         """What a cap or the end of the run ended is open again."""
-        for kind, assignment in self._void:
-            self.counts[kind] -= 1
+        for ending, assignment in self._void:
+            self.counts[ending.kind] -= 1
+            self.survivors.pop(ending.assignment, None)
             if assignment is not None:
                 self.open[assignment.assignment] = assignment
+        if self.best is not None and self.best.assignment not in self.survivors:
+            self.best = min(self.survivors.values(), key=_rank, default=None)
         self._void.clear()
         self.stopping, self.paused = "", False
 
@@ -171,16 +174,23 @@ class Progress:
 
     def _leads(self, value: float, tokens: int) -> bool:
         """As the archive says which is best."""
-        best = self.best
-        return best is None or best.value is None or rank(value, tokens) < rank(best.value, best.tokens)
+        return self.best is None or rank(value, tokens) < _rank(self.best)
 
-    def _end(self, ending: Ending) -> Ending:
+    def _end(self, ending: Ending, assignment: Assignment | None, void: bool) -> Ending:
+        """`void`: it is one until the run goes on."""
         self.counts[ending.kind] += 1
+        if void:
+            self._void.append((ending, assignment))
         if ending.value is not None:
             self.survivors[ending.assignment] = ending
         if ending.best:
             self.best = ending
         return ending
+
+
+def _rank(survivor: Ending) -> tuple[float, float]:
+    """The least is the best."""
+    return rank(survivor.value or 0.0, survivor.tokens)
 
 
 def progress_of(journal: Path) -> Progress:

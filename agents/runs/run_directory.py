@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import time
@@ -20,7 +19,7 @@ from agents.runs.configuration import Configuration
 from agents.runs.meaning import check_meaning
 from memory.sqlite import claimed
 from protocols import prompt_file
-from protocols.errors import ConfigError, MemoryMismatch, StorageFailed
+from protocols.errors import NO_ROOM, ConfigError, MemoryMismatch, StorageFailed
 from protocols.prompt import Prompt
 
 VERSION = 2
@@ -34,7 +33,6 @@ BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passag
 KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG)
 """What is only ever written beside a record. Commands are no proof of a run: anybody may say them too early."""
 RUNS = Path("runs")
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +65,8 @@ def find(directory: Path) -> Record | None:
         return _read(directory / RECORD)
     if any((directory / name).exists() for name in KEPT):
         raise MemoryMismatch(
-            f"{directory} holds files of a run but no {RECORD}, as version 1 left them; this release goes on with "
-            f"version {VERSION}: use the release that wrote it, or name another directory with --out"
+            f"{directory} holds files of a run but no {RECORD}: put it back from a copy, or name another directory "
+            f"with --out; a run of version 1 had none, and this release goes on with version {VERSION}"
         )
     return None
 
@@ -95,6 +93,8 @@ def read_configuration(directory: Path) -> Configuration:
     path = directory / CONFIGURATION
     try:
         return Configuration.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise StorageFailed(f"is gone, and {RECORD} is there: put it back from a copy", file=str(path)) from None
     except (OSError, ValidationError) as error:
         reason = " ".join(str(error).split())[:300]
         remedy = "it was changed, or another release wrote it: use that"
@@ -156,6 +156,17 @@ def write(path: Path, content: bytes) -> None:
             made.replace(path)
         finally:
             made.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_written(error, path) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file of the run directory, if it is there.
+
+    :raises StorageFailed: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
     except OSError as error:
         raise not_written(error, path) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from agents.ring.team import Team
 from agents.runs.comparison import Held, answers, held_out, refusal
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
-from agents.runs.finished import INTERRUPTED
+from agents.runs.finished import INTERRUPTED, read_document, reopened
 from agents.runs.fold import fold
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
@@ -39,10 +40,12 @@ from agents.runs.run_directory import (
     BEST_EXAMPLES,
     BEST_PASSAGES,
     BEST_PROMPT,
+    CONFIGURATION,
     JOURNAL,
     REPORT,
     RESULT,
     Record,
+    remove,
     write,
     write_configuration,
 )
@@ -55,7 +58,7 @@ from memory.journal import Journal, read_durable, read_journal, read_notes
 from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
-from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError
+from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
 from protocols.messages import FIRST, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
@@ -96,6 +99,8 @@ class Run:
                 f"search.assignments = {configuration.search.assignments}, and the run in {directory} has made "
                 f"{self._durable.assignments}; give it as many or more"
             )
+        before = read_document(directory / CONFIGURATION)
+        self._reopened = reopened(before, configuration) if before else ()
         ledger.take_up(Books(self._durable.accounts, Saved(), self._durable.seconds))
 
     @property
@@ -141,6 +146,7 @@ class Run:
             self.first,
             self._durable.last + 1,
             [credit.plan] if credit else [],
+            self._reopened,
         )
         for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
             if isinstance(envelope.message, Evaluation):  # also one of which no Critique was written yet
@@ -230,15 +236,15 @@ class Run:
         if self.resumed:
             write_configuration(self.directory, self.configuration)
             for name in (RESULT, REPORT):
-                (self.directory / name).unlink(missing_ok=True)
+                remove(self.directory / name)
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
                 stopped_by = await self.train()
-        finally:
-            if self.controller.archive.members:
-                self._export(self.controller.archive.best().prompt)
-        if stopped_by == "budget":
-            stopped_by = f"budget: {self.ledger.exhausted}"
+        except BaseException:
+            with suppress(StorageFailed):  # what ended the search is what is reported
+                self._export()
+            raise
+        self._export()
         self._searched = True
         if self.patience.stopped:
             self.patience.hurry()
@@ -265,12 +271,15 @@ class Run:
 
         :raises Exception: see `search`.
         """
-        resumed = Resumed(self._durable.seconds) if self.resumed else None
+        resumed = Resumed(self._durable.seconds, self._reopened) if self.resumed else None
         listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
-    def _export(self, best: Prompt) -> None:
-        """The prompt's file, and beside it what it leaves to be filled for each input."""
+    def _export(self) -> None:
+        """The file of the best prompt, if there is one, and beside it what it leaves to be filled for each input."""
+        if not self.controller.archive.members:
+            return
+        best = self.controller.archive.best().prompt
         write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
         for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
             if lines := self.shelves.export(best, name):

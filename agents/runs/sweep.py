@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import orjson
 
+from agents.ring.team import only
 from agents.runs.descriptors import fitting
 from agents.runs.finished import INTERRUPTED, read_result
 from agents.runs.grid import Cell, Grid
@@ -71,6 +72,15 @@ class Sweep:
         :raises ModelError: a failure that every cell that is left would meet as well, such as a bad key.
         :raises StorageFailed: the results, the reply cache or the memory cannot be written.
         """
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            failed = only(group)
+        else:
+            return
+        raise failed
+
+    async def _run(self) -> None:
         async with open_transport(self.environ) as transport, AsyncExitStack() as checked:
             for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():
                 lent = await checked.enter_async_context(transport.lent())

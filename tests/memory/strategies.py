@@ -90,8 +90,10 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Inject, prompts),
     st.builds(Candidate, numbers, prompts, scores, numbers, st.lists(numbers, max_size=3).map(tuple)),
     evaluations,
-    st.builds(Critique, numbers, evaluations, st.dictionaries(names, texts, max_size=3), credits),
-    st.builds(Resumed, finite),
-    st.builds(Failure, numbers, st.sampled_from(("rejected", "unreadable", "call", "budget", "raised")), texts),
+    st.builds(Critique, numbers, evaluations, st.dictionaries(names, texts, max_size=3), credits, texts),
+    st.builds(Resumed, finite, st.lists(names, max_size=2).map(tuple)),
+    st.builds(
+        Failure, numbers, st.sampled_from(("rejected", "unreadable", "call", "budget", "raised")), texts, texts, texts
+    ),
 )
 envelopes = st.builds(Envelope, numbers, st.none() | numbers, texts, texts, st.floats(0, 1e10), messages)

@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 from contextlib import closing
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory.following import following
 from memory.journal import SCHEMA, Call, open_journal, read_calls, read_durable, read_journal, read_notes
 from memory.parts import BULKY, FIELDS, Reader, Writer
 from memory.recorded import RecordedModel
@@ -31,8 +33,9 @@ from protocols.messages import (
 )
 from protocols.model import Reply, Request, Usage
 from protocols.prompt import Prompt, Section
-from protocols.wrappers.ledger import Account
+from protocols.wrappers.ledger import Account, Books, Ledger, Saved
 from protocols.wrappers.on_behalf import OnBehalf
+from protocols.wrappers.purse import Caps
 from tests.memory.helpers import directory
 from tests.memory.strategies import envelopes, messages, texts
 
@@ -86,6 +89,47 @@ def test_a_number_that_json_cannot_say_is_refused(gain: float) -> None:
     for message in (evaluation, Critique(1, evaluation, {})):
         with pytest.raises(ValueError, match="not finite"):
             Writer(0).encode(message)
+
+
+EVENT = st.tuples(st.sampled_from(["message", "call", "pause", "continue"]), st.integers(0, 9_000))
+PROCESSES = st.lists(st.lists(EVENT, max_size=6), min_size=1, max_size=4)
+SAID: dict[str, Message] = {"pause": Pause(), "continue": Continue(), "message": Failure(1, "call", "")}
+CLOCK = st.sampled_from((0.0, 1.0, -1e9, 1e9, 3e8, -7.0))
+"""By how many seconds the system's clock is set now and then: by years, back or forward."""
+
+
+@settings(max_examples=60)
+@given(processes=PROCESSES, clock=st.data())
+async def test_the_time_worked_is_that_of_a_clock_that_nobody_sets(
+    processes: list[list[tuple[str, int]]], clock: st.DataObject
+) -> None:
+    """Over all processes, without pauses and what was between, up to the last record before each was killed."""
+    wall = number = monotonic = 0.0
+    with directory() as folder:
+        path, worked = folder / "journal.db", 0.0
+        for events in processes:
+            monotonic += 1e5  # between the processes
+            ledger = Ledger(Caps(), {}, lambda: monotonic)  # noqa: B023
+            async with open_journal(path, worked=partial(getattr, ledger, "seconds")) as journal:
+                durable = read_durable(path)
+                assert durable.seconds == pytest.approx(worked)
+                ledger.take_up(Books((), Saved(), durable.seconds))
+                still = False
+                for kind, passed in events:
+                    monotonic += passed
+                    wall += passed + clock.draw(CLOCK)
+                    number += 1
+                    worked += 0 if still else passed
+                    if kind == "call":
+                        await journal.called(Call(wall, 1, "task", "m"))
+                        continue
+                    if kind != "message":
+                        still = kind == "pause"
+                        (ledger.pause if still else ledger.go_on)()
+                    message = SAID[kind]
+                    await journal.append(Envelope(int(number), None, "a", "b", wall, message))
+        with following(path) as journal_now:
+            assert journal_now.news().seconds == read_durable(path).seconds == pytest.approx(worked)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +228,7 @@ async def test_calls_and_what_a_run_begins_with_are_kept(tmp_path: Path) -> None
         with pytest.raises(sqlite3.IntegrityError):
             await journal.keep({"new": b"", "past": b"again"})
         await journal.append(Envelope(1, None, "a", "b", 4.0, Failure(3, "call", "")))
+        # Nobody counts what is worked, as in a journal of an earlier release: the times say it.
         assert read_durable(path).seconds == 3.5
         await journal.append(Envelope(2, None, "a", "b", 100.0, Resumed(3.5)))
         await journal.append(Envelope(3, None, "a", "b", 101.0, Failure(2, "call", "")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +12,27 @@ from agents.runs.run_directory import REPORT, write
 from agents.views.page.document import report_document
 from agents.views.page.html import report_page
 from agents.views.plain import one_line
+from protocols.errors import StorageFailed
+
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write_report(directory: Path, out: Path | None = None) -> Path:
-    """Write the page of a run to its `report.html`, or to `out`; returns where it is.
+    """Write the page of a run to its `report.html`, or to `out`; returns where it is. Where the run directory may not
+    be written, that is the current folder: `<run directory's name>-report.html`.
 
     :raises ConfigError: it is no run directory.
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or the page cannot be written.
     """
+    page = report_page(report_document(directory)).encode("utf-8")
     path = out or directory / REPORT
-    write(path, report_page(report_document(directory)).encode("utf-8"))
+    try:
+        write(path, page)
+    except StorageFailed as error:
+        if out is not None or not (isinstance(error.__cause__, OSError) and error.__cause__.errno in FORBIDDEN):
+            raise
+        path = Path(f"{directory.absolute().name}-{REPORT}")
+        write(path, page)
     return path
 
 

@@ -11,19 +11,16 @@ from agents.ring.archive import rank
 from agents.runs.progress import FAILURES, Ending, Progress
 from agents.views.plain import one_line
 from memory.following import News
-from memory.journal import paused
 from protocols.bus import NOBODY
 from protocols.messages import (
     ENDED_WITH_THE_RUN,
     Assignment,
     Candidate,
-    Continue,
     Critique,
     Envelope,
     Evaluation,
     Failure,
     Finished,
-    Pause,
     Resumed,
 )
 from protocols.prompt import Prompt
@@ -88,7 +85,8 @@ class Story:
     """Shows at most about `KEPT` endings; keeps a row for each survivor besides, two prompts, and no answers.
 
     `points`: the endings, each a row of figures; `renewed` counts how often earlier ones were dropped from it.
-    `flows`: messages so far, by type. `heard`: the time of the last, in Unix seconds.
+    `flows`: messages so far, by type. `heard`: the time of the last, in Unix seconds. `seconds`: for how long
+    the run had worked when the journal was last read, pauses left out.
     """
 
     def __init__(self) -> None:
@@ -98,6 +96,7 @@ class Story:
         self.first: Prompt | None = None
         self.best: Prompt | None = None
         self.heard: float | None = None
+        self.seconds = 0.0
         self.phase: Phase = "beginning"
         self.stopped_by = ""
         self.flows: Counter[str] = Counter()
@@ -105,13 +104,13 @@ class Story:
         self._cells: dict[tuple[str, str], Cell] = {}
         self._failures: dict[str, tuple[int, str]] = {}
         self._void: list[str] = []
+        self._cut: set[int] = set()
         self._survivors: dict[int, Json] = {}
         self._accounts: dict[tuple[str, str], Account] = {}
-        self._worked: tuple[float, float] | None = None
-        self._told: list[tuple[str, float]] = []
 
     def take(self, news: News) -> None:
         """Take in what the journal has that is new."""
+        self.seconds = news.seconds
         for account in news.spent:
             sums = self._accounts.setdefault((account.role, account.model), Account(account.role, account.model))
             sums.calls += account.calls
@@ -124,7 +123,6 @@ class Story:
     def follow(self, envelope: Envelope, calls: int) -> Ending | None:
         """Take in the next envelope, and how many calls had been made by then; the ending, if it is one."""
         message = envelope.message
-        self._worked = self._worked or (0.0, envelope.time)
         self.heard = envelope.time
         self.flows[type(message).__name__] += 1
         match message:
@@ -135,10 +133,7 @@ class Story:
                 self._at.pop(number, None)
             case Finished(reason):
                 self.phase, self.stopped_by = "testing", reason
-            case Pause() | Continue():
-                self._told.append((type(message).__name__, envelope.time))
-            case Resumed(seconds):
-                self._worked, self._told = (seconds, envelope.time), []
+            case Resumed():
                 self._take_up()
             case _:
                 pass
@@ -158,13 +153,6 @@ class Story:
     def accounts(self) -> Sequence[Account]:
         """What each role asked of each model, in the order of the first call."""
         return tuple(self._accounts.values())
-
-    @property
-    def seconds(self) -> float:
-        """For how long the run had worked when it was last heard of, pauses left out."""
-        before, since = self._worked or (0.0, 0.0)
-        until = self.heard or since
-        return before + until - since - paused(self._told, until)
 
     def values(self) -> list[Json]:
         """The table of operators and sections, in the order of their names."""
@@ -192,8 +180,13 @@ class Story:
             if message.kind in ENDED_WITH_THE_RUN or envelope.to == NOBODY:
                 self._void.append(kind)
                 return  # the end of the run says nothing of the edit
-        if ending.kind != "first":
+        if ending.assignment in self._cut:  # it was told before, and is now told in full
+            self.points = [point for point in self.points if point["assignment"] != ending.assignment]
+            self.renewed += 1
+        elif ending.kind != "first":
             self._tally(ending)
+        if isinstance(message, Critique) and message.cut_by:
+            self._cut.add(ending.assignment)
         self.total += 1
         place = {
             "serial": self.total,

@@ -261,7 +261,10 @@ class Fails(Script):
         return Reply(self.texts[number])
 
 
-@given(st.sets(st.integers(0, DRAWS)), st.sampled_from([ServerFailed("no", model="m"), BudgetExhausted("calls", 9)]))
+OWN = BudgetExhausted("calls", 9, "proposer/self_consistency")
+
+
+@given(st.sets(st.integers(0, DRAWS)), st.sampled_from([ServerFailed("no", model="m"), OWN]))
 def test_a_call_that_fails_costs_its_own_draw_alone(failing: set[int], error: Exception) -> None:
     """All draws are asked for at once; the fifth call is the judge's."""
     texts = [*draws("amber", "birch", "clay", "dune"), "<choice>2</choice>"]
@@ -279,9 +282,11 @@ def test_a_call_that_fails_costs_its_own_draw_alone(failing: set[int], error: Ex
     anyio.run(main)
 
 
-async def test_a_failure_that_every_call_would_meet_ends_the_edit() -> None:
-    model = Fails(draws("amber", "birch", "clay", "dune"), errors={3: AuthenticationFailed("no", model="m")})
-    with pytest.raises(AuthenticationFailed):
+@pytest.mark.parametrize("error", [AuthenticationFailed("no", model="m"), BudgetExhausted("calls", 9)])
+async def test_a_failure_that_every_call_would_meet_ends_the_edit(error: Exception) -> None:
+    """An edit that had to do without would stand for good, though the cap be raised."""
+    model = Fails(draws("amber", "birch", "clay", "dune"), errors={3: error})
+    with pytest.raises(type(error)):
         await SelfConsistency().edit(assignment("task"), context(model))
 
 

@@ -134,15 +134,24 @@ def test_what_the_prompt_shows_solved_does_not_count() -> None:
 @pytest.mark.parametrize(
     ("error", "caps"), [(ServerFailed("no", model="m"), Caps()), (None, Caps(calls=10)), (None, Caps(calls=1))]
 )
-async def test_failed_calls_and_caps_cost_the_credit_and_not_the_gradients(
+async def test_failed_calls_and_its_own_cap_cost_the_credit_and_not_the_gradients(
     error: Exception | None, caps: Caps
 ) -> None:
-    ledger = Ledger(caps, {}, lambda: 0.0)
+    ledger = Ledger(Caps(), {}, lambda: 0.0, {"credit": caps})
     forward = Forward(MeteredModel(Planted(error), ledger, "credit"), TASK, NO_CORPUS, AtOnce(3))
     critic = Critic(Says("<critique>[rule] more</critique>"), leave_one_out(forward))
     [critique] = await critic.handle(evaluated(PLANTED))
     assert isinstance(critique, Critique)
-    assert (critique.gradients, critique.credit) == ({"rule": "more"}, {})
+    assert (critique.gradients, critique.credit, critique.cut_by) == ({"rule": "more"}, {}, "")
+
+
+async def test_a_cap_that_ends_the_search_is_named_and_nothing_is_asked_beyond_it() -> None:
+    ledger = Ledger(Caps(calls=10), {}, lambda: 0.0)
+    forward = Forward(MeteredModel(Planted(None), ledger, "credit"), TASK, NO_CORPUS, AtOnce(3))
+    critic = Critic(Says("<critique>[rule] more</critique>"), leave_one_out(forward))
+    [critique] = await critic.handle(evaluated(PLANTED))
+    assert isinstance(critique, Critique)
+    assert (critique.gradients, critique.credit, critique.cut_by) == ({}, {}, "calls")
     fatal = Forward(Planted(AuthenticationFailed("no", model="m")), TASK, NO_CORPUS, AtOnce(3))
     with pytest.raises(AuthenticationFailed):
         await leave_one_out(fatal)(evaluated(PLANTED))

@@ -339,7 +339,7 @@ def test_a_cancelled_run_records_what_was_open(backend: str, after: int, width: 
 async def test_a_cap_ends_the_search_and_keeps_what_is_held_back() -> None:
     ring = Ring(settings=SearchSettings(4, 10_000), caps=Caps(calls=300))
     with ring.ledger.holding(50):
-        assert await ring.run() == "budget"
+        assert await ring.run() == "budget: calls"
     assert ring.ledger.calls <= 250
     check_clean_end(ring)
     check_books(ring)

@@ -146,7 +146,7 @@ async def test_a_run_that_a_cap_ended_goes_on_when_the_cap_is_raised(tmp_path: P
     again = await search(tmp_path, "budget.calls=90")
     assert again.stopped_by == "budget: calls"
     assert sum(again.calls.values()) <= 90
-    assert (await replay(tmp_path / "run", ignore)).stopped_by == "budget"
+    assert (await replay(tmp_path / "run", ignore)).stopped_by == "budget: calls"
     assert await ended(tmp_path, "budget.calls=1000") is None
     result = await search(tmp_path, "budget.calls=1000")
     assert (result.stopped_by, result.assignments) == ("assignments", 6)
@@ -158,15 +158,22 @@ async def test_a_run_that_a_cap_ended_goes_on_when_the_cap_is_raised(tmp_path: P
     assert (replayed.stopped_by, replayed.assignments) == ("assignments", 6)
 
 
-async def test_a_run_whose_operators_may_call_no_more_is_at_its_end(tmp_path: Path) -> None:
-    """They stay out, so that nothing would come of going on."""
+async def test_a_run_whose_operators_may_call_no_more_goes_on_when_one_of_them_may(tmp_path: Path) -> None:
     operators = ['search.operators=["self_reflection"]', "budget.operators.self_reflection.calls=1"]
     result = await search(tmp_path, *operators)
     assert result.stopped_by == "the operators' own budgets"
     assert result.assignments < 6
-    for more in ("budget.calls=1000", "budget.operators.self_reflection.calls=100"):
-        assert await ended(tmp_path, *operators, more) is not None
     assert (await replay(tmp_path / "run", ignore)).stopped_by == result.stopped_by
+    for more in ("budget.calls=1000", "search.assignments=9"):
+        assert await ended(tmp_path, *operators, more) is not None
+    before, raised = decided(tmp_path), [*operators, "budget.operators.self_reflection.calls=100"]
+    assert await ended(tmp_path, *raised) is None
+    result = await search(tmp_path, *raised)
+    assert (result.stopped_by, result.assignments) == ("assignments", 6)
+    assert decided(tmp_path)[: len(before)] == before
+    assert (await replay(tmp_path / "run", ignore)).stopped_by == "assignments"
+    assert (await search(tmp_path, *raised, "search.assignments=9")).assignments == 9
+    assert (await replay(tmp_path / "run", ignore)).assignments == 9
 
 
 async def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
@@ -289,7 +296,7 @@ def old(tmp_path: Path) -> Path:
 
 async def test_a_run_of_version_1_is_refused_by_name(tmp_path: Path, old: Path) -> None:
     for ask in (search, ended):
-        with pytest.raises(MemoryMismatch, match=r"no run\.json, as version 1 left them; .* version 2"):
+        with pytest.raises(MemoryMismatch, match=r"no run\.json: .* version 1 had none, .* version 2"):
             await ask(tmp_path)
     with pytest.raises(MemoryMismatch, match="journal of version 1, and this release reads version 7"):
         read_report(old)

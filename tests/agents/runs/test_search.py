@@ -178,7 +178,7 @@ async def test_a_report_that_a_cap_cuts_short_stands_on_the_pairs_that_came(tmp_
         assert result.test.n == len(TASK.test) - (refused + 1) // 2
         assert result.test.errors == refused
         assert result.test.winner.reasons == {"BudgetExhausted": (refused + 1) // 2}
-        assert result.test_missing == f"the budget of {cap} calls is used up"
+        assert result.test_missing == f"the budget of {cap} calls is used up; raise budget.calls"
         [line] = missing_test(asdict(result))
         assert line.endswith(f"{result.test_missing}; the comparison stands on {result.test.n} examples")
         assert finished(configuration, place) is not None

@@ -16,7 +16,6 @@ from protocols.bus import NOBODY
 from protocols.messages import (
     Assignment,
     Candidate,
-    Continue,
     Critique,
     Envelope,
     Evaluation,
@@ -24,7 +23,6 @@ from protocols.messages import (
     FailureKind,
     Finished,
     Message,
-    Pause,
     Resumed,
 )
 from protocols.prompt import Prompt, Section
@@ -96,27 +94,6 @@ def test_the_table_counts_every_edit_once(ended: Sequence[Ended]) -> None:
     assert sum(row["count"] for row in story.failures()) == failed.total()
     assert story.total == len(ended) + 1
     assert not story.at_work
-
-
-PROCESS = st.lists(st.tuples(st.sampled_from([Pause(), Continue(), None]), st.integers(0, 3600)), max_size=9)
-
-
-@given(PROCESS, PROCESS)
-def test_no_seconds_of_a_pause_are_told(
-    first: list[tuple[Message | None, int]], later: list[tuple[Message | None, int]]
-) -> None:
-    """As the ledger counts them; who goes on says what was counted before."""
-    clock, envelopes, counted = 0.0, list[Envelope](), 0.0
-    for told in (first, later):
-        clock += 1e6
-        envelopes.append(Envelope(len(envelopes), None, "run", NOBODY, clock, Resumed(counted)))
-        still = False
-        for message, seconds in told:
-            clock += seconds
-            counted += 0 if still else seconds
-            still = isinstance(message, Pause) or (still and message is None)
-            envelopes.append(Envelope(len(envelopes), None, "run", NOBODY, clock, message or Finished("for now")))
-    assert tell(envelopes).seconds == pytest.approx(counted)
 
 
 @given(ends)
