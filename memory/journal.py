@@ -7,10 +7,12 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import orjson
+from anyio import CancelScope, get_cancelled_exc_class
 
 from memory.database import Database, Value, open_database
 from memory.parts import Reader, Writer
@@ -20,9 +22,13 @@ from protocols.messages import Envelope, Message
 from protocols.model import Usage
 from protocols.wrappers.ledger import Account
 
+BEGUN = """CREATE TABLE begun (
+    number INTEGER PRIMARY KEY, time REAL NOT NULL, assignment INTEGER,
+    role TEXT NOT NULL, model TEXT NOT NULL, input INTEGER NOT NULL)"""
+"""The calls that are in flight, with what their input is about; a row goes when its call is in `call`."""
 SCHEMA = Schema(
     "journal",
-    6,
+    7,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -32,26 +38,46 @@ SCHEMA = Schema(
         """CREATE TABLE call (
             place INTEGER PRIMARY KEY, time REAL NOT NULL, assignment INTEGER,
             role TEXT NOT NULL, model TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
-            cached INTEGER NOT NULL, written INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT)""",
+            cached INTEGER NOT NULL, written INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT,
+            estimated INTEGER NOT NULL DEFAULT 0)""",
         "CREATE INDEX made ON call (assignment)",
+        BEGUN,
         "CREATE TABLE note (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
     ),
-    migrations=dict.fromkeys(range(2, 6), ()),
+    migrations={
+        **dict.fromkeys(range(2, 6), ()),
+        6: ("ALTER TABLE call ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0", BEGUN),
+    },
 )
-"""3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input.
+"""3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input, 7 the
+calls that are on record before they are sent, and which tokens are estimates.
 
 A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
 INSERT = f"INSERT INTO journal ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT = f"SELECT {COLUMNS} FROM journal"
-CALL = "time, assignment, role, model, input, output, cached, written, seconds, error"
+END = "DELETE FROM begun WHERE number = ?"
+CALL = "time, assignment, role, model, input, output, cached, written, estimated, seconds, error"
+INSERT_CALL = f"INSERT INTO call ({CALL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SPENT = """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached), sum(written),
+    sum(estimated), sum(seconds) FROM call"""
+"""The columns of `account_of`, for a GROUP BY of role and model."""
+LOST = "Lost"
+"""The error of a call whose process ended before it did."""
+END_LOST = f"""INSERT INTO call ({CALL})
+    SELECT max(lost.time, latest.time), lost.assignment, lost.role, lost.model, lost.input,
+        ifnull((SELECT CAST(avg(call.output) AS INTEGER) FROM call
+            WHERE call.role = lost.role AND call.model = lost.model AND call.error IS NULL), 0),
+        0, 0, 1, 0.0, '{LOST}'
+    FROM begun lost, (SELECT max(ifnull((SELECT time FROM call ORDER BY place DESC LIMIT 1), 0.0),
+        ifnull((SELECT time FROM journal ORDER BY place DESC LIMIT 1), 0.0)) AS time) latest ORDER BY lost.number"""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One attempt at a model, for an assignment (None: the held-out report), that ended at `time` (Unix seconds).
 
-    `seconds` until the reply; `error`: what came instead of one.
+    `seconds` until the reply; `error`: the class of what came instead of one, or `LOST`.
     """
 
     time: float
@@ -68,6 +94,7 @@ class Journal:
 
     def __init__(self, database: Database, parts: int) -> None:
         self._database, self._writer = database, Writer(parts)
+        self._numbers = count(1)
         self._taps: list[Callable[[Call], None]] = []
 
     def tap(self, observer: Callable[[Call], None]) -> None:
@@ -86,16 +113,41 @@ class Journal:
         await self._database.write_many(("INSERT INTO part VALUES (?, ?)", list(parts.values())), (INSERT, [row]))
         self._writer.kept(parts)
 
-    async def called(self, call: Call) -> None:
-        """Keep a call, durable on return.
+    async def begin(self, call: Call) -> int:
+        """Put a call on record that is about to be sent, at its `time` and with what its input is about; durable on
+        return. If nothing more is heard of it, it counts as a call that was `LOST` when the journal is opened again.
+
+        :returns: its number, for `called` or `withdraw`.
+        :raises StorageFailed: it could not be written.
+        """
+        number = next(self._numbers)
+        row = (number, call.time, call.assignment, call.role, call.model, call.usage.input)
+        try:
+            await self._database.insert("INSERT INTO begun VALUES (?, ?, ?, ?, ?, ?)", row)
+        except get_cancelled_exc_class():
+            with CancelScope(shield=True):
+                await self._database.idle()  # the row may be on its way
+                await self.withdraw(number)
+            raise
+        return number
+
+    async def withdraw(self, number: int) -> None:
+        """The call of this number was not sent.
+
+        :raises StorageFailed: it could not be written.
+        """
+        await self._database.write(END, (number,))
+
+    async def called(self, call: Call, number: int | None = None) -> None:
+        """Keep a call that has ended, in place of what `begin` gave this number; durable on return.
 
         :raises StorageFailed: it could not be written.
         """
         usage = call.usage
-        tokens = (usage.input, usage.output, usage.cached, usage.written)
-        sql = f"INSERT INTO call ({CALL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        tokens = (usage.input, usage.output, usage.cached, usage.written, usage.estimated)
         made = (call.time, call.assignment, call.role, call.model)
-        await self._database.insert(sql, (*made, *tokens, call.seconds, call.error))
+        ended = () if number is None else ((END, (number,)),)
+        await self._database.insert(INSERT_CALL, (*made, *tokens, call.seconds, call.error), *ended)
         for observe in self._taps:
             observe(call)
 
@@ -109,12 +161,14 @@ class Journal:
 
 @asynccontextmanager
 async def open_journal(path: Path, synchronous: Synchronous = "NORMAL") -> AsyncIterator[Journal]:
-    """Open or create a journal.
+    """Open or create a journal, for the one process that writes it. Calls that an earlier process has begun and not
+    ended are ended: they may have been billed, and count for the caps, with an output as long as the role's mean.
 
     :raises MemoryMismatch: the file is no journal, or one of another version.
     :raises StorageFailed: the file cannot be used.
     """
     async with open_database(path, SCHEMA, synchronous) as database:
+        await database.write_many((END_LOST, [()]), ("DELETE FROM begun", [()]))
         [(parts,)] = await database.read("SELECT ifnull(max(number), 0) FROM part")
         yield Journal(database, parts)
 
@@ -192,21 +246,16 @@ class Durable:
 def read_durable(path: Path) -> Durable:
     """:raises MemoryMismatch, StorageFailed: as `read_journal`."""
     with reading(path, SCHEMA) as connection:
-        accounts = tuple(
-            Account(role, model, calls, failed, usage=Usage(*tokens), seconds=seconds)
-            for role, model, calls, failed, *tokens, seconds in connection.execute(
-                """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached),
-                sum(written), sum(seconds) FROM call GROUP BY role, model ORDER BY min(place)"""
-            )
-        )
+        rows = connection.execute(f"{SPENT} GROUP BY role, model ORDER BY min(place)")
+        accounts = tuple(account_of(row) for row in rows)
         [(last, made)] = connection.execute("SELECT ifnull(max(id), 0), ifnull(max(assignment), 0) FROM journal")
-        rows = (
+        starts = (
             connection.execute(
                 "SELECT id, time, payload FROM journal WHERE type = 'Resumed' ORDER BY place DESC LIMIT 1"
             ).fetchall()
             or connection.execute("SELECT 0, time, NULL FROM journal ORDER BY place LIMIT 1").fetchall()
         )
-        resumed, begun, payload = rows[0] if rows else (0, 0.0, None)
+        resumed, begun, payload = starts[0] if starts else (0, 0.0, None)
         before = orjson.loads(payload)["seconds"] if payload else 0.0
         ended = max(
             time
@@ -218,6 +267,12 @@ def read_durable(path: Path) -> Durable:
             "SELECT type, time FROM journal WHERE type IN ('Pause', 'Continue') AND id > ? ORDER BY place", (resumed,)
         ).fetchall()
     return Durable(last, resumed, made, before + max(0.0, ended - begun - paused(told, ended)), accounts)
+
+
+def account_of(row: Sequence[Any]) -> Account:
+    """What one role spent on one model, of the columns of `SPENT`."""
+    role, model, calls, failed, *tokens, seconds = row
+    return Account(role, model, calls, failed, usage=Usage(*tokens), seconds=seconds)
 
 
 def paused(told: Sequence[tuple[str, float]], ended: float) -> float:

@@ -45,7 +45,7 @@ EMBEDDER = "embedder"
 
 
 class Models:
-    """Builds what a role calls: room, reply cache, retry, warming, limiter, ledger, journal, adapter, in this order.
+    """Builds what a role calls: room, reply cache, retry, warming, ledger, limiter, journal, adapter, in this order.
 
     `accounts` may be shared with other searches of the process. The embedded model costs nothing and answers faster
     than a cache would: it stands in the journal and the ledger alone.
@@ -92,16 +92,22 @@ class Models:
         return ModelEmbedder(self._stack(self._embeddings, EMBEDDER, cache, journal), name, dimension)
 
     def _stack(self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
-        name, model = adapter.name, adapter
-        if journal is not None:
-            model = RecordedModel(model, journal.called, role, time.time)
-        model = MeteredModel(model, self._ledger, role)
+        name = adapter.name
+
+        def recorded(model: ChatModel) -> ChatModel:
+            return model if journal is None else RecordedModel(model, journal, role, time.time)
+
         if name == EMBEDDED:
-            return model
+            return MeteredModel(adapter, self._ledger, role, recorded)
         table = self._configuration.provider(name)
         account = identify(name, model_settings(table), self._environ)
         limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
-        model = LimitedModel(model, self._accounts.limiter(account, limits), urgent=role not in BULK)
+        limiter = self._accounts.limiter(account, limits)
+
+        def limited(model: ChatModel) -> ChatModel:
+            return LimitedModel(recorded(model), limiter, urgent=role not in BULK)
+
+        model: ChatModel = MeteredModel(adapter, self._ledger, role, limited)
         if least := self._warm_prefix(name, table):
             model = WarmingModel(model, self._accounts.prefixes(account, name), least)
         model = self._retrying(model, account, role, table)

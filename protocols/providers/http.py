@@ -15,8 +15,11 @@ import orjson
 from protocols.errors import BadReply, BadRequest, CallTimeout, ConnectionFailed, ModelError
 from protocols.model import Usage
 from protocols.providers.failures import Answer, classify, hidden_status, redact
+from protocols.providers.figures import read_json
 
 JsonObject = dict[str, object]
+UNSENT = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL)
+"""aiohttp's errors that come before anything is sent to the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ async def post(
         failure = CallTimeout(f"no reply from {endpoint.base_url} within {endpoint.timeout:g} s", model=model)
     except (aiohttp.ClientError, OSError) as error:
         what = redact(str(error) or type(error).__name__, endpoint.key)
-        failure = ConnectionFailed(f"no whole reply from {endpoint.base_url}: {what}", model=model)
+        sent = not isinstance(error, UNSENT)
+        failure = ConnectionFailed(f"no whole reply from {endpoint.base_url}: {what}", model=model, sent=sent)
     # Raised out here because aiohttp's errors carry the request's headers, and with them the key.
     raise failure
 
@@ -118,8 +122,8 @@ def decode(answer: Answer, model: str, key: str | None) -> JsonObject:
     if not 200 <= answer.status < 300:
         raise classify(answer, model, key)
     try:
-        payload = orjson.loads(answer.body)
-    except orjson.JSONDecodeError as error:
+        payload = read_json(answer.body)
+    except ValueError as error:
         raise unusable(f"is not JSON ({error})", answer, model, key) from None
     if not isinstance(payload, dict):
         raise unusable("is not a JSON object", answer, model, key)
@@ -132,8 +136,3 @@ def unusable(what: str, answer: Answer, model: str, key: str | None, usage: Usag
     """A success that cannot be read: `what` completes "the reply …"; it was billed for `usage`, if that is known."""
     request_id = answer.request_id(key)
     return BadReply(f"the reply {what}", model=model, status=answer.status, request_id=request_id, usage=usage)
-
-
-def number(value: object) -> int:
-    """A count in an answer; 0 where there is none."""
-    return value if isinstance(value, int) else 0

@@ -1,4 +1,4 @@
-"""A directory per hypothesis example: pytest's is one per test."""
+"""What the tests of the memory share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import anyio.lowlevel
+
+from memory.journal import Call
+
 
 @contextmanager
 def directory() -> Iterator[Path]:
-    """A directory that is gone afterwards."""
+    """A directory that is gone afterwards: one for each hypothesis example, where pytest's is one for each test."""
     with TemporaryDirectory() as path:
         yield Path(path)
+
+
+class Kept:
+    """A record in memory: `begun` by number, `ended` in order."""
+
+    def __init__(self) -> None:
+        self.begun: dict[int, Call] = {}
+        self.ended: list[Call] = []
+
+    async def begin(self, call: Call) -> int:
+        await anyio.lowlevel.checkpoint()
+        self.begun[len(self.begun)] = call
+        return len(self.begun) - 1
+
+    async def withdraw(self, number: int) -> None:
+        await anyio.lowlevel.checkpoint()
+        del self.begun[number]
+
+    async def called(self, call: Call, number: int) -> None:
+        await anyio.lowlevel.checkpoint()
+        del self.begun[number]
+        self.ended.append(call)
