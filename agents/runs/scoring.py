@@ -26,7 +26,8 @@ from protocols.task import SplitName
 class Scored(Score):
     """The score of a prompt's file, and what it cost.
 
-    `calls` counts every attempt; `dollars` None: the price is unknown. `plain`: names in braces in the prompt that
+    `calls` counts every attempt; `dollars` None: the price is unknown. `estimated`: of so many calls `tokens` and
+    `dollars` are an estimate. `plain`: names in braces in the prompt that
     no example has, and that are therefore plain text.
     """
 
@@ -36,6 +37,7 @@ class Scored(Score):
     model: str
     calls: int
     tokens: int
+    estimated: int
     dollars: float | None
     seconds: float
     plain: tuple[str, ...]
@@ -80,6 +82,7 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
         model=model.name,
         calls=ledger.calls,
         tokens=ledger.tokens,
+        estimated=ledger.estimated,
         dollars=ledger.dollars,
         seconds=ledger.seconds,
         plain=tuple(unknown_placeholders(prompt, task)),

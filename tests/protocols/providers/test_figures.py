@@ -282,7 +282,7 @@ NO_WAIT = [
     "inf",
     "nan",
     "1e999",
-    str(LONGEST + 1),
+    str(int(LONGEST) + 1),
     "soon",
     "99999999d",
     "9" * 400 + "s",
