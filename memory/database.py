@@ -27,13 +27,14 @@ Job = Callable[[sqlite3.Connection], T]
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """A job whose statements, each with its row, can be done together with others of the same statements."""
+    """A job that can be done together with others of the same statement."""
 
-    steps: tuple[tuple[str, Sequence[Value]], ...]
+    sql: str
+    row: Sequence[Value]
 
     def __call__(self, connection: sqlite3.Connection) -> bool:
-        """Alone: whether each changed one row."""
-        return all([connection.execute(sql, row).rowcount == 1 for sql, row in self.steps])
+        """Alone: whether the row went in."""
+        return connection.execute(self.sql, self.row).rowcount == 1
 
 
 class Database:
@@ -54,17 +55,16 @@ class Database:
         """
         return await self._writes.run(lambda connection: connection.execute(sql, parameters).fetchall())
 
-    async def insert(self, sql: str, row: Sequence[Value], *more: tuple[str, Sequence[Value]]) -> bool:
-        """Insert one row with a statement that may pass over a conflict (ON CONFLICT DO NOTHING), and do as much
-        `more`, all of it or nothing; committed on return.
+    async def insert(self, sql: str, row: Sequence[Value]) -> bool:
+        """Insert one row with a statement that may pass over a conflict (ON CONFLICT DO NOTHING); committed on
+        return.
 
         Rows of one statement that are committed together go in as one batch, which costs a third less than `write`.
-        The batches of a group have no order, so `more` must not depend on what others insert meanwhile.
 
         :returns: whether it went in, for sure; False if any row of its batch did not.
-        :raises StorageFailed: the file cannot be written, and nothing of this is in it.
+        :raises StorageFailed: the file cannot be written, and the row is not in it.
         """
-        return await self._writes.run(Insert(((sql, row), *more)))
+        return await self._writes.run(Insert(sql, row))
 
     async def write_many(self, *batches: tuple[str, Sequence[Sequence[Value]]]) -> None:
         """Run one statement for each of the rows beside it, batch by batch, in one transaction; committed on return.
@@ -197,13 +197,11 @@ def _execute(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Any]:
     rows: dict[str, dict[int, Sequence[Value]]] = {}
     for place, job in enumerate(jobs):
         if isinstance(job, Insert):
-            outcomes[place] = True
-            for sql, row in job.steps:
-                rows.setdefault(sql, {})[place] = row
+            rows.setdefault(job.sql, {})[place] = job.row
         else:
             outcomes[place] = job(connection)
     for sql, batch in rows.items():
         all_new = connection.executemany(sql, batch.values()).rowcount == len(batch)
         for place in batch:
-            outcomes[place] = outcomes[place] and all_new
+            outcomes[place] = all_new
     return outcomes

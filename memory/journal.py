@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from anyio import CancelScope, get_cancelled_exc_class
+from anyio import to_thread
 
 from memory.database import Database, Value, open_database
+from memory.in_flight import Begun, InFlight, left_behind, open_in_flight
 from memory.parts import Reader, Writer
 from memory.sqlite import Schema, Synchronous, reading
 from protocols.errors import PromptError, StorageFailed
@@ -22,10 +23,6 @@ from protocols.messages import Envelope, Message
 from protocols.model import Usage
 from protocols.wrappers.ledger import Account
 
-BEGUN = """CREATE TABLE begun (
-    number INTEGER PRIMARY KEY, time REAL NOT NULL, assignment INTEGER,
-    role TEXT NOT NULL, model TEXT NOT NULL, input INTEGER NOT NULL)"""
-"""The calls that are in flight, with what their input is about; a row goes when its call is in `call`."""
 SCHEMA = Schema(
     "journal",
     7,
@@ -39,38 +36,32 @@ SCHEMA = Schema(
             place INTEGER PRIMARY KEY, time REAL NOT NULL, assignment INTEGER,
             role TEXT NOT NULL, model TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
             cached INTEGER NOT NULL, written INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT,
-            estimated INTEGER NOT NULL DEFAULT 0)""",
+            estimated INTEGER NOT NULL DEFAULT 0, number INTEGER)""",
         "CREATE INDEX made ON call (assignment)",
-        BEGUN,
         "CREATE TABLE note (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
     ),
     migrations={
         **dict.fromkeys(range(2, 6), ()),
-        6: ("ALTER TABLE call ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0", BEGUN),
+        6: (
+            "ALTER TABLE call ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE call ADD COLUMN number INTEGER",
+        ),
     },
 )
 """3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input, 7 the
-calls that are on record before they are sent, and which tokens are estimates.
+numbers of calls, by which those are known that were begun and did not end, and which tokens are estimates.
 
 A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
 INSERT = f"INSERT INTO journal ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT = f"SELECT {COLUMNS} FROM journal"
-END = "DELETE FROM begun WHERE number = ?"
 CALL = "time, assignment, role, model, input, output, cached, written, estimated, seconds, error"
-INSERT_CALL = f"INSERT INTO call ({CALL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_CALL = f"INSERT INTO call ({CALL}, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SPENT = """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached), sum(written),
     sum(estimated), sum(seconds) FROM call"""
 """The columns of `account_of`, for a GROUP BY of role and model."""
 LOST = "Lost"
 """The error of a call whose process ended before it did."""
-END_LOST = f"""INSERT INTO call ({CALL})
-    SELECT max(lost.time, latest.time), lost.assignment, lost.role, lost.model, lost.input,
-        ifnull((SELECT CAST(avg(call.output) AS INTEGER) FROM call
-            WHERE call.role = lost.role AND call.model = lost.model AND call.error IS NULL), 0),
-        0, 0, 1, 0.0, '{LOST}'
-    FROM begun lost, (SELECT max(ifnull((SELECT time FROM call ORDER BY place DESC LIMIT 1), 0.0),
-        ifnull((SELECT time FROM journal ORDER BY place DESC LIMIT 1), 0.0)) AS time) latest ORDER BY lost.number"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +83,9 @@ class Call:
 class Journal:
     """Takes envelopes and calls of any number of tasks at once."""
 
-    def __init__(self, database: Database, parts: int) -> None:
-        self._database, self._writer = database, Writer(parts)
-        self._numbers = count(1)
+    def __init__(self, database: Database, in_flight: InFlight, parts: int, calls: int) -> None:
+        self._database, self._in_flight, self._writer = database, in_flight, Writer(parts)
+        self._numbers = count(calls + 1)
         self._taps: list[Callable[[Call], None]] = []
 
     def tap(self, observer: Callable[[Call], None]) -> None:
@@ -113,41 +104,32 @@ class Journal:
         await self._database.write_many(("INSERT INTO part VALUES (?, ?)", list(parts.values())), (INSERT, [row]))
         self._writer.kept(parts)
 
-    async def begin(self, call: Call) -> int:
-        """Put a call on record that is about to be sent, at its `time` and with what its input is about; durable on
-        return. If nothing more is heard of it, it counts as a call that was `LOST` when the journal is opened again.
+    def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
+        """Put a call on record that is about to be sent, whose input is about so many tokens; it outlives the process
+        on return. If nothing more is heard of it, it is a call that was `LOST` once the journal is opened again.
 
         :returns: its number, for `called` or `withdraw`.
         :raises StorageFailed: it could not be written.
         """
         number = next(self._numbers)
-        row = (number, call.time, call.assignment, call.role, call.model, call.usage.input)
-        try:
-            await self._database.insert("INSERT INTO begun VALUES (?, ?, ?, ?, ?, ?)", row)
-        except get_cancelled_exc_class():
-            with CancelScope(shield=True):
-                await self._database.idle()  # the row may be on its way
-                await self.withdraw(number)
-            raise
+        self._in_flight.begin(Begun(number, time, assignment, role, model, tokens_in))
         return number
 
-    async def withdraw(self, number: int) -> None:
+    def withdraw(self, number: int) -> None:
         """The call of this number was not sent.
 
         :raises StorageFailed: it could not be written.
         """
-        await self._database.write(END, (number,))
+        self._in_flight.withdraw(number)
 
     async def called(self, call: Call, number: int | None = None) -> None:
-        """Keep a call that has ended, in place of what `begin` gave this number; durable on return.
+        """Keep a call that has ended, which `begin` gave this number; durable on return.
 
         :raises StorageFailed: it could not be written.
         """
-        usage = call.usage
-        tokens = (usage.input, usage.output, usage.cached, usage.written, usage.estimated)
-        made = (call.time, call.assignment, call.role, call.model)
-        ended = () if number is None else ((END, (number,)),)
-        await self._database.insert(INSERT_CALL, (*made, *tokens, call.seconds, call.error), *ended)
+        await self._database.insert(INSERT_CALL, row_of(call, number))
+        if number is not None:  # not where it is cancelled before: the write may still be on its way
+            self._in_flight.end(number)
         for observe in self._taps:
             observe(call)
 
@@ -165,12 +147,52 @@ async def open_journal(path: Path, synchronous: Synchronous = "NORMAL") -> Async
     ended are ended: they may have been billed, and count for the caps, with an output as long as the role's mean.
 
     :raises MemoryMismatch: the file is no journal, or one of another version.
-    :raises StorageFailed: the file cannot be used.
+    :raises StorageFailed: a file cannot be used.
     """
+    beside = path.with_name(f"{path.name}-begun")
     async with open_database(path, SCHEMA, synchronous) as database:
-        await database.write_many((END_LOST, [()]), ("DELETE FROM begun", [()]))
+        if begun := await to_thread.run_sync(left_behind, beside):
+            lost = await database.work(lambda connection: lost_calls(connection, begun))
+            await database.write_many((INSERT_CALL, lost))
         [(parts,)] = await database.read("SELECT ifnull(max(number), 0) FROM part")
-        yield Journal(database, parts)
+        [(calls,)] = await database.read("SELECT ifnull(max(number), 0) FROM call")
+        with open_in_flight(beside) as in_flight:
+            yield Journal(database, in_flight, parts, max([calls, *(call.number for call in begun)]))
+
+
+def row_of(call: Call, number: int | None) -> Sequence[Value]:
+    """For `INSERT_CALL`."""
+    usage = call.usage
+    tokens = (usage.input, usage.output, usage.cached, usage.written, usage.estimated)
+    return (call.time, call.assignment, call.role, call.model, *tokens, call.seconds, call.error, number)
+
+
+def lost_calls(connection: sqlite3.Connection, begun: Sequence[Begun]) -> list[Sequence[Value]]:
+    """The rows of those that did not end, as of the latest time on record."""
+    numbers = ", ".join(str(call.number) for call in begun)
+    ended = {number for (number,) in connection.execute(f"SELECT number FROM call WHERE number IN ({numbers})")}
+    sql = "SELECT role, model, CAST(avg(output) AS INTEGER) FROM call WHERE error IS NULL GROUP BY role, model"
+    outputs = {(role, model): output for role, model, output in connection.execute(sql)}
+    times = [
+        time
+        for table in ("journal", "call")
+        for (time,) in connection.execute(f"SELECT time FROM {table} ORDER BY place DESC LIMIT 1")
+    ]
+    return [
+        row_of(
+            Call(
+                time=max([call.time, *times]),
+                assignment=call.assignment,
+                role=call.role,
+                model=call.model,
+                usage=Usage(call.input, outputs.get((call.role, call.model), 0), estimated=1),
+                error=LOST,
+            ),
+            call.number,
+        )
+        for call in begun
+        if call.number not in ended
+    ]
 
 
 def read_journal(

@@ -17,10 +17,10 @@ from protocols.wrappers.metered import billed
 class Record(Protocol):
     """Where calls are kept: a `Journal`. All raise StorageFailed where they cannot be."""
 
-    async def begin(self, call: Call) -> int:
-        """It is about to be sent; its number."""
+    def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
+        """A call is about to be sent; its number."""
 
-    async def withdraw(self, number: int) -> None:
+    def withdraw(self, number: int) -> None:
         """It was not sent."""
 
     async def called(self, call: Call, number: int) -> None:
@@ -41,16 +41,16 @@ class RecordedModel:
 
         :raises StorageFailed: the call could not be put on record; if it could not before, it was not sent.
         """
-        number = await self._record.begin(self._call(request, Usage(about(request), estimated=1)))
+        number = self._record.begin(self._clock(), request.assignment, self._role, self.name, about(request))
         try:
             reply = await self._model.complete(request)
         except BaseException as error:
+            if isinstance(error, BudgetExhausted):
+                self._record.withdraw(number)
+                raise
+            failed = self._call(request, billed(error, request), error=type(error).__name__)
             with CancelScope(shield=True):
-                if isinstance(error, BudgetExhausted):
-                    await self._record.withdraw(number)
-                else:
-                    kind = type(error).__name__
-                    await self._record.called(self._call(request, billed(error, request), error=kind), number)
+                await self._record.called(failed, number)
             raise
         # Not shielded, which costs as much as the write: who is cancelled meanwhile leaves the write behind.
         await self._record.called(self._call(request, reply.usage, reply.latency), number)

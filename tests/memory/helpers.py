@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import anyio.lowlevel
 
+from memory.in_flight import Begun
 from memory.journal import Call
 
 
@@ -23,16 +24,14 @@ class Kept:
     """A record in memory: `begun` by number, `ended` in order."""
 
     def __init__(self) -> None:
-        self.begun: dict[int, Call] = {}
+        self.begun: dict[int, Begun] = {}
         self.ended: list[Call] = []
 
-    async def begin(self, call: Call) -> int:
-        await anyio.lowlevel.checkpoint()
-        self.begun[len(self.begun)] = call
+    def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
+        self.begun[len(self.begun)] = Begun(len(self.begun), time, assignment, role, model, tokens_in)
         return len(self.begun) - 1
 
-    async def withdraw(self, number: int) -> None:
-        await anyio.lowlevel.checkpoint()
+    def withdraw(self, number: int) -> None:
         del self.begun[number]
 
     async def called(self, call: Call, number: int) -> None:
