@@ -7,7 +7,7 @@ the process as a commit to the journal does, which takes a thread hop and would 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, ENOSPC
 from io import FileIO
 from pathlib import Path
@@ -18,8 +18,8 @@ import orjson
 from memory.sqlite import REASONS
 from protocols.errors import StorageFailed
 
-SLOT = 1024
-"""Bytes for one call: more than the names of its role and its model have."""
+SLOT = 512
+"""Bytes for one call; one with longer names takes several slots in a row."""
 
 
 class Begun(NamedTuple):
@@ -38,8 +38,8 @@ class InFlight:
 
     def __init__(self, path: Path, file: FileIO) -> None:
         self._path, self._file = path, file
-        self._free: list[int] = []
-        self._slots: dict[int, int] = {}
+        self._free: dict[int, list[int]] = {}
+        self._slots: dict[int, tuple[int, int]] = {}
         self._most = 0
 
     def begin(self, call: Begun) -> None:
@@ -47,29 +47,32 @@ class InFlight:
 
         :raises StorageFailed: it could not be written.
         """
-        if self._free:
-            slot = self._free.pop()
+        line = orjson.dumps(tuple(call))
+        size = -(-len(line) // SLOT)
+        if free := self._free.get(size):
+            slot = free.pop()
         else:
-            slot, self._most = self._most, self._most + 1
-        self._slots[call.number] = slot
-        self._write(slot, orjson.dumps(tuple(call)))
+            slot, self._most = self._most, self._most + size
+        self._slots[call.number] = slot, size
+        self._write(slot, size, line)
 
     def withdraw(self, number: int) -> None:
         """It was not sent.
 
         :raises StorageFailed: it could not be written.
         """
-        self._write(self._slots[number], b"")
+        self._write(*self._slots[number], b"")
         self.end(number)
 
     def end(self, number: int) -> None:
         """The journal has it."""
-        self._free.append(self._slots.pop(number))
+        slot, size = self._slots.pop(number)
+        self._free.setdefault(size, []).append(slot)
 
-    def _write(self, slot: int, line: bytes) -> None:
+    def _write(self, slot: int, size: int, line: bytes) -> None:
         with file_errors(self._path):
             self._file.seek(slot * SLOT)
-            if self._file.write(line.ljust(SLOT)) != SLOT:
+            if self._file.write(line.ljust(size * SLOT)) != size * SLOT:
                 raise StorageFailed(REASONS["SQLITE_FULL"], file=str(self._path))
 
 
@@ -104,7 +107,12 @@ def left_behind(path: Path) -> list[Begun]:
     """
     with file_errors(path):
         content = path.read_bytes() if path.exists() else b""
-    slots = (content[place : place + SLOT].strip() for place in range(0, len(content), SLOT))
-    return sorted(
-        (Begun(*orjson.loads(slot)) for slot in slots if slot.endswith(b"]")), key=lambda begun: begun.number
-    )
+    begun, line = list[Begun](), b""
+    for place in range(0, len(content), SLOT):
+        line += content[place : place + SLOT]
+        with suppress(orjson.JSONDecodeError, TypeError):
+            begun.append(Begun(*orjson.loads(line)))
+            line = b""
+        if line.endswith((b" ", b"\0")):  # the last slot of what is no call
+            line = b""
+    return sorted(begun, key=lambda call: call.number)
