@@ -21,18 +21,19 @@ from protocols.model import ChatModel, Reply, Request, Usage
 
 SCHEMA = Schema(
     "reply cache",
-    2,
+    3,
     (
         """CREATE TABLE reply (
             place INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, scope TEXT NOT NULL, time REAL NOT NULL,
             text TEXT NOT NULL, finish TEXT NOT NULL, model TEXT NOT NULL,
             input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
-            written INTEGER NOT NULL)""",
+            written INTEGER NOT NULL, estimated INTEGER NOT NULL DEFAULT 0)""",
     ),
+    migrations={2: ("ALTER TABLE reply ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0",)},
 )
-COLUMNS = "text, finish, model, input, output, cached, written"
+COLUMNS = "text, finish, model, input, output, cached, written, estimated"
 # Of two processes that answer one request at once, both go on with what is stored, which is the first.
-INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO NOTHING"""
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
 CHECKED = 64
@@ -106,7 +107,8 @@ class ReplyCache:
         :raises StorageFailed: it could not be written.
         """
         usage = reply.usage
-        row = (reply.text, reply.finish, reply.model, usage.input, usage.output, usage.cached, usage.written)
+        tokens = (usage.input, usage.output, usage.cached, usage.written, usage.estimated)
+        row = (reply.text, reply.finish, reply.model, *tokens)
         if self._sieve is not None:
             self._sieve.add(key)
         try:

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from memory.journal import SCHEMA, SELECT, envelope_of, part, worked
+from memory.journal import SCHEMA, SELECT, SPENT, account_of, envelope_of, part, worked
 from memory.parts import Reader
 from memory.sqlite import reading
 from protocols.messages import Envelope
-from protocols.model import Usage
 from protocols.wrappers.ledger import Account
 
 MOST = 2_000
@@ -73,17 +72,10 @@ class Following:
         """The sums of the calls up to this place, or of all."""
         if until is None:
             [(until,)] = self._connection.execute("SELECT ifnull(max(place), 0) FROM call")
-        rows = self._connection.execute(
-            """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached),
-            sum(written), sum(seconds) FROM call WHERE place > ? AND place <= ? GROUP BY role, model
-            ORDER BY min(place)""",
-            (self._called, until),
-        )
+        where = "WHERE place > ? AND place <= ? GROUP BY role, model ORDER BY min(place)"
+        rows = self._connection.execute(f"{SPENT} {where}", (self._called, until))
         self._called = until
-        return [
-            Account(role, model, calls, failed, usage=Usage(*tokens), seconds=seconds)
-            for role, model, calls, failed, *tokens, seconds in rows
-        ]
+        return [account_of(row) for row in rows]
 
 
 @contextmanager

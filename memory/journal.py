@@ -7,12 +7,15 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import orjson
+from anyio import to_thread
 
 from memory.database import Database, Value, open_database
+from memory.in_flight import Begun, InFlight, left_behind, open_in_flight
 from memory.parts import Reader, Writer
 from memory.sqlite import Schema, Synchronous, reading
 from protocols.errors import PromptError, StorageFailed
@@ -32,30 +35,43 @@ SCHEMA = Schema(
         """CREATE TABLE call (
             place INTEGER PRIMARY KEY, time REAL NOT NULL, assignment INTEGER,
             role TEXT NOT NULL, model TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
-            cached INTEGER NOT NULL, written INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT, worked REAL)""",
+            cached INTEGER NOT NULL, written INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT, worked REAL,
+            estimated INTEGER NOT NULL DEFAULT 0, number INTEGER)""",
         "CREATE INDEX made ON call (assignment)",
         "CREATE TABLE note (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
     ),
     migrations={
         **dict.fromkeys(range(2, 6), ()),
-        6: ("ALTER TABLE journal ADD COLUMN worked REAL", "ALTER TABLE call ADD COLUMN worked REAL"),
+        6: (
+            "ALTER TABLE journal ADD COLUMN worked REAL",
+            "ALTER TABLE call ADD COLUMN worked REAL",
+            "ALTER TABLE call ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE call ADD COLUMN number INTEGER",
+        ),
     },
 )
 """3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input, 7 what
-a cap has cut short, what was left unanswered of a minibatch, and how long the run had worked when a row was written.
+a cap has cut short, what was left unanswered of a minibatch, how long the run had worked when a row was written, the
+numbers of calls, by which those are known that were begun and did not end, and which tokens are estimates.
 
 A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
 INSERT = f"INSERT INTO journal ({COLUMNS}, worked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT = f"SELECT {COLUMNS} FROM journal"
-CALL = "time, assignment, role, model, input, output, cached, written, seconds, error"
+CALL = "time, assignment, role, model, input, output, cached, written, estimated, seconds, error"
+INSERT_CALL = f"INSERT INTO call ({CALL}, number, worked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SPENT = """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached), sum(written),
+    sum(estimated), sum(seconds) FROM call"""
+"""The columns of `account_of`, for a GROUP BY of role and model."""
+LOST = "Lost"
+"""The error of a call whose process ended before it did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One attempt at a model, for an assignment (None: the held-out report), that ended at `time` (Unix seconds).
 
-    `seconds` until the reply; `error`: what came instead of one.
+    `seconds` until the reply; `error`: the class of what came instead of one, or `LOST`.
     """
 
     time: float
@@ -71,9 +87,16 @@ class Journal:
     """Takes envelopes and calls of any number of tasks at once. `worked` gives the seconds that the run has worked in
     all of its processes, on a clock that nobody sets: they are kept with every row. None: nobody counts them."""
 
-    def __init__(self, database: Database, parts: int, worked: Callable[[], float] | None = None) -> None:
-        self._database, self._writer = database, Writer(parts)
-        self._clock = worked
+    def __init__(
+        self,
+        database: Database,
+        in_flight: InFlight,
+        parts: int,
+        calls: int,
+        worked: Callable[[], float] | None = None,
+    ) -> None:
+        self._database, self._in_flight, self._writer = database, in_flight, Writer(parts)
+        self._numbers, self._clock = count(calls + 1), worked
         self._taps: list[Callable[[Call], None]] = []
 
     @property
@@ -96,16 +119,32 @@ class Journal:
         await self._database.write_many(("INSERT INTO part VALUES (?, ?)", list(parts.values())), (INSERT, [row]))
         self._writer.kept(parts)
 
-    async def called(self, call: Call) -> None:
-        """Keep a call, durable on return.
+    def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
+        """Put a call on record that is about to be sent, whose input is about so many tokens; it outlives the process
+        on return. If nothing more is heard of it, it is a call that was `LOST` once the journal is opened again.
+
+        :returns: its number, for `called` or `withdraw`.
+        :raises StorageFailed: it could not be written.
+        """
+        number = next(self._numbers)
+        self._in_flight.begin(Begun(number, time, assignment, role, model, tokens_in))
+        return number
+
+    def withdraw(self, number: int) -> None:
+        """The call of this number was not sent.
 
         :raises StorageFailed: it could not be written.
         """
-        usage = call.usage
-        tokens = (usage.input, usage.output, usage.cached, usage.written)
-        sql = f"INSERT INTO call ({CALL}, worked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        made = (call.time, call.assignment, call.role, call.model)
-        await self._database.insert(sql, (*made, *tokens, call.seconds, call.error, self._worked))
+        self._in_flight.withdraw(number)
+
+    async def called(self, call: Call, number: int | None = None) -> None:
+        """Keep a call that has ended, which `begin` gave this number; durable on return.
+
+        :raises StorageFailed: it could not be written.
+        """
+        await self._database.insert(INSERT_CALL, row_of(call, number, self._worked))
+        if number is not None:  # not where it is cancelled before: the write may still be on its way
+            self._in_flight.end(number)
         for observe in self._taps:
             observe(call)
 
@@ -121,14 +160,57 @@ class Journal:
 async def open_journal(
     path: Path, synchronous: Synchronous = "NORMAL", worked: Callable[[], float] | None = None
 ) -> AsyncIterator[Journal]:
-    """Open or create a journal; `worked` as `Journal` takes it.
+    """Open or create a journal, for the one process that writes it; `worked` as `Journal` takes it. Calls that an
+    earlier process has begun and not ended are ended: they may have been billed, and count for the caps, with an
+    output as long as the role's mean.
 
     :raises MemoryMismatch: the file is no journal, or one of another version.
-    :raises StorageFailed: the file cannot be used.
+    :raises StorageFailed: a file cannot be used.
     """
+    beside = path.with_name(f"{path.name}-begun")
     async with open_database(path, SCHEMA, synchronous) as database:
+        if begun := await to_thread.run_sync(left_behind, beside):
+            lost = await database.work(lambda connection: lost_calls(connection, begun))
+            await database.write_many((INSERT_CALL, lost))
         [(parts,)] = await database.read("SELECT ifnull(max(number), 0) FROM part")
-        yield Journal(database, parts, worked)
+        [(calls,)] = await database.read("SELECT ifnull(max(number), 0) FROM call")
+        with open_in_flight(beside) as in_flight:
+            yield Journal(database, in_flight, parts, max([calls, *(call.number for call in begun)]), worked)
+
+
+def row_of(call: Call, number: int | None, worked: float | None = None) -> Sequence[Value]:
+    """For `INSERT_CALL`. `worked`: see `Journal`."""
+    usage = call.usage
+    tokens = (usage.input, usage.output, usage.cached, usage.written, usage.estimated)
+    return (call.time, call.assignment, call.role, call.model, *tokens, call.seconds, call.error, number, worked)
+
+
+def lost_calls(connection: sqlite3.Connection, begun: Sequence[Begun]) -> list[Sequence[Value]]:
+    """The rows of those that did not end, as of the latest time on record."""
+    numbers = ", ".join(str(call.number) for call in begun)
+    ended = {number for (number,) in connection.execute(f"SELECT number FROM call WHERE number IN ({numbers})")}
+    sql = "SELECT role, model, CAST(avg(output) AS INTEGER) FROM call WHERE error IS NULL GROUP BY role, model"
+    outputs = {(role, model): output for role, model, output in connection.execute(sql)}
+    times = [
+        time
+        for table in ("journal", "call")
+        for (time,) in connection.execute(f"SELECT time FROM {table} ORDER BY place DESC LIMIT 1")
+    ]
+    return [
+        row_of(
+            Call(
+                time=max([call.time, *times]),
+                assignment=call.assignment,
+                role=call.role,
+                model=call.model,
+                usage=Usage(call.input, outputs.get((call.role, call.model), 0), estimated=1),
+                error=LOST,
+            ),
+            call.number,
+        )
+        for call in begun
+        if call.number not in ended
+    ]
 
 
 def read_journal(
@@ -203,17 +285,18 @@ class Durable:
 def read_durable(path: Path) -> Durable:
     """:raises MemoryMismatch, StorageFailed: as `read_journal`."""
     with reading(path, SCHEMA) as connection:
-        accounts = tuple(
-            Account(role, model, calls, failed, usage=Usage(*tokens), seconds=seconds)
-            for role, model, calls, failed, *tokens, seconds in connection.execute(
-                """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached),
-                sum(written), sum(seconds) FROM call GROUP BY role, model ORDER BY min(place)"""
-            )
-        )
+        rows = connection.execute(f"{SPENT} GROUP BY role, model ORDER BY min(place)")
+        accounts = tuple(account_of(row) for row in rows)
         [(last, made)] = connection.execute("SELECT ifnull(max(id), 0), ifnull(max(assignment), 0) FROM journal")
         [(resumed,)] = connection.execute("SELECT ifnull(max(id), 0) FROM journal WHERE type = 'Resumed'")
         seconds = worked(connection)
     return Durable(last, resumed, made, seconds, accounts)
+
+
+def account_of(row: Sequence[Any]) -> Account:
+    """What one role spent on one model, of the columns of `SPENT`."""
+    role, model, calls, failed, *tokens, seconds = row
+    return Account(role, model, calls, failed, usage=Usage(*tokens), seconds=seconds)
 
 
 def worked(connection: sqlite3.Connection) -> float:

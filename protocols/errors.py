@@ -140,9 +140,16 @@ class ServerFailed(ModelError):
 
 
 class ConnectionFailed(ModelError):
-    """No connection, or one that broke before the reply was whole."""
+    """No connection, or one that broke before the reply was whole.
+
+    `reached`: whether the request may have reached the server, which may then have billed it.
+    """
 
     retryable = True
+
+    def __init__(self, reason: str, *, model: str, reached: bool = True) -> None:
+        super().__init__(reason, model=model)
+        self.reached = reached
 
 
 class CallTimeout(ModelError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -28,6 +29,7 @@ class Request:
     `temperature`: None leaves it to the provider. `max_tokens`: at most so many tokens of reply (>= 1).
     `sample`: tells apart several draws of one request (0, 1, ...); adapters do not send it.
     `assignment`: what it is made for, for the books alone; adapters do not send it, the cache does not look at it.
+    `sending`: to be called when all waiting is over and the request is sent, for the books alone as well.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -35,6 +37,7 @@ class Request:
     max_tokens: int = 1024
     sample: int = 0
     assignment: int | None = None
+    sending: Callable[[], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def most_input(self) -> int:
@@ -49,15 +52,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one reply as the provider counts them.
+    """Tokens of one reply, or of several together, as the provider counts them.
 
-    Of the `input`, `cached` were read from the provider's cache and `written` were written to it.
+    Of the `input`, `cached` were read from the provider's cache and `written` were written to it. `estimated`: of so
+    many replies the provider did not count all of this, so that we have estimated it.
     """
 
     input: int = 0
     output: int = 0
     cached: int = 0
     written: int = 0
+    estimated: int = 0
 
     @property
     def total(self) -> int:
@@ -70,6 +75,7 @@ class Usage:
             self.output + other.output,
             self.cached + other.cached,
             self.written + other.written,
+            self.estimated + other.estimated,
         )
 
 

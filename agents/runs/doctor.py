@@ -281,7 +281,8 @@ async def _call(found: Findings, models: Sequence[ChatModel], accounts: Accounts
             advice = ADVICE.get(type(error))
             results[index] = Finding(what, "failed", f"{error}; {advice}" if advice else str(error), call=True)
         else:
-            spent = f"{reply.usage.input} + {reply.usage.output} tokens"
+            how = ", estimated: the server does not count them" if reply.usage.estimated else ""
+            spent = f"{reply.usage.input} + {reply.usage.output} tokens{how}"
             results[index] = Finding(what, "ok", f"answered in {reply.latency:.2f} s, {spent}", call=True)
 
     async with anyio.create_task_group() as tasks:

@@ -46,7 +46,7 @@ EMBEDDER = "embedder"
 
 
 class Models:
-    """Builds what a role calls: room, reply cache, retry, warming, limiter, ledger, journal, adapter, in this order.
+    """Builds what a role calls: room, reply cache, retry, warming, ledger, limiter, journal, adapter, in this order.
 
     `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are given
     back, and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and
@@ -96,17 +96,22 @@ class Models:
         return ModelEmbedder(self._stack(self._embeddings, EMBEDDER, cache, journal), name, dimension)
 
     def _stack(self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
-        name, model = adapter.name, adapter
-        if journal is not None:
-            model = RecordedModel(model, journal.called, role, time.time)
-        model = MeteredModel(model, self._ledger, role)
+        name = adapter.name
+
+        def recorded(model: ChatModel) -> ChatModel:
+            return model if journal is None else RecordedModel(model, journal, role, time.time)
+
         if name == EMBEDDED:
-            return model
+            return MeteredModel(adapter, self._ledger, role, recorded)
         table = self._configuration.provider(name)
         account = identify(name, model_settings(table), self._environ)
         limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
         limiter, timeout = self.accounts.limiter(account, limits, self._closing), model_settings(table).timeout
-        model = LimitedModel(model, limiter, role not in BULK, self.patience, timeout)
+
+        def limited(model: ChatModel) -> ChatModel:
+            return LimitedModel(recorded(model), limiter, role not in BULK, self.patience, timeout)
+
+        model: ChatModel = MeteredModel(adapter, self._ledger, role, limited)
         if least := self._warm_prefix(name, table):
             model = WarmingModel(model, self.accounts.prefixes(account, name), least)
         model = self._retrying(model, account, role, table)

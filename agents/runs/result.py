@@ -42,12 +42,14 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What one role called: attempts, those that failed, and tokens."""
+    """What one role called: attempts, those that failed, and tokens, which for `estimated` of the attempts are an
+    estimate, at least in part."""
 
     calls: int
     failed: int
     input: int
     output: int
+    estimated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Result:
     None.
     `leaks`: what of validation and test examples stands in the winner. `unanswered`: validation and training examples
     without an answer, by the error that the last call for them met, or earlier, if that was in a process before the
-    last. `dollars` None: a price is unknown.
+    last. `dollars` None: a price is unknown. `estimated`: of so many calls `tokens` and `dollars` are an estimate.
     `saved`: what the reply cache answered to the last process, at what it would have cost. `failures`: assignments
     that ended without an evaluation, by kind. `unremembered`: experiences that the memory lacks, because they could
     not be embedded; it is told them again whenever the run goes on.
@@ -80,6 +82,7 @@ class Result:
     roles: Mapping[str, Spent]
     calls: Mapping[str, int]
     tokens: Mapping[str, int]
+    estimated: int
     saved: Saved
     dollars: float | None
     seconds: float
@@ -119,5 +122,6 @@ def spent(ledger: Ledger) -> dict[str, Spent]:
             failed=before.failed + account.failed,
             input=before.input + account.usage.input,
             output=before.output + account.usage.output,
+            estimated=before.estimated + account.usage.estimated,
         )
     return roles

@@ -28,9 +28,9 @@ from protocols.wrappers.waiting import Patience
 class Scored(Score):
     """The score of a prompt's file, and what it cost.
 
-    `calls` counts every attempt; `dollars` None: the price is unknown. `plain`: names in braces in the prompt that
-    no example has, and that are therefore plain text. `warning`: what the prompt lacks for replies to be read; "" for
-    nothing.
+    `calls` counts every attempt; `dollars` None: the price is unknown. `estimated`: of so many calls `tokens` and
+    `dollars` are an estimate. `plain`: names in braces in the prompt that no example has, and that are therefore
+    plain text. `warning`: what the prompt lacks for replies to be read; "" for nothing.
     """
 
     task: str
@@ -39,6 +39,7 @@ class Scored(Score):
     model: str
     calls: int
     tokens: int
+    estimated: int
     dollars: float | None
     seconds: float
     plain: tuple[str, ...]
@@ -93,6 +94,7 @@ async def score(
         model=model.name,
         calls=ledger.calls,
         tokens=ledger.tokens,
+        estimated=ledger.estimated,
         dollars=ledger.dollars,
         seconds=ledger.seconds,
         plain=tuple(unknown_placeholders(prompt, task)),

@@ -319,6 +319,7 @@ class Run:
             roles=used,
             calls={role: account.calls for role, account in used.items()},
             tokens={role: account.input + account.output for role, account in used.items()},
+            estimated=self.ledger.estimated,
             saved=self.ledger.saved,
             dollars=self.ledger.dollars,
             seconds=self.ledger.seconds,

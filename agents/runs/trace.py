@@ -32,8 +32,8 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What one role asked of one model for one assignment. `seconds`: the sum of the latencies; `dollars` None: the
-    price is unknown."""
+    """What one role asked of one model for one assignment. `estimated`: of so many calls the tokens are an estimate.
+    `seconds`: the sum of the latencies; `dollars` None: the price is unknown."""
 
     role: str
     model: str
@@ -42,6 +42,7 @@ class Calls:
     input: int
     output: int
     cached: int
+    estimated: int
     seconds: float
     dollars: float | None
 
@@ -140,6 +141,7 @@ def tally(calls: Iterator[Call], known: dict[str, Price]) -> list[Calls]:
             input=sum(call.usage.input for call in group),
             output=sum(call.usage.output for call in group),
             cached=sum(call.usage.cached for call in group),
+            estimated=sum(call.usage.estimated for call in group),
             seconds=sum(call.seconds for call in group),
             dollars=sum(known[model].of(call.usage) for call in group) if model in known else None,
         )

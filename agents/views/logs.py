@@ -234,6 +234,7 @@ class RunLog:
             test=None if result.test is None else {"seed": result.test.seed, "best": result.test.best},
             calls=result.calls,
             tokens=result.tokens,
+            estimated=result.estimated,
             saved=asdict(result.saved),
             dollars=result.dollars,
             seconds=result.seconds,

@@ -16,7 +16,7 @@ from agents.runs.progress import Ending, progress_of
 from agents.runs.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT
 from agents.runs.scoring import Scored
 from agents.views.plain import one_line, printable
-from agents.views.terminal import clock, dollars
+from agents.views.terminal import clock, dollars, estimated
 from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED
 
@@ -72,7 +72,8 @@ def show_result(console: Console, result: Mapping[str, Any]) -> None:
     for line in _remarks(result):
         console.print(Text(one_line(line, 500)), soft_wrap=True)
     calls, tokens = sum(result["calls"].values()), sum(result["tokens"].values())
-    spent = f"{calls:,} calls ({result['saved']['calls']:,} more from the cache), {tokens:,} tokens"
+    guessed = estimated(result.get("estimated", 0), calls)  # none in a result of an earlier release
+    spent = f"{calls:,} calls ({result['saved']['calls']:,} more from the cache), {tokens:,} tokens{guessed}"
     console.print(Text(f"{spent}, cost {dollars(result['dollars'])}, {clock(result['seconds'])}"), soft_wrap=True)
     console.print(Text(one_line(f"{result['assignments']} assignments, stopped by {result['stopped_by']}")))
 
@@ -139,7 +140,8 @@ def show_scored(console: Console, scored: Scored) -> None:
     """What `evaluate` prints."""
     line = f"{scored.prompt} on {scored.split}: {_score(asdict(scored))}"
     console.print(Text(one_line(line, 500)), soft_wrap=True)
-    spent = f"{scored.calls:,} calls, {scored.tokens:,} tokens, cost {dollars(scored.dollars)}"
+    tokens = f"{scored.tokens:,} tokens{estimated(scored.estimated, scored.calls)}"
+    spent = f"{scored.calls:,} calls, {tokens}, cost {dollars(scored.dollars)}"
     console.print(Text(f"{spent}, {clock(scored.seconds)}, model {one_line(scored.model)}"), soft_wrap=True)
 
 

@@ -73,6 +73,7 @@ class Spans:
                 "gen_ai.usage.output_tokens": call.usage.output,
                 "gen_ai.agent.name": call.role,
                 "promptflow.run": self._run,
+                "promptflow.tokens_estimated": bool(call.usage.estimated),
             },
         )
         if call.error is not None:

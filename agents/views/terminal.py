@@ -149,7 +149,8 @@ class LiveView:
             grid.add_row(Text("best"), now)
         grid.add_row(Text("assignments"), Text(self._assignments_in_words()))
         grid.add_row(Text("calls"), Text(f"{capped(ledger.calls, ledger.caps.calls)}, {ledger.in_flight} in flight"))
-        grid.add_row(Text("tokens"), Text(capped(ledger.tokens, ledger.caps.tokens)))
+        guessed = estimated(ledger.estimated, ledger.calls)
+        grid.add_row(Text("tokens"), Text(capped(ledger.tokens, ledger.caps.tokens) + guessed))
         grid.add_row(Text("cost"), Text(dollars(ledger.dollars)))
         grid.add_row(Text("time"), Text(self._time_in_words()))
         lines: list[RenderableType] = [Text(one_line(self._task), style="bold"), grid]
@@ -224,6 +225,11 @@ def clock(seconds: float) -> str:
 def dollars(amount: float | None) -> str:
     """`unknown` where a price is."""
     return "unknown (a price is not set)" if amount is None else f"${amount:,.4f}"
+
+
+def estimated(some: int, calls: int) -> str:
+    """Of how many calls tokens and cost are an estimate, to stand after them; "" for none."""
+    return f" (estimated for {some:,} of {calls:,} calls)" if some else ""
 
 
 def capped(used: int, cap: int | None) -> str:

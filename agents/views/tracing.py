@@ -12,7 +12,7 @@ from agents.runs.blame import Edit, Line
 from agents.runs.prompt_diff import Comparison, Side
 from agents.runs.trace import Calls, Link, Said
 from agents.views.plain import one_line, printable
-from agents.views.terminal import dollars
+from agents.views.terminal import dollars, estimated
 
 STYLES = {"+": "green", "-": "red", "@": "dim"}
 
@@ -76,7 +76,7 @@ def _calls(calls: Calls) -> str:
     failed = f" ({calls.failed} failed)" if calls.failed else ""
     mean = calls.seconds / max(1, calls.calls - calls.failed)
     cached = f", {calls.cached:,} of them cached" if calls.cached else ""
-    tokens = f"{calls.input:,} tokens in{cached}, {calls.output:,} out"
+    tokens = f"{calls.input:,} tokens in{cached}, {calls.output:,} out{estimated(calls.estimated, calls.calls)}"
     what = f"{calls.role} asked {calls.model} {calls.calls:,} times{failed}"
     return one_line(f"{what}: {tokens}, {mean:.2f} s each, cost {dollars(calls.dollars)}", 300)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocols.model import Finish, Reply, Request, Usage
+from protocols.model import Finish, Reply, Request
 from protocols.providers.failures import Answer
-from protocols.providers.http import Endpoint, JsonObject, Transport, decode, number, post, unusable
+from protocols.providers.figures import Told, count, finish_of, name_of, used
+from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.limits import read_allowance
 
 PATH: Final = "/v1/messages"
@@ -33,7 +34,7 @@ class AnthropicModel:
         headers = {**self._headers, "anthropic-version": api_version(request)}
         body = request_body(request, self._model)
         answer = await post(self._transport, self._endpoint, PATH, headers, body, self.name)
-        return read_reply(answer, self.name, self._endpoint.key)
+        return read_reply(answer, self.name, self._endpoint.key, request)
 
 
 def api_version(request: Request) -> str:
@@ -63,29 +64,32 @@ def request_body(request: Request, model: str) -> JsonObject:
     return body
 
 
-def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
-    """The text blocks of an answer, joined; other blocks (thinking) are left out.
+def read_reply(answer: Answer, name: str, key: str | None, request: Request | None = None) -> Reply:
+    """The text blocks of the answer to `request`, joined; other blocks (thinking) are left out. Tokens that the
+    server does not count are estimated.
 
-    :raises ModelError: as `decode`; BadReply also if content or usage is missing.
+    :raises ModelError: as `decode`; BadReply also if content is missing.
     """
     payload = decode(answer, name, key)
-    usage, blocks = read_usage(payload.get("usage")), payload.get("content")
-    if usage is None or not isinstance(blocks, list):
-        raise unusable("has no content and usage", answer, name, key, usage)
-    finish = FINISH.get(payload.get("stop_reason"), "other")
-    model, allowance = str(payload.get("model") or ""), read_allowance(answer.headers)
-    return Reply(
-        "".join(text_of(block) for block in blocks), usage, finish, answer.latency, model, allowance=allowance
-    )
+    told, blocks = read_usage(payload.get("usage")), payload.get("content")
+    if not isinstance(blocks, list):
+        raise unusable("has no content", answer, name, key, used(told, request, ""))
+    text = "".join(text_of(block) for block in blocks)
+    usage, finish = used(told, request, text), finish_of(FINISH, payload.get("stop_reason"))
+    model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
+    return Reply(text, usage, finish, answer.latency, model, allowance=allowance)
 
 
-def read_usage(usage: object) -> Usage | None:
-    """None if there is none. What was written to the cache, and read from it, is counted beside `input_tokens`."""
-    match usage:
-        case {"input_tokens": int(tokens_in), "output_tokens": int(tokens_out), **rest}:
-            written, cached = (number(rest.get(f"cache_{what}_input_tokens")) for what in ("creation", "read"))
-            return Usage(tokens_in + written + cached, tokens_out, cached, written)
-    return None
+def read_usage(usage: object) -> Told:
+    """What was written to the cache, and read from it, is counted beside `input_tokens`; None or nothing is none."""
+    if not isinstance(usage, dict):
+        return Told()
+    fresh, tokens_out = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
+    parts = (usage.get(f"cache_{what}_input_tokens") for what in ("read", "creation"))
+    cached, written = (0 if part is None else count(part) for part in parts)
+    if fresh is None or cached is None or written is None:
+        return Told(output=tokens_out)
+    return Told(fresh + cached + written, tokens_out, cached, written)
 
 
 def text_of(block: object) -> str:

@@ -14,6 +14,7 @@ from protocols.embedding import Vector
 from protocols.errors import ConfigError
 from protocols.model import Reply, Request
 from protocols.providers.failures import Answer
+from protocols.providers.figures import name_of, used
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.limits import read_allowance
 from protocols.providers.openai import read_usage
@@ -39,29 +40,30 @@ class OpenAIEmbeddings:
         [message] = request.messages
         body: JsonObject = {"model": self._model, "input": [message.text], "encoding_format": "base64"}
         answer = await post(self._transport, self._endpoint, PATH, self._headers, body, self.name)
-        reply, size = read_reply(answer, self.name, self._endpoint.key)
+        reply, size = read_reply(answer, self.name, self._endpoint.key, request)
         if size != self._dimension:
             raise ConfigError(f"{self.name} gives vectors of {size} numbers: set memory.dimension = {size}")
         return reply
 
 
-def read_reply(answer: Answer, name: str, key: str | None) -> tuple[Reply, int]:
+def read_reply(answer: Answer, name: str, key: str | None, request: Request | None = None) -> tuple[Reply, int]:
     """The one embedding of an answer, and its length; some servers give a list of numbers whatever is asked for.
 
     :raises ModelError: as `decode`; BadReply also if there is no embedding of finite numbers.
     """
     payload = decode(answer, name, key)
+    told = payload.get("usage")
+    usage = used(read_usage({**told, "completion_tokens": 0} if isinstance(told, dict) else None), request, "")
     match payload:
         case {"data": [{"embedding": str() | list() as embedding}]}:
             vector = read_vector(embedding)
         case _:
             vector = None
     if vector is None:
-        raise unusable("has no data[0].embedding of finite numbers", answer, name, key)
-    usage = payload.get("usage")
-    used = read_usage({"completion_tokens": 0} | usage if isinstance(usage, dict) else None)
-    text, model = b64encode(vector.tobytes()).decode(), str(payload.get("model") or "")
-    return Reply(text, used, "stop", answer.latency, model, allowance=read_allowance(answer.headers)), len(vector)
+        raise unusable("has no data[0].embedding of finite numbers", answer, name, key, usage)
+    text, model = b64encode(vector.tobytes()).decode(), name_of(payload.get("model"))
+    allowance = read_allowance(answer.headers, usage)
+    return Reply(text, usage, "stop", answer.latency, model, allowance=allowance), len(vector)
 
 
 def read_vector(embedding: str | list[object]) -> Vector | None:
@@ -70,6 +72,8 @@ def read_vector(embedding: str | list[object]) -> Vector | None:
         if isinstance(embedding, str):
             vector = np.frombuffer(b64decode(embedding, validate=True), "<f4")
         else:
+            if not all(type(part) in (int, float) for part in embedding):  # numpy reads texts and truth values, too
+                return None
             with np.errstate(over="ignore"):  # infinite, and seen below
                 vector = np.array(embedding, dtype="<f4")
     except (ValueError, TypeError, OverflowError):

@@ -6,7 +6,6 @@ exception tables of both SDKs, against which the tests check this one.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from protocols.errors import (
     RateLimited,
     ServerFailed,
 )
-from protocols.providers.limits import read_allowance
+from protocols.providers.limits import plain, read_allowance, wait
 
 NO_CREDIT = frozenset(
     {
@@ -151,23 +150,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     A date counts from the answer's own `Date`, so that the clocks need not agree.
     """
     for header, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[header]) * unit
-        except (KeyError, ValueError):
-            continue
-        return max(0.0, seconds) if math.isfinite(seconds) else None
+        number = plain(headers.get(header))
+        if number is not None and (meant := wait(number * unit)) is not None:
+            return meant
     until = timestamp(headers.get("retry-after"))
     if until is None:
         return None
     now = timestamp(headers.get("date"))
-    return max(0.0, until - (time.time() if now is None else now))
+    return wait(until - (time.time() if now is None else now))
 
 
 def timestamp(date: str | None) -> float | None:
     """Seconds since the epoch of an HTTP date; None if it is not one."""
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError, TypeError, IndexError):
         return None
 
 

@@ -25,10 +25,13 @@ from protocols.errors import (
 from protocols.model import Usage
 from protocols.providers.clients import Clients
 from protocols.providers.failures import Answer, classify, hidden_status, redact
+from protocols.providers.figures import read_json
 from protocols.providers.proxies import Proxies, Proxy
 
 JsonObject = dict[str, object]
 PROXY_AUTHENTICATION = 407
+UNSENT = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL)
+"""aiohttp's errors that come before anything is sent to the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +154,16 @@ async def post(
         )
     except aiohttp.ClientHttpProxyError as error:
         what = f"it answered {error.status} {redact(error.message, endpoint.key)}"
-        failure = ConnectionFailed(f"no connection to {by_way_of(endpoint, proxy)}: {what}", model=model)
+        failure = ConnectionFailed(
+            f"no connection to {by_way_of(endpoint, proxy)}: {what}", model=model, reached=False
+        )
         if proxy is not None and error.status == PROXY_AUTHENTICATION:
             failure = refused_by(proxy, model)
     except (aiohttp.ClientError, OSError) as error:
         what = redact(str(error) or type(error).__name__, endpoint.key)
-        failure = ConnectionFailed(f"no whole reply from {by_way_of(endpoint, proxy)}: {what}", model=model)
+        reached = not isinstance(error, UNSENT)
+        whom = by_way_of(endpoint, proxy)
+        failure = ConnectionFailed(f"no whole reply from {whom}: {what}", model=model, reached=reached)
     # Raised out here because aiohttp's errors carry the request's headers, and with them the key.
     raise failure
 
@@ -199,8 +206,8 @@ def decode(answer: Answer, model: str, key: str | None) -> JsonObject:
     if not 200 <= answer.status < 300:
         raise classify(answer, model, key)
     try:
-        payload = orjson.loads(answer.body)
-    except orjson.JSONDecodeError as error:
+        payload = read_json(answer.body)
+    except ValueError as error:
         raise unusable(f"is not JSON ({error})", answer, model, key) from None
     if not isinstance(payload, dict):
         raise unusable("is not a JSON object", answer, model, key)
@@ -213,8 +220,3 @@ def unusable(what: str, answer: Answer, model: str, key: str | None, usage: Usag
     """A success that cannot be read: `what` completes "the reply …"; it was billed for `usage`, if that is known."""
     request_id = answer.request_id(key)
     return BadReply(f"the reply {what}", model=model, status=answer.status, request_id=request_id, usage=usage)
-
-
-def number(value: object) -> int:
-    """A count in an answer; 0 where there is none."""
-    return value if isinstance(value, int) else 0

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from protocols.model import Finish, Reply, Request, Usage
+from protocols.model import Finish, Reply, Request
 from protocols.providers.failures import Answer, classify, hidden_status
-from protocols.providers.http import Endpoint, JsonObject, Transport, decode, number, post, unusable
+from protocols.providers.figures import Told, count, finish_of, name_of, used
+from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.limits import read_allowance
 
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
@@ -39,7 +40,7 @@ class OpenAIModel:
     async def complete(self, request: Request) -> Reply:
         body = request_body(request, self._model, self._token_parameter)
         answer = await post(self._transport, self._endpoint, PATH, self._headers, body, self.name)
-        return read_reply(answer, self.name, self._endpoint.key)
+        return read_reply(answer, self.name, self._endpoint.key, request)
 
 
 def default_token_parameter(base_url: str) -> TokenParameter:
@@ -65,13 +66,14 @@ def request_body(request: Request, model: str, token_parameter: TokenParameter) 
     return body
 
 
-def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
-    """The first choice of an answer. A refusal's text is the reply's; a server that counts no tokens gives zeros.
+def read_reply(answer: Answer, name: str, key: str | None, request: Request | None = None) -> Reply:
+    """The first choice of the answer to `request`. A refusal's text is the reply's; tokens that the server does not
+    count are estimated.
 
     :raises ModelError: as `decode`, and for a choice that is an error; BadReply also if there is none with a message.
     """
     payload = decode(answer, name, key)
-    usage, content = read_usage(payload.get("usage")), None
+    told, content = read_usage(payload.get("usage")), None
     match payload:
         case {"choices": [{"error": dict(error)}, *_]}:  # a gateway's, whose model failed after it had accepted
             failed = replace(
@@ -81,11 +83,11 @@ def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
         case {"choices": [{"message": {**message}, **choice}, *_]}:
             content, refusal = text_of(message.get("content")), message.get("refusal")
     if content is None:
-        raise unusable("has no choices[0].message with a text", answer, name, key, usage if usage.total else None)
-    finish = FINISH.get(choice.get("finish_reason"), "other")
+        raise unusable("has no choices[0].message with a text", answer, name, key, used(told, request, ""))
+    usage, finish = used(told, request, content), finish_of(FINISH, choice.get("finish_reason"))
     if isinstance(refusal, str) and refusal:
         content, finish = content or refusal, "refusal"
-    model, allowance = str(payload.get("model") or ""), read_allowance(answer.headers)
+    model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
     return Reply(content, usage, finish, answer.latency, model, allowance=allowance)
 
 
@@ -107,14 +109,16 @@ def is_text(part: object) -> bool:
     return False
 
 
-def read_usage(usage: object) -> Usage:
-    """`prompt_tokens` are all input tokens, those read from the cache or written to it among them."""
+def read_usage(usage: object) -> Told:
+    """`prompt_tokens` are all input tokens, those read from the cache or written to it among them. One half is the
+    total without the other."""
     if not isinstance(usage, dict):
-        return Usage()
-    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not (isinstance(tokens_in, int) and isinstance(tokens_out, int)):
-        return Usage()
-    told = usage.get("prompt_tokens_details")
-    if not isinstance(told, dict):
-        return Usage(tokens_in, tokens_out)
-    return Usage(tokens_in, tokens_out, number(told.get("cached_tokens")), number(told.get("cache_write_tokens")))
+        return Told()
+    tokens_in, tokens_out, total = (count(usage.get(f"{part}_tokens")) for part in ("prompt", "completion", "total"))
+    if total is not None and (tokens_in is None) != (tokens_out is None):
+        rest = count(total - (tokens_in or tokens_out or 0))
+        tokens_in, tokens_out = (rest if part is None else part for part in (tokens_in, tokens_out))
+    details = usage.get("prompt_tokens_details")
+    if not isinstance(details, dict):
+        return Told(tokens_in, tokens_out)
+    return Told(tokens_in, tokens_out, count(details.get("cached_tokens")), count(details.get("cache_write_tokens")))

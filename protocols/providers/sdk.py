@@ -62,7 +62,7 @@ class OpenAISdkModel:
                 chat.PATH, cast_to=httpx2.Response, body=body, options={"security": {"bearer_auth": True}}
             )
         answer = answer_of(response, time.perf_counter() - started)
-        return chat.read_reply(answer, self.name, key_of(self._client))
+        return chat.read_reply(answer, self.name, key_of(self._client), request)
 
 
 class AnthropicSdkModel:
@@ -85,7 +85,7 @@ class AnthropicSdkModel:
                 messages.PATH, cast_to=httpx2.Response, body=body, options={"headers": headers}
             )
         answer = answer_of(response, time.perf_counter() - started)
-        return messages.read_reply(answer, self.name, key_of(self._client))
+        return messages.read_reply(answer, self.name, key_of(self._client), request)
 
 
 @contextmanager
@@ -101,7 +101,9 @@ def sdk_errors(model: str, key: str | None) -> Iterator[None]:
     except (TimeoutError, openai.APITimeoutError, anthropic.APITimeoutError):
         raise CallTimeout("no reply within the time allowed", model=model) from None
     except (openai.APIConnectionError, anthropic.APIConnectionError) as error:
-        raise ConnectionFailed(f"no whole reply: {explain(error.__cause__ or error, key)}", model=model) from None
+        cause = error.__cause__ or error
+        reached = not isinstance(cause, httpx2.ConnectError | httpx2.UnsupportedProtocol)
+        raise ConnectionFailed(f"no whole reply: {explain(cause, key)}", model=model, reached=reached) from None
     except UnicodeEncodeError as error:
         raise BadRequest(f"the request cannot be written as UTF-8 JSON: {error.reason}", model=model) from None
     except (openai.APIResponseValidationError, anthropic.APIResponseValidationError, json.JSONDecodeError):
@@ -109,7 +111,8 @@ def sdk_errors(model: str, key: str | None) -> Iterator[None]:
     except (openai.OpenAIError, anthropic.AnthropicError) as error:  # what remains in both trees is about credentials
         raise AuthenticationFailed(explain(error, key), model=model) from None
     except Exception as error:  # of a library that fetches credentials for the client: it has a tree of its own
-        raise ConnectionFailed(f"no credentials, or no connection: {explain(error, key)}", model=model) from None
+        reason = f"no credentials, or no connection: {explain(error, key)}"
+        raise ConnectionFailed(reason, model=model, reached=False) from None
 
 
 def explain(error: BaseException, key: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from typing import NoReturn
 
 import anyio
 
@@ -44,11 +45,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Calls that the reply cache answered, and what they would have cost; `dollars` None: a price is unknown."""
+    """Calls that the reply cache answered, and what they would have cost; `dollars` None: a price is unknown.
+    `estimated`: of how many the tokens are an estimate."""
 
     calls: int = 0
     tokens: int = 0
     dollars: float | None = 0.0
+    estimated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,10 @@ class Books:
 class Ledger:
     """Counts every attempt of every role, and refuses what a cap forbids before it is sent.
 
-    An attempt counts as a call, and holds back the most that it may cost, from the moment that it is admitted; once
-    it has ended it has cost what the provider says. So no cap is ever exceeded, as long as a provider keeps to
-    `max_tokens`. An attempt without a reply is taken to have cost nothing, for nobody says what it did, but for a
-    BadReply that says it.
+    An attempt holds back the most that it may cost, and a place among the calls, from the moment that it is admitted.
+    It counts as a call once it is sent; one that is not sent, because it was cancelled before, has cost nothing. Once
+    it has ended it has cost what the provider says, or, where it does not say, what was estimated (`Usage`). So no
+    cap is ever exceeded by more than an estimate is wrong, as long as a provider keeps to `max_tokens`.
 
     `caps` are the run's; `scopes` has those of roles and of operators, by `critic`, `proposer`, `proposer/few_shot`.
     `clock` gives seconds. While `holding` calls back for later, as many tokens and dollars are held back as so many
@@ -122,6 +125,11 @@ class Ledger:
     def tokens(self) -> int:
         """Input and output tokens of all roles."""
         return self._run.spent.tokens
+
+    @property
+    def estimated(self) -> int:
+        """Attempts of which the tokens are, at least in part, an estimate."""
+        return sum(account.usage.estimated for account in self.accounts.values())
 
     @property
     def seconds(self) -> float:
@@ -181,22 +189,41 @@ class Ledger:
         return Cost(tokens_in + request.max_tokens, dollars)
 
     async def admit(self, account: Account, purses: tuple[Purse, ...], most: Cost) -> None:
-        """Count an attempt that is about to be sent; waits while only calls in flight stand in its way.
+        """Set aside what an attempt may cost; waits while only others that are admitted stand in its way.
 
         :raises BudgetExhausted: it may not be sent.
         """
         while self._capped and self._must_wait(purses, most):
             self._waiting = self._waiting or anyio.Event()
             await self._waiting.wait()
+        for purse in purses:
+            purse.reserve(most)
+
+    def send(self, account: Account, purses: tuple[Purse, ...]) -> None:
+        """Count an admitted attempt: all its other waiting is over, and it is sent.
+
+        :raises BudgetExhausted: it may not be sent any more: the minutes have passed, or a cap was lowered.
+        """
+        for purse in purses if self._capped else ():
+            if refused := purse.refusal(self._kept(purse), self._passed()):
+                self._refuse(purse, refused)
         account.calls += 1
         self.in_flight += 1
         for purse in purses:
-            purse.reserve(most)
+            purse.send()
         self._watch(purses)
+        if any("calls" in purse.limits for purse in purses):
+            self._wake()  # what waits for the last of the calls knows now that it was the last
+
+    def withdraw(self, purses: tuple[Purse, ...], most: Cost) -> None:
+        """An admitted attempt will not be sent."""
+        for purse in purses:
+            purse.withdraw(most)
+        self._wake()
 
     def settle(self, account: Account, purses: tuple[Purse, ...], most: Cost, usage: Usage, failed: bool) -> None:
-        """An admitted attempt has ended, `failed`: without a reply. What was held back for it is free but for what it
-        cost."""
+        """An attempt that was sent has ended, `failed`: without a reply. What was held back for it is free but for
+        what it cost."""
         self.in_flight -= 1
         account.failed += failed
         account.usage += usage
@@ -221,7 +248,9 @@ class Ledger:
         self.account(role, model).saved += 1
         before, price = self.saved.dollars, self.prices.get(model)
         dollars = before + price.of(usage) if before is not None and price else None
-        self.saved = Saved(self.saved.calls + 1, self.saved.tokens + usage.total, dollars)
+        saved = self.saved
+        estimated = saved.estimated + usage.estimated
+        self.saved = Saved(saved.calls + 1, saved.tokens + usage.total, dollars, estimated)
 
     def books(self) -> Books:
         """All of it up to now. Attempts in flight are calls already, and have no usage yet."""
@@ -246,14 +275,25 @@ class Ledger:
         """:raises BudgetExhausted: even if all that is in flight came back for nothing, there would be no room."""
         waits = False
         for purse in purses:
-            held = self._held if purse.name in ("", "task") else 0  # the report's calls are of the task's role
-            cap, final = purse.obstacle(most, held, self.seconds if self._held else 0.0)
+            cap, final = purse.obstacle(most, self._kept(purse), self._passed())
             if final:
-                if purse is self._run or self.exhausted not in self._run.limits:
-                    self.exhausted = f"{cap} of {purse.name}" if purse.name else cap
-                raise BudgetExhausted(cap, purse.limits[cap], purse.name)
+                self._refuse(purse, cap)
             waits = waits or bool(cap)
         return waits
+
+    def _kept(self, purse: Purse) -> int:
+        """Calls that are kept back: the report's, which are of the task's role."""
+        return self._held if purse.name in ("", "task") else 0
+
+    def _passed(self) -> float:
+        """Seconds since the start, 0 while the caps on minutes do not hold."""
+        return self.seconds if self._held else 0.0
+
+    def _refuse(self, purse: Purse, cap: str) -> NoReturn:
+        """:raises BudgetExhausted: always."""
+        if purse is self._run or self.exhausted not in self._run.limits:
+            self.exhausted = f"{cap} of {purse.name}" if purse.name else cap
+        raise BudgetExhausted(cap, purse.limits[cap], purse.name)
 
     def _watch(self, purses: tuple[Purse, ...]) -> None:
         for purse in purses if self._capped else ():

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from protocols.errors import BadReply, ModelError
+from collections.abc import Callable
+from dataclasses import replace
+
+from protocols.errors import BadReply, CallTimeout, ConnectionFailed, ModelError
 from protocols.model import ChatModel, Reply, Request, Usage
+from protocols.providers.figures import about
 from protocols.wrappers.ledger import Attempt, Ledger
 
 
 class MeteredModel:
-    """Enters every attempt of one role at one model in the ledger."""
+    """Enters every attempt of one role at one model in the ledger.
 
-    def __init__(self, inner: ChatModel, ledger: Ledger, role: str) -> None:
-        self._inner, self._ledger, self._role = inner, ledger, role
+    `between` builds what stands between the budget and the model, and where a call may wait once more: the limiter,
+    the journal. Meanwhile the call has what it may cost set aside, and is no call yet.
+    """
+
+    def __init__(
+        self, inner: ChatModel, ledger: Ledger, role: str, between: Callable[[ChatModel], ChatModel] | None = None
+    ) -> None:
+        sending = SendingModel(inner)
+        self._inner = between(sending) if between else sending
+        self._ledger, self._role = ledger, role
         self._account, self._purses = ledger.account(role, inner.name), ledger.purses(role)
 
     @property
@@ -22,12 +34,21 @@ class MeteredModel:
     async def complete(self, request: Request) -> Reply:
         """:raises BudgetExhausted: a cap forbids the call; nothing was sent."""
         ledger, account, purses = self._ledger, self._account, self._purses
-        most = ledger.most(account.model, request)
+        most, sent = ledger.most(account.model, request), False
+
+        def send() -> None:
+            nonlocal sent
+            ledger.send(account, purses)
+            sent = True
+
         await ledger.admit(account, purses, most)
         try:
-            reply = await self._inner.complete(request)
-        except BaseException as error:  # an attempt that was cancelled brought no reply either
-            ledger.settle(account, purses, most, billed(error), failed=True)
+            reply = await self._inner.complete(replace(request, sending=send))
+        except BaseException as error:
+            if not sent:
+                ledger.withdraw(purses, most)
+                raise
+            ledger.settle(account, purses, most, billed(error, request), failed=True)
             if isinstance(error, ModelError):
                 ledger.ended(Attempt(self._role, account.model, error))
             raise
@@ -37,6 +58,35 @@ class MeteredModel:
         return reply
 
 
-def billed(error: BaseException) -> Usage:
-    """What an attempt without a reply cost, as far as anybody says."""
-    return error.usage if isinstance(error, BadReply) and error.usage else Usage()
+class SendingModel:
+    """A model that says of every request that it is sent now (`Request.sending`)."""
+
+    def __init__(self, inner: ChatModel) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        """The name of the model inside."""
+        return self._inner.name
+
+    async def complete(self, request: Request) -> Reply:
+        """:raises BudgetExhausted: it may not be sent any more."""
+        if request.sending:
+            request.sending()
+        return await self._inner.complete(request)
+
+
+def billed(error: BaseException, request: Request) -> Usage:
+    """What an attempt without a reply has cost, once it was sent.
+
+    A provider bills no error of its own. Of a call that timed out, was cancelled, or whose reply cannot be read or
+    did not come whole, nobody says: it is taken to have cost its input at least, unless its usage can be read.
+    """
+    match error:
+        case BadReply(usage=Usage() as usage):
+            return usage
+        case ConnectionFailed(reached=False):
+            return Usage()
+        case ModelError() if not isinstance(error, BadReply | ConnectionFailed | CallTimeout):
+            return Usage()
+    return Usage(about(request), estimated=1)

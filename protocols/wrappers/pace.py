@@ -61,8 +61,9 @@ class Pace:
         return entry
 
     def expect(self, amount: float) -> None:
-        """Space as if so much had been sent, or less if it is negative; it does not count."""
-        self._next += amount * 60.0 / (self.limit * SHARE)
+        """Space as if so much had been sent, or less if it is negative; it does not count. What is over the limit by
+        itself takes a minute, like the limit: else a limit that is too low would hold the next call back for ever."""
+        self._next += max(-self.limit, min(amount, self.limit)) * 60.0 / (self.limit * SHARE)
 
     def settle(self, entry: Entry, amount: float) -> None:
         """It was so much that was sent."""

@@ -46,12 +46,13 @@ class Notice:
 
 
 class Purse:
-    """`spent` for calls that have ended, `reserved` for those in flight; both count against the caps."""
+    """`spent` for calls that have ended, `reserved` for those that are admitted, in flight or `waiting` to be sent;
+    both count against the caps."""
 
     def __init__(self, name: str, caps: Caps) -> None:
         self.name = name
         self.limits: dict[str, float] = {cap: limit for cap, limit in asdict(caps).items() if limit is not None}
-        self.calls, self.in_flight = 0, 0
+        self.calls, self.in_flight, self.waiting = 0, 0, 0
         self.spent, self.reserved = NOTHING, NOTHING
         self._largest = NOTHING
         self._told = dict.fromkeys(self.limits, 0.0)
@@ -73,12 +74,12 @@ class Purse:
         `held` calls are to be possible afterwards, each at the average cost so far; the last of them must find room
         for the most that it may cost, for which the largest so far stands. `seconds` since the start.
         """
+        if refused := self.refusal(held, seconds):
+            return refused, True
         waits = ""
         for cap, limit in self.limits.items():
-            if cap == "calls" and self.calls + 1 + held > limit:
-                return cap, True
-            if cap == "minutes" and seconds >= limit * 60:
-                return cap, True
+            if cap == "calls" and self.calls + self.waiting + 1 + held > limit:
+                waits = cap
             if cap in ("tokens", "dollars"):
                 need, spent, reserved = (getattr(part, cap) for part in (most, self.spent, self.reserved))
                 room = limit - spent - self._kept(cap, held)
@@ -88,24 +89,44 @@ class Purse:
                     waits = cap
         return waits, False
 
+    def refusal(self, held: int, seconds: float) -> str:
+        """The cap that forbids any call from now on, whatever it costs; "" for none."""
+        calls, minutes = self.limits.get("calls"), self.limits.get("minutes")
+        if calls is not None and self.calls + 1 + held > calls:
+            return "calls"
+        return "minutes" if minutes is not None and seconds >= minutes * 60 else ""
+
     def reserve(self, most: Cost) -> None:
-        """A call is sent."""
-        self.calls += 1
-        self.in_flight += 1
+        """A call is admitted, and waits to be sent."""
+        self.waiting += 1
         if most is NOTHING:
             return
         self.reserved = Cost(self.reserved.tokens + most.tokens, self.reserved.dollars + most.dollars)
         if most.tokens > self._largest.tokens or most.dollars > self._largest.dollars:
             self._largest = Cost(max(most.tokens, self._largest.tokens), max(most.dollars, self._largest.dollars))
 
+    def send(self) -> None:
+        """A call is sent that was admitted."""
+        self.waiting -= 1
+        self.in_flight += 1
+        self.calls += 1
+
+    def withdraw(self, most: Cost) -> None:
+        """A call for which `most` was reserved will not be sent."""
+        self.waiting -= 1
+        self._free(most)
+
     def settle(self, most: Cost, cost: Cost) -> None:
         """A call has ended for which `most` was reserved, and which cost so much."""
         self.in_flight -= 1
+        self._free(most)
         self.spent = Cost(self.spent.tokens + cost.tokens, self.spent.dollars + cost.dollars)
+
+    def _free(self, most: Cost) -> None:
         if most is NOTHING:
             return
         left = Cost(self.reserved.tokens - most.tokens, self.reserved.dollars - most.dollars)
-        self.reserved = left if self.in_flight else NOTHING  # sums of floats leave a rest
+        self.reserved = left if self.in_flight or self.waiting else NOTHING  # sums of floats leave a rest
 
     def take_up(self, calls: int, cost: Cost) -> None:
         """Calls of an earlier process."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import fields, replace
@@ -14,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.following import following
-from memory.journal import SCHEMA, Call, open_journal, read_calls, read_durable, read_journal, read_notes
+from memory.in_flight import Begun
+from memory.journal import LOST, SCHEMA, Call, open_journal, read_calls, read_durable, read_journal, read_notes
 from memory.parts import BULKY, FIELDS, Reader, Writer
 from memory.recorded import RecordedModel
-from protocols.errors import MemoryMismatch, ServerFailed, StorageFailed
+from protocols.errors import BudgetExhausted, CallTimeout, MemoryMismatch, ServerFailed, StorageFailed
 from protocols.messages import (
     Candidate,
     Continue,
@@ -31,12 +33,12 @@ from protocols.messages import (
     Pause,
     Resumed,
 )
-from protocols.model import Reply, Request, Usage
+from protocols.model import ChatMessage, Reply, Request, Usage
 from protocols.prompt import Prompt, Section
+from protocols.providers.figures import about
 from protocols.wrappers.ledger import Account, Books, Ledger, Saved
-from protocols.wrappers.on_behalf import OnBehalf
 from protocols.wrappers.purse import Caps
-from tests.memory.helpers import directory
+from tests.memory.helpers import Kept, directory
 from tests.memory.strategies import envelopes, messages, texts
 
 pytestmark = pytest.mark.anyio
@@ -262,40 +264,101 @@ class Flaky:
         return Reply("ok", Usage(3, 1), latency=0.25)
 
 
-@pytest.mark.parametrize("error", [ServerFailed("no", model="m"), ZeroDivisionError()])
-async def test_an_attempt_is_on_record_before_its_caller_knows(error: Exception) -> None:
-    kept: list[Call] = []
+ASKED = Request((ChatMessage("user", "x" * 40),), assignment=7)
+INPUT = Usage(about(ASKED), estimated=1)
 
-    async def record(call: Call) -> None:
-        await anyio.lowlevel.checkpoint()
-        kept.append(call)
 
-    model = OnBehalf(RecordedModel(Flaky(None, error), record, "task", lambda: 9.0), 7)
-    assert (await model.complete(Request(()))).text == "ok"
-    assert kept == [Call(9.0, 7, "task", "m", Usage(3, 1), 0.25)]
+@pytest.mark.parametrize(
+    ("error", "usage"), [(ServerFailed("no", model="m"), Usage()), (CallTimeout("no", model="m"), INPUT)]
+)
+async def test_an_attempt_is_on_record_before_it_is_sent_and_before_its_caller_knows(
+    error: Exception, usage: Usage
+) -> None:
+    kept = Kept()
+
+    class Looks(Flaky):
+        async def complete(self, request: Request) -> Reply:
+            assert list(kept.begun.values()) == [Begun(0, 9.0, 7, "task", "m", INPUT.input)]
+            return await super().complete(request)
+
+    model = RecordedModel(Looks(None, error), kept, "task", lambda: 9.0)
+    assert (await model.complete(ASKED)).text == "ok"
+    assert kept.ended == [Call(9.0, 7, "task", "m", Usage(3, 1), 0.25)]
     with pytest.raises(type(error)):
-        await model.complete(Request(()))
-    assert [call.error for call in kept] == [None, type(error).__name__]
+        await model.complete(ASKED)
+    assert [(call.error, call.usage) for call in kept.ended] == [(None, Usage(3, 1)), (type(error).__name__, usage)]
+    assert not kept.begun
+
+
+class Waits:
+    name = "m"
+
+    async def complete(self, request: Request) -> Reply:
+        await anyio.sleep_forever()
+        raise AssertionError
 
 
 async def test_a_cancelled_attempt_is_on_record() -> None:
-    kept: list[Call] = []
+    kept = Kept()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(RecordedModel(Waits(), kept, "task", lambda: 0.0).complete, ASKED)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert [(call.error is not None, call.usage) for call in kept.ended] == [(True, INPUT)]
 
-    class Waits:
-        name = "m"
 
-        async def complete(self, request: Request) -> Reply:
-            scope.cancel()
-            await anyio.sleep_forever()
-            raise AssertionError
+async def test_an_attempt_that_may_not_be_sent_any_more_is_no_call(tmp_path: Path) -> None:
+    """The minutes passed while it was put on record."""
+    path = tmp_path / "journal.db"
+    async with open_journal(path) as journal:
+        refused = Flaky(BudgetExhausted("minutes", 1))
+        with pytest.raises(BudgetExhausted):
+            await RecordedModel(refused, journal, "task", lambda: 0.0).complete(ASKED)
+    async with open_journal(path):
+        assert not list(read_calls(path))
 
-    async def record(call: Call) -> None:
-        await anyio.lowlevel.checkpoint()
-        kept.append(call)
 
-    with anyio.CancelScope() as scope:
-        await RecordedModel(Waits(), record, "task", lambda: 0.0).complete(Request(()))
-    assert [call.error is not None for call in kept] == [True]
+async def test_what_a_process_began_and_did_not_end_are_calls(tmp_path: Path) -> None:
+    """As a copy taken while they are in flight shows: they count, with the output that the role has on average."""
+    path, copy = tmp_path / "journal.db", tmp_path / "copy.db"
+    async with open_journal(path) as journal:
+        for usage in (Usage(10, 4), Usage(10, 8)):
+            await journal.called(Call(5.0, 1, "task", "m", usage))
+        number = journal.begin(4.0, 1, "task", "m", 10)
+        await journal.called(Call(6.0, 1, "task", "m", Usage(10, 0)), number)
+        journal.withdraw(journal.begin(6.0, 1, "task", "m", 11))
+        for role in ("task", "critic"):
+            journal.begin(5.5, 2, role, "m", 12)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("VACUUM INTO ?", (str(copy),))
+        shutil.copy(f"{path}-begun", f"{copy}-begun")
+    assert len(list(read_calls(copy))) == 3
+    for _ in range(2):
+        async with open_journal(copy):
+            assert list(read_calls(copy))[3:] == [
+                Call(6.0, 2, "task", "m", Usage(12, 4, estimated=1), error=LOST),
+                Call(6.0, 2, "critic", "m", Usage(12, 0, estimated=1), error=LOST),
+            ]
+    durable = read_durable(copy)
+    assert [(account.calls, account.failed, account.usage.estimated) for account in durable.accounts] == [
+        (4, 1, 1),
+        (1, 1, 1),
+    ]
+    with following(copy) as journal_read:
+        assert tuple(journal_read.news().spent) == durable.accounts
+
+
+async def test_a_journal_of_the_version_before_is_brought_to_this_one(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with open_journal(path) as journal:
+        await journal.called(Call(5.0, 1, "task", "m", Usage(10, 4), 0.5))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "ALTER TABLE call DROP COLUMN estimated; ALTER TABLE call DROP COLUMN number; PRAGMA user_version = 6"
+        )
+    assert list(read_calls(path)) == [Call(5.0, 1, "task", "m", Usage(10, 4), 0.5)]
+    async with open_journal(path) as journal:
+        journal.begin(5.0, 1, "task", "m", 10)
 
 
 def test_a_change_of_the_messages_is_a_new_version() -> None:

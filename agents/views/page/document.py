@@ -16,7 +16,7 @@ from agents.views.page.details import details, experiences
 from agents.views.page.story import Json, Story, front
 from agents.views.plain import one_line, printable
 from agents.views.report import missing_test
-from agents.views.terminal import clock, dollars
+from agents.views.terminal import clock, dollars, estimated
 from memory.following import following
 from memory.sqlite import is_claimed
 from protocols.wrappers.ledger import Account
@@ -145,7 +145,8 @@ class Figures:
         yield "assignments", f"{progress.ended:,} of {self._configuration.search.assignments:,}"
         yield "survived", f"{progress.counts['survived']:,}"
         yield "calls", f"{sum(role['calls'] for role in roles):,}"
-        yield "tokens", f"{sum(role['input'] + role['output'] for role in roles):,}"
+        guessed = estimated(sum(role["estimated"] for role in roles), sum(role["calls"] for role in roles))
+        yield "tokens", f"{sum(role['input'] + role['output'] for role in roles):,}{guessed}"
         costs = [role["dollars"] for role in roles]
         yield "cost", dollars(None if None in costs else sum(costs))
         yield "time", clock(story.seconds)
@@ -161,7 +162,8 @@ class Figures:
 
 
 def role_row(account: Account, known: Mapping[str, Price]) -> Json:
-    """What one role asked of one model: `latency`, mean seconds of a call with a reply; `dollars` None: unknown."""
+    """What one role asked of one model: `estimated`, calls whose tokens are an estimate; `latency`, mean seconds of a
+    call with a reply; `dollars` None: unknown."""
     usage, answered = account.usage, account.calls - account.failed
     return {
         "role": account.role,
@@ -171,6 +173,7 @@ def role_row(account: Account, known: Mapping[str, Price]) -> Json:
         "input": usage.input,
         "cached": usage.cached,
         "output": usage.output,
+        "estimated": usage.estimated,
         "dollars": known[account.model].of(usage) if account.model in known else None,
         "latency": account.seconds / answered if answered else None,
     }

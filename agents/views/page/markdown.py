@@ -32,7 +32,7 @@ def markdown(document: Json) -> str:
 
 
 VALUES = ("operator", "section", "measured", "mean gain", "95 % interval", "survived", "failed")
-ROLES = ("role", "model", "calls", "failed", "tokens in", "tokens out", "cost", "mean latency")
+ROLES = ("role", "model", "calls", "failed", "tokens in", "tokens out", "estimated", "cost", "mean latency")
 EDITS = ("candidate", "operator", "section", "gain", "value", "tokens")
 
 
@@ -45,7 +45,7 @@ def _value(cell: Json) -> Sequence[object]:
 
 def _role(role: Json) -> Sequence[object]:
     latency = "" if role["latency"] is None else f"{role['latency']:.3f} s"
-    names = ("role", "model", "calls", "failed", "input", "output")
+    names = ("role", "model", "calls", "failed", "input", "output", "estimated")
     return (*(role[name] for name in names), dollars(role["dollars"]), latency)
 
 

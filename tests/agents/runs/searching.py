@@ -19,14 +19,16 @@ CONCURRENCY = 4
 """Calls of one candidate in flight, at most."""
 
 
-def configuration(folder: Path, url: str, width: int, assignments: int) -> Configuration:
-    """The small world of `tests.world`, whose files are in `folder`, answered over the wire at `url`."""
+def configuration(folder: Path, url: str, width: int, assignments: int, calls: int | None = None) -> Configuration:
+    """The small world of `tests.world`, whose files are in `folder`, answered over the wire at `url`. `calls`: their
+    cap."""
     return build(
         {
             "task": {"name": "small", **{name: f"{name}.jsonl" for name in ("train", "validation", "test")}},
             "prompt": {"file": "prompt.txt"},
             "models": {"default": "openai/some-model"},
             "providers": {"openai": {"base_url": url}},
+            "budget": {} if calls is None else {"calls": calls},
             "search": {
                 "width": width,
                 "assignments": assignments,
@@ -53,7 +55,15 @@ class Fault:
     after: int = 0
 
 
-def search(folder: Path, url: str, width: int, assignments: int, directory: Path, fault: Fault | None = None) -> None:
+def search(
+    folder: Path,
+    url: str,
+    width: int,
+    assignments: int,
+    directory: Path,
+    fault: Fault | None = None,
+    calls: int | None = None,
+) -> None:
     """To its end, if it is let live so long. What `fault` leads to is written beside the run directory, and the exit
     code is 1."""
     fault = fault or Fault()
@@ -61,7 +71,7 @@ def search(folder: Path, url: str, width: int, assignments: int, directory: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, (fault.room, resource.RLIM_INFINITY))
 
     async def main() -> None:
-        async with open_run(configuration(folder, url, width, assignments), {}, directory) as run:
+        async with open_run(configuration(folder, url, width, assignments, calls), {}, directory) as run:
 
             async def follow(envelope: Envelope) -> None:
                 if envelope.id == fault.after and fault.read_only:

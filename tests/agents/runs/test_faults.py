@@ -13,8 +13,9 @@ import pytest
 
 from agents.runs.configuration import load
 from agents.runs.opening import open_run
-from memory.journal import read_journal
+from memory.journal import read_calls, read_journal
 from protocols.messages import Evaluation, Failure
+from protocols.model import Usage
 from protocols.wrappers.retry import RetryPolicy
 from tests.small_task import LABELS, SIZES, write_task
 from tests.wire_server import Weather, WireServer
@@ -63,5 +64,10 @@ async def test_a_search_under_faults_loses_nothing(
     assert None not in evaluations[0].scores
     assert sum(account.calls for account in accounts) == stats.calls
     assert sum(account.failed for account in accounts) == stats.calls - stats.answered
-    assert sum(account.usage.input for account in accounts) == stats.input_tokens
-    assert sum(account.usage.output for account in accounts) == stats.output_tokens
+    calls = list(read_calls(tmp_path / "run" / "journal.sqlite"))
+    answered = sum((call.usage for call in calls if call.error is None), Usage())
+    assert answered == Usage(stats.input_tokens, stats.output_tokens)
+    broken = [call.usage for call in calls if call.usage.estimated]
+    assert len(broken) == sum(stats.faults[kind] for kind in ("drop", "truncate", "garbage", "stall"))
+    assert result.estimated == len(broken)
+    assert sum(result.tokens.values()) == answered.total + sum(usage.total for usage in broken)

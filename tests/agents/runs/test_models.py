@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 
 import anyio
+import orjson
 import pytest
+from rich.console import Console
 
 from agents.runs.budget import open_ledger, prices
-from agents.runs.configuration import build
+from agents.runs.configuration import build, load
 from agents.runs.models import Models, model_settings, secrets
+from agents.runs.opening import open_run
+from agents.views.report import show_result
 from memory.cache import open_cache
 from memory.journal import open_journal, read_calls
 from protocols.errors import AuthenticationFailed, ConfigError
-from protocols.model import ChatMessage, Request
+from protocols.model import ChatMessage, ChatModel, Request
 from protocols.providers.catalogue import identify
 from protocols.providers.http import open_transport
 from protocols.wrappers.accounts import Accounts
-from protocols.wrappers.ledger import Attempt
+from protocols.wrappers.ledger import Attempt, Ledger
 from protocols.wrappers.limiter import Limits
 from protocols.wrappers.prices import Price, default_prices
-from tests.wire_server import Fault, WireServer
+from tests.small_task import LABELS, write_task
+from tests.wire.formats import conversation
+from tests.wire_server import Fault, WireServer, count_tokens
 
 pytestmark = pytest.mark.anyio
 TASK = {"name": "t", "train": "a", "validation": "b", "test": "c"}
@@ -78,6 +86,82 @@ async def test_a_call_that_waits_for_its_budget_is_not_on_record(tmp_path: Path)
         released.set()
     [call] = read_calls(tmp_path / "journal.sqlite")
     assert (call.error is not None, ledger.calls, server.stats.calls) == (True, 1, 1)
+
+
+async def test_a_call_that_waits_for_its_budget_holds_no_slot_that_others_share(tmp_path: Path) -> None:
+    """Two searches on one account with two slots: one of them has room for one call, and asks for three."""
+    arrived, released = anyio.Semaphore(0), anyio.Event()
+
+    async def hold() -> None:
+        arrived.release()
+        await released.wait()
+
+    async with WireServer(lambda turns: "hi", delay=hold) as server, open_transport() as transport:
+        openai = {"base_url": server.openai_url, "api_key_env": "KEY", "concurrency": 2, "requests_per_minute": 60000}
+        tables = {"task": TASK, "models": {"default": "openai/x"}, "providers": {"openai": openai}}
+        accounts, environ = Accounts(), {"KEY": "sk-secret"}
+
+        def opened(budget: dict[str, int]) -> tuple[ChatModel, Ledger]:
+            configuration = build({**tables, "budget": budget}, Path())
+            ledger = open_ledger(configuration, {})
+            return Models(configuration, environ, transport, ledger, accounts).of("task"), ledger
+
+        (capped, its), (free, _) = opened({"tokens": 1500}), opened({})
+        request = Request((ChatMessage("user", "hello"),))
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(capped.complete, request)
+                await arrived.acquire()
+                tasks.start_soon(free.complete, request)
+                await arrived.acquire()
+                assert (its.calls, server.stats.calls) == (1, 2)
+                released.set()
+    assert (its.calls, server.stats.calls) == (3, 4)
+
+
+def told(provider: str, usage: object) -> bytes:
+    """A reply with this usage."""
+    label = LABELS[0]
+    if provider == "openai":
+        return orjson.dumps({"choices": [{"message": {"content": label}, "finish_reason": "stop"}], "usage": usage})
+    return orjson.dumps({"content": [{"type": "text", "text": label}], "stop_reason": "end_turn", "usage": usage})
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": -5, "input_tokens": True}, {"completion_tokens": 2**62}])
+@pytest.mark.parametrize("cap", ["tokens", "dollars"])
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+async def test_a_cap_holds_where_the_server_does_not_count(
+    tmp_path: Path, provider: str, cap: str, usage: object
+) -> None:
+    """The run ends near the cap, as the server counts in its own books, and says that it has estimated."""
+    limit = {"tokens": 24_000, "dollars": 0.024}[cap]
+
+    async def uncounted() -> None:
+        server.faults.append(Fault(body=told(provider, usage)))
+
+    async with WireServer(lambda turns: "", delay=uncounted, keep=10_000) as server:
+        url = server.openai_url if provider == "openai" else server.url
+        settings: dict[str, dict[str, object]] = {
+            "models": {"default": f"{provider}/m"},
+            f"providers.{provider}": {"base_url": url, "reply_tokens": 1},
+            f"providers.{provider}.price": {"input": 1, "output": 1},
+            "agents": {"critic": "none"},
+            "search": {"assignments": 200, "width": 2, "operators": ["few_shot"]},
+            "budget": {cap: limit},
+        }
+        async with open_run(load(write_task(tmp_path, tables=settings)), {}, tmp_path / "run") as run:
+            result = await run.search()
+        spent = sum(
+            count_tokens(text) for call in server.received for _, text in conversation(call.body)
+        ) + server.stats.calls * count_tokens(LABELS[0])
+    assert result.stopped_by == f"budget: {cap}"
+    assert 12_000 < spent <= 24_000
+    assert result.estimated == sum(result.calls.values()) == server.stats.calls
+    assert (result.dollars or 0.0) > 0
+    told_so = StringIO()
+    show_result(Console(file=told_so, width=200), asdict(result))
+    assert f"(estimated for {result.estimated} of {result.estimated} calls)" in told_so.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from agents.runs.finished import read_document
 from agents.runs.replay import replay
 from agents.runs.run_directory import CACHE, JOURNAL, MEMORY, RESULT
 from memory.cache import request_key
-from memory.journal import read_calls, read_journal
+from memory.journal import LOST, read_calls, read_journal
 from protocols import prompt_file
 from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure, Resumed
 from protocols.model import ChatMessage, Request
@@ -119,7 +119,9 @@ def found(directory: Path) -> dict[str, Any]:
     result = read_document(directory / RESULT)
     assert result is not None
     return {
-        key: value for key, value in result.items() if key not in ("calls", "saved", "tokens", "roles", "seconds")
+        key: value
+        for key, value in result.items()
+        if key not in ("calls", "saved", "tokens", "estimated", "roles", "seconds")
     }
 
 
@@ -143,14 +145,15 @@ def check_memory(directory: Path) -> None:
 
 
 def check_books(directory: Path, lineage: Lineage, at_once: int) -> None:
-    """What is paid twice was in flight at a kill; what is on record is what the server counted but for that."""
+    """What is paid twice was in flight at a kill, and all that the server counted is on record, with what a kill kept
+    from being sent."""
     assert all(0 <= lost <= at_once for lost in lineage.lost[:-1])
     assert lineage.lost[-1] == 0
     recorded = len(list(read_calls(directory / JOURNAL)))
     result = read_document(directory / RESULT)
     assert result is not None
     assert sum(result["calls"].values()) == recorded
-    assert sum(lineage.calls) - sum(lineage.lost) <= recorded <= sum(lineage.calls)
+    assert sum(lineage.calls) <= recorded <= sum(lineage.calls) + KILLS * at_once
     assert sum(isinstance(e.message, Resumed) for e in read_journal(directory / JOURNAL)) <= KILLS
     check_memory(directory)
 
@@ -184,6 +187,28 @@ async def test_a_wide_run_killed_at_25_points_keeps_its_books(tmp_path: Path) ->
     check_journal(tmp_path / "run", 40)
     check_books(tmp_path / "run", lineage, at_once=8 * searching.CONCURRENCY)
     assert (await replay(tmp_path / "run", not_looked_at)).stopped_by == "assignments"
+
+
+@pytest.mark.timeout(300)
+async def test_a_cap_on_calls_holds_across_kills(tmp_path: Path) -> None:
+    """A call is on record before it is sent: what was in flight at a kill counts, and is not made a second time."""
+    folder, directory, cap = folder_of(tmp_path), tmp_path / "run", 150
+    executioner = Executioner(Random(4))
+    async with WireServer(answer, delay=executioner, keep=10_000) as server:
+        for gap in [20, 31, 27, 0]:
+            executioner.left = gap
+            executioner.process = process = start(folder, server.openai_url, 8, 500, directory, None, cap)
+            await to_thread.run_sync(process.join)
+            assert process.exitcode == (-9 if gap else 0)
+        counted = server.stats.calls
+    result, calls = read_document(directory / RESULT), list(read_calls(directory / JOURNAL))
+    assert result is not None
+    assert result["stopped_by"] == "budget: calls"
+    assert counted <= sum(result["calls"].values()) == len(calls) <= cap
+    lost = [call.usage for call in calls if call.error == LOST]
+    assert lost
+    assert all(usage.input and usage.estimated for usage in lost)
+    assert result["estimated"] == sum(call.usage.estimated for call in calls) >= len(lost)
 
 
 async def broken_off(folder: Path, directory: Path, fault: Fault) -> str:

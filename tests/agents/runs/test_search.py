@@ -17,10 +17,11 @@ from agents.runs.opening import open_run
 from agents.runs.result import Result
 from agents.runs.tables import BudgetTable
 from agents.views.report import missing_test
-from memory.journal import read_journal
+from memory.journal import read_calls, read_journal
 from protocols import prompt_file
 from protocols.errors import AlwaysRefused
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Failure, Finished
+from protocols.model import Usage
 from protocols.prompt import Prompt, Section
 from protocols.task import Example
 from protocols.wrappers.breaker import ROUNDS
@@ -223,8 +224,9 @@ FAULTS = (
 )
 
 
-async def test_faults_cost_time_and_nothing_else(tmp_path: Path) -> None:
-    """Every fifth call meets one, of each kind in turn: all examples are answered, and both sides count the same."""
+async def test_faults_cost_time_and_what_may_have_been_billed(tmp_path: Path) -> None:
+    """Every fifth call meets one, of each kind in turn: all examples are answered, and both sides count the same, but
+    for the input of what broke midway, which a provider may have billed."""
     calls = count()
 
     async def trouble() -> None:
@@ -245,7 +247,14 @@ async def test_faults_cost_time_and_nothing_else(tmp_path: Path) -> None:
     assert (result.seed, result.best, result.test) == (expected.seed, expected.best, expected.test)
     assert sum(result.calls.values()) == stats.calls > sum(expected.calls.values())
     assert sum(spent.failed for spent in result.roles.values()) == stats.calls - stats.answered
-    assert sum(result.tokens.values()) == stats.input_tokens + stats.output_tokens == sum(expected.tokens.values())
+    made = list(read_calls(tmp_path / "bad-run" / "journal.sqlite"))
+    answered = sum((call.usage for call in made if call.error is None), Usage())
+    assert answered == Usage(stats.input_tokens, stats.output_tokens)
+    assert answered.total == sum(expected.tokens.values())
+    kinds = {call.error for call in made if call.usage.estimated}
+    assert kinds == {"BadReply", "CallTimeout", "ConnectionFailed"}
+    assert result.estimated == sum(call.usage.estimated for call in made)
+    assert sum(result.tokens.values()) == sum(call.usage.total for call in made)
 
 
 async def test_a_model_that_refuses_everything_stops_the_search_with_its_words(tmp_path: Path) -> None:

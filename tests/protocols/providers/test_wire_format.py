@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory import journal as memory
 from memory.recorded import RecordedModel
 from protocols.errors import BadReply, BadRequest, ServerFailed
 from protocols.model import ChatMessage, Finish, Reply, Request, Usage
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
 from protocols.providers.failures import Answer
+from protocols.providers.figures import about
 from protocols.providers.http import encode
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.purse import Caps
+from tests.memory.helpers import Kept
 from tests.protocols.providers.conftest import WAYS, Lab
 from tests.wire_server import Call, Fault, count_tokens
 
@@ -187,6 +188,7 @@ def test_openai_finish(message: object, reason: str | None, text: str, finish: F
 
 OPENAI_BILLS = {"prompt_tokens": 10, "completion_tokens": 3}
 ANTHROPIC_BILLS = {"input_tokens": 10, "output_tokens": 3}
+ESTIMATED = Usage(about(REQUESTS[0]), estimated=1)
 
 
 @pytest.mark.parametrize(
@@ -194,28 +196,23 @@ ANTHROPIC_BILLS = {"input_tokens": 10, "output_tokens": 3}
     [
         ("openai", {"choices": [{"text": "yes"}], "usage": OPENAI_BILLS}, Usage(10, 3)),
         ("openai", {"choices": [{"message": {"content": 7}}], "usage": OPENAI_BILLS}, Usage(10, 3)),
-        ("openai", {"choices": []}, None),
+        ("openai", {"choices": []}, ESTIMATED),
         ("anthropic", {"content": None, "usage": ANTHROPIC_BILLS}, Usage(10, 3)),
-        ("anthropic", {"content": []}, None),
+        ("anthropic", {"content": None}, ESTIMATED),
     ],
 )
-async def test_a_bad_reply_that_is_billed_is_in_the_books(
-    lab: Lab, way: str, body: object, usage: Usage | None
-) -> None:
+async def test_a_bad_reply_that_is_billed_is_in_the_books(lab: Lab, way: str, body: object, usage: Usage) -> None:
     lab.server.faults.append(Fault(body=orjson.dumps(body)))
-    ledger, calls = Ledger(Caps(), {}, lambda: 0.0), list[memory.Call]()
-
-    async def record(call: memory.Call) -> None:
-        calls.append(call)
-
-    model = MeteredModel(RecordedModel(lab.model(way), record, "task", lambda: 0.0), ledger, "task")
+    ledger, kept = Ledger(Caps(), {}, lambda: 0.0), Kept()
+    adapter = lab.model(way)
+    model = MeteredModel(adapter, ledger, "task", lambda model: RecordedModel(model, kept, "task", lambda: 0.0))
     with pytest.raises(BadReply) as caught:
         await model.complete(REQUESTS[0])
     assert caught.value.usage == usage
     account = ledger.account("task", model.name)
-    assert (account.calls, account.failed, account.usage) == (1, 1, usage or Usage())
+    assert (account.calls, account.failed, account.usage) == (1, 1, usage)
     assert ledger.tokens == account.usage.total
-    assert [(call.usage, call.error) for call in calls] == [(account.usage, "BadReply")]
+    assert [(call.usage, call.error) for call in kept.ended] == [(account.usage, "BadReply")]
 
 
 @pytest.mark.parametrize(
@@ -240,12 +237,6 @@ def test_anthropic_finish_and_usage(reason: str, finish: Finish) -> None:
     body = {"model": "m-1-2026", "content": blocks, "stop_reason": reason, "usage": usage}
     reply = messages.read_reply(answer(body), "m", None)
     assert reply == Reply("yes", Usage(325, 7, 300, 20), finish, 0.25, "m-1-2026")
-
-
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "completion_tokens": 1}, "none"])
-def test_openai_without_usage_counts_nothing_and_keeps_the_reply(usage: object) -> None:
-    body = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "usage": usage}
-    assert chat.read_reply(answer(body), "m", None) == Reply("yes", Usage(), "stop", 0.25, "")
 
 
 json_values = st.recursive(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from random import Random
 
 import anyio
@@ -15,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import BudgetExhausted, ModelError
-from protocols.model import ChatMessage, Reply, Request, Usage
+from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.wrappers.ledger import Account, Books, Ledger, Saved
-from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.limiter import LimitedModel, Limiter, Limits
+from protocols.wrappers.metered import MeteredModel, billed
 from protocols.wrappers.prices import Price, default_prices, undated
 from protocols.wrappers.purse import Caps, Cost, Notice, Purse
 from tests.protocols.wrappers.faults import REQUEST, failure
@@ -39,13 +41,19 @@ class Till:
     fault: bool = False
     name: str = "scripted"
     calls: int = 0
+    lost: int = 0
     usages: list[Usage] = field(default_factory=list)
 
     async def complete(self, request: Request) -> Reply:
         self.calls += 1
-        await self.delay()
-        if self.fault and self.rng.random() < 0.3:
-            raise failure()
+        try:
+            await self.delay()
+            if self.fault and self.rng.random() < 0.3:
+                raise failure()
+        except BaseException as error:
+            self.lost += 1
+            self.usages.append(billed(error, request))
+            raise
         share = self.rng.choice([0.1, 0.5, 1.0, 1.0])
         tokens_in, tokens_out = int(share * request.most_input), int(share * request.max_tokens)
         usage = Usage(tokens_in, tokens_out, *self.rng.choice([(0, 0), (tokens_in, 0), (0, tokens_in)]))
@@ -67,6 +75,7 @@ some_caps = st.builds(
     scopes=st.dictionaries(st.sampled_from(["task", "critic", "proposer", "proposer/a"]), some_caps, max_size=3),
     held=st.integers(0, 8),
     count=st.integers(1, 60),
+    slots=st.none() | st.integers(1, 3),
     seed=st.integers(0, 999),
 )
 @settings(max_examples=50)
@@ -76,13 +85,16 @@ def test_no_interleaving_exceeds_a_cap_and_the_books_are_the_models(
     scopes: Mapping[str, Caps],
     held: int,
     count: int,
+    slots: int | None,
     seed: int,
 ) -> None:
-    """Calls of four roles end, fail and are cancelled in any order, and many cost as much as they may."""
+    """Calls of four roles end, fail and are cancelled in any order, also while they wait for one of a few `slots`
+    that all share, and many cost as much as they may."""
     rng = Random(seed)
     ledger = Ledger(run, {"scripted": PRICE}, lambda: 0.0, scopes)
     tills = {role: Till(role, rng, shuffled(rng, 20), fault=True) for role in ROLES}
-    models = {role: MeteredModel(till, ledger, role) for role, till in tills.items()}
+    limited = partial(LimitedModel, limiter=Limiter(Limits(slots)), urgent=False)
+    models = {role: MeteredModel(till, ledger, role, limited if slots else None) for role, till in tills.items()}
     refused: list[BudgetExhausted] = []
 
     async def one(role: str, cancelled: bool, max_tokens: int) -> None:
@@ -125,11 +137,83 @@ def test_no_interleaving_exceeds_a_cap_and_the_books_are_the_models(
     }
     for (role, _), account in ledger.accounts.items():
         assert account.usage == sum(tills[role].usages, Usage())
-        assert account.failed == account.calls - len(tills[role].usages)
+        assert account.failed == tills[role].lost
     spent = sum((usage for till in tills.values() for usage in till.usages), Usage())
     assert (ledger.calls, ledger.tokens) == (sum(till.calls for till in tills.values()), spent.total)
     assert ledger.dollars == pytest.approx(PRICE.of(spent))
     assert bool(refused) == (ledger.exhausted is not None)
+
+
+class Gate:
+    """A model that answers each call once it is let through."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.sent: list[Request] = []
+        self.through = anyio.Semaphore(0)
+
+    async def complete(self, request: Request) -> Reply:
+        self.sent.append(request)
+        await self.through.acquire()
+        return Reply("ok", Usage(1, 1))
+
+
+def one_slot(model: ChatModel) -> ChatModel:
+    return LimitedModel(model, Limiter(Limits(1)), urgent=False)
+
+
+async def test_a_call_that_waits_for_the_limiter_is_no_call_yet_and_leaves_its_place_when_it_is_cancelled() -> None:
+    gate, ended = Gate(), list[str]()
+    ledger = Ledger(Caps(calls=2, tokens=2 * REQUEST.most_tokens), {}, lambda: 0.0)
+    model = MeteredModel(gate, ledger, "task", one_slot)
+
+    async def call(name: str, scope: anyio.CancelScope) -> None:
+        with scope:
+            try:
+                await model.complete(REQUEST)
+                ended.append(name)
+            except BudgetExhausted as error:
+                ended.append(f"{name} {error.cap}")
+
+    async with anyio.create_task_group() as tasks:
+        scopes = [anyio.CancelScope() for _ in range(4)]
+        for name, scope in zip("abcd", scopes, strict=True):
+            tasks.start_soon(call, name, scope)
+            await anyio.wait_all_tasks_blocked()
+        assert (ledger.calls, ledger.in_flight, len(gate.sent), ended) == (1, 1, 1, [])
+        scopes[1].cancel()  # b had the second of the two calls, and waited for the limiter
+        await anyio.wait_all_tasks_blocked()
+        assert (ledger.calls, ledger.account("task", "scripted").failed, ended) == (1, 0, [])
+        gate.through.release()
+        await anyio.wait_all_tasks_blocked()
+        assert ended == ["a", "d calls"], "c has the second, so that there is none left"
+        gate.through.release()
+    assert sorted(ended) == ["a", "c", "d calls"]
+    assert (ledger.calls, ledger.tokens, len(gate.sent)) == (2, 4, 2)
+
+
+async def test_a_call_whose_minutes_pass_while_it_waits_for_the_limiter_is_not_sent() -> None:
+    gate, now = Gate(), 0.0
+    ledger = Ledger(Caps(minutes=1), {}, lambda: now)
+    model = MeteredModel(gate, ledger, "task", one_slot)
+    refused: list[BudgetExhausted] = []
+
+    async def call() -> None:
+        try:
+            await model.complete(REQUEST)
+        except BudgetExhausted as error:
+            refused.append(error)
+
+    with ledger.holding(1):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            tasks.start_soon(call)
+            await anyio.wait_all_tasks_blocked()
+            now = 60.0
+            gate.through.release()
+    assert [error.cap for error in refused] == ["minutes"]
+    assert (ledger.calls, ledger.in_flight, len(gate.sent)) == (1, 0, 1)
 
 
 async def until_refused(ledger: Ledger, at_once: int, request: Request = REQUEST) -> int:
@@ -209,7 +293,7 @@ def test_a_cap_that_changes_holds_for_every_call_that_is_admitted_after(
     async def admit(account: Account, purses: tuple[Purse, ...], most: Cost) -> None:
         await admitted(account, purses, most)
         limit = getattr(ledger.caps, cap)
-        used = ledger.calls if cap == "calls" else ledger.tokens + most.tokens
+        used = ledger.calls + 1 if cap == "calls" else ledger.tokens + most.tokens
         assert limit is None or used <= limit
 
     admitted = ledger.admit

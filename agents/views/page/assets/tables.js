@@ -50,9 +50,9 @@ function showCandidates() {
 function showRoles() {
   const dollars = (role) => (role.dollars === null ? "unknown" : `$${role.dollars.toFixed(4)}`);
   const latency = (role) => (role.latency === null ? "" : `${role.latency < 0.1 ? (role.latency * 1000).toFixed(1) + " ms" : role.latency.toFixed(2) + " s"}`);
-  const rows = doc.roles.map((role) => [role.role, role.model, role.calls, role.failed, role.input, role.cached, role.output, dollars(role), latency(role)]);
+  const rows = doc.roles.map((role) => [role.role, role.model, role.calls, role.failed, role.input, role.cached, role.output, role.estimated, dollars(role), latency(role)]);
   part("roles").replaceChildren(rows.length
-    ? table(["role or operator", "model", "calls", "failed", "tokens in", "of them cached", "tokens out", "cost", "mean latency"], rows, "Calls by role")
+    ? table(["role or operator", "model", "calls", "failed", "tokens in", "of them cached", "tokens out", "estimated", "cost", "mean latency"], rows, "Calls by role")
     : soft("No call has been made yet."));
 }
 

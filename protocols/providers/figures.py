@@ -1,0 +1,111 @@
+"""What an answer says in figures and names: believed within types and ranges, in one place for all wire formats.
+
+What a server does not count, or counts as no server can, is unknown. It is estimated, for the caps and for the
+prices, and counted as estimated: a zero would let any cap on tokens or dollars pass.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from protocols.model import Finish, Request, Usage
+
+MOST_TOKENS: Final = 10**8
+"""Tokens of one call, at most: ten times the largest window that is published. Sums of such stay far within the 64
+bits of SQLite."""
+TURN: Final = 4
+"""Tokens that a chat template puts around one turn, about."""
+LONGEST_NAME: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The tokens that a server says it has counted, each None where it does not say. `input` is all of it; `cached`
+    and `written` are parts of it."""
+
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
+    written: int | None = None
+
+
+def count(value: object, most: int = MOST_TOKENS) -> int | None:
+    """A whole number from 0 to `most`, which JSON may write as a float; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= most and value == int(value) else None
+
+
+def used(told: Told, request: Request | None, text: str) -> Usage:
+    """What a call has used whose reply is `text`: as told, and estimated where it is not.
+
+    No request takes no tokens, and no text is written in none, so a zero there is a server that does not count. Parts
+    of the input that are more than all of it are left out: such a call is priced as if nothing came from a cache.
+    """
+    tokens_in = told.input or about(request)
+    tokens_out = told.output or (0 if told.output == 0 and not text else tokens(text))
+    cached, written = told.cached or 0, told.written or 0
+    if not told.input or cached + written > tokens_in:
+        cached = written = 0
+    estimated = not told.input or told.output != tokens_out
+    return Usage(tokens_in, tokens_out, cached, written, int(estimated))
+
+
+def about(request: Request | None) -> int:
+    """About as many tokens as a request takes; 0 where it is not known."""
+    return sum(TURN + tokens(message.text) for message in request.messages) if request else 0
+
+
+def tokens(text: str) -> int:
+    """About as many tokens as a text has: a quarter of its bytes."""
+    return -(-len(text.encode("utf-8", "replace")) // 4)
+
+
+def read_json(body: bytes) -> object:
+    """The JSON of an answer that has been paid for: half of a surrogate pair, bytes that are no UTF-8 and a number
+    out of range (NaN, Infinity, thousands of digits) cost that character or that number, and not the reply.
+
+    :raises ValueError: it is not JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        try:
+            return mended(json.loads(body.decode("utf-8-sig", "replace"), parse_int=whole))
+        except (ValueError, RecursionError):
+            raise error from None
+
+
+def whole(digits: str) -> int | float:
+    """An integer of JSON, as a float beyond 64 bits: Python refuses to read thousands of digits."""
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
+def mended(value: object) -> object:
+    """JSON whose texts can be written as UTF-8, and which has null for numbers that are not finite."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode("utf-8")
+        case float():
+            return value if math.isfinite(value) else None
+        case list():
+            return [mended(inner) for inner in value]
+        case dict():
+            return {mended(name): mended(inner) for name, inner in value.items()}
+    return value
+
+
+def finish_of(known: Mapping[object, Finish], reason: object) -> Finish:
+    """Why a reply ended; `other` for a reason that is not known, or no text."""
+    return known.get(reason, "other") if isinstance(reason, str) else "other"
+
+
+def name_of(model: object) -> str:
+    """The model's name as the provider gives it, "" if that is no text; cut at `LONGEST_NAME` characters."""
+    return model[:LONGEST_NAME] if isinstance(model, str) else ""
