@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.request import getproxies
 
@@ -14,7 +14,7 @@ import orjson
 
 from protocols.errors import BadReply, BadRequest, CallTimeout, ConnectionFailed, ModelError
 from protocols.model import Usage
-from protocols.providers.failures import Answer, classify, hidden_status, redact
+from protocols.providers.failures import Answer, classify, is_failure, redact
 
 JsonObject = dict[str, object]
 
@@ -112,7 +112,7 @@ def encode(body: JsonObject, model: str) -> bytes:
 def decode(answer: Answer, model: str, key: str | None) -> JsonObject:
     """The JSON object of an answer.
 
-    :raises ModelError: the status says that the call failed; the class says how.
+    :raises ModelError: the status or the body says that the call failed; the class says how.
     :raises BadReply: a success whose body is not a JSON object.
     """
     if not 200 <= answer.status < 300:
@@ -121,10 +121,10 @@ def decode(answer: Answer, model: str, key: str | None) -> JsonObject:
         payload = orjson.loads(answer.body)
     except orjson.JSONDecodeError as error:
         raise unusable(f"is not JSON ({error})", answer, model, key) from None
+    if is_failure(payload):
+        raise classify(answer, model, key)
     if not isinstance(payload, dict):
         raise unusable("is not a JSON object", answer, model, key)
-    if status := hidden_status(payload):
-        raise classify(replace(answer, status=status), model, key)
     return payload
 
 
