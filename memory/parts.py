@@ -179,6 +179,7 @@ FORMS: Mapping[str, Form] = {
         lambda credit, put: credit, lambda credit, reader: {name: Credit(**worth) for name, worth in credit.items()}
     ),
     "recalled": Form(lambda numbers, put: numbers, lambda numbers, reader: tuple(numbers)),
+    "too_long": Form(lambda ids, put: ids, lambda ids, reader: tuple(ids)),
 }
 """What is a part, or a tuple, by the names of fields, which mean the same in every message."""
 BULKY = ("scores", "parent_scores", "outcomes", "partners")

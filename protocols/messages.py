@@ -98,7 +98,7 @@ class Candidate:
 
     It races against its parent or, if it took sections from other members, the best of those that it came from.
     `parent_scores` () and `parent_tokens` 0 for the first prompt, which has nobody to race against. `recalled`: the
-    experiences that the Proposer was shown.
+    experiences that the Proposer was shown. `section`: the one that was edited, "" in old journals.
     """
 
     assignment: int
@@ -106,6 +106,7 @@ class Candidate:
     parent_scores: Scores = ()
     parent_tokens: int = 0
     recalled: tuple[int, ...] = ()
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ class Evaluation:
     over the parent on the examples answered by both, its standard error, and their number (0 for the first prompt).
     `outcomes`: a training minibatch, empty unless `survived`. `value`: the corpus metric over all that was answered.
     `refused` and `truncated` replies are answers like others, counted apart. `filled`: about the tokens that are
-    filled into the prompt for each input, beside the input; 0 in old journals.
+    filled into the prompt for each input, beside the input; 0 in old journals. `too_long`: ids of the examples that
+    do not fit into the model's window with it, nor with its parent; they are not asked, and not `unanswered`.
     """
 
     assignment: int
@@ -132,6 +134,7 @@ class Evaluation:
     refused: int = 0
     truncated: int = 0
     filled: int = 0
+    too_long: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -145,19 +148,34 @@ class Evaluation:
         return answered + self.unanswered + len(self.outcomes)
 
 
+Missing = Literal["", "unreadable", "refused", "too long", "call", "budget"]
+"""Why a critique says nothing: "": it need not, or it does. unreadable: the reply was no critique. refused, too long:
+the provider refuses the request for good. call: it failed after its retries. budget: a cap."""
+
+
 @dataclass(frozen=True, slots=True)
 class Critique:
     """Critic to Controller: the evaluation, and by section name textual gradients and measured credit; a section may
-    have neither."""
+    have neither. `missing`: why there are no gradients where there should be some."""
 
     assignment: int
     evaluation: Evaluation
     gradients: Mapping[str, str]
     credit: Mapping[str, Credit] = field(default_factory=dict)
+    missing: Missing = ""
 
 
 FailureKind = Literal[
-    "rejected", "unreadable", "call", "budget", "allowance", "inapplicable", "dropped", "raised", "stopped"
+    "rejected",
+    "unreadable",
+    "too long",
+    "call",
+    "budget",
+    "allowance",
+    "inapplicable",
+    "dropped",
+    "raised",
+    "stopped",
 ]
 
 
@@ -165,11 +183,12 @@ FailureKind = Literal[
 class Failure:
     """Anyone to Controller: this assignment ended without a critique.
 
-    rejected: the edit would break the prompt, or changes nothing. unreadable: the reply was no edit. call: a model
-    call failed after its retries. budget: a cap that ends the search. allowance: a cap of this operator alone.
+    rejected: the edit would break the prompt, or changes nothing. unreadable: the reply was no edit. too
+    long: a request for it, or with it, does not fit into a model's window. call: a model call failed after its
+    retries. budget: a cap that ends the search. allowance: a cap of this operator alone.
     inapplicable: the operator had nothing to work with. dropped: an agent answered with nothing. raised: an agent's
     exception, which fails the run unless such are to be skipped. stopped: the run ended first.
-    `text`: what the section would have held, for an edit that was rejected, if that is known.
+    `text`: what the section would have held, for an edit that was rejected or too long, if that is known.
     """
 
     assignment: int

@@ -17,6 +17,7 @@ from protocols.errors import (
     EditRejected,
     InapplicableError,
     ModelError,
+    TooLong,
     UnreadableReply,
 )
 from protocols.messages import (
@@ -129,6 +130,8 @@ def _kind(error: Exception) -> FailureKind:
             return "unreadable"
         case InapplicableError():
             return "inapplicable"
+        case TooLong():
+            return "too long"
         case ModelError():
             return "call"
         case BudgetExhausted(scope=scope):

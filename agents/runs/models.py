@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from agents.runs.catalogue import open_operators
@@ -27,16 +28,22 @@ from protocols.providers.catalogue import (
     is_theirs,
     open_embeddings,
     open_model,
+    resolve,
+    split,
 )
 from protocols.providers.http import Transport
+from protocols.providers.listing import listed_window
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.breaker import Breaker
+from protocols.wrappers.ledger import Account as Spent
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.limiter import MOST, LimitedModel, Limits
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from protocols.wrappers.room import RoomyModel, room_of
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
+from protocols.wrappers.window import Window, WindowedModel
 
 BULK = frozenset({"task", "credit", "judge"})
 """Roles that call once for each example; the others' calls go first."""
@@ -45,7 +52,8 @@ EMBEDDER = "embedder"
 
 
 class Models:
-    """Builds what a role calls: room, reply cache, retry, warming, limiter, ledger, journal, adapter, in this order.
+    """Builds what a role calls: room, reply cache, retry, warming, limiter, window, ledger, journal, adapter, in this
+    order.
 
     `accounts` may be shared with other searches of the process. The embedded model costs nothing and answers faster
     than a cache would: it stands in the journal and the ledger alone.
@@ -64,7 +72,7 @@ class Models:
         :raises ConfigError: one cannot be reached as it is configured.
         """
         self._configuration, self._environ, self._ledger = configuration, environ, ledger
-        self._accounts = accounts or Accounts()
+        self._accounts, self._transport = accounts or Accounts(), transport
         self._adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
         check_names(configuration)
@@ -82,7 +90,46 @@ class Models:
         name = self._configuration.models.of(role)
         model = self._stack(self._adapters[name], role, cache, journal)
         room = self._configuration.provider(name).reply_tokens or room_of(name)
-        return RoomyModel(model, room) if room else model
+        return model if name == EMBEDDED else RoomyModel(model, room or 1, self._window(name))
+
+    async def look_up_windows(self) -> None:
+        """Ask servers of the user's own for the windows that nobody has told, once in a process."""
+        for name in self._adapters:
+            settings = model_settings(self._configuration.provider(name))
+            if name == EMBEDDED or settings.client or is_theirs(name, settings, self._environ):
+                continue
+            window = self._window(name)
+            if window.tokens is None and not window.looked_up:
+                window.looked_up = True
+                endpoint, (provider, model) = resolve(name, settings, self._environ), split(name)
+                if (tokens := await listed_window(self._transport, endpoint, provider, model)) is not None:
+                    window.tell(tokens)
+
+    def take_up(self, notes: Mapping[str, bytes], accounts: Sequence[Spent]) -> None:
+        """What a run that goes on knows of its models: their windows, and which of them have answered whom."""
+        for name in self._adapters:
+            if name != EMBEDDED and (packed := notes.get(self._note(name))) is not None:
+                self._window(name).take_up(packed)
+        for spent in accounts:
+            if spent.calls > spent.failed and spent.model in self._adapters and spent.model != EMBEDDED:
+                self._breaker(spent.model, spent.role).worked()
+
+    def _account(self, name: str) -> Account:
+        return identify(name, model_settings(self._configuration.provider(name)), self._environ)
+
+    def _window(self, name: str) -> Window:
+        window = self._accounts.window(self._account(name), name)
+        if tokens := self._configuration.provider(name).context_tokens:
+            window.tell(tokens)
+        return window
+
+    def _note(self, name: str) -> str:
+        account = self._account(name)
+        return f"window {account.provider} {account.address} {name}"
+
+    def _breaker(self, name: str, role: str) -> Breaker:
+        """Credit asks as the task does: what answers the one answers the other."""
+        return self._accounts.breaker(self._account(name), name, "task" if role == "credit" else role)
 
     def embedder(self, cache: ReplyCache | None = None, journal: Journal | None = None) -> Embedder:
         """What embeds for the memory; where that is a model, it has what stands around any other."""
@@ -100,11 +147,12 @@ class Models:
             return model
         table = self._configuration.provider(name)
         account = identify(name, model_settings(table), self._environ)
+        model = WindowedModel(model, self._window(name), partial(self._keep, journal, self._note(name)))
         limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
         model = LimitedModel(model, self._accounts.limiter(account, limits), urgent=role not in BULK)
         if least := self._warm_prefix(name, table):
             model = WarmingModel(model, self._accounts.prefixes(account, name), least)
-        model = self._retrying(model, account, role, table)
+        model = self._retrying(model, role, table)
         if cache is None:
             return model
 
@@ -114,10 +162,14 @@ class Models:
         embeds = f" in {self._configuration.memory.dimension}" if role == EMBEDDER else ""
         return CachedModel(model, cache, f"{account.provider} {account.address} {name}{embeds}", saved)
 
-    def _retrying(self, model: ChatModel, account: Account, role: str, table: ProviderTable) -> ChatModel:
+    async def _keep(self, journal: Journal | None, note: str, window: Window) -> None:
+        if journal is not None:
+            await journal.learned(note, window.pack())
+
+    def _retrying(self, model: ChatModel, role: str, table: ProviderTable) -> ChatModel:
         policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
         rng = Random(f"{self._configuration.search.seed}/retry/{role}")
-        return RetryingModel(model, policy, rng, self._accounts.breaker(account, model.name, role))
+        return RetryingModel(model, policy, rng, self._breaker(model.name, role))
 
     def _warm_prefix(self, name: str, table: ProviderTable) -> int:
         if table.warm_prefix is not None:

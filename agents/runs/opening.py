@@ -96,6 +96,7 @@ async def open_run_in(
             memory = await stack.enter_async_context(open_memory(claimed / MEMORY, models.embedder()))
         if configuration.memory.embedder:
             memory = memory.through(models.embedder(cache, journal))
+        await models.look_up_windows()
         run = Run(configuration, claimed, record, task, first, ledger, heard)
         stack.callback(run.bus.close)
         await run.assemble(models, cache, journal, memory, given.operators)

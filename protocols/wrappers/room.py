@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from protocols.model import ChatModel, Reply, Request
+from protocols.wrappers.window import Window
 
 THINKING: Final = re.compile(r"openai/(gpt-5(?!-chat)|o\d)")
 """Models that think whether they are asked to or not, and whose thinking counts in the limit on a reply.
@@ -21,13 +22,14 @@ def room_of(name: str) -> int | None:
 
 
 class RoomyModel:
-    """A model whose replies may have `tokens` >= 1 at least, whatever a request allows.
+    """A model whose replies may have `tokens` >= 1 at least, whatever a request allows; who asks is told what is left
+    of its `window`.
 
     It stands outermost, so that the cache's key and the price that is set aside have the limit that is sent.
     """
 
-    def __init__(self, inner: ChatModel, tokens: int) -> None:
-        self._inner, self._tokens = inner, tokens
+    def __init__(self, inner: ChatModel, tokens: int, window: Window | None = None) -> None:
+        self._inner, self._tokens, self._window = inner, tokens, window or Window()
 
     @property
     def name(self) -> str:
@@ -36,4 +38,11 @@ class RoomyModel:
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request."""
-        return await self._inner.complete(replace(request, max_tokens=max(request.max_tokens, self._tokens)))
+        return await self._inner.complete(self._with_room(request))
+
+    def spare(self, request: Request) -> float:
+        """See `Windowed`."""
+        return self._window.spare(self._with_room(request))
+
+    def _with_room(self, request: Request) -> Request:
+        return replace(request, max_tokens=max(request.max_tokens, self._tokens))
