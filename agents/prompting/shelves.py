@@ -60,7 +60,7 @@ class Shelves:
         if self.room(Request(())) == math.inf:
             return math.inf
         whole = self.task.validation
-        answered = [e for e, score in zip(whole, scores, strict=True) if score is not None] if scores else whole
+        answered = [e for e, score in zip(whole, scores, strict=False) if score is not None] if scores else whole
         longest = nlargest(LONGEST, answered, key=lambda example: sum(map(len, example.inputs.values())))
         requests = (Request(prompt.render(self.inputs(prompt, example.inputs))) for example in longest)
         return min(map(self.room, requests), default=math.inf)

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from protocols.errors import TooLong
 from protocols.model import ChatModel, Reply, Request
 from protocols.wrappers.window import Window
 
@@ -37,8 +38,15 @@ class RoomyModel:
         return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request."""
-        return await self._inner.complete(self._with_room(request))
+        """Answer one request. One that was refused for the length of its reply alone, which is shorter by the window
+        that is known from then on, is sent again."""
+        asked = self._with_room(request)
+        try:
+            return await self._inner.complete(asked)
+        except TooLong as error:
+            if not error.sent or self._window.fitted(asked) == asked or self._window.refuses(asked):
+                raise
+        return await self._inner.complete(asked)
 
     def spare(self, request: Request) -> float:
         """See `Windowed`."""

@@ -151,8 +151,8 @@ def estimated(request: Request) -> int:
 
 
 class WindowedModel:
-    """Never sends what does not fit into the window, and learns it from what is refused. It stands next to the
-    ledger, so that nothing waits between its look and the call. `keep` is told of what was learned, before anybody
+    """Never sends what does not fit into the window, and learns it from what is refused. It stands within the
+    limiter, so that nothing waits between its look and the call. `keep` is told of what was learned, before anybody
     acts on it."""
 
     def __init__(self, inner: ChatModel, window: Window, keep: Callable[[Window], Awaitable[None]]) -> None:
@@ -165,31 +165,21 @@ class WindowedModel:
         return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request. One that was refused for the length of its reply alone is sent with a shorter one.
+        """Answer one request, with no more room for the reply than the window has.
 
         :raises TooLong: it does not fit into the window.
         """
-        fitted = self._window.fitted(request)
-        try:
-            return await self._send(fitted)
-        except TooLong as error:
-            shorter = self._window.fitted(request)
-            if not error.sent or shorter == fitted or self._window.refuses(shorter):
-                raise
-        return await self._send(shorter)
-
-    async def _send(self, request: Request) -> Reply:
-        window = self._window
-        if window.refuses(request):
+        window, fitted = self._window, self._window.fitted(request)
+        if window.refuses(fitted):
             await self._keep_it()
             raise too_long(self.name, window)
         try:
-            reply = await self._inner.complete(request)
+            reply = await self._inner.complete(fitted)
         except TooLong as error:
-            window.refused(request, error.window)
+            window.refused(fitted, error.window)
             await self._keep_it()
             raise
-        window.answered(request, min(reply.usage.input, request.most_input))
+        window.answered(fitted, min(reply.usage.input, request.most_input))
         return reply
 
     async def _keep_it(self) -> None:

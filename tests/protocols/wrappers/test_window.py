@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import BadRequest, ModelError, RateLimited, TooLong
-from protocols.model import ChatMessage, Reply, Request, Usage
+from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.prompt import estimate_tokens
 from protocols.wrappers.breaker import ROUNDS, Breaker
+from protocols.wrappers.room import RoomyModel
 from protocols.wrappers.window import SHARE, Window, WindowedModel
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +51,7 @@ async def keep(window: Window) -> None:
     pass
 
 
-async def tried(model: WindowedModel, request: Request) -> bool:
+async def tried(model: ChatModel, request: Request) -> bool:
     """Whether there was a reply."""
     try:
         await model.complete(request)
@@ -108,7 +109,7 @@ async def test_a_refusal_without_a_number_halves_what_is_unknown() -> None:
 
 async def test_a_reply_that_is_too_long_for_the_window_is_asked_for_shorter() -> None:
     server, known = Server(1000), Window()
-    assert await tried(WindowedModel(server, known, keep), asks(100, reply=4096))
+    assert await tried(RoomyModel(WindowedModel(server, known, keep), 1, known), asks(100, reply=4096))
     assert [request.max_tokens for request in server.sent] == [4096, 1000 // SHARE]
 
 
