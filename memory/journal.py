@@ -51,8 +51,9 @@ SCHEMA = Schema(
     },
 )
 """3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input, 7 what
-a cap has cut short, what was left unanswered of a minibatch, how long the run had worked when a row was written, the
-numbers of calls, by which those are known that were begun and did not end, and which tokens are estimates.
+a cap has cut short, what was left unanswered of a minibatch, what is too long for a window, how long the run had
+worked when a row was written, the numbers of calls, by which those are known that were begun and did not end, and
+which tokens are estimates.
 
 A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
@@ -154,6 +155,13 @@ class Journal:
         :raises StorageFailed: it could not be written.
         """
         await self._database.write_many(("INSERT INTO note VALUES (?, ?)", list(notes.items())))
+
+    async def learned(self, name: str, content: bytes) -> None:
+        """Keep what the run has learned, in the place of what had the name before; durable on return.
+
+        :raises StorageFailed: it could not be written.
+        """
+        await self._database.write_many(("INSERT OR REPLACE INTO note VALUES (?, ?)", [(name, content)]))
 
 
 @asynccontextmanager

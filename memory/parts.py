@@ -180,6 +180,7 @@ FORMS: Mapping[str, Form] = {
     ),
     "recalled": Form(lambda numbers, put: numbers, lambda numbers, reader: tuple(numbers)),
     "reopened": Form(lambda names, put: names, lambda names, reader: tuple(names)),
+    "too_long": Form(lambda ids, put: ids, lambda ids, reader: tuple(ids)),
 }
 """What is a part, or a tuple, by the names of fields, which mean the same in every message."""
 BULKY = ("scores", "parent_scores", "outcomes", "partners")

@@ -9,6 +9,7 @@ PromptFlowError
 │   └── MemoryMismatch    a memory or run directory made by something else
 ├── ModelError            a model call failed: never a score
 │   ├── AuthenticationFailed, ModelNotFound, BadRequest, QuotaExhausted   (the same call fails again)
+│   │   ├── TooLong           a request that does not fit into the model's window; another one may
 │   │   └── AlwaysRefused     a BadRequest that this model has answered every request with
 │   └── RateLimited, ServerFailed, ConnectionFailed, CallTimeout, BadReply   (worth another try)
 ├── BudgetExhausted       a cap was reached; knows which
@@ -112,7 +113,32 @@ class ModelNotFound(ModelError):
 
 
 class BadRequest(ModelError):
-    """400, 409, 413, 422: the provider understood the call and refuses it."""
+    """400, 422, and whatever the status a refusal of this request for good: the provider understood the call."""
+
+
+class TooLong(BadRequest):
+    """The request does not fit into the model's window, or is more than a minute's tokens: it is refused whenever it
+    is sent, whatever the status (400, 413, 429, 500).
+
+    `window`: the tokens that fit, if that is known. `reached` False: it was never sent, since that was known before.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        model: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        allowance: Allowance | None = None,
+        window: int | None = None,
+        reached: bool = True,
+    ) -> None:
+        super().__init__(
+            reason, model=model, status=status, retry_after=retry_after, request_id=request_id, allowance=allowance
+        )
+        self.window, self.reached = window, reached
 
 
 class AlwaysRefused(BadRequest):
@@ -134,7 +160,7 @@ class RateLimited(ModelError):
 
 
 class ServerFailed(ModelError):
-    """408 and 5xx."""
+    """408, 409 (a lock that somebody else holds) and 5xx; and a 200 that says that it failed, and not why."""
 
     retryable = True
 

@@ -98,7 +98,7 @@ class Candidate:
 
     It races against its parent or, if it took sections from other members, the best of those that it came from.
     `parent_scores` () and `parent_tokens` 0 for the first prompt, which has nobody to race against. `recalled`: the
-    experiences that the Proposer was shown.
+    experiences that the Proposer was shown. `section`: the one that was edited, "" in old journals.
     """
 
     assignment: int
@@ -106,6 +106,7 @@ class Candidate:
     parent_scores: Scores = ()
     parent_tokens: int = 0
     recalled: tuple[int, ...] = ()
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ class Evaluation:
     `refused` and `truncated` replies are answers like others, counted apart. `filled`: about the tokens that are
     filled into the prompt for each input, beside the input; 0 in old journals. `unread`: examples of the minibatch
     that were left unanswered. `cut`: the cap that refused the minibatch, as `BudgetExhausted.name` has it; "" if none
-    did.
+    did. `too_long`: ids of the examples that do not fit into the model's window with it, nor with its parent; they
+    are not asked, and not `unanswered`.
     """
 
     assignment: int
@@ -136,6 +138,7 @@ class Evaluation:
     filled: int = 0
     unread: int = 0
     cut: str = ""
+    too_long: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -149,17 +152,23 @@ class Evaluation:
         return answered + self.unanswered + len(self.outcomes) + self.unread
 
 
+Missing = Literal["", "unreadable", "refused", "too long", "call", "budget"]
+"""Why a critique says nothing: "": it need not, or it does. unreadable: the reply was no critique. refused, too long:
+the provider refuses the request for good. call: it failed after its retries. budget: a cap."""
+
+
 @dataclass(frozen=True, slots=True)
 class Critique:
     """Critic to Controller: the evaluation, and by section name textual gradients and measured credit; a section may
     have neither. `cut`: the cap that refused them and ends the search, as `BudgetExhausted.name` has it; "" if none
-    did."""
+    did. `missing`: why there are no gradients where there should be some."""
 
     assignment: int
     evaluation: Evaluation
     gradients: Mapping[str, str]
     credit: Mapping[str, Credit] = field(default_factory=dict)
     cut: str = ""
+    missing: Missing = ""
 
     @property
     def cut_by(self) -> str:
@@ -168,7 +177,16 @@ class Critique:
 
 
 FailureKind = Literal[
-    "rejected", "unreadable", "call", "budget", "allowance", "inapplicable", "dropped", "raised", "stopped"
+    "rejected",
+    "unreadable",
+    "too long",
+    "call",
+    "budget",
+    "allowance",
+    "inapplicable",
+    "dropped",
+    "raised",
+    "stopped",
 ]
 ENDED_WITH_THE_RUN: Final[frozenset[FailureKind]] = frozenset({"budget", "stopped"})
 """Failures that say nothing of an assignment: a run that goes on takes it up again."""
@@ -178,12 +196,13 @@ ENDED_WITH_THE_RUN: Final[frozenset[FailureKind]] = frozenset({"budget", "stoppe
 class Failure:
     """Anyone to Controller: this assignment ended without a critique.
 
-    rejected: the edit would break the prompt, or changes nothing. unreadable: the reply was no edit. call: a model
-    call failed after its retries. budget: a cap that ends the search. allowance: a cap of this operator alone.
+    rejected: the edit would break the prompt, or changes nothing. unreadable: the reply was no edit. too
+    long: a request for it, or with it, does not fit into a model's window. call: a model call failed after its
+    retries. budget: a cap that ends the search. allowance: a cap of this operator alone.
     inapplicable: the operator had nothing to work with. dropped: an agent answered with nothing. raised: an agent's
     exception, which fails the run unless such are to be skipped. stopped: the run ended first.
-    `text`: what the section would have held, for an edit that was rejected, if that is known. `cap`: of a budget or
-    an allowance, as `BudgetExhausted.name` has it; "" in old journals.
+    `text`: what the section would have held, for an edit that was rejected or too long, if that is known. `cap`: of a
+    budget or an allowance, as `BudgetExhausted.name` has it; "" in old journals.
     """
 
     assignment: int

@@ -28,8 +28,9 @@ class Request:
     `messages`: at least one; system messages come first and are the prefix that providers may cache.
     `temperature`: None leaves it to the provider. `max_tokens`: at most so many tokens of reply (>= 1).
     `sample`: tells apart several draws of one request (0, 1, ...); adapters do not send it.
-    `assignment`: what it is made for, for the books alone; adapters do not send it, the cache does not look at it.
-    `sending`: to be called when all waiting is over and the request is sent, for the books alone as well.
+    `assignment`: what it is made for, `left_out`: examples that it had no room for, `sending`: to be called when all
+    waiting is over and the request is sent; all for the books alone: adapters do not send them, the cache does not
+    look at them.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -37,6 +38,7 @@ class Request:
     max_tokens: int = 1024
     sample: int = 0
     assignment: int | None = None
+    left_out: int = 0
     sending: Callable[[], None] | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -385,7 +385,7 @@ def test_what_a_run_directory_is_answered_with_is_on_the_page(here: Path) -> Non
 
 def test_what_becomes_of_a_status_is_what_the_page_says() -> None:
     rows = re.findall(r"^\| ([\d, ]+) \| `(\w+)` \| (yes|no, the run stops|no)", TROUBLESHOOTING, re.MULTILINE)
-    assert len(rows) == 6
+    assert len(rows) == 7
     for statuses, name, again in rows:
         for status in statuses.split(", "):
             kind = kind_of(int(status), "", frozenset())

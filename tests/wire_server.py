@@ -55,7 +55,9 @@ class WireServer:
 
     `answer` gets the (speaker, text) pairs of a call, system first. `delay` is awaited before every answer, instead
     of the latency of the `weather`. `faults` are taken first in, first out, one a call, before those of the weather.
-    `received` keeps the last `keep` calls. `stats` counts all calls, `books` each key and model. `clock`: seconds.
+    `models` is the list of models. Requests of more than `window` tokens, reply included, are refused; `outgrown`
+    says which, as numbers of calls of their account. `received` keeps the last `keep` calls. `stats` counts all
+    calls, `books` each key and model. `clock`: seconds.
     """
 
     def __init__(
@@ -74,6 +76,9 @@ class WireServer:
         self._tasks = anyio.create_task_group()
         self.received: deque[Call] = deque(maxlen=keep)
         self.faults: deque[Fault] = deque()
+        self.models: object = None
+        self.window: int | None = None
+        self.outgrown: list[int] = []
         self.released = anyio.Event()
         self.books = Books(clock)
         self.url = ""
@@ -108,6 +113,9 @@ class WireServer:
         if call.path == "/counts":
             connection.respond(200, {}, orjson.dumps(self.books.document()))
             return
+        if not call.raw:  # the list of models, which is no call of anybody's
+            connection.respond(404 if self.models is None else 200, {}, orjson.dumps(self.models))
+            return
         self.received.append(call)
         form = FORMATS.get(call.path)
         try:
@@ -120,6 +128,12 @@ class WireServer:
         tokens_in = sum(count_tokens(said) for _, said in turns)
         entry, account = self.books.arrived(key_of(call), model, tokens_in)
         connection.lost = entry.abandoned
+        needed = tokens_in + int(str(call.body.get("max_tokens", 0)))
+        if self.window is not None and needed > self.window:
+            self.outgrown.append(account.calls)
+            entry.refused()
+            connection.respond(400, {}, form.outgrown(needed, self.window))
+            return
         self._admit(Exchange(form, connection, turns, model, tokens_in, entry, account))
 
     def _admit(self, exchange: Exchange) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -16,7 +17,7 @@ from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
-from protocols.prompt import Prompt, placeholders
+from protocols.prompt import Prompt, estimate_tokens, placeholders
 from protocols.task import Task
 
 NOISE = 0.5
@@ -28,7 +29,8 @@ class FewShot:
     How many are shown, and how, is drawn from what past edits earned by it (`forms.py`). Examples are taken in turn
     from each target, so that no answer is favoured (majority label bias, Zhao et al., arXiv 2102.09690), and from
     each target the one that is farthest from those already taken, near to a failed input first. Where targets recur,
-    none is left out for lack of room: then there are as many examples as targets.
+    none is left out for being few: then there are as many examples as targets. What does not fit into the window of
+    the task's model, with its longest inputs, is not shown.
     """
 
     name = "few_shot"
@@ -44,15 +46,19 @@ class FewShot:
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """The chosen examples, most useful last, where they are nearest to the input.
 
-        :raises InapplicableError: there is no training example that is not shown already, and no new way to show one.
+        :raises InapplicableError: there is no training example that is not shown already, and no new way to show one,
+            or no room for one.
         """
         rng, task, prompt = context.rng, context.task, assignment.prompt
         now = prompt[assignment.section].text
         kept = "" if places(now) else now
         frames = [show_example(prompt, task, example) for example in task.train]
+        room = context.shelves.spare_for(prompt, assignment.section, assignment.scores)
+        sizes = [estimate_tokens(f"{frame}\n\n") for frame in frames]
         plain = [not placeholders(frame, task.fields) and not places(frame) for frame in frames]
-        fixed = [n for n in range(len(frames)) if plain[n]]
-        added = [n for n in fixed if frames[n] not in kept] if kept else []
+        fixed = [n for n in range(len(frames)) if plain[n] and sizes[n] <= room]
+        more = room - estimate_tokens(f"{kept}\n\n")
+        added = [n for n in fixed if frames[n] not in kept and sizes[n] <= more] if kept else []
         recalled = [edit.recalled.experience for edit in context.recalled]
         own = [experience for experience in recalled if experience.operator == self.name]
         possible = _possible(now, own, len(fixed), len(added), len(answers(task)))
@@ -61,14 +67,26 @@ class FewShot:
         prices = Prices(context.token_price, context.shelves.each(prompt, EXAMPLES))
         form = choose_form(own, possible, task.name, prices, rng)
         if form.shape == "nearest":
-            return prompt.edit(assignment.section, per_input(form), task.fields)
+            return self._per_input(form, assignment, context)
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
         left, count = fixed, possible[form].count
         if form.shape == "added":
-            left, count = added, min(form.count, len(added))
-        chosen = self._choose(task, left, failed, count, rng)
+            left, count, room = added, min(form.count, len(added)), more
+        chosen = _within(room, self._choose(task, left, failed, count, rng), sizes)
         parts = [kept] * (form.shape == "added") + [frames[index] for index in reversed(chosen)]
         return prompt.edit(assignment.section, "\n\n".join(parts), task.fields)
+
+    def _per_input(self, form: Form, assignment: Assignment, context: Context) -> Prompt:
+        """The most examples for each input, up to the form's count, that the longest inputs leave room for.
+
+        :raises InapplicableError: there is no room for one.
+        """
+        for count in range(form.count, 0, -1):
+            text = per_input(replace(form, count=count))
+            prompt = assignment.prompt.edit(assignment.section, text, context.task.fields)
+            if context.shelves.spare(prompt, assignment.scores) >= 0:
+                return prompt
+        raise InapplicableError("the model's window has no room for an example beside the longest inputs")
 
     def _choose(
         self, task: Task, left: Sequence[int], failed: Sequence[Outcome], count: int, rng: Random
@@ -106,6 +124,16 @@ class FewShot:
         lost = np.stack([self._embedder.vector(show_inputs(outcome.inputs)) for outcome in failed])
         nearness: Vector = (vectors @ lost.T).max(axis=1)
         return nearness
+
+
+def _within(room: float, chosen: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    """Those of the chosen that fit into the room together, the most useful first."""
+    taken: list[int] = []
+    for index in chosen:
+        if sizes[index] <= room:
+            taken.append(index)
+            room -= sizes[index]
+    return taken
 
 
 def per_input(form: Form) -> str:

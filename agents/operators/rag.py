@@ -32,12 +32,15 @@ class Rag:
         return of_kinds(prompt, "knowledge")
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
-        """:raises InapplicableError: the task has no corpus, or nothing failed."""
+        """:raises InapplicableError: the task has no corpus, nothing failed, or the window of the task's model has no
+        room for a passage beside the longest inputs.
+        """
         shelf = context.shelves.passages
         if not shelf.items:
             raise InapplicableError("the task has no corpus; name one as task.corpus")
         if context.rng.random() < 0.5:
-            text = f"{{{PASSAGES}:{context.rng.choice(PER_INPUT)}}}"
+            count = context.rng.choice(PER_INPUT)
+            texts = [f"{{{PASSAGES}:{k}}}" for k in range(count, 0, -1)]
         else:
             votes: Counter[str] = Counter()
             for outcome in failures(assignment.outcomes):
@@ -46,6 +49,10 @@ class Rag:
                         votes[passage] += NEAREST - place
             if not votes:
                 raise InapplicableError("nothing failed, or every passage near to what did has a placeholder in it")
-            chosen = votes.most_common(context.rng.choice(FIXED))
-            text = "\n\n".join(passage for passage, _ in reversed(chosen))
-        return assignment.prompt.edit(assignment.section, text, context.task.fields)
+            chosen = [passage for passage, _ in votes.most_common(context.rng.choice(FIXED))]
+            texts = ["\n\n".join(reversed(chosen[:k])) for k in range(len(chosen), 0, -1)]
+        for text in texts:
+            prompt = assignment.prompt.edit(assignment.section, text, context.task.fields)
+            if context.shelves.spare(prompt, assignment.scores) >= 0:
+                return prompt
+        raise InapplicableError("the model's window has no room for a passage beside the longest inputs")

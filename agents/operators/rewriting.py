@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from types import MappingProxyType
 
 from agents.operators.operator import Context
-from agents.prompting.requests import block, compose, instruction, read_tagged, show_outcomes, show_prompt
+from agents.prompting.blocks import Block, cut, examples, remark
+from agents.prompting.requests import block, complete, compose, instruction, read_tagged, records_of, show_prompt
 from agents.prompting.shelves import places
 from memory.judgement import Judged
 from protocols.errors import EditRejected, UnreadableReply
 from protocols.messages import Assignment, Outcome
 from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, braced, estimate_tokens
+from protocols.wrappers.window import spare
 
 OUTCOMES = 24
 """Examples that are shown of those that came out wrong, and of those that came out right."""
-ROOM = 12_000
-"""Tokens that the examples of either may take: long inputs would not leave room in a model's window."""
 SHOWN = 2
 """Past edits that worked which the model is told of, and as many that did not."""
 TAGS = re.compile(
@@ -42,23 +41,26 @@ async def rewrite(
 
     :raises UnreadableReply, EditRejected: see `ask`.
     """
-    return await ask(rewrite_request(assignment, context, meta_prompt, blocks, values), assignment, context)
+    return await ask(lambda: rewrite_request(assignment, context, meta_prompt, blocks, values), assignment, context)
 
 
-async def ask(request: Request, assignment: Assignment, context: Context) -> Prompt:
+async def ask(composed: Callable[[], Request], assignment: Assignment, context: Context) -> Prompt:
     """The parent with the text that the model replies with. A reply that is no edit is shown to the model once, with
     the reason, and asked for again.
 
     :raises UnreadableReply: no text between the tags, or one that repeats the instruction.
     :raises EditRejected: the text loses or invents a placeholder, or loses a name that replies are read for.
     """
-    reply = await context.model.complete(request)
+    request, reply = await complete(context.model, composed)
     try:
         return _edited(reply.text, request, assignment, context)
     except (UnreadableReply, EditRejected) as error:
         reason = f"That cannot be used: {error}. Once more:\n\n{_question(request)}"
         said = ChatMessage("assistant", reply.text.strip() or "(nothing)"), ChatMessage("user", reason)
     again = replace(request, messages=(*request.messages, *said))
+    if (over := -spare(context.model, again)) > 0:
+        shorter = cut(said[0].text, max(1, estimate_tokens(said[0].text) - int(over)))
+        again = replace(request, messages=(*request.messages, ChatMessage("assistant", shorter), said[1]))
     return _edited((await context.model.complete(again)).text, request, assignment, context)
 
 
@@ -66,7 +68,7 @@ def rewrite_request(
     assignment: Assignment,
     context: Context,
     meta_prompt: str,
-    blocks: Sequence[str] = (),
+    blocks: Sequence[str | Block] = (),
     values: Mapping[str, str] = MappingProxyType({}),
     sample: int | None = None,
 ) -> Request:
@@ -74,17 +76,17 @@ def rewrite_request(
     section = assignment.prompt[assignment.section]
     material = [
         show_prompt(assignment.prompt),
-        block("advice", assignment.gradient),
-        block("failures", show_outcomes(within(to_show(assignment)))),
-        block("right", show_outcomes(within([o for o in assignment.outcomes if o.score == 1.0][:OUTCOMES]))),
-        block("experience", show_recalled(context.recalled)),
+        remark("advice", assignment.gradient),
+        examples("failures", records_of(to_show(assignment))),
+        examples("right", records_of([o for o in assignment.outcomes if o.score == 1.0][:OUTCOMES])),
+        remark("experience", show_recalled(context.recalled)),
         *blocks,
         block("section", section.text, name=section.name),
     ]
     known = {"section": section.name, "kind": section.kind, "words": str(max(WORDS, count_words(section.text)))}
     question = instruction("agents.operators", meta_prompt, {**known, **values})
     draw = assignment.assignment if sample is None else sample
-    return compose(material, question, draw, longest=estimate_tokens(section.text))
+    return compose(material, question, draw, longest=estimate_tokens(section.text), model=context.model)
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -97,14 +99,6 @@ def to_show(assignment: Assignment) -> list[Outcome]:
     named = set(re.findall(r"[^\s(),;]+", assignment.gradient))
     failed = failures(assignment.outcomes)
     return sorted(failed, key=lambda outcome: outcome.example not in named)[:OUTCOMES]
-
-
-def within(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The first of them that have no more than ROOM tokens together; one at least, if there is one."""
-    lengths = accumulate(estimate_tokens(show_outcomes([outcome])) for outcome in outcomes)
-    return [
-        outcome for n, (outcome, total) in enumerate(zip(outcomes, lengths, strict=True)) if not n or total <= ROOM
-    ]
 
 
 def show_recalled(recalled: Sequence[Judged]) -> str:

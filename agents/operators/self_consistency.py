@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 import numpy as np
@@ -61,7 +62,7 @@ class SelfConsistency:
 
         async def draw(number: int) -> None:
             sample = DRAWS * assignment.assignment + number
-            request = rewrite_request(assignment, context, "self_reflection.txt", sample=sample)
+            request = partial(rewrite_request, assignment, context, "self_reflection.txt", sample=sample)
             try:
                 texts[number] = (await ask(request, assignment, context))[assignment.section].text
             except (UnreadableReply, EditRejected):
@@ -93,7 +94,7 @@ class SelfConsistency:
         shown = [block("text", text, number=str(number)) for number, text in enumerate(texts, start=1)]
         question = instruction("agents.operators", "self_consistency.txt", {"section": assignment.section})
         try:
-            reply = await context.model.complete(compose(shown, question, sample=assignment.assignment))
+            reply = await context.model.complete(compose(shown, question, assignment.assignment, model=context.model))
             choice = read_tagged(reply.text, "choice").strip()
         except UnreadableReply:
             return texts[0]

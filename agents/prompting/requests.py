@@ -1,35 +1,63 @@
 """How a request to a proposer's or a critic's model is put together, and how its reply is read.
 
 Material goes into tagged blocks, examples into `Key: value` records, and the instruction, whose text is a file
-beside the code, comes last. Whatever people or models wrote is put in by exact name in one pass.
+beside the code, comes last. Whatever people or models wrote is put in by exact name in one pass. What does not fit
+into the window of the model that is asked is left out, examples first, and never the instruction.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 
-from protocols.errors import UnreadableReply
+from agents.prompting.blocks import EXAMPLE, Block, Piece, fit
+from protocols.errors import TooLong, UnreadableReply
 from protocols.messages import Outcome
-from protocols.model import ChatMessage, Request
+from protocols.model import ChatMessage, ChatModel, Reply, Request
 from protocols.prompt import Prompt, fill, placeholders
 from protocols.task import Example, Task
+from protocols.wrappers.window import spare
 
 REPLY = 2048
+LISTS = frozenset({"examples", "knowledge"})
+"""Kinds of sections whose texts are lists of items, with blank lines between them."""
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 ROLE = "You improve the prompts of language models. You are given one task's prompt and how it did."
 
 
-def compose(blocks: Sequence[str], instruction: str, sample: int, longest: int = 0) -> Request:
+def compose(
+    blocks: Sequence[str | Block], instruction: str, sample: int, longest: int = 0, model: object = None
+) -> Request:
     """A request from its blocks, empty ones left out, with the instruction at the end. The reply has room for a text
-    of `longest` tokens, and for `REPLY` more.
+    of `longest` tokens, and for `REPLY` more. What does not fit into the window of `model` is left out.
 
     The temperature is left to the provider: several models refuse to be told one.
     """
-    body = "\n\n".join([block for block in blocks if block] + [instruction.strip()])
-    messages = (ChatMessage("system", ROLE), ChatMessage("user", body))
-    return Request(messages, max_tokens=REPLY + longest, sample=sample)
+
+    def request(material: Sequence[Block]) -> Request:
+        body = "\n\n".join([*filter(None, map(str, material)), instruction.strip()])
+        messages = (ChatMessage("system", ROLE), ChatMessage("user", body))
+        left_out = sum(block.left_out for block in material)
+        return Request(messages, max_tokens=REPLY + longest, sample=sample, left_out=left_out)
+
+    given = [block if isinstance(block, Block) else Block("", [Piece(block)]) for block in blocks]
+    return request(fit(given, lambda material: -spare(model, request(material))))
+
+
+async def complete(model: ChatModel, composed: Callable[[], Request]) -> tuple[Request, Reply]:
+    """What was asked, and the reply. A request that turns out too long for the model is composed anew, once, for its
+    window is known by then.
+
+    :raises ModelError, BudgetExhausted: as `ChatModel.complete`.
+    """
+    request = composed()
+    try:
+        return request, await model.complete(request)
+    except TooLong:
+        if (shorter := composed()) == request:
+            raise
+    return shorter, await model.complete(shorter)
 
 
 def instruction(package: str, name: str, values: Mapping[str, str]) -> str:
@@ -45,12 +73,25 @@ def block(tag: str, text: str, **attributes: str) -> str:
     return f"<{tag}{named}>\n{text}\n</{tag}>"
 
 
-def show_prompt(prompt: Prompt) -> str:
-    """Every section that has a text, under its name in square brackets."""
-    return block("prompt", "\n".join(f"[{section.name}]\n{section.text}" for section in prompt if section.text))
+def show_prompt(prompt: Prompt) -> Block:
+    """Every section that has a text, under its name in square brackets. Worked examples and passages may go, one by
+    one, like other examples."""
+    pieces: list[Piece] = []
+    for section in prompt:
+        if section.text:
+            texts = section.text.split("\n\n") if section.kind in LISTS else [section.text]
+            rank = EXAMPLE if section.kind in LISTS else None
+            pieces.append(Piece(f"[{section.name}]", gap="\n"))
+            pieces += [Piece(text, rank, "\n\n" if n else "\n") for n, text in enumerate(texts)]
+    return Block("prompt", pieces)
 
 
 def show_outcomes(outcomes: Sequence[Outcome], replies: bool = False) -> str:
+    """The records of `records_of`, with blank lines between them."""
+    return "\n\n".join(records_of(outcomes, replies))
+
+
+def records_of(outcomes: Sequence[Outcome], replies: bool = False) -> list[str]:
     """Records of what was asked, expected and answered, of what the metric said of it, and of the example's id;
     `replies`: and of the whole reply, where it says more than its answer."""
     records = []
@@ -63,7 +104,7 @@ def show_outcomes(outcomes: Sequence[Outcome], replies: bool = False) -> str:
         record["Example"] = outcome.example
         lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
         records.append("\n".join([show_inputs(outcome.inputs), *lines]))
-    return "\n\n".join(records)
+    return records
 
 
 def show_inputs(inputs: Mapping[str, str]) -> str:

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from heapq import nlargest
 
 import orjson
 
 from agents.prompting.requests import show_example, show_inputs
 from memory.retrieval import Shelf
+from protocols.messages import Scores
+from protocols.model import Request
 from protocols.prompt import Prompt, estimate_tokens
 from protocols.task import Example, Task
 
 EXAMPLES, PASSAGES = "examples", "passages"
 SAMPLE = 64
 """Items of a shelf, at most, that are measured to say how long one is."""
+LONGEST = 3
+"""Validation examples with the longest inputs, by which it is told whether a prompt fits into the model's window."""
 PLACEHOLDER = re.compile(r"(examples|passages):([1-9]\d{0,2})")
 BRACED = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Shelves:
-    """The task's training examples and the passages of its corpus, to be found by what an input is like."""
+    """The task's training examples and the passages of its corpus, to be found by what an input is like.
+
+    `room`: `Windowed.spare` of the task's model.
+    """
 
     task: Task
     examples: Shelf[Example]
     passages: Shelf[str]
+    room: Callable[[Request], float] = lambda request: math.inf
 
     def inputs(self, prompt: Prompt, inputs: Mapping[str, str]) -> Mapping[str, str]:
         """The inputs of an example, and with them what `prompt` has left to be filled for it."""
@@ -42,6 +52,23 @@ class Shelves:
     def tokens(self, prompt: Prompt) -> int:
         """About how long `prompt` is as it is sent, without the input."""
         return prompt.tokens + self.filled(prompt)
+
+    def spare(self, prompt: Prompt, scores: Scores = ()) -> float:
+        """About the tokens that `prompt` may have beside its own for the task's model to take it with the longest of
+        the validation inputs that its parent, with these `scores`, has answered; negative: that it has too many;
+        infinite where the window is not known."""
+        if self.room(Request(())) == math.inf:
+            return math.inf
+        whole = self.task.validation
+        answered = [e for e, score in zip(whole, scores, strict=False) if score is not None] if scores else whole
+        longest = nlargest(LONGEST, answered, key=lambda example: sum(map(len, example.inputs.values())))
+        requests = (Request(prompt.render(self.inputs(prompt, example.inputs))) for example in longest)
+        return min(map(self.room, requests), default=math.inf)
+
+    def spare_for(self, prompt: Prompt, name: str, scores: Scores = ()) -> float:
+        """About the tokens that the section `name` may have as it is sent, see `spare`."""
+        without = Prompt(tuple(replace(section, text="") if section.name == name else section for section in prompt))
+        return self.spare(without, scores)
 
     def filled(self, prompt: Prompt) -> int:
         """About how many tokens are filled into `prompt` for each input, beside the input."""

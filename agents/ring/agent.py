@@ -18,6 +18,7 @@ from protocols.errors import (
     InapplicableError,
     Interrupted,
     ModelError,
+    TooLong,
     UnreadableReply,
 )
 from protocols.messages import (
@@ -136,6 +137,8 @@ def _kind(error: Exception) -> FailureKind:
             return "unreadable"
         case InapplicableError():
             return "inapplicable"
+        case TooLong():
+            return "too long"
         case ModelError():
             return "call"
         case Interrupted():

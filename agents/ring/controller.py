@@ -35,6 +35,7 @@ from protocols.messages import (
     Freeze,
     Inject,
     Message,
+    Missing,
     Partner,
     Pause,
     Resumed,
@@ -55,7 +56,7 @@ PARTNERS = 4
 """Members of the archive that an assignment tells its operator of."""
 Remember = Callable[[int, Experience], Awaitable[None]]
 """Keeps the experience of an assignment, once however often it is told."""
-REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "inapplicable"})
+REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "too long", "inapplicable"})
 """Failures that say something of the edit, and not of a model's day."""
 
 
@@ -76,8 +77,9 @@ class Controller:
     """The search: a state that every message changes, in the order in which they come. The same messages lead to the
     same decisions, so the state is a fold over the journal.
 
-    `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind. `width`
-    and `paused` are as the last command has it.
+    `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind. `endings`
+    of each operator's assignments. `uncriticised`: survivors whose critique is missing, by why. `width` and `paused`
+    are as the last command has it.
     """
 
     address = "controller"
@@ -100,6 +102,8 @@ class Controller:
         self.first: Member | None = None
         self.open: dict[int, Assignment] = {}
         self.failures: Counter[FailureKind] = Counter()
+        self.endings: dict[str, Counter[Ending]] = {}
+        self.uncriticised: Counter[Missing] = Counter()
         self._chosen: dict[int, Choice] = {}
         self.issued = 0
         self.width, self.paused = settings.width, False
@@ -169,6 +173,8 @@ class Controller:
         evaluation = critique.evaluation
         successors: Sequence[Choice] = ()
         assignment = self.open.pop(critique.assignment, None)
+        if critique.missing:
+            self.uncriticised[critique.missing] += 1
         if evaluation.survived:
             member = Member(
                 candidate=critique.assignment,
@@ -192,6 +198,7 @@ class Controller:
             self._teach(critique.assignment, reward, successors)
             after = part(evaluation.prompt, assignment.section).text
             ending: Ending = "survived" if evaluation.survived else "lost"
+            self._ended(assignment, ending)
             await self._remember(assignment, after, reward, ending, evaluation.paired, cost)
         if critique.cut_by:
             self._exhaust(critique.cut_by)
@@ -203,6 +210,7 @@ class Controller:
             raise RunFailed(f"the first prompt could not be evaluated: {failure.reason}")
         self.failures[failure.kind] += 1
         assignment, reward = self.open.pop(failure.assignment), self._settings.failure_reward
+        self._ended(assignment, failure.kind)
         self._teach(failure.assignment, reward, ())
         if failure.kind in REMEMBERED:
             await self._remember(assignment, failure.text, reward, failure.kind)
@@ -210,6 +218,9 @@ class Controller:
             self._choices.close(assignment.operator)
         if failure.kind == "budget":
             self._exhaust(failure.cap)
+
+    def _ended(self, assignment: Assignment, ending: Ending) -> None:
+        self.endings.setdefault(assignment.operator, Counter())[ending] += 1
 
     def _teach(self, assignment: int, reward: float, successors: Sequence[Choice]) -> None:
         """What a person has made was no choice of the selector's."""

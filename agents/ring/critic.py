@@ -7,13 +7,21 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from agents.prompting.requests import block, compose, instruction, read_tagged, show_outcomes, show_prompt
+from agents.prompting.blocks import Block, examples, remark
+from agents.prompting.requests import block, complete, compose, instruction, read_tagged, records_of, show_prompt
 from agents.ring.clusters import cluster
 from agents.ring.credit import LeaveOneOut, show_credit
 from protocols.embedding import HashedNgrams
-from protocols.errors import BudgetExhausted, ModelError, UnreadableReply
-from protocols.messages import Credit, Critique, Evaluation, Message
-from protocols.model import ChatModel
+from protocols.errors import (
+    AlwaysRefused,
+    BadRequest,
+    BudgetExhausted,
+    ModelError,
+    TooLong,
+    UnreadableReply,
+)
+from protocols.messages import Credit, Critique, Evaluation, Message, Missing, Outcome
+from protocols.model import ChatModel, Request
 from protocols.prompt import Prompt
 from protocols.wrappers.on_behalf import OnBehalf
 
@@ -36,45 +44,55 @@ class Critic:
         self._embed = lru_cache(INPUTS)(HashedNgrams().vector)
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """A critique. A call that failed, a cap or a reply that is no critique leaves it without gradients: what
-        the evaluation cost is not thrown away for that. A cap that ends the search is named, so that the critique
-        is made good once the cap is raised; the critic's own cap is not, for then there are no more critiques.
+        """A critique. A call that failed, was refused for good or by a cap, or a reply that is no critique leaves it
+        without gradients, and says so: what the evaluation cost is not thrown away for that. A cap that ends the
+        search is named, so that the critique is made good once the cap is raised; the critic's own cap is not, for
+        then there are no more critiques.
 
         :raises ModelError: a fatal one.
         """
         assert isinstance(message, Evaluation)
         credit: Mapping[str, Credit] = {}
         gradients: Mapping[str, str] = {}
+        missing: Missing = ""
         cut = ""
         try:
             credit = await self._credit(message) if self._credit is not None else {}
-            gradients = await self._gradients(message, credit) if message.survived else {}
+            if not message.survived:
+                return [Critique(message.assignment, message, {})]
+            gradients, missing = await self._gradients(message, credit)
         except BudgetExhausted as error:
-            cut = error.name if error.ends_search else ""
-        return [Critique(message.assignment, message, gradients, credit if message.survived else {}, cut)]
+            missing, cut = "budget" if message.survived else "", error.name if error.ends_search else ""
+        return [Critique(message.assignment, message, gradients, credit if message.survived else {}, cut, missing)]
 
-    async def _gradients(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> dict[str, str]:
+    async def _gradients(
+        self, evaluation: Evaluation, credit: Mapping[str, Credit]
+    ) -> tuple[dict[str, str], Missing]:
+        """By section, and why there are none."""
         failed = [outcome for outcome in evaluation.outcomes if outcome.score < 1.0]
         if not failed:
-            return {}
+            return {}, ""
+        try:
+            model = OnBehalf(self._model, evaluation.assignment)
+            _, reply = await complete(model, lambda: self._request(evaluation, failed, credit))
+            gradients = read_gradients(read_tagged(reply.text, "critique"), evaluation.prompt)
+            return gradients, "" if gradients else "unreadable"
+        except (ModelError, UnreadableReply) as error:
+            if isinstance(error, ModelError) and error.fatal and not isinstance(error, AlwaysRefused):
+                raise
+            return {}, why(error)
+
+    def _request(self, evaluation: Evaluation, failed: Sequence[Outcome], credit: Mapping[str, Credit]) -> Request:
         clusters = cluster(failed, OUTCOMES, self._embed)
         sections = "\n\n".join(f"Section: {s.name}\nKind: {s.kind}" for s in evaluation.prompt if not s.frozen)
-        blocks = [
+        blocks: list[str | Block] = [
             show_prompt(evaluation.prompt),
-            *(block("failures", show_outcomes(c.shown, replies=True), alike=str(c.size)) for c in clusters),
-            block("credit", show_credit(credit)),
+            *(examples("failures", records_of(c.shown, replies=True), alike=str(c.size)) for c in clusters),
+            remark("credit", show_credit(credit)),
             block("sections", sections),
         ]
-        request = compose(blocks, instruction("agents.ring", "critic.txt", {}), evaluation.assignment)
-        try:
-            reply = await OnBehalf(self._model, evaluation.assignment).complete(request)
-            return read_gradients(read_tagged(reply.text, "critique"), evaluation.prompt)
-        except ModelError as error:
-            if error.fatal:
-                raise
-            return {}
-        except UnreadableReply:
-            return {}
+        question = instruction("agents.ring", "critic.txt", {})
+        return compose(blocks, question, evaluation.assignment, model=self._model)
 
 
 class Silent:
@@ -87,6 +105,19 @@ class Silent:
         """A critique that says nothing."""
         assert isinstance(message, Evaluation)
         return [Critique(message.assignment, message, {})]
+
+
+def why(error: Exception) -> Missing:
+    """What an error leaves a critique without gradients for."""
+    match error:
+        case TooLong():
+            return "too long"
+        case BadRequest():
+            return "refused"
+        case UnreadableReply():
+            return "unreadable"
+        case _:
+            return "call"
 
 
 def read_gradients(text: str, prompt: Prompt) -> dict[str, str]:

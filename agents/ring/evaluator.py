@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
+from agents.operators.operator import part
 from agents.prompting.forward import Forward, Result
 from agents.ring.race import Capital, Paired, Race, compare
 from agents.ring.unanswered import Unanswered
-from protocols.errors import BudgetExhausted, ModelError, RunFailed
-from protocols.messages import FIRST, Candidate, Evaluation, Message, Outcome
-from protocols.task import Metric, Task, corpus_value
+from protocols.errors import BadRequest, BudgetExhausted, ModelError, RunFailed, TooLong
+from protocols.messages import FIRST, Candidate, Evaluation, Failure, Message, Outcome
+from protocols.task import Example, Metric, Task, corpus_value
 
 BURST = 10
 """Full evaluations: the share that may be left unanswered is never one of fewer examples than these ask."""
@@ -38,6 +39,63 @@ class RaceSettings:
     futile: float = 0.6
 
 
+@dataclass(slots=True)
+class Hearing:
+    """What has come of a candidate's questions. `came`: by place in the `order` in which they were drawn, of which
+    `looked` were looked at. `refused`: those that the provider refused for good. `outgrown`: the refusal of a request
+    that is too long, of an example that the parent answered."""
+
+    candidate: Candidate
+    order: Sequence[int]
+    race: Race | None
+    most_refused: float
+    came: dict[int, Result] = field(default_factory=dict)
+    looked: int = 0
+    refused: list[BadRequest] = field(default_factory=list)
+    outgrown: TooLong | None = None
+
+    def take(self, place: int, result: Result) -> bool:
+        """Answers are looked at in the order that was drawn and not as they come, for what comes first is what is
+        answered fast, and the fast ones are no random sample. Whether the candidate can win no more: then whatever
+        comes before this place was begun, since calls begin in that order."""
+        self.came[place] = result
+        if isinstance(result, BadRequest) and not isinstance(result, TooLong):
+            self.refused.append(result)
+        while self.race and self.looked in self.came and not self.over:
+            self._look(self.race, self.came[self.looked])
+        return self.over or self.given_up or (isinstance(result, TooLong) and self._parent(place) is not None)
+
+    def _look(self, race: Race, result: Result) -> None:
+        parent = self._parent(self.looked)
+        if isinstance(result, TooLong) and parent is not None:
+            self.outgrown = result
+            return
+        if parent is not None:
+            race.look(result.score - parent if isinstance(result, Outcome) else None)
+        self.looked += 1
+
+    def _parent(self, place: int) -> float | None:
+        """The parent's score on the example at a place of the order."""
+        scores = self.candidate.parent_scores
+        return scores[self.order[place]] if scores else None
+
+    @property
+    def over(self) -> bool:
+        """Whether no more is looked at."""
+        return (self.race is not None and self.race.lost) or self.outgrown is not None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether more is refused than may be left unanswered."""
+        return len(self.refused) > self.most_refused * len(self.order)
+
+    @property
+    def results(self) -> list[Result]:
+        """In the order that was drawn, up to the look that decided."""
+        end = self.looked if self.over else len(self.order)
+        return [self.came[place] for place in range(end) if place in self.came]
+
+
 class Evaluator:
     """Validation examples in a random order until the race is lost; for a survivor all of them, and then training
     examples for its critic."""
@@ -52,27 +110,34 @@ class Evaluator:
 
     async def handle(self, message: Message) -> Sequence[Message]:
         """Evaluate one candidate. What is drawn depends on the seed and the assignment alone, what is found on the
-        answers alone, and neither on when they came.
+        answers alone, and neither on when they came. A candidate that is too long for an example which its parent
+        answered has failed; an example that is too long for the parent, too, is left out.
 
         :raises ModelError: too few examples were answered to tell what the candidate is worth.
         :raises RunFailed: more than `max_unanswered` of the run's examples were left unanswered, or of the first
-            prompt's, which all others are measured by.
+            prompt's, which all others are measured by; or that is too long for all of them.
         """
         assert isinstance(message, Candidate)
         rng = Random(f"{self._seed}/evaluator/{message.assignment}")
         order = rng.sample(range(len(self._task.validation)), len(self._task.validation))
         filled = self._forward.shelves.filled(message.prompt)
         race = self._race(message, filled, rng.random()) if message.parent_scores else None
-        results = await self._run(message, order, race)
+        heard = await self._run(Hearing(message, order, race, self.settings.max_unanswered))
+        if heard.outgrown is not None:
+            return [_failure(message, heard.outgrown)]
+        results = heard.results
         survived = race is None or race.end()
         answered = [result for result in results if isinstance(result, Outcome)]
-        errors = [result for result in results if isinstance(result, ModelError)]
-        self._check(message, errors, len(answered), survived)
+        errors = [r for r in results if isinstance(r, ModelError) and not isinstance(r, TooLong)]
+        self._check(message, results, errors, len(answered), survived)
         scores: list[float | None] = [None] * len(order)
         for index, result in zip(order, results, strict=False):
             scores[index] = result.score if isinstance(result, Outcome) else None
-        minibatch, cut = await self._minibatch(message, rng) if survived else ([], "")
-        outcomes = tuple(result for result in minibatch if isinstance(result, Outcome))
+        read, cut = await self._minibatch(message, rng) if survived else ((), "")
+        outcomes = tuple(result for _, result in read if isinstance(result, Outcome))
+        asked = [(self._task.validation[i], result) for i, result in zip(order, results, strict=False)]
+        long = tuple(example.id for example, result in (*asked, *read) if isinstance(result, TooLong))
+        self.unanswered.too_long.update(long)
         paired = compare(tuple(scores), message.parent_scores) if race else Paired(0, 0, 0)
         evaluation = Evaluation(
             assignment=message.assignment,
@@ -88,8 +153,9 @@ class Evaluator:
             refused=sum(outcome.finish == "refusal" for outcome in answered),
             truncated=sum(outcome.finish == "length" for outcome in answered),
             filled=filled,
-            unread=len(minibatch) - len(outcomes),
+            unread=sum(isinstance(r, ModelError) and not isinstance(r, TooLong) for _, r in read),
             cut=cut,
+            too_long=long,
         )
         return [evaluation]
 
@@ -100,31 +166,25 @@ class Evaluator:
         floor = -self.settings.min_effect if shorter and any(answered) else 0.0
         return Race(Capital(self.settings.alpha, floor, len(answered)), self.settings.futile, coin)
 
-    async def _run(self, candidate: Candidate, order: Sequence[int], race: Race | None) -> list[Result]:
-        """The results in `order`, up to the look that lost the race.
+    async def _run(self, heard: Hearing) -> Hearing:
+        """Ask until the race is lost or the candidate given up.
 
-        Answers are looked at in the order that was drawn and not as they come, for what comes first is what is
-        answered fast, and the fast ones are no random sample. What was in flight beyond that look is paid for, but in
-        no figure, which would then depend on how fast it came, and be another one when the run goes on.
+        What was in flight beyond the look that decided is paid for, but in no figure, which would then depend on how
+        fast it came, and be another one when the run goes on.
+
+        :raises BadRequest: the first prompt's child is refused on more examples than may be left unanswered.
         """
-        came: dict[int, Result] = {}
-        looked = 0
-
-        def enough(place: int, result: Result) -> bool:
-            nonlocal looked
-            came[place] = result
-            while race and looked in came and not race.lost:
-                _look(race, came[looked], candidate.parent_scores[order[looked]])
-                looked += 1
-            return race is not None and race.lost
-
-        questions = [(candidate.prompt, self._task.validation[index]) for index in order]
+        candidate, race = heard.candidate, heard.race
+        questions = [(candidate.prompt, self._task.validation[index]) for index in heard.order]
         forward = self._forward.on_behalf(candidate.assignment)
         with self._counted(race):
-            await forward.until(questions, enough, self._room if race else None)
-        results = [came[place] for place in range(looked if race and race.lost else len(order))]
-        self.unanswered.count(results)
-        return results
+            await forward.until(questions, heard.take, self._room if race else None)
+        given_up = race is not None and not heard.over and heard.given_up
+        self.unanswered.count(heard.results, given_up or heard.outgrown is not None)
+        if given_up:
+            self.unanswered.check()
+            raise heard.refused[0]
+        return heard
 
     @contextmanager
     def _counted(self, race: Race | None) -> Iterator[None]:
@@ -139,7 +199,14 @@ class Evaluator:
         share, equal = self.settings.at_once // self._racing, self.settings.at_once // self.settings.racers
         return max(1, min(share, max(equal, len(self._task.validation) // SLACK)))
 
-    def _check(self, candidate: Candidate, errors: Sequence[ModelError], answered: int, survived: bool) -> None:
+    def _check(
+        self,
+        candidate: Candidate,
+        results: Sequence[Result],
+        errors: Sequence[ModelError],
+        answered: int,
+        survived: bool,
+    ) -> None:
         """:raises ModelError, RunFailed: see `handle`."""
         enough = answered and len(errors) <= self.settings.max_unanswered * (answered + len(errors))
         if errors and not enough and candidate.assignment == FIRST:
@@ -147,24 +214,30 @@ class Evaluator:
         self.unanswered.check()
         if errors and not enough and (survived or not answered):
             raise errors[0]
+        if not answered and results and isinstance(results[0], TooLong):
+            raise RunFailed(
+                "the first prompt could not be evaluated: with it, every validation example is too long for the "
+                f"model ({results[0]}); shorten the prompt or the examples, or name a model with a larger window"
+            )
 
-    async def _minibatch(self, candidate: Candidate, rng: Random) -> tuple[list[Result], str]:
-        """What became of the examples that a critic reads, and the cap that refused them; nothing where one did, for
-        the evaluation stands without."""
+    async def _minibatch(self, candidate: Candidate, rng: Random) -> tuple[Sequence[tuple[Example, Result]], str]:
+        """The examples that a critic reads with what became of them, and the cap that refused them; nothing where one
+        did, for the evaluation stands without."""
         train = self._task.train
         drawn = rng.sample(train, min(self.settings.critique, len(train)))
         try:
             results = await self._forward.on_behalf(candidate.assignment)(candidate.prompt, drawn)
         except BudgetExhausted as error:
-            return [], error.name
+            return (), error.name
         self.unanswered.count(results)
         self.unanswered.check()
-        return results, ""
+        return list(zip(drawn, results, strict=True)), ""
 
 
-def _look(race: Race, child: Result, parent: float | None) -> None:
-    if parent is not None:
-        race.look(child.score - parent if isinstance(child, Outcome) else None)
+def _failure(candidate: Candidate, error: TooLong) -> Failure:
+    """Of a candidate that is too long for an example which its parent has answered."""
+    text = part(candidate.prompt, candidate.section).text if candidate.section else ""
+    return Failure(candidate.assignment, "too long", str(error), text)
 
 
 def value_of(metric: Metric, outcomes: Sequence[Outcome]) -> float:

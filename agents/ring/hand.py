@@ -35,7 +35,8 @@ class Hand:
         if prompt == message.prompt:
             raise EditRejected("the edit changes nothing")
         rival = best_parent(prompt, message)
-        return [Candidate(message.assignment, prompt, rival.scores, self._shelves.tokens(rival.prompt))]
+        tokens = self._shelves.tokens(rival.prompt)
+        return [Candidate(message.assignment, prompt, rival.scores, tokens, section=message.section)]
 
 
 def carried_over(parent: Prompt, edited: Prompt, fields: Collection[str]) -> Prompt:

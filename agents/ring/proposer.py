@@ -13,7 +13,7 @@ from memory.experience import Where, situation
 from memory.judgement import MEASURED, Judged, judge
 from memory.store import Memory
 from protocols.errors import EditRejected, ModelError
-from protocols.messages import Assignment, Candidate, Message
+from protocols.messages import Assignment, Candidate, Failure, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.wrappers.on_behalf import OnBehalf
@@ -43,7 +43,7 @@ class Proposer:
         self.address = f"proposer/{operator.name}"
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """The candidate that the edit makes.
+        """The candidate that the edit makes, or a failure where that would not fit into the task's model's window.
 
         :raises EditRejected: the edit changes nothing, breaks a placeholder, touches a frozen section, loses a name
             that replies are read for, or has failed before on this very text.
@@ -61,7 +61,10 @@ class Proposer:
         await self._check_new(message, prompt)
         ids = tuple(edit.recalled.experience.id for edit in recalled)
         rival = best_parent(prompt, message)
-        return [Candidate(message.assignment, prompt, rival.scores, self._shelves.tokens(rival.prompt), ids)]
+        if (over := -self._shelves.spare(prompt, rival.scores)) > 0:
+            return [outgrown(message, prompt, over)]
+        tokens = self._shelves.tokens(rival.prompt)
+        return [Candidate(message.assignment, prompt, rival.scores, tokens, ids, message.section)]
 
     async def _recall(self, assignment: Assignment) -> list[Judged]:
         """Edits of such sections, those that are believed to have worked best first; none if they cannot be embedded,
@@ -92,6 +95,12 @@ class Proposer:
         if endings and "survived" not in endings:
             known = ", ".join(f"{ending} {count}×" for ending, count in sorted(endings.items()))
             raise EditRejected(f"tried before: {known}", text=after.text)
+
+
+def outgrown(assignment: Assignment, child: Prompt, over: float) -> Failure:
+    """The failure of an edit that makes a prompt too long by so many tokens."""
+    reason = f"the prompt is about {over:,.0f} tokens too long for the window of the task's model"
+    return Failure(assignment.assignment, "too long", reason, part(child, assignment.section).text)
 
 
 def check_frozen(child: Prompt, assignment: Assignment) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from agents.prompting.forward import Result
-from protocols.errors import ModelError, RunFailed
+from protocols.errors import BadRequest, ModelError, RunFailed, TooLong
 from protocols.messages import Evaluation
 
 EARLIER = "earlier"
@@ -17,18 +17,23 @@ class Unanswered:
     """Keeps count, and fails the run when more than the share `most` in [0, 1] has been left unanswered.
 
     The share is one of at least `least` examples, however few have been asked so far: a short burst of failures early
-    in a run, which will not matter by its end, does not end it; a service that is down does.
+    in a run, which will not matter by its end, does not end it; a service that is down does. An example that does not
+    fit into the model's window is none of them: its id is in `too_long`.
     """
 
     def __init__(self, most: float, least: int) -> None:
         self.most, self._least = most, least
         self.asked = 0
         self.reasons: Counter[str] = Counter()
+        self.too_long: set[str] = set()
         self._last = ""
 
-    def count(self, results: Iterable[Result]) -> None:
-        """Add what became of some examples."""
+    def count(self, results: Iterable[Result], given_up: bool = False) -> None:
+        """Add what became of some examples. `given_up`: of a candidate that was refused, and answers for that
+        itself."""
         for result in results:
+            if isinstance(result, TooLong) or (given_up and isinstance(result, BadRequest)):
+                continue
             self.asked += 1
             if isinstance(result, ModelError):
                 self.reasons[type(result).__name__] += 1
@@ -37,6 +42,7 @@ class Unanswered:
     def take_up(self, evaluation: Evaluation) -> None:
         """Add one of an earlier process, whose errors are not on record."""
         self.asked += evaluation.asked
+        self.too_long.update(evaluation.too_long)
         if unanswered := evaluation.unanswered + evaluation.unread:
             self.reasons[EARLIER] += unanswered
 

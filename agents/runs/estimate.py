@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.operators.few_shot import FewShot
-from agents.operators.rewriting import OUTCOMES, ROOM
+from agents.operators.rewriting import OUTCOMES
+from agents.prompting.blocks import ROOM
 from agents.prompting.requests import show_example
 from agents.prompting.shelves import EXAMPLES, places
 from agents.runs.budget import prices

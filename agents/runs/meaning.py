@@ -31,7 +31,7 @@ FREE = frozenset(
 FREE_OF_PROVIDERS = frozenset(
     {
         "timeout", "deadline", "concurrency", "requests_per_minute", "tokens_per_minute", "warm_prefix", "price",
-        "api_key_env", "token_parameter",
+        "api_key_env", "token_parameter", "context_tokens",
     }
 )  # fmt: skip
 """Settings of a provider or a model that may change."""

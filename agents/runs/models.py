@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from agents.runs.catalogue import open_operators
@@ -27,10 +28,15 @@ from protocols.providers.catalogue import (
     is_theirs,
     open_embeddings,
     open_model,
+    resolve,
+    split,
 )
 from protocols.providers.http import Transport
+from protocols.providers.listing import listed_window
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.breaker import Breaker
+from protocols.wrappers.ledger import Account as Spent
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.limiter import LimitedModel, Limits
 from protocols.wrappers.metered import MeteredModel
@@ -38,6 +44,7 @@ from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from protocols.wrappers.room import RoomyModel, room_of
 from protocols.wrappers.waiting import Patience
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
+from protocols.wrappers.window import Window, WindowedModel
 
 BULK = frozenset({"task", "credit", "judge"})
 """Roles that call once for each example; the others' calls go first."""
@@ -46,7 +53,8 @@ EMBEDDER = "embedder"
 
 
 class Models:
-    """Builds what a role calls: room, reply cache, retry, warming, ledger, limiter, journal, adapter, in this order.
+    """Builds what a role calls: room, reply cache, retry, warming, ledger, limiter, window, journal, adapter, in this
+    order.
 
     `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are given
     back, and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and
@@ -67,7 +75,7 @@ class Models:
         :raises ConfigError: one cannot be reached as it is configured.
         """
         self._configuration, self._environ, self._ledger = configuration, environ, ledger
-        self.accounts, self._closing = accounts or Accounts(), transport.closing
+        self.accounts, self._transport = accounts or Accounts(), transport
         self.patience = patience or Patience(self.accounts.calls)
         self._adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
@@ -86,7 +94,46 @@ class Models:
         name = self._configuration.models.of(role)
         model = self._stack(self._adapters[name], role, cache, journal)
         room = self._configuration.provider(name).reply_tokens or room_of(name)
-        return RoomyModel(model, room) if room else model
+        return model if name == EMBEDDED else RoomyModel(model, room or 1, self._window(name))
+
+    async def look_up_windows(self) -> None:
+        """Ask servers of the user's own for the windows that nobody has told, once in a process."""
+        for name in self._adapters:
+            settings = model_settings(self._configuration.provider(name))
+            if name == EMBEDDED or settings.client or is_theirs(name, settings, self._environ):
+                continue
+            window = self._window(name)
+            if window.tokens is None and not window.looked_up:
+                window.looked_up = True
+                endpoint, (provider, model) = resolve(name, settings, self._environ), split(name)
+                if (tokens := await listed_window(self._transport, endpoint, provider, model)) is not None:
+                    window.tell(tokens)
+
+    def take_up(self, notes: Mapping[str, bytes], accounts: Sequence[Spent]) -> None:
+        """What a run that goes on knows of its models: their windows, and which of them have answered whom."""
+        for name in self._adapters:
+            if name != EMBEDDED and (packed := notes.get(self._note(name))) is not None:
+                self._window(name).take_up(packed)
+        for spent in accounts:
+            if spent.calls > spent.failed and spent.model in self._adapters and spent.model != EMBEDDED:
+                self._breaker(spent.model, spent.role).worked()
+
+    def _account(self, name: str) -> Account:
+        return identify(name, model_settings(self._configuration.provider(name)), self._environ)
+
+    def _window(self, name: str) -> Window:
+        window = self.accounts.window(self._account(name), name)
+        if tokens := self._configuration.provider(name).context_tokens:
+            window.tell(tokens)
+        return window
+
+    def _note(self, name: str) -> str:
+        account = self._account(name)
+        return f"window {account.provider} {account.address} {name}"
+
+    def _breaker(self, name: str, role: str) -> Breaker:
+        """Credit asks as the task does: what answers the one answers the other."""
+        return self.accounts.breaker(self._account(name), name, "task" if role == "credit" else role)
 
     def embedder(self, cache: ReplyCache | None = None, journal: Journal | None = None) -> Embedder:
         """What embeds for the memory; where that is a model, it has what stands around any other."""
@@ -106,15 +153,20 @@ class Models:
         table = self._configuration.provider(name)
         account = identify(name, model_settings(table), self._environ)
         limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
-        limiter, timeout = self.accounts.limiter(account, limits, self._closing), model_settings(table).timeout
+        limiter, timeout = (
+            self.accounts.limiter(account, limits, self._transport.closing),
+            model_settings(table).timeout,
+        )
 
         def limited(model: ChatModel) -> ChatModel:
-            return LimitedModel(recorded(model), limiter, role not in BULK, self.patience, timeout)
+            keep = partial(self._keep, journal, self._note(name))
+            windowed = WindowedModel(recorded(model), self._window(name), keep)
+            return LimitedModel(windowed, limiter, role not in BULK, self.patience, timeout)
 
         model: ChatModel = MeteredModel(adapter, self._ledger, role, limited)
         if least := self._warm_prefix(name, table):
             model = WarmingModel(model, self.accounts.prefixes(account, name), least)
-        model = self._retrying(model, account, role, table)
+        model = self._retrying(model, role, table)
         if cache is None:
             return model
 
@@ -124,11 +176,14 @@ class Models:
         embeds = f" in {self._configuration.memory.dimension}" if role == EMBEDDER else ""
         return CachedModel(model, cache, f"{account.provider} {account.address} {name}{embeds}", saved)
 
-    def _retrying(self, model: ChatModel, account: Account, role: str, table: ProviderTable) -> ChatModel:
+    async def _keep(self, journal: Journal | None, note: str, window: Window) -> None:
+        if journal is not None:
+            await journal.learned(note, window.pack())
+
+    def _retrying(self, model: ChatModel, role: str, table: ProviderTable) -> ChatModel:
         policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
         rng = Random(f"{self._configuration.search.seed}/retry/{role}")
-        breaker = self.accounts.breaker(account, model.name, role)
-        return RetryingModel(model, policy, rng, breaker, patience=self.patience)
+        return RetryingModel(model, policy, rng, self._breaker(model.name, role), patience=self.patience)
 
     def _warm_prefix(self, name: str, table: ProviderTable) -> int:
         if table.warm_prefix is not None:

@@ -102,6 +102,7 @@ async def open_run_in(
         if configuration.memory.embedder:
             memory = memory.through(models.embedder(cache, journal))
         memory = memory.measured_with(configuration.models.of("task"))
+        await models.look_up_windows()
         run = Run(configuration, claimed, record, task, first, ledger, hearing)
         stack.callback(run.bus.close)
         await run.assemble(models, cache, journal, memory, given.operators)

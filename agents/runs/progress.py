@@ -69,6 +69,7 @@ class Ending:
 FAILURES: dict[FailureKind, str] = {
     "rejected": "edit rejected",
     "unreadable": "reply unreadable",
+    "too long": "too long for the model",
     "call": "call failed",
     "budget": "stopped by the budget",
     "allowance": "stopped by the operator's own budget",

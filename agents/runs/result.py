@@ -61,10 +61,13 @@ class Result:
     None.
     `leaks`: what of validation and test examples stands in the winner. `unanswered`: validation and training examples
     without an answer, by the error that the last call for them met, or earlier, if that was in a process before the
-    last. `dollars` None: a price is unknown. `estimated`: of so many calls `tokens` and `dollars` are an estimate.
+    last. `too_long`: ids of validation and training examples that do not fit into the task's model's window, whatever
+    the prompt, and were left out. `dollars` None: a price is unknown. `estimated`: of so many calls `tokens` and
+    `dollars` are an estimate.
     `saved`: what the reply cache answered to the last process, at what it would have cost. `failures`: assignments
-    that ended without an evaluation, by kind. `unremembered`: experiences that the memory lacks, because they could
-    not be embedded; it is told them again whenever the run goes on.
+    that ended without an evaluation, by kind. `operators`: how the assignments of each ended. `uncriticised`:
+    survivors that should have a critique and have none, by why. `unremembered`: experiences that the memory lacks,
+    because they could not be embedded; it is told them again whenever the run goes on.
     """
 
     task: str
@@ -79,6 +82,7 @@ class Result:
     test_missing: str | None
     leaks: tuple[Leak, ...]
     unanswered: Mapping[str, int]
+    too_long: tuple[str, ...]
     roles: Mapping[str, Spent]
     calls: Mapping[str, int]
     tokens: Mapping[str, int]
@@ -88,6 +92,8 @@ class Result:
     seconds: float
     assignments: int
     failures: Mapping[str, int]
+    operators: Mapping[str, Mapping[str, int]]
+    uncriticised: Mapping[str, int]
     unremembered: int
     stopped_by: str
 

@@ -64,6 +64,7 @@ from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
 from protocols.wrappers.ledger import Books, Ledger, Saved
+from protocols.wrappers.window import spare
 
 OpenModel = Callable[[str], ChatModel]
 """The model of a role, with all that stands around it."""
@@ -121,6 +122,7 @@ class Run:
         :raises ReplayDiffers: this release does not decide as the journal says.
         """
         self.accounts, self.patience = models.accounts, models.patience
+        models.take_up(read_notes(self.directory / JOURNAL), self._durable.accounts)
         self.task = models.judging(self.task, cache, journal)
         self.shelves = replace(self.shelves, task=self.task)
         settings, table = self.configuration.search, self.configuration.agents
@@ -134,7 +136,9 @@ class Run:
             await self._remembering(memory) if self.configuration.memory.write else None,
         )  # fmt: skip
         open_model = partial(models.of, cache=cache, journal=journal)
-        self.forward = Forward(open_model("task"), self.task, self.shelves, self.steering.at_once)
+        task_model = open_model("task")
+        self.shelves = replace(self.shelves, room=partial(spare, task_model))
+        self.forward = Forward(task_model, self.task, self.shelves, self.steering.at_once)
         credit = self._credit(open_model)
         agents = self._agents(open_model, credit, reads, operators)
         observers = open_observers(table, self.task, self.directory)
@@ -316,6 +320,7 @@ class Run:
             test_missing=missing,
             leaks=leaks(winner.prompt, self.first, self.task),
             unanswered=dict(self.evaluator.unanswered.reasons),
+            too_long=tuple(sorted(self.evaluator.unanswered.too_long)),
             roles=used,
             calls={role: account.calls for role, account in used.items()},
             tokens={role: account.input + account.output for role, account in used.items()},
@@ -325,6 +330,8 @@ class Run:
             seconds=self.ledger.seconds,
             assignments=self.controller.issued,
             failures=dict(sorted(self.controller.failures.items())),
+            operators={name: dict(sorted(ends.items())) for name, ends in sorted(self.controller.endings.items())},
+            uncriticised=dict(sorted(self.controller.uncriticised.items())),
             unremembered=self._unremembered,
             stopped_by=stopped_by,
         )

@@ -147,7 +147,8 @@ class ProviderTable(Table):
 
     `client`: `module:function` that returns an SDK client. `timeout` in seconds, for one call. `deadline` in seconds,
     for a call with all its tries. `reply_tokens`: room for a reply, thinking included, where a role asks for less
-    (None: see `room_of`). `concurrency`, `requests_per_minute` and `tokens_per_minute` are limits of an account, for
+    (None: see `room_of`). `context_tokens`: the model's window, request and reply together (None: as the server says
+    or refuses). `concurrency`, `requests_per_minute` and `tokens_per_minute` are limits of an account, for
     all of its models together: the least that is set for any of them holds. `warm_prefix`: of calls that share a
     prefix of so many tokens one goes ahead; 0: never.
     """
@@ -158,6 +159,7 @@ class ProviderTable(Table):
     timeout: Annotated[float, Field(gt=0)] | None = None
     token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None
     reply_tokens: Annotated[int, Field(ge=1)] | None = None
+    context_tokens: Annotated[int, Field(ge=1)] | None = None
     deadline: Annotated[float, Field(gt=0)] | None = None
     concurrency: Annotated[int, Field(ge=1)] | None = None
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None

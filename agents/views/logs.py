@@ -26,7 +26,7 @@ from agents.runs.result import Result
 from agents.runs.steering import in_words
 from agents.views.plain import one_line, printable
 from protocols.errors import ModelError, StorageFailed
-from protocols.messages import Candidate, Command, Envelope, Fault
+from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault
 from protocols.providers.failures import redact
 from protocols.task import Task
 from protocols.wrappers.ledger import Attempt
@@ -39,6 +39,8 @@ LAST = 65_536
 """Bytes in which the last line of a log is looked for."""
 WAITING = "waiting"
 """The event of a line that says what is waited for."""
+IDS = 5
+"""Ids of examples in one entry."""
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 """What the console shows, by the number of -v. The file holds info and above, and debug when the console does."""
 
@@ -190,12 +192,23 @@ class RunLog:
             self._log.info("command", sender=envelope.sender, says=in_words(envelope.message))
         if isinstance(envelope.message, Fault):
             self._log.warning("observer raised", observer=envelope.message.observer, reason=envelope.message.reason)
+        if isinstance(envelope.message, Critique):
+            self._criticised(envelope.message)
         ending = self._progress.follow(envelope)
         if ending is not None:
             self._ended(ending)
 
+    def _criticised(self, critique: Critique) -> None:
+        if critique.missing:
+            self._log.warning("no critique", assignment=critique.assignment, why=critique.missing)
+        if critique.assignment == FIRST and (long := critique.evaluation.too_long):
+            self._log.warning("left out: too long for the task's model", examples=len(long), ids=long[:IDS])
+
     def called(self, attempt: Attempt) -> None:
         """An attempt ended; a failed one that is worth another try is no warning yet."""
+        if attempt.left_out:
+            left = {"role": attempt.role, "model": attempt.model, "examples": attempt.left_out}
+            self._log.info("left out of a request, for there was no room", **left)
         error = attempt.error
         if error is None:
             return

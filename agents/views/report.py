@@ -21,6 +21,8 @@ from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED
 
 NOT_RUN = "–"
+FAULTS = frozenset({"unreadable", "too long", "call", "dropped", "raised"})
+"""Endings of assignments that say that something is wrong with a model, or how it is asked."""
 MOST = 5
 """Ids, or leaks, that are printed; result.json has them all."""
 
@@ -119,11 +121,24 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
             yield f"On validation, of the {name} prompt's replies {_endings(value)}."
     if result["unanswered"]:
         yield f"Examples that the search left unanswered: {_counted(result['unanswered'])}."
+    yield from left_out(result)
     for leak in result["leaks"][:MOST]:
         where = f"section {leak['section']} holds text of the {leak['split']} example {leak['example']}"
         yield f"A LEAK: {where}: {leak['text']}"
     if len(result["leaks"]) > MOST:
         yield f"and {len(result['leaks']) - MOST} leaks more: see result.json"
+
+
+def left_out(result: Mapping[str, Any]) -> Iterator[str]:
+    """What was too long, what nobody criticised, and the operators none of whose assignments came to anything; a
+    result of an earlier release does not say."""
+    if long := result.get("too_long"):
+        yield f"Too long for the task's model, whatever the prompt, and left out: {_some(long)}."
+    if mute := result.get("uncriticised"):
+        yield f"Survivors without the critique that they should have: {_counted(mute)}."
+    for name, ends in (result.get("operators") or {}).items():
+        if not ends.keys() & {"survived", "lost"} and ends.keys() & FAULTS:
+            yield f"No assignment of {name} came to an evaluation: {_counted(ends)}."
 
 
 def missing_test(result: Mapping[str, Any]) -> Iterator[str]:

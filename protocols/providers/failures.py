@@ -22,8 +22,10 @@ from protocols.errors import (
     QuotaExhausted,
     RateLimited,
     ServerFailed,
+    TooLong,
 )
 from protocols.providers.limits import plain, read_allowance, wait
+from protocols.providers.refusals import is_too_long, window_of
 
 NO_CREDIT = frozenset(
     {
@@ -47,6 +49,58 @@ OVERLOADED = frozenset({"overloaded_error", "slow_down"})
 FLAGGED = frozenset({"content_filter", "content_policy_violation", "flagged"})
 """Error types and codes of an input that moderation has refused, whatever the status: no fault of the key."""
 
+COME_BACK = re.compile(r"retry in (\d{1,6}(?:\.\d{1,9})?) ?s", re.IGNORECASE)
+"""How Gemini says, in its text alone, when to come back."""
+
+WRONG_KEY = re.compile(r"API key (?:not valid|expired|not found)", re.IGNORECASE)
+"""Gemini's 400 for what others answer with 401."""
+
+BY_STATUS: Mapping[int, type[ModelError]] = {
+    401: AuthenticationFailed,
+    403: AuthenticationFailed,
+    404: ModelNotFound,
+    408: ServerFailed,
+    409: ServerFailed,
+    413: TooLong,
+    429: RateLimited,
+    529: RateLimited,
+}
+"""What a status stands for, where it is not what others of its hundred do."""
+
+NAMED: Mapping[str, int] = {
+    "invalid_request_error": 400,
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "BadRequestError": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "UNAUTHENTICATED": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "PERMISSION_DENIED": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "NOT_FOUND": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "throttling_error": 429,
+    "RESOURCE_EXHAUSTED": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "timeout_error": 504,
+    "DEADLINE_EXCEEDED": 504,
+    "overloaded_error": 529,
+}
+"""The statuses that types and codes stand for, for a body that comes with a status of success."""
+
+LONGEST_BODY = 4096
+"""Bytes of an error body that are looked through for a window."""
+
 KEY_LIKE = re.compile(r"\b(?:sk|rk|pk)-[\w*.-]{6,}|\bbearer\s+\S+", re.IGNORECASE)
 LONGEST_REASON = 300
 
@@ -67,85 +121,128 @@ class Answer:
         return one_line(redact(request_id, key)) if request_id else None
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an error body says: its message, its types and codes, and the HTTP status that it names, if any."""
+
+    reason: str = ""
+    codes: frozenset[str] = frozenset()
+    status: int | None = None
+
+
 def classify(answer: Answer, model: str, key: str | None) -> ModelError:
-    """The error that an answer without success stands for. `key` is kept out of its text."""
-    reason, codes = explain(answer.body)
-    kind = kind_of(answer.status, reason, codes)
-    if answer.status < 400:
+    """The error that an answer without success stands for, or a success whose body says that it failed. `key` is kept
+    out of its text."""
+    said = explain(answer.body)
+    status = answer.status if answer.status >= 300 else said.status or answer.status
+    kind = advised(kind_of(status if status >= 300 else 500, said.reason, said.codes), answer.headers)
+    reason = said.reason
+    if 300 <= status < 400:
         reason = f"answered with a redirect to {answer.headers.get('location', 'nowhere')}; set the base URL to that"
     if kind is ModelNotFound:
         reason = f"{reason or 'not found'} ({answer.url})"
-    return kind(
+    error = kind(
         one_line(redact(reason, key)) or "no reason given",
         model=model,
-        status=answer.status,
-        retry_after=retry_after(answer.headers),
+        status=status,
+        retry_after=retry_after(answer.headers, said.reason),
         request_id=answer.request_id(key),
         allowance=read_allowance(answer.headers),
     )
+    if isinstance(error, TooLong):
+        error.window = window_of(f"{said.reason} {answer.body[:LONGEST_BODY].decode('utf-8', 'replace')}")
+    return error
 
 
 def kind_of(status: int, reason: str, codes: frozenset[str]) -> type[ModelError]:
-    """The class for a status, refined by the types and codes of the error body."""
+    """The class for a status, refined by what the error body says."""
     if codes & OVERLOADED:
         return RateLimited
-    if status == 402 or (status == 429 and codes & NO_CREDIT):
+    if is_out_of_credit(status, reason, codes):
         return QuotaExhausted
-    if status == 400 and "credit balance is too low" in reason:  # Anthropic's, which has no code of its own
-        return QuotaExhausted
-    match status:
-        case 403 if codes & FLAGGED:
+    kind = BY_STATUS.get(status, ServerFailed if status >= 500 else ModelNotFound if status < 400 else BadRequest)
+    if kind is AuthenticationFailed:
+        return BadRequest if status == 403 and codes & FLAGGED else kind
+    if kind is not ModelNotFound and is_too_long(reason, codes):
+        return TooLong
+    return AuthenticationFailed if status == 400 and WRONG_KEY.search(reason) else kind
+
+
+def is_out_of_credit(status: int, reason: str, codes: frozenset[str]) -> bool:
+    """Whether waiting does not help: Anthropic's 400 has no code of its own, and gateways replace OpenAI's. Gemini
+    says the same of a minute's limit, but then also when to come back."""
+    if status == 402 or (status == 400 and "credit balance is too low" in reason):
+        return True
+    spent = codes & NO_CREDIT or ("exceeded your current quota" in reason and not COME_BACK.search(reason))
+    return status in (400, 403, 429) and bool(spent)
+
+
+def advised(kind: type[ModelError], headers: Mapping[str, str]) -> type[ModelError]:
+    """The class, unless the provider says with `x-should-retry`, as both SDKs read it, that another try is of no use,
+    or that it is."""
+    match headers.get("x-should-retry"):
+        case "false" if kind.retryable:
             return BadRequest
-        case 401 | 403:
-            return AuthenticationFailed
-        case 404:
-            return ModelNotFound
-        case 429 | 529:
-            return RateLimited
-        case _ if status == 408 or status >= 500:
+        case "true" if kind is BadRequest:
             return ServerFailed
-        case _ if status < 400:
-            return ModelNotFound
-        case _:
-            return BadRequest
+    return kind
 
 
-def explain(body: bytes) -> tuple[str, frozenset[str]]:
-    """The message of an error body and its types and codes.
+def explain(body: bytes) -> Said:
+    """What an error body says.
 
     Reads `{"error": {"message", "type", "code", "details": {"error_code"}}}` of both providers, OpenRouter's
     `"metadata": {"reasons", "flagged_input"}` as the code "flagged", the flatter ones of compatible servers (`error`
-    a text, or `message` or `detail` at the top), and plain text.
+    a text, or `message` or `detail` at the top), Gemini's, which stand in a list, and plain text.
     """
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return body.decode("utf-8", "replace"), frozenset()
+        return Said(body.decode("utf-8", "replace"))
+    if isinstance(payload, list) and payload:
+        payload = payload[0]
     if not isinstance(payload, dict):
-        return body.decode("utf-8", "replace"), frozenset()
+        return Said(body.decode("utf-8", "replace"))
     error = payload.get("error") or payload
     if not isinstance(error, dict):
-        return str(error), frozenset()
-    codes = [error.get("type"), error.get("code")]
+        return Said(str(error), status=status_of(payload.get("code")) or status_of(payload.get("status")))
+    named = [error.get("code"), error.get("status"), error.get("type")]
     match error:
         case {"details": {"error_code": code}}:
-            codes.append(code)
+            named.append(code)
         case {"metadata": {"flagged_input": _} | {"reasons": _}}:
-            codes.append("flagged")
-    message = error.get("message") or error.get("detail") or ""
-    return str(message), frozenset(code for code in codes if isinstance(code, str))
+            named.append("flagged")
+    message = error.get("message") or error.get("detail") or error.get("error") or ""
+    text = message if isinstance(message, str) else orjson.dumps(message).decode()
+    status = next((found for name in named if (found := status_of(name))), None)
+    return Said(text, frozenset(name for name in named if isinstance(name, str)), status)
 
 
-def hidden_status(payload: Mapping[str, object]) -> int | None:
-    """The status that a gateway reports inside a 200, because the model behind it failed after it had accepted."""
+def status_of(name: object) -> int | None:
+    """The HTTP status, 400 to 599, that a type or a code of an error stands for: a number, the same as a text, or one
+    of `NAMED`."""
+    if isinstance(name, str):
+        return int(name) if re.fullmatch("[45][0-9]{2}", name) else NAMED.get(name)
+    return name if isinstance(name, int) and 400 <= name < 600 else None
+
+
+def is_failure(payload: object) -> bool:
+    """Whether the body of a success says that it failed: a gateway's, whose model failed after it had accepted."""
     match payload:
-        case {"error": {"code": int(status)}} if 400 <= status < 600:
-            return status
-    return None
+        case [{"error": dict() | str()}, *_]:
+            return True
+        case {"error": str(), "choices": list()} | {"error": str(), "content": list()}:
+            return False  # a reply, and a remark
+        case {"error": dict(error) | str(error)}:
+            return bool(error)
+        case {"object": "error"} | {"type": "error"}:
+            return True
+    return False
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, >= 0: `retry-after-ms`, else `retry-after` as seconds or as an HTTP date (RFC 9110, 10.2.3).
+def retry_after(headers: Mapping[str, str], reason: str = "") -> float | None:
+    """Seconds to wait, >= 0: `retry-after-ms`, else `retry-after` as seconds or as an HTTP date (RFC 9110, 10.2.3),
+    else what the `reason` says.
 
     A date counts from the answer's own `Date`, so that the clocks need not agree.
     """
@@ -155,7 +252,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return meant
     until = timestamp(headers.get("retry-after"))
     if until is None:
-        return None
+        said = COME_BACK.search(reason)
+        return float(said[1]) if said else None
     now = timestamp(headers.get("date"))
     return wait(until - (time.time() if now is None else now))
 

@@ -24,7 +24,7 @@ from protocols.errors import (
 )
 from protocols.model import Usage
 from protocols.providers.clients import Clients
-from protocols.providers.failures import Answer, classify, hidden_status, redact
+from protocols.providers.failures import Answer, classify, is_failure, redact
 from protocols.providers.figures import read_json
 from protocols.providers.proxies import Proxies, Proxy
 
@@ -200,7 +200,7 @@ def encode(body: JsonObject, model: str) -> bytes:
 def decode(answer: Answer, model: str, key: str | None) -> JsonObject:
     """The JSON object of an answer.
 
-    :raises ModelError: the status says that the call failed; the class says how.
+    :raises ModelError: the status or the body says that the call failed; the class says how.
     :raises BadReply: a success whose body is not a JSON object.
     """
     if not 200 <= answer.status < 300:
@@ -209,10 +209,10 @@ def decode(answer: Answer, model: str, key: str | None) -> JsonObject:
         payload = read_json(answer.body)
     except ValueError as error:
         raise unusable(f"is not JSON ({error})", answer, model, key) from None
+    if is_failure(payload):
+        raise classify(answer, model, key)
     if not isinstance(payload, dict):
         raise unusable("is not a JSON object", answer, model, key)
-    if status := hidden_status(payload):
-        raise classify(replace(answer, status=status), model, key)
     return payload
 
 

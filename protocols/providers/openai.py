@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from protocols.model import Finish, Reply, Request
-from protocols.providers.failures import Answer, classify, hidden_status
+from protocols.providers.failures import Answer, classify
 from protocols.providers.figures import Told, count, finish_of, name_of, used
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.limits import read_allowance
@@ -76,10 +76,7 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
     told, content = read_usage(payload.get("usage")), None
     match payload:
         case {"choices": [{"error": dict(error)}, *_]}:  # a gateway's, whose model failed after it had accepted
-            failed = replace(
-                answer, status=hidden_status({"error": error}) or 500, body=orjson.dumps({"error": error})
-            )
-            raise classify(failed, name, key)
+            raise classify(replace(answer, body=orjson.dumps({"error": error})), name, key)
         case {"choices": [{"message": {**message}, **choice}, *_]}:
             content, refusal = text_of(message.get("content")), message.get("refusal")
     if content is None:

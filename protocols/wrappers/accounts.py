@@ -10,6 +10,7 @@ from protocols.wrappers.breaker import Breaker
 from protocols.wrappers.limiter import Limiter, Limits
 from protocols.wrappers.waiting import Calls
 from protocols.wrappers.warming import Prefixes
+from protocols.wrappers.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Accounts:
         self._breakers: dict[tuple[Account, str, str], Breaker] = {}
         self._prefixes: dict[tuple[Account, str], Prefixes] = {}
         self.calls = Calls()
+        self._windows: dict[tuple[Account, str], Window] = {}
 
     def limiter(self, account: Account, limits: Limits, closing: AsyncExitStack | None = None) -> Limiter:
         """The account's. Of all limits that are asked for it keeps to the strictest, and to these until `closing` is
@@ -60,6 +62,10 @@ class Accounts:
     def breaker(self, account: Account, model: str, role: str) -> Breaker:
         """Of one role: what another sends to the same model may be refused for a reason of its own."""
         return self._breakers.setdefault((account, model, role), Breaker())
+
+    def window(self, account: Account, model: str) -> Window:
+        """What a request to the model may have, for all roles alike."""
+        return self._windows.setdefault((account, model), Window())
 
     def prefixes(self, account: Account, model: str) -> Prefixes:
         """What the provider's cache holds."""

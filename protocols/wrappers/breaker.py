@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from protocols.errors import AlwaysRefused, BadRequest, ModelError
+from protocols.errors import AlwaysRefused, BadRequest, ModelError, TooLong
 
 ROUNDS = 4
 """Refusals, each of a call that began after the one before had come, that say that all calls will be refused."""
@@ -14,7 +14,8 @@ class Breaker:
     """What one role's calls to one model have met.
 
     A fatal failure opens it: whoever calls later gets that failure, and nothing is sent. So does the same BadRequest
-    `ROUNDS` times over while there was never a reply; after a first one a refusal is about its own request.
+    `ROUNDS` times over while there was never a reply; after a first one a refusal is about its own request, and one
+    for length always is.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class Breaker:
         """A call that began in the round `begun` failed; returns what to raise for it."""
         if error.fatal:
             self._failure = self._failure or error
-        elif isinstance(error, BadRequest) and not self._worked and begun == self._round:
+        elif self._counts(error) and begun == self._round:
             refusal = re.sub(r"\d+", "0", error.reason)  # lengths and ids differ
             self._repeated = self._repeated + 1 if refusal == self._refusal else 1
             self._refusal = refusal
@@ -50,8 +51,11 @@ class Breaker:
                 return self._failure
         return error
 
+    def _counts(self, error: ModelError) -> bool:
+        return isinstance(error, BadRequest) and not isinstance(error, TooLong) and not self._worked
 
-def always_refused(error: BadRequest) -> AlwaysRefused:
+
+def always_refused(error: ModelError) -> AlwaysRefused:
     """The same refusal, for all requests."""
     reason = f"every request is refused: {error.reason}"
     return AlwaysRefused(reason, model=error.model, status=error.status, request_id=error.request_id)

@@ -36,11 +36,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt that has ended: whose, at which model, and why it brought no reply (None: it brought one)."""
+    """One attempt that has ended: whose, at which model, and why it brought no reply (None: it brought one).
+    `left_out`: examples that its request had no room for."""
 
     role: str
     model: str
     error: ModelError | None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

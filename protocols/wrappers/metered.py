@@ -50,11 +50,11 @@ class MeteredModel:
                 raise
             ledger.settle(account, purses, most, billed(error, request), failed=True)
             if isinstance(error, ModelError):
-                ledger.ended(Attempt(self._role, account.model, error))
+                ledger.ended(Attempt(self._role, account.model, error, request.left_out))
             raise
         account.seconds += reply.latency
         ledger.settle(account, purses, most, reply.usage, failed=False)
-        ledger.ended(Attempt(self._role, account.model, None))
+        ledger.ended(Attempt(self._role, account.model, None, request.left_out))
         return reply
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from protocols.model import ChatModel, Reply, Request
+from protocols.wrappers.window import spare
 
 
 class OnBehalf:
@@ -21,3 +22,7 @@ class OnBehalf:
     async def complete(self, request: Request) -> Reply:
         """Answer one request."""
         return await self._inner.complete(replace(request, assignment=self._assignment))
+
+    def spare(self, request: Request) -> float:
+        """See `Windowed`."""
+        return spare(self._inner, request)

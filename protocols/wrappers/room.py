@@ -6,7 +6,9 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from protocols.errors import TooLong
 from protocols.model import ChatModel, Reply, Request
+from protocols.wrappers.window import Window
 
 THINKING: Final = re.compile(r"openai/(gpt-5(?!-chat)|o\d)")
 """Models that think whether they are asked to or not, and whose thinking counts in the limit on a reply.
@@ -21,13 +23,14 @@ def room_of(name: str) -> int | None:
 
 
 class RoomyModel:
-    """A model whose replies may have `tokens` >= 1 at least, whatever a request allows.
+    """A model whose replies may have `tokens` >= 1 at least, whatever a request allows; who asks is told what is left
+    of its `window`.
 
     It stands outermost, so that the cache's key and the price that is set aside have the limit that is sent.
     """
 
-    def __init__(self, inner: ChatModel, tokens: int) -> None:
-        self._inner, self._tokens = inner, tokens
+    def __init__(self, inner: ChatModel, tokens: int, window: Window | None = None) -> None:
+        self._inner, self._tokens, self._window = inner, tokens, window or Window()
 
     @property
     def name(self) -> str:
@@ -35,5 +38,19 @@ class RoomyModel:
         return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request."""
-        return await self._inner.complete(replace(request, max_tokens=max(request.max_tokens, self._tokens)))
+        """Answer one request. One that was refused for the length of its reply alone, which is shorter by the window
+        that is known from then on, is sent again."""
+        asked = self._with_room(request)
+        try:
+            return await self._inner.complete(asked)
+        except TooLong as error:
+            if not error.reached or self._window.fitted(asked) == asked or self._window.refuses(asked):
+                raise
+        return await self._inner.complete(asked)
+
+    def spare(self, request: Request) -> float:
+        """See `Windowed`."""
+        return self._window.spare(self._with_room(request))
+
+    def _with_room(self, request: Request) -> Request:
+        return replace(request, max_tokens=max(request.max_tokens, self._tokens))

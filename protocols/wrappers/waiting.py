@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from protocols.errors import CallTimeout, Interrupted, ModelError
+from protocols.errors import BadRequest, CallTimeout, Interrupted, ModelError
 
 SILENT = 3
 """Failures in a row, without a reply between them, after which a model counts as one that does not answer."""
@@ -89,7 +89,10 @@ class Patience:
         self.calls.answered = self.calls.clock()
 
     def failed(self, failure: ModelError) -> None:
-        """A try failed."""
+        """A try failed. A refusal of one request is an answer: the model is there."""
+        if isinstance(failure, BadRequest) and not failure.fatal:
+            self._failures, self._last = 0, None
+            return
         self._failures += 1
         self._last = self.calls.last = failure
         self.calls.failures += 1

@@ -17,10 +17,11 @@ from tests.wire.books import Room
 @dataclass(frozen=True, slots=True)
 class Format:
     """`answer` is written from (model, text, tokens in, tokens out); `limits` are the headers that say what is left
-    of the requests and of the tokens, at a Unix time."""
+    of the requests and of the tokens, at a Unix time; `outgrown` is the refusal of (tokens, window)."""
 
     answer: Callable[[str, str, int, int], object]
     limits: Callable[[Mapping[str, Room], float], dict[str, str]]
+    outgrown: Callable[[int, int], bytes]
 
 
 def conversation(body: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -52,6 +53,16 @@ def count_tokens(text: str) -> int:
 def error_body(kind: str, message: str) -> bytes:
     """An error as both providers write it; Anthropic's has one key more."""
     return orjson.dumps({"type": "error", "error": {"type": kind, "message": message}})
+
+
+def openai_outgrown(tokens: int, window: int) -> bytes:
+    message = f"This model's maximum context length is {window} tokens. However, you requested {tokens} tokens."
+    error = {"message": message, "type": "invalid_request_error", "code": "context_length_exceeded"}
+    return orjson.dumps({"error": error})
+
+
+def anthropic_outgrown(tokens: int, window: int) -> bytes:
+    return error_body("invalid_request_error", f"prompt is too long: {tokens} tokens > {window} maximum")
 
 
 def openai_answer(model: str, text: str, tokens_in: int, tokens_out: int) -> object:
@@ -101,6 +112,6 @@ def anthropic_limits(rooms: Mapping[str, Room], now: float) -> dict[str, str]:
 
 
 FORMATS = {
-    "/v1/chat/completions": Format(openai_answer, openai_limits),
-    "/v1/messages": Format(anthropic_answer, anthropic_limits),
+    "/v1/chat/completions": Format(openai_answer, openai_limits, openai_outgrown),
+    "/v1/messages": Format(anthropic_answer, anthropic_limits, anthropic_outgrown),
 }

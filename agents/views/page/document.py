@@ -15,7 +15,7 @@ from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.story import Json, Story, front
 from agents.views.plain import one_line, printable
-from agents.views.report import missing_test
+from agents.views.report import left_out, missing_test
 from agents.views.terminal import clock, dollars, estimated
 from memory.following import following
 from memory.sqlite import is_claimed
@@ -156,6 +156,7 @@ class Figures:
         yield from missing_test(result)
         for name, number in (result.get("unanswered") or {}).items():
             yield f"{number} examples of the search have no answer: {name}."
+        yield from left_out(result)
         for leak in (result.get("leaks") or [])[:ANSWERS]:
             where = f"section {leak['section']} holds text of the {leak['split']} example {leak['example']}"
             yield f"A leak: {where}: {leak['text']}"

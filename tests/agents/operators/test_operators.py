@@ -21,10 +21,11 @@ from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Context, Operator
 from agents.operators.rag import Rag
 from agents.operators.repeat_instructions import RepeatInstructions
-from agents.operators.rewriting import OUTCOMES, ROOM, within
+from agents.operators.rewriting import OUTCOMES
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
+from agents.prompting.blocks import ROOM, cut, within
 from agents.prompting.requests import show_example, show_outcomes
 from agents.prompting.shelves import open_shelves, places
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
@@ -198,10 +199,12 @@ async def test_angle_brackets_that_the_request_does_not_use_are_text(text: str) 
 @settings(deadline=None)
 def test_examples_are_shown_as_far_as_there_is_room_and_one_at_least(lengths: list[int]) -> None:
     outcomes = [replace(WRONG, example=f"{n}", inputs={"text": "x" * length}) for n, length in enumerate(lengths)]
-    shown = within(outcomes)
-    assert shown == outcomes[: len(shown)]
+    records = [cut(show_outcomes([outcome]), ROOM) for outcome in outcomes]
+    shown = within(records)
+    assert shown == records[: len(shown)]
     assert len(shown) >= min(1, len(outcomes))
-    tokens = [estimate_tokens(show_outcomes([outcome])) for outcome in outcomes]
+    tokens = [estimate_tokens(record) for record in records]
+    assert max(tokens, default=0) <= ROOM
     assert len(shown) <= 1 or sum(tokens[: len(shown)]) <= ROOM
     assert len(shown) == len(outcomes) or sum(tokens[: len(shown) + 1]) > ROOM
 

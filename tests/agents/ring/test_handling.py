@@ -415,7 +415,7 @@ async def test_a_candidate_carries_what_its_race_needs() -> None:
     operator = Edits(ALL)
     proposer = Proposer(operator, Says(), NO_CORPUS, None, 1, 0.0)
     assert proposer.address == "proposer/edits"
-    assert await proposer.handle(ASSIGNMENT) == [Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens)]
+    assert await proposer.handle(ASSIGNMENT) == [Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens, section="rule")]
     await proposer.handle(ASSIGNMENT)
     await proposer.handle(replace(ASSIGNMENT, assignment=6))
     first, again, other = (context.rng.random() for context in operator.contexts)
@@ -434,17 +434,19 @@ async def test_a_frozen_section_has_a_text_of_the_parent_or_of_a_partner() -> No
     with pytest.raises(EditRejected, match="rule is frozen"):
         await Proposer(Edits(ALL), Says(), NO_CORPUS, None, 1, 0.0).handle(frozen)
     [taken] = await Proposer(Edits(partner.prompt), Says(), NO_CORPUS, None, 1, 0.0).handle(frozen)
-    assert taken == Candidate(5, partner.prompt, (1.0, 1.0), partner.prompt.tokens)
+    assert taken == Candidate(5, partner.prompt, (1.0, 1.0), partner.prompt.tokens, section="rule")
 
 
 BY_HAND = replace(ASSIGNMENT, operator="hand", section="rule", edited=ALL)
 
 
 async def test_what_a_person_made_is_a_candidate_like_others() -> None:
-    assert await Hand(NO_CORPUS).handle(BY_HAND) == [Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens)]
+    assert await Hand(NO_CORPUS).handle(BY_HAND) == [
+        Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens, section="rule")
+    ]
     partner = Partner(3, ALL, (1.0, 1.0), {})
     [candidate] = await Hand(NO_CORPUS).handle(replace(BY_HAND, partners=(partner,)))
-    assert candidate == Candidate(5, ALL, (1.0, 1.0), ALL.tokens), "it races whom it took a text from"
+    assert candidate == Candidate(5, ALL, (1.0, 1.0), ALL.tokens, section="rule"), "it races whom it took a text from"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from protocols.wrappers.ledger import Attempt
 
 unhurried = settings(deadline=None, max_examples=100)
 KEY = "sk-0123456789-secret"
+PLAIN = Prompt((Section("task", "task", "Do it."),))
 PLAIN_KEY = "a quite ordinary sentence"
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20) | st.just(f"x{KEY}y{PLAIN_KEY}z"),
@@ -128,3 +129,26 @@ def test_a_prompt_is_logged_whole_at_debug_alone(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").unlink()
     loud = logged(tmp_path, 2)
     assert [entry["prompt"]["task"] for entry in loud if entry["event"] == "candidate"] == ["p" * (LONGEST + 1)]
+
+
+@pytest.mark.parametrize(
+    ("critique", "says"),
+    [
+        (Critique(3, Evaluation(3, PLAIN, (1.0,), True, 0.0, 0.0, 1, 0), {}, missing="unreadable"), "unreadable"),
+        (Critique(0, Evaluation(0, PLAIN, (None,), True, 0.0, 0.0, 0, 0, too_long=("v-7",)), {}), "v-7"),
+    ],
+)
+def test_a_missing_critique_and_what_is_left_out_are_warnings(tmp_path: Path, critique: Critique, says: str) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    with open_log(tmp_path / "log.jsonl", console, 0, ()) as log:
+        anyio.run(RunLog(log).observe, Envelope(1, None, "critic", "controller", 0.0, critique))
+    assert isinstance(console.file, io.StringIO)
+    assert says in console.file.getvalue()
+
+
+def test_what_a_request_had_no_room_for_is_one_line(tmp_path: Path) -> None:
+    with open_log(tmp_path / "log.jsonl", Console(file=io.StringIO()), 0, ()) as log:
+        for left_out in (0, 7):
+            RunLog(log).called(Attempt("critic", "m", None, left_out))
+    [line] = [orjson.loads(line) for line in (tmp_path / "log.jsonl").read_bytes().splitlines()]
+    assert (line["role"], line["examples"]) == ("critic", 7)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from protocols.errors import (
     AuthenticationFailed,
-    BadReply,
     BadRequest,
     CallTimeout,
     ConnectionFailed,
@@ -24,6 +23,7 @@ from protocols.errors import (
     QuotaExhausted,
     RateLimited,
     ServerFailed,
+    TooLong,
 )
 from protocols.model import ChatMessage, Request
 from protocols.providers.failures import LONGEST_REASON, Answer, classify, redact, retry_after
@@ -54,8 +54,8 @@ TABLE: list[tuple[int, bytes, type[ModelError]]] = [
     (404, b"<html>404</html>", ModelNotFound),
     (405, b'{"error":"method not allowed"}', BadRequest),
     (408, b"", ServerFailed),
-    (409, error_body("locked", "conflict_error"), BadRequest),
-    (413, error_body("too long", "request_too_large"), BadRequest),
+    (409, error_body("lock timeout, try again", "conflict_error"), ServerFailed),
+    (413, error_body("too long", "request_too_large"), TooLong),
     (422, b'{"object":"error","message":"max_tokens must be >= 1","code":422}', BadRequest),
     (429, error_body("slow down", "rate_limit_error", "rate_limit_exceeded"), RateLimited),
     (429, error_body("tokens per min", "tokens", "rate_limit_exceeded"), RateLimited),
@@ -77,14 +77,14 @@ TABLE: list[tuple[int, bytes, type[ModelError]]] = [
 
 RATE, SERVER = (RateLimited, QuotaExhausted), (ServerFailed, RateLimited)
 OURS: dict[str, tuple[type[ModelError], ...]] = {
-    "BadRequestError": (BadRequest, QuotaExhausted),
+    "BadRequestError": (BadRequest, QuotaExhausted, TooLong),
     "AuthenticationError": (AuthenticationFailed,),
     "PaymentRequiredError": (QuotaExhausted,),
     "PermissionDeniedError": (AuthenticationFailed,),
     "NotFoundError": (ModelNotFound,),
     "RequestTimeoutError": (ServerFailed,),
-    "ConflictError": (BadRequest,),
-    "ContentTooLargeError": (BadRequest,),
+    "ConflictError": (ServerFailed,),
+    "ContentTooLargeError": (TooLong,),
     "UnprocessableEntityError": (BadRequest,),
     "RateLimitError": RATE,
     "RampLimitExceededError": RATE,
@@ -94,7 +94,7 @@ OURS: dict[str, tuple[type[ModelError], ...]] = {
     "ServiceUnavailableError": SERVER,
     "GatewayTimeoutError": SERVER,
     "OverloadedError": SERVER,
-    "APIStatusError": (BadRequest, QuotaExhausted, ServerFailed),
+    "APIStatusError": (BadRequest, TooLong, QuotaExhausted, ServerFailed),
 }
 """Ours for each class of the SDKs; APIStatusError is what they call a status that they have no class for."""
 
@@ -171,7 +171,7 @@ async def test_a_client_without_credentials_is_a_failed_connection(lab: Lab) -> 
         ({"code": 429, "message": "upstream is busy"}, RateLimited),
         ({"code": 502, "message": "upstream is down"}, ServerFailed),
         (FLAGGED, BadRequest),
-        ({"code": "odd", "message": "?"}, BadReply),
+        ({"code": "odd", "message": "?"}, ServerFailed),
     ],
 )
 async def test_a_failure_inside_a_200(lab: Lab, way: str, error: object, expected: type[ModelError]) -> None:

@@ -1,0 +1,76 @@
+"""What a server's own list of models says of a model's window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from protocols.providers.http import Endpoint, Transport
+
+LISTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "openai": ("/models", "/model/info"),
+    "anthropic": ("/v1/models", "/v1/model/info"),
+}
+"""By the wire format: the list that every server has, and LiteLLM's, which says more."""
+NAMES: Final = (
+    "max_model_len",  # vLLM, SGLang
+    "loaded_context_length",  # LM Studio
+    "context_length",  # OpenRouter, Together
+    "context_window",  # Groq
+    "max_context_length",  # Mistral, LM Studio
+    "max_input_tokens",  # LiteLLM, Anthropic
+    "n_ctx",  # llama.cpp, where the window is set
+    "n_ctx_train",  # llama.cpp, where it is the model's
+)
+INNER: Final = ("meta", "model_info", "top_provider")
+SECONDS: Final = 5.0
+LONGEST: Final = 4 * 2**20
+"""Bytes of a list that are read."""
+
+
+async def listed_window(transport: Transport, endpoint: Endpoint, provider: str, model: str) -> int | None:
+    """Tokens of the window of `model`; None if no list says it, or none came in time. Never raises for a server's
+    fault: the window is of use and not needed."""
+    for path in LISTS[provider]:
+        body = await _get(transport, endpoint, path)
+        if body is None:
+            return None
+        if (found := read_window(body, model)) is not None:
+            return found
+    return None
+
+
+async def _get(transport: Transport, endpoint: Endpoint, path: str) -> bytes | None:
+    timeout = aiohttp.ClientTimeout(total=SECONDS)
+    try:
+        async with transport.session.get(
+            endpoint.base_url + path, headers=endpoint.headers(), timeout=timeout, allow_redirects=False
+        ) as response:
+            return await response.content.read(LONGEST) if response.status == 200 else None
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        return None
+
+
+def read_window(body: bytes, model: str) -> int | None:
+    """The window of `model` in a list of models; of a list of one model that one's, whatever its name."""
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    listed = payload.get("data") if isinstance(payload, dict) else payload
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    named = [entry for entry in entries if model in (entry.get("id"), entry.get("model_name"), entry.get("name"))]
+    chosen = named or (entries if len(entries) == 1 else [])
+    return min((tokens for entry in chosen if (tokens := next(_windows(entry), None))), default=None)
+
+
+def _windows(entry: Mapping[str, Any]) -> Iterator[int]:
+    """What an entry says, the surest first."""
+    tables = [entry, *(inner for name in INNER if isinstance(inner := entry.get(name), dict))]
+    for name in NAMES:
+        for table in tables:
+            if type(tokens := table.get(name)) is int and 0 < tokens < 2**40:
+                yield tokens

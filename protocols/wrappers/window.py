@@ -1,0 +1,195 @@
+"""The window of a model: the tokens of one request, reply included, that it takes. Told, or learned from refusals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import orjson
+
+from protocols.errors import TooLong
+from protocols.model import ChatModel, Reply, Request
+from protocols.prompt import estimate_tokens
+
+DEVIATIONS = 2.0
+"""Standard deviations above the mean at which a request is taken to be, for those that are built to fit."""
+LEAST = 0.02
+"""The smallest deviation of tokens from their estimate that is reckoned with, as a share."""
+MOST = 4.0
+"""Tokens for each that is estimated, at most: one a byte."""
+SHARE = 2
+"""A reply may take the window divided by this, at most: what is left is for the request."""
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """A model that knows something of its window."""
+
+    def spare(self, request: Request) -> float:
+        """About the tokens, as `estimate_tokens` counts them, that may still be added to the messages; negative:
+        that must go; infinite where the window is not known."""
+
+
+def spare(model: object, request: Request) -> float:
+    """`Windowed.spare` of any model."""
+    return model.spare(request) if isinstance(model, Windowed) else math.inf
+
+
+@dataclass(slots=True)
+class Known:
+    """What is kept of a window. `told`: its tokens. `accepted`: of the longest request that was answered, `refused`:
+    of the shortest that was not. `mean` and `squares`: tokens for each that is estimated, and their sum of squared
+    deviations, over a `weight` of squared estimates."""
+
+    told: int | None = None
+    accepted: float = 0.0
+    refused: float = math.inf
+    weight: float = 0.0
+    mean: float = 1.0
+    squares: float = 0.0
+
+
+class Window:
+    """Of one model of one account. Tokens are estimated, and the estimate is corrected by what the provider counts:
+    what is built keeps `DEVIATIONS` from the window, and only what is over it by the mean is never sent.
+
+    Where no refusal names the window, it lies between the longest request that was answered and the shortest that was
+    refused; what is built keeps to their middle, so that each refusal halves what is unknown.
+    """
+
+    def __init__(self) -> None:
+        self._known = Known()
+        self.looked_up = False
+
+    @property
+    def tokens(self) -> int | None:
+        """The most that a request may have, reply included; None: not known."""
+        told, refused = self._known.told, self._known.refused
+        found = min(math.inf if told is None else told, refused - 1)
+        return None if found == math.inf else max(1, int(found))
+
+    def tell(self, tokens: int) -> None:
+        """It has so many tokens >= 1, or fewer, if it was told fewer before."""
+        known = self._known
+        known.told = tokens if known.told is None else min(tokens, known.told)
+
+    def fitted(self, request: Request) -> Request:
+        """The request with no more room for a reply than the window has beside it."""
+        tokens = self.tokens
+        room = request.max_tokens if tokens is None else min(request.max_tokens, max(1, tokens // SHARE))
+        return request if room == request.max_tokens else replace(request, max_tokens=room)
+
+    def spare(self, request: Request) -> float:
+        """See `Windowed`."""
+        tokens, known = self.tokens, self._known
+        if tokens is None:
+            return math.inf
+        aim = float(tokens)
+        if known.told is None or known.refused <= known.told:
+            aim = min(aim, (min(known.accepted, aim) + known.refused) / 2)
+        room = aim - self.fitted(request).max_tokens
+        return math.floor(room / self._high()) - estimated(request)
+
+    def refuses(self, request: Request) -> bool:
+        """Whether it is of no use to send this: it does not fit, as far as its tokens can be told."""
+        return self.tokens is not None and self._needed(self.fitted(request)) > self.tokens
+
+    def answered(self, request: Request, tokens: int) -> None:
+        """There was a reply; the provider counted so many tokens of input, 0: none."""
+        known, about = self._known, estimated(request)
+        if tokens > 0:
+            each, weight = min(MOST, tokens / about), about**2  # least squares: the long ones say what long ones need
+            known.weight += weight
+            off = each - known.mean
+            known.mean += off * weight / known.weight
+            known.squares += weight * off * (each - known.mean)
+        known.accepted = max(known.accepted, self._needed(request))
+
+    def refused(self, request: Request, window: int | None) -> None:
+        """It was refused for its length; `window` as the refusal says, None: it does not."""
+        known, tokens = self._known, self._needed(request)
+        if window is not None:
+            self.tell(window)
+            if tokens <= window:  # its tokens are more than they were taken to be
+                room = max(0, window - request.max_tokens) + 1
+                each = min(MOST, room / estimated(request))
+                known.mean, known.weight = max(known.mean, each), max(known.weight, 1.0)
+        else:
+            known.refused = min(known.refused, tokens)
+            known.accepted = min(known.accepted, known.refused - 1)
+
+    def pack(self) -> bytes:
+        """What is known, to be kept."""
+        known = asdict(self._known)
+        return orjson.dumps(known | {"refused": None if known["refused"] == math.inf else known["refused"]})
+
+    def take_up(self, packed: bytes) -> None:
+        """What was known before, unless more is known by now."""
+        kept = orjson.loads(packed)
+        before = Known(**kept | {"refused": math.inf if kept["refused"] is None else kept["refused"]})
+        if self._known == Known(told=self._known.told):
+            told, self._known = self._known.told, before
+            if told is not None:
+                self.tell(told)
+
+    def _needed(self, request: Request) -> float:
+        """Its tokens and those of the longest reply, by the mean."""
+        return self._known.mean * estimated(request) + request.max_tokens
+
+    def _high(self) -> float:
+        """Tokens for each that is estimated, in a request of an unlucky text."""
+        known = self._known
+        deviation = math.sqrt(known.squares / known.weight) if known.weight else 0.0
+        return min(MOST, known.mean + DEVIATIONS * max(deviation, LEAST * known.mean))
+
+
+def estimated(request: Request) -> int:
+    """About the tokens of the messages, one at least."""
+    return max(1, sum(estimate_tokens(message.text) for message in request.messages))
+
+
+class WindowedModel:
+    """Never sends what does not fit into the window, and learns it from what is refused. It stands within the
+    limiter, so that nothing waits between its look and the call. `keep` is told of what was learned, before anybody
+    acts on it."""
+
+    def __init__(self, inner: ChatModel, window: Window, keep: Callable[[Window], Awaitable[None]]) -> None:
+        self._inner, self._window, self._keep = inner, window, keep
+        self._kept: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the model inside."""
+        return self._inner.name
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request, with no more room for the reply than the window has.
+
+        :raises TooLong: it does not fit into the window.
+        """
+        window, fitted = self._window, self._window.fitted(request)
+        if window.refuses(fitted):
+            await self._keep_it()
+            raise too_long(self.name, window)
+        try:
+            reply = await self._inner.complete(fitted)
+        except TooLong as error:
+            window.refused(fitted, error.window)
+            await self._keep_it()
+            raise
+        counted = 0 if reply.usage.estimated else reply.usage.input
+        window.answered(fitted, min(counted, request.most_input))
+        return reply
+
+    async def _keep_it(self) -> None:
+        if self._window.tokens != self._kept:
+            self._kept = self._window.tokens
+            await self._keep(self._window)
+
+
+def too_long(model: str, window: Window) -> TooLong:
+    """The refusal of what was not sent."""
+    reason = f"the request does not fit into the model's window of {window.tokens:,} tokens; it was not sent"
+    return TooLong(reason, model=model, window=window.tokens, reached=False)

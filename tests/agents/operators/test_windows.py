@@ -1,0 +1,116 @@
+"""What operators show where the window of the task's model is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.operators.few_shot import FewShot
+from agents.operators.merge import Merge
+from agents.operators.operator import Context, Operator
+from agents.operators.rag import Rag
+from agents.prompting.shelves import open_shelves
+from agents.ring.proposer import Proposer
+from protocols.errors import InapplicableError
+from protocols.messages import Assignment, Failure, Partner
+from protocols.model import Request
+from protocols.prompt import Prompt, Section, estimate_tokens
+from protocols.task import Example, Task
+from tests.agents.ring.test_handling import WRONG, Says
+from tests.world import TASK
+
+pytestmark = pytest.mark.anyio
+PROMPT = Prompt(
+    (
+        Section("task", "task", "Answer."),
+        Section("examples", "examples"),
+        Section("knowledge", "knowledge"),
+        Section("input", "task", "Text: {text}", frozen=True),
+    )
+)
+TRAIN = tuple(Example(f"t{n}", {"text": "amber " * (1 + 7 * n % 60)}, ("no", "yes")[n % 2]) for n in range(40))
+LONG = replace(TASK, train=TRAIN, validation=(*TASK.validation, Example("v-long", {"text": "birch " * 200}, "no")))
+CORPUS = ["amber " * 30, "birch " * 60, "cedar " * 90, "dune " * 20]
+SCORES = (0.0,) * len(LONG.validation)
+
+
+def room(tokens: int) -> Callable[[Request], float]:
+    """Of a model that takes so many tokens."""
+    return lambda request: tokens - sum(estimate_tokens(message.text) for message in request.messages)
+
+
+def context(tokens: int, seed: int) -> Context:
+    shelves = replace(open_shelves(LONG, CORPUS), room=room(tokens))
+    return Context(LONG, Says(), (), Random(seed), shelves, 0.0)
+
+
+def assignment(section: str, scores: tuple[float | None, ...] = SCORES) -> Assignment:
+    return Assignment(5, "x", section, 2, PROMPT, "", (WRONG,), scores)
+
+
+@given(st.sampled_from([(FewShot(), "examples"), (Rag(), "knowledge")]), st.integers(320, 1200), st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_as_many_are_shown_as_there_is_room_for_beside_the_longest_input(
+    edit: tuple[Operator, str], tokens: int, seed: int
+) -> None:
+    (operator, section), given_here = edit, context(tokens, seed)
+    try:
+        edited = anyio.run(operator.edit, assignment(section), given_here)
+    except InapplicableError:
+        return
+    assert edited[section].text
+    assert given_here.shelves.spare(edited) >= 0
+
+
+async def test_without_a_window_nothing_is_held_back() -> None:
+    shelves = open_shelves(LONG, CORPUS)
+    edited = [
+        await FewShot().edit(assignment("examples"), Context(LONG, Says(), (), Random(seed), shelves, 0.0))
+        for seed in range(20)
+    ]
+    assert max(estimate_tokens(prompt["examples"].text) for prompt in edited) > 400
+
+
+async def test_an_input_that_the_parent_could_not_be_asked_does_not_count() -> None:
+    here, unanswered = context(200, 0), (*SCORES[:-1], None)
+    assert here.shelves.spare(PROMPT, SCORES) < 0 <= here.shelves.spare(PROMPT, unanswered)
+
+
+class Doubles:
+    """Writes more than fits."""
+
+    name = "doubles"
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        return ["task"]
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        return assignment.prompt.edit("task", "Answer. " * 500, context.task.fields)
+
+
+async def test_a_child_that_cannot_fit_fails_before_a_call_is_paid() -> None:
+    shelves = replace(open_shelves(LONG, ()), room=room(1000))
+    [failure] = await Proposer(Doubles(), Says(), shelves, None, 1, 0.0).handle(assignment("task"))
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.text) == ("too long", "Answer. " * 500)
+    assert "tokens too long" in failure.reason
+
+
+def test_merge_is_still_a_choice_among_those_that_fit() -> None:
+    def partner(number: int, text: str) -> Partner:
+        return Partner(number, PROMPT.edit("knowledge", text, ()), (1.0,) * len(SCORES), {}, PROMPT)
+
+    asked = replace(
+        assignment("*"),
+        prompt=PROMPT.edit("task", "Answer well.", ()),
+        partners=(partner(1, "amber"), partner(2, "birch " * 900)),
+    )
+    for seed in range(12):
+        merged = anyio.run(Merge().edit, asked, context(1000, seed))
+        assert merged["knowledge"].text == "amber"
