@@ -62,7 +62,8 @@ def find(values: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         if not isinstance(found, Mapping) or part not in found:
             there = ", ".join(str(name) for name in list(values)[:10])
-            raise ValueError(f"no {key}; there are {there}" if there else f"no {key}; the row is empty")
+            hint = 'name the keys under [task.fields], such as target = "label"'
+            raise ValueError(f"no {key}; there are {there}; {hint}" if there else f"no {key}; the row is empty")
         found = found[part]
     return found
 
