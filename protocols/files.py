@@ -7,7 +7,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import cast
@@ -41,20 +41,18 @@ def opened(path: Path, error: type[InputError], what: str, unpack: bool = False)
 
     :raises InputError: it is none, or reading it fails; of the class `error`, in which the file is called `what`.
     """
-    try:
-        file = open(path, "rb", opener=_at_once)
-    except (OSError, ValueError) as failure:  # ValueError: a NUL in the path
-        raise _unreadable(failure, path, error, what) from None
-    with file:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb", opener=_at_once))
+        except (OSError, ValueError) as failure:  # ValueError: a NUL in the path
+            raise _unreadable(failure, path, error, what) from None
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             reason = "it is a pipe or a device; save what it gives as a file"
             raise error(f"cannot read {what}: {reason}", file=str(path))
         try:
             if unpack and file.peek(len(GZIP)).startswith(GZIP):
-                with gzip.open(file) as unpacked:
-                    yield cast("BufferedReader", unpacked)
-            else:
-                yield file
+                file = cast("BufferedReader", stack.enter_context(gzip.open(file)))
+            yield file
         except (OSError, EOFError, zlib.error) as failure:
             raise _unreadable(failure, path, error, what) from None
 

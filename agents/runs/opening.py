@@ -10,7 +10,7 @@ from pathlib import Path
 from agents.operators.operator import Operator
 from agents.ring.choices import open_actions
 from agents.runs.budget import keep_prices, open_ledger
-from agents.runs.catalogue import open_operators
+from agents.runs.catalogue import check_targets, open_operators
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
@@ -132,6 +132,7 @@ def check(configuration: Configuration, environ: Mapping[str, str], transport: T
 
 def check_editable(first: Prompt, operators: Mapping[str, Operator], task: Task) -> None:
     """:raises ConfigError: there is nothing that the search could try."""
+    check_targets(first, operators, task)
     if not open_actions(first, operators, task):
         raise ConfigError(
             f"no section of the prompt may be edited by any of the operators {', '.join(operators)}; "

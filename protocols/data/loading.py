@@ -61,7 +61,7 @@ def load_examples(source: Source, split: str) -> tuple[Example, ...]:
             examples.append(example(row, fields, split))
             places.append(row.place)
     if not examples:
-        raise DataError("holds no example", file=source.location)
+        raise DataError(f"the {split} split is empty: the file holds no example", file=source.location)
     check_file(examples, places)
     return tuple(examples)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.strategies import texts
 
 ROOT = Path(__file__).resolve().parents[3]
 quick = settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-WHOLE = ("holds no example", "cannot read")
+WHOLE = ("the train split is empty", "cannot read")
 """What is wrong with a file as a whole."""
 LINES: frozenset[Format] = frozenset({"jsonl", "csv", "tsv", "cluener", "thucnews"})
 values: st.SearchStrategy[Json] = st.recursive(
@@ -117,7 +118,9 @@ def test_every_format_loads_its_good_file_with_a_byte_order_mark_and_other_line_
 def test_what_is_no_file_is_one_line(tmp_path: Path, form: Format) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    for path in (tmp_path, loop, tmp_path / "none", tmp_path / "nul\0"):
+    os.mkfifo(tmp_path / "pipe")
+    places = (tmp_path, loop, tmp_path / "none", tmp_path / "nul\0", tmp_path / "pipe", Path("/dev/zero"))
+    for path in places:
         with pytest.raises(DataError, match="cannot read the examples: ") as caught:
             load(path, form)
         assert caught.value.file == str(path)
