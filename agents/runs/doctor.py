@@ -21,7 +21,7 @@ from agents.runs.metrics import asks_judge, calls_per_example
 from agents.runs.models import EMBEDDER, check_names, embedder_of, model_settings
 from agents.runs.opening import check_calls, check_editable
 from agents.runs.places import check_agents
-from agents.runs.run_directory import find
+from agents.runs.run_directory import usable
 from agents.runs.tables import NONE, AgentsTable
 from memory import upkeep
 from protocols.data import Source, load_examples
@@ -31,6 +31,7 @@ from protocols.errors import (
     CallTimeout,
     ConfigError,
     ConnectionFailed,
+    DataError,
     MemoryMismatch,
     ModelError,
     ModelNotFound,
@@ -100,7 +101,11 @@ def _examples(found: Findings, configuration: Configuration) -> tuple[Task | Non
     places = sources(configuration)
     loaded = {name: _file(found, name, source) for name, source in places.items()}
     there = {name: examples for name, examples in loaded.items() if examples is not None}
-    splits = in_splits(configuration, there)
+    try:
+        splits = in_splits(configuration, there)
+    except DataError as problem:
+        found.none_of("splits", [problem], "")
+        return None, None
     if not splits:
         return None, None
     fine = found.none_of("splits", split_problems(splits), "no id and no input is in two of them")
@@ -175,7 +180,9 @@ def _paths(found: Findings, configuration: Configuration, environ: Mapping[str, 
     if directory := configuration.run.directory:
         there = f"{directory} holds a run that a search goes on with"
         found.attempt(
-            "run directory", lambda: find(configuration.path(directory)), lambda run: there if run else str(directory)
+            "run directory",
+            lambda: usable(configuration.path(directory)),
+            lambda run: there if run else str(directory),
         )
 
 

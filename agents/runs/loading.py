@@ -10,7 +10,7 @@ from agents.runs.configuration import Configuration
 from agents.runs.metrics import open_kind, open_metric
 from memory.retrieval import read_corpus
 from protocols import prompt_file
-from protocols.data import Fields, Source, check_splits, cut, load_examples
+from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
 from protocols.errors import ConfigError, PromptError
 from protocols.prompt import Prompt, Section, placeholders
@@ -41,12 +41,17 @@ def sources(configuration: Configuration) -> dict[str, Source]:
 
 
 def in_splits(configuration: Configuration, loaded: Mapping[str, Examples]) -> Mapping[str, Examples]:
-    """The three splits: as they were loaded, or cut."""
+    """The three splits: as they were loaded, with ids that only count made unique, or cut.
+
+    :raises DataError: there are too few examples to cut.
+    """
     if "data" not in loaded:
-        return loaded
-    shares = configuration.task.cut
-    drawn = {"train": shares.train, "validation": shares.validation, "test": shares.test}
-    return cut(loaded["data"], drawn, Random(f"{shares.seed}/cut"))
+        return told_apart(loaded)
+    table = configuration.task.cut
+    shares = {"train": table.train, "validation": table.validation, "test": table.test}
+    splits = cut(loaded["data"], shares, Random(f"{table.seed}/cut"), configuration.task.kind)
+    check_cut(splits, shares, configuration.task.kind)
+    return splits
 
 
 def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> Task:

@@ -33,6 +33,8 @@ REPORT = "report.html"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
 KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG, COMMANDS)
 """What is only ever written beside a record."""
+BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT)
+"""What may be written before the record is, and be left by a process that was killed meanwhile."""
 RUNS = Path("runs")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -69,6 +71,27 @@ def find(directory: Path) -> Record | None:
         raise MemoryMismatch(
             f"{directory} holds files of a run but no {RECORD}, as version 1 left them; this release goes on with "
             f"version {VERSION}: use the release that wrote it, or name another directory with --out"
+        )
+    return None
+
+
+def usable(directory: Path) -> Record | None:
+    """The record of the run in a directory that a search is to work in; None where it may begin one.
+
+    :raises ConfigError, MemoryMismatch, StorageFailed: as `find`; also where there is no run but something else.
+    """
+    if (record := find(directory)) is not None:
+        return record
+    try:
+        there = sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+    except OSError as error:
+        raise ConfigError(f"cannot read the run directory {directory}: {error.strerror}") from None
+    others = [name for name in there if name not in BEGINNINGS and not name.startswith(".")]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise ConfigError(
+            f"{directory} holds what is no run's ({', '.join(others[:3])}{more}); name a new directory, or an empty "
+            "one, with --out"
         )
     return None
 
@@ -113,7 +136,7 @@ def claim(
     try:
         if directory is None:
             directory = next_directory(configuration.task.name)
-        elif find(directory) is None:
+        elif usable(directory) is None:
             directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write the run directory {directory}: {error.strerror}") from None

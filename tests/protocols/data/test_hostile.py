@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protocols.data import Format
+from protocols.data import Fields, Format
 from protocols.errors import DataError
 from protocols.task import Json
 from tests.protocols.data.files import FORMATS, GOOD, attempt, load, parquet, write
@@ -328,8 +328,12 @@ def test_where_there_are_no_lines_the_row_is_named(tmp_path: Path, name: str, da
 def test_duplicate_ids_are_named_at_the_first_that_repeats(tmp_path: Path) -> None:
     line = b'{"input": {"text": "x"}, "target": "y", "id": "%d"}\n'
     path = write(tmp_path / "a.jsonl", b"".join(line % (n % 7) for n in range(14)))
-    with pytest.raises(DataError, match=r"a\.jsonl:8: duplicate ids: 0, 1, 2, 3, 4 and 2 more"):
+    with pytest.raises(
+        DataError, match=r"a\.jsonl:8: duplicate ids: 0, 1, 2, 3, 4 and 2 more; 0 is that of line 1, too"
+    ):
         load(path)
+    ignored = load(path, fields=Fields(id="none"))
+    assert [example.id for example in ignored] == [f"train-{line}" for line in range(1, 15)]
 
 
 def test_the_limit_of_the_csv_module_is_as_it_was(tmp_path: Path) -> None:
