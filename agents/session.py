@@ -22,6 +22,7 @@ from agents.runs.budget import caps, kept_prices
 from agents.runs.configuration import Configuration
 from agents.runs.finished import INTERRUPTED, finished
 from agents.runs.grid import Cell, Grid
+from agents.runs.loading import remarks
 from agents.runs.models import secrets
 from agents.runs.opening import open_run
 from agents.runs.progress import progress_of
@@ -92,6 +93,8 @@ async def train(
                 run.bus.tap(spans.observe)
                 run.journal.tap(spans.called)
             log.started(configuration, run.task, run.directory, run.resumed)
+            for remark in remarks(run.first, run.task) if not run.resumed else ():
+                view.say(f"Look at the prompt: {remark}")
             if run.resumed:
                 view.say(f"Going on after {so_far.ended} assignments.")
             try:

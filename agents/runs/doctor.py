@@ -16,10 +16,11 @@ from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings
-from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
-from agents.runs.metrics import asks_judge, calls_per_example
+from agents.runs.least import check_caps
+from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, remarks, sources
+from agents.runs.metrics import asks_judge
 from agents.runs.models import EMBEDDER, check_names, embedder_of, model_settings
-from agents.runs.opening import check_calls, check_editable
+from agents.runs.opening import check_editable
 from agents.runs.places import check_agents
 from agents.runs.run_directory import usable
 from agents.runs.tables import NONE, AgentsTable
@@ -70,7 +71,7 @@ async def diagnose(path: Path, settings: Sequence[str], environ: Mapping[str, st
     operators = _operators(found, configuration)
     likely, task = _examples(found, configuration)
     prompt = _prompt(found, configuration, likely, operators)
-    _budget(found, configuration, environ, task, operators)
+    _budget(found, configuration, environ, task, prompt, operators)
     _paths(found, configuration, environ)
     async with open_transport() as transport:
         models = _models(found, configuration, environ, transport, operators)
@@ -142,7 +143,8 @@ def _prompt(
         return None
 
     def describe(prompt: Prompt) -> str:
-        return f"{len(prompt.sections)} sections, about {prompt.tokens:,} tokens; the placeholders are input fields"
+        said = f"{len(prompt.sections)} sections, about {prompt.tokens:,} tokens; the placeholders are input fields"
+        return "; but look: ".join([said, *remarks(prompt, likely)])
 
     prompt = found.attempt("prompt", lambda: load_first_prompt(configuration, likely), describe)
     if prompt is not None and operators is not None:
@@ -155,14 +157,15 @@ def _budget(
     configuration: Configuration,
     environ: Mapping[str, str],
     task: Task | None,
+    prompt: Prompt | None,
     operators: Mapping[str, Operator] | None,
 ) -> None:
     """Whether its caps can be kept and leave room for a search."""
 
     def check() -> None:
         ledger = open_ledger(configuration, environ)
-        if task is not None:
-            check_calls(ledger.caps, task, calls_per_example(configuration))
+        if task is not None and prompt is not None:
+            check_caps(configuration, task, prompt, ledger.prices)
 
     if operators is None:
         found.skip("budget", "the operators must be put right first")

@@ -13,10 +13,12 @@ from protocols import prompt_file
 from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
 from protocols.errors import ConfigError, PromptError
-from protocols.prompt import Prompt, Section, placeholders
+from protocols.prompt import Prompt, Section, braced, placeholders
+from protocols.providers.failures import one_line
 from protocols.task import Example, Task
 
 Examples = tuple[Example, ...]
+DOUBLED = re.compile(r"\{\{[^{}]+\}\}")
 
 
 def load_task(configuration: Configuration) -> Task:
@@ -125,6 +127,21 @@ def check_input(prompt: Prompt, task: Task, file: str | None = None) -> None:
     """:raises PromptError: the prompt is the same for every example."""
     if not any(placeholders(section.text, task.fields) for section in prompt):
         raise PromptError(f"the prompt shows no input; put {{{task.fields[0]}}} where it belongs", file=file)
+
+
+def remarks(prompt: Prompt, task: Task) -> list[str]:
+    """What of a prompt is likely to be meant otherwise than it is sent: braces that are doubled, as the templates of
+    other programs need them. One line for all of it."""
+    doubled = {pair[0]: section.name for section in prompt for pair in DOUBLED.finditer(section.text)}
+    if not doubled:
+        return []
+    shown, section = next(iter(doubled.items()))
+    meant = [braced([field]) for field in task.fields if any(field == pair[2:-2].strip() for pair in doubled)]
+    instead = f"; write {' and '.join(meant)} for the input alone" if meant else ""
+    return [
+        f"section {section} has {one_line(shown[:60])}: braces are sent as they stand, doubled ones too, but for one "
+        f"pair around a field{instead}"
+    ]
 
 
 def unknown_placeholders(prompt: Prompt, task: Task) -> dict[str, str]:

@@ -31,7 +31,8 @@ FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", 
 COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
 REPORT = "report.html"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
-KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG, COMMANDS)
+BEST_FIELDS = "best_prompt.fields.json"
+KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, RESULT, LOG, COMMANDS)
 """What is only ever written beside a record."""
 BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT)
 """What may be written before the record is, and be left by a process that was killed meanwhile."""

@@ -12,7 +12,7 @@ from agents.prompting.shelves import open_shelves
 from agents.runs.budget import open_ledger
 from agents.runs.comparison import Score, answers, score_of
 from agents.runs.configuration import Configuration
-from agents.runs.loading import check_input, load_corpus, load_task, unknown_placeholders
+from agents.runs.loading import check_input, load_corpus, load_task, remarks, unknown_placeholders
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, connections
 from memory.cache import open_cache
@@ -27,7 +27,7 @@ class Scored(Score):
     """The score of a prompt's file, and what it cost.
 
     `calls` counts every attempt; `dollars` None: the price is unknown. `plain`: names in braces in the prompt that
-    no example has, and that are therefore plain text.
+    no example has, and that are therefore plain text. `remarks`: see `agents.runs.loading.remarks`.
     """
 
     task: str
@@ -39,6 +39,7 @@ class Scored(Score):
     dollars: float | None
     seconds: float
     plain: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 async def score(configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName) -> Scored:
@@ -83,4 +84,5 @@ async def score(configuration: Configuration, environ: Mapping[str, str], path: 
         dollars=ledger.dollars,
         seconds=ledger.seconds,
         plain=tuple(unknown_placeholders(prompt, task)),
+        remarks=tuple(remarks(prompt, task)),
     )

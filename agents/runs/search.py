@@ -36,6 +36,7 @@ from agents.runs.recycling import pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
 from agents.runs.run_directory import (
     BEST_EXAMPLES,
+    BEST_FIELDS,
     BEST_PASSAGES,
     BEST_PROMPT,
     JOURNAL,
@@ -249,6 +250,7 @@ class Run:
     def _export(self, best: Prompt) -> None:
         """The prompt's file, and beside it what it leaves to be filled for each input."""
         write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
+        write(self.directory / BEST_FIELDS, orjson.dumps(self.task.fields) + b"\n")
         for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
             if lines := self.shelves.export(best, name):
                 write(self.directory / file, lines)
