@@ -19,7 +19,7 @@ def set_up(problem: str) -> str:
     return f"promptflow: {problem}; {remedy}\n"
 
 
-if sys.version_info < (3, 11):  # before anything is imported that older ones cannot read
+if sys.version_info < (3, 11):  # noqa: UP036 - older ones cannot read what is imported below
     sys.stderr.write(set_up(f"needs Python 3.11 or newer, and this is {sys.version.split()[0]}"))
     sys.exit(2)
 try:

@@ -16,6 +16,9 @@ from protocols.errors import ConfigError
 from protocols.files import read_text
 
 AT_LINE = re.compile(r" \(at line (\d+), column \d+\)")
+AT_END = "(at end of document)"
+DIGITS = re.compile(r"[\d_]{1000,}")
+TOO_LONG = "a number has too many digits"
 WHOLE = 2**63
 DEEPEST = 32
 """Levels of tables and arrays."""
@@ -40,9 +43,18 @@ def read(path: Path) -> dict[str, Any]:
     try:
         return toml(text.replace("\r\n", "\n"))
     except ValueError as error:
-        at = AT_LINE.search(str(error))
-        reason = AT_LINE.sub("", str(error))
-        raise ConfigError(f"not TOML: {reason}", file=str(path), line=int(at[1]) if at else None) from None
+        reason, line = _placed(str(error), text)
+        raise ConfigError(f"not TOML: {reason}", file=str(path), line=line) from None
+
+
+def _placed(reason: str, text: str) -> tuple[str, int | None]:
+    """The reason without the place that is named in it, and the line."""
+    if at := AT_LINE.search(reason):
+        return AT_LINE.sub("", reason), int(at[1])
+    if reason.endswith(AT_END):
+        return reason, max(1, len(text.splitlines()))
+    digits = DIGITS.search(text) if reason == TOO_LONG else None
+    return reason, text.count("\n", 0, digits.start()) + 1 if digits else None
 
 
 def toml(text: str) -> dict[str, Any]:
@@ -54,6 +66,10 @@ def toml(text: str) -> dict[str, Any]:
         tables = tomllib.loads(text)
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python's own limit
+        raise ValueError(TOO_LONG) from None
     _check_depth(tables, DEEPEST)
     return tables
 

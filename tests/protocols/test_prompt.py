@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocols import prompt_file
@@ -119,3 +119,28 @@ def test_a_section_name_that_no_file_can_hold_is_refused(name: str) -> None:
 def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(PromptError, match="Unicode"):
         Section("task", "task", "\ud800")
+
+
+PIECES = [
+    b"=== task (task) ===\n",
+    b"===",
+    b"\n",
+    b"\r\n",
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"\0\0\0",
+    b"{text}",
+    b"\xe9",
+]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=9), max_size=8).map(b"".join))
+def test_hostile_bytes_are_a_prompt_or_one_line(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "prompt.txt"
+    path.write_bytes(data)
+    try:
+        prompt = prompt_file.load(path)
+    except PromptError:
+        return
+    assert prompt_file.loads(prompt_file.dumps(prompt)) == prompt
