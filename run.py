@@ -1,15 +1,35 @@
 """The command line: the commands that there are. Each is in `agents/commands`."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-import typer
+HERE = Path(__file__).resolve().parent
 
-from agents.commands import checking, looking, remembering, searching, steering, watching
-from agents.commands.console import program
+
+def set_up(problem: str) -> str:
+    """What is missing, and how to set up what this needs, in one line."""
+    if (HERE / ".venv/bin/python").exists():
+        remedy = f"use {HERE / '.venv/bin/python'}, or set it up anew: make -C {HERE} clean demo"
+    elif (HERE / "requirements.txt").exists():
+        remedy = f"make -C {HERE} demo sets up {HERE / '.venv/bin/python'}, or: pip install -r requirements.txt"
+    else:
+        remedy = "pip install promptflow-agents, into an environment of its own"
+    return f"promptflow: {problem}; {remedy}\n"
+
+
+if sys.version_info < (3, 11):  # noqa: UP036 - older ones cannot read what is imported below
+    sys.stderr.write(set_up(f"needs Python 3.11 or newer, and this is {sys.version.split()[0]}"))
+    sys.exit(2)
+try:
+    import typer
+
+    from agents.commands import checking, looking, remembering, searching, steering, watching
+    from agents.commands.console import program
+except ImportError as error:
+    sys.stderr.write(set_up(f"this environment ({sys.executable}) lacks what it needs: {error}"))
+    sys.exit(2)
 
 app = typer.Typer(
     no_args_is_help=True,

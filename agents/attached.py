@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.runs.configuration import Configuration
+from agents.runs.loading import remarks
 from agents.runs.models import secrets
 from agents.runs.progress import progress_of
 from agents.runs.run_directory import JOURNAL, LOG
@@ -76,7 +77,8 @@ async def attached(
         if cell is None:
             run.hearing.watcher.tap(say or log.told)
         log.started(run.configuration, run.task, run.directory, run.resumed)
-        log.doubted(run.task.kind.names.warning(run.first))
+        for remark in remarks(run.first, run.task) if not run.resumed else ():
+            log.doubted(remark)
         try:
             yield log
         except Exception as error:

@@ -12,6 +12,7 @@ import orjson
 from memory.index import vector_index
 from protocols.embedding import HashedNgrams
 from protocols.errors import DataError
+from protocols.files import read_text
 
 T = TypeVar("T")
 
@@ -54,12 +55,7 @@ def read_corpus(path: Path) -> list[str]:
 
 
 def _passages(file: Path) -> list[str]:
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot read the corpus: {error.strerror}", file=str(file)) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 at byte {error.start}", file=str(file)) from None
+    text = read_text(file, DataError, "the corpus")
     if file.suffix == ".jsonl":
         return [_line(line, number, file) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     return _chunks(text)

@@ -6,6 +6,7 @@ name, in one pass, and every other brace, in a section or in an example, is plai
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -18,6 +19,7 @@ from protocols.model import ChatMessage
 Kind = Literal["task", "definitions", "reasoning", "examples", "knowledge", "format", "reminders"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
+NAMED = re.compile(r"\{([^\W\d]\w*)\}")
 BRACED = re.compile(r"\{([^{}]+)\}")
 
 
@@ -105,7 +107,10 @@ class Prompt:
 
         What holds no placeholder is the system message, in order; what holds one follows as the user message.
         So all calls of one prompt share one prefix, which providers cache.
+
+        :raises PromptError: see `check_inputs`.
         """
+        check_inputs(inputs, names_in(self))
         return self.template(inputs).render(inputs)
 
     def template(self, fields: Collection[str]) -> Template:
@@ -147,6 +152,33 @@ def holds_placeholder(text: str, fields: Collection[str]) -> bool:
 def fill(text: str, inputs: Mapping[str, str]) -> str:
     """`text` with `{name}` replaced by `inputs[name]`, in one pass: what is put in is not read again."""
     return BRACED.sub(lambda m: inputs.get(m[1], m[0]), text)
+
+
+def names_in(prompt: Prompt) -> set[str]:
+    """What stands in braces in a prompt and could be the name of a field."""
+    return {name for section in prompt for name in NAMED.findall(section.text)}
+
+
+def check_inputs(inputs: Mapping[str, object], shown: Collection[str], known: Collection[str] | None = None) -> None:
+    """Look at what a prompt is to be rendered with. `shown`: the fields that it shows. `known`: those that there may
+    be; None where `shown` are names in braces, of which some may be plain text: then only a name that is nearly one
+    of them, or no input at all, is a mistake.
+
+    :raises PromptError: a field is missing, or unknown, or no text.
+    """
+    missing = sorted(set(shown) - set(inputs))
+    strange = sorted(set(inputs) - set(shown if known is None else known))
+    meant = {name: difflib.get_close_matches(name, missing, 1, cutoff=0.8) for name in strange}
+    hints = [f"{name}: did you mean {like[0]}?" for name, like in meant.items() if like]
+    if known is None and inputs and not hints:
+        missing, strange = [], []
+    said = [f"the prompt shows {braced(missing)}, and no such field is given"] if missing else []
+    said += [f"there is no field {', '.join(strange)}"] if strange else []
+    if said:
+        raise PromptError("; ".join([*said, *hints]))
+    for name, value in inputs.items():
+        if not isinstance(value, str):
+            raise PromptError(f"the field {name} is a {type(value).__name__}; give a text")
 
 
 def braced(names: Collection[str]) -> str:

@@ -7,18 +7,24 @@
 
 A header names a section, its kind and whether it is frozen; the lines up to the next header are its text, to the
 letter. A line of a text that looks like a header is written with a backslash before it. Loading what was saved
-gives the identical prompt.
+gives the identical prompt. A file without any header is the text of one section, called `task`.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final
 
 from protocols.errors import PromptError
+from protocols.files import BOM, read_text
 from protocols.prompt import KINDS, Kind, Prompt, Section
 
 HEADER = re.compile(r"=== (?P<name>\S+) \((?P<kind>[^,()]+)(?P<frozen>, frozen)?\) ===")
+NEARLY = re.compile(rf"=+ *\S+ *\(({'|'.join(KINDS)})(, *frozen)?\) *=*")
+"""A header with other signs around it."""
+PLAIN: Final = "task"
+"""The name and the kind of the section that a file without headers is."""
 ESCAPED = re.compile(r"\\*===")
 
 
@@ -30,28 +36,42 @@ def dumps(prompt: Prompt) -> str:
 def loads(text: str, file: str | None = None) -> Prompt:
     """The prompt that `text` says; `file` is for the error message.
 
-    A byte order mark is dropped, and line ends are made LF where the first header shows that something
-    turned them into CRLF.
+    A byte order mark is dropped, and line ends are made LF where the first line shows that something turned them into
+    CRLF.
 
     :raises PromptError: with the line at fault.
     """
-    text = text.removeprefix("\ufeff")
+    text = text.removeprefix(BOM)
     if text.split("\n", 1)[0].endswith("\r"):
         text = text.replace("\r\n", "\n")
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
-    sections: list[Section] = []
-    start: int | None = None
-    for number, line in enumerate([*lines, "==="]):
-        if line.startswith("==="):
-            if start is not None:
-                sections.append(_load_section(lines[start:number], start + 1, file))
-            start = number
-        elif start is None and line.strip():
-            raise PromptError("text before the first header `=== name (kind) ===`", file=file, line=number + 1)
+    if not text.strip():
+        raise PromptError(
+            "the file is empty; write what the model is told, with the input fields in braces", file=file
+        )
+    headed = [number for number, line in enumerate(lines) if line.startswith("===")]
+    if all(set(lines[number].rstrip()) == {"="} for number in headed):  # none, or underlined titles
+        return _plain(lines, file)
+    for number, line in enumerate(lines[: headed[0]], start=1):
+        if line.strip():
+            raise PromptError("text before the first header `=== name (kind) ===`", file=file, line=number)
+    ends = [*headed[1:], len(lines)]
+    sections = [_load_section(lines[start:end], start + 1, file) for start, end in zip(headed, ends, strict=True)]
     try:
         return Prompt(tuple(sections))
+    except PromptError as error:
+        raise PromptError(error.reason, file=file) from None
+
+
+def _plain(lines: list[str], file: str | None) -> Prompt:
+    """:raises PromptError: a line is nearly a header, and would be sent as text."""
+    for number, line in enumerate(lines, start=1):
+        if NEARLY.fullmatch(line.strip()):
+            raise PromptError("a header reads `=== name (kind) ===`, with three `=`", file=file, line=number)
+    try:
+        return Prompt((Section(PLAIN, PLAIN, "\n".join(lines)),))
     except PromptError as error:
         raise PromptError(error.reason, file=file) from None
 
@@ -66,12 +86,7 @@ def load(path: Path) -> Prompt:
 
     :raises PromptError: no such file, not UTF-8, or not a prompt.
     """
-    try:
-        return loads(path.read_bytes().decode("utf-8"), str(path))
-    except OSError as error:
-        raise PromptError(f"cannot read the prompt: {error.strerror}", file=str(path)) from None
-    except UnicodeDecodeError as error:
-        raise PromptError(f"not UTF-8 at byte {error.start}", file=str(path)) from None
+    return loads(read_text(path, PromptError, "the prompt"), str(path))
 
 
 def _dump_section(section: Section) -> str:

@@ -308,14 +308,14 @@ def test_the_rule_of_the_selector_on_the_page(here: Path) -> None:
 def templates() -> list[str]:
     """Every text in the source, what differs as `…`."""
     found: list[str] = []
-    for room in ("agents", "memory", "protocols"):
-        for path in (ROOT / room).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.JoinedStr):
-                    parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
-                    found.append("".join(map(str, parts)))
-                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found.append(node.value)
+    sources = [path for room in ("agents", "memory", "protocols") for path in (ROOT / room).rglob("*.py")]
+    for path in (ROOT / "run.py", *sources):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
     with pytest.raises(BadReply) as caught:
         decode(Answer(200, {}, b"<html>", "http://127.0.0.1", 0.0), "openai/x", None)
     return [*found, caught.value.reason]

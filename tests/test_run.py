@@ -330,7 +330,7 @@ def test_a_bad_csv_is_refused_with_its_line(tmp_path: Path, text: str, expected:
     [
         ("=== task (task) ===\nAnswer {question} of {text}\n", ["prompt.txt", "{question}", "literal"]),
         ("=== task (task) ===\nAnswer\n", ["prompt.txt", "shows no input", "{text}"]),
-        ("Answer {text}\n", ["prompt.txt:1", "header"]),
+        ("Answer {text}\n=== task (task) ===\n{text}\n", ["prompt.txt:1", "header"]),
         ("=== task (tsk) ===\n{text}\n", ["prompt.txt:1", "tsk"]),
         ("=== task (task, frozen) ===\n{text}\n", ["no section", "may be edited"]),
     ],

@@ -40,8 +40,8 @@ def evaluate(
         if scored.plain:
             names = ", ".join(f"{{{name}}}" for name in scored.plain)
             tell(f"{prompt}: {names} is the name of no input field and was taken as plain text")
-        if scored.warning:
-            tell(f"{prompt}: {printable(scored.warning)}")
+        for remark in scored.remarks:
+            tell(f"{prompt}: {printable(remark)}")
         if as_json:
             emit(asdict(scored) | {"prompt": printable(scored.prompt)})
         else:

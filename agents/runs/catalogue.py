@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping
+import difflib
+import re
+from collections.abc import Callable, Collection, Mapping
 from random import Random
-from typing import TypeVar, cast
 
 from agents.operators.chain_of_thought import ChainOfThought
 from agents.operators.define_sort import DefineSort
 from agents.operators.differential_evolution import DifferentialEvolution
 from agents.operators.few_shot import FewShot
 from agents.operators.merge import Merge
-from agents.operators.operator import Operator
+from agents.operators.operator import WHOLE, Operator
 from agents.operators.rag import Rag
 from agents.operators.repeat_instructions import RepeatInstructions
 from agents.operators.self_consistency import SelfConsistency
@@ -28,8 +28,10 @@ from agents.selectors.thompson import Thompson
 from agents.selectors.ucb import UCB
 from agents.selectors.uniform import Uniform
 from protocols.errors import ConfigError
-
-Maker = TypeVar("Maker", bound=Callable[..., object])
+from protocols.own_code import check_method, failed, imported, made, where
+from protocols.prompt import Prompt
+from protocols.providers.failures import one_line
+from protocols.task import Task
 
 OPERATORS: Mapping[str, Callable[[], Operator]] = {
     ChainOfThought.name: ChainOfThought,
@@ -52,18 +54,22 @@ SELECTORS: Mapping[str, Callable[[Random], Selector]] = {
     "msgd": MSGD,
     "msgd_rl": MSGDRL,
 }
+SELECTING: Mapping[str, tuple[str, ...]] = {
+    "choose": ("choices",),
+    "learn": ("choice", "reward", "successors"),
+    "choose_parent": ("parents",),
+}
+"""The methods of a selector and what they take; the last is optional."""
 
 
 def open_operators(names: tuple[str, ...]) -> dict[str, Operator]:
     """The operators by their own names; `module:Class` names a user's.
 
-    :raises ConfigError: there is no such operator, two of one name, or one of a person's name.
+    :raises ConfigError: there is no such operator, it is none, two have one name, or one has a person's.
     """
     operators: dict[str, Operator] = {}
     for name in names:
-        operator = _named(name, "operator", OPERATORS)()
-        if operator.name == HAND:
-            raise ConfigError(f"search.operators: {name} is called {HAND}, as the edits that a person makes are")
+        operator = OPERATORS[name]() if name in OPERATORS else _own_operator(name)
         if operator.name in operators:
             raise ConfigError(f"search.operators: two are called {operator.name}")
         operators[operator.name] = operator
@@ -72,31 +78,61 @@ def open_operators(names: tuple[str, ...]) -> dict[str, Operator]:
     return operators
 
 
-def open_selector(name: str, rng: Random) -> Selector:
-    """:raises ConfigError: there is no such selector."""
-    return _named(name, "selector", SELECTORS)(rng)
+def _own_operator(reference: str) -> Operator:
+    page = "docs/operators.md"
+    operator: Operator = made(_own(reference, "operator", OPERATORS), reference, "operator", {})
+    called = getattr(operator, "name", None)
+    if not isinstance(called, str) or not re.fullmatch(r"[^\s/:]+", called):
+        raise ConfigError(
+            f"operator {reference!r} needs a name, a text without spaces and slashes, and has {called!r} ({page})",
+            **where(operator),
+        )
+    if called == HAND:
+        raise ConfigError(f"search.operators: {reference} is called {HAND}, as the edits that a person makes are")
+    check_method(operator, "targets", reference, "operator", "prompt", "task", waits=False, page=page)
+    check_method(operator, "edit", reference, "operator", "assignment", "context", waits=True, page=page)
+    return operator
 
 
-def _named(name: str, what: str, known: Mapping[str, Maker]) -> Maker:
-    if name in known:
-        return known[name]
-    if ":" not in name:
-        raise ConfigError(f"unknown {what} {name!r}; there are {', '.join(known)}, or module:Class for your own")
-    return cast("Maker", imported(name, what))
+def check_targets(prompt: Prompt, operators: Mapping[str, Operator], task: Task) -> None:
+    """Ask the user's own operators what they can edit of the first prompt.
 
-
-def imported(name: str, what: str) -> Callable[..., object]:
-    """The class or function that `module:name` names.
-
-    :raises ConfigError: there is none.
+    :raises ConfigError: one fails, or names what is no section.
     """
-    module, _, attribute = name.partition(":")
-    if module.startswith("."):
-        raise ConfigError(f"{what} {name!r} cannot be imported: it begins with a dot, and is relative to nothing")
-    try:
-        found: object = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{what} {name!r} cannot be imported: {error}") from None
-    if not callable(found):
-        raise ConfigError(f"{what} {name!r} is no class and no function")
-    return found
+    known = {WHOLE, *(section.name for section in prompt)}
+    for name, operator in operators.items():
+        if type(operator) in OPERATORS.values():
+            continue
+        try:
+            targets: object = operator.targets(prompt, task)
+        except Exception as error:
+            raise failed(error, f"operator {name!r} fails in targets") from None
+        listed = targets if isinstance(targets, list | tuple) else [targets]
+        if listed is not targets or not known.issuperset(listed):
+            raise ConfigError(
+                f"operator {name!r} must name sections of the prompt in targets ({', '.join(sorted(known))}), "
+                f"and gave {one_line(repr(targets))}",
+                **where(operator.targets),
+            )
+
+
+def open_selector(name: str, rng: Random) -> Selector:
+    """:raises ConfigError: there is no such selector, or it is none."""
+    if name in SELECTORS:
+        return SELECTORS[name](rng)
+    page = "docs/selectors.md"
+    selector: Selector = made(_own(name, "selector", SELECTORS), name, "selector", {"rng": rng})
+    for method, arguments in SELECTING.items():
+        if method != "choose_parent" or hasattr(selector, method):
+            check_method(selector, method, name, "selector", *arguments, waits=False, page=page)
+    return selector
+
+
+def _own(reference: str, what: str, known: Collection[str]) -> Callable[..., object]:
+    if ":" in reference:
+        return imported(reference, what)
+    near = difflib.get_close_matches(reference, known, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ConfigError(
+        f"unknown {what} {reference!r}; {hint}there are {', '.join(known)}, or module:Class for your own"
+    )

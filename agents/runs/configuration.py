@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agents.runs.reading import explain, override, read
+from agents.runs.reading import explain, misfits, override, read
 from agents.runs.tables import (
     LEAST_WIDTH,
     MOST_WIDTH,
@@ -96,6 +96,8 @@ def build(table: Mapping[str, Any], origin: Path, file: str | None = None) -> Co
     """
     if "origin" in table:
         raise ConfigError("unknown key origin", file=file)
+    for misfit in misfits(table):
+        raise ConfigError(misfit, file=file)
     try:
         return Configuration.model_validate({**table, "origin": origin})
     except ValidationError as error:

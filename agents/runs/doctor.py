@@ -17,12 +17,13 @@ from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings, Sent
-from agents.runs.loading import in_splits, load_corpus, load_first_prompt, make_task, sources
-from agents.runs.metrics import asks_judge, calls_per_example
+from agents.runs.least import check_caps
+from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
+from agents.runs.metrics import asks_judge
 from agents.runs.models import EMBEDDER, check_names, embedder_of, model_settings
-from agents.runs.opening import check_calls, check_editable
+from agents.runs.opening import check_editable
 from agents.runs.places import check_agents
-from agents.runs.run_directory import find
+from agents.runs.run_directory import usable
 from agents.runs.tables import NONE, AgentsTable
 from memory import upkeep
 from protocols.data import Source, load_examples
@@ -32,6 +33,7 @@ from protocols.errors import (
     CallTimeout,
     ConfigError,
     ConnectionFailed,
+    DataError,
     InputError,
     MemoryMismatch,
     ModelError,
@@ -83,7 +85,8 @@ async def diagnose(
     if task and prompt:
         found.warn("answers", task.kind.names.warning(prompt))
         found.warn("input", _unshown(prompt, task))
-    _budget(found, configuration, environ, task, operators)
+        found.warn("braces", doubled_braces(prompt, task))
+    _budget(found, configuration, environ, task, prompt, operators)
     _paths(found, configuration, environ)
     async with open_transport(environ) as transport:
         models = _models(found, configuration, environ, transport, operators)
@@ -114,7 +117,11 @@ def _examples(found: Findings, configuration: Configuration) -> tuple[Task | Non
     places = sources(configuration)
     loaded = {name: _file(found, name, source) for name, source in places.items()}
     there = {name: examples for name, examples in loaded.items() if examples is not None}
-    splits = in_splits(configuration, there)
+    try:
+        splits = in_splits(configuration, there)
+    except DataError as problem:
+        found.none_of("splits", [problem], "")
+        return None, None
     if not splits:
         return None, None
     fine = found.none_of("splits", split_problems(splits), "no id and no input is in two of them")
@@ -188,14 +195,15 @@ def _budget(
     configuration: Configuration,
     environ: Mapping[str, str],
     task: Task | None,
+    prompt: Prompt | None,
     operators: Mapping[str, Operator] | None,
 ) -> None:
     """Whether its caps can be kept and leave room for a search."""
 
     def check() -> None:
         ledger = open_ledger(configuration, environ)
-        if task is not None:
-            check_calls(ledger.caps, task, calls_per_example(configuration))
+        if task is not None and prompt is not None:
+            check_caps(configuration, task, prompt, ledger.prices)
 
     if operators is None:
         found.skip("budget", "the operators must be put right first")
@@ -213,7 +221,9 @@ def _paths(found: Findings, configuration: Configuration, environ: Mapping[str, 
     if directory := configuration.run.directory:
         there = f"{directory} holds a run that a search goes on with"
         found.attempt(
-            "run directory", lambda: find(configuration.path(directory)), lambda run: there if run else str(directory)
+            "run directory",
+            lambda: usable(configuration.path(directory)),
+            lambda run: there if run else str(directory),
         )
 
 

@@ -14,7 +14,7 @@ from agents.runs.earlier import as_result
 from agents.runs.intact import check_there
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import check_meaning, meaning
-from agents.runs.run_directory import CONFIGURATION, RESULT, find, named
+from agents.runs.run_directory import CONFIGURATION, RESULT, named, usable
 from protocols.errors import StorageFailed, cap_setting
 
 INTERRUPTED = "interrupted"
@@ -31,7 +31,7 @@ def finished(configuration: Configuration, directory: Path | None) -> tuple[Path
     :raises StorageFailed: a file of the run directory is damaged.
     """
     directory = named(configuration, directory)
-    record = find(directory) if directory is not None else None
+    record = usable(directory) if directory is not None else None
     if directory is None or record is None:
         return None
     check_there(directory)

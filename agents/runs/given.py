@@ -14,7 +14,7 @@ import orjson
 
 from agents.runs.configuration import Configuration, build
 from agents.runs.reading import read
-from agents.runs.run_directory import GIVEN, RECORD, named, next_directory, write
+from agents.runs.run_directory import GIVEN, RECORD, named, next_directory, usable, write
 from protocols import prompt_file
 from protocols.errors import ConfigError, DataError, InputError, StorageFailed
 from protocols.prompt import Prompt
@@ -50,7 +50,9 @@ class Given:
             yield configuration, place
             return
         made: list[Path] = []
-        if place is None:
+        if place is not None:
+            usable(place)  # before anything is written
+        else:
             made.append(place := next_directory(configuration.task.name))
         try:
             yield build(self._written(place, made), self.origin), place

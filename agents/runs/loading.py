@@ -10,13 +10,15 @@ from agents.runs.configuration import Configuration
 from agents.runs.metrics import open_kind, open_metric
 from memory.retrieval import read_corpus
 from protocols import prompt_file
-from protocols.data import Fields, Source, check_splits, cut, load_examples
+from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
 from protocols.errors import ConfigError, PromptError
-from protocols.prompt import Prompt, Section, placeholders
+from protocols.prompt import Prompt, Section, braced, placeholders
+from protocols.providers.failures import one_line
 from protocols.task import Example, Task
 
 Examples = tuple[Example, ...]
+DOUBLED = re.compile(r"\{\{[^{}]+\}\}")
 
 
 def load_task(configuration: Configuration) -> Task:
@@ -41,12 +43,17 @@ def sources(configuration: Configuration) -> dict[str, Source]:
 
 
 def in_splits(configuration: Configuration, loaded: Mapping[str, Examples]) -> Mapping[str, Examples]:
-    """The three splits: as they were loaded, or cut."""
+    """The three splits: as they were loaded, with ids that only count made unique, or cut.
+
+    :raises DataError: there are too few examples to cut.
+    """
     if "data" not in loaded:
-        return loaded
-    shares = configuration.task.cut
-    drawn = {"train": shares.train, "validation": shares.validation, "test": shares.test}
-    return cut(loaded["data"], drawn, Random(f"{shares.seed}/cut"))
+        return told_apart(loaded)
+    table = configuration.task.cut
+    shares = {"train": table.train, "validation": table.validation, "test": table.test}
+    splits = cut(loaded["data"], shares, Random(f"{table.seed}/cut"), configuration.task.kind)
+    check_cut(splits, shares, configuration.task.kind)
+    return splits
 
 
 def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> Task:
@@ -126,6 +133,25 @@ def check_input(prompt: Prompt, task: Task, file: str | None = None) -> None:
     """:raises PromptError: the prompt is the same for every example."""
     if not any(placeholders(section.text, task.fields) for section in prompt):
         raise PromptError(f"the prompt shows no input; put {{{task.fields[0]}}} where it belongs", file=file)
+
+
+def remarks(prompt: Prompt, task: Task) -> list[str]:
+    """What a person should know of a prompt before it is sent, a line each."""
+    return [said for said in (task.kind.names.warning(prompt), doubled_braces(prompt, task)) if said]
+
+
+def doubled_braces(prompt: Prompt, task: Task) -> str:
+    """What to say of braces that are doubled, as the templates of other programs need them; "" for none."""
+    doubled = {pair[0]: section.name for section in prompt for pair in DOUBLED.finditer(section.text)}
+    if not doubled:
+        return ""
+    shown, section = next(iter(doubled.items()))
+    meant = [braced([field]) for field in task.fields if any(field == pair[2:-2].strip() for pair in doubled)]
+    instead = f"; write {' and '.join(meant)} for the input alone" if meant else ""
+    return (
+        f"section {section} has {one_line(shown[:60])}: braces are sent as they stand, doubled ones too, but for one "
+        f"pair around a field{instead}"
+    )
 
 
 def unknown_placeholders(prompt: Prompt, task: Task) -> dict[str, str]:

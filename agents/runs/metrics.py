@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import cast
 
 import orjson
 
-from agents.runs.catalogue import imported
 from agents.runs.configuration import Configuration
 from protocols.data.checks import Splits
 from protocols.errors import ConfigError
+from protocols.files import read_text
 from protocols.kinds import TASK_KINDS
 from protocols.metrics.entities import EntityF1
 from protocols.metrics.formats import JsonSchema, Pattern
@@ -23,6 +24,7 @@ from protocols.metrics.own import Function, Own
 from protocols.metrics.weighted import Weighted
 from protocols.model import ChatModel
 from protocols.naming import closed, schema_names
+from protocols.own_code import check_takes, imported, where
 from protocols.task import Metric, Parser, TaskKind
 
 ENTITY, JUDGE = "entity_f1", "judge"
@@ -54,7 +56,7 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
         shape = orjson.dumps(schema).decode("utf-8")
         form = f"Reply with JSON that is valid by this schema, and with nothing else.\n{shape}"
         kind = replace(kind, format=form, names=closed(schema_names(schema), ("JSON",)))
-    return replace(kind, parse=cast("Parser", imported(own, "task.parser"))) if own else kind
+    return replace(kind, parse=cast("Parser", _function(own, "task.parser", "reply"))) if own else kind
 
 
 def open_metric(configuration: Configuration, kind: TaskKind, judge: ChatModel | None) -> Metric:
@@ -98,15 +100,24 @@ def _open(configuration: Configuration, kind: TaskKind, name: str, judge: ChatMo
     if ":" not in name:
         known = ", ".join(METRICS)
         raise ConfigError(f"unknown task.metric {name!r}; there are {known}, or module:function for your own")
-    return Own(kind, cast("Function", imported(name, "task.metric")), name)
+    return Own(kind, cast("Function", _function(name, "task.metric", "example", "answer")), name)
+
+
+def _function(name: str, key: str, *arguments: str) -> Callable[..., object]:
+    """:raises ConfigError: it is none that takes these."""
+    found = imported(name, key)
+    if inspect.isclass(found):
+        raise ConfigError(f"{key} {name!r} is a class; give a function of {', '.join(arguments)}", **where(found))
+    if len(arguments) == 1 and inspect.iscoroutinefunction(found):
+        raise ConfigError(f"{key} {name!r} must be a plain def, not async", **where(found))
+    check_takes(found, name, key, *arguments)
+    return found
 
 
 def _schema(configuration: Configuration) -> tuple[dict[str, object], str]:
     path = configuration.path(configuration.task.json_schema or Path())
     try:
-        schema = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"cannot read the JSON schema: {error.strerror}", file=str(path)) from None
+        schema = orjson.loads(read_text(path, ConfigError, "the JSON schema"))
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"not JSON: {error.msg}", file=str(path), line=error.lineno) from None
     if not isinstance(schema, dict):

@@ -213,7 +213,8 @@ def check_names(configuration: Configuration) -> None:
     for name in configuration.providers:
         provider = name.partition("/")[0]
         if provider not in (*PROVIDERS, EMBEDDED):
-            raise ConfigError(f"providers.{name}: unknown provider; there are {', '.join((*PROVIDERS, EMBEDDED))}")
+            known = ", ".join((*PROVIDERS, EMBEDDED))
+            raise ConfigError(f"providers.{name}: unknown provider; there are {known}, or a model's whole name")
 
 
 def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozenset[str]:

@@ -10,13 +10,13 @@ from pathlib import Path
 from agents.operators.operator import Operator
 from agents.ring.choices import open_actions
 from agents.runs.budget import keep_prices, open_ledger
-from agents.runs.catalogue import open_operators
+from agents.runs.catalogue import check_targets, open_operators
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector
 from agents.runs.intact import check_intact
+from agents.runs.least import check_caps
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import meaning
-from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models
 from agents.runs.places import check_agents
 from agents.runs.run_directory import (
@@ -37,7 +37,6 @@ from protocols.prompt import Prompt
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
-from protocols.wrappers.purse import Caps
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ async def open_run_in(
     """
     given = read_inputs(configuration)
     task, first, ledger = given.task, given.first, open_ledger(configuration, environ)
-    check_calls(ledger.caps, task, calls_per_example(configuration))
+    check_caps(configuration, task, first, ledger.prices)
     counts = meaning(configuration, task, load_corpus(configuration), first)
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(shared.transport.lent())
@@ -133,24 +132,15 @@ def read_inputs(configuration: Configuration) -> Inputs:
 def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
     """:raises InputError: a run of it could not be opened; nothing is written."""
     given, ledger = read_inputs(configuration), open_ledger(configuration, environ)
-    check_calls(ledger.caps, given.task, calls_per_example(configuration))
+    check_caps(configuration, given.task, given.first, ledger.prices)
     Models(configuration, environ, transport, ledger)
 
 
 def check_editable(first: Prompt, operators: Mapping[str, Operator], task: Task) -> None:
     """:raises ConfigError: there is nothing that the search could try."""
+    check_targets(first, operators, task)
     if not open_actions(first, operators, task):
         raise ConfigError(
             f"no section of the prompt may be edited by any of the operators {', '.join(operators)}; "
             "unfreeze a section, or add one of another kind"
-        )
-
-
-def check_calls(caps: Caps, task: Task, each: int) -> None:
-    """:raises ConfigError: not even the first prompt could be evaluated and reported, at `each` calls an example."""
-    least = each * (len(task.validation) + 2 * len(task.test))
-    if caps.calls is not None and caps.calls <= least:
-        raise ConfigError(
-            f"budget.calls = {caps.calls} is too small: the first prompt on validation and the held-out report "
-            f"alone take {least}"
         )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 from agents.ring.agent import Agent
 from agents.ring.audience import Observer
 from agents.ring.critic import Silent
 from agents.ring.place import OwnAgent, Place, Seated
-from agents.runs.catalogue import imported
 from agents.runs.tables import NONE, AgentsTable
 from protocols.errors import ConfigError
+from protocols.own_code import check_method, check_takes, imported, made
 from protocols.task import Task
 
+TAKES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "handle": ("message", ("place",)),
+    "observe": ("envelope", ("task", "directory")),
+}
+"""What the method of an agent is given, and what its class is made with."""
 Open = Callable[[Agent], Place]
 """The place of an agent."""
 
@@ -30,8 +34,9 @@ def seated(agents: Sequence[Agent], table: AgentsTable, place: Open) -> list[Age
 def _seat(agent: Agent, name: str | None, place: Open) -> Agent:
     if name is None or isinstance(agent, Silent):
         return agent
-    made = cast("OwnAgent", _class(name, f"agents, {agent.address}", "handle")(place(agent)))
-    return Seated(made, agent)
+    key = f"agents, {agent.address}"
+    own: OwnAgent = made(_class(name, key, "handle"), name, key, {"place": place(agent)})
+    return Seated(own, agent)
 
 
 def open_observers(table: AgentsTable, task: Task, directory: Path) -> dict[str, Observer]:
@@ -39,8 +44,9 @@ def open_observers(table: AgentsTable, task: Task, directory: Path) -> dict[str,
 
     :raises ConfigError: there is no such class.
     """
-    made = (_class(name, "agents.observers", "observe")(task, directory) for name in table.observers)
-    return {f"observer/{number}": cast("Observer", observer) for number, observer in enumerate(made, 1)}
+    key, told = "agents.observers", {"task": task, "directory": directory}
+    seen: list[Observer] = [made(_class(name, key, "observe"), name, key, told) for name in table.observers]
+    return {f"observer/{number}": observer for number, observer in enumerate(seen, 1)}
 
 
 def check_agents(table: AgentsTable) -> None:
@@ -62,6 +68,7 @@ def _class(name: str, key: str, method: str) -> Callable[..., object]:
     if ":" not in name:
         raise ConfigError(f"{key}: {name!r} is not module:Class")
     found = imported(name, key)
-    if not callable(getattr(found, method, None)):
-        raise ConfigError(f"{key}: {name!r} has no method {method} (docs/agents.md)")
+    told, taken = TAKES[method]
+    check_method(found, method, name, key, told, waits=True, page="docs/agents.md")
+    check_takes(found, name, key, *taken)
     return found

@@ -30,8 +30,11 @@ FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", 
 COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
 REPORT = "report.html"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
-KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, RESULT, LOG)
+BEST_FIELDS = "best_prompt.fields.json"
+KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, RESULT, LOG)
 """What is only ever written beside a record. Commands are no proof of a run: anybody may say them too early."""
+BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
+"""What may be written before the record is, and be left by a process that was killed meanwhile."""
 RUNS = Path("runs")
 
 
@@ -67,6 +70,27 @@ def find(directory: Path) -> Record | None:
         raise MemoryMismatch(
             f"{directory} holds files of a run but no {RECORD}: put it back from a copy, or name another directory "
             f"with --out; a run of version 1 had none, and this release goes on with version {VERSION}"
+        )
+    return None
+
+
+def usable(directory: Path) -> Record | None:
+    """The record of the run in a directory that a search is to work in; None where it may begin one.
+
+    :raises ConfigError, MemoryMismatch, StorageFailed: as `find`; also where there is no run but something else.
+    """
+    if (record := find(directory)) is not None:
+        return record
+    try:
+        there = sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+    except OSError as error:
+        raise ConfigError(f"cannot read the run directory {directory}: {error.strerror}") from None
+    others = [name for name in there if name not in BEGINNINGS and not name.startswith(".")]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise ConfigError(
+            f"{directory} holds what is no run's ({', '.join(others[:3])}{more}); name a new directory, or an empty "
+            "one, with --out"
         )
     return None
 
@@ -114,7 +138,7 @@ def claim(
     try:
         if directory is None:
             directory = next_directory(configuration.task.name)
-        elif find(directory) is None:
+        elif usable(directory) is None:
             directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write the run directory {directory}: {error.strerror}") from None

@@ -10,25 +10,37 @@ import orjson
 
 from agents.prompting.requests import show_inputs
 from agents.prompting.shelves import EXAMPLES, PASSAGES, filled, shelves_of
-from agents.runs.run_directory import BEST_EXAMPLES, BEST_PASSAGES, BEST_PROMPT
+from agents.runs.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
 from memory.retrieval import Shelf
 from protocols import prompt_file
 from protocols.errors import DataError
 from protocols.model import ChatMessage
-from protocols.prompt import Prompt
+from protocols.prompt import Prompt, check_inputs, names_in
 
 
 @dataclass(frozen=True, slots=True)
 class SavedPrompt:
-    """A prompt, and what `{examples:k}` and `{passages:k}` are filled from in it, by their names."""
+    """A prompt, and what `{examples:k}` and `{passages:k}` are filled from in it, by their names. `fields`: the input
+    fields of the task; None where the run that saved it did not say."""
 
     prompt: Prompt
     shelves: Mapping[str, Shelf[str]]
+    fields: tuple[str, ...] | None = None
 
     def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
-        """The chat messages for one input, with its fields in the order that they have in the data."""
+        """The chat messages for one input, with its fields in the order that they have in the data.
+
+        :raises PromptError: a field is missing that the prompt shows or is filled by, or one is given that the task
+            does not have.
+        """
+        shown, known = names_in(self.prompt), self.fields
+        if known is not None:
+            shown = set(known) if self.shelves else shown & set(known)
+        elif not shown & set(inputs):
+            known = tuple(shown)  # nothing would be filled in
+        check_inputs(inputs, shown, known)
         nearest = filled(inputs, lambda name, query, k: self.shelves[name].nearest(query, k))
-        return self.prompt.render(nearest)
+        return self.prompt.template(nearest).render(nearest)
 
 
 def load_prompt(directory: Path | str) -> SavedPrompt:
@@ -38,7 +50,21 @@ def load_prompt(directory: Path | str) -> SavedPrompt:
     """
     folder, files = Path(directory), {EXAMPLES: BEST_EXAMPLES, PASSAGES: BEST_PASSAGES}
     prompt = prompt_file.load(folder / BEST_PROMPT)
-    return SavedPrompt(prompt, {name: _shelf(folder / files[name]) for name in shelves_of(prompt)})
+    shelves = {name: _shelf(folder / files[name]) for name in shelves_of(prompt)}
+    return SavedPrompt(prompt, shelves, _fields(folder / BEST_FIELDS))
+
+
+def _fields(path: Path) -> tuple[str, ...] | None:
+    """What a run has said of its fields; earlier releases did not."""
+    if not path.exists():
+        return None
+    try:
+        fields = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise DataError(f"not what a run saves beside its best prompt ({error})", file=str(path)) from None
+    if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
+        raise DataError("not the input fields of a task", file=str(path))
+    return tuple(fields)
 
 
 def _shelf(path: Path) -> Shelf[str]:

@@ -12,7 +12,7 @@ from agents.prompting.shelves import open_shelves
 from agents.runs.budget import open_ledger
 from agents.runs.comparison import Score, answers, score_of
 from agents.runs.configuration import Configuration
-from agents.runs.loading import check_input, load_corpus, load_task, unknown_placeholders
+from agents.runs.loading import check_input, load_corpus, load_task, remarks, unknown_placeholders
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models
 from memory.cache import open_cache
@@ -30,7 +30,7 @@ class Scored(Score):
 
     `calls` counts every attempt; `dollars` None: the price is unknown. `estimated`: of so many calls `tokens` and
     `dollars` are an estimate. `plain`: names in braces in the prompt that no example has, and that are therefore
-    plain text. `warning`: what the prompt lacks for replies to be read; "" for nothing.
+    plain text. `remarks`: see `agents.runs.loading.remarks`.
     """
 
     task: str
@@ -43,7 +43,7 @@ class Scored(Score):
     dollars: float | None
     seconds: float
     plain: tuple[str, ...]
-    warning: str
+    remarks: tuple[str, ...]
 
 
 async def score(
@@ -98,5 +98,5 @@ async def score(
         dollars=ledger.dollars,
         seconds=ledger.seconds,
         plain=tuple(unknown_placeholders(prompt, task)),
-        warning=task.kind.names.warning(prompt),
+        remarks=tuple(remarks(prompt, task)),
     )

@@ -38,6 +38,7 @@ from agents.runs.recycling import pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
 from agents.runs.run_directory import (
     BEST_EXAMPLES,
+    BEST_FIELDS,
     BEST_PASSAGES,
     BEST_PROMPT,
     CONFIGURATION,
@@ -285,6 +286,7 @@ class Run:
             return
         best = self.controller.archive.best().prompt
         write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
+        write(self.directory / BEST_FIELDS, orjson.dumps(self.task.fields) + b"\n")
         for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
             if lines := self.shelves.export(best, name):
                 write(self.directory / file, lines)

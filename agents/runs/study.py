@@ -17,6 +17,7 @@ from agents.runs.tables import NONE, Table
 from protocols.errors import ConfigError
 
 BASELINE = "baseline"
+MOST_SEEDS = 10_000
 OFF: Mapping[str, Mapping[str, Any]] = {
     "critic": {"agents": {"critic": NONE}},
     "memory": {"memory": {"read": False, "write": False}},
@@ -28,11 +29,13 @@ OF_OPERATORS = (("models", "proposers"), ("agents", "proposers"), ("budget", "op
 
 def _listed(seeds: object) -> object:
     """A number of seeds is so many from 0."""
-    return tuple(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        return tuple(range(min(seeds, MOST_SEEDS + 1)))
+    return seeds
 
 
 Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2, max_length=10_000), BeforeValidator(_listed)
+    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2, max_length=MOST_SEEDS), BeforeValidator(_listed)
 ]
 
 

@@ -5,9 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from agents.ring.team import WIDEST
 from protocols.data import Format
@@ -16,7 +25,15 @@ from protocols.task import KindName
 LEAST_WIDTH, MOST_WIDTH = 8, 256
 NONE = "none"
 """In the place of an agent: nobody."""
-Weight = Annotated[float, Field(gt=0)]
+MOST = 1e12
+"""The most that a number of seconds, dollars, tokens and so on may be where no other range is said: sums and products
+of what is no larger cannot overflow, and a person who writes more has mistyped."""
+MOST_CALLS, LONGEST_VECTOR = 2**16, 2**16
+Weight = Annotated[float, Field(gt=0, le=MOST)]
+Count = Annotated[int, Field(ge=1, le=int(MOST))]
+Positive = Annotated[float, Field(gt=0, le=MOST)]
+Amount = Annotated[float, Field(ge=0, le=MOST)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 def _alone(metric: object) -> object:
@@ -38,6 +55,15 @@ class Table(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: object, field: ValidationInfo) -> object:
+        """true and false are no numbers."""
+        annotation = cls.model_fields[field.field_name or ""].annotation
+        if isinstance(value, bool) and bool not in (annotation, *get_args(annotation)):
+            raise ValueError(f"{str(value).lower()} is given where something else is expected")
+        return value
+
 
 class FieldsTable(Table):
     """`[task.fields]`: which column or key holds what; one inside an object is named with a dot (`answers.text`).
@@ -55,10 +81,10 @@ class FieldsTable(Table):
 class CutTable(Table):
     """`[task.cut]`: the shares of the splits that `task.data` is cut into at random."""
 
-    train: Annotated[float, Field(gt=0)] = 0.4
-    validation: Annotated[float, Field(gt=0)] = 0.3
-    test: Annotated[float, Field(gt=0)] = 0.3
-    seed: Annotated[int, Field(ge=0)] = 0
+    train: Weight = 0.4
+    validation: Weight = 0.3
+    test: Weight = 0.3
+    seed: Seed = 0
 
 
 class TaskTable(Table):
@@ -136,10 +162,10 @@ class ModelsTable(Table):
 class PriceTable(Table):
     """Dollars per million tokens. `cached`: input read from the provider's cache; `written`: input written to it."""
 
-    input: Annotated[float, Field(ge=0)]
-    output: Annotated[float, Field(ge=0)]
-    cached: Annotated[float, Field(ge=0)] | None = None
-    written: Annotated[float, Field(ge=0)] | None = None
+    input: Amount
+    output: Amount
+    cached: Amount | None = None
+    written: Amount | None = None
 
 
 class ProviderTable(Table):
@@ -156,15 +182,15 @@ class ProviderTable(Table):
     base_url: str | None = None
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
     client: str | None = None
-    timeout: Annotated[float, Field(gt=0)] | None = None
+    timeout: Positive | None = None
     token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None
-    reply_tokens: Annotated[int, Field(ge=1)] | None = None
-    context_tokens: Annotated[int, Field(ge=1)] | None = None
-    deadline: Annotated[float, Field(gt=0)] | None = None
-    concurrency: Annotated[int, Field(ge=1)] | None = None
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
-    warm_prefix: Annotated[int, Field(ge=0)] | None = None
+    reply_tokens: Count | None = None
+    context_tokens: Count | None = None
+    deadline: Positive | None = None
+    concurrency: Annotated[int, Field(ge=1, le=MOST_CALLS)] | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    warm_prefix: Annotated[int, Field(ge=0, le=int(MOST))] | None = None
     price: PriceTable | None = None
 
 
@@ -201,31 +227,31 @@ class SearchTable(Table):
     alone; then `agent_errors` such assignments in a row fail the run.
     """
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     width: Annotated[int, Field(ge=1, le=WIDEST)] | None = None
     barrier: bool = False
-    assignments: Annotated[int, Field(ge=0)] = 100
+    assignments: Annotated[int, Field(ge=0, le=int(MOST))] = 100
     operators: tuple[str, ...] = ("few_shot", "self_reflection", "chain_of_thought", "short_instruction")
     selector: str = "msgd_rl"
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3
     min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    critique: Annotated[int, Field(ge=1)] = 48
-    concurrency: Annotated[int, Field(ge=1)] | None = None
+    critique: Count = 48
+    concurrency: Annotated[int, Field(ge=1, le=MOST_CALLS)] | None = None
     max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05
-    credit_share: Annotated[float, Field(ge=0)] = 0.1
-    token_price: Annotated[float, Field(ge=0)] = 1e-5
-    failure_reward: Annotated[float, Field(le=0)] = -0.05
+    credit_share: Annotated[float, Field(ge=0, le=1000)] = 0.1
+    token_price: Annotated[float, Field(ge=0, le=1)] = 1e-5
+    failure_reward: Annotated[float, Field(ge=-1, le=0)] = -0.05
     on_agent_error: Literal["fail", "skip"] = "fail"
-    agent_errors: Annotated[int, Field(ge=1)] = 5
+    agent_errors: Count = 5
 
 
 class CapsTable(Table):
     """`[budget.roles.<role>]` and `[budget.operators.<operator>]`: a cap that is not given is no cap."""
 
-    calls: Annotated[int, Field(ge=1)] | None = None
-    tokens: Annotated[int, Field(ge=1)] | None = None
-    dollars: Annotated[float, Field(gt=0)] | None = None
-    minutes: Annotated[float, Field(gt=0)] | None = None
+    calls: Count | None = None
+    tokens: Count | None = None
+    dollars: Positive | None = None
+    minutes: Positive | None = None
 
 
 class BudgetTable(CapsTable):
@@ -246,7 +272,7 @@ class CacheTable(Table):
     """
 
     path: Path | None = None
-    megabytes: Annotated[int, Field(ge=1)] = 1024
+    megabytes: Count = 1024
 
 
 class MemoryTable(Table):
@@ -260,7 +286,7 @@ class MemoryTable(Table):
     read: bool = True
     write: bool = True
     embedder: str | None = None
-    dimension: Annotated[int, Field(ge=1)] | None = None
+    dimension: Annotated[int, Field(ge=1, le=LONGEST_VECTOR)] | None = None
 
     @model_validator(mode="after")
     def _embeds(self) -> Self:

@@ -179,9 +179,8 @@ class RunLog:
         )
 
     def doubted(self, why: str) -> None:
-        """What a person should know of the first prompt; "" for nothing."""
-        if why:
-            self._log.warning("the first prompt may not be answerable", why=why)
+        """What a person should know of the first prompt."""
+        self._log.warning("look at the first prompt", why=why)
 
     async def observe(self, envelope: Envelope) -> None:
         """A message crossed the bus."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from protocols.data.mapping import NO_ID
 from protocols.data.rows import Place
 from protocols.errors import DataError
 from protocols.task import Example
 
 Splits = Mapping[str, tuple[Example, ...]]
+IGNORE = f'if ids mean nothing, leave them aside: fields.id = "{NO_ID}" under [task]'
 
 
 def check_file(examples: Sequence[Example], places: Sequence[Place]) -> None:
@@ -16,18 +19,29 @@ def check_file(examples: Sequence[Example], places: Sequence[Place]) -> None:
 
     :raises DataError: with up to five of the ids at fault, at the first of them.
     """
-    seen: set[str] = set()
+    seen: dict[str, Place] = {}
     twice: dict[str, Place] = {}
     for one, place in zip(examples, places, strict=True):
         if one.id in seen:
             twice.setdefault(one.id, place)
-        seen.add(one.id)
-    for place in twice.values():
-        raise place.error(f"duplicate ids: {_some(list(twice))}")
+        seen.setdefault(one.id, place)
+    for identity, place in twice.items():
+        first = f"{'line' if place.is_line else 'row'} {seen[identity].number}"
+        raise place.error(f"duplicate ids: {_some(list(twice))}; {_cut(identity)} is that of {first}, too; {IGNORE}")
     odd = [n for n, one in enumerate(examples) if one.inputs.keys() != examples[0].inputs.keys()]
     if odd:
         fields, ids = ", ".join(sorted(examples[0].inputs)), _some([examples[n].id for n in odd])
         raise places[odd[0]].error(f"the first example has the fields {fields}; others do not: ids {ids}")
+
+
+def told_apart(splits: Splits) -> Splits:
+    """The same, but for ids that are whole numbers and begin anew in each split: these count, and get the name of the
+    split before them. Other ids that are in two splits stay as they are, for `split_problems` to find."""
+    ids = [{example.id for example in examples} for examples in splits.values()]
+    shared = {one for n, mine in enumerate(ids) for others in ids[:n] for one in mine & others}
+    if not shared or not all(one.isdecimal() for one in shared):
+        return splits
+    return {name: tuple(replace(one, id=f"{name}-{one.id}") for one in of) for name, of in splits.items()}
 
 
 def check_splits(splits: Splits) -> None:
@@ -87,10 +101,15 @@ def _overlap(splits: Splits, what: str, key: Callable[[Example], object]) -> Ite
         if shared:
             other = shared[0][1][0]
             pairs = [mine if mine == theirs else f"{mine} = {theirs}" for mine, (_, theirs) in shared]
-            yield DataError(f"the {name} and {other} splits share an {what}: ids {_some(pairs)}")
+            hint = f"; {IGNORE}" if what == "id" else ""
+            yield DataError(f"the {name} and {other} splits share an {what}: ids {_some(pairs)}{hint}")
         seen.update({key(e): (name, e.id) for e in examples})
 
 
 def _some(items: list[str], most: int = 5) -> str:
     rest = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + rest
+    return ", ".join(map(_cut, items[:most])) + rest
+
+
+def _cut(text: str, longest: int = 60) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

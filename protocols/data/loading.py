@@ -32,12 +32,16 @@ PUBLISHED: frozenset[Format] = frozenset({"cluener", "thucnews", "squad"})
 """Formats that say themselves what is what."""
 SUFFIXES: Mapping[str, Format] = {".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
 
+PACKED = ".gz"
+"""The suffix of a compressed file, after that of its format."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where examples are: a path, or `hf:owner/name` (see `Reference`).
 
-    `format`: None leaves it to the suffix: `.json`, `.csv`, `.tsv`, `.parquet`, and JSON lines for any other.
+    `format`: None leaves it to the suffix: `.json`, `.csv`, `.tsv`, `.parquet`, and JSON lines for any other;
+    `.gz` after it is left aside.
     """
 
     location: str
@@ -56,6 +60,8 @@ def load_examples(source: Source, split: str) -> tuple[Example, ...]:
         for row in rows:
             examples.append(example(row, fields, split))
             places.append(row.place)
+    if not examples:
+        raise DataError(f"the {split} split is empty: the file holds no example", file=source.location)
     check_file(examples, places)
     return tuple(examples)
 
@@ -64,7 +70,8 @@ def _rows(source: Source, split: str) -> tuple[Rows, Fields]:
     if source.location.startswith(SCHEME):
         return read_huggingface(source.location, source.fields, split), source.fields
     path = Path(source.location)
-    chosen: Format = source.format or SUFFIXES.get(path.suffix.lower(), "jsonl")
+    suffix = Path(path.stem).suffix if path.suffix.lower() == PACKED else path.suffix
+    chosen: Format = source.format or SUFFIXES.get(suffix.lower(), "jsonl")
     rows = READERS[chosen](path, source.fields)
     if chosen not in PUBLISHED:
         return rows, source.fields

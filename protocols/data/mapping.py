@@ -12,6 +12,8 @@ from protocols.task import Example, Json
 
 DEEPEST = 32
 """Levels of lists and objects in a target. What writes the journal goes no deeper than 254."""
+NO_ID = "none"
+"""In the place of the column of ids: they are left aside."""
 WHOLE = 2**63
 """Whole numbers from here on are not kept exactly by every JSON parser."""
 
@@ -21,7 +23,8 @@ class Fields:
     """Which column or key holds what; one inside an object is named with a dot (`answers.text`).
 
     `input`: by input field; empty: every key but target and id, or those of the object `input`. `target`, `id`: None
-    for the columns of those names. `labels`: the names of the classes 0, 1, ... where targets are class numbers.
+    for the columns of those names; `id` NO_ID: none, and examples are called by their places. `labels`: the names of
+    the classes 0, 1, ... where targets are class numbers.
     """
 
     input: Mapping[str, str] = field(default_factory=dict)
@@ -32,7 +35,7 @@ class Fields:
     @property
     def columns(self) -> list[str]:
         """The columns that there must be."""
-        return [*self.input.values(), self.target or "target", *([self.id] if self.id else [])]
+        return [*self.input.values(), self.target or "target", *([self.id] if self.id and self.id != NO_ID else [])]
 
 
 def example(row: Row, fields: Fields, prefix: str) -> Example:
@@ -62,7 +65,8 @@ def find(values: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         if not isinstance(found, Mapping) or part not in found:
             there = ", ".join(str(name) for name in list(values)[:10])
-            raise ValueError(f"no {key}; there are {there}" if there else f"no {key}; the row is empty")
+            hint = 'name the keys under [task.fields], such as target = "label"'
+            raise ValueError(f"no {key}; there are {there}; {hint}" if there else f"no {key}; the row is empty")
         found = found[part]
     return found
 
@@ -81,6 +85,8 @@ def class_name(number: object, labels: Sequence[str]) -> str:
 
 
 def _identity(values: Mapping[str, Any], fields: Fields) -> str | None:
+    if fields.id == NO_ID:
+        return None
     identity = find(values, fields.id) if fields.id else values.get("id")
     if identity is None or identity == "":
         return None
@@ -90,7 +96,7 @@ def _identity(values: Mapping[str, Any], fields: Fields) -> str | None:
 
 
 def _inputs(values: Mapping[str, Any], fields: Fields) -> dict[str, str]:
-    named = (fields.target or "target", fields.id or "id")
+    named = (fields.target or "target", "id" if fields.id in (None, NO_ID) else fields.id)
     others = {name: value for name, value in values.items() if name not in named}
     if fields.input:
         inputs = {name: find(values, key) for name, key in fields.input.items()}

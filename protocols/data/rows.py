@@ -6,14 +6,14 @@ import importlib
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import orjson
 
+from protocols import files
 from protocols.errors import DataError
-
-BOM = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +43,13 @@ Rows: TypeAlias = Generator[Row, None, None]
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes.
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """The file's bytes; of a file that is compressed with gzip, what it holds.
 
-    :raises DataError: it cannot be opened, or reading it fails.
+    :raises DataError: it is no file that can be opened, or reading it fails.
     """
-    try:
-        file = path.open("rb")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise _unreadable(error, path) from None
-    with file:
-        try:
-            yield file
-        except OSError as error:
-            raise _unreadable(error, path) from None
+    with files.opened(path, DataError, "the examples", unpack=True) as file:
+        yield file
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -65,14 +58,15 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     :raises DataError: it cannot be read, or a line is not UTF-8.
     """
     with opened(path) as file:
+        files.look(file, path, DataError)
         start = 0
         for number, line in enumerate(file, start=1):
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise _not_utf8(path, start + error.start, number) from None
+                raise files.not_utf8(start + error.start, path, DataError, number) from None
             start += len(line)
-            yield number, text.removeprefix(BOM) if number == 1 else text
+            yield number, text.removeprefix(files.BOM) if number == 1 else text
 
 
 def json_lines(path: Path) -> Rows:
@@ -91,12 +85,7 @@ def json_document(path: Path) -> object:
     :raises DataError: it cannot be read, is not UTF-8 or not JSON.
     """
     with opened(path) as file:
-        data = file.read()
-    try:
-        text = data.decode("utf-8").removeprefix(BOM)
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path, error.start, data.count(b"\n", 0, error.start) + 1) from None
-    return parse_json(text, path)
+        return parse_json(files.decode(file, path, DataError), path)
 
 
 def json_rows(items: list[object], path: Path) -> Rows:
@@ -116,12 +105,20 @@ def parse_json(text: str, path: Path, line: int | None = None) -> object:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        where = line or error.lineno
         hint = ""
         if line is None and error.lineno > 1 and text.lstrip()[:1] == "{" and "content" in error.msg:
             hint = '; if every line is an object of its own, set format = "jsonl"'
+        elif line == 1:
+            hint = _other_format(text)
         reason = f"not JSON: {error.msg} at column {error.colno}{hint}"
-        raise DataError(reason, file=str(path), line=where) from None
+        raise DataError(reason, file=str(path), line=line or error.lineno) from None
+
+
+def _other_format(text: str) -> str:
+    """What a file may be whose first line is `text`, and is no JSON."""
+    if text.lstrip()[:1] in ("{", "["):
+        return '; if the file is one JSON document and not an object a line, set format = "json" under [task]'
+    return '; a file is JSON lines unless its suffix or format under [task] says otherwise, such as format = "csv"'
 
 
 def extra(module: str, name: str, what: str, file: str) -> Any:
@@ -137,13 +134,7 @@ def extra(module: str, name: str, what: str, file: str) -> Any:
 
 def _object(item: object, place: Place) -> tuple[Place, Mapping[str, Any]]:
     if not isinstance(item, dict):
-        raise place.error("expected an object, such as one with input and target")
+        array = place.is_line and isinstance(item, list)
+        hint = '; if the file is one JSON array, set format = "json" under [task]' if array else ""
+        raise place.error(f"expected an object, such as one with input and target{hint}")
     return place, item
-
-
-def _unreadable(error: OSError | ValueError, path: Path) -> DataError:
-    return DataError(f"cannot read the examples: {getattr(error, 'strerror', None) or error}", file=str(path))
-
-
-def _not_utf8(path: Path, byte: int, line: int) -> DataError:
-    return DataError(f"not UTF-8 at byte {byte}", file=str(path), line=line)

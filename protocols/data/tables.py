@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from protocols.data.cells import read_cells
 from protocols.data.mapping import Fields
-from protocols.data.rows import Place, Row, Rows, extra, json_document, json_lines, json_rows, opened, text_lines
+from protocols.data.rows import Place, Row, Rows, extra, json_document, json_lines, json_rows, opened
 from protocols.errors import DataError
 
 BATCH = 256
 """Rows of a Parquet file that are decoded at a time."""
-LONGEST_CELL = 2**31 - 1
 
 
 def read_jsonl(path: Path, fields: Fields) -> Rows:
@@ -43,11 +39,11 @@ def read_json(path: Path, fields: Fields) -> Rows:
 
 
 def read_csv(path: Path, fields: Fields) -> Rows:
-    """CSV (RFC 4180) with a header.
+    """CSV (RFC 4180) with a header, and what spreadsheets make of it, see `read_cells`.
 
     :raises DataError: with file, line and reason.
     """
-    return _cells(path, fields, ",")
+    return read_cells(path, fields, ",")
 
 
 def read_tsv(path: Path, fields: Fields) -> Rows:
@@ -55,7 +51,7 @@ def read_tsv(path: Path, fields: Fields) -> Rows:
 
     :raises DataError: with file, line and reason.
     """
-    return _cells(path, fields, "\t")
+    return read_cells(path, fields, "\t")
 
 
 def read_parquet(path: Path, fields: Fields) -> Rows:
@@ -75,40 +71,3 @@ def read_parquet(path: Path, fields: Fields) -> Rows:
         except (arrow.ArrowException, ArithmeticError, OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"not Parquet that can be read, after row {number}: {reason}", file=str(path)) from None
-
-
-def _cells(path: Path, fields: Fields, delimiter: str) -> Rows:
-    with _long_cells():
-        # A lone CR ends a row as well: so do files of old spreadsheets.
-        lines = (part for _, line in text_lines(path) for part in re.split(r"(?<=\r)(?!\n)", line) if part)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        try:
-            header = next(reader, [])
-            _check_header(header, fields, Place(str(path), 1))
-            place = Place(str(path), reader.line_num + 1)
-            for cells in reader:
-                if cells and len(cells) != len(header):
-                    raise place.error(f"{len(cells)} cells where the header has {len(header)}")
-                if cells:
-                    yield Row(place, dict(zip(header, cells, strict=True)))
-                place = Place(str(path), reader.line_num + 1)
-        except csv.Error as error:
-            raise Place(str(path), max(1, reader.line_num)).error(f"not CSV: {error}") from None
-
-
-def _check_header(header: list[str], fields: Fields, place: Place) -> None:
-    if len(set(header)) < len(header):
-        raise place.error(f"the header has a column twice: {', '.join(header)}"[:200])
-    if missing := [column for column in fields.columns if column not in header]:
-        there = ", ".join(header) or "nothing"
-        raise place.error(f"the header has no column {', '.join(missing)}; it has {there}"[:300])
-
-
-@contextmanager
-def _long_cells() -> Iterator[None]:
-    """The limit of the csv module, 131,072 characters a cell, is of the process: it is set back afterwards."""
-    before = csv.field_size_limit(LONGEST_CELL)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import math
 from collections.abc import Mapping
@@ -131,13 +132,33 @@ def is_theirs(name: str, settings: ModelSettings, environ: Mapping[str, str]) ->
 
 
 def split(name: str) -> tuple[str, str]:
-    """Provider and model of a model string. A model's name may hold slashes of its own."""
+    """Provider and model of a model string. A model's name may hold slashes of its own.
+
+    :raises ConfigError: there is no such provider, or no model's name; says what to write.
+    """
     provider, _, model = name.partition("/")
     if provider not in PROVIDERS and name != EMBEDDED:
-        raise ConfigError(f"model {name!r}: unknown provider; write openai/<model>, anthropic/<model> or embedded")
+        meant = _meant(name)
+        known = "openai/<model>, anthropic/<model> or embedded"
+        raise ConfigError(f"model {name!r}: unknown provider; write " + (f"{meant} ({known})" if meant else known))
     if provider != EMBEDDED and (not model or not model.isprintable() or model != model.strip()):
-        raise ConfigError(f"model {name!r} names no model; write {provider}/<model>")
+        raise ConfigError(f"model {name!r} names no model; write {provider}/<model>, without spaces around it")
     return provider, model
+
+
+def _meant(name: str) -> str:
+    """What a model string without a provider's name is likely to mean."""
+    provider, slash, model = name.strip().replace(":", "/", 1).partition("/")
+    near = difflib.get_close_matches(provider.strip().lower(), (*PROVIDERS, EMBEDDED), 1)
+    if near == [EMBEDDED]:
+        return EMBEDDED
+    if slash and near:
+        return f"{near[0]}/{model.strip()}"
+    if not name.strip():
+        return ""
+    theirs = "anthropic" if "claude" in name.lower() else "openai"
+    hint = ", with base_url, where a server of another provider speaks OpenAI's format" if slash else ""
+    return f"{theirs}/{name.strip()}{hint}"
 
 
 def resolve(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> Endpoint:
@@ -150,6 +171,8 @@ def resolve(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> E
     if not key and (settings.api_key_env or base_url == provider.base_url):
         hint = "" if settings.api_key_env else ", or name another variable with api_key_env"
         raise ConfigError(f"model {name!r} has no key; set {variable} in the environment or in .env{hint}")
+    if base_url == provider.base_url and len(name.split()) > 1:
+        raise ConfigError(f"model {name!r}: no model of this provider has a space in its name; mend it")
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"{variable} holds characters that no key has; copy the key again")
     return Endpoint(base_url, key or None, settings.timeout)

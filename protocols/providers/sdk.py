@@ -12,13 +12,13 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 
 import anthropic
 import anyio
 import httpx2
 import openai
 
+from protocols import own_code
 from protocols.errors import AuthenticationFailed, BadReply, BadRequest, CallTimeout, ConfigError, ConnectionFailed
 from protocols.model import Reply, Request
 from protocols.providers import anthropic as messages
@@ -136,13 +136,9 @@ def load_client(reference: str) -> object:
 
     :raises ConfigError: there is no such function, or it fails, or it is asynchronous.
     """
-    module, _, function = reference.partition(":")
-    if not module or not function:
+    if not all(reference.partition(":")[::2]):
         raise ConfigError(f"client {reference!r} names no function; write module:function")
-    try:
-        client: object = getattr(import_module(module), function)()
-    except Exception as error:  # the user's own code: whatever it raises, say where it came from
-        raise ConfigError(f"client {reference!r} cannot be made: {explain(error, None)}") from error
+    client: object = own_code.made(own_code.imported(reference, "client"), reference, "client", {})
     if inspect.iscoroutine(client):
         client.close()
         raise ConfigError(f"client {reference!r} is asynchronous; write a plain function that returns the client")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocols import prompt_file
@@ -36,7 +36,10 @@ def test_a_file_that_an_editor_turned_into_crlf_still_loads() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("hello\n", 1),
+        ("hello\n=== task (task) ===\n", 1),
+        ("hello\n=== task ===\n", 1),
+        ("{text}\n== task (task) ==\n", 2),
+        (" === task (task) ===\n{text}\n", 1),
         ("=== task (task) ===\nx\n=== task ===\n", 3),
         ("=== task (poem) ===\n", 1),
         ("=== Task (task) ===\n", 1),
@@ -48,7 +51,17 @@ def test_a_broken_file_names_the_line(text: str, line: int) -> None:
     assert str(caught.value).startswith(f"p.txt:{line}: ")
 
 
-@pytest.mark.parametrize("text", ["", "=== a (task) ===\n=== a (task) ===\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    "text", ["Which? {text}", "Title\n=====\n\n  {text}", "\n- one (task)\n\\=== {text}", "{{text}}"]
+)
+def test_a_file_without_headers_is_one_section(text: str, end: str) -> None:
+    prompt = prompt_file.loads("\ufeff" + f"{text}\n".replace("\n", end))
+    assert prompt == Prompt((Section("task", "task", text),))
+    assert prompt_file.loads(prompt_file.dumps(prompt)) == prompt
+
+
+@pytest.mark.parametrize("text", ["", " \n\n", "\ufeff", "=== a (task) ===\n=== a (task) ===\n"])
 def test_a_file_without_sections_or_with_twins_is_refused(text: str) -> None:
     with pytest.raises(PromptError, match=r"^p\.txt: "):
         prompt_file.loads(text, "p.txt")
@@ -106,3 +119,28 @@ def test_a_section_name_that_no_file_can_hold_is_refused(name: str) -> None:
 def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(PromptError, match="Unicode"):
         Section("task", "task", "\ud800")
+
+
+PIECES = [
+    b"=== task (task) ===\n",
+    b"===",
+    b"\n",
+    b"\r\n",
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"\0\0\0",
+    b"{text}",
+    b"\xe9",
+]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=9), max_size=8).map(b"".join))
+def test_hostile_bytes_are_a_prompt_or_one_line(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "prompt.txt"
+    path.write_bytes(data)
+    try:
+        prompt = prompt_file.load(path)
+    except PromptError:
+        return
+    assert prompt_file.loads(prompt_file.dumps(prompt)) == prompt

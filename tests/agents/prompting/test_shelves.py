@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -17,11 +18,11 @@ from agents.prompting.requests import show_example
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves, places
 from agents.runs.configuration import Configuration, build
 from agents.runs.opening import open_run
-from agents.runs.run_directory import BEST_EXAMPLES, BEST_PASSAGES, BEST_PROMPT
+from agents.runs.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
 from agents.runs.scoring import score
 from protocols import prompt_file
-from protocols.errors import DataError
-from protocols.model import Reply, Request
+from protocols.errors import DataError, PromptError
+from protocols.model import ChatMessage, Reply, Request
 from protocols.prompt import Prompt, Section, estimate_tokens
 from protocols.task import Example
 from tests.strategies import texts
@@ -169,6 +170,51 @@ async def test_a_loaded_prompt_sends_what_the_search_sends(tmp_path: Path, secti
     assert loaded.prompt == best
     assert [loaded.render(example.inputs) for example in asked] == [request.messages for request in listening.asked]
     assert not any("{" in message.text for request in listening.asked for message in request.messages)
+
+
+WRONG_INPUTS: list[tuple[dict[str, object], str]] = [
+    ({}, r"the prompt shows \{text\}, and no such field is given"),
+    ({"txt": "x"}, r"the prompt shows \{text\}.*; there is no field txt; txt: did you mean text\?"),
+    ({"message": "x"}, r"the prompt shows \{text\}.*; there is no field message"),
+    ({"text": "x", "id": "1"}, "there is no field id"),
+    ({"text": 3}, "the field text is a int; give a text"),
+    ({"text": None}, "the field text is a NoneType; give a text"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "reason"), WRONG_INPUTS)
+def test_a_loaded_prompt_refuses_other_fields_than_the_tasks(
+    tmp_path: Path, inputs: dict[str, Any], reason: str
+) -> None:
+    (tmp_path / BEST_PROMPT).write_text("=== task (task) ===\nReply {json}: {text}\n", encoding="utf-8")
+    (tmp_path / BEST_FIELDS).write_text('["text"]', encoding="utf-8")
+    loaded = load_prompt(tmp_path)
+    assert loaded.render({"text": "x"}) == (ChatMessage("user", "Reply {json}: x"),)
+    with pytest.raises(PromptError, match=f"^{reason}$"):
+        loaded.render(inputs)
+
+
+@pytest.mark.parametrize("inputs", [{}, {"txt": "x"}, {"message": "x"}, {"text": 3}])
+def test_a_prompt_of_an_earlier_release_refuses_what_fills_nothing(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    """Its fields are not on record, and {json} may be one."""
+    (tmp_path / BEST_PROMPT).write_text("=== task (task) ===\nReply {json}: {text}\n", encoding="utf-8")
+    loaded = load_prompt(tmp_path)
+    assert loaded.render({"text": "x", "more": "y"}) == (ChatMessage("user", "Reply {json}: x"),)
+    with pytest.raises(PromptError):
+        loaded.render(inputs)
+    if "message" not in inputs:
+        with pytest.raises(PromptError):
+            loaded.prompt.render(inputs)
+
+
+def test_a_prompt_that_is_filled_needs_every_field(tmp_path: Path) -> None:
+    (tmp_path / BEST_PROMPT).write_text("=== task (task) ===\n{examples:1}\n{question}\n", encoding="utf-8")
+    (tmp_path / BEST_FIELDS).write_text('["context", "question"]', encoding="utf-8")
+    (tmp_path / BEST_EXAMPLES).write_bytes(b'{"input": {"context": "a", "question": "b"}, "shown": "c"}\n')
+    loaded = load_prompt(tmp_path)
+    assert loaded.render({"context": "x", "question": "y"}) == (ChatMessage("user", "c\ny"),)
+    with pytest.raises(PromptError, match=r"the prompt shows \{context\}"):
+        loaded.render({"question": "y"})
 
 
 @pytest.mark.parametrize(

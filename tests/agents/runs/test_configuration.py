@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.runs.configuration import Configuration, build, load
@@ -17,6 +17,7 @@ from protocols.errors import ConfigError
 
 unhurried = settings(deadline=None, max_examples=100)
 TASK = {"name": "t", "train": "a", "validation": "b", "test": "c"}
+WHOLE = b'[task]\nname = "t"\ntrain = "a"\nvalidation = "b"\ntest = "c"\n'
 PARTS = st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters='"\\='), min_size=1, max_size=8)
 VALUES = (
     st.booleans()
@@ -34,6 +35,53 @@ def at(table: Any, path: list[str]) -> Any:
     for part in path:
         table = table[part]
     return table
+
+
+PIECES = [b"[task]\n", b"[search]\nseed = ", b"\xef\xbb\xbf", b"\xff\xfe", b"\0", b"\r\n", b"=", b"1e308", b"nan"]
+PIECES += [
+    b"9" * 5000,
+    b"'''\n",
+    b'"""',
+    b"{a=" * 400,
+    b"[" * 999,
+    b"true\n",
+    b"1979-05-27",
+    b"models = 3\n",
+    b"\xe9",
+]
+hostile = st.lists(st.sampled_from(PIECES) | st.binary(max_size=9), max_size=8).map(b"".join)
+anywhere = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@anywhere
+@given(hostile, st.booleans())
+def test_hostile_bytes_are_a_configuration_or_one_line(tmp_path: Path, data: bytes, whole: bool) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(WHOLE * whole + data)
+    error = refusal(path)
+    assert error is None or str(error).startswith(f"{path}:")
+    assert error is None or error.line is None or 1 <= error.line <= path.read_bytes().count(b"\n") + 1
+
+
+def refusal(path: Path) -> ConfigError | None:
+    try:
+        load(path)
+    except ConfigError as error:
+        return error
+    return None
+
+
+@anywhere
+@given(
+    st.lists(st.text(max_size=12) | st.sampled_from(["search.seed=", "9" * 5000, "[" * 2000, "\udcff"]), max_size=3)
+)
+def test_hostile_settings_are_settings_or_one_error(parts: list[str]) -> None:
+    table: dict[str, Any] = {"task": dict(TASK)}
+    try:
+        override(table, "".join(parts))
+        build(table, Path())
+    except ConfigError as error:
+        str(error).encode("utf-8")
 
 
 @unhurried

@@ -164,4 +164,7 @@ async def test_examples_that_are_cut_are_looked_at_as_splits(tmp_path: Path) -> 
     diagnosis = await look(config)
     assert diagnosis.exit_code == 0
     assert [f.what for f in diagnosis.findings if "examples" in f.what] == ["data examples"]
-    assert "labels" in failed(await look(config, "task.cut.train=0.01"))
+    assert (await look(config, "task.cut.train=0.01")).exit_code == 0
+    few = config.with_name("few.jsonl")
+    few.write_bytes(b"".join(config.with_name("train.jsonl").read_bytes().splitlines(keepends=True)[:8]))
+    assert "8 examples of 3 classes are too few" in failed(await look(config, "task.data=few.jsonl"))["splits"]

@@ -202,9 +202,9 @@ async def test_what_a_judge_is_sent_is_shown_too(tmp_path: Path) -> None:
 async def test_who_scores_a_prompt_without_the_labels_is_told(tmp_path: Path) -> None:
     config = write_task(tmp_path, prompt=NO_LABELS)
     scored = await score(load(config), {}, tmp_path / "prompt.txt", "validation")
-    assert "stand nowhere in the prompt" in scored.warning
+    assert "stand nowhere in the prompt" in scored.remarks[0]
     named = write_task(tmp_path / "named")
-    assert (await score(load(named), {}, tmp_path / "named" / "prompt.txt", "validation")).warning == ""
+    assert (await score(load(named), {}, tmp_path / "named" / "prompt.txt", "validation")).remarks == ()
 
 
 def test_a_closed_set_of_a_schema_or_of_a_reading_task_is_missed_like_labels(tmp_path: Path) -> None:

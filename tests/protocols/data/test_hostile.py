@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protocols.data import Format
+from protocols.data import Fields, Format
 from protocols.errors import DataError
 from protocols.task import Json
 from tests.protocols.data.files import FORMATS, GOOD, attempt, load, parquet, write
@@ -21,6 +23,8 @@ from tests.strategies import texts
 
 ROOT = Path(__file__).resolve().parents[3]
 quick = settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WHOLE = ("the train split is empty", "cannot read")
+"""What is wrong with a file as a whole."""
 LINES: frozenset[Format] = frozenset({"jsonl", "csv", "tsv", "cluener", "thucnews"})
 values: st.SearchStrategy[Json] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | texts,
@@ -29,7 +33,25 @@ values: st.SearchStrategy[Json] = st.recursive(
 )
 KEYS = ("input", "target", "id", "text", "label", "data", "paragraphs", "context", "qas", "question", "answers")
 objects = st.dictionaries(st.sampled_from(KEYS), values, max_size=5)
-BYTES = [b"\xef\xbb\xbf", b"\xff", b"\x00", b'"', b",", b"\t", b"\r\n", b"\n", b"\r", b"x" * 140_000, "付款".encode()]
+BYTES = [
+    b"sep=;\n",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"\xff\xfea\x00",
+    b" ;|",
+    b"\xef\xbb\xbf",
+    b"\xff",
+    b"\x00",
+    b'"',
+    b",",
+    b"\t",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"x" * 140_000,
+    "付款".encode(),
+]
+OTHERS = [b"sep=;\n", b"PK\x03\x04", b"\x1f\x8b", b"\xff\xfea\x00", b" ;|", gzip.compress(b"text,target\na,b")]
 CELLS = [b"\t1\n", b"\t-1\n", b"\t9\r\n", b"target,text\n", b"a,b\n", b"id\ttarget\ttext\n"]
 JSON = [
     *(b"NaN\n", b"[", b"]", b"{", b"}", b'{"a":' * 2000, b"[" * 2000),
@@ -40,7 +62,7 @@ JSON = [
     b'{"input": {"{a}": ""}, "target": 1e300}\n',
     b'{"text": "ab", "label": {"x": {"b": [[1, 1]], "a": [[0, 1]]}}}\n',
 ]
-chunks = st.sampled_from([*BYTES, *CELLS, *JSON, *GOOD.values()]) | st.binary(max_size=20)
+chunks = st.sampled_from([*BYTES, *OTHERS, *CELLS, *JSON, *GOOD.values()]) | st.binary(max_size=20)
 
 
 def dumped(value: object) -> bytes:
@@ -71,7 +93,7 @@ def check(path: Path, form: Format, data: bytes) -> None:
     if isinstance(loaded, DataError):
         assert str(loaded).startswith(f"{path}:")
         assert "\n" not in loaded.reason
-        assert loaded.line is not None or form not in LINES
+        assert loaded.line is not None or form not in LINES or loaded.reason.startswith(WHOLE)
         assert loaded.line is None or 1 <= loaded.line <= data.count(b"\n") + data.count(b"\r") + 1
     else:
         assert len({example.id for example in loaded}) == len(loaded)
@@ -96,15 +118,111 @@ def test_every_format_loads_its_good_file_with_a_byte_order_mark_and_other_line_
 def test_what_is_no_file_is_one_line(tmp_path: Path, form: Format) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    for path in (tmp_path, loop, tmp_path / "none", tmp_path / "nul\0"):
+    os.mkfifo(tmp_path / "pipe")
+    places = (tmp_path, loop, tmp_path / "none", tmp_path / "nul\0", tmp_path / "pipe", Path("/dev/zero"))
+    for path in places:
         with pytest.raises(DataError, match="cannot read the examples: ") as caught:
             load(path, form)
         assert caught.value.file == str(path)
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_an_empty_file_is_no_example_or_an_error(tmp_path: Path, form: Format) -> None:
-    assert isinstance(attempt(write(tmp_path / "empty", b""), form), DataError) != (form in LINES - {"csv", "tsv"})
+def test_an_empty_file_is_an_error(tmp_path: Path, form: Format) -> None:
+    with pytest.raises(DataError, match="empty:"):
+        load(write(tmp_path / "empty", b""), form)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", b"text,target\n"),
+        ("a.jsonl", b"\n\n"),
+        ("a.json", b"[]"),
+        ("a.csv.gz", gzip.compress(b"text,target")),
+    ],
+)
+def test_a_file_without_an_example_says_so(tmp_path: Path, name: str, data: bytes) -> None:
+    with pytest.raises(DataError, match="holds no example"):
+        load(write(tmp_path / name, data))
+
+
+TABLE = "text,target\nthe first,a\nthe second,b\n"
+JSON_LINES = b'{"text": "the first", "target": "a"}\n{"text": "the second", "target": "b"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", TABLE.encode("utf-8-sig")),
+        ("a.csv", TABLE.replace("\n", "\r\n").encode()),
+        ("a.csv", TABLE.replace("\n", "\r").encode()),
+        ("a.csv", TABLE.replace(",", ";").encode()),
+        ("a.csv", TABLE.replace(",", "\t").encode()),
+        ("a.csv", TABLE.replace(",", "|").encode()),
+        ("a.tsv", TABLE.encode()),
+        ("a.csv", TABLE.replace(",", ", ").encode()),
+        ("a.csv", TABLE.replace("target", " target ").encode()),
+        ("a.csv", TABLE.replace("text,target", '"text", "target"').replace("t,a", 't, "a"').encode()),
+        ("a.csv", b"sep=,\n" + TABLE.encode()),
+        ("a.csv", b"\xef\xbb\xbfsep=;\r\n" + TABLE.replace(",", ";").replace("\n", "\r\n").encode()),
+        ("a.csv", TABLE.replace("\n", ",\n").encode() + b",,\n"),
+        ("a.csv", TABLE.replace("\n", ",,,\n").encode() + b"\n,,,,\n"),
+        ("a.csv", TABLE.replace("d,b", "d,b,").encode()),
+        ("a.csv", b",text,target\n0,the first,a\n1,the second,b\n"),
+        ("a.csv.gz", gzip.compress(TABLE.encode())),
+        ("a.jsonl.GZ", gzip.compress(JSON_LINES)),
+        ("a.jsonl", gzip.compress(JSON_LINES)),
+        ("a.jsonl", b"\xef\xbb\xbf" + JSON_LINES.replace(b"\n", b"\r\n\r\n")),
+    ],
+)
+def test_a_file_as_other_programs_write_it_is_read(tmp_path: Path, name: str, data: bytes) -> None:
+    loaded = load(write(tmp_path / name, data))
+    assert [(dict(one.inputs), one.target) for one in loaded] == [
+        ({"text": "the first"}, "a"),
+        ({"text": "the second"}, "b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "line", "reason"),
+    [
+        ("a.xlsx", b"PK\x03\x04\x14\0\x06\0" + b"x" * 60, 1, "an Excel workbook; save its sheet as CSV"),
+        ("a.csv", b"PK\x03\x04 only ascii", 1, "an Excel workbook; save its sheet as CSV"),
+        ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", 1, "an old Excel workbook; save its sheet as CSV"),
+        ("a.csv", TABLE.encode("utf-16"), 1, "UTF-16; save it as UTF-8"),
+        ("a.csv", TABLE.encode("utf-16-le"), 1, "UTF-16 or UTF-32; save it as UTF-8"),
+        ("a.json", JSON_LINES.decode().encode("utf-16-be"), 1, "UTF-16 or UTF-32; save it as UTF-8"),
+        ("a.jsonl", JSON_LINES.decode().encode("utf-32"), 1, "save it as UTF-8"),
+        ("a.csv", "text,target\na,b\ncafé,b\n".encode("cp1252"), 3, "not UTF-8 at byte 19; save it as UTF-8"),
+        ("a.csv.zst", b"\x28\xb5\x2f\xfd\x04", 1, "compressed with zstd; unpack it"),
+        ("a.csv.bz2", b"BZh91AY&SY\xff", 1, "compressed with bzip2; unpack it"),
+        ("a.csv.xz", b"\xfd7zXZ\0\0", 1, "compressed with xz; unpack it"),
+        ("a.jsonl", b"%PDF-1.7\n%\xe2\xe3", 1, "a PDF; give a text file"),
+        ("a.jsonl", b"\0" * 500, 1, "zero bytes; restore the file"),
+        ("a.jsonl", gzip.compress(JSON_LINES)[:-9], None, "cannot read the examples: "),
+        ("a.jsonl", b"[" + JSON_LINES.strip().replace(b"\n", b",") + b"]", 1, 'set format = "json"'),
+        ("a.jsonl", b'[\n{"text": "a", "target": "b"}\n]', 1, 'set format = "json"'),
+        ("a.jsonl", b'{\n"text": "a",\n"target": "b"\n}', 1, 'set format = "json"'),
+        ("a.txt", TABLE.encode(), 1, 'such as format = "csv"'),
+        ("a.jsonl", b'{"text": "a", "target": ' + b"[" * 3000 + b"]" * 3000 + b"}", 1, "depth limit exceeded"),
+        ("a.jsonl", b'{"text": "a", "target": ' + b"9" * 5000 + b"}", 1, "not JSON: number"),
+        ("a.csv", b"text,target,text\na,b,c\n", 1, "a column twice: text, target, text"),
+        ("a.csv", b"Text,Target\na,b\n", 1, 'such as target = "Target"'),
+        ("a.csv", b"text;label\na;b\n", 1, "the header has no column target; it has text, label; "),
+        ("a.csv", b"text,target,\nyes, no,b\nfine,b,c\n", 2, "column 3 has no name in the header, and holds 'b'"),
+        ("a.csv", b",text,target\nx,a,b\n", 2, "column 1 has no name in the header, and holds 'x'"),
+        ("a.csv", b"text,target\nyes, no,b\n", 2, "needs quotes around it"),
+        ("a.csv", b'text,target\n"a",b\n"a "x" b",c\n', 3, "not CSV: "),
+        ("a.jsonl", b'{"text": "a", "label": "b"}', 1, "no target; there are text, label; name the keys under"),
+    ],
+)
+def test_what_a_file_is_instead_is_said_with_what_to_do(
+    tmp_path: Path, name: str, data: bytes, line: int | None, reason: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        load(write(tmp_path / name, data))
+    assert reason in caught.value.reason
+    assert caught.value.line == line
 
 
 LONG = b"x" * 10_000_000
@@ -174,7 +292,9 @@ def test_files_of_ten_megabytes_load_in_a_small_multiple_of_that(tmp_path: Path)
         ("a.csv", b"text,target\na,b\n\xe4,c\n", 3),
         ("a.csv", b"text,label\n", 1),
         ("a.csv", b"text,text,target\n", 1),
-        ("a.csv", b"text,target,\nx,y,\n", 2),
+        ("a.csv", b"text,target,\nx,y,z\n", 2),
+        ("a.csv", b"sep=;\ntext;target\na;b\na;b;c\n", 4),
+        ("a.csv", b"text,target\n\n,\na,b,c\n", 4),
         ("a.csv", b"target\nx\n", 2),
         ("a.csv", b"", 1),
     ],
@@ -208,8 +328,12 @@ def test_where_there_are_no_lines_the_row_is_named(tmp_path: Path, name: str, da
 def test_duplicate_ids_are_named_at_the_first_that_repeats(tmp_path: Path) -> None:
     line = b'{"input": {"text": "x"}, "target": "y", "id": "%d"}\n'
     path = write(tmp_path / "a.jsonl", b"".join(line % (n % 7) for n in range(14)))
-    with pytest.raises(DataError, match=r"a\.jsonl:8: duplicate ids: 0, 1, 2, 3, 4 and 2 more"):
+    with pytest.raises(
+        DataError, match=r"a\.jsonl:8: duplicate ids: 0, 1, 2, 3, 4 and 2 more; 0 is that of line 1, too"
+    ):
         load(path)
+    ignored = load(path, fields=Fields(id="none"))
+    assert [example.id for example in ignored] == [f"train-{line}" for line in range(1, 15)]
 
 
 def test_the_limit_of_the_csv_module_is_as_it_was(tmp_path: Path) -> None:
