@@ -21,18 +21,19 @@ from protocols.model import ChatModel, Reply, Request, Usage
 
 SCHEMA = Schema(
     "reply cache",
-    2,
+    3,
     (
         """CREATE TABLE reply (
             place INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, scope TEXT NOT NULL, time REAL NOT NULL,
             text TEXT NOT NULL, finish TEXT NOT NULL, model TEXT NOT NULL,
             input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
-            written INTEGER NOT NULL)""",
+            written INTEGER NOT NULL, instead TEXT)""",
     ),
+    migrations={2: ("ALTER TABLE reply ADD COLUMN instead TEXT",)},
 )
-COLUMNS = "text, finish, model, input, output, cached, written"
+COLUMNS = "text, finish, model, input, output, cached, written, instead"
 # Of two processes that answer one request at once, both go on with what is stored, which is the first.
-INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO NOTHING"""
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
 CHECKED = 64
@@ -106,7 +107,8 @@ class ReplyCache:
         :raises StorageFailed: it could not be written.
         """
         usage = reply.usage
-        row = (reply.text, reply.finish, reply.model, usage.input, usage.output, usage.cached, usage.written)
+        tokens = (usage.input, usage.output, usage.cached, usage.written)
+        row = (reply.text, reply.finish, reply.model, *tokens, reply.instead)
         if self._sieve is not None:
             self._sieve.add(key)
         try:
@@ -129,8 +131,8 @@ class ReplyCache:
 
 
 def _reply(row: Row) -> Reply:
-    text, finish, model, *usage = row
-    return Reply(text, Usage(*usage), finish, latency=0.0, model=model, from_cache=True)
+    text, finish, model, *usage, instead = row
+    return Reply(text, Usage(*usage), finish, latency=0.0, model=model, from_cache=True, instead=instead)
 
 
 @asynccontextmanager
@@ -202,7 +204,9 @@ class CachedModel:
     async def _ask(self, key: bytes, request: Request) -> Reply:
         reply = await self._model.complete(request)
         first = await self._cache.keep(key, self._scope, reply)
-        return replace(reply, text=first.text, finish=first.finish, model=first.model) if first else reply
+        if first is None:
+            return reply
+        return replace(reply, text=first.text, finish=first.finish, model=first.model, instead=first.instead)
 
 
 def request_key(scope: str, request: Request) -> bytes:

@@ -22,7 +22,7 @@ from protocols.wrappers.ledger import Account
 
 SCHEMA = Schema(
     "journal",
-    6,
+    7,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -36,9 +36,10 @@ SCHEMA = Schema(
         "CREATE INDEX made ON call (assignment)",
         "CREATE TABLE note (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
     ),
-    migrations=dict.fromkeys(range(2, 6), ()),
+    migrations=dict.fromkeys(range(2, 7), ()),
 )
-"""3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input.
+"""3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input,
+7 which replies could not be read or had no text.
 
 A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from protocols.data.checks import Splits, check_labels
 from protocols.errors import DataError
 from protocols.metrics import parsers
 from protocols.metrics.entities import EntityParser, show_entities
 from protocols.metrics.labels import FinalLabelParser, LabelParser
-from protocols.metrics.numbers import NUMBER, plain_digits
+from protocols.metrics.numbers import is_number
 from protocols.metrics.parsed import golds
 from protocols.metrics.text import UNSPACED, normalise
 from protocols.task import Example, Json, KindName, TaskKind, show_text
@@ -27,12 +27,14 @@ def classification(splits: Splits) -> TaskKind:
     """One label of those of the train split."""
     check_labels(splits)
     labels = tuple(sorted({str(example.target) for example in splits["train"]}))
+    read = LabelParser(labels)
     return TaskKind(
         "classification",
         instruction="Choose the one label that fits.\nLabels: " + ", ".join(labels),
         cue="Label:",
         show=str,
-        parse=lru_cache(REPLIES)(LabelParser(labels)),
+        parse=lru_cache(REPLIES)(read),
+        parse_cut=partial(read, finish="length"),
         metric="accuracy",
     )
 
@@ -45,6 +47,7 @@ def ner(splits: Splits) -> TaskKind:
         if strange := sorted(set(among) - set(types["train"])):
             raise DataError(f"the {name} split has types that the train split lacks: {', '.join(strange)}")
     shape = ", ".join(f'"{kind}": ["..."]' for kind in types["train"][:2])
+    read = EntityParser(tuple(types["train"]))
     return TaskKind(
         "ner",
         instruction="Find the named entities in the text.",
@@ -55,7 +58,8 @@ def ner(splits: Splits) -> TaskKind:
         ),
         cue="Entities:",
         show=show_entities,
-        parse=EntityParser(tuple(types["train"])),
+        parse=read,
+        parse_cut=partial(read, finish="length"),
         metric="entity_f1",
     )
 
@@ -73,13 +77,14 @@ def reading(splits: Splits) -> TaskKind:
         format=f"Reply with the shortest part of the text that answers the question, word for word.{refuse}",
         show=lambda target: show_text(target) if target else parsers.NO_ANSWER,
         parse=parsers.span,
+        parse_cut=partial(parsers.span, finish="length"),
         metric="token_f1" if 2 * unspaced > len(train) else "squad_f1",
     )
 
 
 def generation(splits: Splits) -> TaskKind:
     """A free text: a target is any JSON."""
-    return TaskKind("generation", parse=parsers.whole)
+    return TaskKind("generation", parse=parsers.whole, parse_cut=partial(parsers.whole, finish="length"))
 
 
 def reasoning(splits: Splits) -> TaskKind:
@@ -97,6 +102,7 @@ def reasoning(splits: Splits) -> TaskKind:
         cue="",
         show=lambda target: next(iter(golds(target)), ""),
         parse=parse,
+        parse_cut=partial(parse, finish="length"),
         metric=metric,
     )
 
@@ -111,9 +117,9 @@ TASK_KINDS: Mapping[KindName, Callable[[Splits], TaskKind]] = {
 """From the splits of a task to its kind; a DataError says which targets do not fit."""
 
 
-def _final_answers(answers: list[str]) -> tuple[Callable[[str], Json], str]:
+def _final_answers(answers: list[str]) -> tuple[Callable[..., Json], str]:
     distinct = sorted(set(answers))
-    if all(NUMBER.fullmatch(plain_digits(answer.strip())) for answer in distinct):
+    if all(is_number(answer) for answer in distinct):
         return parsers.number, "numeric"
     if all(OPTION.fullmatch(answer) for answer in distinct):
         return parsers.option, "exact"

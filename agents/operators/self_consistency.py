@@ -87,7 +87,7 @@ class SelfConsistency:
         question = instruction("agents.operators", "self_consistency.txt", {"section": assignment.section})
         try:
             reply = await context.model.complete(compose(shown, question, sample=assignment.assignment))
-            choice = read_tagged(reply.text, "choice").strip()
+            choice = read_tagged(reply.text, "choice", reply.finish).strip()
         except (UnreadableReply, BudgetExhausted):
             return texts[0]
         except ModelError as error:

@@ -62,7 +62,7 @@ class Critic:
         request = compose(blocks, instruction("agents.ring", "critic.txt", {}), evaluation.assignment)
         try:
             reply = await OnBehalf(self._model, evaluation.assignment).complete(request)
-            return read_gradients(read_tagged(reply.text, "critique"), evaluation.prompt)
+            return read_gradients(read_tagged(reply.text, "critique", reply.finish), evaluation.prompt)
         except ModelError as error:
             if error.fatal:
                 raise

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from agents.prompting.forward import Forward, Result
+from agents.ring.endings import endings
 from agents.ring.race import Capital, Paired, Race, compare
 from agents.ring.unanswered import Unanswered
 from protocols.errors import BudgetExhausted, ModelError, RunFailed
@@ -82,9 +83,8 @@ class Evaluator:
             unanswered=len(errors),
             outcomes=await self._minibatch(message, rng) if survived else (),
             value=value_of(self._task.metric, answered),
-            refused=sum(outcome.finish == "refusal" for outcome in answered),
-            truncated=sum(outcome.finish == "length" for outcome in answered),
             filled=filled,
+            **endings(answered),
         )
         return [evaluation]
 

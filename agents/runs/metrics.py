@@ -21,8 +21,9 @@ from protocols.metrics.match import Accuracy, Exact, MacroF1, Numeric
 from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
 from protocols.metrics.own import Function, Own
 from protocols.metrics.weighted import Weighted
-from protocols.model import ChatModel
+from protocols.model import ChatModel, Finish
 from protocols.task import Metric, Parser, TaskKind
+from protocols.thought import without_thought
 
 ENTITY, JUDGE = "entity_f1", "judge"
 PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
@@ -47,7 +48,15 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
     :raises ConfigError: there is no such parser.
     """
     kind, own = TASK_KINDS[configuration.task.kind](splits), configuration.task.parser
-    return replace(kind, parse=cast("Parser", imported(own, "task.parser"))) if own else kind
+    if not own:
+        return kind
+    parse = cast("Parser", imported(own, "task.parser"))
+    return replace(kind, parse=_after_thought(parse, "stop"), parse_cut=_after_thought(parse, "length"))
+
+
+def _after_thought(parse: Parser, finish: Finish) -> Parser:
+    """The same for replies that think first: their thought is no part of what a parser is given."""
+    return lambda reply: parse(without_thought(reply, finish))
 
 
 def open_metric(configuration: Configuration, kind: TaskKind, judge: ChatModel | None) -> Metric:

@@ -24,6 +24,7 @@ from agents.runs.progress import Ending, Progress
 from agents.runs.result import Result
 from agents.runs.steering import in_words
 from agents.views.plain import one_line
+from agents.views.unread import first_evaluation
 from protocols.errors import ModelError, StorageFailed
 from protocols.messages import Candidate, Command, Envelope, Fault
 from protocols.providers.failures import redact
@@ -180,6 +181,8 @@ class RunLog:
             self._log.info("command", sender=envelope.sender, says=in_words(envelope.message))
         if isinstance(envelope.message, Fault):
             self._log.warning("observer raised", observer=envelope.message.observer, reason=envelope.message.reason)
+        if said := first_evaluation(envelope):
+            self._log.warning(said)
         ending = self._progress.follow(envelope)
         if ending is not None:
             self._ended(ending)

@@ -17,6 +17,7 @@ from agents.runs.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESUL
 from agents.runs.scoring import Scored
 from agents.views.plain import one_line, printable
 from agents.views.terminal import clock, dollars
+from agents.views.unread import counted, endings, warning
 from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED
 
@@ -113,16 +114,22 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     if length := result.get("length"):  # none in a result of an earlier release
         tokens = f"{length['seed']:,} tokens without the input, the best one {length['best']:,}"
         yield f"The first prompt has about {tokens}."
-    for name, value in (("first", result["seed"]), ("best", result["best"])):
-        if value["refused"] or value["truncated"]:
-            yield f"On validation, of the {name} prompt's replies {_endings(value)}."
+    yield from _endings(result)
     if result["unanswered"]:
-        yield f"Examples that the search left unanswered: {_counted(result['unanswered'])}."
+        yield f"Examples that the search left unanswered: {counted(result['unanswered'])}."
     for leak in result["leaks"][:MOST]:
         where = f"section {leak['section']} holds text of the {leak['split']} example {leak['example']}"
         yield f"A LEAK: {where}: {leak['text']}"
     if len(result["leaks"]) > MOST:
         yield f"and {len(result['leaks']) - MOST} leaks more: see result.json"
+
+
+def _endings(result: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in (("first", result["seed"]), ("best", result["best"])):
+        if ended := endings(value):
+            yield f"On validation, of the {name} prompt's {value['n']} replies: {ended}."
+    if said := _unread(result["seed"]):
+        yield said
 
 
 def missing_test(result: Mapping[str, Any]) -> Iterator[str]:
@@ -139,6 +146,8 @@ def show_scored(console: Console, scored: Scored) -> None:
     """What `evaluate` prints."""
     line = f"{scored.prompt} on {scored.split}: {_score(asdict(scored))}"
     console.print(Text(one_line(line, 500)), soft_wrap=True)
+    if said := _unread(asdict(scored)):
+        console.print(Text(one_line(said, 500)), soft_wrap=True)
     spent = f"{scored.calls:,} calls, {scored.tokens:,} tokens, cost {dollars(scored.dollars)}"
     console.print(Text(f"{spent}, {clock(scored.seconds)}, model {one_line(scored.model)}"), soft_wrap=True)
 
@@ -146,18 +155,15 @@ def show_scored(console: Console, scored: Scored) -> None:
 def _score(score: Mapping[str, Any]) -> str:
     """A `Score` as JSON holds it, in words."""
     low, high = score["interval"]
-    ends = [f"{score['errors']} unanswered ({_counted(score['reasons'])})"] if score["errors"] else []
-    ends += [_endings(score)] if score["refused"] or score["truncated"] else []
+    ends = [f"{score['errors']} unanswered ({counted(score['reasons'])})"] if score["errors"] else []
+    ends += [f"of the replies: {ended}"] if (ended := endings(score)) else []
     said = "; ".join([f"{score['n']} examples", *ends])
     return f"{score['value']:.4f} (95 %: {low:.4f} to {high:.4f}; {said})"
 
 
-def _endings(value: Mapping[str, Any]) -> str:
-    return f"{value['refused']} were refusals and {value['truncated']} truncated"
-
-
-def _counted(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in reasons.items())
+def _unread(value: Mapping[str, Any]) -> str:
+    """That most replies hold no answer, with one of them; "" where that is not so."""
+    return warning(value.get("unreadable", 0), value["n"], value.get("textless", {}), value.get("quoted", ""))
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from protocols.model import Finish, Reply, Request, Usage
+from protocols.model import Finish, Instead, Reply, Request, Usage
 from protocols.providers.failures import Answer
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, number, post, unusable
 from protocols.providers.limits import read_allowance
@@ -74,9 +75,9 @@ def read_reply(answer: Answer, name: str, key: str | None) -> Reply:
         raise unusable("has no content and usage", answer, name, key, usage)
     finish = FINISH.get(payload.get("stop_reason"), "other")
     model, allowance = str(payload.get("model") or ""), read_allowance(answer.headers)
-    return Reply(
-        "".join(text_of(block) for block in blocks), usage, finish, answer.latency, model, allowance=allowance
-    )
+    text = "".join(text_of(block) for block in blocks)
+    missing = None if text.strip() or finish == "refusal" else instead_of_text(blocks)
+    return Reply(text, usage, finish, answer.latency, model, allowance=allowance, instead=missing)
 
 
 def read_usage(usage: object) -> Usage | None:
@@ -93,3 +94,11 @@ def text_of(block: object) -> str:
         case {"type": "text", "text": str(text)}:
             return text
     return ""
+
+
+def instead_of_text(blocks: Sequence[object]) -> Instead:
+    """What the blocks of a message without a text are."""
+    kinds = [str(block.get("type")) for block in blocks if isinstance(block, dict)]
+    if any(kind.endswith("tool_use") for kind in kinds):
+        return "tool calls"
+    return "reasoning" if any(kind.endswith("thinking") for kind in kinds) else "nothing"
