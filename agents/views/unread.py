@@ -9,7 +9,7 @@ from agents.ring.endings import mostly_unreadable
 from agents.views.plain import one_line
 from protocols.messages import FIRST, Envelope, Evaluation
 
-QUOTED = 160
+QUOTED = 100
 """Characters of a reply that are shown."""
 
 
@@ -29,8 +29,8 @@ def warning(unreadable: int, n: int, textless: Mapping[str, int], quoted: str) -
     said = f", such as “{one_line(quoted, QUOTED)}”" if quoted else ""
     none = f" ({counted(textless)} instead of a text)" if textless else ""
     return (
-        f"Of {n} replies {unreadable} hold no answer that can be read{none}{said}. Say in the prompt what an answer "
-        "looks like, or look whether the model answers at all and its reply_tokens leave it room"
+        f"{unreadable} of {n} replies hold no answer that can be read{none}{said}: say in the prompt what an answer "
+        "looks like, or look at the model and its reply_tokens"
     )
 
 

@@ -39,7 +39,7 @@ def unwrapped(text: str) -> str:
     bare = text.strip()
     lines = bare.split("\n")
     opening = _FENCE.fullmatch(lines[0])
-    if opening and len(lines) > 2 and lines[-1].strip() == opening["fence"] and _is_one(lines, opening["fence"]):
+    if opening and len(lines) > 1 and lines[-1].strip() == opening["fence"] and _is_one(lines, opening["fence"]):
         return "\n".join(lines[1:-1])
     if len(bare) > 2 and bare[0] == bare[-1] == "`" and "`" not in bare[1:-1]:
         return bare[1:-1].strip("\n")

@@ -27,10 +27,10 @@ _SCALE = (
     rf"|(?P<unit>[kKMB]|[mb]n)(?!{LETTER}|\^))"
 )
 _CURRENCY = rf"(?<!{LETTER})(?:(?:US|CA|AU|R|HK)?[$€£¥￥₹]|(?i:USD|EUR|GBP|CNY|RMB|INR|Rs\.?))\s?"
-_MINUS = r"(?<![\w.)\]}^])[-+]"
+_MINUS = r"(?<![\w.,/)\]}^])[-+]"
 _SIGN = rf"(?:{_MINUS}\s?)?(?:{_CURRENCY})?(?:{_MINUS})?"
 NUMBER = re.compile(
-    rf"{_SIGN}(?<!{LETTER})(?<![\^_])(?<!\d[.,:/'’-])(?<![A-Za-z][_-])(?<!√)(?<!sqrt)(?<!sqrt\{{)"
+    rf"{_SIGN}(?<!{LETTER})(?<![\^_])(?<!\d[.,:/'’-])(?<![A-Za-z][_-])(?<!√)(?<!sqrt)(?<!sqrt\{{)(?<![/,][-+])"
     rf"(?:\d{{1,40}}\s\d{{1,9}}/\d{{1,9}}|\d{{1,40}}/\d{{1,40}}|\d{{1,9}}\^-?\d{{1,3}}|{_DECIMAL}{_EXPONENT}?)"
     rf"(?![\d^/:]\d?|[.,'’]\d|\s?-\d|[eE][+-]?\d|\s?\*\s?10\^|\s?(?:√|π|\\sqrt|\\pi)){_SCALE}?"
 )

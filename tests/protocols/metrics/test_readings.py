@@ -189,9 +189,9 @@ ANSWERS: list[tuple[Read, str, Json]] = [
 
 @pytest.mark.parametrize("form", [form for form, _ in THOUGHTS], ids=[name for _, name in THOUGHTS])
 @pytest.mark.parametrize("quoted", QUOTED)
-@pytest.mark.parametrize(("parse", "reply", "answer"), ANSWERS)
-def test_a_thought_is_no_part_of_an_answer(form: str, quoted: str, parse: Read, reply: str, answer: Json) -> None:
-    assert parse(form.replace("{}", quoted) + reply) == answer
+def test_a_thought_is_no_part_of_an_answer(form: str, quoted: str) -> None:
+    for parse, reply, answer in ANSWERS:
+        assert parse(form.replace("{}", quoted) + reply) == answer, reply
 
 
 @given(st.text(), st.sampled_from(ANSWERS))
@@ -207,20 +207,19 @@ def test_what_stands_before_the_end_of_a_thought_never_changes_the_reading(
     "opened", ["<think>\n", "<thinking>", "[THINK]", "◁think▷", "<|channel|>analysis<|message|>"]
 )
 @pytest.mark.parametrize("finish", ["stop", "length"])
-@pytest.mark.parametrize(("parse", "reply", "answer"), ANSWERS)
-def test_a_reply_that_ends_inside_its_thought_is_unreadable(
-    opened: str, finish: Finish, parse: Read, reply: str, answer: Json
-) -> None:
-    assert reading(lambda text: parse(without_thought(text, finish)), f"{opened}Let me see: {reply}") is None
+def test_a_reply_that_ends_inside_its_thought_is_unreadable(opened: str, finish: Finish) -> None:
+    for parse, reply, _ in ANSWERS:
+        assert reading(parse, f"{opened}Let me see: {reply}") is None
+        assert reading(partial(without_thought, finish=finish), f"{opened}Let me see: {reply}") is None
 
 
 @pytest.mark.parametrize(
     "frame",
     ["```\n{}\n```", "```text\n{}\n```", "````\n```\n{}\n```\n````", "~~~\n{}\n~~~", "{}</s>", "{}<|im_end|>"],
 )
-@pytest.mark.parametrize(("parse", "reply", "answer"), [case for case in ANSWERS if case[0] is not whole])
-def test_a_fence_never_changes_the_reading(frame: str, parse: Read, reply: str, answer: Json) -> None:
-    assert parse(frame.replace("{}", reply)) == answer
+def test_a_fence_never_changes_the_reading(frame: str) -> None:
+    for parse, reply, answer in ANSWERS:
+        assert parse is whole or parse(frame.replace("{}", reply)) == answer, reply
 
 
 @pytest.mark.parametrize(
