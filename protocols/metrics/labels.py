@@ -20,8 +20,8 @@ _NOUN = (
     "|output|decision|conclusion|choice|type|tag|judge?ment"
 )
 _CUE = re.compile(
-    rf"(?:^|(?<=[\s\"'(:.,;]))(?P<final>(?:(?:the|my|final|correct|best|predicted|most|likely|appropriate|suitable|right"
-    rf"|overall|assigned|chosen|single|only|fitting|so|thus|therefore)\s+)*)(?:{_NOUN})"
+    rf"(?:^|(?<=[\s\"'(:.,;]))(?:(?:(?:the|my|final|correct|best|predicted|most|likely|appropriate|suitable|right"
+    rf"|overall|assigned|chosen|single|only|fitting|so|thus|therefore)\s+){{0,4}})(?:{_NOUN})"
     r"(?:\s+(?:of|for)\s+(?:this|the)\s+\w+)?[\"']?"
     r"(?:\s*(?:is|would be|should be|must be)\b\s*(?:therefore|thus|clearly)?\s*[:=]?|\s*[:=])\s*"
     r"|(?:最终|正确)?(?:答案|标签|类别|分类结果|分类|结果|意图|情感|结论|判断)\s*[是为:]+\s*"
@@ -117,7 +117,7 @@ class LabelParser:
         if len(distinct) == 1 and len(_texts(said)) <= 1:
             return distinct[0]
         whole = self._spellings.prepared(" ; ".join([*value, *_texts(list(value.values()))]))
-        if field_of(value, _KEYS) is None and not list(self._spellings.mentions(whole)):
+        if field_of(value, _KEYS) is None and not self._spellings.mentions(whole):
             return None
         raise UnreadableReply("the JSON object in the reply does not name one label")
 
@@ -162,7 +162,7 @@ class LabelParser:
     def _keyed(self, text: str) -> str | None:
         """The label that follows a key of the user's own, such as `Team: billing`."""
         key = _KEYED.match(text)
-        if key is None or _AGAINST.search(key["key"]) or list(self._spellings.mentions(key["key"])):
+        if key is None or _AGAINST.search(key["key"]) or self._spellings.mentions(key["key"]):
             return None
         return self._spellings.alone(text[key.end() :])
 
@@ -170,7 +170,7 @@ class LabelParser:
         """The label that a text is, or that it begins with before it explains."""
         if exact := self._spellings.alone(text):
             return exact
-        first = next(self._spellings.mentions(text), None)
+        first = next(iter(self._spellings.mentions(text)), None)
         leading = self._spellings.leading(text)
         if first is None or leading is None or not first.asserted or first.end != leading.end:
             return None

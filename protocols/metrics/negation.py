@@ -9,6 +9,8 @@ import re
 
 WORDS = frozenset({"no", "not", "non", "none", "never", "nein", "nicht", "kein", "нет", "不", "否", "无"})
 """Denials, each of which may be a label itself."""
+REACH = 240
+"""Characters that a denial or a doubt reaches: more than most sentences have."""
 _BEFORE = re.compile(
     r"(?:\b\w+n't|\b(?:not|cannot|cant|isnt|never|no|non|neither|nor|without|hardly|barely|unlikely|lacks?|minus|none"
     r"|nothing|false|rather than|instead of|as opposed to|other than|except|excluding|unlike|far from|anything but"
@@ -46,10 +48,10 @@ def denied(text: str, start: int, end: int, since: int = 0) -> bool:
     """Whether what stands in `text` from `start` to `end` is denied, doubted or asked, and not asserted. `since`: no
     word before it denies."""
     before = text[max(since, _last(_BOUNDARY, text, start)) : start]
-    if _BEFORE.search(before) or _AFTER.match(text, end):
+    if _BEFORE.search(before) or _AFTER.match(text, end, end + REACH):
         return True
     sentence = text[_last(_SENTENCE, text, start) : start]
-    stop = _SENTENCE.search(text, end)
+    stop = _SENTENCE.search(text, end, end + REACH)
     return bool(_DOUBT.search(sentence)) or (stop is not None and stop[0] in "?？")
 
 
@@ -59,5 +61,6 @@ def denied_directly(text: str, start: int) -> bool:
 
 
 def _last(pattern: re.Pattern[str], text: str, end: int) -> int:
-    """Where the last match before `end` ends; 0 for none."""
-    return max((match.end() for match in pattern.finditer(text, 0, end)), default=0)
+    """Where the last match before `end` ends, no further away than `REACH`."""
+    begin = max(0, end - REACH)
+    return max((match.end() for match in pattern.finditer(text, begin, end)), default=begin)

@@ -56,7 +56,7 @@ def plain_digits(text: str) -> str:
     text = re.sub(r"[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda power: "^" + power[0].translate(_SUPERSCRIPTS), text)
     text = re.sub(r"(\d?)([¼-¾⅐-⅞])", lambda part: part[1] + " " * bool(part[1]) + _plain(part[2]), text)
     text = re.sub(r"(\d\s*)(?:\\times|\\cdot|[×·⋅*xX])(\s*10\s*(?:\^|\*\*))", r"\1*\2", text)
-    text = re.sub(r"\s*(?:\^|\*\*)\s*\{?\s*\(?([-−–+]?\d+)\)?\s*\}?", r"^\1", text)
+    text = re.sub(r"\s{0,2}(?:\^|\*\*)\s*\{?\s*\(?([-−–+]?\d+)\)?\s*\}?", r"^\1", text)
     text = re.sub(r"(?<=\d)\s*\*\s*10\^", "*10^", text)
     text = text.translate(str.maketrans("−‒﹣－，．⁄", "----,./"))
     text = re.sub(r"(?<!\w)–\s?(?=[\d.$€£])|(?<=\^)–|(?<=\d)–(?=\d)", "-", text)

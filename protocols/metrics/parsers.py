@@ -130,13 +130,13 @@ def _in_json(text: str) -> str | None:
 
 def _boxes(text: str) -> Iterator[tuple[int, int]]:
     """Where the contents of TeX's boxes begin and end, whatever braces are in them; one inside another, too."""
-    for box in BOX.finditer(text):
-        depth = 1
-        for place in range(box.end(), len(text)):
-            depth += (text[place] == "{") - (text[place] == "}")
-            if not depth:
-                yield box.end(), place
-                break
+    boxes = {box.end() for box in BOX.finditer(text)}
+    opened: list[int] = []
+    for brace in re.finditer(r"[{}]", text) if boxes else ():
+        if brace[0] == "{":
+            opened.append(brace.end())
+        elif opened and (start := opened.pop()) in boxes:
+            yield start, brace.start()
 
 
 def _bare(line: str) -> str:

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from protocols.errors import DataError
@@ -20,6 +21,10 @@ _LISTED = re.compile(
     r"[\s\"'`*,、/&|]*(?:\b(?:or|nor|and|oder|und|ou|et|y|o)\b|和|或|及)?[\s\"'`*]*(?:\b(?:the|an?)\b\s*)?"
 )
 
+LONGEST = 40
+"""Characters of a word that is looked at."""
+HELD = 64
+"""Texts whose mentions are kept: the lines of a reply are looked at more than once."""
 PARTICLES = frozenset({"no", "a", "i"})
 """Labels that most sentences hold as a particle: each is one only where it stands alone."""
 
@@ -54,7 +59,9 @@ class Spellings:
         either = "|".join(f"({pattern})" for pattern in patterns)
         self._alone = re.compile(rf"[\W_]*?(?:{either})[\W_]*")
         self._begins = re.compile(rf"[\W_]*?(?:{either})")
-        self._named = re.compile(either)
+        begins = "".join(sorted({re.escape(form[0]) for form in forms} | {r"\+"}))
+        self._named = re.compile(rf"(?=[{begins}])(?:{either})")
+        self._found = lru_cache(HELD)(self._find)
         self._prefixes = {a for a in labels for b in labels if a != b and fold(b).startswith(fold(a))}
         squeezed = {_squeezed(_parted(label, form)): label for form, label in forms.items()}
         negated = ((_NOT.match(key), label) for key, label in squeezed.items())
@@ -92,15 +99,21 @@ class Spellings:
             label, match.start(match.lastindex or 0), match.end(), not denied(text, match.end(), match.end())
         )
 
-    def mentions(self, text: str) -> Iterator[Mention]:
+    def mentions(self, text: str) -> Sequence[Mention]:
         """The labels in a prepared text, in order, the longest where several stand; one that is denied with nothing
         between is the label that says so, if there is one (spam, not_spam)."""
+        return self._found(text)
+
+    def _find(self, text: str) -> tuple[Mention, ...]:
+        return tuple(self._each(text))
+
+    def _each(self, text: str) -> Iterator[Mention]:
         before: tuple[int, bool] | None = None
         since = 0
         for match in self._named.finditer(text):
             label, start, end = str(self._label(match)), *match.span()
-            joined = re.search(r"(\w+)-\Z", text[:start])
-            if re.match(r"-[^\W\d]", text[end:]) or (joined and joined[1] not in WORDS | {"un"}):
+            joined = re.search(r"(\w+)-\Z", text[max(0, start - LONGEST) : start])
+            if re.match(r"-[^\W\d]", text[end : end + 2]) or (joined and joined[1] not in WORDS | {"un"}):
                 continue
             if fold(label) in PARTICLES and not _stands_alone(text, start, end):
                 continue
@@ -185,4 +198,5 @@ def _pattern(form: str, parted: bool, label: str) -> str:
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
     """Whether a label such as No is an answer there, and no part of a phrase."""
-    return _ANSWERED.search(text[:start]) is not None and _ENDED.match(text, end) is not None
+    before = text[max(0, start - LONGEST) : start]
+    return _ANSWERED.search(before) is not None and _ENDED.match(text, end) is not None
