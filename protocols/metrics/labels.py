@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from protocols.errors import UnreadableReply
 from protocols.metrics.framing import content_lines, field_of
 from protocols.metrics.json_objects import placed
+from protocols.metrics.negation import WORDS
 from protocols.metrics.parsers import final_answer
 from protocols.metrics.spelling import Mention, Spellings
 from protocols.model import Finish
@@ -133,7 +134,8 @@ class LabelParser:
                 continue
             if held:
                 prepared, held = f"{held} {prepared}", ""
-            if (match := _last_match(_CUE, prepared)) and match.end() == len(prepared):
+            announces = (match := _last_match(_CUE, prepared)) is not None and match.end() == len(prepared)
+            if announces or (prepared in WORDS and self._spellings.alone(prepared) is None):
                 held = prepared
             else:
                 yield prepared
@@ -226,15 +228,20 @@ class LabelParser:
         if self._spellings.asserted("\n".join(texts[:explains])):
             texts = texts[:explains]
         named = self._spellings.asserted("\n".join(texts))
-        if len(named) > 1 and texts and (cue := _last_match(_CONCLUDES, texts[-1])):
-            first = next(_CONCLUDES.finditer(texts[-1]), cue)
-            last = self._spellings.asserted(texts[-1])
-            if len(last) == 1 and last == self._spellings.asserted(texts[-1][first.start() :]):
-                return last[0]
+        if len(named) > 1 and (label := self._conclusion(texts[-1])):
+            return label
         if not named:
             raise UnreadableReply("the reply names no label")
         self._check(named)
         return named[0]
+
+    def _conclusion(self, line: str) -> str | None:
+        """The one label of the last sentence, if it follows words that conclude."""
+        sentence = [part for part in re.split(r"(?<=[.;!?。；！？])\s*", line) if _word(part)][-1]
+        last, begun = self._spellings.asserted(sentence), _CONCLUDES.search(sentence)
+        if begun and len(last) == 1 and last == self._spellings.asserted(sentence[begun.start() :]):
+            return last[0]
+        return None
 
     def _check(self, named: Sequence[str]) -> None:
         if len(named) > 1:

@@ -25,8 +25,8 @@ _DOUBT = re.compile(
 )
 _BOUNDARY = re.compile(
     r"[.;!?。；！？…)\]}\n]|[,:，：、]|(?<=\s)[-—–](?=\s)|—"
-    r"|\b(?:but|however|so|therefore|thus|hence|because|since|while|whereas|which|sondern|mais|sino|а|но"
-    r"|and (?:it is|it's|this is|that is)|instead(?! of)|rather(?! than))\b|而是|但|因此|所以|因为|而(?!非)"
+    r"|\b(?:(?<!anything )but|however|so|therefore|thus|hence|because|since|while|whereas|which|sondern|mais|sino|а"
+    r"|но|and (?:it is|it's|this is|that is)|instead(?! of)|rather(?! than))\b|而是|但|因此|所以|因为|而(?!非)"
 )
 _SENTENCE = re.compile(r"[.;!?。；！？\n]")
 _FILLER = r"(?:\s*(?:[\"'`(-]|\b(?:a|an|the|any|be|is|of|as|about|considered|classified|labell?ed)\b))*\s*"
@@ -40,6 +40,7 @@ _AFTER = re.compile(
     r"(?:not|never|unlikely|wrong|incorrect|false|out|excluded|ruled|inapplicable|irrelevant|absent|no)\b"
     r"|[:=?-]*\s*(?:not? (?:applicable|really|likely|at all)|nope|unlikely|false|incorrect|wrong|no|not|否|×|✗|✘|❌)"
     r"(?=\s*(?:$|[.,;!)\n]))"
+    r"|\s+it (?:is not|isn't)(?=\s*(?:$|[.,;!]))|无关"
     r"|では?(?:な|あり)|じゃな|(?:이|가)?\s*아니|않|değil|नहीं|不对|不适用|可以?排除)"
 )
 

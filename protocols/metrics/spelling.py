@@ -70,6 +70,7 @@ class Spellings:
             for match, label in negated
             if match and (rest := _squeezed(match.string[match.end() :])) in squeezed
         }
+        self._denials = {*self._opposite.values(), *(label for label in labels if fold(label) in WORDS)}
 
     def prepared(self, text: str) -> str:
         """A line as it is compared: folded, with one sign for each of dash and quote, and without emphasis and tags.
@@ -109,7 +110,7 @@ class Spellings:
 
     def _each(self, text: str) -> Iterator[Mention]:
         before: tuple[int, bool] | None = None
-        since = 0
+        since, said = 0, ""
         for match in self._named.finditer(text):
             label, start, end = str(self._label(match)), *match.span()
             joined = re.search(r"(\w+)-\Z", text[max(0, start - LONGEST) : start])
@@ -119,11 +120,12 @@ class Spellings:
                 continue
             direct = denied_directly(text, start) and label in self._opposite
             asserted = direct or not (joined or denied(text, start, end, since))
-            if before and not before[1] and _LISTED.fullmatch(text, before[0], start):
+            taken_back = bool(said) and self._opposite.get(label) == said  # not spam / spam
+            if before and not before[1] and not taken_back and _LISTED.fullmatch(text, before[0], start):
                 direct, asserted = False, False  # what denies the first of a list denies the others
-            before = end, asserted and not direct
-            since = end if fold(label) in WORDS else since
-            yield Mention(self._opposite[label] if direct else label, start, end, asserted)
+            before, said = (end, asserted and not direct), self._opposite[label] if direct else label
+            since = end if direct or label in self._denials else since  # its denial is its own
+            yield Mention(said, start, end, asserted)
 
     def asserted(self, text: str) -> list[str]:
         """The distinct labels that a prepared text asserts, in order."""
@@ -143,7 +145,7 @@ _ANSWERED = re.compile(
     r"(?:^|[.,;:!?\n(/|]|\b(?:and|or|is|be|say|answer|answered|option|choice|surely|clearly|so|then|thus|therefore|hence"
     r"|an?|definitely|certainly|probably)\b)\s*[\"']?\Z"
 )
-_ENDED = re.compile(r"[\"']*(?:\s*(?:$|[.,;:!?\n—/|-])|\)|\s+(?:because|since|as)\b)")
+_ENDED = re.compile(r"[\"']*(?:\s*(?:$|[.,;:!?\n—/|-])|\)|\s+(?:because|since|as|or|and)\b)")
 _SIGNS = str.maketrans({"−": "-", "‒": "-", "‐": "-", "‑": "-", "’": "'", "‘": "'", "“": '"', "”": '"'})
 
 
