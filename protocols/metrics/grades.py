@@ -17,8 +17,12 @@ MOST = 10
 _NUMBER = r"(?<![\w.,/–−-])(?P<grade>\d{1,3}(?:[.,]\d{1,4})?)"
 _OF = r"(?:\s*(?:/|out\s+of|of|von|sur|de)\s*10(?!\d|[.,]\d)|\s*分)"
 _WHOLE = r"(?!\w|[.,/:]\d|\s*/|\s*%|\s*(?:[-–−~]|to|or)\s*\d|\s+(?:out\s+of|of)\s+\d)"
-_WORD = r"(?:score|grade|rating|mark|评分|得分|分数|总分|打分)"
-_ASIDE = r"(?:[\s*_`\"'|#:：=>~–—-]|\b(?:is|of|as|a|an|be|would|i|give|it|this|the|answer)\b|是|为)*"
+_WORD = r"(?:score|grade|rating|rate|mark|评分|得分|分数|总分|打分)"
+_SCALE = r"\(\s*(?:0\s*(?:[-–]|to)\s*10|(?:out\s+of|of|/)\s*10)\s*\)"
+_ASIDE = (
+    rf"(?:[\s*_`\"'|#:：=>~–—\[<({{-]|\\boxed|{_SCALE}"
+    r"|\b(?:is|of|as|a|an|be|would|i|give|it|this|the|answer)\b|是|为)*"
+)
 _ALONE = re.compile(
     rf"^[^\w\n]*(?:(?:my|the|final|overall|total|given|最终|总)[\s*]*)*{_WORD}{_ASIDE}{_NUMBER}{_OF}?{_WHOLE}[^\w\n]*$",
     re.IGNORECASE | re.MULTILINE,
@@ -51,14 +55,14 @@ def read_grade(reply: str, finish: Finish = "stop") -> Grade:
     if alone := list(_ALONE.finditer(text)):
         _check_whole(alone[-1], text, finish)
         return Grade(_in_range(alone[-1]["grade"]), text[: alone[-1].start()].strip())
-    for pattern in (_NAMED, _SHARE, _BARE):
-        if found := list(pattern.finditer(text)):
-            values = {_in_range(match["grade"]) for match in found}
-            if len(values) > 1:
-                raise UnreadableReply("the reply gives several grades")
-            _check_whole(found[-1], text, finish)
-            return Grade(values.pop(), _reasons(text, found[-1]))
-    raise UnreadableReply("the reply gives no grade")
+    found = [*_NAMED.finditer(text), *_SHARE.finditer(text)] or list(_BARE.finditer(text))
+    if not found:
+        raise UnreadableReply("the reply gives no grade")
+    values = {_in_range(match["grade"]) for match in found}
+    if len(values) > 1:
+        raise UnreadableReply("the reply gives several grades")
+    _check_whole(found[0], text, finish)
+    return Grade(values.pop(), _reasons(text, found[0]))
 
 
 def _in_range(said: Json) -> float:

@@ -32,7 +32,7 @@ _SIGN = rf"(?:{_MINUS}\s?)?(?:{_CURRENCY})?(?:{_MINUS})?"
 NUMBER = re.compile(
     rf"{_SIGN}(?<!{LETTER})(?<![\^_])(?<!\d[.,:/'’-])(?<![A-Za-z][_-])(?<!√)(?<!sqrt)(?<!sqrt\{{)(?<![/,][-+])"
     rf"(?:\d{{1,40}}\s\d{{1,9}}/\d{{1,9}}|\d{{1,40}}/\d{{1,40}}|\d{{1,9}}\^-?\d{{1,3}}|{_DECIMAL}{_EXPONENT}?)"
-    rf"(?![\d^/:]\d?|[.,'’]\d|\s?-\d|[eE][+-]?\d|\s?\*\s?10\^|\s?(?:√|π|\\sqrt|\\pi)){_SCALE}?"
+    rf"(?![\d^/:]\d?|[.,'’]\d|\s?-\d|[eE][+-]?\d|\s?\*\s?10\^|\s?(?:√|π|\\sqrt|\\pi)|\s+and\s+(?:a|one)\s){_SCALE}?"
 )
 """In a text of `plain_digits`. It matches a number whole or not at all: not the year of a date, the hour of a time,
 the first of a range, nor the digits of a name."""
@@ -60,7 +60,9 @@ def plain_digits(text: str) -> str:
     text = re.sub(r"(?<=\d)\s*\*\s*10\^", "*10^", text)
     text = text.translate(str.maketrans("−‒﹣－，．⁄", "----,./"))
     text = re.sub(r"(?<!\w)–\s?(?=[\d.$€£])|(?<=\^)–|(?<=\d)–(?=\d)", "-", text)
-    spaced = re.sub(rf"(?<![\d.,])(\d{{1,3}})((?:[{_SPACES} '’_]\d{{3}})+)(?![\d/])", _joined, text)
+    text = re.sub(r"\^\{?\\circ\}?|°", " ", text)
+    groups = rf"(?<![\d.,])(\d{{1,3}})((?:[{_SPACES} '’_]\d{{3}})+)(,\d{{1,2}}(?!\d))?(?![\d/])"
+    spaced = re.sub(groups, _joined, text)
     return re.sub(rf"[{_SPACES}]", " ", spaced)
 
 
@@ -119,7 +121,8 @@ def _pointed(text: str) -> str:
 
 
 def _joined(match: re.Match[str]) -> str:
-    return match[1] + re.sub(rf"[{_SPACES} '’_]", ",", match[2])
+    decimals = (match[3] or "").replace(",", ".")
+    return match[1] + re.sub(rf"[{_SPACES} '’_]", ",", match[2]) + decimals
 
 
 def _plain(sign: str) -> str:

@@ -37,11 +37,16 @@ BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 MARKS = " \t*_`\"'“”‘’「」『』"
 LETTERED = re.compile(r"[(\[]([A-Za-z])[)\]]")
 LETTER = re.compile(
-    r"\W*(?:(?:option|choice|answer)\s+)?\(?([A-Z])(?:\W*$|[).:：,，、]|\s+(?:because|since|as)\b)", re.IGNORECASE
+    r"\W*(?:(?:option|choice|answer|i choose|i pick|i select)\s+)?\(?([A-Z])"
+    r"(?:\W*$|[).:：]|[,，、](?!\W*[A-Z]\b)|\s+(?:because|since|as)\b)",
+    re.IGNORECASE,
 )
 KEYS = ("answer", "final_answer", "finalanswer", "result", "solution")
 TEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|boxed|fbox)\s*\{([^{}]*)\}")
-_JOINED = re.compile(r"\s*(?:\bor\b|\band\b|\bto\b|,|;|/|~|[-+*×÷·^]|至|到|或|和)\s*[$€£¥]?\s*", re.IGNORECASE)
+_UNIT = r"(?:hours?|hrs?|h|minutes?|mins?|days?|weeks?|years?|feet|foot|ft|pounds?|lbs?|dollars?)"
+_JOINED = re.compile(
+    rf"\s*(?:{_UNIT}(?:,?\s*and)?|\bor\b|\band\b|\bto\b|,|;|/|~|[-+*×÷·^]|至|到|或|和)\s*[$€£¥]?\s*", re.IGNORECASE
+)
 _ASSIGNED = re.compile(r"(?<![\w\\])([a-z](?:_?\d)?)\s*=", re.IGNORECASE)
 
 

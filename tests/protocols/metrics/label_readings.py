@@ -549,4 +549,9 @@ LABELS: dict[tuple[str, ...], list[tuple[str, str | None]]] = {
         ("C++", "c++"),
         ("c", "c"),
     ],
+    ("spam", "not_spam", "spam_card"): [
+        ("not spam card", None),
+        ("spam card", "spam_card"),
+        ("Not spam.", "not_spam"),
+    ],
 }
