@@ -159,7 +159,7 @@ def power(races: int) -> Iterator[Row]:
 class MicroF1:
     """Of spans, from their counts."""
 
-    async def judge(self, example: object, reply: str) -> None:
+    async def judge(self, example: object, reply: str, finish: str = "stop") -> None:
         """Nothing is judged here."""
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:

@@ -27,13 +27,18 @@ SCHEMA = Schema(
             place INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, scope TEXT NOT NULL, time REAL NOT NULL,
             text TEXT NOT NULL, finish TEXT NOT NULL, model TEXT NOT NULL,
             input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
-            written INTEGER NOT NULL, estimated INTEGER NOT NULL DEFAULT 0)""",
+            written INTEGER NOT NULL, estimated INTEGER NOT NULL DEFAULT 0, instead TEXT)""",
     ),
-    migrations={2: ("ALTER TABLE reply ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0",)},
+    migrations={
+        2: (
+            "ALTER TABLE reply ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE reply ADD COLUMN instead TEXT",
+        )
+    },
 )
-COLUMNS = "text, finish, model, input, output, cached, written, estimated"
+COLUMNS = "text, finish, model, input, output, cached, written, estimated, instead"
 # Of two processes that answer one request at once, both go on with what is stored, which is the first.
-INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO NOTHING"""
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
 CHECKED = 64
@@ -108,7 +113,7 @@ class ReplyCache:
         """
         usage = reply.usage
         tokens = (usage.input, usage.output, usage.cached, usage.written, usage.estimated)
-        row = (reply.text, reply.finish, reply.model, *tokens)
+        row = (reply.text, reply.finish, reply.model, *tokens, reply.instead)
         if self._sieve is not None:
             self._sieve.add(key)
         try:
@@ -131,8 +136,8 @@ class ReplyCache:
 
 
 def _reply(row: Row) -> Reply:
-    text, finish, model, *usage = row
-    return Reply(text, Usage(*usage), finish, latency=0.0, model=model, from_cache=True)
+    text, finish, model, *usage, instead = row
+    return Reply(text, Usage(*usage), finish, latency=0.0, model=model, from_cache=True, instead=instead)
 
 
 @asynccontextmanager
@@ -204,7 +209,9 @@ class CachedModel:
     async def _ask(self, key: bytes, request: Request) -> Reply:
         reply = await self._model.complete(request)
         first = await self._cache.keep(key, self._scope, reply)
-        return replace(reply, text=first.text, finish=first.finish, model=first.model) if first else reply
+        if first is None:
+            return reply
+        return replace(reply, text=first.text, finish=first.finish, model=first.model, instead=first.instead)
 
 
 def request_key(scope: str, request: Request) -> bytes:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 
 from protocols.data.checks import Splits, check_labels
 from protocols.errors import DataError
 from protocols.metrics import parsers
 from protocols.metrics.entities import EntityParser, show_entities
 from protocols.metrics.labels import FinalLabelParser, LabelParser
-from protocols.metrics.numbers import NUMBER, plain_digits
+from protocols.metrics.numbers import is_number
 from protocols.metrics.parsed import golds
 from protocols.metrics.text import UNSPACED, normalise
 from protocols.naming import Names, closed
@@ -30,13 +31,15 @@ def classification(splits: Splits) -> TaskKind:
     """One label of those of the train split."""
     check_labels(splits)
     labels = tuple(sorted({str(example.target) for example in splits["train"]}))
+    read = LabelParser(labels)
     return TaskKind(
         "classification",
         instruction="Choose the one label that fits.",
         format="Reply with exactly one of these labels.\n" + _show_labels(labels),
         cue="Label:",
         show=str,
-        parse=lru_cache(REPLIES)(LabelParser(labels)),
+        parse=lru_cache(REPLIES)(read),
+        parse_cut=partial(read, finish="length"),
         metric="accuracy",
         names=closed(labels, loose=True),
     )
@@ -50,6 +53,7 @@ def ner(splits: Splits) -> TaskKind:
         if strange := sorted(set(among) - set(types["train"])):
             raise DataError(f"the {name} split has types that the train split lacks: {', '.join(strange)}")
     shape = ", ".join(f'"{kind}": ["..."]' for kind in types["train"][:2])
+    read = EntityParser(tuple(types["train"]))
     return TaskKind(
         "ner",
         instruction="Find the named entities in the text.",
@@ -60,7 +64,8 @@ def ner(splits: Splits) -> TaskKind:
         ),
         cue="Entities:",
         show=show_entities,
-        parse=EntityParser(tuple(types["train"])),
+        parse=read,
+        parse_cut=partial(read, finish="length"),
         metric="entity_f1",
         names=closed(types["train"], optional=("JSON", "{}")),
     )
@@ -79,6 +84,7 @@ def reading(splits: Splits) -> TaskKind:
         format=f"Reply with the shortest part of the text that answers the question, word for word.{refuse}",
         show=lambda target: show_text(target) if target else parsers.NO_ANSWER,
         parse=parsers.span,
+        parse_cut=partial(parsers.span, finish="length"),
         metric="token_f1" if 2 * unspaced > len(train) else "squad_f1",
         names=Names({parsers.NO_ANSWER: tuple(parsers.NO_ANSWERS)} if unanswerable else {}),
     )
@@ -86,18 +92,15 @@ def reading(splits: Splits) -> TaskKind:
 
 def generation(splits: Splits) -> TaskKind:
     """A free text: a target is any JSON. Where all are objects, a reply is one, and has the keys that all have."""
+    free = TaskKind("generation", parse=parsers.whole, parse_cut=partial(parsers.whole, finish="length"))
     targets = [example.target for example in splits.get("train", ())]
     objects = [target for target in targets if isinstance(target, Mapping)]
     if not objects or len(objects) < len(targets):
-        return TaskKind("generation", parse=parsers.whole)
+        return free
     keys = [key for key in objects[0] if all(key in target for target in objects)]
     shape = f" with the keys {', '.join(keys)}" if keys else ""
-    return TaskKind(
-        "generation",
-        format=f"Reply with one object of JSON{shape}, and nothing else.",
-        parse=parsers.whole,
-        names=closed(keys, optional=("JSON",)),
-    )
+    form = f"Reply with one object of JSON{shape}, and nothing else."
+    return replace(free, format=form, names=closed(keys, optional=("JSON",)))
 
 
 def reasoning(splits: Splits) -> TaskKind:
@@ -116,6 +119,7 @@ def reasoning(splits: Splits) -> TaskKind:
         cue="",
         show=lambda target: next(iter(golds(target)), ""),
         parse=parse,
+        parse_cut=partial(parse, finish="length"),
         metric=metric,
         names=Names({**{answer: (answer,) for answer in few}, **MARK}, optional=MARK, loose=True),
     )
@@ -138,10 +142,10 @@ def _show_labels(labels: tuple[str, ...], called: str = "Labels") -> str:
     return f"{called}: {', '.join(labels)}"
 
 
-def _final_answers(answers: list[str]) -> tuple[Callable[[str], Json], str, tuple[str, ...]]:
+def _final_answers(answers: list[str]) -> tuple[Callable[..., Json], str, tuple[str, ...]]:
     """The parser, the name of the metric, and the answers where they are few that recur."""
     distinct = sorted(set(answers))
-    if all(NUMBER.fullmatch(plain_digits(answer.strip())) for answer in distinct):
+    if all(is_number(answer) for answer in distinct):
         return parsers.number, "numeric", ()
     if all(OPTION.fullmatch(answer) for answer in distinct):
         return parsers.option, "exact", ()

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from protocols.model import Finish
+from protocols.model import Finish, Instead
 from protocols.prompt import Prompt
 from protocols.task import Counts
 
@@ -35,7 +35,8 @@ FIRST = 0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One example, the reply to it, how that ended, and the judgement. `target`: written as a reply should."""
+    """One example, the reply to it, how that ended, and the judgement. `target`: written as a reply should.
+    `instead`: what came in place of a text, see `Reply`."""
 
     example: str
     inputs: Mapping[str, str]
@@ -47,6 +48,7 @@ class Outcome:
     counts: Counts = field(default_factory=dict)
     mistakes: Counts = field(default_factory=dict)
     finish: Finish = "stop"
+    instead: Instead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,12 @@ class Evaluation:
     `scores` holds what was asked before the race ended, all of the split if `survived`. `gain`: the paired mean gain
     over the parent on the examples answered by both, its standard error, and their number (0 for the first prompt).
     `outcomes`: a training minibatch, empty unless `survived`. `value`: the corpus metric over all that was answered.
-    `refused` and `truncated` replies are answers like others, counted apart. `filled`: about the tokens that are
-    filled into the prompt for each input, beside the input; 0 in old journals. `unread`: examples of the minibatch
+    `refused` and `truncated` replies are answers like others, counted apart; so are those that are `unreadable`, one
+    of which is `quoted` ("" for none), and those without a text, by what came instead (`textless`). `filled`: about
+    the tokens that are filled into the prompt for each input, beside the input. `unread`: examples of the minibatch
     that were left unanswered. `cut`: the cap that refused the minibatch, as `BudgetExhausted.name` has it; "" if none
     did. `too_long`: ids of the examples that do not fit into the model's window with it, nor with its parent; they
-    are not asked, and not `unanswered`.
+    are not asked, and not `unanswered`. All 0 or empty in old journals.
     """
 
     assignment: int
@@ -139,6 +142,9 @@ class Evaluation:
     unread: int = 0
     cut: str = ""
     too_long: tuple[str, ...] = ()
+    unreadable: int = 0
+    textless: Mapping[str, int] = field(default_factory=dict)
+    quoted: str = ""
 
     @property
     def tokens(self) -> int:

@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 Speaker = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "refusal", "other"]
+Instead = Literal["tool calls", "reasoning", "nothing"]
+"""What came in place of a text: calls of tools that nobody offered, reasoning alone, or nothing at all."""
 
 FRAME = 16
 """Tokens that a chat template puts around one turn, at most: those that are published take 3 to 10."""
@@ -95,7 +97,8 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back. `latency` in seconds; `model` as the provider names it; `from_cache`: ours, so free."""
+    """What came back. `latency` in seconds; `model` as the provider names it; `from_cache`: ours, so free. `instead`:
+    what came in place of a text; None where there is one, or the model refused."""
 
     text: str
     usage: Usage = field(default_factory=Usage)
@@ -104,6 +107,7 @@ class Reply:
     model: str = ""
     from_cache: bool = False
     allowance: Allowance | None = None
+    instead: Instead | None = None
 
 
 class ChatModel(Protocol):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
+from protocols.model import Finish
 from protocols.naming import NO_NAMES, Names
+from protocols.thought import INCOMPLETE
 
 Array = npt.NDArray[np.float64]
 Counts = Mapping[str, float]
@@ -53,8 +57,8 @@ class Judgement:
 class Metric(Protocol):
     """How good a reply is, and how good many are together. The same example and reply give the same judgement."""
 
-    async def judge(self, example: Example, reply: str) -> Judgement:
-        """Judge the text of one reply. A reply that cannot be read scores 0 and the feedback says so.
+    async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
+        """Judge the text of one reply, which ended so. A reply that cannot be read scores 0 and the feedback says so.
 
         :raises ModelError, BudgetExhausted: a metric that asks a model could not.
         """
@@ -94,12 +98,19 @@ def corpus_value(metric: Metric, judged: Iterable[tuple[float, Counts]]) -> floa
 
 
 def show_text(target: Json) -> str:
-    """A text as it is, the first of several that are all right, anything else as JSON."""
+    """A text as it is, the first of several that are all right, a number in full, anything else as JSON."""
     if isinstance(target, str):
         return target
+    if isinstance(target, float):
+        return show_float(target)
     if isinstance(target, list | tuple) and target and all(isinstance(item, str) for item in target):
         return str(target[0])
     return orjson.dumps(target).decode("utf-8")
+
+
+def show_float(value: float) -> str:
+    """The shortest decimal number that is this float, without an exponent: 0.00001 and not 1e-05."""
+    return f"{Decimal(repr(value)):f}" if math.isfinite(value) else repr(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +119,9 @@ class TaskKind:
 
     `instruction`, `format`: the texts of the first prompt's task and format sections. `cue`: the line after the
     input, which the reply continues ("": none). `show` writes a target as a reply should, `parse` reads an answer out
-    of a reply: `parse(show(target))` is an answer that is right. `metric`: the name of the metric that fits. `names`:
-    what a prompt must name for that; no edit takes one of them away.
+    of a reply: `parse(show(target))` is an answer that is right. `parse_cut` does so out of one that did not come to
+    its own end (`INCOMPLETE`); None: as out of any. `metric`: the name of the metric that fits. `names`: what a
+    prompt must name for that; no edit takes one of them away.
     """
 
     name: KindName = "generation"
@@ -120,6 +132,15 @@ class TaskKind:
     parse: Parser = str
     metric: str = "token_f1"
     names: Names = NO_NAMES
+    parse_cut: Parser | None = None
+
+    def read(self, reply: str, finish: Finish) -> Json:
+        """The answer in a reply that ended so.
+
+        :raises UnreadableReply: it holds none.
+        """
+        parse = self.parse_cut if self.parse_cut and finish in INCOMPLETE else self.parse
+        return parse(reply)
 
 
 @dataclass(frozen=True, slots=True)

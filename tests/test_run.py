@@ -79,7 +79,7 @@ def test_a_search_leaves_what_the_page_promises(tmp_path: Path) -> None:
     kept = orjson.loads((directory / "result.json").read_bytes())
     assert kept | {"directory": str(directory)} == result
     assert {"seed", "best", "test", "calls", "tokens", "saved", "dollars", "seconds", "stopped_by"} <= kept.keys()
-    assert kept["best"].keys() == {"value", "n", "refused", "truncated"}
+    assert kept["best"].keys() == {"value", "n", "refused", "truncated", "unreadable", "textless", "quoted"}
     assert {"seed", "best", "difference", "n", "errors"} <= kept["test"].keys()
     assert kept["dollars"] == 0
     assert kept["stopped_by"] == "assignments"

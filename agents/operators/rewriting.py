@@ -14,7 +14,7 @@ from agents.prompting.shelves import places
 from memory.judgement import Judged
 from protocols.errors import EditRejected, UnreadableReply
 from protocols.messages import Assignment, Outcome
-from protocols.model import ChatMessage, Request
+from protocols.model import ChatMessage, Reply, Request
 from protocols.prompt import Prompt, braced, estimate_tokens
 from protocols.wrappers.window import spare
 
@@ -53,7 +53,7 @@ async def ask(composed: Callable[[], Request], assignment: Assignment, context: 
     """
     request, reply = await complete(context.model, composed)
     try:
-        return _edited(reply.text, request, assignment, context)
+        return _edited(reply, request, assignment, context)
     except (UnreadableReply, EditRejected) as error:
         reason = f"That cannot be used: {error}. Once more:\n\n{_question(request)}"
         said = ChatMessage("assistant", reply.text.strip() or "(nothing)"), ChatMessage("user", reason)
@@ -61,7 +61,7 @@ async def ask(composed: Callable[[], Request], assignment: Assignment, context: 
     if (over := -spare(context.model, again)) > 0:
         shorter = cut(said[0].text, max(1, estimate_tokens(said[0].text) - int(over)))
         again = replace(request, messages=(*request.messages, ChatMessage("assistant", shorter), said[1]))
-    return _edited((await context.model.complete(again)).text, request, assignment, context)
+    return _edited(await context.model.complete(again), request, assignment, context)
 
 
 def rewrite_request(
@@ -117,8 +117,8 @@ def count_words(text: str) -> int:
     return max(len(text.split()), len(text) // 8)
 
 
-def _edited(reply: str, request: Request, assignment: Assignment, context: Context) -> Prompt:
-    text, before = read_tagged(reply, "new"), assignment.prompt[assignment.section].text
+def _edited(reply: Reply, request: Request, assignment: Assignment, context: Context) -> Prompt:
+    text, before = read_tagged(reply.text, "new", reply.finish), assignment.prompt[assignment.section].text
     if leaked := _leaked(text, before, request):
         raise UnreadableReply(f"the text repeats the instruction: {leaked!r}")
     if lost := places(before) - places(text):

@@ -95,7 +95,7 @@ class SelfConsistency:
         question = instruction("agents.operators", "self_consistency.txt", {"section": assignment.section})
         try:
             reply = await context.model.complete(compose(shown, question, assignment.assignment, model=context.model))
-            choice = read_tagged(reply.text, "choice").strip()
+            choice = read_tagged(reply.text, "choice", reply.finish).strip()
         except UnreadableReply:
             return texts[0]
         except (ModelError, BudgetExhausted) as error:

@@ -120,7 +120,7 @@ class Forward:
             inputs = self.shelves.inputs(prompt, example.inputs)
             messages = self._template(prompt, inputs).render(inputs)
             reply = await self._model.complete(Request(messages, assignment=self._assignment))
-            judged = await self._metric.judge(example, reply.text)
+            judged = await self._metric.judge(example, reply.text, reply.finish)
         except ModelError as error:
             if error.fatal:
                 raise
@@ -136,4 +136,5 @@ class Forward:
             counts=judged.counts,
             mistakes=judged.mistakes,
             finish=reply.finish,
+            instead=reply.instead,
         )

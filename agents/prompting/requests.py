@@ -14,9 +14,11 @@ from importlib import resources
 from agents.prompting.blocks import EXAMPLE, Block, Piece, fit
 from protocols.errors import TooLong, UnreadableReply
 from protocols.messages import Outcome
-from protocols.model import ChatMessage, ChatModel, Reply, Request
+from protocols.metrics.framing import unwrapped
+from protocols.model import ChatMessage, ChatModel, Finish, Reply, Request
 from protocols.prompt import Prompt, fill, placeholders
 from protocols.task import Example, Task
+from protocols.thought import without_thought
 from protocols.wrappers.window import spare
 
 REPLY = 2048
@@ -100,7 +102,8 @@ def records_of(outcomes: Sequence[Outcome], replies: bool = False) -> list[str]:
         record = {"Expected": outcome.target, "Answered": answered}
         if replies and outcome.reply.strip() not in (answered.strip(), ""):
             record["Replied"] = outcome.reply
-        record["Why"] = "; ".join(said for said in (outcome.feedback, ENDS.get(outcome.finish)) if said)
+        instead = outcome.instead and f"the model gave no text ({outcome.instead})"
+        record["Why"] = "; ".join(said for said in (outcome.feedback, ENDS.get(outcome.finish), instead) if said)
         record["Example"] = outcome.example
         lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
         records.append("\n".join([show_inputs(outcome.inputs), *lines]))
@@ -119,20 +122,37 @@ def indent(text: str) -> str:
     return text.strip().replace("\n", "\n  ")
 
 
-def read_tagged(reply: str, tag: str) -> str:
-    """The text between `<tag>` and the last `</tag>`, without the line ends next to the tags.
+def read_tagged(reply: str, tag: str, finish: Finish = "stop") -> str:
+    """The text between `<tag>` and `</tag>`, the last such pair outside of the reply's thought, without the line ends
+    next to the tags, nor the fence or the backticks that are around all of it.
 
     :raises UnreadableReply: no such pair of tags, nothing between them, or no valid Unicode.
     """
-    match = re.search(rf"<{tag}>(.*)</{tag}>", reply, re.DOTALL)
-    if match is None:
+    found = _between(without_thought(reply, finish, tag), tag)
+    if found is None:
         raise UnreadableReply(f"the reply has no text between <{tag}> and </{tag}>")
-    text = match[1].strip("\r\n").rstrip()
+    text = unwrapped(found).strip("\r\n").rstrip()
     if not text.strip():
         raise UnreadableReply(f"the reply has nothing between <{tag}> and </{tag}>")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UnreadableReply("the reply is not valid Unicode: it holds half of a surrogate pair")
     return text
+
+
+def _between(text: str, tag: str) -> str | None:
+    """What the last pair of tags holds; a tag in the middle of a text of backticks is one that is spoken of."""
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    body, closed, rest = text.rpartition(closing)
+    if not closed or opening not in body:
+        return None
+    _, _, last = body.rpartition(closing)
+    begun = last if opening in last else body  # else the closing tag before is a part of the text
+    head, _, inside = begun.partition(opening)
+    while inside.startswith("`") and head.endswith("`") and opening in inside:
+        head, _, inside = inside.partition(opening)  # `<tag>` is named before it is used
+    if inside.startswith("`") and inside.endswith("`") and head.endswith("`") and rest.startswith("`"):
+        return inside[1:-1]
+    return inside
 
 
 def show_example(prompt: Prompt, task: Task, example: Example) -> str:

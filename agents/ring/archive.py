@@ -21,7 +21,8 @@ from protocols.prompt import Prompt
 @dataclass(frozen=True, slots=True)
 class Member:
     """A survivor with all that its children need. `value`: the corpus metric on validation, in [0, 1]. `credit`: by
-    section, what is believed of its text. `refused` and `truncated`: validation replies that ended that way.
+    section, what is believed of its text. `refused`, `truncated`, `unreadable`, `textless` and `quoted`: validation
+    replies that ended that way, see `Evaluation`.
     `tokens`: about the prompt's length as it is sent, without the input."""
 
     candidate: int
@@ -35,6 +36,9 @@ class Member:
     credit: Mapping[str, Credit] = field(default_factory=dict)
     refused: int = 0
     truncated: int = 0
+    unreadable: int = 0
+    textless: Mapping[str, int] = field(default_factory=dict)
+    quoted: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,9 @@ class Controller:
                 credit=believed(critique, assignment),
                 refused=evaluation.refused,
                 truncated=evaluation.truncated,
+                unreadable=evaluation.unreadable,
+                textless=evaluation.textless,
+                quoted=evaluation.quoted,
             )
             self.first = self.first or member
             if self.archive.add(member):

@@ -75,7 +75,7 @@ class Critic:
         try:
             model = OnBehalf(self._model, evaluation.assignment)
             _, reply = await complete(model, lambda: self._request(evaluation, failed, credit))
-            gradients = read_gradients(read_tagged(reply.text, "critique"), evaluation.prompt)
+            gradients = read_gradients(read_tagged(reply.text, "critique", reply.finish), evaluation.prompt)
             return gradients, "" if gradients else "unreadable"
         except (ModelError, UnreadableReply) as error:
             if isinstance(error, ModelError) and error.fatal and not isinstance(error, AlwaysRefused):

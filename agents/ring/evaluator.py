@@ -9,6 +9,7 @@ from random import Random
 
 from agents.operators.operator import part
 from agents.prompting.forward import Forward, Result
+from agents.ring.endings import endings
 from agents.ring.race import Capital, Paired, Race, compare
 from agents.ring.unanswered import Unanswered
 from protocols.errors import BadRequest, BudgetExhausted, ModelError, RunFailed, TooLong
@@ -150,12 +151,11 @@ class Evaluator:
             unanswered=len(errors),
             outcomes=outcomes,
             value=value_of(self._task.metric, answered),
-            refused=sum(outcome.finish == "refusal" for outcome in answered),
-            truncated=sum(outcome.finish == "length" for outcome in answered),
             filled=filled,
             unread=sum(isinstance(r, ModelError) and not isinstance(r, TooLong) for _, r in read),
             cut=cut,
             too_long=long,
+            **endings(answered),
         )
         return [evaluation]
 

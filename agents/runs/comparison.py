@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.prompting.forward import Forward, Question, Result
+from agents.ring.endings import endings
 from agents.ring.evaluator import value_of
 from protocols.errors import BudgetExhausted, Interrupted
 from protocols.messages import Outcome
@@ -32,7 +33,8 @@ class Score:
 
     `interval`: 95 %, by bootstrap over examples. `errors` examples have no answer, because their calls failed for
     good or were never made, by `reasons`; they count nowhere else. `refused` and `truncated` replies are answers
-    like others.
+    like others, and so are those that are `unreadable` (one of which is `quoted`) or have no text (`textless`, by
+    what came instead).
     """
 
     value: float
@@ -42,6 +44,9 @@ class Score:
     reasons: Mapping[str, int]
     refused: int
     truncated: int
+    unreadable: int
+    textless: Mapping[str, int]
+    quoted: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,7 @@ def score_of(metric: Metric, results: Sequence[Answer]) -> Score:
         n=len(outcomes),
         errors=reasons.total(),
         reasons=dict(sorted(reasons.items())),
-        refused=sum(outcome.finish == "refusal" for outcome in outcomes),
-        truncated=sum(outcome.finish == "length" for outcome in outcomes),
+        **endings(outcomes),
     )
 
 

@@ -22,10 +22,11 @@ from protocols.metrics.match import Accuracy, Exact, MacroF1, Numeric
 from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
 from protocols.metrics.own import Function, Own
 from protocols.metrics.weighted import Weighted
-from protocols.model import ChatModel
+from protocols.model import ChatModel, Finish
 from protocols.naming import closed, schema_names
 from protocols.own_code import check_takes, imported, where
 from protocols.task import Metric, Parser, TaskKind
+from protocols.thought import without_thought
 
 ENTITY, JUDGE = "entity_f1", "judge"
 PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
@@ -56,7 +57,15 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
         shape = orjson.dumps(schema).decode("utf-8")
         form = f"Reply with JSON that is valid by this schema, and with nothing else.\n{shape}"
         kind = replace(kind, format=form, names=closed(schema_names(schema), ("JSON",)))
-    return replace(kind, parse=cast("Parser", _function(own, "task.parser", "reply"))) if own else kind
+    if not own:
+        return kind
+    parse = cast("Parser", _function(own, "task.parser", "reply"))
+    return replace(kind, parse=_after_thought(parse, "stop"), parse_cut=_after_thought(parse, "length"))
+
+
+def _after_thought(parse: Parser, finish: Finish) -> Parser:
+    """The same for replies that think first: their thought is no part of what a parser is given."""
+    return lambda reply: parse(without_thought(reply, finish))
 
 
 def open_metric(configuration: Configuration, kind: TaskKind, judge: ChatModel | None) -> Metric:

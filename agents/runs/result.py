@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.ring.archive import Member
+from agents.ring.endings import endings
 from agents.ring.evaluator import value_of
 from agents.runs.comparison import Held
 from agents.runs.leaks import Leak
@@ -15,12 +16,17 @@ from protocols.wrappers.ledger import Ledger, Saved
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """The corpus metric, in [0, 1], over `n` answered examples, of which `refused` and `truncated` ended that way."""
+    """The corpus metric, in [0, 1], over `n` answered examples. Of their replies, some were `refused` or `truncated`,
+    out of some no answer could be read (`unreadable`; one of them is `quoted`), and some had no text (`textless`, by
+    what came instead)."""
 
     value: float
     n: int
     refused: int = 0
     truncated: int = 0
+    unreadable: int = 0
+    textless: Mapping[str, int] = field(default_factory=dict)
+    quoted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +107,14 @@ class Result:
 def validated(member: Member) -> Value:
     """The validation value of an archive's member."""
     n = sum(score is not None for score in member.scores)
-    return Value(member.value, n, member.refused, member.truncated)
+    unread = member.unreadable, member.textless, member.quoted
+    return Value(member.value, n, member.refused, member.truncated, *unread)
 
 
 def trained(metric: Metric, first: Member, winner: Member) -> Trained:
     """What the two are worth on the examples that their critics read; 0 on none."""
     seed, best = (
-        Value(
-            value=value_of(metric, member.outcomes),
-            n=len(member.outcomes),
-            refused=sum(outcome.finish == "refusal" for outcome in member.outcomes),
-            truncated=sum(outcome.finish == "length" for outcome in member.outcomes),
-        )
+        Value(value=value_of(metric, member.outcomes), n=len(member.outcomes), **endings(member.outcomes))
         for member in (first, winner)
     )
     return Trained(seed, best)

@@ -25,6 +25,7 @@ from agents.runs.progress import Ending, Progress
 from agents.runs.result import Result
 from agents.runs.steering import in_words
 from agents.views.plain import one_line, printable
+from agents.views.unread import first_evaluation
 from protocols.errors import ModelError, StorageFailed
 from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault
 from protocols.providers.failures import redact
@@ -193,6 +194,8 @@ class RunLog:
             self._log.warning("observer raised", observer=envelope.message.observer, reason=envelope.message.reason)
         if isinstance(envelope.message, Critique):
             self._criticised(envelope.message)
+        if said := first_evaluation(envelope):
+            self._log.warning(said)
         ending = self._progress.follow(envelope)
         if ending is not None:
             self._ended(ending)

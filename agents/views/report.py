@@ -17,6 +17,7 @@ from agents.runs.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESUL
 from agents.runs.scoring import Scored
 from agents.views.plain import one_line, printable
 from agents.views.terminal import clock, dollars, estimated
+from agents.views.unread import counted, endings, warning
 from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED
 
@@ -116,11 +117,9 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     if length := result.get("length"):  # none in a result of an earlier release
         tokens = f"{length['seed']:,} tokens without the input, the best one {length['best']:,}"
         yield f"The first prompt has about {tokens}."
-    for name, value in (("first", result["seed"]), ("best", result["best"])):
-        if value["refused"] or value["truncated"]:
-            yield f"On validation, of the {name} prompt's replies {_endings(value)}."
+    yield from _endings(result)
     if result["unanswered"]:
-        yield f"Examples that the search left unanswered: {_counted(result['unanswered'])}."
+        yield f"Examples that the search left unanswered: {counted(result['unanswered'])}."
     yield from left_out(result)
     for leak in result["leaks"][:MOST]:
         where = f"section {leak['section']} holds text of the {leak['split']} example {leak['example']}"
@@ -135,10 +134,18 @@ def left_out(result: Mapping[str, Any]) -> Iterator[str]:
     if long := result.get("too_long"):
         yield f"Too long for the task's model, whatever the prompt, and left out: {_some(long)}."
     if mute := result.get("uncriticised"):
-        yield f"Survivors without the critique that they should have: {_counted(mute)}."
+        yield f"Survivors without the critique that they should have: {counted(mute)}."
     for name, ends in (result.get("operators") or {}).items():
         if not ends.keys() & {"survived", "lost"} and ends.keys() & FAULTS:
-            yield f"No assignment of {name} came to an evaluation: {_counted(ends)}."
+            yield f"No assignment of {name} came to an evaluation: {counted(ends)}."
+
+
+def _endings(result: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in (("first", result["seed"]), ("best", result["best"])):
+        if ended := endings(value):
+            yield f"On validation, of the {name} prompt's {value['n']} replies: {ended}."
+    if said := _unread(result["seed"]):
+        yield said
 
 
 def missing_test(result: Mapping[str, Any]) -> Iterator[str]:
@@ -155,6 +162,8 @@ def show_scored(console: Console, scored: Scored) -> None:
     """What `evaluate` prints."""
     line = f"{scored.prompt} on {scored.split}: {_score(asdict(scored))}"
     console.print(Text(one_line(line, 500)), soft_wrap=True)
+    if said := _unread(asdict(scored)):
+        console.print(Text(one_line(said, 500)), soft_wrap=True)
     tokens = f"{scored.tokens:,} tokens{estimated(scored.estimated, scored.calls)}"
     spent = f"{scored.calls:,} calls, {tokens}, cost {dollars(scored.dollars)}"
     console.print(Text(f"{spent}, {clock(scored.seconds)}, model {one_line(scored.model)}"), soft_wrap=True)
@@ -163,18 +172,15 @@ def show_scored(console: Console, scored: Scored) -> None:
 def _score(score: Mapping[str, Any]) -> str:
     """A `Score` as JSON holds it, in words."""
     low, high = score["interval"]
-    ends = [f"{score['errors']} unanswered ({_counted(score['reasons'])})"] if score["errors"] else []
-    ends += [_endings(score)] if score["refused"] or score["truncated"] else []
+    ends = [f"{score['errors']} unanswered ({counted(score['reasons'])})"] if score["errors"] else []
+    ends += [f"of the replies: {ended}"] if (ended := endings(score)) else []
     said = "; ".join([f"{score['n']} examples", *ends])
     return f"{score['value']:.4f} (95 %: {low:.4f} to {high:.4f}; {said})"
 
 
-def _endings(value: Mapping[str, Any]) -> str:
-    return f"{value['refused']} were refusals and {value['truncated']} truncated"
-
-
-def _counted(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in reasons.items())
+def _unread(value: Mapping[str, Any]) -> str:
+    """That most replies hold no answer, with one of them; "" where that is not so."""
+    return warning(value.get("unreadable", 0), value["n"], value.get("textless", {}), value.get("quoted", ""))
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from protocols.errors import ConfigError, UnreadableReply
+from protocols.metrics.json_objects import placed
 from protocols.metrics.parsed import ParsedMetric
 from protocols.metrics.text import fold
+from protocols.model import Finish
 from protocols.task import Array, Counts, Example, Json, Judgement, show_text
+from protocols.thought import INCOMPLETE, without_thought
 
 Entity = tuple[str, str]
 """Type and text."""
-_DECODER = json.JSONDecoder(strict=False)
 
 
 def show_entities(target: Json) -> str:
@@ -36,14 +38,18 @@ class EntityParser:
 
     types: tuple[str, ...]
 
-    def __call__(self, reply: str) -> Json:
+    def __call__(self, reply: str, finish: Finish = "stop") -> Json:
         """The entities by type.
 
-        :raises UnreadableReply: there is no such object.
+        :raises UnreadableReply: there is no such object, or another was begun when the reply was cut off.
         """
-        found = [entities for value in _objects(reply) if (entities := self._entities(value)) is not None]
+        text = without_thought(reply, finish)
+        there = list(placed(text))
+        found = [entities for _, _, value in there if (entities := self._entities(value)) is not None]
         if not found:
             raise UnreadableReply("the reply holds no JSON object that lists entities by type")
+        if finish in INCOMPLETE and "{" in text[there[-1][1] :]:
+            raise UnreadableReply("the reply was cut off inside its JSON object")
         return found[-1]
 
     def _entities(self, value: Mapping[str, Json]) -> dict[str, list[str]] | None:
@@ -114,17 +120,3 @@ def _pairs(entities: Json) -> set[Entity]:
 
 def _listed(texts: Json) -> Sequence[Json]:
     return texts if isinstance(texts, list | tuple) else ()
-
-
-def _objects(text: str) -> Iterator[Mapping[str, Json]]:
-    """The JSON objects in a text, in order, none inside another."""
-    start = text.find("{")
-    while start >= 0:
-        end = start + 1
-        try:
-            value, end = _DECODER.raw_decode(text, start)
-            json.dumps(value, ensure_ascii=False).encode("utf-8")  # a half of a surrogate pair can be written nowhere
-            yield value
-        except (ValueError, RecursionError):
-            pass
-        start = text.find("{", end)

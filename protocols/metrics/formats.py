@@ -11,10 +11,9 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
 from protocols.errors import ConfigError
+from protocols.metrics.framing import fenced
 from protocols.metrics.parsed import ParsedMetric
 from protocols.task import Example, Json, Judgement, TaskKind
-
-FENCE = re.compile(r"```[^`\n]*\n(.*?)```", re.DOTALL)
 
 
 class Pattern(ParsedMetric):
@@ -62,9 +61,8 @@ class JsonSchema(ParsedMetric):
         """
         shown = self._kind.show(answer)
         if isinstance(answer, str):
-            fenced = FENCE.search(answer)
             try:
-                answer = orjson.loads(fenced[1] if fenced else answer)
+                answer = read_json(answer)
             except orjson.JSONDecodeError as broken:
                 return Judgement(0.0, shown, f"the answer is not JSON: {broken}", mistakes={"not JSON": 1})
         try:
@@ -77,3 +75,13 @@ class JsonSchema(ParsedMetric):
             return Judgement(1.0, shown)
         feedback = f"the answer breaks the schema at {error.json_path}: {error.message}"
         return Judgement(0.0, shown, feedback, mistakes={f"breaks {error.validator}": 1})
+
+
+def read_json(text: str) -> Json:
+    """A text as JSON, alone or in its first code fence.
+
+    :raises orjson.JSONDecodeError: it is none.
+    """
+    blocks = fenced(text)
+    value: Json = orjson.loads(blocks[0] if blocks and not text.lstrip().startswith(("{", "[", '"')) else text)
+    return value

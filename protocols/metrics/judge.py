@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from importlib import resources
 
-from protocols.errors import BadReply
+from protocols.errors import BadReply, UnreadableReply
+from protocols.metrics.grades import MOST, read_grade
 from protocols.metrics.parsed import ParsedMetric
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import fill
 from protocols.task import Example, Json, Judgement, TaskKind
 from protocols.wrappers.on_behalf import OnBehalf
 
-SCORE = re.compile(
-    r"^[^\w\n]*score[^\w\n]*(?<![-−])(\d+(?:\.\d+)?)\s*(?:/\s*10)?[^\w\n]*$", re.IGNORECASE | re.MULTILINE
-)
 TRIES = 2
 
 
@@ -45,10 +42,12 @@ class ModelJudge(ParsedMetric):
         request = ChatMessage("user", self.question(example, shown))
         for sample in range(TRIES):
             reply = await self._model.complete(Request((request,), max_tokens=2048, sample=sample))
-            found = list(SCORE.finditer(reply.text))
-            if found and (grade := float(found[-1][1])) <= 10:
-                reasons = reply.text[: found[-1].start()].strip() or f"graded {grade:g} of 10"
-                return Judgement(grade / 10, shown, reasons if grade < 10 else "")
+            try:
+                grade = read_grade(reply.text, reply.finish)
+            except UnreadableReply:
+                continue
+            reasons = grade.reasons or f"graded {grade.value:g} of {MOST}"
+            return Judgement(grade.value / MOST, shown, reasons if grade.value < MOST else "")
         raise BadReply("the judge's reply has no last line such as Score: 7", model=self._model.name)
 
     def question(self, example: Example, answer: str) -> str:

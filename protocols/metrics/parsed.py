@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from protocols.errors import UnreadableReply
+from protocols.model import Finish
 from protocols.task import Counts, Example, Json, Judgement, MeanScore, Metric, TaskKind, show_text
 
 
@@ -14,10 +15,10 @@ class ParsedMetric(MeanScore, ABC):
     def __init__(self, kind: TaskKind) -> None:
         self._kind = kind
 
-    async def judge(self, example: Example, reply: str) -> Judgement:
+    async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
         """Judge one reply."""
         try:
-            answer = self._kind.parse(reply)
+            answer = self._kind.read(reply, finish)
             if answer is None:
                 raise UnreadableReply("the reply holds no answer")
         except UnreadableReply as error:

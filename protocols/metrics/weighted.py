@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from protocols.model import Finish
 from protocols.task import Array, Example, Judgement, Metric, tally
 
 
@@ -16,12 +17,12 @@ class Weighted:
         self._parts = parts
         self._total = sum(weight for _, weight, _ in parts)
 
-    async def judge(self, example: Example, reply: str) -> Judgement:
+    async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
         """Ask every metric, in order.
 
         :raises ModelError, BudgetExhausted: one that asks a model could not.
         """
-        judged = [(name, weight, await metric.judge(example, reply)) for name, weight, metric in self._parts]
+        judged = [(name, weight, await metric.judge(example, reply, finish)) for name, weight, metric in self._parts]
         mistakes: Counter[str] = Counter()
         for _, _, one in judged:
             mistakes.update(one.mistakes)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from protocols.model import Finish, Reply, Request
+from protocols.model import Finish, Instead, Reply, Request
 from protocols.providers.failures import Answer
 from protocols.providers.figures import Told, count, finish_of, name_of, used
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
@@ -77,7 +78,8 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
     text = "".join(text_of(block) for block in blocks)
     usage, finish = used(told, request, text), finish_of(FINISH, payload.get("stop_reason"))
     model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
-    return Reply(text, usage, finish, answer.latency, model, allowance=allowance)
+    missing = None if text.strip() or finish == "refusal" else instead_of_text(blocks)
+    return Reply(text, usage, finish, answer.latency, model, allowance=allowance, instead=missing)
 
 
 def read_usage(usage: object) -> Told:
@@ -97,3 +99,11 @@ def text_of(block: object) -> str:
         case {"type": "text", "text": str(text)}:
             return text
     return ""
+
+
+def instead_of_text(blocks: Sequence[object]) -> Instead:
+    """What the blocks of a message without a text are."""
+    kinds = [str(block.get("type")) for block in blocks if isinstance(block, dict)]
+    if any(kind.endswith("tool_use") for kind in kinds):
+        return "tool calls"
+    return "reasoning" if any(kind.endswith("thinking") for kind in kinds) else "nothing"

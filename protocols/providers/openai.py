@@ -5,13 +5,14 @@ https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import orjson
 
-from protocols.model import Finish, Reply, Request
+from protocols.model import Finish, Instead, Reply, Request
 from protocols.providers.failures import Answer, classify
 from protocols.providers.figures import Told, count, finish_of, name_of, used
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
@@ -21,6 +22,10 @@ TokenParameter = Literal["max_tokens", "max_completion_tokens"]
 
 PATH: Final = "/chat/completions"
 FINISH: Final[dict[object, Finish]] = {"stop": "stop", "length": "length", "content_filter": "refusal"}
+
+REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
+THOUGHTS: Final = frozenset({"thinking", "reasoning", "redacted_thinking"})
+TOOLS: Final = frozenset({"tool_use", "tool_call", "function_call"})
 
 
 class OpenAIModel:
@@ -73,19 +78,22 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
     :raises ModelError: as `decode`, and for a choice that is an error; BadReply also if there is none with a message.
     """
     payload = decode(answer, name, key)
-    told, content = read_usage(payload.get("usage")), None
+    told, content, refusal = read_usage(payload.get("usage")), None, ""
+    instead: Instead = "nothing"
     match payload:
         case {"choices": [{"error": dict(error)}, *_]}:  # a gateway's, whose model failed after it had accepted
             raise classify(replace(answer, body=orjson.dumps({"error": error})), name, key)
         case {"choices": [{"message": {**message}, **choice}, *_]}:
-            content, refusal = text_of(message.get("content")), message.get("refusal")
+            content, refusal = text_of(message.get("content")), refusal_of(message)
+            instead = instead_of_text(message)
     if content is None:
         raise unusable("has no choices[0].message with a text", answer, name, key, used(told, request, ""))
     usage, finish = used(told, request, content), finish_of(FINISH, choice.get("finish_reason"))
-    if isinstance(refusal, str) and refusal:
+    if refusal:
         content, finish = content or refusal, "refusal"
     model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
-    return Reply(content, usage, finish, answer.latency, model, allowance=allowance)
+    missing = None if content.strip() or finish == "refusal" else instead
+    return Reply(content, usage, finish, answer.latency, model, allowance=allowance, instead=missing)
 
 
 def text_of(content: object) -> str | None:
@@ -101,9 +109,27 @@ def text_of(content: object) -> str | None:
 
 def is_text(part: object) -> bool:
     match part:
-        case {"type": "text", "text": str()}:
+        case {"type": "text" | "output_text", "text": str()}:
             return True
     return False
+
+
+def refusal_of(message: Mapping[object, object]) -> str:
+    """The words in which the model refuses, of its own field or of the parts of the content; "" for none."""
+    said, parts = message.get("refusal"), message.get("content")
+    if isinstance(said, str) and said:
+        return said
+    words = [part.get("refusal") for part in (parts if isinstance(parts, list) else []) if isinstance(part, dict)]
+    return "".join(word for word in words if isinstance(word, str))
+
+
+def instead_of_text(message: Mapping[object, object]) -> Instead:
+    """What a message holds that has no text: the names that servers have for it, as fields or as parts."""
+    parts = message.get("content")
+    kinds = {str(part.get("type")) for part in (parts if isinstance(parts, list) else []) if isinstance(part, dict)}
+    if message.get("tool_calls") or message.get("function_call") or kinds & TOOLS:
+        return "tool calls"
+    return "reasoning" if any(message.get(name) for name in REASONING) or kinds & THOUGHTS else "nothing"
 
 
 def read_usage(usage: object) -> Told:

@@ -311,3 +311,27 @@ async def test_one_request_is_out_once_whatever_happens(steps: list[tuple[str, i
     ended = desk.succeeded.total() + sum(isinstance(end, ModelError) for end in callers.ends.values())
     cancelled = sum(scope.cancel_called for _, scope in callers.all)
     assert ended <= desk.model.calls.total() <= ended + cancelled
+
+
+async def test_a_cache_of_the_version_before_is_read_and_knows_what_came_in_place_of_a_text(tmp_path: Path) -> None:
+    path, key = tmp_path / "cache.db", request_key("s", ask("a"))
+    old = SCHEMA.statements[0].replace(", instead TEXT", "")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(old)
+        connection.execute(
+            "INSERT INTO reply VALUES (1, ?, 's', 0.0, 'said', 'stop', 'm', 1, 2, 0, 0)",
+            (key,),
+        )
+        connection.execute(f"PRAGMA application_id = {SCHEMA.mark}")
+        connection.execute("PRAGMA user_version = 2")
+    async with open_cache(path) as cache:
+        found = await cache.find(key)
+        assert found is not None
+        assert (found.text, found.usage, found.instead) == ("said", Usage(1, 2), None)
+        silent = request_key("s", ask("b"))
+        await cache.keep(silent, "s", Reply("", instead="tool calls"))
+    async with open_cache(path) as cache:
+        again = await cache.find(silent)
+    assert again is not None
+    assert again.instead == "tool calls"

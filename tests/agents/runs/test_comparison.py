@@ -35,7 +35,7 @@ METRIC: Metric = TASK.metric
 class Micro:
     """A corpus metric that is no mean: right ones of those that were proposed."""
 
-    async def judge(self, example: Example, reply: str) -> Judgement:
+    async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
         """Not asked here."""
         raise NotImplementedError
 

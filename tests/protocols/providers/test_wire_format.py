@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import anthropic
@@ -183,7 +184,56 @@ def test_openai_finish(message: object, reason: str | None, text: str, finish: F
         "prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 2},
     }
     body = {"model": "m-1-2026", "choices": [{"message": message, "finish_reason": reason}], "usage": usage}
-    assert chat.read_reply(answer(body), "m", None) == Reply(text, Usage(10, 3, 6, 2), finish, 0.25, "m-1-2026")
+    reply = chat.read_reply(answer(body), "m", None)
+    assert replace(reply, instead=None) == Reply(text, Usage(10, 3, 6, 2), finish, 0.25, "m-1-2026")
+    assert (reply.instead is None) == bool(text or finish == "refusal")
+
+
+THOUGHT = {"type": "thinking", "thinking": "billing?"}
+CALL = {"id": "c", "type": "function", "function": {"name": "label", "arguments": "{}"}}
+TEXTLESS: list[tuple[str, object, str, str | None, Finish, str]] = [
+    ("openai", {"content": None, "tool_calls": [CALL]}, "tool_calls", "tool calls", "other", ""),
+    ("openai", {"content": "", "function_call": {"name": "label"}}, "function_call", "tool calls", "other", ""),
+    ("openai", {"content": [{"type": "tool_use", "name": "label"}]}, "stop", "tool calls", "stop", ""),
+    ("openai", {"content": None, "reasoning_content": "billing"}, "stop", "reasoning", "stop", ""),
+    ("openai", {"content": "", "reasoning": "billing"}, "length", "reasoning", "length", ""),
+    ("openai", {"content": " \n", "reasoning_details": [{"text": "billing"}]}, "stop", "reasoning", "stop", ""),
+    ("openai", {"content": [THOUGHT]}, "stop", "reasoning", "stop", ""),
+    ("openai", {"content": []}, "stop", "nothing", "stop", ""),
+    ("openai", {"content": None}, "stop", "nothing", "stop", ""),
+    ("openai", {"content": ""}, "length", "nothing", "length", ""),
+    ("openai", {"content": [{"type": "refusal", "refusal": "I can't."}]}, "stop", None, "refusal", "I can't."),
+    ("openai", {"content": [{"type": "output_text", "text": "billing"}]}, "stop", None, "stop", "billing"),
+    ("openai", {"content": "billing", "reasoning_content": "hm"}, "stop", None, "stop", "billing"),
+    (
+        "anthropic",
+        [{"type": "tool_use", "id": "t", "name": "label", "input": {}}],
+        "tool_use",
+        "tool calls",
+        "other",
+        "",
+    ),
+    ("anthropic", [THOUGHT, {"type": "server_tool_use", "name": "s"}], "pause_turn", "tool calls", "other", ""),
+    ("anthropic", [THOUGHT], "end_turn", "reasoning", "stop", ""),
+    ("anthropic", [{"type": "redacted_thinking", "data": "x"}], "max_tokens", "reasoning", "length", ""),
+    ("anthropic", [], "end_turn", "nothing", "stop", ""),
+    ("anthropic", [{"type": "text", "text": ""}], "end_turn", "nothing", "stop", ""),
+    ("anthropic", [], "refusal", None, "refusal", ""),
+    ("anthropic", [THOUGHT, {"type": "text", "text": "billing"}], "end_turn", None, "stop", "billing"),
+]
+
+
+@pytest.mark.parametrize(("way", "content", "reason", "instead", "finish", "text"), TEXTLESS)
+def test_what_came_in_place_of_a_text(
+    way: str, content: object, reason: str, instead: str | None, finish: Finish, text: str
+) -> None:
+    if way == "openai":
+        body: object = {"choices": [{"message": content, "finish_reason": reason}], "usage": OPENAI_BILLS}
+        reply = chat.read_reply(answer(body), "m", None)
+    else:
+        body = {"content": content, "stop_reason": reason, "usage": ANTHROPIC_BILLS}
+        reply = messages.read_reply(answer(body), "m", None)
+    assert (reply.text.strip(), reply.instead, reply.finish) == (text, instead, finish)
 
 
 OPENAI_BILLS = {"prompt_tokens": 10, "completion_tokens": 3}

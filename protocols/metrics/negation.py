@@ -1,0 +1,67 @@
+"""What a text denies, doubts or asks of something that it mentions, in the languages that replies come in.
+
+Told by words that stand near, and on the side of doubt: what may be denied is not asserted. Texts are folded.
+"""
+
+from __future__ import annotations
+
+import re
+
+WORDS = frozenset({"no", "not", "non", "none", "never", "nein", "nicht", "kein", "нет", "不", "否", "无"})
+"""Denials, each of which may be a label itself."""
+REACH = 240
+"""Characters that a denial or a doubt reaches: more than most sentences have."""
+_BEFORE = re.compile(
+    r"(?:\b\w+n't|\b(?:not|cannot|cant|isnt|never|no|non|neither|nor|without|hardly|barely|unlikely|lacks?|minus|none"
+    r"|nothing|false|rather than|instead of|as opposed to|other than|except|excluding|unlike|far from|anything but"
+    r"|rul(?:e|es|ed|ing) out|exclud(?:e|es|ed)|lack of|absence of|free of|fails? to"
+    r"|nicht|kein\w*|nie|ohne|weder|pas|ni|jamais|sans|aucun\w*|não|nem|sin|sem|senza|nunca|jamás|ning[uú]n\w*"
+    r"|niet|geen|inte|ikke|ej|ingen|не|ни|нет|без|ні|không|chẳng|bukan|tidak|ليس|ليست|لا|غير)\b"
+    r"|不(?![过仅但光])|非(?!常)|没(?!错)|無(?!論)|无(?![论疑])|未|沒|ไม่)"
+)
+_DOUBT = re.compile(
+    r"\b(?:whether|if|unsure|unclear|uncertain|undecided|not (?:sure|certain|clear|enough)|hard to (?:say|tell)"
+    r"|(?:can't|cannot|unable to|impossible to) (?:tell|say|determine|decide|know)|ob|si)\b|不确定|无法判断|是否"
+)
+_BOUNDARY = re.compile(
+    r"[.;!?。；！？…)\]}\n]|[,:，：、]|(?<=\s)[-—–](?=\s)|—"
+    r"|\b(?:(?<!anything )but|however|so|therefore|thus|hence|because|since|while|whereas|which|sondern|mais|sino|а"
+    r"|но|and (?:it is|it's|this is|that is)|instead(?! of)|rather(?! than))\b|而是|但|因此|所以|因为|而(?!非)"
+)
+_SENTENCE = re.compile(r"[.;!?。；！？\n]")
+_FILLER = r"(?:\s*(?:[\"'`(-]|\b(?:a|an|the|any|be|is|of|as|about|considered|classified|labell?ed)\b))*\s*"
+_DIRECT = re.compile(
+    rf"(?:n't|\bnot|\bcannot|\bnon|\bno|\bnever|\bisnt|\bnicht|\bkein\w*|\bpas|\bне|不是|并非|不属于|非|不|无){_FILLER}\Z"
+)
+_AFTER = re.compile(
+    r"[\"'`)\]*]*\s*(?:label|category|class|option)?\s*"
+    r"(?:\b(?:is|are|was|were|does|do|did|can|could|would|should|has|have|need)(?:n't|not\b)"
+    r"|\b(?:is|are|was|were|does|do|did|can|could|would|should|has|have|seems?|appears?|looks?)\s+(?:\w+\s+)?"
+    r"(?:not|never|unlikely|wrong|incorrect|false|out|excluded|ruled|inapplicable|irrelevant|absent|no)\b"
+    r"|[:=?-]*\s*(?:not? (?:applicable|really|likely|at all)|nope|unlikely|false|incorrect|wrong|no|not|否|×|✗|✘|❌)"
+    r"(?=\s*(?:$|[.,;!)\n]))"
+    r"|\s+it (?:is not|isn't)(?=\s*(?:$|[.,;!]))|无关"
+    r"|では?(?:な|あり)|じゃな|(?:이|가)?\s*아니|않|değil|नहीं|不对|不适用|可以?排除)"
+)
+
+
+def denied(text: str, start: int, end: int, since: int = 0) -> bool:
+    """Whether what stands in `text` from `start` to `end` is denied, doubted or asked, and not asserted. `since`: no
+    word before it denies."""
+    before = text[max(since, _last(_BOUNDARY, text, start)) : start]
+    if _BEFORE.search(before) or _AFTER.match(text, end, end + REACH):
+        return True
+    sentence = text[_last(_SENTENCE, text, start) : start]
+    stop = _SENTENCE.search(text, end, end + REACH)
+    return bool(_DOUBT.search(sentence)) or (stop is not None and stop[0] in "?？")
+
+
+def denied_directly(text: str, start: int) -> bool:
+    """Whether a denial stands right before `start`, with no more than an article or the like between."""
+    return _DIRECT.search(text[_last(_BOUNDARY, text, start) : start]) is not None
+
+
+def _last(pattern: re.Pattern[str], text: str, end: int) -> int:
+    """Where the last match before `end` ends, no further away than `REACH`."""
+    begin = max(0, end - REACH)
+    return max((match.end() for match in pattern.finditer(text, begin, end)), default=begin)

@@ -1,0 +1,100 @@
+"""What of a reply is its answer: the thought that a model writes before it is no part of it.
+
+The one place that knows how models mark their thought; whatever reads a reply (a task's parser, a judge's grade, a
+critique, a proposal) asks here first.
+"""
+
+from __future__ import annotations
+
+import re
+
+from protocols.errors import UnreadableReply
+from protocols.model import Finish
+
+INCOMPLETE: frozenset[Finish] = frozenset({"length", "refusal"})
+"""How a reply ends that did not come to its own end: what it names last need not be its answer."""
+_NAMES = r"(?:[a-z]{1,12}:)?(?:think|thinking|thoughts?|reasoning|reflection|scratch_?pad|antthinking)"
+_OPENS = (
+    rf"<\s*{_NAMES}(?:\s[^<>\n]*)?>|\[\s*think\s*\]|◁\s*think\s*▷"
+    r"|<\|start_thinking\|>|<\|begin_of_thought\|>|<\|?channel\|?>\s*(?:analysis|commentary|thought)\b"
+    r"|<\|thinking\|>|\A\s*analysis(?=[A-Z])"  # the last: harmony whose special tokens a server has dropped
+)
+_CLOSES = (
+    rf"<\s*/\s*{_NAMES}\s*>|\[\s*/\s*think\s*\]|◁\s*/\s*think\s*▷"
+    r"|<\|end_thinking\|>|<\|end_of_thought\|>|<\|channel\|>\s*final\b[^<\n]*(?:<\|message\|>)?|<channel\|>"
+    r"|<\|/thinking\|>|assistantfinal"
+)
+_TAGS = re.compile(rf"(?P<open>(?i:{_OPENS}))|(?P<close>(?i:{_CLOSES}))".replace("(?=[A-Z])", "(?-i:(?=[A-Z]))"))
+_END = re.compile(r"(?:<\|[a-z_]{2,24}\|>|</s>|<(?:eos|end_of_turn)>)\Z")
+_LONGEST = 32
+_HEAD = re.compile(r"\A\s*(?:<\|(?:begin_of_solution|start_response|message|start|assistant)\|>\s*)+")
+
+
+def without_thought(reply: str, finish: Finish = "stop", tag: str = "") -> str:
+    """The part of a reply that is its answer: what follows the last thought in it, with or without a tag that opens
+    it (templates may write that one themselves), less a thought that is begun after it and not ended.
+
+    A tag of thought in backticks is one that is spoken of. With `tag`, so is one between `<tag>` and `</tag>`: a
+    proposed prompt may ask for `<think>`.
+
+    :raises UnreadableReply: the reply ended inside its thought, or is nothing else.
+    """
+    begin, opened = _bounds(reply, tag)
+    if opened is not None and (finish in INCOMPLETE or _begins_line(reply, opened)):
+        if finish in INCOMPLETE or not reply[begin:opened].strip():
+            raise UnreadableReply("the reply ended inside its thought, before any answer")
+        return _trimmed(reply[begin:opened])
+    if begin and not reply[begin:].strip():
+        raise UnreadableReply("the reply is all thought, and holds no answer")
+    return _trimmed(reply[begin:])
+
+
+def _bounds(reply: str, tag: str) -> tuple[int, int | None]:
+    """Where the last thought ends, 0 for none, and where one begins after it that does not end."""
+    begin, depth, inner = 0, 0, 0
+    opened: int | None = None
+    closed: int | None = None  # the last closing tag of a thought that seems to go on: it may quote an opening one
+    answering = False
+    for mark in _marks(reply, tag):
+        kind = mark.lastgroup
+        if kind == "begin":
+            answering = answering or not depth
+        elif kind == "end":
+            answering, inner = False, 0
+        elif answering and kind == "open":
+            inner += 1
+        elif answering and inner:
+            inner -= 1
+        elif kind == "open":
+            opened = mark.start() if not depth else opened
+            depth += 1
+        else:
+            depth, closed = max(0, depth - 1), mark.end()
+            if not depth:
+                begin, opened, closed, answering, inner = mark.end(), None, None, False, 0
+    return (begin, opened) if closed is None else (closed, None)
+
+
+def _marks(reply: str, tag: str) -> list[re.Match[str]]:
+    """The tags of thought that are not in backticks, and the beginnings and ends of `tag`, in order."""
+    marks = [mark for mark in _TAGS.finditer(reply) if not _quoted(reply, mark)]
+    if tag and marks:
+        name = re.escape(tag)
+        marks += re.compile(rf"(?P<begin><{name}>)|(?P<end></{name}>)").finditer(reply)
+        marks.sort(key=re.Match.start)
+    return marks
+
+
+def _quoted(reply: str, mark: re.Match[str]) -> bool:
+    return reply[mark.start() - 1 : mark.start()] == "`" and reply[mark.end() : mark.end() + 1] == "`"
+
+
+def _begins_line(reply: str, place: int) -> bool:
+    return not reply[reply.rfind("\n", 0, place) + 1 : place].strip()
+
+
+def _trimmed(answer: str) -> str:
+    """Without the special tokens that a server left around it, and what white space stood beside them."""
+    while mark := _END.search(answer, max(0, len(answer.rstrip()) - _LONGEST), len(answer.rstrip())):
+        answer = answer[: mark.start()].rstrip()
+    return _HEAD.sub("", answer)
