@@ -32,7 +32,7 @@ _SIGN = rf"(?:{_MINUS}\s?)?(?:{_CURRENCY})?(?:{_MINUS})?"
 NUMBER = re.compile(
     rf"{_SIGN}(?<!{LETTER})(?<![\^_])(?<!\d[.,:/'’-])(?<![A-Za-z][_-])(?<!√)(?<!sqrt)(?<!sqrt\{{)(?<![/,][-+])"
     rf"(?:\d{{1,40}}\s\d{{1,9}}/\d{{1,9}}|\d{{1,40}}/\d{{1,40}}|\d{{1,9}}\^-?\d{{1,3}}|{_DECIMAL}{_EXPONENT}?)"
-    rf"(?![\d^/:]\d?|[.,'’]\d|\s?-\d|[eE][+-]?\d|\s?\*\s?10\^|\s?(?:√|π|\\sqrt|\\pi)|\s+and\s+(?:a|one)\s){_SCALE}?"
+    rf"(?![\d^/:]\d?|[.,'’]\d|[xX][\da-fA-F]|\s?-\d|[eE][+-]?\d|\s?\*\s?10\^|\s?(?:√|π|\\sqrt|\\pi)|\s+and\s+(?:a|one)\s){_SCALE}?"
 )
 """In a text of `plain_digits`. It matches a number whole or not at all: not the year of a date, the hour of a time,
 the first of a range, nor the digits of a name."""

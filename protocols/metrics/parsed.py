@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from anyio import to_thread
+
 from protocols.errors import UnreadableReply
 from protocols.model import Finish
 from protocols.task import Counts, Example, Json, Judgement, MeanScore, Metric, TaskKind, show_text
+
+LONG = 4_000
+"""Characters of a reply that is read in a thread: one that repeats a label a thousand times takes tens of
+milliseconds."""
 
 
 class ParsedMetric(MeanScore, ABC):
@@ -18,7 +24,10 @@ class ParsedMetric(MeanScore, ABC):
     async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
         """Judge one reply."""
         try:
-            answer = self._kind.read(reply, finish)
+            if len(reply) < LONG:
+                answer = self._kind.read(reply, finish)
+            else:
+                answer = await to_thread.run_sync(self._kind.read, reply, finish)
             if answer is None:
                 raise UnreadableReply("the reply holds no answer")
         except UnreadableReply as error:
