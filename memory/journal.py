@@ -51,9 +51,9 @@ SCHEMA = Schema(
     },
 )
 """3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input. 7
-brought what a cap has cut short, what was left unanswered of a minibatch, what is too long for a window, which replies
-could not be read or had no text; how long the run had worked when a row was written; the numbers of calls, by which
-those are known that were begun and did not end; and which tokens are estimates.
+brought what a cap has cut short, what was left unanswered of a minibatch, what is too long for a window, which
+replies could not be read or had no text; how long the run had worked when a row was written; the numbers of calls, by
+which those are known that were begun and did not end; and which tokens are estimates.
 
 A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"

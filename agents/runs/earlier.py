@@ -18,6 +18,7 @@ NOT_RUN: Final[Mapping[str, Any]] = {"value": 0.0, "n": 0}
 ADDED: Final[Mapping[str, Any]] = {
     "train": {"seed": NOT_RUN, "best": NOT_RUN},
     "saved": {"calls": 0, "tokens": 0, "dollars": None},
+    "estimated": 0,
     "unremembered": 0,
 }
 """What stands for fields that earlier releases did not write. Of others that are collections nothing is known, and so

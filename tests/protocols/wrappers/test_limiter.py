@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from protocols.errors import ModelError, RateLimited
 from protocols.model import Reply, Request
-from protocols.wrappers.limiter import LimitedModel, Limiter, Limits
+from protocols.providers.catalogue import Account
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.limiter import MOST, LimitedModel, Limiter, Limits
 from tests.protocols.wrappers.faults import REQUEST, failure, in_turn
 from tests.world import Oracle, shuffled
 
@@ -138,3 +140,59 @@ async def test_a_cancelled_call_gives_its_slot_back() -> None:
         assert limiter.in_flight == 1, "of the two only the second was cancelled, while it waited"
         tasks.cancel_scope.cancel()
     assert limiter.in_flight == 0
+
+
+limits = st.builds(Limits, *[st.none() | st.integers(1, 9) for _ in range(3)])
+
+
+@given(asked=st.lists(st.tuples(limits, st.integers(0, 9)), min_size=1, max_size=12))
+@settings(deadline=None)
+def test_a_limiter_keeps_to_the_strictest_limits_of_those_who_use_it_now(asked: list[tuple[Limits, int]]) -> None:
+    """Each asks for its limits, and some who asked before give theirs back."""
+    held: list[Limits] = []
+    accounts, account = Accounts(), Account("openai")
+    for wanted, leaving in asked:
+        limiter = accounts.limiter(account, wanted)
+        held.append(wanted)
+        while len(held) > 1 and leaving % len(held):
+            limiter.give_back(held.pop(leaving % len(held)))
+            leaving -= 1
+        for name in ("concurrency", "requests", "tokens"):
+            known = [getattr(each, name) for each in held if getattr(each, name) is not None]
+            assert getattr(limiter.limits, name) == (min(known) if known else None)
+        assert limiter.most == (limiter.limits.concurrency or MOST)
+        assert 1 <= limiter.allowed <= limiter.most
+        if limiter.limits.concurrency:
+            assert limiter.allowed == limiter.most
+
+
+@pytest.mark.parametrize("anyio_backend", BACKENDS)
+async def test_who_waits_for_a_narrow_search_is_sent_when_that_ends() -> None:
+    gate, limiter = Gate(), Limiter(Limits(8))
+    limiter.restrict(Limits(1))
+    model = LimitedModel(gate, limiter, urgent=False)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(call_and_forget, model)
+        await anyio.wait_all_tasks_blocked()
+        assert (len(gate.waiting), limiter.in_flight) == (1, 1)
+        limiter.give_back(Limits(1))
+        await anyio.wait_all_tasks_blocked()
+        assert limiter.in_flight == 8
+        for _ in range(8):
+            await gate.end()
+
+
+@pytest.mark.parametrize("anyio_backend", BACKENDS)
+async def test_what_a_rate_limit_has_taught_outlives_who_was_told() -> None:
+    gate, limiter = Gate(), Limiter(Limits(8))
+    limiter.restrict(Limits(4))
+    model = LimitedModel(gate, limiter, urgent=False)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(call_and_forget, model)
+        await anyio.wait_all_tasks_blocked()
+        await gate.end(RateLimited("slow down", model="gate", retry_after=AT_ONCE))
+        limiter.give_back(Limits(4))
+        assert (limiter.most, limiter.allowed) == (8, 2)
+        tasks.cancel_scope.cancel()
