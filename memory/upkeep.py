@@ -17,6 +17,7 @@ from memory.experience import Experience
 from memory.sqlite import reading
 from memory.store import CONTENT, SCHEMA, Memory
 from protocols.errors import ConfigError, DataError
+from protocols.files import read_text
 from protocols.messages import FailureKind
 from protocols.prompt import KINDS
 
@@ -131,11 +132,7 @@ def read_lines(path: Path) -> list[Experience]:
     :raises DataError: with file, line and reason.
     """
     experiences = []
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(f"cannot read the experiences: {error.strerror}", file=str(path)) from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path, DataError, "the experiences").split("\n"), start=1):
         if line.strip():
             try:
                 experiences.append(_experience(orjson.loads(line)))

@@ -385,6 +385,20 @@ def test_a_setting_that_cannot_be_used(tmp_path: Path, settings: tuple[str, ...]
     assert expected in refused("search", config, *given, below=tmp_path)
 
 
+@pytest.mark.parametrize("key", ["cache.path", "memory.path"])
+def test_a_database_that_cannot_be_used_is_found_before_the_run_directory_is_made(tmp_path: Path, key: str) -> None:
+    asked = ["search", str(write_task(tmp_path)), "--set", f"{key}=."]
+    result = CliRunner().invoke(run.app, asked)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert not Path("runs").exists()
+
+
+def test_experiences_are_taken_from_files_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    said = refused("memory", "import", tmp_path / "m.sqlite", tmp_path / "pipe", below=tmp_path)
+    assert "cannot read the experiences: it is a pipe or a device" in said
+
+
 def test_a_name_with_a_space_is_no_model_of_a_providers_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
     asked = ("--set", "models.default=openai/gpt 5")

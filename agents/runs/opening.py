@@ -86,16 +86,18 @@ async def open_run_in(
         memory = None if configuration.memory.embedder else shared.memory
         if path := configuration.memory.path:
             memory = await stack.enter_async_context(open_memory(configuration.path(path), models.embedder()))
+        cache, table = shared.cache, configuration.cache
+        if table.path:
+            kept = open_cache(configuration.path(table.path), table.megabytes * 2**20)
+            cache = await stack.enter_async_context(kept)
         asked = named(configuration, directory)
         hearing = Hearing(shared.watcher, said_so_far(asked))
         claimed, record = stack.enter_context(claim(asked, configuration, first, counts))
         check_intact(claimed, record.run)
         journal = await stack.enter_async_context(open_journal(claimed / JOURNAL, worked=lambda: ledger.seconds))
-        cache, table = shared.cache, configuration.cache
-        if cache is None or table.path:
-            path = configuration.path(table.path) if table.path else claimed / CACHE
-            opened = open_cache(path, table.megabytes * 2**20, alone=not table.path)
-            cache = await stack.enter_async_context(opened)
+        if cache is None:
+            kept = open_cache(claimed / CACHE, table.megabytes * 2**20, alone=True)
+            cache = await stack.enter_async_context(kept)
         if memory is None:
             memory = await stack.enter_async_context(open_memory(claimed / MEMORY, models.embedder()))
         if configuration.memory.embedder:

@@ -74,7 +74,7 @@ GOOD = {name: getattr(EXPERIENCE, name) for name in NAMES}
         (orjson.dumps({**GOOD, "reward": None}), "reward is a number"),
         (orjson.dumps({**GOOD, "before": 7}), "before is a text"),
         (orjson.dumps({**GOOD, "model": None}), "model is a text"),
-        (b"\xff", "not JSON"),
+        (b"\xff", "not UTF-8"),
     ],
 )
 def test_a_line_that_is_wrong_is_named(tmp_path: Path, line: bytes, reason: str) -> None:

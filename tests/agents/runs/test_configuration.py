@@ -39,11 +39,11 @@ def at(table: Any, path: list[str]) -> Any:
 
 PIECES = [b"[task]\n", b"[search]\nseed = ", b"\xef\xbb\xbf", b"\xff\xfe", b"\0", b"\r\n", b"=", b"1e308", b"nan"]
 PIECES += [
-    b"9" * 5000,
+    b"x = " + b"9" * 5000,
     b"'''\n",
     b'"""',
-    b"{a=" * 400,
-    b"[" * 999,
+    b"x = " + b"{a=" * 400,
+    b"y = " + b"[" * 3000,
     b"true\n",
     b"1979-05-27",
     b"models = 3\n",
