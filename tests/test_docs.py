@@ -87,7 +87,7 @@ async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) ->
     async with WireServer(lambda turns: "billing") as server:
         for command in commands(RUNS_PAGE):
             await to_thread.run_sync(execute, command, tmp_path, server)
-    names = set(re.findall(r"`([\w.]+)`", "".join(re.findall(r"^\| (`.*?) \|", RUNS_PAGE, re.MULTILINE))))
+    names = set(re.findall(r"`([\w.-]+)`", "".join(re.findall(r"^\| (`.*?) \|", RUNS_PAGE, re.MULTILINE))))
     there = {path.name for path in (tmp_path / "runs" / "first").iterdir()}
     assert there - names <= {"journal.sqlite-wal", "journal.sqlite-shm", "memory.sqlite-wal", "memory.sqlite-shm"}
 

@@ -446,7 +446,7 @@ def test_ids_that_begin_anew_in_each_split_can_be_used_and_left_aside(tmp_path: 
     [
         ("Which? {{text}}", "write {text} for the input alone"),
         ("Which? {{ text }} {text}", "write {text} for the input alone"),
-        ('Which? {text} as {{"label": "x"}}', "doubled ones too, but for one pair around a field\n"),
+        ('Which? {text} as {{"label": "x"}}', "doubled ones too, but for one pair around a field"),
     ],
 )
 def test_doubled_braces_are_remarked_once(tmp_path: Path, text: str, expected: str) -> None:

@@ -31,12 +31,13 @@ from agents.ring.team import Opening, Person, Team
 from agents.selectors.msgd import MSGD
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
-from protocols.errors import ModelError
+from protocols.errors import BadReply, CallTimeout, ConnectionFailed, ModelError
 from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure
 from protocols.metrics.labels import LabelParser
 from protocols.metrics.match import Accuracy
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.prompt import Prompt, Section
+from protocols.providers.figures import about
 from protocols.task import Example, Task, TaskKind
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
@@ -84,7 +85,8 @@ async def at_once() -> None:
 
 @dataclass
 class Oracle:
-    """A scripted `ChatModel`: its answer is a function of the request alone. `calls` are its own books.
+    """A scripted `ChatModel`: its answer is a function of the request alone. `calls` and `tokens` are its own books,
+    `uncertain` the estimated tokens of calls that ended without an answer and may have been billed.
 
     `fault` says which error a request meets (None: none). `delay` is awaited before each answer.
     """
@@ -95,6 +97,7 @@ class Oracle:
     calls: int = 0
     answered: int = 0
     tokens: Counter[str] = field(default_factory=Counter)
+    uncertain: int = 0
     in_flight: int = 0
     most_in_flight: int = 0
 
@@ -106,6 +109,10 @@ class Oracle:
             await self.delay()
             if (error := self.fault(request)) is not None:
                 raise error
+        except BaseException as error:
+            if not isinstance(error, ModelError) or isinstance(error, BadReply | CallTimeout | ConnectionFailed):
+                self.uncertain += about(request)
+            raise
         finally:
             self.in_flight -= 1
         text = answer([(message.speaker, message.text) for message in request.messages])

@@ -265,11 +265,11 @@ class Run:
     async def stop(self, reason: str) -> None:
         """Let what is in flight end, and send nothing more for the search; what waits for its turn or for a next try
         is given up. The held-out report is made from what the model then answers, or cut short where it does not."""
-        await self.team.stop(reason)
         if self._searched:
             self.patience.hurry()
         else:
-            self.patience.stop()
+            self.patience.stop()  # first: until the message is on record, calls would go on
+        await self.team.stop(reason)
 
     async def train(self) -> str:
         """Search, without a look at the test split, with what the memory recalls; returns what stopped it.

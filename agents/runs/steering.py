@@ -25,13 +25,13 @@ from agents.runs.configuration import Configuration, build
 from agents.runs.finished import INTERRUPTED
 from agents.runs.loading import load_task
 from agents.runs.reading import parsed
-from agents.runs.run_directory import COMMANDS, FIRST_PROMPT, JOURNAL, LOCK, RESULT, read_configuration
+from agents.runs.run_directory import COMMANDS, FIRST_PROMPT, JOURNAL, LOCK, RESULT, not_written, read_configuration
 from agents.runs.tables import CapsTable
 from agents.runs.watching import Watcher
 from memory.journal import read_durable, read_journal
 from memory.sqlite import is_claimed
 from protocols import prompt_file
-from protocols.errors import ConfigError, InputError, PromptError, StorageFailed
+from protocols.errors import NO_ROOM, ConfigError, InputError, PromptError, StorageFailed
 from protocols.messages import (
     Change,
     Command,
@@ -220,7 +220,10 @@ class Listening:
 
     async def __call__(self, tell: Tell) -> None:
         """Tell of every command, in order, until cancelled. Where the file cannot be read there is none: that is no
-        reason to end a search."""
+        reason to end a search.
+
+        :raises StorageFailed: the disk is full.
+        """
         async with anyio.create_task_group() as tasks:
             with self._watcher.following(self._path) as bell:
                 tasks.start_soon(self._watcher.serve, name="watcher")
@@ -241,7 +244,9 @@ class Listening:
                 self._heard = min(self._heard, file.seek(0, os.SEEK_END))  # somebody may have begun it anew
                 file.seek(self._heard)
                 new = file.read()
-        except OSError:
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise not_written(error, self._path) from error
             return []
         whole = new[: new.rfind(b"\n") + 1]
         self._heard += len(whole)

@@ -95,8 +95,9 @@ class Sweep:
     async def stop(self, reason: str) -> None:
         """Begin no more cells, and let what is in flight in the others end."""
         self.stopping = True
-        for run in list(self._running.values()):
-            await run.stop(reason)
+        async with anyio.create_task_group() as tasks:
+            for name, run in self._running.items():
+                tasks.start_soon(run.stop, reason, name=f"stop {name}")
 
     def _begin(self) -> Iterator[Cell]:
         """Those that are to be run; the results of the others are in the file again."""

@@ -23,10 +23,11 @@ from agents.runs.configuration import Configuration
 from agents.runs.models import roles
 from agents.runs.progress import Ending, Progress
 from agents.runs.result import Result
+from agents.runs.run_directory import not_written
 from agents.runs.steering import in_words
 from agents.views.plain import one_line, printable
 from agents.views.unread import first_evaluation
-from protocols.errors import ModelError, StorageFailed
+from protocols.errors import ModelError
 from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault
 from protocols.providers.failures import redact
 from protocols.task import Task
@@ -140,7 +141,7 @@ def open_log(
     try:
         file = path.open("ab", buffering=0) if path else None
     except OSError as error:
-        raise StorageFailed(f"cannot be opened: {error.strerror}", file=str(path)) from error
+        raise not_written(error, path or Path()) from error
     if file:
         processors.append(ToFile(cast("BinaryIO", file)))
     try:

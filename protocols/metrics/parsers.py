@@ -34,7 +34,8 @@ CUE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-MARKS = " \t*_`\"'“”‘’「」『』"
+MARKS = " \t*_`"
+QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』"}
 LETTERED = re.compile(r"[(\[]([A-Za-z])[)\]]")
 LETTER = re.compile(
     r"\W*(?:(?:option|choice|answer|i choose|i pick|i select)\s+)?\(?([A-Z])"
@@ -149,9 +150,17 @@ def _bare(line: str) -> str:
     line = re.sub(r"</?[a-z_]{1,20}>", "", line)
     while (bare := TEX.sub(r"\1", line)) != line:
         line = bare
-    line = line.strip(MARKS)
+    line = _unquoted(line)
     if len(line) > 2 and line[0] == line[-1] == "$":
-        line = line.strip("$").strip(MARKS)
+        line = _unquoted(line.strip("$"))
+    return line
+
+
+def _unquoted(line: str) -> str:
+    """A line without emphasis, and without the quotes that stand around all of it."""
+    line = line.strip(MARKS)
+    while len(line) > 1 and QUOTES.get(line[0]) == line[-1] and QUOTES[line[0]] not in line[1:-1]:
+        line = line[1:-1].strip(MARKS)
     return line
 
 

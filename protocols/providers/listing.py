@@ -8,7 +8,8 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
-from protocols.providers.http import Endpoint, Transport
+from protocols.errors import ConfigError
+from protocols.providers.http import Endpoint, Transport, through
 
 LISTS: Final[Mapping[str, tuple[str, ...]]] = {
     "openai": ("/models", "/model/info"),
@@ -44,14 +45,31 @@ async def listed_window(transport: Transport, endpoint: Endpoint, provider: str,
 
 
 async def _get(transport: Transport, endpoint: Endpoint, path: str) -> bytes | None:
-    timeout = aiohttp.ClientTimeout(total=SECONDS)
+    timeout, url = aiohttp.ClientTimeout(total=SECONDS), endpoint.base_url + path
     try:
+        proxy = transport.proxies.of(endpoint.base_url)
+        headers, tunnel = through(proxy, url, endpoint.headers()) if proxy else (endpoint.headers(), None)
         async with transport.session.get(
-            endpoint.base_url + path, headers=endpoint.headers(), timeout=timeout, allow_redirects=False
+            url,
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,
+            proxy=proxy.url if proxy else None,
+            proxy_headers=tunnel,
         ) as response:
-            return await response.content.read(LONGEST) if response.status == 200 else None
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return await _whole(response.content) if response.status == 200 else None
+    except (aiohttp.ClientError, ConfigError, OSError, TimeoutError, ValueError):
         return None
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes | None:
+    """All of a body; None if it is longer than LONGEST."""
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > LONGEST:
+            return None
+    return bytes(body)
 
 
 def read_window(body: bytes, model: str) -> int | None:

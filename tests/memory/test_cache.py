@@ -315,7 +315,7 @@ async def test_one_request_is_out_once_whatever_happens(steps: list[tuple[str, i
 
 async def test_a_cache_of_the_version_before_is_read_and_knows_what_came_in_place_of_a_text(tmp_path: Path) -> None:
     path, key = tmp_path / "cache.db", request_key("s", ask("a"))
-    old = SCHEMA.statements[0].replace(", instead TEXT", "")
+    old = SCHEMA.statements[0].replace(", estimated INTEGER NOT NULL DEFAULT 0, instead TEXT", "")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(old)

@@ -354,7 +354,8 @@ async def test_a_journal_of_the_version_before_is_brought_to_this_one(tmp_path: 
         await journal.called(Call(5.0, 1, "task", "m", Usage(10, 4), 0.5))
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
-            "ALTER TABLE call DROP COLUMN estimated; ALTER TABLE call DROP COLUMN number; PRAGMA user_version = 6"
+            "ALTER TABLE call DROP COLUMN estimated; ALTER TABLE call DROP COLUMN number;"
+            "ALTER TABLE call DROP COLUMN worked; ALTER TABLE journal DROP COLUMN worked; PRAGMA user_version = 6"
         )
     assert list(read_calls(path)) == [Call(5.0, 1, "task", "m", Usage(10, 4), 0.5)]
     async with open_journal(path) as journal:
@@ -367,4 +368,4 @@ def test_a_change_of_the_messages_is_a_new_version() -> None:
     kinds = (*FIELDS, Evaluation, Outcome, Section, Prompt, Credit)
     shapes = sorted({kind.__name__: [field.name for field in fields(kind)] for kind in kinds}.items())
     digest = hashlib.blake2b(repr(shapes).encode(), digest_size=6).hexdigest()
-    assert (SCHEMA.version, digest) == (7, "3fc76de7e4b3")
+    assert (SCHEMA.version, digest) == (7, "f7ce045f69ef")

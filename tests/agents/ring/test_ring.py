@@ -163,7 +163,7 @@ def check_books(ring: Ring) -> None:
     roles = ring.ledger.accounts.values()
     assert ring.ledger.calls == ring.model.calls
     assert sum(account.calls - account.failed for account in roles) == ring.model.answered
-    assert ring.ledger.tokens == ring.model.tokens.total()
+    assert ring.ledger.tokens == ring.model.tokens.total() + ring.model.uncertain
     assert ring.ledger.in_flight == ring.model.in_flight == 0
     if ring.caps.calls is not None:
         assert ring.model.calls <= ring.caps.calls

@@ -29,7 +29,7 @@ from protocols.errors import BudgetExhausted, RunFailed, cap_setting
 from protocols.messages import Assignment, Change, Critique, Envelope, Evaluation, Failure
 from tests.agents.runs.test_looking_back import ignore
 from tests.agents.runs.test_search import configure
-from tests.wire_server import WireServer
+from tests.wire_server import Fault, WireServer
 from tests.world import answer
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +61,7 @@ def configured(folder: Path, url: str, budget: dict[str, Any], **search: Any) ->
 
 def found(result: Result) -> dict[str, Any]:
     """A result but for what it took."""
-    took = ("calls", "saved", "tokens", "roles", "seconds", "dollars")
+    took = ("calls", "saved", "tokens", "roles", "seconds", "dollars", "estimated")
     document: dict[str, Any] = orjson.loads(orjson.dumps(asdict(result)))
     return {key: value for key, value in document.items() if key not in took}
 
@@ -243,11 +243,14 @@ async def test_a_clock_that_is_set_costs_no_minutes(
 
 
 async def test_a_cap_at_the_first_evaluation_says_what_to_raise_and_is_undone(tmp_path: Path) -> None:
+    """A cap that has room for all calls, but not for so many second tries."""
     async with WireServer(answer) as server:
         url, place = server.openai_url, tmp_path / "run"
+        server.faults.extend([Fault("drop")] * 40)
         for _ in range(2):
             with pytest.raises(RunFailed, match=r"first prompt .* raise budget\.roles\.task\.calls"):
-                await searched(configured(tmp_path / "task", url, {"roles": {"task": {"calls": 20}}}), place)
+                await searched(configured(tmp_path / "task", url, {"roles": {"task": {"calls": 40}}}), place)
+        server.faults.clear()
         asked = server.stats.calls
         result = await searched(configured(tmp_path / "task", url, {}), place)
         assert server.stats.calls - asked > 0

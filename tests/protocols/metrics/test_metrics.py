@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -45,7 +46,7 @@ def test_no_reply_raises_and_none_leaves_the_unit_interval(name: str, data: st.D
     example = Example("1", {"text": "x"}, data.draw(GIVEN[name].targets))
     reply = data.draw(replies)
     for metric in metrics(name):
-        judged = now(metric.judge(example, reply))
+        judged = anyio.run(metric.judge, example, reply)
         assert 0 <= judged.score <= 1
         assert bool(judged.feedback) == (judged.score < 1)
         f"{judged}".encode()
@@ -75,7 +76,7 @@ def test_a_corpus_is_a_function_of_the_sums(name: str, data: st.DataObject) -> N
     for metric in metrics(name):
         judged: list[tuple[float, Counts]] = []
         for target, right, reply in pairs:
-            one = now(metric.judge(Example("1", {}, target), kind.show(target) if right else reply))
+            one = anyio.run(metric.judge, Example("1", {}, target), kind.show(target) if right else reply)
             judged.append((one.score, one.counts))
         value = corpus_value(metric, judged)
         assert 0 <= value <= 1 + 1e-12

@@ -87,7 +87,7 @@ async def test_what_does_not_fit_is_not_sent_once_the_window_is_known() -> None:
     sent = len(server.sent)
     with pytest.raises(TooLong, match="window of 1,000 tokens; it was not sent") as caught:
         await model.complete(asks(5000))
-    assert (caught.value.sent, caught.value.window, len(server.sent)) == (False, 1000, sent)
+    assert (caught.value.reached, caught.value.window, len(server.sent)) == (False, 1000, sent)
     assert await tried(model, asks(500))
 
 
