@@ -35,6 +35,7 @@ from protocols.providers.catalogue import Account
 from protocols.providers.http import open_transport
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.limiter import Limiter, Limits, Ticket
+from protocols.wrappers.waiting import Patience
 
 FIRST = 60.0
 """Seconds that are not looked at for what is used."""
@@ -54,13 +55,23 @@ class WatchedLimiter(Limiter):
         self.services: list[float] = []
         self._sent: dict[Ticket, float] = {}
 
-    async def enter(self, request: Request, urgent: bool) -> Ticket:
-        asked = anyio.current_time()
-        ticket = await super().enter(request, urgent)
-        self._sent[ticket] = anyio.current_time()
-        if urgent:
-            self.waits.append(self._sent[ticket] - asked)
+    def enter_now(self, request: Request, urgent: bool) -> Ticket | None:
+        ticket = super().enter_now(request, urgent)
+        if ticket is not None:
+            self._begin(ticket, anyio.current_time())
         return ticket
+
+    async def enter(self, request: Request, urgent: bool, patience: Patience | None = None) -> Ticket:
+        asked = anyio.current_time()
+        ticket = await super().enter(request, urgent, patience)
+        if ticket not in self._sent:
+            self._begin(ticket, asked)
+        return ticket
+
+    def _begin(self, ticket: Ticket, asked: float) -> None:
+        self._sent[ticket] = anyio.current_time()
+        if ticket.urgent:
+            self.waits.append(self._sent[ticket] - asked)
 
     def leave(self, ticket: Ticket, used: Usage | None) -> None:
         sent = self._sent.pop(ticket, None)

@@ -6,9 +6,9 @@ the process as a commit to the journal does, which takes a thread hop and would 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EDQUOT, EFBIG, ENOSPC
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +16,9 @@ from typing import NamedTuple
 import orjson
 
 from memory.sqlite import REASONS
-from protocols.errors import StorageFailed
+from protocols.errors import NO_ROOM, StorageFailed
 
+POSITIONED = hasattr(os, "pwrite")
 SLOT = 512
 """Bytes for one call; one with longer names takes several slots in a row."""
 
@@ -70,10 +71,18 @@ class InFlight:
         self._free.setdefault(size, []).append(slot)
 
     def _write(self, slot: int, size: int, line: bytes) -> None:
-        with file_errors(self._path):
-            self._file.seek(slot * SLOT)
-            if self._file.write(line.ljust(size * SLOT)) != size * SLOT:
-                raise StorageFailed(REASONS["SQLITE_FULL"], file=str(self._path))
+        try:
+            written = self._put(line.ljust(size * SLOT), slot * SLOT)
+        except OSError as error:
+            raise failed(error, self._path) from error
+        if written != size * SLOT:
+            raise StorageFailed(REASONS["SQLITE_FULL"], file=str(self._path))
+
+    def _put(self, content: bytes, place: int) -> int:
+        if POSITIONED:
+            return os.pwrite(self._file.fileno(), content, place)
+        self._file.seek(place)  # Windows has no call that does both
+        return self._file.write(content)
 
 
 @contextmanager
@@ -82,10 +91,14 @@ def file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (
-            REASONS["SQLITE_FULL"] if error.errno in (ENOSPC, EDQUOT, EFBIG) else f"cannot be used: {error.strerror}"
-        )
-        raise StorageFailed(reason, file=str(path)) from error
+        raise failed(error, path) from error
+
+
+def failed(error: OSError, path: Path) -> StorageFailed:
+    """What the operating system said."""
+    full = error.errno in NO_ROOM
+    reason = REASONS["SQLITE_FULL"] if full else f"cannot be used: {error.strerror}"
+    return StorageFailed(reason, file=str(path))
 
 
 @contextmanager

@@ -42,11 +42,28 @@ class Request:
     assignment: int | None = None
     left_out: int = 0
     sending: Callable[[], None] | None = field(default=None, compare=False, repr=False)
+    _size: int = field(default=-1, init=False, compare=False, repr=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all texts as UTF-8. Measured once: all that stands around a model asks for it at every call."""
+        if self._size < 0:
+            size = sum(len(message.text.encode("utf-8", "replace")) for message in self.messages)
+            object.__setattr__(self, "_size", size)
+        return self._size
+
+    def sent_by(self, sending: Callable[[], None]) -> Request:
+        """The same with another `sending`; several times as fast as `replace`."""
+        copy = Request(
+            self.messages, self.temperature, self.max_tokens, self.sample, self.assignment, self.left_out, sending
+        )
+        object.__setattr__(copy, "_size", self._size)
+        return copy
 
     @property
     def most_input(self) -> int:
         """No fewer tokens than the messages are: one a byte, as tokenisers join bytes, and the frame of each turn."""
-        return sum(len(message.text.encode("utf-8", "replace")) + FRAME for message in self.messages) + FRAME
+        return self.size + FRAME * (len(self.messages) + 1)
 
     @property
     def most_tokens(self) -> int:

@@ -5,7 +5,6 @@ https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -79,32 +78,37 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
     """
     payload = decode(answer, name, key)
     told, content, refusal = read_usage(payload.get("usage")), None, ""
-    instead: Instead = "nothing"
-    match payload:
-        case {"choices": [{"error": dict(error)}, *_]}:  # a gateway's, whose model failed after it had accepted
-            raise classify(replace(answer, body=orjson.dumps({"error": error})), name, key)
-        case {"choices": [{"message": {**message}, **choice}, *_]}:
-            content, refusal = text_of(message.get("content")), refusal_of(message)
-            instead = instead_of_text(message)
-    if content is None:
+    choice, message = first_choice(payload)
+    if isinstance(error := choice.get("error"), dict):  # a gateway's, whose model failed after it had accepted
+        raise classify(replace(answer, body=orjson.dumps({"error": error})), name, key)
+    if message is not None:
+        content, refusal = text_of(message.get("content")), refusal_of(message)
+    if message is None or content is None:
         raise unusable("has no choices[0].message with a text", answer, name, key, used(told, request, ""))
     usage, finish = used(told, request, content), finish_of(FINISH, choice.get("finish_reason"))
     if refusal:
         content, finish = content or refusal, "refusal"
     model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
-    missing = None if content.strip() or finish == "refusal" else instead
+    missing = None if content.strip() or finish == "refusal" else instead_of_text(message)
     return Reply(content, usage, finish, answer.latency, model, allowance=allowance, instead=missing)
+
+
+def first_choice(payload: JsonObject) -> tuple[JsonObject, JsonObject | None]:
+    """The first choice, empty if there is none, and its message."""
+    choices = payload.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        return {}, None
+    message = choice.get("message")
+    return choice, message if isinstance(message, dict) else None
 
 
 def text_of(content: object) -> str | None:
     """The text of a message, "" where there is none: cut off while it thought, or filtered. Some servers send it in
     parts. None: it is neither."""
-    match content:
-        case None | str():
-            return content or ""
-        case list(parts):
-            return "".join(part["text"] for part in parts if is_text(part))
-    return None
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part["text"] for part in content if is_text(part)) if isinstance(content, list) else None
 
 
 def is_text(part: object) -> bool:
@@ -114,16 +118,18 @@ def is_text(part: object) -> bool:
     return False
 
 
-def refusal_of(message: Mapping[object, object]) -> str:
+def refusal_of(message: JsonObject) -> str:
     """The words in which the model refuses, of its own field or of the parts of the content; "" for none."""
     said, parts = message.get("refusal"), message.get("content")
     if isinstance(said, str) and said:
         return said
-    words = [part.get("refusal") for part in (parts if isinstance(parts, list) else []) if isinstance(part, dict)]
+    if not isinstance(parts, list):
+        return ""
+    words = [part.get("refusal") for part in parts if isinstance(part, dict)]
     return "".join(word for word in words if isinstance(word, str))
 
 
-def instead_of_text(message: Mapping[object, object]) -> Instead:
+def instead_of_text(message: JsonObject) -> Instead:
     """What a message holds that has no text: the names that servers have for it, as fields or as parts."""
     parts = message.get("content")
     kinds = {str(part.get("type")) for part in (parts if isinstance(parts, list) else []) if isinstance(part, dict)}
@@ -137,7 +143,8 @@ def read_usage(usage: object) -> Told:
     total without the other."""
     if not isinstance(usage, dict):
         return Told()
-    tokens_in, tokens_out, total = (count(usage.get(f"{part}_tokens")) for part in ("prompt", "completion", "total"))
+    tokens_in, tokens_out = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    total = count(usage.get("total_tokens"))
     if total is not None and (tokens_in is None) != (tokens_out is None):
         rest = count(total - (tokens_in or tokens_out or 0))
         tokens_in, tokens_out = (rest if part is None else part for part in (tokens_in, tokens_out))

@@ -214,7 +214,7 @@ class Ledger:
         for purse in purses:
             purse.send()
         self._watch(purses)
-        if any("calls" in purse.limits for purse in purses):
+        if self._waiting is not None and any("calls" in purse.limits for purse in purses):
             self._wake()  # what waits for the last of the calls knows now that it was the last
 
     def withdraw(self, purses: tuple[Purse, ...], most: Cost) -> None:

@@ -14,6 +14,7 @@ import anyio
 
 from protocols.errors import ModelError, RateLimited
 from protocols.model import Allowance, ChatModel, Reply, Request, Usage
+from protocols.wrappers.clock import loop_time
 from protocols.wrappers.pace import Pace
 from protocols.wrappers.tokens import Flight, TokenPace, bound_of
 from protocols.wrappers.waiting import Patience
@@ -66,14 +67,21 @@ class Ticket:
 
 
 class Waiter:
-    """A call that is not sent yet. `event` is set when it may be, or is to see to the clock."""
+    """A call that is not sent yet. `event` is set when it may be, or is to see to the clock, or when it is not to be
+    sent at all (`stopped`)."""
 
-    __slots__ = ("bound", "event", "request", "ticket", "urgent")
+    __slots__ = ("bound", "event", "request", "stopped", "ticket", "urgent")
 
     def __init__(self, request: Request, bound: Usage, urgent: bool) -> None:
         self.request, self.bound, self.urgent = request, bound, urgent
         self.event = anyio.Event()
         self.ticket: Ticket | None = None
+        self.stopped = False
+
+    def stop(self) -> None:
+        """It is not to be sent."""
+        self.stopped = True
+        self.event.set()
 
 
 class Limiter:
@@ -91,7 +99,7 @@ class Limiter:
     Priority: urgent calls are first and are not spaced. `clock` gives seconds, those of the event loop.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = anyio.current_time) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float] = loop_time) -> None:
         self._leases = [limits]
         self.limits = limits
         self.most = limits.concurrency or MOST
@@ -159,17 +167,23 @@ class Limiter:
         bound = bound_of(request) if self._tokens else None
         return self._send(request, bound, urgent) if self._delay(bound, urgent) == 0.0 else None
 
-    async def enter(self, request: Request, urgent: bool) -> Ticket:
-        """Wait until a call may be sent, and count it."""
+    async def enter(self, request: Request, urgent: bool, patience: Patience | None = None) -> Ticket:
+        """Wait until a call may be sent, and count it.
+
+        :raises Interrupted: `patience` has ended before.
+        """
         if ticket := self.enter_now(request, urgent):
             return ticket
-        waiter = Waiter(request, bound_of(request), urgent)
+        waiter, patience = Waiter(request, bound_of(request), urgent), patience or Patience()
         queue = self._urgent if urgent else self._others
         queue.append(waiter)
+        patience.queued.add(waiter)
         try:
             self._admit()
             while waiter.ticket is None:
                 await self._wait(waiter)
+                if waiter.stopped:
+                    raise patience.interrupted()
         except BaseException:
             if waiter.ticket is None:
                 queue.remove(waiter)
@@ -177,6 +191,7 @@ class Limiter:
                 self.leave(waiter.ticket, None)
             raise
         finally:
+            patience.queued.discard(waiter)
             if self._keeper is waiter:
                 self._keeper, self._alarm = None, math.inf
             self._admit()  # whoever was behind it, or is to watch the clock now
@@ -332,7 +347,7 @@ class LimitedModel:
         patience.check_held(limiter.held)
         ticket = limiter.enter_now(request, self._urgent)
         if ticket is None:
-            ticket = await self._queue(request)
+            ticket = await limiter.enter(request, self._urgent, patience)
         if self._timeout is not None:
             ticket.ends = ticket.sent + self._timeout
         used: Usage | None = None
@@ -351,15 +366,6 @@ class LimitedModel:
             raise
         finally:
             limiter.leave(ticket, used)
-
-    async def _queue(self, request: Request) -> Ticket:
-        """:raises Interrupted: a person has stopped the search meanwhile."""
-        with self._patience.queueing():
-            ticket = await self._limiter.enter(request, self._urgent)
-        if self._patience.stopped:  # at the very moment at which there was room
-            self._limiter.leave(ticket, None)
-            self._patience.check()
-        return ticket
 
 
 def paced(pace: P | None, limit: int | None, new: Callable[[int], P]) -> P | None:

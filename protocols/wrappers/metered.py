@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from protocols.errors import BadReply, CallTimeout, ConnectionFailed, ModelError
 from protocols.model import ChatModel, Reply, Request, Usage
@@ -43,7 +42,7 @@ class MeteredModel:
 
         await ledger.admit(account, purses, most)
         try:
-            reply = await self._inner.complete(replace(request, sending=send))
+            reply = await self._inner.complete(request.sent_by(send))
         except BaseException as error:
             if not sent:
                 ledger.withdraw(purses, most)

@@ -11,6 +11,7 @@ import anyio
 from protocols.errors import ModelError, QuotaExhausted, RateLimited
 from protocols.model import ChatModel, Reply, Request
 from protocols.wrappers.breaker import Breaker
+from protocols.wrappers.clock import loop_time
 from protocols.wrappers.waiting import Patience
 
 
@@ -33,7 +34,7 @@ class RetryPolicy:
 class Timing:
     """Seconds of the event loop, and how to let some pass."""
 
-    clock: Callable[[], float] = anyio.current_time
+    clock: Callable[[], float] = loop_time
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 
 
@@ -66,36 +67,32 @@ class RetryingModel:
         at once what every call to this model meets. A rate limit that outlasts the deadline is an exhausted quota.
         :raises Interrupted: a person has stopped the search, and the call was not sent, or not again.
         """
-        calls = self._patience.calls
-        calls.begun += 1
-        try:
-            return await self._try(request)
-        finally:
-            calls.begun -= 1
-
-    async def _try(self, request: Request) -> Reply:
         start: float | None = None
         left, waits, patience = self._policy.attempts, self._waits(), self._patience
-        while True:
-            begun, moment = self._breaker.begin(), self._timing.clock()
-            patience.check()
-            try:
-                reply = await self._inner.complete(request)
-            except ModelError as error:
-                failure = self._breaker.failed(begun, lasting(error, self._policy.deadline))
-                patience.failed(failure)
-                if start is None:
-                    start = moment if error.sent is None else error.sent
-                left -= not isinstance(failure, RateLimited)
-                wait = max(next(waits), failure.retry_after or 0.0)
-                late = self._timing.clock() + wait > start + self._policy.deadline
-                if not failure.retryable or not left or late:
-                    raise failure from None
-            else:
-                self._breaker.worked()
-                patience.replied()
-                return reply
-            await patience.nap(wait, failure, self._timing.sleep)
+        patience.calls.begun += 1
+        try:
+            while True:
+                begun = self._breaker.begin()
+                patience.check()
+                try:
+                    reply = await self._inner.complete(request)
+                except ModelError as error:
+                    failure = self._breaker.failed(begun, lasting(error, self._policy.deadline))
+                    patience.failed(failure)
+                    now = self._timing.clock()
+                    if start is None:
+                        start = now if error.sent is None else error.sent
+                    left -= not isinstance(failure, RateLimited)
+                    wait = max(next(waits), failure.retry_after or 0.0)
+                    if not failure.retryable or not left or now + wait > start + self._policy.deadline:
+                        raise failure from None
+                else:
+                    self._breaker.worked()
+                    patience.replied()
+                    return reply
+                await patience.nap(wait, failure, self._timing.sleep)
+        finally:
+            patience.calls.begun -= 1
 
     def _waits(self) -> Iterator[float]:
         """Seconds before the second attempt, the third, and so on."""

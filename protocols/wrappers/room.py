@@ -53,4 +53,6 @@ class RoomyModel:
         return self._window.spare(self._with_room(request))
 
     def _with_room(self, request: Request) -> Request:
-        return replace(request, max_tokens=max(request.max_tokens, self._tokens))
+        if request.max_tokens >= self._tokens:
+            return request
+        return replace(request, max_tokens=self._tokens)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import anyio
 
 from protocols.errors import BadRequest, CallTimeout, Interrupted, ModelError
+from protocols.wrappers.clock import loop_time
 
 SILENT = 3
 """Failures in a row, without a reply between them, after which a model counts as one that does not answer."""
 BRIEF = 5.0
 """Seconds that a call may still be held back for, once a person has stopped the search."""
+
+
+class Stoppable(Protocol):
+    """A call that waits to be sent."""
+
+    def stop(self) -> None:
+        """It is not to be sent."""
 
 
 @dataclass(eq=False, slots=True)
@@ -28,7 +36,7 @@ class Calls:
     """The calls of all searches of a process that have begun and not ended. `replies`: how many were answered so far,
     the last at `answered`; `failures`: how many tries failed since then, and `last` is what the latest met."""
 
-    def __init__(self, clock: Callable[[], float] = anyio.current_time) -> None:
+    def __init__(self, clock: Callable[[], float] = loop_time) -> None:
         self.clock = clock
         self.begun = 0
         self.replies = self.failures = 0
@@ -49,14 +57,16 @@ class Patience:
         self.stopped = self.hurried = False
         self._failures = 0
         self._last: ModelError | None = None
-        self._queue: set[anyio.CancelScope] = set()
+        self.queued: set[Stoppable] = set()
         self._naps: set[anyio.CancelScope] = set()
 
     def stop(self) -> None:
         """Nothing more is sent."""
         self.stopped = True
-        for scope in (*self._naps, *self._queue):
+        for scope in self._naps:
             scope.cancel()
+        for waiter in self.queued:
+            waiter.stop()
 
     def hurry(self) -> None:
         """What is left is sent, unless the model has ceased to answer."""
@@ -73,13 +83,13 @@ class Patience:
     def check(self) -> None:
         """:raises Interrupted: a call may not be sent."""
         if self.stopped:
-            raise self._interrupted()
+            raise self.interrupted()
 
     def check_held(self, seconds: float) -> None:
         """:raises Interrupted: a call would be held back for too long, as a person is waiting."""
         if self.hurried and seconds > BRIEF:
             self.stop()
-            raise self._interrupted()
+            raise self.interrupted()
 
     def replied(self) -> None:
         """There was a reply."""
@@ -109,35 +119,18 @@ class Patience:
             nap = Nap(self.calls.clock() + seconds, failure)
             self.calls.naps.add(nap)
             try:
-                with self._until_cancelled(self._naps) as scope:
+                with anyio.CancelScope() as scope:
+                    self._naps.add(scope)
                     await sleep(seconds)
             finally:
+                self._naps.discard(scope)
                 self.calls.naps.discard(nap)
             if not scope.cancelled_caught:
                 return
         self.check()
         raise failure from None
 
-    @contextmanager
-    def queueing(self) -> Iterator[None]:
-        """The block waits to be sent, and holds nothing.
-
-        :raises Interrupted: a person has stopped the search meanwhile.
-        """
-        with self._until_cancelled(self._queue) as scope:
-            yield
-        if scope.cancelled_caught:
-            raise self._interrupted()
-
-    @contextmanager
-    def _until_cancelled(self, scopes: set[anyio.CancelScope]) -> Iterator[anyio.CancelScope]:
-        with anyio.CancelScope() as scope:
-            scopes.add(scope)
-            try:
-                yield scope
-            finally:
-                scopes.discard(scope)
-
-    def _interrupted(self) -> Interrupted:
+    def interrupted(self) -> Interrupted:
+        """What a call is told that is not sent, or not again."""
         met = f"; the last call met: {self._last}" if self._last else ""
         return Interrupted(f"stopped by a person{met}")

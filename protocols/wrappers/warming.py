@@ -13,6 +13,7 @@ import anyio
 
 from protocols.model import ChatModel, Reply, Request
 from protocols.prompt import estimate_tokens
+from protocols.wrappers.clock import loop_time
 
 KEPT = 240.0
 """Seconds after its last use for which a prefix counts as cached: both providers keep it for at least 300."""
@@ -47,7 +48,7 @@ class Prefixes:
     `clock` gives the event loop's seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = anyio.current_time) -> None:
+    def __init__(self, clock: Callable[[], float] = loop_time) -> None:
         self.clock = clock
         self.used: dict[str, float] = {}
         self.ahead: dict[str, anyio.Event] = {}

@@ -11,7 +11,6 @@ import orjson
 
 from protocols.errors import TooLong
 from protocols.model import ChatModel, Reply, Request
-from protocols.prompt import estimate_tokens
 
 DEVIATIONS = 2.0
 """Standard deviations above the mean at which a request is taken to be, for those that are built to fit."""
@@ -147,7 +146,7 @@ class Window:
 
 def estimated(request: Request) -> int:
     """About the tokens of the messages, one at least."""
-    return max(1, sum(estimate_tokens(message.text) for message in request.messages))
+    return max(1, request.size // 4)
 
 
 class WindowedModel:
