@@ -78,7 +78,7 @@ async def attached(
             run.hearing.watcher.tap(say or log.told)
         log.started(run.configuration, run.task, run.directory, run.resumed)
         for remark in remarks(run.first, run.task) if not run.resumed else ():
-            log.doubted(remark)
+            log.doubted(remark, aloud=cell is None)
         try:
             yield log
         except Exception as error:

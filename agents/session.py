@@ -16,13 +16,15 @@ from anyio.abc import TaskStatus
 from rich.console import Console
 
 from agents.attached import attached, check_spans, say_on, show_in_browser
+from agents.ring.controller import INTERRUPTED
 from agents.ring.team import only
 from agents.runs import doctor
 from agents.runs.budget import caps, kept_prices
 from agents.runs.configuration import Configuration
 from agents.runs.findings import Diagnosis
-from agents.runs.finished import INTERRUPTED, finished
+from agents.runs.finished import finished
 from agents.runs.grid import Cell, Grid
+from agents.runs.loading import remarks
 from agents.runs.opening import open_run
 from agents.runs.progress import progress_of
 from agents.runs.replay import Replayed, replay
@@ -84,8 +86,8 @@ async def train(
     async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console) as shown_anew:
         assignments, so_far = configuration.search.assignments, progress_of(run.directory / JOURNAL)
         with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
-            if run.resumed:
-                view.say(f"Going on after {so_far.ended} assignments.")
+            if so_far.stands:
+                view.say(f"Going on after {so_far.stands} assignments.")
             try:
                 async with attached(run, environ, console, verbosity, [view], view.say) as log:
 
@@ -157,7 +159,7 @@ async def sweep(
     :raises PromptFlowError: as `Sweep.run`.
     """
     check_spans([cell.configuration for cell in grid.cells])
-    accounts, logs = Accounts(), set[RunLog]()
+    accounts, logs, told = Accounts(), set[RunLog](), set[tuple[str, str]]()
     with watch_sweep(console, grid, time.monotonic) as view:
 
         def wait(line: str) -> None:
@@ -174,6 +176,10 @@ async def sweep(
         @asynccontextmanager
         async def attend(cell: Cell, run: Run) -> AsyncIterator[None]:
             with view.attend(cell, run):
+                if (cell.task, cell.setting) not in told:  # once, and not for each seed
+                    told.add((cell.task, cell.setting))
+                    for remark in remarks(run.first, run.task) if not run.resumed else ():
+                        view.say(f"{cell.task}: look at the first prompt: {remark}")
                 async with attached(run, environ, console, verbosity, say=view.say, cell=cell.name) as log:
                     logs.add(log)
                     try:

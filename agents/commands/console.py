@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 import anyio
@@ -45,11 +46,18 @@ def drive(work: Callable[[], Awaitable[T]]) -> T:
 
 @contextmanager
 def as_ctrl_c(other: signal.Signals) -> Iterator[None]:
-    """Take a signal for a Ctrl-C, which unwinds what is under way: a terminal is restored, a file is closed."""
+    """Take a signal for a Ctrl-C, which unwinds what is under way: a terminal is restored, a file is closed. Also
+    where a Ctrl-C itself is ignored, as a shell has it for what runs in the background."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(other, lambda number, frame: signal.raise_signal(signal.SIGINT))
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(other, unwind)
     try:
         yield
     finally:

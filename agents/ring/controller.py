@@ -48,6 +48,8 @@ WIDTH = "search.width"
 """The one setting that a `Change` is told the Controller for; others change how fast, or for how long, it works."""
 ALLOWANCES = "the operators' own budgets"
 """What has ended a search whose operators may make no more calls: no cap of the run, which still has room."""
+INTERRUPTED = "interrupted"
+"""What has ended a search that a person has stopped, and that goes on when it is begun again."""
 ALL_MADE = "assignments"
 """What has ended a search all of whose assignments were made, and have ended."""
 OF_OPERATORS = "budget.operators."
@@ -221,6 +223,8 @@ class Controller:
             self._choices.close(assignment.operator)
         if failure.kind == "budget":
             self._exhaust(failure.cap)
+        if failure.kind == "stopped":  # also of the last assignments, after which there was nothing else to stop
+            self._stopped_by = self._stopped_by or INTERRUPTED
 
     def _ended(self, assignment: Assignment, ending: Ending) -> None:
         self.endings.setdefault(assignment.operator, Counter())[ending] += 1

@@ -10,7 +10,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from agents.runs.comparison import Held
+from agents.runs.comparison import Held, Score
 from agents.runs.result import Result
 from protocols.errors import StorageFailed
 
@@ -19,10 +19,14 @@ ADDED: Final[Mapping[str, Any]] = {
     "train": {"seed": NOT_RUN, "best": NOT_RUN},
     "saved": {"calls": 0, "tokens": 0, "dollars": None},
     "estimated": 0,
+    "unreadable": 0,
+    "quoted": "",
     "unremembered": 0,
 }
 """What stands for fields that earlier releases did not write. Of others that are collections nothing is known, and so
 nothing is in them; what may be None is."""
+SCORES: Final = ("first", "winner")
+"""The fields of the held-out comparison that are scores."""
 ALWAYS: Final = frozenset({"roles", "calls", "tokens", "test"})
 """What every release wrote: without them it is no result, for nothing is not what a run has cost."""
 
@@ -35,7 +39,8 @@ def as_result(document: object, path: Path) -> Mapping[str, Any]:
     if isinstance(document, dict):
         document = _completed(document, Result)
         if isinstance(test := document.get("test"), dict):
-            document["test"] = _completed(test, Held)
+            scores = {name: _completed(test[name], Score) for name in SCORES if isinstance(test.get(name), dict)}
+            document["test"] = _completed(test, Held) | scores
     try:
         result = TypeAdapter(Result).validate_python(document)
         assert isinstance(document, dict)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from agents.ring.controller import ALL_MADE, ALLOWANCES, OF_OPERATORS
+from agents.ring.controller import ALL_MADE, ALLOWANCES, INTERRUPTED, OF_OPERATORS
 from agents.runs.configuration import Configuration
 from agents.runs.earlier import as_result
 from agents.runs.intact import check_there
@@ -16,9 +16,6 @@ from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import check_meaning, meaning
 from agents.runs.run_directory import CONFIGURATION, RESULT, named, usable
 from protocols.errors import StorageFailed, cap_setting
-
-INTERRUPTED = "interrupted"
-"""What stops a run that a person has stopped, and that goes on when it is begun again."""
 
 
 def finished(configuration: Configuration, directory: Path | None) -> tuple[Path, Mapping[str, Any]] | None:

@@ -49,7 +49,7 @@ def check_caps(configuration: Configuration, task: Task, first: Prompt, known: M
     for name, table, calls in _capped(configuration, takes.calls):
         what = "the first prompt on validation and the held-out report alone take"
         if table.calls is not None and table.calls <= calls:
-            raise ConfigError(f"{name}.calls = {table.calls} is too small: {what} {calls}")
+            raise ConfigError(f"{name}.calls = {table.calls} is too small: {what} {calls}, and a search needs more")
         if name.endswith("judge"):
             continue  # how long its requests are depends on the replies
         each = f"{takes.calls} calls, the longest of up to {takes.longest:,} tokens and {takes.reply:,} of reply"

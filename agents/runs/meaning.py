@@ -36,6 +36,8 @@ FREE_OF_PROVIDERS = frozenset(
 )  # fmt: skip
 """Settings of a provider or a model that may change."""
 
+FIRST = "the first prompt"
+
 
 def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], first: Prompt) -> dict[str, Any]:
     """The settings that count, by their dotted names, and digests of what the files hold."""
@@ -51,7 +53,7 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
     if schema := configuration.task.json_schema:
         counts["the JSON schema"] = _digest(configuration.path(schema).read_text(encoding="utf-8"))
     counts["the corpus"] = _digest(corpus)
-    counts["the first prompt"] = _digest(prompt_file.dumps(first))
+    counts[FIRST] = _digest(prompt_file.dumps(first))
     return counts
 
 
@@ -66,10 +68,10 @@ def check_meaning(there: Mapping[str, Any], here: Mapping[str, Any], directory: 
         else f"{name} is {_shown(there.get(name))} there and {_shown(here.get(name))} here"
         for name in names
     )
-    raise ConfigError(
-        f"{directory} holds a run of something else: {differences}; put back what it began with, or name another "
-        "directory with --out"
-    )
+    remedy = "put back what it began with, or name another directory with --out"
+    if names == [FIRST]:  # another release may have another layout around the same text
+        remedy = "it goes on with its own: name the first_prompt.txt there as prompt.file, or another --out"
+    raise ConfigError(f"{directory} holds a run of something else: {differences}; {remedy}")
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
+import anyio
+
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration
 from agents.runs.metrics import asks_judge, open_metric
@@ -32,7 +34,7 @@ from protocols.providers.catalogue import (
     split,
 )
 from protocols.providers.http import Transport
-from protocols.providers.listing import listed_window
+from protocols.providers.listing import SECONDS, listed_window
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.breaker import Breaker
@@ -97,17 +99,24 @@ class Models:
         return model if name == EMBEDDED else RoomyModel(model, room or 1, self._window(name))
 
     async def look_up_windows(self) -> None:
-        """Ask servers of the user's own for the windows that nobody has told, once in a process."""
-        for name in self._adapters:
-            settings = model_settings(self._configuration.provider(name))
-            if name == EMBEDDED or settings.client or is_theirs(name, settings, self._environ):
-                continue
-            window = self._window(name)
-            if window.tokens is None and not window.looked_up:
-                window.looked_up = True
-                endpoint, (provider, model) = resolve(name, settings, self._environ), split(name)
-                if (tokens := await listed_window(self._transport, endpoint, provider, model)) is not None:
-                    window.tell(tokens)
+        """Ask servers of the user's own for the windows that nobody has told, once in a process, all at once and
+        within the seconds that a list has; they cost no minutes."""
+        self._ledger.pause()
+        with anyio.move_on_after(SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for name in self._adapters:
+                    settings = model_settings(self._configuration.provider(name))
+                    if name != EMBEDDED and not settings.client and not is_theirs(name, settings, self._environ):
+                        tasks.start_soon(self._look_up_window, name, settings)
+        self._ledger.go_on()
+
+    async def _look_up_window(self, name: str, settings: ModelSettings) -> None:
+        window = self._window(name)
+        if window.tokens is None and not window.looked_up:
+            window.looked_up = True
+            endpoint, (provider, model) = resolve(name, settings, self._environ), split(name)
+            if (tokens := await listed_window(self._transport, endpoint, provider, model)) is not None:
+                window.tell(tokens)
 
     def take_up(self, notes: Mapping[str, bytes], accounts: Sequence[Spent]) -> None:
         """What a run that goes on knows of its models: their windows, and which of them have answered whom."""

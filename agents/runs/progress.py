@@ -98,6 +98,11 @@ class Progress:
         """Assignments that have ended, the first prompt not counted."""
         return self.counts.total() - self.counts["first"]
 
+    @property
+    def stands(self) -> int:
+        """Those of them that a run which goes on does not take up again."""
+        return self.ended - sum(ending.kind != "first" for ending, _ in self._void)
+
     def follow(self, envelope: Envelope) -> Ending | None:
         """Take in the next envelope; the ending, if it ends an assignment."""
         match envelope.message:

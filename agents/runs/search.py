@@ -16,7 +16,7 @@ from agents.prompting.forward import Forward
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves
 from agents.ring.agent import Agent
 from agents.ring.archive import Member
-from agents.ring.controller import Remember
+from agents.ring.controller import INTERRUPTED, Remember
 from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic, Silent
 from agents.ring.evaluator import Evaluator, RaceSettings
@@ -27,7 +27,7 @@ from agents.ring.team import Team
 from agents.runs.comparison import Held, answers, held_out, refusal
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
-from agents.runs.finished import INTERRUPTED, read_document, reopened
+from agents.runs.finished import read_document, reopened
 from agents.runs.fold import fold
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
@@ -154,8 +154,9 @@ class Run:
             self._reopened,
         )
         for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
-            if isinstance(envelope.message, Evaluation):  # also one of which no Critique was written yet
-                self.evaluator.unanswered.take_up(envelope.message)
+            message = envelope.message  # also one of which no Critique was written yet; what was cut is made anew
+            if isinstance(message, Evaluation) and not message.cut:
+                self.evaluator.unanswered.take_up(message)
 
     def _agents(
         self,

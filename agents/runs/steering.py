@@ -17,12 +17,11 @@ import anyio
 import orjson
 
 from agents.prompting.forward import AtOnce
-from agents.ring.controller import WIDTH
+from agents.ring.controller import INTERRUPTED, WIDTH
 from agents.ring.hand import carried_over
 from agents.ring.team import Tell
 from agents.runs.budget import check_priced, kept_prices
 from agents.runs.configuration import Configuration, build
-from agents.runs.finished import INTERRUPTED
 from agents.runs.loading import load_task
 from agents.runs.reading import parsed
 from agents.runs.run_directory import COMMANDS, FIRST_PROMPT, JOURNAL, LOCK, RESULT, not_written, read_configuration
@@ -36,6 +35,7 @@ from protocols.messages import (
     Change,
     Command,
     Continue,
+    Critique,
     Envelope,
     Failure,
     Finished,
@@ -276,11 +276,13 @@ def _check_under_way(directory: Path) -> None:
     if not (directory / JOURNAL).exists():
         return  # it begins
     ending = False
-    for envelope in read_journal(directory / JOURNAL, (Stop, Finished, Failure, Resumed)):
+    for envelope in read_journal(directory / JOURNAL, (Stop, Finished, Critique, Failure, Resumed)):
         match envelope.message:
             case Resumed():
                 ending = False
             case Stop() | Finished() | Failure(kind="budget"):
+                ending = True
+            case Critique() as critique if critique.cut_by:
                 ending = True
             case _:
                 pass

@@ -12,9 +12,10 @@ from typing import Any
 import anyio
 import orjson
 
+from agents.ring.controller import INTERRUPTED
 from agents.ring.team import only
 from agents.runs.descriptors import fitting
-from agents.runs.finished import INTERRUPTED, read_result
+from agents.runs.finished import read_result
 from agents.runs.grid import Cell, Grid
 from agents.runs.models import roles
 from agents.runs.opening import Shared, check, open_run_in

@@ -180,9 +180,9 @@ class RunLog:
             caps=configuration.budget.model_dump(exclude_defaults=True),
         )
 
-    def doubted(self, why: str) -> None:
-        """What a person should know of the first prompt."""
-        self._log.warning("look at the first prompt", why=why)
+    def doubted(self, why: str, aloud: bool = True) -> None:
+        """What a person should know of the first prompt; not `aloud`: they have been told."""
+        (self._log.warning if aloud else self._log.info)("look at the first prompt", why=why)
 
     async def observe(self, envelope: Envelope) -> None:
         """A message crossed the bus."""

@@ -76,7 +76,6 @@ class Ledger:
     `caps` are the run's; `scopes` has those of roles and of operators, by `critic`, `proposer`, `proposer/few_shot`.
     `clock` gives seconds. While `holding` calls back for later, as many tokens and dollars are held back as so many
     calls have cost so far on average. The caps on minutes hold only meanwhile: what was held back may be spent.
-    `exhausted` names the cap of the run that refused a call, or else the last of any scope; None while none has.
     """
 
     def __init__(
@@ -90,7 +89,6 @@ class Ledger:
         self.accounts: dict[tuple[str, str], Account] = {}
         self.in_flight = 0
         self.saved = Saved()
-        self.exhausted: str | None = None
         self._run = Purse("", caps)
         self._scopes = {name: Purse(name, capped) for name, capped in (scopes or {}).items()}
         self._look_at_caps()
@@ -259,13 +257,16 @@ class Ledger:
         return Books(tuple(replace(account) for account in self.accounts.values()), self.saved, self.seconds)
 
     def take_up(self, books: Books) -> None:
-        """Go on from another ledger's books, as if its attempts had been made here; before the first attempt."""
+        """Add another ledger's books to these, as if its attempts had been made here."""
         self._start -= books.seconds
         self.saved = books.saved
         for past in books.accounts:
             account = self.account(past.role, past.model)
-            account.calls, account.failed, account.saved = past.calls, past.failed, past.saved
-            account.usage, account.seconds = past.usage, past.seconds
+            account.calls += past.calls
+            account.failed += past.failed
+            account.saved += past.saved
+            account.usage += past.usage
+            account.seconds += past.seconds
             for purse in self.purses(past.role):
                 purse.take_up(past.calls, self._cost(past.model, past.usage))
 
@@ -293,8 +294,6 @@ class Ledger:
 
     def _refuse(self, purse: Purse, cap: str) -> NoReturn:
         """:raises BudgetExhausted: always."""
-        if purse is self._run or self.exhausted not in self._run.limits:
-            self.exhausted = f"{cap} of {purse.name}" if purse.name else cap
         raise BudgetExhausted(cap, purse.limits[cap], purse.name)
 
     def _watch(self, purses: tuple[Purse, ...]) -> None:

@@ -51,6 +51,16 @@ READ: Mapping[str, Callable[[Document], object]] = {
     "without any of them": without(*ADDED),
     "with more": lambda document: {**document, "better": {"than": "now"}},
     "without changed": lambda document: {**document, "test": without("changed", "lost")(document["test"])},
+    "without what replies held": lambda document: {
+        **document,
+        "test": {
+            **document["test"],
+            **{
+                name: without("unreadable", "textless", "quoted")(document["test"][name])
+                for name in ("first", "winner")
+            },
+        },
+    },
     "without refusals": lambda document: {**document, "best": {"value": 0.5, "n": 12}},
 }
 """Results that earlier and later releases may have written."""

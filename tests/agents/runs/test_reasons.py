@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.ring.controller import INTERRUPTED
 from agents.runs.configuration import Configuration
 from agents.runs.finished import finished, raised, read_document, remedy
 from agents.runs.opening import open_run
@@ -26,7 +27,7 @@ from agents.runs.run_directory import JOURNAL, RESULT
 from agents.runs.search import Run
 from memory.journal import read_calls, read_journal
 from protocols.errors import BudgetExhausted, RunFailed, cap_setting
-from protocols.messages import Assignment, Change, Critique, Envelope, Evaluation, Failure
+from protocols.messages import Assignment, Candidate, Change, Critique, Envelope, Evaluation, Failure
 from tests.agents.runs.test_looking_back import ignore
 from tests.agents.runs.test_search import configure
 from tests.wire_server import Fault, WireServer
@@ -256,6 +257,35 @@ async def test_a_cap_at_the_first_evaluation_says_what_to_raise_and_is_undone(tm
         assert server.stats.calls - asked > 0
     assert result.stopped_by == "assignments"
     assert found(result) == found(await whole(tmp_path / "other"))
+
+
+async def test_what_a_person_stops_of_the_last_assignments_is_taken_up_again(tmp_path: Path) -> None:
+    """Calls that wait for their turn are given up, though all assignments were made: there is more to do."""
+    alone = await whole(tmp_path / "other")
+
+    async def stop(run: Run, envelope: Envelope) -> None:
+        if isinstance(envelope.message, Candidate) and envelope.message.assignment == 6:
+            await run.stop(INTERRUPTED)
+
+    async with WireServer(answer) as server:
+        configuration = configured(tmp_path / "task", server.openai_url, {})
+        first = await searched(configuration, tmp_path / "run", stop)
+        assert (first.stopped_by, first.assignments) == (INTERRUPTED, 6)
+        assert first.failures["stopped"] > 0
+        assert finished(configuration, tmp_path / "run") is None
+        result = await searched(configuration, tmp_path / "run")
+    assert found(result) == found(alone)
+
+
+async def test_what_is_left_unanswered_of_an_evaluation_that_was_cut_short_counts_once(tmp_path: Path) -> None:
+    async with WireServer(answer) as server:
+        url, place = server.openai_url, tmp_path / "run"
+        refusal = Fault(status=400, body=b'{"error": {"message": "no", "type": "invalid_request_error"}}')
+        server.faults.append(refusal)
+        await searched(configured(tmp_path / "task", url, {"calls": 40}), place)
+        server.faults.append(refusal)  # of the same example: the cache has the others
+        result = await searched(configured(tmp_path / "task", url, {}), place)
+    assert sum(result.unanswered.values()) == 1
 
 
 async def test_a_critique_that_a_cap_has_cut_short_is_made_good(tmp_path: Path) -> None:

@@ -15,13 +15,12 @@ from anyio import to_thread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.ring.controller import WIDTH, SearchSettings
+from agents.ring.controller import INTERRUPTED, WIDTH, SearchSettings
 from agents.ring.hand import HAND
 from agents.ring.team import PERSON, Person, Tell
 from agents.runs.blame import blame
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration, load
-from agents.runs.finished import INTERRUPTED
 from agents.runs.fold import Fold, fold
 from agents.runs.opening import open_run
 from agents.runs.replay import replay
