@@ -46,7 +46,13 @@ KEYS = ("answer", "final_answer", "finalanswer", "result", "solution")
 TEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|boxed|fbox)\s*\{([^{}]*)\}")
 _UNIT = r"(?:hours?|hrs?|h|minutes?|mins?|days?|weeks?|years?|feet|foot|ft|pounds?|lbs?|dollars?)"
 _JOINED = re.compile(
-    rf"\s*(?:{_UNIT}(?:,?\s*and)?|\bor\b|\band\b|\bto\b|,|;|/|~|[-+*×÷·^]|至|到|或|和)\s*[$€£¥]?\s*", re.IGNORECASE
+    rf"\s*(?:{_UNIT}(?:,?\s*and)?|\bor\b|\band\b|\bto\b|\b(?:minus|plus|times)\b|,|;|/|~"
+    rf"|[-+*×÷·^]|至|到|或|和|\s)\s*[$€£¥]?\s*",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(r"(?i:\b(?:between|from)\b)[^\d.;]{0,40}\Z")
+_AGAIN = re.compile(
+    r"(?<![\w\\])(?P<name>[a-z](?:_?\d)?)\s*=[^=\n]*?(?:\bor\b|\band\b|[,;]|或|和)\W*(?P=name)\s*=", re.IGNORECASE
 )
 _ASSIGNED = re.compile(r"(?<![\w\\])([a-z](?:_?\d)?)\s*=", re.IGNORECASE)
 
@@ -72,7 +78,7 @@ def number(reply: str, finish: Finish = "stop") -> str:
     the last one of a line without."""
     answer, cued = _final(reply, finish)
     text = plain_digits(answer)
-    if len(dict.fromkeys(_ASSIGNED.findall(text))) > 1 and cued:
+    if _AGAIN.search(text) or (len(dict.fromkeys(_ASSIGNED.findall(text))) > 1 and cued):
         raise UnreadableReply(f"the reply ends with several numbers: {answer!r}")
     for side in _sides(text):
         found = list(NUMBER.finditer(side))
@@ -179,8 +185,8 @@ def _is_part(text: str, found: list[re.Match[str]], cued: bool) -> bool:
     if len(found) < 2:
         return False
     left, right = (found[0], found[1]) if cued else (found[-2], found[-1])
-    signed = right[0][0] in "+-" and text[left.end() : right.start()].isspace()
-    return signed or _JOINED.fullmatch(text, left.end(), right.start()) is not None
+    ranges = _BETWEEN.search(text, 0, left.start()) is not None
+    return ranges or _JOINED.fullmatch(text, left.end(), right.start()) is not None
 
 
 def _given(answer: str) -> str:
