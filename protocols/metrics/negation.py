@@ -11,6 +11,8 @@ WORDS = frozenset({"no", "not", "non", "none", "never", "nein", "nicht", "kein",
 """Denials, each of which may be a label itself."""
 REACH = 240
 """Characters that a denial or a doubt reaches: more than most sentences have."""
+MOST = 200
+"""Mentions that are looked at in one text; what has as many says everything, and so decides on nothing."""
 _BEFORE = re.compile(
     r"(?:\b\w+n't|\b(?:not|cannot|cant|isnt|never|no|non|neither|nor|without|hardly|barely|unlikely|lacks?|minus|none"
     r"|nothing|false|rather than|instead of|as opposed to|other than|except|excluding|unlike|far from|anything but"

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 
 from protocols.errors import UnreadableReply
 from protocols.metrics.framing import content_lines, field_of, without_fences
 from protocols.metrics.json_objects import placed
-from protocols.metrics.negation import denied
+from protocols.metrics.negation import MOST, denied
 from protocols.metrics.numbers import NUMBER, plain_digits
 from protocols.metrics.text import normalise
 from protocols.model import Finish
@@ -91,9 +92,13 @@ def option(reply: str, finish: Finish = "stop") -> str:
     """The lettered option of the final answer, as `(A)`; the first after a cue, the only one of a line without."""
     answer, cued = _final(reply, finish)
     text = unicodedata.normalize("NFKC", answer)
-    found = [match for match in LETTERED.finditer(text) if not denied(fold_in_place(text), *match.span())]
+    lettered = list(islice(LETTERED.finditer(text), MOST))
+    if len(lettered) == MOST:
+        raise UnreadableReply("the reply mentions options again and again, and decides on none")
+    folded = fold_in_place(text)
+    found = [match for match in lettered if not denied(folded, *match.span())]
     letters = list(dict.fromkeys(match[1].upper() for match in found))
-    if not letters and not LETTERED.search(text) and (alone := LETTER.match(text)):
+    if not letters and not lettered and (alone := LETTER.match(text)):
         letters = [alone[1].upper()]
     if not letters:
         raise UnreadableReply(f"the reply ends with no option such as (A), but with {answer!r}")

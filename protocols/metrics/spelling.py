@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import islice, pairwise
 
 from protocols.errors import DataError
-from protocols.metrics.negation import WORDS, denied, denied_directly
+from protocols.metrics.negation import MOST, WORDS, denied, denied_directly
 from protocols.metrics.text import LETTER, fold
 
 _SEPARATOR = re.compile(r"(?<=\w)(?:[\s-]|_(?=\w))+(?=\w)")
@@ -23,8 +23,6 @@ _LISTED = re.compile(
 
 LONGEST = 40
 """Characters of a word that is looked at."""
-MOST = 200
-"""Mentions that are looked at in one text; what has as many names all labels, and so decides on none."""
 HELD = 64
 """Texts whose mentions are kept: the lines of a reply are looked at more than once."""
 PARTICLES = frozenset({"no", "a", "i"})

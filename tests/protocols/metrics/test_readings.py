@@ -491,6 +491,8 @@ def test_a_target_that_is_a_number_is_shown_and_compared_in_full(target: float, 
         ("Answer: not (A)", None),
         ("It is not (A)", None),
         ("A circle", None),
+        ("(A) " * 12_000, None),
+        ("(A) " * 12_000 + "\nAnswer: (B)", "(B)"),
     ],
 )
 def test_options(reply: str, letter: str | None) -> None:
