@@ -160,12 +160,16 @@ class LabelParser:
 
     def _line(self, text: str, steps: bool) -> _Line:
         """`steps`: what begins with a number and words is a step of a list, whether or not labels are numbers."""
-        if steps and (step := _STEP.match(text)) and self._spellings.alone(step["number"]):
+        step = _STEP.match(text)
+        numeric = self._spellings.alone(step["number"]) if step else None
+        if step and numeric and steps:
             return replace(self._line(text[step.end() :], False), listed=True)
+        if numeric:
+            return _Line(text, True, exact=numeric)
         number = _NUMBERED.match(text)
         listed = number is not None and self._spellings.alone(number[0]) is None
         bare = text[number.end() :] if number and listed else text
-        if text.endswith("?") and self._spellings.alone(text[:-1]):
+        if self._asked(bare):
             return _Line(text, listed)
         if exact := self._spellings.alone(text) or self._spellings.alone(bare):
             return _Line(text, listed and not (self._spellings.alone(text) and text[:1] not in "-+"), exact=exact)
@@ -182,6 +186,11 @@ class LabelParser:
             return _Line(text, listed, exact=label)
         return _Line(text, listed, exact=self._stated(bare))
 
+    def _asked(self, text: str) -> bool:
+        """Whether a text is one label with a question mark, which is not the label's own."""
+        label = self._spellings.alone(text) if text.rstrip("\"')")[-1:] == "?" else None
+        return label is not None and not label.endswith("?")
+
     def _keyed(self, text: str) -> str | None:
         """The label that follows a key of the user's own, such as `Team: billing`."""
         key = _KEYED.match(text)
@@ -192,6 +201,8 @@ class LabelParser:
 
     def _stated(self, text: str) -> str | None:
         """The label that a text is, or that it begins with before it explains."""
+        if self._asked(text):
+            return None
         if exact := self._spellings.alone(text):
             return exact
         leading = self._spellings.leading(text)

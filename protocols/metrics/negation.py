@@ -15,11 +15,14 @@ MOST = 200
 """Mentions that are looked at in one text; what has as many says everything, and so decides on nothing."""
 _BEFORE = re.compile(
     r"(?:\b\w+n't|\b(?:not|cannot|cant|isnt|never|no|non|neither|nor|without|hardly|barely|unlikely|lacks?|minus|none"
-    r"|nothing|false|rather than|instead of|as opposed to|other than|except|excluding|unlike|far from|anything but"
-    r"|rul(?:e|es|ed|ing) out|exclud(?:e|es|ed)|lack of|absence of|free of|fail(?:s|ed|ing|ure)? (?:to|at)"
-    r"|opposite|reverse|antithesis|contrary|den(?:y|ies|ied|ying)|refus(?:e|es|ed|ing|al)|declin(?:e|es|ed|ing)"
-    r"|reject(?:s|ed|ing)?|disput(?:e|es|ed)|disagree(?:s|d)?|doubt(?:s|ed|ful)?|short of|ceas(?:e|es|ed) to"
-    r"|used to be|scarcely|nowhere near|less than|avoid(?:s|ed)?|too \w+ to be|devoid of|misses|missing"
+    r"|nothing|false|rather than|instead of|as opposed to|other than|except|excluding|unlike|far from"
+    r"|(?:any|every)thing but|rul(?:e|es|ed|ing) out|exclud(?:e|es|ed)|lack of|absence of|free of|fails? to"
+    r"|fail(?:ed|ing|ure) to (?:be|qualify|count|meet|show|sound|come|convey|express|establish|reach|support)"
+    r"|opposite|reverse|antithesis|contrary|den(?:y|ies)|(?:refus|declin)(?:e|es|ed|ing|al) to"
+    r"|rejects?|disputes?|disagree(?:s|d)?|doubt(?:s|ed|ful)?|short of|ceas(?:e|es|ed) to"
+    r"|used to be|scarcely|nowhere near|less than|too \w+ to be|devoid of|(?<!\ba )little"
+    r"|(?:almost|nearly)(?! (?:all|always|certainly|completely|entirely|wholly))"
+    r"|(?:pretend|claim|tr(?:y|ie)|want|hope|attempt|aim|seek)(?:s|ed|ing)? to be|(?:supposed|meant|intended) to be"
     r"|(?:wrong|incorrect|inaccurate|misleading|mistake|mistaken) to|wrongly|mistakenly|falsely|incorrectly"
     r"|nicht|kein\w*|nie|ohne|weder|pas|ni|jamais|sans|aucun\w*|não|nem|sin|sem|senza|nunca|jamás|ning[uú]n\w*"
     r"|niet|geen|inte|ikke|ej|ingen|не|ни|нет|без|ні|không|chẳng|bukan|tidak|ليس|ليست|لا|غير)\b"
@@ -27,7 +30,7 @@ _BEFORE = re.compile(
 )
 _DOUBT = re.compile(
     r"\b(?:whether|(?<!even )if(?! (?:anything|i (?:had|have|were|must)|forced)\b)|unless|provided|assuming"
-    r"|unsure|unclear|uncertain|undecided|not (?:sure|certain|clear|enough)|hard to (?:say|tell)"
+    r"|otherwise|else|unsure|unclear|uncertain|undecided|not (?:sure|certain|clear|enough)|hard to (?:say|tell)"
     r"|(?:can't|cannot|unable to|impossible to) (?:tell|say|determine|decide|know)|ob|si)\b|不确定|无法判断|是否|如果"
     r"|(?<!\bi )(?<!\bwe )\b(?:could|would|might|may)(?! be: )(?:\s+(?:\w+ly|also|well|still|perhaps|otherwise))*"
     r"\s+(?:be|been|have|fit|seem|appear|look|read|sound|count|pass|qualify|fall|belong|apply|work|suggest|indicate"
@@ -50,8 +53,9 @@ _ON_CONDITION = re.compile(
 _COMMA = re.compile(r"[,，、]")
 _TURN = re.compile(
     r"[.;!?。；！？…)\]}\n:：]|(?<=\s)[-—–](?=\s)|—"
-    r"|\b(?:(?<!anything )but|however|so|therefore|thus|hence|because|since|while|whereas|which|sondern|mais|sino|а"
-    r"|но|and (?:it is|it's|this is|that is)|instead(?! of)|rather(?! than))\b|而是|但|因此|所以|因为|而(?!非)"
+    r"|\b(?:(?<!anything )(?<!everything )but|however|so|therefore|thus|hence|because|since|while|whereas|which"
+    r"|sondern|mais|sino|а|но|and (?:it is|it's|this is|that is)|instead(?! of)|rather(?! than))\b"
+    r"|而是|但|因此|所以|因为|而(?!非)"
 )
 _BOUNDARY = re.compile(rf"{_TURN.pattern}|{_COMMA.pattern}")
 _SENTENCE = re.compile(r"[.;!?。；！？\n]")
