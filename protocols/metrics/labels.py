@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -55,8 +56,8 @@ _NEXT = re.compile(
     r"\W*(?:(?:next|new|another)\s+)?(?:input|text|message|question|q|example|review|sentence|tweet|user|query|human|email"
     r"|document|article|comment|title|premise|文本|输入|问题|消息)\s*\d{0,3}\s*[:：]"
 )
-_JOINED_LINES = 3
-"""Lines that are joined at most, where each but the last only announces an answer."""
+_HELD_LINES = 3
+"""Lines that only announce an answer, which are joined to the one that has it: the last of them."""
 _KEYS = (
     "label",
     "final_label",
@@ -137,26 +138,19 @@ class LabelParser:
 
     def _lines(self, text: str) -> Iterator[str]:
         """Prepared lines; what only announces an answer is joined to the line that has it."""
-        held, joined = "", 0
+        held: deque[str] = deque(maxlen=_HELD_LINES)
         for line in content_lines(text):
             prepared = self._spellings.prepared(line)
             if not prepared:
                 continue
-            if held:
-                prepared, held = f"{held} {prepared}", ""
-            joined += 1
-            announces = (
-                joined < _JOINED_LINES
-                and (match := _last_match(_CUE, prepared)) is not None
-                and match.end() == len(prepared)
-            )
+            announces = (match := _last_match(_CUE, prepared)) is not None and match.end() == len(prepared)
             if announces or (prepared in WORDS and self._spellings.alone(prepared) is None):
-                held = prepared
+                held.append(prepared)
             else:
-                joined = 0
-                yield prepared
+                yield " ".join([*held, prepared])
+                held.clear()
         if held:
-            yield held
+            yield " ".join(held)
 
     def _line(self, text: str, steps: bool) -> _Line:
         """`steps`: what begins with a number and words is a step of a list, whether or not labels are numbers."""

@@ -133,6 +133,8 @@ LABELS: dict[tuple[str, ...], list[tuple[str, str | None]]] = {
         # Replies that repeat themselves are read as others are, or are unreadable.
         ("Answer:\n" * 4000 + "billing", "billing"),
         ("Answer:\n\nbilling", "billing"),
+        *(("not\n" * times + "billing", None) for times in (1, 2, 3, 4, 1000)),
+        ("Answer:\nnot\nbilling", None),
         ("Answer:\n" * 2 + "billing", "billing"),
         ("billing " * 4000, None),
         ("billing " * 4000 + "\nLabel: shipping", "shipping"),
