@@ -27,6 +27,7 @@ _CLOSES = (
 _TAGS = re.compile(rf"(?P<open>(?i:{_OPENS}))|(?P<close>(?i:{_CLOSES}))".replace("(?=[A-Z])", "(?-i:(?=[A-Z]))"))
 _END = re.compile(r"(?:<\|[a-z_]{2,24}\|>|</s>|<(?:eos|end_of_turn)>)\Z")
 _LONGEST = 32
+_TURN = re.compile(r"<\|start\|>\s*assistant\s*\Z")
 _HEAD = re.compile(r"\A\s*(?:<\|(?:begin_of_solution|start_response|message|start|assistant)\|>\s*)+")
 
 
@@ -37,21 +38,26 @@ def without_thought(reply: str, finish: Finish = "stop", tag: str = "") -> str:
     A tag of thought in backticks is one that is spoken of. With `tag`, so is one between `<tag>` and `</tag>`: a
     proposed prompt may ask for `<think>`.
 
+    Where nothing follows the last thought, the answer is what stands before it: some give their reasons last.
+
     :raises UnreadableReply: the reply ended inside its thought, or is nothing else.
     """
-    begin, opened = _bounds(reply, tag)
+    begin, opened, earlier = _bounds(reply, tag)
     if opened is not None and (finish in INCOMPLETE or _begins_line(reply, opened)):
         if finish in INCOMPLETE or not reply[begin:opened].strip():
             raise UnreadableReply("the reply ended inside its thought, before any answer")
         return _trimmed(reply[begin:opened])
-    if begin and not reply[begin:].strip():
-        raise UnreadableReply("the reply is all thought, and holds no answer")
+    if begin and not _trimmed(reply[begin:]).strip():
+        if not earlier.strip() or finish in INCOMPLETE:
+            raise UnreadableReply("the reply is all thought, and holds no answer")
+        return earlier
     return _trimmed(reply[begin:])
 
 
-def _bounds(reply: str, tag: str) -> tuple[int, int | None]:
-    """Where the last thought ends, 0 for none, and where one begins after it that does not end."""
-    begin, depth, inner = 0, 0, 0
+def _bounds(reply: str, tag: str) -> tuple[int, int | None, str]:
+    """Where the last thought ends, 0 for none; where one begins after it that does not end; and the last text before
+    a thought that is opened and closed, "" for none."""
+    begin, depth, inner, earlier = 0, 0, 0, ""
     opened: int | None = None
     closed: int | None = None  # the last closing tag of a thought that seems to go on: it may quote an opening one
     answering = False
@@ -71,8 +77,19 @@ def _bounds(reply: str, tag: str) -> tuple[int, int | None]:
         else:
             depth, closed = max(0, depth - 1), mark.end()
             if not depth:
+                earlier = _before(reply, begin, opened, earlier)
                 begin, opened, closed, answering, inner = mark.end(), None, None, False, 0
-    return (begin, opened) if closed is None else (closed, None)
+    if closed is None:
+        return begin, opened, earlier
+    return closed, None, _before(reply, begin, opened, earlier)
+
+
+def _before(reply: str, begin: int, opened: int | None, earlier: str) -> str:
+    """The answer before a thought that ends: `earlier` where there is no text between it and the one before; "" where
+    nothing opened it, for then all before it is thought."""
+    if opened is None:
+        return ""
+    return _trimmed(_TURN.sub("", reply[begin:opened])).strip() or earlier
 
 
 def _marks(reply: str, tag: str) -> list[re.Match[str]]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 from protocols.task import Json
 
 _DECODER = json.JSONDecoder(strict=False)
+_BEGINS = re.compile(r"\{\s*[\"}]")
+_MOST_BROKEN = 1_000
+"""Beginnings of objects that are tried in vain, each of which may cost as much as the text is long."""
 
 
 def objects(text: str) -> Iterator[Mapping[str, Json]]:
@@ -18,13 +22,16 @@ def objects(text: str) -> Iterator[Mapping[str, Json]]:
 
 def placed(text: str) -> Iterator[tuple[int, int, Mapping[str, Json]]]:
     """The same, each with where it begins and ends."""
-    start = text.find("{")
-    while start >= 0:
-        end = start + 1
+    end = broken = 0
+    for begin in _BEGINS.finditer(text):
+        start = begin.start()
+        if start < end:
+            continue
         try:
             value, end = _DECODER.raw_decode(text, start)
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # a half of a surrogate pair can be written nowhere
             yield start, end, value
         except (ValueError, RecursionError):
-            pass
-        start = text.find("{", end)
+            broken += 1
+        if broken > _MOST_BROKEN:
+            return

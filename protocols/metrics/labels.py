@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocols.errors import UnreadableReply
 from protocols.metrics.framing import content_lines, field_of
@@ -19,6 +20,7 @@ from protocols.thought import INCOMPLETE, without_thought
 _NOUN = (
     "label|answer|category|class|classification|prediction|sentiment|intent|intention|department|topic|result|verdict"
     "|output|decision|conclusion|choice|type|tag|judge?ment"
+    "|rating|score|grade"
 )
 _CUE = re.compile(
     rf"(?:^|(?<=[\s\"'(:.,;]))(?:(?:(?:the|my|final|correct|best|predicted|most|likely|appropriate|suitable|right"
@@ -32,7 +34,7 @@ _AGAINST = re.compile(
     r"\b(?:not|no|other|second|runner|previous|alternative|unlikely|excluded|wrong|example|instead)"
 )
 _EXPLAINS = re.compile(
-    r"\W*(?:(?:brief|short)\s+)?(?:explanation|reason|reasoning|reasons|rationale|justification|analysis|note|because"
+    r"\W*(?:(?:brief|short|my)\s+)?(?:thoughts?|thinking|explanation|reason|reasoning|reasons|rationale|justification|analysis|note|because"
     r"|解释|理由|原因|说明|分析)\s*[:：-]"
 )
 _CONCLUDES = re.compile(
@@ -49,6 +51,13 @@ _HEDGES = re.compile(
 _STRONG = re.compile(r"[\"')\]]*\s*(?:[.;:!({\[—]|[-–]\s|\b(?:because|since|as|due to|for)\b)")
 _WEAK = re.compile(r"[\"'`)\]]*\s*,")
 _NUMBERED = re.compile(r"\A\s*(?:[-*•+>#]+|\(?(?:\d{1,2}|[a-z])[.)])\s+")
+_STEP = re.compile(r"\A\s*\(?(?P<number>\d{1,2})[.)]\s+(?=[^\W\d_])")
+_NEXT = re.compile(
+    r"\W*(?:(?:next|new|another)\s+)?(?:input|text|message|question|q|example|review|sentence|tweet|user|query|human|email"
+    r"|document|article|comment|title|premise|文本|输入|问题|消息)\s*\d{0,3}\s*[:：]"
+)
+_HELD_LINES = 3
+"""Lines that only announce an answer, which are joined to the one that has it: the last of them."""
 _KEYS = (
     "label",
     "final_label",
@@ -96,7 +105,9 @@ class LabelParser:
         for _, _, value in reversed(list(placed(text))):
             if isinstance(value, Mapping) and (label := self._of_json(value)) is not None:
                 return label
-        lines = [self._line(line) for line in self._lines(text)]
+        texts = list(self._lines(text))
+        steps = len(texts) > 1 and any((step := _STEP.match(line)) and step["number"] == "1" for line in texts)
+        lines = _before_next([self._line(line, steps) for line in texts])
         label = self._announced(lines, finish in INCOMPLETE)
         if label is None and finish in INCOMPLETE:
             raise UnreadableReply("the reply was cut off before it named its label")
@@ -127,25 +138,33 @@ class LabelParser:
 
     def _lines(self, text: str) -> Iterator[str]:
         """Prepared lines; what only announces an answer is joined to the line that has it."""
-        held = ""
+        held: deque[str] = deque(maxlen=_HELD_LINES)
         for line in content_lines(text):
             prepared = self._spellings.prepared(line)
             if not prepared:
                 continue
-            if held:
-                prepared, held = f"{held} {prepared}", ""
             announces = (match := _last_match(_CUE, prepared)) is not None and match.end() == len(prepared)
             if announces or (prepared in WORDS and self._spellings.alone(prepared) is None):
-                held = prepared
+                held.append(prepared)
             else:
-                yield prepared
+                yield " ".join([*held, prepared])
+                held.clear()
         if held:
-            yield held
+            yield " ".join(held)
 
-    def _line(self, text: str) -> _Line:
+    def _line(self, text: str, steps: bool) -> _Line:
+        """`steps`: what begins with a number and words is a step of a list, whether or not labels are numbers."""
+        step = _STEP.match(text)
+        numeric = self._spellings.alone(step["number"]) if step else None
+        if step and numeric and steps:
+            return replace(self._line(text[step.end() :], False), listed=True)
+        if numeric:
+            return _Line(text, True, exact=numeric)
         number = _NUMBERED.match(text)
         listed = number is not None and self._spellings.alone(number[0]) is None
         bare = text[number.end() :] if number and listed else text
+        if self._asked(bare):
+            return _Line(text, listed)
         if exact := self._spellings.alone(text) or self._spellings.alone(bare):
             return _Line(text, listed and not (self._spellings.alone(text) and text[:1] not in "-+"), exact=exact)
         if cue := _last_match(_CUE, bare):
@@ -161,19 +180,27 @@ class LabelParser:
             return _Line(text, listed, exact=label)
         return _Line(text, listed, exact=self._stated(bare))
 
+    def _asked(self, text: str) -> bool:
+        """Whether a text is one label with a question mark, which is not the label's own."""
+        label = self._spellings.alone(text) if text.rstrip("\"')")[-1:] == "?" else None
+        return label is not None and not label.endswith("?")
+
     def _keyed(self, text: str) -> str | None:
         """The label that follows a key of the user's own, such as `Team: billing`."""
         key = _KEYED.match(text)
-        if key is None or _AGAINST.search(key["key"]) or self._spellings.mentions(key["key"]):
+        if key is None or (label := self._spellings.alone(text[key.end() :])) is None:
             return None
-        return self._spellings.alone(text[key.end() :])
+        against = _AGAINST.search(key["key"]) or _EXPLAINS.match(text) or text.endswith("?")
+        return None if against or self._spellings.mentions(key["key"]) else label
 
     def _stated(self, text: str) -> str | None:
         """The label that a text is, or that it begins with before it explains."""
+        if self._asked(text):
+            return None
         if exact := self._spellings.alone(text):
             return exact
-        first = next(iter(self._spellings.mentions(text)), None)
         leading = self._spellings.leading(text)
+        first = next(iter(self._spellings.mentions(text)), None) if leading else None
         if first is None or leading is None or not first.asserted or first.end != leading.end:
             return None
         rest = text[first.end :]
@@ -227,7 +254,9 @@ class LabelParser:
         explains = next((n for n, text in enumerate(texts) if n and _EXPLAINS.match(text)), len(texts))
         if self._spellings.asserted("\n".join(texts[:explains])):
             texts = texts[:explains]
-        named = self._spellings.asserted("\n".join(texts))
+        if self._spellings.crowded(whole := "\n".join(texts)):
+            raise UnreadableReply("the reply mentions labels again and again, and decides on none")
+        named = self._spellings.asserted(whole)
         if len(named) > 1 and (label := self._conclusion(texts[-1])):
             return label
         if not named:
@@ -271,6 +300,13 @@ class FinalLabelParser(LabelParser):
             labels = ", ".join(self._spellings.labels)
             raise UnreadableReply(f"the reply must end with one of {labels}, and ends with {answer!r}")
         return named[0]
+
+
+def _before_next(lines: Sequence[_Line]) -> Sequence[_Line]:
+    """Without what a model adds that goes on with another example, once it has begun with its answer to this one."""
+    if not lines or lines[0].listed or not (lines[0].cued or lines[0].exact):
+        return lines
+    return lines[: next((n for n, line in enumerate(lines) if n and _NEXT.match(line.text)), len(lines))]
 
 
 def _texts(value: object) -> list[str]:

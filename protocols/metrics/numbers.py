@@ -30,9 +30,9 @@ _CURRENCY = rf"(?<!{LETTER})(?:(?:US|CA|AU|R|HK)?[$€£¥￥₹]|(?i:USD|EUR|GB
 _MINUS = r"(?<![\w.,/)\]}^])[-+]"
 _SIGN = rf"(?:{_MINUS}\s?)?(?:{_CURRENCY})?(?:{_MINUS})?"
 NUMBER = re.compile(
-    rf"{_SIGN}(?<!{LETTER})(?<![\^_])(?<!\d[.,:/'’-])(?<![A-Za-z][_-])(?<!√)(?<!sqrt)(?<!sqrt\{{)(?<![/,][-+])"
+    rf"{_SIGN}(?<!{LETTER})(?<![\^_])(?<!\d[.,:/'’-])(?<![A-Za-z][_-])(?<![√±])(?<![/,][-+])"
     rf"(?:\d{{1,40}}\s\d{{1,9}}/\d{{1,9}}|\d{{1,40}}/\d{{1,40}}|\d{{1,9}}\^-?\d{{1,3}}|{_DECIMAL}{_EXPONENT}?)"
-    rf"(?![\d^/:]\d?|[.,'’]\d|[xX][\da-fA-F]|\s?-\d|[eE][+-]?\d|\s?\*\s?10\^|\s?(?:√|π|\\sqrt|\\pi)|\s+and\s+(?:a|one)\s){_SCALE}?"
+    rf"(?![\d^/:]\d?|[.,'’]\d|[xX][\da-fA-F]|\s?-\d|[eE][+-]?\d|\s?\*\s?10\^|\s?(?:[*·⋅×]|\\cdot|\\times)?\s?(?:√|π|\\pi)|\s+and\s+(?:a|one)\s){_SCALE}?"
 )
 """In a text of `plain_digits`. It matches a number whole or not at all: not the year of a date, the hour of a time,
 the first of a range, nor the digits of a name."""
@@ -40,6 +40,17 @@ TOLERANCE = Fraction(1, 1_000_000)
 """Relative; so that a third may be written 0.333333."""
 _SPACES = "\u00a0\u2007\u2008\u2009\u200a\u202f\u2005\u2006"
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_TERM = r"(?:\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}|\([^()]*\)|\s*[\d.]+|\s*\\?[a-z]+)"
+_NO_NUMBER = re.compile(
+    rf"\\[cdt]?frac\s*{_TERM}\s*{_TERM}"  # those of digits are read before
+    rf"|\\?sqrt\s*(?:\[[^\]]*\])?\s*{_TERM}|√\s*{_TERM}|\\?\b(?:log|ln|lg|sin|cos|tan|exp)(?:_\w)?\s*{_TERM}"
+)
+_NEGATIVE = re.compile(
+    r"(?:(?:^|[:=({\[$])\s*|\b(?:is|are|be|equals?|of|to|or|and|between|from|about|approximately|roughly)\s+)"
+    r"(?P<word>(?:minus|negative)\s+)(?=[$€£]?\.?\d)|(?P<sign>负)(?=\d)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PAIR = re.compile(r"[(\[{]\s*[-+]?[\d.]+(?:\s*,\s*[-+]?[\d.]+)+\s*\\?[)\]}]")
 _BRACED = re.compile(r"\\(?:text|mathrm|mathbf|mathit|textbf|mbox|operatorname|boxed|fbox)\s*\{([^{}]*)\}")
 
 
@@ -53,6 +64,8 @@ def plain_digits(text: str) -> str:
     text = re.sub(r"(?<=\d)\s*\\[cdt]?frac", r" \\frac", text)
     text = re.sub(r"\\[cdt]?frac\s*\{\s*([-−]?\d+)\s*\}\s*\{\s*(\d+)\s*\}", r"\1/\2", text)
     text = re.sub(r"\\[cdt]?frac\s*(\d)\s*(\d)", r"\1/\2", text)
+    text = re.sub(r"(?:±|\\pm)\s*", "±", _NO_NUMBER.sub("√", text))
+    text = _PAIR.sub(_parted, text)
     text = re.sub(r"[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda power: "^" + power[0].translate(_SUPERSCRIPTS), text)
     text = re.sub(r"(\d?)([¼-¾⅐-⅞])", lambda part: part[1] + " " * bool(part[1]) + _plain(part[2]), text)
     text = re.sub(r"(\d\s*)(?:\\times|\\cdot|[×·⋅*xX])(\s*10\s*(?:\^|\*\*))", r"\1*\2", text)
@@ -61,6 +74,7 @@ def plain_digits(text: str) -> str:
     text = text.translate(str.maketrans("−‒﹣－，．⁄", "----,./"))
     text = re.sub(r"(?<!\w)–\s?(?=[\d.$€£])|(?<=\^)–|(?<=\d)–(?=\d)", "-", text)
     text = re.sub(r"\^\{?\\circ\}?|°", " ", text)
+    text = _NEGATIVE.sub(lambda found: found[0][: -len(found["word"] or found["sign"])] + "-", text)
     groups = rf"(?<![\d.,])(\d{{1,3}})((?:[{_SPACES} '’_]\d{{3}})+)(,\d{{1,2}}(?!\d))?(?![\d/])"
     spaced = re.sub(groups, _joined, text)
     return re.sub(rf"[{_SPACES}]", " ", spaced)
@@ -123,6 +137,11 @@ def _pointed(text: str) -> str:
 def _joined(match: re.Match[str]) -> str:
     decimals = (match[3] or "").replace(",", ".")
     return match[1] + re.sub(rf"[{_SPACES} '’_]", ",", match[2]) + decimals
+
+
+def _parted(match: re.Match[str]) -> str:
+    """A pair or a list in brackets, whose commas are none of a number's; one number with thousands signs as it is."""
+    return match[0] if re.fullmatch(rf".\s*[-+]?(?:{_GROUPED}).*", match[0]) else match[0].replace(",", " ; ")
 
 
 def _plain(sign: str) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 
 from protocols.errors import UnreadableReply
 from protocols.metrics.framing import content_lines, field_of, without_fences
 from protocols.metrics.json_objects import placed
-from protocols.metrics.negation import denied
+from protocols.metrics.negation import MOST, denied
 from protocols.metrics.numbers import NUMBER, plain_digits
 from protocols.metrics.text import normalise
 from protocols.model import Finish
@@ -46,7 +47,13 @@ KEYS = ("answer", "final_answer", "finalanswer", "result", "solution")
 TEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|boxed|fbox)\s*\{([^{}]*)\}")
 _UNIT = r"(?:hours?|hrs?|h|minutes?|mins?|days?|weeks?|years?|feet|foot|ft|pounds?|lbs?|dollars?)"
 _JOINED = re.compile(
-    rf"\s*(?:{_UNIT}(?:,?\s*and)?|\bor\b|\band\b|\bto\b|,|;|/|~|[-+*×÷·^]|至|到|或|和)\s*[$€£¥]?\s*", re.IGNORECASE
+    rf"\s*(?:{_UNIT}(?:,?\s*and)?|\bor\b|\band\b|\bto\b|\b(?:minus|plus|times)\b|,|;|/|~"
+    rf"|[-+*×÷·^]|至|到|或|和|\s)\s*[$€£¥]?\s*",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(r"(?i:\b(?:between|from)\b)[^\d.;]{0,40}\Z")
+_AGAIN = re.compile(
+    r"(?<![\w\\])(?P<name>[a-z](?:_?\d)?)\s*=[^=\n]*?(?:\bor\b|\band\b|[,;]|或|和)\W*(?P=name)\s*=", re.IGNORECASE
 )
 _ASSIGNED = re.compile(r"(?<![\w\\])([a-z](?:_?\d)?)\s*=", re.IGNORECASE)
 
@@ -72,7 +79,7 @@ def number(reply: str, finish: Finish = "stop") -> str:
     the last one of a line without."""
     answer, cued = _final(reply, finish)
     text = plain_digits(answer)
-    if len(dict.fromkeys(_ASSIGNED.findall(text))) > 1 and cued:
+    if _AGAIN.search(text) or (len(dict.fromkeys(_ASSIGNED.findall(text))) > 1 and cued):
         raise UnreadableReply(f"the reply ends with several numbers: {answer!r}")
     for side in _sides(text):
         found = list(NUMBER.finditer(side))
@@ -85,9 +92,13 @@ def option(reply: str, finish: Finish = "stop") -> str:
     """The lettered option of the final answer, as `(A)`; the first after a cue, the only one of a line without."""
     answer, cued = _final(reply, finish)
     text = unicodedata.normalize("NFKC", answer)
-    found = [match for match in LETTERED.finditer(text) if not denied(fold_in_place(text), *match.span())]
+    lettered = list(islice(LETTERED.finditer(text), MOST))
+    if len(lettered) == MOST:
+        raise UnreadableReply("the reply mentions options again and again, and decides on none")
+    folded = fold_in_place(text)
+    found = [match for match in lettered if not denied(folded, *match.span())]
     letters = list(dict.fromkeys(match[1].upper() for match in found))
-    if not letters and not LETTERED.search(text) and (alone := LETTER.match(text)):
+    if not letters and not lettered and (alone := LETTER.match(text)):
         letters = [alone[1].upper()]
     if not letters:
         raise UnreadableReply(f"the reply ends with no option such as (A), but with {answer!r}")
@@ -179,8 +190,8 @@ def _is_part(text: str, found: list[re.Match[str]], cued: bool) -> bool:
     if len(found) < 2:
         return False
     left, right = (found[0], found[1]) if cued else (found[-2], found[-1])
-    signed = right[0][0] in "+-" and text[left.end() : right.start()].isspace()
-    return signed or _JOINED.fullmatch(text, left.end(), right.start()) is not None
+    ranges = _BETWEEN.search(text, 0, left.start()) is not None
+    return ranges or _JOINED.fullmatch(text, left.end(), right.start()) is not None
 
 
 def _given(answer: str) -> str:

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from protocols.errors import DataError
-from protocols.metrics.negation import WORDS, denied, denied_directly
+from protocols.metrics.negation import MOST, WORDS, denied, denied_directly
 from protocols.metrics.text import LETTER, fold
 
 _SEPARATOR = re.compile(r"(?<=\w)(?:[\s-]|_(?=\w))+(?=\w)")
@@ -57,6 +57,7 @@ class Spellings:
             alone = loose[_squeezed(parted)] == 1
             patterns.append(_pattern(parted if alone else form, alone, forms[form]))
         either = "|".join(f"({pattern})" for pattern in patterns)
+        self._room = 200 + 2 * max(map(len, forms), default=0)  # of a label and the punctuation around it
         self._alone = re.compile(rf"[\W_]*?(?:{either})[\W_]*")
         self._begins = re.compile(rf"[\W_]*?(?:{either})")
         begins = "".join(sorted({re.escape(form[0]) for form in forms} | {r"\+"}))
@@ -88,11 +89,11 @@ class Spellings:
 
     def alone(self, text: str) -> str | None:
         """The label that a prepared text is, but for punctuation around it."""
-        return self._label(self._alone.fullmatch(text))
+        return self._label(self._alone.fullmatch(text)) if len(text) <= self._room else None
 
     def leading(self, text: str) -> Mention | None:
         """The label that a prepared text begins with."""
-        match = self._begins.match(text)
+        match = self._begins.match(text, 0, self._room)
         label = self._label(match)
         if match is None or label is None or text[match.end() : match.end() + 1].isalnum():
             return None
@@ -103,15 +104,20 @@ class Spellings:
     def mentions(self, text: str) -> Sequence[Mention]:
         """The labels in a prepared text, in order, the longest where several stand; one that is denied with nothing
         between is the label that says so, if there is one (spam, not_spam)."""
-        return self._found(text)
+        return self._found(text)[0]
 
-    def _find(self, text: str) -> tuple[Mention, ...]:
-        return tuple(self._each(text))
+    def crowded(self, text: str) -> bool:
+        """Whether a prepared text has more mentions than are looked at."""
+        return self._found(text)[1]
 
-    def _each(self, text: str) -> Iterator[Mention]:
+    def _find(self, text: str) -> tuple[tuple[Mention, ...], bool]:
+        matches = list(islice(self._named.finditer(text), MOST))
+        return tuple(self._each(text, matches)), len(matches) == MOST
+
+    def _each(self, text: str, matches: Sequence[re.Match[str]]) -> Iterator[Mention]:
         before: tuple[int, bool] | None = None
         since, said = 0, ""
-        for match in self._named.finditer(text):
+        for match in matches:
             label, start, end = str(self._label(match)), *match.span()
             joined = re.search(r"(\w+)-\Z", text[max(0, start - LONGEST) : start])
             if re.match(r"-[^\W\d]", text[end : end + 2]) or (joined and joined[1] not in WORDS | {"un"}):
@@ -131,7 +137,9 @@ class Spellings:
             yield Mention(said, start, end, asserted)
 
     def asserted(self, text: str) -> list[str]:
-        """The distinct labels that a prepared text asserts, in order."""
+        """The distinct labels that a prepared text asserts, in order; all of them where it is crowded."""
+        if self.crowded(text):
+            return list(self.labels)
         return list(dict.fromkeys(mention.label for mention in self.mentions(text) if mention.asserted))
 
     def may_go_on(self, label: str) -> bool:

@@ -213,6 +213,38 @@ def test_a_reply_that_ends_inside_its_thought_is_unreadable(opened: str, finish:
         assert reading(partial(without_thought, finish=finish), f"{opened}Let me see: {reply}") is None
 
 
+REASONS_LAST = [
+    "{}\n<reasoning>because it says {other}</reasoning>",
+    "{}\n\n<think>\n{other}?\n</think>\n",
+    "<think>{other}?</think>\n{}\n<reasoning>not {other}</reasoning>",
+    "{}\n<reasoning>one</reasoning>\n<reflection>{other}</reflection>",
+]
+
+
+@pytest.mark.parametrize("form", REASONS_LAST)
+@pytest.mark.parametrize("other", ["shipping", "Score: 3", "Answer: 7", "(A)", "Label: shipping"])
+def test_reasons_after_an_answer_are_no_part_of_it(form: str, other: str) -> None:
+    for parse, reply, answer in ANSWERS:
+        assert reading(parse, form.replace("{other}", other).replace("{}", reply)) == answer, reply
+
+
+@pytest.mark.parametrize(
+    ("reply", "finish"),
+    [
+        ("<think>billing</think>", "stop"),
+        ("billing</think>", "stop"),
+        ("<think>a</think>\n<think>billing</think>\n", "stop"),
+        ("<|start|>assistant<|channel|>analysis<|message|>billing<|end|><|start|>assistant<|channel|>final", "stop"),
+        ("Sure, let me think.\n<think>billing", "length"),
+        ("Sure, let me think.\n<think>billing</think>", "length"),
+        ("billing\n<think>hm </think> hm</think>", "stop"),
+    ],
+)
+def test_a_reply_that_is_all_thought_holds_no_answer(reply: str, finish: Finish) -> None:
+    with pytest.raises(UnreadableReply, match="thought"):
+        without_thought(reply, finish)
+
+
 @pytest.mark.parametrize(
     "frame",
     ["```\n{}\n```", "```text\n{}\n```", "````\n```\n{}\n```\n````", "~~~\n{}\n~~~", "{}</s>", "{}<|im_end|>"],
@@ -300,7 +332,45 @@ NUMBERS: list[tuple[str, str | None]] = [
     ("Answer: 5.", "5"),
     ("Answer: 0.00001", "0.00001"),
     ("Answer: 25000000000000001", "25000000000000001"),
+    ("Answer: minus 5", "-5"),
+    ("Answer: negative 5", "-5"),
+    ("The answer is minus 5.", "-5"),
+    (r"\boxed{\text{negative } 5}", "-5"),
+    ("minus 5", "-5"),
+    ("答案是负5", "-5"),
+    (r"Answer: \frac{1}{\sqrt{2}} = 0.707", "0.707"),
+    ("Answer: (1,234)", "1234"),
+    ("Answer: (5)", "5"),
     # No number, or not one number:
+    ("Answer: 10 minus 5", None),
+    (r"\boxed{\frac{1}{\sqrt{2}}}", None),
+    (r"\boxed{\frac{\sqrt{3}}{2}}", None),
+    (r"\boxed{\frac{3\pi}{4}}", None),
+    (r"\boxed{\frac{x}{2}}", None),
+    (r"\boxed{\frac{\frac{1}{2}}{x}}", None),
+    (r"\boxed{2\frac{\sqrt{3}}{2}}", None),
+    (r"\boxed{2 \cdot \sqrt 3}", None),
+    (r"\boxed{\sqrt[3]{5}}", None),
+    ("Answer: 2*sqrt(3)", None),
+    ("Answer: 1/√2", None),
+    (r"\boxed{\log 5}", None),
+    (r"\boxed{\pm 5}", None),
+    ("Answer: ±5", None),
+    (r"\boxed{(2,3)}", None),
+    (r"\boxed{\left(2, 3\right)}", None),
+    (r"\boxed{[2,3]}", None),
+    (r"\boxed{\{2,3\}}", None),
+    (r"\boxed{(-2,5)}", None),
+    ("Answer: (0.5,1)", None),
+    ("Answer: x=5 or x=6", None),
+    ("x = 5 or x = 6", None),
+    ("Answer: x = 5, x = 6", None),
+    ("Answer: 20 30", None),
+    ("20 30", None),
+    ("Answer: between 3 and 5", None),
+    ("Answer: between 3 and 5 km", None),
+    ("Answer: from 3 to 5", None),
+    ("Answer: between 3 km and 5 km", None),
     ("Answer: 12/25/2024", None),
     ("Answer: 10:30", None),
     ("Answer: 3-5", None),
@@ -421,6 +491,8 @@ def test_a_target_that_is_a_number_is_shown_and_compared_in_full(target: float, 
         ("Answer: not (A)", None),
         ("It is not (A)", None),
         ("A circle", None),
+        ("(A) " * 12_000, None),
+        ("(A) " * 12_000 + "\nAnswer: (B)", "(B)"),
     ],
 )
 def test_options(reply: str, letter: str | None) -> None:
@@ -484,6 +556,7 @@ GRADES: list[tuple[str, float | None]] = [
     ("I give it a score of 8.", 8),
     ("<think>Score: 3</think>\nScore: 8", 8),
     ("Score: 3 </think> 8/10", 8),
+    ("Score: 7\n<reasoning>good, though 3 of 5</reasoning>", 7),
     ("Score (0-10): 8", 8),
     ("Score: [8]", 8),
     ("<score>8</score>", 8),
