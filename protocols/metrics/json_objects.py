@@ -10,14 +10,8 @@ from protocols.task import Json
 _DECODER = json.JSONDecoder(strict=False)
 
 
-def objects(text: str) -> Iterator[Mapping[str, Json]]:
-    """The JSON objects in a text, in order, none inside another."""
-    for _, _, value in placed(text):
-        yield value
-
-
 def placed(text: str) -> Iterator[tuple[int, int, Mapping[str, Json]]]:
-    """The same, each with where it begins and ends."""
+    """The JSON objects in a text, in order, none inside another, each with where it begins and ends."""
     start = text.find("{")
     while start >= 0:
         end = start + 1
