@@ -224,19 +224,20 @@ async def test_a_window_that_is_learned_while_others_wait_takes_nothing_of_the_l
         except TooLong as error:
             errors.append(error)
 
-    async with anyio.create_task_group() as tasks:
-        ticket = limiter.enter_now(asks(1), urgent=True)
-        assert ticket
-        for _ in range(6):
-            tasks.start_soon(ask)
-        await anyio.wait_all_tasks_blocked()
-        known.tell(1000)
-        limiter.leave(ticket, Usage(1, 1))
-    limiter.allowed = 0
-    await ask()  # would wait for ever
-    limiter.allowed = 1
-    assert ([error.sent for error in errors], server.sent) == ([None] * 7, [])
-    assert [await tried(model, asks(10)), await tried(model, asks(10))] == [True, True], (
-        "one of three a minute was sent"
-    )
-    assert limiter.in_flight == 0
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            ticket = limiter.enter_now(asks(1), urgent=True)
+            assert ticket
+            for _ in range(6):
+                tasks.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            known.tell(1000)
+            limiter.leave(ticket, Usage(1, 1))
+        limiter.allowed = 0
+        await ask()  # would wait for ever
+        limiter.allowed = 1
+        assert ([error.sent for error in errors], server.sent) == ([None] * 7, [])
+        assert [await tried(model, asks(10)), await tried(model, asks(10))] == [True, True], (
+            "one of three a minute was sent"
+        )
+        assert limiter.in_flight == 0
