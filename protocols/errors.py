@@ -96,6 +96,8 @@ class ModelError(PromptFlowError):
         self.retry_after, self.request_id, self.allowance = retry_after, request_id, allowance
         self.sent: float | None = None
         """When the call was sent, in seconds of the event loop, if that is known."""
+        self.usage: Usage | None = None
+        """What was counted, or is estimated, of a call that failed after it was accepted; None: nothing is billed."""
         code = f" (HTTP {status})" if status is not None else ""
         super().__init__(f"{model}: {reason}{code}")
 

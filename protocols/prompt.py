@@ -136,7 +136,7 @@ class Template:
 
 def estimate_tokens(text: str) -> int:
     """About the number of tokens: a quarter of the UTF-8 bytes, rounded up."""
-    return -(-len(text.encode("utf-8")) // 4)
+    return -(-len(text.encode("utf-8", "replace")) // 4)
 
 
 def placeholders(text: str, fields: Collection[str]) -> Counter[str]:

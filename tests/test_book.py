@@ -33,6 +33,7 @@ from memory.journal import read_journal
 from memory.judgement import HALF_AGE
 from protocols.errors import BadReply
 from protocols.messages import Assignment, Critique
+from protocols.model import Usage
 from protocols.providers.failures import Answer, kind_of
 from protocols.providers.http import decode
 from protocols.wrappers.limiter import FIRST, LONGEST_HOLD, MOST
@@ -317,7 +318,7 @@ def templates() -> list[str]:
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(node.value)
     with pytest.raises(BadReply) as caught:
-        decode(Answer(200, {}, b"<html>", "http://127.0.0.1", 0.0), "openai/x", None)
+        decode(Answer(200, {}, b"<html>", "http://127.0.0.1", 0.0), "openai/x", None, lambda usage: Usage())
     return [*found, caught.value.reason]
 
 

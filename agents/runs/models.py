@@ -46,7 +46,7 @@ from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from protocols.wrappers.room import RoomyModel, room_of
 from protocols.wrappers.waiting import Patience
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
-from protocols.wrappers.window import Window, WindowedModel
+from protocols.wrappers.window import CheckedModel, Window, WindowedModel
 
 BULK = frozenset({"task", "credit", "judge"})
 """Roles that call once for each example; the others' calls go first."""
@@ -170,7 +170,7 @@ class Models:
         def limited(model: ChatModel) -> ChatModel:
             keep = partial(self._keep, journal, self._note(name))
             windowed = WindowedModel(recorded(model), self._window(name), keep)
-            return LimitedModel(windowed, limiter, role not in BULK, self.patience, timeout)
+            return CheckedModel(LimitedModel(windowed, limiter, role not in BULK, self.patience, timeout), windowed)
 
         model: ChatModel = MeteredModel(adapter, self._ledger, role, limited)
         if least := self._warm_prefix(name, table):

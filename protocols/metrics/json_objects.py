@@ -14,14 +14,8 @@ _MOST_BROKEN = 1_000
 """Beginnings of objects that are tried in vain, each of which may cost as much as the text is long."""
 
 
-def objects(text: str) -> Iterator[Mapping[str, Json]]:
-    """The JSON objects in a text, in order, none inside another."""
-    for _, _, value in placed(text):
-        yield value
-
-
 def placed(text: str) -> Iterator[tuple[int, int, Mapping[str, Json]]]:
-    """The same, each with where it begins and ends."""
+    """The JSON objects in a text, in order, none inside another, each with where it begins and ends."""
     end = broken = 0
     for begin in _BEGINS.finditer(text):
         start = begin.start()

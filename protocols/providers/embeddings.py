@@ -12,7 +12,7 @@ import numpy as np
 
 from protocols.embedding import Vector
 from protocols.errors import ConfigError
-from protocols.model import Reply, Request
+from protocols.model import Reply, Request, Usage
 from protocols.providers.failures import Answer
 from protocols.providers.figures import name_of, used
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
@@ -51,9 +51,12 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
 
     :raises ModelError: as `decode`; BadReply also if there is no embedding of finite numbers.
     """
-    payload = decode(answer, name, key)
-    told = payload.get("usage")
-    usage = used(read_usage({**told, "completion_tokens": 0} if isinstance(told, dict) else None), request, "")
+
+    def counted(told: object) -> Usage:
+        return used(read_usage({**told, "completion_tokens": 0} if isinstance(told, dict) else None), request, "")
+
+    payload = decode(answer, name, key, counted)
+    usage = counted(payload.get("usage"))
     match payload:
         case {"data": [{"embedding": str() | list() as embedding}]}:
             vector = read_vector(embedding)

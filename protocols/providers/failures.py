@@ -24,8 +24,9 @@ from protocols.errors import (
     ServerFailed,
     TooLong,
 )
+from protocols.providers.figures import count
 from protocols.providers.limits import plain, read_allowance, wait
-from protocols.providers.refusals import is_too_long, window_of
+from protocols.providers.refusals import is_too_long, own_words, window_of
 
 NO_CREDIT = frozenset(
     {
@@ -98,8 +99,14 @@ NAMED: Mapping[str, int] = {
 }
 """The statuses that types and codes stand for, for a body that comes with a status of success."""
 
-LONGEST_BODY = 4096
-"""Bytes of an error body that are looked through for a window."""
+LONGEST_TEXT = 4096
+"""Bytes of an error's text that are looked at."""
+LONGEST_JSON = 2**20
+"""Bytes of an error body that are read as JSON."""
+
+WORDS = ("message", "msg", "detail", "error")
+"""The fields that hold the words of an error."""
+DEEPEST, MOST_PARTS = 8, 20
 
 KEY_LIKE = re.compile(r"\b(?:sk|rk|pk)-[\w*.-]{6,}|\bbearer\s+\S+", re.IGNORECASE)
 LONGEST_REASON = 300
@@ -123,11 +130,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an error body says: its message, its types and codes, and the HTTP status that it names, if any."""
+    """What an error body says: its message, its types and codes, and the HTTP status and the window in tokens that
+    it names, if any."""
 
     reason: str = ""
     codes: frozenset[str] = frozenset()
     status: int | None = None
+    window: int | None = None
 
 
 def classify(answer: Answer, model: str, key: str | None) -> ModelError:
@@ -135,7 +144,8 @@ def classify(answer: Answer, model: str, key: str | None) -> ModelError:
     out of its text."""
     said = explain(answer.body)
     status = answer.status if answer.status >= 300 else said.status or answer.status
-    kind = advised(kind_of(status if status >= 300 else 500, said.reason, said.codes), answer.headers)
+    own = own_words(said.reason)
+    kind = advised(kind_of(status if status >= 300 else 500, own, said.codes), answer.headers)
     reason = said.reason
     if 300 <= status < 400:
         reason = f"answered with a redirect to {answer.headers.get('location', 'nowhere')}; set the base URL to that"
@@ -145,12 +155,12 @@ def classify(answer: Answer, model: str, key: str | None) -> ModelError:
         one_line(redact(reason, key)) or "no reason given",
         model=model,
         status=status,
-        retry_after=retry_after(answer.headers, said.reason),
+        retry_after=retry_after(answer.headers, own),
         request_id=answer.request_id(key),
         allowance=read_allowance(answer.headers),
     )
     if isinstance(error, TooLong):
-        error.window = window_of(f"{said.reason} {answer.body[:LONGEST_BODY].decode('utf-8', 'replace')}")
+        error.window = said.window or window_of(own)
     return error
 
 
@@ -163,7 +173,7 @@ def kind_of(status: int, reason: str, codes: frozenset[str]) -> type[ModelError]
     kind = BY_STATUS.get(status, ServerFailed if status >= 500 else ModelNotFound if status < 400 else BadRequest)
     if kind is AuthenticationFailed:
         return BadRequest if status == 403 and codes & FLAGGED else kind
-    if kind is not ModelNotFound and is_too_long(reason, codes):
+    if kind is not ModelNotFound and is_too_long(status, reason, codes):
         return TooLong
     return AuthenticationFailed if status == 400 and WRONG_KEY.search(reason) else kind
 
@@ -195,27 +205,54 @@ def explain(body: bytes) -> Said:
     `"metadata": {"reasons", "flagged_input"}` as the code "flagged", the flatter ones of compatible servers (`error`
     a text, or `message` or `detail` at the top), Gemini's, which stand in a list, and plain text.
     """
+    if len(body) > LONGEST_JSON:
+        return Said(beginning(body))
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return Said(body.decode("utf-8", "replace"))
+        return Said(beginning(body))
     if isinstance(payload, list) and payload:
         payload = payload[0]
     if not isinstance(payload, dict):
-        return Said(body.decode("utf-8", "replace"))
+        return Said(beginning(body))
     error = payload.get("error") or payload
     if not isinstance(error, dict):
-        return Said(str(error), status=status_of(payload.get("code")) or status_of(payload.get("status")))
+        text, status = words(error), status_of(payload.get("code")) or status_of(payload.get("status"))
+        return Said(text[:LONGEST_TEXT], status=status)
     named = [error.get("code"), error.get("status"), error.get("type")]
     match error:
         case {"details": {"error_code": code}}:
             named.append(code)
         case {"metadata": {"flagged_input": _} | {"reasons": _}}:
             named.append("flagged")
-    message = error.get("message") or error.get("detail") or error.get("error") or ""
-    text = message if isinstance(message, str) else orjson.dumps(message).decode()
     status = next((found for name in named if (found := status_of(name))), None)
-    return Said(text, frozenset(name for name in named if isinstance(name, str)), status)
+    codes = frozenset(name for name in named if isinstance(name, str) and name)
+    return Said(message_of(error)[:LONGEST_TEXT], codes, status, count(error.get("n_ctx")) or None)
+
+
+def beginning(body: bytes) -> str:
+    """The text that a body begins with."""
+    return body[:LONGEST_TEXT].decode("utf-8", "replace")
+
+
+def message_of(error: Mapping[str, object]) -> str:
+    """The words of an error object, "" for none."""
+    return next((text for name in WORDS if (text := words(error.get(name)))), "")
+
+
+def words(said: object, depth: int = 0) -> str:
+    """The words of a message: a text, FastAPI's list of what is wrong with each field, or such in an object. What
+    stands there beside the words may be the request itself (`input`), and is left out."""
+    match said:
+        case str():
+            return said
+        case list() if depth < DEEPEST:
+            return "; ".join(text for part in said[:MOST_PARTS] if (text := words(part, depth + 1)))
+        case {"msg": str(text), "loc": list(place)}:
+            return f"{'.'.join(map(str, place[:DEEPEST]))}: {text}"
+        case dict() if depth < DEEPEST:
+            return next((text for name in WORDS if (text := words(said.get(name), depth + 1))), "")
+    return ""
 
 
 def status_of(name: object) -> int | None:
@@ -227,17 +264,38 @@ def status_of(name: object) -> int | None:
 
 
 def is_failure(payload: object) -> bool:
-    """Whether the body of a success says that it failed: a gateway's, whose model failed after it had accepted."""
+    """Whether the body of a success says that it failed: a gateway's, whose model failed after it had accepted. A
+    reply with a remark beside it, or with an error that says nothing, is a reply."""
     match payload:
         case [{"error": dict() | str()}, *_]:
             return True
-        case {"error": str(), "choices": list()} | {"error": str(), "content": list()}:
-            return False  # a reply, and a remark
-        case {"error": dict(error) | str(error)}:
-            return bool(error)
+        case {"error": dict(error)} if is_reply(payload):
+            return says_something(error)
+        case {"error": dict(error) | str(error)} if not is_reply(payload):
+            return bool(error) or is_named_one(payload)
+    return is_named_one(payload)
+
+
+def is_named_one(payload: object) -> bool:
+    """Whether a body calls itself an error."""
+    match payload:
         case {"object": "error"} | {"type": "error"}:
             return True
     return False
+
+
+def is_reply(payload: object) -> bool:
+    """Whether a body holds what a reply does, in either wire format."""
+    match payload:
+        case {"choices": [{"message": dict()}, *_]} | {"content": [dict(), *_]}:
+            return True
+    return False
+
+
+def says_something(error: Mapping[str, object]) -> bool:
+    """Whether an error object has a text, a code or a status: gateways send empty ones with their replies."""
+    said = explain(orjson.dumps({"error": error}))
+    return bool(said.reason.strip() or said.codes or said.status)
 
 
 def retry_after(headers: Mapping[str, str], reason: str = "") -> float | None:

@@ -15,6 +15,7 @@ from typing import Final
 import orjson
 
 from protocols.model import Finish, Request, Usage
+from protocols.prompt import estimate_tokens
 
 MOST_TOKENS: Final = 10**8
 """Tokens of one call, at most: ten times the largest window that is published. Sums of such stay far within the 64
@@ -24,6 +25,13 @@ TURN: Final = 4
 BYTES: Final = 4
 """Of a token, about."""
 LONGEST_NAME: Final = 200
+MOST_OVER: Final = 4
+MOST_WRITTEN: Final = 10**6
+"""Tokens of a reply that are believed whatever its request allowed, and how many times those that it allowed."""
+NOT_WRITTEN: Final = frozenset(
+    {"role", "type", "id", "index", "name", "format", "finish_reason", "logprobs", "signature", "error"}
+)
+"""The fields of a message, of its parts and its choice that the model has not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +52,21 @@ def count(value: object, most: int = MOST_TOKENS) -> int | None:
     return int(value) if 0 <= value <= most and value == int(value) else None
 
 
-def used(told: Told, request: Request | None, text: str) -> Usage:
-    """What a call has used whose reply is `text`: as told, and estimated where it is not.
+def used(told: Told, request: Request | None, text: str, finish: Finish = "stop") -> Usage:
+    """What a call has used that wrote `text`, its thoughts among it: as told, and estimated where it is not. What was
+    cut off at its length has taken all the tokens that it was allowed.
 
     No request takes no tokens, and no text is written in none, so a zero there is a server that does not count. Parts
     of the input that are more than all of it are left out: such a call is priced as if nothing came from a cache.
     """
     tokens_in = told.input or about(request)
-    tokens_out = told.output or (0 if told.output == 0 and not text else tokens(text))
+    least = request.max_tokens if request and finish == "length" else 0
+    output = believed(told.output, request)
+    tokens_out = output or (0 if output == 0 and not text and not least else max(estimate_tokens(text), least))
     cached, written = told.cached or 0, told.written or 0
     if not told.input or cached + written > tokens_in:
         cached = written = 0
-    estimated = not told.input or told.output != tokens_out
+    estimated = not told.input or output != tokens_out
     return Usage(tokens_in, tokens_out, cached, written, int(estimated))
 
 
@@ -64,9 +75,26 @@ def about(request: Request | None) -> int:
     return TURN * len(request.messages) + -(-request.size // BYTES) if request else 0
 
 
-def tokens(text: str) -> int:
-    """About as many tokens as a text has."""
-    return -(-len(text.encode("utf-8", "replace")) // BYTES)
+def believed(output: int | None, request: Request | None) -> int | None:
+    """The tokens of a reply as they are told; None for more than its request allowed, by far."""
+    most = max(MOST_WRITTEN, MOST_OVER * request.max_tokens) if request else MOST_TOKENS
+    return output if output is None or output <= most else None
+
+
+def written(message: object) -> str:
+    """All that a model has written in a message or its parts: text, thoughts, the arguments of tools, wherever they
+    stand. Servers give a thought under two names; it was written once."""
+    texts: dict[str, None] = {}
+    left = [message]
+    while left:
+        match left.pop():
+            case str(text):
+                texts[text] = None
+            case list(parts):
+                left.extend(parts)
+            case dict(fields):
+                left.extend(value for name, value in fields.items() if name not in NOT_WRITTEN)
+    return "".join(texts)
 
 
 def read_json(body: bytes) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -197,8 +197,8 @@ def encode(body: JsonObject, model: str) -> bytes:
         raise BadRequest(f"the request cannot be written as UTF-8 JSON: {error}", model=model) from None
 
 
-def decode(answer: Answer, model: str, key: str | None) -> JsonObject:
-    """The JSON object of an answer.
+def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object], Usage]) -> JsonObject:
+    """The JSON object of an answer. `billed` reads its `usage`, for a success whose body says that it failed.
 
     :raises ModelError: the status or the body says that the call failed; the class says how.
     :raises BadReply: a success whose body is not a JSON object.
@@ -210,7 +210,9 @@ def decode(answer: Answer, model: str, key: str | None) -> JsonObject:
     except ValueError as error:
         raise unusable(f"is not JSON ({error})", answer, model, key) from None
     if is_failure(payload):
-        raise classify(answer, model, key)
+        failure = classify(answer, model, key)
+        failure.usage = billed(payload.get("usage") if isinstance(payload, dict) else None)
+        raise failure
     if not isinstance(payload, dict):
         raise unusable("is not a JSON object", answer, model, key)
     return payload

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from protocols.model import Finish, Instead, Reply, Request
-from protocols.providers.failures import Answer, classify
-from protocols.providers.figures import Told, count, finish_of, name_of, used
+from protocols.providers.failures import Answer, classify, says_something
+from protocols.providers.figures import Told, count, finish_of, name_of, used, written
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.limits import read_allowance
 
@@ -76,16 +76,19 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
 
     :raises ModelError: as `decode`, and for a choice that is an error; BadReply also if there is none with a message.
     """
-    payload = decode(answer, name, key)
+    payload = decode(answer, name, key, lambda usage: used(read_usage(usage), request, ""))
     told, content, refusal = read_usage(payload.get("usage")), None, ""
     choice, message = first_choice(payload)
-    if isinstance(error := choice.get("error"), dict):  # a gateway's, whose model failed after it had accepted
-        raise classify(replace(answer, body=orjson.dumps({"error": error})), name, key)
+    finish = finish_of(FINISH, choice.get("finish_reason"))
+    usage = used(told, request, written(message or choice), finish)
+    if isinstance(error := choice.get("error"), dict) and says_something(error):
+        failure = classify(replace(answer, body=orjson.dumps({"error": error})), name, key)
+        failure.usage = usage  # a gateway's, whose model failed after it had accepted
+        raise failure
     if message is not None:
         content, refusal = text_of(message.get("content")), refusal_of(message)
     if message is None or content is None:
-        raise unusable("has no choices[0].message with a text", answer, name, key, used(told, request, ""))
-    usage, finish = used(told, request, content), finish_of(FINISH, choice.get("finish_reason"))
+        raise unusable("has no choices[0].message with a text", answer, name, key, usage)
     if refusal:
         content, finish = content or refusal, "refusal"
     model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)

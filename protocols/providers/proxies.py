@@ -107,6 +107,11 @@ def read_proxy(variable: str, value: str, host: str) -> Proxy:
             f"{variable} names a SOCKS proxy, and only HTTP proxies can be used: set HTTPS_PROXY (or HTTP_PROXY, "
             f"for a base URL with http) to one, or add {host} to NO_PROXY to call it directly"
         )
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ConfigError(
+            f"{variable} names no proxy: an @ stands behind the host; write http://user:password@host:port, with %2F "
+            "for /, %3F for ? and %23 for # in the password"
+        )
     if parts.scheme not in PORTS or not usable:
         raise ConfigError(f"{variable} names no proxy; write http://host:port")
     name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname

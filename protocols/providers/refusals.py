@@ -28,33 +28,49 @@ CODES: Final = frozenset(
 )
 """Error types and codes of a request that is too long."""
 
-SAYS: Final = re.compile(
+STATES: Final = re.compile(
     r"""
-      maximum\ (?:context|prompt|sequence|model|input|allowed\ input)\ length
-    | max(?:imum)?[_ ]model[_ ]len
-    | context[ _](?:length|window|size|limit)
-    | exceeds?\ the\ maximum\ number\ of\ (?:input\ )?tokens
+      exceeds?\ the\ maximum\ number\ of\ (?:input\ )?tokens
     | input\ tokens?\ exceeds?\ the\ (?:configured\ )?limit
     | token\ count\ (?:\S+\ )?(?:exceeds|is\ \d+\ but\ model)
     | token\ count\ of\ \d+\ exceeds
+    | (?:request|prompt|input|inputs|message|messages|conversation)\b[^.]{0,60}\bexceeds?\b[^.]{0,40}
+      \b(?:context|length|window)
     | (?:prompt|input|request|message|conversation)s?(?:\ is|\ are)?\ too\ (?:long|large)
     | too\ large\ for\ model
     | too\ many\ (?:input\ )?tokens:\ | too\ many\ input\ tokens | prompt\ has\ too\ many\ tokens
     | (?:request\ )?(?:body|entity|payload)\ (?:size\ )?(?:is\ )?too\ large
-    | reduce\ (?:the|your)\ (?:length\ of\ the\ )?(?:messages|message\ size|prompt|input)
     | string\ too\ long
     | exceeded\ model\ token\ limit
+    | tokens\ in\ request\ more\ than
+    | ContextWindowExceededError
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""That this request is more than fits."""
+
+NAMES: Final = re.compile(
+    r"""
+      maximum\ (?:context|prompt|sequence|model|input|allowed\ input)\ length
+    | max(?:imum)?[_ ]model[_ ]len
+    | context[ _](?:length|window|size|limit)
+    | reduce\ (?:the|your)\ (?:length\ of\ the\ )?(?:messages|message\ size|prompt|input)
     | total\ tokens\ limit
     | range\ of\ input\ length\ should\ be
     | `inputs`\ (?:tokens\ \+|must\ have\ less\ than)
     | tokens\ to\ keep\ from\ the\ initial\ prompt
-    | tokens\ in\ request\ more\ than
-    | required\ for\ long\ context
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+"""What is too small, or to be done: enough where the status blames the request. A server that is in trouble speaks of
+its own memory in such words, and one that is busy of a minute's tokens."""
 
-NUMBER: Final = r"(\d(?:[\d,_]*\d)?)"
+OTHER_UNITS: Final = (
+    r"(?:[kmgt]i?b|(?:kilo|mega|giga)?bytes?|characters?|chars?|letters?|words?|sentences?|lines?|pages?|images?"
+    r"|items?|calls?|requests?|messages?|seconds?|minutes?|m?s|percent|(?:completion|output) tokens?"
+    r"|(?:\w+ )?tokens? per)\b"
+)
+NUMBER: Final = rf"(\d(?:[\d,_]*\d)?)\b(?![.,]\d)(?!\s*%)(?!\s*-?{OTHER_UNITS})"
 WINDOWS: Final = tuple(
     re.compile(pattern.replace("N", NUMBER), re.IGNORECASE)
     for pattern in (
@@ -66,44 +82,92 @@ WINDOWS: Final = tuple(
         r"N maximum context length",
         r"model maximum context length: N",
         r"max(?:imum)?[_ ]model[_ ]len(?:gth)?\D{0,9}N",
-        r"(?:configured |token )?limit (?:of|is|:)? ?N",
+        r"limit (?:of|is|:)? ?N(?: \w+)? tokens",
+        r"tokens?\b[^.]{0,80}? limit (?:of|is|:)? ?N",
         r"token limit: N",
         r"tokens allowed \(?N",
-        r"only supports up to N",
-        r"must be <= N",
-        r"must have less than N",
+        r"tokens?\b[^.]{0,80}? only supports up to N",
+        r"tokens?\b[^.]{0,80}? must be <= N",
+        r"must have less than N(?: \w+)? tokens",
         r"Max size: N tokens",
-        r"while limit is N",
+        r"length is [\d,]+ while limit is N",
         r"maximum context (?:length|limit) of N",
         r"total tokens limit N",
         r"input length should be \[\d+, ?N\]",
-        r'"n_ctx": ?N',
+        r"[\"']n_ctx[\"']: ?N",
     )
 )
-ALLOWANCE: Final = re.compile(rf"limit:? {NUMBER}\b.*?requested:? {NUMBER}\b", re.IGNORECASE | re.DOTALL)
+"""Where a number is tokens, by a word beside it or by what it is the length of."""
+
+ALLOWANCE: Final = re.compile(
+    rf"tokens\b.{{0,80}}?limit:? {NUMBER}.{{0,80}}?requested:? {NUMBER}", re.IGNORECASE | re.DOTALL
+)
 """What one request may need of what a minute has, and what it needs: "on tokens per min (TPM): Limit 30000, Requested
 48725"."""
+TOKENS: Final = re.compile(r"(\d(?:[\d,_]*\d)?)(?: \w+)? tokens", re.IGNORECASE)
 CHARACTERS: Final = re.compile(r"string too long|above_max_length", re.IGNORECASE)
 LARGEST: Final = 10**9
 
+ECHO: Final = re.compile(
+    r"""[\[{,(]\s*\\?["'](?:messages|contents?|prompt|inputs?|body|request|system|text)\\?["']\s*:"""
+    r"""|\binput(?:_value)?\s*=""",
+    re.IGNORECASE,
+)
+"""Where a message begins to repeat the request."""
+QUOTED: Final = re.compile(r'"([^"]*)"')
+LONGEST_NAME: Final = 40
+"""Characters of what is quoted as a name, and not as a text of the request."""
+LONGEST: Final = 500
+"""Characters of a message that are looked at: what is wrong stands in front."""
 
-def is_too_long(text: str, codes: Collection[str]) -> bool:
-    """Whether the request is refused for its length, so that the same one is refused again."""
-    return not CODES.isdisjoint(codes) or SAYS.search(text) is not None or allowance(text) is not None
+
+def own_words(text: str) -> str:
+    """The beginning of a message without what it repeats of the request: a prompt may speak of limits and windows."""
+    said = text[: 4 * LONGEST]
+    if echo := ECHO.search(said):
+        said = said[: echo.start()]
+    return QUOTED.sub(lambda m: m[0] if named(m) else "…", said)[:LONGEST]
+
+
+def named(quoted: re.Match[str]) -> bool:
+    """Whether what stands in quotes is a name, or the value of an error written as JSON."""
+    before = quoted.string[max(0, quoted.start() - 3) : quoted.start()].rstrip()
+    return len(quoted[1]) <= LONGEST_NAME or before.endswith(('":', "':"))
+
+
+def is_too_long(status: int, text: str, codes: Collection[str]) -> bool:
+    """Whether the request is refused for its length, so that the same one is refused again. Under 429 and 529 that
+    takes a code, or a request that is more than a minute's tokens: their advice to send less is about all requests
+    together. Under 5xx it takes more than the name of what is too small."""
+    if not CODES.isdisjoint(codes) or allowance(text) is not None:
+        return True
+    if status in (429, 529):
+        return False
+    said = own_words(text)
+    if STATES.search(said):
+        return True
+    return NAMES.search(said) is not None and (status < 500 or is_exceeded(said))
+
+
+def is_exceeded(text: str) -> bool:
+    """Whether a text names more tokens than its window."""
+    window = window_of(text)
+    return window is not None and any((count(m[1]) or 0) > window for m in TOKENS.finditer(text))
 
 
 def window_of(text: str) -> int | None:
-    """Tokens of the window that the text of a refusal names; None if it names none, or counts characters."""
+    """Tokens of the window that the text of a refusal names; None if it names none, or counts something else."""
     if (most := allowance(text)) is not None:
         return most
-    if CHARACTERS.search(text):
+    said = own_words(text)
+    if CHARACTERS.search(said):
         return None
-    return next((tokens for pattern in WINDOWS if (m := pattern.search(text)) and (tokens := count(m[1]))), None)
+    return next((tokens for pattern in WINDOWS if (m := pattern.search(said)) and (tokens := count(m[1]))), None)
 
 
 def allowance(text: str) -> int | None:
     """The tokens of a minute, where the request alone needs more than these; None where it does not."""
-    match = ALLOWANCE.search(text)
+    match = ALLOWANCE.search(own_words(text))
     most, needed = (count(match[1]), count(match[2])) if match else (None, None)
     return most if most and needed and needed > most else None
 

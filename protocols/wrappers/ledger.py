@@ -155,7 +155,7 @@ class Ledger:
 
     def cap(self, scope: str, cap: str, limit: float | None) -> None:
         """Another cap from now on (None: none), of the run ("") or of a scope that the ledger was opened with; what
-        was admitted before stays admitted.
+        was admitted before stays admitted unless the cap is used up by then.
 
         :raises KeyError: there is no such scope.
         """
@@ -199,13 +199,13 @@ class Ledger:
         for purse in purses:
             purse.reserve(most)
 
-    def send(self, account: Account, purses: tuple[Purse, ...]) -> None:
-        """Count an admitted attempt: all its other waiting is over, and it is sent.
+    def send(self, account: Account, purses: tuple[Purse, ...], most: Cost) -> None:
+        """Count an admitted attempt, which costs at most `most`: all its other waiting is over, and it is sent.
 
         :raises BudgetExhausted: it may not be sent any more: the minutes have passed, or a cap was lowered.
         """
         for purse in purses if self._capped else ():
-            if refused := purse.refusal(self._kept(purse), self._passed()):
+            if refused := purse.refusal(self._kept(purse), self._passed()) or purse.overspent(most):
                 self._refuse(purse, refused)
         account.calls += 1
         self.in_flight += 1

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import anyio
 
-from protocols.errors import ModelError, RateLimited
+from protocols.errors import ModelError, RateLimited, TooLong
 from protocols.model import Allowance, ChatModel, Reply, Request, Usage
 from protocols.wrappers.clock import loop_time
-from protocols.wrappers.pace import Pace
+from protocols.wrappers.pace import Entry, Pace
 from protocols.wrappers.tokens import Flight, TokenPace, bound_of
 from protocols.wrappers.waiting import Patience
 
@@ -58,11 +58,12 @@ class Ticket:
     """A call in flight: the window that it began in, when it was sent, and what is held back for it. `ends`: when it
     is given up, if that is known."""
 
-    __slots__ = ("ends", "request", "sent", "tokens", "urgent", "window")
+    __slots__ = ("ends", "request", "request_pace", "sent", "tokens", "urgent", "window")
 
     def __init__(self, window: int, request: Request, urgent: bool, sent: float) -> None:
         self.window, self.request, self.urgent, self.sent = window, request, urgent, sent
         self.tokens: Flight | None = None
+        self.request_pace: tuple[Pace, Entry] | None = None
         self.ends: float | None = None
 
 
@@ -204,6 +205,12 @@ class Limiter:
             ticket.tokens.end(self._clock(), used)
         self._admit()
 
+    def unsent(self, ticket: Ticket) -> None:
+        """It was not sent after all, and does not count in the pace."""
+        if ticket.request_pace:
+            pace, entry = ticket.request_pace
+            pace.settle(entry, 0.0)
+
     def answered(self, ticket: Ticket) -> None:
         """There was a reply: there may be room for more."""
         if ticket.window != self._window:
@@ -278,7 +285,7 @@ class Limiter:
     def _send(self, request: Request, bound: Usage | None, urgent: bool) -> Ticket:
         ticket = Ticket(self._window, request, urgent, self._clock())
         if self._requests:
-            self._requests.take(self._clock(), 1)
+            ticket.request_pace = self._requests, self._requests.take(self._clock(), 1)
         if self._tokens and bound:
             ticket.tokens = self._tokens.begin(self._clock(), bound, urgent)
         self._in_flight.add(ticket)
@@ -359,7 +366,11 @@ class LimitedModel:
                 limiter.learn(self.name, reply.allowance)
             return reply
         except ModelError as error:
-            error.sent = ticket.sent
+            if isinstance(error, TooLong) and not error.reached:
+                limiter.unsent(ticket)
+                used = Usage()
+            else:
+                error.sent = ticket.sent
             if isinstance(error, RateLimited):
                 wait = error.allowance.wait if error.allowance and error.retry_after is None else error.retry_after
                 limiter.pushed_back(ticket, wait)

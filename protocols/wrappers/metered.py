@@ -37,7 +37,7 @@ class MeteredModel:
 
         def send() -> None:
             nonlocal sent
-            ledger.send(account, purses)
+            ledger.send(account, purses, most)
             sent = True
 
         await ledger.admit(account, purses, most)
@@ -78,11 +78,12 @@ class SendingModel:
 def billed(error: BaseException, request: Request) -> Usage:
     """What an attempt without a reply has cost, once it was sent.
 
-    A provider bills no error of its own. Of a call that timed out, was cancelled, or whose reply cannot be read or
-    did not come whole, nobody says: it is taken to have cost its input at least, unless its usage can be read.
+    A provider bills no error of its own, unless it says so after it has accepted. Of a call that timed out, was
+    cancelled, or whose reply cannot be read or did not come whole, nobody says: it is taken to have cost its input at
+    least, unless its usage can be read.
     """
     match error:
-        case BadReply(usage=Usage() as usage):
+        case ModelError(usage=Usage() as usage):
             return usage
         case ConnectionFailed(reached=False):
             return Usage()

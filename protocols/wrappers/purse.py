@@ -96,6 +96,15 @@ class Purse:
             return "calls"
         return "minutes" if minutes is not None and seconds >= minutes * 60 else ""
 
+    def overspent(self, most: Cost) -> str:
+        """The cap on tokens or dollars that is spent already, so that an admitted call may not be sent; "" for none,
+        or for a call that costs nothing of it."""
+        for cap in ("tokens", "dollars"):
+            limit, spent = self.limits.get(cap), getattr(self.spent, cap)
+            if limit is not None and 0 < spent >= limit and (most is NOTHING or getattr(most, cap) > 0):
+                return cap
+        return ""
+
     def reserve(self, most: Cost) -> None:
         """A call is admitted, and waits to be sent."""
         self.waiting += 1

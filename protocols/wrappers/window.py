@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import orjson
 
-from protocols.errors import TooLong
+from protocols.errors import ServerFailed, TooLong
 from protocols.model import ChatModel, Reply, Request
 
 DEVIATIONS = 2.0
@@ -18,6 +18,10 @@ LEAST = 0.02
 """The smallest deviation of tokens from their estimate that is reckoned with, as a share."""
 MOST = 4.0
 """Tokens for each that is estimated, at most: one a byte."""
+UNCOUNTED = 2
+"""By how much an estimate may be over what it estimates, where nobody counts."""
+FAR = 2
+"""How many times as long a request was answered, for the refusal of this one to be the server's trouble."""
 SHARE = 2
 """A reply may take the window divided by this, at most: what is left is for the request."""
 
@@ -38,12 +42,14 @@ def spare(model: object, request: Request) -> float:
 
 @dataclass(slots=True)
 class Known:
-    """What is kept of a window. `told`: its tokens. `accepted`: of the longest request that was answered, `refused`:
-    of the shortest that was not. `mean` and `squares`: tokens for each that is estimated, and their sum of squared
-    deviations, over a `weight` of squared estimates."""
+    """What is kept of a window. `told`: its tokens. `accepted`: of the longest request that was answered, `input`: of
+    the longest messages of one, without its reply; `refused`: of the shortest request that was refused. `mean` and
+    `squares`: tokens for each that is estimated, and their sum of squared deviations, over a `weight` of squared
+    estimates."""
 
     told: int | None = None
     accepted: float = 0.0
+    input: float = 0.0
     refused: float = math.inf
     weight: float = 0.0
     mean: float = 1.0
@@ -105,19 +111,29 @@ class Window:
             known.mean += off * weight / known.weight
             known.squares += weight * off * (each - known.mean)
         known.accepted = max(known.accepted, self._needed(request))
+        known.input = max(known.input, tokens or known.mean * about / UNCOUNTED)
+
+    def believes(self, window: int | None) -> bool:
+        """Whether this may be the window: it is none that is smaller than what was answered."""
+        return window is not None and window >= self._known.input
+
+    def doubts(self, request: Request, window: int | None) -> bool:
+        """Whether a refusal of this for its length cannot be meant: it names no window that may be one, and a request
+        several times as long was answered."""
+        return not self.believes(window) and FAR * self._needed(request) <= self._known.accepted
 
     def refused(self, request: Request, window: int | None) -> None:
-        """It was refused for its length; `window` as the refusal says, None: it does not."""
+        """It was refused for its length; `window` as the refusal says, None: it does not. What is no longer than what
+        was answered teaches nothing."""
         known, tokens = self._known, self._needed(request)
-        if window is not None:
+        if window is not None and self.believes(window):
             self.tell(window)
             if tokens <= window:  # its tokens are more than they were taken to be
                 room = max(0, window - request.max_tokens) + 1
                 each = min(MOST, room / estimated(request))
                 known.mean, known.weight = max(known.mean, each), max(known.weight, 1.0)
-        else:
+        elif tokens > known.accepted:
             known.refused = min(known.refused, tokens)
-            known.accepted = min(known.accepted, known.refused - 1)
 
     def pack(self) -> bytes:
         """What is known, to be kept."""
@@ -167,14 +183,15 @@ class WindowedModel:
         """Answer one request, with no more room for the reply than the window has.
 
         :raises TooLong: it does not fit into the window.
+        :raises ServerFailed: it is refused for its length, which cannot be, since longer ones were answered.
         """
+        await self.check(request)
         window, fitted = self._window, self._window.fitted(request)
-        if window.refuses(fitted):
-            await self._keep_it()
-            raise too_long(self.name, window)
         try:
             reply = await self._inner.complete(fitted)
         except TooLong as error:
+            if window.doubts(fitted, error.window):
+                raise in_trouble(error) from None
             window.refused(fitted, error.window)
             await self._keep_it()
             raise
@@ -182,10 +199,48 @@ class WindowedModel:
         window.answered(fitted, min(counted, request.most_input))
         return reply
 
+    async def check(self, request: Request) -> None:
+        """:raises TooLong: it does not fit into the window, and is not sent."""
+        if self._window.refuses(request):
+            await self._keep_it()
+            raise too_long(self.name, self._window)
+
     async def _keep_it(self) -> None:
         if self._window.tokens != self._kept:
             self._kept = self._window.tokens
             await self._keep(self._window)
+
+
+class CheckedModel:
+    """Looks whether a request fits before it waits for anything: `windowed` stands somewhere within `inner`, and
+    looks again when the wait is over."""
+
+    def __init__(self, inner: ChatModel, windowed: WindowedModel) -> None:
+        self._inner, self._windowed = inner, windowed
+
+    @property
+    def name(self) -> str:
+        """The name of the model inside."""
+        return self._inner.name
+
+    async def complete(self, request: Request) -> Reply:
+        """:raises TooLong: it does not fit into the window."""
+        await self._windowed.check(request)
+        return await self._inner.complete(request)
+
+
+def in_trouble(error: TooLong) -> ServerFailed:
+    """The same failure as one of the server, which may be over at another try."""
+    failure = ServerFailed(
+        error.reason,
+        model=error.model,
+        status=error.status,
+        retry_after=error.retry_after,
+        request_id=error.request_id,
+        allowance=error.allowance,
+    )
+    failure.usage = error.usage
+    return failure
 
 
 def too_long(model: str, window: Window) -> TooLong:

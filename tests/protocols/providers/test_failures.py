@@ -25,11 +25,13 @@ from protocols.errors import (
     ServerFailed,
     TooLong,
 )
-from protocols.model import ChatMessage, Request
+from protocols.model import ChatMessage, Request, Usage
 from protocols.providers.failures import LONGEST_REASON, Answer, classify, redact, retry_after
+from protocols.providers.figures import about
 from protocols.providers.http import Endpoint, open_transport
 from protocols.providers.openai import OpenAIModel
 from protocols.providers.sdk import OpenAISdkModel
+from protocols.wrappers.metered import billed
 from tests.protocols.providers.conftest import KEY, WAYS, Lab
 from tests.wire_server import Fault, WireServer
 
@@ -327,3 +329,51 @@ async def test_no_timeout_runs_while_a_call_waits_for_a_connection() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(many):
                 tasks.start_soon(model.complete, Request((ChatMessage("user", "hello"),)))
+
+
+SILENT = [{"code": 0, "message": ""}, {"message": None}, {"code": None, "type": ""}, {}, None, "", "a remark"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("error", SILENT)
+async def test_a_reply_beside_an_error_that_says_nothing_is_a_reply(lab: Lab, way: str, error: object) -> None:
+    choice = {"message": {"content": "hi"}} | ({} if isinstance(error, str) else {"error": error})
+    body = {"error": error, "choices": [choice], "content": [{"type": "text", "text": "hi"}]}
+    lab.server.faults.append(Fault(body=orjson.dumps(body)))
+    assert (await lab.model(way).complete(HELLO)).text == "hi"
+
+
+COUNTED = {"prompt_tokens": 100, "completion_tokens": 2000, "input_tokens": 100, "output_tokens": 2000}
+DOWN = {"code": 502, "message": "upstream died"}
+WRITTEN = "x" * 9000
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("body", "usage"),
+    [
+        ({"error": DOWN, "usage": COUNTED}, Usage(100, 2000)),
+        ({"error": "upstream died", "usage": COUNTED}, Usage(100, 2000)),
+        ({"error": {"code": 429, "message": "busy"}, "usage": COUNTED}, Usage(100, 2000)),
+        ({"error": DOWN}, Usage(about(HELLO), estimated=1)),
+        ([{"error": DOWN}], Usage(about(HELLO), estimated=1)),
+    ],
+)
+async def test_a_failure_inside_a_200_is_billed(lab: Lab, way: str, body: object, usage: Usage) -> None:
+    lab.server.faults.append(Fault(body=orjson.dumps(body)))
+    with pytest.raises(ModelError) as caught:
+        await lab.model(way).complete(HELLO)
+    assert billed(caught.value, HELLO) == usage
+
+
+@pytest.mark.parametrize("way", ["openai", "openai-sdk"])
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [({"usage": COUNTED}, Usage(100, 2000)), ({}, Usage(about(HELLO), len(WRITTEN) // 4, estimated=1))],
+)
+async def test_a_failure_inside_a_choice_is_billed(lab: Lab, way: str, told: dict[str, object], usage: Usage) -> None:
+    body = {"choices": [{"error": DOWN, "message": {"content": WRITTEN}}], **told}
+    lab.server.faults.append(Fault(body=orjson.dumps(body)))
+    with pytest.raises(ServerFailed) as caught:
+        await lab.model(way).complete(HELLO)
+    assert billed(caught.value, HELLO) == usage

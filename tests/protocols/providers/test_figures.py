@@ -25,11 +25,12 @@ from protocols.errors import (
     ServerFailed,
 )
 from protocols.model import ChatMessage, Reply, Request, Usage
+from protocols.prompt import estimate_tokens
 from protocols.providers import anthropic as messages
 from protocols.providers import embeddings
 from protocols.providers import openai as chat
 from protocols.providers.failures import Answer, retry_after
-from protocols.providers.figures import LONGEST_NAME, MOST_TOKENS, about, tokens
+from protocols.providers.figures import LONGEST_NAME, MOST_TOKENS, about
 from protocols.providers.limits import LONGEST, read_allowance, seconds
 from protocols.wrappers.metered import billed
 from protocols.wrappers.prices import Price
@@ -38,7 +39,7 @@ from tests.wire_server import Fault, WireServer
 
 pytestmark = pytest.mark.anyio
 REQUEST = Request((ChatMessage("system", "Choose a label."), ChatMessage("user", "Text: " + "x" * 200)))
-IN, OUT = about(REQUEST), tokens("billing")
+IN, OUT = about(REQUEST), estimate_tokens("billing")
 ABSENT = object()
 UNKNOWN = [
     ABSENT,
@@ -208,6 +209,52 @@ async def test_a_reply_that_was_paid_for_is_not_lost_for_what_stands_beside_it(
     lab.server.faults.append(Fault(headers={"content-type": "application/json"}, body=body))
     reply = await lab.model(way).complete(REQUEST)
     assert (reply.text, reply.usage) == (text, Usage(count, 7))
+
+
+THOUGHT = "deep thought " * 2000
+LONG = estimate_tokens(THOUGHT)
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "finish", "tokens_out"),
+    [
+        (chat.read_reply, {"content": "", "reasoning_content": THOUGHT}, "stop", LONG),
+        (chat.read_reply, {"content": "", "reasoning": THOUGHT}, "stop", LONG),
+        (chat.read_reply, {"content": "", "reasoning": THOUGHT, "reasoning_content": THOUGHT}, "stop", LONG),
+        (chat.read_reply, {"content": "", "reasoning_details": [{"type": "x", "text": THOUGHT}]}, "stop", LONG),
+        (chat.read_reply, {"content": [{"type": "thinking", "thinking": THOUGHT}]}, "stop", LONG),
+        (chat.read_reply, {"content": None, "tool_calls": [{"function": {"arguments": THOUGHT}}]}, "stop", LONG),
+        (chat.read_reply, {"content": "", "refusal": THOUGHT}, "stop", LONG),
+        (chat.read_reply, {"content": "billing"}, "length", REQUEST.max_tokens),
+        (chat.read_reply, {"content": ""}, "length", REQUEST.max_tokens),
+        (chat.read_reply, {"content": "", "reasoning": THOUGHT}, "length", LONG),
+        (messages.read_reply, [{"type": "thinking", "thinking": THOUGHT}], "end_turn", LONG),
+        (messages.read_reply, [{"type": "tool_use", "input": {"a": [THOUGHT]}}], "end_turn", LONG),
+        (messages.read_reply, [{"type": "text", "text": "billing"}], "max_tokens", REQUEST.max_tokens),
+    ],
+)
+@pytest.mark.parametrize("told", [{}, {"usage": {"prompt_tokens": 60, "input_tokens": 60, "output_tokens": None}}])
+def test_what_was_thought_and_cut_off_was_written_too(
+    read: Callable[..., Reply], written: object, finish: str, tokens_out: int, told: dict[str, object]
+) -> None:
+    body = {"choices": [{"message": written, "finish_reason": finish}], "content": written, "stop_reason": finish}
+    usage = read(answer(body | told), "m", None, REQUEST).usage
+    assert (usage.output, usage.estimated) == (tokens_out, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "allowed", "believed"),
+    [(10**6, 10, True), (10**6 + 1, 10, False), (4 * 10**6, 10**6, True), (4 * 10**6 + 1, 10**6, False)],
+)
+@pytest.mark.parametrize("read", [chat.read_reply, messages.read_reply])
+def test_a_count_that_is_far_over_what_was_allowed_is_unknown(
+    read: Callable[..., Reply], told: int, allowed: int, believed: bool
+) -> None:
+    counted = {"prompt_tokens": 60, "completion_tokens": told, "input_tokens": 60, "output_tokens": told}
+    content = [{"type": "text", "text": "billing"}]
+    body = {"choices": [{"message": {"content": "billing"}}], "content": content, "usage": counted}
+    usage = read(answer(body), "m", None, replace(REQUEST, max_tokens=allowed)).usage
+    assert usage == (Usage(60, told) if believed else Usage(60, OUT, estimated=1))
 
 
 # What is billed where nothing can be read

@@ -137,6 +137,9 @@ def check_no_secret(error: ModelError) -> None:
         ({"HTTPS_PROXY": "http://"}, "HTTPS_PROXY names no proxy"),
         ({"HTTPS_PROXY": f"{USER}proxy:port"}, "HTTPS_PROXY names no proxy"),
         ({"HTTPS_PROXY": "http://[::1"}, "HTTPS_PROXY names no proxy"),
+        ({"HTTPS_PROXY": "http://user:12/34pass@host:8080"}, "HTTPS_PROXY names no proxy: an @ .* %2F"),
+        ({"HTTPS_PROXY": "user:12?34pass@host:8080"}, "HTTPS_PROXY names no proxy: an @ .* %2F"),
+        ({"ALL_PROXY": "http://user:12#34pass@host:8080"}, "ALL_PROXY names no proxy: an @ .* %2F"),
     ],
 )
 async def test_a_proxy_that_cannot_be_used_is_one_line_before_anything_is_sent(
@@ -146,7 +149,8 @@ async def test_a_proxy_that_cannot_be_used_is_one_line_before_anything_is_sent(
     async with open_transport(environ) as transport:
         with pytest.raises(ConfigError, match=said) as caught:
             open_model("openai/m", ModelSettings(), environ, transport)
-        assert "pass" not in str(caught.value)
+        assert "34pass" not in str(caught.value).replace("http://user:password@host:port", "")
+        assert USER not in str(caught.value)
         with pytest.raises(ConfigError, match=said):
             open_embeddings("openai/m", ModelSettings(), environ, transport, 3)
 

@@ -21,7 +21,8 @@ from protocols.errors import (
     TooLong,
 )
 from protocols.model import ChatMessage, Request
-from protocols.providers.refusals import LARGEST, window_of
+from protocols.providers.failures import LONGEST_TEXT, Answer, classify, explain
+from protocols.providers.refusals import LARGEST, LONGEST, own_words, window_of
 from tests.protocols.providers.conftest import Lab
 from tests.wire_server import Fault
 
@@ -183,12 +184,74 @@ TOO_LONG = [
         TooLong,
         6000,
     ),
+    Case(413, "Request body too large, max limit is 10 MB", TooLong),
+    Case(413, says("request entity too large: limit of 1 MB exceeded"), TooLong),
+    Case(413, {"message": "Payload too large. Request size limit: 32 MB"}, TooLong),
+    Case(413, says("Request exceeds the maximum size limit of 32 MB", "request_too_large"), TooLong),
+    long("Your input exceeds the context window: the limit is 32768 characters, reduce the prompt.", None),
+    long("The prompt is too long: limit of 5,000 words", None),
+    long("Input is too long: maximum input length is 10485760 bytes", None),
+    long("prompt is too long: 300 images > 100, reduce the prompt", None),
+    Case(429, says("whatever it says", "rate_limit_error", "context_length_exceeded"), TooLong),
+    long(
+        'litellm.BadRequestError: AnthropicException - {"type":"error","error":{"type":'
+        '"invalid_request_error","message":"prompt is too long: 213462 tokens > 200000 maximum"}}',
+        200000,
+    ),
+    long(
+        "litellm.BadRequestError: Error code: 400 - {'error': {'message': \"This model's maximum context length is "
+        "8192 tokens. However, your messages resulted in 9001 tokens.\", 'code': 'context_length_exceeded'}}",
+        8192,
+        status=500,
+    ),
     Case(200, {"error": OPENAI}, TooLong, 8192),
     Case(200, {"error": {"message": OPENAI, "code": "400"}}, TooLong, 8192),
     Case(200, [{"error": {"message": OPENAI}}], TooLong, 8192),
 ]
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
+PER_MINUTE = (
+    "This request would exceed your organization's rate limit of 40,000 input tokens per minute. For details, refer "
+    "to: https://docs.claude.com/en/api/rate-limits. You can see the response headers for current usage. Please "
+    "reduce the prompt length or the maximum tokens requested, or try again later. You may also contact sales at "
+    "https://www.anthropic.com/contact-sales to discuss your options for a rate limit increase."
+)
+PER_MINUTE_BEFORE = (
+    "Number of request tokens has exceeded your per-minute rate limit (https://docs.anthropic.com/en/api/rate-limits);"
+    " see the response headers for current usage. Please reduce the prompt length or the maximum tokens requested, "
+    "or try again later. You may also contact sales at https://www.anthropic.com/contact-sales to discuss your "
+    "options for a rate limit increase."
+)
+EXTRA_USAGE = "Extra usage is required for long context requests."
+PROMPT = (
+    "Summarise. The prompt is too long if it exceeds the context window limit of 50 tokens; you exceeded your "
+    "current quota, and your credit balance is too low"
+)
+ECHOED = [
+    {
+        "detail": [
+            {"type": "missing", "loc": ["body", "stop"], "msg": "Field required", "input": {"messages": PROMPT}}
+        ]
+    },
+    {"object": "error", "message": {"detail": [{"loc": ["body"], "msg": "Field required", "input": PROMPT}]}},
+    says(f"Invalid value for 'temperature' in request: {{'messages': [{{'content': '{PROMPT}'}}]}}"),
+    says(f'Invalid value for temperature in {{"model": "m", "input": "{PROMPT}"}}'),
+    says(f'Unknown parameter: top_q. You sent "{PROMPT}".'),
+    says(f"1 validation error for Request: stop. Field required [type=missing, input_value='{PROMPT}']"),
+    says(f"{'x ' * 300}{PROMPT}"),
+]
+"""The prompt speaks of limits, and the refusal repeats it."""
 OTHERS = [
+    *(
+        Case(status, says(text, "rate_limit_error"), RateLimited, headers={"retry-after": "9"}, waits=9.0)
+        for text in (PER_MINUTE, PER_MINUTE_BEFORE, EXTRA_USAGE)
+        for status in (429, 529)
+    ),
+    Case(200, says(PER_MINUTE, "rate_limit_error"), RateLimited),
+    *(Case(status, body, BadRequest) for body in ECHOED for status in (400, 422)),
+    Case(500, says("Context size has been exceeded.", "server_error", 500), ServerFailed),
+    Case(503, says("Loading model: allocating context size 4096", "unavailable_error", 503), ServerFailed),
+    Case(500, says("CUDA out of memory while allocating KV cache for context length 32768"), ServerFailed),
+    Case(500, says("CUDA out of memory: maximum context length is 32768 tokens, 512 tokens cached"), ServerFailed),
     Case(
         429,
         says(
@@ -258,6 +321,13 @@ OTHERS = [
 ]
 
 
+def own_text(body: object) -> str:
+    match body:
+        case {"error": {"message": str(text)}}:
+            return text
+    return ""
+
+
 @pytest.mark.parametrize("way", ["openai", "anthropic", "openai-sdk", "anthropic-sdk"])
 @pytest.mark.parametrize("case", [*TOO_LONG, *OTHERS], ids=lambda case: f"{case.status} {str(case.body)[:60]}")
 async def test_a_refusal_is_what_it_says(lab: Lab, way: str, case: Case) -> None:
@@ -270,7 +340,8 @@ async def test_a_refusal_is_what_it_says(lab: Lab, way: str, case: Case) -> None
         assert (error.window, error.retryable, error.fatal) == (case.window, False, False)
     if case.waits is not None:
         assert error.retry_after == case.waits
-    assert "{" not in error.reason  # the person reads what it says, not how that is written
+    if "{" not in own_text(case.body):
+        assert "{" not in error.reason  # the person reads what it says, not how that is written
 
 
 @pytest.mark.parametrize("way", ["openai", "anthropic"])
@@ -285,3 +356,20 @@ async def test_the_text_of_an_error_in_a_success_is_shown(lab: Lab, way: str, bo
 def test_a_window_is_one_that_a_model_may_have(text: str) -> None:
     window = window_of(text)
     assert window is None or 0 < window <= LARGEST
+
+
+@pytest.mark.parametrize("size", [10_000, 2_000_000])
+@pytest.mark.parametrize(
+    "text", ["limit 1 ", "context length ", "requested 1 tokens limit ", '"', "{'a': ", "token "]
+)
+def test_of_a_long_message_its_beginning_is_looked_at(text: str, size: int) -> None:
+    """However it is built: a pattern that is tried from every place would take minutes."""
+    said = text * (size // len(text))
+    assert len(own_words(said)) <= LONGEST
+    for body in (
+        said.encode(),
+        orjson.dumps({"error": {"message": said}}),
+        orjson.dumps({"detail": [{"msg": said}]}),
+    ):
+        assert len(explain(body).reason.encode()) <= LONGEST_TEXT
+        classify(Answer(400, {}, body, "http://localhost", 0.0), "m", None)

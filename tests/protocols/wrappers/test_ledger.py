@@ -215,6 +215,33 @@ async def test_a_call_whose_minutes_pass_while_it_waits_for_the_limiter_is_not_s
     assert (ledger.calls, ledger.in_flight, len(gate.sent)) == (1, 0, 1)
 
 
+@pytest.mark.parametrize(("cap", "limit", "sent"), [("tokens", 1, 1), ("dollars", 1e-9, 1), ("tokens", 10**6, 2)])
+async def test_a_cap_that_is_spent_when_it_is_lowered_holds_for_calls_that_wait_for_the_limiter(
+    cap: str, limit: float, sent: int
+) -> None:
+    gate = Gate()
+    ledger = Ledger(Caps(tokens=10**7, dollars=100.0), {gate.name: PRICE}, lambda: 0.0)
+    model = MeteredModel(gate, ledger, "task", one_slot)
+    refused: list[BudgetExhausted] = []
+
+    async def call() -> None:
+        try:
+            await model.complete(REQUEST)
+        except BudgetExhausted as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call)
+        tasks.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        ledger.cap("", cap, limit)
+        ledger.take_up(Books((Account("task", gate.name, 1, usage=Usage(10, 10)),), Saved(), 0.0))
+        gate.through.release()
+        gate.through.release()
+    assert [error.cap for error in refused] == [cap] * (2 - sent)
+    assert len(gate.sent) == sent
+
+
 async def until_refused(ledger: Ledger, at_once: int, request: Request = REQUEST) -> int:
     """Calls that are made by `at_once` callers until each is refused."""
     oracle = Oracle(delay=shuffled(Random(0)))

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.errors import BadRequest, ModelError, RateLimited, TooLong
+from protocols.errors import BadRequest, ModelError, RateLimited, ServerFailed, TooLong
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.prompt import estimate_tokens
 from protocols.wrappers.breaker import ROUNDS, Breaker
+from protocols.wrappers.limiter import LimitedModel, Limiter, Limits
 from protocols.wrappers.room import RoomyModel
-from protocols.wrappers.window import SHARE, Window, WindowedModel
+from protocols.wrappers.window import SHARE, CheckedModel, Window, WindowedModel
 
 pytestmark = pytest.mark.anyio
 
@@ -168,3 +169,75 @@ def test_a_request_keeps_what_is_not_about_its_reply() -> None:
     known.tell(100)
     request = replace(asks(10, reply=90), sample=3, assignment=7, left_out=2)
     assert known.fitted(request) == replace(request, max_tokens=50)
+
+
+@pytest.mark.parametrize("window", [None, 10, 19_999])
+@pytest.mark.parametrize("size", [20, 5000])
+async def test_what_is_much_shorter_than_what_was_answered_is_refused_for_another_reason(
+    size: int, window: int | None
+) -> None:
+    """llama.cpp says so when its memory is full, and a number may be of something else: it is worth another try."""
+    server, known = Server(50_000), Window()
+    model = WindowedModel(server, known, keep)
+    assert await tried(model, asks(20_000))
+    before = known.pack()
+    with pytest.raises(ServerFailed) as caught:
+        await WindowedModel(Fails(TooLong("full", model="m", window=window, status=500)), known, keep).complete(
+            asks(size)
+        )
+    assert (caught.value.reason, caught.value.status, caught.value.retryable) == ("full", 500, True)
+    assert (known.pack(), known.tokens) == (before, None)
+
+
+@pytest.mark.parametrize("window", [None, 10])
+async def test_a_refusal_of_what_is_no_longer_than_what_was_answered_teaches_nothing(window: int | None) -> None:
+    known = Window()
+    assert await tried(WindowedModel(Server(50_000), known, keep), asks(20_000))
+    assert not await tried(WindowedModel(Fails(TooLong("no", model="m", window=window)), known, keep), asks(15_000))
+    assert known.tokens is None
+    assert not await tried(WindowedModel(Fails(TooLong("no", model="m", window=window)), known, keep), asks(30_000))
+    assert 20_000 < known.spare(asks(1)) < 30_000
+
+
+@dataclass
+class Fails:
+    """Refuses whatever comes."""
+
+    error: ModelError
+    name: str = "openai/m"
+
+    async def complete(self, request: Request) -> Reply:
+        raise self.error
+
+
+async def test_a_window_that_is_learned_while_others_wait_takes_nothing_of_the_limiter() -> None:
+    """Neither at once nor after a wait: no slot, no place in a minute, and no time at which it was sent."""
+    limiter, known = Limiter(Limits(concurrency=1, requests=3, tokens=10**6)), Window()
+    server = Server(1000)
+    windowed = WindowedModel(server, known, keep)
+    model = CheckedModel(LimitedModel(windowed, limiter, urgent=True), windowed)
+    errors: list[TooLong] = []
+
+    async def ask() -> None:
+        try:
+            await model.complete(asks(5000))
+        except TooLong as error:
+            errors.append(error)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            ticket = limiter.enter_now(asks(1), urgent=True)
+            assert ticket
+            for _ in range(6):
+                tasks.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            known.tell(1000)
+            limiter.leave(ticket, Usage(1, 1))
+        limiter.allowed = 0
+        await ask()  # would wait for ever
+        limiter.allowed = 1
+        assert ([error.sent for error in errors], server.sent) == ([None] * 7, [])
+        assert [await tried(model, asks(10)), await tried(model, asks(10))] == [True, True], (
+            "one of three a minute was sent"
+        )
+        assert limiter.in_flight == 0
