@@ -28,11 +28,15 @@ _BEFORE = re.compile(
     r"|niet|geen|inte|ikke|ej|ingen|не|ни|нет|без|ні|không|chẳng|bukan|tidak|ليس|ليست|لا|غير)\b"
     r"|不(?![过仅但光])|非(?!常)|没(?!错)|無(?!論)|无(?![论疑])|未|沒|ไม่)"
 )
+# "would be classified as" is how models say what they decide.
 _DOUBT = re.compile(
     r"\b(?:whether|(?<!even )if(?! (?:anything|i (?:had|have|were|must)|forced)\b)|unless|provided|assuming"
     r"|otherwise|else|unsure|unclear|uncertain|undecided|not (?:sure|certain|clear|enough)|hard to (?:say|tell)"
     r"|(?:can't|cannot|unable to|impossible to) (?:tell|say|determine|decide|know)|ob|si)\b|不确定|无法判断|是否|如果"
-    r"|(?<!\bi )(?<!\bwe )\b(?:could|would|might|may)(?! be: )(?:\s+(?:\w+ly|also|well|still|perhaps|otherwise))*"
+    r"|(?<!\bi )(?<!\bwe )\b(?:could|would|might|may)(?! be: )"
+    r"(?!(?<=would)(?:\s+(?:\w+ly|best|also))*\s+(?:fall|belong"
+    r"|be (?:\w+ly |best )?(?:classified|categori[sz]ed|labell?ed|considered|tagged|routed|assigned|placed|filed))\b)"
+    r"(?:\s+(?:\w+ly|also|well|still|perhaps|otherwise))*"
     r"\s+(?:be|been|have|fit|seem|appear|look|read|sound|count|pass|qualify|fall|belong|apply|work|suggest|indicate"
     r"|imply|mean)\b"
 )

@@ -63,6 +63,7 @@ BY_STATUS: Mapping[int, type[ModelError]] = {
     408: ServerFailed,
     409: ServerFailed,
     413: TooLong,
+    425: ServerFailed,  # too early (RFC 8470): as it says
     429: RateLimited,
     529: RateLimited,
 }

@@ -58,6 +58,7 @@ TABLE: list[tuple[int, bytes, type[ModelError]]] = [
     (408, b"", ServerFailed),
     (409, error_body("lock timeout, try again", "conflict_error"), ServerFailed),
     (413, error_body("too long", "request_too_large"), TooLong),
+    (425, b"too early", ServerFailed),
     (422, b'{"object":"error","message":"max_tokens must be >= 1","code":422}', BadRequest),
     (429, error_body("slow down", "rate_limit_error", "rate_limit_exceeded"), RateLimited),
     (429, error_body("tokens per min", "tokens", "rate_limit_exceeded"), RateLimited),
