@@ -1,15 +1,17 @@
 """The calls that are in flight, on record in a file beside the journal before they are sent.
 
-A file of its own, written in place: a kilobyte goes to the page cache in microseconds, where it outlives the end of
-the process as a commit to the journal does, which takes a thread hop and would have every call wait.
+A file of its own, mapped into memory and written in place: what is there outlives the end of the process as a commit
+to the journal does, which takes a thread hop and would have every call wait. A write by a call of the system would
+hand the interpreter to another thread.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from io import FileIO
+from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +20,8 @@ import orjson
 from memory.sqlite import REASONS
 from protocols.errors import NO_ROOM, StorageFailed
 
-POSITIONED = hasattr(os, "pwrite")
-SLOT = 512
-"""Bytes for one call; one with longer names takes several slots in a row."""
+FIRST, SLOT = 64, 512
+"""Slots at first, and bytes of each, for one call; one with longer names takes several slots in a row."""
 
 
 class Begun(NamedTuple):
@@ -41,7 +42,8 @@ class InFlight:
         self._path, self._file = path, file
         self._free: dict[int, list[int]] = {}
         self._slots: dict[int, tuple[int, int]] = {}
-        self._most = 0
+        self._most = self._room = 0
+        self._map: mmap | None = None
 
     def begin(self, call: Begun) -> None:
         """It outlives the process on return.
@@ -71,18 +73,28 @@ class InFlight:
         self._free.setdefault(size, []).append(slot)
 
     def _write(self, slot: int, size: int, line: bytes) -> None:
+        if slot + size > self._room:
+            self._grow(max(FIRST, 2 * self._room, slot + size))
+        assert self._map is not None, "there is room, so there is a map"
+        self._map[slot * SLOT : (slot + size) * SLOT] = line.ljust(size * SLOT)
+
+    def _grow(self, room: int) -> None:
+        """Blank slots are written, for a full disk is told of then, and by a map never."""
+        self.close()
         try:
-            written = self._put(line.ljust(size * SLOT), slot * SLOT)
+            self._file.seek(0, os.SEEK_END)
+            blank = (room - self._room) * SLOT
+            if self._file.write(bytes(blank)) != blank:
+                raise StorageFailed(REASONS["SQLITE_FULL"], file=str(self._path))
+            self._map, self._room = mmap(self._file.fileno(), room * SLOT), room
         except OSError as error:
             raise failed(error, self._path) from error
-        if written != size * SLOT:
-            raise StorageFailed(REASONS["SQLITE_FULL"], file=str(self._path))
 
-    def _put(self, content: bytes, place: int) -> int:
-        if POSITIONED:
-            return os.pwrite(self._file.fileno(), content, place)
-        self._file.seek(place)  # Windows has no call that does both
-        return self._file.write(content)
+    def close(self) -> None:
+        """Nothing more is written."""
+        if self._map is not None:
+            self._map.close()
+            self._map = None
 
 
 @contextmanager
@@ -108,9 +120,9 @@ def open_in_flight(path: Path) -> Iterator[InFlight]:
     :raises StorageFailed: the file cannot be used.
     """
     with file_errors(path):
-        file = path.open("wb", buffering=0)
-    with file:
-        yield InFlight(path, file)
+        file = path.open("w+b", buffering=0)
+    with file, closing(InFlight(path, file)) as in_flight:
+        yield in_flight
 
 
 def left_behind(path: Path) -> list[Begun]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from protocols.model import Finish, Instead, Reply, Request
 from protocols.providers.failures import Answer
-from protocols.providers.figures import Told, count, finish_of, name_of, used, written
+from protocols.providers.figures import Told, count, finish_of, name_of, used
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.limits import read_allowance
 
@@ -77,7 +77,7 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
         raise unusable("has no content", answer, name, key, used(told, request, ""))
     text = "".join(text_of(block) for block in blocks)
     finish = finish_of(FINISH, payload.get("stop_reason"))
-    usage = used(told, request, written(blocks), finish)
+    usage = used(told, request, blocks, finish)
     model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
     missing = None if text.strip() or finish == "refusal" else instead_of_text(blocks)
     return Reply(text, usage, finish, answer.latency, model, allowance=allowance, instead=missing)

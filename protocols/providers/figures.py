@@ -52,22 +52,23 @@ def count(value: object, most: int = MOST_TOKENS) -> int | None:
     return int(value) if 0 <= value <= most and value == int(value) else None
 
 
-def used(told: Told, request: Request | None, text: str, finish: Finish = "stop") -> Usage:
-    """What a call has used that wrote `text`, its thoughts among it: as told, and estimated where it is not. What was
-    cut off at its length has taken all the tokens that it was allowed.
+def used(told: Told, request: Request | None, message: object, finish: Finish = "stop") -> Usage:
+    """What a call has used that was answered with `message`, or with its parts: as told, and estimated where it is
+    not. What was cut off at its length has taken all the tokens that it was allowed.
 
     No request takes no tokens, and no text is written in none, so a zero there is a server that does not count. Parts
     of the input that are more than all of it are left out: such a call is priced as if nothing came from a cache.
     """
     tokens_in = told.input or about(request)
-    least = request.max_tokens if request and finish == "length" else 0
-    output = believed(told.output, request)
-    tokens_out = output or (0 if output == 0 and not text and not least else max(estimate_tokens(text), least))
-    cached, written = told.cached or 0, told.written or 0
-    if not told.input or cached + written > tokens_in:
-        cached = written = 0
+    tokens_out = output = believed(told.output, request)
+    if not output:
+        text, least = written(message), request.max_tokens if request and finish == "length" else 0
+        tokens_out = 0 if output == 0 and not text and not least else max(estimate_tokens(text), least)
+    cached, fresh = told.cached or 0, told.written or 0
+    if not told.input or cached + fresh > tokens_in:
+        cached = fresh = 0
     estimated = not told.input or output != tokens_out
-    return Usage(tokens_in, tokens_out, cached, written, int(estimated))
+    return Usage(tokens_in, tokens_out or 0, cached, fresh, int(estimated))
 
 
 def about(request: Request | None) -> int:

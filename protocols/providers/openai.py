@@ -13,7 +13,7 @@ import orjson
 
 from protocols.model import Finish, Instead, Reply, Request
 from protocols.providers.failures import Answer, classify, says_something
-from protocols.providers.figures import Told, count, finish_of, name_of, used, written
+from protocols.providers.figures import Told, count, finish_of, name_of, used
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.limits import read_allowance
 
@@ -80,7 +80,7 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
     told, content, refusal = read_usage(payload.get("usage")), None, ""
     choice, message = first_choice(payload)
     finish = finish_of(FINISH, choice.get("finish_reason"))
-    usage = used(told, request, written(message or choice), finish)
+    usage = used(told, request, message or choice, finish)
     if isinstance(error := choice.get("error"), dict) and says_something(error):
         failure = classify(replace(answer, body=orjson.dumps({"error": error})), name, key)
         failure.usage = usage  # a gateway's, whose model failed after it had accepted

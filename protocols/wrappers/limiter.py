@@ -138,7 +138,7 @@ class Limiter:
     @property
     def held(self) -> float:
         """Seconds for which the account is held back by what its provider said; 0: it is not."""
-        return max(0.0, self._opens - self._clock())
+        return 0.0 if self._opens == -math.inf else max(0.0, self._opens - self._clock())
 
     def restrict(self, limits: Limits) -> None:
         """Keep to these limits too, until they are given back."""
