@@ -186,7 +186,8 @@ def _unread(value: Mapping[str, Any]) -> str:
 def _some(ids: Sequence[str]) -> str:
     """How many, and the first of them."""
     rest = ", …" if len(ids) > MOST else ""
-    return f"{len(ids)} examples" + (f" ({', '.join(ids[:MOST])}{rest})" if ids else "")
+    plural = "" if len(ids) == 1 else "s"
+    return f"{len(ids)} example{plural}" + (f" ({', '.join(ids[:MOST])}{rest})" if ids else "")
 
 
 def _read(path: Path) -> str | None:
