@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,8 @@ from protocols.prompt import estimate_tokens
 MOST_TOKENS: Final = 10**8
 """Tokens of one call, at most: ten times the largest window that is published. Sums of such stay far within the 64
 bits of SQLite."""
+HALF: Final = re.compile("[\ud800-\udfff]")
+"""Of a surrogate pair, which UTF-8 cannot carry. A question mark in its place would ask."""
 TURN: Final = 4
 """Tokens that a chat template puts around one turn, about."""
 BYTES: Final = 4
@@ -122,7 +125,7 @@ def mended(value: object) -> object:
     """JSON whose texts can be written as UTF-8, and which has null for numbers that are not finite."""
     match value:
         case str():
-            return value.encode("utf-8", "replace").decode("utf-8")
+            return HALF.sub("\N{REPLACEMENT CHARACTER}", value)
         case float():
             return value if math.isfinite(value) else None
         case list():

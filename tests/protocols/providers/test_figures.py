@@ -24,6 +24,7 @@ from protocols.errors import (
     RateLimited,
     ServerFailed,
 )
+from protocols.metrics.labels import LabelParser
 from protocols.model import ChatMessage, Reply, Request, Usage
 from protocols.prompt import estimate_tokens
 from protocols.providers import anthropic as messages
@@ -209,6 +210,13 @@ async def test_a_reply_that_was_paid_for_is_not_lost_for_what_stands_beside_it(
     lab.server.faults.append(Fault(headers={"content-type": "application/json"}, body=body))
     reply = await lab.model(way).complete(REQUEST)
     assert (reply.text, reply.usage) == (text, Usage(count, 7))
+
+
+def test_half_a_character_in_a_reply_asks_no_question() -> None:
+    """Cut off within an emoji, say. A question mark in its place would make an answer one that is asked."""
+    body = b'{"choices": [{"message": {"content": "shipping \\ud83d"}}], "usage": {"prompt_tokens": 5}}'
+    reply = chat.read_reply(Answer(200, {}, body, "", 0.0), "openai/m", None, REQUEST)
+    assert LabelParser(("billing", "shipping"))(reply.text) == "shipping"
 
 
 THOUGHT = "deep thought " * 2000
