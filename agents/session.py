@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskStatus
 from rich.console import Console
 
@@ -84,7 +85,8 @@ async def train(
         return Trained(*ended, already=True)
     check_spans([configuration])
     async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console) as shown_anew:
-        assignments, so_far = configuration.search.assignments, progress_of(run.directory / JOURNAL)
+        assignments = configuration.search.assignments
+        so_far = await to_thread.run_sync(progress_of, run.directory / JOURNAL)
         with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
             if so_far.stands:
                 view.say(f"Going on after {so_far.stands} assignments.")
