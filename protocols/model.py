@@ -13,6 +13,8 @@ Instead = Literal["tool calls", "reasoning", "nothing"]
 
 FRAME = 16
 """Tokens that a chat template puts around one turn, at most: those that are published take 3 to 10."""
+TURN = 5
+"""Tokens of such a frame in most templates that are published (ChatML, Llama 3, Gemma)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from agents.operators.itemised import Itemised, itemised
-from agents.operators.operator import WHOLE, Context, answers, of_kinds, part
+from agents.operators.operator import WHOLE, Context, answers, of_kinds, saved
 from agents.operators.rewriting import failures
 from agents.prompting.shelves import places
 from protocols.errors import InapplicableError
@@ -59,7 +59,7 @@ class DefineSort:
         tried = {edit.recalled.experience.after for edit in context.recalled if edit.same_model}
         order = None
         for order in orders:
-            if part(order, assignment.section).text not in tried:
+            if saved(order, assignment.section) not in tried:
                 return order
         if order is None:
             raise InapplicableError("there are no two things whose order can be told")
@@ -104,7 +104,7 @@ def _sections(assignment: Assignment, context: Context) -> Iterator[Prompt]:
 def _read_together(prompt: Prompt, fields: Collection[str]) -> list[list[Section]]:
     """What is read before the input, and what shows it (`Prompt.render`): within each the order can be told. Empty
     sections are not read."""
-    shown = [section for section in prompt if placeholders(section.text, fields) or places(section.text)]
+    shown = [section for section in prompt if placeholders(section.filled, fields) or places(section.filled)]
     return [[section for section in prompt if section.text and section not in shown], shown]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 
 from agents.prompting.blocks import EXAMPLE, Block, Piece, fit
@@ -16,7 +17,7 @@ from protocols.errors import TooLong, UnreadableReply
 from protocols.messages import Outcome
 from protocols.metrics.framing import unwrapped
 from protocols.model import ChatMessage, ChatModel, Finish, Reply, Request
-from protocols.prompt import Prompt, fill, placeholders
+from protocols.prompt import Prompt, Section, fill, placeholders
 from protocols.task import Example, Task
 from protocols.thought import without_thought
 from protocols.wrappers.window import spare
@@ -24,6 +25,8 @@ from protocols.wrappers.window import spare
 REPLY = 2048
 LISTS = frozenset({"examples", "knowledge"})
 """Kinds of sections whose texts are lists of items, with blank lines between them."""
+PLACE = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
+"""A place that is filled for each input from the training examples or from a corpus."""
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 ROLE = "You improve the prompts of language models. You are given one task's prompt and how it did."
 
@@ -162,9 +165,33 @@ def show_example(prompt: Prompt, task: Task, example: Example) -> str:
     inputs = {field: value.strip() for field, value in example.inputs.items()}
     frames, separator = [], ""
     for section in prompt:
-        lines = section.text.split("\n")
+        lines = section.filled.split("\n")
         first = next((n for n, line in enumerate(lines) if placeholders(line, inputs)), None)
         if first is not None:
             frames.append(fill("\n".join(lines[first:]), inputs).rstrip())
             separator = " " if section.text.rstrip().endswith((":", "：")) else "\nAnswer: "
     return re.sub(r"\n\s*\n", "\n", "\n".join(frames) + separator + task.kind.show(example.target).strip())
+
+
+def show_turns(
+    prompt: Prompt, task: Task, example: Example, reply: str | None = None
+) -> tuple[ChatMessage, ChatMessage]:
+    """A worked example as turns: the user message that the prompt sends for it, without worked examples and places;
+    then `reply`, or else a whole reply that gives the right answer."""
+    asked = Prompt(tuple(_without_places(section, task) for section in prompt))
+    user = [message for message in asked.template(example.inputs).render(example.inputs) if message.speaker == "user"]
+    question = user[0] if user else ChatMessage("user", show_inputs(example.inputs))
+    return question, ChatMessage("assistant", task.kind.replied(example.target) if reply is None else reply)
+
+
+def _without_places(section: Section, task: Task) -> Section:
+    """The section as a worked example shows it: empty where it is one itself, or where places are all that varies in
+    it, else without the lines that hold nothing but places."""
+    if section.kind == "examples":
+        return replace(section, text="")
+    if not PLACE.search(section.text):
+        return section
+    if not placeholders(section.text, task.fields):
+        return replace(section, text="")
+    lines = [(line, PLACE.sub("", line)) for line in section.text.split("\n")]
+    return replace(section, text="\n".join(bare for line, bare in lines if bare.strip() or bare == line).strip("\n"))
