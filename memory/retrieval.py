@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from memory.index import vector_index
-from protocols.embedding import HashedNgrams
+from memory.tfidf import TfIdf
 from protocols.errors import DataError
 from protocols.files import read_text
 
@@ -21,15 +21,15 @@ CHUNK = 600
 
 
 class Shelf(Generic[T]):
-    """Items found by what their keys are like: FAISS over hashed n-grams, the same in every process."""
+    """Items found by what their keys are like: FAISS over TF-IDF vectors, the same in every process."""
 
     def __init__(self, keys: Sequence[str], items: Sequence[T]) -> None:
         """`keys[i]` is what `items[i]` is found by."""
         self._keys, self.items = tuple(keys), tuple(items)
-        self._embedder = HashedNgrams()
-        self._index = vector_index(self._embedder.dimension)
+        self._fitted = TfIdf(self._keys)
+        self._index = vector_index(self._fitted.dimension)
         if self.items:
-            self._index.add(np.stack([self._embedder.vector(key) for key in self._keys]))
+            self._index.add(self._fitted.vectors)
 
     def nearest(self, query: str, k: int) -> list[T]:
         """The `k` items whose keys are most similar to the query, best first, but none whose key is the query: an
@@ -37,7 +37,7 @@ class Shelf(Generic[T]):
         wanted = min(k + self._keys.count(query), len(self.items))
         if wanted < 1 or k < 1:
             return []
-        _, places = self._index.search(self._embedder.vector(query)[np.newaxis], wanted)
+        _, places = self._index.search(self._fitted.vector(query)[np.newaxis], wanted)
         return [self.items[place] for place in places[0] if self._keys[place] != query][:k]
 
 

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from agents.runs.reading import explain, misfits, override, read
 from agents.runs.tables import (
+    LEAST_CRITIQUE,
     LEAST_WIDTH,
+    MOST_CRITIQUE,
     MOST_WIDTH,
     AgentsTable,
     BudgetTable,
@@ -61,7 +63,8 @@ class Configuration(Table):
 
     @property
     def width(self) -> int:
-        """Assignments in flight: as configured, or a quarter of the calls that the task's model may have in flight.
+        """Assignments in flight: as configured, or a quarter of the calls that the task's model may have in flight;
+        of few calls half, for those who are chosen at once have learned nothing of each other.
 
         An assignment that waits for its Proposer, its Critic or the last of its answers has few calls in flight, so
         that many must be under way for all calls to be used (docs/decisions/throughput.md); more would be chosen
@@ -69,7 +72,13 @@ class Configuration(Table):
         """
         if self.search.width is not None or self.models.of("task") == EMBEDDED:
             return self.search.width or LEAST_WIDTH
-        return min(MOST_WIDTH, max(LEAST_WIDTH, self.allowed // 4))
+        least = min(LEAST_WIDTH, max(2, self.allowed // 2))
+        return min(MOST_WIDTH, max(least, self.allowed // 4))
+
+    def minibatch(self, validation: int) -> int:
+        """Training examples that a survivor is run on for its critic: as configured, or half as many as there are
+        validation examples, from 8 to 48. With 40 of these, 48 were more than half of all calls."""
+        return self.search.critique or min(MOST_CRITIQUE, max(LEAST_CRITIQUE, validation // 2))
 
     def provider(self, model: str) -> ProviderTable:
         """The settings of one model: its own table over its provider's."""

@@ -148,7 +148,7 @@ def _bound(
 ) -> Bound:
     """What a search takes at least, or at most."""
     models, edits = configuration.models, configuration.search.assignments
-    critique = min(configuration.search.critique, len(task.train))
+    critique = min(configuration.minibatch(len(task.validation)), len(task.train))
     whole = len(task.validation) + critique
     shows = any(name == FewShot.name or name not in CALLS for name in operators)
     examples = min(SHOWN, len(task.train)) if shows else 0

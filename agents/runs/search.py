@@ -34,7 +34,7 @@ from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, measures_credit, roles
 from agents.runs.places import open_observers, seated
-from agents.runs.recycling import pack, recall_past, recycle, unpack
+from agents.runs.recycling import Recycler, pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
 from agents.runs.run_directory import (
     BEST_EXAMPLES,
@@ -52,6 +52,7 @@ from agents.runs.run_directory import (
 )
 from agents.runs.steering import Hearing, Listening, Steering
 from agents.runs.tables import NONE
+from agents.selectors.expected import expected
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache
 from memory.experience import Experience
@@ -170,7 +171,7 @@ class Run:
         race = RaceSettings(
             alpha=settings.alpha,
             min_effect=settings.min_effect,
-            critique=settings.critique,
+            critique=self.configuration.minibatch(len(self.task.validation)),
             max_unanswered=settings.max_unanswered,
             at_once=RACING * self.configuration.allowed,
             racers=self.configuration.width,
@@ -200,7 +201,8 @@ class Run:
         past = unpack(read_notes(self.directory / JOURNAL))
         if past is None:
             begun = self.record.begun
-            past = await recall_past(selector, memory, self.task, self.first, operators, begun) if memory else []
+            past = expected(operators) if isinstance(selector, Recycler) else []
+            past += await recall_past(selector, memory, self.task, self.first, operators, begun) if memory else []
             await journal.keep(pack(past))
         recycle(selector, past)
         return selector

@@ -23,6 +23,7 @@ from protocols.data import Format
 from protocols.task import KindName
 
 LEAST_WIDTH, MOST_WIDTH = 8, 256
+LEAST_CRITIQUE, MOST_CRITIQUE = 8, 48
 NONE = "none"
 """In the place of an agent: nobody."""
 MOST = 1e12
@@ -220,11 +221,11 @@ class SearchTable(Table):
     `width`: assignments in flight (None: see `Configuration.width`). `barrier`: no assignment before all others have
     ended, to compare with. `assignments`: edits tried in all. `alpha`: the chance, at most, that an edit survives
     which makes nothing better. `min_effect`: how much worse a shorter prompt may be. `critique`: training examples
-    whose failures a critic reads. `concurrency`: one prompt's calls in flight at most (None: as many as the task's
-    model may have). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`:
-    calls that measure what sections are worth, at most so many for each that was made for the task; 0: none.
-    `on_agent_error`: whether an exception of an agent (an operator of yours, say) fails the run or its assignment
-    alone; then `agent_errors` such assignments in a row fail the run.
+    whose failures a critic reads (None: see `Configuration.minibatch`). `concurrency`: one prompt's calls in flight
+    at most (None: as many as the task's model may have). `max_unanswered`: the share of the run's examples that may
+    be left unanswered. `credit_share`: calls that measure what sections are worth, at most so many for each that was
+    made for the task; 0: none. `on_agent_error`: whether an exception of an agent (an operator of yours, say) fails
+    the run or its assignment alone; then `agent_errors` such assignments in a row fail the run.
     """
 
     seed: Seed = 0
@@ -235,7 +236,7 @@ class SearchTable(Table):
     selector: str = "msgd_rl"
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3
     min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    critique: Count = 48
+    critique: Count | None = None
     concurrency: Annotated[int, Field(ge=1, le=MOST_CALLS)] | None = None
     max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05
     credit_share: Annotated[float, Field(ge=0, le=1000)] = 0.1

@@ -16,7 +16,6 @@ from agents.operators.chain_of_thought import ChainOfThought
 from agents.operators.define_sort import DefineSort
 from agents.operators.differential_evolution import DifferentialEvolution
 from agents.operators.few_shot import FewShot
-from agents.operators.forms import COUNTS, NEAREST
 from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Context, Operator
 from agents.operators.rag import Rag
@@ -25,8 +24,9 @@ from agents.operators.rewriting import OUTCOMES
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
+from agents.operators.showing import COUNTS
 from agents.prompting.blocks import ROOM, cut, within
-from agents.prompting.requests import show_example, show_outcomes
+from agents.prompting.requests import show_example, show_outcomes, show_turns
 from agents.prompting.shelves import open_shelves, places
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.messages import Assignment, Outcome, Partner
@@ -280,17 +280,19 @@ def test_few_shot_shows_distinct_training_examples_of_every_target_alike(
 
     prompt = edited()
     assert prompt == edited(), "a function of the seed"
-    shown = prompt["examples"].text
-    if places(shown):
-        assert shown in {f"{{examples:{k}}}" for k in NEAREST}
+    section = prompt["examples"]
+    if places(section.filled):
+        assert section.text in {f"{{examples:{k}}}" for k in COUNTS}
         return
     frames = {example.id: show_example(PROMPT, task, example) for example in train}
-    chosen = [example for example in train if frames[example.id] in shown]
-    assert len(shown) == sum(len(frames[example.id]) for example in chosen) + 2 * (len(chosen) - 1)
+    turns = {example.id: show_turns(PROMPT, task, example) for example in train}
+    said = set(zip(section.turns[::2], section.turns[1::2], strict=True))
+    as_turns = section.form == "turns"
+    chosen = [e for e in train if (turns[e.id] in said if as_turns else frames[e.id] in section.text)]
+    if not as_turns:
+        assert len(section.text) == sum(len(frames[e.id]) for e in chosen) + 2 * (len(chosen) - 1)
     here, there = Counter(e.target for e in chosen), Counter(e.target for e in train)
-    least = len(there) if 2 * len(there) <= len(train) else 0
-    assert len(chosen) in {min(max(count, least), len(train)) for count in COUNTS}
-    assert not least or here.keys() == there.keys(), "no answer that recurs is left out"
+    assert len(chosen) in {min(count, len(train)) for count in COUNTS}
     for target, count in here.items():
         fewer_only_if_used_up = [other for other in there if here[other] < count - 1]
         assert all(here[other] == there[other] for other in fewer_only_if_used_up), target
