@@ -27,6 +27,7 @@ from protocols import prompt_file
 from protocols.errors import ConfigError, ReplayDiffers
 from protocols.messages import Assignment, Candidate, Envelope
 from protocols.prompt import KINDS, Prompt, Section
+from protocols.prompt_file import readable
 from tests.agents.runs.test_search import configure
 from tests.small_task import SIZES, write_task
 from tests.strategies import texts
@@ -34,6 +35,9 @@ from tests.wire_server import WireServer
 from tests.world import answer
 
 pytestmark = pytest.mark.anyio
+
+
+FRAME = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
 
 
 async def run(tmp_path: Path, *settings: str) -> Path:
@@ -206,3 +210,23 @@ def test_a_section_is_the_same_only_if_it_is(
         assert change in expected
     if a == b:
         assert set(changes.values()) == {"same"}
+
+
+async def test_an_edit_that_brought_a_form_is_named_for_it(tmp_path: Path) -> None:
+    """As a person's own edit of the form alone, which the journal, the diff and the blame tell."""
+    first = Prompt((Section("rule", "task", "Which?\nLabels: invoice, parcel, 退款"), FRAME))
+    turned = first.edit("rule", first["rule"].text, (), "input")
+    for name, prompt in (("a", first), ("b", turned)):
+        prompt_file.save(prompt, tmp_path / name)
+    compared = compare_prompts(tmp_path / "a", tmp_path / "b")
+    assert [(c.section, c.change, list(c.lines)[1:3]) for c in compared.sections] == [
+        ("rule", "changed", ["-=== rule (task) ===", "+=== rule (task, input) ==="]),
+        ("input", "same", []),
+    ]
+    edit, other = Edit(1, "hand", "rule"), Edit(2)
+    lines = carry(carry([], readable(first["rule"]), "rule", other), readable(turned["rule"]), "rule", edit)
+    assert [(line.text, line.edit) for line in lines] == [
+        ("=== rule (task, input) ===", edit),
+        ("Which?", other),
+        ("Labels: invoice, parcel, 退款", other),
+    ]
