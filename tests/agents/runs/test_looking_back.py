@@ -29,7 +29,7 @@ from protocols.messages import Assignment, Candidate, Envelope
 from protocols.prompt import KINDS, Prompt, Section
 from protocols.prompt_file import readable
 from tests.agents.runs.test_search import configure
-from tests.small_task import SIZES, write_task
+from tests.small_task import PROMPT, SIZES, write_task
 from tests.strategies import texts
 from tests.wire_server import WireServer
 from tests.world import answer
@@ -230,3 +230,15 @@ async def test_an_edit_that_brought_a_form_is_named_for_it(tmp_path: Path) -> No
         ("Which?", other),
         ("Labels: invoice, parcel, 退款", other),
     ]
+
+
+async def test_a_run_with_turns_is_replayed_compared_and_blamed(tmp_path: Path) -> None:
+    prompt = PROMPT.replace("(examples) ===", "(examples, turns) ===\n{examples:2}")
+    asked = ["search.assignments=4", 'search.operators=["self_reflection", "define_sort"]']
+    async with open_run(load(write_task(tmp_path, prompt=prompt), asked), {}, tmp_path / "run") as opened:
+        await opened.search()
+    assert (await replay(tmp_path / "run", ignore)).assignments == 4
+    lines = [line.text for line in blame(tmp_path / "run") if line.section == "examples"]
+    assert lines == ["=== examples (examples, turns) ===", "{examples:2}"]
+    best = prompt_file.load(tmp_path / "run" / BEST_PROMPT)
+    assert best["examples"] == prompt_file.loads(prompt)["examples"]
