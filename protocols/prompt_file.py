@@ -132,6 +132,11 @@ def saved_section(section: Section) -> str:
     return section.text if bare else _dump_section(section)
 
 
+def readable(section: Section) -> str:
+    """The section as people are shown it: its text, under its header where the form is not `system`."""
+    return section.text if section.form == "system" else _dump_section(section).removesuffix("\n")
+
+
 def read_section(text: str) -> tuple[Form, str]:
     """The form and the text that `saved_section` wrote."""
     if text.startswith("==="):

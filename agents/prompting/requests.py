@@ -8,9 +8,10 @@ into the window of the model that is asked is left out, examples first, and neve
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
+from typing import Literal
 
 from agents.prompting.blocks import EXAMPLE, Block, Piece, fit
 from protocols.errors import TooLong, UnreadableReply
@@ -20,6 +21,7 @@ from protocols.model import ChatMessage, ChatModel, Finish, Reply, Request
 from protocols.prompt import Prompt, Section, fill, placeholders
 from protocols.task import Example, Task
 from protocols.thought import without_thought
+from protocols.turns import dump_turns, place_in
 from protocols.wrappers.window import spare
 
 REPLY = 2048
@@ -27,6 +29,14 @@ LISTS = frozenset({"examples", "knowledge"})
 """Kinds of sections whose texts are lists of items, with blank lines between them."""
 PLACE = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
 """A place that is filled for each input from the training examples or from a corpus."""
+Sent = Literal["system", "turns", "nearest turns", "user"]
+HEADINGS: Mapping[Sent, str] = {
+    "system": "--- system message ---",
+    "turns": "--- turns of the chat, the same for every input ---",
+    "nearest turns": "--- turns of the chat, filled for each input ---",
+    "user": "--- user message ---",
+}
+"""What stands before the sections that are sent there, in the order of the messages."""
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 ROLE = "You improve the prompts of language models. You are given one task's prompt and how it did."
 
@@ -78,17 +88,37 @@ def block(tag: str, text: str, **attributes: str) -> str:
     return f"<{tag}{named}>\n{text}\n</{tag}>"
 
 
-def show_prompt(prompt: Prompt) -> Block:
+def show_prompt(prompt: Prompt, fields: Collection[str] = ()) -> Block:
     """Every section that has a text, under its name in square brackets. Worked examples and passages may go, one by
-    one, like other examples."""
+    one, like other examples. Where a section has another form than `system`, they stand in the order in which they
+    are sent, by messages; `fields`: the input fields."""
+    if all(section.form == "system" for section in prompt):
+        return Block("prompt", [piece for section in prompt for piece in _pieces(section)])
     pieces: list[Piece] = []
-    for section in prompt:
-        if section.text:
-            texts = section.text.split("\n\n") if section.kind in LISTS else [section.text]
-            rank = EXAMPLE if section.kind in LISTS else None
-            pieces.append(Piece(f"[{section.name}]", gap="\n"))
-            pieces += [Piece(text, rank, "\n\n" if n else "\n") for n, text in enumerate(texts)]
+    for where, heading in HEADINGS.items():
+        shown = [piece for s in prompt if sent_in(s, fields) == where for piece in _pieces(s)]
+        pieces += [Piece(heading, gap="\n"), *shown] if shown else []
     return Block("prompt", pieces)
+
+
+def _pieces(section: Section) -> Iterator[Piece]:
+    if not section.text:
+        return
+    listed = section.kind in LISTS
+    texts = section.text.split("\n\n") if listed else [section.text]
+    if section.turns:
+        texts = [dump_turns(pair) for pair in zip(section.turns[::2], section.turns[1::2], strict=True)]
+    yield Piece(f"[{section.name}]", gap="\n")
+    for n, text in enumerate(texts):
+        yield Piece(text, EXAMPLE if listed else None, "\n\n" if n else "\n")
+
+
+def sent_in(section: Section, fields: Collection[str]) -> Sent:
+    """Where a section is sent, see `Prompt.render`."""
+    if section.form == "turns":
+        return "nearest turns" if place_in(section.text) else "turns"
+    varies = placeholders(section.filled, fields) or PLACE.search(section.filled)
+    return "user" if varies or section.form == "input" else "system"
 
 
 def show_outcomes(outcomes: Sequence[Outcome], replies: bool = False) -> str:

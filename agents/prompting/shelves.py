@@ -160,6 +160,11 @@ class Filled(Mapping[str, str]):
         return len(self._inputs)
 
 
+def unfilled(inputs: Mapping[str, str]) -> Mapping[str, str]:
+    """Inputs for a prompt that is looked at without what is filled in."""
+    return Filled(inputs, lambda name, query, k: (), lambda query, k: ())
+
+
 def shelves_of(prompt: Prompt) -> set[str]:
     """Which of `examples` and `passages` a prompt is filled from."""
     return {name for name, _ in uses(prompt)}
