@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import anyio
 
+from agents.prompting.asking import task_request
+from agents.prompting.repeats import averaged
 from agents.prompting.shelves import Shelves
 from protocols.errors import ModelError
 from protocols.messages import Outcome
-from protocols.model import ChatModel, Request
+from protocols.model import ChatMessage, ChatModel
 from protocols.prompt import Prompt, Template
 from protocols.task import Example, Task
 
@@ -31,21 +33,27 @@ class AtOnce:
 
 class Forward:
     """Runs prompts on examples: `model` answers, the metric of `task` judges, `at_once` says how many at a time; for
-    `assignment` if it is for one.
+    `assignment` if it is for one. Each example is asked `repeats` >= 1 times, and its outcome is the mean.
 
     `shelves` fill what a prompt leaves to be filled for each input."""
 
     def __init__(
-        self, model: ChatModel, task: Task, shelves: Shelves, at_once: AtOnce, assignment: int | None = None
+        self,
+        model: ChatModel,
+        task: Task,
+        shelves: Shelves,
+        at_once: AtOnce,
+        repeats: int = 1,
+        assignment: int | None = None,
     ) -> None:
-        self.task, self.shelves = task, shelves
+        self.task, self.shelves, self._repeats = task, shelves, repeats
         self._model, self._at_once, self._assignment = model, at_once, assignment
         self._metric = task.metric if assignment is None else task.metric.on_behalf(assignment)
         self._divided: tuple[Prompt, Template] | None = None
 
     def on_behalf(self, assignment: int) -> Forward:
         """The same, all of whose calls are made for this assignment."""
-        return Forward(self._model, self.task, self.shelves, self._at_once, assignment)
+        return Forward(self._model, self.task, self.shelves, self._at_once, self._repeats, assignment)
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Result]:
         """One result per example, in order; see `each`."""
@@ -116,10 +124,17 @@ class Forward:
         return self._divided[1]
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
+        """The mean of the repeats that were answered, asked one after the other: no more calls are in flight."""
+        inputs = self.shelves.inputs(prompt, example.inputs)
+        messages = self._template(prompt, inputs).render(inputs)
+        results = [await self._ask(prompt, example, messages, sample) for sample in range(self._repeats)]
+        outcomes = [result for result in results if isinstance(result, Outcome)]
+        return averaged(outcomes) if outcomes else results[0]
+
+    async def _ask(self, prompt: Prompt, example: Example, messages: tuple[ChatMessage, ...], sample: int) -> Result:
+        request = task_request(self.task.kind, prompt, messages, sample, self._assignment)
         try:
-            inputs = self.shelves.inputs(prompt, example.inputs)
-            messages = self._template(prompt, inputs).render(inputs)
-            reply = await self._model.complete(Request(messages, assignment=self._assignment))
+            reply = await self._model.complete(request)
             judged = await self._metric.judge(example, reply.text, reply.finish)
         except ModelError as error:
             if error.fatal:
