@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import mean
 
 from protocols.messages import Outcome
 from protocols.task import Counts
@@ -21,7 +21,7 @@ def averaged(outcomes: Sequence[Outcome]) -> Outcome:
         return worst
     return replace(
         worst,
-        score=math.fsum(outcome.score for outcome in outcomes) / len(outcomes),
+        score=mean(outcome.score for outcome in outcomes),  # exact: that of equal scores is no other
         counts=_means([outcome.counts for outcome in outcomes]),
         mistakes=_means([outcome.mistakes for outcome in outcomes]),
     )
@@ -29,4 +29,4 @@ def averaged(outcomes: Sequence[Outcome]) -> Outcome:
 
 def _means(counts: Sequence[Counts]) -> Counts:
     names = dict.fromkeys(name for one in counts for name in one)
-    return {name: math.fsum(one.get(name, 0.0) for one in counts) / len(counts) for name in names}
+    return {name: mean(float(one.get(name, 0.0)) for one in counts) for name in names}
