@@ -9,7 +9,7 @@ from typing import Final
 GENEROUS: Final = 1024
 """For replies that may reason before they answer, and where nothing says what a reply looks like."""
 THOUGHT: Final = 512
-"""Beside its limit, for a reply that is asked to think first: a few short steps take 50 to 300 tokens."""
+"""Beside its limit, for a reply that is asked to think first: several times what a few short steps take."""
 AROUND: Final = 24
 """What stands around an answer: a cue, quotes, a fence, `{"label": ...}`, or a sentence that leads up to it
 (docs/decisions/limits.md)."""
