@@ -14,6 +14,7 @@ from heapq import nlargest
 
 import orjson
 
+from agents.prompting.asking import task_request
 from agents.prompting.requests import PLACE, show_example, show_inputs, show_turns
 from memory.retrieval import Shelf
 from protocols.messages import Scores
@@ -69,7 +70,8 @@ class Shelves:
         whole = self.task.validation
         answered = [e for e, score in zip(whole, scores, strict=False) if score is not None] if scores else whole
         longest = nlargest(LONGEST, answered, key=lambda example: sum(map(len, example.inputs.values())))
-        requests = (Request(prompt.render(self.inputs(prompt, example.inputs))) for example in longest)
+        rendered = (prompt.render(self.inputs(prompt, example.inputs)) for example in longest)
+        requests = (task_request(self.task.kind, prompt, messages) for messages in rendered)
         return min(map(self.room, requests), default=math.inf)
 
     def spare_for(self, prompt: Prompt, name: str, scores: Scores = ()) -> float:

@@ -11,13 +11,14 @@ from typing import Final
 import anyio
 
 from agents.operators.operator import Operator
+from agents.prompting.asking import reply_limit
 from agents.prompting.shelves import open_shelves, shelves_of
 from agents.runs.budget import open_ledger
 from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings, Sent
-from agents.runs.least import check_caps
+from agents.runs.least import check_caps, reply_room
 from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import asks_judge
 from agents.runs.models import EMBEDDER, check_names, embedder_of, model_settings
@@ -86,6 +87,7 @@ async def diagnose(
         found.warn("answers", task.kind.names.warning(prompt))
         found.warn("input", _unshown(prompt, task))
         found.warn("braces", doubled_braces(prompt, task))
+        found.note("replies", _replies(configuration, task, prompt))
     _budget(found, configuration, environ, task, prompt, operators)
     _paths(found, configuration, environ)
     async with open_transport(environ) as transport:
@@ -93,7 +95,8 @@ async def diagnose(
         if offline:
             found.skip("model calls", "--offline")
         else:
-            await _call(found, models, accounts or Accounts())
+            room = reply_room(configuration, reply_limit(task.kind, prompt)) if task and prompt else None
+            await _call(found, models, accounts or Accounts(), {configuration.models.of("task"): room})
     diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
@@ -170,6 +173,22 @@ def _unshown(prompt: Prompt, task: Task) -> str:
     """What to say of input fields that no section shows; "" for none."""
     left = [f for f in task.fields if not any(holds_placeholder(section.filled, (f,)) for section in prompt)]
     return f"no section shows {braced(left)}: the model is not told what stands there" if left else ""
+
+
+def _replies(configuration: Configuration, task: Task, prompt: Prompt) -> str:
+    """How long they may be, why, and how many there are of each example."""
+    limit, repeats = reply_limit(task.kind, prompt), configuration.search.repeats
+    room = reply_room(configuration, limit)
+    if room > limit:
+        why = "what the model needs, which may think first"
+    elif configuration.task.reply_tokens:
+        why = "task.reply_tokens"
+    elif limit > task.kind.limit:
+        why = f"{task.kind.limit} for an answer of this kind, {task.kind.thought} to think first, as the prompt asks"
+    else:
+        why = "for an answer of this kind; task.reply_tokens sets another limit"
+    asked = f"; each example is asked {repeats} times" if repeats > 1 else ""
+    return f"of {room:,} tokens at most ({why}){asked}"
 
 
 def _sent(configuration: Configuration, task: Task, prompt: Prompt) -> tuple[Sent, ...]:
@@ -278,8 +297,11 @@ def _models(
     return [model for model in models if model is not None]
 
 
-async def _call(found: Findings, models: Sequence[ChatModel], accounts: Accounts) -> None:
-    """One small call to each, all at once, without a second try."""
+async def _call(
+    found: Findings, models: Sequence[ChatModel], accounts: Accounts, rooms: Mapping[str, int | None]
+) -> None:
+    """One small call to each, all at once, without a second try. `rooms`: the tokens that a model's replies may have,
+    where that is known."""
     results: list[Finding | None] = [None] * len(models)
 
     async def one(index: int, model: ChatModel) -> None:
@@ -293,7 +315,14 @@ async def _call(found: Findings, models: Sequence[ChatModel], accounts: Accounts
         else:
             how = ", estimated: the server does not count them" if reply.usage.estimated else ""
             spent = f"{reply.usage.input} + {reply.usage.output} tokens{how}"
-            results[index] = Finding(what, "ok", f"answered in {reply.latency:.2f} s, {spent}", call=True)
+            room = rooms.get(model.name)
+            long = room is not None and reply.usage.output > room
+            more = (
+                f"; a reply of the task may have {room}: if the model thinks before it answers, give it room with "
+                f'reply_tokens under [providers."{model.name}"]'
+            )
+            said = f"answered in {reply.latency:.2f} s, {spent}{more * long}"
+            results[index] = Finding(what, "warning" if long else "ok", said, call=True)
 
     async with anyio.create_task_group() as tasks:
         for index, model in enumerate(models):

@@ -13,6 +13,7 @@ from agents.prompting.requests import show_example, show_turns
 from agents.prompting.shelves import EXAMPLES, places, unfilled
 from agents.runs.budget import prices
 from agents.runs.configuration import Configuration
+from agents.runs.least import reply_room
 from agents.runs.metrics import asks_judge
 from agents.runs.tables import NONE
 from memory.retrieval import CHUNK
@@ -44,8 +45,8 @@ MOST_SHOWN, INSTRUCTION = 2 * OUTCOMES, 400
 ASSUMPTIONS: Final = (
     "low: every edit loses at its first look and prompts stay as short as the first one; high: every edit goes "
     f"through all of validation and to the critic, prompts grow by {SHOWN} examples if few_shot may show them and by "
-    f"{WRITTEN} tokens, and replies reason for {REASONED} tokens. Four bytes are a token; retries and discounts for "
-    "cached input left out."
+    f"{WRITTEN} tokens, and replies reason for {REASONED} tokens, as far as they may. Four bytes are a token; "
+    "retries and discounts for cached input left out."
 )
 
 
@@ -158,11 +159,13 @@ def _bound(
     shows = any(name == FewShot.name or name not in CALLS for name in operators)
     examples = min(SHOWN, len(task.train)) if shows else 0
     prompt = sizes.prompt + at_most * (examples * sizes.shown + WRITTEN)
-    reply = sizes.target + at_most * REASONED
+    longest = reply_room(configuration, task.kind.limit + task.kind.thought)
+    reply = min(sizes.target + at_most * REASONED, longest)
     outcomes = min(MOST_SHOWN * (sizes.shown + reply), 2 * ROOM)
     shown = prompt + INSTRUCTION + at_most * outcomes
     answers = whole + edits * (whole if at_most else 1)  # a race may be lost with its first answer
     answers += (2 if at_most and edits else 1) * len(task.test)
+    answers *= configuration.search.repeats
     written = WRITTEN if at_most else 1
     measured = configuration.agents.critic != NONE
     credit = at_most * measured * int(configuration.search.credit_share * answers)

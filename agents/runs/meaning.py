@@ -47,6 +47,8 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
     dumped = configuration.model_dump(mode="json")
     providers = dumped.pop("providers")
     counts = _flat(dumped) | {"search.width": configuration.width}
+    if configuration.search.repeats == 1:
+        del counts["search.repeats"]  # runs of earlier releases do not have it, and asked once
     for name, table in providers.items():
         for key, value in table.items():
             if key not in FREE_OF_PROVIDERS and value is not None:

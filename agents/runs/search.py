@@ -140,7 +140,8 @@ class Run:
         open_model = partial(models.of, cache=cache, journal=journal)
         task_model = open_model("task")
         self.shelves = replace(self.shelves, room=partial(spare, task_model))
-        self.forward = Forward(task_model, self.task, self.shelves, self.steering.at_once)
+        repeats = self.configuration.search.repeats
+        self.forward = Forward(task_model, self.task, self.shelves, self.steering.at_once, repeats)
         credit = self._credit(open_model)
         agents = self._agents(open_model, credit, reads, operators)
         observers = open_observers(table, self.task, self.directory)
@@ -228,8 +229,9 @@ class Run:
         """Its calls go to the task's model under a role of its own: the report then says what credit cost."""
         if not measures_credit(self.configuration):
             return None
-        forward = Forward(open_model("credit"), self.task, self.shelves, self.steering.at_once)
-        return LeaveOneOut(forward, self.configuration.search.credit_share)
+        settings = self.configuration.search
+        forward = Forward(open_model("credit"), self.task, self.shelves, self.steering.at_once, settings.repeats)
+        return LeaveOneOut(forward, settings.credit_share)
 
     async def search(self) -> Result:
         """Train the prompt, then read the test split once; everything is written to the run directory.

@@ -29,7 +29,7 @@ NONE = "none"
 MOST = 1e12
 """The most that a number of seconds, dollars, tokens and so on may be where no other range is said: sums and products
 of what is no larger cannot overflow, and a person who writes more has mistyped."""
-MOST_CALLS, LONGEST_VECTOR = 2**16, 2**16
+MOST_CALLS, LONGEST_VECTOR, MOST_REPEATS = 2**16, 2**16, 1000
 Weight = Annotated[float, Field(gt=0, le=MOST)]
 Count = Annotated[int, Field(ge=1, le=int(MOST))]
 Positive = Annotated[float, Field(gt=0, le=MOST)]
@@ -98,7 +98,8 @@ class TaskTable(Table):
     `module:function`, or several with their weights; `parser`: another one, as `module:function`. `rubric`: the text
     that the metric judge grades by; `pattern`: the regular expression of the metric regex; `json_schema`: the file of
     the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl whose passages the operator rag may
-    show.
+    show. `reply_tokens`: tokens that a reply may have (None: as many as answers of the kind need, see
+    `protocols.limits`).
     """
 
     name: str
@@ -108,6 +109,7 @@ class TaskTable(Table):
     rubric: str | None = None
     pattern: str | None = None
     json_schema: Path | None = None
+    reply_tokens: Count | None = None
     train: str | None = None
     validation: str | None = None
     test: str | None = None
@@ -228,11 +230,12 @@ class SearchTable(Table):
     `width`: assignments in flight (None: see `Configuration.width`). `barrier`: no assignment before all others have
     ended, to compare with. `assignments`: edits tried in all. `alpha`: the chance, at most, that an edit survives
     which makes nothing better. `min_effect`: how much worse a shorter prompt may be. `critique`: training examples
-    whose failures a critic reads (None: see `Configuration.minibatch`). `concurrency`: one prompt's calls in flight
-    at most (None: as many as the task's model may have). `max_unanswered`: the share of the run's examples that may
-    be left unanswered. `credit_share`: calls that measure what sections are worth, at most so many for each that was
-    made for the task; 0: none. `on_agent_error`: whether an exception of an agent (an operator of yours, say) fails
-    the run or its assignment alone; then `agent_errors` such assignments in a row fail the run.
+    whose failures a critic reads (None: see `Configuration.minibatch`). `repeats`: how often each example is asked;
+    its score is the mean. `concurrency`: one prompt's calls in flight at most (None: as many as the task's model may
+    have). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`: calls that
+    measure what sections are worth, at most so many for each that was made for the task; 0: none. `on_agent_error`:
+    whether an exception of an agent (an operator of yours, say) fails the run or its assignment alone; then
+    `agent_errors` such assignments in a row fail the run.
     """
 
     seed: Seed = 0
@@ -244,6 +247,7 @@ class SearchTable(Table):
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3
     min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
     critique: Count | None = None
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS)] = 1
     concurrency: Annotated[int, Field(ge=1, le=MOST_CALLS)] | None = None
     max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05
     credit_share: Annotated[float, Field(ge=0, le=1000)] = 0.1

@@ -65,7 +65,7 @@ PRICE = {"input": 1.0, "output": 4.0}
 @settings(max_examples=30)
 @given(
     st.tuples(positive, positive, positive),
-    st.fixed_dictionaries({"assignments": st.integers(0, 500), "critique": positive}),
+    st.fixed_dictionaries({"assignments": st.integers(0, 500), "critique": positive, "repeats": st.integers(1, 5)}),
     st.fixed_dictionaries({}, optional={"calls": positive, "tokens": positive, "dollars": st.floats(0.01, 9)}),
     st.lists(st.sampled_from(sorted(OPERATORS)), min_size=1, unique=True),
 )
@@ -82,7 +82,8 @@ def test_low_is_at_most_high_and_caps_hold(
     uncapped = estimate(build(tables | {"budget": {}}, Path()), {}, splits(*sizes), FIRST, operators)
     assert uncapped.calls == tuple(map(sum, zip(*uncapped.roles.values(), strict=True)))
     whole, reports = sizes[1] + min(search["critique"], sizes[0]), 1 + bool(search["assignments"])
-    assert uncapped.roles["task"][1] == whole * (search["assignments"] + 1) + sizes[2] * reports
+    asked = whole * (search["assignments"] + 1) + sizes[2] * reports
+    assert uncapped.roles["task"][1] == search["repeats"] * asked
 
 
 def test_a_price_that_is_not_known_makes_the_cost_unknown_and_names_the_model() -> None:
