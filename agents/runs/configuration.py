@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from agents.runs.tables import (
 )
 from protocols.errors import ConfigError
 from protocols.providers.catalogue import EMBEDDED
+from protocols.providers.parameters import merged
 from protocols.wrappers.limiter import MOST
 
 
@@ -75,7 +77,14 @@ class Configuration(Table):
         """The settings of one model: its own table over its provider's."""
         general = self.providers.get(model.partition("/")[0], ProviderTable())
         own = self.providers.get(model, ProviderTable())
-        return general.model_copy(update=own.model_dump(exclude_none=True, exclude={"price"}) | _price(own, general))
+        update = own.model_dump(exclude_none=True, exclude={"price", "parameters"})
+        parameters = merged(general.parameters, own.parameters)
+        return general.model_copy(update=update | _price(own, general) | {"parameters": parameters})
+
+    def asked(self, role: str) -> dict[str, object]:
+        """What is asked of a role's model: the parameters of its provider, under the model's, under the role's."""
+        tables = self.models.parameters.of(role).values()
+        return reduce(merged, tables, dict(self.provider(self.models.of(role)).parameters))
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Configuration:
