@@ -233,7 +233,9 @@ def check(parameters: Mapping[str, object], provider: str, key: str) -> None:
             raise ConfigError(f"{key}.{name}: {OURS[name]}")
         elif name not in known:
             raise ConfigError(f"{key}.{name}: {_unknown(name, format_of(provider))}")
-        elif value != UNSET and (expected := _not_json(value) or known[name](value)):
+        elif expected := _not_json(value):
+            raise ConfigError(f"{key}.{name} = {_shown(value)}: it takes {expected}")
+        elif value != UNSET and (expected := known[name](value)):
             raise ConfigError(
                 f"{key}.{name} = {_shown(value)}: {format_of(provider)}/… takes {expected}; "
                 f"what another server takes is set as {EXTRA} = {{ {name} = … }}"

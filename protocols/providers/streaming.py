@@ -111,7 +111,7 @@ def text_of(content: object) -> str:
 
 def joined_message(told: Iterator[object]) -> tuple[dict[str, object], bool]:
     """Events of a message in Anthropic's format."""
-    body: dict[str, object] = {"content": []}
+    body: dict[str, object] = {}
     usage: dict[str, object] = {}
     blocks: dict[str, dict[str, object]] = {}
     ended = False
@@ -133,7 +133,9 @@ def joined_message(told: Iterator[object]) -> tuple[dict[str, object], bool]:
                 usage |= counted(rest.get("usage"))
             case {"type": "message_stop"}:
                 ended = True
-    return body | {"content": list(blocks.values()), "usage": usage}, ended
+    if blocks or ended:
+        body["content"] = list(blocks.values())
+    return body | {"usage": usage}, ended
 
 
 def counted(usage: object) -> dict[str, object]:
