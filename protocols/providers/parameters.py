@@ -170,7 +170,7 @@ ANTHROPIC: Final[Mapping[str, Check]] = {
 }
 KNOWN: Final[Mapping[str, Mapping[str, Check]]] = {"openai": OPENAI, "anthropic": ANTHROPIC}
 
-ROOM: Final = "the limit on a reply is ours to set: reply_tokens, in the provider's table"
+ROOM: Final = "the limit on a reply is ours to set: reply_tokens, under [task] or in the provider's table"
 WRITTEN: Final = "a reply is read as text, and nothing else is asked for"
 OURS: Final[Mapping[str, str]] = {
     "messages": "the messages are the prompt and the input",
