@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -29,6 +30,7 @@ from protocols.providers.parameters import (
     merged,
 )
 from protocols.providers.wire import Wire
+from tests.pages import page
 from tests.protocols.providers.conftest import WAYS, Lab
 from tests.wire.formats import error_body
 from tests.wire_server import Fault
@@ -103,6 +105,14 @@ def test_every_parameter_of_the_sdks_is_known_or_ours() -> None:
         dropped = set(DROPPED) if wire_format == "anthropic" else set()
         assert names - OURS.keys() | dropped == KNOWN[wire_format].keys()
         assert VALUES[wire_format].keys() == KNOWN[wire_format].keys()
+
+
+def test_the_page_names_them_all() -> None:
+    rows = re.findall(r"^\| `(openai|anthropic)/…` \| (`temperature`.*) \|$", page("docs/providers.md"), re.MULTILINE)
+    assert [wire_format for wire_format, _ in rows] == ["openai", "anthropic"]
+    for wire_format, cell in rows:
+        plain = re.sub(r"\([^)]*\)", "", cell)
+        assert re.findall(r"`(\w+)`", plain) == list(KNOWN[wire_format])
 
 
 def words(annotation: object) -> set[str]:
