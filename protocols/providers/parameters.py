@@ -210,9 +210,10 @@ def format_of(provider: str) -> str:
 
 
 def merged(wide: Mapping[str, object], narrow: Mapping[str, object]) -> dict[str, object]:
-    """The parameters of two tables, of which the narrower wins, name by name; the same of their extra fields."""
-    extra = {**_extra(wide), **_extra(narrow)}
-    return {**wide, **narrow, **({EXTRA: extra} if extra else {})}
+    """The parameters of two tables, of which the narrower wins, name by name, be it a parameter or an extra field."""
+    both = {name: value for name, value in {**wide, **narrow}.items() if name != EXTRA}
+    extra = {name: value for name, value in _extra(wide).items() if name not in narrow} | dict(_extra(narrow))
+    return both | ({EXTRA: extra} if extra else {})
 
 
 def asked(parameters: Mapping[str, object]) -> dict[str, object]:
@@ -251,19 +252,19 @@ def check_together(parameters: Mapping[str, object], provider: str, key: str, re
     asks = {name: value for name, value in asked(parameters).items() if value != UNSET}
     if format_of(provider) == "openai":
         if "top_logprobs" in asks and asks.get("logprobs") is not True:
-            raise ConfigError(f"{key}.top_logprobs needs logprobs = true")
+            raise ConfigError(f"{key}: top_logprobs needs logprobs = true")
         return
     match asks.get("thinking"):
         case {"type": "enabled", "budget_tokens": int(budget)} if budget >= (reply_tokens or 0):
             raise ConfigError(
-                f"{key}.thinking: budget_tokens = {budget:,} must be less than a reply's room; set "
+                f"{key}: thinking with budget_tokens = {budget:,} must be less than a reply's room; set "
                 f"reply_tokens to more than that in the provider's table"
             )
     match asks.get("thinking"):
         case {"type": "enabled" | "adaptive" | "between_tools"}:
             if asks.get("temperature", 1) != 1 or "top_k" in asks:
                 name = "top_k" if "top_k" in asks else "temperature"
-                raise ConfigError(f'{key}.{name}: a model that thinks takes none; {name} = "{UNSET}" removes it')
+                raise ConfigError(f'{key}: a model that thinks takes no {name}; {name} = "{UNSET}" removes it')
 
 
 def _check_extra(value: object, key: str) -> None:

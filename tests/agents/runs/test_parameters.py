@@ -125,7 +125,7 @@ FORBIDDEN = [
     ({}, {"task": {"max_tokens": 3}}, "models.parameters.task.max_tokens: "),
     ({}, {"proposers": {"merge": {"seed": "x"}}}, "models.parameters.proposers.merge.seed = "),
     ({}, {"proposers": {"rag": {"seed": 1}}}, "models.parameters.proposers.rag: no such operator"),
-    ({"openai": {"parameters": {"top_logprobs": 1}}}, {}, "parameters of task.top_logprobs needs"),
+    ({"openai": {"parameters": {"top_logprobs": 1}}}, {}, "parameters of task: top_logprobs needs"),
     ({"openai": {"version": "2023-06-01"}}, {}, "version"),
     ({"openai": {"system": "text"}}, {}, "system"),
 ]

@@ -312,9 +312,8 @@ def test_the_narrower_table_wins_name_by_name(one: Any, two: Any, three: Any) ->
         merged(table, three)
         assert table == before
     for name in ("a", "b", "c"):
-        wide = [table.get(EXTRA, {})[name] for table in (two, one) if name in table.get(EXTRA, {})]
-        own = [table[name] for table in (two, one) if name in table]
-        assert asked(both).get(name) == next(iter([*wide, *own]), None)
+        said = [table for table in (two, one) if name in asked(table)]
+        assert asked(both).get(name) == (asked(said[0])[name] if said else None)
 
 
 @pytest.mark.parametrize("way", WAYS)
