@@ -31,8 +31,10 @@ def task_request(kind: TaskKind, prompt: Prompt, messages: tuple[ChatMessage, ..
 
 
 def reply_limit(kind: TaskKind, prompt: Prompt) -> int:
-    """Tokens that a reply to `prompt` may have: as the kind and what it asks for say, and no fewer than twice those of
-    the longest reply that it shows."""
+    """Tokens that a reply to `prompt` may have: as the kind and what it asks for say, and no fewer than twice those
+    of the longest reply that it shows."""
+    if not kind.thought:
+        return kind.limit
     shown = [estimate_tokens(turn.text) for section in prompt for turn in section.turns[1::2]]
     return max(kind.limit + kind.thought * any(map(_asks_for_thought, prompt)), 2 * max(shown, default=0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from protocols.errors import ConfigError
 from protocols.providers.catalogue import EMBEDDED, is_local
 from protocols.providers.local.model import SLOTS, TIMEOUT
 from protocols.providers.local.weights import HUB
+from protocols.providers.parameters import merged
 from protocols.wrappers.limiter import MOST
 
 
@@ -86,7 +88,9 @@ class Configuration(Table):
         """The settings of one model: its own table over its provider's; of one on this machine, with its defaults."""
         general = self.providers.get(model.partition("/")[0], ProviderTable())
         own = self.providers.get(model, ProviderTable())
-        table = general.model_copy(update=own.model_dump(exclude_none=True, exclude={"price"}) | _price(own, general))
+        update = own.model_dump(exclude_none=True, exclude={"price", "parameters"})
+        parameters = merged(general.parameters, own.parameters)
+        table = general.model_copy(update=update | _price(own, general) | {"parameters": parameters})
         return self._on_this_machine(table) if is_local(model) else table
 
     def _on_this_machine(self, table: ProviderTable) -> ProviderTable:
@@ -94,6 +98,11 @@ class Configuration(Table):
         concurrency = table.concurrency or table.slots or SLOTS
         update = {"path": path, "concurrency": concurrency, "timeout": table.timeout or TIMEOUT}
         return table.model_copy(update=update)
+
+    def asked(self, role: str) -> dict[str, object]:
+        """What is asked of a role's model: the parameters of its provider, under the model's, under the role's."""
+        tables = self.models.parameters.of(role).values()
+        return reduce(merged, tables, dict(self.provider(self.models.of(role)).parameters))
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Configuration:

@@ -13,6 +13,7 @@ import anyio
 from agents.operators.operator import Operator
 from agents.prompting.asking import reply_limit
 from agents.prompting.shelves import open_shelves, shelves_of
+from agents.runs.asking import EMBEDDER, alike, check_asked, described
 from agents.runs.budget import open_ledger
 from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.configuration import Configuration, load
@@ -21,7 +22,7 @@ from agents.runs.findings import Diagnosis, Finding, Findings, Sent
 from agents.runs.least import check_caps, reply_room
 from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import asks_judge
-from agents.runs.models import EMBEDDER, check_names, embedder_of, model_settings
+from agents.runs.models import check_names, embedder_of, model_settings
 from agents.runs.opening import check_editable
 from agents.runs.places import check_agents
 from agents.runs.run_directory import usable
@@ -51,7 +52,9 @@ from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings, op
 from protocols.providers.http import Transport, open_transport
 from protocols.task import Example, Task
 from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.asking import AskingModel
 from protocols.wrappers.limiter import LimitedModel, Limits
+from protocols.wrappers.room import RoomyModel
 
 SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))
 """The call that shows whether a model can be reached: with room to think, for some refuse to answer without."""
@@ -96,7 +99,8 @@ async def diagnose(
             found.skip("model calls", "--offline")
         else:
             room = reply_room(configuration, reply_limit(task.kind, prompt)) if task and prompt else None
-            await _call(found, models, accounts or Accounts(), {configuration.models.of("task"): room})
+            rooms = {configuration.models.of("task"): room}
+            await _call(found, _asked(configuration, models), accounts or Accounts(), rooms)
     diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
@@ -112,6 +116,8 @@ def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Op
     if operators is not None:
         known = "every name of an operator or a provider is known"
         found.attempt("names", lambda: check_names(configuration), lambda _: known)
+        known = "the models' wire formats have them all"
+        found.attempt("parameters", lambda: check_asked(configuration), lambda _: known)
     return operators
 
 
@@ -271,8 +277,8 @@ def _models(
     environ: Mapping[str, str],
     transport: Transport,
     operators: Iterable[str] | None,
-) -> list[ChatModel]:
-    """Each distinct model that can be reached as it is configured, without having been called."""
+) -> list[tuple[ChatModel, Sequence[str]]]:
+    """Each distinct model that can be reached as it is configured, and its roles, without having been called."""
     tables = configuration.models
     proposers = tables.proposers if operators is None else operators
     roles: dict[str, list[str]] = {}
@@ -291,21 +297,34 @@ def _models(
         plain = "no language model: models.default names one; " if name == EMBEDDED and "task" in roles[name] else ""
         return found.attempt(f"model {name}", open_it, lambda _: plain + said)
 
-    models = [attempt(name, ", ".join(called)) for name, called in roles.items()]
+    models = [(attempt(name, described(alike(configuration, called))), called) for name, called in roles.items()]
     if embedder := configuration.memory.embedder:
-        models.append(attempt(embedder, EMBEDDER, configuration.memory.dimension))
-    return [model for model in models if model is not None]
+        models.append((attempt(embedder, EMBEDDER, configuration.memory.dimension), [EMBEDDER]))
+    return [(model, called) for model, called in models if model is not None]
+
+
+def _asked(
+    configuration: Configuration, models: Iterable[tuple[ChatModel, Sequence[str]]]
+) -> list[tuple[str, ChatModel]]:
+    """What is to be called, and how it is named: each model once with all that is asked of it alike."""
+    calls: list[tuple[str, ChatModel]] = []
+    for model, called in models:
+        groups = alike(configuration, called)
+        room = RoomyModel(model, configuration.provider(model.name).reply_tokens or 1)
+        for parameters, those in groups.items():
+            what = f"call to {model.name}" + (f" as {', '.join(those)}" if len(groups) > 1 else "")
+            calls.append((what, AskingModel(room, parameters.fields) if parameters.fields else room))
+    return calls
 
 
 async def _call(
-    found: Findings, models: Sequence[ChatModel], accounts: Accounts, rooms: Mapping[str, int | None]
+    found: Findings, models: Sequence[tuple[str, ChatModel]], accounts: Accounts, rooms: Mapping[str, int | None]
 ) -> None:
     """One small call to each, all at once, without a second try. `rooms`: the tokens that a model's replies may have,
     where that is known."""
     results: list[Finding | None] = [None] * len(models)
 
-    async def one(index: int, model: ChatModel) -> None:
-        what = f"call to {model.name}"
+    async def one(index: int, what: str, model: ChatModel) -> None:
         try:
             limiter = accounts.limiter(Account(model.name), Limits())
             reply = await LimitedModel(model, limiter, urgent=True).complete(SMALL)
@@ -325,6 +344,6 @@ async def _call(
             results[index] = Finding(what, "warning" if long else "ok", said, call=True)
 
     async with anyio.create_task_group() as tasks:
-        for index, model in enumerate(models):
-            tasks.start_soon(one, index, model, name=f"call to {model.name}")
+        for index, (what, model) in enumerate(models):
+            tasks.start_soon(one, index, what, model, name=what)
     found.all += [result for result in results if result is not None]

@@ -34,7 +34,8 @@ FREE = frozenset(
 FREE_OF_PROVIDERS = frozenset(
     {
         "timeout", "deadline", "concurrency", "requests_per_minute", "tokens_per_minute", "warm_prefix", "price",
-        "api_key_env", "token_parameter", "context_tokens", "path", "context", "slots", "threads",
+        "api_key_env", "key_header", "version", "token_parameter", "stream", "context_tokens", "path", "context",
+        "slots", "threads",
     }
 )  # fmt: skip
 """Settings of a provider or a model that may change."""
@@ -51,7 +52,7 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
         del counts["search.repeats"]  # runs of earlier releases do not have it, and asked once
     for name, table in providers.items():
         for key, value in table.items():
-            if key not in FREE_OF_PROVIDERS and value is not None:
+            if key not in FREE_OF_PROVIDERS and value not in (None, {}):
                 counts[f'providers."{name}".{key}'] = value
     for split in ("train", "validation", "test"):
         counts[f"the {split} examples"] = _digest(task.split(split))

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
+from typing import Any
 
 import anyio
 
+from agents.runs.asking import EMBEDDER, check_asked
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration
 from agents.runs.metrics import asks_judge, open_metric
@@ -41,8 +43,11 @@ from protocols.providers.http import Transport
 from protocols.providers.listing import SECONDS, listed_window
 from protocols.providers.local.model import LocalModel, LocalSettings, plan_of
 from protocols.providers.local.weights import identity
+from protocols.providers.parameters import asked
+from protocols.providers.wire import Wire
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.asking import AskingModel, settles_temperature
 from protocols.wrappers.breaker import Breaker
 from protocols.wrappers.ledger import Account as Spent
 from protocols.wrappers.ledger import Ledger
@@ -51,6 +56,7 @@ from protocols.wrappers.loading import LoadingModel
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from protocols.wrappers.room import RoomyModel, room_of
+from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
 from protocols.wrappers.waiting import Patience
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
 from protocols.wrappers.window import CheckedModel, Window, WindowedModel
@@ -61,17 +67,15 @@ ON_THIS_MACHINE = frozenset({"path", "context", "slots", "threads"})
 ELSEWHERE = {
     "openai": ON_THIS_MACHINE,
     "anthropic": ON_THIS_MACHINE | {"api"},
-    LOCAL: frozenset({"base_url", "api_key_env", "client", "token_parameter"}),
+    LOCAL: frozenset({"base_url", "api_key_env", "key_header", "client", "token_parameter", "stream", "version"}),
     EMBEDDED: ON_THIS_MACHINE | {"api"},
 }
 """Keys of a provider's table that only others have."""
-EMBEDDER = "embedder"
-"""The role that embeds for the memory, where a model does."""
 
 
 class Models:
-    """Builds what a role calls: room, reply cache, loading, retry, warming, ledger, limiter, window, journal and
-    adapter, in this order.
+    """Builds what a role calls: parameters, room, reply cache, loading, retry, warming, temperature, ledger, limiter,
+    window, journal and adapter, in this order.
 
     `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are given
     back, and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and
@@ -97,6 +101,7 @@ class Models:
         self._adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
         check_names(configuration)
+        check_asked(configuration)
         models = roles(configuration)
         embedder, dimension = models.pop(EMBEDDER, None), configuration.memory.dimension
         for name in sorted({*models.values()}):
@@ -111,7 +116,10 @@ class Models:
         name = self._configuration.models.of(role)
         model = self._stack(self._adapters[name], role, cache, journal)
         room = self._configuration.provider(name).reply_tokens or room_of(name)
-        return model if name == EMBEDDED else RoomyModel(model, room or 1, self._window(name))
+        if name == EMBEDDED:
+            return model
+        roomy, asks = RoomyModel(model, room or 1, self._window(name)), asked(self._configuration.asked(role))
+        return AskingModel(roomy, asks) if asks else roomy
 
     async def look_up_windows(self) -> None:
         """Ask servers of the user's own for the windows that nobody has told, once in a process, all at once and
@@ -144,8 +152,10 @@ class Models:
     def take_up(self, notes: Mapping[str, bytes], accounts: Sequence[Spent]) -> None:
         """What a run that goes on knows of its models: their windows, and which of them have answered whom."""
         for name in self._adapters:
-            if name != EMBEDDED and (packed := notes.get(self._note(name))) is not None:
+            if name != EMBEDDED and (packed := notes.get(self._note("window", name))) is not None:
                 self._window(name).take_up(packed)
+            if name != EMBEDDED and self._note("temperature", name) in notes:
+                self._temperature(name).refused = True
         for spent in accounts:
             if spent.calls > spent.failed and spent.model in self._adapters and spent.model != EMBEDDED:
                 self._breaker(spent.model, spent.role).worked()
@@ -159,10 +169,16 @@ class Models:
             window.tell(tokens)
         return window
 
-    def _note(self, name: str) -> str:
+    def _temperature(self, name: str) -> Temperature:
+        temperature = self.accounts.temperature(self._account(name), name)
+        if FIXED.match(name) and is_theirs(name, model_settings(self._configuration.provider(name)), self._environ):
+            temperature.refused = True
+        return temperature
+
+    def _note(self, what: str, name: str) -> str:
         account = self._account(name)
         size = self._configuration.provider(name).context if account.provider == LOCAL else None
-        return f"window {account.provider} {account.address or size or ''} {name}"
+        return f"{what} {account.provider} {account.address or size or ''} {name}"
 
     def _breaker(self, name: str, role: str) -> Breaker:
         """Credit asks as the task does: what answers the one answers the other."""
@@ -192,11 +208,14 @@ class Models:
         )
 
         def limited(model: ChatModel) -> ChatModel:
-            keep = partial(self._keep, journal, self._note(name))
+            keep = partial(self._keep, journal, self._note("window", name))
             windowed = WindowedModel(recorded(model), self._window(name), keep)
             return CheckedModel(LimitedModel(windowed, limiter, role not in BULK, self.patience, timeout), windowed)
 
         model: ChatModel = MeteredModel(adapter, self._ledger, role, limited)
+        if role != EMBEDDER and not settles_temperature(asked(self._configuration.asked(role))):
+            learned = partial(self._refused, journal, self._note("temperature", name))
+            model = TemperatureModel(model, self._temperature(name), learned)
         if least := self._warm_prefix(name, table):
             model = WarmingModel(model, self.accounts.prefixes(account, name), least)
         model = self._retrying(model, role, table)
@@ -210,11 +229,16 @@ class Models:
 
         embeds = f" in {self._configuration.memory.dimension}" if role == EMBEDDER else ""
         who = scope(name, model_settings(table), self._environ)
-        return CachedModel(model, cache, f"{who}{embeds}", saved)
+        folds = " without system messages" if table.system == "user" and not embeds else ""
+        return CachedModel(model, cache, f"{who}{embeds}{folds}", saved)
 
     async def _keep(self, journal: Journal | None, note: str, window: Window) -> None:
         if journal is not None:
             await journal.learned(note, window.pack())
+
+    async def _refused(self, journal: Journal | None, note: str) -> None:
+        if journal is not None:
+            await journal.learned(note, b"refused")
 
     def _retrying(self, model: ChatModel, role: str, table: ProviderTable) -> ChatModel:
         policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
@@ -224,6 +248,8 @@ class Models:
     def _warm_prefix(self, name: str, table: ProviderTable) -> int:
         if table.warm_prefix is not None:
             return table.warm_prefix
+        if split(name)[0] == "anthropic" and table.system in ("user", "text"):
+            return 0  # without its mark nothing is cached there
         return shortest_prefix(name) if is_theirs(name, model_settings(table), self._environ) else 0
 
     def judging(self, task: Task, cache: ReplyCache | None = None, journal: Journal | None = None) -> Task:
@@ -239,6 +265,7 @@ def check_names(configuration: Configuration) -> None:
     known = ", ".join(operators)
     tables = {
         "models.proposers": configuration.models.proposers,
+        "models.parameters.proposers": configuration.models.parameters.proposers,
         "agents.proposers": configuration.agents.proposers,
         "budget.operators": configuration.budget.operators,
     }
@@ -306,7 +333,16 @@ def measures_credit(configuration: Configuration) -> bool:
 
 
 def model_settings(table: ProviderTable) -> ModelSettings:
-    """What the catalogue needs of a provider's table."""
-    given = table.model_dump(include={"base_url", "api_key_env", "client", "timeout", "token_parameter", "api"})
+    """What the catalogue needs of a provider's table.
+
+    :raises ConfigError: two of its keys exclude each other.
+    """
+
+    def given(*names: str) -> dict[str, Any]:
+        return {name: value for name in names if (value := getattr(table, name)) is not None}
+
+    wire = Wire(**given("token_parameter", "system", "stream", "version"))
     local = LocalSettings(table.path, table.context, table.slots, table.threads)
-    return ModelSettings(local=local, **{key: value for key, value in given.items() if value is not None})
+    return ModelSettings(
+        **given("base_url", "api_key_env", "client", "timeout", "key_header", "api"), wire=wire, local=local
+    )

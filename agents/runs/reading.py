@@ -139,7 +139,7 @@ def misfits(value: object, key: str = "") -> Iterator[str]:
                     yield from misfits(inner, key)
         case _:
             yield from (f"{key}: {said}" for said in _unfit(value))
-            if isinstance(value, str) and not value.strip():
+            if isinstance(value, str) and not (value if ".parameters." in key else value.strip()):
                 yield f"{key} is empty; give it a value, or leave the key out"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -142,6 +142,27 @@ class PromptTable(Table):
     literal: tuple[str, ...] = ()
 
 
+Parameters = Mapping[str, Any]
+"""Fields of a call's body, by the names of the wire format; see protocols/providers/parameters.py."""
+
+
+class ParametersTable(Table):
+    """`[models.parameters]`: what is asked of a role's model, over what its provider's table says. `proposers`: for
+    single operators, by the operator's name, over the proposer's."""
+
+    task: Parameters = {}
+    critic: Parameters = {}
+    proposer: Parameters = {}
+    judge: Parameters = {}
+    proposers: Mapping[str, Parameters] = {}
+
+    def of(self, role: str) -> Mapping[str, Parameters]:
+        """The tables of a role by their keys, the narrower last; credit asks as the task does."""
+        kind, _, operator = ("task" if role == "credit" else role).partition("/")
+        own = {f"proposers.{operator}": self.proposers[operator]} if operator in self.proposers else {}
+        return {kind: getattr(self, kind)} | own
+
+
 class ModelsTable(Table):
     """`[models]`: `provider/model` for each role; a role without one has the default's.
 
@@ -154,6 +175,7 @@ class ModelsTable(Table):
     proposer: str | None = None
     judge: str | None = None
     proposers: Mapping[str, str] = {}
+    parameters: ParametersTable = ParametersTable()
 
     def of(self, role: str) -> str:
         """The model of `task`, `critic`, `judge` or `proposer/<operator>`; of `credit`, which is the task's."""
@@ -176,12 +198,13 @@ class ProviderTable(Table):
 
     Of a model on this machine: `path`, its GGUF file or `hf:owner/repository/file.gguf`; `slots`, the calls that it
     answers at the same time, `context`, the tokens of each, and `threads`. `api`: the form of a request.
-    `client`: `module:function` that returns an SDK client. `timeout` in seconds, for one call. `deadline` in seconds,
-    for a call with all its tries. `reply_tokens`: room for a reply, thinking included, where a role asks for less
-    (None: see `room_of`). `context_tokens`: the model's window, request and reply together (None: as the server says
-    or refuses). `concurrency`, `requests_per_minute` and `tokens_per_minute` are limits of an account, for
-    all of its models together: the least that is set for any of them holds. `warm_prefix`: of calls that share a
-    prefix of so many tokens one goes ahead; 0: never.
+    `key_header`: the header that has the key. `client`: `module:function` that returns an SDK client. `timeout` in
+    seconds, for one call. `deadline` in seconds, for a call with all its tries. `parameters`: what is asked of its
+    models. `system`, `stream`, `version`: see `protocols.providers.wire.Wire`. `reply_tokens`: room for a reply,
+    thinking included, where a role asks for less (None: see `room_of`). `context_tokens`: the model's window, request
+    and reply together (None: as the server says or refuses). `concurrency`, `requests_per_minute` and
+    `tokens_per_minute` are limits of an account, for all of its models together: the least that is set for any of
+    them holds. `warm_prefix`: of calls that share a prefix of so many tokens one goes ahead; 0: never.
     """
 
     path: str | None = None
@@ -191,9 +214,14 @@ class ProviderTable(Table):
     api: Literal["chat", "completions"] | None = None
     base_url: str | None = None
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    key_header: str | None = None
+    version: str | None = None
     client: str | None = None
     timeout: Positive | None = None
     token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None
+    parameters: Parameters = {}
+    system: Literal["message", "user", "text"] | None = None
+    stream: bool | None = None
     reply_tokens: Count | None = None
     context_tokens: Count | None = None
     deadline: Positive | None = None

@@ -18,7 +18,9 @@ from protocols.providers.embeddings import OpenAIEmbeddings
 from protocols.providers.http import Endpoint, Transport
 from protocols.providers.local.model import Api, LocalModel, LocalSettings
 from protocols.providers.local.weights import Weights, check_installed, identity
-from protocols.providers.openai import OpenAIModel, TokenParameter
+from protocols.providers.openai import OpenAIModel
+from protocols.providers.parameters import format_of
+from protocols.providers.wire import HEADER, STANDARD, Wire
 
 if TYPE_CHECKING:
     from protocols.providers.sdk import AnthropicClient, OpenAIClient
@@ -50,24 +52,29 @@ class ModelSettings:
 
     `base_url`: instead of the provider's. `api_key_env`: the variable that holds the key, instead of the provider's.
     `client`: `module:function` that returns an SDK client, which then brings its own address and key.
-    `timeout`: seconds, for one call. `token_parameter`: see `default_token_parameter`; only for `openai/…`.
-    `api`: the form of a request, of `openai/…` and `local/…`; None: chat, or what a local model is made for.
-    `local`: how a model `local/…` is loaded.
+    `timeout`: seconds, for one call. `key_header`: the header that has the key, instead of Authorization. `wire`:
+    what the server wants otherwise than its format's owner. `api`: the form of a request, of `openai/…` and
+    `local/…`; None: chat, or what a local model is made for. `local`: how a model `local/…` is loaded.
     """
 
     base_url: str | None = None
     api_key_env: str | None = None
     client: str | None = None
     timeout: float = 120.0
-    token_parameter: TokenParameter | None = None
+    key_header: str | None = None
+    wire: Wire = STANDARD
     api: Api | None = None
     local: LocalSettings = field(default_factory=LocalSettings)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.timeout) and self.timeout > 0):
             raise ConfigError(f"timeout is {self.timeout:g}; it must be a number of seconds above 0")
-        if self.client and (self.base_url or self.api_key_env):
-            raise ConfigError("client brings its own address and key; remove base_url and api_key_env beside it")
+        if self.client and (self.base_url or self.api_key_env or self.key_header):
+            raise ConfigError(
+                "client brings its own address and key; remove base_url, api_key_env and key_header beside it"
+            )
+        if self.key_header is not None and not HEADER.fullmatch(self.key_header):
+            raise ConfigError(f"key_header = {self.key_header!r} is no name of a header; write one such as x-api-key")
         if self.client and self.api:
             raise ConfigError("a client is asked in the form that its SDK has; remove api beside it")
 
@@ -91,6 +98,7 @@ def open_model(name: str, settings: ModelSettings, environ: Mapping[str, str], t
         line says what to set.
     """
     provider, model = split(name)
+    settings.wire.check(format_of(provider))
     if provider == EMBEDDED:
         from protocols.providers.embedded import EmbeddedModel
 
@@ -104,7 +112,7 @@ def open_model(name: str, settings: ModelSettings, environ: Mapping[str, str], t
     transport.proxies.of(endpoint.base_url)
     if provider == "openai":
         return open_openai(model, settings, endpoint, transport)
-    return AnthropicModel(model, endpoint, transport)
+    return AnthropicModel(model, endpoint, transport, settings.wire)
 
 
 def open_openai(
@@ -113,7 +121,7 @@ def open_openai(
     """A model behind a server that speaks OpenAI's format, in one of its forms."""
     if settings.api == "completions":
         return CompletionsModel(model, endpoint, transport)
-    return OpenAIModel(model, endpoint, transport, settings.token_parameter)
+    return OpenAIModel(model, endpoint, transport, settings.wire)
 
 
 def open_local(name: str, settings: ModelSettings, transport: Transport, dimension: int | None = None) -> LocalModel:
@@ -237,7 +245,7 @@ def resolve(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> E
         raise ConfigError(f"model {name!r}: no model of this provider has a space in its name; mend it")
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"{variable} holds characters that no key has; copy the key again")
-    return Endpoint(base_url, key or None, settings.timeout)
+    return Endpoint(base_url, key or None, settings.timeout, settings.key_header)
 
 
 def check_url(url: str, name: str) -> str:
@@ -265,10 +273,10 @@ def open_client(name: str, settings: ModelSettings, reference: str, transport: T
     provider, model = split(name)
     if provider == "openai" and isinstance(client, sdk.OpenAIClient):
         lend(client, reference, transport)
-        return sdk.OpenAISdkModel(model, client, settings.timeout, settings.token_parameter)
+        return sdk.OpenAISdkModel(model, client, settings.timeout, settings.wire)
     if provider == "anthropic" and isinstance(client, sdk.AnthropicClient):
         lend(client, reference, transport)
-        return sdk.AnthropicSdkModel(model, client, settings.timeout)
+        return sdk.AnthropicSdkModel(model, client, settings.timeout, settings.wire)
     raise ConfigError(f"client {reference!r} returns {type(client).__name__}, which {provider}/… cannot use")
 
 

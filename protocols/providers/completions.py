@@ -15,6 +15,7 @@ from protocols.providers.figures import finish_of, name_of, used
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.limits import read_allowance
 from protocols.providers.openai import FINISH, first_choice, read_usage
+from protocols.providers.wire import with_parameters
 
 PATH: Final = "/completions"
 STOP: Final = "\n\n"
@@ -39,7 +40,7 @@ class CompletionsModel:
 
 
 def request_body(request: Request, model: str) -> JsonObject:
-    """The JSON body of one call."""
+    """The JSON body of one call; what the user has set goes over ours."""
     body: JsonObject = {
         "model": model,
         "prompt": laid_out(request.messages),
@@ -48,7 +49,7 @@ def request_body(request: Request, model: str) -> JsonObject:
     }
     if request.temperature is not None:
         body["temperature"] = request.temperature
-    return body
+    return with_parameters(body, request)
 
 
 def laid_out(messages: Sequence[ChatMessage]) -> str:

@@ -28,6 +28,7 @@ from protocols.providers.failures import Answer, classify, is_failure, redact
 from protocols.providers.figures import read_json
 from protocols.providers.local.processes import LocalModels
 from protocols.providers.proxies import Proxies, Proxy
+from protocols.providers.streaming import is_stream
 
 JsonObject = dict[str, object]
 PROXY_AUTHENTICATION = 407
@@ -59,11 +60,13 @@ class Transport:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to call and as whom. `base_url` has no trailing slash; `timeout` in seconds, for one whole call."""
+    """Where to call and as whom. `base_url` has no trailing slash; `timeout` in seconds, for one whole call.
+    `key_header`: the header that holds the key and nothing else, instead of a bearer token."""
 
     base_url: str
     key: str | None = field(default=None, repr=False)
     timeout: float = 120.0
+    key_header: str | None = None
 
     @cached_property
     def client_timeout(self) -> aiohttp.ClientTimeout:
@@ -73,7 +76,9 @@ class Endpoint:
     def headers(self) -> dict[str, str]:
         """Both SDKs send the key as a bearer token (anthropic since 2.0)."""
         headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "promptflow"}
-        if self.key:
+        if self.key and self.key_header:
+            headers[self.key_header] = self.key
+        elif self.key:
             headers["Authorization"] = f"Bearer {self.key}"
         return headers
 
@@ -214,6 +219,9 @@ def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object
     try:
         payload = read_json(answer.body)
     except ValueError as error:
+        if is_stream(answer.body):
+            what = f'is a stream of events; set stream = true under [providers."{model}"]'
+            raise unusable(what, answer, model, key) from None
         raise unusable(f"is not JSON ({error})", answer, model, key) from None
     if is_failure(payload):
         failure = classify(answer, model, key)

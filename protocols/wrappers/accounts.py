@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from protocols.providers.catalogue import Account
 from protocols.wrappers.breaker import Breaker
 from protocols.wrappers.limiter import Limiter, Limits
+from protocols.wrappers.temperature import Temperature
 from protocols.wrappers.waiting import Calls
 from protocols.wrappers.warming import Prefixes
 from protocols.wrappers.window import Window
@@ -48,6 +49,7 @@ class Accounts:
         self._prefixes: dict[tuple[Account, str], Prefixes] = {}
         self.calls = Calls()
         self._windows: dict[tuple[Account, str], Window] = {}
+        self._temperatures: dict[tuple[Account, str], Temperature] = {}
 
     def limiter(self, account: Account, limits: Limits, closing: AsyncExitStack | None = None) -> Limiter:
         """The account's. Of all limits that are asked for it keeps to the strictest, and to these until `closing` is
@@ -68,6 +70,10 @@ class Accounts:
     def window(self, account: Account, model: str) -> Window:
         """What a request to the model may have, for all roles alike."""
         return self._windows.setdefault((account, model), Window())
+
+    def temperature(self, account: Account, model: str) -> Temperature:
+        """Whether the model takes one."""
+        return self._temperatures.setdefault((account, model), Temperature())
 
     def prefixes(self, account: Account, model: str) -> Prefixes:
         """What the provider's cache holds."""

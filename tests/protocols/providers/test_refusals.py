@@ -18,6 +18,7 @@ from protocols.errors import (
     QuotaExhausted,
     RateLimited,
     ServerFailed,
+    TemperatureRefused,
     TooLong,
 )
 from protocols.model import ChatMessage, Request
@@ -233,13 +234,15 @@ ECHOED = [
         ]
     },
     {"object": "error", "message": {"detail": [{"loc": ["body"], "msg": "Field required", "input": PROMPT}]}},
-    says(f"Invalid value for 'temperature' in request: {{'messages': [{{'content': '{PROMPT}'}}]}}"),
-    says(f'Invalid value for temperature in {{"model": "m", "input": "{PROMPT}"}}'),
     says(f'Unknown parameter: top_q. You sent "{PROMPT}".'),
     says(f"1 validation error for Request: stop. Field required [type=missing, input_value='{PROMPT}']"),
     says(f"{'x ' * 300}{PROMPT}"),
 ]
 """The prompt speaks of limits, and the refusal repeats it."""
+ECHOED_TEMPERATURE = [
+    says(f"Invalid value for 'temperature' in request: {{'messages': [{{'content': '{PROMPT}'}}]}}"),
+    says(f'Invalid value for temperature in {{"model": "m", "input": "{PROMPT}"}}'),
+]
 OTHERS = [
     *(
         Case(status, says(text, "rate_limit_error"), RateLimited, headers={"retry-after": "9"}, waits=9.0)
@@ -247,6 +250,7 @@ OTHERS = [
         for status in (429, 529)
     ),
     Case(200, says(PER_MINUTE, "rate_limit_error"), RateLimited),
+    *(Case(status, body, TemperatureRefused) for body in ECHOED_TEMPERATURE for status in (400, 422)),
     *(Case(status, body, BadRequest) for body in ECHOED for status in (400, 422)),
     Case(500, says("Context size has been exceeded.", "server_error", 500), ServerFailed),
     Case(503, says("Loading model: allocating context size 4096", "unavailable_error", 503), ServerFailed),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, Section
 from protocols.providers.anthropic import request_body
+from protocols.providers.wire import STANDARD
 from protocols.turns import dump_turns
 from tests.protocols.providers.conftest import WAYS, Lab
 from tests.strategies import FIELDS, Near, conversations, sections, texts
@@ -65,7 +66,7 @@ def test_anthropic_caches_what_is_the_same_for_all_inputs(
             FRAME,
         )
     )
-    body: Any = request_body(requested(prompt, "a"), "m")
+    body: Any = request_body(requested(prompt, "a"), "m", STANDARD)
     marked = [number for number, turn in enumerate(body["messages"]) if not isinstance(turn["content"], str)]
     assert marked == [len(said) - 1] * bool(said)
     assert all("cache_control" in body["messages"][number]["content"][0] for number in marked)
