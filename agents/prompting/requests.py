@@ -24,7 +24,7 @@ from protocols.thought import without_thought
 from protocols.turns import dump_turns, place_in
 from protocols.wrappers.window import spare
 
-REPLY = 2048
+REPLY = 1024
 LISTS = frozenset({"examples", "knowledge"})
 """Kinds of sections whose texts are lists of items, with blank lines between them."""
 PLACE = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")

@@ -54,6 +54,11 @@ ALL_MADE = "assignments"
 """What has ended a search all of whose assignments were made, and have ended."""
 OF_OPERATORS = "budget.operators."
 """The settings of the operators' own caps begin with it."""
+HOPELESS = 3
+"""Replies of an operator's model, none of which could be read, after which it is asked no more: others would be paid
+for as much, and be read as little."""
+READ: frozenset[Ending] = frozenset({"survived", "lost", "rejected", "too long"})
+"""Endings of an assignment whose model's reply was read."""
 PARTNERS = 4
 """Members of the archive that an assignment tells its operator of."""
 Remember = Callable[[int, Experience], Awaitable[None]]
@@ -219,12 +224,16 @@ class Controller:
         self._teach(failure.assignment, reward, ())
         if failure.kind in REMEMBERED:
             await self._remember(assignment, failure.text, reward, failure.kind)
-        if failure.kind == "allowance":
+        if failure.kind == "allowance" or self._hopeless(assignment.operator):
             self._choices.close(assignment.operator)
         if failure.kind == "budget":
             self._exhaust(failure.cap)
         if failure.kind == "stopped":  # also of the last assignments, after which there was nothing else to stop
             self._stopped_by = self._stopped_by or INTERRUPTED
+
+    def _hopeless(self, operator: str) -> bool:
+        endings = self.endings[operator]
+        return endings["unreadable"] >= HOPELESS and not any(endings[ending] for ending in READ)
 
     def _ended(self, assignment: Assignment, ending: Ending) -> None:
         self.endings.setdefault(assignment.operator, Counter())[ending] += 1
@@ -273,7 +282,8 @@ class Controller:
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
             elif self.issued or self._frozen:
-                self._stopped_by = ALLOWANCES if self._choices.closed else "no section left to edit"
+                capped = [name for name in self._choices.closed if not self._hopeless(name)]
+                self._stopped_by = ALLOWANCES if capped else "no section left to edit"
             else:
                 names = ", ".join(self._choices.operators)
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")
