@@ -50,7 +50,10 @@ def identity(name: str, path: str | None) -> str:
     if path is not None and path.startswith(HUB):
         _reference(path)
         if find_spec("huggingface_hub") is None:
-            raise ConfigError("files of the Hugging Face hub need pip install huggingface_hub", file=path)
+            raise ConfigError(
+                f"files of the Hugging Face hub need the extra huggingface: {EXTRA.replace('local', 'huggingface')}",
+                file=path,
+            )
         return path
     return fingerprint(_packaged(name) if path is None else _given(name, path))
 
