@@ -41,7 +41,7 @@ def quicker(file: Path, header: Header, environ: Mapping[str, str]) -> Path:
     be made."""
     if header.file_type != SLOW or header.size > LARGEST:
         return file
-    with suppress(OSError, RuntimeError, ValueError, struct.error, ConfigError):
+    with suppress(OSError, RuntimeError, ValueError, KeyError, struct.error, ConfigError):
         copy = folder(environ) / f"{fingerprint(file)}-q8_0-{VERSION}.gguf"
         if not copy.exists():
             requantise(file, copy)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,19 +27,24 @@ ALIGNMENT: Final = 32
 """Of the data of a tensor, where the file names no other."""
 BLOCK: Final = 32
 """Weights of one block."""
+DESCRIBED: Final = struct.Struct("<IQ")
+"""The end of a description: kind and offset."""
 NARROW: Final = np.dtype([("scale", "<f2"), ("least", "<f2"), ("weights", "u1", (BLOCK // 2,))])
 """Q4_1: the first half of a block is in the lower halves of the bytes."""
 WIDE: Final = np.dtype([("scale", "<f2"), ("weights", "i1", (BLOCK,))])
 """Q8_0."""
 
 
+offset_of = attrgetter("offset")
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Where a tensor's data lie, counted from the first; `start` to `end` is where the file describes it."""
+    """`offset`: where its data begin, counted from the first tensor's; its description is from `start` to `end`."""
 
     start: int
     end: int
-    shape: tuple[int, ...]
+    weights: int
     kind: int
     offset: int
 
@@ -65,45 +71,58 @@ def requantise(source: Path, target: Path) -> None:
 
 
 def pieces(data: mmap.mmap) -> Iterator[bytes]:
-    """The bytes of the copy, in order."""
+    """The bytes of the copy, in order.
+
+    :raises ValueError, KeyError, struct.error: it is no GGUF file, or is cut off.
+    """
     reader = Reader(data)
     told = reader.metadata()
-    described = told.starts.get("general.file_type")
     align = told.values.get("general.alignment", ALIGNMENT)
     if not isinstance(align, int) or align < 1:
         raise ValueError(f"alignment {align}")
     head = bytearray(data[: reader.at])
-    if described is not None:
+    if (described := told.starts.get("general.file_type")) is not None:
         struct.pack_into("<I", head, described, MOSTLY_Q8_0)
     tensors = [tensor_at(reader) for _ in range(told.tensors)]
-    first, offset = padded(reader.at, align), 0
-    ends = sorted({tensor.offset for tensor in tensors} | {len(data) - first})
-    size = dict(zip(ends, np.diff(ends), strict=False))
-    ordered = sorted(tensors, key=lambda tensor: tensor.offset)
-    placed: dict[int, int] = {}
-    for tensor in ordered:
-        placed[tensor.offset] = offset
-        wide = prod(tensor.shape) // BLOCK * WIDE.itemsize
-        offset = padded(offset + (wide if tensor.kind == Q4_1 else int(size[tensor.offset])), align)
+    first = padded(reader.at, align)
+    sizes, places, place = sizes_of(tensors, len(data) - first), dict[int, int](), 0
+    for tensor in sorted(tensors, key=offset_of):
+        places[tensor.offset] = place
+        wide = tensor.weights // BLOCK * WIDE.itemsize
+        place = padded(place + (wide if tensor.kind == Q4_1 else sizes[tensor.offset]), align)
     for tensor in tensors:
         kind = Q8_0 if tensor.kind == Q4_1 else tensor.kind
-        head += data[tensor.start : tensor.end - 12] + struct.pack("<IQ", kind, placed[tensor.offset])
-    yield bytes(head.ljust(padded(len(head), align), b"\0"))
-    for tensor in ordered:
+        head += data[tensor.start : tensor.end - DESCRIBED.size] + DESCRIBED.pack(kind, places[tensor.offset])
+    yield bytes(head).ljust(padded(len(head), align), b"\0")
+    for tensor in sorted(tensors, key=offset_of):
         begin = first + tensor.offset
-        raw = data[begin : begin + int(size[tensor.offset])]
+        raw = data[begin : begin + sizes[tensor.offset]]
         if tensor.kind == Q4_1:
-            raw = widened(raw[: prod(tensor.shape) // BLOCK * NARROW.itemsize])
+            raw = widened(raw[: tensor.weights // BLOCK * NARROW.itemsize])
         yield raw.ljust(padded(len(raw), align), b"\0")
+
+
+def sizes_of(tensors: Sequence[Tensor], whole: int) -> dict[int, int]:
+    """Bytes of each tensor, up to the next, by its offset.
+
+    :raises ValueError: the file has no room for one of them.
+    """
+    starts = sorted({tensor.offset for tensor in tensors})
+    sizes = {start: end - start for start, end in zip(starts, [*starts[1:], whole], strict=True)}
+    for tensor in tensors:
+        least = tensor.weights // BLOCK * NARROW.itemsize if tensor.kind == Q4_1 else 1
+        if sizes[tensor.offset] < least:
+            raise ValueError("cut off")
+    return sizes
 
 
 def tensor_at(reader: Reader) -> Tensor:
     """The next description of a tensor."""
     start = reader.at
     reader.text()
-    shape = tuple(int(reader.number("Q")) for _ in range(int(reader.number("I"))))
+    weights = prod(int(reader.number("Q")) for _ in range(int(reader.number("I"))))
     kind, offset = int(reader.number("I")), int(reader.number("Q"))
-    return Tensor(start, reader.at, shape, kind, offset)
+    return Tensor(start, reader.at, weights, kind, offset)
 
 
 def padded(size: int, align: int) -> int:
