@@ -262,7 +262,7 @@ def check_names(configuration: Configuration) -> None:
 
 def check_keys(name: str, table: ProviderTable) -> None:
     """:raises ConfigError: a key of a provider's table is one for other providers."""
-    provider, given = name.partition("/")[0], table.model_fields_set
+    provider, given = name.partition("/")[0], table.model_dump(exclude_none=True).keys()
     for key in sorted(given & ELSEWHERE.get(provider, ON_THIS_MACHINE)):
         if key in ON_THIS_MACHINE:
             hint = "; the window of another is set with context_tokens" if key == "context" else ""
