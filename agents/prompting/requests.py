@@ -45,7 +45,8 @@ def compose(
     blocks: Sequence[str | Block], instruction: str, sample: int, longest: int = 0, model: object = None
 ) -> Request:
     """A request from its blocks, empty ones left out, with the instruction at the end. The reply has room for a text
-    of `longest` tokens, and for `REPLY` more. What does not fit into the window of `model` is left out.
+    half as long again as one of `longest` tokens, and for `REPLY` more. What does not fit into the window of `model`
+    is left out.
 
     The temperature is left to the provider: several models refuse to be told one.
     """
@@ -54,7 +55,7 @@ def compose(
         body = "\n\n".join([*filter(None, map(str, material)), instruction.strip()])
         messages = (ChatMessage("system", ROLE), ChatMessage("user", body))
         left_out = sum(block.left_out for block in material)
-        return Request(messages, max_tokens=REPLY + longest, sample=sample, left_out=left_out)
+        return Request(messages, max_tokens=REPLY + 3 * longest // 2, sample=sample, left_out=left_out)
 
     given = [block if isinstance(block, Block) else Block("", [Piece(block)]) for block in blocks]
     return request(fit(given, lambda material: -spare(model, request(material))))

@@ -50,6 +50,7 @@ from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import Prompt, braced, holds_placeholder
 from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings, open_model
 from protocols.providers.http import Transport, open_transport
+from protocols.providers.local.model import LocalModel, in_words
 from protocols.task import Example, Task
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.asking import AskingModel
@@ -95,6 +96,9 @@ async def diagnose(
     _paths(found, configuration, environ)
     async with open_transport(environ) as transport:
         models = _models(found, configuration, environ, transport, operators)
+        for model in models:
+            if isinstance(model, LocalModel):
+                await _memory(found, model)
         if offline:
             found.skip("model calls", "--offline")
         else:
@@ -315,6 +319,16 @@ def _asked(
             what = f"call to {model.name}" + (f" as {', '.join(those)}" if len(groups) > 1 else "")
             calls.append((what, AskingModel(room, parameters.fields) if parameters.fields else room))
     return calls
+
+
+async def _memory(found: Findings, model: LocalModel) -> None:
+    """What a model on this machine takes of it."""
+    try:
+        plan, weights = await model.plan()
+    except ConfigError as error:
+        found.all.append(Finding("memory", "failed", str(error)))
+    else:
+        found.all.append(Finding("memory", "ok", in_words(plan, weights)))
 
 
 async def _call(
