@@ -15,10 +15,13 @@ from agents.runs.models import measures_credit, model_settings, roles
 from agents.runs.run_directory import PRICES, write
 from agents.runs.tables import CapsTable
 from protocols.errors import ConfigError, StorageFailed
-from protocols.providers.catalogue import EMBEDDED, is_theirs
+from protocols.providers.catalogue import EMBEDDED, is_local, is_theirs
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.prices import Price, default_prices, undated
 from protocols.wrappers.purse import Caps
+
+FREE = Price(0.0, 0.0, 0.0, 0.0)
+"""What a model on this machine costs."""
 
 
 def open_ledger(configuration: Configuration, environ: Mapping[str, str]) -> Ledger:
@@ -56,11 +59,13 @@ def check_priced(configuration: Configuration, scope: str, known: Mapping[str, P
 
 def prices(configuration: Configuration, environ: Mapping[str, str]) -> dict[str, Price]:
     """The known prices, by model: the configuration's, or for a provider's own address the published ones."""
-    known, published = {EMBEDDED: Price(0.0, 0.0, 0.0, 0.0)}, default_prices()
+    known, published = {EMBEDDED: FREE}, default_prices()
     for name in set(roles(configuration).values()):
         table = configuration.provider(name)
         if price := table.price:
             known[name] = Price(price.input, price.output, price.cached, price.written)
+        elif is_local(name):
+            known[name] = FREE
         elif undated(name) in published and is_theirs(name, model_settings(table), environ):
             known[name] = published[undated(name)]
     return known

@@ -26,7 +26,9 @@ from agents.runs.tables import (
     TaskTable,
 )
 from protocols.errors import ConfigError
-from protocols.providers.catalogue import EMBEDDED
+from protocols.providers.catalogue import EMBEDDED, is_local
+from protocols.providers.local.model import SLOTS, TIMEOUT
+from protocols.providers.local.weights import HUB
 from protocols.wrappers.limiter import MOST
 
 
@@ -72,10 +74,17 @@ class Configuration(Table):
         return min(MOST_WIDTH, max(LEAST_WIDTH, self.allowed // 4))
 
     def provider(self, model: str) -> ProviderTable:
-        """The settings of one model: its own table over its provider's."""
+        """The settings of one model: its own table over its provider's; of one on this machine, with its defaults."""
         general = self.providers.get(model.partition("/")[0], ProviderTable())
         own = self.providers.get(model, ProviderTable())
-        return general.model_copy(update=own.model_dump(exclude_none=True, exclude={"price"}) | _price(own, general))
+        table = general.model_copy(update=own.model_dump(exclude_none=True, exclude={"price"}) | _price(own, general))
+        return self._on_this_machine(table) if is_local(model) else table
+
+    def _on_this_machine(self, table: ProviderTable) -> ProviderTable:
+        path = table.path if table.path is None or table.path.startswith(HUB) else str(self.path(table.path))
+        concurrency = table.concurrency or table.slots or SLOTS
+        update = {"path": path, "concurrency": concurrency, "timeout": table.timeout or TIMEOUT}
+        return table.model_copy(update=update)
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Configuration:

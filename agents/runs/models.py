@@ -23,24 +23,31 @@ from protocols.errors import ConfigError
 from protocols.model import ChatModel, Reply
 from protocols.providers.catalogue import (
     EMBEDDED,
+    KNOWN,
+    LOCAL,
     PROVIDERS,
     Account,
     ModelSettings,
     identify,
+    is_local,
     is_theirs,
     open_embeddings,
     open_model,
     resolve,
+    scope,
     split,
 )
 from protocols.providers.http import Transport
 from protocols.providers.listing import SECONDS, listed_window
+from protocols.providers.local.model import LocalModel, LocalSettings, plan_of
+from protocols.providers.local.weights import identity
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.breaker import Breaker
 from protocols.wrappers.ledger import Account as Spent
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.limiter import LimitedModel, Limits
+from protocols.wrappers.loading import LoadingModel
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from protocols.wrappers.room import RoomyModel, room_of
@@ -50,13 +57,21 @@ from protocols.wrappers.window import CheckedModel, Window, WindowedModel
 
 BULK = frozenset({"task", "credit", "judge"})
 """Roles that call once for each example; the others' calls go first."""
+ON_THIS_MACHINE = frozenset({"path", "context", "slots", "threads"})
+ELSEWHERE = {
+    "openai": ON_THIS_MACHINE,
+    "anthropic": ON_THIS_MACHINE | {"api"},
+    LOCAL: frozenset({"base_url", "api_key_env", "client", "token_parameter"}),
+    EMBEDDED: ON_THIS_MACHINE | {"api"},
+}
+"""Keys of a provider's table that only others have."""
 EMBEDDER = "embedder"
 """The role that embeds for the memory, where a model does."""
 
 
 class Models:
-    """Builds what a role calls: room, reply cache, retry, warming, ledger, limiter, window, journal, adapter, in this
-    order.
+    """Builds what a role calls: room, reply cache, loading, retry, warming, ledger, limiter, window, journal and
+    adapter, in this order.
 
     `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are given
     back, and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and
@@ -100,13 +115,21 @@ class Models:
 
     async def look_up_windows(self) -> None:
         """Ask servers of the user's own for the windows that nobody has told, once in a process, all at once and
-        within the seconds that a list has; they cost no minutes."""
+        within the seconds that a list has; those of local models are what they are loaded with. They cost no minutes.
+
+        :raises ConfigError: a local model's weights are not there, or of no use.
+        """
         self._ledger.pause()
+        for name in filter(is_local, self._adapters):
+            local = model_settings(self._configuration.provider(name)).local
+            weights = await self._transport.local.weights(name, local.path)
+            self._window(name).tell(plan_of(name, weights, local).context)
         with anyio.move_on_after(SECONDS):
             async with anyio.create_task_group() as tasks:
                 for name in self._adapters:
                     settings = model_settings(self._configuration.provider(name))
-                    if name != EMBEDDED and not settings.client and not is_theirs(name, settings, self._environ):
+                    theirs = settings.client or is_theirs(name, settings, self._environ)
+                    if name != EMBEDDED and not is_local(name) and not theirs:
                         tasks.start_soon(self._look_up_window, name, settings)
         self._ledger.go_on()
 
@@ -138,7 +161,8 @@ class Models:
 
     def _note(self, name: str) -> str:
         account = self._account(name)
-        return f"window {account.provider} {account.address} {name}"
+        size = self._configuration.provider(name).context if account.provider == LOCAL else None
+        return f"window {account.provider} {account.address or size or ''} {name}"
 
     def _breaker(self, name: str, role: str) -> Breaker:
         """Credit asks as the task does: what answers the one answers the other."""
@@ -176,6 +200,8 @@ class Models:
         if least := self._warm_prefix(name, table):
             model = WarmingModel(model, self.accounts.prefixes(account, name), least)
         model = self._retrying(model, role, table)
+        if isinstance(adapter, LocalModel):
+            model = LoadingModel(model, adapter.load, self.accounts.calls.loading)
         if cache is None:
             return model
 
@@ -183,7 +209,8 @@ class Models:
             self._ledger.save(role, name, reply.usage)
 
         embeds = f" in {self._configuration.memory.dimension}" if role == EMBEDDER else ""
-        return CachedModel(model, cache, f"{account.provider} {account.address} {name}{embeds}", saved)
+        who = scope(name, model_settings(table), self._environ)
+        return CachedModel(model, cache, f"{who}{embeds}", saved)
 
     async def _keep(self, journal: Journal | None, note: str, window: Window) -> None:
         if journal is not None:
@@ -221,9 +248,25 @@ def check_names(configuration: Configuration) -> None:
                 raise ConfigError(f"{table}.{name}: no such operator in search.operators ({known})")
     for name in configuration.providers:
         provider = name.partition("/")[0]
-        if provider not in (*PROVIDERS, EMBEDDED):
-            known = ", ".join((*PROVIDERS, EMBEDDED))
+        if provider not in KNOWN:
+            known = ", ".join(KNOWN)
             raise ConfigError(f"providers.{name}: unknown provider; there are {known}, or a model's whole name")
+        check_keys(name, configuration.providers[name])
+
+
+def check_keys(name: str, table: ProviderTable) -> None:
+    """:raises ConfigError: a key of a provider's table is one for other providers."""
+    provider, given = name.partition("/")[0], table.model_fields_set
+    for key in sorted(given & ELSEWHERE.get(provider, ON_THIS_MACHINE)):
+        if key in ON_THIS_MACHINE:
+            hint = "; the window of another is set with context_tokens" if key == "context" else ""
+            raise ConfigError(f"providers.{name}.{key}: only a model local/… has it{hint}")
+        if key == "api":
+            raise ConfigError(f"providers.{name}.api: only models openai/… and local/… have it")
+        raise ConfigError(
+            f"providers.{name}.{key}: a model on this machine is reached without; for a server of your own name a "
+            "model openai/…"
+        )
 
 
 def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozenset[str]:
@@ -244,15 +287,17 @@ def roles(configuration: Configuration) -> dict[str, str]:
 
 
 def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tuple[str, int]:
-    """Name and dimension of what embeds for the memory; a model's name has its address.
+    """Name and dimension of what embeds for the memory; a model's name has its address, or which weights it has.
 
     :raises ConfigError: the model cannot be reached as it is configured.
     """
     model, dimension = configuration.memory.embedder, configuration.memory.dimension
     if not (model and dimension):
         return HashedNgrams().name, HashedNgrams().dimension
-    account = identify(model, model_settings(configuration.provider(model)), environ)
-    return f"{model} at {account.address}", dimension
+    settings = model_settings(configuration.provider(model))
+    if is_local(model):
+        return f"{model} with {identity(model, settings.local.path)}", dimension
+    return f"{model} at {identify(model, settings, environ).address}", dimension
 
 
 def measures_credit(configuration: Configuration) -> bool:
@@ -262,5 +307,6 @@ def measures_credit(configuration: Configuration) -> bool:
 
 def model_settings(table: ProviderTable) -> ModelSettings:
     """What the catalogue needs of a provider's table."""
-    given = table.model_dump(include={"base_url", "api_key_env", "client", "timeout", "token_parameter"})
-    return ModelSettings(**{key: value for key, value in given.items() if value is not None})
+    given = table.model_dump(include={"base_url", "api_key_env", "client", "timeout", "token_parameter", "api"})
+    local = LocalSettings(table.path, table.context, table.slots, table.threads)
+    return ModelSettings(local=local, **{key: value for key, value in given.items() if value is not None})

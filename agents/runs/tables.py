@@ -171,6 +171,8 @@ class PriceTable(Table):
 class ProviderTable(Table):
     """`[providers."provider/model"]` or `[providers.provider]`: where and how to reach it; a model's own wins.
 
+    Of a model on this machine: `path`, its GGUF file or `hf:owner/repository/file.gguf`; `slots`, the calls that it
+    answers at the same time, `context`, the tokens of each, and `threads`. `api`: the form of a request.
     `client`: `module:function` that returns an SDK client. `timeout` in seconds, for one call. `deadline` in seconds,
     for a call with all its tries. `reply_tokens`: room for a reply, thinking included, where a role asks for less
     (None: see `room_of`). `context_tokens`: the model's window, request and reply together (None: as the server says
@@ -179,6 +181,11 @@ class ProviderTable(Table):
     prefix of so many tokens one goes ahead; 0: never.
     """
 
+    path: str | None = None
+    context: Annotated[int, Field(ge=64, le=2**24)] | None = None
+    slots: Annotated[int, Field(ge=1, le=256)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    api: Literal["chat", "completions"] | None = None
     base_url: str | None = None
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
     client: str | None = None
@@ -278,8 +285,8 @@ class CacheTable(Table):
 class MemoryTable(Table):
     """`[memory]`: where experiences are kept (None: in the run directory), whether they are recalled and added.
 
-    `embedder`: the model `openai/…` whose vectors, of `dimension` numbers, say which are alike (None: hashed n-grams,
-    which ask nobody).
+    `embedder`: the model `openai/…` or `local/…` whose vectors, of `dimension` numbers, say which are alike (None:
+    hashed n-grams, which ask nobody).
     """
 
     path: Path | None = None
@@ -290,8 +297,8 @@ class MemoryTable(Table):
 
     @model_validator(mode="after")
     def _embeds(self) -> Self:
-        if self.embedder and not self.embedder.startswith("openai/"):
-            raise ValueError(f"embedder = {self.embedder!r} cannot embed; name a model openai/…")
+        if self.embedder and self.embedder.partition("/")[0] not in ("openai", "local"):
+            raise ValueError(f"embedder = {self.embedder!r} cannot embed; name a model openai/… or local/…")
         if (self.embedder is None) != (self.dimension is None):
             raise ValueError("embedder and dimension go together; give both or neither")
         return self

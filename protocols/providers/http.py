@@ -26,6 +26,7 @@ from protocols.model import Usage
 from protocols.providers.clients import Clients
 from protocols.providers.failures import Answer, classify, is_failure, redact
 from protocols.providers.figures import read_json
+from protocols.providers.local.processes import LocalModels
 from protocols.providers.proxies import Proxies, Proxy
 
 JsonObject = dict[str, object]
@@ -37,12 +38,17 @@ UNSENT = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.In
 @dataclass(frozen=True, slots=True)
 class Transport:
     """What every model of a process shares. `closing` also closes the client objects that were opened by name, unless
-    others of `clients` use them still."""
+    others of `clients` use them still. `local`: the models on this machine, which end with the process."""
 
     session: aiohttp.ClientSession
     closing: AsyncExitStack
     proxies: Proxies = field(default_factory=lambda: Proxies({}))
     clients: Clients = field(default_factory=Clients)
+    local: LocalModels = field(default_factory=LocalModels)
+
+    def direct(self) -> Transport:
+        """The same connections, by way of no proxy: for this machine."""
+        return replace(self, proxies=Proxies({}))
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[Transport]:
@@ -90,9 +96,9 @@ async def open_transport(
     )
     # With trust_env aiohttp would read ~/.netrc and send its passwords to model servers.
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-    clients = Clients()
-    async with session, aclosing(clients), AsyncExitStack() as closing:
-        yield Transport(session, closing, Proxies(variables), clients)
+    clients, local = Clients(), LocalModels()
+    async with session, aclosing(clients), aclosing(local), AsyncExitStack() as closing:
+        yield Transport(session, closing, Proxies(variables), clients, local)
 
 
 def certificates(environ: Mapping[str, str]) -> ssl.SSLContext | bool:

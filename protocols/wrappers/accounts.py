@@ -19,8 +19,9 @@ class Waits:
 
     `in_flight` calls, the `oldest` of which was sent so long ago, and that have ended `within` so long (None: nobody
     knows); `queued` to be sent; `naps` before a next try, the first `next_try` away; `held`: accounts that are held
-    back, by address, and for how long; `others` wait for their budget, or for one that is ahead with the same prefix.
-    `replies` so far, the last `answered` ago; `failures` of tries since, and what the last of them met.
+    back, by address, and for how long; `loading`: models that are being loaded; `others` wait for their budget, or
+    for one that is ahead with the same prefix. `replies` so far, the last `answered` ago; `failures` of tries since,
+    and what the last of them met.
     """
 
     in_flight: int
@@ -30,6 +31,7 @@ class Waits:
     naps: int
     next_try: float
     held: tuple[tuple[str, float], ...]
+    loading: tuple[str, ...]
     others: int
     replies: int
     answered: float | None
@@ -89,6 +91,7 @@ class Accounts:
                 for account, limiter in self._limiters.items()
                 if limiter.held and (limiter.queued or limiter.flights)
             ),
+            loading=tuple(sorted({*calls.loading})),
             others=max(0, calls.begun - len(flights) - queued - len(calls.naps)),
             replies=calls.replies,
             answered=None if calls.answered is None else now - calls.answered,
