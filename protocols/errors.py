@@ -38,8 +38,8 @@ class InputError(PromptFlowError):
     def __init__(self, reason: str, *, file: str | None = None, line: int | None = None) -> None:
         self.reason, self.file, self.line = reason, file, line
         where = file or ""
-        if file and line is not None:
-            where = f"{file}:{line}"
+        if line is not None:
+            where = f"{file}:{line}" if file else f"line {line}"
         super().__init__(f"{where}: {reason}" if where else reason)
 
 

@@ -117,11 +117,12 @@ def reasoning(splits: Splits) -> TaskKind:
         instruction="Solve the problem.",
         format=f"{form}\nThe final answer is one of these.\n{_show_labels(few, 'Answers')}" if few else form,
         cue="",
-        show=lambda target: next(iter(golds(target)), ""),
+        show=_first_answer,
         parse=parse,
         parse_cut=partial(parse, finish="length"),
         metric=metric,
         names=Names({**{answer: (answer,) for answer in few}, **MARK}, optional=MARK, loose=True),
+        reply=lambda target: f"Answer: {_first_answer(target)}",
     )
 
 
@@ -153,6 +154,10 @@ def _final_answers(answers: list[str]) -> tuple[Callable[..., Json], str, tuple[
     if told_apart and len(distinct) <= MOST and 4 * len(distinct) <= len(answers):
         return FinalLabelParser(tuple(distinct)), "accuracy", tuple(distinct)
     return parsers.final_answer, "exact", ()
+
+
+def _first_answer(target: Json) -> str:
+    return next(iter(golds(target)), "")
 
 
 def _types(examples: tuple[Example, ...]) -> list[str]:

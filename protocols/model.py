@@ -13,6 +13,8 @@ Instead = Literal["tool calls", "reasoning", "nothing"]
 
 FRAME = 16
 """Tokens that a chat template puts around one turn, at most: those that are published take 3 to 10."""
+TURN = 5
+"""Tokens of such a frame in most templates that are published (ChatML, Llama 3, Gemma)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Request:
     `messages`: at least one; system messages come first and are the prefix that providers may cache.
     `temperature`: None leaves it to the provider. `max_tokens`: at most so many tokens of reply (>= 1).
     `sample`: tells apart several draws of one request (0, 1, ...); adapters do not send it.
+    `fixed`: messages at the beginning, if more than the system messages, that are the same in other requests.
     `assignment`: what it is made for, `left_out`: examples that it had no room for, `sending`: to be called when all
     waiting is over and the request is sent; all for the books alone: adapters do not send them, the cache does not
     look at them.
@@ -42,6 +45,7 @@ class Request:
     assignment: int | None = None
     left_out: int = 0
     sending: Callable[[], None] | None = field(default=None, compare=False, repr=False)
+    fixed: int = field(default=0, compare=False)
     _size: int = field(default=-1, init=False, compare=False, repr=False)
 
     @property
@@ -55,10 +59,24 @@ class Request:
     def sent_by(self, sending: Callable[[], None]) -> Request:
         """The same with another `sending`; several times as fast as `replace`."""
         copy = Request(
-            self.messages, self.temperature, self.max_tokens, self.sample, self.assignment, self.left_out, sending
+            self.messages,
+            self.temperature,
+            self.max_tokens,
+            self.sample,
+            self.assignment,
+            self.left_out,
+            sending,
+            self.fixed,
         )
         object.__setattr__(copy, "_size", self._size)
         return copy
+
+    @property
+    def prefix(self) -> tuple[ChatMessage, ...]:
+        """What it shares with other requests, which providers may cache: its `fixed` messages, or its system
+        messages."""
+        systems = next((n for n, said in enumerate(self.messages) if said.speaker != "system"), len(self.messages))
+        return self.messages[: max(self.fixed, systems)]
 
     @property
     def most_input(self) -> int:

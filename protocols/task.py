@@ -120,7 +120,8 @@ class TaskKind:
     `instruction`, `format`: the texts of the first prompt's task and format sections. `cue`: the line after the
     input, which the reply continues ("": none). `show` writes a target as a reply should, `parse` reads an answer out
     of a reply: `parse(show(target))` is an answer that is right. `parse_cut` does so out of one that did not come to
-    its own end (`INCOMPLETE`); None: as out of any. `metric`: the name of the metric that fits. `names`: what a
+    its own end (`INCOMPLETE`); None: as out of any. `reply` writes a whole reply that gives this answer; None: as
+    `show`. `metric`: the name of the metric that fits. `names`: what a
     prompt must name for that; no edit takes one of them away.
     """
 
@@ -133,6 +134,11 @@ class TaskKind:
     metric: str = "token_f1"
     names: Names = NO_NAMES
     parse_cut: Parser | None = None
+    reply: Callable[[Json], str] | None = None
+
+    def replied(self, target: Json) -> str:
+        """A whole reply that gives this answer."""
+        return (self.reply or self.show)(target)
 
     def read(self, reply: str, finish: Finish) -> Json:
         """The answer in a reply that ended so.

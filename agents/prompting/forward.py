@@ -118,8 +118,9 @@ class Forward:
     async def _one(self, prompt: Prompt, example: Example) -> Result:
         try:
             inputs = self.shelves.inputs(prompt, example.inputs)
-            messages = self._template(prompt, inputs).render(inputs)
-            reply = await self._model.complete(Request(messages, assignment=self._assignment))
+            template = self._template(prompt, inputs)
+            request = Request(template.render(inputs), assignment=self._assignment, fixed=len(template.fixed))
+            reply = await self._model.complete(request)
             judged = await self._metric.judge(example, reply.text, reply.finish)
         except ModelError as error:
             if error.fatal:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import assert_never, get_args
 
-from agents.operators.operator import part
+from agents.operators.operator import part, saved
 from agents.ring.archive import Archive, Member, best_parent, draw
 from agents.ring.choices import Choices
 from agents.ring.credit import believed
@@ -201,7 +201,7 @@ class Controller:
             cost = evaluation.tokens - self.archive.tokens(best_parent(evaluation.prompt, assignment).candidate)
             reward = self._reward(evaluation, cost)
             self._teach(critique.assignment, reward, successors)
-            after = part(evaluation.prompt, assignment.section).text
+            after = saved(evaluation.prompt, assignment.section)
             ending: Ending = "survived" if evaluation.survived else "lost"
             self._ended(assignment, ending)
             await self._remember(assignment, after, reward, ending, evaluation.paired, cost)
@@ -246,7 +246,7 @@ class Controller:
             section=before.name,
             kind=before.kind,
             operator=assignment.operator,
-            before=before.text,
+            before=saved(assignment.prompt, assignment.section),
             after=after,
             gradient=assignment.gradient,
             reward=reward,

@@ -86,7 +86,7 @@ class Critic:
         clusters = cluster(failed, OUTCOMES, self._embed)
         sections = "\n\n".join(f"Section: {s.name}\nKind: {s.kind}" for s in evaluation.prompt if not s.frozen)
         blocks: list[str | Block] = [
-            show_prompt(evaluation.prompt),
+            show_prompt(evaluation.prompt, {field for outcome in failed for field in outcome.inputs}),
             *(examples("failures", records_of(c.shown, replies=True), alike=str(c.size)) for c in clusters),
             remark("credit", show_credit(credit)),
             block("sections", sections),

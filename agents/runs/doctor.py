@@ -168,7 +168,7 @@ def _prompt(
 
 def _unshown(prompt: Prompt, task: Task) -> str:
     """What to say of input fields that no section shows; "" for none."""
-    left = [f for f in task.fields if not any(holds_placeholder(section.text, (f,)) for section in prompt)]
+    left = [f for f in task.fields if not any(holds_placeholder(section.filled, (f,)) for section in prompt)]
     return f"no section shows {braced(left)}: the model is not told what stands there" if left else ""
 
 

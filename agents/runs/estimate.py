@@ -9,15 +9,15 @@ from typing import Final
 from agents.operators.few_shot import FewShot
 from agents.operators.rewriting import OUTCOMES
 from agents.prompting.blocks import ROOM
-from agents.prompting.requests import show_example
-from agents.prompting.shelves import EXAMPLES, places
+from agents.prompting.requests import show_example, show_turns
+from agents.prompting.shelves import EXAMPLES, places, unfilled
 from agents.runs.budget import prices
 from agents.runs.configuration import Configuration
 from agents.runs.metrics import asks_judge
 from agents.runs.tables import NONE
 from memory.retrieval import CHUNK
-from protocols.model import Usage
-from protocols.prompt import Prompt, estimate_tokens
+from protocols.model import TURN, Usage
+from protocols.prompt import Prompt, estimate_tokens, estimate_turn
 from protocols.task import Task
 from protocols.wrappers.prices import Price
 
@@ -133,12 +133,16 @@ def estimate(
 def measure(task: Task, first: Prompt) -> Sizes:
     """The lengths that an estimate is made from."""
     shown = _mean([show_example(first, task, example) for example in task.train])
+    pairs = [sum(map(estimate_turn, show_turns(first, task, example))) for example in task.train]
+    turns = round(sum(pairs) / len(pairs)) if pairs else 0
     filled = sum(
-        int(place.partition(":")[2]) * count * (shown if place.startswith(EXAMPLES) else CHUNK // 4)
+        int(place.partition(":")[2]) * count * _item(place, turns if section.form == "turns" else shown)
         for section in first
-        for place, count in places(section.text).items()
+        for place, count in places(section.filled).items()
     )
-    rendered = ["".join(message.text for message in first.render(example.inputs)) for example in task.validation]
+    sent = [first.render(unfilled(example.inputs)) for example in task.validation]
+    rendered = ["".join(message.text for message in messages) for messages in sent]
+    filled += TURN * max((len(messages) - 2 for messages in sent if len(messages) > 2), default=0)
     target = _mean([task.kind.show(example.target) for example in task.train])
     return Sizes(_mean(rendered) + filled, target, shown, len(first.sections))
 
@@ -180,6 +184,11 @@ def _bound(
         ],
         choose=max if at_most else min,
     )
+
+
+def _item(place: str, example: int) -> int:
+    """The tokens of one item that is filled in."""
+    return example if place.startswith(EXAMPLES) else CHUNK // 4
 
 
 def _calls(use: Use) -> float:

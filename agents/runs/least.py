@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from agents.prompting.shelves import unfilled
 from agents.runs.configuration import Configuration
 from agents.runs.metrics import asks_judge
 from agents.runs.tables import CapsTable
@@ -32,7 +33,9 @@ class Least:
 
 def least(configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price]) -> Least:
     """The least for the calls of the task's model."""
-    asked = [Request(first.render(example.inputs)) for example in (*task.validation, *task.test, *task.test)]
+    asked = [
+        Request(first.render(unfilled(example.inputs))) for example in (*task.validation, *task.test, *task.test)
+    ]
     name = configuration.models.of("task")
     reply = max(Request(()).max_tokens, configuration.provider(name).reply_tokens or room_of(name) or 0)
     longest = max(request.most_input for request in asked)

@@ -29,6 +29,7 @@ from agents.views.plain import one_line, printable
 from agents.views.unread import first_evaluation
 from protocols.errors import ModelError
 from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault
+from protocols.prompt_file import readable
 from protocols.providers.failures import redact
 from protocols.task import Task
 from protocols.wrappers.ledger import Attempt
@@ -187,7 +188,7 @@ class RunLog:
     async def observe(self, envelope: Envelope) -> None:
         """A message crossed the bus."""
         if isinstance(envelope.message, Candidate):
-            rendered = {section.name: section.text for section in envelope.message.prompt}
+            rendered = {section.name: readable(section) for section in envelope.message.prompt}
             self._log.debug("candidate", assignment=envelope.message.assignment, prompt=rendered)
         if isinstance(envelope.message, Command):
             self._log.info("command", sender=envelope.sender, says=in_words(envelope.message))

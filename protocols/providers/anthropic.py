@@ -47,12 +47,16 @@ def api_version(request: Request) -> str:
 
 
 def request_body(request: Request, model: str) -> JsonObject:
-    """The JSON body of one call. System messages become `system`, and their end is where the cached prefix ends."""
-    turns = [
+    """The JSON body of one call. System messages become `system`, and their end is where the cached prefix ends; a
+    later end are turns that other requests have, too."""
+    turns: list[JsonObject] = [
         {"role": message.speaker, "content": message.text}
         for message in request.messages
         if message.speaker != "system"
     ]
+    if same := sum(message.speaker != "system" for message in request.prefix):
+        text = request.prefix[-1].text
+        turns[same - 1]["content"] = [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
     body: JsonObject = {"max_tokens": request.max_tokens, "messages": turns, "model": model}
     # An empty text block is refused.
     system = [message.text for message in request.messages if message.speaker == "system" and message.text]
