@@ -15,7 +15,8 @@ from agents.runs.doctor import diagnose
 from agents.runs.findings import Diagnosis
 from agents.runs.loading import load_first_prompt, load_task
 from agents.runs.scoring import score
-from agents.views.diagnosis import END, LONGEST, show_diagnosis
+from agents.views.chat import END, LONGEST
+from agents.views.diagnosis import show_diagnosis
 from protocols.errors import EditRejected, PromptError
 from protocols.task import Json
 from tests.agents.runs.test_metrics import configure
