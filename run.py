@@ -25,7 +25,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - older ones cannot read what is i
 try:
     import typer
 
-    from agents.commands import checking, looking, remembering, searching, steering, watching
+    from agents.commands import checking, demonstrating, looking, remembering, searching, steering, watching
     from agents.commands.console import program
 except ImportError as error:
     sys.stderr.write(set_up(f"this environment ({sys.executable}) lacks what it needs: {error}"))
@@ -58,7 +58,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     steering.ctl,
     looking.report,
     watching.watch,
-    searching.demo,
+    demonstrating.demo,
     looking.replay,
     looking.trace,
     looking.blame,

@@ -39,7 +39,7 @@ from protocols.providers.http import decode
 from protocols.wrappers.limiter import FIRST, LONGEST_HOLD, MOST
 from protocols.wrappers.retry import RetryPolicy
 from tests.pages import KEY, ROOT, blocks, commands, page
-from tests.small_task import SIZES, write_task
+from tests.small_task import SIMULATED, SIZES, write_task
 from tests.wire_server import WireServer
 
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
@@ -160,7 +160,7 @@ def test_every_command_of_the_first_run_runs(here: Path, monkeypatch: pytest.Mon
 def test_every_table_of_the_chapter_on_providers_is_configuration() -> None:
     task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}}
     for block in blocks("toml", PROVIDERS):
-        build({"task": task} | tomllib.loads(block), ROOT)
+        build({"models": SIMULATED, "task": task} | tomllib.loads(block), ROOT)
 
 
 def test_a_client_of_ones_own_makes_the_calls(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

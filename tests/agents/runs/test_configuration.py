@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agents.runs.configuration import Configuration, build, load
 from agents.runs.reading import override
 from protocols.errors import ConfigError
+from tests.small_task import SIMULATED
 
 unhurried = settings(deadline=None, max_examples=100)
 TASK = {"name": "t", "train": "a", "validation": "b", "test": "c"}
@@ -189,7 +190,7 @@ def test_unknown_keys_in_odd_places(key: str, expected: str) -> None:
 )
 def test_an_embedder_is_an_openai_model_of_a_dimension(memory: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        build({"task": dict(TASK), "memory": memory}, Path())
+        build({"models": SIMULATED, "task": dict(TASK), "memory": memory}, Path())
     assert says in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -232,4 +233,4 @@ def test_a_model_has_its_own_settings_over_its_providers() -> None:
 )
 def test_width_follows_the_calls_that_are_allowed(tables: dict[str, Any], width: int) -> None:
     task = {"name": "t", "train": "a", "validation": "b", "test": "c"}
-    assert build({"task": task, **tables}, Path()).width == width
+    assert build({"models": SIMULATED, "task": task, **tables}, Path()).width == width
