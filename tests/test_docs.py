@@ -24,7 +24,7 @@ import run
 from agents.api import train
 from agents.runs.catalogue import OPERATORS
 from agents.runs.comparison import SHOWN
-from agents.runs.configuration import build, load
+from agents.runs.configuration import build
 from agents.runs.loading import layout, load_first_prompt, load_task, sources
 from agents.runs.meaning import FREE, FREE_OF_PROVIDERS
 from agents.runs.metrics import METRICS

@@ -29,10 +29,6 @@ MOST = 1e12
 """The most that a number of seconds, dollars, tokens and so on may be where no other range is said: sums and products
 of what is no larger cannot overflow, and a person who writes more has mistyped."""
 MOST_CALLS, LONGEST_VECTOR = 2**16, 2**16
-NO_MODEL = (
-    "no model is named: write default under [models]: openai/<model>, anthropic/<model>, or local/smollm2-135m for "
-    "one on this machine"
-)
 Weight = Annotated[float, Field(gt=0, le=MOST)]
 Count = Annotated[int, Field(ge=1, le=int(MOST))]
 Positive = Annotated[float, Field(gt=0, le=MOST)]
@@ -156,13 +152,6 @@ class ModelsTable(Table):
     proposer: str | None = None
     judge: str | None = None
     proposers: Mapping[str, str] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, table: object) -> object:
-        if isinstance(table, Mapping) and table.get("default") is None:
-            raise ValueError(NO_MODEL)
-        return table
 
     def of(self, role: str) -> str:
         """The model of `task`, `critic`, `judge` or `proposer/<operator>`; of `credit`, which is the task's."""

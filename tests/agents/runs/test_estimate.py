@@ -20,7 +20,7 @@ from protocols.prompt import Prompt, Section
 from protocols.task import Example, Task
 from tests.small_task import SIMULATED
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "tickets.toml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "simulated.toml"
 TASK = {"name": "t", "train": "a", "validation": "b", "test": "c"}
 
 
