@@ -38,8 +38,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="""Train prompts the way networks are trained.
 
-    Start with `demo`: it needs no key and no network. Then write a configuration of your own, after
-    examples/tickets.toml, and `search` with it.
+    Start with `demo`: it trains a prompt on a small language model on this machine, with no key. Then write a
+    configuration of your own, after examples/home.toml, and `search` with it.
 
     \b
     Exit codes: 0 done; 1 the run could not be completed; 2 something in the input is wrong, and

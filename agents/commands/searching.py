@@ -44,7 +44,7 @@ def search(
 
     \b
     Examples:
-      promptflow search examples/tickets.toml
+      promptflow search examples/home.toml
       promptflow search examples/tickets.toml --set models.default=openai/<model> --set budget.dollars=2
     """
     with exit_codes(as_json):
