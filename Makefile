@@ -1,4 +1,4 @@
-# make demo: train a prompt on the embedded model.  make test: the whole test suite.  make check: lint and types.
+# make demo: train a prompt on a small language model on this machine.  make test: the whole test suite.  make check: lint and types.
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -7,7 +7,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from agents.runs.reading import explain, misfits, override, read
 from agents.runs.tables import (
@@ -42,7 +42,7 @@ class Configuration(Table):
     origin: Path = Path()
     task: TaskTable
     prompt: PromptTable = PromptTable()
-    models: ModelsTable = ModelsTable()
+    models: ModelsTable = Field({}, validate_default=True)
     providers: Mapping[str, ProviderTable] = {}
     agents: AgentsTable = AgentsTable()
     search: SearchTable = SearchTable()

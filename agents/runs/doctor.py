@@ -96,7 +96,7 @@ async def diagnose(
     _paths(found, configuration, environ)
     async with open_transport(environ) as transport:
         models = _models(found, configuration, environ, transport, operators)
-        for model in models:
+        for model, _ in models:
             if isinstance(model, LocalModel):
                 await _memory(found, model)
         if offline:

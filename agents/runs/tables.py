@@ -166,10 +166,11 @@ class ParametersTable(Table):
 class ModelsTable(Table):
     """`[models]`: `provider/model` for each role; a role without one has the default's.
 
-    `proposers`: a model for single operators, by the operator's name.
+    `proposers`: a model for single operators, by the operator's name. There is no default that would suit: which
+    model answers decides what a score means.
     """
 
-    default: str = "embedded"
+    default: str
     task: str | None = None
     critic: str | None = None
     proposer: str | None = None

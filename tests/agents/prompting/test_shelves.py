@@ -25,6 +25,7 @@ from protocols.errors import DataError, PromptError
 from protocols.model import ChatMessage, Reply, Request
 from protocols.prompt import Form, Prompt, Section, estimate_tokens, estimate_turn
 from protocols.task import Example
+from tests.small_task import SIMULATED
 from tests.strategies import texts
 from tests.world import TASK
 
@@ -187,7 +188,7 @@ def tickets(folder: Path, text: str, *forms: Form) -> Configuration:
     prompt_file.save(Prompt((*shown, *first.sections)), folder / "prompt.txt")
     task = {"name": "few", "corpus": "corpus.md"} | {n: f"{n}.jsonl" for n in ("train", "validation", "test")}
     search = {"assignments": 2, "width": 1, "operators": ["self_reflection"], "critique": 8}
-    return build({"task": task, "prompt": {"file": "prompt.txt"}, "search": search}, folder)
+    return build({"models": SIMULATED, "task": task, "prompt": {"file": "prompt.txt"}, "search": search}, folder)
 
 
 FIXED = "Message: I was charged twice\nDepartment: billing"

@@ -20,8 +20,9 @@ from protocols.metrics.match import Accuracy
 from protocols.model import TURN
 from protocols.prompt import Prompt, Section, estimate_tokens
 from protocols.task import Example, Task
+from tests.small_task import SIMULATED
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "tickets.toml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "simulated.toml"
 TASK = {"name": "t", "train": "a", "validation": "b", "test": "c"}
 
 
@@ -96,12 +97,12 @@ def test_a_price_that_is_not_known_makes_the_cost_unknown_and_names_the_model() 
     one = build({"task": TASK, "models": models}, Path())
     assert estimate(one, {}, splits(9, 9, 9), FIRST, ["few_shot", "self_reflection"]).unpriced == ("openai/z",)
     assert estimate(one, {}, splits(9, 9, 9), FIRST, ["few_shot"]).dollars == (0, 0)
-    free = estimate(build({"task": TASK}, Path()), {}, splits(9, 9, 9), FIRST, ["few_shot"])
+    free = estimate(build({"models": SIMULATED, "task": TASK}, Path()), {}, splits(9, 9, 9), FIRST, ["few_shot"])
     assert free.dollars == (0, 0)
 
 
 def test_what_a_prompt_fills_for_each_input_is_counted() -> None:
-    configuration = build({"task": TASK}, Path())
+    configuration = build({"models": SIMULATED, "task": TASK}, Path())
     filled = Prompt((Section("task", "task", "{text}"), Section("examples", "examples", "{examples:8}")))
     plain, more = (estimate(configuration, {}, splits(9, 9, 9), prompt, ["merge"]) for prompt in (FIRST, filled))
     assert more.tokens[0] > 2 * plain.tokens[0]
@@ -114,7 +115,7 @@ def test_what_a_prompt_fills_for_each_input_is_counted() -> None:
 
 
 def test_examples_are_expected_where_an_operator_may_show_them_and_no_more_than_there_are() -> None:
-    configuration = build({"task": TASK}, Path())
+    configuration = build({"models": SIMULATED, "task": TASK}, Path())
     for train in (9, SHOWN + 90):
         task = splits(train, 9, 9)
         merge, sort, few = (

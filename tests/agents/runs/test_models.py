@@ -26,7 +26,7 @@ from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.ledger import Attempt, Ledger
 from protocols.wrappers.limiter import Limits
 from protocols.wrappers.prices import Price, default_prices
-from tests.small_task import LABELS, write_task
+from tests.small_task import LABELS, SIMULATED, write_task
 from tests.wire.formats import conversation
 from tests.wire_server import Fault, WireServer, count_tokens
 
@@ -72,7 +72,7 @@ async def test_a_call_that_waits_for_its_budget_is_not_on_record(tmp_path: Path)
     ):
         openai = {"base_url": server.openai_url, "api_key_env": "KEY"}
         tables = {"models": {"default": "openai/x"}, "providers": {"openai": openai}, "budget": {"tokens": 1500}}
-        configuration = build({"task": TASK, **tables}, Path())
+        configuration = build({"models": SIMULATED, "task": TASK, **tables}, Path())
         ledger = open_ledger(configuration, {})
         model = Models(configuration, {"KEY": "sk-secret"}, transport, ledger).of("task", journal=journal)
         request = Request((ChatMessage("user", "hello"),))
@@ -239,7 +239,9 @@ async def test_published_prices_hold_at_the_providers_own_address_alone() -> Non
 
 
 async def test_a_budget_of_an_operator_that_is_not_used_is_refused() -> None:
-    configuration = build({"task": TASK, "budget": {"operators": {"few_shots": {"calls": 1}}}}, Path())
+    configuration = build(
+        {"models": SIMULATED, "task": TASK, "budget": {"operators": {"few_shots": {"calls": 1}}}}, Path()
+    )
     async with open_transport() as transport:
         with pytest.raises(ConfigError, match="few_shots"):
             Models(configuration, {}, transport, open_ledger(configuration, {}))
@@ -271,6 +273,8 @@ async def test_searches_that_share_accounts_share_their_pace_and_their_breakers(
 
 
 async def test_every_key_is_a_secret_whether_used_or_not() -> None:
-    configuration = build({"task": TASK, "providers": {"openai/x": {"api_key_env": "MINE"}}}, Path())
+    configuration = build(
+        {"models": SIMULATED, "task": TASK, "providers": {"openai/x": {"api_key_env": "MINE"}}}, Path()
+    )
     environ = {"OPENAI_API_KEY": "a-1", "ANTHROPIC_API_KEY": " b-2 ", "MINE": "c-3", "OTHER": "d-4", "EMPTY": ""}
     assert secrets(configuration, environ) == {"a-1", "b-2", "c-3"}

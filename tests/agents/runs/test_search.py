@@ -25,6 +25,7 @@ from protocols.model import Usage
 from protocols.prompt import Prompt, Section
 from protocols.task import Example
 from protocols.wrappers.breaker import ROUNDS
+from tests.small_task import SIMULATED
 from tests.wire_server import Fault, WireServer
 from tests.world import FIRST_PROMPT, TASK, answer, value
 
@@ -43,7 +44,7 @@ def write_task(folder: Path, splits: Mapping[str, Sequence[Example]]) -> dict[st
 def configure(folder: Path, **tables: Any) -> Configuration:
     task = write_task(folder, {"train": TASK.train, "validation": TASK.validation, "test": TASK.test})
     prompt_file.save(FIRST_PROMPT, folder / "prompt.txt")
-    return build({"task": task, "prompt": {"file": "prompt.txt"}, **tables}, folder)
+    return build({"models": SIMULATED, "task": task, "prompt": {"file": "prompt.txt"}, **tables}, folder)
 
 
 async def search(configuration: Configuration, directory: Path, environ: Mapping[str, str]) -> Result:
