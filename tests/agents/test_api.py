@@ -93,8 +93,8 @@ async def test_the_same_call_says_what_was_found_and_goes_on_with_more() -> None
     before = contents()
     with pytest.raises(ConfigError, match=r"keeps another prompt\.file"):
         await trained(prompt_file.loads(PROMPT.replace("Which", "What")), directory="run")
+    other = task(test=rows("test")[1:])
     with pytest.raises(ConfigError, match=r"keeps another task\.test"):
-        other = task(test=rows("test")[1:])
         await train(other, prompt_file.loads(PROMPT), models="embedded", directory="run", search=SEARCH)
     assert contents() == before
 
