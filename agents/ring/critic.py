@@ -21,13 +21,15 @@ from protocols.errors import (
     UnreadableReply,
 )
 from protocols.messages import Credit, Critique, Evaluation, Message, Missing, Outcome
-from protocols.model import ChatModel, Request
+from protocols.model import ChatModel, Reply, Request
 from protocols.prompt import Prompt
 from protocols.wrappers.on_behalf import OnBehalf
 
 OUTCOMES = 24
 INPUTS = 4096
 """Embedded inputs that are kept: the same training examples fail again and again."""
+HOPELESS = 3
+"""Replies of the critic's model, none of which could be read, after which it is asked no more."""
 
 
 class Critic:
@@ -41,6 +43,7 @@ class Critic:
 
     def __init__(self, model: ChatModel, credit: LeaveOneOut | None) -> None:
         self._model, self._credit = model, credit
+        self._read, self._unread = 0, 0
         self._embed = lru_cache(INPUTS)(HashedNgrams().vector)
 
     async def handle(self, message: Message) -> Sequence[Message]:
@@ -72,15 +75,25 @@ class Critic:
         failed = [outcome for outcome in evaluation.outcomes if outcome.score < 1.0]
         if not failed:
             return {}, ""
+        if self._unread >= HOPELESS and not self._read:
+            return {}, "unreadable"
         try:
             model = OnBehalf(self._model, evaluation.assignment)
             _, reply = await complete(model, lambda: self._request(evaluation, failed, credit))
-            gradients = read_gradients(read_tagged(reply.text, "critique", reply.finish), evaluation.prompt)
+            gradients = self._gradients_in(reply, evaluation.prompt)
             return gradients, "" if gradients else "unreadable"
         except (ModelError, UnreadableReply) as error:
             if isinstance(error, ModelError) and error.fatal and not isinstance(error, AlwaysRefused):
                 raise
             return {}, why(error)
+
+    def _gradients_in(self, reply: Reply, prompt: Prompt) -> dict[str, str]:
+        """:raises UnreadableReply: it is no critique."""
+        self._unread += 1
+        gradients = read_gradients(read_tagged(reply.text, "critique", reply.finish), prompt)
+        if gradients:
+            self._read, self._unread = self._read + 1, self._unread - 1
+        return gradients
 
     def _request(self, evaluation: Evaluation, failed: Sequence[Outcome], credit: Mapping[str, Credit]) -> Request:
         clusters = cluster(failed, OUTCOMES, self._embed)
