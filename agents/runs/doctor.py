@@ -48,6 +48,7 @@ from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import Prompt, braced, holds_placeholder
 from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings, open_model
 from protocols.providers.http import Transport, open_transport
+from protocols.providers.local.model import LocalModel, in_words
 from protocols.task import Example, Task
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.limiter import LimitedModel, Limits
@@ -90,6 +91,9 @@ async def diagnose(
     _paths(found, configuration, environ)
     async with open_transport(environ) as transport:
         models = _models(found, configuration, environ, transport, operators)
+        for model in models:
+            if isinstance(model, LocalModel):
+                await _memory(found, model)
         if offline:
             found.skip("model calls", "--offline")
         else:
@@ -276,6 +280,16 @@ def _models(
     if embedder := configuration.memory.embedder:
         models.append(attempt(embedder, EMBEDDER, configuration.memory.dimension))
     return [model for model in models if model is not None]
+
+
+async def _memory(found: Findings, model: LocalModel) -> None:
+    """What a model on this machine takes of it."""
+    try:
+        plan, weights = await model.plan()
+    except ConfigError as error:
+        found.all.append(Finding("memory", "failed", str(error)))
+    else:
+        found.all.append(Finding("memory", "ok", in_words(plan, weights)))
 
 
 async def _call(found: Findings, models: Sequence[ChatModel], accounts: Accounts) -> None:

@@ -39,7 +39,7 @@ from protocols.providers.catalogue import (
 )
 from protocols.providers.http import Transport
 from protocols.providers.listing import SECONDS, listed_window
-from protocols.providers.local.model import LocalModel, LocalSettings, plan_of
+from protocols.providers.local.model import LocalModel, LocalSettings, in_words
 from protocols.providers.local.weights import identity
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
@@ -96,6 +96,7 @@ class Models:
         self.patience = patience or Patience(self.accounts.calls)
         self._adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
+        self.loads: tuple[str, ...] = ()
         check_names(configuration)
         models = roles(configuration)
         embedder, dimension = models.pop(EMBEDDER, None), configuration.memory.dimension
@@ -115,15 +116,12 @@ class Models:
 
     async def look_up_windows(self) -> None:
         """Ask servers of the user's own for the windows that nobody has told, once in a process, all at once and
-        within the seconds that a list has; those of local models are what they are loaded with. They cost no minutes.
+        within the seconds that a list has, and read those of local models. It costs no minutes.
 
-        :raises ConfigError: a local model's weights are not there, or of no use.
+        :raises ConfigError: a local model's weights cannot be used.
         """
         self._ledger.pause()
-        for name in filter(is_local, self._adapters):
-            local = model_settings(self._configuration.provider(name)).local
-            weights = await self._transport.local.weights(name, local.path)
-            self._window(name).tell(plan_of(name, weights, local).context)
+        await self._look_at_local()
         with anyio.move_on_after(SECONDS):
             async with anyio.create_task_group() as tasks:
                 for name in self._adapters:
@@ -132,6 +130,14 @@ class Models:
                     if name != EMBEDDED and not is_local(name) and not theirs:
                         tasks.start_soon(self._look_up_window, name, settings)
         self._ledger.go_on()
+
+    async def _look_at_local(self) -> None:
+        for model in (*self._adapters.values(), self._embeddings):
+            if isinstance(model, LocalModel):
+                plan, weights = await model.plan()
+                if model is not self._embeddings:
+                    self._window(model.name).tell(plan.context)
+                self.loads = (*self.loads, in_words(plan, weights))
 
     async def _look_up_window(self, name: str, settings: ModelSettings) -> None:
         window = self._window(name)
@@ -256,7 +262,7 @@ def check_names(configuration: Configuration) -> None:
 
 def check_keys(name: str, table: ProviderTable) -> None:
     """:raises ConfigError: a key of a provider's table is one for other providers."""
-    provider, given = name.partition("/")[0], table.model_fields_set
+    provider, given = name.partition("/")[0], table.model_dump(exclude_none=True).keys()
     for key in sorted(given & ELSEWHERE.get(provider, ON_THIS_MACHINE)):
         if key in ON_THIS_MACHINE:
             hint = "; the window of another is set with context_tokens" if key == "context" else ""

@@ -122,7 +122,7 @@ class Run:
 
         :raises ReplayDiffers: this release does not decide as the journal says.
         """
-        self.accounts, self.patience = models.accounts, models.patience
+        self.accounts, self.patience, self.loads = models.accounts, models.patience, models.loads
         models.take_up(read_notes(self.directory / JOURNAL), self._durable.accounts)
         self.task = models.judging(self.task, cache, journal)
         self.shelves = replace(self.shelves, task=self.task)

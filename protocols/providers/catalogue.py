@@ -135,7 +135,7 @@ def open_local(name: str, settings: ModelSettings, transport: Transport, dimensi
         model.name = name
         return model
 
-    return LocalModel(name, settings.local, direct, opened, settings.timeout, embeds=dimension is not None)
+    return LocalModel(name, settings.local, direct, opened, settings.timeout, dimension)
 
 
 def open_embeddings(

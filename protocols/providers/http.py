@@ -96,7 +96,7 @@ async def open_transport(
     )
     # With trust_env aiohttp would read ~/.netrc and send its passwords to model servers.
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-    clients, local = Clients(), LocalModels()
+    clients, local = Clients(), LocalModels(variables)
     async with session, aclosing(clients), aclosing(local), AsyncExitStack() as closing:
         yield Transport(session, closing, Proxies(variables), clients, local)
 

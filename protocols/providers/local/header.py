@@ -28,11 +28,13 @@ CACHE_BYTES = 2
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`size`: bytes of the file. `context`: tokens that the model was trained for. `chats`: it has a chat template.
-    `embedding`: numbers of its vectors. `token_bytes`: what is kept of one token in a slot."""
+    """`size`: bytes of the file. `file_type`: how most of its weights are quantised. `context`: tokens that the model
+    was trained for. `chats`: it has a chat template. `embedding`: numbers of its vectors. `token_bytes`: what is kept
+    of one token in a slot."""
 
     size: int
     architecture: str
+    file_type: int | None
     context: int | None
     chats: bool
     embedding: int | None
@@ -46,7 +48,7 @@ def read_header(path: Path) -> Header:
             if file.read(len(MAGIC)) != MAGIC:
                 raise ConfigError("no GGUF file, which a local model needs", file=str(path))
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return header_of(metadata(data), len(data))
+                return header_of(Reader(data).metadata().values, len(data))
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=str(path)) from None
     except (struct.error, ValueError, KeyError, OverflowError):
@@ -68,6 +70,7 @@ def header_of(told: Mapping[str, object], size: int) -> Header:
     return Header(
         size=size,
         architecture=kind,
+        file_type=form if type(form := told.get("general.file_type")) is int else None,
         context=number("context_length"),
         chats=bool(told.get("tokenizer.chat_template")),
         embedding=width,
@@ -75,35 +78,48 @@ def header_of(told: Mapping[str, object], size: int) -> Header:
     )
 
 
-def metadata(data: mmap.mmap) -> dict[str, object]:
-    """Keys and values; an array is None.
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a file says of itself, by key: `values`, None for an array, and where each `starts` in the file.
+    `tensors`: how many are described behind it."""
 
-    :raises ValueError, struct.error: it is none.
-    """
-    reader = Reader(data)
-    version, _, pairs = reader.number("I"), reader.number("Q"), reader.number("Q")
-    if not 2 <= version <= 3:
-        raise ValueError(f"version {version}")
-    return {reader.text(): reader.value(int(reader.number("I"))) for _ in range(int(pairs))}
+    values: Mapping[str, object]
+    starts: Mapping[str, int]
+    tensors: int
 
 
 class Reader:
-    """Values one after the other, little-endian."""
+    """Values one after the other, little-endian; `at` is where the next begins."""
 
     def __init__(self, data: mmap.mmap) -> None:
-        self._data, self._at = data, len(MAGIC)
+        self._data, self.at = data, len(MAGIC)
+
+    def metadata(self) -> Metadata:
+        """What stands in front of everything else.
+
+        :raises ValueError, KeyError, struct.error: it is none.
+        """
+        version, tensors, pairs = self.number("I"), self.number("Q"), self.number("Q")
+        if not 2 <= version <= 3:
+            raise ValueError(f"version {version}")
+        values, starts = dict[str, object](), dict[str, int]()
+        for _ in range(int(pairs)):
+            key, kind = self.text(), int(self.number("I"))
+            starts[key] = self.at
+            values[key] = self.value(kind)
+        return Metadata(values, starts, int(tensors))
 
     def number(self, form: str) -> int | float | bool:
         """One number, see `struct`."""
-        [value] = struct.unpack_from(f"<{form}", self._data, self._at)
-        self._at += struct.calcsize(f"<{form}")
+        [value] = struct.unpack_from(f"<{form}", self._data, self.at)
+        self.at += struct.calcsize(f"<{form}")
         found: int | float | bool = value
         return found
 
     def text(self) -> str:
         """A text behind its length."""
         start = self._skip_text()
-        return self._data[start : self._at].decode("utf-8", "replace")
+        return self._data[start : self.at].decode("utf-8", "replace")
 
     def value(self, kind: int) -> object:
         """A value of a kind; None for an array, whose elements are passed over."""
@@ -113,7 +129,7 @@ class Reader:
             return self.number(SCALARS[kind])
         inner, length = int(self.number("I")), int(self.number("Q"))
         if inner in SCALARS:
-            self._at += length * struct.calcsize(f"<{SCALARS[inner]}")
+            self.at += length * struct.calcsize(f"<{SCALARS[inner]}")
         else:
             for _ in range(length):
                 self._skip_text() if inner == TEXT else self.value(inner)
@@ -121,11 +137,11 @@ class Reader:
 
     def _skip_text(self) -> int:
         """Where the text begins that is passed over."""
-        start = self._at + 8
-        [length] = struct.unpack_from("<Q", self._data, self._at)
+        start = self.at + 8
+        [length] = struct.unpack_from("<Q", self._data, self.at)
         if start + length > len(self._data):
             raise ValueError("cut off")
-        self._at = start + length
+        self.at = start + length
         return start
 
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from protocols.errors import ConnectionFailed, ServerFailed
+from protocols.errors import ConfigError, ConnectionFailed, ServerFailed
 from protocols.model import ChatModel, Reply, Request
 from protocols.providers.http import Endpoint, Transport
 from protocols.providers.local.processes import Plan, Served, why
@@ -56,6 +56,15 @@ def memory_of(plan: Plan, weights: Weights) -> int:
     return weights.header.size + plan.slots * plan.context * weights.header.token_bytes + OVERHEAD
 
 
+def in_words(plan: Plan, weights: Weights) -> str:
+    """One line on what a model takes of this machine."""
+    gigabytes = memory_of(plan, weights) / 2**30
+    what = "embeds" if plan.embeds else "chats" if weights.header.chats else "completes text, having no chat template"
+    slots = f"{plan.slots} slot{'s' if plan.slots != 1 else ''} of {plan.context:,} tokens"
+    threads = f"{plan.threads} thread{'s' if plan.threads != 1 else ''}"
+    return f"{plan.name} runs on this machine and {what}: about {gigabytes:.1f} GB of memory, {slots}, {threads}"
+
+
 class Open(Protocol):
     """Opens the adapter of a wire format at the address of a process."""
 
@@ -63,7 +72,8 @@ class Open(Protocol):
 
 
 class LocalModel:
-    """Loads what `settings` describe when it is first asked, see `LocalModels`; `opened` makes what is asked then."""
+    """Loads what `settings` describe when it is first asked, see `LocalModels`; `opened` makes what is asked then.
+    `dimension`: it embeds, in so many numbers."""
 
     def __init__(
         self,
@@ -72,11 +82,10 @@ class LocalModel:
         transport: Transport,
         opened: Open,
         timeout: float = TIMEOUT,
-        *,
-        embeds: bool = False,
+        dimension: int | None = None,
     ) -> None:
         self.name, self._settings, self._local = name, settings, transport.local
-        self._opened, self._timeout, self._embeds = opened, timeout, embeds
+        self._opened, self._timeout, self._dimension = opened, timeout, dimension
         self._served: Served | None = None
         self._inner: ChatModel | None = None
 
@@ -101,10 +110,20 @@ class LocalModel:
         """
         await self._ready()
 
+    async def plan(self) -> tuple[Plan, Weights]:
+        """How it is loaded, and what; nothing is loaded yet.
+
+        :raises ConfigError: the weights are not there, or cannot be used.
+        """
+        weights = await self._local.weights(self.name, self._settings.path)
+        dimension, theirs = self._dimension, weights.header.embedding
+        if dimension and theirs and dimension != theirs:
+            raise ConfigError(f"{self.name} gives vectors of {theirs} numbers: set memory.dimension = {theirs}")
+        return plan_of(self.name, weights, self._settings, embeds=bool(dimension)), weights
+
     async def _ready(self) -> tuple[ChatModel, Served]:
-        local, settings = self._local, self._settings
-        weights = await local.weights(self.name, settings.path)
-        served = await local.serve(plan_of(self.name, weights, settings, embeds=self._embeds))
+        plan, weights = await self.plan()
+        served = await self._local.serve(plan, weights)
         if self._inner is None or served is not self._served:
             endpoint = Endpoint(f"{served.address}/v1", served.key, self._timeout)
             self._inner, self._served = self._opened(weights, endpoint), served

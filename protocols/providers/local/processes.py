@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Final
@@ -18,6 +20,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from protocols.errors import ConfigError
+from protocols.providers.local.quicker import quicker
 from protocols.providers.local.weights import Weights, find
 
 PROGRAM: Final = Path(__file__).with_name("serve.py")
@@ -69,9 +72,11 @@ class Served:
 
 
 class LocalModels:
-    """Weights that were looked up and processes that serve them; each is looked up, and loaded, once."""
+    """Weights that were looked up and processes that serve them; each is looked up, and loaded, once. `environ` says
+    where caches are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
         self._weights: dict[tuple[str, str | None], Weights] = {}
         self._served: dict[Plan, Served] = {}
         self._locks: dict[object, anyio.Lock] = {}
@@ -88,7 +93,7 @@ class LocalModels:
                     self._weights[source] = await to_thread.run_sync(find, name, path)
         return self._weights[source]
 
-    async def serve(self, plan: Plan) -> Served:
+    async def serve(self, plan: Plan, weights: Weights) -> Served:
         """The model, loaded; again, if its process has ended.
 
         :raises ConfigError: it cannot be loaded; says why.
@@ -101,8 +106,19 @@ class LocalModels:
             if served is None or served.ended:
                 if served is not None:
                     await served.stop()
-                self._served[plan] = served = await start(plan)
+                self._served[plan] = served = await self._start(plan, weights)
         return served
+
+    async def _start(self, plan: Plan, weights: Weights) -> Served:
+        """A copy that cannot be loaded is taken away, and its original loaded."""
+        file = await to_thread.run_sync(quicker, weights.file, weights.header, self._environ)
+        if file != weights.file:
+            try:
+                return await start(replace(plan, path=str(file)))
+            except ConfigError:
+                with suppress(OSError):
+                    file.unlink()
+        return await start(plan)
 
     async def aclose(self) -> None:
         """End all processes."""

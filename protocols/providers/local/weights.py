@@ -12,6 +12,7 @@ from protocols.errors import ConfigError
 from protocols.providers.local.header import Header, fingerprint, read_header
 
 HUB: Final = "hf:"
+HUB_EXTRA: Final = "pip install 'promptflow-agents[huggingface]'"
 EXTRA: Final = "pip install 'promptflow-agents[local]'"
 
 
@@ -50,7 +51,7 @@ def identity(name: str, path: str | None) -> str:
     if path is not None and path.startswith(HUB):
         _reference(path)
         if find_spec("huggingface_hub") is None:
-            raise ConfigError("files of the Hugging Face hub need pip install huggingface_hub", file=path)
+            raise ConfigError(f"a file of the Hugging Face hub needs {HUB_EXTRA}", file=path)
         return path
     return fingerprint(_packaged(name) if path is None else _given(name, path))
 
@@ -84,7 +85,7 @@ def _packaged(name: str) -> Path:
             f"hf:owner/repository/file.gguf (without a path there is {known})"
         )
     spec = find_spec(package.module)
-    folders = spec.submodule_search_locations if spec else None
+    folders = getattr(spec, "submodule_search_locations", None)
     file = next((file for folder in folders or () for file in sorted(Path(folder).glob("*.gguf"))), None)
     if file is None:
         raise ConfigError(
