@@ -45,7 +45,7 @@ class Request:
     assignment: int | None = None
     left_out: int = 0
     sending: Callable[[], None] | None = field(default=None, compare=False, repr=False)
-    fixed: int = field(default=0, compare=False)
+    fixed: int = field(default=0, compare=False, repr=False)
     _size: int = field(default=-1, init=False, compare=False, repr=False)
 
     @property

@@ -78,6 +78,11 @@ class Section:
         return load_turns(self.text) if self.form == "turns" and not place_in(self.text) else ()
 
     @property
+    def said(self) -> str:
+        """The text as a model reads it: of turns without their headers."""
+        return self.text if self.form != "turns" else "\n\n".join(turn.text for turn in self.turns)
+
+    @property
     def tokens(self) -> int:
         """An estimate of its length as it is sent, without what is filled in."""
         if self.form != "turns":

@@ -34,6 +34,7 @@ from agents.runs.tables import CapsTable, CutTable, SearchTable
 from agents.views.page.document import DETAILED
 from memory.journal import read_journal
 from memory.retrieval import CHUNK
+from protocols import prompt_file
 from protocols.data import load_examples
 from protocols.kinds import TASK_KINDS
 from protocols.messages import (
@@ -48,7 +49,7 @@ from protocols.messages import (
     Pause,
     Stop,
 )
-from protocols.prompt import KINDS, Prompt, Section
+from protocols.prompt import FORMS, KINDS, Prompt, Section
 from tests.pages import KEY, README, ROOT, blocks, checkout, commands, execute, page
 from tests.small_task import SIMULATED, SIZES, write_task
 from tests.wire_server import WireServer
@@ -234,6 +235,18 @@ def test_the_benchmark_that_is_named_runs() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "the whole ring" in done.stdout
+
+
+def test_a_prompt_with_turns_is_sent_as_the_page_says() -> None:
+    [text] = [block for block in blocks("text", OPERATORS_PAGE) if "--- user ---" in block]
+    sent = prompt_file.loads(text).render({"text": "x"})
+    assert [(message.speaker, message.text) for message in sent] == [
+        ("system", "Which department answers the message?"),
+        ("user", "Message: I was charged twice\nDepartment:"),
+        ("assistant", "billing"),
+        ("user", "Message: x\nDepartment:"),
+    ]
+    assert [row[1:-1] for row in re.findall(r"^\| (`\w+`) \| t(?:ext|urns) of ", OPERATORS_PAGE, re.M)] == [*FORMS]
 
 
 def test_the_targets_that_are_named_exist() -> None:

@@ -120,7 +120,7 @@ def removable(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[str]:
 
 def unseen(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Those whose inputs do not stand in the prompt: what it shows solved, it is right on for no good reason."""
-    shown = " ".join(word for section in prompt for word in section.text.split())
+    shown = " ".join(word for section in prompt for word in section.said.split())
     return [outcome for outcome in outcomes if not all(" ".join(v.split()) in shown for v in outcome.inputs.values())]
 
 

@@ -133,7 +133,8 @@ def estimate(
 def measure(task: Task, first: Prompt) -> Sizes:
     """The lengths that an estimate is made from."""
     shown = _mean([show_example(first, task, example) for example in task.train])
-    pairs = [sum(map(estimate_turn, show_turns(first, task, example))) for example in task.train]
+    turned = task.train if any(section.form == "turns" and section.filled for section in first) else ()
+    pairs = [sum(map(estimate_turn, show_turns(first, task, example))) for example in turned]
     turns = round(sum(pairs) / len(pairs)) if pairs else 0
     filled = sum(
         int(place.partition(":")[2]) * count * _item(place, turns if section.form == "turns" else shown)

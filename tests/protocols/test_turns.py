@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from protocols import prompt_file
 from protocols.errors import EditRejected, PromptError
 from protocols.model import TURN, ChatMessage
+from protocols.naming import closed
 from protocols.prompt import Form, Prompt, Section, estimate_tokens, fill, names_in, placeholders
 from protocols.prompt_file import read_section, readable, saved_section
 from protocols.turns import dump_turns, load_turns
@@ -171,3 +172,10 @@ def test_a_change_of_the_form_alone_is_an_edit(section: Section) -> None:
 def test_turns_are_as_long_as_they_are_sent(said: tuple[ChatMessage, ...]) -> None:
     section = Section("x", "examples", dump_turns(said), form="turns")
     assert section.tokens == sum(estimate_tokens(turn.text) + TURN for turn in said)
+
+
+def test_the_headers_of_turns_name_no_label() -> None:
+    turns = Section("x", "examples", "--- user ---\na b\n--- assistant ---\nc", form="turns")
+    assert turns.said == "a b\n\nc"
+    names = closed(["user", "assistant", "c"])
+    assert names.missing(Prompt((turns,))) == ["user", "assistant"]

@@ -28,13 +28,15 @@ from agents.operators.short_instruction import ShortInstruction
 from agents.prompting.blocks import ROOM, cut, within
 from agents.prompting.requests import show_example, show_outcomes
 from agents.prompting.shelves import open_shelves, places
+from agents.runs.catalogue import OPERATORS, open_operators
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.messages import Assignment, Outcome, Partner
-from protocols.model import ChatModel, Reply, Request
+from protocols.model import ChatMessage, ChatModel, Reply, Request
 from protocols.prompt import Prompt, Section, estimate_tokens, placeholders
 from protocols.task import Example, Task
+from protocols.turns import dump_turns
 from tests.agents.ring.test_handling import WRONG, Says
-from tests.strategies import texts
+from tests.strategies import conversations, texts
 from tests.world import TASK
 
 pytestmark = pytest.mark.anyio
@@ -332,3 +334,12 @@ def test_an_operator_knows_nothing_but_training_examples(operator: Operator, sec
     shown += "\n".join(message.text for request in asked[0] for message in request.messages)
     for example in (*TASK.validation, *TASK.test):
         assert example.inputs["text"] not in shown
+
+
+@given(conversations.filter(bool))
+def test_no_operator_that_writes_may_garble_turns(said: tuple[ChatMessage, ...]) -> None:
+    turns = Section("turns", "examples", dump_turns(said), form="turns")
+    prompt = Prompt((*PROMPT, turns))
+    for name in OPERATORS:
+        [operator] = open_operators((name,)).values()
+        assert ("turns" in operator.targets(prompt, TASK)) == (name == "few_shot")

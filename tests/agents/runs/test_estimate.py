@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from agents.runs.loading import load_first_prompt, load_task
 from agents.runs.opening import open_run
 from protocols.kinds import classification
 from protocols.metrics.match import Accuracy
-from protocols.prompt import Prompt, Section
+from protocols.model import TURN
+from protocols.prompt import Prompt, Section, estimate_tokens
 from protocols.task import Example, Task
 from tests.small_task import SIMULATED
 
@@ -103,6 +105,12 @@ def test_what_a_prompt_fills_for_each_input_is_counted() -> None:
     filled = Prompt((Section("task", "task", "{text}"), Section("examples", "examples", "{examples:8}")))
     plain, more = (estimate(configuration, {}, splits(9, 9, 9), prompt, ["merge"]) for prompt in (FIRST, filled))
     assert more.tokens[0] > 2 * plain.tokens[0]
+    turns = Prompt((*FIRST, Section("examples", "examples", "{examples:8}", form="turns")))
+    each = 2 * TURN + estimate_tokens("t 0") + estimate_tokens("a")
+    assert measure(splits(9, 9, 9), turns).prompt - measure(splits(9, 9, 9), FIRST).prompt == 8 * each
+    fixed = replace(turns["examples"], text="--- user ---\nt 0\n--- assistant ---\na")
+    one = measure(splits(9, 9, 9), Prompt((*FIRST, fixed))).prompt - measure(splits(9, 9, 9), FIRST).prompt
+    assert abs(one - each) <= 1
 
 
 def test_examples_are_expected_where_an_operator_may_show_them_and_no_more_than_there_are() -> None:
