@@ -327,7 +327,6 @@ def test_the_operators_that_take_part_are_those() -> None:
 
 def test_what_the_page_on_data_says_in_figures() -> None:
     assert f"up to {CHUNK} characters" in DATA_PAGE
-    assert f"`search.critique` ({SearchTable().critique})" in DATA_PAGE
     said = re.findall(r"(0\.\d+)\s+for (\d+)", DATA_PAGE)
     assert len(said) == 2
     assert all(float(error) == pytest.approx(0.5 / int(n) ** 0.5, rel=0.02) for error, n in said)
