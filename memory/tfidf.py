@@ -21,8 +21,7 @@ Hashes = npt.NDArray[np.uint64]
 
 SIZES: Final = (2, 3, 4, 5)
 DIMENSION: Final = 1024
-"""With 256 the nearest of 168 tickets has the label of a text in 30 of 100 cases, with 1,024 in 42, with 32,768 in
-46 (docs/decisions/forms.md)."""
+"""docs/decisions/forms.md has what fewer and more of them buy."""
 SPACE: Final = 32
 BETWEEN: Final = re.compile(r"[\W_]+")
 _BASE, _MULTIPLIER = np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)

@@ -37,7 +37,7 @@ CALLS: Final[Mapping[str, tuple[int, int]]] = {
 """Model calls of one edit, at least and at most (docs/operators.md)."""
 OWN = (0, 2)
 """Of an operator of the user's."""
-SHOWN, WRITTEN, REASONED = 128, 512, 256
+SHOWN, WRITTEN, REASONED = 16, 512, 256
 """What grows over a search, at most on average: examples in a prompt, if an operator may show them, tokens of its
 text, tokens of a reply."""
 MOST_SHOWN, INSTRUCTION = 2 * OUTCOMES, 400
