@@ -77,6 +77,8 @@ class ModelSettings:
             raise ConfigError(f"key_header = {self.key_header!r} is no name of a header; write one such as x-api-key")
         if self.client and self.api:
             raise ConfigError("a client is asked in the form that its SDK has; remove api beside it")
+        if self.api == "completions" and self.wire.stream:
+            raise ConfigError("a completion is read whole and not as a stream; remove stream beside api")
 
 
 @dataclass(frozen=True, slots=True)

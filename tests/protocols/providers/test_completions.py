@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import BadReply, ConfigError
-from protocols.model import ChatMessage, Reply, Request, Usage
+from protocols.model import ChatMessage, Parameters, Reply, Request, Usage
 from protocols.providers.catalogue import ModelSettings, open_model, scope
 from protocols.providers.completions import laid_out
 from protocols.providers.http import open_transport
+from protocols.providers.wire import Wire
 
 pytestmark = pytest.mark.anyio
 CHAT = [
@@ -108,3 +109,18 @@ async def test_a_client_has_the_form_of_its_sdk() -> None:
 def test_replies_of_both_forms_are_cached_apart() -> None:
     environ = {"OPENAI_API_KEY": "k"}
     assert scope("openai/x", ModelSettings(), environ) != scope("openai/x", ModelSettings(api="completions"), environ)
+
+
+async def test_an_end_that_the_user_has_set_is_sent_in_the_place_of_ours_and_holds() -> None:
+    answer = {"choices": [{"text": " b\n\nfor it says so", "finish_reason": "stop"}]}
+    async with answering(answer) as (url, bodies), open_transport({}) as transport:
+        model = open_model("openai/base", ModelSettings(base_url=url, api="completions"), {}, transport)
+        parameters = Parameters({"stop": ["###"], "top_p": 0.5})
+        reply = await model.complete(Request(tuple(CHAT[:2]), max_tokens=9, parameters=parameters))
+    assert reply.text == "b\n\nfor it says so"
+    assert [(body["stop"], body["top_p"]) for body in bodies] == [(["###"], 0.5)]
+
+
+def test_a_completion_is_no_stream() -> None:
+    with pytest.raises(ConfigError, match="remove stream"):
+        ModelSettings(api="completions", wire=Wire(stream=True))
