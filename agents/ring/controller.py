@@ -16,6 +16,7 @@ from agents.operators.operator import part, saved
 from agents.ring.archive import Archive, Member, best_parent, draw
 from agents.ring.choices import Choices
 from agents.ring.credit import believed
+from agents.ring.endings import HOPELESS
 from agents.ring.hand import HAND, edited_section, nearest
 from agents.ring.reward import Reward
 from agents.selectors.selector import Choice, ParentSelector, Selector
@@ -54,9 +55,6 @@ ALL_MADE = "assignments"
 """What has ended a search all of whose assignments were made, and have ended."""
 OF_OPERATORS = "budget.operators."
 """The settings of the operators' own caps begin with it."""
-HOPELESS = 3
-"""Replies of an operator's model, none of which could be read, after which it is asked no more: others would be paid
-for as much, and be read as little."""
 READ: frozenset[Ending] = frozenset({"survived", "lost", "rejected", "too long"})
 """Endings of an assignment whose model's reply was read."""
 PARTNERS = 4

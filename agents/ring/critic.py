@@ -11,6 +11,7 @@ from agents.prompting.blocks import Block, examples, remark
 from agents.prompting.requests import block, complete, compose, instruction, read_tagged, records_of, show_prompt
 from agents.ring.clusters import cluster
 from agents.ring.credit import LeaveOneOut, show_credit
+from agents.ring.endings import HOPELESS
 from protocols.embedding import HashedNgrams
 from protocols.errors import (
     AlwaysRefused,
@@ -28,8 +29,6 @@ from protocols.wrappers.on_behalf import OnBehalf
 OUTCOMES = 24
 INPUTS = 4096
 """Embedded inputs that are kept: the same training examples fail again and again."""
-HOPELESS = 3
-"""Replies of the critic's model, none of which could be read, after which it is asked no more."""
 
 
 class Critic:

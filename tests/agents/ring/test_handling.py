@@ -20,6 +20,7 @@ from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
 from agents.ring.credit import believed
 from agents.ring.critic import Critic, read_gradients
+from agents.ring.endings import HOPELESS
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.hand import Hand, edited_section, nearest
 from agents.ring.proposer import Proposer
@@ -372,6 +373,20 @@ async def test_a_reply_that_is_no_critique_leaves_no_gradients(reply: str) -> No
     assert await gradients(Says(reply)) == {}
 
 
+async def test_a_critic_none_of_whose_replies_can_be_read_is_asked_no_more() -> None:
+    """One that was read once is asked on."""
+    for first, asked in (("no tags", HOPELESS), ("<critique>\n[rule] name more words\n</critique>", 6)):
+        model = Says(first)
+        critic = Critic(model, None)
+        await critic.handle(SURVIVOR)
+        model.text = "no tags"
+        for _ in range(5):
+            [critique] = await critic.handle(SURVIVOR)
+            assert isinstance(critique, Critique)
+            assert critique.missing == "unreadable"
+        assert len(model.asked) == asked
+
+
 async def test_a_failed_critic_does_not_cost_the_evaluation() -> None:
     assert await gradients(Says(error=ServerFailed("no", model="m"))) == {}
     assert await gradients(Says(error=BudgetExhausted("calls", 1))) == {}
@@ -520,6 +535,21 @@ def critique(number: int, prompt: Prompt = FIRST_PROMPT, gain: float = 0.0, surv
 
 def assigned(messages: Sequence[Message]) -> list[int]:
     return [message.assignment for message in messages if isinstance(message, Assignment)]
+
+
+@pytest.mark.parametrize(("first", "goes_on"), [("unreadable", False), ("rejected", True), ("call", False)])
+async def test_an_operator_none_of_whose_replies_can_be_read_is_asked_no_more(
+    first: FailureKind, goes_on: bool
+) -> None:
+    """One whose reply was read once, if only to be rejected, is asked on; a call that failed says nothing."""
+    search = controller(1)
+    await search.handle(critique(FIRST))
+    unread: list[FailureKind] = ["unreadable"] * HOPELESS
+    kinds = unread if first == "unreadable" else [first, *unread]
+    for number, kind in enumerate(kinds, start=1):
+        answer = await search.handle(Failure(number, kind, "said why"))
+    assert assigned(answer) == ([len(kinds) + 1] if goes_on else [])
+    assert goes_on or answer == [Finished("no section left to edit")]
 
 
 async def test_each_ending_is_answered_by_one_assignment_until_none_is_left() -> None:
