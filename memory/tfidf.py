@@ -28,17 +28,23 @@ _BASE, _MULTIPLIER = np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
 
 
 class TfIdf:
-    """Fitted to the texts of a collection: `vector` is the same in every process that was given the same ones."""
+    """How rare the n-grams of a collection of texts are; `vector` is the same in every process that was given the
+    same texts. `known`: their hashes, sorted; `rarity`: of each."""
 
-    def __init__(self, texts: Sequence[str], dimension: int = DIMENSION) -> None:
-        self.dimension = dimension
+    def __init__(self, known: Hashes, rarity: npt.NDArray[np.float64], dimension: int = DIMENSION) -> None:
+        self._known, self._rarity, self.dimension = known, rarity, dimension
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], dimension: int = DIMENSION) -> tuple[TfIdf, Vector]:
+        """Fitted to the texts, and their vectors, shape (len(texts), dimension)."""
         counted = [np.unique(grams(text), return_counts=True) for text in texts]
         every = np.concatenate([hashes for hashes, _ in counted]) if counted else np.zeros(0, np.uint64)
-        self._known, holding = np.unique(every, return_counts=True)
-        self._rarity = np.log((1 + len(texts)) / (1 + holding)) + 1
-        self.vectors: Vector = np.zeros((len(texts), dimension), np.float32)
+        known, holding = np.unique(every, return_counts=True)
+        fitted = cls(known, np.log((1 + len(texts)) / (1 + holding)) + 1, dimension)
+        vectors: Vector = np.zeros((len(texts), dimension), np.float32)
         for row, (hashes, counts) in enumerate(counted):
-            self.vectors[row] = self._weighted(hashes, counts)
+            vectors[row] = fitted._weighted(hashes, counts)
+        return fitted, vectors
 
     def vector(self, text: str) -> Vector:
         """Shape (dimension,), of L2 norm 1, or 0 where the text shares nothing with the collection."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 
 import numpy as np
 
 from agents.operators.operator import Context, of_kinds, saved
-from agents.operators.showing import SHOWINGS, Showing, Situation, choose_showing, shown
+from agents.operators.showing import COUNTS, SHOWINGS, Showing, Situation, choose_showing, shown
 from agents.prompting.requests import show_example, show_inputs, show_turns
 from agents.prompting.shelves import EXAMPLES, places
 from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
-from protocols.errors import InapplicableError, UnreadableReply
+from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
 from protocols.prompt import Prompt, estimate_tokens, placeholders
 from protocols.task import Example, Task
@@ -23,6 +23,8 @@ from protocols.turns import dump_turns
 NOISE = 0.5
 CHECKED = 8
 """Training examples whose bare answers are read as replies are, to see whether they may stand as replies."""
+CHATTER = 16
+"""Tokens that a reply may have beside its bare answer and still say no more than that."""
 
 
 class FewShot:
@@ -57,9 +59,13 @@ class FewShot:
         own = [experience for experience in recalled if experience.operator == self.name]
         replies = worked_out(assignment.outcomes, task)
         now = saved(prompt, assignment.section)
-        possible = _possible(now, own, task, len(replies))
+        others = {shown(saved(partner.prompt, assignment.section)) for partner in assignment.partners}
+        possible = _possible(now, own, task, len(replies), others)
         if not possible:
-            raise InapplicableError("every training example that can be shown is shown already, in every way")
+            reason = "every training example that can be shown is shown already, in every way"
+            if not _read_bare(task):
+                reason = "the parser reads no bare answer, and no reply has come out right to be shown instead"
+            raise InapplicableError(reason)
         reasons = task.kind.name == "reasoning"
         each = context.shelves.each(prompt, EXAMPLES, turns=True)
         situation = Situation(task.name, reasons, context.token_price, each)
@@ -91,7 +97,7 @@ class FewShot:
         """
         task, prompt = context.task, assignment.prompt
         texts = [_text(showing, prompt, task, e, replies.get(e.id)) for e in task.train]
-        left = [n for n, example in enumerate(task.train) if not replies or example.id in replies]
+        left = [n for n, e in enumerate(task.train) if texts[n] and (not replies or e.id in replies)]
         if showing.form != "turns":  # in which alone a brace is plain
             left = [n for n in left if not placeholders(texts[n], task.fields) and not places(texts[n])]
         room = context.shelves.spare_for(prompt, assignment.section, assignment.scores)
@@ -145,10 +151,17 @@ class FewShot:
 
 
 def worked_out(outcomes: Sequence[Outcome], task: Task) -> dict[str, str]:
-    """The replies that came out right and say more than a bare answer, by the ids of their examples."""
+    """The replies that came out right and say more than a bare answer, by the ids of their examples: far more, where
+    a bare answer is read as well, for chatter around it is nothing to imitate."""
     bare = {example.id: task.kind.replied(example.target).strip() for example in task.train}
     right = [o for o in outcomes if o.score >= 1.0 and o.finish == "stop" and o.reply.strip() and o.example in bare]
-    return {outcome.example: outcome.reply for outcome in right if outcome.reply.strip() != bare[outcome.example]}
+    chatter = CHATTER if task.kind.name != "reasoning" and _read_bare(task) else 0
+    return {
+        outcome.example: outcome.reply
+        for outcome in right
+        if outcome.reply.strip() != bare[outcome.example]
+        and estimate_tokens(outcome.reply) > chatter + estimate_tokens(bare[outcome.example]) * bool(chatter)
+    }
 
 
 def per_input(count: int) -> str:
@@ -157,8 +170,10 @@ def per_input(count: int) -> str:
 
 
 def _text(showing: Showing, prompt: Prompt, task: Task, example: Example, reply: str | None) -> str:
+    """Nothing for an example with a blank turn, which providers refuse."""
     if showing.form == "turns":
-        return dump_turns(show_turns(prompt, task, example, reply))
+        turns = show_turns(prompt, task, example, reply)
+        return dump_turns(turns) if all(turn.text.strip() for turn in turns) else ""
     return show_example(prompt, task, example)
 
 
@@ -172,25 +187,35 @@ def _within(room: float, chosen: Sequence[int], sizes: Sequence[int]) -> list[in
     return taken
 
 
-def _possible(now: str, own: Sequence[Experience], task: Task, replies: int) -> list[Showing]:
+def _possible(
+    now: str, own: Sequence[Experience], task: Task, replies: int, others: Collection[Showing]
+) -> list[Showing]:
     """The ways in which a section that is `now` can be edited. One that is filled for each input is the same text
-    every time: it is new to a text that was not given it before."""
+    every time: it is new where it has not lost on this task, and where no other member shows it."""
     here, bare = shown(now), _read_bare(task)
-    tried = {shown(past.after) for past in own if past.before == now}
+    lost = {shown(p.after) for p in own if p.before == now and p.task == task.name and p.outcome != "survived"}
+    tried, most = {here, *others, *lost}, max(COUNTS[0], len(task.train))
 
     def works(showing: Showing) -> bool:
         if showing.replies:
             return showing.count <= replies
-        if showing.nearest or not showing.count:
-            return showing not in (here, *tried) and (bare or not showing.count)
+        if not showing.count:
+            return showing != here
+        if showing.nearest:
+            return bare and showing not in tried and showing.count <= most and bool(task.train)
         return bare and showing.count <= len(task.train)
 
     return [showing for showing in SHOWINGS if works(showing)]
 
 
 def _read_bare(task: Task) -> bool:
-    """Whether bare answers are read as the answers that they are: a parser of the user's may want more."""
+    """Whether most bare answers are read as answers: a parser of the user's may want more."""
+    bare = [text for example in task.train if (text := task.kind.replied(example.target)).strip()][:CHECKED]
+    return 2 * sum(_is_read(task, text) for text in bare) > len(bare)
+
+
+def _is_read(task: Task, text: str) -> bool:
     try:
-        return all(task.kind.read(task.kind.replied(e.target), "stop") is not None for e in task.train[:CHECKED])
-    except UnreadableReply:
+        return task.kind.read(text, "stop") is not None
+    except Exception:  # the user's own code, on a text that no model has written
         return False

@@ -144,6 +144,11 @@ def records_of(outcomes: Sequence[Outcome], replies: bool = False) -> list[str]:
     return records
 
 
+def key_of(inputs: Mapping[str, str]) -> str:
+    """What an example is found by: its inputs, in whatever order whoever asks has them."""
+    return show_inputs(dict(sorted(inputs.items())))
+
+
 def show_inputs(inputs: Mapping[str, str]) -> str:
     """`Input: ...` for one field, `Input (field): ...` for each of several."""
     if len(inputs) == 1:

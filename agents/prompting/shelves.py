@@ -15,7 +15,7 @@ from heapq import nlargest
 import orjson
 
 from agents.prompting.asking import task_request
-from agents.prompting.requests import PLACE, show_example, show_inputs, show_turns
+from agents.prompting.requests import PLACE, key_of, show_example, show_turns
 from memory.retrieval import Shelf
 from protocols.messages import Scores
 from protocols.model import ChatMessage, Request
@@ -140,7 +140,7 @@ class Filled(Mapping[str, str]):
     def turns(self, place: str) -> tuple[ChatMessage, ...]:
         """The turns of the examples nearest to the inputs, the nearest last; none that has a blank turn, which
         providers refuse."""
-        pairs = self._paired(show_inputs(self._inputs), int(place.rpartition(":")[2]))
+        pairs = self._paired(key_of(self._inputs), int(place.rpartition(":")[2]))
         return tuple(turn for pair in reversed(pairs) if all(turn.text.strip() for turn in pair) for turn in pair)
 
     def __getitem__(self, name: str) -> str:
@@ -148,7 +148,7 @@ class Filled(Mapping[str, str]):
         if name in self._inputs:
             return self._inputs[name]
         if wanted := PLACEHOLDER.fullmatch(name):
-            found = self._nearest(wanted[1], show_inputs(self._inputs), int(wanted[2]))
+            found = self._nearest(wanted[1], key_of(self._inputs), int(wanted[2]))
             return "\n\n".join(reversed(found))
         raise KeyError(name)
 
@@ -184,5 +184,5 @@ def places(text: str) -> Counter[str]:
 
 def open_shelves(task: Task, corpus: Sequence[str]) -> Shelves:
     """Index the training examples by their inputs, and the passages by themselves."""
-    keys = [show_inputs(example.inputs) for example in task.train]
+    keys = [key_of(example.inputs) for example in task.train]
     return Shelves(task, Shelf(keys, task.train), Shelf(corpus, corpus))

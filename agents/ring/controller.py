@@ -49,6 +49,8 @@ WIDTH = "search.width"
 """The one setting that a `Change` is told the Controller for; others change how fast, or for how long, it works."""
 ALLOWANCES = "the operators' own budgets"
 """What has ended a search whose operators may make no more calls: no cap of the run, which still has room."""
+UNREAD = "no reply of the operators' models can be read"
+"""What has ended a search all of whose operators were given up for that."""
 INTERRUPTED = "interrupted"
 """What has ended a search that a person has stopped, and that goes on when it is begun again."""
 ALL_MADE = "assignments"
@@ -281,7 +283,8 @@ class Controller:
                 break  # a child of those in flight may be one that can be edited
             elif self.issued or self._frozen:
                 capped = [name for name in self._choices.closed if not self._hopeless(name)]
-                self._stopped_by = ALLOWANCES if capped else "no section left to edit"
+                given_up = UNREAD if self._choices.closed else "no section left to edit"
+                self._stopped_by = ALLOWANCES if capped else given_up
             else:
                 names = ", ".join(self._choices.operators)
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")

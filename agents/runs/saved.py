@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from agents.prompting.requests import show_inputs
+from agents.prompting.requests import key_of
 from agents.prompting.shelves import EXAMPLES, PASSAGES, Filled, Pair, shelves_of, uses
 from agents.runs.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
 from memory.retrieval import Shelf
@@ -88,7 +88,7 @@ def _shelf(path: Path, text: bool, turns: bool) -> Shelf[Item]:
     """What `Shelves.export` wrote: its items as texts, as turns, or as both."""
     try:
         rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
-        keys = [show_inputs(row["input"]) if "input" in row else row["text"] for row in rows]
+        keys = [key_of(row["input"]) if "input" in row else row["text"] for row in rows]
         return Shelf(keys, [Item(row["shown"] if text else "", _pair(row["turns"]) if turns else ()) for row in rows])
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", file=str(path)) from None

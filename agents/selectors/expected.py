@@ -1,4 +1,4 @@
-"""What a selector expects of an edit before this user's first run: what such edits earned on a language model.
+"""What a selector expects of an edit before its own outcomes: what such edits earned on a language model.
 
 Measured on SmolLM2-135M-Instruct with 40 to 50 validation texts of snips and tickets (docs/decisions/forms.md). It is
 one small model, so each figure counts as an edit of another task, which a few outcomes of one's own overrule.

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agents.prompting.shelves import uses
 from agents.runs.run_directory import FIRST_PROMPT, JOURNAL
 from agents.runs.saved import load_prompt
 from agents.views.chat import show_messages
@@ -33,9 +34,10 @@ def show_demonstration(console: Console, directory: Path, result: Mapping[str, A
     gained = gains(result)
     wrong = mistakes(directory)
     inputs = gained[0]["inputs"] if gained else wrong[0].inputs if wrong else None
-    if inputs is not None:
+    first = prompt_file.load(directory / FIRST_PROMPT)
+    if inputs is not None and not uses(first):  # a prompt of one's own may be filled from examples, not kept for it
         _title(console, "The first prompt, as it was sent")
-        show_messages(console, prompt_file.load(directory / FIRST_PROMPT).render(inputs), LONGEST)
+        show_messages(console, first.render(inputs), LONGEST)
     if wrong:
         _title(console, "Some of its wrong answers, on training examples")
         rows = [(_asked(each.inputs), each.target, each.reply) for each in wrong[:MOST]]

@@ -167,8 +167,11 @@ def test_what_was_measured_on_little_says_little() -> None:
 
 def test_a_way_that_the_section_has_or_was_given_before_is_not_proposed_again() -> None:
     now, before = Showing("turns", True, 8), Showing("turns", True, 16)
-    made = {shown(saved(edit(now, [told(before, 0.0, before=now)], seed), "examples")) for seed in range(60)}
+    lost = replace(told(before, 0.0, before=now), outcome="lost")
+    made = {shown(saved(edit(now, [lost], seed), "examples")) for seed in range(60)}
     assert not made & {now, before}
+    theirs = replace(lost, task="other")
+    assert before in {shown(saved(edit(now, [theirs], seed), "examples")) for seed in range(60)}
 
 
 WORKED = Outcome("t3", TRAIN[3].inputs, "yes", "It is odd.\nyes", "yes", 1.0, "")
@@ -214,3 +217,35 @@ def test_bare_answers_that_a_parser_does_not_read_are_never_shown(known: int) ->
         else:
             turns = edit(NOTHING, seed=seed, task=task, outcomes=right)["examples"].turns
             assert {turn.text for turn in turns if turn.speaker == "assistant"} <= {o.reply for o in right}
+
+
+def raising(reply: str) -> str:
+    raise KeyError(reply)
+
+
+def test_a_parser_that_raises_on_a_bare_answer_reads_none() -> None:
+    with pytest.raises(InapplicableError, match="reads no bare answer"):
+        edit(NOTHING, task=replace(TASK, kind=TaskKind(parse=raising)))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", " ", "a", "b c"]), st.sampled_from(["", "x", "y"])), max_size=12))
+@settings(deadline=None)
+def test_blank_inputs_and_answers_and_small_trains_are_no_obstacle(rows: list[tuple[str, str]]) -> None:
+    train = tuple(Example(f"t{n}", {"text": text}, target) for n, (text, target) in enumerate(rows))
+    bare = Prompt((Section("examples", "examples"), Section("input", "task", "{text}", frozen=True)))
+    task = replace(TASK, train=train)
+    for seed in range(6):
+        asked = Assignment(1, "few_shot", "examples", FIRST, bare, "", (), (0.0, 1.0))
+        context = Context(task, Unasked(), [], Random(seed), open_shelves(task, ()), 0.0)
+        try:
+            section = anyio.run(FewShot().edit, asked, context)["examples"]
+        except InapplicableError:
+            continue
+        assert train
+        assert shown(saved_section(section)).count <= max(min(COUNTS), len(train))
+
+
+def test_chatter_around_a_bare_answer_is_nothing_to_imitate() -> None:
+    right = tuple(outcome(n, f"The label is {TRAIN[n].target}.") for n in range(20))
+    made = [edit(NOTHING, seed=seed, outcomes=right) for seed in range(40)]
+    assert not any("The label is" in prompt["examples"].text for prompt in made)
