@@ -1,8 +1,8 @@
 """Stands in for llama.cpp's wheel: the same two classes, and a server that answers with the last message reversed.
 
-A file that holds BROKEN cannot be loaded, one that holds ABORT or ILLEGAL ends the process by a signal, one that holds
-LONG or CHATTER has something else written in front of the address, one that holds HANG is loaded for ever, and a
-message `die` kills the process.
+A file that holds BROKEN cannot be loaded, one that holds ABORT or ILLEGAL ends the process by a signal, one that
+holds LONG or CHATTER has something else written in front of the address, one that holds HANG is loaded for ever, and
+a message `die` kills the process.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ LOADING: Final = "error loading model: "
 """What stands in front of the reason; what follows only says that it is not loaded."""
 ENDED: Final[Mapping[int, str]] = {
     -9: "its process was killed, as a system does that has no memory left; set fewer slots, or less context",
-    -4: "its process was ended by SIGILL: this build of llama.cpp does not suit this processor; install xllamacpp built "
-    "on this machine, or ask a model behind a server (openai/… with base_url)",
+    -4: "its process was ended by SIGILL: this build of llama.cpp does not suit this processor; install xllamacpp "
+    "built on this machine, or ask a model behind a server (openai/… with base_url)",
 }
 """Why a process has ended, by its code, where that says more than any words."""
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -23,6 +24,7 @@ from memory.journal import read_calls
 from protocols.errors import ConfigError, TooLong
 from protocols.model import ChatMessage, Request
 from protocols.providers.http import open_transport
+from protocols.providers.local import weights
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.window import spare
 from tests.gguf_files import real_weights, write_base, write_gguf
@@ -138,6 +140,31 @@ async def test_the_doctor_says_what_is_missing_or_what_it_takes(tmp_path: Path) 
     found = await diagnose(config, ["models.default=local/smollm2-135m"], {}, offline=True)
     assert any("runs on this machine and chats: about" in finding.text for finding in found.findings)
     assert found.exit_code == 0
+
+
+@pytest.mark.usefixtures("_fake")
+@pytest.mark.parametrize("offline", [True, False])
+async def test_the_doctor_downloads_nothing_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    asked = []
+
+    def download(repository: str, file: str, local_files_only: bool = False) -> str:
+        asked.append(local_files_only)
+        if local_files_only and len(asked) == 1:
+            raise FileNotFoundError(file)
+        return str(write_gguf(tmp_path / file))
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=download))
+    monkeypatch.setattr(weights, "find_spec", lambda name: object())
+    settings = ["models.default=local/x", 'providers."local/x".path="hf:owner/repository/x.gguf"']
+    found = await diagnose(write_task(tmp_path), settings, {}, offline=offline)
+    assert asked == ([True] if offline else [True, False])
+    said = "not downloaded yet" if offline else "runs on this machine"
+    assert [finding.text for finding in found.findings if said in finding.text]
+    there = await diagnose(write_task(tmp_path), settings, {}, offline=True)
+    assert [finding.text for finding in there.findings if "runs on this machine" in finding.text]
+    assert asked.count(False) == (not offline)
 
 
 def command(folder: Path, *more: str) -> list[str]:
