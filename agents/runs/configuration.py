@@ -29,7 +29,7 @@ from agents.runs.tables import (
     TaskTable,
 )
 from protocols.errors import ConfigError
-from protocols.providers.catalogue import EMBEDDED, is_local
+from protocols.providers.catalogue import EMBEDDED, LOCAL, is_local
 from protocols.providers.local.model import SLOTS, TIMEOUT
 from protocols.providers.local.weights import HUB
 from protocols.providers.parameters import merged
@@ -85,8 +85,11 @@ class Configuration(Table):
         return self.search.critique or min(MOST_CRITIQUE, max(LEAST_CRITIQUE, validation // 2))
 
     def provider(self, model: str) -> ProviderTable:
-        """The settings of one model: its own table over its provider's; of one on this machine, with its defaults."""
+        """The settings of one model: its own table over its provider's; of one on this machine, with its defaults and
+        without the provider's `path`, which is of the model named `local` alone."""
         general = self.providers.get(model.partition("/")[0], ProviderTable())
+        if is_local(model) and model != LOCAL:
+            general = general.model_copy(update={"path": None})
         own = self.providers.get(model, ProviderTable())
         update = own.model_dump(exclude_none=True, exclude={"price", "parameters"})
         parameters = merged(general.parameters, own.parameters)

@@ -98,7 +98,7 @@ async def diagnose(
         models = _models(found, configuration, environ, transport, operators)
         for model, _ in models:
             if isinstance(model, LocalModel):
-                await _memory(found, model)
+                await _memory(found, model, offline)
         if offline:
             found.skip("model calls", "--offline")
         else:
@@ -321,8 +321,11 @@ def _asked(
     return calls
 
 
-async def _memory(found: Findings, model: LocalModel) -> None:
-    """What a model on this machine takes of it."""
+async def _memory(found: Findings, model: LocalModel, offline: bool) -> None:
+    """What a model on this machine takes of it, once its weights are here."""
+    if offline and not await model.is_here():
+        found.skip("memory", f"the weights of {model.name} are not downloaded yet")
+        return
     try:
         plan, weights = await model.plan()
     except ConfigError as error:

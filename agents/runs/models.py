@@ -41,7 +41,7 @@ from protocols.providers.catalogue import (
 )
 from protocols.providers.http import Transport
 from protocols.providers.listing import SECONDS, listed_window
-from protocols.providers.local.model import LocalModel, LocalSettings, in_words
+from protocols.providers.local.model import CONTEXT, LocalModel, LocalSettings, in_words
 from protocols.providers.local.weights import identity
 from protocols.providers.parameters import asked
 from protocols.providers.wire import Wire
@@ -100,6 +100,7 @@ class Models:
         self.patience = patience or Patience(self.accounts.calls)
         self._adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
+        self._local: dict[str, str] = {}
         self.loads: tuple[str, ...] = ()
         check_names(configuration)
         check_asked(configuration)
@@ -143,8 +144,7 @@ class Models:
         for model in (*self._adapters.values(), self._embeddings):
             if isinstance(model, LocalModel):
                 plan, weights = await model.plan()
-                if model is not self._embeddings:
-                    self._window(model.name).tell(plan.context)
+                self._window(model.name).tell(plan.context)
                 self.loads = (*self.loads, in_words(plan, weights))
 
     async def _look_up_window(self, name: str, settings: ModelSettings) -> None:
@@ -169,14 +169,22 @@ class Models:
     def _account(self, name: str) -> Account:
         return identify(name, model_settings(self._configuration.provider(name)), self._environ)
 
+    def _which(self, name: str) -> str:
+        """What tells the model from others of its account: a name on this machine may stand for other weights, or
+        for shorter slots, in another search of the process."""
+        if is_local(name) and name not in self._local:
+            table = self._configuration.provider(name)
+            self._local[name] = f"{name} {identity(name, table.path)} {table.context or CONTEXT}"
+        return self._local.get(name, name)
+
     def _window(self, name: str) -> Window:
-        window = self.accounts.window(self._account(name), name)
+        window = self.accounts.window(self._account(name), self._which(name))
         if tokens := self._configuration.provider(name).context_tokens:
             window.tell(tokens)
         return window
 
     def _temperature(self, name: str) -> Temperature:
-        temperature = self.accounts.temperature(self._account(name), name)
+        temperature = self.accounts.temperature(self._account(name), self._which(name))
         if FIXED.match(name) and is_theirs(name, model_settings(self._configuration.provider(name)), self._environ):
             temperature.refused = True
         return temperature
@@ -188,7 +196,7 @@ class Models:
 
     def _breaker(self, name: str, role: str) -> Breaker:
         """Credit asks as the task does: what answers the one answers the other."""
-        return self.accounts.breaker(self._account(name), name, "task" if role == "credit" else role)
+        return self.accounts.breaker(self._account(name), self._which(name), "task" if role == "credit" else role)
 
     def embedder(self, cache: ReplyCache | None = None, journal: Journal | None = None) -> Embedder:
         """What embeds for the memory; where that is a model, it has what stands around any other."""
@@ -223,7 +231,7 @@ class Models:
             learned = partial(self._refused, journal, self._note("temperature", name))
             model = TemperatureModel(model, self._temperature(name), learned)
         if least := self._warm_prefix(name, table):
-            model = WarmingModel(model, self.accounts.prefixes(account, name), least)
+            model = WarmingModel(model, self.accounts.prefixes(account, self._which(name)), least)
         model = self._retrying(model, role, table)
         if isinstance(adapter, LocalModel):
             model = LoadingModel(model, adapter.load, self.accounts.calls.loading)

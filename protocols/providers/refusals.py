@@ -39,6 +39,7 @@ STATES: Final = re.compile(
       \b(?:context|length|window)
     | (?:prompt|input|request|message|conversation)s?(?:\ is|\ are)?\ too\ (?:long|large)
     | too\ large\ for\ model
+    | too\ large\ to\ process | larger\ than\ the\ max(?:imum)?\ context\ size
     | too\ many\ (?:input\ )?tokens:\ | too\ many\ input\ tokens | prompt\ has\ too\ many\ tokens
     | (?:request\ )?(?:body|entity|payload)\ (?:size\ )?(?:is\ )?too\ large
     | string\ too\ long
@@ -96,6 +97,7 @@ WINDOWS: Final = tuple(
         r"total tokens limit N",
         r"input length should be \[\d+, ?N\]",
         r"[\"']n_ctx[\"']: ?N",
+        r"current batch size: N",
     )
 )
 """Where a number is tokens, by a word beside it or by what it is the length of."""

@@ -1,7 +1,8 @@
 """Stands in for llama.cpp's wheel: the same two classes, and a server that answers with the last message reversed.
 
-A file that holds BROKEN cannot be loaded, one that holds ABORT ends the process, one that holds HANG is loaded for
-ever, and a message `die` kills the process.
+A file that holds BROKEN cannot be loaded, one that holds ABORT or ILLEGAL ends the process by a signal, one that
+holds LONG or CHATTER has something else written in front of the address, one that holds HANG is loaded for ever, and
+a message `die` kills the process.
 """
 
 from __future__ import annotations
@@ -34,11 +35,18 @@ class Server:
         content = Path(params.model.path).read_bytes()
         if b"ABORT" in content:
             os.abort()
+        if b"ILLEGAL" in content:
+            os.kill(os.getpid(), signal.SIGILL)
+        if b"LONG" in content:
+            os.write(1, b"hello " * 1000)
+        if b"CHATTER" in content:
+            os.write(1, b"hello\n")
         if b"HANG" in content:
             signal.pause()
         if b"BROKEN" in content:
             said = "error loading model: tensor 'x' is not within the file bounds"
-            sys.stderr.write(f"0.00.1 E llama_model_load: {said}\n")
+            lines = ("warmed up for nothing", said, "failed to load model")
+            sys.stderr.writelines(f"0.00.1 E llama_model_load: {line}\n" for line in lines)
             raise RuntimeError("Failed to init server, please check the input params.")
         httpd = ThreadingHTTPServer(("127.0.0.1", 0), handler(params))
         threading.Thread(target=httpd.serve_forever, daemon=True).start()

@@ -6,11 +6,13 @@ import os
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from anyio import to_thread
+
 from protocols.errors import ConfigError, ConnectionFailed, ServerFailed
 from protocols.model import ChatModel, Reply, Request
 from protocols.providers.http import Endpoint, Transport
 from protocols.providers.local.processes import Plan, Served, why
-from protocols.providers.local.weights import Weights
+from protocols.providers.local.weights import Weights, is_here
 
 Api = Literal["chat", "completions"]
 
@@ -109,6 +111,10 @@ class LocalModel:
         :raises ConfigError: it cannot be loaded.
         """
         await self._ready()
+
+    async def is_here(self) -> bool:
+        """Whether its weights need no download."""
+        return await to_thread.run_sync(is_here, self._settings.path)
 
     async def plan(self) -> tuple[Plan, Weights]:
         """How it is loaded, and what; nothing is loaded yet.

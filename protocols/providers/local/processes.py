@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,6 +30,14 @@ DYING: Final = 1.0
 """Seconds in which a process ends that has broken its connections."""
 REASON: Final = 300
 """Characters of llama.cpp's own words that a person is shown."""
+LOADING: Final = "error loading model: "
+"""What stands in front of the reason; what follows only says that it is not loaded."""
+ENDED: Final[Mapping[int, str]] = {
+    -9: "its process was killed, as a system does that has no memory left; set fewer slots, or less context",
+    -4: "its process was ended by SIGILL: this build of llama.cpp does not suit this processor; install xllamacpp "
+    "built on this machine, or ask a model behind a server (openai/… with base_url)",
+}
+"""Why a process has ended, by its code, where that says more than any words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,28 +140,52 @@ async def start(plan: Plan) -> Served:
 
     :raises ConfigError: it cannot be loaded; says why.
     """
-    errors, key = TemporaryFile(), secrets.token_hex(16)  # noqa: SIM115
-    process = await anyio.open_process(
-        # -P: else the folder of the program is the first that modules are sought in
-        [sys.executable, "-P", str(PROGRAM)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, **apart(),
-    )  # fmt: skip
-    served = Served("", key, process, errors)
+    key = secrets.token_hex(16)
     try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        line = json.dumps({**asdict(plan), "key": key}) + "\n"
-        await process.stdin.send(line.encode())
-        said = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", LONGEST_LINE)
-        return Served(json.loads(said)["address"], key, process, errors)
-    except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
-        await process.wait()
-        reason = why(served)
-        await served.stop()
+        served = await opened(key)
+    except OSError as error:
+        reason = f"its process cannot be started: {error.strerror or error}"
         raise ConfigError(f"{plan.name} cannot be loaded: {reason}", file=plan.path) from None
+    try:
+        address = await told(served.process, json.dumps({**asdict(plan), "key": key}))
+        return replace(served, address=address)
+    except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, OSError):
+        await served.process.wait()
+        reason = why(served)
+    except (anyio.DelimiterNotFound, ValueError, KeyError, TypeError):
+        reason = "its process wrote something else than its address, as a module does that prints while Python starts"
     except BaseException:
         await served.stop()
         raise
+    await served.stop()
+    raise ConfigError(f"{plan.name} cannot be loaded: {reason}", file=plan.path)
+
+
+async def opened(key: str) -> Served:
+    """The process, which waits to be told what to serve.
+
+    :raises OSError: the system has none, or no temporary file.
+    """
+    errors = TemporaryFile()  # noqa: SIM115
+    try:
+        process = await anyio.open_process(
+            # -P: else the folder of the program is the first that modules are sought in
+            [sys.executable, "-P", str(PROGRAM)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, **apart(),
+        )  # fmt: skip
+    except BaseException:
+        errors.close()
+        raise
+    return Served("", key, process, errors)
+
+
+async def told(process: Process, line: str) -> str:
+    """The address at which a process serves what the line says, once it does."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    await process.stdin.send(f"{line}\n".encode())
+    said = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", LONGEST_LINE)
+    return str(json.loads(said)["address"])
 
 
 def apart() -> Mapping[str, Any]:
@@ -163,13 +196,23 @@ def apart() -> Mapping[str, Any]:
 
 
 def why(served: Served) -> str:
-    """Why a process has ended, in llama.cpp's words if it found any."""
-    served.errors.seek(0)
-    lines = served.errors.read().decode("utf-8", "replace").splitlines()
+    """Why a process has ended, in llama.cpp's words if it found any: what it last said of an error."""
+    lines = list[str]()
+    with suppress(OSError, ValueError):  # the file is closed where somebody else has stopped it
+        served.errors.seek(0)
+        lines = served.errors.read().decode("utf-8", "replace").splitlines()
     code = served.process.returncode or 0
-    if code == -9:
-        return "its process was killed, as a system does that has no memory left; set fewer slots, or less context"
+    if code in ENDED:
+        return ENDED[code]
+    loading = [line.partition(LOADING)[2].strip() for line in lines if LOADING in line]
     said = [line.partition(" E ")[2].strip() for line in lines if " E " in line]
     raised = [line.strip() for line in lines if line.strip()]
-    words = (said or raised[-1:] or [f"its process ended with code {code}"])[0]
-    return words.partition("error loading model: ")[2][:REASON] or words[:REASON]
+    return next((words[-1] for words in (loading, said, raised) if words), ending(code))[:REASON]
+
+
+def ending(code: int) -> str:
+    """What is to be said of a process that said nothing."""
+    if code >= 0:
+        return f"its process ended with code {code}"
+    name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+    return f"its process was ended by {name}; get the file again, which may be damaged, or another llama.cpp"

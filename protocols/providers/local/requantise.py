@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import secrets
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def requantise(source: Path, target: Path) -> None:
 
     :raises OSError: it cannot be written. :raises ValueError, struct.error: the source is no GGUF file.
     """
-    part = target.with_name(f"{target.name}.{os.getpid()}")
+    part = target.with_name(f"{target.name}.{secrets.token_hex(8)}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with (

@@ -68,6 +68,11 @@ def find(name: str, path: str | None) -> Weights:
     return Weights(file, read_header(file))
 
 
+def is_here(path: str | None) -> bool:
+    """Whether `find` downloads nothing for this path."""
+    return path is None or not path.startswith(HUB) or _cached(path) is not None
+
+
 def _given(name: str, path: str) -> Path:
     file = Path(path)
     if not file.is_file():
@@ -108,9 +113,22 @@ def _downloaded(path: str) -> Path:
     """From the hub's cache, or else from the hub."""
     import huggingface_hub
 
+    if (there := _cached(path)) is not None:
+        return there
     repository, file = _reference(path)
     try:
         return Path(huggingface_hub.hf_hub_download(repository, file))
     except Exception as error:  # of its own, of requests, of the file system
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ConfigError(f"cannot be downloaded: {reason}", file=path) from None
+
+
+def _cached(path: str) -> Path | None:
+    """From the hub's cache alone: the hub is not asked."""
+    import huggingface_hub
+
+    repository, file = _reference(path)
+    try:
+        return Path(huggingface_hub.hf_hub_download(repository, file, local_files_only=True))
+    except Exception:  # it is not there, by several errors, or the cache cannot be read
+        return None

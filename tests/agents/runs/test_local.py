@@ -8,24 +8,31 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
 
-from agents.runs.budget import prices
+from agents.runs.budget import open_ledger, prices
 from agents.runs.configuration import Configuration, load
 from agents.runs.doctor import diagnose
 from agents.runs.meaning import FREE_OF_PROVIDERS
-from agents.runs.models import check_names, embedder_of, model_settings
+from agents.runs.models import Models, check_names, embedder_of, model_settings
 from agents.runs.opening import open_run
 from agents.runs.run_directory import JOURNAL
 from memory.journal import read_calls
-from protocols.errors import ConfigError
+from protocols.errors import ConfigError, TooLong
+from protocols.model import ChatMessage, Request
+from protocols.providers.http import open_transport
+from protocols.providers.local import weights
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.window import spare
 from tests.gguf_files import real_weights, write_base, write_gguf
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).resolve().parents[3]
+FAKE = ROOT / "tests" / "fake_llama"
 CAPS = ("--set", "budget.calls=90", "--set", "search.assignments=1")
 
 
@@ -63,6 +70,47 @@ def test_paths_are_the_configurations_and_slots_are_the_calls_in_flight(tmp_path
     assert configured(tmp_path).provider("openai/x").concurrency is None
 
 
+def test_the_general_path_is_of_the_model_named_local_alone(tmp_path: Path) -> None:
+    configuration = configured(tmp_path, "providers.local.path=x.gguf", 'providers."local/y".path=y.gguf')
+    paths = [configuration.provider(name).path for name in ("local", "local/y", "local/smollm2-135m")]
+    assert paths == [str(tmp_path / "x.gguf"), str(tmp_path / "y.gguf"), None]
+
+
+@pytest.fixture
+def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(FAKE))
+    monkeypatch.syspath_prepend(str(FAKE))
+
+
+@pytest.mark.usefixtures("_fake")
+@pytest.mark.parametrize("other", ["path=short.gguf", "context=64"])
+async def test_searches_of_a_process_that_load_one_name_otherwise_have_windows_of_their_own(
+    tmp_path: Path, other: str
+) -> None:
+    write_gguf(tmp_path / "x.gguf")
+    write_gguf(tmp_path / "short.gguf", {"llama.context_length": 64})
+    request, accounts, room = Request((ChatMessage("user", "?"),)), Accounts(), []
+    async with open_transport({}) as transport:
+        for more in ((), (f'providers."local/x".{other}',), ()):
+            configuration = configured(tmp_path, "models.default=local/x", 'providers."local/x".path=x.gguf', *more)
+            models = Models(configuration, {}, transport, open_ledger(configuration, {}), accounts)
+            await models.look_up_windows()
+            room.append(spare(models.of("task"), request))
+    assert room[0] == room[2] > 64 > room[1]
+
+
+@pytest.mark.usefixtures("_fake")
+async def test_a_text_that_is_longer_than_the_embedders_window_is_not_sent(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "x.gguf")
+    settings = ("memory.embedder=local/x", "memory.dimension=2", 'providers."local/x".path=x.gguf')
+    configuration = configured(tmp_path, *settings)
+    async with open_transport({}) as transport:
+        models = Models(configuration, {}, transport, open_ledger(configuration, {}))
+        await models.look_up_windows()
+        with pytest.raises(TooLong, match="window of 512 tokens; it was not sent"):
+            await models.embedder().embed(["word " * 1000])
+
+
 def test_a_local_model_costs_nothing_unless_somebody_says_so(tmp_path: Path) -> None:
     free = configured(tmp_path, "models.default=local/x", "budget.dollars=1")
     assert prices(free, {})["local/x"].most(10**6, 10**6) == 0
@@ -78,20 +126,45 @@ def test_the_memorys_embedder_is_known_by_its_weights(tmp_path: Path) -> None:
     names = []
     for name, tail in (("1.gguf", b"1"), ("2.gguf", b"2")):
         write_gguf(tmp_path / name, tail=tail)
-        settings = ("memory.embedder=local/x", "memory.dimension=2", f"providers.local.path={name}")
+        settings = ("memory.embedder=local/x", "memory.dimension=2", f'providers."local/x".path={name}')
         names.append(embedder_of(configured(tmp_path, *settings), {})[0])
     assert names[0] != names[1]
 
 
 async def test_the_doctor_says_what_is_missing_or_what_it_takes(tmp_path: Path) -> None:
     config = write_task(tmp_path)
-    lost = await diagnose(config, ["models.default=local/x", "providers.local.path=x.gguf"], {}, offline=True)
+    lost = await diagnose(config, ["models.default=local/x", 'providers."local/x".path=x.gguf'], {}, offline=True)
     assert any("no such file" in finding.text or "extra local" in finding.text for finding in lost.findings)
     assert lost.exit_code == 2
     real_weights()
     found = await diagnose(config, ["models.default=local/smollm2-135m"], {}, offline=True)
     assert any("runs on this machine and chats: about" in finding.text for finding in found.findings)
     assert found.exit_code == 0
+
+
+@pytest.mark.usefixtures("_fake")
+@pytest.mark.parametrize("offline", [True, False])
+async def test_the_doctor_downloads_nothing_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    asked = []
+
+    def download(repository: str, file: str, local_files_only: bool = False) -> str:
+        asked.append(local_files_only)
+        if local_files_only and len(asked) == 1:
+            raise FileNotFoundError(file)
+        return str(write_gguf(tmp_path / file))
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=download))
+    monkeypatch.setattr(weights, "find_spec", lambda name: object())
+    settings = ["models.default=local/x", 'providers."local/x".path="hf:owner/repository/x.gguf"']
+    found = await diagnose(write_task(tmp_path), settings, {}, offline=offline)
+    assert asked == ([True] if offline else [True, False])
+    said = "not downloaded yet" if offline else "runs on this machine"
+    assert [finding.text for finding in found.findings if said in finding.text]
+    there = await diagnose(write_task(tmp_path), settings, {}, offline=True)
+    assert [finding.text for finding in there.findings if "runs on this machine" in finding.text]
+    assert asked.count(False) == (not offline)
 
 
 def command(folder: Path, *more: str) -> list[str]:
@@ -136,7 +209,7 @@ async def test_a_chat_model_is_searched_with_and_embeds_for_the_memory(tmp_path:
 
 def test_a_base_model_is_searched_with(tmp_path: Path) -> None:
     write_base(tmp_path / "base.gguf")
-    small(tmp_path, "local/base", path="base.gguf")
+    small(tmp_path, "local", path="base.gguf")
     done = subprocess.run(command(tmp_path), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert orjson.loads(done.stdout)["task"] == "small"  # and nothing else was written there

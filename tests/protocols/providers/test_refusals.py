@@ -114,6 +114,13 @@ TOO_LONG = [
     ),
     long("request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it", 4096),
     long("the request exceeds the available context size. try increasing the context size", None, status=500),
+    long("input (5000 tokens) is too large to process. increase the physical batch size", None, status=500),
+    long(
+        "input (5000 tokens) is too large to process. increase the physical batch size (current batch size: 512)",
+        512,
+        status=500,
+    ),
+    long("input (5000 tokens) is larger than the max context size (4096 tokens). skipping", 4096, status=500),
     long("prompt is too long: 213462 tokens > 200000 maximum", 200000),
     long(
         "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or "

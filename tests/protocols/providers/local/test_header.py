@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from protocols.errors import ConfigError
 from protocols.providers.local import quicker
+from protocols.providers.local import requantise as requantising
 from protocols.providers.local.header import Reader, fingerprint, read_header
 from protocols.providers.local.requantise import BLOCK, NARROW, WIDE, requantise, widened
 from tests.gguf_files import gguf, text, write_gguf
@@ -94,6 +96,24 @@ def test_the_copy_has_the_other_tensors_as_they_were(tmp_path: Path) -> None:
     assert struct.pack("<3f", 1, 2, 3) in content[-32:]
     wide: Any = np.frombuffer(content[-(96 + 32) :][: 2 * WIDE.itemsize], WIDE)
     assert np.rint(wide["weights"] * wide["scale"].astype(float)[:, None]).tolist() == [[1] * 16 + [2] * 16] * 2
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_copy_that_is_made_within_another_harms_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = slow_file(tmp_path / "x.gguf"), tmp_path / "new" / "y.gguf"
+    requantise(source, tmp_path / "alone.gguf")
+    first = iter([True])
+
+    def pieces(data: mmap.mmap) -> Iterator[bytes]:
+        for piece in real(data):
+            yield piece
+            if next(first, False):
+                requantise(source, target)
+
+    real = requantising.pieces
+    monkeypatch.setattr(requantising, "pieces", pieces)
+    requantise(source, target)
+    assert target.read_bytes() == (tmp_path / "alone.gguf").read_bytes()
     assert list(target.parent.iterdir()) == [target]
 
 

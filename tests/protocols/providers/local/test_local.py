@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -17,7 +18,7 @@ from protocols.errors import ConfigError, ServerFailed, TooLong
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.providers.catalogue import Account, ModelSettings, identify, open_embeddings, open_model, scope
 from protocols.providers.http import Transport, open_transport
-from protocols.providers.local import weights
+from protocols.providers.local import processes, weights
 from protocols.providers.local.model import LocalModel, LocalSettings
 from tests.gguf_files import write_gguf
 
@@ -116,7 +117,14 @@ async def test_what_is_no_model_is_refused_before_anything_is_loaded(
 
 
 @pytest.mark.parametrize(
-    ("tail", "said"), [(b"BROKEN", "tensor 'x' is not within the file bounds"), (b"ABORT", "code -6")]
+    ("tail", "said"),
+    [
+        (b"BROKEN", r": tensor 'x' is not within the file bounds$"),
+        (b"ABORT", "ended by SIGABRT; get the file again"),
+        (b"ILLEGAL", "SIGILL: this build of llama.cpp does not suit this processor; install"),
+        (b"LONG", "something else than its address"),
+        (b"CHATTER", "something else than its address"),
+    ],
 )
 async def test_what_llama_cpp_cannot_load_is_one_line_in_its_words(
     tmp_path: Path, transport: Transport, tail: bytes, said: str
@@ -124,6 +132,27 @@ async def test_what_llama_cpp_cannot_load_is_one_line_in_its_words(
     with pytest.raises(ConfigError, match=said) as caught:
         await say(opened(write_gguf(tmp_path / "x.gguf", tail=tail), transport), "x")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("broken", ["open_process", "TemporaryFile"])
+async def test_a_process_that_cannot_be_started_is_one_line(
+    tmp_path: Path, transport: Transport, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(anyio if broken == "open_process" else processes, broken, refuse)
+    with pytest.raises(ConfigError, match=r"local/x cannot be loaded: .* started: Too many open files"):
+        await say(opened(write_gguf(tmp_path / "x.gguf"), transport), "x")
+
+
+async def test_what_has_ended_and_was_put_away_has_a_reason_nevertheless(
+    tmp_path: Path, transport: Transport
+) -> None:
+    model = opened(write_gguf(tmp_path / "x.gguf"), transport)
+    served = await transport.local.serve(*await model.plan())
+    await served.stop()
+    assert "was killed" in processes.why(served)
 
 
 async def test_a_request_beyond_the_slot_is_too_long_and_names_the_window(
