@@ -23,6 +23,8 @@ Check = Callable[[object], str]
 """What is expected instead of a value; "" where it will do."""
 
 MOST_STOPS, LEAST_THOUGHT = 4, 1024
+LEAST_WHOLE, MOST_WHOLE = -(2**63), 2**64 - 1
+"""Of the whole numbers that are written to JSON."""
 EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 
 
@@ -235,7 +237,7 @@ def check(parameters: Mapping[str, object], provider: str, key: str) -> None:
         elif name not in known:
             raise ConfigError(f"{key}.{name}: {_unknown(name, format_of(provider))}")
         elif expected := _not_json(value):
-            raise ConfigError(f"{key}.{name} = {_shown(value)}: it takes {expected}")
+            raise ConfigError(f"{key}.{name}: it takes {expected}")
         elif value != UNSET and (expected := known[name](value)):
             raise ConfigError(
                 f"{key}.{name} = {_shown(value)}: {format_of(provider)}/… takes {expected}; "
@@ -270,6 +272,8 @@ def check_together(parameters: Mapping[str, object], provider: str, key: str, re
 def _check_extra(value: object, key: str) -> None:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{key} is a table of fields; write {EXTRA} = {{ name = value }}")
+    if expected := _not_names(value):
+        raise ConfigError(f"{key}: it takes {expected}")
     for name, inner in value.items():
         if name in OURS:
             raise ConfigError(f"{key}.{name}: {OURS[name]}")
@@ -295,7 +299,9 @@ def _extra(parameters: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _not_json(value: object) -> str:
@@ -303,13 +309,20 @@ def _not_json(value: object) -> str:
     match value:
         case float() if not math.isfinite(value):
             return "a finite number"
+        case int() if not LEAST_WHOLE <= value <= MOST_WHOLE:
+            return "a whole number of at most 64 bits, from -2^63 to 2^64 - 1"
         case date() | time():
             return "a date in quotes"
         case Mapping():
-            return next((said for inner in value.values() if (said := _not_json(inner))), "")
+            return _not_names(value) or next((said for inner in value.values() if (said := _not_json(inner))), "")
         case list() | tuple():
             return next((said for inner in value if (said := _not_json(inner))), "")
     return ""
+
+
+def _not_names(table: Mapping[object, object]) -> str:
+    """As `_not_json`, of the names alone."""
+    return "" if all(isinstance(name, str) for name in table) else "tables whose names are texts"
 
 
 def _shown(value: object) -> str:

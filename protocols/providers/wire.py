@@ -73,5 +73,5 @@ def with_parameters(body: dict[str, object], request: Request) -> dict[str, obje
     body |= request.parameters.fields
     seed = body.get("seed")
     if request.sample and isinstance(seed, int):
-        body["seed"] = seed + request.sample
+        body["seed"] = seed + request.sample if seed < 2**63 else seed - request.sample  # JSON has none above 2^64
     return body

@@ -210,6 +210,15 @@ FORBIDDEN: list[tuple[str, dict[str, object], tuple[str, ...]]] = [
     ("openai", {"temperature": float("nan")}, ("temperature", "finite")),
     ("openai", {"top_p": -0.1}, ("top_p", "from 0 to 1")),
     ("openai", {"seed": 1.5}, ("seed", "whole")),
+    ("openai", {"seed": 2**70}, ("seed", "64 bits")),
+    ("openai", {"seed": -(2**63) - 1}, ("seed", "64 bits")),
+    ("openai", {"temperature": 10**400}, ("temperature", "64 bits")),
+    ("openai", {"temperature": 10**9000}, ("temperature", "64 bits")),
+    ("openai", {"logit_bias": {"a": 10**400}}, ("logit_bias", "64 bits")),
+    ("openai", {"logit_bias": {50256: 1}}, ("logit_bias", "names are texts")),
+    ("openai", {"extra": {"x": [{"y": 2**64}]}}, ("extra.x", "64 bits")),
+    ("openai", {"extra": {"x": [{1: 2}]}}, ("extra.x", "names are texts")),
+    ("openai", {"extra": {1: 2}}, ("extra:", "names are texts")),
     ("openai", {"stop": ["a"] * 5}, ("stop", "at most 4")),
     ("openai", {"stop": []}, ("stop", "at most 4")),
     ("openai", {"stop": [""]}, ("stop", "at most 4")),
@@ -295,6 +304,13 @@ def test_every_known_name_can_be_unset() -> None:
     check(dict.fromkeys(ANTHROPIC, UNSET), "anthropic", "k")
 
 
+@given(st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False))
+def test_every_number_that_passes_can_be_sent_and_told_apart(value: float) -> None:
+    fields = {"x": value}
+    check({"extra": fields}, "openai", "k")
+    assert orjson.loads(Parameters(fields).key) == fields == orjson.loads(orjson.dumps(fields))
+
+
 names = st.sampled_from(["a", "b", "c"])
 tables = st.dictionaries(names, st.integers(0, 3)) | st.builds(
     lambda own, extra: {**own, EXTRA: extra},
@@ -322,6 +338,9 @@ async def test_each_draw_has_a_seed_of_its_own(lab: Lab, way: str, sample: int) 
     request = Request(TURNS, sample=sample, parameters=Parameters({"seed": 7}))
     await lab.model(way).complete(request)
     assert lab.server.received[-1].body["seed"] == 7 + sample
+    most = Parameters({"seed": 2**64 - 1})
+    await lab.model(way).complete(Request(TURNS, sample=sample, parameters=most))
+    assert lab.server.received[-1].body["seed"] == 2**64 - 1 - sample
     assert request.parameters.fields == {"seed": 7}
 
 
