@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, time
 from typing import Final
@@ -206,6 +207,14 @@ CALLED: Final[Mapping[str, Mapping[str, str]]] = {
 """What the other format's names are in this one."""
 
 
+SECRET: Final = re.compile(
+    r".*(api|access|auth|secret|private|subscription)_?key|.*authori[sz]ation"
+    r"|((.*_)?(auth|authentication|api|access|bearer|id|refresh|session)_?)?token"
+    r"|(.*_)?(password|passwd|secret|bearer|credentials?)"
+)
+"""Names of fields, in small letters and with _ for -, that hold what nobody else must read."""
+
+
 def format_of(provider: str) -> str:
     """The wire format that a provider speaks."""
     return "anthropic" if provider == "anthropic" else "openai"
@@ -279,6 +288,25 @@ def _check_extra(value: object, key: str) -> None:
             raise ConfigError(f"{key}.{name}: {OURS[name]}")
         if expected := _not_json(inner):
             raise ConfigError(f"{key}.{name}: it takes {expected}")
+    if path := _secret(value):
+        raise ConfigError(
+            f"{key}.{path}: what is asked is shown and stored, and this looks like a secret; a key belongs in "
+            "api_key_env, and a server that needs it elsewhere in a client"
+        )
+
+
+def _secret(value: object) -> str:
+    """Where fields hold a secret, by its name; "" where none does. A table is none: a schema may describe one."""
+    inside = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    )
+    for name, inner in inside:
+        named = isinstance(name, str) and SECRET.fullmatch(name.lower().replace("-", "_"))
+        if named and not (inner is None or inner == UNSET or isinstance(inner, Mapping | bool)):
+            return name
+        if path := _secret(inner):
+            return f"{name}.{path}"
+    return ""
 
 
 def _unknown(name: str, wire_format: str) -> str:

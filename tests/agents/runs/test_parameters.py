@@ -317,3 +317,9 @@ async def test_doctor_shows_what_is_asked_and_tries_it(tmp_path: Path) -> None:
         diagnosis = await diagnose(config, [*settings, "models.parameters.task={ stopp = 1 }"], {}, offline=True)
         [text] = [finding.text for finding in diagnosis.findings if finding.status == "failed"]
         assert "models.parameters.task.stopp: unknown; did you mean stop?" in text
+        for wrong in ("{ x = 1e400 }", "{ x = 1180591620717411303424 }", '{ a = { API-KEY = "s3cr" } }'):
+            more = [*settings, f"models.parameters.task={{ extra = {wrong} }}"]
+            diagnosis = await diagnose(config, more, {}, offline=False)
+            [text] = [finding.text for finding in diagnosis.findings if finding.status == "failed"]
+            assert "models.parameters.task.extra." in text
+            assert "s3cr" not in repr(diagnosis)

@@ -304,6 +304,41 @@ def test_every_known_name_can_be_unset() -> None:
     check(dict.fromkeys(ANTHROPIC, UNSET), "anthropic", "k")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_key",
+        "apiKey",
+        "API-KEY",
+        "x-api-key",
+        "Authorization",
+        "Proxy-Authorization",
+        "token",
+        "auth_token",
+        "accessToken",
+        "password",
+        "db_password",
+        "client-secret",
+        "private_key",
+    ],
+)
+@pytest.mark.parametrize("way", [lambda x: x, lambda x: {"a": x}, lambda x: {"a": [{"b": x}]}])
+def test_a_secret_is_refused_and_not_repeated(name: str, way: Any) -> None:
+    with pytest.raises(ConfigError, match="api_key_env") as caught:
+        check({"extra": way({name: "s3cr"})}, "openai", "k")
+    assert name in str(caught.value)
+    assert "s3cr" not in str(caught.value)
+    check({"extra": way({name: UNSET})}, "openai", "k")
+
+
+@pytest.mark.parametrize(
+    "name", ["stop_token_ids", "min_tokens", "keyword", "key", "stop_token", "skip_special_tokens", "eos_token_id"]
+)
+def test_what_only_sounds_like_a_secret_is_sent(name: str) -> None:
+    check({"extra": {name: "x"}}, "openai", "k")
+    check({"extra": {"guided_json": {"properties": {"password": {"type": "string"}}}}}, "openai", "k")
+
+
 @given(st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False))
 def test_every_number_that_passes_can_be_sent_and_told_apart(value: float) -> None:
     fields = {"x": value}
