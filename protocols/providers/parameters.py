@@ -155,6 +155,7 @@ OPENAI: Final[Mapping[str, Check]] = {
     "prompt_cache_retention": one_of("in_memory", "24h"),
     "safety_identifier": text(128),
     "user": text(),
+    "stream_options": table,
 }
 ANTHROPIC: Final[Mapping[str, Check]] = {
     "temperature": number(0, 1),
@@ -176,13 +177,12 @@ KNOWN: Final[Mapping[str, Mapping[str, Check]]] = {"openai": OPENAI, "anthropic"
 ROOM: Final = "the limit on a reply is ours to set: reply_tokens, under [task] or in the provider's table"
 WRITTEN: Final = "a reply is read as text, and nothing else is asked for"
 OURS: Final[Mapping[str, str]] = {
-    "messages": "the messages are the prompt and the input",
+    **dict.fromkeys(("messages", "prompt", "input"), "the messages are the prompt and the input"),
     "model": "name the model under [models]",
-    "max_tokens": ROOM,
-    "max_completion_tokens": ROOM,
+    **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), ROOM),
+    **dict.fromkeys(("n_predict", "max_new_tokens"), ROOM),
     "n": "one reply is asked for at a time; search.repeats asks an example several times",
     "stream": "set stream = true in the provider's table",
-    "stream_options": "set stream = true in the provider's table",
     "system": "the system message is the prompt's; system, in the provider's table, says where it goes",
     **dict.fromkeys(("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"), WRITTEN),
     **dict.fromkeys(("audio", "modalities"), WRITTEN),
@@ -303,7 +303,7 @@ def _secret(value: object) -> str:
     for name, inner in inside:
         named = isinstance(name, str) and SECRET.fullmatch(name.lower().replace("-", "_"))
         if named and not (inner is None or inner == UNSET or isinstance(inner, Mapping | bool)):
-            return name
+            return str(name)
         if path := _secret(inner):
             return f"{name}.{path}"
     return ""
