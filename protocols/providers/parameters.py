@@ -345,7 +345,9 @@ def _not_json(value: object) -> str:
             return _not_names(value) or next((said for inner in value.values() if (said := _not_json(inner))), "")
         case list() | tuple():
             return next((said for inner in value if (said := _not_json(inner))), "")
-    return ""
+        case None | bool() | int() | float() | str():
+            return ""
+    return "a text, a number, true, false, a list or a table"
 
 
 def _not_names(table: Mapping[object, object]) -> str:

@@ -220,6 +220,8 @@ FORBIDDEN: list[tuple[str, dict[str, object], tuple[str, ...]]] = [
     ("openai", {"extra": {"x": [{"y": 2**64}]}}, ("extra.x", "64 bits")),
     ("openai", {"extra": {"x": [{1: 2}]}}, ("extra.x", "names are texts")),
     ("openai", {"extra": {1: 2}}, ("extra:", "names are texts")),
+    ("openai", {"extra": {"x": [{1, 2}]}}, ("extra.x", "a list or a table")),
+    ("openai", {"extra": {"x": b"y"}}, ("extra.x", "a text")),
     ("openai", {"stop": ["a"] * 5}, ("stop", "at most 4")),
     ("openai", {"stop": []}, ("stop", "at most 4")),
     ("openai", {"stop": [""]}, ("stop", "at most 4")),
