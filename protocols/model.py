@@ -17,6 +17,8 @@ FRAME = 16
 """Tokens that a chat template puts around one turn, at most: those that are published take 3 to 10."""
 TURN = 5
 """Tokens of such a frame in most templates that are published (ChatML, Llama 3, Gemma)."""
+EXACT = 2**53
+"""Below this a float is one whole number, and above it JSON may have no such integer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,10 @@ class Parameters:
 
 
 def _plain(value: object) -> object:
-    """JSON whose whole numbers are integers."""
+    """JSON whose whole numbers are integers, as far as a float holds each of them."""
     match value:
         case float():
-            return int(value) if value.is_integer() else value
+            return int(value) if value.is_integer() and abs(value) < EXACT else value
         case Mapping():
             return {name: _plain(inner) for name, inner in value.items()}
         case list() | tuple():

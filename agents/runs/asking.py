@@ -15,13 +15,17 @@ EMBEDDER = "embedder"
 """The role that embeds for the memory, where a model does."""
 
 
-def check_asked(configuration: Configuration) -> None:
-    """:raises ConfigError: a parameter is none of its provider's wire format, or has a value that it forbids."""
+def check_asked(configuration: Configuration, operators: Iterable[str] | None = None) -> None:
+    """Look at what is asked by every role, `operators` among them; None: those of the configuration.
+
+    :raises ConfigError: a parameter is none of its provider's wire format, or has a value that it forbids.
+    """
     for name, given in configuration.providers.items():
         if name != EMBEDDED:
             key = name if name.isidentifier() else f'"{name}"'
             check(given.parameters, name.partition("/")[0], f"providers.{key}.parameters")
-    for role in (*ROLES, *(f"proposer/{name}" for name in open_operators(configuration.search.operators))):
+    names = open_operators(configuration.search.operators) if operators is None else operators
+    for role in (*ROLES, *(f"proposer/{name}" for name in names)):
         model = configuration.models.of(role)
         if model == EMBEDDED:
             continue

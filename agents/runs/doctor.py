@@ -282,9 +282,15 @@ def _models(
     transport: Transport,
     operators: Iterable[str] | None,
 ) -> list[tuple[ChatModel, Sequence[str]]]:
-    """Each distinct model that can be reached as it is configured, and its roles, without having been called."""
+    """Each distinct model that can be reached as it is configured, and its roles, without having been called; none
+    while what is asked of them cannot be sent."""
     tables = configuration.models
     proposers = tables.proposers if operators is None else operators
+    try:
+        check_asked(configuration, proposers)
+    except ConfigError:
+        found.skip("models", "their parameters must be put right first")
+        return []
     roles: dict[str, list[str]] = {}
     critic = ["critic"] if configuration.agents.critic != NONE else []
     judge = ["judge"] if asks_judge(configuration) else []

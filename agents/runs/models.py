@@ -22,7 +22,7 @@ from memory.model_embedder import ModelEmbedder
 from memory.recorded import RecordedModel
 from protocols.embedding import Embedder, HashedNgrams
 from protocols.errors import ConfigError
-from protocols.model import ChatModel, Reply
+from protocols.model import ChatModel, Parameters, Reply
 from protocols.providers.catalogue import (
     EMBEDDED,
     KNOWN,
@@ -160,8 +160,9 @@ class Models:
         for name in self._adapters:
             if name != EMBEDDED and (packed := notes.get(self._note("window", name))) is not None:
                 self._window(name).take_up(packed)
-            if name != EMBEDDED and self._note("temperature", name) in notes:
-                self._temperature(name).refused = True
+        for role, name in roles(self._configuration).items():
+            if role != EMBEDDER and name != EMBEDDED and self._temperature_note(name, role) in notes:
+                self._temperature(name, role).refused = True
         for spent in accounts:
             if spent.calls > spent.failed and spent.model in self._adapters and spent.model != EMBEDDED:
                 self._breaker(spent.model, spent.role).worked()
@@ -183,11 +184,18 @@ class Models:
             window.tell(tokens)
         return window
 
-    def _temperature(self, name: str) -> Temperature:
-        temperature = self.accounts.temperature(self._account(name), self._which(name))
+    def _temperature(self, name: str, role: str) -> Temperature:
+        which = self._which(name)
+        temperature = self.accounts.temperature(self._account(name), which, self._asked(role))
         if FIXED.match(name) and is_theirs(name, model_settings(self._configuration.provider(name)), self._environ):
             temperature.refused = True
         return temperature
+
+    def _temperature_note(self, name: str, role: str) -> str:
+        return " ".join(filter(None, (self._note("temperature", name), self._asked(role))))
+
+    def _asked(self, role: str) -> str:
+        return Parameters(asked(self._configuration.asked(role))).key
 
     def _note(self, what: str, name: str) -> str:
         account = self._account(name)
@@ -228,8 +236,8 @@ class Models:
 
         model: ChatModel = MeteredModel(adapter, self._ledger, role, limited)
         if role != EMBEDDER and not settles_temperature(asked(self._configuration.asked(role))):
-            learned = partial(self._refused, journal, self._note("temperature", name))
-            model = TemperatureModel(model, self._temperature(name), learned)
+            learned = partial(self._refused, journal, self._temperature_note(name, role))
+            model = TemperatureModel(model, self._temperature(name, role), learned)
         if least := self._warm_prefix(name, table):
             model = WarmingModel(model, self.accounts.prefixes(account, self._which(name)), least)
         model = self._retrying(model, role, table)

@@ -77,8 +77,8 @@ class ModelSettings:
             raise ConfigError(f"key_header = {self.key_header!r} is no name of a header; write one such as x-api-key")
         if self.client and self.api:
             raise ConfigError("a client is asked in the form that its SDK has; remove api beside it")
-        if self.api == "completions" and self.wire.stream:
-            raise ConfigError("a completion is read whole and not as a stream; remove stream beside api")
+        if self.api == "completions":
+            self.wire.check_completions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,8 @@ def open_local(name: str, settings: ModelSettings, transport: Transport, dimensi
         if dimension is not None:
             model = OpenAIEmbeddings(name, endpoint, direct, dimension)
         else:
-            model = open_openai(name, replace(settings, api=form), endpoint, direct)
+            wire = settings.wire if form == "chat" else STANDARD
+            model = open_openai(name, replace(settings, api=form, wire=wire), endpoint, direct)
         model.name = name
         return model
 

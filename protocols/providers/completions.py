@@ -70,7 +70,7 @@ def laid_out(messages: Sequence[ChatMessage]) -> str:
 
 def read_reply(answer: Answer, name: str, key: str | None, request: Request | None = None) -> Reply:
     """The first choice of the answer to `request`, without the space around it, and up to a blank line unless the
-    user has set another end.
+    user has set another end, or none.
 
     :raises ModelError: as `decode`; BadReply also if there is no text.
     """
@@ -81,9 +81,10 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
     text = choice.get("text")
     if not isinstance(text, str):
         raise unusable("has no choices[0].text", answer, name, key, usage)
-    said = text.strip()
     if request is None or "stop" not in request.parameters.fields:
-        said = said.split(STOP, 1)[0].strip()  # not every server knows stop
+        text, end, _ = text.lstrip().partition(STOP)  # not every server knows stop
+        finish = "stop" if end and finish == "length" else finish  # it was complete before it was too long
+    said = text.strip()
     model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
     missing: Instead | None = None if said or finish == "refusal" else "nothing"
     return Reply(said, usage, finish, answer.latency, model, allowance=allowance, instead=missing)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, time
 from typing import Final
@@ -23,6 +24,8 @@ Check = Callable[[object], str]
 """What is expected instead of a value; "" where it will do."""
 
 MOST_STOPS, LEAST_THOUGHT = 4, 1024
+LEAST_WHOLE, MOST_WHOLE = -(2**63), 2**64 - 1
+"""Of the whole numbers that are written to JSON."""
 EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 
 
@@ -152,6 +155,7 @@ OPENAI: Final[Mapping[str, Check]] = {
     "prompt_cache_retention": one_of("in_memory", "24h"),
     "safety_identifier": text(128),
     "user": text(),
+    "stream_options": table,
 }
 ANTHROPIC: Final[Mapping[str, Check]] = {
     "temperature": number(0, 1),
@@ -173,13 +177,12 @@ KNOWN: Final[Mapping[str, Mapping[str, Check]]] = {"openai": OPENAI, "anthropic"
 ROOM: Final = "the limit on a reply is ours to set: reply_tokens, under [task] or in the provider's table"
 WRITTEN: Final = "a reply is read as text, and nothing else is asked for"
 OURS: Final[Mapping[str, str]] = {
-    "messages": "the messages are the prompt and the input",
+    **dict.fromkeys(("messages", "prompt", "input"), "the messages are the prompt and the input"),
     "model": "name the model under [models]",
-    "max_tokens": ROOM,
-    "max_completion_tokens": ROOM,
+    **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), ROOM),
+    **dict.fromkeys(("n_predict", "max_new_tokens"), ROOM),
     "n": "one reply is asked for at a time; search.repeats asks an example several times",
     "stream": "set stream = true in the provider's table",
-    "stream_options": "set stream = true in the provider's table",
     "system": "the system message is the prompt's; system, in the provider's table, says where it goes",
     **dict.fromkeys(("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"), WRITTEN),
     **dict.fromkeys(("audio", "modalities"), WRITTEN),
@@ -202,6 +205,14 @@ CALLED: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 """What the other format's names are in this one."""
+
+
+SECRET: Final = re.compile(
+    r".*(api|access|auth|secret|private|subscription)_?key|.*authori[sz]ation"
+    r"|((.*_)?(auth|authentication|api|access|bearer|id|refresh|session)_?)?token"
+    r"|(.*_)?(password|passwd|secret|bearer|credentials?)"
+)
+"""Names of fields, in small letters and with _ for -, that hold what nobody else must read."""
 
 
 def format_of(provider: str) -> str:
@@ -235,7 +246,7 @@ def check(parameters: Mapping[str, object], provider: str, key: str) -> None:
         elif name not in known:
             raise ConfigError(f"{key}.{name}: {_unknown(name, format_of(provider))}")
         elif expected := _not_json(value):
-            raise ConfigError(f"{key}.{name} = {_shown(value)}: it takes {expected}")
+            raise ConfigError(f"{key}.{name}: it takes {expected}")
         elif value != UNSET and (expected := known[name](value)):
             raise ConfigError(
                 f"{key}.{name} = {_shown(value)}: {format_of(provider)}/… takes {expected}; "
@@ -270,11 +281,32 @@ def check_together(parameters: Mapping[str, object], provider: str, key: str, re
 def _check_extra(value: object, key: str) -> None:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{key} is a table of fields; write {EXTRA} = {{ name = value }}")
+    if expected := _not_names(value):
+        raise ConfigError(f"{key}: it takes {expected}")
     for name, inner in value.items():
         if name in OURS:
             raise ConfigError(f"{key}.{name}: {OURS[name]}")
         if expected := _not_json(inner):
             raise ConfigError(f"{key}.{name}: it takes {expected}")
+    if path := _secret(value):
+        raise ConfigError(
+            f"{key}.{path}: what is asked is shown and stored, and this looks like a secret; a key belongs in "
+            "api_key_env, and a server that needs it elsewhere in a client"
+        )
+
+
+def _secret(value: object) -> str:
+    """Where fields hold a secret, by its name; "" where none does. A table is none: a schema may describe one."""
+    inside = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    )
+    for name, inner in inside:
+        named = isinstance(name, str) and SECRET.fullmatch(name.lower().replace("-", "_"))
+        if named and not (inner is None or inner == UNSET or isinstance(inner, Mapping | bool)):
+            return str(name)
+        if path := _secret(inner):
+            return f"{name}.{path}"
+    return ""
 
 
 def _unknown(name: str, wire_format: str) -> str:
@@ -295,7 +327,9 @@ def _extra(parameters: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _not_json(value: object) -> str:
@@ -303,13 +337,22 @@ def _not_json(value: object) -> str:
     match value:
         case float() if not math.isfinite(value):
             return "a finite number"
+        case int() if not LEAST_WHOLE <= value <= MOST_WHOLE:
+            return "a whole number of at most 64 bits, from -2^63 to 2^64 - 1"
         case date() | time():
             return "a date in quotes"
         case Mapping():
-            return next((said for inner in value.values() if (said := _not_json(inner))), "")
+            return _not_names(value) or next((said for inner in value.values() if (said := _not_json(inner))), "")
         case list() | tuple():
             return next((said for inner in value if (said := _not_json(inner))), "")
-    return ""
+        case None | bool() | int() | float() | str():
+            return ""
+    return "a text, a number, true, false, a list or a table"
+
+
+def _not_names(table: Mapping[object, object]) -> str:
+    """As `_not_json`, of the names alone."""
+    return "" if all(isinstance(name, str) for name in table) else "tables whose names are texts"
 
 
 def _shown(value: object) -> str:

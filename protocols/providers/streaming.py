@@ -85,7 +85,7 @@ def joined_chat(told: Iterator[object]) -> tuple[dict[str, object], bool]:
             return body | {"error": chunk.get("error") or chunk}, True
         choices = chunk.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
-        if not isinstance(first, dict) or first.get("index", 0) != 0:
+        if not isinstance(first, dict) or (first.get("index") or 0) != 0:
             continue
         choice = choice or {"message": message}
         choice |= {name: first[name] for name in ("finish_reason", "error") if first.get(name)}

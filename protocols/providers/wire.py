@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from protocols.errors import ConfigError
 from protocols.model import ChatMessage, Request
+from protocols.providers.parameters import UNSET
 
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
 System = Literal["message", "user", "text"]
@@ -50,6 +51,15 @@ class Wire:
                 value = getattr(self, name)
                 raise ConfigError(f'{name} = "{value}" is nothing of the {wire_format}/… format; remove it')
 
+    def check_completions(self) -> None:
+        """:raises ConfigError: something here is of a chat, and would be of no effect on a completion."""
+        if self.stream:
+            raise ConfigError("a completion is read whole and not as a stream; remove stream beside api")
+        if self.system != "message":
+            raise ConfigError("a completion is asked for with one text, without turns; remove system beside api")
+        if self.token_parameter is not None:
+            raise ConfigError("the limit on a completion is always max_tokens; remove token_parameter beside api")
+
 
 STANDARD: Final = Wire()
 
@@ -68,10 +78,12 @@ def folded(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
 
 
 def with_parameters(body: dict[str, object], request: Request) -> dict[str, object]:
-    """The body with what the user has set. Each further draw of one request has the next seed: from the same they
-    would all be the same."""
+    """The body with what the user has set, and without what is `UNSET`. Each further draw of one request has the next
+    seed: from the same they would all be the same."""
     body |= request.parameters.fields
+    for name in [name for name, value in request.parameters.fields.items() if value == UNSET]:
+        del body[name]
     seed = body.get("seed")
     if request.sample and isinstance(seed, int):
-        body["seed"] = seed + request.sample
+        body["seed"] = seed + request.sample if seed < 2**63 else seed - request.sample  # JSON has none above 2^64
     return body

@@ -49,7 +49,7 @@ class Accounts:
         self._prefixes: dict[tuple[Account, str], Prefixes] = {}
         self.calls = Calls()
         self._windows: dict[tuple[Account, str], Window] = {}
-        self._temperatures: dict[tuple[Account, str], Temperature] = {}
+        self._temperatures: dict[tuple[Account, str, str], Temperature] = {}
 
     def limiter(self, account: Account, limits: Limits, closing: AsyncExitStack | None = None) -> Limiter:
         """The account's. Of all limits that are asked for it keeps to the strictest, and to these until `closing` is
@@ -71,9 +71,10 @@ class Accounts:
         """What a request to the model may have, for all roles alike."""
         return self._windows.setdefault((account, model), Window())
 
-    def temperature(self, account: Account, model: str) -> Temperature:
-        """Whether the model takes one."""
-        return self._temperatures.setdefault((account, model), Temperature())
+    def temperature(self, account: Account, model: str, asked: str = "") -> Temperature:
+        """Whether the model takes one beside what is `asked` of it, the key of its `Parameters`: some take it only
+        where they do not think."""
+        return self._temperatures.setdefault((account, model, asked), Temperature())
 
     def prefixes(self, account: Account, model: str) -> Prefixes:
         """What the provider's cache holds."""

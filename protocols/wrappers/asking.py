@@ -14,6 +14,9 @@ TEMPERATURE: Final = "temperature"
 SAMPLING: Final = ("top_p", "top_k", "min_p")
 """Who sets one of these has chosen how to draw: a temperature of ours beside it would undo it."""
 
+OWN: Final = ("stop", "stream_options")
+"""What adapters send unless something else is set."""
+
 
 def settles_temperature(asked: Mapping[str, object]) -> bool:
     """Whether the user has decided on the temperature, so that a request's own is of no matter: by its name, by
@@ -28,11 +31,11 @@ def settles_temperature(asked: Mapping[str, object]) -> bool:
 
 class AskingModel:
     """A model of which is asked what the user has set, whatever a request says: `asked` holds fields of the body.
-    `UNSET` is sent by nobody."""
+    Of those that are `UNSET` the adapters hear only where they would send one of their own."""
 
     def __init__(self, inner: ChatModel, asked: Mapping[str, object]) -> None:
         self._inner = inner
-        fields = {name: value for name, value in asked.items() if value != UNSET}
+        fields = {name: value for name, value in asked.items() if value != UNSET or name in OWN}
         self._settled = settles_temperature(asked)
         self._temperature: float | None = None
         match fields.get(TEMPERATURE):

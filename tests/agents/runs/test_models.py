@@ -238,6 +238,42 @@ async def test_published_prices_hold_at_the_providers_own_address_alone() -> Non
     assert price({"openai": {"price": {"input": 1, "output": 2, "written": 3}}}, {}) == Price(1, 2, None, 3)
 
 
+@pytest.mark.parametrize("where", ["provider", "task", "critic", "proposers"])
+@pytest.mark.parametrize(
+    ("model", "parameters", "published"),
+    [
+        ("openai/gpt-5-mini", {"service_tier": "default", "seed": 1}, True),
+        ("openai/gpt-5-mini", {"service_tier": "auto"}, True),
+        ("openai/gpt-5-mini", {"service_tier": "unset"}, True),
+        ("openai/gpt-5-mini", {"service_tier": "priority"}, False),
+        ("openai/gpt-5-mini", {"service_tier": "flex"}, False),
+        ("openai/gpt-5-mini", {"extra": {"service_tier": "new"}}, False),
+        ("openai/gpt-5-mini", {"web_search_options": {"search_context_size": "low"}}, False),
+        ("anthropic/claude-sonnet-4-5", {"service_tier": "standard_only", "speed": "standard"}, True),
+        ("anthropic/claude-sonnet-4-5", {"cache_control": {"type": "ephemeral"}}, True),
+        ("anthropic/claude-sonnet-4-5", {"cache_control": {"type": "ephemeral", "ttl": "1h"}}, False),
+        ("anthropic/claude-sonnet-4-5", {"speed": "fast"}, False),
+        ("anthropic/claude-sonnet-4-5", {"inference_geo": "us"}, False),
+    ],
+)
+def test_a_published_price_does_not_hold_for_what_costs_something_else(
+    model: str, parameters: dict[str, object], published: bool, where: str
+) -> None:
+    """Whichever role asks for it; a price of the configuration's own holds."""
+    table: dict[str, object] = {"parameters": parameters} if where == "provider" else {}
+    given = {"proposers": {"merge": parameters}} if where == "proposers" else {where: parameters}
+    models = {"default": model, "parameters": {} if where == "provider" else given}
+    tables = {"task": TASK, "models": models, "search": {"operators": ["merge"]}, "budget": {"dollars": 1}}
+    configuration = build({**tables, "providers": {model: table}}, Path())
+    if published:
+        assert open_ledger(configuration, {}).caps.dollars == 1
+    else:
+        with pytest.raises(ConfigError, match=f"{model} is not known, for its parameters .*price = "):
+            open_ledger(configuration, {})
+    priced = build({**tables, "providers": {model: {**table, "price": PRICE}}}, Path())
+    assert prices(priced, {})[model].input == PRICE["input"]
+
+
 async def test_a_budget_of_an_operator_that_is_not_used_is_refused() -> None:
     configuration = build(
         {"models": SIMULATED, "task": TASK, "budget": {"operators": {"few_shots": {"calls": 1}}}}, Path()

@@ -237,6 +237,25 @@ async def test_a_run_that_goes_on_does_not_try_it_again(tmp_path: Path) -> None:
     assert had == [True, False, False]
 
 
+async def test_a_temperature_is_refused_beside_what_was_asked_alone(tmp_path: Path) -> None:
+    """A model that takes none while it thinks may take one from a role that has it think less."""
+    async with WireServer(lambda turns: "hi") as server, open_transport({}) as transport:
+        thinks = {"reasoning_effort": "high"}
+        configuration = configured(everywhere(server), {"critic": thinks, "proposer": thinks})
+        server.faults.append(Fault(status=400, body=REFUSED))
+        path = tmp_path / "journal.sqlite"
+        async with open_journal(path) as journal:
+            models = Models(configuration, {}, transport, open_ledger(configuration, {}))
+            for role in ("critic", "proposer/merge", "task"):
+                await models.of(role, journal=journal).complete(ASKED)
+        later = Models(configuration, {}, transport, open_ledger(configuration, {}))
+        later.take_up(read_notes(path), ())
+        for role in ("critic", "task"):
+            await later.of(role).complete(ASKED)
+    had = ["temperature" in call.body for call in server.received]
+    assert had == [True, False, False, True, False, True]
+
+
 async def test_where_the_user_asks_for_it_the_run_fails_with_the_refusal(tmp_path: Path) -> None:
     async with WireServer(lambda turns: "hi") as server:
         refuses_temperature(server)
@@ -317,3 +336,9 @@ async def test_doctor_shows_what_is_asked_and_tries_it(tmp_path: Path) -> None:
         diagnosis = await diagnose(config, [*settings, "models.parameters.task={ stopp = 1 }"], {}, offline=True)
         [text] = [finding.text for finding in diagnosis.findings if finding.status == "failed"]
         assert "models.parameters.task.stopp: unknown; did you mean stop?" in text
+        for wrong in ("{ x = 1e400 }", "{ x = 1180591620717411303424 }", '{ a = { API-KEY = "s3cr" } }'):
+            more = [*settings, f"models.parameters.task={{ extra = {wrong} }}"]
+            diagnosis = await diagnose(config, more, {}, offline=False)
+            [text] = [finding.text for finding in diagnosis.findings if finding.status == "failed"]
+            assert "models.parameters.task.extra." in text
+            assert "s3cr" not in repr(diagnosis)

@@ -19,7 +19,9 @@ from protocols.model import ChatMessage, Parameters, Reply, Request, Usage
 from protocols.providers.catalogue import ModelSettings, open_model, scope
 from protocols.providers.completions import laid_out
 from protocols.providers.http import open_transport
+from protocols.providers.parameters import UNSET
 from protocols.providers.wire import Wire
+from protocols.wrappers.asking import AskingModel
 
 pytestmark = pytest.mark.anyio
 CHAT = [
@@ -87,6 +89,10 @@ async def test_what_is_sent_is_the_sdks_and_the_reply_is_counted() -> None:
     [
         ("\n\nb\n\nText: three", "stop", "b", "stop"),
         ("b and", "length", "b and", "length"),
+        (" b\n\nText: three\nLab", "length", "b", "stop"),
+        ("b\n\n", "length", "b", "stop"),
+        ("\n\nb", "length", "b", "length"),
+        ("b\n\nText", "content_filter", "b", "refusal"),
         (" \n", "stop", "", "stop"),
     ],
 )
@@ -121,6 +127,23 @@ async def test_an_end_that_the_user_has_set_is_sent_in_the_place_of_ours_and_hol
     assert [(body["stop"], body["top_p"]) for body in bodies] == [(["###"], 0.5)]
 
 
-def test_a_completion_is_no_stream() -> None:
-    with pytest.raises(ConfigError, match="remove stream"):
-        ModelSettings(api="completions", wire=Wire(stream=True))
+async def test_our_end_can_be_taken_away() -> None:
+    answer = {"choices": [{"text": " b\n\nfor it says so", "finish_reason": "length"}]}
+    async with answering(answer) as (url, bodies), open_transport({}) as transport:
+        model = open_model("openai/base", ModelSettings(base_url=url, api="completions"), {}, transport)
+        reply = await AskingModel(model, {"stop": UNSET}).complete(Request(tuple(CHAT[:2]), max_tokens=9))
+    assert (reply.text, reply.finish) == ("b\n\nfor it says so", "length")
+    assert ["stop" in body for body in bodies] == [False]
+
+
+@pytest.mark.parametrize(
+    ("wire", "name"),
+    [
+        (Wire(stream=True), "stream"),
+        (Wire(system="user"), "system"),
+        (Wire(token_parameter="max_completion_tokens"), "token_parameter"),
+    ],
+)
+def test_a_completion_has_nothing_of_a_chat(wire: Wire, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"remove {name} beside api"):
+        ModelSettings(api="completions", wire=wire)

@@ -72,6 +72,7 @@ VALUES: dict[str, dict[str, list[object]]] = {
         "prompt_cache_retention": ["24h"],
         "safety_identifier": ["u-1"],
         "user": ["u-1"],
+        "stream_options": [{"include_usage": True}],
     },
     "anthropic": {
         "temperature": [0, 1.0],
@@ -210,6 +211,17 @@ FORBIDDEN: list[tuple[str, dict[str, object], tuple[str, ...]]] = [
     ("openai", {"temperature": float("nan")}, ("temperature", "finite")),
     ("openai", {"top_p": -0.1}, ("top_p", "from 0 to 1")),
     ("openai", {"seed": 1.5}, ("seed", "whole")),
+    ("openai", {"seed": 2**70}, ("seed", "64 bits")),
+    ("openai", {"seed": -(2**63) - 1}, ("seed", "64 bits")),
+    ("openai", {"temperature": 10**400}, ("temperature", "64 bits")),
+    ("openai", {"temperature": 10**9000}, ("temperature", "64 bits")),
+    ("openai", {"logit_bias": {"a": 10**400}}, ("logit_bias", "64 bits")),
+    ("openai", {"logit_bias": {50256: 1}}, ("logit_bias", "names are texts")),
+    ("openai", {"extra": {"x": [{"y": 2**64}]}}, ("extra.x", "64 bits")),
+    ("openai", {"extra": {"x": [{1: 2}]}}, ("extra.x", "names are texts")),
+    ("openai", {"extra": {1: 2}}, ("extra:", "names are texts")),
+    ("openai", {"extra": {"x": [{1, 2}]}}, ("extra.x", "a list or a table")),
+    ("openai", {"extra": {"x": b"y"}}, ("extra.x", "a text")),
     ("openai", {"stop": ["a"] * 5}, ("stop", "at most 4")),
     ("openai", {"stop": []}, ("stop", "at most 4")),
     ("openai", {"stop": [""]}, ("stop", "at most 4")),
@@ -232,6 +244,11 @@ FORBIDDEN: list[tuple[str, dict[str, object], tuple[str, ...]]] = [
     ("openai", {"n": 3}, ("n:", "search.repeats")),
     ("openai", {"stream": True}, ("stream", "provider's table")),
     ("openai", {"tools": []}, ("tools", "as text")),
+    ("openai", {"extra": {"prompt": "x"}}, ("extra.prompt", "the prompt")),
+    ("openai", {"input": "x"}, ("input", "the prompt")),
+    ("openai", {"extra": {"n_predict": 3}}, ("extra.n_predict", "reply_tokens")),
+    ("anthropic", {"extra": {"max_output_tokens": 3}}, ("extra.max_output_tokens", "reply_tokens")),
+    ("openai", {"max_new_tokens": 3}, ("max_new_tokens", "reply_tokens")),
     ("openai", {"extra": {"model": "x"}}, ("extra.model", "[models]")),
     ("openai", {"extra": {"max_tokens": 3}}, ("extra.max_tokens", "reply_tokens")),
     ("openai", {"extra": 3}, ("extra", "a table")),
@@ -295,6 +312,48 @@ def test_every_known_name_can_be_unset() -> None:
     check(dict.fromkeys(ANTHROPIC, UNSET), "anthropic", "k")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_key",
+        "apiKey",
+        "API-KEY",
+        "x-api-key",
+        "Authorization",
+        "Proxy-Authorization",
+        "token",
+        "auth_token",
+        "accessToken",
+        "password",
+        "db_password",
+        "client-secret",
+        "private_key",
+    ],
+)
+@pytest.mark.parametrize("way", [lambda x: x, lambda x: {"a": x}, lambda x: {"a": [{"b": x}]}])
+def test_a_secret_is_refused_and_not_repeated(name: str, way: Any) -> None:
+    with pytest.raises(ConfigError, match="api_key_env") as caught:
+        check({"extra": way({name: "s3cr"})}, "openai", "k")
+    assert name in str(caught.value)
+    assert "s3cr" not in str(caught.value)
+    check({"extra": way({name: UNSET})}, "openai", "k")
+
+
+@pytest.mark.parametrize(
+    "name", ["stop_token_ids", "min_tokens", "keyword", "key", "stop_token", "skip_special_tokens", "eos_token_id"]
+)
+def test_what_only_sounds_like_a_secret_is_sent(name: str) -> None:
+    check({"extra": {name: "x"}}, "openai", "k")
+    check({"extra": {"guided_json": {"properties": {"password": {"type": "string"}}}}}, "openai", "k")
+
+
+@given(st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False))
+def test_every_number_that_passes_can_be_sent_and_told_apart(value: float) -> None:
+    fields = {"x": value}
+    check({"extra": fields}, "openai", "k")
+    assert orjson.loads(Parameters(fields).key) == fields == orjson.loads(orjson.dumps(fields))
+
+
 names = st.sampled_from(["a", "b", "c"])
 tables = st.dictionaries(names, st.integers(0, 3)) | st.builds(
     lambda own, extra: {**own, EXTRA: extra},
@@ -322,6 +381,9 @@ async def test_each_draw_has_a_seed_of_its_own(lab: Lab, way: str, sample: int) 
     request = Request(TURNS, sample=sample, parameters=Parameters({"seed": 7}))
     await lab.model(way).complete(request)
     assert lab.server.received[-1].body["seed"] == 7 + sample
+    most = Parameters({"seed": 2**64 - 1})
+    await lab.model(way).complete(Request(TURNS, sample=sample, parameters=most))
+    assert lab.server.received[-1].body["seed"] == 2**64 - 1 - sample
     assert request.parameters.fields == {"seed": 7}
 
 

@@ -23,8 +23,11 @@ from protocols.providers.anthropic import AnthropicModel
 from protocols.providers.failures import Answer
 from protocols.providers.http import Endpoint, open_transport
 from protocols.providers.openai import OpenAIModel
+from protocols.providers.parameters import EXTRA, UNSET, check
+from protocols.providers.parameters import asked as fields_of
 from protocols.providers.streaming import events, is_stream
 from protocols.providers.wire import Wire
+from protocols.wrappers.asking import AskingModel
 from tests.protocols.providers.conftest import WAYS, Lab
 from tests.wire.formats import FORMATS, stream_of
 from tests.wire_server import Fault
@@ -112,6 +115,26 @@ def test_a_stream_says_what_an_answer_says(
     assert read(way, b"\xef\xbb\xbf" + b"".join(parts)) == expected
     if way == "openai":
         assert read(way, b"".join(parts) + b"data: [DONE]\n\n") == expected
+
+
+def test_a_choice_without_a_number_is_the_first() -> None:
+    choices: list[object] = [
+        {"index": None, "delta": {"content": "hi"}},
+        {"index": 1, "delta": {"content": "no"}},
+        {"index": None, "delta": {}, "finish_reason": "stop"},
+    ]
+    assert read("openai", stream_of([("", {"choices": [choice]}) for choice in choices])).text == "hi"
+
+
+@pytest.mark.parametrize("value", [UNSET, {"include_usage": False}])
+@pytest.mark.parametrize("way", ["openai", "openai-sdk"])
+async def test_what_a_stream_tells_can_be_set_and_removed(lab: Lab, way: str, value: object) -> None:
+    for asked in ({"stream_options": value}, {EXTRA: {"stream_options": value}}):
+        check(asked, "openai", "k")
+        await AskingModel(lab.model(way, wire=STREAM), fields_of(asked)).complete(HELLO)
+        body = lab.server.received[-1].body
+        assert body["stream"] is True
+        assert body.get("stream_options", UNSET) == value
 
 
 @given(

@@ -111,7 +111,7 @@ class Noted:
         ({"temperature": 0.7}, 0.7, {}),
         ({"temperature": UNSET}, None, {}),
         ({"temperature": UNSET, "seed": 3}, None, {"seed": 3}),
-        ({"seed": 3, "stop": UNSET}, 0.0, {"seed": 3}),
+        ({"seed": 3, "stop": UNSET}, 0.0, {"seed": 3, "stop": UNSET}),
         ({"top_p": 0.5}, None, {"top_p": 0.5}),
         ({"top_p": UNSET}, 0.0, {}),
         ({"top_p": 0.5, "temperature": 0}, 0, {"top_p": 0.5}),
