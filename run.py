@@ -25,7 +25,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - older ones cannot read what is i
 try:
     import typer
 
-    from agents.commands import checking, looking, remembering, searching, steering, watching
+    from agents.commands import checking, demonstrating, looking, remembering, searching, steering, watching
     from agents.commands.console import program
 except ImportError as error:
     sys.stderr.write(set_up(f"this environment ({sys.executable}) lacks what it needs: {error}"))
@@ -38,8 +38,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="""Train prompts the way networks are trained.
 
-    Start with `demo`: it needs no key and no network. Then write a configuration of your own, after
-    examples/tickets.toml, and `search` with it.
+    Start with `demo`: it trains a prompt on a small language model on this machine, with no key. Then write a
+    configuration of your own, after examples/home.toml, and `search` with it.
 
     \b
     Exit codes: 0 done; 1 the run could not be completed; 2 something in the input is wrong, and
@@ -58,7 +58,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     steering.ctl,
     looking.report,
     watching.watch,
-    searching.demo,
+    demonstrating.demo,
     looking.replay,
     looking.trace,
     looking.blame,

@@ -77,6 +77,8 @@ async def attached(
         if cell is None:
             run.hearing.watcher.tap(say or log.told)
         log.started(run.configuration, run.task, run.directory, run.resumed)
+        for line in run.loads:
+            (say or log.told)(line)
         for remark in remarks(run.first, run.task) if not run.resumed else ():
             log.doubted(remark, aloud=cell is None)
         try:

@@ -49,6 +49,7 @@ from protocols.prompt import Kind, Prompt, Section
 from protocols.providers.embedded.attention import WINDOW
 from protocols.task import Example, show_text
 
+MODELS = {"default": "embedded"}
 TICKETS = Path(__file__).resolve().parent.parent / "examples" / "tickets"
 RESAMPLES = 2000
 Start = Literal["bare", "wordy", "long"]
@@ -107,7 +108,7 @@ async def search(arm: Arm, assignments: int) -> list[Earned]:
 def configuration(arm: Arm, assignments: int, folder: Path) -> Configuration:
     """All settings that are not the benchmark's are the defaults; what it needs is written to `folder`."""
     name, splits = Path(arm.task).name, {s: f"{arm.task}/{s}.jsonl" for s in ("train", "validation", "test")}
-    train = load_task(build({"task": {"name": name, **splits}}, folder)).train
+    train = load_task(build({"task": {"name": name, **splits}, "models": MODELS}, folder)).train
     prompt_file.save(first_prompt(train, arm.start), folder / "prompt.txt")
     passages = [{"text": f"{show_text(example.target)}: {example.inputs['text']}"} for example in train]
     (folder / "corpus.jsonl").write_bytes(b"".join(orjson.dumps(passage) + b"\n" for passage in passages))
@@ -115,6 +116,7 @@ def configuration(arm: Arm, assignments: int, folder: Path) -> Configuration:
     tables = {
         "task": {"name": name, "corpus": "corpus.jsonl", **splits},
         "prompt": {"file": "prompt.txt"},
+        "models": MODELS,
         "search": {**search, "selector": "benchmarks.operators:EachOperator"},
     }
     return build(tables, folder)

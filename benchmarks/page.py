@@ -28,7 +28,6 @@ import orjson
 from anyio import to_thread
 from playwright.async_api import Browser, async_playwright
 
-from agents.commands.searching import EXAMPLE
 from agents.runs.configuration import load
 from agents.runs.opening import open_run
 from agents.runs.run_directory import JOURNAL, REPORT
@@ -37,6 +36,7 @@ from memory.journal import Call, open_journal
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Message
 from protocols.model import Usage
 
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "simulated.toml"
 RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / "run.py")]
 TO: dict[type[Message], str] = {
     Assignment: "proposer/few_shot",

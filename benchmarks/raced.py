@@ -142,6 +142,7 @@ def configured(name: str, folder: Path, arm: Arm, seed: int, calls: int) -> Conf
     table = {
         "task": {"name": name, **{split: f"{split}.jsonl" for split in ("train", "validation", "test")}},
         "prompt": {"file": "prompt.txt"} if (folder / "prompt.txt").exists() else {},
+        "models": {"default": "embedded"},
         "search": {"seed": seed, "width": 1, "assignments": 100_000, "alpha": arm.alpha},
         "budget": {"calls": calls},
     }

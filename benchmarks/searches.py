@@ -85,6 +85,7 @@ def configuration(arm: Arm) -> Configuration:
     }
     table = {
         "task": {"name": Path(arm.task).name, **{split: f"{split}.jsonl" for split in splits}},
+        "models": {"default": "embedded"},
         "search": search,
         "memory": {"read": arm.memory, "write": arm.memory, "path": arm.file},
         "budget": {"calls": arm.calls},

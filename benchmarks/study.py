@@ -109,7 +109,7 @@ LAWS: dict[str, Law] = {
 
 def planted(folder: Path, name: str, seeds: Sequence[int], assignments: int) -> tuple[Grid, Sequence[Row]]:
     """The study with these seeds; it goes on where the folder has some of it."""
-    tasks = ", ".join(f'"{EXAMPLES / task}.toml"' for task in ("tickets", "bare"))
+    tasks = ", ".join(f'"{EXAMPLES / task}.toml"' for task in ("simulated", "bare"))
     file = folder / f"{name}.toml"
     text = PLANTED.format(tasks=tasks, seeds=", ".join(map(str, seeds)), directory=folder / name)
     file.write_text(text, encoding="utf-8")

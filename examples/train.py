@@ -1,4 +1,4 @@
-"""Trains a prompt on examples that are Python objects, with the embedded model: python -m examples.train"""
+"""Trains a prompt on examples that are Python objects, on a model on this machine: python -m examples.train"""
 
 import anyio
 
@@ -23,7 +23,7 @@ async def main() -> None:
     found = await train(
         task,
         "Which department should answer this?",
-        models="embedded",
+        models="local/smollm2-135m",
         budget={"calls": 3000},
         search={"assignments": 8, "critique": 12},
     )

@@ -9,7 +9,7 @@ from protocols.messages import Assignment
 
 
 async def main() -> None:
-    async with open_training("examples/tickets.toml", search={"assignments": 12}) as training:
+    async with open_training("examples/home.toml", search={"assignments": 12}) as training:
         async for event in training:
             match event:
                 case Assignment(assignment=number, operator=operator, section=section):

@@ -218,5 +218,7 @@ def request_key(scope: str, request: Request) -> bytes:
     """32 bytes of BLAKE2b over the scope and the whole request: equal for equal requests and for no others."""
     turns = [(message.speaker, message.text) for message in request.messages]
     temperature = None if request.temperature is None else request.temperature + 0.0  # 0, 0.0 and -0.0 are one
-    parts = [scope, turns, temperature, request.max_tokens, request.sample]
+    parts: list[object] = [scope, turns, temperature, request.max_tokens, request.sample]
+    if request.parameters.key:
+        parts.append(request.parameters.key)
     return hashlib.blake2b(orjson.dumps(parts), digest_size=32).digest()

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import faiss
 import numpy as np
 import orjson
 
 from memory.index import vector_index
-from protocols.embedding import HashedNgrams
+from memory.tfidf import TfIdf
 from protocols.errors import DataError
 from protocols.files import read_text
 
@@ -21,15 +22,12 @@ CHUNK = 600
 
 
 class Shelf(Generic[T]):
-    """Items found by what their keys are like: FAISS over hashed n-grams, the same in every process."""
+    """Items found by what their keys are like: FAISS over TF-IDF vectors, the same in every process."""
 
     def __init__(self, keys: Sequence[str], items: Sequence[T]) -> None:
         """`keys[i]` is what `items[i]` is found by."""
         self._keys, self.items = tuple(keys), tuple(items)
-        self._embedder = HashedNgrams()
-        self._index = vector_index(self._embedder.dimension)
-        if self.items:
-            self._index.add(np.stack([self._embedder.vector(key) for key in self._keys]))
+        self._found: tuple[TfIdf, faiss.Index] | None = None
 
     def nearest(self, query: str, k: int) -> list[T]:
         """The `k` items whose keys are most similar to the query, best first, but none whose key is the query: an
@@ -37,8 +35,16 @@ class Shelf(Generic[T]):
         wanted = min(k + self._keys.count(query), len(self.items))
         if wanted < 1 or k < 1:
             return []
-        _, places = self._index.search(self._embedder.vector(query)[np.newaxis], wanted)
+        fitted, index = self._found = self._found or self._indexed()
+        _, places = index.search(fitted.vector(query)[np.newaxis], wanted)
         return [self.items[place] for place in places[0] if self._keys[place] != query][:k]
+
+    def _indexed(self) -> tuple[TfIdf, faiss.Index]:
+        """Made when it is first searched: most prompts are filled from nothing."""
+        fitted, vectors = TfIdf.fit(self._keys)
+        index = vector_index(fitted.dimension)
+        index.add(vectors)
+        return fitted, index
 
 
 def read_corpus(path: Path) -> list[str]:

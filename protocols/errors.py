@@ -10,6 +10,7 @@ PromptFlowError
 ├── ModelError            a model call failed: never a score
 │   ├── AuthenticationFailed, ModelNotFound, BadRequest, QuotaExhausted   (the same call fails again)
 │   │   ├── TooLong           a request that does not fit into the model's window; another one may
+│   │   ├── TemperatureRefused  a BadRequest for its temperature, which this model does not take
 │   │   └── AlwaysRefused     a BadRequest that this model has answered every request with
 │   └── RateLimited, ServerFailed, ConnectionFailed, CallTimeout, BadReply   (worth another try)
 ├── BudgetExhausted       a cap was reached; knows which
@@ -38,8 +39,8 @@ class InputError(PromptFlowError):
     def __init__(self, reason: str, *, file: str | None = None, line: int | None = None) -> None:
         self.reason, self.file, self.line = reason, file, line
         where = file or ""
-        if file and line is not None:
-            where = f"{file}:{line}"
+        if line is not None:
+            where = f"{file}:{line}" if file else f"line {line}"
         super().__init__(f"{where}: {reason}" if where else reason)
 
 
@@ -141,6 +142,10 @@ class TooLong(BadRequest):
             reason, model=model, status=status, retry_after=retry_after, request_id=request_id, allowance=allowance
         )
         self.window, self.reached = window, reached
+
+
+class TemperatureRefused(BadRequest):
+    """The model does not take this temperature, or none at all; without one the same request may do."""
 
 
 class AlwaysRefused(BadRequest):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 
 from protocols.data.checks import Splits, check_labels
 from protocols.errors import DataError
+from protocols.limits import GENEROUS, THOUGHT, limit_of
 from protocols.metrics import parsers
 from protocols.metrics.entities import EntityParser, show_entities
 from protocols.metrics.labels import FinalLabelParser, LabelParser
@@ -23,6 +24,10 @@ REPLIES = 1024
 """Replies whose label is kept: most are a label and nothing else, again and again."""
 MOST = 10
 """Answers of a reasoning task that may still be a closed set, such as Yes and No."""
+TIMES = 2
+"""How much longer an answer may be than the longest of the train split: some are, and some break JSON into lines."""
+LEAST_ENTITIES, LEAST_SPAN, LEAST_TEXT = 128, 128, 256
+"""Tokens that a reply may have at least: many answer with a sentence where a few words are asked for."""
 MARK = {"Answer:": ("Answer:", "answer is", "answer**:", "####", r"\boxed", "答案")}
 """How a prompt may say what the final answer follows."""
 
@@ -42,6 +47,8 @@ def classification(splits: Splits) -> TaskKind:
         parse_cut=partial(read, finish="length"),
         metric="accuracy",
         names=closed(labels, loose=True),
+        limit=limit_of(labels),
+        thought=THOUGHT,
     )
 
 
@@ -53,6 +60,10 @@ def ner(splits: Splits) -> TaskKind:
         if strange := sorted(set(among) - set(types["train"])):
             raise DataError(f"the {name} split has types that the train split lacks: {', '.join(strange)}")
     shape = ", ".join(f'"{kind}": ["..."]' for kind in types["train"][:2])
+    every: dict[str, Json] = {
+        kind: [] for kind in types["train"]
+    }  # some models list the types that do not occur, too
+    found = [example.target for example in splits["train"] if isinstance(example.target, Mapping)]
     read = EntityParser(tuple(types["train"]))
     return TaskKind(
         "ner",
@@ -68,6 +79,8 @@ def ner(splits: Splits) -> TaskKind:
         parse_cut=partial(read, finish="length"),
         metric="entity_f1",
         names=closed(types["train"], optional=("JSON", "{}")),
+        limit=limit_of([show_text({**every, **target}) for target in found], LEAST_ENTITIES, TIMES),
+        thought=THOUGHT,
     )
 
 
@@ -87,13 +100,22 @@ def reading(splits: Splits) -> TaskKind:
         parse_cut=partial(parsers.span, finish="length"),
         metric="token_f1" if 2 * unspaced > len(train) else "squad_f1",
         names=Names({parsers.NO_ANSWER: tuple(parsers.NO_ANSWERS)} if unanswerable else {}),
+        limit=limit_of(_golds(train), LEAST_SPAN, TIMES),
+        thought=THOUGHT,
     )
 
 
 def generation(splits: Splits) -> TaskKind:
     """A free text: a target is any JSON. Where all are objects, a reply is one, and has the keys that all have."""
-    free = TaskKind("generation", parse=parsers.whole, parse_cut=partial(parsers.whole, finish="length"))
-    targets = [example.target for example in splits.get("train", ())]
+    train = splits.get("train", ())
+    free = TaskKind(
+        "generation",
+        parse=parsers.whole,
+        parse_cut=partial(parsers.whole, finish="length"),
+        limit=limit_of(_golds(train), LEAST_TEXT, TIMES),
+        thought=THOUGHT,
+    )
+    targets = [example.target for example in train]
     objects = [target for target in targets if isinstance(target, Mapping)]
     if not objects or len(objects) < len(targets):
         return free
@@ -117,11 +139,13 @@ def reasoning(splits: Splits) -> TaskKind:
         instruction="Solve the problem.",
         format=f"{form}\nThe final answer is one of these.\n{_show_labels(few, 'Answers')}" if few else form,
         cue="",
-        show=lambda target: next(iter(golds(target)), ""),
+        show=_first_answer,
         parse=parse,
         parse_cut=partial(parse, finish="length"),
         metric=metric,
         names=Names({**{answer: (answer,) for answer in few}, **MARK}, optional=MARK, loose=True),
+        reply=lambda target: f"Answer: {_first_answer(target)}",
+        limit=limit_of(_golds(splits["train"]), GENEROUS, TIMES),
     )
 
 
@@ -155,6 +179,10 @@ def _final_answers(answers: list[str]) -> tuple[Callable[..., Json], str, tuple[
     return parsers.final_answer, "exact", ()
 
 
+def _first_answer(target: Json) -> str:
+    return next(iter(golds(target)), "")
+
+
 def _types(examples: tuple[Example, ...]) -> list[str]:
     targets = (example.target for example in examples)
     return sorted({kind for target in targets if isinstance(target, Mapping) for kind in target})
@@ -168,6 +196,10 @@ def _lists_entities(target: Json) -> bool:
 
 def _is_texts(target: Json) -> bool:
     return isinstance(target, list | tuple) and all(isinstance(text, str) for text in target)
+
+
+def _golds(examples: Iterable[Example]) -> Iterator[str]:
+    return (gold for example in examples for gold in golds(example.target))
 
 
 def _is_answer(target: Json) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
+
+import orjson
 
 Speaker = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "refusal", "other"]
@@ -13,6 +15,10 @@ Instead = Literal["tool calls", "reasoning", "nothing"]
 
 FRAME = 16
 """Tokens that a chat template puts around one turn, at most: those that are published take 3 to 10."""
+TURN = 5
+"""Tokens of such a frame in most templates that are published (ChatML, Llama 3, Gemma)."""
+EXACT = 2**53
+"""Below this a float is one whole number, and above it JSON may have no such integer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,45 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameters:
+    """Fields of a call's body that the user has set, by the names of the wire format; never those that we set.
+
+    Two are equal if they are the same JSON: the order of names is of no matter, nor whether a number is 1 or 1.0.
+    """
+
+    fields: Mapping[str, object] = field(default_factory=dict, compare=False)
+    key: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        if self.fields:
+            key = orjson.dumps(_plain(self.fields), option=orjson.OPT_SORT_KEYS).decode()
+            object.__setattr__(self, "key", key)
+
+
+def _plain(value: object) -> object:
+    """JSON whose whole numbers are integers, as far as a float holds each of them."""
+    match value:
+        case float():
+            return int(value) if value.is_integer() and abs(value) < EXACT else value
+        case Mapping():
+            return {name: _plain(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+    return value
+
+
+NOTHING_SET: Final = Parameters()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One call. Everything here that changes the answer is part of the reply cache's key.
 
     `messages`: at least one; system messages come first and are the prefix that providers may cache.
     `temperature`: None leaves it to the provider. `max_tokens`: at most so many tokens of reply (>= 1).
-    `sample`: tells apart several draws of one request (0, 1, ...); adapters do not send it.
+    `parameters`: what the user has set beside these; they win. `sample`: tells apart several draws of one request (0,
+    1, ...); adapters add it to a `seed` among the parameters, and else do not send it.
+    `fixed`: messages at the beginning, if more than the system messages, that are the same in other requests.
     `assignment`: what it is made for, `left_out`: examples that it had no room for, `sending`: to be called when all
     waiting is over and the request is sent; all for the books alone: adapters do not send them, the cache does not
     look at them.
@@ -42,6 +81,8 @@ class Request:
     assignment: int | None = None
     left_out: int = 0
     sending: Callable[[], None] | None = field(default=None, compare=False, repr=False)
+    fixed: int = field(default=0, compare=False, repr=False)
+    parameters: Parameters = NOTHING_SET
     _size: int = field(default=-1, init=False, compare=False, repr=False)
 
     @property
@@ -55,10 +96,25 @@ class Request:
     def sent_by(self, sending: Callable[[], None]) -> Request:
         """The same with another `sending`; several times as fast as `replace`."""
         copy = Request(
-            self.messages, self.temperature, self.max_tokens, self.sample, self.assignment, self.left_out, sending
+            self.messages,
+            self.temperature,
+            self.max_tokens,
+            self.sample,
+            self.assignment,
+            self.left_out,
+            sending,
+            self.fixed,
+            self.parameters,
         )
         object.__setattr__(copy, "_size", self._size)
         return copy
+
+    @property
+    def prefix(self) -> tuple[ChatMessage, ...]:
+        """What it shares with other requests, which providers may cache: its `fixed` messages, or its system
+        messages."""
+        systems = next((n for n, said in enumerate(self.messages) if said.speaker != "system"), len(self.messages))
+        return self.messages[: max(self.fixed, systems)]
 
     @property
     def most_input(self) -> int:

@@ -76,7 +76,7 @@ class Names:
     def held(self, prompt: Prompt, section: str) -> list[str]:
         """Those that this section alone says, so that an edit of it must keep them."""
         others = self._said(_instructions(s for s in prompt if s.name != section))
-        named = self.named(prompt[section].text)
+        named = self.named(prompt[section].said)
         return [name for name in self.all if name in named and name not in others]
 
     def check(self, parent: Prompt, child: Prompt, text: str) -> None:
@@ -94,7 +94,7 @@ class Names:
             )
 
     def _said(self, sections: Iterable[Section]) -> frozenset[str]:
-        return frozenset[str]().union(*(self.named(section.text) for section in sections))
+        return frozenset[str]().union(*(self.named(section.said) for section in sections))
 
     def _words(self, text: str) -> Words:
         folded = fold(text)

@@ -2,6 +2,10 @@
 
 Placeholders are the names of the task's input fields in braces (`{text}`). They are substituted by exact
 name, in one pass, and every other brace, in a section or in an example, is plain text.
+
+What a section says and how it is shown are two things. Its form is `system`: text of the system message where it is
+the same for every input, else of the user message; `input`: text of the user message in any case; or `turns`: worked
+examples as turns of the chat before it (see `turns.py`).
 """
 
 from __future__ import annotations
@@ -11,13 +15,16 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 from protocols.errors import EditRejected, PromptError
-from protocols.model import ChatMessage
+from protocols.model import TURN, ChatMessage
+from protocols.turns import check_turns, load_turns, place_in
 
 Kind = Literal["task", "definitions", "reasoning", "examples", "knowledge", "format", "reminders"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Form = Literal["system", "input", "turns"]
+FORMS: tuple[Form, ...] = get_args(Form)
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 NAMED = re.compile(r"\{([^\W\d]\w*)\}")
 BRACED = re.compile(r"\{([^{}]+)\}")
@@ -25,15 +32,20 @@ BRACED = re.compile(r"\{([^{}]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of a prompt. An empty text renders as nothing and is room for an operator to write in."""
+    """One part of a prompt. An empty text renders as nothing and is room for an operator to write in.
+
+    The text of the form `turns` is empty, a place such as `{examples:8}`, or turns, in which every brace is plain.
+    """
 
     name: str
     kind: Kind
     text: str = ""
     frozen: bool = False
+    form: Form = "system"
 
     def __post_init__(self) -> None:
-        """:raises PromptError: the name, the kind or the text cannot be written to a prompt file."""
+        """:raises PromptError: the name, the kind, the form or the text cannot be written to a prompt file, or is
+        none of its kind or form; with the line of the text, if one is at fault."""
         if not NAME.fullmatch(self.name):
             raise PromptError(f"section name {self.name!r}: use a-z, 0-9, _ and -, starting with a letter")
         if self.kind not in KINDS:
@@ -42,6 +54,40 @@ class Section:
             self.text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise PromptError(f"section {self.name}: the text is not valid Unicode ({error.reason})") from None
+        if self.form not in FORMS:
+            raise PromptError(f"section {self.name}: unknown form {self.form!r}; forms are {', '.join(FORMS)}")
+        if self.form == "turns":
+            self._check_turns()
+
+    def _check_turns(self) -> None:
+        if self.kind != "examples":
+            raise PromptError(f"section {self.name}: only examples can be turns, and it is of the kind {self.kind}")
+        try:
+            check_turns(self.text)
+        except PromptError as error:
+            raise PromptError(f"section {self.name}: {error.reason}", line=error.line) from None
+
+    @property
+    def filled(self) -> str:
+        """The part of the text in which names in braces are places: none of turns that are written out."""
+        return self.text if self.form != "turns" or place_in(self.text) else ""
+
+    @property
+    def turns(self) -> tuple[ChatMessage, ...]:
+        """The turns that are the same for every input."""
+        return load_turns(self.text) if self.form == "turns" and not place_in(self.text) else ()
+
+    @property
+    def said(self) -> str:
+        """The text as a model reads it: of turns without their headers."""
+        return self.text if self.form != "turns" else "\n\n".join(turn.text for turn in self.turns)
+
+    @property
+    def tokens(self) -> int:
+        """An estimate of its length as it is sent, without what is filled in."""
+        if self.form != "turns":
+            return estimate_tokens(self.text)
+        return sum(estimate_turn(turn) for turn in self.turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +117,26 @@ class Prompt:
     @property
     def tokens(self) -> int:
         """An estimate of its length that needs no tokeniser."""
-        return sum(estimate_tokens(section.text) for section in self.sections)
+        return sum(section.tokens for section in self.sections)
 
-    def edit(self, name: str, text: str, fields: Collection[str]) -> Prompt:
-        """This prompt with the text of one section replaced.
+    def edit(self, name: str, text: str, fields: Collection[str], form: Form | None = None) -> Prompt:
+        """This prompt with the text of one section replaced, and its form; None: as it is.
 
-        :raises EditRejected: the section is frozen, or the edit loses or invents a placeholder.
+        :raises EditRejected: the section is frozen, the edit loses or invents a placeholder, or the text is none of
+            this form.
         """
         section = self[name]
         if section.frozen:
             raise EditRejected(f"section {name} is frozen")
-        before, after = placeholders(section.text, fields), placeholders(text, fields)
+        try:
+            edited = replace(section, text=text, form=form or section.form)
+        except PromptError as error:
+            raise EditRejected(str(error), text=text) from None
+        before, after = placeholders(section.filled, fields), placeholders(edited.filled, fields)
         if lost := before - after:
             raise EditRejected(f"section {name}: the edit loses {braced(lost)}", text=text)
         if invented := after - before:
             raise EditRejected(f"section {name}: the edit invents {braced(invented)}", text=text)
-        edited = replace(section, text=text)
         return Prompt(tuple(edited if s.name == name else s for s in self.sections))
 
     def freeze(self, names: Collection[str]) -> Prompt:
@@ -105,38 +155,75 @@ class Prompt:
     def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
         """The chat messages for one example.
 
-        What holds no placeholder is the system message, in order; what holds one follows as the user message.
-        So all calls of one prompt share one prefix, which providers cache.
+        What is the same for all examples is the prefix, which providers cache: the system message, then turns. The
+        turns nearest to the input follow, and last the user message. Each in the order of the sections.
 
-        :raises PromptError: see `check_inputs`.
+        :raises PromptError: see `check_inputs` and `Template.render`.
         """
         check_inputs(inputs, names_in(self))
         return self.template(inputs).render(inputs)
 
     def template(self, fields: Collection[str]) -> Template:
         """What `render` divides the prompt into, for all examples of these fields."""
-        varying = [section.text for section in self.sections if holds_placeholder(section.text, fields)]
-        fixed = [s.text for s in self.sections if s.text and not holds_placeholder(s.text, fields)]
-        return Template((ChatMessage("system", "\n\n".join(fixed)),) if fixed else (), tuple(varying))
+        fixed, varying, places = list[str](), list[str](), list[str]()
+        turns = list[ChatMessage]()
+        for section in self.sections:
+            if section.form == "turns":
+                turns += section.turns
+                places += filter(None, [place_in(section.text)])
+            elif holds_placeholder(section.text, fields) or (section.text and section.form == "input"):
+                varying.append(section.text)
+            elif section.text:
+                fixed.append(section.text)
+        system = [ChatMessage("system", "\n\n".join(fixed))] if fixed else []
+        return Template((*system, *turns), tuple(varying), tuple(places))
+
+
+@runtime_checkable
+class Turned(Protocol):
+    """Inputs that know the turns of the training examples nearest to them."""
+
+    def turns(self, place: str) -> tuple[ChatMessage, ...]:
+        """Those for a place such as `examples:8`, the nearest last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A prompt as it is sent: `fixed` is the same for every example, `varying` texts are filled for each."""
+    """A prompt as it is sent: `fixed` is the same for every example, the turns of `places` and the `varying` texts
+    are filled for each."""
 
     fixed: tuple[ChatMessage, ...]
     varying: tuple[str, ...]
+    places: tuple[str, ...] = ()
 
     def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
-        """The chat messages for one example."""
-        if not self.varying:
-            return self.fixed
-        return (*self.fixed, ChatMessage("user", "\n\n".join([fill(text, inputs) for text in self.varying])))
+        """The chat messages for one example.
+
+        :raises PromptError: it has a place for turns, and the inputs are not `Turned`.
+        """
+        messages = list(self.fixed)
+        for place in self.places:
+            if not isinstance(inputs, Turned):
+                raise PromptError(f"{{{place}}} is filled from training examples, and none are given")
+            messages += inputs.turns(place)
+        if self.varying:
+            messages.append(ChatMessage("user", "\n\n".join([fill(text, inputs) for text in self.varying])))
+        return tuple(messages)
+
+
+def same(one: Section, other: Section) -> bool:
+    """Whether two sections say the same in the same form."""
+    return (one.text, one.form) == (other.text, other.form)
 
 
 def estimate_tokens(text: str) -> int:
     """About the number of tokens: a quarter of the UTF-8 bytes, rounded up."""
     return -(-len(text.encode("utf-8", "replace")) // 4)
+
+
+def estimate_turn(turn: ChatMessage) -> int:
+    """About the number of tokens of a turn with its frame."""
+    return estimate_tokens(turn.text) + TURN
 
 
 def placeholders(text: str, fields: Collection[str]) -> Counter[str]:
@@ -156,7 +243,7 @@ def fill(text: str, inputs: Mapping[str, str]) -> str:
 
 def names_in(prompt: Prompt) -> set[str]:
     """What stands in braces in a prompt and could be the name of a field."""
-    return {name for section in prompt for name in NAMED.findall(section.text)}
+    return {name for section in prompt for name in NAMED.findall(section.filled)}
 
 
 def check_inputs(inputs: Mapping[str, object], shown: Collection[str], known: Collection[str] | None = None) -> None:

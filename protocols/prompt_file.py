@@ -5,7 +5,8 @@
     === message (task, frozen) ===
     Message: {text}
 
-A header names a section, its kind and whether it is frozen; the lines up to the next header are its text, to the
+A header names a section, its kind, its form where that is not `system`, and whether it is frozen:
+`=== examples (examples, turns, frozen) ===`; the lines up to the next header are its text, to the
 letter. A line of a text that looks like a header is written with a backslash before it. Loading what was saved
 gives the identical prompt. A file without any header is the text of one section, called `task`.
 """
@@ -18,10 +19,10 @@ from typing import Final
 
 from protocols.errors import PromptError
 from protocols.files import BOM, read_text
-from protocols.prompt import KINDS, Kind, Prompt, Section
+from protocols.prompt import FORMS, KINDS, Form, Kind, Prompt, Section
 
-HEADER = re.compile(r"=== (?P<name>\S+) \((?P<kind>[^,()]+)(?P<frozen>, frozen)?\) ===")
-NEARLY = re.compile(rf"=+ *\S+ *\(({'|'.join(KINDS)})(, *frozen)?\) *=*")
+HEADER = re.compile(r"=== (?P<name>\S+) \((?P<kind>[^,()]+)(?P<words>(?:, [^,()]+)*)\) ===")
+NEARLY = re.compile(rf"=+ *\S+ *\(({'|'.join(KINDS)})(, *[a-z]+)*\) *=*")
 """A header with other signs around it."""
 PLAIN: Final = "task"
 """The name and the kind of the section that a file without headers is."""
@@ -90,7 +91,8 @@ def load(path: Path) -> Prompt:
 
 
 def _dump_section(section: Section) -> str:
-    header = f"=== {section.name} ({section.kind}{', frozen' if section.frozen else ''}) ===\n"
+    form = "" if section.form == "system" else f", {section.form}"
+    header = f"=== {section.name} ({section.kind}{form}{', frozen' if section.frozen else ''}) ===\n"
     if not section.text:
         return header
     lines = section.text.split("\n")
@@ -104,8 +106,44 @@ def _load_section(lines: list[str], number: int, file: str | None) -> Section:
     kind: Kind | None = next((k for k in KINDS if k == header["kind"]), None)
     if kind is None:
         raise PromptError(f"unknown kind {header['kind']!r}; kinds are {', '.join(KINDS)}", file=file, line=number)
+    form, frozen = _words(header["words"].split(", ")[1:], number, file)
     text = "\n".join(line[1:] if line.startswith("\\") and ESCAPED.match(line) else line for line in lines[1:])
     try:
-        return Section(header["name"], kind, text, header["frozen"] is not None)
+        return Section(header["name"], kind, text, frozen, form)
     except PromptError as error:
-        raise PromptError(error.reason, file=file, line=number) from None
+        raise PromptError(error.reason, file=file, line=number + (error.line or 0)) from None
+
+
+def _words(words: list[str], number: int, file: str | None) -> tuple[Form, bool]:
+    """What a header says after the kind: the form, and whether the section is frozen.
+
+    :raises PromptError: another word, two forms, or one twice.
+    """
+    forms: list[Form] = [form for form in FORMS if form in words]
+    if len(set(words)) < len(words) or len(forms) > 1 or not {*FORMS, "frozen"}.issuperset(words):
+        reason = f"not {', '.join(words)}: a form ({', '.join(FORMS)}), frozen, or both may follow the kind"
+        raise PromptError(reason, file=file, line=number)
+    return forms[0] if forms else "system", "frozen" in words
+
+
+def saved_section(section: Section) -> str:
+    """A section's text with its form: the bare text of the form `system`, else the section as a file has it."""
+    bare = section.form == "system" and read_section(section.text) == ("system", section.text)
+    return section.text if bare else _dump_section(section)
+
+
+def readable(section: Section) -> str:
+    """The section as people are shown it: its text, under its header where the form is not `system`."""
+    return section.text if section.form == "system" else _dump_section(section).removesuffix("\n")
+
+
+def read_section(text: str) -> tuple[Form, str]:
+    """The form and the text that `saved_section` wrote."""
+    if text.startswith("==="):
+        try:
+            sections = loads(text).sections
+        except PromptError:
+            return "system", text
+        if len(sections) == 1 and HEADER.fullmatch(text.split("\n", 1)[0].rstrip()):
+            return sections[0].form, sections[0].text
+    return "system", text

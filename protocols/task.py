@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from protocols.limits import GENEROUS
 from protocols.model import Finish
 from protocols.naming import NO_NAMES, Names
 from protocols.thought import INCOMPLETE
@@ -120,8 +121,9 @@ class TaskKind:
     `instruction`, `format`: the texts of the first prompt's task and format sections. `cue`: the line after the
     input, which the reply continues ("": none). `show` writes a target as a reply should, `parse` reads an answer out
     of a reply: `parse(show(target))` is an answer that is right. `parse_cut` does so out of one that did not come to
-    its own end (`INCOMPLETE`); None: as out of any. `metric`: the name of the metric that fits. `names`: what a
-    prompt must name for that; no edit takes one of them away.
+    its own end (`INCOMPLETE`); None: as out of any. `reply` writes a whole reply that gives this answer; None: as
+    `show`. `metric`: the name of the metric that fits. `names`: what a prompt must name for that; no edit takes one
+    of them away. `limit` >= 1: tokens that a reply may have, and `thought` more where the prompt asks to think first.
     """
 
     name: KindName = "generation"
@@ -133,6 +135,13 @@ class TaskKind:
     metric: str = "token_f1"
     names: Names = NO_NAMES
     parse_cut: Parser | None = None
+    reply: Callable[[Json], str] | None = None
+    limit: int = GENEROUS
+    thought: int = 0
+
+    def replied(self, target: Json) -> str:
+        """A whole reply that gives this answer."""
+        return (self.reply or self.show)(target)
 
     def read(self, reply: str, finish: Finish) -> Json:
         """The answer in a reply that ended so.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,18 @@ from tests.wire_server import WireServer
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "sk-test-0123456789abcdef"
 SMALL = ["--set", "search.assignments=1", "--set", "search.operators=['few_shot']"]
+
+
+LOCAL, SIMULATOR = "local/smollm2-135m", "embedded"
+
+
+def checkout(folder: Path) -> None:
+    """What a reader has before them, in `folder`: the command line and the examples, with the simulator in the place
+    of the language model that they name."""
+    (folder / "run.py").symlink_to(ROOT / "run.py")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    for file in (*folder.glob("examples/*.toml"), *folder.glob("examples/*.py")):
+        file.write_text(file.read_text(encoding="utf-8").replace(LOCAL, SIMULATOR), encoding="utf-8")
 
 
 def page(path: str) -> str:

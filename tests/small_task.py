@@ -9,6 +9,8 @@ from pathlib import Path
 LABELS = ("invoice", "parcel", "退款")
 WORDS = {"invoice": "card bank sum pay", "parcel": "box van street post", "退款": "退 钱 款 😀"}
 SIZES = {"train": 12, "validation": 12, "test": 9}
+SIMULATED: Mapping[str, object] = {"default": "embedded"}
+"""`[models]` of what needs no language model."""
 SETTINGS = {"search": {"assignments": 6, "width": 3, "critique": 12}}
 
 PROMPT = """\
@@ -54,6 +56,7 @@ def write_task(
         "prompt": {"file": "prompt.txt"},
         **SETTINGS,
         **(tables or {}),
+        "models": {**SIMULATED, **(tables or {}).get("models", {})},
     }
     config = folder / "small.toml"
     config.write_text("".join(_table(name, table) for name, table in everything.items()), encoding="utf-8")

@@ -38,8 +38,8 @@ from protocols.providers.failures import Answer, kind_of
 from protocols.providers.http import decode
 from protocols.wrappers.limiter import FIRST, LONGEST_HOLD, MOST
 from protocols.wrappers.retry import RetryPolicy
-from tests.pages import KEY, ROOT, blocks, commands, page
-from tests.small_task import SIZES, write_task
+from tests.pages import KEY, ROOT, blocks, checkout, commands, page
+from tests.small_task import SIMULATED, SIZES, write_task
 from tests.wire_server import WireServer
 
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
@@ -121,12 +121,12 @@ def test_the_table_of_contents_names_every_page() -> None:
 
 # The first run
 
-FEW = ["budget.calls=2000", "search.width=1", "search.operators=['few_shot']"]
+SIMULATED_DEMO = ("demo", "--set", "models.default=embedded")
 
 
 def test_the_demo_prints_what_the_page_explains(here: Path) -> None:
     """Every line that is quoted, but for its figures and for which edit it was."""
-    code, out, err = say("demo", *(word for setting in FEW for word in ("--set", setting)))
+    code, out, err = say(*SIMULATED_DEMO)
     assert code == 0, err
     printed = set(map(shape, [*out.splitlines(), *err.splitlines()]))
     quoted = [shape(line) for block in blocks("text", FIRST_RUN) for line in block.splitlines()]
@@ -136,15 +136,16 @@ def test_the_demo_prints_what_the_page_explains(here: Path) -> None:
 
 def shape(line: str) -> str:
     """A line without its figures, its names, and the width of its columns."""
-    line = re.sub(r"\(tickets-[^)]*\)", "(ids)", line)
+    line = re.sub(r"( \(home-[^)]*\))?", "", line)
     line = re.sub(r"\w+ on (?!test)\w+:", "OPERATOR on SECTION:", line)
-    return " ".join(re.sub(r"[+-]?\d[\d,.:]*", "0", line).split())
+    return " ".join(re.sub(r"[+-]?\d[\d,.:]*", "0", line).replace("0 example.", "0 examples.").split())
 
 
 def test_every_command_of_the_first_run_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A smaller task stands in for the tickets, and a local server for the provider."""
-    write_task(here / "examples").rename(here / "examples" / "tickets.toml")
-    done("search", "examples/tickets.toml", "--out", "runs/tickets-1")
+    """A smaller task stands in for the examples, and a local server for the provider."""
+    for name in ("home", "tickets"):
+        write_task(here / "examples").rename(here / "examples" / f"{name}.toml")
+    done("search", "examples/home.toml", "--out", "runs/home-1")
     with serving() as server:
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
@@ -160,7 +161,7 @@ def test_every_command_of_the_first_run_runs(here: Path, monkeypatch: pytest.Mon
 def test_every_table_of_the_chapter_on_providers_is_configuration() -> None:
     task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}}
     for block in blocks("toml", PROVIDERS):
-        build({"task": task} | tomllib.loads(block), ROOT)
+        build({"models": SIMULATED, "task": task} | tomllib.loads(block), ROOT)
 
 
 def test_a_client_of_ones_own_makes_the_calls(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +188,7 @@ price = {{ input = {settings["price"]["input"]}, output = {settings["price"]["ou
 
 
 def test_the_worked_example_is_estimated_as_the_page_says(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "examples").symlink_to(ROOT / "examples")
+    checkout(here)
     [mixed] = [block for block in blocks("toml", PROVIDERS) if 'name = "mixed"' in block]
     (here / "mixed.toml").write_text(mixed, encoding="utf-8")
     for provider in ("OPENAI", "ANTHROPIC"):

@@ -25,7 +25,8 @@ def table(name: str) -> dict[str, dict[str, object]]:
     """The configuration of a set; those of BIG-Bench Hard are reasoning, those that no list names classification."""
     kinds = {one: kind for kind, names in KINDS.items() for one in names}
     kind = "reasoning" if name.startswith("bbh_") else kinds.get(name, "classification")
-    return {"task": {"name": name, "kind": kind, **{split: f"{split}.jsonl" for split in SPLITS}}}
+    task: dict[str, object] = {"name": name, "kind": kind, **{split: f"{split}.jsonl" for split in SPLITS}}
+    return {"task": task, "models": {"default": "embedded"}}
 
 
 async def trained(name: str, directory: Path) -> Result:

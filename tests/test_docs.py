@@ -34,6 +34,7 @@ from agents.runs.tables import CapsTable, CutTable, SearchTable
 from agents.views.page.document import DETAILED
 from memory.journal import read_journal
 from memory.retrieval import CHUNK
+from protocols import prompt_file
 from protocols.data import load_examples
 from protocols.kinds import TASK_KINDS
 from protocols.messages import (
@@ -48,9 +49,9 @@ from protocols.messages import (
     Pause,
     Stop,
 )
-from protocols.prompt import KINDS, Prompt, Section
-from tests.pages import KEY, README, ROOT, blocks, commands, execute, page
-from tests.small_task import SIZES, write_task
+from protocols.prompt import FORMS, KINDS, Prompt, Section
+from tests.pages import KEY, README, ROOT, blocks, checkout, commands, execute, page
+from tests.small_task import SIMULATED, SIZES, write_task
 from tests.wire_server import WireServer
 
 pytestmark = pytest.mark.anyio
@@ -66,8 +67,7 @@ METRICS_PAGE = page("docs/metrics.md")
 
 async def test_every_command_runs_as_it_is_written(tmp_path: Path) -> None:
     """In order, in a folder that looks like the checkout; a local server stands in for the provider."""
-    for name in ("run.py", "examples"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    checkout(tmp_path)
     write_task(tmp_path / "data")
     for split in SIZES:
         shutil.copy(tmp_path / "data" / f"{split}.jsonl", tmp_path)
@@ -82,8 +82,7 @@ async def test_every_command_runs_as_it_is_written(tmp_path: Path) -> None:
 
 
 async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) -> None:
-    for name in ("run.py", "examples"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    checkout(tmp_path)
     async with WireServer(lambda turns: "billing") as server:
         for command in commands(RUNS_PAGE):
             await to_thread.run_sync(execute, command, tmp_path, server)
@@ -94,8 +93,7 @@ async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) ->
 
 def test_every_command_about_steering_is_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("run.py", "examples"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    checkout(tmp_path)
     [begin] = re.findall(r"^    (python run.py search .*)$", STEERING_PAGE, re.MULTILINE)
     begun = [sys.executable, *shlex.split(begin)[1:]]
     with subprocess.Popen(begun, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
@@ -122,7 +120,7 @@ def test_what_can_be_set_is_what_the_page_says(tmp_path: Path) -> None:
     caps = "|".join(CapsTable.model_fields)
     known = {
         re.sub(rf"(roles|operators)\.\w+\.({caps})", r"\1", name)
-        for name in settable(build({"task": task, **table}, tmp_path))
+        for name in settable(build({"models": SIMULATED, "task": task, **table}, tmp_path))
     }
     rows = "".join(re.findall(r"^\| (`(?:search|budget).*?) \|", STEERING_PAGE, re.MULTILINE))
     said = {re.sub(r"\.(ROLE|OPERATOR)\.CAP", "", name) for name in re.findall(r"`([\w.]+)`", rows)}
@@ -133,7 +131,7 @@ def test_what_can_be_set_is_what_the_page_says(tmp_path: Path) -> None:
 def test_the_examples_in_python_are_those_of_the_page_and_run(tmp_path: Path, name: str) -> None:
     code = (ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8")
     assert code in blocks("python", PYTHON_PAGE)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    checkout(tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", f"examples.{name}"],
         cwd=tmp_path,
@@ -201,7 +199,9 @@ def test_a_file_becomes_the_examples_that_the_page_says(
 ) -> None:
     table = tomllib.loads(settings)["task"]
     (tmp_path / table["train"]).write_text(content, encoding="utf-8")
-    configuration = build({"task": {"name": "t", "validation": "v", "test": "t"} | table}, tmp_path)
+    configuration = build(
+        {"models": SIMULATED, "task": {"name": "t", "validation": "v", "test": "t"} | table}, tmp_path
+    )
     loaded = load_examples(sources(configuration)["train"], "train")
     expected = [orjson.loads(line) for line in becomes.splitlines()]
     assert [{"id": e.id, "input": e.inputs, "target": e.target} for e in loaded] == expected
@@ -209,19 +209,19 @@ def test_a_file_becomes_the_examples_that_the_page_says(
 
 def test_the_defaults_that_the_page_names_are_those(tmp_path: Path) -> None:
     [table] = [tomllib.loads(block)["task"] for block in blocks("toml", DATA_PAGE) if "cut =" in block]
-    assert build({"task": table}, tmp_path).task.cut == CutTable()
+    assert build({"models": SIMULATED, "task": table}, tmp_path).task.cut == CutTable()
 
 
 def test_every_piece_of_configuration_is_one() -> None:
     task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}}
     for block in blocks("toml", DATA_PAGE):
         given = tomllib.loads(block)["task"]
-        build({"task": ({} if "data" in given else task) | given}, ROOT)
+        build({"models": SIMULATED, "task": ({} if "data" in given else task) | given}, ROOT)
     for block in blocks("toml"):
-        build({"task": task} | tomllib.loads(block), ROOT)
+        build({"models": SIMULATED, "task": task} | tomllib.loads(block), ROOT)
     for block in blocks("toml", METRICS_PAGE):
         table = tomllib.loads(block)
-        build({**table, "task": task | table["task"]}, ROOT)
+        build({"models": SIMULATED, **table, "task": task | table["task"]}, ROOT)
 
 
 def test_the_benchmark_that_is_named_runs() -> None:
@@ -235,6 +235,18 @@ def test_the_benchmark_that_is_named_runs() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "the whole ring" in done.stdout
+
+
+def test_a_prompt_with_turns_is_sent_as_the_page_says() -> None:
+    [text] = [block for block in blocks("text", OPERATORS_PAGE) if "--- user ---" in block]
+    sent = prompt_file.loads(text).render({"text": "x"})
+    assert [(message.speaker, message.text) for message in sent] == [
+        ("system", "Which department answers the message?"),
+        ("user", "Message: I was charged twice\nDepartment:"),
+        ("assistant", "billing"),
+        ("user", "Message: x\nDepartment:"),
+    ]
+    assert [row[1:-1] for row in re.findall(r"^\| (`\w+`) \| t(?:ext|urns) of ", OPERATORS_PAGE, re.M)] == [*FORMS]
 
 
 def test_the_targets_that_are_named_exist() -> None:
@@ -283,7 +295,9 @@ def test_the_table_of_operators_is_whole_and_says_what_each_edits(tmp_path: Path
     about, kinds_of_section, *_ = OPERATORS_PAGE.split("\n## ")
     rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", about, re.MULTILINE)
     assert {name for name, _ in rows} == set(OPERATORS)
-    config = build({"task": {"name": "t", **{s: f"{s}.jsonl" for s in SIZES}}}, write_task(tmp_path).parent)
+    config = build(
+        {"models": SIMULATED, "task": {"name": "t", **{s: f"{s}.jsonl" for s in SIZES}}}, write_task(tmp_path).parent
+    )
     task = load_task(config)
     assert load_first_prompt(config, task)
     prompt = Prompt(tuple(Section(kind, kind, "- a b c d e f g h i\n" * 2) for kind in KINDS))
@@ -313,7 +327,6 @@ def test_the_operators_that_take_part_are_those() -> None:
 
 def test_what_the_page_on_data_says_in_figures() -> None:
     assert f"up to {CHUNK} characters" in DATA_PAGE
-    assert f"`search.critique` ({SearchTable().critique})" in DATA_PAGE
     said = re.findall(r"(0\.\d+)\s+for (\d+)", DATA_PAGE)
     assert len(said) == 2
     assert all(float(error) == pytest.approx(0.5 / int(n) ** 0.5, rel=0.02) for error, n in said)
@@ -374,8 +387,7 @@ def test_the_tables_of_kinds_and_metrics_are_whole() -> None:
 
 async def test_every_command_about_reports_runs_as_it_is_written(tmp_path: Path) -> None:
     """`watch` is ended as its page says, once it has printed its address."""
-    for name in ("run.py", "examples"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    checkout(tmp_path)
     async with WireServer(lambda turns: "billing") as server:
         for command in commands(REPORTS_PAGE):
             run = watch if "watch" in command else execute

@@ -19,7 +19,8 @@ from anyio.abc import ByteReceiveStream, Process
 from typer.testing import CliRunner
 
 import run
-from agents.commands import searching
+from agents.commands import demonstrating
+from agents.runs.configuration import Configuration
 from agents.runs.run_directory import LOG
 from memory.journal import read_journal
 from protocols.messages import Assignment, Critique, Failure
@@ -210,13 +211,45 @@ def test_texts_are_utf8_and_never_escaped(tmp_path: Path) -> None:
     assert "退款".encode() in content["log.jsonl"]
 
 
-def test_the_demo_is_honest_about_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    code, out, err = invoke("demo", "--set", "search.assignments=2", "--out", "d")
+SIMULATED_DEMO = ("demo", "--set", "models.default=embedded", "--set", "search.assignments=2")
+
+
+def test_the_demo_shows_what_was_learned() -> None:
+    code, out, err = invoke(*SIMULATED_DEMO, "--out", "d")
     assert code == 0
-    for expected in ("no language model", "95 %", "first prompt", "calls", "Run directory: d", "evaluate", "search"):
-        assert expected in out
+    told = (
+        "which of 8 skills", "no language model", "The first prompt, as it was sent", "Some of its wrong answers",
+        "The best prompt, as it is sent", "Wrong before, right now", "The score", "95 %", "Run directory: d", "Next:",
+    )  # fmt: skip
+    places = [out.index(expected) for expected in told]
+    assert places == sorted(places)
+    labels = "Labels: clock, cooking, forecast, heating, lighting, music, phone, shopping"
+    assert out.count(labels) == 2
     assert "first prompt: validation" in err
-    monkeypatch.setattr(searching, "EXAMPLE", Path("not/here.toml"))
+    assert "Reading the test split" in err
+
+
+def test_the_demo_says_so_where_its_model_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demonstrating, "hindrance", lambda configuration: "no wheel\nfor this\x1b[2J platform")
+    code, out, _ = invoke("demo", "--set", "search.assignments=1", "--out", "d")
+    assert code == 0
+    [said] = [line for line in out.splitlines() if "cannot be used here" in line]
+    assert "(no wheel for this platform), so a simulator answers" in said
+    assert "SmolLM2" not in out
+    assert orjson.loads(Path("d/result.json").read_bytes())["models"]["task"] == "embedded"
+
+
+def test_the_demo_of_another_model_asks_nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(configuration: Configuration) -> str:
+        raise AssertionError("nobody needs the model of this machine")
+
+    monkeypatch.setattr(demonstrating, "hindrance", asked)
+    result = answer(*SIMULATED_DEMO)
+    assert result["models"]["task"] == "embedded"
+
+
+def test_the_demo_needs_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demonstrating, "EXAMPLE", Path("not/here.toml"))
     code, _, err = invoke("demo")
     assert code == 2
     assert "checkout" in err
@@ -746,7 +779,7 @@ async def test_the_books_of_the_ledger_and_the_server_agree(tmp_path: Path) -> N
     assert sum(result["calls"].values()) == stats.calls
     assert sum(result["tokens"].values()) == stats.input_tokens + stats.output_tokens
     assert result["dollars"] == pytest.approx((2 * stats.input_tokens + 4 * stats.output_tokens) / 1e6)
-    asked = [call.raw for call in server.received if call.body["max_tokens"] == 1024]  # not the optimiser's samples
+    asked = [call.raw for call in server.received if call.body.get("temperature") == 0]  # not the optimiser's samples
     assert len(set(asked)) == len(asked), "a request was paid for twice"
 
 
@@ -829,9 +862,9 @@ def test_a_cap_on_calls_that_an_evaluation_cannot_keep_is_refused_before_it_begi
 def test_a_cap_that_ends_an_evaluation_costs_what_it_refused(tmp_path: Path) -> None:
     config = write_task(tmp_path)
     asked = ("evaluate", tmp_path / "prompt.txt", config, "--set", "search.concurrency=1", "--json")
-    code, out, _ = invoke(*asked, "--set", "budget.tokens=1300")
+    code, out, _ = invoke(*asked, "--set", "budget.tokens=300")
     part = orjson.loads(out)
-    assert (code, part["tokens"] < 1300) == (0, True)
+    assert (code, part["tokens"] < 300) == (0, True)
     assert 0 < part["n"] < part["n"] + part["errors"] == SIZES["validation"]
     assert part["reasons"] == {"BudgetExhausted": part["errors"]}
     code, out, _ = invoke(*asked, "--set", "budget.tokens=1")

@@ -60,7 +60,7 @@ def test_the_command_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     """The study of the examples with small tasks, two seeds and short searches in the place of its own."""
     [words] = re.findall(r"python run\.py study ([\w/.= -]+)", (ROOT / page).read_text(encoding="utf-8"))
     examples = tmp_path / "examples"
-    for name in ("tickets", "bare"):
+    for name in ("simulated", "bare"):
         write_task(examples).rename(examples / f"{name}.toml")
     study = (ROOT / "examples" / "study.toml").read_text(encoding="utf-8")
     assert "seeds = 10\n" in study

@@ -88,5 +88,5 @@ def test_the_grid_of_the_page_can_be_read(tmp_path: Path) -> None:
 
 def test_the_grid_of_the_examples_can_be_read() -> None:
     grid = load_grid(ROOT / "examples" / "sweep.toml")
-    assert [cell.name for cell in grid.cells][:2] == ["tickets.msgd.0", "tickets.uniform.0"]
+    assert [cell.name for cell in grid.cells][:2] == ["simulated.msgd.0", "simulated.uniform.0"]
     assert (len(grid.cells), grid.searches, grid.directory) == (4, 4, Path("runs/sweep"))

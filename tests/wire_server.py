@@ -26,7 +26,7 @@ import orjson
 
 from tests.wire.answers import searchable
 from tests.wire.books import Books, Entry, Stats
-from tests.wire.formats import FORMATS, Format, conversation, count_tokens, error_body
+from tests.wire.formats import FORMATS, Format, conversation, count_tokens, error_body, stream_of
 from tests.wire.http import Call, Connection
 from tests.wire.weather import Fault, Weather, named_fault
 
@@ -35,6 +35,7 @@ __all__ = ["Call", "Fault", "Stats", "Weather", "WireServer", "count_tokens"]
 Answerer = Callable[[list[tuple[str, str]]], str]
 Delay = Callable[[], Awaitable[None]]
 FAIR = Weather()
+CHAT = "/v1/chat/completions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Exchange:
     tokens_in: int
     entry: Entry
     account: Stats
+    stream: bool
 
 
 class WireServer:
@@ -56,7 +58,8 @@ class WireServer:
     `answer` gets the (speaker, text) pairs of a call, system first. `delay` is awaited before every answer, instead
     of the latency of the `weather`. `faults` are taken first in, first out, one a call, before those of the weather.
     `models` is the list of models. Requests of more than `window` tokens, reply included, are refused; `outgrown`
-    says which, as numbers of calls of their account. `received` keeps the last `keep` calls. `stats` counts all
+    says which, as numbers of calls of their account. A call that asks for it is answered as a stream of events, and
+    every one is where the server `streams`. `received` keeps the last `keep` calls. `stats` counts all
     calls, `books` each key and model. `clock`: seconds.
     """
 
@@ -78,6 +81,7 @@ class WireServer:
         self.faults: deque[Fault] = deque()
         self.models: object = None
         self.window: int | None = None
+        self.streams = False
         self.outgrown: list[int] = []
         self.released = anyio.Event()
         self.books = Books(clock)
@@ -134,7 +138,8 @@ class WireServer:
             entry.refused()
             connection.respond(400, {}, form.outgrown(needed, self.window))
             return
-        self._admit(Exchange(form, connection, turns, model, tokens_in, entry, account))
+        stream = self.streams or bool(call.body.get("stream"))
+        self._admit(Exchange(form, connection, turns, model, tokens_in, entry, account, stream))
 
     def _admit(self, exchange: Exchange) -> None:
         """Refuse what is over a limit; let the rest wait for its answer."""
@@ -200,8 +205,13 @@ class WireServer:
             return
         tokens_out = count_tokens(text)
         exchange.entry.answered(tokens_out)
-        payload = exchange.form.answer(exchange.model, text, exchange.tokens_in, tokens_out)
-        exchange.connection.respond(200, self._limits(exchange), orjson.dumps(payload))
+        said = (exchange.model, text, exchange.tokens_in, tokens_out)
+        headers, form = self._limits(exchange), exchange.form
+        if exchange.stream:
+            headers["content-type"] = "text/event-stream"
+            exchange.connection.respond(200, headers, stream_of(form.events(*said), done=form is FORMATS[CHAT]))
+        else:
+            exchange.connection.respond(200, headers, orjson.dumps(form.answer(*said)))
 
     def _limits(self, exchange: Exchange) -> dict[str, str]:
         account, now = exchange.account, self._clock()

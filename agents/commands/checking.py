@@ -31,7 +31,7 @@ def evaluate(
 
     \b
     Example:
-      promptflow evaluate runs/tickets-1/best_prompt.txt examples/tickets.toml --split test
+      promptflow evaluate runs/home-1/best_prompt.txt examples/home.toml --split test
     """
     with exit_codes(as_json):
         configuration = load(config, settings or [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from agents import session
-from agents.commands.console import drive, emit, environment, exit_codes, program, say, stdout, tell
+from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
 from agents.commands.options import AsJson, Config, Out, Port, Seed, Settings, Verbose, Watch
 from agents.runs.configuration import Configuration, load
 from agents.runs.effects import effects
@@ -25,10 +24,6 @@ from agents.views.studying import EFFECTS, FIGURE, ROWS, show_study, write_study
 from agents.views.studying import as_json as effect_json
 from agents.views.sweeping import show_summary, summarise
 from agents.views.terminal import Onlooker
-from protocols.errors import ConfigError
-from protocols.providers.catalogue import EMBEDDED
-
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "tickets.toml"
 
 
 def search(
@@ -49,50 +44,16 @@ def search(
 
     \b
     Examples:
-      promptflow search examples/tickets.toml
+      promptflow search examples/home.toml
       promptflow search examples/tickets.toml --set models.default=openai/<model> --set budget.dollars=2
     """
     with exit_codes(as_json):
-        result, directory = _search(load(config, with_seed(settings, seed)), out, verbose, port if watch else None)
+        result, directory = train(load(config, with_seed(settings, seed)), out, verbose, port if watch else None)
         if as_json:
             emit({**result, "directory": printable(str(directory))})
         else:
             show_result(stdout(), result)
             say(f"Run directory: {directory}")
-
-
-def demo(
-    settings: Settings = None,
-    out: Out = None,
-    seed: Seed = None,
-    watch: Watch = False,
-    port: Port = 0,
-    verbose: Verbose = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Train a prompt that routes support messages, with no key and no network, in under a minute.
-
-    The embedded model answers. It is a small in-context learner that reads the prompt's examples and
-    definitions; it is no language model, and its scores say nothing about one.
-
-    \b
-    Example:
-      promptflow demo --seed 1
-    """
-    with exit_codes(as_json):
-        if not EXAMPLE.is_file():
-            raise ConfigError(f"the demo needs {EXAMPLE}; run it from a checkout of the project")
-        configuration = load(EXAMPLE, with_seed(settings, seed))
-        if not as_json and configuration.models.default == EMBEDDED:
-            say("Training a prompt that routes support messages to eight departments (examples/tickets.toml).")
-            say("The embedded model answers: a small in-context learner, no language model. Its scores show how the")
-            say("search works, and say nothing about a language model.\n")
-        result, directory = _search(configuration, out, verbose, port if watch else None)
-        if as_json:
-            emit({**result, "directory": printable(str(directory))})
-        else:
-            show_result(stdout(), result)
-            _next_steps(directory)
 
 
 def sweep(
@@ -163,9 +124,14 @@ def _check_whole(grid: Grid, rows: Sequence[Row], whole: bool) -> None:
         raise typer.Exit(1)
 
 
-def _search(
+def train(
     configuration: Configuration, out: Path | None, verbose: int, port: int | None
 ) -> tuple[Mapping[str, Any], Path]:
+    """Search in front of a person; the result and the run directory. `port`: of the page, None for none.
+
+    :raises PromptFlowError: see `session.train`.
+    :raises KeyboardInterrupt: it was stopped before there was a result.
+    """
     console = Onlooker(stderr=True)
     trained = drive(partial(session.train, configuration, environment(), out, console, verbose, port))
     directory = trained.directory
@@ -178,14 +144,3 @@ def _search(
 
 def with_seed(settings: list[str] | None, seed: int | None) -> list[str]:
     return [*(settings or []), *([] if seed is None else [f"search.seed={seed}"])]
-
-
-def _next_steps(directory: Path) -> None:
-    example = os.path.relpath(EXAMPLE)
-    say(f"""
-Run directory: {directory}
-Next:
-  {program()} show {directory}
-  {program()} watch {directory}
-  {program()} evaluate {directory}/best_prompt.txt {example} --split test
-  {program()} search {example} --set models.default=openai/<model>""")

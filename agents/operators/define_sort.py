@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from agents.operators.itemised import Itemised, itemised
-from agents.operators.operator import WHOLE, Context, answers, of_kinds, part
+from agents.operators.operator import WHOLE, Context, answers, of_kinds, saved
 from agents.operators.rewriting import failures
-from agents.prompting.shelves import places
+from agents.prompting.requests import HEADINGS, sent_in
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Credit, Outcome
-from protocols.prompt import Prompt, Section, placeholders
+from protocols.prompt import Prompt, Section
 from protocols.task import Task
 
 WORTH = 0.02
@@ -59,7 +59,7 @@ class DefineSort:
         tried = {edit.recalled.experience.after for edit in context.recalled if edit.same_model}
         order = None
         for order in orders:
-            if part(order, assignment.section).text not in tried:
+            if saved(order, assignment.section) not in tried:
                 return order
         if order is None:
             raise InapplicableError("there are no two things whose order can be told")
@@ -102,10 +102,9 @@ def _sections(assignment: Assignment, context: Context) -> Iterator[Prompt]:
 
 
 def _read_together(prompt: Prompt, fields: Collection[str]) -> list[list[Section]]:
-    """What is read before the input, and what shows it (`Prompt.render`): within each the order can be told. Empty
+    """What is sent together (`Prompt.render`), the system message first: within each the order can be told. Empty
     sections are not read."""
-    shown = [section for section in prompt if placeholders(section.text, fields) or places(section.text)]
-    return [[section for section in prompt if section.text and section not in shown], shown]
+    return [[s for s in prompt if s.text and sent_in(s, fields) == where] for where in HEADINGS]
 
 
 def _moves(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:
@@ -117,7 +116,7 @@ def _moves(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:
 def _nearer(prompt: Prompt, credit: Mapping[str, Credit], fields: Collection[str]) -> list[tuple[str, str]]:
     """The moves of a section before others by which credit comes nearer to the input, the most of it first, in credit
     times characters. Each section has WORTH beside its credit: where little is known, what is long moves first."""
-    group, _ = _read_together(prompt, fields)
+    group = _read_together(prompt, fields)[0]
     worth = [WORTH + (credit[section.name].value if section.name in credit else 0.0) for section in group]
     length = [len(section.text) for section in group]
     won = {

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 
 import numpy as np
 
-from agents.operators.forms import FORMS, Form, Prices, Shown, choose_form, shown
-from agents.operators.operator import Context, answers, of_kinds
-from agents.prompting.requests import show_example, show_inputs
+from agents.operators.operator import Context, of_kinds, saved
+from agents.operators.showing import COUNTS, SHOWINGS, Showing, Situation, choose_showing, shown
+from agents.prompting.requests import show_example, show_inputs, show_turns
 from agents.prompting.shelves import EXAMPLES, places
 from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
 from protocols.prompt import Prompt, estimate_tokens, placeholders
-from protocols.task import Task
+from protocols.task import Example, Task
+from protocols.turns import dump_turns
 
 NOISE = 0.5
+CHECKED = 8
+"""Training examples whose bare answers are read as replies are, to see whether they may stand as replies."""
+CHATTER = 16
+"""Tokens that a reply may have beside its bare answer and still say no more than that."""
 
 
 class FewShot:
-    """Applies to examples sections. No model is asked: the edit is a choice of training examples.
+    """Applies to examples sections. No model is asked: the edit is a choice of training examples, and of how they are
+    shown.
 
-    How many are shown, and how, is drawn from what past edits earned by it (`forms.py`). Examples are taken in turn
-    from each target, so that no answer is favoured (majority label bias, Zhao et al., arXiv 2102.09690), and from
-    each target the one that is farthest from those already taken, near to a failed input first. Where targets recur,
-    none is left out for being few: then there are as many examples as targets. What does not fit into the window of
-    the task's model, with its longest inputs, is not shown.
+    The form, the number, and whether each input gets those nearest to it, is drawn from what past edits earned by it
+    (`showing.py`). A fixed set takes examples in turn from each target, so that no answer is favoured (majority label
+    bias, Zhao et al., arXiv 2102.09690), and from each target the one that is farthest from those already taken, near
+    to a failed input first. Whole replies of the model that came out right may stand in place of bare answers
+    (bootstrapping, as in STaR, arXiv 2203.14465, and DSPy, arXiv 2310.03714), and must where the parser reads no bare
+    answer. What does not fit into the window of the task's model, with its longest inputs, is not shown.
     """
 
     name = "few_shot"
@@ -46,47 +52,65 @@ class FewShot:
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """The chosen examples, most useful last, where they are nearest to the input.
 
-        :raises InapplicableError: there is no training example that is not shown already, and no new way to show one,
-            or no room for one.
+        :raises InapplicableError: there is no training example, no new way to show one, or no room for one.
         """
-        rng, task, prompt = context.rng, context.task, assignment.prompt
-        now = prompt[assignment.section].text
-        kept = "" if places(now) else now
-        frames = [show_example(prompt, task, example) for example in task.train]
-        room = context.shelves.spare_for(prompt, assignment.section, assignment.scores)
-        sizes = [estimate_tokens(f"{frame}\n\n") for frame in frames]
-        plain = [not placeholders(frame, task.fields) and not places(frame) for frame in frames]
-        fixed = [n for n in range(len(frames)) if plain[n] and sizes[n] <= room]
-        more = room - estimate_tokens(f"{kept}\n\n")
-        added = [n for n in fixed if frames[n] not in kept and sizes[n] <= more] if kept else []
+        prompt, task = assignment.prompt, context.task
         recalled = [edit.recalled.experience for edit in context.recalled]
         own = [experience for experience in recalled if experience.operator == self.name]
-        possible = _possible(now, own, len(fixed), len(added), len(answers(task)))
+        replies = worked_out(assignment.outcomes, task)
+        now = saved(prompt, assignment.section)
+        others = {shown(saved(partner.prompt, assignment.section)) for partner in assignment.partners}
+        possible = _possible(now, own, task, len(replies), others)
         if not possible:
-            raise InapplicableError("every training example that can be shown is shown already, in every way")
-        prices = Prices(context.token_price, context.shelves.each(prompt, EXAMPLES))
-        form = choose_form(own, possible, task.name, prices, rng)
-        if form.shape == "nearest":
-            return self._per_input(form, assignment, context)
-        failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
-        left, count = fixed, possible[form].count
-        if form.shape == "added":
-            left, count, room = added, min(form.count, len(added)), more
-        chosen = _within(room, self._choose(task, left, failed, count, rng), sizes)
-        parts = [kept] * (form.shape == "added") + [frames[index] for index in reversed(chosen)]
-        return prompt.edit(assignment.section, "\n\n".join(parts), task.fields)
+            reason = "every training example that can be shown is shown already, in every way"
+            if not _read_bare(task):
+                reason = "the parser reads no bare answer, and no reply has come out right to be shown instead"
+            raise InapplicableError(reason)
+        reasons = task.kind.name == "reasoning"
+        each = context.shelves.each(prompt, EXAMPLES, turns=True)
+        situation = Situation(task.name, reasons, context.token_price, each)
+        showing = choose_showing(own, possible, situation, context.rng)
+        if not showing.count:
+            return prompt.edit(assignment.section, "", task.fields, "system")
+        if showing.nearest:
+            return self._per_input(showing, assignment, context)
+        return self._fixed(showing, replies if showing.replies else {}, assignment, context)
 
-    def _per_input(self, form: Form, assignment: Assignment, context: Context) -> Prompt:
-        """The most examples for each input, up to the form's count, that the longest inputs leave room for.
+    def _per_input(self, showing: Showing, assignment: Assignment, context: Context) -> Prompt:
+        """The most examples for each input, up to the count, that the longest inputs leave room for.
 
         :raises InapplicableError: there is no room for one.
         """
-        for count in range(form.count, 0, -1):
-            text = per_input(replace(form, count=count))
-            prompt = assignment.prompt.edit(assignment.section, text, context.task.fields)
+        for count in range(showing.count, 0, -1):
+            text = per_input(count)
+            prompt = assignment.prompt.edit(assignment.section, text, context.task.fields, showing.form)
             if context.shelves.spare(prompt, assignment.scores) >= 0:
                 return prompt
         raise InapplicableError("the model's window has no room for an example beside the longest inputs")
+
+    def _fixed(
+        self, showing: Showing, replies: Mapping[str, str], assignment: Assignment, context: Context
+    ) -> Prompt:
+        """The same examples for all inputs: of those with `replies`, by their ids, if there are any, else of all.
+
+        :raises InapplicableError: there is no room for one.
+        """
+        task, prompt = context.task, assignment.prompt
+        texts = [_text(showing, prompt, task, e, replies.get(e.id)) for e in task.train]
+        left = [n for n, e in enumerate(task.train) if texts[n] and (not replies or e.id in replies)]
+        if showing.form != "turns":  # in which alone a brace is plain
+            left = [n for n in left if not placeholders(texts[n], task.fields) and not places(texts[n])]
+        room = context.shelves.spare_for(prompt, assignment.section, assignment.scores)
+        sizes = [estimate_tokens(f"{text}\n\n") for text in texts]
+        failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
+        fitting = [n for n in left if sizes[n] <= room]
+        count = min(showing.count, len(fitting))
+        chosen = _within(room, self._choose(task, fitting, failed, count, context.rng), sizes)
+        if not chosen:
+            raise InapplicableError("no training example can be shown beside the longest inputs")
+        between = "\n" if showing.form == "turns" else "\n\n"
+        text = between.join(texts[index] for index in reversed(chosen))
+        return prompt.edit(assignment.section, text, task.fields, showing.form)
 
     def _choose(
         self, task: Task, left: Sequence[int], failed: Sequence[Outcome], count: int, rng: Random
@@ -126,6 +150,33 @@ class FewShot:
         return nearness
 
 
+def worked_out(outcomes: Sequence[Outcome], task: Task) -> dict[str, str]:
+    """The replies that came out right and say more than a bare answer, by the ids of their examples: far more, where
+    a bare answer is read as well, for chatter around it is nothing to imitate."""
+    bare = {example.id: task.kind.replied(example.target).strip() for example in task.train}
+    right = [o for o in outcomes if o.score >= 1.0 and o.finish == "stop" and o.reply.strip() and o.example in bare]
+    chatter = CHATTER if task.kind.name != "reasoning" and _read_bare(task) else 0
+    return {
+        outcome.example: outcome.reply
+        for outcome in right
+        if outcome.reply.strip() != bare[outcome.example]
+        and estimate_tokens(outcome.reply) > chatter + estimate_tokens(bare[outcome.example]) * bool(chatter)
+    }
+
+
+def per_input(count: int) -> str:
+    """What is filled for each input with the `count` examples nearest to it."""
+    return f"{{{EXAMPLES}:{count}}}"
+
+
+def _text(showing: Showing, prompt: Prompt, task: Task, example: Example, reply: str | None) -> str:
+    """Nothing for an example with a blank turn, which providers refuse."""
+    if showing.form == "turns":
+        turns = show_turns(prompt, task, example, reply)
+        return dump_turns(turns) if all(turn.text.strip() for turn in turns) else ""
+    return show_example(prompt, task, example)
+
+
 def _within(room: float, chosen: Sequence[int], sizes: Sequence[int]) -> list[int]:
     """Those of the chosen that fit into the room together, the most useful first."""
     taken: list[int] = []
@@ -136,25 +187,35 @@ def _within(room: float, chosen: Sequence[int], sizes: Sequence[int]) -> list[in
     return taken
 
 
-def per_input(form: Form) -> str:
-    """What is filled for each input with the examples nearest to it."""
-    return f"{{{EXAMPLES}:{form.count}}}"
+def _possible(
+    now: str, own: Sequence[Experience], task: Task, replies: int, others: Collection[Showing]
+) -> list[Showing]:
+    """The ways in which a section that is `now` can be edited. One that is filled for each input is the same text
+    every time: it is new where it has not lost on this task, and where no other member shows it."""
+    here, bare = shown(now), _read_bare(task)
+    lost = {shown(p.after) for p in own if p.before == now and p.task == task.name and p.outcome != "survived"}
+    tried, most = {here, *others, *lost}, max(COUNTS[0], len(task.train))
+
+    def works(showing: Showing) -> bool:
+        if showing.replies:
+            return showing.count <= replies
+        if not showing.count:
+            return showing != here
+        if showing.nearest:
+            return bare and showing not in tried and showing.count <= most and bool(task.train)
+        return bare and showing.count <= len(task.train)
+
+    return [showing for showing in SHOWINGS if works(showing)]
 
 
-def _possible(now: str, own: Sequence[Experience], fixed: int, added: int, least: int) -> dict[Form, Shown]:
-    """The forms that a section with the text `now` can be given, each with what it then shows. `fixed` and `added`:
-    the training examples that there are, and those beside what is shown; `least`: to be chosen afresh."""
-    possible = {form: Shown(form.count, nearest=True) for form in _new(now, own)}
-    here = shown(now)
-    for form in FORMS:
-        if form.shape == "fixed" and fixed:
-            possible[form] = Shown(min(max(form.count, least), fixed))
-        elif form.shape == "added" and added and here is not None:
-            possible[form] = Shown(here.count + min(form.count, added), survived=True)
-    return possible
+def _read_bare(task: Task) -> bool:
+    """Whether most bare answers are read as answers: a parser of the user's may want more."""
+    bare = [text for example in task.train if (text := task.kind.replied(example.target)).strip()][:CHECKED]
+    return 2 * sum(_is_read(task, text) for text in bare) > len(bare)
 
 
-def _new(now: str, own: Sequence[Experience]) -> list[Form]:
-    """The forms that are filled for each input, but the one that the section has and those that it was given."""
-    known = {now, *(past.after for past in own if past.before == now)}
-    return [form for form in FORMS if form.shape == "nearest" and per_input(form) not in known]
+def _is_read(task: Task, text: str) -> bool:
+    try:
+        return task.kind.read(text, "stop") is not None
+    except Exception:  # the user's own code, on a text that no model has written
+        return False

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from agents.operators.operator import WHOLE, Context
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Partner, mean
-from protocols.prompt import Prompt
+from protocols.prompt import Prompt, same
 from protocols.task import Task
 
 
@@ -52,9 +52,9 @@ def merged(one: Partner, other: Partner, fields: Collection[str]) -> Prompt:
     best, giver = sorted((one, other), key=lambda member: mean(member.scores), reverse=True)
     prompt = best.prompt
     for section in best.prompt:
-        text = giver.prompt[section.name].text
-        if not section.frozen and section.text == other.ancestor[section.name].text != text:
-            prompt = prompt.edit(section.name, text, fields)
+        given, base = giver.prompt[section.name], other.ancestor[section.name]
+        if not section.frozen and same(section, base) and not same(base, given):
+            prompt = prompt.edit(section.name, given.text, fields, given.form)
     return prompt
 
 
@@ -64,7 +64,7 @@ def _complementary(prompt: Prompt, partner: Partner) -> bool:
     if base is None:
         return False
     free = [section.name for section in prompt if not section.frozen]
-    edited = {(prompt[name].text != base[name].text, other[name].text != base[name].text) for name in free}
+    edited = {(not same(prompt[name], base[name]), not same(other[name], base[name])) for name in free}
     return {(True, False), (False, True)} <= edited
 
 

@@ -70,6 +70,11 @@ def part(prompt: Prompt, name: str) -> Section:
     return Section(ENTIRE, "task", prompt_file.dumps(prompt)) if name == WHOLE else prompt[name]
 
 
+def saved(prompt: Prompt, name: str) -> str:
+    """What an experience keeps of a section: its text and its form, see `saved_section`."""
+    return prompt_file.saved_section(part(prompt, name))
+
+
 def answers(task: Task) -> frozenset[str]:
     """The answers of a task where they recur among its training examples: a closed set. None where most are of one
     example alone."""

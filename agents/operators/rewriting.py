@@ -75,7 +75,7 @@ def rewrite_request(
     """The prompt, what failed, the critic's advice, what past edits earned and the section; then the instruction."""
     section = assignment.prompt[assignment.section]
     material = [
-        show_prompt(assignment.prompt),
+        show_prompt(assignment.prompt, context.task.fields),
         remark("advice", assignment.gradient),
         examples("failures", records_of(to_show(assignment))),
         examples("right", records_of([o for o in assignment.outcomes if o.score == 1.0][:OUTCOMES])),

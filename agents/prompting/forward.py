@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
+from agents.prompting.asking import task_request
+from agents.prompting.repeats import averaged
 from agents.prompting.shelves import Shelves
 from protocols.errors import ModelError
 from protocols.messages import Outcome
@@ -31,21 +33,27 @@ class AtOnce:
 
 class Forward:
     """Runs prompts on examples: `model` answers, the metric of `task` judges, `at_once` says how many at a time; for
-    `assignment` if it is for one.
+    `assignment` if it is for one. Each example is asked `repeats` >= 1 times, and its outcome is the mean.
 
     `shelves` fill what a prompt leaves to be filled for each input."""
 
     def __init__(
-        self, model: ChatModel, task: Task, shelves: Shelves, at_once: AtOnce, assignment: int | None = None
+        self,
+        model: ChatModel,
+        task: Task,
+        shelves: Shelves,
+        at_once: AtOnce,
+        repeats: int = 1,
+        assignment: int | None = None,
     ) -> None:
-        self.task, self.shelves = task, shelves
+        self.task, self.shelves, self._repeats = task, shelves, repeats
         self._model, self._at_once, self._assignment = model, at_once, assignment
         self._metric = task.metric if assignment is None else task.metric.on_behalf(assignment)
-        self._divided: tuple[Prompt, Template] | None = None
+        self._divided: tuple[Prompt, Template, Request] | None = None
 
     def on_behalf(self, assignment: int) -> Forward:
         """The same, all of whose calls are made for this assignment."""
-        return Forward(self._model, self.task, self.shelves, self._at_once, assignment)
+        return Forward(self._model, self.task, self.shelves, self._at_once, self._repeats, assignment)
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Result]:
         """One result per example, in order; see `each`."""
@@ -109,17 +117,27 @@ class Forward:
         if ends:
             raise ends[0]
 
-    def _template(self, prompt: Prompt, inputs: Mapping[str, str]) -> Template:
-        """Made once for a prompt that is asked on one example after the other, all of which have the same fields."""
+    def _divide(self, prompt: Prompt, inputs: Mapping[str, str]) -> tuple[Template, Request]:
+        """The prompt as it is sent, and a request without messages: made once for a prompt that is asked on one
+        example after the other, all of which have the same fields."""
         if self._divided is None or self._divided[0] is not prompt:
-            self._divided = prompt, prompt.template(inputs)
-        return self._divided[1]
+            template = prompt.template(inputs)
+            blank = replace(task_request(self.task.kind, prompt, ()), fixed=len(template.fixed))
+            self._divided = prompt, template, blank
+        return self._divided[1:]
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
+        """The mean of the repeats that were answered, asked one after the other: no more calls are in flight."""
+        inputs = self.shelves.inputs(prompt, example.inputs)
+        template, blank = self._divide(prompt, inputs)
+        request = replace(blank, messages=template.render(inputs), assignment=self._assignment)
+        results = [await self._ask(example, replace(request, sample=sample)) for sample in range(self._repeats)]
+        outcomes = [result for result in results if isinstance(result, Outcome)]
+        return averaged(outcomes) if outcomes else results[0]
+
+    async def _ask(self, example: Example, request: Request) -> Result:
         try:
-            inputs = self.shelves.inputs(prompt, example.inputs)
-            messages = self._template(prompt, inputs).render(inputs)
-            reply = await self._model.complete(Request(messages, assignment=self._assignment))
+            reply = await self._model.complete(request)
             judged = await self._metric.judge(example, reply.text, reply.finish)
         except ModelError as error:
             if error.fatal:

@@ -8,22 +8,35 @@ into the window of the model that is asked is left out, examples first, and neve
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
+from typing import Literal
 
 from agents.prompting.blocks import EXAMPLE, Block, Piece, fit
 from protocols.errors import TooLong, UnreadableReply
 from protocols.messages import Outcome
 from protocols.metrics.framing import unwrapped
 from protocols.model import ChatMessage, ChatModel, Finish, Reply, Request
-from protocols.prompt import Prompt, fill, placeholders
+from protocols.prompt import Prompt, Section, fill, placeholders
 from protocols.task import Example, Task
 from protocols.thought import without_thought
+from protocols.turns import dump_turns, place_in
 from protocols.wrappers.window import spare
 
-REPLY = 2048
+REPLY = 1024
 LISTS = frozenset({"examples", "knowledge"})
 """Kinds of sections whose texts are lists of items, with blank lines between them."""
+PLACE = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
+"""A place that is filled for each input from the training examples or from a corpus."""
+Sent = Literal["system", "turns", "nearest turns", "user"]
+HEADINGS: Mapping[Sent, str] = {
+    "system": "--- system message ---",
+    "turns": "--- turns of the chat, the same for every input ---",
+    "nearest turns": "--- turns of the chat, filled for each input ---",
+    "user": "--- user message ---",
+}
+"""What stands before the sections that are sent there, in the order of the messages."""
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 ROLE = "You improve the prompts of language models. You are given one task's prompt and how it did."
 
@@ -32,7 +45,8 @@ def compose(
     blocks: Sequence[str | Block], instruction: str, sample: int, longest: int = 0, model: object = None
 ) -> Request:
     """A request from its blocks, empty ones left out, with the instruction at the end. The reply has room for a text
-    of `longest` tokens, and for `REPLY` more. What does not fit into the window of `model` is left out.
+    half as long again as one of `longest` tokens, and for `REPLY` more. What does not fit into the window of `model`
+    is left out.
 
     The temperature is left to the provider: several models refuse to be told one.
     """
@@ -41,7 +55,7 @@ def compose(
         body = "\n\n".join([*filter(None, map(str, material)), instruction.strip()])
         messages = (ChatMessage("system", ROLE), ChatMessage("user", body))
         left_out = sum(block.left_out for block in material)
-        return Request(messages, max_tokens=REPLY + longest, sample=sample, left_out=left_out)
+        return Request(messages, max_tokens=REPLY + 3 * longest // 2, sample=sample, left_out=left_out)
 
     given = [block if isinstance(block, Block) else Block("", [Piece(block)]) for block in blocks]
     return request(fit(given, lambda material: -spare(model, request(material))))
@@ -75,17 +89,37 @@ def block(tag: str, text: str, **attributes: str) -> str:
     return f"<{tag}{named}>\n{text}\n</{tag}>"
 
 
-def show_prompt(prompt: Prompt) -> Block:
+def show_prompt(prompt: Prompt, fields: Collection[str] = ()) -> Block:
     """Every section that has a text, under its name in square brackets. Worked examples and passages may go, one by
-    one, like other examples."""
+    one, like other examples. Where a section has another form than `system`, they stand in the order in which they
+    are sent, by messages; `fields`: the input fields."""
+    if all(section.form == "system" for section in prompt):
+        return Block("prompt", [piece for section in prompt for piece in _pieces(section)])
     pieces: list[Piece] = []
-    for section in prompt:
-        if section.text:
-            texts = section.text.split("\n\n") if section.kind in LISTS else [section.text]
-            rank = EXAMPLE if section.kind in LISTS else None
-            pieces.append(Piece(f"[{section.name}]", gap="\n"))
-            pieces += [Piece(text, rank, "\n\n" if n else "\n") for n, text in enumerate(texts)]
+    for where, heading in HEADINGS.items():
+        shown = [piece for s in prompt if sent_in(s, fields) == where for piece in _pieces(s)]
+        pieces += [Piece(heading, gap="\n"), *shown] if shown else []
     return Block("prompt", pieces)
+
+
+def _pieces(section: Section) -> Iterator[Piece]:
+    if not section.text:
+        return
+    listed = section.kind in LISTS
+    texts = section.text.split("\n\n") if listed else [section.text]
+    if section.turns:
+        texts = [dump_turns(pair) for pair in zip(section.turns[::2], section.turns[1::2], strict=True)]
+    yield Piece(f"[{section.name}]", gap="\n")
+    for n, text in enumerate(texts):
+        yield Piece(text, EXAMPLE if listed else None, "\n\n" if n else "\n")
+
+
+def sent_in(section: Section, fields: Collection[str]) -> Sent:
+    """Where a section is sent, see `Prompt.render`."""
+    if section.form == "turns":
+        return "nearest turns" if place_in(section.text) else "turns"
+    varies = placeholders(section.filled, fields) or PLACE.search(section.filled)
+    return "user" if varies or section.form == "input" else "system"
 
 
 def show_outcomes(outcomes: Sequence[Outcome], replies: bool = False) -> str:
@@ -108,6 +142,11 @@ def records_of(outcomes: Sequence[Outcome], replies: bool = False) -> list[str]:
         lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
         records.append("\n".join([show_inputs(outcome.inputs), *lines]))
     return records
+
+
+def key_of(inputs: Mapping[str, str]) -> str:
+    """What an example is found by: its inputs, in whatever order whoever asks has them."""
+    return show_inputs(dict(sorted(inputs.items())))
 
 
 def show_inputs(inputs: Mapping[str, str]) -> str:
@@ -162,9 +201,33 @@ def show_example(prompt: Prompt, task: Task, example: Example) -> str:
     inputs = {field: value.strip() for field, value in example.inputs.items()}
     frames, separator = [], ""
     for section in prompt:
-        lines = section.text.split("\n")
+        lines = section.filled.split("\n")
         first = next((n for n, line in enumerate(lines) if placeholders(line, inputs)), None)
         if first is not None:
             frames.append(fill("\n".join(lines[first:]), inputs).rstrip())
             separator = " " if section.text.rstrip().endswith((":", "：")) else "\nAnswer: "
     return re.sub(r"\n\s*\n", "\n", "\n".join(frames) + separator + task.kind.show(example.target).strip())
+
+
+def show_turns(
+    prompt: Prompt, task: Task, example: Example, reply: str | None = None
+) -> tuple[ChatMessage, ChatMessage]:
+    """A worked example as turns: the user message that the prompt sends for it, without worked examples and places;
+    then `reply`, or else a whole reply that gives the right answer."""
+    asked = Prompt(tuple(_without_places(section, task) for section in prompt))
+    user = [message for message in asked.template(example.inputs).render(example.inputs) if message.speaker == "user"]
+    question = user[0] if user else ChatMessage("user", show_inputs(example.inputs))
+    return question, ChatMessage("assistant", task.kind.replied(example.target) if reply is None else reply)
+
+
+def _without_places(section: Section, task: Task) -> Section:
+    """The section as a worked example shows it: empty where it is one itself, or where places are all that varies in
+    it, else without the lines that hold nothing but places."""
+    if section.kind == "examples":
+        return replace(section, text="")
+    if not PLACE.search(section.text):
+        return section
+    if not placeholders(section.text, task.fields):
+        return replace(section, text="")
+    lines = [(line, PLACE.sub("", line)) for line in section.text.split("\n")]
+    return replace(section, text="\n".join(bare for line, bare in lines if bare.strip() or bare == line).strip("\n"))

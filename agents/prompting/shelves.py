@@ -1,4 +1,7 @@
-"""What a prompt may leave to be filled for each input: `{examples:8}`, `{passages:2}`."""
+"""What a prompt may leave to be filled for each input: `{examples:8}`, `{passages:2}`.
+
+In a section of the form `turns` `{examples:8}` becomes turns, in any other a text.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from heapq import nlargest
 
 import orjson
 
-from agents.prompting.requests import show_example, show_inputs
+from agents.prompting.asking import task_request
+from agents.prompting.requests import PLACE, key_of, show_example, show_turns
 from memory.retrieval import Shelf
 from protocols.messages import Scores
-from protocols.model import Request
-from protocols.prompt import Prompt, estimate_tokens
+from protocols.model import ChatMessage, Request
+from protocols.prompt import Prompt, estimate_tokens, estimate_turn
 from protocols.task import Example, Task
 
 EXAMPLES, PASSAGES = "examples", "passages"
@@ -24,7 +28,8 @@ SAMPLE = 64
 LONGEST = 3
 """Validation examples with the longest inputs, by which it is told whether a prompt fits into the model's window."""
 PLACEHOLDER = re.compile(r"(examples|passages):([1-9]\d{0,2})")
-BRACED = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
+Pair = tuple[ChatMessage, ChatMessage]
+"""A worked example: the user's turn and the assistant's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,10 @@ class Shelves:
                 return [show_example(prompt, self.task, example) for example in self.examples.nearest(query, k)]
             return self.passages.nearest(query, k)
 
-        return filled(inputs, nearest)
+        def turns(query: str, k: int) -> Sequence[Pair]:
+            return [show_turns(prompt, self.task, example) for example in self.examples.nearest(query, k)]
+
+        return Filled(inputs, nearest, turns)
 
     def tokens(self, prompt: Prompt) -> int:
         """About how long `prompt` is as it is sent, without the input."""
@@ -62,7 +70,8 @@ class Shelves:
         whole = self.task.validation
         answered = [e for e, score in zip(whole, scores, strict=False) if score is not None] if scores else whole
         longest = nlargest(LONGEST, answered, key=lambda example: sum(map(len, example.inputs.values())))
-        requests = (Request(prompt.render(self.inputs(prompt, example.inputs))) for example in longest)
+        rendered = (prompt.render(self.inputs(prompt, example.inputs)) for example in longest)
+        requests = (task_request(self.task.kind, prompt, messages) for messages in rendered)
         return min(map(self.room, requests), default=math.inf)
 
     def spare_for(self, prompt: Prompt, name: str, scores: Scores = ()) -> float:
@@ -72,48 +81,75 @@ class Shelves:
 
     def filled(self, prompt: Prompt) -> int:
         """About how many tokens are filled into `prompt` for each input, beside the input."""
-        count = Counter[str]()
+        count = Counter[tuple[str, bool]]()
         for section in prompt:
-            for place, times in places(section.text).items():
+            for place, times in places(section.filled).items():
                 name, _, k = place.partition(":")
-                count[name] += times * min(int(k), len(self._shelf(name).items))
-        return round(sum(number * self.each(prompt, name) for name, number in count.items()))
+                count[name, section.form == "turns"] += times * min(int(k), len(self._shelf(name).items))
+        return round(sum(n * self.each(prompt, name, turns) for (name, turns), n in count.items()))
 
-    def each(self, prompt: Prompt, name: str) -> float:
-        """The tokens of one item of the shelf `name` as `prompt` shows it, the mean of up to SAMPLE; 0 for none."""
+    def each(self, prompt: Prompt, name: str, turns: bool = False) -> float:
+        """The tokens of one item of the shelf `name` as `prompt` shows it, as a text or as turns with their frames;
+        the mean of up to SAMPLE; 0 for none."""
         items = self._shelf(name).items
         drawn = items[:: 1 + len(items) // SAMPLE]
-        shown = [item if isinstance(item, str) else show_example(prompt, self.task, item) for item in drawn]
-        return sum(map(estimate_tokens, shown)) / len(shown) if shown else 0.0
+        return sum(self._length(prompt, item, turns) for item in drawn) / len(drawn) if drawn else 0.0
+
+    def _length(self, prompt: Prompt, item: Example | str, turns: bool) -> int:
+        if isinstance(item, str):
+            return estimate_tokens(item)
+        if turns:
+            return sum(map(estimate_turn, show_turns(prompt, self.task, item)))
+        return estimate_tokens(show_example(prompt, self.task, item))
 
     def _shelf(self, name: str) -> Shelf[Example] | Shelf[str]:
         return self.examples if name == EXAMPLES else self.passages
 
     def export(self, prompt: Prompt, name: str) -> bytes:
         """What `{examples:k}` or `{passages:k}` (by `name`) is filled from in `prompt`: JSON lines of the input, or
-        the text, that an item is found by, and of how it is shown. Nothing where the prompt does not use it."""
-        if name not in shelves_of(prompt):
-            return b""
+        the text, that an item is found by, and of how it is shown as a text, as turns, or as both. Nothing where the
+        prompt does not use it."""
+        forms = {turns for used, turns in uses(prompt) if used == name}
         rows: list[dict[str, object]] = [{"text": passage, "shown": passage} for passage in self.passages.items]
         if name == EXAMPLES:
-            rows = [
-                {"input": dict(e.inputs), "shown": show_example(prompt, self.task, e)} for e in self.examples.items
-            ]
-        return b"".join(orjson.dumps(row) + b"\n" for row in rows)
+            rows = [self._row(prompt, example, forms) for example in self.examples.items]
+        return b"".join(orjson.dumps(row) + b"\n" for row in rows) if forms else b""
+
+    def _row(self, prompt: Prompt, example: Example, forms: set[bool]) -> dict[str, object]:
+        row: dict[str, object] = {"input": dict(example.inputs)}
+        if False in forms:
+            row["shown"] = show_example(prompt, self.task, example)
+        if True in forms:
+            turns = show_turns(prompt, self.task, example)
+            row["turns"] = [{"role": turn.speaker, "content": turn.text} for turn in turns]
+        return row
 
 
 class Filled(Mapping[str, str]):
-    """Inputs by name; `shelf:k` is looked up when it is asked for: the `k` nearest, the nearest last."""
+    """Inputs by name. `shelf:k` is looked up when it is asked for: the `k` items of `nearest(shelf, query, k)`, which
+    are best first, with the best last; and so are the turns of `examples:k`, of `paired(query, k)`."""
 
-    def __init__(self, inputs: Mapping[str, str], find: Callable[[str, int], str]) -> None:
-        self._inputs, self._find = inputs, find
+    def __init__(
+        self,
+        inputs: Mapping[str, str],
+        nearest: Callable[[str, str, int], Sequence[str]],
+        paired: Callable[[str, int], Sequence[Pair]],
+    ) -> None:
+        self._inputs, self._nearest, self._paired = inputs, nearest, paired
+
+    def turns(self, place: str) -> tuple[ChatMessage, ...]:
+        """The turns of the examples nearest to the inputs, the nearest last; none that has a blank turn, which
+        providers refuse."""
+        pairs = self._paired(key_of(self._inputs), int(place.rpartition(":")[2]))
+        return tuple(turn for pair in reversed(pairs) if all(turn.text.strip() for turn in pair) for turn in pair)
 
     def __getitem__(self, name: str) -> str:
         """:raises KeyError: neither an input nor `examples:k` or `passages:k`."""
         if name in self._inputs:
             return self._inputs[name]
         if wanted := PLACEHOLDER.fullmatch(name):
-            return self._find(wanted[1], int(wanted[2]))
+            found = self._nearest(wanted[1], key_of(self._inputs), int(wanted[2]))
+            return "\n\n".join(reversed(found))
         raise KeyError(name)
 
     def __contains__(self, name: object) -> bool:
@@ -126,22 +162,27 @@ class Filled(Mapping[str, str]):
         return len(self._inputs)
 
 
-def filled(inputs: Mapping[str, str], nearest: Callable[[str, str, int], Sequence[str]]) -> Mapping[str, str]:
-    """Inputs by name, and `shelf:k` filled with what `nearest(shelf, query, k)` says is near to them, best first."""
-    return Filled(inputs, lambda shelf, k: "\n\n".join(reversed(nearest(shelf, show_inputs(inputs), k))))
+def unfilled(inputs: Mapping[str, str]) -> Mapping[str, str]:
+    """Inputs for a prompt that is looked at without what is filled in."""
+    return Filled(inputs, lambda name, query, k: (), lambda query, k: ())
 
 
 def shelves_of(prompt: Prompt) -> set[str]:
     """Which of `examples` and `passages` a prompt is filled from."""
-    return {place.partition(":")[0] for section in prompt for place in places(section.text)}
+    return {name for name, _ in uses(prompt)}
+
+
+def uses(prompt: Prompt) -> set[tuple[str, bool]]:
+    """The shelves that a prompt is filled from, each with whether its items are shown as turns."""
+    return {(p.partition(":")[0], section.form == "turns") for section in prompt for p in places(section.filled)}
 
 
 def places(text: str) -> Counter[str]:
     """How often each `examples:k` and `passages:k` stands in `text` in braces."""
-    return Counter(BRACED.findall(text))
+    return Counter(PLACE.findall(text))
 
 
 def open_shelves(task: Task, corpus: Sequence[str]) -> Shelves:
     """Index the training examples by their inputs, and the passages by themselves."""
-    keys = [show_inputs(example.inputs) for example in task.train]
+    keys = [key_of(example.inputs) for example in task.train]
     return Shelves(task, Shelf(keys, task.train), Shelf(corpus, corpus))

@@ -13,6 +13,7 @@ from memory.experience import situation
 from protocols.embedding import Embedder
 from protocols.messages import Partner
 from protocols.prompt import Prompt
+from protocols.prompt_file import saved_section
 from protocols.task import Task
 
 
@@ -58,7 +59,7 @@ class Choices:
     async def _open(self, member: Member) -> tuple[Choice, ...]:
         actions = open_actions(member.prompt, self.operators, self._task)
         parts = {action.section: part(member.prompt, action.section) for action in actions}
-        texts = [situation(s.kind, member.gradients.get(name, ""), s.text) for name, s in parts.items()]
+        texts = [situation(s.kind, member.gradients.get(name, ""), saved_section(s)) for name, s in parts.items()]
         states = dict(zip(parts, np.asarray(await self._embedder.embed(texts)), strict=True))
         blank = {name: not section.text for name, section in parts.items()}
         return tuple(Choice(a, parts[a.section].kind, states[a.section], blank[a.section]) for a in actions)

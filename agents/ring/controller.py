@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import assert_never, get_args
 
-from agents.operators.operator import part
+from agents.operators.operator import part, saved
 from agents.ring.archive import Archive, Member, best_parent, draw
 from agents.ring.choices import Choices
 from agents.ring.credit import believed
+from agents.ring.endings import HOPELESS
 from agents.ring.hand import HAND, edited_section, nearest
 from agents.ring.reward import Reward
 from agents.selectors.selector import Choice, ParentSelector, Selector
@@ -48,12 +49,16 @@ WIDTH = "search.width"
 """The one setting that a `Change` is told the Controller for; others change how fast, or for how long, it works."""
 ALLOWANCES = "the operators' own budgets"
 """What has ended a search whose operators may make no more calls: no cap of the run, which still has room."""
+UNREAD = "no reply of the operators' models can be read"
+"""What has ended a search all of whose operators were given up for that."""
 INTERRUPTED = "interrupted"
 """What has ended a search that a person has stopped, and that goes on when it is begun again."""
 ALL_MADE = "assignments"
 """What has ended a search all of whose assignments were made, and have ended."""
 OF_OPERATORS = "budget.operators."
 """The settings of the operators' own caps begin with it."""
+READ: frozenset[Ending] = frozenset({"survived", "lost", "rejected", "too long"})
+"""Endings of an assignment whose model's reply was read."""
 PARTNERS = 4
 """Members of the archive that an assignment tells its operator of."""
 Remember = Callable[[int, Experience], Awaitable[None]]
@@ -201,7 +206,7 @@ class Controller:
             cost = evaluation.tokens - self.archive.tokens(best_parent(evaluation.prompt, assignment).candidate)
             reward = self._reward(evaluation, cost)
             self._teach(critique.assignment, reward, successors)
-            after = part(evaluation.prompt, assignment.section).text
+            after = saved(evaluation.prompt, assignment.section)
             ending: Ending = "survived" if evaluation.survived else "lost"
             self._ended(assignment, ending)
             await self._remember(assignment, after, reward, ending, evaluation.paired, cost)
@@ -219,12 +224,16 @@ class Controller:
         self._teach(failure.assignment, reward, ())
         if failure.kind in REMEMBERED:
             await self._remember(assignment, failure.text, reward, failure.kind)
-        if failure.kind == "allowance":
+        if failure.kind == "allowance" or self._hopeless(assignment.operator):
             self._choices.close(assignment.operator)
         if failure.kind == "budget":
             self._exhaust(failure.cap)
         if failure.kind == "stopped":  # also of the last assignments, after which there was nothing else to stop
             self._stopped_by = self._stopped_by or INTERRUPTED
+
+    def _hopeless(self, operator: str) -> bool:
+        endings = self.endings[operator]
+        return endings["unreadable"] >= HOPELESS and not any(endings[ending] for ending in READ)
 
     def _ended(self, assignment: Assignment, ending: Ending) -> None:
         self.endings.setdefault(assignment.operator, Counter())[ending] += 1
@@ -246,7 +255,7 @@ class Controller:
             section=before.name,
             kind=before.kind,
             operator=assignment.operator,
-            before=before.text,
+            before=saved(assignment.prompt, assignment.section),
             after=after,
             gradient=assignment.gradient,
             reward=reward,
@@ -273,7 +282,9 @@ class Controller:
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
             elif self.issued or self._frozen:
-                self._stopped_by = ALLOWANCES if self._choices.closed else "no section left to edit"
+                capped = [name for name in self._choices.closed if not self._hopeless(name)]
+                given_up = UNREAD if self._choices.closed else "no section left to edit"
+                self._stopped_by = ALLOWANCES if capped else given_up
             else:
                 names = ", ".join(self._choices.operators)
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")

@@ -115,12 +115,12 @@ def left_out(prompt: Prompt, name: str) -> Prompt:
 def removable(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[str]:
     """The sections that can be left out and leave a question: they have a text, and no input is shown in them."""
     fields = {field for outcome in outcomes for field in outcome.inputs}
-    return [section.name for section in prompt if section.text and not placeholders(section.text, fields)]
+    return [section.name for section in prompt if section.text and not placeholders(section.filled, fields)]
 
 
 def unseen(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Those whose inputs do not stand in the prompt: what it shows solved, it is right on for no good reason."""
-    shown = " ".join(word for section in prompt for word in section.text.split())
+    shown = " ".join(word for section in prompt for word in section.said.split())
     return [outcome for outcome in outcomes if not all(" ".join(v.split()) in shown for v in outcome.inputs.values())]
 
 

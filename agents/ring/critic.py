@@ -11,6 +11,7 @@ from agents.prompting.blocks import Block, examples, remark
 from agents.prompting.requests import block, complete, compose, instruction, read_tagged, records_of, show_prompt
 from agents.ring.clusters import cluster
 from agents.ring.credit import LeaveOneOut, show_credit
+from agents.ring.endings import HOPELESS
 from protocols.embedding import HashedNgrams
 from protocols.errors import (
     AlwaysRefused,
@@ -21,7 +22,7 @@ from protocols.errors import (
     UnreadableReply,
 )
 from protocols.messages import Credit, Critique, Evaluation, Message, Missing, Outcome
-from protocols.model import ChatModel, Request
+from protocols.model import ChatModel, Reply, Request
 from protocols.prompt import Prompt
 from protocols.wrappers.on_behalf import OnBehalf
 
@@ -41,6 +42,7 @@ class Critic:
 
     def __init__(self, model: ChatModel, credit: LeaveOneOut | None) -> None:
         self._model, self._credit = model, credit
+        self._read, self._unread = 0, 0
         self._embed = lru_cache(INPUTS)(HashedNgrams().vector)
 
     async def handle(self, message: Message) -> Sequence[Message]:
@@ -72,21 +74,31 @@ class Critic:
         failed = [outcome for outcome in evaluation.outcomes if outcome.score < 1.0]
         if not failed:
             return {}, ""
+        if self._unread >= HOPELESS and not self._read:
+            return {}, "unreadable"
         try:
             model = OnBehalf(self._model, evaluation.assignment)
             _, reply = await complete(model, lambda: self._request(evaluation, failed, credit))
-            gradients = read_gradients(read_tagged(reply.text, "critique", reply.finish), evaluation.prompt)
+            gradients = self._gradients_in(reply, evaluation.prompt)
             return gradients, "" if gradients else "unreadable"
         except (ModelError, UnreadableReply) as error:
             if isinstance(error, ModelError) and error.fatal and not isinstance(error, AlwaysRefused):
                 raise
             return {}, why(error)
 
+    def _gradients_in(self, reply: Reply, prompt: Prompt) -> dict[str, str]:
+        """:raises UnreadableReply: it is no critique."""
+        self._unread += 1
+        gradients = read_gradients(read_tagged(reply.text, "critique", reply.finish), prompt)
+        if gradients:
+            self._read, self._unread = self._read + 1, self._unread - 1
+        return gradients
+
     def _request(self, evaluation: Evaluation, failed: Sequence[Outcome], credit: Mapping[str, Credit]) -> Request:
         clusters = cluster(failed, OUTCOMES, self._embed)
         sections = "\n\n".join(f"Section: {s.name}\nKind: {s.kind}" for s in evaluation.prompt if not s.frozen)
         blocks: list[str | Block] = [
-            show_prompt(evaluation.prompt),
+            show_prompt(evaluation.prompt, {field for outcome in failed for field in outcome.inputs}),
             *(examples("failures", records_of(c.shown, replies=True), alike=str(c.size)) for c in clusters),
             remark("credit", show_credit(credit)),
             block("sections", sections),

@@ -13,6 +13,10 @@ LONGEST = 300
 MOST = 0.5
 """The share of a run's first replies that may be unreadable before a person is told so."""
 
+HOPELESS = 3
+"""Replies of a critic's or an operator's model, none of which could be read, after which it is asked no more: others
+would be paid for as much, and be read as little."""
+
 
 class Endings(TypedDict):
     """Replies that were refusals, that were cut off, out of which no answer could be read, and that had no text, by

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from agents.operators.operator import part
+from agents.operators.operator import saved
 from agents.prompting.forward import Forward, Result
 from agents.ring.endings import endings
 from agents.ring.race import Capital, Paired, Race, compare
@@ -236,7 +236,7 @@ class Evaluator:
 
 def _failure(candidate: Candidate, error: TooLong) -> Failure:
     """Of a candidate that is too long for an example which its parent has answered."""
-    text = part(candidate.prompt, candidate.section).text if candidate.section else ""
+    text = saved(candidate.prompt, candidate.section) if candidate.section else ""
     return Failure(candidate.assignment, "too long", str(error), text)
 
 

@@ -9,7 +9,7 @@ from agents.prompting.shelves import Shelves
 from agents.ring.archive import Member, best_parent
 from protocols.errors import EditRejected
 from protocols.messages import Assignment, Candidate, Message
-from protocols.prompt import Prompt
+from protocols.prompt import Form, Prompt, Section
 
 HAND = "hand"
 """What stands for the operator in an assignment whose edit a person made."""
@@ -40,27 +40,27 @@ class Hand:
 
 
 def carried_over(parent: Prompt, edited: Prompt, fields: Collection[str]) -> Prompt:
-    """The parent with the texts and the order of `edited`; what is frozen, the parent says.
+    """The parent with the texts, the forms and the order of `edited`; what is frozen, the parent says.
 
-    :raises EditRejected: a text of a frozen section differs, a placeholder is lost or invented, or the sections are
-        others.
+    :raises EditRejected: a text or the form of a frozen section differs, a placeholder is lost or invented, or the
+        sections are others.
     """
     if missing := sorted({(s.name, s.kind) for s in parent} ^ {(s.name, s.kind) for s in edited}):
         names = ", ".join(dict.fromkeys(f"{name} ({kind})" for name, kind in missing))
         raise EditRejected(f"only one of the two prompts has {names}")
     prompt = parent
     for section in edited:
-        if section.text != parent[section.name].text:
-            prompt = prompt.edit(section.name, section.text, fields)
+        if _said(section) != _said(parent[section.name]):
+            prompt = prompt.edit(section.name, section.text, fields, section.form)
     return prompt.reorder([section.name for section in edited])
 
 
 def nearest(members: Sequence[Member], edited: Prompt) -> Member:
     """Whose edit it is: of those with the most texts in common the one with the highest value, then the oldest."""
-    texts = {(section.name, section.text) for section in edited}
+    said = set(map(_said, edited))
 
     def near(member: Member) -> tuple[int, float, int]:
-        shared = sum((section.name, section.text) in texts for section in member.prompt)
+        shared = sum(_said(section) in said for section in member.prompt)
         return shared, member.value, -member.candidate
 
     return max(members, key=near)
@@ -68,7 +68,11 @@ def nearest(members: Sequence[Member], edited: Prompt) -> Member:
 
 def edited_section(parent: Prompt, edited: Prompt) -> str:
     """The one section that was edited, or `WHOLE`."""
-    before = {section.name: section.text for section in parent}
-    changed = [section.name for section in edited if section.text != before.get(section.name)]
+    before = set(map(_said, parent))
+    changed = [section.name for section in edited if _said(section) not in before]
     alike = [section.name for section in parent] == [section.name for section in edited]
     return changed[0] if alike and len(changed) == 1 else WHOLE
+
+
+def _said(section: Section) -> tuple[str, str, Form]:
+    return section.name, section.text, section.form

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from random import Random
 
-from agents.operators.operator import ENTIRE, Context, Operator, part
+from agents.operators.operator import ENTIRE, Context, Operator, part, saved
 from agents.prompting.shelves import Shelves
 from agents.ring.archive import best_parent
 from memory.experience import Where, situation
@@ -16,6 +16,7 @@ from protocols.errors import EditRejected, ModelError
 from protocols.messages import Assignment, Candidate, Failure, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
+from protocols.prompt_file import saved_section
 from protocols.wrappers.on_behalf import OnBehalf
 
 RECALLED = 32
@@ -75,7 +76,7 @@ class Proposer:
         if self._memory is None:
             return []
         section = part(assignment.prompt, assignment.section)
-        query = situation(section.kind, assignment.gradient, section.text)
+        query = situation(section.kind, assignment.gradient, saved_section(section))
         where = Where(kinds=frozenset({section.kind}), outcomes=MEASURED)
         try:
             found = await self._memory.recall(query, 2 * RECALLED, where)
@@ -90,23 +91,24 @@ class Proposer:
         """:raises EditRejected: the memory knows this edit of this text, and it has never survived."""
         if self._memory is None:
             return
-        before, after = part(assignment.prompt, assignment.section), part(prompt, assignment.section)
-        endings = await self._memory.tried(self._task.name, before.name, before.text, after.text)
+        name = part(assignment.prompt, assignment.section).name
+        before, after = saved(assignment.prompt, assignment.section), saved(prompt, assignment.section)
+        endings = await self._memory.tried(self._task.name, name, before, after)
         if endings and "survived" not in endings:
             known = ", ".join(f"{ending} {count}×" for ending, count in sorted(endings.items()))
-            raise EditRejected(f"tried before: {known}", text=after.text)
+            raise EditRejected(f"tried before: {known}", text=after)
 
 
 def outgrown(assignment: Assignment, child: Prompt, over: float) -> Failure:
     """The failure of an edit that makes a prompt too long by so many tokens."""
     reason = f"the prompt is about {over:,.0f} tokens too long for the window of the task's model"
-    return Failure(assignment.assignment, "too long", reason, part(child, assignment.section).text)
+    return Failure(assignment.assignment, "too long", reason, saved(child, assignment.section))
 
 
 def check_frozen(child: Prompt, assignment: Assignment) -> None:
     """:raises EditRejected: a frozen section has a text that neither the parent nor a partner has there."""
     known = [assignment.prompt, *(partner.prompt for partner in assignment.partners)]
-    texts = {(section.name, section.text) for prompt in known for section in prompt}
+    texts = {(section.name, section.text, section.form) for prompt in known for section in prompt}
     for section in assignment.prompt:
-        if section.frozen and not any(s.name == section.name and (s.name, s.text) in texts for s in child):
+        if section.frozen and not any(s.name == section.name and (s.name, s.text, s.form) in texts for s in child):
             raise EditRejected(f"section {section.name} is frozen")

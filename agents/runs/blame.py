@@ -12,6 +12,7 @@ from agents.runs.trace import evaluation_of, lineage, winner
 from protocols.errors import ConfigError
 from protocols.messages import FIRST, Assignment, Envelope, Evaluation
 from protocols.prompt import Prompt
+from protocols.prompt_file import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Line:
 
 def blame(directory: Path, candidate: int | None = None) -> list[Line]:
     """The lines of `candidate`, or of the run's winner, in the order of the prompt. An edit that moves a line within
-    its section brought it; a section that moves as a whole keeps its lines' edits.
+    its section brought it; a section that moves as a whole keeps its lines' edits. The header of a section is one of
+    its lines where it says a form.
 
     :raises ConfigError: it is no run directory, or has no such survivor.
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
@@ -55,7 +57,7 @@ def blame(directory: Path, candidate: int | None = None) -> list[Line]:
                 f"candidate {candidate} of {directory} was not evaluated, so nothing stands in a prompt"
             )
         prompt, edit = evaluation.prompt, _edit(envelopes, evaluation)
-        lines = {s.name: carry(lines.get(s.name, []), s.text, s.name, edit) for s in prompt}
+        lines = {s.name: carry(lines.get(s.name, []), readable(s), s.name, edit) for s in prompt}
     return [line for name in lines for line in lines[name]]
 
 

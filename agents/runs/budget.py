@@ -9,16 +9,21 @@ from pathlib import Path
 
 import orjson
 
+from agents.runs.asking import EMBEDDER
 from agents.runs.configuration import Configuration
 from agents.runs.finished import read_document
 from agents.runs.models import measures_credit, model_settings, roles
 from agents.runs.run_directory import PRICES, write
 from agents.runs.tables import CapsTable
 from protocols.errors import ConfigError, StorageFailed
-from protocols.providers.catalogue import EMBEDDED, is_theirs
+from protocols.providers.catalogue import EMBEDDED, is_local, is_theirs
+from protocols.providers.parameters import asked
 from protocols.wrappers.ledger import Ledger
-from protocols.wrappers.prices import Price, default_prices, undated
+from protocols.wrappers.prices import Price, default_prices, is_plain, undated
 from protocols.wrappers.purse import Caps
+
+FREE = Price(0.0, 0.0, 0.0, 0.0)
+"""What a model on this machine costs."""
 
 
 def open_ledger(configuration: Configuration, environ: Mapping[str, str]) -> Ledger:
@@ -47,23 +52,34 @@ def check_priced(configuration: Configuration, scope: str, known: Mapping[str, P
         {"credit": configuration.models.of("credit")} if measures_credit(configuration) else {}
     )
     called = {model for role, model in models.items() if scope in ("", role, role.partition("/")[0])}
+    unusual = unusual_prices(configuration)
     for name in sorted(called - known.keys()):
+        reason = ", for its parameters ask for another than the usual" if name in unusual else ""
         raise ConfigError(
-            f"a budget of dollars cannot be kept: the price of {name} is not known; "
+            f"a budget of dollars cannot be kept: the price of {name} is not known{reason}; "
             f'set providers."{name}".price = {{ input = ..., output = ... }} in dollars per million tokens'
         )
 
 
 def prices(configuration: Configuration, environ: Mapping[str, str]) -> dict[str, Price]:
-    """The known prices, by model: the configuration's, or for a provider's own address the published ones."""
-    known, published = {EMBEDDED: Price(0.0, 0.0, 0.0, 0.0)}, default_prices()
+    """The known prices, by model: the configuration's, or for a provider's own address the published ones, unless
+    a role's parameters ask for something that has another price."""
+    known, published, unusual = {EMBEDDED: FREE}, default_prices(), unusual_prices(configuration)
     for name in set(roles(configuration).values()):
         table = configuration.provider(name)
         if price := table.price:
             known[name] = Price(price.input, price.output, price.cached, price.written)
-        elif undated(name) in published and is_theirs(name, model_settings(table), environ):
+        elif is_local(name):
+            known[name] = FREE
+        elif name not in unusual and undated(name) in published and is_theirs(name, model_settings(table), environ):
             known[name] = published[undated(name)]
     return known
+
+
+def unusual_prices(configuration: Configuration) -> set[str]:
+    """The models of which a role asks for something that has another price than the published one."""
+    models = {role: name for role, name in roles(configuration).items() if role != EMBEDDER and name != EMBEDDED}
+    return {name for role, name in models.items() if not is_plain(asked(configuration.asked(role)))}
 
 
 def keep_prices(directory: Path, known: Mapping[str, Price]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from agents.runs.reading import explain, misfits, override, read
 from agents.runs.tables import (
+    LEAST_CRITIQUE,
     LEAST_WIDTH,
+    MOST_CRITIQUE,
     MOST_WIDTH,
     AgentsTable,
     BudgetTable,
@@ -26,7 +29,10 @@ from agents.runs.tables import (
     TaskTable,
 )
 from protocols.errors import ConfigError
-from protocols.providers.catalogue import EMBEDDED
+from protocols.providers.catalogue import EMBEDDED, LOCAL, is_local
+from protocols.providers.local.model import SLOTS, TIMEOUT
+from protocols.providers.local.weights import HUB
+from protocols.providers.parameters import merged
 from protocols.wrappers.limiter import MOST
 
 
@@ -36,7 +42,7 @@ class Configuration(Table):
     origin: Path = Path()
     task: TaskTable
     prompt: PromptTable = PromptTable()
-    models: ModelsTable = ModelsTable()
+    models: ModelsTable = Field({}, validate_default=True)
     providers: Mapping[str, ProviderTable] = {}
     agents: AgentsTable = AgentsTable()
     search: SearchTable = SearchTable()
@@ -61,7 +67,8 @@ class Configuration(Table):
 
     @property
     def width(self) -> int:
-        """Assignments in flight: as configured, or a quarter of the calls that the task's model may have in flight.
+        """Assignments in flight: as configured, or a quarter of the calls that the task's model may have in flight;
+        of few calls half, for those who are chosen at once have learned nothing of each other.
 
         An assignment that waits for its Proposer, its Critic or the last of its answers has few calls in flight, so
         that many must be under way for all calls to be used (docs/decisions/throughput.md); more would be chosen
@@ -69,13 +76,36 @@ class Configuration(Table):
         """
         if self.search.width is not None or self.models.of("task") == EMBEDDED:
             return self.search.width or LEAST_WIDTH
-        return min(MOST_WIDTH, max(LEAST_WIDTH, self.allowed // 4))
+        least = min(LEAST_WIDTH, max(2, self.allowed // 2))
+        return min(MOST_WIDTH, max(least, self.allowed // 4))
+
+    def minibatch(self, validation: int) -> int:
+        """Training examples that a survivor is run on for its critic: as configured, or half as many as there are
+        validation examples, from 8 to 48. With 40 of these, 48 were more than half of all calls."""
+        return self.search.critique or min(MOST_CRITIQUE, max(LEAST_CRITIQUE, validation // 2))
 
     def provider(self, model: str) -> ProviderTable:
-        """The settings of one model: its own table over its provider's."""
+        """The settings of one model: its own table over its provider's; of one on this machine, with its defaults and
+        without the provider's `path`, which is of the model named `local` alone."""
         general = self.providers.get(model.partition("/")[0], ProviderTable())
+        if is_local(model) and model != LOCAL:
+            general = general.model_copy(update={"path": None})
         own = self.providers.get(model, ProviderTable())
-        return general.model_copy(update=own.model_dump(exclude_none=True, exclude={"price"}) | _price(own, general))
+        update = own.model_dump(exclude_none=True, exclude={"price", "parameters"})
+        parameters = merged(general.parameters, own.parameters)
+        table = general.model_copy(update=update | _price(own, general) | {"parameters": parameters})
+        return self._on_this_machine(table) if is_local(model) else table
+
+    def _on_this_machine(self, table: ProviderTable) -> ProviderTable:
+        path = table.path if table.path is None or table.path.startswith(HUB) else str(self.path(table.path))
+        concurrency = table.concurrency or table.slots or SLOTS
+        update = {"path": path, "concurrency": concurrency, "timeout": table.timeout or TIMEOUT}
+        return table.model_copy(update=update)
+
+    def asked(self, role: str) -> dict[str, object]:
+        """What is asked of a role's model: the parameters of its provider, under the model's, under the role's."""
+        tables = self.models.parameters.of(role).values()
+        return reduce(merged, tables, dict(self.provider(self.models.of(role)).parameters))
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Configuration:

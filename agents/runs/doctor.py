@@ -11,16 +11,18 @@ from typing import Final
 import anyio
 
 from agents.operators.operator import Operator
+from agents.prompting.asking import reply_limit
 from agents.prompting.shelves import open_shelves, shelves_of
+from agents.runs.asking import EMBEDDER, alike, check_asked, described
 from agents.runs.budget import open_ledger
 from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings, Sent
-from agents.runs.least import check_caps
+from agents.runs.least import check_caps, reply_room
 from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import asks_judge
-from agents.runs.models import EMBEDDER, check_names, embedder_of, model_settings
+from agents.runs.models import check_names, embedder_of, model_settings
 from agents.runs.opening import check_editable
 from agents.runs.places import check_agents
 from agents.runs.run_directory import usable
@@ -48,9 +50,12 @@ from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import Prompt, braced, holds_placeholder
 from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings, open_model
 from protocols.providers.http import Transport, open_transport
+from protocols.providers.local.model import LocalModel, in_words
 from protocols.task import Example, Task
 from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.asking import AskingModel
 from protocols.wrappers.limiter import LimitedModel, Limits
+from protocols.wrappers.room import RoomyModel
 
 SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))
 """The call that shows whether a model can be reached: with room to think, for some refuse to answer without."""
@@ -86,14 +91,20 @@ async def diagnose(
         found.warn("answers", task.kind.names.warning(prompt))
         found.warn("input", _unshown(prompt, task))
         found.warn("braces", doubled_braces(prompt, task))
+        found.note("replies", _replies(configuration, task, prompt))
     _budget(found, configuration, environ, task, prompt, operators)
     _paths(found, configuration, environ)
     async with open_transport(environ) as transport:
         models = _models(found, configuration, environ, transport, operators)
+        for model, _ in models:
+            if isinstance(model, LocalModel):
+                await _memory(found, model, offline)
         if offline:
             found.skip("model calls", "--offline")
         else:
-            await _call(found, models, accounts or Accounts())
+            room = reply_room(configuration, reply_limit(task.kind, prompt)) if task and prompt else None
+            rooms = {configuration.models.of("task"): room}
+            await _call(found, _asked(configuration, models), accounts or Accounts(), rooms)
     diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
@@ -109,6 +120,8 @@ def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Op
     if operators is not None:
         known = "every name of an operator or a provider is known"
         found.attempt("names", lambda: check_names(configuration), lambda _: known)
+        known = "the models' wire formats have them all"
+        found.attempt("parameters", lambda: check_asked(configuration), lambda _: known)
     return operators
 
 
@@ -168,8 +181,24 @@ def _prompt(
 
 def _unshown(prompt: Prompt, task: Task) -> str:
     """What to say of input fields that no section shows; "" for none."""
-    left = [f for f in task.fields if not any(holds_placeholder(section.text, (f,)) for section in prompt)]
+    left = [f for f in task.fields if not any(holds_placeholder(section.filled, (f,)) for section in prompt)]
     return f"no section shows {braced(left)}: the model is not told what stands there" if left else ""
+
+
+def _replies(configuration: Configuration, task: Task, prompt: Prompt) -> str:
+    """How long they may be, why, and how many there are of each example."""
+    limit, repeats = reply_limit(task.kind, prompt), configuration.search.repeats
+    room = reply_room(configuration, limit)
+    if room > limit:
+        why = "what the model needs, which may think first"
+    elif configuration.task.reply_tokens:
+        why = "task.reply_tokens"
+    elif limit > task.kind.limit:
+        why = f"{task.kind.limit} for an answer of this kind, {task.kind.thought} to think first, as the prompt asks"
+    else:
+        why = "for an answer of this kind; task.reply_tokens sets another limit"
+    asked = f"; each example is asked {repeats} times" if repeats > 1 else ""
+    return f"of {room:,} tokens at most ({why}){asked}"
 
 
 def _sent(configuration: Configuration, task: Task, prompt: Prompt) -> tuple[Sent, ...]:
@@ -252,10 +281,16 @@ def _models(
     environ: Mapping[str, str],
     transport: Transport,
     operators: Iterable[str] | None,
-) -> list[ChatModel]:
-    """Each distinct model that can be reached as it is configured, without having been called."""
+) -> list[tuple[ChatModel, Sequence[str]]]:
+    """Each distinct model that can be reached as it is configured, and its roles, without having been called; none
+    while what is asked of them cannot be sent."""
     tables = configuration.models
     proposers = tables.proposers if operators is None else operators
+    try:
+        check_asked(configuration, proposers)
+    except ConfigError:
+        found.skip("models", "their parameters must be put right first")
+        return []
     roles: dict[str, list[str]] = {}
     critic = ["critic"] if configuration.agents.critic != NONE else []
     judge = ["judge"] if asks_judge(configuration) else []
@@ -272,18 +307,47 @@ def _models(
         plain = "no language model: models.default names one; " if name == EMBEDDED and "task" in roles[name] else ""
         return found.attempt(f"model {name}", open_it, lambda _: plain + said)
 
-    models = [attempt(name, ", ".join(called)) for name, called in roles.items()]
+    models = [(attempt(name, described(alike(configuration, called))), called) for name, called in roles.items()]
     if embedder := configuration.memory.embedder:
-        models.append(attempt(embedder, EMBEDDER, configuration.memory.dimension))
-    return [model for model in models if model is not None]
+        models.append((attempt(embedder, EMBEDDER, configuration.memory.dimension), [EMBEDDER]))
+    return [(model, called) for model, called in models if model is not None]
 
 
-async def _call(found: Findings, models: Sequence[ChatModel], accounts: Accounts) -> None:
-    """One small call to each, all at once, without a second try."""
+def _asked(
+    configuration: Configuration, models: Iterable[tuple[ChatModel, Sequence[str]]]
+) -> list[tuple[str, ChatModel]]:
+    """What is to be called, and how it is named: each model once with all that is asked of it alike."""
+    calls: list[tuple[str, ChatModel]] = []
+    for model, called in models:
+        groups = alike(configuration, called)
+        room = RoomyModel(model, configuration.provider(model.name).reply_tokens or 1)
+        for parameters, those in groups.items():
+            what = f"call to {model.name}" + (f" as {', '.join(those)}" if len(groups) > 1 else "")
+            calls.append((what, AskingModel(room, parameters.fields) if parameters.fields else room))
+    return calls
+
+
+async def _memory(found: Findings, model: LocalModel, offline: bool) -> None:
+    """What a model on this machine takes of it, once its weights are here."""
+    if offline and not await model.is_here():
+        found.skip("memory", f"the weights of {model.name} are not downloaded yet")
+        return
+    try:
+        plan, weights = await model.plan()
+    except ConfigError as error:
+        found.all.append(Finding("memory", "failed", str(error)))
+    else:
+        found.all.append(Finding("memory", "ok", in_words(plan, weights)))
+
+
+async def _call(
+    found: Findings, models: Sequence[tuple[str, ChatModel]], accounts: Accounts, rooms: Mapping[str, int | None]
+) -> None:
+    """One small call to each, all at once, without a second try. `rooms`: the tokens that a model's replies may have,
+    where that is known."""
     results: list[Finding | None] = [None] * len(models)
 
-    async def one(index: int, model: ChatModel) -> None:
-        what = f"call to {model.name}"
+    async def one(index: int, what: str, model: ChatModel) -> None:
         try:
             limiter = accounts.limiter(Account(model.name), Limits())
             reply = await LimitedModel(model, limiter, urgent=True).complete(SMALL)
@@ -293,9 +357,16 @@ async def _call(found: Findings, models: Sequence[ChatModel], accounts: Accounts
         else:
             how = ", estimated: the server does not count them" if reply.usage.estimated else ""
             spent = f"{reply.usage.input} + {reply.usage.output} tokens{how}"
-            results[index] = Finding(what, "ok", f"answered in {reply.latency:.2f} s, {spent}", call=True)
+            room = rooms.get(model.name)
+            long = room is not None and reply.usage.output > room
+            more = (
+                f"; a reply of the task may have {room}: if the model thinks before it answers, give it room with "
+                f'reply_tokens under [providers."{model.name}"]'
+            )
+            said = f"answered in {reply.latency:.2f} s, {spent}{more * long}"
+            results[index] = Finding(what, "warning" if long else "ok", said, call=True)
 
     async with anyio.create_task_group() as tasks:
-        for index, model in enumerate(models):
-            tasks.start_soon(one, index, model, name=f"call to {model.name}")
+        for index, (what, model) in enumerate(models):
+            tasks.start_soon(one, index, what, model, name=what)
     found.all += [result for result in results if result is not None]

@@ -9,15 +9,16 @@ from typing import Final
 from agents.operators.few_shot import FewShot
 from agents.operators.rewriting import OUTCOMES
 from agents.prompting.blocks import ROOM
-from agents.prompting.requests import show_example
-from agents.prompting.shelves import EXAMPLES, places
+from agents.prompting.requests import show_example, show_turns
+from agents.prompting.shelves import EXAMPLES, places, unfilled
 from agents.runs.budget import prices
 from agents.runs.configuration import Configuration
+from agents.runs.least import reply_room
 from agents.runs.metrics import asks_judge
 from agents.runs.tables import NONE
 from memory.retrieval import CHUNK
-from protocols.model import Usage
-from protocols.prompt import Prompt, estimate_tokens
+from protocols.model import TURN, Usage
+from protocols.prompt import Prompt, estimate_tokens, estimate_turn
 from protocols.task import Task
 from protocols.wrappers.prices import Price
 
@@ -36,7 +37,7 @@ CALLS: Final[Mapping[str, tuple[int, int]]] = {
 """Model calls of one edit, at least and at most (docs/operators.md)."""
 OWN = (0, 2)
 """Of an operator of the user's."""
-SHOWN, WRITTEN, REASONED = 128, 512, 256
+SHOWN, WRITTEN, REASONED = 16, 512, 256
 """What grows over a search, at most on average: examples in a prompt, if an operator may show them, tokens of its
 text, tokens of a reply."""
 MOST_SHOWN, INSTRUCTION = 2 * OUTCOMES, 400
@@ -44,8 +45,8 @@ MOST_SHOWN, INSTRUCTION = 2 * OUTCOMES, 400
 ASSUMPTIONS: Final = (
     "low: every edit loses at its first look and prompts stay as short as the first one; high: every edit goes "
     f"through all of validation and to the critic, prompts grow by {SHOWN} examples if few_shot may show them and by "
-    f"{WRITTEN} tokens, and replies reason for {REASONED} tokens. Four bytes are a token; retries and discounts for "
-    "cached input left out."
+    f"{WRITTEN} tokens, and replies reason for {REASONED} tokens, as far as they may. Four bytes are a token; "
+    "retries and discounts for cached input left out."
 )
 
 
@@ -133,12 +134,17 @@ def estimate(
 def measure(task: Task, first: Prompt) -> Sizes:
     """The lengths that an estimate is made from."""
     shown = _mean([show_example(first, task, example) for example in task.train])
+    turned = task.train if any(section.form == "turns" and section.filled for section in first) else ()
+    pairs = [sum(map(estimate_turn, show_turns(first, task, example))) for example in turned]
+    turns = round(sum(pairs) / len(pairs)) if pairs else 0
     filled = sum(
-        int(place.partition(":")[2]) * count * (shown if place.startswith(EXAMPLES) else CHUNK // 4)
+        int(place.partition(":")[2]) * count * _item(place, turns if section.form == "turns" else shown)
         for section in first
-        for place, count in places(section.text).items()
+        for place, count in places(section.filled).items()
     )
-    rendered = ["".join(message.text for message in first.render(example.inputs)) for example in task.validation]
+    sent = [first.render(unfilled(example.inputs)) for example in task.validation]
+    rendered = ["".join(message.text for message in messages) for messages in sent]
+    filled += TURN * max((len(messages) - 2 for messages in sent if len(messages) > 2), default=0)
     target = _mean([task.kind.show(example.target) for example in task.train])
     return Sizes(_mean(rendered) + filled, target, shown, len(first.sections))
 
@@ -148,16 +154,18 @@ def _bound(
 ) -> Bound:
     """What a search takes at least, or at most."""
     models, edits = configuration.models, configuration.search.assignments
-    critique = min(configuration.search.critique, len(task.train))
+    critique = min(configuration.minibatch(len(task.validation)), len(task.train))
     whole = len(task.validation) + critique
     shows = any(name == FewShot.name or name not in CALLS for name in operators)
     examples = min(SHOWN, len(task.train)) if shows else 0
     prompt = sizes.prompt + at_most * (examples * sizes.shown + WRITTEN)
-    reply = sizes.target + at_most * REASONED
+    longest = reply_room(configuration, task.kind.limit + task.kind.thought)
+    reply = min(sizes.target + at_most * REASONED, longest)
     outcomes = min(MOST_SHOWN * (sizes.shown + reply), 2 * ROOM)
     shown = prompt + INSTRUCTION + at_most * outcomes
     answers = whole + edits * (whole if at_most else 1)  # a race may be lost with its first answer
     answers += (2 if at_most and edits else 1) * len(task.test)
+    answers *= configuration.search.repeats
     written = WRITTEN if at_most else 1
     measured = configuration.agents.critic != NONE
     credit = at_most * measured * int(configuration.search.credit_share * answers)
@@ -180,6 +188,11 @@ def _bound(
         ],
         choose=max if at_most else min,
     )
+
+
+def _item(place: str, example: int) -> int:
+    """The tokens of one item that is filled in."""
+    return example if place.startswith(EXAMPLES) else CHUNK // 4
 
 
 def _calls(use: Use) -> float:

@@ -76,6 +76,10 @@ class Findings:
         self.all += failed or [Finding(what, "ok", well)]
         return not failed
 
+    def note(self, what: str, text: str) -> None:
+        """Say what is well."""
+        self.all.append(Finding(what, "ok", text))
+
     def warn(self, what: str, text: str) -> None:
         """Note what may be meant, and hardly is; "" for nothing."""
         if text:

@@ -35,10 +35,10 @@ def leaks(prompt: Prompt, first: Prompt, task: Task) -> tuple[Leak, ...]:
     """
     new: dict[Gram, tuple[str, str]] = {}
     for section in prompt:
-        for gram, text in _copies(section.text):
+        for gram, text in _copies(section.said):
             new.setdefault(gram, (section.name, text))
     train = (text for example in task.train for text in _texts(example, task))
-    for allowed in chain((section.text for section in first), train):
+    for allowed in chain((section.said for section in first), train):
         for gram, _ in _copies(allowed):
             new.pop(gram, None)
     splits: tuple[SplitName, ...] = ("validation", "test")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from agents.prompting.asking import reply_limit, task_request
+from agents.prompting.shelves import unfilled
 from agents.runs.configuration import Configuration
 from agents.runs.metrics import asks_judge
 from agents.runs.tables import CapsTable
 from protocols.errors import ConfigError
-from protocols.model import Request, Usage
+from protocols.model import Usage
 from protocols.prompt import Prompt, estimate_tokens
 from protocols.task import Task
 from protocols.wrappers.prices import Price
@@ -32,14 +34,23 @@ class Least:
 
 def least(configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price]) -> Least:
     """The least for the calls of the task's model."""
-    asked = [Request(first.render(example.inputs)) for example in (*task.validation, *task.test, *task.test)]
-    name = configuration.models.of("task")
-    reply = max(Request(()).max_tokens, configuration.provider(name).reply_tokens or room_of(name) or 0)
+    asked = [
+        task_request(task.kind, first, first.render(unfilled(example.inputs)))
+        for example in (*task.validation, *task.test, *task.test)
+    ]
+    name, repeats = configuration.models.of("task"), configuration.search.repeats
+    reply = reply_room(configuration, reply_limit(task.kind, first))
     longest = max(request.most_input for request in asked)
-    tokens = sum(estimate_tokens(message.text) for request in asked for message in request.messages)
+    tokens = repeats * sum(estimate_tokens(message.text) for request in asked for message in request.messages)
     price = known.get(name)
     dollars = price.of(Usage(tokens)) + 2 * price.most(longest, reply) if price else None
-    return Least(len(asked), tokens + 2 * (longest + reply), dollars, longest, reply)
+    return Least(repeats * len(asked), tokens + 2 * (longest + reply), dollars, longest, reply)
+
+
+def reply_room(configuration: Configuration, limit: int) -> int:
+    """Tokens that a reply of the task's model may have where `limit` is asked for: more if the model needs more."""
+    name = configuration.models.of("task")
+    return max(limit, configuration.provider(name).reply_tokens or room_of(name) or 0)
 
 
 def check_caps(configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price]) -> None:

@@ -131,7 +131,7 @@ def check_prompt(prompt: Prompt, task: Task, literal: set[str], file: str | None
 
 def check_input(prompt: Prompt, task: Task, file: str | None = None) -> None:
     """:raises PromptError: the prompt is the same for every example."""
-    if not any(placeholders(section.text, task.fields) for section in prompt):
+    if not any(placeholders(section.filled, task.fields) for section in prompt):
         raise PromptError(f"the prompt shows no input; put {{{task.fields[0]}}} where it belongs", file=file)
 
 
@@ -142,7 +142,7 @@ def remarks(prompt: Prompt, task: Task) -> list[str]:
 
 def doubled_braces(prompt: Prompt, task: Task) -> str:
     """What to say of braces that are doubled, as the templates of other programs need them; "" for none."""
-    doubled = {pair[0]: section.name for section in prompt for pair in DOUBLED.finditer(section.text)}
+    doubled = {pair[0]: section.name for section in prompt for pair in DOUBLED.finditer(section.filled)}
     if not doubled:
         return ""
     shown, section = next(iter(doubled.items()))
@@ -158,7 +158,7 @@ def unknown_placeholders(prompt: Prompt, task: Task) -> dict[str, str]:
     """Names in braces that no example has, each with the first section that holds it."""
     unknown: dict[str, str] = {}
     for section in prompt:
-        for name in re.findall(r"\{([A-Za-z_]\w*)\}", section.text):
+        for name in re.findall(r"\{([A-Za-z_]\w*)\}", section.filled):
             if name not in task.fields:
                 unknown.setdefault(name, section.name)
     return unknown

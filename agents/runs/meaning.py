@@ -9,9 +9,12 @@ from typing import Any
 import orjson
 
 from agents.runs.configuration import Configuration
+from agents.runs.models import roles
 from protocols import prompt_file
 from protocols.errors import ConfigError
 from protocols.prompt import Prompt
+from protocols.providers.catalogue import is_local
+from protocols.providers.local.weights import identity
 from protocols.task import Task
 
 FREE = frozenset(
@@ -31,7 +34,8 @@ FREE = frozenset(
 FREE_OF_PROVIDERS = frozenset(
     {
         "timeout", "deadline", "concurrency", "requests_per_minute", "tokens_per_minute", "warm_prefix", "price",
-        "api_key_env", "token_parameter", "context_tokens",
+        "api_key_env", "key_header", "version", "token_parameter", "stream", "context_tokens", "path", "context",
+        "slots", "threads",
     }
 )  # fmt: skip
 """Settings of a provider or a model that may change."""
@@ -44,14 +48,19 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
     dumped = configuration.model_dump(mode="json")
     providers = dumped.pop("providers")
     counts = _flat(dumped) | {"search.width": configuration.width}
+    if configuration.search.repeats == 1:
+        del counts["search.repeats"]  # runs of earlier releases do not have it, and asked once
     for name, table in providers.items():
         for key, value in table.items():
-            if key not in FREE_OF_PROVIDERS and value is not None:
+            if key not in FREE_OF_PROVIDERS and value not in (None, {}):
                 counts[f'providers."{name}".{key}'] = value
     for split in ("train", "validation", "test"):
         counts[f"the {split} examples"] = _digest(task.split(split))
     if schema := configuration.task.json_schema:
         counts["the JSON schema"] = _digest(configuration.path(schema).read_text(encoding="utf-8"))
+    for name in sorted({*roles(configuration).values()}):
+        if is_local(name):
+            counts[f"the weights of {name}"] = identity(name, configuration.provider(name).path)
     counts["the corpus"] = _digest(corpus)
     counts[FIRST] = _digest(prompt_file.dumps(first))
     return counts

@@ -15,6 +15,7 @@ from protocols.data.checks import Splits
 from protocols.errors import ConfigError
 from protocols.files import read_text
 from protocols.kinds import TASK_KINDS
+from protocols.limits import GENEROUS
 from protocols.metrics.entities import EntityF1
 from protocols.metrics.formats import JsonSchema, Pattern
 from protocols.metrics.judge import ModelJudge
@@ -45,8 +46,8 @@ METRICS = (*PLAIN, *SET_UP)
 
 
 def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
-    """The kind of task that the configuration names, with its parser if it names one. A free text that is to be valid
-    by a JSON schema is told so.
+    """The kind of task that the configuration names, with its parser if it names one, and the limit on its replies. A
+    free text that is to be valid by a JSON schema is told so.
 
     :raises DataError: targets that are none of this kind.
     :raises ConfigError: there is no such parser, or the JSON schema cannot be read.
@@ -57,10 +58,23 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
         shape = orjson.dumps(schema).decode("utf-8")
         form = f"Reply with JSON that is valid by this schema, and with nothing else.\n{shape}"
         kind = replace(kind, format=form, names=closed(schema_names(schema), ("JSON",)))
+    kind = _limited(kind, configuration)
     if not own:
         return kind
     parse = cast("Parser", _function(own, "task.parser", "reply"))
     return replace(kind, parse=_after_thought(parse, "stop"), parse_cut=_after_thought(parse, "length"))
+
+
+def _limited(kind: TaskKind, configuration: Configuration) -> TaskKind:
+    """With the limit that the configuration sets. The kind's own was computed from the targets, and holds only where
+    replies are compared with them as the kind reads them: a function, a judge, a pattern or a schema may want
+    replies of any length."""
+    table = configuration.task
+    if table.reply_tokens is not None:
+        return replace(kind, limit=table.reply_tokens, thought=0)
+    if table.parser is None and all(name in PLAIN for name in table.metric or ()):
+        return kind
+    return replace(kind, limit=max(kind.limit, GENEROUS), thought=0)
 
 
 def _after_thought(parse: Parser, finish: Finish) -> Parser:
@@ -90,8 +104,8 @@ def asks_judge(configuration: Configuration) -> bool:
 
 
 def calls_per_example(configuration: Configuration) -> int:
-    """Model calls that one example takes: its answer, and a judge's verdict on it."""
-    return 1 + asks_judge(configuration)
+    """Model calls that one example takes: its answers, and a judge's verdict on each."""
+    return configuration.search.repeats * (1 + asks_judge(configuration))
 
 
 def _open(configuration: Configuration, kind: TaskKind, name: str, judge: ChatModel | None) -> Metric:

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
+from typing import Any
 
 import anyio
 
+from agents.runs.asking import EMBEDDER, check_asked
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration
 from agents.runs.metrics import asks_judge, open_metric
@@ -20,43 +22,60 @@ from memory.model_embedder import ModelEmbedder
 from memory.recorded import RecordedModel
 from protocols.embedding import Embedder, HashedNgrams
 from protocols.errors import ConfigError
-from protocols.model import ChatModel, Reply
+from protocols.model import ChatModel, Parameters, Reply
 from protocols.providers.catalogue import (
     EMBEDDED,
+    KNOWN,
+    LOCAL,
     PROVIDERS,
     Account,
     ModelSettings,
     identify,
+    is_local,
     is_theirs,
     open_embeddings,
     open_model,
     resolve,
+    scope,
     split,
 )
 from protocols.providers.http import Transport
 from protocols.providers.listing import SECONDS, listed_window
+from protocols.providers.local.model import CONTEXT, LocalModel, LocalSettings, in_words
+from protocols.providers.local.weights import identity
+from protocols.providers.parameters import asked
+from protocols.providers.wire import Wire
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.asking import AskingModel, settles_temperature
 from protocols.wrappers.breaker import Breaker
 from protocols.wrappers.ledger import Account as Spent
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.limiter import LimitedModel, Limits
+from protocols.wrappers.loading import LoadingModel
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from protocols.wrappers.room import RoomyModel, room_of
+from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
 from protocols.wrappers.waiting import Patience
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
 from protocols.wrappers.window import CheckedModel, Window, WindowedModel
 
 BULK = frozenset({"task", "credit", "judge"})
 """Roles that call once for each example; the others' calls go first."""
-EMBEDDER = "embedder"
-"""The role that embeds for the memory, where a model does."""
+ON_THIS_MACHINE = frozenset({"path", "context", "slots", "threads"})
+ELSEWHERE = {
+    "openai": ON_THIS_MACHINE,
+    "anthropic": ON_THIS_MACHINE | {"api"},
+    LOCAL: frozenset({"base_url", "api_key_env", "key_header", "client", "token_parameter", "stream", "version"}),
+    EMBEDDED: ON_THIS_MACHINE | {"api"},
+}
+"""Keys of a provider's table that only others have."""
 
 
 class Models:
-    """Builds what a role calls: room, reply cache, retry, warming, ledger, limiter, window, journal, adapter, in this
-    order.
+    """Builds what a role calls: parameters, room, reply cache, loading, retry, warming, temperature, ledger, limiter,
+    window, journal and adapter, in this order.
 
     `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are given
     back, and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and
@@ -81,7 +100,10 @@ class Models:
         self.patience = patience or Patience(self.accounts.calls)
         self._adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
+        self._local: dict[str, str] = {}
+        self.loads: tuple[str, ...] = ()
         check_names(configuration)
+        check_asked(configuration)
         models = roles(configuration)
         embedder, dimension = models.pop(EMBEDDER, None), configuration.memory.dimension
         for name in sorted({*models.values()}):
@@ -96,19 +118,34 @@ class Models:
         name = self._configuration.models.of(role)
         model = self._stack(self._adapters[name], role, cache, journal)
         room = self._configuration.provider(name).reply_tokens or room_of(name)
-        return model if name == EMBEDDED else RoomyModel(model, room or 1, self._window(name))
+        if name == EMBEDDED:
+            return model
+        roomy, asks = RoomyModel(model, room or 1, self._window(name)), asked(self._configuration.asked(role))
+        return AskingModel(roomy, asks) if asks else roomy
 
     async def look_up_windows(self) -> None:
         """Ask servers of the user's own for the windows that nobody has told, once in a process, all at once and
-        within the seconds that a list has; they cost no minutes."""
+        within the seconds that a list has, and read those of local models. It costs no minutes.
+
+        :raises ConfigError: a local model's weights cannot be used.
+        """
         self._ledger.pause()
+        await self._look_at_local()
         with anyio.move_on_after(SECONDS):
             async with anyio.create_task_group() as tasks:
                 for name in self._adapters:
                     settings = model_settings(self._configuration.provider(name))
-                    if name != EMBEDDED and not settings.client and not is_theirs(name, settings, self._environ):
+                    theirs = settings.client or is_theirs(name, settings, self._environ)
+                    if name != EMBEDDED and not is_local(name) and not theirs:
                         tasks.start_soon(self._look_up_window, name, settings)
         self._ledger.go_on()
+
+    async def _look_at_local(self) -> None:
+        for model in (*self._adapters.values(), self._embeddings):
+            if isinstance(model, LocalModel):
+                plan, weights = await model.plan()
+                self._window(model.name).tell(plan.context)
+                self.loads = (*self.loads, in_words(plan, weights))
 
     async def _look_up_window(self, name: str, settings: ModelSettings) -> None:
         window = self._window(name)
@@ -121,8 +158,11 @@ class Models:
     def take_up(self, notes: Mapping[str, bytes], accounts: Sequence[Spent]) -> None:
         """What a run that goes on knows of its models: their windows, and which of them have answered whom."""
         for name in self._adapters:
-            if name != EMBEDDED and (packed := notes.get(self._note(name))) is not None:
+            if name != EMBEDDED and (packed := notes.get(self._note("window", name))) is not None:
                 self._window(name).take_up(packed)
+        for role, name in roles(self._configuration).items():
+            if role != EMBEDDER and name != EMBEDDED and self._temperature_note(name, role) in notes:
+                self._temperature(name, role).refused = True
         for spent in accounts:
             if spent.calls > spent.failed and spent.model in self._adapters and spent.model != EMBEDDED:
                 self._breaker(spent.model, spent.role).worked()
@@ -130,19 +170,41 @@ class Models:
     def _account(self, name: str) -> Account:
         return identify(name, model_settings(self._configuration.provider(name)), self._environ)
 
+    def _which(self, name: str) -> str:
+        """What tells the model from others of its account: a name on this machine may stand for other weights, or
+        for shorter slots, in another search of the process."""
+        if is_local(name) and name not in self._local:
+            table = self._configuration.provider(name)
+            self._local[name] = f"{name} {identity(name, table.path)} {table.context or CONTEXT}"
+        return self._local.get(name, name)
+
     def _window(self, name: str) -> Window:
-        window = self.accounts.window(self._account(name), name)
+        window = self.accounts.window(self._account(name), self._which(name))
         if tokens := self._configuration.provider(name).context_tokens:
             window.tell(tokens)
         return window
 
-    def _note(self, name: str) -> str:
+    def _temperature(self, name: str, role: str) -> Temperature:
+        which = self._which(name)
+        temperature = self.accounts.temperature(self._account(name), which, self._asked(role))
+        if FIXED.match(name) and is_theirs(name, model_settings(self._configuration.provider(name)), self._environ):
+            temperature.refused = True
+        return temperature
+
+    def _temperature_note(self, name: str, role: str) -> str:
+        return " ".join(filter(None, (self._note("temperature", name), self._asked(role))))
+
+    def _asked(self, role: str) -> str:
+        return Parameters(asked(self._configuration.asked(role))).key
+
+    def _note(self, what: str, name: str) -> str:
         account = self._account(name)
-        return f"window {account.provider} {account.address} {name}"
+        size = self._configuration.provider(name).context if account.provider == LOCAL else None
+        return f"{what} {account.provider} {account.address or size or ''} {name}"
 
     def _breaker(self, name: str, role: str) -> Breaker:
         """Credit asks as the task does: what answers the one answers the other."""
-        return self.accounts.breaker(self._account(name), name, "task" if role == "credit" else role)
+        return self.accounts.breaker(self._account(name), self._which(name), "task" if role == "credit" else role)
 
     def embedder(self, cache: ReplyCache | None = None, journal: Journal | None = None) -> Embedder:
         """What embeds for the memory; where that is a model, it has what stands around any other."""
@@ -168,14 +230,19 @@ class Models:
         )
 
         def limited(model: ChatModel) -> ChatModel:
-            keep = partial(self._keep, journal, self._note(name))
+            keep = partial(self._keep, journal, self._note("window", name))
             windowed = WindowedModel(recorded(model), self._window(name), keep)
             return CheckedModel(LimitedModel(windowed, limiter, role not in BULK, self.patience, timeout), windowed)
 
         model: ChatModel = MeteredModel(adapter, self._ledger, role, limited)
+        if role != EMBEDDER and not settles_temperature(asked(self._configuration.asked(role))):
+            learned = partial(self._refused, journal, self._temperature_note(name, role))
+            model = TemperatureModel(model, self._temperature(name, role), learned)
         if least := self._warm_prefix(name, table):
-            model = WarmingModel(model, self.accounts.prefixes(account, name), least)
+            model = WarmingModel(model, self.accounts.prefixes(account, self._which(name)), least)
         model = self._retrying(model, role, table)
+        if isinstance(adapter, LocalModel):
+            model = LoadingModel(model, adapter.load, self.accounts.calls.loading)
         if cache is None:
             return model
 
@@ -183,11 +250,17 @@ class Models:
             self._ledger.save(role, name, reply.usage)
 
         embeds = f" in {self._configuration.memory.dimension}" if role == EMBEDDER else ""
-        return CachedModel(model, cache, f"{account.provider} {account.address} {name}{embeds}", saved)
+        who = scope(name, model_settings(table), self._environ)
+        folds = " without system messages" if table.system == "user" and not embeds else ""
+        return CachedModel(model, cache, f"{who}{embeds}{folds}", saved)
 
     async def _keep(self, journal: Journal | None, note: str, window: Window) -> None:
         if journal is not None:
             await journal.learned(note, window.pack())
+
+    async def _refused(self, journal: Journal | None, note: str) -> None:
+        if journal is not None:
+            await journal.learned(note, b"refused")
 
     def _retrying(self, model: ChatModel, role: str, table: ProviderTable) -> ChatModel:
         policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
@@ -197,6 +270,8 @@ class Models:
     def _warm_prefix(self, name: str, table: ProviderTable) -> int:
         if table.warm_prefix is not None:
             return table.warm_prefix
+        if split(name)[0] == "anthropic" and table.system in ("user", "text"):
+            return 0  # without its mark nothing is cached there
         return shortest_prefix(name) if is_theirs(name, model_settings(table), self._environ) else 0
 
     def judging(self, task: Task, cache: ReplyCache | None = None, journal: Journal | None = None) -> Task:
@@ -212,6 +287,7 @@ def check_names(configuration: Configuration) -> None:
     known = ", ".join(operators)
     tables = {
         "models.proposers": configuration.models.proposers,
+        "models.parameters.proposers": configuration.models.parameters.proposers,
         "agents.proposers": configuration.agents.proposers,
         "budget.operators": configuration.budget.operators,
     }
@@ -221,9 +297,25 @@ def check_names(configuration: Configuration) -> None:
                 raise ConfigError(f"{table}.{name}: no such operator in search.operators ({known})")
     for name in configuration.providers:
         provider = name.partition("/")[0]
-        if provider not in (*PROVIDERS, EMBEDDED):
-            known = ", ".join((*PROVIDERS, EMBEDDED))
+        if provider not in KNOWN:
+            known = ", ".join(KNOWN)
             raise ConfigError(f"providers.{name}: unknown provider; there are {known}, or a model's whole name")
+        check_keys(name, configuration.providers[name])
+
+
+def check_keys(name: str, table: ProviderTable) -> None:
+    """:raises ConfigError: a key of a provider's table is one for other providers."""
+    provider, given = name.partition("/")[0], table.model_dump(exclude_none=True).keys()
+    for key in sorted(given & ELSEWHERE.get(provider, ON_THIS_MACHINE)):
+        if key in ON_THIS_MACHINE:
+            hint = "; the window of another is set with context_tokens" if key == "context" else ""
+            raise ConfigError(f"providers.{name}.{key}: only a model local/… has it{hint}")
+        if key == "api":
+            raise ConfigError(f"providers.{name}.api: only models openai/… and local/… have it")
+        raise ConfigError(
+            f"providers.{name}.{key}: a model on this machine is reached without; for a server of your own name a "
+            "model openai/…"
+        )
 
 
 def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozenset[str]:
@@ -244,15 +336,17 @@ def roles(configuration: Configuration) -> dict[str, str]:
 
 
 def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tuple[str, int]:
-    """Name and dimension of what embeds for the memory; a model's name has its address.
+    """Name and dimension of what embeds for the memory; a model's name has its address, or which weights it has.
 
     :raises ConfigError: the model cannot be reached as it is configured.
     """
     model, dimension = configuration.memory.embedder, configuration.memory.dimension
     if not (model and dimension):
         return HashedNgrams().name, HashedNgrams().dimension
-    account = identify(model, model_settings(configuration.provider(model)), environ)
-    return f"{model} at {account.address}", dimension
+    settings = model_settings(configuration.provider(model))
+    if is_local(model):
+        return f"{model} with {identity(model, settings.local.path)}", dimension
+    return f"{model} at {identify(model, settings, environ).address}", dimension
 
 
 def measures_credit(configuration: Configuration) -> bool:
@@ -261,6 +355,16 @@ def measures_credit(configuration: Configuration) -> bool:
 
 
 def model_settings(table: ProviderTable) -> ModelSettings:
-    """What the catalogue needs of a provider's table."""
-    given = table.model_dump(include={"base_url", "api_key_env", "client", "timeout", "token_parameter"})
-    return ModelSettings(**{key: value for key, value in given.items() if value is not None})
+    """What the catalogue needs of a provider's table.
+
+    :raises ConfigError: two of its keys exclude each other.
+    """
+
+    def given(*names: str) -> dict[str, Any]:
+        return {name: value for name in names if (value := getattr(table, name)) is not None}
+
+    wire = Wire(**given("token_parameter", "system", "stream", "version"))
+    local = LocalSettings(table.path, table.context, table.slots, table.threads)
+    return ModelSettings(
+        **given("base_url", "api_key_env", "client", "timeout", "key_header", "api"), wire=wire, local=local
+    )

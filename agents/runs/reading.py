@@ -31,6 +31,10 @@ WANTED: Mapping[str, str] = {
     "bool_parsing": "give true or false",
 }
 """What is expected, where pydantic says it in words of its own."""
+NO_MODEL = (
+    "no model is named: write default under [models]: openai/<model>, anthropic/<model>, or local/smollm2-135m for "
+    "one on this machine"
+)
 NOT_A_TABLE = frozenset({"model_type", "model_attributes_type"})
 
 
@@ -139,7 +143,7 @@ def misfits(value: object, key: str = "") -> Iterator[str]:
                     yield from misfits(inner, key)
         case _:
             yield from (f"{key}: {said}" for said in _unfit(value))
-            if isinstance(value, str) and not value.strip():
+            if isinstance(value, str) and not (value if ".parameters." in key else value.strip()):
                 yield f"{key} is empty; give it a value, or leave the key out"
 
 
@@ -159,6 +163,8 @@ def explain(detail: ErrorDetails, root: type[Table]) -> str:
     """What pydantic found in a table of `root`, as a person would say it."""
     location = [str(part) for part in detail["loc"] if part != OF_A_KEY]
     key = ".".join(location)
+    if detail["type"] == "missing" and key == "models.default":
+        return NO_MODEL
     if wanted := WANTED.get(detail["type"]):
         return f"{key}: {wanted}"
     if detail["type"] in NOT_A_TABLE:

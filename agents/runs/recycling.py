@@ -16,6 +16,7 @@ from memory.experience import Experience, Where, situation
 from memory.store import Memory
 from protocols.errors import StorageFailed
 from protocols.prompt import Prompt
+from protocols.prompt_file import read_section, saved_section
 from protocols.task import Task
 
 EPISODES = 2000
@@ -52,7 +53,7 @@ async def recall_past(
     names = dict.fromkeys(action.section for action in open_actions(first, operators, task))
     mine = frozenset(operators)
     asked = [
-        (situation(section.kind, "", section.text), Where(kinds=frozenset({section.kind}), operators=mine))
+        (situation(section.kind, "", saved_section(section)), Where(kinds=frozenset({section.kind}), operators=mine))
         for section in (part(first, name) for name in names)
     ]
     nearest = await memory.nearest(asked, EPISODES // max(1, len(asked)))
@@ -83,6 +84,6 @@ def _past(past: Experience, task: Task, same_model: bool, now: float) -> PastEpi
         reward=past.reward,
         age=max(0.0, now - past.time) / DAY,
         same_task=same_model and past.task == task.name,
-        blank=not past.before,
+        blank=not read_section(past.before)[1],
         evidence=past.evidence,
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from agents.prompting.requests import show_inputs
-from agents.prompting.shelves import EXAMPLES, PASSAGES, filled, shelves_of
+from agents.prompting.requests import key_of
+from agents.prompting.shelves import EXAMPLES, PASSAGES, Filled, Pair, shelves_of, uses
 from agents.runs.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
 from memory.retrieval import Shelf
 from protocols import prompt_file
@@ -19,12 +20,20 @@ from protocols.prompt import Prompt, check_inputs, names_in
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a shelf, as a text and as turns: empty where the prompt does not show it so."""
+
+    text: str
+    turns: Pair | tuple[()]
+
+
+@dataclass(frozen=True, slots=True)
 class SavedPrompt:
     """A prompt, and what `{examples:k}` and `{passages:k}` are filled from in it, by their names. `fields`: the input
     fields of the task; None where the run that saved it did not say."""
 
     prompt: Prompt
-    shelves: Mapping[str, Shelf[str]]
+    shelves: Mapping[str, Shelf[Item]]
     fields: tuple[str, ...] | None = None
 
     def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
@@ -39,8 +48,12 @@ class SavedPrompt:
         elif not shown & set(inputs):
             known = tuple(shown)  # nothing would be filled in
         check_inputs(inputs, shown, known)
-        nearest = filled(inputs, lambda name, query, k: self.shelves[name].nearest(query, k))
-        return self.prompt.template(nearest).render(nearest)
+        filled = Filled(
+            inputs,
+            lambda name, query, k: [item.text for item in self.shelves[name].nearest(query, k)],
+            lambda query, k: [item.turns for item in self.shelves[EXAMPLES].nearest(query, k) if item.turns],
+        )
+        return self.prompt.template(filled).render(filled)
 
 
 def load_prompt(directory: Path | str) -> SavedPrompt:
@@ -50,7 +63,11 @@ def load_prompt(directory: Path | str) -> SavedPrompt:
     """
     folder, files = Path(directory), {EXAMPLES: BEST_EXAMPLES, PASSAGES: BEST_PASSAGES}
     prompt = prompt_file.load(folder / BEST_PROMPT)
-    shelves = {name: _shelf(folder / files[name]) for name in shelves_of(prompt)}
+    used = uses(prompt)
+    shelves = {
+        name: _shelf(folder / files[name], text=(name, False) in used, turns=(name, True) in used)
+        for name in shelves_of(prompt)
+    }
     return SavedPrompt(prompt, shelves, _fields(folder / BEST_FIELDS))
 
 
@@ -67,13 +84,19 @@ def _fields(path: Path) -> tuple[str, ...] | None:
     return tuple(fields)
 
 
-def _shelf(path: Path) -> Shelf[str]:
-    """What `Shelves.export` wrote."""
+def _shelf(path: Path, text: bool, turns: bool) -> Shelf[Item]:
+    """What `Shelves.export` wrote: its items as texts, as turns, or as both."""
     try:
         rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
-        keys = [show_inputs(row["input"]) if "input" in row else row["text"] for row in rows]
-        return Shelf(keys, [row["shown"] for row in rows])
+        keys = [key_of(row["input"]) if "input" in row else row["text"] for row in rows]
+        return Shelf(keys, [Item(row["shown"] if text else "", _pair(row["turns"]) if turns else ()) for row in rows])
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", file=str(path)) from None
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"not what a run saves beside its best prompt ({error})", file=str(path)) from None
+
+
+def _pair(turns: Any) -> Pair:
+    """:raises KeyError, TypeError, ValueError: they are no pair of turns."""
+    question, answer = (str(turn["content"]) for turn in turns)
+    return ChatMessage("user", question), ChatMessage("assistant", answer)

@@ -81,7 +81,7 @@ async def score(
             cache = await stack.enter_async_context(opened)
         model = models.of("task", cache)
         task = models.judging(task, cache)
-        forward = Forward(model, task, shelves, AtOnce(configuration.at_once))
+        forward = Forward(model, task, shelves, AtOnce(configuration.at_once), configuration.search.repeats)
         results = await answers(forward, [(prompt, example) for example in examples])
     found = score_of(task.metric, results)
     if not found.n:

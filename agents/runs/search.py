@@ -34,7 +34,7 @@ from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, measures_credit, roles
 from agents.runs.places import open_observers, seated
-from agents.runs.recycling import pack, recall_past, recycle, unpack
+from agents.runs.recycling import Recycler, pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
 from agents.runs.run_directory import (
     BEST_EXAMPLES,
@@ -52,6 +52,7 @@ from agents.runs.run_directory import (
 )
 from agents.runs.steering import Hearing, Listening, Steering
 from agents.runs.tables import NONE
+from agents.selectors.expected import expected
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache
 from memory.experience import Experience
@@ -122,7 +123,7 @@ class Run:
 
         :raises ReplayDiffers: this release does not decide as the journal says.
         """
-        self.accounts, self.patience = models.accounts, models.patience
+        self.accounts, self.patience, self.loads = models.accounts, models.patience, models.loads
         models.take_up(read_notes(self.directory / JOURNAL), self._durable.accounts)
         self.task = models.judging(self.task, cache, journal)
         self.shelves = replace(self.shelves, task=self.task)
@@ -139,7 +140,8 @@ class Run:
         open_model = partial(models.of, cache=cache, journal=journal)
         task_model = open_model("task")
         self.shelves = replace(self.shelves, room=partial(spare, task_model))
-        self.forward = Forward(task_model, self.task, self.shelves, self.steering.at_once)
+        repeats = self.configuration.search.repeats
+        self.forward = Forward(task_model, self.task, self.shelves, self.steering.at_once, repeats)
         credit = self._credit(open_model)
         agents = self._agents(open_model, credit, reads, operators)
         observers = open_observers(table, self.task, self.directory)
@@ -170,7 +172,7 @@ class Run:
         race = RaceSettings(
             alpha=settings.alpha,
             min_effect=settings.min_effect,
-            critique=settings.critique,
+            critique=self.configuration.minibatch(len(self.task.validation)),
             max_unanswered=settings.max_unanswered,
             at_once=RACING * self.configuration.allowed,
             racers=self.configuration.width,
@@ -200,7 +202,8 @@ class Run:
         past = unpack(read_notes(self.directory / JOURNAL))
         if past is None:
             begun = self.record.begun
-            past = await recall_past(selector, memory, self.task, self.first, operators, begun) if memory else []
+            past = expected(operators) if isinstance(selector, Recycler) else []
+            past += await recall_past(selector, memory, self.task, self.first, operators, begun) if memory else []
             await journal.keep(pack(past))
         recycle(selector, past)
         return selector
@@ -226,8 +229,9 @@ class Run:
         """Its calls go to the task's model under a role of its own: the report then says what credit cost."""
         if not measures_credit(self.configuration):
             return None
-        forward = Forward(open_model("credit"), self.task, self.shelves, self.steering.at_once)
-        return LeaveOneOut(forward, self.configuration.search.credit_share)
+        settings = self.configuration.search
+        forward = Forward(open_model("credit"), self.task, self.shelves, self.steering.at_once, settings.repeats)
+        return LeaveOneOut(forward, settings.credit_share)
 
     async def search(self) -> Result:
         """Train the prompt, then read the test split once; everything is written to the run directory.

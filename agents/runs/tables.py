@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,12 +23,13 @@ from protocols.data import Format
 from protocols.task import KindName
 
 LEAST_WIDTH, MOST_WIDTH = 8, 256
+LEAST_CRITIQUE, MOST_CRITIQUE = 8, 48
 NONE = "none"
 """In the place of an agent: nobody."""
 MOST = 1e12
 """The most that a number of seconds, dollars, tokens and so on may be where no other range is said: sums and products
 of what is no larger cannot overflow, and a person who writes more has mistyped."""
-MOST_CALLS, LONGEST_VECTOR = 2**16, 2**16
+MOST_CALLS, LONGEST_VECTOR, MOST_REPEATS = 2**16, 2**16, 1000
 Weight = Annotated[float, Field(gt=0, le=MOST)]
 Count = Annotated[int, Field(ge=1, le=int(MOST))]
 Positive = Annotated[float, Field(gt=0, le=MOST)]
@@ -97,7 +98,8 @@ class TaskTable(Table):
     `module:function`, or several with their weights; `parser`: another one, as `module:function`. `rubric`: the text
     that the metric judge grades by; `pattern`: the regular expression of the metric regex; `json_schema`: the file of
     the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl whose passages the operator rag may
-    show.
+    show. `reply_tokens`: tokens that a reply may have (None: as many as answers of the kind need, see
+    `protocols.limits`).
     """
 
     name: str
@@ -107,6 +109,7 @@ class TaskTable(Table):
     rubric: str | None = None
     pattern: str | None = None
     json_schema: Path | None = None
+    reply_tokens: Count | None = None
     train: str | None = None
     validation: str | None = None
     test: str | None = None
@@ -139,18 +142,41 @@ class PromptTable(Table):
     literal: tuple[str, ...] = ()
 
 
+Parameters = Mapping[str, Any]
+"""Fields of a call's body, by the names of the wire format; see protocols/providers/parameters.py."""
+
+
+class ParametersTable(Table):
+    """`[models.parameters]`: what is asked of a role's model, over what its provider's table says. `proposers`: for
+    single operators, by the operator's name, over the proposer's."""
+
+    task: Parameters = {}
+    critic: Parameters = {}
+    proposer: Parameters = {}
+    judge: Parameters = {}
+    proposers: Mapping[str, Parameters] = {}
+
+    def of(self, role: str) -> Mapping[str, Parameters]:
+        """The tables of a role by their keys, the narrower last; credit asks as the task does."""
+        kind, _, operator = ("task" if role == "credit" else role).partition("/")
+        own = {f"proposers.{operator}": self.proposers[operator]} if operator in self.proposers else {}
+        return {kind: getattr(self, kind)} | own
+
+
 class ModelsTable(Table):
     """`[models]`: `provider/model` for each role; a role without one has the default's.
 
-    `proposers`: a model for single operators, by the operator's name.
+    `proposers`: a model for single operators, by the operator's name. There is no default that would suit: which
+    model answers decides what a score means.
     """
 
-    default: str = "embedded"
+    default: str
     task: str | None = None
     critic: str | None = None
     proposer: str | None = None
     judge: str | None = None
     proposers: Mapping[str, str] = {}
+    parameters: ParametersTable = ParametersTable()
 
     def of(self, role: str) -> str:
         """The model of `task`, `critic`, `judge` or `proposer/<operator>`; of `credit`, which is the task's."""
@@ -171,19 +197,32 @@ class PriceTable(Table):
 class ProviderTable(Table):
     """`[providers."provider/model"]` or `[providers.provider]`: where and how to reach it; a model's own wins.
 
-    `client`: `module:function` that returns an SDK client. `timeout` in seconds, for one call. `deadline` in seconds,
-    for a call with all its tries. `reply_tokens`: room for a reply, thinking included, where a role asks for less
-    (None: see `room_of`). `context_tokens`: the model's window, request and reply together (None: as the server says
-    or refuses). `concurrency`, `requests_per_minute` and `tokens_per_minute` are limits of an account, for
-    all of its models together: the least that is set for any of them holds. `warm_prefix`: of calls that share a
-    prefix of so many tokens one goes ahead; 0: never.
+    Of a model on this machine: `path`, its GGUF file or `hf:owner/repository/file.gguf`; `slots`, the calls that it
+    answers at the same time, `context`, the tokens of each, and `threads`. `api`: the form of a request.
+    `key_header`: the header that has the key. `client`: `module:function` that returns an SDK client. `timeout` in
+    seconds, for one call. `deadline` in seconds, for a call with all its tries. `parameters`: what is asked of its
+    models. `system`, `stream`, `version`: see `protocols.providers.wire.Wire`. `reply_tokens`: room for a reply,
+    thinking included, where a role asks for less (None: see `room_of`). `context_tokens`: the model's window, request
+    and reply together (None: as the server says or refuses). `concurrency`, `requests_per_minute` and
+    `tokens_per_minute` are limits of an account, for all of its models together: the least that is set for any of
+    them holds. `warm_prefix`: of calls that share a prefix of so many tokens one goes ahead; 0: never.
     """
 
+    path: str | None = None
+    context: Annotated[int, Field(ge=64, le=2**24)] | None = None
+    slots: Annotated[int, Field(ge=1, le=256)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    api: Literal["chat", "completions"] | None = None
     base_url: str | None = None
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    key_header: str | None = None
+    version: str | None = None
     client: str | None = None
     timeout: Positive | None = None
     token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None
+    parameters: Parameters = {}
+    system: Literal["message", "user", "text"] | None = None
+    stream: bool | None = None
     reply_tokens: Count | None = None
     context_tokens: Count | None = None
     deadline: Positive | None = None
@@ -220,11 +259,12 @@ class SearchTable(Table):
     `width`: assignments in flight (None: see `Configuration.width`). `barrier`: no assignment before all others have
     ended, to compare with. `assignments`: edits tried in all. `alpha`: the chance, at most, that an edit survives
     which makes nothing better. `min_effect`: how much worse a shorter prompt may be. `critique`: training examples
-    whose failures a critic reads. `concurrency`: one prompt's calls in flight at most (None: as many as the task's
-    model may have). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`:
-    calls that measure what sections are worth, at most so many for each that was made for the task; 0: none.
-    `on_agent_error`: whether an exception of an agent (an operator of yours, say) fails the run or its assignment
-    alone; then `agent_errors` such assignments in a row fail the run.
+    whose failures a critic reads (None: see `Configuration.minibatch`). `repeats`: how often each example is asked;
+    its score is the mean. `concurrency`: one prompt's calls in flight at most (None: as many as the task's model may
+    have). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`: calls that
+    measure what sections are worth, at most so many for each that was made for the task; 0: none. `on_agent_error`:
+    whether an exception of an agent (an operator of yours, say) fails the run or its assignment alone; then
+    `agent_errors` such assignments in a row fail the run.
     """
 
     seed: Seed = 0
@@ -235,7 +275,8 @@ class SearchTable(Table):
     selector: str = "msgd_rl"
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3
     min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    critique: Count = 48
+    critique: Count | None = None
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS)] = 1
     concurrency: Annotated[int, Field(ge=1, le=MOST_CALLS)] | None = None
     max_unanswered: Annotated[float, Field(ge=0, le=1)] = 0.05
     credit_share: Annotated[float, Field(ge=0, le=1000)] = 0.1
@@ -278,8 +319,8 @@ class CacheTable(Table):
 class MemoryTable(Table):
     """`[memory]`: where experiences are kept (None: in the run directory), whether they are recalled and added.
 
-    `embedder`: the model `openai/…` whose vectors, of `dimension` numbers, say which are alike (None: hashed n-grams,
-    which ask nobody).
+    `embedder`: the model `openai/…` or `local/…` whose vectors, of `dimension` numbers, say which are alike (None:
+    hashed n-grams, which ask nobody).
     """
 
     path: Path | None = None
@@ -290,8 +331,8 @@ class MemoryTable(Table):
 
     @model_validator(mode="after")
     def _embeds(self) -> Self:
-        if self.embedder and not self.embedder.startswith("openai/"):
-            raise ValueError(f"embedder = {self.embedder!r} cannot embed; name a model openai/…")
+        if self.embedder and self.embedder.partition("/")[0] not in ("openai", "local"):
+            raise ValueError(f"embedder = {self.embedder!r} cannot embed; name a model openai/… or local/…")
         if (self.embedder is None) != (self.dimension is None):
             raise ValueError("embedder and dimension go together; give both or neither")
         return self

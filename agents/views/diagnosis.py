@@ -7,12 +7,11 @@ from rich.text import Text
 
 from agents.runs.estimate import Estimate
 from agents.runs.findings import Diagnosis, Sent
-from agents.views.plain import one_line, printable
+from agents.views.chat import show_messages
+from agents.views.plain import one_line
 from agents.views.terminal import dollars
 
 STYLES = {"ok": "green", "warning": "bold yellow", "failed": "bold red", "not checked": "yellow"}
-LONGEST, END = 4000, 1000
-"""Characters of a message that are shown, and of its end: the cue that a reply continues stands there."""
 
 
 def show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
@@ -27,22 +26,10 @@ def show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
 
 
 def _show_sent(console: Console, sent: Sent) -> None:
-    """The lines of each message are indented, so that nothing in it looks like a line of ours."""
     what = f"What the {sent.role} model is sent for the example {sent.example}"
     console.print(Text(f"\n{one_line(what, 200)}", style="bold"))
-    for message in sent.messages:
-        console.print(Text(f"{message.speaker}:", style="bold"))
-        lines = _cut(printable(message.text)).split("\n")
-        console.print(Text("\n".join(f"    {line}".rstrip() for line in lines)), soft_wrap=True)
+    show_messages(console, sent.messages)
     console.print(Text("expected:", style="bold").append(f" {one_line(sent.expected, 300)}", style="not bold"))
-
-
-def _cut(text: str) -> str:
-    """The beginning and the end of a text that is too long."""
-    left_out = len(text) - LONGEST
-    if left_out <= 0:
-        return text
-    return f"{text[: LONGEST - END]}\n[… {left_out:,} characters are not shown …]\n{text[-END:]}"
 
 
 def _show_estimate(console: Console, expected: Estimate) -> None:

@@ -27,8 +27,9 @@ from agents.runs.run_directory import not_written
 from agents.runs.steering import in_words
 from agents.views.plain import one_line, printable
 from agents.views.unread import first_evaluation
-from protocols.errors import ModelError
+from protocols.errors import ModelError, TemperatureRefused
 from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault
+from protocols.prompt_file import readable
 from protocols.providers.failures import redact
 from protocols.task import Task
 from protocols.wrappers.ledger import Attempt
@@ -164,6 +165,7 @@ class RunLog:
     def __init__(self, log: FilteringBoundLogger, so_far: Progress | None = None) -> None:
         self._log = log
         self._progress = so_far or Progress()
+        self._refused: set[str] = set()
 
     def started(self, configuration: Configuration, task: Task, directory: Path, resumed: bool = False) -> None:
         """The run is ready to begin, or to go on."""
@@ -187,7 +189,7 @@ class RunLog:
     async def observe(self, envelope: Envelope) -> None:
         """A message crossed the bus."""
         if isinstance(envelope.message, Candidate):
-            rendered = {section.name: section.text for section in envelope.message.prompt}
+            rendered = {section.name: readable(section) for section in envelope.message.prompt}
             self._log.debug("candidate", assignment=envelope.message.assignment, prompt=rendered)
         if isinstance(envelope.message, Command):
             self._log.info("command", sender=envelope.sender, says=in_words(envelope.message))
@@ -213,7 +215,13 @@ class RunLog:
             left = {"role": attempt.role, "model": attempt.model, "examples": attempt.left_out}
             self._log.info("left out of a request, for there was no room", **left)
         error = attempt.error
-        if error is None:
+        if error is None or (isinstance(error, TemperatureRefused) and attempt.model in self._refused):
+            return
+        if isinstance(error, TemperatureRefused):
+            self._refused.add(attempt.model)
+            self._log.info(
+                "temperature refused, and left out if nobody set it", model=attempt.model, reason=error.reason
+            )
             return
         write = self._log.info if error.retryable else self._log.warning
         write(

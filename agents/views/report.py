@@ -106,8 +106,8 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     test = result["test"]
     if result["models"].get("task") == EMBEDDED:
         yield (
-            "The embedded model answered. It is no language model: it is weak where answers are not labels, and its "
-            "scores say nothing of one."
+            "A simulator answered (models.default is embedded). It is no language model: it is weak where answers "
+            "are not labels, and its scores say nothing of one."
         )
     yield from missing_test(result)
     if test:

@@ -15,6 +15,7 @@ from rich.text import Text
 from agents.ring.team import PERSON
 from agents.runs.progress import Progress
 from agents.runs.steering import in_words
+from agents.views.doing import Doing
 from agents.views.drawing import Drawing, drawing
 from agents.views.plain import one_line
 from protocols.messages import Command, Envelope, Finished
@@ -23,6 +24,9 @@ from protocols.wrappers.purse import Notice
 
 BARS = "▁▂▃▄▅▆▇█"
 EVENTS = 6
+FEW = 20
+"""Assignments of which each has a line where it ends, also one that comes to nothing."""
+TESTING = "Reading the test split, once, for the first prompt and the best one."
 
 
 class Onlooker(Console):
@@ -62,33 +66,40 @@ class View(Protocol):
 
 
 class PlainLines:
-    """One line for each survivor."""
+    """One line for each survivor; for each assignment, if they are few."""
 
     def __init__(self, console: Console, ledger: Ledger, assignments: int, so_far: Progress) -> None:
         self.hear: Callable[[], None] = unheard
         self._console, self._ledger, self._assignments = console, ledger, assignments
-        self._progress = so_far
+        self._progress, self._doing = so_far, Doing(so_far)
 
     async def observe(self, envelope: Envelope) -> None:
         ending = self._progress.follow(envelope)
-        if ending is not None and ending.value is not None:
+        self._doing.follow(envelope)
+        if ending is not None and (ending.value is not None or self._assignments <= FEW):
             at = f"{self._progress.ended}/{self._assignments}"
-            spent = f"{self._ledger.calls:,} calls, {clock(self._ledger.seconds)}"
+            spent = f"{capped(self._ledger.calls, self._ledger.caps.calls)} calls, {clock(self._ledger.seconds)}"
             self.say(f"[{at}] {one_line(str(ending))} ({spent})")
+        if isinstance(envelope.message, Finished) and self._progress.best:
+            self.say(TESTING)
         if envelope.sender == PERSON and isinstance(envelope.message, Command):
             self.say(f"[{PERSON}] {in_words(envelope.message)}")
 
     def called(self, attempt: Attempt) -> None:
-        pass
+        self._doing.called(attempt)
 
     def noticed(self, notice: Notice) -> None:
         self.say(str(notice))
 
     def say(self, text: str) -> None:
         self.hear()
-        self.wait(text)
+        self._print(text)
 
     def wait(self, text: str) -> None:
+        doing = str(self._doing)
+        self._print(f"Now {doing}. {text}" if doing else text)
+
+    def _print(self, text: str) -> None:
         try:
             self._console.print(Text(one_line(text, 500)), soft_wrap=True)
         except OSError:
@@ -100,7 +111,7 @@ class LiveView:
 
     def __init__(self, drawn: Drawing, ledger: Ledger, task: str, assignments: int, so_far: Progress) -> None:
         self._drawing, self._ledger, self._task, self._assignments = drawn, ledger, task, assignments
-        self._progress = so_far
+        self._progress, self._doing = so_far, Doing(so_far)
         self._curve: list[tuple[int, float]] = []
         if so_far.best and so_far.best.value is not None:
             self._curve.append((ledger.calls, so_far.best.value))
@@ -110,6 +121,7 @@ class LiveView:
 
     async def observe(self, envelope: Envelope) -> None:
         ending = self._progress.follow(envelope)
+        self._doing.follow(envelope)
         if ending is not None:
             self.hear()
             self._waits = ""
@@ -119,10 +131,11 @@ class LiveView:
         if envelope.sender == PERSON and isinstance(envelope.message, Command):
             self._events.append(f"      {PERSON}: {one_line(in_words(envelope.message))}")
         if isinstance(envelope.message, Finished):
-            self.say("Reading the test split, once, for the first prompt and the best one.")
+            self.say(TESTING)
         self._drawing.draw()
 
     def called(self, attempt: Attempt) -> None:
+        self._doing.called(attempt)
         if attempt.error is None:
             self._waits = ""
         self._drawing.draw()
@@ -147,6 +160,7 @@ class LiveView:
         if best and first and best.value is not None and first.value is not None:
             now = Text(f"{best.value:.3f} on validation, from {first.value:.3f}", style="bold")
             grid.add_row(Text("best"), now)
+        grid.add_row(Text("now"), Text(str(self._doing), overflow="ellipsis", no_wrap=True))
         grid.add_row(Text("assignments"), Text(self._assignments_in_words()))
         grid.add_row(Text("calls"), Text(f"{capped(ledger.calls, ledger.caps.calls)}, {ledger.in_flight} in flight"))
         guessed = estimated(ledger.estimated, ledger.calls)

@@ -30,7 +30,7 @@ def warning(unreadable: int, n: int, textless: Mapping[str, int], quoted: str) -
     none = f" ({counted(textless)} instead of a text)" if textless else ""
     return (
         f"{unreadable} of {n} replies hold no answer that can be read{none}{said}: say in the prompt what an answer "
-        "looks like, or look at the model and its reply_tokens"
+        "looks like, or look at the model, its reply_tokens and task.reply_tokens"
     )
 
 

@@ -10,10 +10,13 @@ from protocols.providers.failures import Answer
 from protocols.providers.figures import Told, count, finish_of, name_of, used
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.limits import read_allowance
+from protocols.providers.streaming import joined_message, unstreamed
+from protocols.providers.wire import BETWEEN, Wire, with_parameters
 
 PATH: Final = "/v1/messages"
 NEWEST_VERSION: Final = "2026-10-21"
 SAMPLING_VERSION: Final = "2023-06-01"
+SAMPLING: Final = frozenset({"temperature", "top_p", "top_k"})
 FINISH: Final[dict[object, Finish]] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -26,51 +29,67 @@ FINISH: Final[dict[object, Finish]] = {
 class AnthropicModel:
     """A `ChatModel` on Anthropic's endpoint, or one that speaks like it, over the shared session."""
 
-    def __init__(self, model: str, endpoint: Endpoint, transport: Transport) -> None:
-        self._model, self._endpoint, self._transport = model, endpoint, transport
+    def __init__(self, model: str, endpoint: Endpoint, transport: Transport, wire: Wire | None = None) -> None:
+        self._model, self._endpoint, self._transport, self._wire = model, endpoint, transport, wire or Wire()
         self.name = f"anthropic/{model}"
         self._headers = endpoint.headers()
 
     async def complete(self, request: Request) -> Reply:
-        headers = {**self._headers, "anthropic-version": api_version(request)}
-        body = request_body(request, self._model)
+        headers = {**self._headers, "anthropic-version": self._wire.version or api_version(request)}
+        body = request_body(request, self._model, self._wire)
         answer = await post(self._transport, self._endpoint, PATH, headers, body, self.name)
-        return read_reply(answer, self.name, self._endpoint.key, request)
+        return read_reply(answer, self.name, self._endpoint.key, request, stream=self._wire.stream)
 
 
 def api_version(request: Request) -> str:
-    """2026-10-21 answers any `temperature` with 400, so a request that has one goes out under the version before.
+    """2026-10-21 answers any `temperature`, `top_p` or `top_k` with 400, so a request that has one goes out under the
+    version before.
 
-    Models that have given up sampling parameters refuse it under either, which is a `BadRequest` that says so.
+    Models that have given up sampling parameters refuse them under either, which is a `BadRequest` that says so.
     """
-    return NEWEST_VERSION if request.temperature is None else SAMPLING_VERSION
+    sampling = request.temperature is not None or not SAMPLING.isdisjoint(request.parameters.fields)
+    return SAMPLING_VERSION if sampling else NEWEST_VERSION
 
 
-def request_body(request: Request, model: str) -> JsonObject:
-    """The JSON body of one call. System messages become `system`, and their end is where the cached prefix ends."""
-    turns = [
-        {"role": message.speaker, "content": message.text}
-        for message in request.messages
-        if message.speaker != "system"
+def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
+    """The JSON body of one call. System messages become `system`, and their end is where the cached prefix ends,
+    unless `wire` says that they go elsewhere; a later end are turns that other requests have, too. What the user has
+    set goes over ours."""
+    messages = wire.turns(request)
+    turns: list[JsonObject] = [
+        {"role": turn.speaker, "content": turn.text} for turn in messages if turn.speaker != "system"
     ]
+    same = sum(message.speaker != "system" for message in request.prefix)
+    if same and wire.system == "message":
+        text = request.prefix[-1].text
+        turns[same - 1]["content"] = [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
     body: JsonObject = {"max_tokens": request.max_tokens, "messages": turns, "model": model}
     # An empty text block is refused.
-    system = [message.text for message in request.messages if message.speaker == "system" and message.text]
-    if system:
+    system = [message.text for message in messages if message.speaker == "system" and message.text]
+    if system and wire.system == "text":
+        body["system"] = BETWEEN.join(system)
+    elif system:
         blocks: list[JsonObject] = [{"type": "text", "text": text} for text in system]
         blocks[-1]["cache_control"] = {"type": "ephemeral"}
         body["system"] = blocks
     if request.temperature is not None:
         body["temperature"] = request.temperature
-    return body
+    if wire.stream:
+        body["stream"] = True
+    return with_parameters(body, request)
 
 
-def read_reply(answer: Answer, name: str, key: str | None, request: Request | None = None) -> Reply:
+def read_reply(
+    answer: Answer, name: str, key: str | None, request: Request | None = None, *, stream: bool = False
+) -> Reply:
     """The text blocks of the answer to `request`, joined; other blocks (thinking) are left out. Tokens that the
-    server does not count are estimated.
+    server does not count are estimated. `stream`: the answer may be a stream of events.
 
-    :raises ModelError: as `decode`; BadReply also if content is missing.
+    :raises ModelError: as `decode`; BadReply also if content is missing; ConnectionFailed for a stream that broke
+        off.
     """
+    if stream:
+        answer = unstreamed(answer, joined_message, name)
     payload = decode(answer, name, key, lambda usage: used(read_usage(usage), request, ""))
     told, blocks = read_usage(payload.get("usage")), payload.get("content")
     if not isinstance(blocks, list):

@@ -1,4 +1,4 @@
-"""From a model string (`openai/…`, `anthropic/…`, `embedded`) and its settings to a `ChatModel`."""
+"""From a model string (`openai/…`, `anthropic/…`, `local/…`, `embedded`) and its settings to a `ChatModel`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import difflib
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from protocols.errors import ConfigError
 from protocols.model import ChatModel
 from protocols.providers.anthropic import AnthropicModel
+from protocols.providers.completions import CompletionsModel
 from protocols.providers.embeddings import OpenAIEmbeddings
 from protocols.providers.http import Endpoint, Transport
-from protocols.providers.openai import OpenAIModel, TokenParameter
+from protocols.providers.local.model import Api, LocalModel, LocalSettings
+from protocols.providers.local.weights import Weights, check_installed, identity
+from protocols.providers.openai import OpenAIModel
+from protocols.providers.parameters import format_of
+from protocols.providers.wire import HEADER, STANDARD, Wire
 
 if TYPE_CHECKING:
     from protocols.providers.sdk import AnthropicClient, OpenAIClient
 
 EMBEDDED: Final = "embedded"
+LOCAL: Final = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,8 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
     "anthropic": Provider("https://api.anthropic.com", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
 }
+KNOWN: Final = (*PROVIDERS, LOCAL, EMBEDDED)
+"""Everything that a model string may begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +52,33 @@ class ModelSettings:
 
     `base_url`: instead of the provider's. `api_key_env`: the variable that holds the key, instead of the provider's.
     `client`: `module:function` that returns an SDK client, which then brings its own address and key.
-    `timeout`: seconds, for one call. `token_parameter`: see `default_token_parameter`; only for `openai/…`.
+    `timeout`: seconds, for one call. `key_header`: the header that has the key, instead of Authorization. `wire`:
+    what the server wants otherwise than its format's owner. `api`: the form of a request, of `openai/…` and
+    `local/…`; None: chat, or what a local model is made for. `local`: how a model `local/…` is loaded.
     """
 
     base_url: str | None = None
     api_key_env: str | None = None
     client: str | None = None
     timeout: float = 120.0
-    token_parameter: TokenParameter | None = None
+    key_header: str | None = None
+    wire: Wire = STANDARD
+    api: Api | None = None
+    local: LocalSettings = field(default_factory=LocalSettings)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.timeout) and self.timeout > 0):
             raise ConfigError(f"timeout is {self.timeout:g}; it must be a number of seconds above 0")
-        if self.client and (self.base_url or self.api_key_env):
-            raise ConfigError("client brings its own address and key; remove base_url and api_key_env beside it")
+        if self.client and (self.base_url or self.api_key_env or self.key_header):
+            raise ConfigError(
+                "client brings its own address and key; remove base_url, api_key_env and key_header beside it"
+            )
+        if self.key_header is not None and not HEADER.fullmatch(self.key_header):
+            raise ConfigError(f"key_header = {self.key_header!r} is no name of a header; write one such as x-api-key")
+        if self.client and self.api:
+            raise ConfigError("a client is asked in the form that its SDK has; remove api beside it")
+        if self.api == "completions":
+            self.wire.check_completions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +100,64 @@ def open_model(name: str, settings: ModelSettings, environ: Mapping[str, str], t
         line says what to set.
     """
     provider, model = split(name)
+    settings.wire.check(format_of(provider))
     if provider == EMBEDDED:
         from protocols.providers.embedded import EmbeddedModel
 
         embedded: ChatModel = EmbeddedModel()
         return embedded
+    if provider == LOCAL:
+        return open_local(name, settings, transport)
     if settings.client:
         return open_client(name, settings, settings.client, transport)
     endpoint = resolve(name, settings, environ)
     transport.proxies.of(endpoint.base_url)
     if provider == "openai":
-        return OpenAIModel(model, endpoint, transport, settings.token_parameter)
-    return AnthropicModel(model, endpoint, transport)
+        return open_openai(model, settings, endpoint, transport)
+    return AnthropicModel(model, endpoint, transport, settings.wire)
+
+
+def open_openai(
+    model: str, settings: ModelSettings, endpoint: Endpoint, transport: Transport
+) -> OpenAIModel | CompletionsModel:
+    """A model behind a server that speaks OpenAI's format, in one of its forms."""
+    if settings.api == "completions":
+        return CompletionsModel(model, endpoint, transport)
+    return OpenAIModel(model, endpoint, transport, settings.wire)
+
+
+def open_local(name: str, settings: ModelSettings, transport: Transport, dimension: int | None = None) -> LocalModel:
+    """A model on this machine, which is loaded when it is first asked. `dimension`: it embeds.
+
+    :raises ConfigError: llama.cpp or the weights are not there.
+    """
+    check_installed(name)
+    identity(name, settings.local.path)
+    direct = transport.direct()
+
+    def opened(weights: Weights, endpoint: Endpoint) -> ChatModel:
+        form: Api = settings.api or ("chat" if weights.header.chats else "completions")
+        model: OpenAIModel | CompletionsModel | OpenAIEmbeddings
+        if dimension is not None:
+            model = OpenAIEmbeddings(name, endpoint, direct, dimension)
+        else:
+            wire = settings.wire if form == "chat" else STANDARD
+            model = open_openai(name, replace(settings, api=form, wire=wire), endpoint, direct)
+        model.name = name
+        return model
+
+    return LocalModel(name, settings.local, direct, opened, settings.timeout, dimension)
 
 
 def open_embeddings(
     name: str, settings: ModelSettings, environ: Mapping[str, str], transport: Transport, dimension: int
 ) -> ChatModel:
-    """The model `openai/…` that embeds texts in `dimension` numbers. Nothing is sent yet.
+    """The model `openai/…` or `local/…` that embeds texts in `dimension` numbers. Nothing is sent yet.
 
     :raises ConfigError: as `open_model`; also for a client, which chats alone.
     """
+    if split(name)[0] == LOCAL:
+        return open_local(name, settings, transport, dimension)
     if settings.client:
         raise ConfigError(f"model {name!r} embeds without a client; set base_url and api_key_env instead")
     endpoint = resolve(name, settings, environ)
@@ -113,13 +171,28 @@ def identify(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> 
     :raises ConfigError: as `open_model`.
     """
     provider, _ = split(name)
-    if provider == EMBEDDED:
-        return Account(EMBEDDED)
+    if provider in (EMBEDDED, LOCAL):
+        return Account(provider)
     if settings.client:
         return Account(provider, settings.client)
     endpoint = resolve(name, settings, environ)
     fingerprint = hashlib.sha256(endpoint.key.encode()).hexdigest()[:16] if endpoint.key else ""
     return Account(provider, endpoint.base_url, fingerprint)
+
+
+def scope(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> str:
+    """Who answers: whatever else than a request changes the reply to it.
+
+    :raises ConfigError: as `open_model`.
+    """
+    account, form = identify(name, settings, environ), f" {settings.api}" if settings.api else ""
+    place = identity(name, settings.local.path) if account.provider == LOCAL else account.address
+    return f"{account.provider} {place} {name}{form}"
+
+
+def is_local(name: str) -> bool:
+    """Whether a model string names one on this machine."""
+    return name.partition("/")[0] == LOCAL
 
 
 def is_theirs(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> bool:
@@ -137,11 +210,11 @@ def split(name: str) -> tuple[str, str]:
     :raises ConfigError: there is no such provider, or no model's name; says what to write.
     """
     provider, _, model = name.partition("/")
-    if provider not in PROVIDERS and name != EMBEDDED:
+    if provider not in (*PROVIDERS, LOCAL) and name != EMBEDDED:
         meant = _meant(name)
-        known = "openai/<model>, anthropic/<model> or embedded"
+        known = "openai/<model>, anthropic/<model>, local/<model> or embedded"
         raise ConfigError(f"model {name!r}: unknown provider; write " + (f"{meant} ({known})" if meant else known))
-    if provider != EMBEDDED and (not model or not model.isprintable() or model != model.strip()):
+    if name not in (EMBEDDED, LOCAL) and (not model or not model.isprintable() or model != model.strip()):
         raise ConfigError(f"model {name!r} names no model; write {provider}/<model>, without spaces around it")
     return provider, model
 
@@ -149,9 +222,9 @@ def split(name: str) -> tuple[str, str]:
 def _meant(name: str) -> str:
     """What a model string without a provider's name is likely to mean."""
     provider, slash, model = name.strip().replace(":", "/", 1).partition("/")
-    near = difflib.get_close_matches(provider.strip().lower(), (*PROVIDERS, EMBEDDED), 1)
-    if near == [EMBEDDED]:
-        return EMBEDDED
+    near = difflib.get_close_matches(provider.strip().lower(), KNOWN, 1)
+    if near == [EMBEDDED] or (near == [LOCAL] and not slash):
+        return near[0]
     if slash and near:
         return f"{near[0]}/{model.strip()}"
     if not name.strip():
@@ -175,7 +248,7 @@ def resolve(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> E
         raise ConfigError(f"model {name!r}: no model of this provider has a space in its name; mend it")
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"{variable} holds characters that no key has; copy the key again")
-    return Endpoint(base_url, key or None, settings.timeout)
+    return Endpoint(base_url, key or None, settings.timeout, settings.key_header)
 
 
 def check_url(url: str, name: str) -> str:
@@ -203,10 +276,10 @@ def open_client(name: str, settings: ModelSettings, reference: str, transport: T
     provider, model = split(name)
     if provider == "openai" and isinstance(client, sdk.OpenAIClient):
         lend(client, reference, transport)
-        return sdk.OpenAISdkModel(model, client, settings.timeout, settings.token_parameter)
+        return sdk.OpenAISdkModel(model, client, settings.timeout, settings.wire)
     if provider == "anthropic" and isinstance(client, sdk.AnthropicClient):
         lend(client, reference, transport)
-        return sdk.AnthropicSdkModel(model, client, settings.timeout)
+        return sdk.AnthropicSdkModel(model, client, settings.timeout, settings.wire)
     raise ConfigError(f"client {reference!r} returns {type(client).__name__}, which {provider}/… cannot use")
 
 

@@ -22,11 +22,12 @@ from protocols.errors import (
     QuotaExhausted,
     RateLimited,
     ServerFailed,
+    TemperatureRefused,
     TooLong,
 )
 from protocols.providers.figures import count
 from protocols.providers.limits import plain, read_allowance, wait
-from protocols.providers.refusals import is_too_long, own_words, window_of
+from protocols.providers.refusals import is_too_long, own_words, refuses_system, refuses_temperature, window_of
 
 NO_CREDIT = frozenset(
     {
@@ -152,8 +153,13 @@ def classify(answer: Answer, model: str, key: str | None) -> ModelError:
         reason = f"answered with a redirect to {answer.headers.get('location', 'nowhere')}; set the base URL to that"
     if kind is ModelNotFound:
         reason = f"{reason or 'not found'} ({answer.url})"
+    if kind is BadRequest and refuses_temperature(said.reason):
+        kind = TemperatureRefused
+    reason = one_line(redact(reason, key)) or "no reason given"
+    if kind in (BadRequest, ServerFailed) and refuses_system(said.reason):
+        reason += f'; for a model without system messages set system = "user" under [providers."{model}"]'
     error = kind(
-        one_line(redact(reason, key)) or "no reason given",
+        reason,
         model=model,
         status=status,
         retry_after=retry_after(answer.headers, own),
@@ -199,12 +205,13 @@ def advised(kind: type[ModelError], headers: Mapping[str, str]) -> type[ModelErr
     return kind
 
 
-def explain(body: bytes) -> Said:
+def explain(body: bytes, depth: int = 0) -> Said:
     """What an error body says.
 
     Reads `{"error": {"message", "type", "code", "details": {"error_code"}}}` of both providers, OpenRouter's
-    `"metadata": {"reasons", "flagged_input"}` as the code "flagged", the flatter ones of compatible servers (`error`
-    a text, or `message` or `detail` at the top), Gemini's, which stand in a list, and plain text.
+    `"metadata": {"reasons", "flagged_input"}` as the code "flagged" and its `"raw"`, which its provider said, the
+    flatter ones of compatible servers (`error` a text, or `message` or `detail` at the top), Gemini's, which stand in
+    a list, and plain text. `depth`: of such texts in one another.
     """
     if len(body) > LONGEST_JSON:
         return Said(beginning(body))
@@ -228,7 +235,12 @@ def explain(body: bytes) -> Said:
             named.append("flagged")
     status = next((found for name in named if (found := status_of(name))), None)
     codes = frozenset(name for name in named if isinstance(name, str) and name)
-    return Said(message_of(error)[:LONGEST_TEXT], codes, status, count(error.get("n_ctx")) or None)
+    reason = message_of(error)
+    match error:
+        case {"metadata": {"raw": str(raw)}} if depth < DEEPEST:
+            inner = explain(raw.encode("utf-8", "replace"), depth + 1).reason
+            reason = ": ".join(said for said in (reason, inner) if said)
+    return Said(reason[:LONGEST_TEXT], codes, status, count(error.get("n_ctx")) or None)
 
 
 def beginning(body: bytes) -> str:

@@ -26,7 +26,9 @@ from protocols.model import Usage
 from protocols.providers.clients import Clients
 from protocols.providers.failures import Answer, classify, is_failure, redact
 from protocols.providers.figures import read_json
+from protocols.providers.local.processes import LocalModels
 from protocols.providers.proxies import Proxies, Proxy
+from protocols.providers.streaming import is_stream
 
 JsonObject = dict[str, object]
 PROXY_AUTHENTICATION = 407
@@ -37,12 +39,17 @@ UNSENT = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.In
 @dataclass(frozen=True, slots=True)
 class Transport:
     """What every model of a process shares. `closing` also closes the client objects that were opened by name, unless
-    others of `clients` use them still."""
+    others of `clients` use them still. `local`: the models on this machine, which end with the process."""
 
     session: aiohttp.ClientSession
     closing: AsyncExitStack
     proxies: Proxies = field(default_factory=lambda: Proxies({}))
     clients: Clients = field(default_factory=Clients)
+    local: LocalModels = field(default_factory=LocalModels)
+
+    def direct(self) -> Transport:
+        """The same connections, by way of no proxy: for this machine."""
+        return replace(self, proxies=Proxies({}))
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[Transport]:
@@ -53,11 +60,13 @@ class Transport:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to call and as whom. `base_url` has no trailing slash; `timeout` in seconds, for one whole call."""
+    """Where to call and as whom. `base_url` has no trailing slash; `timeout` in seconds, for one whole call.
+    `key_header`: the header that holds the key and nothing else, instead of a bearer token."""
 
     base_url: str
     key: str | None = field(default=None, repr=False)
     timeout: float = 120.0
+    key_header: str | None = None
 
     @cached_property
     def client_timeout(self) -> aiohttp.ClientTimeout:
@@ -67,7 +76,9 @@ class Endpoint:
     def headers(self) -> dict[str, str]:
         """Both SDKs send the key as a bearer token (anthropic since 2.0)."""
         headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "promptflow"}
-        if self.key:
+        if self.key and self.key_header:
+            headers[self.key_header] = self.key
+        elif self.key:
             headers["Authorization"] = f"Bearer {self.key}"
         return headers
 
@@ -90,9 +101,9 @@ async def open_transport(
     )
     # With trust_env aiohttp would read ~/.netrc and send its passwords to model servers.
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-    clients = Clients()
-    async with session, aclosing(clients), AsyncExitStack() as closing:
-        yield Transport(session, closing, Proxies(variables), clients)
+    clients, local = Clients(), LocalModels(variables)
+    async with session, aclosing(clients), aclosing(local), AsyncExitStack() as closing:
+        yield Transport(session, closing, Proxies(variables), clients, local)
 
 
 def certificates(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
@@ -208,6 +219,9 @@ def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object
     try:
         payload = read_json(answer.body)
     except ValueError as error:
+        if is_stream(answer.body):
+            what = f'is a stream of events; set stream = true under [providers."{model}"]'
+            raise unusable(what, answer, model, key) from None
         raise unusable(f"is not JSON ({error})", answer, model, key) from None
     if is_failure(payload):
         failure = classify(answer, model, key)

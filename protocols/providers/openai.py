@@ -6,7 +6,7 @@ https://platform.openai.com/docs/api-reference/chat/create
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urlsplit
 
 import orjson
@@ -16,8 +16,8 @@ from protocols.providers.failures import Answer, classify, says_something
 from protocols.providers.figures import Told, count, finish_of, name_of, used
 from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.limits import read_allowance
-
-TokenParameter = Literal["max_tokens", "max_completion_tokens"]
+from protocols.providers.streaming import joined_chat, unstreamed
+from protocols.providers.wire import TokenParameter, Wire, with_parameters
 
 PATH: Final = "/chat/completions"
 FINISH: Final[dict[object, Finish]] = {"stop": "stop", "length": "length", "content_filter": "refusal"}
@@ -28,23 +28,23 @@ TOOLS: Final = frozenset({"tool_use", "tool_call", "function_call"})
 
 
 class OpenAIModel:
-    """A `ChatModel` on an OpenAI-compatible endpoint, over the shared session.
+    """A `ChatModel` on an OpenAI-compatible endpoint, over the shared session."""
 
-    `token_parameter`: None chooses by `default_token_parameter`.
-    """
-
-    def __init__(
-        self, model: str, endpoint: Endpoint, transport: Transport, token_parameter: TokenParameter | None = None
-    ) -> None:
+    def __init__(self, model: str, endpoint: Endpoint, transport: Transport, wire: Wire | None = None) -> None:
         self._model, self._endpoint, self._transport = model, endpoint, transport
         self.name = f"openai/{model}"
-        self._token_parameter = token_parameter or default_token_parameter(endpoint.base_url)
+        self._wire = settled(wire or Wire(), endpoint.base_url)
         self._headers = endpoint.headers()
 
     async def complete(self, request: Request) -> Reply:
-        body = request_body(request, self._model, self._token_parameter)
+        body = request_body(request, self._model, self._wire)
         answer = await post(self._transport, self._endpoint, PATH, self._headers, body, self.name)
-        return read_reply(answer, self.name, self._endpoint.key, request)
+        return read_reply(answer, self.name, self._endpoint.key, request, stream=self._wire.stream)
+
+
+def settled(wire: Wire, base_url: str) -> Wire:
+    """The same with a name for the limit on a reply."""
+    return replace(wire, token_parameter=wire.token_parameter or default_token_parameter(base_url))
 
 
 def default_token_parameter(base_url: str) -> TokenParameter:
@@ -58,24 +58,31 @@ def default_token_parameter(base_url: str) -> TokenParameter:
     return "max_completion_tokens" if theirs else "max_tokens"
 
 
-def request_body(request: Request, model: str, token_parameter: TokenParameter) -> JsonObject:
-    """The JSON body of one call."""
+def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
+    """The JSON body of one call; what the user has set goes over ours."""
     body: JsonObject = {
         "model": model,
-        "messages": [{"role": message.speaker, "content": message.text} for message in request.messages],
-        token_parameter: request.max_tokens,
+        "messages": [{"role": turn.speaker, "content": turn.text} for turn in wire.turns(request)],
+        wire.token_parameter or "max_tokens": request.max_tokens,
     }
     if request.temperature is not None:
         body["temperature"] = request.temperature
-    return body
+    if wire.stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return with_parameters(body, request)
 
 
-def read_reply(answer: Answer, name: str, key: str | None, request: Request | None = None) -> Reply:
+def read_reply(
+    answer: Answer, name: str, key: str | None, request: Request | None = None, *, stream: bool = False
+) -> Reply:
     """The first choice of the answer to `request`. A refusal's text is the reply's; tokens that the server does not
-    count are estimated.
+    count are estimated. `stream`: the answer may be a stream of events.
 
-    :raises ModelError: as `decode`, and for a choice that is an error; BadReply also if there is none with a message.
+    :raises ModelError: as `decode`, and for a choice that is an error; BadReply also if there is none with a message;
+        ConnectionFailed for a stream that broke off.
     """
+    if stream:
+        answer = unstreamed(answer, joined_chat, name)
     payload = decode(answer, name, key, lambda usage: used(read_usage(usage), request, ""))
     told, content, refusal = read_usage(payload.get("usage")), None, ""
     choice, message = first_choice(payload)

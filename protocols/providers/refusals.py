@@ -1,4 +1,5 @@
-"""What the text of a refusal says of the one request that it refuses: that it is too long, and for which window.
+"""What the text of a refusal says of the one request that it refuses: that it is too long, and for which window; that
+its temperature is refused, or its system message.
 
 There is no standard for it. The texts are those of OpenAI, Azure, GitHub Models, Anthropic, Gemini, Mistral, Bedrock,
 Cohere, xAI, Groq, Moonshot, DashScope, MiniMax, vLLM, SGLang, TGI, llama.cpp, Ollama, LM Studio, and of gateways that
@@ -38,6 +39,7 @@ STATES: Final = re.compile(
       \b(?:context|length|window)
     | (?:prompt|input|request|message|conversation)s?(?:\ is|\ are)?\ too\ (?:long|large)
     | too\ large\ for\ model
+    | too\ large\ to\ process | larger\ than\ the\ max(?:imum)?\ context\ size
     | too\ many\ (?:input\ )?tokens:\ | too\ many\ input\ tokens | prompt\ has\ too\ many\ tokens
     | (?:request\ )?(?:body|entity|payload)\ (?:size\ )?(?:is\ )?too\ large
     | string\ too\ long
@@ -95,9 +97,30 @@ WINDOWS: Final = tuple(
         r"total tokens limit N",
         r"input length should be \[\d+, ?N\]",
         r"[\"']n_ctx[\"']: ?N",
+        r"current batch size: N",
     )
 )
 """Where a number is tokens, by a word beside it or by what it is the length of."""
+
+NOT_TAKEN: Final = (
+    r"(?:unsupported|not support|n[o']t support|deprecated|not permitted|not allowed|not accept|no longer|unknown|"
+    r"unrecogni[sz]ed|unexpected|invalid|must|should|only|can(?:no|')t|out of range|not available|not enabled)"
+)
+TEMPERATURE: Final = re.compile(
+    rf"\btemperature\b.{{0,80}}{NOT_TAKEN}|{NOT_TAKEN}.{{0,80}}\btemperature\b", re.IGNORECASE | re.DOTALL
+)
+"""That a temperature is refused: OpenAI's "Unsupported value: 'temperature' does not support 0 with this model",
+Anthropic's "`temperature` is deprecated for this model" and "temperature: Extra inputs are not permitted", TGI's
+"`temperature` must be strictly positive"."""
+SYSTEM: Final = re.compile(
+    rf"\b(?:system|developer)\ (?:role|message|prompt|instruction)s?\b.{{0,60}}{NOT_TAKEN}"
+    rf"|{NOT_TAKEN}.{{0,60}}\b(?:system['\"]?\ (?:with\ this\ model|role|message|prompt|instruction))"
+    r"|\broles\ must\ alternate",
+    re.IGNORECASE | re.DOTALL,
+)
+"""That no system message is taken: Gemma's template "System role not supported", Gemini's "Developer instruction is
+not enabled for models/gemma-3", OpenAI's "'messages[0].role' does not support 'system' with this model", and
+"Conversation roles must alternate user/assistant" of templates that know no third."""
 
 ALLOWANCE: Final = re.compile(
     rf"tokens\b.{{0,80}}?limit:? {NUMBER}.{{0,80}}?requested:? {NUMBER}", re.IGNORECASE | re.DOTALL
@@ -147,6 +170,16 @@ def is_too_long(status: int, text: str, codes: Collection[str]) -> bool:
     if STATES.search(said):
         return True
     return NAMES.search(said) is not None and (status < 500 or is_exceeded(said))
+
+
+def refuses_temperature(text: str) -> bool:
+    """Whether it is the temperature for which a request is refused."""
+    return TEMPERATURE.search(own_words(text)) is not None
+
+
+def refuses_system(text: str) -> bool:
+    """Whether it is its system message for which a request is refused."""
+    return SYSTEM.search(own_words(text)) is not None
 
 
 def is_exceeded(text: str) -> bool:

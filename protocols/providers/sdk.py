@@ -24,6 +24,7 @@ from protocols.model import Reply, Request
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
 from protocols.providers.failures import Answer, classify, one_line, redact
+from protocols.providers.wire import Wire
 
 OpenAIClient = openai.AsyncOpenAI
 AnthropicClient = (
@@ -47,22 +48,22 @@ class OpenAISdkModel:
         model: str,
         client: OpenAIClient,
         timeout: float = 120.0,
-        token_parameter: chat.TokenParameter | None = None,
+        wire: Wire | None = None,
     ) -> None:
         self._model, self._timeout = model, timeout
         self.name = f"openai/{model}"
         self._client = client.with_options(max_retries=0)
-        self._token_parameter = token_parameter or chat.default_token_parameter(str(client.base_url))
+        self._wire = chat.settled(wire or Wire(), str(client.base_url))
 
     async def complete(self, request: Request) -> Reply:
-        body = chat.request_body(request, self._model, self._token_parameter)
+        body = chat.request_body(request, self._model, self._wire)
         started = time.perf_counter()
         with sdk_errors(self.name, key_of(self._client)), anyio.fail_after(self._timeout):
             response = await self._client.post(
                 chat.PATH, cast_to=httpx2.Response, body=body, options={"security": {"bearer_auth": True}}
             )
         answer = answer_of(response, time.perf_counter() - started)
-        return chat.read_reply(answer, self.name, key_of(self._client), request)
+        return chat.read_reply(answer, self.name, key_of(self._client), request, stream=self._wire.stream)
 
 
 class AnthropicSdkModel:
@@ -71,21 +72,21 @@ class AnthropicSdkModel:
     `timeout` as in `OpenAISdkModel`.
     """
 
-    def __init__(self, model: str, client: AnthropicClient, timeout: float = 120.0) -> None:
-        self._model, self._timeout = model, timeout
+    def __init__(self, model: str, client: AnthropicClient, timeout: float = 120.0, wire: Wire | None = None) -> None:
+        self._model, self._timeout, self._wire = model, timeout, wire or Wire()
         self.name = f"anthropic/{model}"
         self._client = client.with_options(max_retries=0)
 
     async def complete(self, request: Request) -> Reply:
-        body = messages.request_body(request, self._model)
-        headers = {"anthropic-version": messages.api_version(request)}
+        body = messages.request_body(request, self._model, self._wire)
+        headers = {"anthropic-version": self._wire.version or messages.api_version(request)}
         started = time.perf_counter()
         with sdk_errors(self.name, key_of(self._client)), anyio.fail_after(self._timeout):
             response = await self._client.post(
                 messages.PATH, cast_to=httpx2.Response, body=body, options={"headers": headers}
             )
         answer = answer_of(response, time.perf_counter() - started)
-        return messages.read_reply(answer, self.name, key_of(self._client), request)
+        return messages.read_reply(answer, self.name, key_of(self._client), request, stream=self._wire.stream)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from protocols.providers.catalogue import Account
 from protocols.wrappers.breaker import Breaker
 from protocols.wrappers.limiter import Limiter, Limits
+from protocols.wrappers.temperature import Temperature
 from protocols.wrappers.waiting import Calls
 from protocols.wrappers.warming import Prefixes
 from protocols.wrappers.window import Window
@@ -19,8 +20,9 @@ class Waits:
 
     `in_flight` calls, the `oldest` of which was sent so long ago, and that have ended `within` so long (None: nobody
     knows); `queued` to be sent; `naps` before a next try, the first `next_try` away; `held`: accounts that are held
-    back, by address, and for how long; `others` wait for their budget, or for one that is ahead with the same prefix.
-    `replies` so far, the last `answered` ago; `failures` of tries since, and what the last of them met.
+    back, by address, and for how long; `loading`: models that are being loaded; `others` wait for their budget, or
+    for one that is ahead with the same prefix. `replies` so far, the last `answered` ago; `failures` of tries since,
+    and what the last of them met.
     """
 
     in_flight: int
@@ -30,6 +32,7 @@ class Waits:
     naps: int
     next_try: float
     held: tuple[tuple[str, float], ...]
+    loading: tuple[str, ...]
     others: int
     replies: int
     answered: float | None
@@ -46,6 +49,7 @@ class Accounts:
         self._prefixes: dict[tuple[Account, str], Prefixes] = {}
         self.calls = Calls()
         self._windows: dict[tuple[Account, str], Window] = {}
+        self._temperatures: dict[tuple[Account, str, str], Temperature] = {}
 
     def limiter(self, account: Account, limits: Limits, closing: AsyncExitStack | None = None) -> Limiter:
         """The account's. Of all limits that are asked for it keeps to the strictest, and to these until `closing` is
@@ -66,6 +70,11 @@ class Accounts:
     def window(self, account: Account, model: str) -> Window:
         """What a request to the model may have, for all roles alike."""
         return self._windows.setdefault((account, model), Window())
+
+    def temperature(self, account: Account, model: str, asked: str = "") -> Temperature:
+        """Whether the model takes one beside what is `asked` of it, the key of its `Parameters`: some take it only
+        where they do not think."""
+        return self._temperatures.setdefault((account, model, asked), Temperature())
 
     def prefixes(self, account: Account, model: str) -> Prefixes:
         """What the provider's cache holds."""
@@ -89,6 +98,7 @@ class Accounts:
                 for account, limiter in self._limiters.items()
                 if limiter.held and (limiter.queued or limiter.flights)
             ),
+            loading=tuple(sorted({*calls.loading})),
             others=max(0, calls.begun - len(flights) - queued - len(calls.naps)),
             replies=calls.replies,
             answered=None if calls.answered is None else now - calls.answered,

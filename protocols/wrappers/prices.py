@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Final
 
 from protocols.model import Usage
+from protocols.providers.parameters import UNSET
 
 WRITING = 1.25
 """Writing to a provider's cache costs so many times the input, at Anthropic and, since gpt-5.6, at OpenAI."""
 SNAPSHOT = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
+PLAIN: Final[Mapping[str, tuple[str, ...]]] = {
+    "service_tier": ("auto", "default", "standard_only"),
+    "speed": ("standard",),
+    "inference_geo": ("global",),
+    "web_search_options": (),
+}
+"""Parameters that change what a call costs, and their values that do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,14 @@ def default_prices() -> dict[str, Price]:
     """The published prices that are known here, by `provider/model`."""
     table = tomllib.loads(resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8"))
     return {name: Price(**price) for name, price in table.items()}
+
+
+def is_plain(asked: Mapping[str, object]) -> bool:
+    """Whether a call with these fields costs what is published: its tier, place and services are the usual."""
+    match asked.get("cache_control"):
+        case {"ttl": kept} if kept != "5m":
+            return False
+    return all(asked.get(name, UNSET) in (UNSET, *values) for name, values in PLAIN.items())
 
 
 def undated(name: str) -> str:

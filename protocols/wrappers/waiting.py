@@ -34,7 +34,8 @@ class Nap:
 
 class Calls:
     """The calls of all searches of a process that have begun and not ended. `replies`: how many were answered so far,
-    the last at `answered`; `failures`: how many tries failed since then, and `last` is what the latest met."""
+    the last at `answered`; `failures`: how many tries failed since then, and `last` is what the latest met.
+    `loading`: the models that calls wait for until they are loaded, once for each call."""
 
     def __init__(self, clock: Callable[[], float] = loop_time) -> None:
         self.clock = clock
@@ -43,6 +44,7 @@ class Calls:
         self.answered: float | None = None
         self.last: ModelError | None = None
         self.naps: set[Nap] = set()
+        self.loading: list[str] = []
 
 
 class Patience:

@@ -78,7 +78,7 @@ class WarmingModel:
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request; if the call ahead fails, the next one takes its place."""
-        prefix = request.messages[0].text if request.messages[0].speaker == "system" else ""
+        prefix = "\0".join(message.text for message in request.prefix)
         if estimate_tokens(prefix) < self._least:
             return await self._inner.complete(request)
         prefixes = self._prefixes

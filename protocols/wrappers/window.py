@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import orjson
 
 from protocols.errors import ServerFailed, TooLong
-from protocols.model import ChatModel, Reply, Request
+from protocols.model import TURN, ChatModel, Reply, Request
 
 DEVIATIONS = 2.0
 """Standard deviations above the mean at which a request is taken to be, for those that are built to fit."""
@@ -161,8 +161,9 @@ class Window:
 
 
 def estimated(request: Request) -> int:
-    """About the tokens of the messages, one at least."""
-    return max(1, request.size // 4)
+    """About the tokens of the messages, one at least: with the frames of turns beyond those of a system and a user
+    message."""
+    return max(1, request.size // 4 + TURN * max(0, len(request.messages) - 2))
 
 
 class WindowedModel:

@@ -53,7 +53,7 @@ def contents() -> dict[Path, bytes]:
 
 @asynccontextmanager
 async def opened(**other: Any) -> AsyncIterator[Training]:
-    arguments = {"search": SEARCH, "environ": {}, **other}
+    arguments = {"models": "embedded", "search": SEARCH, "environ": {}, **other}
     async with open_training(task(), prompt_file.loads(PROMPT), **arguments) as training:
         yield training
 
@@ -66,7 +66,9 @@ async def read_all(leave_by: Exception | None = None, **other: Any) -> None:
 
 
 async def trained(prompt: Prompt | Path | str | None = None, **other: Any) -> Found:
-    return await train(task(), prompt or prompt_file.loads(PROMPT), environ={}, **{"search": SEARCH, **other})
+    return await train(
+        task(), prompt or prompt_file.loads(PROMPT), environ={}, **{"models": "embedded", "search": SEARCH, **other}
+    )
 
 
 async def test_objects_find_what_files_find_and_leave_a_run_like_any_other() -> None:
@@ -91,18 +93,20 @@ async def test_the_same_call_says_what_was_found_and_goes_on_with_more() -> None
     before = contents()
     with pytest.raises(ConfigError, match=r"keeps another prompt\.file"):
         await trained(prompt_file.loads(PROMPT.replace("Which", "What")), directory="run")
+    other = task(test=rows("test")[1:])
     with pytest.raises(ConfigError, match=r"keeps another task\.test"):
-        await train(task(test=rows("test")[1:]), prompt_file.loads(PROMPT), directory="run", search=SEARCH)
+        await train(other, prompt_file.loads(PROMPT), models="embedded", directory="run", search=SEARCH)
     assert contents() == before
 
 
 async def test_a_prompt_may_be_a_text_or_a_file_and_a_split_a_path() -> None:
     config = write_task(Path("task"))
     short = {**SEARCH, "assignments": 0}
+    given = task(train=Path("task/train.jsonl"), test="task/test.jsonl")
     first = [
         await trained(Path("task/prompt.txt"), search=short),
         await trained("Which is it?", search=short),
-        await train(task(train=Path("task/train.jsonl"), test="task/test.jsonl"), search=short, environ={}),
+        await train(given, models="embedded", search=short, environ={}),
         await train(config, "Which is it?", search=short, environ={}),
         await train(str(config), search=short, environ={}),
     ]
@@ -131,7 +135,8 @@ async def test_a_prompt_may_be_a_text_or_a_file_and_a_split_a_path() -> None:
 async def test_what_cannot_be_used_is_one_line_and_leaves_nothing(
     given: Mapping[str, Any], kind: type[InputError], says: str
 ) -> None:
-    arguments = {"task": task(), "prompt": prompt_file.loads(PROMPT), "environ": {}, "search": SEARCH, **given}
+    usual = {"task": task(), "prompt": prompt_file.loads(PROMPT), "models": "embedded", "search": SEARCH}
+    arguments = {**usual, "environ": {}, **given}
     for directory in (None, "run"):
         with pytest.raises(kind) as caught:
             await train(**arguments, directory=directory)
@@ -152,7 +157,7 @@ async def test_what_was_there_before_is_never_taken_away(own: str) -> None:
     """A folder that is called as that of a run, with a file or none, one of which may be called as one of a run."""
     have_folder("run/given", own)
     with pytest.raises(InputError):
-        await train(task(), "Which {colour}?", environ={}, search=SEARCH, directory="run")
+        await trained("Which {colour}?", directory="run")
     assert contents() == ({Path("run/given", own): b"my own"} if own else {})
     assert exists("run/given")
 

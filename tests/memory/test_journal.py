@@ -368,4 +368,19 @@ def test_a_change_of_the_messages_is_a_new_version() -> None:
     kinds = (*FIELDS, Evaluation, Outcome, Section, Prompt, Credit)
     shapes = sorted({kind.__name__: [field.name for field in fields(kind)] for kind in kinds}.items())
     digest = hashlib.blake2b(repr(shapes).encode(), digest_size=6).hexdigest()
-    assert (SCHEMA.version, digest) == (7, "f7ce045f69ef")
+    assert (SCHEMA.version, digest) == (8, "388ed5278a6c")
+
+
+async def test_a_section_that_an_earlier_release_wrote_has_the_form_of_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    prompt = Prompt((Section("rule", "task", "付款 {text}"),))
+    sent = Envelope(1, None, "controller", "evaluator", 1.0, Candidate(0, prompt))
+    async with open_journal(path) as journal:
+        await journal.append(sent)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE part SET content = json_remove(content, '$.form') WHERE content LIKE '{%'")
+        connection.execute("PRAGMA user_version = 7")
+        assert not connection.execute("SELECT count(*) FROM part WHERE content LIKE '%form%'").fetchone()[0]
+    assert list(read_journal(path)) == [sent]
+    async with open_journal(path):
+        assert list(read_journal(path)) == [sent]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from protocols import prompt_file
 from protocols.errors import EditRejected, PromptError
 from protocols.prompt import Prompt, Section, fill, placeholders
-from tests.strategies import FIELDS, prompts, texts
+from tests.strategies import FIELDS, Near, prompts, texts
 
 
 @given(prompts)
@@ -104,7 +104,7 @@ def test_reordering_takes_permutations_only(prompt: Prompt, random: object) -> N
 @given(prompts, texts, texts)
 def test_all_examples_share_the_system_message(prompt: Prompt, a: str, b: str) -> None:
     def systems(text: str) -> list[str]:
-        messages = prompt.render({"text": text, "question": "?"})
+        messages = prompt.render(Near({"text": text, "question": "?"}))
         return [m.text for m in messages if m.speaker == "system"]
 
     assert systems(a) == systems(b)

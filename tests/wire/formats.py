@@ -17,11 +17,13 @@ from tests.wire.books import Room
 @dataclass(frozen=True, slots=True)
 class Format:
     """`answer` is written from (model, text, tokens in, tokens out); `limits` are the headers that say what is left
-    of the requests and of the tokens, at a Unix time; `outgrown` is the refusal of (tokens, window)."""
+    of the requests and of the tokens, at a Unix time; `outgrown` is the refusal of (tokens, window); `events` are the
+    answer as a stream."""
 
     answer: Callable[[str, str, int, int], object]
     limits: Callable[[Mapping[str, Room], float], dict[str, str]]
     outgrown: Callable[[int, int], bytes]
+    events: Callable[[str, str, int, int], list[tuple[str, object]]]
 
 
 def conversation(body: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -111,7 +113,55 @@ def anthropic_limits(rooms: Mapping[str, Room], now: float) -> dict[str, str]:
     return headers
 
 
+def openai_events(model: str, text: str, tokens_in: int, tokens_out: int) -> list[tuple[str, object]]:
+    """Chunks, as with `stream_options.include_usage`: the last has the usage and no choice."""
+
+    def chunk(choices: list[object], **fields: object) -> tuple[str, object]:
+        return "", {"object": "chat.completion.chunk", "model": model, "choices": choices, **fields}
+
+    usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
+    pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
+    return [
+        chunk([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}], usage=None),
+        *(chunk([{"index": 0, "delta": {"content": piece}, "finish_reason": None}]) for piece in pieces),
+        chunk([{"index": 0, "delta": {}, "finish_reason": "stop"}]),
+        chunk([], usage=usage),
+    ]
+
+
+def anthropic_events(model: str, text: str, tokens_in: int, tokens_out: int) -> list[tuple[str, object]]:
+    def event(kind: str, **fields: object) -> tuple[str, object]:
+        return kind, {"type": kind, **fields}
+
+    message: dict[str, object] = {
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+        "stop_reason": None,
+    }
+    pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
+    return [
+        event("message_start", message=message | {"usage": {"input_tokens": tokens_in, "output_tokens": 1}}),
+        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        event("ping"),
+        *(event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece}) for piece in pieces),
+        event("content_block_stop", index=0),
+        event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": tokens_out}),
+        event("message_stop"),
+    ]
+
+
+def stream_of(events: list[tuple[str, object]], end: str = "\n", done: bool = False) -> bytes:
+    """Events as they are sent, with `end` after every line; `done`: OpenAI's mark of the end."""
+    parts = [
+        (f"event: {name}{end}" if name else "").encode() + b"data: " + orjson.dumps(data) + f"{end}{end}".encode()
+        for name, data in events
+    ]
+    return b"".join([*parts, f"data: [DONE]{end}{end}".encode() if done else b""])
+
+
 FORMATS = {
-    "/v1/chat/completions": Format(openai_answer, openai_limits, openai_outgrown),
-    "/v1/messages": Format(anthropic_answer, anthropic_limits, anthropic_outgrown),
+    "/v1/chat/completions": Format(openai_answer, openai_limits, openai_outgrown, openai_events),
+    "/v1/messages": Format(anthropic_answer, anthropic_limits, anthropic_outgrown, anthropic_events),
 }

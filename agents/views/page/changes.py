@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.views.plain import printable
 from protocols.prompt import Prompt, Section
+from protocols.prompt_file import readable
 
 Json = dict[str, Any]
 MATCHED = 2_000
@@ -62,7 +63,7 @@ def _sections(sections: Iterable[Section]) -> dict[str, Section]:
 
 
 def _text(sections: dict[str, Section], name: str, most: int | None) -> str:
-    return fit(sections[name].text, most) if name in sections else ""
+    return fit(readable(sections[name]), most) if name in sections else ""
 
 
 def _change(compared: bool, before: Section | None, after: Section | None) -> str:

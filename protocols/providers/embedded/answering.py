@@ -15,6 +15,7 @@ from protocols.providers.embedded.features import UNSPACED, fold
 from protocols.providers.embedded.reading import Record, Step, keyed, read_records, record_keys, template
 
 DEFINED = 3.0  # what a line that defines an answer weighs, in examples
+BLANK = re.compile(r"\n\s*\n")
 WINDOW = 200_000  # characters of context that are read, the last ones
 
 
@@ -48,7 +49,7 @@ def split(messages: Sequence[ChatMessage]) -> tuple[list[str], str]:
     The question is the last user message; of a lone message, its last paragraph, or its last line.
     """
     last = next((i for i in reversed(range(len(messages))) if messages[i].speaker == "user"), len(messages) - 1)
-    context = [f"{_turn(messages, i)}{message.text}" for i, message in enumerate(messages) if i != last]
+    context = _context([message for i, message in enumerate(messages) if i != last])
     question = messages[last].text.rstrip()
     if not any(text.strip() for text in context):
         head, _, tail = question.rpartition("\n\n")
@@ -58,10 +59,20 @@ def split(messages: Sequence[ChatMessage]) -> tuple[list[str], str]:
     return context, question
 
 
-def _turn(messages: Sequence[ChatMessage], number: int) -> str:
-    """Earlier turns of a conversation are records of what was said and answered."""
-    speaker = messages[number].speaker
-    return "" if speaker == "system" else f"{speaker}: "
+def _context(messages: Sequence[ChatMessage]) -> list[str]:
+    """Earlier turns are worked examples. One that is asked in fields stands in the frame in which a prompt's text
+    shows it: the answer follows the cue that it ends with, or else `Answer:`, and blank lines go. Another is a record
+    of what was said and answered."""
+    context: list[str] = []
+    asked = ""
+    for message in messages:
+        if asked and message.speaker == "assistant":
+            cue = " " if asked.endswith((":", "：")) else "\nAnswer: "
+            context[-1] = BLANK.sub("\n", f"{asked}{cue}{message.text.strip()}")
+        else:
+            context.append(message.text if message.speaker == "system" else f"{message.speaker}: {message.text}")
+        asked = message.text.rstrip() if message.speaker == "user" and ask(message.text).keys else ""
+    return context
 
 
 def ask(text: str) -> Question:

@@ -20,6 +20,7 @@ from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Context, part
 from agents.operators.rag import Rag
 from agents.operators.self_consistency import DRAWS, SelfConsistency
+from agents.prompting.requests import HEADINGS, sent_in
 from agents.prompting.shelves import open_shelves, places
 from agents.ring.archive import best_parent
 from memory.experience import Experience, Recalled
@@ -37,7 +38,7 @@ from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section, placeholders
 from tests.agents.operators.test_operators import PROMPT, Script, assignment, context, kept
 from tests.agents.ring.test_handling import WRONG, Says
-from tests.strategies import texts
+from tests.strategies import sections, texts
 from tests.world import TASK
 
 pytestmark = pytest.mark.anyio
@@ -409,3 +410,27 @@ def test_a_child_that_takes_a_section_of_a_better_member_races_that_one() -> Non
     assert best_parent(child, asked) == asked.partners[0]
     parent = best_parent(own, asked)
     assert (parent.candidate, parent.prompt, parent.scores) == (asked.parent, asked.prompt, (0.0, 1.0))
+
+
+# Forms
+
+
+def test_merge_takes_a_form_as_it_takes_a_text() -> None:
+    mine = PROMPT.edit("definitions", PROMPT["definitions"].text, (), "input")
+    theirs = PROMPT.edit("examples", "{examples:2}", (), "turns")
+    child = merged(mine, (1.0, 0.0), [Partner(1, theirs, (0.0, 1.0), {}, PROMPT)])
+    assert child == mine.edit("examples", "{examples:2}", (), "turns")
+
+
+@given(st.lists(sections, min_size=2, max_size=6, unique_by=lambda section: section.name), SEEDS)
+def test_an_order_is_one_that_is_sent_otherwise(drawn: list[Section], seed: int) -> None:
+    prompt = Prompt(tuple(drawn))
+    asked = replace(assignment(WHOLE), prompt=prompt)
+    if WHOLE in DefineSort().targets(prompt, TASK):
+        child = anyio.run(DefineSort().edit, asked, context(Says(), seed=seed))
+        assert sorted(child, key=lambda s: s.name) == sorted(prompt, key=lambda s: s.name)
+        before, after = (
+            [[s.name for s in p if s.text and sent_in(s, TASK.fields) == where] for where in HEADINGS]
+            for p in (prompt, child)
+        )
+        assert before != after

@@ -16,7 +16,6 @@ from agents.operators.chain_of_thought import ChainOfThought
 from agents.operators.define_sort import DefineSort
 from agents.operators.differential_evolution import DifferentialEvolution
 from agents.operators.few_shot import FewShot
-from agents.operators.forms import COUNTS, NEAREST
 from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Context, Operator
 from agents.operators.rag import Rag
@@ -25,16 +24,19 @@ from agents.operators.rewriting import OUTCOMES
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
+from agents.operators.showing import COUNTS
 from agents.prompting.blocks import ROOM, cut, within
-from agents.prompting.requests import show_example, show_outcomes
+from agents.prompting.requests import show_example, show_outcomes, show_turns
 from agents.prompting.shelves import open_shelves, places
+from agents.runs.catalogue import OPERATORS, open_operators
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.messages import Assignment, Outcome, Partner
-from protocols.model import ChatModel, Reply, Request
+from protocols.model import ChatMessage, ChatModel, Reply, Request
 from protocols.prompt import Prompt, Section, estimate_tokens, placeholders
 from protocols.task import Example, Task
+from protocols.turns import dump_turns
 from tests.agents.ring.test_handling import WRONG, Says
-from tests.strategies import texts
+from tests.strategies import conversations, texts
 from tests.world import TASK
 
 pytestmark = pytest.mark.anyio
@@ -280,17 +282,19 @@ def test_few_shot_shows_distinct_training_examples_of_every_target_alike(
 
     prompt = edited()
     assert prompt == edited(), "a function of the seed"
-    shown = prompt["examples"].text
-    if places(shown):
-        assert shown in {f"{{examples:{k}}}" for k in NEAREST}
+    section = prompt["examples"]
+    if places(section.filled):
+        assert section.text in {f"{{examples:{k}}}" for k in COUNTS}
         return
     frames = {example.id: show_example(PROMPT, task, example) for example in train}
-    chosen = [example for example in train if frames[example.id] in shown]
-    assert len(shown) == sum(len(frames[example.id]) for example in chosen) + 2 * (len(chosen) - 1)
+    turns = {example.id: show_turns(PROMPT, task, example) for example in train}
+    said = set(zip(section.turns[::2], section.turns[1::2], strict=True))
+    as_turns = section.form == "turns"
+    chosen = [e for e in train if (turns[e.id] in said if as_turns else frames[e.id] in section.text)]
+    if not as_turns:
+        assert len(section.text) == sum(len(frames[e.id]) for e in chosen) + 2 * (len(chosen) - 1)
     here, there = Counter(e.target for e in chosen), Counter(e.target for e in train)
-    least = len(there) if 2 * len(there) <= len(train) else 0
-    assert len(chosen) in {min(max(count, least), len(train)) for count in COUNTS}
-    assert not least or here.keys() == there.keys(), "no answer that recurs is left out"
+    assert len(chosen) in {min(count, len(train)) for count in COUNTS}
     for target, count in here.items():
         fewer_only_if_used_up = [other for other in there if here[other] < count - 1]
         assert all(here[other] == there[other] for other in fewer_only_if_used_up), target
@@ -332,3 +336,12 @@ def test_an_operator_knows_nothing_but_training_examples(operator: Operator, sec
     shown += "\n".join(message.text for request in asked[0] for message in request.messages)
     for example in (*TASK.validation, *TASK.test):
         assert example.inputs["text"] not in shown
+
+
+@given(conversations.filter(bool))
+def test_no_operator_that_writes_may_garble_turns(said: tuple[ChatMessage, ...]) -> None:
+    turns = Section("turns", "examples", dump_turns(said), form="turns")
+    prompt = Prompt((*PROMPT, turns))
+    for name in OPERATORS:
+        [operator] = open_operators((name,)).values()
+        assert ("turns" in operator.targets(prompt, TASK)) == (name == "few_shot")

@@ -74,7 +74,7 @@ async def test_without_a_window_nothing_is_held_back() -> None:
         await FewShot().edit(assignment("examples"), Context(LONG, Says(), (), Random(seed), shelves, 0.0))
         for seed in range(20)
     ]
-    assert max(estimate_tokens(prompt["examples"].text) for prompt in edited) > 400
+    assert max(shelves.tokens(prompt) for prompt in edited) > 400
 
 
 async def test_an_input_that_the_parent_could_not_be_asked_does_not_count() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.prompting.asking import task_request
 from agents.prompting.forward import AtOnce, Forward
 from protocols.errors import AuthenticationFailed, BudgetExhausted, ModelError, ServerFailed
 from protocols.messages import Outcome
@@ -43,7 +44,9 @@ def test_outcomes_keep_their_order_and_an_error_is_no_score(
     assert model.calls == len(results) == count
     assert model.most_in_flight <= at_once
     for example, result in zip(examples, results, strict=True):
-        expected_to_fail = fault(Request(FIRST_PROMPT.render(example.inputs))) is not None
+        expected_to_fail = (
+            fault(task_request(TASK.kind, FIRST_PROMPT, FIRST_PROMPT.render(example.inputs))) is not None
+        )
         assert isinstance(result, ModelError) == expected_to_fail
         if isinstance(result, Outcome):
             assert (result.example, result.target) == (example.id, example.target)

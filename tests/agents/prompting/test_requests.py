@@ -1,14 +1,17 @@
-"""How a worked example is shown, and how a reply between tags is read."""
+"""How a worked example and a prompt are shown, and how a reply between tags is read."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agents.prompting.requests import read_tagged, show_example
+from agents.prompting.requests import HEADINGS, read_tagged, sent_in, show_example, show_prompt, show_turns
 from protocols.errors import UnreadableReply
-from protocols.model import Finish
+from protocols.model import ChatMessage, Finish
 from protocols.prompt import Prompt, Section
 from protocols.task import Example
+from tests.strategies import Near, prompts, sections, texts
 from tests.world import TASK
 
 
@@ -82,3 +85,77 @@ def test_a_text_between_tags_without_what_frames_it(reply: str, text: str | None
 def test_a_reply_that_ended_inside_its_thought_holds_no_text(finish: Finish) -> None:
     with pytest.raises(UnreadableReply):
         read_tagged("<think>\nSo <critique>\n[task] no\n</critique> or", "critique", finish)
+
+
+FRAME = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
+INPUTS = st.fixed_dictionaries({"text": texts})
+
+
+@given(st.lists(sections, max_size=4, unique_by=lambda section: section.name), INPUTS, texts)
+def test_a_users_turn_is_the_user_message_of_the_prompt(
+    drawn: list[Section], inputs: dict[str, str], reply: str
+) -> None:
+    """Of one that has no worked examples before the input, and no passages."""
+    prompt = Prompt((*(section for section in drawn if section.name != "input"), FRAME))
+    example = Example("1", inputs, "yes")
+    user, assistant = show_turns(prompt, TASK, example, reply)
+    before = [s for s in prompt if s.kind != "examples" or sent_in(s, ["text"]) != "user"]
+    assert user == Prompt(tuple(before)).render(Near(inputs))[-1]
+    assert assistant == ChatMessage("assistant", reply)
+    assert show_turns(prompt, TASK, example)[1] == ChatMessage("assistant", "yes")
+
+
+def test_a_users_turn_is_without_places_and_what_is_nothing_else() -> None:
+    prompt = Prompt(
+        (
+            Section("facts", "knowledge", "Know:\n{passages:2}"),
+            Section("hint", "definitions", "Mind {this}.", form="input"),
+            Section("shots", "examples", "{examples:2}\n{text}"),
+            Section("input", "task", "{passages:1}\n\nSee {examples:2}: {text}\n{examples:3} {passages:1}\n\nLabel:"),
+        )
+    )
+    user, _ = show_turns(prompt, TASK, Example("1", {"text": "{passages:1} a "}, "yes"))
+    assert user.text == "Mind {this}.\n\nSee : {passages:1} a \n\nLabel:"
+
+
+@given(prompts)
+def test_a_prompt_is_shown_as_it_is_sent(prompt: Prompt) -> None:
+    shown = str(show_prompt(prompt, ("text", "question")))
+    names = [section.name for section in prompt if section.text]
+    if all(section.form == "system" for section in prompt):
+        assert not any(heading in shown for heading in HEADINGS.values())
+    else:
+        sent = [sent_in(prompt[name], ("text", "question")) for name in names]
+        names = [name for where in HEADINGS for name, there in zip(names, sent, strict=True) if there == where]
+        places = [shown.index(f"{HEADINGS[where]}\n[") for where in HEADINGS if where in sent]
+        assert places == sorted(places)
+    position = 0
+    for name in names:
+        position = shown.index(f"[{name}]\n", position)
+
+
+def test_a_model_is_shown_which_part_of_a_prompt_is_sent_where() -> None:
+    turns = "--- user ---\nText: a\n\nb\n--- assistant ---\nyes\n--- user ---\nText: c\n--- assistant ---\nno"
+    prompt = Prompt(
+        (
+            FRAME,
+            Section("near", "examples", "{examples:2}", form="turns"),
+            Section("rule", "task", "Decide."),
+            Section("shots", "examples", turns, form="turns"),
+            Section("hint", "reminders", "Be brief.", form="input"),
+        )
+    )
+    block = show_prompt(prompt, ["text"])
+    assert str(block) == (
+        "<prompt>\n--- system message ---\n[rule]\nDecide.\n"
+        "--- turns of the chat, the same for every input ---\n[shots]\n"
+        "--- user ---\nText: a\n\nb\n--- assistant ---\nyes\n\n"
+        "--- user ---\nText: c\n--- assistant ---\nno\n"
+        "--- turns of the chat, filled for each input ---\n[near]\n{examples:2}\n"
+        "--- user message ---\n[input]\nText: {text}\nLabel:\n[hint]\nBe brief.\n</prompt>"
+    )
+    assert [piece.text for piece in block.pieces if piece.rank is not None] == [
+        "--- user ---\nText: a\n\nb\n--- assistant ---\nyes",
+        "--- user ---\nText: c\n--- assistant ---\nno",
+        "{examples:2}",
+    ]

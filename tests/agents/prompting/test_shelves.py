@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agents.api import load_prompt
 from agents.prompting.forward import AtOnce, Forward
-from agents.prompting.requests import show_example
+from agents.prompting.requests import show_example, show_inputs, show_turns
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves, places
 from agents.runs.configuration import Configuration, build
 from agents.runs.opening import open_run
@@ -23,8 +23,9 @@ from agents.runs.scoring import score
 from protocols import prompt_file
 from protocols.errors import DataError, PromptError
 from protocols.model import ChatMessage, Reply, Request
-from protocols.prompt import Prompt, Section, estimate_tokens
+from protocols.prompt import Form, Prompt, Section, estimate_tokens, estimate_turn
 from protocols.task import Example
+from tests.small_task import SIMULATED
 from tests.strategies import texts
 from tests.world import TASK
 
@@ -63,6 +64,47 @@ def test_as_many_examples_as_are_wanted_but_never_the_input_itself(
     assert rendered(f"{{examples:{k}}}", train, [], text) == "\n\n".join(
         show_example(frame, TASK, example) for example in reversed(found)
     )
+
+
+@given(rows, texts, st.integers(1, 15), st.data())
+@settings(deadline=None)
+def test_the_nearest_turns_stand_next_to_the_input_and_never_show_it(
+    drawn: list[tuple[str, str]], text: str, k: int, data: st.DataObject
+) -> None:
+    train = tuple(Example(f"t{n}", {"text": t}, target) for n, (t, target) in enumerate(drawn))
+    text = data.draw(st.sampled_from([text, *(t for t, _ in drawn)]))
+    place = f"{{examples:{k}}}"
+    shown = Section("shown", "examples", place), Section("turns", "examples", place, form="turns")
+    prompt, shelves = Prompt((*shown, INPUT)), open_shelves(replace(TASK, train=train), ())
+    *turns, asked = prompt.render(shelves.inputs(prompt, {"text": text}))
+    found = list(reversed(shelves.examples.nearest(show_inputs({"text": text}), k)))
+    assert turns == [turn for example in found for turn in show_turns(prompt, TASK, example)]
+    assert text.strip() not in [example.inputs["text"].strip() for example in found]
+    frames = "\n\n".join(show_example(prompt, TASK, example) for example in found)
+    assert asked.text == f"{frames}\n\nText: {text}\nLabel:"
+    sent = sum(len(turn.text) > 0 for turn in turns)
+    assert sent == len(turns) == 2 * len(found)
+
+
+def test_no_blank_turn_is_sent() -> None:
+    train = (Example("1", {"text": " "}, "yes"), Example("2", {"text": "a"}, "yes"), Example("3", {"text": "b"}, ""))
+    place = Section("turns", "examples", "{examples:3}", form="turns")
+    prompt = Prompt((place, Section("input", "task", "{text}", frozen=True)))
+    shelves = open_shelves(replace(TASK, train=train), ())
+    sent = prompt.render(shelves.inputs(prompt, {"text": "c"}))
+    assert [turn.text for turn in sent] == ["a", "yes", "c"]
+
+
+@given(rows, st.integers(1, 30))
+@settings(deadline=None)
+def test_turns_are_counted_with_their_frames(drawn: list[tuple[str, str]], k: int) -> None:
+    train = tuple(Example(f"t{n}", {"text": text}, target) for n, (text, target) in enumerate(drawn))
+    shelves = open_shelves(replace(TASK, train=train), ())
+    prompt = Prompt((Section("turns", "examples", f"{{examples:{k}}}", form="turns"), INPUT))
+    whole = sum(estimate_turn(turn) for example in train for turn in show_turns(prompt, TASK, example))
+    assert shelves.each(prompt, EXAMPLES, turns=True) == pytest.approx(whole / len(train))
+    assert shelves.filled(prompt) == pytest.approx(whole * min(k, len(train)) / len(train), abs=0.51)
+    assert shelves.tokens(prompt) == Prompt((INPUT,)).tokens + shelves.filled(prompt)
 
 
 @given(st.lists(st.text("abcde ", min_size=3, max_size=20), min_size=1, max_size=20, unique=True), st.integers(1, 9))
@@ -120,20 +162,33 @@ def test_only_what_a_prompt_uses_is_exported() -> None:
     assert shelves.export(both, PASSAGES) == '{"text":"付款 {text}","shown":"付款 {text}"}\n'.encode()
     lines = [orjson.loads(line) for line in shelves.export(both, EXAMPLES).splitlines()]
     assert lines == [{"input": e.inputs, "shown": show_example(both, TASK, e)} for e in TASK.train]
+    near = Section("near", "examples", "{examples:2}", form="turns")
+    turned, twice = Prompt((near, INPUT)), Prompt((*both.sections[:1], near, INPUT))
+    turns = [
+        [
+            {"role": "user", "content": f"Text: {e.inputs['text']}\nLabel:"},
+            {"role": "assistant", "content": e.target},
+        ]
+        for e in TASK.train
+    ]
+    rows = [orjson.loads(line) for line in shelves.export(turned, EXAMPLES).splitlines()]
+    assert rows == [{"input": e.inputs, "turns": pair} for e, pair in zip(TASK.train, turns, strict=True)]
+    rows = [orjson.loads(line) for line in shelves.export(twice, EXAMPLES).splitlines()]
+    assert rows == [{**line, "turns": pair} for line, pair in zip(lines, turns, strict=True)]
 
 
-def tickets(folder: Path, section: str) -> Configuration:
-    """A few tickets, with a first prompt that leaves a place to be filled."""
+def tickets(folder: Path, text: str, *forms: Form) -> Configuration:
+    """A few tickets, with a first prompt that leaves places to be filled, in sections of these forms."""
     for split in ("train", "validation", "test"):
         lines = (TICKETS / f"{split}.jsonl").read_bytes().splitlines(keepends=True)
         (folder / f"{split}.jsonl").write_bytes(b"".join(lines[:32]))
     (folder / "corpus.md").write_text("A refund is for billing.\n\n付款 belongs to billing.\n", encoding="utf-8")
     first = prompt_file.load(TICKETS / "prompt.txt")
-    shown = Section("nearest", "examples", section, frozen=True)
-    prompt_file.save(Prompt((shown, *first.sections)), folder / "prompt.txt")
+    shown = [Section(form, "examples", text, frozen=True, form=form) for form in forms or ("system",)]
+    prompt_file.save(Prompt((*shown, *first.sections)), folder / "prompt.txt")
     task = {"name": "few", "corpus": "corpus.md"} | {n: f"{n}.jsonl" for n in ("train", "validation", "test")}
     search = {"assignments": 2, "width": 1, "operators": ["self_reflection"], "critique": 8}
-    return build({"task": task, "prompt": {"file": "prompt.txt"}, "search": search}, folder)
+    return build({"models": SIMULATED, "task": task, "prompt": {"file": "prompt.txt"}, "search": search}, folder)
 
 
 FIXED = "Message: I was charged twice\nDepartment: billing"
@@ -151,14 +206,28 @@ class Listening:
         return Reply("")
 
 
-@pytest.mark.parametrize(
-    "section", [FIXED, "{examples:3}", "{passages:1}", "{examples:2}\n\n{passages:2} {examples:1}"]
-)
-async def test_a_loaded_prompt_sends_what_the_search_sends(tmp_path: Path, section: str) -> None:
+TURNS = "--- user ---\nMessage: 😀 {no} field\nDepartment:\n--- assistant ---\n付款"
+BOTH: tuple[Form, ...] = ("input", "turns", "system")
+FORMED: list[tuple[str, tuple[Form, ...]]] = [
+    (FIXED, ("system",)),
+    ("{examples:3}", ("system",)),
+    ("{passages:1}", ("system",)),
+    ("{examples:2}\n\n{passages:2} {examples:1}", ("system",)),
+    (FIXED, ("input",)),
+    (TURNS, ("turns",)),
+    ("{examples:4}", ("turns",)),
+    ("{examples:4}", BOTH),
+]
+
+
+@pytest.mark.parametrize(("text", "forms"), FORMED)
+async def test_a_loaded_prompt_sends_what_the_search_sends(
+    tmp_path: Path, text: str, forms: tuple[Form, ...]
+) -> None:
     """From a folder that has nothing but the files of the best prompt: on all examples, those that it is filled
     from as well."""
     listening, copied = Listening([]), tmp_path / "copied"
-    async with open_run(tickets(tmp_path, section), {}, tmp_path / "run") as run:
+    async with open_run(tickets(tmp_path, text, *forms), {}, tmp_path / "run") as run:
         await run.search()
         best = prompt_file.load(tmp_path / "run" / BEST_PROMPT)
         asked = [*run.task.test, *run.task.train]
@@ -169,7 +238,13 @@ async def test_a_loaded_prompt_sends_what_the_search_sends(tmp_path: Path, secti
     loaded = load_prompt(copied)
     assert loaded.prompt == best
     assert [loaded.render(example.inputs) for example in asked] == [request.messages for request in listening.asked]
-    assert not any("{" in message.text for request in listening.asked for message in request.messages)
+    sent = [message for request in listening.asked for message in request.messages]
+    assert not any("{" in message.text.replace("{no}", "") for message in sent)
+    assert any(message.speaker == "assistant" for message in sent) == ("turns" in forms)
+    for request in listening.asked:
+        speakers = [message.speaker for message in request.messages]
+        assert speakers[0] == "system"
+        assert speakers[1:] == [*("user", "assistant") * (len(speakers) // 2 - 1), "user"]
 
 
 WRONG_INPUTS: list[tuple[dict[str, object], str]] = [
@@ -228,9 +303,32 @@ def test_a_file_that_is_missing_or_broken_is_named(tmp_path: Path, content: byte
         load_prompt(tmp_path)
 
 
-@pytest.mark.parametrize("section", ["{examples:4}\n\n{passages:1}", "{examples:2}", "plain"])
-async def test_an_exported_prompt_scores_what_the_run_reported(tmp_path: Path, section: str) -> None:
-    configuration, out = tickets(tmp_path, section), tmp_path / "run"
+@pytest.mark.parametrize(
+    "turns", ["", '"turns": "ab"', '"turns": []', '"turns": [{"role": "user", "content": "a"}]', '"shown": "a"']
+)
+def test_a_file_without_the_turns_that_a_prompt_needs_is_named(tmp_path: Path, turns: str) -> None:
+    shown = Section("shown", "examples", "{examples:2}", form="turns")
+    prompt_file.save(Prompt((shown, INPUT)), tmp_path / BEST_PROMPT)
+    row = ", ".join(filter(None, ['"input": {"text": "a"}', turns]))
+    (tmp_path / BEST_EXAMPLES).write_text(f"{{{row}}}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=BEST_EXAMPLES):
+        load_prompt(tmp_path)
+
+
+SCORED: list[tuple[str, tuple[Form, ...]]] = [
+    ("{examples:4}\n\n{passages:1}", ()),
+    ("{examples:2}", ("input",)),
+    ("{examples:3}", ("turns",)),
+    (TURNS, ("turns",)),
+    ("plain", ()),
+]
+
+
+@pytest.mark.parametrize(("section", "forms"), SCORED)
+async def test_an_exported_prompt_scores_what_the_run_reported(
+    tmp_path: Path, section: str, forms: tuple[Form, ...]
+) -> None:
+    configuration, out = tickets(tmp_path, section, *forms), tmp_path / "run"
     async with open_run(configuration, {}, out) as run:
         result = await run.search()
         lengths = [run.shelves.tokens(prompt) for prompt in (run.first, prompt_file.load(out / BEST_PROMPT))]

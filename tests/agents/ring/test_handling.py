@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -13,18 +13,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.operators.operator import Context
+from agents.operators.operator import Context, saved
 from agents.prompting.forward import AtOnce, Forward
+from agents.ring.archive import Member
 from agents.ring.choices import Choices
-from agents.ring.controller import Controller, SearchSettings
+from agents.ring.controller import UNREAD, Controller, SearchSettings
 from agents.ring.credit import believed
 from agents.ring.critic import Critic, read_gradients
+from agents.ring.endings import HOPELESS
 from agents.ring.evaluator import Evaluator, RaceSettings
-from agents.ring.hand import Hand
+from agents.ring.hand import Hand, edited_section, nearest
 from agents.ring.proposer import Proposer
 from agents.ring.reward import Reward
 from agents.ring.unanswered import EARLIER, Unanswered
 from agents.selectors.selector import Action, Choice
+from memory.experience import EVERYWHERE, Ending, Experience, Recalled, Where
+from memory.store import Memory
 from protocols.embedding import HashedNgrams
 from protocols.errors import (
     AuthenticationFailed,
@@ -56,6 +60,7 @@ from protocols.messages import (
 )
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
+from protocols.prompt_file import read_section
 from protocols.providers.embedded import EmbeddedModel
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
@@ -368,6 +373,20 @@ async def test_a_reply_that_is_no_critique_leaves_no_gradients(reply: str) -> No
     assert await gradients(Says(reply)) == {}
 
 
+async def test_a_critic_none_of_whose_replies_can_be_read_is_asked_no_more() -> None:
+    """One that was read once is asked on."""
+    for first, asked in (("no tags", HOPELESS), ("<critique>\n[rule] name more words\n</critique>", 6)):
+        model = Says(first)
+        critic = Critic(model, None)
+        await critic.handle(SURVIVOR)
+        model.text = "no tags"
+        for _ in range(5):
+            [critique] = await critic.handle(SURVIVOR)
+            assert isinstance(critique, Critique)
+            assert critique.missing == "unreadable"
+        assert len(model.asked) == asked
+
+
 async def test_a_failed_critic_does_not_cost_the_evaluation() -> None:
     assert await gradients(Says(error=ServerFailed("no", model="m"))) == {}
     assert await gradients(Says(error=BudgetExhausted("calls", 1))) == {}
@@ -449,10 +468,21 @@ async def test_what_a_person_made_is_a_candidate_like_others() -> None:
     assert candidate == Candidate(5, ALL, (1.0, 1.0), ALL.tokens, section="rule"), "it races whom it took a text from"
 
 
+async def test_a_form_alone_that_a_person_changed_is_an_edit() -> None:
+    other = FIRST_PROMPT.edit("rule", FIRST_PROMPT["rule"].text, (), "input")
+    assert edited_section(FIRST_PROMPT, other) == "rule"
+    members = [Member(n, None, prompt, 1, (1.0,), 1.0, {}, ()) for n, prompt in enumerate((FIRST_PROMPT, other))]
+    assert nearest(members, other).candidate == 1
+    [candidate] = await Hand(NO_CORPUS).handle(replace(BY_HAND, edited=other))
+    assert isinstance(candidate, Candidate)
+    assert candidate.prompt == other
+
+
 @pytest.mark.parametrize(
     ("edited", "says"),
     [
         (FIRST_PROMPT, "changes nothing"),
+        (Prompt((FIRST_PROMPT["rule"], replace(FIRST_PROMPT["input"], form="input"))), "input is frozen"),
         (Prompt((FIRST_PROMPT["rule"], Section("input", "task", "Text:"))), "input is frozen"),
         (FIRST_PROMPT.edit("rule", "{text}", ()), r"invents \{text\}"),
         (Prompt((FIRST_PROMPT["input"],)), r"only one of the two prompts has rule \(task\)"),
@@ -507,6 +537,21 @@ def assigned(messages: Sequence[Message]) -> list[int]:
     return [message.assignment for message in messages if isinstance(message, Assignment)]
 
 
+@pytest.mark.parametrize(("first", "goes_on"), [("unreadable", False), ("rejected", True), ("call", False)])
+async def test_an_operator_none_of_whose_replies_can_be_read_is_asked_no_more(
+    first: FailureKind, goes_on: bool
+) -> None:
+    """One whose reply was read once, if only to be rejected, is asked on; a call that failed says nothing."""
+    search = controller(1)
+    await search.handle(critique(FIRST))
+    unread: list[FailureKind] = ["unreadable"] * HOPELESS
+    kinds = unread if first == "unreadable" else [first, *unread]
+    for number, kind in enumerate(kinds, start=1):
+        answer = await search.handle(Failure(number, kind, "said why"))
+    assert assigned(answer) == ([len(kinds) + 1] if goes_on else [])
+    assert goes_on or answer == [Finished(UNREAD)]
+
+
 async def test_each_ending_is_answered_by_one_assignment_until_none_is_left() -> None:
     it = controller(width=3, assignments=5)
     assert it.begin(FIRST_PROMPT) == Candidate(FIRST, FIRST_PROMPT)
@@ -531,6 +576,47 @@ async def test_what_is_learnt_is_the_reward_and_what_is_open_at_the_child() -> N
     won = Reward(0.01)(critique(1, ALL, gain=0.8).evaluation, ALL.tokens - FIRST_PROMPT.tokens)
     assert notes.learnt == [(action, won, [action]), (action, -0.5, [])]
     assert [member.candidate for member in it.archive.members] == [FIRST, 1]
+
+
+async def test_what_is_remembered_says_the_form() -> None:
+    kept: list[Experience] = []
+
+    async def remember(assignment: int, experience: Experience) -> None:
+        kept.append(experience)
+
+    choices = Choices({"add_word": AddWord()}, TASK, HashedNgrams())
+    it = Controller(TASK, choices, Notes(), SearchSettings(2, 100), remember, Random(0), lambda: 0.0)
+    await it.handle(critique(FIRST))
+    text = FIRST_PROMPT["rule"].text
+    await it.handle(critique(1, FIRST_PROMPT.edit("rule", text, (), "input"), gain=0.8))
+    assert [(past.before, read_section(past.after)) for past in kept] == [(text, ("input", text))]
+
+
+async def test_an_edit_of_the_form_alone_is_known_for_one_that_was_tried() -> None:
+    child = FIRST_PROMPT.edit("rule", FIRST_PROMPT["rule"].text, (), "input")
+    said = (saved(FIRST_PROMPT, "rule"), saved(child, "rule"))
+    asked: list[tuple[str, str]] = []
+
+    class Past(Memory):
+        def __init__(self) -> None:
+            pass
+
+        async def recall(self, query: str, k: int, where: Where = EVERYWHERE) -> list[Recalled]:
+            return []
+
+        async def tried(self, task: str, section: str, before: str, after: str) -> Mapping[Ending, int]:
+            asked.append((before, after))
+            return {"lost": 1}
+
+    with pytest.raises(EditRejected, match="tried before: lost 1"):
+        await Proposer(Edits(child), Says(), NO_CORPUS, Past(), 1, 0.0).handle(ASSIGNMENT)
+    assert asked == [said]
+
+
+async def test_a_frozen_section_keeps_its_form() -> None:
+    child = Prompt((FIRST_PROMPT["rule"], replace(FIRST_PROMPT["input"], form="input")))
+    with pytest.raises(EditRejected, match="input is frozen"):
+        await Proposer(Edits(child), Says(), NO_CORPUS, None, 1, 0.0).handle(ASSIGNMENT)
 
 
 async def test_a_prompt_that_is_filled_for_each_input_pays_for_what_is_filled() -> None:

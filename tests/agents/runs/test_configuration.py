@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.runs.configuration import Configuration, build, load
-from agents.runs.reading import override
+from agents.runs.reading import NO_MODEL, override
 from protocols.errors import ConfigError
+from tests.small_task import SIMULATED
 
 unhurried = settings(deadline=None, max_examples=100)
 TASK = {"name": "t", "train": "a", "validation": "b", "test": "c"}
@@ -189,14 +190,22 @@ def test_unknown_keys_in_odd_places(key: str, expected: str) -> None:
 )
 def test_an_embedder_is_an_openai_model_of_a_dimension(memory: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        build({"task": dict(TASK), "memory": memory}, Path())
+        build({"models": SIMULATED, "task": dict(TASK), "memory": memory}, Path())
     assert says in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("models", [{}, {"models": {}}, {"models": {"critic": "openai/x"}}])
+def test_a_model_must_be_named(models: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build({"task": dict(TASK), **models}, Path())
+    assert str(caught.value) == NO_MODEL
+    assert "\n" not in NO_MODEL
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('[task]\nname="t"\ntrain="a"\nvalidation="b"\ntest="c"\n', encoding="utf-8")
-    configuration = load(tmp_path / "c.toml")
+    configuration = load(tmp_path / "c.toml", ["models.default=embedded"])
     assert configuration.task.train == "a"
     assert configuration.path("a") == tmp_path / "a"
 
@@ -208,7 +217,7 @@ def test_a_model_has_its_own_settings_over_its_providers() -> None:
             "openai": {"timeout": 5, "concurrency": 3, "price": {"input": 1, "output": 2}},
             "openai/big": {"timeout": 9},
         },
-        "models": {"critic": "openai/big", "proposers": {"few_shot": "openai/small"}},
+        "models": {**SIMULATED, "critic": "openai/big", "proposers": {"few_shot": "openai/small"}},
     }
     configuration = build(tables, Path())
     big = configuration.provider("openai/big")
@@ -225,11 +234,13 @@ def test_a_model_has_its_own_settings_over_its_providers() -> None:
         ({"search": {"width": 3}}, 3),
         ({"models": {"default": "openai/m"}}, 16),
         ({"models": {"default": "openai/m"}, "providers": {"openai": {"concurrency": 256}}}, 64),
-        ({"models": {"default": "openai/m"}, "providers": {"openai": {"concurrency": 4}}}, 8),
+        ({"models": {"default": "openai/m"}, "providers": {"openai": {"concurrency": 32}}}, 8),
+        ({"models": {"default": "openai/m"}, "providers": {"openai": {"concurrency": 4}}}, 2),
+        ({"models": {"default": "openai/m"}, "providers": {"openai": {"concurrency": 1}}}, 2),
         ({"models": {"default": "openai/m"}, "providers": {"openai/m": {"concurrency": 4096}}}, 256),
         ({"models": {"default": "embedded", "task": "openai/m"}, "search": {"width": 1}}, 1),
     ],
 )
 def test_width_follows_the_calls_that_are_allowed(tables: dict[str, Any], width: int) -> None:
     task = {"name": "t", "train": "a", "validation": "b", "test": "c"}
-    assert build({"task": task, **tables}, Path()).width == width
+    assert build({"models": SIMULATED, "task": task, **tables}, Path()).width == width

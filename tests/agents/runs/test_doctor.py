@@ -55,6 +55,39 @@ def changed(split: str, **change: object) -> dict[str, Any]:
     return {split: [{**made[0], **change}, *made[1:]]}
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], ["32 tokens at most", "task.reply_tokens sets another"]),
+        (["task.reply_tokens=7"], ["7 tokens at most (task.reply_tokens)"]),
+        (["task.metric=judge", "task.rubric=x", "models.judge=embedded"], ["1,024 tokens at most"]),
+        (["models.task=openai/gpt-5-mini"], ["4,096 tokens at most (what the model needs"]),
+        (["search.repeats=3"], ["32 tokens", "each example is asked 3 times"]),
+        (["prompt.file=thinks.txt"], ["544 tokens at most (32 for an answer of this kind, 512 to think first"]),
+    ],
+)
+async def test_how_long_replies_may_be_and_how_many_there_are_is_said(
+    tmp_path: Path, given: list[str], said: list[str]
+) -> None:
+    thinks = "=== task (task) ===\nThink first. invoice, parcel or 退款?\n{text}\n"
+    (tmp_path / "thinks.txt").write_text(thinks, encoding="utf-8")
+    diagnosis = await look(write_task(tmp_path), *given)
+    [text] = [finding.text for finding in diagnosis.findings if finding.what == "replies"]
+    assert all(part in text for part in said), text
+
+
+async def test_a_model_that_needs_more_for_two_letters_than_a_reply_may_have_is_warned_of(tmp_path: Path) -> None:
+    config = write_task(tmp_path)
+    for answer, status in (("OK", "ok"), ("<think>" + "so " * 99 + "</think>OK", "warning")):
+        async with WireServer(lambda turns, answer=answer: answer) as server:  # type: ignore[misc]
+            environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.openai_url}
+            diagnosis = await look(config, "models.default=openai/a", environ=environ)
+        [finding] = [finding for finding in diagnosis.findings if finding.call]
+        assert finding.status == status
+        assert ('reply_tokens under [providers."openai/a"]' in finding.text) == (status == "warning")
+        assert diagnosis.exit_code == 0
+
+
 FAULTS: list[tuple[dict[str, Any], list[str], list[str]]] = [
     ({}, ["task.train=none.jsonl"], ["train examples", "none.jsonl"]),
     ({"splits": {"test": b"{\n"}}, [], ["test examples", "test.jsonl:1"]),
@@ -75,6 +108,9 @@ FAULTS: list[tuple[dict[str, Any], list[str], list[str]]] = [
     ({}, ["memory.path=prompt.txt"], ["memory", "prompt.txt"]),
     ({}, ["memory.path=nowhere/memory.sqlite"], ["memory", "make it"]),
     ({}, ["run.directory=prompt.txt"], ["run directory", "not a directory"]),
+    ({}, ["budget.calls=59", "search.repeats=2"], ["budget", "alone take 60"]),
+    ({}, ["search.repeats=0"], ["configuration", "search.repeats"]),
+    ({}, ["task.reply_tokens=0"], ["configuration", "task.reply_tokens"]),
     ({}, ["search.width=0"], ["configuration", "search.width"]),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from agents.runs.loading import load_first_prompt, load_task
 from agents.runs.opening import open_run
 from protocols.kinds import classification
 from protocols.metrics.match import Accuracy
-from protocols.prompt import Prompt, Section
+from protocols.model import TURN
+from protocols.prompt import Prompt, Section, estimate_tokens
 from protocols.task import Example, Task
+from tests.small_task import SIMULATED
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "tickets.toml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "simulated.toml"
 TASK = {"name": "t", "train": "a", "validation": "b", "test": "c"}
 
 
@@ -63,7 +66,7 @@ PRICE = {"input": 1.0, "output": 4.0}
 @settings(max_examples=30)
 @given(
     st.tuples(positive, positive, positive),
-    st.fixed_dictionaries({"assignments": st.integers(0, 500), "critique": positive}),
+    st.fixed_dictionaries({"assignments": st.integers(0, 500), "critique": positive, "repeats": st.integers(1, 5)}),
     st.fixed_dictionaries({}, optional={"calls": positive, "tokens": positive, "dollars": st.floats(0.01, 9)}),
     st.lists(st.sampled_from(sorted(OPERATORS)), min_size=1, unique=True),
 )
@@ -80,7 +83,8 @@ def test_low_is_at_most_high_and_caps_hold(
     uncapped = estimate(build(tables | {"budget": {}}, Path()), {}, splits(*sizes), FIRST, operators)
     assert uncapped.calls == tuple(map(sum, zip(*uncapped.roles.values(), strict=True)))
     whole, reports = sizes[1] + min(search["critique"], sizes[0]), 1 + bool(search["assignments"])
-    assert uncapped.roles["task"][1] == whole * (search["assignments"] + 1) + sizes[2] * reports
+    asked = whole * (search["assignments"] + 1) + sizes[2] * reports
+    assert uncapped.roles["task"][1] == search["repeats"] * asked
 
 
 def test_a_price_that_is_not_known_makes_the_cost_unknown_and_names_the_model() -> None:
@@ -93,19 +97,25 @@ def test_a_price_that_is_not_known_makes_the_cost_unknown_and_names_the_model() 
     one = build({"task": TASK, "models": models}, Path())
     assert estimate(one, {}, splits(9, 9, 9), FIRST, ["few_shot", "self_reflection"]).unpriced == ("openai/z",)
     assert estimate(one, {}, splits(9, 9, 9), FIRST, ["few_shot"]).dollars == (0, 0)
-    free = estimate(build({"task": TASK}, Path()), {}, splits(9, 9, 9), FIRST, ["few_shot"])
+    free = estimate(build({"models": SIMULATED, "task": TASK}, Path()), {}, splits(9, 9, 9), FIRST, ["few_shot"])
     assert free.dollars == (0, 0)
 
 
 def test_what_a_prompt_fills_for_each_input_is_counted() -> None:
-    configuration = build({"task": TASK}, Path())
+    configuration = build({"models": SIMULATED, "task": TASK}, Path())
     filled = Prompt((Section("task", "task", "{text}"), Section("examples", "examples", "{examples:8}")))
     plain, more = (estimate(configuration, {}, splits(9, 9, 9), prompt, ["merge"]) for prompt in (FIRST, filled))
     assert more.tokens[0] > 2 * plain.tokens[0]
+    turns = Prompt((*FIRST, Section("examples", "examples", "{examples:8}", form="turns")))
+    each = 2 * TURN + estimate_tokens("t 0") + estimate_tokens("a")
+    assert measure(splits(9, 9, 9), turns).prompt - measure(splits(9, 9, 9), FIRST).prompt == 8 * each
+    fixed = replace(turns["examples"], text="--- user ---\nt 0\n--- assistant ---\na")
+    one = measure(splits(9, 9, 9), Prompt((*FIRST, fixed))).prompt - measure(splits(9, 9, 9), FIRST).prompt
+    assert abs(one - each) <= 1
 
 
 def test_examples_are_expected_where_an_operator_may_show_them_and_no_more_than_there_are() -> None:
-    configuration = build({"task": TASK}, Path())
+    configuration = build({"models": SIMULATED, "task": TASK}, Path())
     for train in (9, SHOWN + 90):
         task = splits(train, 9, 9)
         merge, sort, few = (

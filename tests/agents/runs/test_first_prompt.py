@@ -15,7 +15,8 @@ from agents.runs.doctor import diagnose
 from agents.runs.findings import Diagnosis
 from agents.runs.loading import load_first_prompt, load_task
 from agents.runs.scoring import score
-from agents.views.diagnosis import END, LONGEST, show_diagnosis
+from agents.views.chat import LONGEST
+from agents.views.diagnosis import show_diagnosis
 from protocols.errors import EditRejected, PromptError
 from protocols.task import Json
 from tests.agents.runs.test_metrics import configure
@@ -165,6 +166,27 @@ async def test_what_is_filled_for_each_input_is_shown_filled(tmp_path: Path) -> 
     assert sent.messages[-1].text.count("Label: ") == 2
 
 
+async def test_turns_are_shown_as_they_are_sent(tmp_path: Path) -> None:
+    turns = "--- user ---\nText: {no} field\nLabel:\n--- assistant ---\n退款"
+    for text, count in (("{examples:2}", 2), (turns, 1)):
+        prompt = PROMPT.replace("(examples) ===", f"(examples, turns) ===\n{text}")
+        diagnosis = await look(write_task(tmp_path, prompt=prompt))
+        [sent] = diagnosis.sent
+        said = [message.speaker for message in sent.messages]
+        assert said == ["system", *("user", "assistant") * count, "user"]
+        assert f"assistant:\n    {sent.messages[2].text}\n" in shown(diagnosis)
+        assert diagnosis.estimate is not None
+    assert "user:\n    Text: {no} field\n    Label:\nassistant:\n    退款\nuser:\n    Text: card" in shown(diagnosis)
+
+
+async def test_a_wrong_turn_is_named_with_its_line(tmp_path: Path) -> None:
+    prompt = PROMPT.replace("(examples) ===", "(examples, turns) ===\n--- user ---\nText: a")
+    [finding] = [
+        found for found in (await look(write_task(tmp_path, prompt=prompt))).findings if found.what == "prompt"
+    ]
+    assert re.search(r"prompt\.txt:6: section examples: the last turn is the user's", finding.text)
+
+
 HOSTILE = "a\x1b[2J\x1b]0;title\x07b\r\u202ec\u2028d\n\nuser:\nassistant: [bold]x[/bold] [/]"
 
 
@@ -185,7 +207,6 @@ async def test_a_long_message_is_shown_from_both_ends(tmp_path: Path) -> None:
     assert "Text: begin" in printed
     assert " end\n    Label:" in printed
     assert "characters are not shown" in printed
-    assert END < LONGEST
 
 
 async def test_what_a_judge_is_sent_is_shown_too(tmp_path: Path) -> None:

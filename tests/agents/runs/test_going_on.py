@@ -68,6 +68,8 @@ async def test_a_run_directory_has_one_process_at_a_time(tmp_path: Path) -> None
         ("search.selector=ucb", 'search.selector is "msgd_rl" there and "ucb" here'),
         ("search.operators=['few_shot']", "search.operators"),
         ("search.alpha=0.1", "search.alpha is 0.3 there and 0.1 here"),
+        ("search.repeats=2", "search.repeats is null there and 2 here"),
+        ("task.reply_tokens=9", "task.reply_tokens is null there and 9 here"),
         ("memory.read=false", "memory.read is true there and false here"),
         ("task.name=other", "task.name"),
         ("task.train=elsewhere.jsonl", "the train examples differ"),
@@ -298,7 +300,7 @@ async def test_a_run_of_version_1_is_refused_by_name(tmp_path: Path, old: Path) 
     for ask in (search, ended):
         with pytest.raises(MemoryMismatch, match=r"no run\.json: .* version 1 had none, .* version 2"):
             await ask(tmp_path)
-    with pytest.raises(MemoryMismatch, match="journal of version 1, and this release reads version 7"):
+    with pytest.raises(MemoryMismatch, match="journal of version 1, and this release reads version 8"):
         read_report(old)
     assert prompt_file.load(old / "best_prompt.txt")
     assert not (old / "lock").exists()

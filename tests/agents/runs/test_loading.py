@@ -14,7 +14,7 @@ from protocols.kinds import classification
 from protocols.metrics.match import Accuracy
 from protocols.prompt import Prompt, Section, placeholders
 from protocols.task import Example, Task
-from tests.small_task import LABELS, SIZES, rows, write_task
+from tests.small_task import LABELS, SIMULATED, SIZES, rows, write_task
 from tests.strategies import texts
 
 unhurried = settings(deadline=None, max_examples=100)
@@ -37,10 +37,10 @@ def test_one_file_is_cut_into_the_three_splits(tmp_path: Path) -> None:
     everything = [row for split in SIZES for row in rows(split)]
     write_task(tmp_path, {"train": everything})
     table = {"name": "one", "data": "train.jsonl"}
-    loaded = load_task(build({"task": table}, tmp_path))
+    loaded = load_task(build({"models": SIMULATED, "task": table}, tmp_path))
     assert [len(loaded.train), len(loaded.validation), len(loaded.test)] == [13, 10, 10]
     halves = {"train": 2, "validation": 1, "test": 1, "seed": 5}
-    other = load_task(build({"task": table | {"cut": halves}}, tmp_path))
+    other = load_task(build({"models": SIMULATED, "task": table | {"cut": halves}}, tmp_path))
     assert [len(other.train), len(other.validation), len(other.test)] == [16, 9, 8]
     assert {e.id for e in (*other.train, *other.validation, *other.test)} == {row["id"] for row in everything}
 
@@ -55,13 +55,13 @@ def test_one_file_is_cut_into_the_three_splits(tmp_path: Path) -> None:
 )
 def test_a_task_has_three_splits_or_one_source_to_cut(table: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
-        build({"task": {"name": "t"} | table}, Path())
+        build({"models": SIMULATED, "task": {"name": "t"} | table}, Path())
 
 
 def test_files_are_beside_the_configuration_and_the_hub_is_not() -> None:
     table: dict[str, object] = {"name": "t", "train": "a.csv", "validation": "hf:o/n?split=dev", "test": "hf:o/n"}
     fields = {"input": {"text": "sentence"}, "target": "label"}
-    found = sources(build({"task": table | {"fields": fields}}, Path("folder")))
+    found = sources(build({"models": SIMULATED, "task": table | {"fields": fields}}, Path("folder")))
     assert [source.location for source in found.values()] == ["folder/a.csv", "hf:o/n?split=dev", "hf:o/n"]
     assert {source.fields.target for source in found.values()} == {"label"}
 

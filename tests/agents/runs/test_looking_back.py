@@ -27,13 +27,17 @@ from protocols import prompt_file
 from protocols.errors import ConfigError, ReplayDiffers
 from protocols.messages import Assignment, Candidate, Envelope
 from protocols.prompt import KINDS, Prompt, Section
+from protocols.prompt_file import readable
 from tests.agents.runs.test_search import configure
-from tests.small_task import SIZES, write_task
+from tests.small_task import PROMPT, SIZES, write_task
 from tests.strategies import texts
 from tests.wire_server import WireServer
 from tests.world import answer
 
 pytestmark = pytest.mark.anyio
+
+
+FRAME = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
 
 
 async def run(tmp_path: Path, *settings: str) -> Path:
@@ -206,3 +210,35 @@ def test_a_section_is_the_same_only_if_it_is(
         assert change in expected
     if a == b:
         assert set(changes.values()) == {"same"}
+
+
+async def test_an_edit_that_brought_a_form_is_named_for_it(tmp_path: Path) -> None:
+    """As a person's own edit of the form alone, which the journal, the diff and the blame tell."""
+    first = Prompt((Section("rule", "task", "Which?\nLabels: invoice, parcel, 退款"), FRAME))
+    turned = first.edit("rule", first["rule"].text, (), "input")
+    for name, prompt in (("a", first), ("b", turned)):
+        prompt_file.save(prompt, tmp_path / name)
+    compared = compare_prompts(tmp_path / "a", tmp_path / "b")
+    assert [(c.section, c.change, list(c.lines)[1:3]) for c in compared.sections] == [
+        ("rule", "changed", ["-=== rule (task) ===", "+=== rule (task, input) ==="]),
+        ("input", "same", []),
+    ]
+    edit, other = Edit(1, "hand", "rule"), Edit(2)
+    lines = carry(carry([], readable(first["rule"]), "rule", other), readable(turned["rule"]), "rule", edit)
+    assert [(line.text, line.edit) for line in lines] == [
+        ("=== rule (task, input) ===", edit),
+        ("Which?", other),
+        ("Labels: invoice, parcel, 退款", other),
+    ]
+
+
+async def test_a_run_with_turns_is_replayed_compared_and_blamed(tmp_path: Path) -> None:
+    prompt = PROMPT.replace("(examples) ===", "(examples, turns) ===\n{examples:2}")
+    asked = ["search.assignments=4", 'search.operators=["self_reflection", "define_sort"]']
+    async with open_run(load(write_task(tmp_path, prompt=prompt), asked), {}, tmp_path / "run") as opened:
+        await opened.search()
+    assert (await replay(tmp_path / "run", ignore)).assignments == 4
+    lines = [line.text for line in blame(tmp_path / "run") if line.section == "examples"]
+    assert lines == ["=== examples (examples, turns) ===", "{examples:2}"]
+    best = prompt_file.load(tmp_path / "run" / BEST_PROMPT)
+    assert best["examples"] == prompt_file.loads(prompt)["examples"]

@@ -21,7 +21,7 @@ from protocols.errors import ConfigError, DataError
 from protocols.messages import Evaluation, Outcome
 from protocols.metrics.weighted import Weighted
 from protocols.task import Example, Json
-from tests.small_task import SIZES
+from tests.small_task import SIMULATED, SIZES
 from tests.wire_server import WireServer
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +51,7 @@ def configure(
         ]
         (folder / f"{split}.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
     table = {"name": "t", "kind": kind, **{split: f"{split}.jsonl" for split in SIZES}, **(keys or {})}
-    return build({"task": table, **(tables or {})}, folder)
+    return build({"models": SIMULATED, "task": table, **(tables or {})}, folder)
 
 
 @pytest.mark.parametrize("kind", TARGETS)

@@ -26,7 +26,7 @@ from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.ledger import Attempt, Ledger
 from protocols.wrappers.limiter import Limits
 from protocols.wrappers.prices import Price, default_prices
-from tests.small_task import LABELS, write_task
+from tests.small_task import LABELS, SIMULATED, write_task
 from tests.wire.formats import conversation
 from tests.wire_server import Fault, WireServer, count_tokens
 
@@ -72,7 +72,7 @@ async def test_a_call_that_waits_for_its_budget_is_not_on_record(tmp_path: Path)
     ):
         openai = {"base_url": server.openai_url, "api_key_env": "KEY"}
         tables = {"models": {"default": "openai/x"}, "providers": {"openai": openai}, "budget": {"tokens": 1500}}
-        configuration = build({"task": TASK, **tables}, Path())
+        configuration = build({"models": SIMULATED, "task": TASK, **tables}, Path())
         ledger = open_ledger(configuration, {})
         model = Models(configuration, {"KEY": "sk-secret"}, transport, ledger).of("task", journal=journal)
         request = Request((ChatMessage("user", "hello"),))
@@ -238,8 +238,46 @@ async def test_published_prices_hold_at_the_providers_own_address_alone() -> Non
     assert price({"openai": {"price": {"input": 1, "output": 2, "written": 3}}}, {}) == Price(1, 2, None, 3)
 
 
+@pytest.mark.parametrize("where", ["provider", "task", "critic", "proposers"])
+@pytest.mark.parametrize(
+    ("model", "parameters", "published"),
+    [
+        ("openai/gpt-5-mini", {"service_tier": "default", "seed": 1}, True),
+        ("openai/gpt-5-mini", {"service_tier": "auto"}, True),
+        ("openai/gpt-5-mini", {"service_tier": "unset"}, True),
+        ("openai/gpt-5-mini", {"service_tier": "priority"}, False),
+        ("openai/gpt-5-mini", {"service_tier": "flex"}, False),
+        ("openai/gpt-5-mini", {"extra": {"service_tier": "new"}}, False),
+        ("openai/gpt-5-mini", {"web_search_options": {"search_context_size": "low"}}, False),
+        ("anthropic/claude-sonnet-4-5", {"service_tier": "standard_only", "speed": "standard"}, True),
+        ("anthropic/claude-sonnet-4-5", {"cache_control": {"type": "ephemeral"}}, True),
+        ("anthropic/claude-sonnet-4-5", {"cache_control": {"type": "ephemeral", "ttl": "1h"}}, False),
+        ("anthropic/claude-sonnet-4-5", {"speed": "fast"}, False),
+        ("anthropic/claude-sonnet-4-5", {"inference_geo": "us"}, False),
+    ],
+)
+def test_a_published_price_does_not_hold_for_what_costs_something_else(
+    model: str, parameters: dict[str, object], published: bool, where: str
+) -> None:
+    """Whichever role asks for it; a price of the configuration's own holds."""
+    table: dict[str, object] = {"parameters": parameters} if where == "provider" else {}
+    given = {"proposers": {"merge": parameters}} if where == "proposers" else {where: parameters}
+    models = {"default": model, "parameters": {} if where == "provider" else given}
+    tables = {"task": TASK, "models": models, "search": {"operators": ["merge"]}, "budget": {"dollars": 1}}
+    configuration = build({**tables, "providers": {model: table}}, Path())
+    if published:
+        assert open_ledger(configuration, {}).caps.dollars == 1
+    else:
+        with pytest.raises(ConfigError, match=f"{model} is not known, for its parameters .*price = "):
+            open_ledger(configuration, {})
+    priced = build({**tables, "providers": {model: {**table, "price": PRICE}}}, Path())
+    assert prices(priced, {})[model].input == PRICE["input"]
+
+
 async def test_a_budget_of_an_operator_that_is_not_used_is_refused() -> None:
-    configuration = build({"task": TASK, "budget": {"operators": {"few_shots": {"calls": 1}}}}, Path())
+    configuration = build(
+        {"models": SIMULATED, "task": TASK, "budget": {"operators": {"few_shots": {"calls": 1}}}}, Path()
+    )
     async with open_transport() as transport:
         with pytest.raises(ConfigError, match="few_shots"):
             Models(configuration, {}, transport, open_ledger(configuration, {}))
@@ -271,6 +309,8 @@ async def test_searches_that_share_accounts_share_their_pace_and_their_breakers(
 
 
 async def test_every_key_is_a_secret_whether_used_or_not() -> None:
-    configuration = build({"task": TASK, "providers": {"openai/x": {"api_key_env": "MINE"}}}, Path())
+    configuration = build(
+        {"models": SIMULATED, "task": TASK, "providers": {"openai/x": {"api_key_env": "MINE"}}}, Path()
+    )
     environ = {"OPENAI_API_KEY": "a-1", "ANTHROPIC_API_KEY": " b-2 ", "MINE": "c-3", "OTHER": "d-4", "EMPTY": ""}
     assert secrets(configuration, environ) == {"a-1", "b-2", "c-3"}

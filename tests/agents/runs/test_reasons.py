@@ -320,8 +320,8 @@ async def test_an_operator_whose_cap_is_raised_while_the_search_works_is_offered
 
     async with WireServer(answer, delay=raise_it) as server:
         budget = {"operators": {"self_reflection": {"calls": 1}}}
-        operators = ["self_reflection", "self_consistency"]
-        configuration = configured(tmp_path / "task", server.openai_url, budget, operators=operators, assignments=30)
+        search = {"operators": ["self_reflection", "self_consistency"], "assignments": 30, "selector": "round_robin"}
+        configuration = configured(tmp_path / "task", server.openai_url, budget, **search)
         async with open_run(configuration, {}, tmp_path / "run") as run:
             runs.append(run)
             run.bus.tap(partial(observe, run))

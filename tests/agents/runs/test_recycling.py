@@ -254,8 +254,9 @@ async def test_a_selector_begins_with_the_past_if_it_takes_it(tmp_path: Path) ->
 async def test_the_switches_of_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: bool, write: bool
 ) -> None:
-    taken: list[int] = []
-    monkeypatch.setattr(MSGDRL, "recycle", lambda self, episodes: taken.append(len(episodes)))
+    """What language models have taught before is no memory: a selector begins with it in any case."""
+    given: list[int] = []
+    monkeypatch.setattr(MSGDRL, "recycle", lambda self, episodes: given.append(len(episodes)))
     config, path = write_task(tmp_path / "task"), tmp_path / "shared.db"
     base = ["search.selector=msgd_rl", f"memory.path={path}"]
 
@@ -272,9 +273,9 @@ async def test_the_switches_of_the_memory(
         return recalled
 
     await search("first", "memory.read=false")
-    assert not taken
+    [without] = given
     kept = list(export(path))
     assert len(kept) == stats(path).count == 6
     recalled = await search("second", f"memory.read={read}".lower(), f"memory.write={write}".lower())
-    assert bool(taken) == bool(recalled) == read
+    assert (given[1] > without) == bool(recalled) == read
     assert len(list(export(path))) == len(kept) + (6 if write else 0)

@@ -100,7 +100,9 @@ async def test_what_is_no_answer_is_counted_by_kind_and_shown(
     tmp_path: Path, way: str, content: object, finish: str, textless: dict[str, int], refused: int, truncated: int
 ) -> None:
     async with WireServer(right) as server:
-        server.faults.extend([Fault(body=body(way, content, finish))] * N)
+        server.faults.extend(
+            [Fault(body=body(way, content, finish))] * 2 * N
+        )  # a thought that was cut is asked again
         found = await scored(tmp_path, way, server)
     assert (found.value, found.unreadable, found.n) == (0.0, N, N)
     assert (found.textless, found.refused, found.truncated) == (textless, refused, truncated)

@@ -25,6 +25,7 @@ from protocols.model import Usage
 from protocols.prompt import Prompt, Section
 from protocols.task import Example
 from protocols.wrappers.breaker import ROUNDS
+from tests.small_task import SIMULATED
 from tests.wire_server import Fault, WireServer
 from tests.world import FIRST_PROMPT, TASK, answer, value
 
@@ -43,7 +44,7 @@ def write_task(folder: Path, splits: Mapping[str, Sequence[Example]]) -> dict[st
 def configure(folder: Path, **tables: Any) -> Configuration:
     task = write_task(folder, {"train": TASK.train, "validation": TASK.validation, "test": TASK.test})
     prompt_file.save(FIRST_PROMPT, folder / "prompt.txt")
-    return build({"task": task, "prompt": {"file": "prompt.txt"}, **tables}, folder)
+    return build({"models": SIMULATED, "task": task, "prompt": {"file": "prompt.txt"}, **tables}, folder)
 
 
 async def search(configuration: Configuration, directory: Path, environ: Mapping[str, str]) -> Result:
@@ -55,7 +56,7 @@ def decisions(directory: Path) -> list[Envelope]:
     return [replace(envelope, time=0.0) for envelope in read_journal(directory / "journal.sqlite")]
 
 
-async def test_the_same_seed_finds_the_same_prompt_with_the_embedded_model(tmp_path: Path) -> None:
+async def test_the_same_seed_finds_the_same_prompt_on_the_simulator(tmp_path: Path) -> None:
     folder = tmp_path / "task"
     folder.mkdir()
     for split in ("train", "validation", "test"):
@@ -63,6 +64,7 @@ async def test_the_same_seed_finds_the_same_prompt_with_the_embedded_model(tmp_p
         (folder / f"{split}.jsonl").write_bytes(b"".join(lines if split == "train" else lines[:24]))
     task = {"name": "few tickets"} | {name: f"{name}.jsonl" for name in ("train", "validation", "test")}
     tables: dict[str, object] = {"task": task, "prompt": {"file": str(TICKETS / "prompt.txt")}}
+    tables["models"] = SIMULATED
     tables["search"] = {"width": 1, "assignments": 12, "seed": 3, "critique": 8}
     first, second = tmp_path / "first", tmp_path / "second"
     results = [await search(build(tables, folder), directory, {}) for directory in (first, second)]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agents.runs.catalogue import SELECTORS
 from agents.selectors.epsilon_greedy import EpsilonGreedy
+from agents.selectors.expected import EARNED, expected
 from agents.selectors.msgd import MSGD
 from agents.selectors.msgd_rl import MSGDRL, PastEpisode
 from agents.selectors.selector import Action, Choice, Selector
@@ -266,3 +267,20 @@ def test_msgd_rl_leaves_a_parent_whose_edits_all_fail_for_one_that_is_nearly_as_
 
     assert left(0.01) > 12 * 60 // 5
     assert left(0.5) < 12 * 60 // 20
+
+
+def test_msgd_rl_begins_with_what_earned_most_on_a_language_model_and_gives_it_up_where_it_earns_nothing() -> None:
+    cells = [(operator, kind, blank) for operator, kind, blank in EARNED if operator != "few_shot" or blank]
+    choices = [Choice(Action(operator, kind), kind, EMBEDDER.vector(kind), blank) for operator, kind, blank in cells]
+    operators = {operator for operator, _, _ in cells}
+    firsts, lasts = Counter[str](), Counter[str]()
+    for seed in range(40):
+        selector = MSGDRL(Random(seed))
+        selector.recycle(expected(operators))
+        for step in range(30):
+            choice = selector.choose(choices)
+            selector.learn(choice, 0.1 * (choice.action.operator == "self_reflection"), [])
+            (firsts if step == 0 else lasts if step == 29 else Counter())[choice.action.operator] += 1
+    assert firsts["few_shot"] > 20
+    assert lasts.most_common(1)[0][0] == "self_reflection"
+    assert expected(()) == []

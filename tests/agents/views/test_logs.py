@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.views.logs import LONGEST, RunLog, open_log
-from protocols.errors import RateLimited, ServerFailed, StorageFailed
+from protocols.errors import RateLimited, ServerFailed, StorageFailed, TemperatureRefused
 from protocols.messages import Candidate, Critique, Envelope, Evaluation
 from protocols.prompt import Prompt, Section
 from protocols.wrappers.ledger import Attempt
@@ -121,6 +121,18 @@ def test_a_run_is_logged(tmp_path: Path) -> None:
     )
     assert (ending["outcome"], ending["unanswered"], ending["level"]) == ("first", 1, "warning")
     assert (failed["event"], failed["request_id"], failed["status"]) == ("run failed", "r-2", 503)
+
+
+def test_a_refused_temperature_is_one_line_a_model(tmp_path: Path) -> None:
+    with open_log(tmp_path / "log.jsonl", Console(file=io.StringIO()), 0, ()) as logger:
+        log = RunLog(logger)
+        for model in ("openai/x", "openai/x", "openai/y"):
+            log.called(Attempt("task", model, TemperatureRefused("no 'temperature'", model=model, status=400)))
+    entries = [orjson.loads(line) for line in (tmp_path / "log.jsonl").read_bytes().splitlines()]
+    assert [(entry["model"], entry["reason"], entry["level"]) for entry in entries] == [
+        ("openai/x", "no 'temperature'", "info"),
+        ("openai/y", "no 'temperature'", "info"),
+    ]
 
 
 def test_a_prompt_is_logged_whole_at_debug_alone(tmp_path: Path) -> None:

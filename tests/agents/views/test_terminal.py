@@ -20,7 +20,7 @@ from agents.runs.progress import Progress
 from agents.runs.steering import in_words
 from agents.views.drawing import Drawing
 from agents.views.plain import one_line, printable
-from agents.views.terminal import LiveView, Onlooker, clock, sparkline, time_left, watch
+from agents.views.terminal import FEW, TESTING, LiveView, Onlooker, clock, sparkline, time_left, watch
 from protocols.messages import (
     Assignment,
     Change,
@@ -75,7 +75,15 @@ def ledger(caps: Caps | None = None, step: float = 0.05) -> Ledger:
     return Ledger(caps or Caps(), {"m": Price(1, 1)}, lambda: next(ticks) * step)
 
 
-def shown(story: Sequence[Message], task: str, *, terminal: bool, encoding: str = "utf-8", sender: str = "a") -> str:
+def shown(
+    story: Sequence[Message],
+    task: str,
+    *,
+    terminal: bool,
+    encoding: str = "utf-8",
+    sender: str = "a",
+    assignments: int = 5,
+) -> str:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="replace")
     console = Console(
@@ -84,7 +92,7 @@ def shown(story: Sequence[Message], task: str, *, terminal: bool, encoding: str 
     books = ledger()
 
     async def play() -> None:
-        with watch(console, books, task, 5, iter(range(10_000)).__next__) as view:
+        with watch(console, books, task, assignments, iter(range(10_000)).__next__) as view:
             for number, message in enumerate(story, start=1):
                 await view.observe(Envelope(number, None, sender, "b", 0.0, message))
                 view.called(Attempt("task", "m", None))
@@ -105,13 +113,16 @@ def test_hostile_texts_never_break_the_live_view(story: list[Message], task: str
 
 
 @unhurried
-@given(stories(), hostile)
-def test_without_a_terminal_there_are_plain_lines(story: list[Message], task: str) -> None:
-    seen = shown(story, task, terminal=False)
+@given(stories(), hostile, st.sampled_from([FEW, FEW + 1]))
+def test_without_a_terminal_there_are_plain_lines(story: list[Message], task: str, assignments: int) -> None:
+    """One for each that survived, or for each that ended where they are few; of the test split; and what is said."""
+    seen = shown(story, task, terminal=False, assignments=assignments)
     assert not any(unicodedata.category(c) in ("Cc", "Cs") and c != "\n" for c in seen)
     survivors = sum(isinstance(m, Critique) and m.evaluation.survived for m in story)
     assert seen.count("validation") >= survivors
-    assert len(seen.splitlines()) == survivors + 1
+    ended = sum(isinstance(m, Critique | Failure) for m in story)
+    assert len(seen.splitlines()) == (ended if assignments <= FEW else survivors) + 2
+    assert seen.count(TESTING) == 1
 
 
 @unhurried

@@ -33,7 +33,7 @@ from protocols.wrappers.purse import Caps
 from tests.agents.views.page.runs import write_run
 from tests.protocols.wrappers.clocked import simulate
 
-NOTHING = Waits(0, 0.0, None, 0, 0, 0.0, (), 0, 0, None, 0, "")
+NOTHING = Waits(0, 0.0, None, 0, 0, 0.0, (), (), 0, 0, None, 0, "")
 LINE = "Waiting for 2 calls in flight, the oldest for 0:07 (no reply yet)."
 
 

@@ -188,3 +188,25 @@ def test_earlier_turns_are_examples() -> None:
         for text in (tongue.text(label, rng) for _ in range(15))
     )
     assert right > 20
+
+
+said = st.text("abc dé付款", min_size=1, max_size=20).map(str.strip).filter(bool)
+
+
+@given(st.lists(st.tuples(said, st.sampled_from(["card", "parcel"])), min_size=1, max_size=6), said)
+@settings(deadline=None)
+def test_turns_are_read_as_the_same_examples_in_the_prompts_text(pairs: list[tuple[str, str]], asked: str) -> None:
+    rule = "Choose the one label that fits.\nLabels: card, parcel"
+    for cue, between in (("\nLabel:", " "), ("", "\nAnswer: ")):
+        frames = [(f"Text: {text}{cue}", label) for text, label in pairs]
+        shown = "\n\n".join(f"{question}{between}{label}" for question, label in frames)
+        turns = [ChatMessage(s, t) for pair in frames for s, t in zip(("user", "assistant"), pair, strict=True)]  # type: ignore[arg-type]
+        question = ChatMessage("user", f"Text: {asked}{cue}")
+        replies = [
+            anyio.run(EmbeddedModel().complete, Request(messages)).text
+            for messages in (
+                (ChatMessage("system", f"{rule}\n\n{shown}"), question),
+                (ChatMessage("system", rule), *turns, question),
+            )
+        ]
+        assert replies[0] == replies[1]

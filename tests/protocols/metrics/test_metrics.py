@@ -60,10 +60,20 @@ def test_a_perfect_reply_scores_1_however_it_was_reasoned(name: str, data: st.Da
     example, shown = Example("1", {"text": "x"}, target), kind.show(target)
     reasons = "Let me see: either this or that.\n" if kind.name != "generation" else ""
     cue = "Answer: " if kind.name in ("reading", "reasoning") else ""
-    for reply in (shown, f"{reasons}{cue}{shown}", f"{reasons}{cue}{shown}\n"):
+    for reply in (shown, kind.replied(target), f"{reasons}{cue}{shown}", f"{reasons}{cue}{shown}\n"):
         judged = now(usual(kind).judge(example, reply))
         assert (judged.score, judged.feedback, judged.mistakes) == (1, "", {}), reply
         assert corpus_value(usual(kind), [(judged.score, judged.counts)]) == 1
+
+
+@pytest.mark.parametrize("name", GIVEN)
+@given(data=st.data())
+@settings(max_examples=40)
+def test_a_whole_reply_has_the_form_that_the_prompt_asks_for(name: str, data: st.DataObject) -> None:
+    kind, target = GIVEN[name].kind(), data.draw(GIVEN[name].targets)
+    lines = f"{kind.format}\n".split("\n")
+    mark = next((line.removesuffix("<the final answer>") for line in lines if line.endswith("answer>")), "")
+    assert kind.replied(target) == mark + kind.show(target)
 
 
 @pytest.mark.parametrize("name", GIVEN)

@@ -15,6 +15,7 @@ from protocols.providers.anthropic import AnthropicModel
 from protocols.providers.http import Endpoint, Transport, open_transport
 from protocols.providers.openai import OpenAIModel
 from protocols.providers.sdk import AnthropicSdkModel, OpenAISdkModel
+from protocols.providers.wire import STANDARD, Wire
 from tests.wire_server import WireServer
 
 KEY = "sk-test-0123456789abcdefghijklmnopqrstuvwxyz"
@@ -29,16 +30,16 @@ class Lab:
     transport: Transport
     exits: AsyncExitStack
 
-    def model(self, way: str, *, timeout: float = 30.0, key: str = KEY) -> ChatModel:
+    def model(self, way: str, *, timeout: float = 30.0, key: str = KEY, wire: Wire = STANDARD) -> ChatModel:
         match way:
             case "openai":
-                return OpenAIModel("m-1", Endpoint(self.server.openai_url, key, timeout), self.transport)
+                return OpenAIModel("m-1", Endpoint(self.server.openai_url, key, timeout), self.transport, wire)
             case "anthropic":
-                return AnthropicModel("m-1", Endpoint(self.server.url, key, timeout), self.transport)
+                return AnthropicModel("m-1", Endpoint(self.server.url, key, timeout), self.transport, wire)
             case "openai-sdk":
-                return OpenAISdkModel("m-1", self.openai_client(key, max_retries=2), timeout)
+                return OpenAISdkModel("m-1", self.openai_client(key, max_retries=2), timeout, wire)
             case _:
-                return AnthropicSdkModel("m-1", self.anthropic_client(key, max_retries=2), timeout)
+                return AnthropicSdkModel("m-1", self.anthropic_client(key, max_retries=2), timeout, wire)
 
     def openai_client(self, key: str = KEY, max_retries: int = 0) -> openai.AsyncOpenAI:
         client = openai.AsyncOpenAI(api_key=key, base_url=self.server.openai_url, max_retries=max_retries)

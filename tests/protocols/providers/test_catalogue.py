@@ -15,6 +15,7 @@ from protocols.providers.catalogue import Account, ModelSettings, identify, open
 from protocols.providers.environment import read_environment
 from protocols.providers.http import open_transport
 from protocols.providers.openai import default_token_parameter
+from protocols.providers.wire import Wire
 from tests.protocols.providers import clients
 from tests.protocols.providers.conftest import KEY, Lab
 
@@ -51,7 +52,7 @@ async def test_the_token_parameter_follows_the_address_unless_set(lab: Lab) -> N
     for settings, parameter in (
         (ModelSettings(base_url=lab.server.openai_url), "max_tokens"),
         (
-            ModelSettings(base_url=lab.server.openai_url, token_parameter="max_completion_tokens"),
+            ModelSettings(base_url=lab.server.openai_url, wire=Wire(token_parameter="max_completion_tokens")),
             "max_completion_tokens",
         ),
     ):

@@ -18,6 +18,7 @@ from protocols.errors import (
     QuotaExhausted,
     RateLimited,
     ServerFailed,
+    TemperatureRefused,
     TooLong,
 )
 from protocols.model import ChatMessage, Request
@@ -113,6 +114,13 @@ TOO_LONG = [
     ),
     long("request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it", 4096),
     long("the request exceeds the available context size. try increasing the context size", None, status=500),
+    long("input (5000 tokens) is too large to process. increase the physical batch size", None, status=500),
+    long(
+        "input (5000 tokens) is too large to process. increase the physical batch size (current batch size: 512)",
+        512,
+        status=500,
+    ),
+    long("input (5000 tokens) is larger than the max context size (4096 tokens). skipping", 4096, status=500),
     long("prompt is too long: 213462 tokens > 200000 maximum", 200000),
     long(
         "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or "
@@ -233,13 +241,15 @@ ECHOED = [
         ]
     },
     {"object": "error", "message": {"detail": [{"loc": ["body"], "msg": "Field required", "input": PROMPT}]}},
-    says(f"Invalid value for 'temperature' in request: {{'messages': [{{'content': '{PROMPT}'}}]}}"),
-    says(f'Invalid value for temperature in {{"model": "m", "input": "{PROMPT}"}}'),
     says(f'Unknown parameter: top_q. You sent "{PROMPT}".'),
     says(f"1 validation error for Request: stop. Field required [type=missing, input_value='{PROMPT}']"),
     says(f"{'x ' * 300}{PROMPT}"),
 ]
 """The prompt speaks of limits, and the refusal repeats it."""
+ECHOED_TEMPERATURE = [
+    says(f"Invalid value for 'temperature' in request: {{'messages': [{{'content': '{PROMPT}'}}]}}"),
+    says(f'Invalid value for temperature in {{"model": "m", "input": "{PROMPT}"}}'),
+]
 OTHERS = [
     *(
         Case(status, says(text, "rate_limit_error"), RateLimited, headers={"retry-after": "9"}, waits=9.0)
@@ -247,6 +257,7 @@ OTHERS = [
         for status in (429, 529)
     ),
     Case(200, says(PER_MINUTE, "rate_limit_error"), RateLimited),
+    *(Case(status, body, TemperatureRefused) for body in ECHOED_TEMPERATURE for status in (400, 422)),
     *(Case(status, body, BadRequest) for body in ECHOED for status in (400, 422)),
     Case(500, says("Context size has been exceeded.", "server_error", 500), ServerFailed),
     Case(503, says("Loading model: allocating context size 4096", "unavailable_error", 503), ServerFailed),

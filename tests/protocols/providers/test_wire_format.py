@@ -21,6 +21,7 @@ from protocols.providers import openai as chat
 from protocols.providers.failures import Answer
 from protocols.providers.figures import about
 from protocols.providers.http import encode
+from protocols.providers.wire import Wire
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.purse import Caps
@@ -127,7 +128,7 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]))
 @given(st.lists(st.builds(ChatMessage, st.sampled_from(["system", "user", "assistant"]), texts), min_size=1))
 def test_bodies_hold_the_text_as_it_is(turns: list[ChatMessage]) -> None:
     request = Request(tuple(turns))
-    bodies = (chat.request_body(request, "m", "max_tokens"), messages.request_body(request, "m"))
+    bodies = (chat.request_body(request, "m", Wire()), messages.request_body(request, "m", Wire()))
     for body in bodies:
         raw = encode(body, "m")
         assert orjson.loads(raw) == body
@@ -138,7 +139,7 @@ def test_bodies_hold_the_text_as_it_is(turns: list[ChatMessage]) -> None:
 
 @given(st.lists(st.builds(ChatMessage, st.sampled_from(["system", "user", "assistant"]), texts), min_size=1))
 def test_anthropic_marks_one_prefix_the_last_system_text(turns: list[ChatMessage]) -> None:
-    body = messages.request_body(Request(tuple(turns)), "m")
+    body = messages.request_body(Request(tuple(turns)), "m", Wire())
     blocks = body.get("system", [])
     assert isinstance(blocks, list)
     said = [turn.text for turn in turns if turn.speaker == "system" and turn.text]

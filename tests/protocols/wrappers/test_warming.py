@@ -139,3 +139,25 @@ def test_everybody_is_answered_or_fails_by_himself(
 )
 def test_what_is_cached_depends_on_the_model(model: str, tokens: int) -> None:
     assert shortest_prefix(model) == tokens
+
+
+def test_turns_that_are_the_same_for_all_inputs_are_part_of_the_prefix() -> None:
+    """And turns that are filled for each are none of it."""
+    shots = (ChatMessage("user", LONG), ChatMessage("assistant", "yes"))
+
+    def sent(fixed: int) -> list[float]:
+        provider, times = Provider([5.0]), list[float]()
+
+        async def main() -> None:
+            model = WarmingModel(provider, Prefixes(), 1024)
+            async with anyio.create_task_group() as tasks:
+                for number in range(3):
+                    asked = (ChatMessage("system", SHORT), *shots, ChatMessage("user", str(number)))
+                    tasks.start_soon(model.complete, Request(asked, fixed=fixed))
+            times.extend(time - provider.sent[0][0] for time, _ in provider.sent)
+
+        simulate(main)
+        return times
+
+    assert sent(fixed=3) == [0.0, 5.0, 5.0]
+    assert sent(fixed=1) == sent(fixed=0) == [0.0, 0.0, 0.0]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import BadRequest, ModelError, RateLimited, ServerFailed, TooLong
-from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
+from protocols.model import TURN, ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.prompt import estimate_tokens
 from protocols.wrappers.breaker import ROUNDS, Breaker
 from protocols.wrappers.limiter import LimitedModel, Limiter, Limits
@@ -241,3 +241,15 @@ async def test_a_window_that_is_learned_while_others_wait_takes_nothing_of_the_l
             "one of three a minute was sent"
         )
         assert limiter.in_flight == 0
+
+
+@given(st.integers(0, 20), st.integers(1, 50))
+def test_the_frames_of_turns_take_room(pairs: int, tokens: int) -> None:
+    """Of the same bytes in more turns less is spare, by the frame of each."""
+    window = Window()
+    window.tell(100_000)
+    turns = [ChatMessage(speaker, "abcd" * tokens) for _ in range(pairs) for speaker in ("user", "assistant")]
+    said = ChatMessage("system", "be brief"), ChatMessage("user", "abcd")
+    split = Request((said[0], *turns, said[1]))
+    joined = Request((ChatMessage("system", said[0].text + "abcd" * (2 * pairs * tokens)), said[1]))
+    assert window.spare(split) == window.spare(joined) - 2 * pairs * TURN

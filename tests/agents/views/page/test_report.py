@@ -202,3 +202,11 @@ def test_a_very_long_text_is_compared_in_no_time() -> None:
     """Two texts of a megabyte that have no line in common, and none that is told from the next."""
     before, after = "a\n" * 500_000, "b\n" * 500_000
     assert len(lines(before, after)) > MATCHED
+
+
+def test_a_change_of_the_form_alone_is_a_change_that_shows() -> None:
+    before = Prompt((Section("rule", "task", "Be brief."),))
+    after = before.edit("rule", "Be brief.", (), "input")
+    [row] = changes(before, after)
+    assert row["change"] == "changed"
+    assert row["lines"] == [["+", "=== rule (task, input) ==="], ["=", "Be brief."]]

@@ -1,0 +1,91 @@
+"""The command that shows a newcomer a whole search."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from agents.commands.console import emit, exit_codes, program, say, stdout
+from agents.commands.options import AsJson, Out, Port, Seed, Settings, Verbose, Watch
+from agents.commands.searching import train, with_seed
+from agents.runs.configuration import Configuration, load
+from agents.runs.loading import load_task
+from agents.runs.on_this_machine import hindrance
+from agents.views.demonstration import show_demonstration
+from agents.views.plain import one_line, printable
+from protocols.errors import ConfigError
+from protocols.providers.catalogue import EMBEDDED
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "home.toml"
+MODEL = "local/smollm2-135m"
+NO_LANGUAGE_MODEL = "It is no language model: the run shows how a search works, and its scores say nothing about one."
+
+
+def demo(
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    watch: Watch = False,
+    port: Port = 0,
+    verbose: Verbose = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train a prompt on a small language model on this machine: no key, no network, about two minutes.
+
+    SmolLM2-135M-Instruct tells which skill of a voice assistant should take a request. Where it cannot be
+    installed, a simulator answers instead, and the demo says so.
+
+    \b
+    Example:
+      promptflow demo --seed 1
+    """
+    with exit_codes(as_json):
+        if not EXAMPLE.is_file():
+            raise ConfigError(f"the demo needs {EXAMPLE}; run it from a checkout of the project")
+        given = with_seed(settings, seed)
+        configuration, why = load(EXAMPLE, given), ""
+        if configuration.models.of("task") == MODEL and (why := hindrance(configuration)):
+            configuration = load(EXAMPLE, [*given, f"models.default={EMBEDDED}"])
+        if not as_json:
+            _announce(configuration, why)
+        result, directory = train(configuration, out, verbose, port if watch else None)
+        if as_json:
+            emit({**result, "directory": printable(str(directory))})
+        else:
+            show_demonstration(stdout(), directory, result)
+            _next_steps(directory)
+
+
+def _announce(configuration: Configuration, why: str) -> None:
+    """What is about to be done, by which model, and how long it takes. `why`: what hinders the model of the demo."""
+    task, model = load_task(configuration), configuration.models.of("task")
+    labels = len({str(example.target) for example in task.train})
+    say(
+        f"Training a prompt that tells which of {labels} skills of a voice assistant should take a request "
+        f"({os.path.relpath(EXAMPLE)})."
+    )
+    if why:
+        say(f"{MODEL} cannot be used here ({one_line(why, 500)}), so a simulator answers. {NO_LANGUAGE_MODEL}")
+    elif model == EMBEDDED:
+        say(f"A simulator answers. {NO_LANGUAGE_MODEL}")
+    elif model == MODEL:
+        say("SmolLM2-135M-Instruct answers, on this machine: no key, no network, about two minutes on two cores.")
+    else:
+        say(f"{one_line(model)} answers.")
+    edits, asked = configuration.search.assignments, f"{len(task.validation)} validation examples"
+    say(
+        f"The first prompt answers {asked}; {edits} edits are raced on them; then the first prompt and the best one "
+        f"answer {len(task.test)} test examples.\n"
+    )
+
+
+def _next_steps(directory: Path) -> None:
+    example = os.path.relpath(EXAMPLE)
+    say(f"""
+Run directory: {directory}
+Next:
+  {program()} show {directory}
+  {program()} watch {directory}
+  {program()} evaluate {directory}/best_prompt.txt {example} --split test
+With a key, and then with a task of your own (README.md says how):
+  {program()} search {example} --set models.default=openai/<model> --set budget.dollars=1""")

@@ -1,0 +1,81 @@
+"""TF-IDF vectors of texts: hashed character n-grams within words, each weighted by how rare it is.
+
+What two texts of a collection share says more the fewer others have it (Spärck Jones 1972, A statistical
+interpretation of term specificity). The n-grams are those of fastText (arXiv 1607.04606), with the borders of words,
+hashed as in Weinberger et al. (arXiv 0902.2206): any script, no vocabulary to keep.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from protocols.embedding import Vector
+
+Hashes = npt.NDArray[np.uint64]
+
+SIZES: Final = (2, 3, 4, 5)
+DIMENSION: Final = 1024
+"""docs/decisions/forms.md has what fewer and more of them buy."""
+SPACE: Final = 32
+BETWEEN: Final = re.compile(r"[\W_]+")
+_BASE, _MULTIPLIER = np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
+
+
+class TfIdf:
+    """How rare the n-grams of a collection of texts are; `vector` is the same in every process that was given the
+    same texts. `known`: their hashes, sorted; `rarity`: of each."""
+
+    def __init__(self, known: Hashes, rarity: npt.NDArray[np.float64], dimension: int = DIMENSION) -> None:
+        self._known, self._rarity, self.dimension = known, rarity, dimension
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], dimension: int = DIMENSION) -> tuple[TfIdf, Vector]:
+        """Fitted to the texts, and their vectors, shape (len(texts), dimension)."""
+        counted = [np.unique(grams(text), return_counts=True) for text in texts]
+        every = np.concatenate([hashes for hashes, _ in counted]) if counted else np.zeros(0, np.uint64)
+        known, holding = np.unique(every, return_counts=True)
+        fitted = cls(known, np.log((1 + len(texts)) / (1 + holding)) + 1, dimension)
+        vectors: Vector = np.zeros((len(texts), dimension), np.float32)
+        for row, (hashes, counts) in enumerate(counted):
+            vectors[row] = fitted._weighted(hashes, counts)
+        return fitted, vectors
+
+    def vector(self, text: str) -> Vector:
+        """Shape (dimension,), of L2 norm 1, or 0 where the text shares nothing with the collection."""
+        return self._weighted(*np.unique(grams(text), return_counts=True))
+
+    def _weighted(self, hashes: Hashes, counts: npt.NDArray[np.int64]) -> Vector:
+        places = np.searchsorted(self._known, hashes)
+        known = places < len(self._known)
+        known[known] = self._known[places[known]] == hashes[known]
+        places, hashes = places[known], hashes[known]
+        weights = (1 + np.log(counts[known])) * self._rarity[places]
+        signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
+        buckets = ((hashes >> np.uint64(20)) % np.uint64(self.dimension)).astype(np.int64)
+        summed = np.bincount(buckets, signs * weights, self.dimension)
+        norm = float(np.linalg.norm(summed))
+        return (summed / norm if norm else summed).astype(np.float32)
+
+
+def grams(text: str) -> Hashes:
+    """Hashes of the n-grams of a text, in which no space stands but at an end; of one without a letter or a digit, of
+    all that it has."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = BETWEEN.sub(" ", folded).strip() or " ".join(folded.split())
+    codes = np.frombuffer(f" {words} ".encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+    spaces = np.concatenate([[0], np.cumsum(codes == SPACE)])
+    hashes, kept = np.zeros(len(codes), np.uint64), []
+    for size in range(1, min(SIZES[-1], len(codes)) + 1):
+        hashes = hashes[: len(codes) - size + 1] * _BASE + codes[size - 1 :] + np.uint64(size)
+        if size in SIZES:
+            inner = spaces[size - 1 : size - 1 + len(hashes)] - spaces[1 : 1 + len(hashes)]
+            kept.append(hashes[inner == 0])
+    mixed = np.concatenate(kept) * _MULTIPLIER
+    mixed ^= mixed >> np.uint64(29)
+    return mixed * _MULTIPLIER

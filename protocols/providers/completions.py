@@ -1,0 +1,90 @@
+"""The OpenAI completions wire format, for base models: a conversation is laid out as one plain text that they go on
+with. vLLM, llama.cpp and most servers of open weights speak it.
+
+https://platform.openai.com/docs/api-reference/completions/create
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from protocols.model import ChatMessage, Instead, Reply, Request
+from protocols.providers.failures import Answer
+from protocols.providers.figures import finish_of, name_of, used
+from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
+from protocols.providers.limits import read_allowance
+from protocols.providers.openai import FINISH, first_choice, read_usage
+from protocols.providers.wire import with_parameters
+
+PATH: Final = "/completions"
+STOP: Final = "\n\n"
+"""A blank line ends a turn, and with it the reply."""
+CUES: Final = (":", "：", "=", "->", "=>", "→")
+"""Ends of a turn that is gone on with on the same line."""
+
+
+class CompletionsModel:
+    """A `ChatModel` on an endpoint that completes text."""
+
+    def __init__(self, model: str, endpoint: Endpoint, transport: Transport) -> None:
+        self._model, self._endpoint, self._transport = model, endpoint, transport
+        self.name = f"openai/{model}"
+        self._headers = endpoint.headers()
+
+    async def complete(self, request: Request) -> Reply:
+        """See `ChatModel`. The reply ends before its first blank line."""
+        body = request_body(request, self._model)
+        answer = await post(self._transport, self._endpoint, PATH, self._headers, body, self.name)
+        return read_reply(answer, self.name, self._endpoint.key, request)
+
+
+def request_body(request: Request, model: str) -> JsonObject:
+    """The JSON body of one call; what the user has set goes over ours."""
+    body: JsonObject = {
+        "model": model,
+        "prompt": laid_out(request.messages),
+        "max_tokens": request.max_tokens,
+        "stop": [STOP],
+    }
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    return with_parameters(body, request)
+
+
+def laid_out(messages: Sequence[ChatMessage]) -> str:
+    """The conversation as one text: turns are separated by blank lines, and what the assistant says follows its
+    user's turn on the same line if that ends with a cue such as `Label:`, else on the next. The reply continues the
+    end, which has no space after a cue: tokenisers join a space with the word behind it."""
+    text = ""
+    for place, message in enumerate(messages):
+        said = message.text.strip()
+        if place and message.speaker == "assistant" and messages[place - 1].speaker == "user":
+            text += (" " if text.endswith(CUES) else "\n") + said
+        else:
+            text += (STOP if text and said else "") + said
+    if messages[-1].speaker == "assistant" or text.endswith(CUES):
+        return text
+    return text + "\n"
+
+
+def read_reply(answer: Answer, name: str, key: str | None, request: Request | None = None) -> Reply:
+    """The first choice of the answer to `request`, without the space around it, and up to a blank line unless the
+    user has set another end, or none.
+
+    :raises ModelError: as `decode`; BadReply also if there is no text.
+    """
+    payload = decode(answer, name, key, lambda usage: used(read_usage(usage), request, ""))
+    choice, _ = first_choice(payload)
+    finish = finish_of(FINISH, choice.get("finish_reason"))
+    usage = used(read_usage(payload.get("usage")), request, choice, finish)
+    text = choice.get("text")
+    if not isinstance(text, str):
+        raise unusable("has no choices[0].text", answer, name, key, usage)
+    if request is None or "stop" not in request.parameters.fields:
+        text, end, _ = text.lstrip().partition(STOP)  # not every server knows stop
+        finish = "stop" if end and finish == "length" else finish  # it was complete before it was too long
+    said = text.strip()
+    model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
+    missing: Instead | None = None if said or finish == "refusal" else "nothing"
+    return Reply(said, usage, finish, answer.latency, model, allowance=allowance, instead=missing)

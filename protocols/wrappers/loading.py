@@ -1,0 +1,32 @@
+"""A model that must be loaded before it can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from protocols.model import ChatModel, Reply, Request
+
+
+class LoadingModel:
+    """Loads a model before its first call, so that neither a call's own time nor a place among those in flight is
+    spent on it. `loading` has the model's name once for each call that waits for it."""
+
+    def __init__(self, inner: ChatModel, load: Callable[[], Awaitable[None]], loading: list[str]) -> None:
+        self._inner, self._load, self._loading = inner, load, loading
+        self._loaded = False
+
+    @property
+    def name(self) -> str:
+        """The name of the model inside."""
+        return self._inner.name
+
+    async def complete(self, request: Request) -> Reply:
+        """:raises ConfigError: the model cannot be loaded."""
+        if not self._loaded:
+            self._loading.append(self.name)
+            try:
+                await self._load()
+            finally:
+                self._loading.remove(self.name)
+            self._loaded = True
+        return await self._inner.complete(request)
