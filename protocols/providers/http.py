@@ -213,6 +213,7 @@ def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object
 
     :raises ModelError: the status or the body says that the call failed; the class says how.
     :raises BadReply: a success whose body is not a JSON object.
+    :raises BadRequest: a success whose body is a stream, which nobody asked for.
     """
     if not 200 <= answer.status < 300:
         raise classify(answer, model, key)
@@ -220,8 +221,10 @@ def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object
         payload = read_json(answer.body)
     except ValueError as error:
         if is_stream(answer.body):
-            what = f'is a stream of events; set stream = true under [providers."{model}"]'
-            raise unusable(what, answer, model, key) from None
+            reason = f'the reply is a stream of events; set stream = true under [providers."{model}"]'
+            raise BadRequest(
+                reason, model=model, status=answer.status, request_id=answer.request_id(key)
+            ) from None  # a server that only streams answers every try so
         raise unusable(f"is not JSON ({error})", answer, model, key) from None
     if is_failure(payload):
         failure = classify(answer, model, key)

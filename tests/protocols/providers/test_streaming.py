@@ -15,7 +15,7 @@ from anyio.abc import SocketStream
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.errors import BadReply, ConnectionFailed, ModelError, RateLimited, ServerFailed
+from protocols.errors import BadRequest, ConnectionFailed, ModelError, RateLimited, ServerFailed
 from protocols.model import ChatMessage, Reply, Request, Usage
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
@@ -71,7 +71,7 @@ async def test_the_call_is_the_sdks_and_the_reply_is_whole(lab: Lab, way: str) -
 async def test_a_server_that_streams_unasked_names_the_setting(lab: Lab, way: str) -> None:
     lab.server.streams = True
     name = f"{way.removesuffix('-sdk')}/m-1"
-    with pytest.raises(BadReply) as caught:
+    with pytest.raises(BadRequest) as caught:
         await lab.model(way).complete(HELLO)
     assert f'stream = true under [providers."{name}"]' in str(caught.value)
     assert "\n" not in str(caught.value)
