@@ -29,18 +29,29 @@ def table(name: str) -> dict[str, dict[str, object]]:
     return {"task": task, "models": {"default": "embedded"}}
 
 
-async def trained(name: str, directory: Path) -> Result:
+MOST = 80
+"""Examples that decide, and that are reported: the simulator reads each prompt anew that is filled for each input."""
+
+
+def some(name: str, folder: Path, most: int) -> None:
+    """All training examples of a set, and the first of the others."""
+    for split in SPLITS:
+        rows = (DATA / name / f"{split}.jsonl").read_bytes().splitlines(keepends=True)
+        (folder / f"{split}.jsonl").write_bytes(b"".join(rows if split == "train" else rows[:most]))
+
+
+async def trained(name: str, folder: Path) -> Result:
     """At width 1, so that the seed fixes the run."""
-    async with open_run(
-        build({**table(name), "search": {"seed": 1, "assignments": 40, "width": 1}}, DATA / name), {}, directory
-    ) as run:
+    some(name, folder, MOST)
+    search = {"seed": 1, "assignments": 30, "width": 1}
+    async with open_run(build({**table(name), "search": search}, folder), {}, folder / "run") as run:
         return await run.search()
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["snips", "subj", "banking77", "thucnews"])
 async def test_a_search_raises_the_held_out_score(name: str, tmp_path: Path) -> None:
-    result = await trained(name, tmp_path / "run")
+    result = await trained(name, tmp_path)
     assert result.test is not None
     assert result.test.errors == 0
     assert result.test.difference > 0
@@ -59,9 +70,7 @@ async def test_every_set_loads_and_a_perfect_reply_to_every_example_of_it_scores
 @pytest.mark.parametrize("name", SETS)
 async def test_the_embedded_model_runs_every_set_and_the_report_is_honest(name: str, tmp_path: Path) -> None:
     """Decided and reported on a few examples: what it is weak at has low values, and nothing hides them."""
-    for split in SPLITS:
-        rows = (DATA / name / f"{split}.jsonl").read_bytes().splitlines(keepends=True)
-        (tmp_path / f"{split}.jsonl").write_bytes(b"".join(rows if split == "train" else rows[:12]))
+    some(name, tmp_path, 12)
     search = {"assignments": 4, "width": 1, "critique": 8}
     async with open_run(build({**table(name), "search": search}, tmp_path), {}, tmp_path / "run") as run:
         result = await run.search()
