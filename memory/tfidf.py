@@ -15,16 +15,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from protocols.embedding import Vector
-
-Hashes = npt.NDArray[np.uint64]
+from protocols.embedding import Hashes, Vector, bucketed, code_points, mixed, ngrams
 
 SIZES: Final = (2, 3, 4, 5)
 DIMENSION: Final = 1024
 """docs/decisions/forms.md has what fewer and more of them buy."""
 SPACE: Final = 32
 BETWEEN: Final = re.compile(r"[\W_]+")
-_BASE, _MULTIPLIER = np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
 
 
 class TfIdf:
@@ -56,9 +53,7 @@ class TfIdf:
         known[known] = self._known[places[known]] == hashes[known]
         places, hashes = places[known], hashes[known]
         weights = (1 + np.log(counts[known])) * self._rarity[places]
-        signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
-        buckets = ((hashes >> np.uint64(20)) % np.uint64(self.dimension)).astype(np.int64)
-        summed = np.bincount(buckets, signs * weights, self.dimension)
+        summed = bucketed(hashes, self.dimension, weights)
         norm = float(np.linalg.norm(summed))
         return (summed / norm if norm else summed).astype(np.float32)
 
@@ -68,14 +63,10 @@ def grams(text: str) -> Hashes:
     all that it has."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = BETWEEN.sub(" ", folded).strip() or " ".join(folded.split())
-    codes = np.frombuffer(f" {words} ".encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+    codes = code_points(f" {words} ")
     spaces = np.concatenate([[0], np.cumsum(codes == SPACE)])
-    hashes, kept = np.zeros(len(codes), np.uint64), []
-    for size in range(1, min(SIZES[-1], len(codes)) + 1):
-        hashes = hashes[: len(codes) - size + 1] * _BASE + codes[size - 1 :] + np.uint64(size)
-        if size in SIZES:
-            inner = spaces[size - 1 : size - 1 + len(hashes)] - spaces[1 : 1 + len(hashes)]
-            kept.append(hashes[inner == 0])
-    mixed = np.concatenate(kept) * _MULTIPLIER
-    mixed ^= mixed >> np.uint64(29)
-    return mixed * _MULTIPLIER
+    kept = []
+    for size, hashes in ngrams(codes, SIZES):
+        inner = spaces[size - 1 : size - 1 + len(hashes)] - spaces[1 : 1 + len(hashes)]
+        kept.append(hashes[inner == 0])
+    return mixed(np.concatenate(kept))

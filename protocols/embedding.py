@@ -7,6 +7,7 @@ any script, no vocabulary, the same vector in every process and on every machine
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from anyio import to_thread
 
 Vector = npt.NDArray[np.float32]
+Hashes = npt.NDArray[np.uint64]
 
 AT_ONCE = 500
 """Characters that are embedded on the event loop, in about 0.15 ms."""
@@ -62,17 +64,38 @@ class HashedNgrams:
     def counts(self, text: str) -> npt.NDArray[np.float64]:
         """Signed n-gram counts, shape (dimension,), before weighting."""
         folded = f" {' '.join(unicodedata.normalize('NFKC', text).casefold().split())} "
-        codes = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+        codes = code_points(folded)
         if len(codes) <= 2:
             return np.zeros(self.dimension)
-        hashes, kept = np.zeros(len(codes), np.uint64), []
-        for size in range(1, min(max(self.sizes), len(codes)) + 1):
-            hashes = hashes[: len(codes) - size + 1] * _BASE + codes[size - 1 :] + np.uint64(size)
-            if size in self.sizes:
-                kept.append(hashes)
-        mixed = np.concatenate(kept) * _MULTIPLIER
-        mixed ^= mixed >> np.uint64(29)
-        mixed *= _MULTIPLIER
-        signs = np.where(mixed >> np.uint64(63), 1.0, -1.0)
-        buckets = (mixed >> np.uint64(20)) % np.uint64(self.dimension)
-        return np.bincount(buckets.astype(np.int64), signs, self.dimension).astype(np.float64, copy=False)
+        return bucketed(mixed(np.concatenate([hashes for _, hashes in ngrams(codes, self.sizes)])), self.dimension)
+
+
+def code_points(text: str) -> Hashes:
+    """One number for each character."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+
+
+def ngrams(codes: Hashes, sizes: Collection[int]) -> Iterator[tuple[int, Hashes]]:
+    """Each of the sizes that fits, with the hash of the n-gram that begins at each place."""
+    hashes = np.zeros(len(codes), np.uint64)
+    for size in range(1, min(max(sizes), len(codes)) + 1):
+        hashes = hashes[: len(codes) - size + 1] * _BASE + codes[size - 1 :] + np.uint64(size)
+        if size in sizes:
+            yield size, hashes
+
+
+def mixed(hashes: Hashes) -> Hashes:
+    """The same n-grams, numbers spread over all bits."""
+    spread = hashes * _MULTIPLIER
+    spread ^= spread >> np.uint64(29)
+    spread *= _MULTIPLIER
+    return spread
+
+
+def bucketed(
+    hashes: Hashes, dimension: int, weights: float | npt.NDArray[np.float64] = 1.0
+) -> npt.NDArray[np.float64]:
+    """The signed sums of the weights by bucket, shape (dimension,); of `mixed` hashes."""
+    signs = np.where(hashes >> np.uint64(63), 1.0, -1.0)
+    buckets = (hashes >> np.uint64(20)) % np.uint64(dimension)
+    return np.bincount(buckets.astype(np.int64), signs * weights, dimension).astype(np.float64, copy=False)

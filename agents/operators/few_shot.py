@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from random import Random
 
 import numpy as np
@@ -55,20 +56,22 @@ class FewShot:
         :raises InapplicableError: there is no training example, no new way to show one, or no room for one.
         """
         prompt, task = assignment.prompt, context.task
+        reasons = task.kind.name == "reasoning"
         recalled = [edit.recalled.experience for edit in context.recalled]
         own = [experience for experience in recalled if experience.operator == self.name]
-        replies = worked_out(assignment.outcomes, task)
+        answers = {example.id: task.kind.replied(example.target).strip() for example in task.train}
+        readable = _are_read(answers.values(), task)
+        replies = worked_out(assignment.outcomes, answers, CHATTER if readable and not reasons else None)
         now = saved(prompt, assignment.section)
         others = {shown(saved(partner.prompt, assignment.section)) for partner in assignment.partners}
-        possible = _possible(now, own, task, len(replies), others)
+        possible = _possible(now, own, task, readable, len(replies), others)
         if not possible:
             reason = "every training example that can be shown is shown already, in every way"
-            if not _read_bare(task):
+            if not readable:
                 reason = "the parser reads no bare answer, and no reply has come out right to be shown instead"
             raise InapplicableError(reason)
-        reasons = task.kind.name == "reasoning"
         each = context.shelves.each(prompt, EXAMPLES, turns=True)
-        situation = Situation(task.name, reasons, context.token_price, each)
+        situation = Situation(task.name, reasons, frozenset(answers.values()), context.token_price, each)
         showing = choose_showing(own, possible, situation, context.rng)
         if not showing.count:
             return prompt.edit(assignment.section, "", task.fields, "system")
@@ -150,17 +153,18 @@ class FewShot:
         return nearness
 
 
-def worked_out(outcomes: Sequence[Outcome], task: Task) -> dict[str, str]:
-    """The replies that came out right and say more than a bare answer, by the ids of their examples: far more, where
-    a bare answer is read as well, for chatter around it is nothing to imitate."""
-    bare = {example.id: task.kind.replied(example.target).strip() for example in task.train}
-    right = [o for o in outcomes if o.score >= 1.0 and o.finish == "stop" and o.reply.strip() and o.example in bare]
-    chatter = CHATTER if task.kind.name != "reasoning" and _read_bare(task) else 0
+def worked_out(outcomes: Sequence[Outcome], answers: Mapping[str, str], chatter: int | None) -> dict[str, str]:
+    """The replies that came out right and are no bare answers, by the ids of their examples. `answers`: the bare
+    ones, by the same; `chatter`: tokens that a reply may have beside its answer and still be nothing to imitate;
+    None: whatever it says beside it counts."""
+    right = [
+        o for o in outcomes if o.score >= 1.0 and o.finish == "stop" and o.reply.strip() and o.example in answers
+    ]
     return {
         outcome.example: outcome.reply
         for outcome in right
-        if outcome.reply.strip() != bare[outcome.example]
-        and estimate_tokens(outcome.reply) > chatter + estimate_tokens(bare[outcome.example]) * bool(chatter)
+        if outcome.reply.strip() != answers[outcome.example]
+        and (chatter is None or estimate_tokens(outcome.reply) > estimate_tokens(answers[outcome.example]) + chatter)
     }
 
 
@@ -188,11 +192,12 @@ def _within(room: float, chosen: Sequence[int], sizes: Sequence[int]) -> list[in
 
 
 def _possible(
-    now: str, own: Sequence[Experience], task: Task, replies: int, others: Collection[Showing]
+    now: str, own: Sequence[Experience], task: Task, bare: bool, replies: int, others: Collection[Showing]
 ) -> list[Showing]:
-    """The ways in which a section that is `now` can be edited. One that is filled for each input is the same text
-    every time: it is new where it has not lost on this task, and where no other member shows it."""
-    here, bare = shown(now), _read_bare(task)
+    """The ways in which a section that is `now` can be edited, with bare answers if these are read. One that is
+    filled for each input is the same text every time: it is new where it has not lost on this task, and where no
+    other member shows it."""
+    here = shown(now)
     lost = {shown(p.after) for p in own if p.before == now and p.task == task.name and p.outcome != "survived"}
     tried, most = {here, *others, *lost}, max(COUNTS[0], len(task.train))
 
@@ -208,10 +213,10 @@ def _possible(
     return [showing for showing in SHOWINGS if works(showing)]
 
 
-def _read_bare(task: Task) -> bool:
+def _are_read(answers: Iterable[str], task: Task) -> bool:
     """Whether most bare answers are read as answers: a parser of the user's may want more."""
-    bare = [text for example in task.train if (text := task.kind.replied(example.target)).strip()][:CHECKED]
-    return 2 * sum(_is_read(task, text) for text in bare) > len(bare)
+    some = list(islice(filter(None, answers), CHECKED))
+    return 2 * sum(_is_read(task, text) for text in some) > len(some)
 
 
 def _is_read(task: Task, text: str) -> bool:

@@ -71,18 +71,20 @@ SHOWINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The `task`'s name. `reasons`: whether its replies reason before they answer. `token_price` >= 0: the reward
-    lost for each token that an edit adds; `example`: the tokens of a worked example, on average."""
+    """The `task`'s name. `reasons`: whether its replies reason before they answer. `bare`: its bare answers, by which
+    whole replies are told; None for another task, of which they are not known. `token_price` >= 0: the reward lost
+    for each token that an edit adds; `example`: the tokens of a worked example, on average."""
 
     task: str
     reasons: bool
+    bare: frozenset[str] | None
     token_price: float
     example: float
 
 
-def shown(section: str) -> Showing:
+def shown(section: str, bare: frozenset[str] | None = None) -> Showing:
     """What a section of examples shows whose text and form an experience has kept, see `saved_section`. Worked
-    examples in a text stand apart by a blank line. Whether a text has replies is not told."""
+    examples in a text stand apart by a blank line. `bare`: the task's bare answers; None: replies are not told."""
     form, text = read_section(section)
     if per_input := [place for place in places(text) if place.startswith(f"{EXAMPLES}:")]:
         return Showing("turns" if form == "turns" else "input", True, int(per_input[0].partition(":")[2]))
@@ -90,7 +92,8 @@ def shown(section: str) -> Showing:
         count = sum(1 for block in text.split("\n\n") if block.strip())
         return Showing(form, False, count) if count else NOTHING
     turns = load_turns(text)
-    return Showing(form, False, len(turns) // 2) if turns else NOTHING
+    replies = bare is not None and any(turn.text.strip() not in bare for turn in turns[1::2])
+    return Showing(form, False, len(turns) // 2, replies) if turns else NOTHING
 
 
 def choose_showing(
@@ -121,10 +124,11 @@ def believed(past: Sequence[Experience], situation: Situation) -> Linear:
     for edit in past:
         weight = math.sqrt(edit.evidence / (edit.evidence + HALF_EVIDENCE))
         reward = max(-MOST, min(MOST, edit.reward + situation.token_price * edit.cost))
-        before, after = shown(edit.before), shown(edit.after)
+        there = situation if edit.task == situation.task else replace(situation, task=edit.task, bare=None)
+        before, after = shown(edit.before, there.bare), shown(edit.after, there.bare)
         if before.count and not before.nearest:
             before = replace(before, survived=True)
-        row = _row(table, replace(situation, task=edit.task), before, after, weight)
+        row = _row(table, there, before, after, weight)
         table.learn(row, weight * reward / NOISE)
     return table
 
@@ -150,8 +154,8 @@ def _features(showing: Showing, situation: Situation) -> Iterator[Feature]:
     if showing.form != "system":
         yield showing.form, 1.0, TURNS if showing.form == "turns" else 0.0, DEVIATION
     yield "nearest", float(showing.nearest), NEAREST, DEVIATION
-    bare = situation.reasons and not showing.replies
-    yield ("bare", situation.reasons), float(not showing.replies), BARE * bare, DEVIATION
+    if situation.bare is not None:
+        yield ("bare", situation.reasons), float(not showing.replies), BARE * situation.reasons, DEVIATION
     yield "survived", float(showing.survived), SURVIVED, DEVIATION
     size = math.log2(showing.count / COUNTS[0])
     for step, mean in enumerate(DOUBLINGS[: max(0, math.ceil(size))]):

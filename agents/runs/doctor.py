@@ -19,10 +19,11 @@ from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings, Sent
+from agents.runs.known_names import check_names
 from agents.runs.least import check_caps, reply_room
 from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import asks_judge
-from agents.runs.models import check_names, embedder_of, model_settings
+from agents.runs.models import embedder_of, model_settings
 from agents.runs.opening import check_editable
 from agents.runs.places import check_agents
 from agents.runs.run_directory import usable

@@ -14,6 +14,7 @@ import anyio
 from agents.runs.asking import EMBEDDER, check_asked
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration
+from agents.runs.known_names import check_names
 from agents.runs.metrics import asks_judge, open_metric
 from agents.runs.tables import NONE, ProviderTable
 from memory.cache import CachedModel, ReplyCache
@@ -21,11 +22,9 @@ from memory.journal import Journal
 from memory.model_embedder import ModelEmbedder
 from memory.recorded import RecordedModel
 from protocols.embedding import Embedder, HashedNgrams
-from protocols.errors import ConfigError
 from protocols.model import ChatModel, Parameters, Reply
 from protocols.providers.catalogue import (
     EMBEDDED,
-    KNOWN,
     LOCAL,
     PROVIDERS,
     Account,
@@ -63,14 +62,6 @@ from protocols.wrappers.window import CheckedModel, Window, WindowedModel
 
 BULK = frozenset({"task", "credit", "judge"})
 """Roles that call once for each example; the others' calls go first."""
-ON_THIS_MACHINE = frozenset({"path", "context", "slots", "threads"})
-ELSEWHERE = {
-    "openai": ON_THIS_MACHINE,
-    "anthropic": ON_THIS_MACHINE | {"api"},
-    LOCAL: frozenset({"base_url", "api_key_env", "key_header", "client", "token_parameter", "stream", "version"}),
-    EMBEDDED: ON_THIS_MACHINE | {"api"},
-}
-"""Keys of a provider's table that only others have."""
 
 
 class Models:
@@ -279,43 +270,6 @@ class Models:
         if not asks_judge(self._configuration):
             return task
         return replace(task, metric=open_metric(self._configuration, task.kind, self.of("judge", cache, journal)))
-
-
-def check_names(configuration: Configuration) -> None:
-    """:raises ConfigError: a table names an operator that is not used, or a provider that does not exist."""
-    operators = open_operators(configuration.search.operators)
-    known = ", ".join(operators)
-    tables = {
-        "models.proposers": configuration.models.proposers,
-        "models.parameters.proposers": configuration.models.parameters.proposers,
-        "agents.proposers": configuration.agents.proposers,
-        "budget.operators": configuration.budget.operators,
-    }
-    for table, names in tables.items():
-        for name in names:
-            if name not in operators:
-                raise ConfigError(f"{table}.{name}: no such operator in search.operators ({known})")
-    for name in configuration.providers:
-        provider = name.partition("/")[0]
-        if provider not in KNOWN:
-            known = ", ".join(KNOWN)
-            raise ConfigError(f"providers.{name}: unknown provider; there are {known}, or a model's whole name")
-        check_keys(name, configuration.providers[name])
-
-
-def check_keys(name: str, table: ProviderTable) -> None:
-    """:raises ConfigError: a key of a provider's table is one for other providers."""
-    provider, given = name.partition("/")[0], table.model_dump(exclude_none=True).keys()
-    for key in sorted(given & ELSEWHERE.get(provider, ON_THIS_MACHINE)):
-        if key in ON_THIS_MACHINE:
-            hint = "; the window of another is set with context_tokens" if key == "context" else ""
-            raise ConfigError(f"providers.{name}.{key}: only a model local/… has it{hint}")
-        if key == "api":
-            raise ConfigError(f"providers.{name}.api: only models openai/… and local/… have it")
-        raise ConfigError(
-            f"providers.{name}.{key}: a model on this machine is reached without; for a server of your own name a "
-            "model openai/…"
-        )
 
 
 def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozenset[str]:

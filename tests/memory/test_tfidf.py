@@ -21,13 +21,11 @@ def test_vectors_have_length_one_or_none_and_depend_on_the_texts_alone(known: li
         assert (fitted.vector(text) == vector).all()
 
 
-@given(st.lists(st.sampled_from(["amber", "付款", "für", "x", "🎈🎈", "42"]), min_size=1, max_size=5))
+@given(st.lists(st.sampled_from(["amber", "付款", "für", "x", "42"]), min_size=1, max_size=5))
 def test_case_spacing_and_punctuation_make_no_difference_between_words(words: list[str]) -> None:
-    plain = " ".join(words)
-    if any(word.isalnum() for word in words):
-        plain = " ".join(word for word in words if word.isalnum())
-        assert sorted(grams(plain)) == sorted(grams(f"  {plain.upper()} !").tolist()) or "ü" in plain
-    assert len(grams(plain)) > 0
+    asked = grams(" ".join(words))
+    assert len(asked)
+    assert asked.tolist() == grams(f"  {', '.join(words).upper()} !").tolist()
 
 
 def test_what_is_rare_says_more_than_what_all_share() -> None:

@@ -26,7 +26,7 @@ from protocols.model import ChatMessage, Reply, Request
 from protocols.prompt import Prompt, Section
 from protocols.prompt_file import saved_section
 from protocols.task import Example, Task, TaskKind
-from protocols.turns import dump_turns
+from protocols.turns import ORDER, dump_turns
 
 TRAIN = tuple(Example(f"t{n}", {"text": f"text {n}"}, ("no", "yes")[n % 2]) for n in range(40))
 TASK = Task("t", TRAIN, TRAIN[:2], TRAIN[:2], Accuracy(TaskKind()), ("text",))
@@ -52,7 +52,7 @@ def section(showing: Showing, first: int = 0) -> Section:
         return Section("examples", "examples", f"{{examples:{showing.count}}}", form=showing.form)
     numbers = range(first, first + showing.count)
     if showing.form == "turns":
-        turns = [ChatMessage(who, f"{n} x") for n in numbers for who in ("user", "assistant")]
+        turns = [ChatMessage(who, f"{n}" if who == "user" else "x") for n in numbers for who in ORDER]
         return Section("examples", "examples", dump_turns(turns), form="turns")
     text = "\n\n".join(f"Text: {n}\nLabel: x" for n in numbers)
     return Section("examples", "examples", text, form=showing.form)
@@ -87,7 +87,7 @@ def edit(
 def shares(
     past: Sequence[Experience], possible: Sequence[Showing] = BARE, token_price: float = 0.0, reasons: bool = False
 ) -> Counter[Showing]:
-    situation = Situation(TASK.name, reasons, token_price, 20.0)
+    situation = Situation(TASK.name, reasons, frozenset({"x"}), token_price, 20.0)
     return Counter(choose_showing(past, possible, situation, Random(seed)) for seed in range(SEEDS))
 
 
@@ -249,3 +249,15 @@ def test_chatter_around_a_bare_answer_is_nothing_to_imitate() -> None:
     right = tuple(outcome(n, f"The label is {TRAIN[n].target}.") for n in range(20))
     made = [edit(NOTHING, seed=seed, outcomes=right) for seed in range(40)]
     assert not any("The label is" in prompt["examples"].text for prompt in made)
+
+
+def test_what_whole_replies_earned_says_nothing_for_bare_answers() -> None:
+    """Whole replies are told from bare answers, `x` here, by their text; of another task they are not told."""
+    turns = [ChatMessage(who, f"{n} reasons") for n in range(8) for who in ORDER]
+    worked = saved_section(Section("examples", "examples", dump_turns(turns), form="turns"))
+    past = [replace(told(Showing("turns", False, 8), 0.3), after=worked)] * 6
+    bare, whole = Showing("turns", False, 8), Showing("turns", False, 8, replies=True)
+    assert shown(worked, frozenset({"x"})) == whole
+    assert shares(past, [bare, whole], reasons=True)[bare] == 0
+    theirs = [replace(edit, task="other") for edit in past]
+    assert shares(theirs, [bare, whole], reasons=True)[bare] <= shares([], [bare, whole], reasons=True)[bare]

@@ -16,8 +16,9 @@ import pytest
 from agents.runs.budget import open_ledger, prices
 from agents.runs.configuration import Configuration, load
 from agents.runs.doctor import diagnose
+from agents.runs.known_names import check_names
 from agents.runs.meaning import FREE_OF_PROVIDERS
-from agents.runs.models import Models, check_names, embedder_of, model_settings
+from agents.runs.models import Models, embedder_of, model_settings
 from agents.runs.opening import open_run
 from agents.runs.run_directory import JOURNAL
 from memory.journal import read_calls
