@@ -9,8 +9,9 @@ from typing import Final
 
 from protocols.errors import TemperatureRefused
 from protocols.model import ChatModel, Reply, Request
+from protocols.wrappers.room import THINKING
 
-FIXED: Final = re.compile(r"openai/(gpt-5(?!-chat)|o\d)|anthropic/claude-(opus-4-[7-9]|[a-z]+-[5-9]\b)")
+FIXED: Final = re.compile(rf"{THINKING.pattern}|anthropic/claude-(opus-4-[7-9]|[a-z]+-[5-9]\b)")
 """Models that are known to refuse it, at their providers' own addresses (November 2026): they are not tried.
 https://developers.openai.com/api/docs/guides/reasoning, https://platform.claude.com/docs/en/about-claude/model-deprecations"""
 
