@@ -28,7 +28,7 @@ from protocols.providers.failures import Answer, classify, is_failure, redact
 from protocols.providers.figures import read_json
 from protocols.providers.local.processes import LocalModels
 from protocols.providers.proxies import Proxies, Proxy
-from protocols.providers.streaming import is_stream
+from protocols.providers.streaming import holds_events
 
 JsonObject = dict[str, object]
 PROXY_AUTHENTICATION = 407
@@ -220,7 +220,7 @@ def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object
     try:
         payload = read_json(answer.body)
     except ValueError as error:
-        if is_stream(answer.body):
+        if holds_events(answer.body):
             reason = f'the reply is a stream of events; set stream = true under [providers."{model}"]'
             raise BadRequest(
                 reason, model=model, status=answer.status, request_id=answer.request_id(key)

@@ -31,6 +31,11 @@ def is_stream(body: bytes) -> bool:
     return BEGINNING.match(body) is not None
 
 
+def holds_events(body: bytes) -> bool:
+    """Whether a body is one of events and has at least one that says something: a colon alone begins a comment."""
+    return is_stream(body) and next(events(body), None) is not None
+
+
 def unstreamed(answer: Answer, join: Join, model: str) -> Answer:
     """The answer with the body that `join` makes of its events; one that is no stream as it is. An error among the
     events is the body, with what was counted until then.
