@@ -49,6 +49,7 @@ def classification(splits: Splits) -> TaskKind:
         names=closed(labels, loose=True),
         limit=limit_of(labels),
         thought=THOUGHT,
+        reads="the label that the reply gives or ends with; one that leaves several open, or names none, is wrong",
     )
 
 
@@ -81,6 +82,7 @@ def ner(splits: Splits) -> TaskKind:
         names=closed(types["train"], optional=("JSON", "{}")),
         limit=limit_of([show_text({**every, **target}) for target in found], LEAST_ENTITIES, TIMES),
         thought=THOUGHT,
+        reads="one object of JSON, each type with the list of its entities, written as in the text; {} for none",
     )
 
 
@@ -102,6 +104,8 @@ def reading(splits: Splits) -> TaskKind:
         names=Names({parsers.NO_ANSWER: tuple(parsers.NO_ANSWERS)} if unanswerable else {}),
         limit=limit_of(_golds(train), LEAST_SPAN, TIMES),
         thought=THOUGHT,
+        reads="what follows the last cue such as Answer:, or else the last line"
+        + (f"; {parsers.NO_ANSWER!r} says that there is none" if refuse else ""),
     )
 
 
@@ -114,6 +118,7 @@ def generation(splits: Splits) -> TaskKind:
         parse_cut=partial(parsers.whole, finish="length"),
         limit=limit_of(_golds(train), LEAST_TEXT, TIMES),
         thought=THOUGHT,
+        reads="all of the reply",
     )
     targets = [example.target for example in train]
     objects = [target for target in targets if isinstance(target, Mapping)]
@@ -146,6 +151,7 @@ def reasoning(splits: Splits) -> TaskKind:
         names=Names({**{answer: (answer,) for answer in few}, **MARK}, optional=MARK, loose=True),
         reply=lambda target: f"Answer: {_first_answer(target)}",
         limit=limit_of(_golds(splits["train"]), GENEROUS, TIMES),
+        reads="what follows the last cue such as Answer:, or else the last line; a reply may reason before it",
     )
 
 

@@ -63,22 +63,38 @@ class Credit:
 @dataclass(frozen=True, slots=True)
 class Partner:
     """Another member of the archive. `credit`: by section, what is believed of its text. `ancestor`: the last prompt
-    that both this member and the assignment's parent come from, which may be one of them; None in old journals."""
+    that both this member and the assignment's parent come from, which may be one of them; None in old journals.
+    `trained`: its scores on the training examples that it was run on, by their ids."""
 
     candidate: int
     prompt: Prompt
     scores: Scores
     credit: Mapping[str, Credit]
     ancestor: Prompt | None = None
+    trained: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An edit that was measured: the operator, what it made of the section, and the paired mean gain over its parent
+    with its standard error, on `n` examples. `survived`: it won its race."""
+
+    operator: str
+    text: str
+    gain: float
+    error: float
+    n: int
+    survived: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """Controller to Proposer: apply `operator` to `section` of `parent`.
 
-    `gradient`: what the Critic said of this section ("" if nothing). `outcomes`: the parent's training minibatch.
-    `scores`: the parent's validation scores, all of them. `credit`: the parent's, see `Partner`. `partners`: other
-    members of the archive, best first. `edited`: the prompt that a person has made, which is no operator's work.
+    `gradient`: what the Critic said of this section ("" if nothing), and `diagnosis` all that it said of the parent.
+    `outcomes`: the parent's training minibatch. `scores`: the parent's validation scores, all of them. `credit`: the
+    parent's, see `Partner`. `partners`: other members of the archive, best first. `edited`: the prompt that a person
+    has made, which is no operator's work. `tried`: the last edits of this section that were measured, oldest first.
     """
 
     assignment: int
@@ -92,6 +108,8 @@ class Assignment:
     credit: Mapping[str, Credit] = field(default_factory=dict)
     partners: tuple[Partner, ...] = ()
     edited: Prompt | None = None
+    diagnosis: str = ""
+    tried: tuple[Tried, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +118,9 @@ class Candidate:
 
     It races against its parent or, if it took sections from other members, the best of those that it came from.
     `parent_scores` () and `parent_tokens` 0 for the first prompt, which has nobody to race against. `recalled`: the
-    experiences that the Proposer was shown. `section`: the one that was edited, "" in old journals.
+    experiences that the Proposer was shown. `section`: the one that was edited, "" in old journals. `drafts`: other
+    texts of the same edit, of which the best on training examples races. `known`: ids of the training examples that
+    its parent was run on.
     """
 
     assignment: int
@@ -109,6 +129,8 @@ class Candidate:
     parent_tokens: int = 0
     recalled: tuple[int, ...] = ()
     section: str = ""
+    drafts: tuple[Prompt, ...] = ()
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +145,8 @@ class Evaluation:
     the tokens that are filled into the prompt for each input, beside the input. `unread`: examples of the minibatch
     that were left unanswered. `cut`: the cap that refused the minibatch, as `BudgetExhausted.name` has it; "" if none
     did. `too_long`: ids of the examples that do not fit into the model's window with it, nor with its parent; they
-    are not asked, and not `unanswered`. All 0 or empty in old journals.
+    are not asked, and not `unanswered`. `drafted`: questions that were asked to choose among drafts. All 0 or empty
+    in old journals.
     """
 
     assignment: int
@@ -145,6 +168,7 @@ class Evaluation:
     unreadable: int = 0
     textless: Mapping[str, int] = field(default_factory=dict)
     quoted: str = ""
+    drafted: int = 0
 
     @property
     def tokens(self) -> int:
@@ -153,9 +177,9 @@ class Evaluation:
 
     @property
     def asked(self) -> int:
-        """Validation and training examples that the candidate was run on, answered or not."""
+        """Validation and training examples that the candidate and its drafts were run on, answered or not."""
         answered = sum(score is not None for score in self.scores)
-        return answered + self.unanswered + len(self.outcomes) + self.unread
+        return answered + self.unanswered + len(self.outcomes) + self.unread + self.drafted
 
 
 Missing = Literal["", "unreadable", "refused", "too long", "call", "budget"]
@@ -167,7 +191,8 @@ the provider refuses the request for good. call: it failed after its retries. bu
 class Critique:
     """Critic to Controller: the evaluation, and by section name textual gradients and measured credit; a section may
     have neither. `cut`: the cap that refused them and ends the search, as `BudgetExhausted.name` has it; "" if none
-    did. `missing`: why there are no gradients where there should be some."""
+    did. `missing`: why there are no gradients where there should be some. `diagnosis`: all that was said.
+    `doubtful`: ids of training examples whose expected answers seem wrong."""
 
     assignment: int
     evaluation: Evaluation
@@ -175,6 +200,8 @@ class Critique:
     credit: Mapping[str, Credit] = field(default_factory=dict)
     cut: str = ""
     missing: Missing = ""
+    diagnosis: str = ""
+    doubtful: tuple[str, ...] = ()
 
     @property
     def cut_by(self) -> str:

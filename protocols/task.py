@@ -124,6 +124,7 @@ class TaskKind:
     its own end (`INCOMPLETE`); None: as out of any. `reply` writes a whole reply that gives this answer; None: as
     `show`. `metric`: the name of the metric that fits. `names`: what a prompt must name for that; no edit takes one
     of them away. `limit` >= 1: tokens that a reply may have, and `thought` more where the prompt asks to think first.
+    `reads`: what is read out of a reply, in words.
     """
 
     name: KindName = "generation"
@@ -138,6 +139,7 @@ class TaskKind:
     reply: Callable[[Json], str] | None = None
     limit: int = GENEROUS
     thought: int = 0
+    reads: str = ""
 
     def replied(self, target: Json) -> str:
         """A whole reply that gives this answer."""
@@ -156,7 +158,8 @@ class TaskKind:
 class Task:
     """`train` feeds critics and operators, `validation` decides, `test` is read once, at the end.
 
-    `fields`: the input fields that every example has, sorted.
+    `fields`: the input fields that every example has, sorted. `description`: what the user says of the task;
+    `scored`: the metric in words.
     """
 
     name: str
@@ -166,6 +169,8 @@ class Task:
     metric: Metric
     fields: tuple[str, ...]
     kind: TaskKind = TaskKind()
+    description: str = ""
+    scored: str = ""
 
     def split(self, name: SplitName) -> tuple[Example, ...]:
         """The examples of one split."""

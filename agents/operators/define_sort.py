@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from agents.operators.itemised import Itemised, itemised
-from agents.operators.operator import WHOLE, Context, answers, of_kinds, saved
-from agents.operators.rewriting import failures
+from agents.operators.operator import WHOLE, Context, of_kinds, saved
+from agents.operators.writing import failures
+from agents.prompting.material import answers
 from agents.prompting.requests import HEADINGS, sent_in
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Credit, Outcome
@@ -68,7 +69,7 @@ class DefineSort:
     def _list(self, text: str, task: Task, failed: Sequence[Outcome] = ()) -> Itemised:
         """The list that a text holds, by the answers of the task and those of what failed."""
         if self._answers is None or self._answers[0] is not task:
-            self._answers = task, answers(task)
+            self._answers = task, frozenset(answers(task))
         seen = {answer for outcome in failed for answer in (outcome.target, outcome.answer) if answer}
         return itemised(text, self._answers[1] | seen)
 

@@ -1,29 +1,35 @@
-"""differential_evolution: what differs between two prompts, applied to a third (EvoPrompt, arXiv 2309.08532)."""
+"""differential_evolution: what two versions of a section did differently, made into a third.
+
+After EvoPrompt's differential evolution (arXiv 2309.08532), which finds what differs between two prompts and applies
+such a change to a third. Here what differed in their answers is shown with them, so that there is a reason to keep
+the one difference and to drop the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from agents.operators.operator import Context
-from agents.operators.rewriting import rewrite
-from agents.prompting.requests import block
+from agents.operators.writing import Writer
+from agents.prompting.blocks import EXAMPLE, Block, Piece
+from agents.prompting.material import example_line
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Partner
 from protocols.prompt import Prompt
-from protocols.task import Task
+from protocols.task import Example, Task
+
+MOST = 6
+"""Examples that are shown of each kind."""
 
 
-class DifferentialEvolution:
-    """Applies to any section with a text but the worked examples, once another member differs in it.
-
-    EvoPrompt's steps: find what differs between two members; apply such a change to the section; cross the
-    outcome with the best member's.
-    """
+class DifferentialEvolution(Writer):
+    """Applies to any section with a text but the worked examples, once another member has another text there."""
 
     name = "differential_evolution"
+    file = "contrast.txt"
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """Everything that is prose; an empty section has no text to change."""
+        """Everything that is prose; an empty section has no text to contrast."""
         return [section.name for section in prompt if section.kind != "examples" and section.text]
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
@@ -32,19 +38,45 @@ class DifferentialEvolution:
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: no other member of the archive differs in this section."""
-        mine = assignment.prompt[assignment.section].text
         others = _others(assignment.prompt, assignment.section, assignment.partners)
         if not others:
             raise InapplicableError("the archive has no other text of this section")
-        texts = [partner.prompt[assignment.section].text for partner in assignment.partners]
-        best = next(text for text in texts if text)
-        first = context.rng.choice(others)
-        second = context.rng.choice([text for text in [*others, mine] if text != first])
-        blocks = [block("first", first), block("second", second), block("best", best)]
-        return await rewrite(assignment, context, "differential_evolution.txt", blocks)
+        mine = {outcome.example: outcome.score for outcome in assignment.outcomes}
+        shared = [len(mine.keys() & partner.trained.keys()) + 1 for partner in others]
+        partner = context.rng.choices(others, shared)[0]
+        return await self.write(assignment, context, contrast(assignment, partner, context.task))
 
 
-def _others(prompt: Prompt, section: str, partners: Sequence[Partner]) -> list[str]:
-    """The distinct texts of the partners that the prompt has not."""
-    texts = [partner.prompt[section].text for partner in partners]
-    return list(dict.fromkeys(text for text in texts if text and text != prompt[section].text))
+def contrast(assignment: Assignment, partner: Partner, task: Task) -> list[Block]:
+    """The partner's text of the section as the first and the parent's as the second, and the training examples that
+    both were run on, by which of them got them right."""
+    mine = {outcome.example: outcome.score for outcome in assignment.outcomes}
+    both = [example for example in task.train if example.id in mine and example.id in partner.trained]
+    by: dict[str, list[Example]] = {"only_first_right": [], "only_second_right": [], "both_wrong": []}
+    for example in both:
+        first, second = partner.trained[example.id], mine[example.id]
+        if first != second:
+            by["only_first_right" if first > second else "only_second_right"].append(example)
+        elif first < 1.0:
+            by["both_wrong"].append(example)
+    texts = {"first": partner.prompt[assignment.section].text, "second": assignment.prompt[assignment.section].text}
+    return [
+        *(Block(tag, [Piece(text)]) for tag, text in texts.items()),
+        *(
+            Block(
+                tag,
+                [Piece(example_line(e, task), EXAMPLE, "\n") for e in examples[:MOST]],
+                {"examples": f"{len(examples)} of {len(both)}"},
+            )
+            for tag, examples in by.items()
+        ),
+    ]
+
+
+def _others(prompt: Prompt, section: str, partners: Sequence[Partner]) -> list[Partner]:
+    """The first partner of each distinct text that the prompt has not."""
+    found: dict[str, Partner] = {}
+    for partner in partners:
+        if (text := partner.prompt[section].text) and text != prompt[section].text:
+            found.setdefault(text, partner)
+    return list(found.values())

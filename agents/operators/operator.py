@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from agents.prompting.shelves import Shelves
 from memory.judgement import Judged
@@ -19,8 +19,20 @@ WHOLE = "*"
 """Names the prompt as a whole where a section's name is expected: its order, or a combination of sections."""
 ENTIRE = "whole"
 """The name of the section that stands for it."""
-RECUR = 2
-"""Training examples for each answer, on average, that make the answers a closed set."""
+Turn = Literal["must", "may", "never"]
+"""Whether an operator is to be applied next, may be chosen by the selector, or may not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a search has come. `issued`: assignments that were made; `idle`: those that ended since the best value
+    last rose, or since the first prompt was evaluated; `own`: assignments of the operator that asks, and `own_idle`
+    those made since the best value last rose."""
+
+    issued: int
+    idle: int
+    own: int
+    own_idle: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +59,9 @@ class Operator(Protocol):
     def targets(self, prompt: Prompt, task: Task) -> Sequence[str]:
         """The names of the sections that this operator can edit, or `WHOLE`. Frozen ones are left out afterwards."""
 
-    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
-        """The parent with one section edited.
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt | Sequence[Prompt]:
+        """The parent with one section edited; or several drafts of the edit, of which the one that does best on
+        training examples races.
 
         :raises EditRejected: the edit would lose or invent a placeholder.
         :raises UnreadableReply: the model's reply is no edit.
@@ -65,6 +78,14 @@ class Combining(Protocol):
         """Whether the partners have what an edit of this section needs."""
 
 
+@runtime_checkable
+class Timed(Protocol):
+    """An operator that has its time in a search."""
+
+    def turn(self, progress: Progress) -> Turn:
+        """Whether it is to be applied next."""
+
+
 def part(prompt: Prompt, name: str) -> Section:
     """The section of that name; for `WHOLE` one that stands for all of them, with the prompt's file as its text."""
     return Section(ENTIRE, "task", prompt_file.dumps(prompt)) if name == WHOLE else prompt[name]
@@ -73,13 +94,6 @@ def part(prompt: Prompt, name: str) -> Section:
 def saved(prompt: Prompt, name: str) -> str:
     """What an experience keeps of a section: its text and its form, see `saved_section`."""
     return prompt_file.saved_section(part(prompt, name))
-
-
-def answers(task: Task) -> frozenset[str]:
-    """The answers of a task where they recur among its training examples: a closed set. None where most are of one
-    example alone."""
-    known = frozenset(task.kind.show(example.target) for example in task.train)
-    return known if RECUR * len(known) <= len(task.train) else frozenset()
 
 
 def of_kinds(prompt: Prompt, *kinds: Kind) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from agents.operators.operator import Context, of_kinds
-from agents.operators.rewriting import failures
+from agents.operators.writing import failures
 from agents.prompting.requests import show_inputs
 from agents.prompting.shelves import PASSAGES, places
 from protocols.errors import InapplicableError

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from agents.operators.operator import Context, of_kinds
-from agents.operators.rewriting import failures, rewrite
+from agents.operators.writing import Writer, failures
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment
-from protocols.prompt import Prompt
+from protocols.prompt import Kind, Prompt
 from protocols.task import Task
 
 
-class SelfReflection:
-    """Applies to what tells the model what to do and what things mean."""
+class Rewriter(Writer):
+    """Rewrites sections of some `kinds`; what differs by the use of a section is a clause of the instruction."""
 
-    name = "self_reflection"
+    file = "rewrite.txt"
+    kinds: tuple[Kind, ...] = ()
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """Instructions, definitions and reminders."""
-        return of_kinds(prompt, "task", "definitions", "reminders")
+        """The sections of these kinds."""
+        return of_kinds(prompt, *self.kinds)
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: nothing failed."""
         if not failures(assignment.outcomes):
             raise InapplicableError("no training example of the minibatch failed")
-        return await rewrite(assignment, context, "self_reflection.txt")
+        return await self.write(assignment, context)
+
+
+class SelfReflection(Rewriter):
+    """Applies to what tells the model what to do and what things mean."""
+
+    name = "self_reflection"
+    kinds = ("task", "definitions")

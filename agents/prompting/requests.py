@@ -1,8 +1,8 @@
 """How a request to a proposer's or a critic's model is put together, and how its reply is read.
 
-Material goes into tagged blocks, examples into `Key: value` records, and the instruction, whose text is a file
-beside the code, comes last. Whatever people or models wrote is put in by exact name in one pass. What does not fit
-into the window of the model that is asked is left out, examples first, and never the instruction.
+Material goes into tagged blocks (`material.py`), and the instruction, whose text is a file beside the code or one of
+the user's, comes last. Whatever people or models wrote is put in by exact name in one pass. What does not fit into
+the window of the model that is asked is left out, examples first, and never the instruction.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ HEADINGS: Mapping[Sent, str] = {
     "user": "--- user message ---",
 }
 """What stands before the sections that are sent there, in the order of the messages."""
+PART = re.compile(r'<part name="([a-z0-9_-]+)"[^<>\n]*>(.*?)</part>', re.DOTALL)
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
-ROLE = "You improve the prompts of language models. You are given one task's prompt and how it did."
+ROLE = (
+    "You write prompts for another language model, which sees nothing but the prompt and one input. It is scored on "
+    "inputs that you have not seen."
+)
 
 
 def compose(
@@ -76,42 +80,35 @@ async def complete(model: ChatModel, composed: Callable[[], Request]) -> tuple[R
     return shorter, await model.complete(shorter)
 
 
-def instruction(package: str, name: str, values: Mapping[str, str]) -> str:
-    """The text of the file `name` beside the module `package`, its `{placeholders}` filled from `values`."""
-    return fill(resources.files(package).joinpath(name).read_text(encoding="utf-8"), values)
+def instruction(package: str, name: str) -> str:
+    """The text of the file `name` beside the module `package`."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
-def block(tag: str, text: str, **attributes: str) -> str:
-    """`<tag name="...">` around the text; "" for an empty text without attributes."""
-    if not text and not attributes:
-        return ""
-    named = "".join(f' {key}="{value}"' for key, value in attributes.items())
-    return f"<{tag}{named}>\n{text}\n</{tag}>"
-
-
-def show_prompt(prompt: Prompt, fields: Collection[str] = ()) -> Block:
-    """Every section that has a text, under its name in square brackets. Worked examples and passages may go, one by
-    one, like other examples. Where a section has another form than `system`, they stand in the order in which they
-    are sent, by messages; `fields`: the input fields."""
-    if all(section.form == "system" for section in prompt):
-        return Block("prompt", [piece for section in prompt for piece in _pieces(section)])
+def show_prompt(prompt: Prompt, fields: Collection[str] = (), marked: str = "") -> Block:
+    """Every section that has a text, under its name in square brackets, in the order in which they are sent, by
+    messages; that of the name `marked` in `<part>`, also where it is empty. Worked examples and passages may go, one
+    by one, like other examples. `fields`: the input fields."""
     pieces: list[Piece] = []
     for where, heading in HEADINGS.items():
-        shown = [piece for s in prompt if sent_in(s, fields) == where for piece in _pieces(s)]
+        shown = [piece for s in prompt if sent_in(s, fields) == where for piece in _pieces(s, s.name == marked)]
         pieces += [Piece(heading, gap="\n"), *shown] if shown else []
     return Block("prompt", pieces)
 
 
-def _pieces(section: Section) -> Iterator[Piece]:
-    if not section.text:
+def _pieces(section: Section, marked: bool) -> Iterator[Piece]:
+    if not section.text and not marked:
         return
     listed = section.kind in LISTS
     texts = section.text.split("\n\n") if listed else [section.text]
     if section.turns:
         texts = [dump_turns(pair) for pair in zip(section.turns[::2], section.turns[1::2], strict=True)]
-    yield Piece(f"[{section.name}]", gap="\n")
-    for n, text in enumerate(texts):
+    opening = f'<part name="{section.name}" kind="{section.kind}">' if marked else f"[{section.name}]"
+    yield Piece(opening, gap="\n")
+    for n, text in enumerate(filter(None, texts)):
         yield Piece(text, EXAMPLE if listed else None, "\n\n" if n else "\n")
+    if marked:
+        yield Piece("</part>", gap="\n")
 
 
 def sent_in(section: Section, fields: Collection[str]) -> Sent:
@@ -122,26 +119,25 @@ def sent_in(section: Section, fields: Collection[str]) -> Sent:
     return "user" if varies or section.form == "input" else "system"
 
 
-def show_outcomes(outcomes: Sequence[Outcome], replies: bool = False) -> str:
-    """The records of `records_of`, with blank lines between them."""
-    return "\n\n".join(records_of(outcomes, replies))
+def record_of(outcome: Outcome, replies: bool = False) -> str:
+    """A record of what was asked, expected and answered, of what the metric said where it says more than that, and of
+    the example's id; `replies`: and of the whole reply, where it says more than its answer."""
+    answered = answered_with(outcome)
+    record = {"Expected": outcome.target, "Answered": answered}
+    if replies and outcome.reply.strip() not in (answered.strip(), ""):
+        record["Replied"] = outcome.reply
+    instead = outcome.instead and f"the model gave no text ({outcome.instead})"
+    plain = f"answered {answered}, expected {outcome.target}"
+    why = "" if outcome.feedback == plain else outcome.feedback
+    record["Why"] = "; ".join(said for said in (why, ENDS.get(outcome.finish), instead) if said)
+    record["Example"] = outcome.example
+    lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
+    return "\n".join([show_inputs(outcome.inputs), *lines])
 
 
-def records_of(outcomes: Sequence[Outcome], replies: bool = False) -> list[str]:
-    """Records of what was asked, expected and answered, of what the metric said of it, and of the example's id;
-    `replies`: and of the whole reply, where it says more than its answer."""
-    records = []
-    for outcome in outcomes:
-        answered = outcome.answer if outcome.answer is not None else outcome.reply or "nothing"
-        record = {"Expected": outcome.target, "Answered": answered}
-        if replies and outcome.reply.strip() not in (answered.strip(), ""):
-            record["Replied"] = outcome.reply
-        instead = outcome.instead and f"the model gave no text ({outcome.instead})"
-        record["Why"] = "; ".join(said for said in (outcome.feedback, ENDS.get(outcome.finish), instead) if said)
-        record["Example"] = outcome.example
-        lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
-        records.append("\n".join([show_inputs(outcome.inputs), *lines]))
-    return records
+def answered_with(outcome: Outcome) -> str:
+    """The answer that was read, or else the reply."""
+    return outcome.answer if outcome.answer is not None else outcome.reply or "nothing"
 
 
 def key_of(inputs: Mapping[str, str]) -> str:
@@ -161,21 +157,52 @@ def indent(text: str) -> str:
     return text.strip().replace("\n", "\n  ")
 
 
-def read_tagged(reply: str, tag: str, finish: Finish = "stop") -> str:
+def read_tagged(reply: str, tag: str, finish: Finish = "stop", empty: bool = False) -> str:
     """The text between `<tag>` and `</tag>`, the last such pair outside of the reply's thought, without the line ends
-    next to the tags, nor the fence or the backticks that are around all of it.
+    next to the tags, nor the fence or the backticks that are around all of it. `empty`: it may be none.
 
     :raises UnreadableReply: no such pair of tags, nothing between them, or no valid Unicode.
     """
     found = _between(without_thought(reply, finish, tag), tag)
     if found is None:
         raise UnreadableReply(f"the reply has no text between <{tag}> and </{tag}>")
+    return _text(found, tag, empty)
+
+
+def read_parts(reply: str, names: Collection[str], finish: Finish = "stop") -> dict[str, str]:
+    """The texts between `<part name="...">` and `</part>` outside of the reply's thought, by those of `names` that
+    have one; of several of one name the last.
+
+    :raises UnreadableReply: there is none, or one is no valid Unicode.
+    """
+    told = without_thought(reply, finish, "part")
+    parts = {name: _text(text, "part", empty=True) for name, text in PART.findall(told) if name in names}
+    if not parts:
+        raise UnreadableReply('the reply has no text between <part name="..."> and </part>')
+    return parts
+
+
+def read_drafts(reply: str, tag: str, finish: Finish = "stop") -> list[str]:
+    """The distinct texts of all pairs of tags outside of the reply's thought.
+
+    :raises UnreadableReply: there is none, or one is no valid Unicode.
+    """
+    told = without_thought(reply, finish, tag)
+    found = re.findall(rf"<{tag}>((?:(?!<{tag}>).)*?)</{tag}>", told, re.DOTALL)
+    texts = list(dict.fromkeys(text for draft in found if (text := _text(draft, tag, empty=True)).strip()))
+    if not texts:
+        raise UnreadableReply(f"the reply has no text between <{tag}> and </{tag}>")
+    return texts
+
+
+def _text(found: str, tag: str, empty: bool) -> str:
+    """:raises UnreadableReply: see `read_tagged`."""
     text = unwrapped(found).strip("\r\n").rstrip()
-    if not text.strip():
+    if not text.strip() and not empty:
         raise UnreadableReply(f"the reply has nothing between <{tag}> and </{tag}>")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UnreadableReply("the reply is not valid Unicode: it holds half of a surrogate pair")
-    return text
+    return text if text.strip() else ""
 
 
 def _between(text: str, tag: str) -> str | None:

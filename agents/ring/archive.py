@@ -23,7 +23,7 @@ class Member:
     """A survivor with all that its children need. `value`: the corpus metric on validation, in [0, 1]. `credit`: by
     section, what is believed of its text. `refused`, `truncated`, `unreadable`, `textless` and `quoted`: validation
     replies that ended that way, see `Evaluation`.
-    `tokens`: about the prompt's length as it is sent, without the input."""
+    `tokens`: about the prompt's length as it is sent, without the input. `diagnosis`: all that the Critic said."""
 
     candidate: int
     parent: int | None
@@ -39,6 +39,7 @@ class Member:
     unreadable: int = 0
     textless: Mapping[str, int] = field(default_factory=dict)
     quoted: str = ""
+    diagnosis: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import assert_never, get_args
 
-from agents.operators.operator import part, saved
+from agents.operators.operator import Operator, Progress, Timed, Turn, part, saved
 from agents.ring.archive import Archive, Member, best_parent, draw
 from agents.ring.choices import Choices
 from agents.ring.credit import believed
@@ -30,6 +30,7 @@ from protocols.messages import (
     Command,
     Continue,
     Critique,
+    Evaluation,
     Failure,
     FailureKind,
     Finished,
@@ -41,6 +42,7 @@ from protocols.messages import (
     Pause,
     Resumed,
     Stop,
+    Tried,
 )
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -61,6 +63,8 @@ READ: frozenset[Ending] = frozenset({"survived", "lost", "rejected", "too long"}
 """Endings of an assignment whose model's reply was read."""
 PARTNERS = 4
 """Members of the archive that an assignment tells its operator of."""
+TRIED = 8
+"""Edits of a section, the last ones, that an assignment tells its operator of."""
 Remember = Callable[[int, Experience], Awaitable[None]]
 """Keeps the experience of an assignment, once however often it is told."""
 REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "too long", "inapplicable"})
@@ -85,8 +89,9 @@ class Controller:
     same decisions, so the state is a fold over the journal.
 
     `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind. `endings`
-    of each operator's assignments. `uncriticised`: survivors whose critique is missing, by why. `width` and `paused`
-    are as the last command has it.
+    of each operator's assignments. `uncriticised`: survivors whose critique is missing, by why. `doubted`: how often
+    the Critic has doubted the expected answer of a training example. `idle`: assignments that have ended since the
+    best value last rose. `width` and `paused` are as the last command has it.
     """
 
     address = "controller"
@@ -111,8 +116,12 @@ class Controller:
         self.failures: Counter[FailureKind] = Counter()
         self.endings: dict[str, Counter[Ending]] = {}
         self.uncriticised: Counter[Missing] = Counter()
+        self.doubted: Counter[str] = Counter()
         self._chosen: dict[int, Choice] = {}
-        self.issued = 0
+        self._tried: dict[str, deque[Tried]] = {}
+        self.issued, self.idle = 0, 0
+        self._own: Counter[str] = Counter()
+        self._own_idle: Counter[str] = Counter()
         self.width, self.paused = settings.width, False
         self._frozen: set[str] = set()
         self._made_by_hand: deque[Prompt] = deque()
@@ -182,6 +191,8 @@ class Controller:
         assignment = self.open.pop(critique.assignment, None)
         if critique.missing:
             self.uncriticised[critique.missing] += 1
+        self.doubted.update(critique.doubtful)
+        before = max((member.value for member in self.archive.members), default=0.0)
         if evaluation.survived:
             member = Member(
                 candidate=critique.assignment,
@@ -198,11 +209,14 @@ class Controller:
                 unreadable=evaluation.unreadable,
                 textless=evaluation.textless,
                 quoted=evaluation.quoted,
+                diagnosis=critique.diagnosis,
             )
             self.first = self.first or member
             if self.archive.add(member):
                 successors = await self._choices.of(member)
         if assignment is not None:
+            self._gone_by(max(member.value for member in self.archive.members) > before)
+            self._keep_tried(assignment, evaluation)
             cost = evaluation.tokens - self.archive.tokens(best_parent(evaluation.prompt, assignment).candidate)
             reward = self._reward(evaluation, cost)
             self._teach(critique.assignment, reward, successors)
@@ -219,6 +233,7 @@ class Controller:
         if failure.assignment == FIRST:
             raise RunFailed(f"the first prompt could not be evaluated: {failure.reason}")
         self.failures[failure.kind] += 1
+        self._gone_by(gained=False)
         assignment, reward = self.open.pop(failure.assignment), self._settings.failure_reward
         self._ended(assignment, failure.kind)
         self._teach(failure.assignment, reward, ())
@@ -230,6 +245,19 @@ class Controller:
             self._exhaust(failure.cap)
         if failure.kind == "stopped":  # also of the last assignments, after which there was nothing else to stop
             self._stopped_by = self._stopped_by or INTERRUPTED
+
+    def _gone_by(self, gained: bool) -> None:
+        """An assignment has ended, and the best value has risen or not."""
+        self.idle = 0 if gained else self.idle + 1
+        if gained:
+            self._own_idle.clear()
+
+    def _keep_tried(self, assignment: Assignment, evaluation: Evaluation) -> None:
+        text = part(evaluation.prompt, assignment.section).text
+        measured = Tried(
+            assignment.operator, text, evaluation.gain, evaluation.error, evaluation.paired, evaluation.survived
+        )
+        self._tried.setdefault(assignment.section, deque(maxlen=TRIED)).append(measured)
 
     def _hopeless(self, operator: str) -> bool:
         endings = self.endings[operator]
@@ -306,9 +334,27 @@ class Controller:
         return next(parent for parent, offer in zip(parents, offers, strict=True) if choice in offer), choice
 
     async def _assign(self, parents: Sequence[Member]) -> Assignment:
-        parent, choice = await self._choose(parents)
-        self._chosen[self.issued + 1] = choice
+        if due := await self._due(parents):
+            parent, choice = due
+        else:
+            parent, choice = await self._choose(parents)
+            self._chosen[self.issued + 1] = choice
         return self._issue(parent, choice.action.operator, choice.action.section)
+
+    async def _due(self, parents: Sequence[Member]) -> tuple[Member, Choice] | None:
+        """What an operator that is due is to be applied to: of the best member that it can edit, the first part."""
+        for name, operator in self._choices.operators.items():
+            if self._turn(name, operator) == "must":
+                for parent in sorted(parents, key=lambda member: (-member.value, member.candidate)):
+                    for choice in await self._offer(parent):
+                        if choice.action.operator == name:
+                            return parent, choice
+        return None
+
+    def _turn(self, name: str, operator: Operator) -> Turn:
+        if not isinstance(operator, Timed):
+            return "may"
+        return operator.turn(Progress(self.issued, self.idle, self._own[name], self._own_idle[name]))
 
     def _assign_by_hand(self, edited: Prompt) -> Assignment:
         parent = nearest(self.archive.members, edited)
@@ -316,6 +362,8 @@ class Controller:
 
     def _issue(self, parent: Member, operator: str, section: str, edited: Prompt | None = None) -> Assignment:
         self.issued += 1
+        self._own[operator] += 1
+        self._own_idle[operator] += 1
         assignment = Assignment(
             assignment=self.issued,
             operator=operator,
@@ -328,16 +376,29 @@ class Controller:
             credit=parent.credit,
             partners=self._partners(parent),
             edited=edited,
+            diagnosis=parent.diagnosis,
+            tried=tuple(self._tried.get(section, ())),
         )
         self.open[assignment.assignment] = assignment
         return assignment
 
     async def _offer(self, parent: Member) -> tuple[Choice, ...]:
-        return await self._choices.of(parent, self._partners(parent))
+        """What is open at a member now."""
+        offered = await self._choices.of(parent, self._partners(parent))
+        late = {n for n, operator in self._choices.operators.items() if self._turn(n, operator) == "never"}
+        return tuple(choice for choice in offered if choice.action.operator not in late) if late else offered
 
     def _partners(self, parent: Member) -> tuple[Partner, ...]:
         others = [member for member in self.archive.members if member is not parent]
         best = sorted(others, key=lambda member: (-member.value, member.candidate))[:PARTNERS]
         return tuple(
-            Partner(m.candidate, m.prompt, m.scores, m.credit, self.archive.ancestor(parent, m)) for m in best
+            Partner(
+                m.candidate,
+                m.prompt,
+                m.scores,
+                m.credit,
+                self.archive.ancestor(parent, m),
+                {outcome.example: outcome.score for outcome in m.outcomes},
+            )
+            for m in best
         )

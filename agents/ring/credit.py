@@ -14,6 +14,8 @@ from protocols.prompt import Prompt, placeholders
 
 LEAST = 8
 """The fewest examples: a difference over fewer says too little to be paid for."""
+SURE = 2.0
+"""Standard errors beyond which a difference is told as one."""
 UNKNOWN = 0.5
 """The standard error of a text that nothing is known of: half of all that a score can be."""
 
@@ -125,9 +127,12 @@ def unseen(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def show_credit(credit: Mapping[str, Credit]) -> str:
-    """Records for a critic."""
-    return "\n\n".join(
-        f"Left out: {name}\nScore falls by: {worth.value:+.3f} ± {worth.error:.3f}" for name, worth in credit.items()
+    """For a critic: what leaving out a section does to the score, where the difference is no matter of chance."""
+    sure = {name: worth for name, worth in credit.items() if abs(worth.value) > SURE * worth.error}
+    return "\n".join(
+        f"Without {name} the score {'falls' if worth.value > 0 else 'rises'} by {abs(worth.value):.3f} "
+        f"± {worth.error:.3f}."
+        for name, worth in sure.items()
     )
 
 

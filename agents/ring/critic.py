@@ -1,15 +1,17 @@
-"""The Critic: measures what the sections of a survivor are worth, reads what it got wrong, cluster by cluster, and
-writes a textual gradient for each section."""
+"""The Critic: measures what the sections of a survivor are worth, reads what it got wrong, error by error, and says
+why: a diagnosis of the whole prompt, in it a textual gradient for each section that should change."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
-from agents.prompting.blocks import Block, examples, remark
-from agents.prompting.requests import block, complete, compose, instruction, read_tagged, records_of, show_prompt
-from agents.ring.clusters import cluster
+from agents.prompting.blocks import remark
+from agents.prompting.clauses import reading_clause
+from agents.prompting.material import error_blocks, right_blocks, task_block
+from agents.prompting.requests import complete, compose, instruction, read_tagged, show_prompt
 from agents.ring.credit import LeaveOneOut, show_credit
 from agents.ring.endings import HOPELESS
 from protocols.embedding import HashedNgrams
@@ -21,27 +23,44 @@ from protocols.errors import (
     TooLong,
     UnreadableReply,
 )
-from protocols.messages import Credit, Critique, Evaluation, Message, Missing, Outcome
+from protocols.messages import Credit, Critique, Evaluation, Message, Missing
 from protocols.model import ChatModel, Reply, Request
-from protocols.prompt import Prompt
+from protocols.prompt import Prompt, fill
+from protocols.task import Task
 from protocols.wrappers.on_behalf import OnBehalf
 
-OUTCOMES = 24
 INPUTS = 4096
 """Embedded inputs that are kept: the same training examples fail again and again."""
+REPLY_FORM = (
+    "Think first. Then write this between <critique> and </critique>. If expected answers seem wrong, write the ids "
+    "of these examples after it between <doubtful> and </doubtful>."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a critic's reply says: all of it, by section what should change there, and the ids of examples whose
+    expected answers seem wrong."""
+
+    diagnosis: str
+    gradients: Mapping[str, str]
+    doubtful: tuple[str, ...]
+
+
+NOTHING = Said("", {}, ())
 
 
 class Critic:
     """Textual gradients after ProTeGi (arXiv 2305.03495), by section. A loser passes through without a call.
 
-    `credit` None: what sections are worth is not measured.
+    `credit` None: what sections are worth is not measured. `own`: an instruction of the user's, in place of ours.
     """
 
     address = "critic"
     accepts: tuple[type[Message], ...] = (Evaluation,)
 
-    def __init__(self, model: ChatModel, credit: LeaveOneOut | None) -> None:
-        self._model, self._credit = model, credit
+    def __init__(self, model: ChatModel, task: Task, credit: LeaveOneOut | None, own: str = "") -> None:
+        self._model, self._task, self._credit, self._own = model, task, credit, own
         self._read, self._unread = 0, 0
         self._embed = lru_cache(INPUTS)(HashedNgrams().vector)
 
@@ -55,56 +74,60 @@ class Critic:
         """
         assert isinstance(message, Evaluation)
         credit: Mapping[str, Credit] = {}
-        gradients: Mapping[str, str] = {}
+        said, cut = NOTHING, ""
         missing: Missing = ""
-        cut = ""
         try:
             credit = await self._credit(message) if self._credit is not None else {}
             if not message.survived:
                 return [Critique(message.assignment, message, {})]
-            gradients, missing = await self._gradients(message, credit)
+            said, missing = await self._say(message, credit)
         except BudgetExhausted as error:
             missing, cut = "budget" if message.survived else "", error.name if error.ends_search else ""
-        return [Critique(message.assignment, message, gradients, credit if message.survived else {}, cut, missing)]
+        kept = credit if message.survived else {}
+        return [
+            Critique(message.assignment, message, said.gradients, kept, cut, missing, said.diagnosis, said.doubtful)
+        ]
 
-    async def _gradients(
-        self, evaluation: Evaluation, credit: Mapping[str, Credit]
-    ) -> tuple[dict[str, str], Missing]:
-        """By section, and why there are none."""
-        failed = [outcome for outcome in evaluation.outcomes if outcome.score < 1.0]
-        if not failed:
-            return {}, ""
+    async def _say(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> tuple[Said, Missing]:
+        """What there is to say, and why there is nothing where there should be something."""
+        if all(outcome.score >= 1.0 for outcome in evaluation.outcomes):
+            return NOTHING, ""
         if self._unread >= HOPELESS and not self._read:
-            return {}, "unreadable"
+            return NOTHING, "unreadable"
         try:
             model = OnBehalf(self._model, evaluation.assignment)
-            _, reply = await complete(model, lambda: self._request(evaluation, failed, credit))
-            gradients = self._gradients_in(reply, evaluation.prompt)
-            return gradients, "" if gradients else "unreadable"
+            _, reply = await complete(model, lambda: self._request(evaluation, credit))
+            return self._said_in(reply, evaluation), ""
         except (ModelError, UnreadableReply) as error:
             if isinstance(error, ModelError) and error.fatal and not isinstance(error, AlwaysRefused):
                 raise
-            return {}, why(error)
+            return NOTHING, why(error)
 
-    def _gradients_in(self, reply: Reply, prompt: Prompt) -> dict[str, str]:
+    def _said_in(self, reply: Reply, evaluation: Evaluation) -> Said:
         """:raises UnreadableReply: it is no critique."""
         self._unread += 1
-        gradients = read_gradients(read_tagged(reply.text, "critique", reply.finish), prompt)
-        if gradients:
-            self._read, self._unread = self._read + 1, self._unread - 1
-        return gradients
+        diagnosis = read_tagged(reply.text, "critique", reply.finish)
+        self._read, self._unread = self._read + 1, self._unread - 1
+        doubtful = read_doubtful(reply, {outcome.example for outcome in evaluation.outcomes})
+        return Said(diagnosis, read_gradients(diagnosis, evaluation.prompt), doubtful)
 
-    def _request(self, evaluation: Evaluation, failed: Sequence[Outcome], credit: Mapping[str, Credit]) -> Request:
-        clusters = cluster(failed, OUTCOMES, self._embed)
-        sections = "\n\n".join(f"Section: {s.name}\nKind: {s.kind}" for s in evaluation.prompt if not s.frozen)
-        blocks: list[str | Block] = [
-            show_prompt(evaluation.prompt, {field for outcome in failed for field in outcome.inputs}),
-            *(examples("failures", records_of(c.shown, replies=True), alike=str(c.size)) for c in clusters),
-            remark("credit", show_credit(credit)),
-            block("sections", sections),
+    def _request(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> Request:
+        prompt, outcomes = evaluation.prompt, evaluation.outcomes
+        blocks = [
+            task_block(self._task, evaluation.scores),
+            show_prompt(prompt, self._task.fields),
+            *error_blocks(outcomes, self._embed),
+            *right_blocks(outcomes),
+            remark("left_out", show_credit(credit)),
         ]
-        question = instruction("agents.ring", "critic.txt", {})
-        return compose(blocks, question, evaluation.assignment, model=self._model)
+        free = [section.name for section in prompt if not section.frozen]
+        values = {
+            "first": free[0] if free else "task",
+            "parts": ", ".join(free),
+            "clause": reading_clause(self._task),
+        }
+        text = fill(self._own or instruction("agents.ring", "critic.txt"), values).strip()
+        return compose(blocks, f"{text}\n{REPLY_FORM}", evaluation.assignment, model=self._model)
 
 
 class Silent:
@@ -130,6 +153,16 @@ def why(error: Exception) -> Missing:
             return "unreadable"
         case _:
             return "call"
+
+
+def read_doubtful(reply: Reply, known: Collection[str]) -> tuple[str, ...]:
+    """The ids among the known ones of examples whose expected answers are doubted; none where none is."""
+    try:
+        text = read_tagged(reply.text, "doubtful", reply.finish)
+    except UnreadableReply:
+        return ()
+    named = set(re.split(r"[\s,;()\[\]]+", text))
+    return tuple(sorted(named & set(known)))
 
 
 def read_gradients(text: str, prompt: Prompt) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from agents.operators.operator import saved
@@ -18,6 +18,8 @@ from protocols.task import Example, Metric, Task, corpus_value
 
 BURST = 10
 """Full evaluations: the share that may be left unanswered is never one of fewer examples than these ask."""
+DRAFTED = 12
+"""Training examples on which drafts of one edit are compared, at most."""
 SLACK = 8
 """A racer may have more than its equal share of the calls in flight only up to its examples divided by this."""
 
@@ -120,6 +122,7 @@ class Evaluator:
         """
         assert isinstance(message, Candidate)
         rng = Random(f"{self._seed}/evaluator/{message.assignment}")
+        message, drafted = await self._best_draft(message)
         order = rng.sample(range(len(self._task.validation)), len(self._task.validation))
         filled = self._forward.shelves.filled(message.prompt)
         race = self._race(message, filled, rng.random()) if message.parent_scores else None
@@ -155,6 +158,7 @@ class Evaluator:
             unread=sum(isinstance(r, ModelError) and not isinstance(r, TooLong) for _, r in read),
             cut=cut,
             too_long=long,
+            drafted=drafted,
             **endings(answered),
         )
         return [evaluation]
@@ -220,11 +224,39 @@ class Evaluator:
                 f"model ({results[0]}); shorten the prompt or the examples, or name a model with a larger window"
             )
 
+    async def _best_draft(self, candidate: Candidate) -> tuple[Candidate, int]:
+        """The candidate with the draft that does best on a few training examples, of equals the shortest, and the
+        questions that this took.
+
+        :raises BudgetExhausted: a cap refuses them.
+        """
+        if not candidate.drafts:
+            return candidate, 0
+        drafts = [candidate.prompt, *candidate.drafts]
+        rng = Random(f"{self._seed}/drafts/{candidate.assignment}")
+        train = self._task.train
+        drawn = rng.sample(train, min(self.settings.critique, DRAFTED, len(train)))
+        questions = [(draft, example) for draft in drafts for example in drawn]
+        results = await self._forward.on_behalf(candidate.assignment).each(questions)
+        scores = [result.score if isinstance(result, Outcome) else 0.0 for result in results]
+        sums = [sum(scores[n * len(drawn) : (n + 1) * len(drawn)]) for n in range(len(drafts))]
+        best = max(range(len(drafts)), key=lambda n: (sums[n], -drafts[n].tokens, -n))
+        return replace(candidate, prompt=drafts[best], drafts=()), len(questions)
+
+    def _drawn(self, candidate: Candidate, rng: Random) -> list[Example]:
+        """The training examples for the critic: half of them of those that the parent was run on, so that the two can
+        be compared, and the others new."""
+        train, count = self._task.train, min(self.settings.critique, len(self._task.train))
+        known = frozenset(candidate.known)
+        old = [example for example in train if example.id in known]
+        new = [example for example in train if example.id not in known]
+        some = min(len(old), max(count // 2, count - len(new)))
+        return [*rng.sample(old, some), *rng.sample(new, count - some)]
+
     async def _minibatch(self, candidate: Candidate, rng: Random) -> tuple[Sequence[tuple[Example, Result]], str]:
         """The examples that a critic reads with what became of them, and the cap that refused them; nothing where one
         did, for the evaluation stands without."""
-        train = self._task.train
-        drawn = rng.sample(train, min(self.settings.critique, len(train)))
+        drawn = self._drawn(candidate, rng)
         try:
             results = await self._forward.on_behalf(candidate.assignment)(candidate.prompt, drawn)
         except BudgetExhausted as error:

@@ -54,18 +54,47 @@ class Proposer:
         rng = Random(f"{self._seed}/{self.address}/{message.assignment}")
         model = OnBehalf(self._model, message.assignment)
         context = Context(self._task, model, recalled, rng, self._shelves, self._token_price)
-        prompt = await self._operator.edit(message, context)
-        if prompt == message.prompt:
-            raise EditRejected("the edit changes nothing")
-        check_frozen(prompt, message)
-        self._task.kind.names.check(message.prompt, prompt, part(prompt, message.section).text)
-        await self._check_new(message, prompt)
+        made = await self._operator.edit(message, context)
+        drafts = [made] if isinstance(made, Prompt) else list(made)
+        kept, refused = await self._usable(message, drafts)
+        if not kept:
+            raise refused[0]
         ids = tuple(edit.recalled.experience.id for edit in recalled)
-        rival = best_parent(prompt, message)
-        if (over := -self._shelves.spare(prompt, rival.scores)) > 0:
-            return [outgrown(message, prompt, over)]
-        tokens = self._shelves.tokens(rival.prompt)
-        return [Candidate(message.assignment, prompt, rival.scores, tokens, ids, message.section)]
+        rival = best_parent(kept[0], message)
+        spare = [self._shelves.spare(draft, rival.scores) for draft in kept]
+        if (over := -max(spare)) > 0:
+            return [outgrown(message, kept[spare.index(max(spare))], over)]
+        fitting = tuple(draft for draft, room in zip(kept, spare, strict=True) if room >= 0)
+        return [
+            Candidate(
+                message.assignment,
+                fitting[0],
+                rival.scores,
+                self._shelves.tokens(rival.prompt),
+                ids,
+                message.section,
+                fitting[1:],
+                tuple(outcome.example for outcome in message.outcomes),
+            )
+        ]
+
+    async def _usable(
+        self, assignment: Assignment, drafts: Sequence[Prompt]
+    ) -> tuple[list[Prompt], list[EditRejected]]:
+        """The drafts that may be evaluated, and why the others may not."""
+        kept: list[Prompt] = []
+        refused: list[EditRejected] = []
+        for draft in drafts:
+            try:
+                if draft == assignment.prompt:
+                    raise EditRejected("the edit changes nothing")
+                check_frozen(draft, assignment)
+                self._task.kind.names.check(assignment.prompt, draft, part(draft, assignment.section).text)
+                await self._check_new(assignment, draft)
+                kept.append(draft)
+            except EditRejected as error:
+                refused.append(error)
+        return kept, refused or [EditRejected("the operator made no draft")]
 
     async def _recall(self, assignment: Assignment) -> list[Judged]:
         """Edits of such sections, those that are believed to have worked best first; none if they cannot be embedded,

@@ -6,18 +6,24 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
 from random import Random
+from types import MappingProxyType
+from typing import cast
 
 from agents.operators.chain_of_thought import ChainOfThought
+from agents.operators.contract import Contract
 from agents.operators.define_sort import DefineSort
+from agents.operators.describe import Describe
 from agents.operators.differential_evolution import DifferentialEvolution
 from agents.operators.few_shot import FewShot
 from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Operator
 from agents.operators.rag import Rag
 from agents.operators.repeat_instructions import RepeatInstructions
+from agents.operators.restart import Restart
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
+from agents.operators.writing import Writer
 from agents.ring.hand import HAND
 from agents.selectors.epsilon_greedy import EpsilonGreedy
 from agents.selectors.msgd import MSGD
@@ -44,6 +50,9 @@ OPERATORS: Mapping[str, Callable[[], Operator]] = {
     SelfConsistency.name: SelfConsistency,
     RepeatInstructions.name: RepeatInstructions,
     Rag.name: Rag,
+    Describe.name: Describe,
+    Contract.name: Contract,
+    Restart.name: Restart,
 }
 SELECTORS: Mapping[str, Callable[[Random], Selector]] = {
     "uniform": Uniform,
@@ -62,20 +71,32 @@ SELECTING: Mapping[str, tuple[str, ...]] = {
 """The methods of a selector and what they take; the last is optional."""
 
 
-def open_operators(names: tuple[str, ...]) -> dict[str, Operator]:
-    """The operators by their own names; `module:Class` names a user's.
+def open_operators(
+    names: tuple[str, ...], instructions: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Operator]:
+    """The operators by their own names; `module:Class` names a user's. `instructions`: the user's own, by operator.
 
-    :raises ConfigError: there is no such operator, it is none, two have one name, or one has a person's.
+    :raises ConfigError: there is no such operator, it is none, two have one name, or one has a person's; or one that
+        has an instruction takes none.
     """
     operators: dict[str, Operator] = {}
     for name in names:
-        operator = OPERATORS[name]() if name in OPERATORS else _own_operator(name)
+        operator = _ours(name, instructions.get(name, "")) if name in OPERATORS else _own_operator(name)
         if operator.name in operators:
             raise ConfigError(f"search.operators: two are called {operator.name}")
         operators[operator.name] = operator
     if not operators:
         raise ConfigError("search.operators is empty; name at least one")
     return operators
+
+
+def _ours(name: str, instruction: str) -> Operator:
+    made = OPERATORS[name]
+    if not instruction:
+        return made()
+    if not (isinstance(made, type) and issubclass(made, Writer)):
+        raise ConfigError(f"operators.{name}.instruction: {name} asks no model, and has no instruction")
+    return cast("Operator", made(instruction))
 
 
 def _own_operator(reference: str) -> Operator:

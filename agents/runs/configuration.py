@@ -20,6 +20,7 @@ from agents.runs.tables import (
     CacheTable,
     MemoryTable,
     ModelsTable,
+    OperatorTable,
     PriceTable,
     PromptTable,
     ProviderTable,
@@ -45,6 +46,8 @@ class Configuration(Table):
     models: ModelsTable = Field({}, validate_default=True)
     providers: Mapping[str, ProviderTable] = {}
     agents: AgentsTable = AgentsTable()
+    critic: OperatorTable = OperatorTable()
+    operators: Mapping[str, OperatorTable] = {}
     search: SearchTable = SearchTable()
     budget: BudgetTable = BudgetTable()
     cache: CacheTable = CacheTable()

@@ -25,6 +25,7 @@ from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_fir
 from agents.runs.metrics import asks_judge
 from agents.runs.models import embedder_of, model_settings
 from agents.runs.opening import check_editable
+from agents.runs.own_instructions import own_instructions
 from agents.runs.places import check_agents
 from agents.runs.run_directory import usable
 from agents.runs.tables import NONE, AgentsTable
@@ -114,7 +115,9 @@ async def diagnose(
 
 def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Operator] | None:
     search = configuration.search
-    operators = found.attempt("operators", lambda: open_operators(search.operators), ", ".join)
+    operators = found.attempt(
+        "operators", lambda: open_operators(search.operators, own_instructions(configuration)), ", ".join
+    )
     found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: search.selector)
     if configuration.agents != AgentsTable():
         found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: "those of your own are there")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.operators.few_shot import FewShot
-from agents.operators.rewriting import OUTCOMES
 from agents.prompting.blocks import ROOM
 from agents.prompting.requests import show_example, show_turns
 from agents.prompting.shelves import EXAMPLES, places, unfilled
@@ -25,7 +24,7 @@ from protocols.wrappers.prices import Price
 CALLS: Final[Mapping[str, tuple[int, int]]] = {
     "chain_of_thought": (1, 2),
     "self_reflection": (1, 2),
-    "self_consistency": (4, 9),
+    "self_consistency": (1, 2),
     "differential_evolution": (1, 2),
     "repeat_instructions": (1, 2),
     "short_instruction": (1, 2),
@@ -33,6 +32,9 @@ CALLS: Final[Mapping[str, tuple[int, int]]] = {
     "rag": (0, 0),
     "define_sort": (0, 0),
     "merge": (0, 0),
+    "describe": (1, 2),
+    "contract": (1, 2),
+    "restart": (1, 2),
 }
 """Model calls of one edit, at least and at most (docs/operators.md)."""
 OWN = (0, 2)
@@ -40,7 +42,7 @@ OWN = (0, 2)
 SHOWN, WRITTEN, REASONED = 16, 512, 256
 """What grows over a search, at most on average: examples in a prompt, if an operator may show them, tokens of its
 text, tokens of a reply."""
-MOST_SHOWN, INSTRUCTION = 2 * OUTCOMES, 400
+MOST_SHOWN, INSTRUCTION = 48, 400
 """What a critic or a proposer is shown beside the prompt: examples at most, tokens of instruction."""
 ASSUMPTIONS: Final = (
     "low: every edit loses at its first look and prompts stay as short as the first one; high: every edit goes "

@@ -27,6 +27,7 @@ def check_names(configuration: Configuration) -> None:
         "models.parameters.proposers": configuration.models.parameters.proposers,
         "agents.proposers": configuration.agents.proposers,
         "budget.operators": configuration.budget.operators,
+        "operators": configuration.operators,
     }
     for table, names in tables.items():
         for name in names:

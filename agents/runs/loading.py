@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from random import Random
 
 from agents.runs.configuration import Configuration
-from agents.runs.metrics import open_kind, open_metric
+from agents.runs.metrics import open_kind, open_metric, scored
 from memory.retrieval import read_corpus
 from protocols import prompt_file
 from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
@@ -67,7 +67,17 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
     fields = tuple(sorted(train[0].inputs))
     kind = open_kind(configuration, splits)
     metric = open_metric(configuration, kind, None)
-    return Task(table.name, train, splits["validation"], splits["test"], metric, fields, kind)
+    return Task(
+        table.name,
+        train,
+        splits["validation"],
+        splits["test"],
+        metric,
+        fields,
+        kind,
+        table.description.strip(),
+        scored(configuration, kind),
+    )
 
 
 def load_corpus(configuration: Configuration) -> list[str]:

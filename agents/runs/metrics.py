@@ -43,6 +43,19 @@ PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
 SET_UP = {"regex": "pattern", "json_schema": "json_schema", JUDGE: "rubric"}
 """Metrics that need another key of `[task]`."""
 METRICS = (*PLAIN, *SET_UP)
+SCORED: Mapping[str, str] = {
+    "accuracy": "accuracy, the share of answers that are the expected one",
+    "macro_f1": "macro F1, the mean over all labels of how well each is found: rare ones count as much as others",
+    ENTITY: "micro F1 of entities: both the type and the words must be right; missed and invented ones cost alike",
+    "squad_em": "exact match with one of the expected answers, but for case, articles and punctuation",
+    "squad_f1": "F1 of the words that the answer shares with an expected one, but for case, articles and punctuation",
+    "token_f1": "F1 of the words or characters that the answer shares with an expected one",
+    "exact": "exact match with an expected answer, but for case and punctuation",
+    "numeric": "the number must be the expected one, however it is written",
+    "regex": "the answer must match a pattern",
+    "json_schema": "the answer must be JSON that is valid by a schema",
+}
+"""What each metric asks for, in words for whoever writes a prompt."""
 
 
 def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
@@ -62,7 +75,8 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
     if not own:
         return kind
     parse = cast("Parser", _function(own, "task.parser", "reply"))
-    return replace(kind, parse=_after_thought(parse, "stop"), parse_cut=_after_thought(parse, "length"))
+    reads = f"what the function {own} finds in it"
+    return replace(kind, parse=_after_thought(parse, "stop"), parse_cut=_after_thought(parse, "length"), reads=reads)
 
 
 def _limited(kind: TaskKind, configuration: Configuration) -> TaskKind:
@@ -96,6 +110,20 @@ def open_metric(configuration: Configuration, kind: TaskKind, judge: ChatModel |
             raise ConfigError(f"the metric {name} and task.{key} go together: give both or neither")
     parts = [(name, weight, _open(configuration, kind, name, judge)) for name, weight in weights.items()]
     return parts[0][2] if len(parts) == 1 else Weighted(parts)
+
+
+def scored(configuration: Configuration, kind: TaskKind) -> str:
+    """The metric in words for whoever writes a prompt: that of the configuration, or else the kind's."""
+
+    def words(name: str) -> str:
+        if name == JUDGE:
+            return f"a grade that a model gives by this rubric: {configuration.task.rubric}"
+        return SCORED.get(name, f"the function {name}")
+
+    weights = configuration.task.metric or {kind.metric: 1.0}
+    if len(weights) == 1:
+        return words(next(iter(weights)))
+    return "; ".join(f"{weight:g} × {words(name)}" for name, weight in weights.items())
 
 
 def asks_judge(configuration: Configuration) -> bool:

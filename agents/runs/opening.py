@@ -18,6 +18,7 @@ from agents.runs.least import check_caps
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import meaning
 from agents.runs.models import Models
+from agents.runs.own_instructions import own_instruction, own_instructions
 from agents.runs.places import check_agents
 from agents.runs.run_directory import (
     CACHE,
@@ -124,7 +125,8 @@ def read_inputs(configuration: Configuration) -> Inputs:
     """:raises InputError: something that a person wrote cannot be used."""
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
-    operators = open_operators(configuration.search.operators)
+    operators = open_operators(configuration.search.operators, own_instructions(configuration))
+    own_instruction(configuration, configuration.critic.instruction)
     new_selector(configuration)
     check_agents(configuration.agents)
     check_editable(first, operators, task)

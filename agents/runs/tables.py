@@ -94,7 +94,8 @@ class TaskTable(Table):
     `train`, `validation`, `test`: a path or `hf:owner/name`; or else `data`, one of these, to be cut into the three.
     `format`: where the suffix does not say it.
 
-    `kind` chooses the layout of the first prompt, the parser and the metric. `metric`: another one by its name, or
+    `description`: what comes in and what is wanted, as told to whoever writes the prompt; it is no part of it. `kind`
+    chooses the layout of the first prompt, the parser and the metric. `metric`: another one by its name, or
     `module:function`, or several with their weights; `parser`: another one, as `module:function`. `rubric`: the text
     that the metric judge grades by; `pattern`: the regular expression of the metric regex; `json_schema`: the file of
     the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl whose passages the operator rag may
@@ -103,6 +104,7 @@ class TaskTable(Table):
     """
 
     name: str
+    description: str = ""
     kind: KindName = "classification"
     metric: Annotated[Mapping[str, Weight], Field(min_length=1), BeforeValidator(_alone)] | None = None
     parser: str | None = None
@@ -251,6 +253,12 @@ class AgentsTable(Table):
         return (
             self.proposers.get(operator) if operator else {"critic": self.critic, "evaluator": self.evaluator}[kind]
         )
+
+
+class OperatorTable(Table):
+    """`[operators.<name>]`, `[critic]`: `instruction`: a file with an instruction of yours, in place of ours."""
+
+    instruction: Path | None = None
 
 
 class SearchTable(Table):

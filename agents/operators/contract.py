@@ -1,0 +1,31 @@
+"""contract: write what a reply must look like, so that its answer is always found."""
+
+from __future__ import annotations
+
+from agents.operators.operator import Context, of_kinds
+from agents.operators.writing import Writer
+from protocols.errors import InapplicableError
+from protocols.messages import Assignment, Outcome
+from protocols.prompt import Prompt
+from protocols.task import Task
+
+
+class Contract(Writer):
+    """Applies to the output format, where replies could not be read, were cut off or broke the form."""
+
+    name = "contract"
+    file = "contract.txt"
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        """The output format."""
+        return of_kinds(prompt, "format")
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        """:raises InapplicableError: all replies could be read, and none was cut off."""
+        if not any(_broke(outcome) for outcome in assignment.outcomes):
+            raise InapplicableError("every reply of the minibatch could be read")
+        return await self.write(assignment, context)
+
+
+def _broke(outcome: Outcome) -> bool:
+    return outcome.answer is None or outcome.finish != "stop"

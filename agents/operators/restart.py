@@ -1,0 +1,68 @@
+"""restart: write all parts of a prompt anew once edits of single ones gain nothing (after GEPA, arXiv 2507.19457)."""
+
+from __future__ import annotations
+
+from agents.operators.operator import WHOLE, Context, Progress, Turn
+from agents.operators.writing import Writer, ask, edited, kept, most_words
+from agents.prompting.clauses import writing_clause
+from agents.prompting.material import USES, data_block
+from agents.prompting.requests import read_parts
+from protocols.errors import UnreadableReply
+from protocols.messages import Assignment
+from protocols.model import Reply
+from protocols.prompt import Prompt, Section
+from protocols.task import Task
+
+PLATEAU = 5
+"""Assignments in a row that gained nothing, after which a prompt is written anew; and again after as many more."""
+
+
+class Restart(Writer):
+    """Applies to the prompt as a whole, but for worked examples, knowledge and what is frozen."""
+
+    name = "restart"
+    file = "restart.txt"
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        """The whole prompt, if there are two parts to be written."""
+        return [WHOLE] if len(_parts(prompt)) > 1 else []
+
+    def turn(self, progress: Progress) -> Turn:
+        """Once on each stretch of `PLATEAU` assignments that gained nothing."""
+        return "must" if progress.own_idle < progress.idle // PLATEAU else "never"
+
+    def question(self, assignment: Assignment, context: Context, words: int | None = None) -> str:
+        """The instruction with the parts that may be written, and how to reply."""
+        parts, task = _parts(assignment.prompt), context.task
+        told = "; ".join(f"{part.name} ({USES[part.kind]}; at most {most_words(part, task)} words)" for part in parts)
+        text = self.instruction({"parts": told, "clause": writing_clause(task)})
+        return f"{text}\n{''.join(kept(part, task) for part in parts)}{self._form(parts[0].name)}"
+
+    def _form(self, name: str) -> str:
+        return (
+            f'Think first. Then write the whole text of every part as <part name="{name}">…</part>, under its own '
+            "name; a part that you leave out stays as it is."
+        )
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        """:raises UnreadableReply, EditRejected: no part could be read, or one is no edit."""
+        question = self.question(assignment, context)
+        names = [part.name for part in _parts(assignment.prompt)]
+
+        def read(reply: Reply) -> Prompt:
+            written = read_parts(reply.text, names, reply.finish)
+            prompt = assignment.prompt
+            for name, text in written.items():
+                one = edited(text, question, assignment, context, name)
+                prompt = prompt.edit(name, one[name].text, context.task.fields)
+            if prompt == assignment.prompt:
+                raise UnreadableReply("the reply changes no part")
+            return prompt
+
+        return await ask(
+            self.composed(assignment, context, question, [data_block(context.task)]), question, read, context
+        )
+
+
+def _parts(prompt: Prompt) -> list[Section]:
+    return [s for s in prompt if not s.frozen and s.kind not in ("examples", "knowledge")]

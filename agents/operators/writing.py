@@ -1,0 +1,218 @@
+"""What the operators have in common that ask a model for the text of a section."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import TypeVar
+
+from agents.operators.operator import Context, part
+from agents.prompting.blocks import Block, cut, remark
+from agents.prompting.clauses import writing_clause
+from agents.prompting.groups import Embed
+from agents.prompting.material import (
+    USES,
+    answers,
+    error_blocks,
+    right_blocks,
+    task_block,
+    tried_block,
+)
+from agents.prompting.requests import complete, compose, instruction, read_tagged, show_prompt
+from agents.prompting.shelves import places
+from memory.judgement import Judged
+from protocols.embedding import HashedNgrams
+from protocols.errors import EditRejected, UnreadableReply
+from protocols.messages import Assignment, Outcome
+from protocols.model import ChatMessage, Reply, Request
+from protocols.prompt import Kind, Prompt, Section, braced, estimate_tokens, fill
+from protocols.prompt_file import saved_section
+from protocols.task import Task
+from protocols.wrappers.window import spare
+
+Edit = TypeVar("Edit")
+SHOWN = 2
+"""Past edits that worked which the model is told of, and as many that did not."""
+TAGS = re.compile(
+    r"</?(?:new|task|prompt|errors|more_errors|right|right_replies|data|diagnosis|tried|experience|first|second)\b[^<>\n]*>"
+    r'|<part name="[^"\n]*"[^<>\n]*>'
+)
+WORDS: Mapping[Kind, int] = {"task": 40, "format": 40, "reasoning": 120, "reminders": 60, "knowledge": 120}
+"""Words that a text of each kind may have; definitions have `DEFINITIONS`, and `EACH_ANSWER` for every answer."""
+DEFINITIONS, EACH_ANSWER = 60, 15
+GROWTH = 1.2
+"""A text that is longer than that already may have so many times its words: it has survived, or it is the user's."""
+INPUTS = 4096
+"""Embedded inputs that are kept: the same training examples come again and again."""
+LEAST = 20
+"""Characters of a sentence of the instruction that is recognised in a text; shorter ones anybody may write."""
+REPLY_FORM = (
+    "Think first. Then write the whole new text of the part between <new> and </new>; it takes the place of the text "
+    "that stands there now."
+)
+"""Ends every instruction, a user's own too, for without it nothing could be read."""
+
+
+class Writer:
+    """An operator whose text a model writes. `instruction`: one of the user's, in place of the text in `file`."""
+
+    name: str
+    file: str
+    form = REPLY_FORM
+
+    def __init__(self, instruction: str = "") -> None:
+        self._own = instruction
+        self._embed = lru_cache(INPUTS)(HashedNgrams().vector)
+
+    async def write(
+        self, assignment: Assignment, context: Context, blocks: Sequence[Block] = (), words: int | None = None
+    ) -> Prompt:
+        """The parent with the section's text as the model writes it.
+
+        :raises UnreadableReply, EditRejected: see `ask` and `edited`.
+        """
+        question = self.question(assignment, context, words)
+        read = partial(self._read, assignment=assignment, context=context, question=question)
+        return await ask(self.composed(assignment, context, question, blocks), question, read, context)
+
+    def question(self, assignment: Assignment, context: Context, words: int | None = None) -> str:
+        """The instruction with what it is told of the section, and how to reply."""
+        section = assignment.prompt[assignment.section]
+        most = words or most_words(section, context.task)
+        clause = writing_clause(context.task, section.kind)
+        text = self.instruction({"part": section.name, "use": USES[section.kind], "clause": clause})
+        return f"{text}\n{kept(section, context.task)}At most {most} words.\n{self.form}"
+
+    def instruction(self, values: Mapping[str, str]) -> str:
+        """The user's instruction, or else ours, with `values` in place of their names in braces."""
+        return fill(self._own or instruction("agents.operators", self.file), values).strip()
+
+    def composed(
+        self, assignment: Assignment, context: Context, question: str, blocks: Sequence[Block] = ()
+    ) -> Callable[[], Request]:
+        """Composes the request: the blocks that all share, then those of this operator, then the question."""
+        now = part(assignment.prompt, assignment.section)
+        material = [
+            *shared(assignment, context, self._embed),
+            *blocks,
+            tried_block(assignment, now.text),
+            remark("experience", show_recalled(context.recalled, saved_section(now))),
+        ]
+        longest = estimate_tokens(now.text)
+        return lambda: compose(material, question, assignment.assignment, longest, context.model)
+
+    def _read(self, reply: Reply, assignment: Assignment, context: Context, question: str) -> Prompt:
+        text = read_tagged(reply.text, "new", reply.finish, empty=True)
+        return edited(text, question, assignment, context)
+
+
+async def ask(
+    composed: Callable[[], Request], question: str, read: Callable[[Reply], Edit], context: Context
+) -> Edit:
+    """What `read` makes of the reply. A reply that is no edit is shown to the model once, with the reason, and asked
+    for again.
+
+    :raises UnreadableReply, EditRejected: `read` raises it twice.
+    """
+    request, reply = await complete(context.model, composed)
+    try:
+        return read(reply)
+    except (UnreadableReply, EditRejected) as error:
+        reason = f"That cannot be used: {error}. Once more:\n\n{question}"
+        said = ChatMessage("assistant", reply.text.strip() or "(nothing)"), ChatMessage("user", reason)
+    again = replace(request, messages=(*request.messages, *said))
+    if (over := -spare(context.model, again)) > 0:
+        shorter = cut(said[0].text, max(1, estimate_tokens(said[0].text) - int(over)))
+        again = replace(request, messages=(*request.messages, ChatMessage("assistant", shorter), said[1]))
+    return read(await context.model.complete(again))
+
+
+def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block]:
+    """The blocks of every writer's request, in their order."""
+    others = [partner.scores for partner in assignment.partners]
+    marked = assignment.section if assignment.section in {s.name for s in assignment.prompt} else ""
+    return [
+        task_block(context.task, assignment.scores, others, None),
+        show_prompt(assignment.prompt, context.task.fields, marked),
+        *error_blocks(assignment.outcomes, embed),
+        *right_blocks(assignment.outcomes),
+        remark("diagnosis", assignment.diagnosis or assignment.gradient),
+    ]
+
+
+def edited(text: str, question: str, assignment: Assignment, context: Context, section: str = "") -> Prompt:
+    """The parent with this text in its `section`, or else in the one that is assigned.
+
+    :raises UnreadableReply: it repeats the instruction.
+    :raises EditRejected: it loses or invents a placeholder, or loses a name that replies are read for.
+    """
+    name = section or assignment.section
+    before = assignment.prompt[name].text
+    if leaked := _leaked(text, before, question):
+        raise UnreadableReply(f"the text repeats the instruction: {leaked!r}")
+    if lost := places(before) - places(text):
+        raise EditRejected(f"section {name}: the edit loses {braced(lost)}", text=text)
+    if invented := places(text) - places(before):
+        raise EditRejected(f"section {name}: the edit invents {braced(invented)}", text=text)
+    prompt = assignment.prompt.edit(name, text, context.task.fields)
+    context.task.kind.names.check(assignment.prompt, prompt, text)
+    return prompt
+
+
+def most_words(section: Section, task: Task) -> int:
+    """Words that a new text of a section may have."""
+    most = DEFINITIONS + EACH_ANSWER * number_of_answers(task)
+    if section.kind in WORDS:
+        most = WORDS[section.kind]
+    if section.kind == "format":
+        most += count_words(", ".join(task.kind.names.all))
+    if (there := count_words(section.text)) > most:
+        most = round(GROWTH * there)
+    return most
+
+
+def number_of_answers(task: Task) -> int:
+    """How many answers or types there are to be explained; 0 where they are no closed set."""
+    return len(task.kind.names.all) if task.kind.name == "ner" else len(answers(task))
+
+
+def kept(section: Section, task: Task) -> str:
+    """What to say of the placeholders of a section; "" where it has none."""
+    fields = [field for field in task.fields if f"{{{field}}}" in section.filled]
+    held = [braced([name]) for name in (*fields, *places(section.filled))]
+    return f"Keep {', '.join(held)} as it is: it is filled for each input.\n" if held else ""
+
+
+def failures(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those that did not score in full, worst first."""
+    return sorted((o for o in outcomes if o.score < 1.0), key=lambda outcome: outcome.score)
+
+
+def show_recalled(recalled: Sequence[Judged], now: str) -> str:
+    """Past edits of such sections as they were measured, but for those that made the text that stands there `now`."""
+    others = [edit for edit in recalled if edit.recalled.experience.after != now]
+    worked = [edit for edit in others if edit.recalled.experience.reward > 0][:SHOWN]
+    failed = [edit for edit in others if edit.recalled.experience.reward < 0][-SHOWN:]
+    return "\n\n".join(_past(edit) for edit in [*worked, *failed])
+
+
+def _past(edit: Judged) -> str:
+    past = edit.recalled.experience
+    ending = "kept" if past.outcome == "survived" else "dropped"
+    measured = f"{past.reward:+.3f} on {past.evidence} examples, {ending}"
+    return f"{past.operator}, on the task {past.task} ({measured}) wrote:\n{past.after}"
+
+
+def count_words(text: str) -> int:
+    """The words of a text; eight characters are one in a script without spaces."""
+    return max(len(text.split()), len(text) // 8)
+
+
+def _leaked(text: str, before: str, question: str) -> str:
+    """A tag of the request's blocks, or a sentence of its instruction, that came into the text; "" for none."""
+    lines = question.split("\n")
+    sentences = [*lines, *(sentence for line in lines for sentence in re.split(r"(?<=[.?:])\s", line))]
+    signs = [*TAGS.findall(text), *(sentence for sentence in sentences if len(sentence) >= LEAST)]
+    return next((sign for sign in signs if sign in text and sign not in before), "")

@@ -1,0 +1,57 @@
+"""The sentence of an instruction that depends on the kind of task, and on what a section is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from protocols.prompt import Kind
+from protocols.task import KindName, Task
+
+WRITING: Mapping[KindName, str] = {
+    "ner": "For each type say what is one, then where it begins and ends, then what looks like one and is none.",
+    "reading": (
+        "Keep answering and abstaining in balance (there is no answer in {empty} of {train} training examples), and "
+        "spans as short as they may be."
+    ),
+    "generation": "Content first, then form; one model answer tells more than a list of adjectives.",
+}
+"""For whoever writes a text."""
+SECTIONS: Mapping[Kind, str] = {
+    "reasoning": (
+        "Write steps to be carried out in the reply before the answer, and end with a check and with the line that "
+        "holds the answer; no hints for single words."
+    ),
+    "reminders": "Only the two or three rules that are broken most often, in words as few as possible.",
+}
+"""The same, of sections whose use says more than the task's kind."""
+READING: Mapping[KindName, str] = {
+    "classification": "Name the pair that is confused and the question that decides between the two.",
+    "ner": "Keep wrong type, wrong boundary, missed and invented apart.",
+    "reading": (
+        "Count answers where there is none, abstentions where there is one, and spans too long or too short; the "
+        "repair of one must not cause the other."
+    ),
+    "generation": (
+        "Compare with what was expected: missing, invented, order, tone, length; what would a judge mark down first?"
+    ),
+    "reasoning": (
+        "Read the replies: misread, a wrong plan, arithmetic, a lost constraint, stopped early, or an answer that "
+        "could not be read?"
+    ),
+}
+"""For a critic."""
+
+
+def writing_clause(task: Task, section: Kind | None = None) -> str:
+    """For whoever writes a section of this kind, or several."""
+    text = SECTIONS.get(section, "") if section else ""
+    if not text:
+        empty = sum(example.target == [] for example in task.train)
+        text = WRITING.get(task.kind.name, "")
+        text = text.replace("{empty}", str(empty)).replace("{train}", str(len(task.train)))
+    return text
+
+
+def reading_clause(task: Task) -> str:
+    """For a critic."""
+    return READING[task.kind.name]

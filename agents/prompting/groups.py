@@ -1,0 +1,57 @@
+"""Failures, put together by what was wrong with the answer."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.prompting.requests import show_inputs
+from protocols.embedding import Vector
+from protocols.messages import Outcome
+
+Embed = Callable[[str], Vector]
+"""From a text to its vector, shape (dimension,), L2 norm 1 (or 0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failures that share their commonest `mistake`, the most typical input first, each next one as unlike those
+    before it as there is; and an example that is `right` though its input is like the first one's, if any is."""
+
+    mistake: str
+    members: tuple[Outcome, ...]
+    right: Outcome | None = None
+
+
+def grouped(outcomes: Sequence[Outcome], embed: Embed) -> list[Group]:
+    """The failures among some outcomes, the largest group first.
+
+    What counts as the mistake of one that made several is the commonest over all.
+    """
+    failed = [outcome for outcome in outcomes if outcome.score < 1.0]
+    right = [outcome for outcome in outcomes if outcome.score >= 1.0]
+    common = Counter(mistake for outcome in failed for mistake in outcome.mistakes)
+    kinds: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in failed:
+        kinds[max(sorted(outcome.mistakes), key=common.__getitem__, default="")].append(outcome)
+    known = {outcome.example: embed(show_inputs(outcome.inputs)) for outcome in outcomes}
+    groups = []
+    for mistake, members in kinds.items():
+        ordered = _typical(members, np.stack([known[member.example] for member in members]))
+        near = max(right, key=lambda r: float(known[r.example] @ known[ordered[0].example]), default=None)
+        groups.append(Group(mistake, tuple(ordered), near))
+    return sorted(groups, key=lambda group: -len(group.members))
+
+
+def _typical(members: Sequence[Outcome], vectors: Vector) -> list[Outcome]:
+    """From the most typical one on, always the one that is farthest from those taken."""
+    order = [int((vectors @ vectors.sum(axis=0)).argmax())]
+    closest = vectors @ vectors[order[0]]
+    while len(order) < len(members):
+        closest[order] = np.inf
+        order.append(int(closest.argmin()))
+        closest = np.maximum(closest, vectors @ vectors[order[-1]])
+    return [members[index] for index in order]

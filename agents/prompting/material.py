@@ -1,0 +1,154 @@
+"""What every request to a critic's or a writer's model tells of the task, of the prompt and of how it did.
+
+The order of the blocks is that in which they are read: what is wanted, what is sent, what went wrong, what went well,
+why, and what was tried. Each is left out where there is nothing to tell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from agents.prompting.blocks import EXAMPLE, REMARK, Block, Piece, cut, examples
+from agents.prompting.groups import Embed, Group, grouped
+from agents.prompting.requests import answered_with, record_of
+from protocols.messages import Assignment, Outcome, Scores, Tried, mean
+from protocols.prompt import Kind, estimate_tokens
+from protocols.task import Example, Task
+
+GROUPS, MEMBERS = 6, 3
+"""Groups of errors that are shown, and examples of each; the others are counted."""
+LINES = 24
+"""Right examples that are shown, a line each."""
+EACH = 2
+"""Right examples of every answer, before there are more of any."""
+REASONED = 2
+"""Whole replies that were right, where replies say more than their answer."""
+LINE, RECORD = 60, 600
+"""Tokens of an example on one line, and of a whole one, at most."""
+ANSWERS = 60
+"""Answers that are listed with their numbers, the most frequent first."""
+TRIED = 4
+"""Edits that were tried and are shown: as many of the best as of the worst."""
+TEXT = 150
+"""Tokens of a text that was tried."""
+RECUR = 2
+"""Training examples for each answer, on average, that make the answers a closed set."""
+USES: dict[Kind, str] = {
+    "task": "what comes in and what is wanted",
+    "definitions": "what each answer means, and what decides between two of them",
+    "reasoning": "how to think before answering",
+    "examples": "worked examples",
+    "knowledge": "facts that answers rest on",
+    "format": "what the reply must look like",
+    "reminders": "what is most often forgotten; the last thing that is read before the input",
+}
+"""What a section of each kind is for."""
+
+
+def answers(task: Task) -> Counter[str]:
+    """How often each answer is right among the training examples, where answers recur: a closed set. Nothing where
+    most are of one example alone."""
+    known = Counter(task.kind.show(example.target) for example in task.train)
+    return known if RECUR * len(known) <= len(task.train) else Counter()
+
+
+def task_block(task: Task, scores: Scores = (), others: Iterable[Scores] = (), room: float | None = None) -> Block:
+    """The task in the user's words; its kind, inputs, answers and metric; where the search stands. `scores`: of the
+    prompt at hand, `others`: of other members; `room`: tokens that may be added, None where there is no cap."""
+    known = answers(task)
+    listed = ", ".join(f"{answer} ({count})" for answer, count in known.most_common(ANSWERS))
+    more = f" and {len(known) - ANSWERS} more" if len(known) > ANSWERS else ""
+    lines = [
+        task.description,
+        f"A task of the kind {task.kind.name}. Input: {', '.join(task.fields)}.",
+        known and f"Answers, with their numbers among {len(task.train)} training examples: {listed}{more}.",
+        task.kind.reads and f"Read from a reply: {task.kind.reads}.",
+        task.scored and f"Score: {task.scored}.",
+        _standing(scores, others),
+        "" if room is None else f"The prompt may grow by {max(0, round(room)):,} tokens.",
+    ]
+    return Block("task", [Piece("\n".join(line for line in lines if line))])
+
+
+def _standing(scores: Scores, others: Iterable[Scores]) -> str:
+    """Where the search stands."""
+    answered = sum(score is not None for score in scores)
+    if not answered:
+        return ""
+    now, best = mean(scores), max(map(mean, (scores, *others)))
+    ahead = f"; the best prompt so far scores {best:.2f}" if best > now else ", which is the best so far"
+    return f"This prompt scores {now:.2f} on {answered} examples that you do not see{ahead}."
+
+
+def error_blocks(outcomes: Sequence[Outcome], embed: Embed) -> list[Block]:
+    """Groups of errors, the largest first, each with some of its examples, whole replies included, and with one that
+    came out right though it looks alike; then how many there are of each further kind."""
+    groups = grouped(outcomes, embed)
+    shown = [_group(number, group) for number, group in enumerate(groups[:GROUPS], start=1)]
+    rest = ", ".join(f"{group.mistake or 'wrong'} ({len(group.members)})" for group in groups[GROUPS:])
+    return [*shown, Block("more_errors", [Piece(rest, REMARK)])]
+
+
+def _group(number: int, group: Group) -> Block:
+    records = [cut(record_of(outcome, replies=True), RECORD) for outcome in group.members[:MEMBERS]]
+    pieces = [Piece(record, EXAMPLE) for record in records]
+    if group.right is not None:
+        pieces.append(Piece(f"Right, and alike: {line_of(group.right)}", EXAMPLE))
+    label = {"error": group.mistake} if group.mistake else {}
+    return Block("errors", pieces, {"group": str(number), **label, "examples": str(len(group.members))})
+
+
+def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
+    """What came out right: of every answer some, a line each, and whole replies where these say more."""
+    right = [outcome for outcome in outcomes if outcome.score >= 1.0]
+    by_answer: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in right:
+        by_answer[outcome.target].append(outcome)
+    first = [o for among in by_answer.values() for o in among[:EACH]]
+    lines = [line_of(outcome) for outcome in [*first, *(o for o in right if o not in first)][:LINES]]
+    long = [o for o in right if estimate_tokens(o.reply) > LINE + estimate_tokens(o.target)]
+    whole = [cut(record_of(outcome, replies=True), RECORD) for outcome in long[:REASONED]]
+    return [Block("right", [Piece(line, EXAMPLE, "\n") for line in lines]), examples("right_replies", whole)]
+
+
+def data_block(task: Task, most: int = 2 * LINES) -> Block:
+    """Training examples of every answer in turn, a line each, as they are and without what a model made of them."""
+    by_answer: dict[str, list[Example]] = defaultdict(list)
+    for example in task.train:
+        by_answer[task.kind.show(example.target)].append(example)
+    turns = max(map(len, by_answer.values()), default=0)
+    drawn = [among[turn] for turn in range(turns) for among in by_answer.values() if turn < len(among)]
+    lines = [example_line(example, task) for example in drawn[:most]]
+    return Block("data", [Piece(line, EXAMPLE, "\n") for line in lines])
+
+
+def tried_block(assignment: Assignment, now: str) -> Block:
+    """Edits of this part that were measured in this search, none of the text that stands there now: what came of
+    the best and of the worst of them."""
+    measured = sorted((t for t in assignment.tried if t.text != now), key=lambda tried: -tried.gain)
+    half = TRIED // 2
+    shown = measured if len(measured) <= TRIED else [*measured[:half], *measured[-half:]]
+    return Block("tried", [Piece(_tried(tried), REMARK) for tried in shown])
+
+
+def _tried(tried: Tried) -> str:
+    ending = "kept" if tried.survived else "dropped"
+    measured = f"{tried.gain:+.3f} ± {tried.error:.3f} on {tried.n} examples, {ending}"
+    return f"{tried.operator} ({measured}) wrote:\n{cut(tried.text, TEXT) or '(nothing)'}"
+
+
+def line_of(outcome: Outcome) -> str:
+    """An example that was run, and what was answered."""
+    return _line(outcome.inputs, answered_with(outcome))
+
+
+def example_line(example: Example, task: Task) -> str:
+    """An example, and its expected answer."""
+    return _line(example.inputs, task.kind.show(example.target))
+
+
+def _line(inputs: Mapping[str, str], answer: str) -> str:
+    texts = [*inputs.values()] if len(inputs) == 1 else [f"{name}: {value}" for name, value in inputs.items()]
+    asked = " | ".join(" ".join(text.split()) for text in texts)
+    return f"- {cut(asked, LINE)} → {cut(' '.join(answer.split()), LINE)}"
