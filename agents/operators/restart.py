@@ -34,7 +34,10 @@ class Restart(Writer):
     def question(self, assignment: Assignment, context: Context, words: int | None = None) -> str:
         """The instruction with the parts that may be written, and how to reply."""
         parts, task = _parts(assignment.prompt), context.task
-        told = "; ".join(f"{part.name} ({USES[part.kind]}; at most {most_words(part, task)} words)" for part in parts)
+        told = "; ".join(
+            f"{part.name} ({USES[part.kind]}; at most {most_words(part, assignment.prompt, task)} words)"
+            for part in parts
+        )
         text = self.instruction({"parts": told, "clause": writing_clause(task)})
         return f"{text}\n{''.join(kept(part, task) for part in parts)}{self._form(parts[0].name)}"
 

@@ -40,7 +40,7 @@ TAGS = re.compile(
     r'|<part name="[^"\n]*"[^<>\n]*>'
 )
 WORDS: Mapping[Kind, int] = {"task": 40, "format": 40, "reasoning": 120, "reminders": 60, "knowledge": 120}
-"""Words that a text of each kind may have; definitions have `DEFINITIONS`, and `EACH_ANSWER` for every answer."""
+"""Words that a text of each kind may have; what explains the answers has `DEFINITIONS`, and `EACH_ANSWER` for each."""
 DEFINITIONS, EACH_ANSWER = 60, 15
 GROWTH = 1.2
 """A text that is longer than that already may have so many times its words: it has survived, or it is the user's."""
@@ -80,7 +80,7 @@ class Writer:
     def question(self, assignment: Assignment, context: Context, words: int | None = None) -> str:
         """The instruction with what it is told of the section, and how to reply."""
         section = assignment.prompt[assignment.section]
-        most = words or most_words(section, context.task)
+        most = words or most_words(section, assignment.prompt, context.task)
         clause = writing_clause(context.task, section.kind)
         text = self.instruction({"part": section.name, "use": USES[section.kind], "clause": clause})
         return f"{text}\n{kept(section, context.task)}At most {most} words.\n{self.form}"
@@ -161,11 +161,15 @@ def edited(text: str, question: str, assignment: Assignment, context: Context, s
     return prompt
 
 
-def most_words(section: Section, task: Task) -> int:
-    """Words that a new text of a section may have."""
-    most = DEFINITIONS + EACH_ANSWER * number_of_answers(task)
-    if section.kind in WORDS:
-        most = WORDS[section.kind]
+def most_words(section: Section, prompt: Prompt, task: Task) -> int:
+    """Words that a new text of a section may have. Where no section of definitions can be edited, the task explains
+    the answers, too."""
+    defines = section.kind == "definitions" or (
+        section.kind == "task" and not any(s.kind == "definitions" and not s.frozen for s in prompt)
+    )
+    most = WORDS.get(section.kind, 0)
+    if defines:
+        most += DEFINITIONS + EACH_ANSWER * number_of_answers(task)
     if section.kind == "format":
         most += count_words(", ".join(task.kind.names.all))
     if (there := count_words(section.text)) > most:

@@ -24,7 +24,8 @@ from protocols.thought import without_thought
 from protocols.turns import dump_turns, place_in
 from protocols.wrappers.window import spare
 
-REPLY = 1024
+REPLY = 2048
+"""Tokens of a reply beside the text that it writes: it may think first."""
 LISTS = frozenset({"examples", "knowledge"})
 """Kinds of sections whose texts are lists of items, with blank lines between them."""
 PLACE = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
