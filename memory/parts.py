@@ -1,8 +1,8 @@
 """Messages in few bytes: what many of them have in common is written once, and each names it by a number.
 
 A candidate's prompt is in its `Candidate`, its `Evaluation` and its `Critique`, and as a parent's or a partner's in
-many an `Assignment`; its sections are, all but one, its parent's. So prompts, sections, scores, outcomes, evaluations
-and partners are parts: JSON of their own, numbered in the order of their first use.
+many an `Assignment`; its sections are, all but one, its parent's. So prompts, sections, scores, outcomes, evaluations,
+partners and what was tried are parts: JSON of their own, numbered in the order of their first use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, get_args
 
 import orjson
 
-from protocols.messages import Credit, Critique, Evaluation, Message, Outcome, Partner, Scores
+from protocols.messages import Credit, Critique, Evaluation, Message, Outcome, Partner, Scores, Tried
 from protocols.prompt import Prompt, Section
 
 KNOWN = 65_536
@@ -65,8 +65,8 @@ class Writer:
 
 
 class Reader:
-    """Restores messages; `fetch` gives the JSON of a part. `brief`: without scores, outcomes and partners, which are
-    left empty, for who does not look at them."""
+    """Restores messages; `fetch` gives the JSON of a part. `brief`: without scores, outcomes, partners, drafts and what
+    was tried, which are left empty, for who does not look at them."""
 
     def __init__(self, fetch: Callable[[int], str], brief: bool = False) -> None:
         self._fetch = fetch
@@ -137,6 +137,10 @@ def _partner(content: Any, reader: Reader) -> Partner:
     return Partner(**reader.restored(content))
 
 
+def _tried(content: Any, reader: Reader) -> Tried:
+    return Tried(**content)
+
+
 def _evaluation(content: Any, reader: Reader) -> Evaluation:
     return Evaluation(**reader.restored(content))
 
@@ -157,6 +161,7 @@ PROMPT = Form(
     lambda prompt, put: prompt and put("prompt", [put("section", section) for section in prompt]),
     lambda number, reader: number and reader.part(number, _prompt),
 )
+LISTED = Form(lambda values, put: values, lambda values, reader: tuple(values))
 FORMS: Mapping[str, Form] = {
     "prompt": PROMPT,
     "edited": PROMPT,
@@ -178,9 +183,15 @@ FORMS: Mapping[str, Form] = {
     "credit": Form(
         lambda credit, put: credit, lambda credit, reader: {name: Credit(**worth) for name, worth in credit.items()}
     ),
-    "recalled": Form(lambda numbers, put: numbers, lambda numbers, reader: tuple(numbers)),
-    "reopened": Form(lambda names, put: names, lambda names, reader: tuple(names)),
-    "too_long": Form(lambda ids, put: ids, lambda ids, reader: tuple(ids)),
+    "tried": Form(
+        lambda tried, put: [put("tried", one) for one in tried],
+        lambda numbers, reader: tuple(reader.part(number, _tried) for number in numbers),
+    ),
+    "drafts": Form(
+        lambda drafts, put: [PROMPT.shorten(draft, put) for draft in drafts],
+        lambda numbers, reader: tuple(PROMPT.restore(number, reader) for number in numbers),
+    ),
+    **dict.fromkeys(("recalled", "reopened", "too_long", "known", "doubtful"), LISTED),
 }
 """What is a part, or a tuple, by the names of fields, which mean the same in every message."""
-BULKY = ("scores", "parent_scores", "outcomes", "partners")
+BULKY = ("scores", "parent_scores", "outcomes", "partners", "tried", "drafts")

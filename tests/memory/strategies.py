@@ -22,6 +22,7 @@ from protocols.messages import (
     Pause,
     Resumed,
     Stop,
+    Tried,
 )
 from protocols.prompt import KINDS, Prompt, Section
 
@@ -67,7 +68,12 @@ evaluations = st.builds(
     Evaluation, numbers, prompts, scores, st.booleans(), finite, finite, numbers, numbers, outcomes
 )
 credits = st.dictionaries(names, st.builds(Credit, finite, finite), max_size=3)
-partners = st.lists(st.builds(Partner, numbers, prompts, scores, credits), max_size=2).map(tuple)
+trained = st.dictionaries(texts, st.floats(0, 1), max_size=3)
+partners = st.lists(
+    st.builds(Partner, numbers, prompts, scores, credits, st.none() | prompts, trained), max_size=2
+).map(tuple)
+tried = st.lists(st.builds(Tried, names, texts, finite, finite, numbers, st.booleans()), max_size=2).map(tuple)
+ids = st.lists(texts, max_size=3).map(tuple)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(
         Assignment,
@@ -82,15 +88,37 @@ messages: st.SearchStrategy[Message] = st.one_of(
         credits,
         partners,
         st.none() | prompts,
+        texts,
+        tried,
     ),
     st.builds(Stop, texts),
     st.just(Pause()) | st.just(Continue()),
     st.builds(Change, texts, st.none() | finite | st.integers(0, 2**53), st.none() | finite),
     st.builds(Freeze, names),
     st.builds(Inject, prompts),
-    st.builds(Candidate, numbers, prompts, scores, numbers, st.lists(numbers, max_size=3).map(tuple)),
+    st.builds(
+        Candidate,
+        numbers,
+        prompts,
+        scores,
+        numbers,
+        st.lists(numbers, max_size=3).map(tuple),
+        names,
+        st.lists(prompts, max_size=2).map(tuple),
+        ids,
+    ),
     evaluations,
-    st.builds(Critique, numbers, evaluations, st.dictionaries(names, texts, max_size=3), credits, texts),
+    st.builds(
+        Critique,
+        numbers,
+        evaluations,
+        st.dictionaries(names, texts, max_size=3),
+        credits,
+        texts,
+        st.sampled_from(("", "unreadable", "budget")),
+        texts,
+        ids,
+    ),
     st.builds(Resumed, finite, st.lists(names, max_size=2).map(tuple)),
     st.builds(
         Failure, numbers, st.sampled_from(("rejected", "unreadable", "call", "budget", "raised")), texts, texts, texts

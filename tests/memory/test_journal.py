@@ -21,6 +21,7 @@ from memory.parts import BULKY, FIELDS, Reader, Writer
 from memory.recorded import RecordedModel
 from protocols.errors import BudgetExhausted, CallTimeout, MemoryMismatch, ServerFailed, StorageFailed
 from protocols.messages import (
+    Assignment,
     Candidate,
     Continue,
     Credit,
@@ -30,8 +31,10 @@ from protocols.messages import (
     Failure,
     Message,
     Outcome,
+    Partner,
     Pause,
     Resumed,
+    Tried,
 )
 from protocols.model import ChatMessage, Reply, Request, Usage
 from protocols.prompt import Prompt, Section
@@ -365,10 +368,10 @@ async def test_a_journal_of_the_version_before_is_brought_to_this_one(tmp_path: 
 def test_a_change_of_the_messages_is_a_new_version() -> None:
     """Else an old journal would be read as if it said something else. After a change: raise the version in
     memory/journal.py, and put the new pair here."""
-    kinds = (*FIELDS, Evaluation, Outcome, Section, Prompt, Credit)
+    kinds = (*FIELDS, Evaluation, Outcome, Section, Prompt, Credit, Tried)
     shapes = sorted({kind.__name__: [field.name for field in fields(kind)] for kind in kinds}.items())
     digest = hashlib.blake2b(repr(shapes).encode(), digest_size=6).hexdigest()
-    assert (SCHEMA.version, digest) == (8, "388ed5278a6c")
+    assert (SCHEMA.version, digest) == (9, "23d1a69e5938")
 
 
 async def test_a_section_that_an_earlier_release_wrote_has_the_form_of_its_text(tmp_path: Path) -> None:
@@ -384,3 +387,29 @@ async def test_a_section_that_an_earlier_release_wrote_has_the_form_of_its_text(
     assert list(read_journal(path)) == [sent]
     async with open_journal(path):
         assert list(read_journal(path)) == [sent]
+
+
+async def test_what_an_earlier_release_did_not_tell_is_empty(tmp_path: Path) -> None:
+    path, prompt = tmp_path / "journal.db", Prompt((Section("rule", "task", "付款 {text}"),))
+    evaluation = Evaluation(1, prompt, (1.0,), True, 0.5, 0.1, 1, 0)
+    told: list[Message] = [
+        Assignment(1, "x", "rule", 0, prompt, "", (), (1.0,), {}, (Partner(2, prompt, (0.5,), {}),)),
+        Candidate(1, prompt),
+        evaluation,
+        Critique(1, evaluation, {"rule": "say more"}),
+    ]
+    sent = [Envelope(n, None, "a", "b", 1.0, message) for n, message in enumerate(told)]
+    async with open_journal(path) as journal:
+        for envelope in sent:
+            await journal.append(envelope)
+    new = ", ".join(
+        f"'$.{name}'" for name in ("diagnosis", "tried", "trained", "drafts", "known", "drafted", "doubtful")
+    )
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE journal SET payload = json_remove(payload, {new})")
+        connection.execute(f"UPDATE part SET content = json_remove(content, {new}) WHERE content LIKE '{{%'")
+        connection.execute("PRAGMA user_version = 8")
+        for name in ("tried", "trained", "drafts"):
+            assert not connection.execute(f"SELECT * FROM journal WHERE payload LIKE '%{name}%'").fetchall()
+    async with open_journal(path):
+        assert list(read_journal(path)) == sent
