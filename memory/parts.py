@@ -1,8 +1,8 @@
 """Messages in few bytes: what many of them have in common is written once, and each names it by a number.
 
 A candidate's prompt is in its `Candidate`, its `Evaluation` and its `Critique`, and as a parent's or a partner's in
-many an `Assignment`; its sections are, all but one, its parent's. So prompts, sections, scores, outcomes, evaluations,
-partners and what was tried are parts: JSON of their own, numbered in the order of their first use.
+many an `Assignment`; its sections are, all but one, its parent's. So prompts, sections, scores, outcomes,
+evaluations, partners and what was tried are parts: JSON of their own, numbered in the order of their first use.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Writer:
 
 
 class Reader:
-    """Restores messages; `fetch` gives the JSON of a part. `brief`: without scores, outcomes, partners, drafts and what
-    was tried, which are left empty, for who does not look at them."""
+    """Restores messages; `fetch` gives the JSON of a part. `brief`: without scores, outcomes, partners, drafts and
+    what was tried, which are left empty, for who does not look at them."""
 
     def __init__(self, fetch: Callable[[int], str], brief: bool = False) -> None:
         self._fetch = fetch

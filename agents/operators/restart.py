@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agents.operators.operator import WHOLE, Context, Progress, Turn
-from agents.operators.writing import Writer, ask, edited, kept, most_words
+from agents.operators.operator import WHOLE, Context, Progress, Turn, part
+from agents.operators.writing import Writer, ask, kept, longest, most_words, written
 from agents.prompting.clauses import writing_clause
 from agents.prompting.material import USES, data_block
 from agents.prompting.requests import read_parts
@@ -35,11 +35,15 @@ class Restart(Writer):
         """The instruction with the parts that may be written, and how to reply."""
         parts, task = _parts(assignment.prompt), context.task
         told = "; ".join(
-            f"{part.name} ({USES[part.kind]}; at most {most_words(part, assignment.prompt, task)} words)"
-            for part in parts
+            f"{one.name} ({USES[one.kind]}; at most {most_words(one, assignment.prompt, task)} words)"
+            for one in parts
         )
         text = self.instruction({"parts": told, "clause": writing_clause(task)})
-        return f"{text}\n{''.join(kept(part, task) for part in parts)}{self._form(parts[0].name)}"
+        return f"{text}\n{''.join(kept(one, task) for one in parts)}{self._form(parts[0].name)}"
+
+    def longest(self, assignment: Assignment, task: Task) -> int:
+        """Tokens that the new texts of all parts may have."""
+        return sum(longest(one, assignment.prompt, task) for one in _parts(assignment.prompt))
 
     def _form(self, name: str) -> str:
         return (
@@ -50,16 +54,16 @@ class Restart(Writer):
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises UnreadableReply, EditRejected: no part could be read, or one is no edit."""
         question = self.question(assignment, context)
-        names = [part.name for part in _parts(assignment.prompt)]
+        names = [one.name for one in _parts(assignment.prompt)]
 
         def read(reply: Reply) -> Prompt:
-            written = read_parts(reply.text, names, reply.finish)
             prompt = assignment.prompt
-            for name, text in written.items():
-                one = edited(text, question, assignment, context, name)
+            for name, text in read_parts(reply.text, names, reply.finish).items():
+                one = written(text, question, assignment, context, name)
                 prompt = prompt.edit(name, one[name].text, context.task.fields)
             if prompt == assignment.prompt:
                 raise UnreadableReply("the reply changes no part")
+            context.task.kind.names.check(assignment.prompt, prompt, part(prompt, WHOLE).text)
             return prompt
 
         return await ask(

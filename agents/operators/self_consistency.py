@@ -24,6 +24,7 @@ class SelfConsistency(Writer):
 
     name = "self_consistency"
     file = "drafts.txt"
+    texts = 3
     form = (
         "Think first. Then write each of the three versions between <new> and </new>, the whole text of the part "
         "every time."

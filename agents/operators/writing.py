@@ -36,11 +36,13 @@ Edit = TypeVar("Edit")
 SHOWN = 2
 """Past edits that worked which the model is told of, and as many that did not."""
 TAGS = re.compile(
-    r"</?(?:new|task|prompt|errors|more_errors|right|right_replies|data|diagnosis|tried|experience|first|second)\b[^<>\n]*>"
-    r'|<part name="[^"\n]*"[^<>\n]*>'
+    r"</?(?:new|part|task|prompt|errors|more_errors|right|right_replies|data|diagnosis|tried|experience|first|second"
+    r'|only_first_right|only_second_right|both_wrong)(?: [a-z]+="[^"\n]*")*>'
 )
+"""The tags of a request's blocks; others are text."""
 WORDS: Mapping[Kind, int] = {"task": 40, "format": 40, "reasoning": 120, "reminders": 60, "knowledge": 120}
-"""Words that a text of each kind may have; what explains the answers has `DEFINITIONS`, and `EACH_ANSWER` for each."""
+"""Words that a text of each kind may have; what explains the answers has `DEFINITIONS`, and
+`EACH_ANSWER` for each."""
 DEFINITIONS, EACH_ANSWER = 60, 15
 GROWTH = 1.2
 """A text that is longer than that already may have so many times its words: it has survived, or it is the user's."""
@@ -61,6 +63,8 @@ class Writer:
     name: str
     file: str
     form = REPLY_FORM
+    texts = 1
+    """Texts that a reply holds."""
 
     def __init__(self, instruction: str = "") -> None:
         self._own = instruction
@@ -100,8 +104,12 @@ class Writer:
             tried_block(assignment, now.text),
             remark("experience", show_recalled(context.recalled, saved_section(now))),
         ]
-        longest = estimate_tokens(now.text)
+        longest = self.texts * self.longest(assignment, context.task)
         return lambda: compose(material, question, assignment.assignment, longest, context.model)
+
+    def longest(self, assignment: Assignment, task: Task) -> int:
+        """Tokens that a new text may have."""
+        return longest(assignment.prompt[assignment.section], assignment.prompt, task)
 
     def _read(self, reply: Reply, assignment: Assignment, context: Context, question: str) -> Prompt:
         text = read_tagged(reply.text, "new", reply.finish, empty=True)
@@ -149,6 +157,16 @@ def edited(text: str, question: str, assignment: Assignment, context: Context, s
     :raises EditRejected: it loses or invents a placeholder, or loses a name that replies are read for.
     """
     name = section or assignment.section
+    prompt = written(text, question, assignment, context, name)
+    context.task.kind.names.check(assignment.prompt, prompt, text)
+    return prompt
+
+
+def written(text: str, question: str, assignment: Assignment, context: Context, name: str) -> Prompt:
+    """The same, whatever names it loses: another section may have taken them over.
+
+    :raises UnreadableReply, EditRejected: see `edited`.
+    """
     before = assignment.prompt[name].text
     if leaked := _leaked(text, before, question):
         raise UnreadableReply(f"the text repeats the instruction: {leaked!r}")
@@ -156,9 +174,12 @@ def edited(text: str, question: str, assignment: Assignment, context: Context, s
         raise EditRejected(f"section {name}: the edit loses {braced(lost)}", text=text)
     if invented := places(text) - places(before):
         raise EditRejected(f"section {name}: the edit invents {braced(invented)}", text=text)
-    prompt = assignment.prompt.edit(name, text, context.task.fields)
-    context.task.kind.names.check(assignment.prompt, prompt, text)
-    return prompt
+    return assignment.prompt.edit(name, text, context.task.fields)
+
+
+def longest(section: Section, prompt: Prompt, task: Task) -> int:
+    """Tokens that a new text of a section may have, four for three words."""
+    return max(estimate_tokens(section.text), 4 * most_words(section, prompt, task) // 3)
 
 
 def most_words(section: Section, prompt: Prompt, task: Task) -> int:
@@ -179,14 +200,15 @@ def most_words(section: Section, prompt: Prompt, task: Task) -> int:
 
 def number_of_answers(task: Task) -> int:
     """How many answers or types there are to be explained; 0 where they are no closed set."""
-    return len(task.kind.names.all) if task.kind.name == "ner" else len(answers(task))
+    return len(answers(task))
 
 
 def kept(section: Section, task: Task) -> str:
     """What to say of the placeholders of a section; "" where it has none."""
     fields = [field for field in task.fields if f"{{{field}}}" in section.filled]
     held = [braced([name]) for name in (*fields, *places(section.filled))]
-    return f"Keep {', '.join(held)} as it is: it is filled for each input.\n" if held else ""
+    they = "as it is: it is" if len(held) == 1 else "as they are: they are"
+    return f"Keep {', '.join(held)} {they} filled for each input.\n" if held else ""
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[Outcome]:

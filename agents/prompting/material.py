@@ -7,7 +7,8 @@ why, and what was tried. Each is left out where there is nothing to tell.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from agents.prompting.blocks import EXAMPLE, REMARK, Block, Piece, cut, examples
 from agents.prompting.groups import Embed, Group, grouped
@@ -16,12 +17,11 @@ from protocols.messages import Assignment, Outcome, Scores, Tried, mean
 from protocols.prompt import Kind, estimate_tokens
 from protocols.task import Example, Task
 
+Item = TypeVar("Item")
 GROUPS, MEMBERS = 6, 3
 """Groups of errors that are shown, and examples of each; the others are counted."""
 LINES = 24
 """Right examples that are shown, a line each."""
-EACH = 2
-"""Right examples of every answer, before there are more of any."""
 REASONED = 2
 """Whole replies that were right, where replies say more than their answer."""
 LINE, RECORD = 60, 600
@@ -47,22 +47,27 @@ USES: dict[Kind, str] = {
 
 
 def answers(task: Task) -> Counter[str]:
-    """How often each answer is right among the training examples, where answers recur: a closed set. Nothing where
-    most are of one example alone."""
+    """How often each answer is right among the training examples, where the answers are a closed set: labels, types
+    of entities, and others that recur. Nothing where most are of one example alone."""
+    if task.kind.name == "ner":
+        found = (example.target for example in task.train)
+        return Counter(name for target in found if isinstance(target, Mapping) for name in target)
     known = Counter(task.kind.show(example.target) for example in task.train)
-    return known if RECUR * len(known) <= len(task.train) else Counter()
+    closed = task.kind.name == "classification" or RECUR * len(known) <= len(task.train)
+    return known if closed else Counter()
 
 
 def task_block(task: Task, scores: Scores = (), others: Iterable[Scores] = (), room: float | None = None) -> Block:
     """The task in the user's words; its kind, inputs, answers and metric; where the search stands. `scores`: of the
     prompt at hand, `others`: of other members; `room`: tokens that may be added, None where there is no cap."""
     known = answers(task)
+    called = "Types" if task.kind.name == "ner" else "Answers"
     listed = ", ".join(f"{answer} ({count})" for answer, count in known.most_common(ANSWERS))
     more = f" and {len(known) - ANSWERS} more" if len(known) > ANSWERS else ""
     lines = [
         task.description,
         f"A task of the kind {task.kind.name}. Input: {', '.join(task.fields)}.",
-        known and f"Answers, with their numbers among {len(task.train)} training examples: {listed}{more}.",
+        known and f"{called}, with their numbers among {len(task.train)} training examples: {listed}{more}.",
         task.kind.reads and f"Read from a reply: {task.kind.reads}.",
         task.scored and f"Score: {task.scored}.",
         _standing(scores, others),
@@ -95,18 +100,14 @@ def _group(number: int, group: Group) -> Block:
     pieces = [Piece(record, EXAMPLE) for record in records]
     if group.right is not None:
         pieces.append(Piece(f"Right, and alike: {line_of(group.right)}", EXAMPLE))
-    label = {"error": group.mistake} if group.mistake else {}
+    label = {"error": " ".join(group.mistake.replace('"', "'").split())} if group.mistake else {}
     return Block("errors", pieces, {"group": str(number), **label, "examples": str(len(group.members))})
 
 
 def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
-    """What came out right: of every answer some, a line each, and whole replies where these say more."""
+    """What came out right: of every answer in turn one, a line each, and whole replies where these say more."""
     right = [outcome for outcome in outcomes if outcome.score >= 1.0]
-    by_answer: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in right:
-        by_answer[outcome.target].append(outcome)
-    first = [o for among in by_answer.values() for o in among[:EACH]]
-    lines = [line_of(outcome) for outcome in [*first, *(o for o in right if o not in first)][:LINES]]
+    lines = [line_of(outcome) for outcome in in_turn(right, lambda outcome: outcome.target)[:LINES]]
     long = [o for o in right if estimate_tokens(o.reply) > LINE + estimate_tokens(o.target)]
     whole = [cut(record_of(outcome, replies=True), RECORD) for outcome in long[:REASONED]]
     return [Block("right", [Piece(line, EXAMPLE, "\n") for line in lines]), examples("right_replies", whole)]
@@ -114,13 +115,18 @@ def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
 
 def data_block(task: Task, most: int = 2 * LINES) -> Block:
     """Training examples of every answer in turn, a line each, as they are and without what a model made of them."""
-    by_answer: dict[str, list[Example]] = defaultdict(list)
-    for example in task.train:
-        by_answer[task.kind.show(example.target)].append(example)
-    turns = max(map(len, by_answer.values()), default=0)
-    drawn = [among[turn] for turn in range(turns) for among in by_answer.values() if turn < len(among)]
+    drawn = in_turn(task.train, lambda example: task.kind.show(example.target))
     lines = [example_line(example, task) for example in drawn[:most]]
     return Block("data", [Piece(line, EXAMPLE, "\n") for line in lines])
+
+
+def in_turn(items: Iterable[Item], answer: Callable[[Item], str]) -> list[Item]:
+    """The first of every answer, then the second of each that has one, and so on."""
+    by_answer: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        by_answer[answer(item)].append(item)
+    turns = max(map(len, by_answer.values()), default=0)
+    return [among[turn] for turn in range(turns) for among in by_answer.values() if turn < len(among)]
 
 
 def tried_block(assignment: Assignment, now: str) -> Block:

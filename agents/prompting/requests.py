@@ -38,7 +38,7 @@ HEADINGS: Mapping[Sent, str] = {
     "user": "--- user message ---",
 }
 """What stands before the sections that are sent there, in the order of the messages."""
-PART = re.compile(r'<part name="([a-z0-9_-]+)"[^<>\n]*>(.*?)</part>', re.DOTALL)
+PART = re.compile(r"""<part\s+name=["']?([a-z0-9_-]+)["']?[^<>\n]*>(.*?)</part>""", re.DOTALL)
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 ROLE = (
     "You write prompts for another language model, which sees nothing but the prompt and one input. It is scored on "

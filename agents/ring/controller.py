@@ -383,10 +383,13 @@ class Controller:
         return assignment
 
     async def _offer(self, parent: Member) -> tuple[Choice, ...]:
-        """What is open at a member now."""
+        """What is open at a member now. Where no operator has its time, all have."""
         offered = await self._choices.of(parent, self._partners(parent))
-        late = {n for n, operator in self._choices.operators.items() if self._turn(n, operator) == "never"}
-        return tuple(choice for choice in offered if choice.action.operator not in late) if late else offered
+        operators = self._choices.operators
+        late = {name for name, operator in operators.items() if self._turn(name, operator) == "never"}
+        if not late or len(late) == len(operators):
+            return offered
+        return tuple(choice for choice in offered if choice.action.operator not in late)
 
     def _partners(self, parent: Member) -> tuple[Partner, ...]:
         others = [member for member in self.archive.members if member is not parent]

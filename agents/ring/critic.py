@@ -31,6 +31,8 @@ from protocols.wrappers.on_behalf import OnBehalf
 
 INPUTS = 4096
 """Embedded inputs that are kept: the same training examples fail again and again."""
+SECTION = re.compile(r"\s*(?:(?:[-*•]|\d{1,3}[.)]|#{1,6})\s+)?\*{0,2}\[([^\]]+)\](?:\*\*)?[:：]?(?:\*\*)?\s*")
+"""What names a section at the start of a line."""
 REPLY_FORM = (
     "Think first. Then write this between <critique> and </critique>. If expected answers seem wrong, write the ids "
     "of these examples after it between <doubtful> and </doubtful>."
@@ -161,12 +163,14 @@ def read_doubtful(reply: Reply, known: Collection[str]) -> tuple[str, ...]:
         text = read_tagged(reply.text, "doubtful", reply.finish)
     except UnreadableReply:
         return ()
-    named = set(re.split(r"[\s,;()\[\]]+", text))
-    return tuple(sorted(named & set(known)))
+    lines = {line.strip() for line in text.splitlines()}  # an id may have spaces
+    named = {word.strip("`'\"*:") for word in re.split(r"[\s,;()\[\]]+", text)}
+    return tuple(sorted((named | lines) & set(known)))
 
 
 def read_gradients(text: str, prompt: Prompt) -> dict[str, str]:
-    """What follows each `[section]` at the start of a line, for the sections that may be edited.
+    """What follows each `[section]` at the start of a line, for the sections that may be edited; the mark of a list
+    or of emphasis may stand before it.
 
     Another text in brackets at the start of a line is part of what is said.
     """
@@ -174,7 +178,7 @@ def read_gradients(text: str, prompt: Prompt) -> dict[str, str]:
     gradients: dict[str, list[str]] = {section.name: [] for section in prompt if not section.frozen}
     current: list[str] = []
     for line in text.splitlines():
-        match = re.match(r"\s*\[([^\]]+)\][:：]?\s*", line)
+        match = SECTION.match(line)
         if match and match[1].strip() in names:
             current = gradients.get(match[1].strip(), [])
             line = line[match.end() :]

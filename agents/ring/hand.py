@@ -36,7 +36,8 @@ class Hand:
             raise EditRejected("the edit changes nothing")
         rival = best_parent(prompt, message)
         tokens = self._shelves.tokens(rival.prompt)
-        return [Candidate(message.assignment, prompt, rival.scores, tokens, section=message.section)]
+        known = tuple(outcome.example for outcome in message.outcomes)
+        return [Candidate(message.assignment, prompt, rival.scores, tokens, section=message.section, known=known)]
 
 
 def carried_over(parent: Prompt, edited: Prompt, fields: Collection[str]) -> Prompt:

@@ -18,7 +18,8 @@ class Unanswered:
 
     The share is one of at least `least` examples, however few have been asked so far: a short burst of failures early
     in a run, which will not matter by its end, does not end it; a service that is down does. An example that does not
-    fit into the model's window is none of them: its id is in `too_long`.
+    fit into the model's window is none of them: its id is in `too_long`. Nor are those on which drafts are compared:
+    a draft without an answer has lost.
     """
 
     def __init__(self, most: float, least: int) -> None:
@@ -41,7 +42,7 @@ class Unanswered:
 
     def take_up(self, evaluation: Evaluation) -> None:
         """Add one of an earlier process, whose errors are not on record."""
-        self.asked += evaluation.asked
+        self.asked += evaluation.asked - evaluation.drafted
         self.too_long.update(evaluation.too_long)
         if unanswered := evaluation.unanswered + evaluation.unread:
             self.reasons[EARLIER] += unanswered

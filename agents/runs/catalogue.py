@@ -82,6 +82,8 @@ def open_operators(
     operators: dict[str, Operator] = {}
     for name in names:
         operator = _ours(name, instructions.get(name, "")) if name in OPERATORS else _own_operator(name)
+        if name not in OPERATORS and operator.name in instructions:
+            raise ConfigError(f"operators.{operator.name}.instruction: {name} has its own; only ours can be replaced")
         if operator.name in operators:
             raise ConfigError(f"search.operators: two are called {operator.name}")
         operators[operator.name] = operator

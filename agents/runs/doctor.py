@@ -25,7 +25,7 @@ from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_fir
 from agents.runs.metrics import asks_judge
 from agents.runs.models import embedder_of, model_settings
 from agents.runs.opening import check_editable
-from agents.runs.own_instructions import own_instructions
+from agents.runs.own_instructions import critic_instruction, own_instructions
 from agents.runs.places import check_agents
 from agents.runs.run_directory import usable
 from agents.runs.tables import NONE, AgentsTable
@@ -118,6 +118,8 @@ def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Op
     operators = found.attempt(
         "operators", lambda: open_operators(search.operators, own_instructions(configuration)), ", ".join
     )
+    if configuration.critic.instruction is not None:
+        found.attempt("critic", lambda: critic_instruction(configuration), lambda _: "it has your instruction")
     found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: search.selector)
     if configuration.agents != AgentsTable():
         found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: "those of your own are there")

@@ -10,6 +10,7 @@ import orjson
 
 from agents.runs.configuration import Configuration
 from agents.runs.models import roles
+from agents.runs.own_instructions import instructions
 from protocols import prompt_file
 from protocols.errors import ConfigError
 from protocols.prompt import Prompt
@@ -21,7 +22,8 @@ FREE = frozenset(
     {
         # Where things are: what is in the files counts.
         "origin", "task.train", "task.validation", "task.test", "task.data", "task.cut", "task.format", "task.fields",
-        "task.corpus", "task.json_schema", "prompt.file", "prompt.text", "prompt.literal", "run",
+        "task.corpus", "task.json_schema", "prompt.file", "prompt.text", "prompt.literal", "run", "operators",
+        "critic",
         # How much may be spent: the run stops earlier or later, and decides the same until then.
         "budget", "search.assignments", "cache",
         # How fast a model is asked, and what becomes of an agent's exception.
@@ -40,6 +42,8 @@ FREE_OF_PROVIDERS = frozenset(
 )  # fmt: skip
 """Settings of a provider or a model that may change."""
 
+LATER: Mapping[str, object] = {"search.repeats": 1, "task.description": ""}
+"""Settings that runs of earlier releases do not have, with what these did."""
 FIRST = "the first prompt"
 
 
@@ -48,8 +52,7 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
     dumped = configuration.model_dump(mode="json")
     providers = dumped.pop("providers")
     counts = _flat(dumped) | {"search.width": configuration.width}
-    if configuration.search.repeats == 1:
-        del counts["search.repeats"]  # runs of earlier releases do not have it, and asked once
+    counts = {name: value for name, value in counts.items() if name not in LATER or value != LATER[name]}
     for name, table in providers.items():
         for key, value in table.items():
             if key not in FREE_OF_PROVIDERS and value not in (None, {}):
@@ -58,6 +61,7 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
         counts[f"the {split} examples"] = _digest(task.split(split))
     if schema := configuration.task.json_schema:
         counts["the JSON schema"] = _digest(configuration.path(schema).read_text(encoding="utf-8"))
+    counts |= {f"the instruction of {name}": _digest(text) for name, text in instructions(configuration).items()}
     for name in sorted({*roles(configuration).values()}):
         if is_local(name):
             counts[f"the weights of {name}"] = identity(name, configuration.provider(name).path)

@@ -18,7 +18,7 @@ from agents.runs.least import check_caps
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import meaning
 from agents.runs.models import Models
-from agents.runs.own_instructions import own_instruction, own_instructions
+from agents.runs.own_instructions import critic_instruction, own_instructions
 from agents.runs.places import check_agents
 from agents.runs.run_directory import (
     CACHE,
@@ -126,7 +126,7 @@ def read_inputs(configuration: Configuration) -> Inputs:
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
     operators = open_operators(configuration.search.operators, own_instructions(configuration))
-    own_instruction(configuration, configuration.critic.instruction)
+    critic_instruction(configuration)
     new_selector(configuration)
     check_agents(configuration.agents)
     check_editable(first, operators, task)

@@ -5,8 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from agents.runs.configuration import Configuration
+from agents.runs.tables import NONE
 from protocols.errors import ConfigError
 from protocols.files import read_text
+
+CRITIC = "the critic"
+
+
+def instructions(configuration: Configuration) -> dict[str, str]:
+    """By operator, and the critic's by `CRITIC`.
+
+    :raises ConfigError: a file cannot be read, or is empty; or there is no critic.
+    """
+    found = own_instructions(configuration)
+    if text := critic_instruction(configuration):
+        found[CRITIC] = text
+    return found
 
 
 def own_instructions(configuration: Configuration) -> dict[str, str]:
@@ -15,14 +29,21 @@ def own_instructions(configuration: Configuration) -> dict[str, str]:
     :raises ConfigError: a file cannot be read, or is empty.
     """
     tables = configuration.operators.items()
-    return {name: text for name, table in tables if (text := own_instruction(configuration, table.instruction))}
+    return {name: text for name, table in tables if (text := _read(configuration, table.instruction))}
 
 
-def own_instruction(configuration: Configuration, file: Path | None) -> str:
-    """The text of one; "" for none.
+def critic_instruction(configuration: Configuration) -> str:
+    """The critic's; "" for none.
 
-    :raises ConfigError: the file cannot be read, or is empty.
+    :raises ConfigError: the file cannot be read, or is empty; or there is no critic.
     """
+    file = configuration.critic.instruction
+    if file is not None and configuration.agents.critic == NONE:
+        raise ConfigError("critic.instruction: nobody reads it, for agents.critic is none")
+    return _read(configuration, file)
+
+
+def _read(configuration: Configuration, file: Path | None) -> str:
     if file is None:
         return ""
     path = configuration.path(file)

@@ -72,7 +72,8 @@ class Result:
     `dollars` are an estimate.
     `saved`: what the reply cache answered to the last process, at what it would have cost. `failures`: assignments
     that ended without an evaluation, by kind. `operators`: how the assignments of each ended. `uncriticised`:
-    survivors that should have a critique and have none, by why. `unremembered`: experiences that the memory lacks,
+    survivors that should have a critique and have none, by why. `doubted`: how often the critic doubted the expected
+    answer of a training example, by its id, the most doubted first. `unremembered`: experiences that the memory lacks,
     because they could not be embedded; it is told them again whenever the run goes on.
     """
 
@@ -100,6 +101,7 @@ class Result:
     failures: Mapping[str, int]
     operators: Mapping[str, Mapping[str, int]]
     uncriticised: Mapping[str, int]
+    doubted: Mapping[str, int]
     unremembered: int
     stopped_by: str
 

@@ -33,7 +33,7 @@ from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, measures_credit, roles
-from agents.runs.own_instructions import own_instruction
+from agents.runs.own_instructions import critic_instruction
 from agents.runs.places import open_observers, seated
 from agents.runs.recycling import Recycler, pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
@@ -179,7 +179,7 @@ class Run:
             racers=self.configuration.width,
         )
         self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
-        own = own_instruction(self.configuration, self.configuration.critic.instruction)
+        own = critic_instruction(self.configuration)
         critic = Silent() if table.critic == NONE else Critic(open_model("critic"), self.task, credit, own)
         agents: list[Agent] = [self.evaluator, critic, Hand(self.shelves)]
         price = settings.token_price
@@ -341,6 +341,7 @@ class Run:
             failures=dict(sorted(self.controller.failures.items())),
             operators={name: dict(sorted(ends.items())) for name, ends in sorted(self.controller.endings.items())},
             uncriticised=dict(sorted(self.controller.uncriticised.items())),
+            doubted=dict(self.controller.doubted.most_common()),
             unremembered=self._unremembered,
             stopped_by=stopped_by,
         )

@@ -129,12 +129,17 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def left_out(result: Mapping[str, Any]) -> Iterator[str]:
-    """What was too long, what nobody criticised, and the operators none of whose assignments came to anything; a
-    result of an earlier release does not say."""
+    """What was too long, what nobody criticised, whose expected answers the critic doubts, and the operators none of
+    whose assignments came to anything; a result of an earlier release does not say."""
     if long := result.get("too_long"):
         yield f"Too long for the task's model, whatever the prompt, and left out: {_some(long)}."
     if mute := result.get("uncriticised"):
         yield f"Survivors without the critique that they should have: {counted(mute)}."
+    if doubted := result.get("doubted"):
+        answers = "answer of 1" if len(doubted) == 1 else f"answers of {len(doubted)}"
+        examples = f"{answers} training example{'s' * (len(doubted) > 1)}"
+        rest = ", …" if len(doubted) > MOST else ""
+        yield f"The critic doubts the expected {examples}: {', '.join([*doubted][:MOST])}{rest}."
     for name, ends in (result.get("operators") or {}).items():
         if not ends.keys() & {"survived", "lost"} and ends.keys() & FAULTS:
             yield f"No assignment of {name} came to an evaluation: {counted(ends)}."
