@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -68,6 +68,11 @@ SETTINGS = SearchSettings(width=2, assignments=12)
 RACE = RaceSettings(alpha=0.3, critique=6, max_unanswered=0.5)
 NO_CAPS = Caps()
 FIRST_PROMPT = Prompt((Section("rule", "task", "Know: amber"), Section("input", "task", "Text: {text}", frozen=True)))
+
+
+def one(made: Prompt | Sequence[Prompt]) -> Prompt:
+    """What an operator has made; of several drafts the first."""
+    return made if isinstance(made, Prompt) else made[0]
 
 
 def value(prompt: Prompt) -> float:
@@ -211,7 +216,7 @@ class Ring:
         forward = Forward(self.metered("task"), TASK, NO_CORPUS, AtOnce(5))
         others: list[Agent] = [
             Evaluator(forward, TASK, self.race, self.seed),
-            Critic(self.metered("critic"), self.credit()),
+            Critic(self.metered("critic"), TASK, self.credit()),
             Hand(NO_CORPUS),
             *(self.proposer(operator) for operator in self.operators),
         ]

@@ -73,8 +73,8 @@ class Result:
     `saved`: what the reply cache answered to the last process, at what it would have cost. `failures`: assignments
     that ended without an evaluation, by kind. `operators`: how the assignments of each ended. `uncriticised`:
     survivors that should have a critique and have none, by why. `doubted`: how often the critic doubted the expected
-    answer of a training example, by its id, the most doubted first. `unremembered`: experiences that the memory lacks,
-    because they could not be embedded; it is told them again whenever the run goes on.
+    answer of a training example, by its id, the most doubted first. `unremembered`: experiences that the memory
+    lacks, because they could not be embedded; it is told them again whenever the run goes on.
     """
 
     task: str

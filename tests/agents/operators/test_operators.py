@@ -13,20 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.operators.chain_of_thought import ChainOfThought
+from agents.operators.contract import Contract
 from agents.operators.define_sort import DefineSort
+from agents.operators.describe import Describe
 from agents.operators.differential_evolution import DifferentialEvolution
 from agents.operators.few_shot import FewShot
 from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Context, Operator
 from agents.operators.rag import Rag
 from agents.operators.repeat_instructions import RepeatInstructions
-from agents.operators.rewriting import OUTCOMES
+from agents.operators.restart import Restart
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
 from agents.operators.showing import COUNTS
 from agents.prompting.blocks import ROOM, cut, within
-from agents.prompting.requests import show_example, show_outcomes, show_turns
+from agents.prompting.requests import record_of, show_example, show_turns
 from agents.prompting.shelves import open_shelves, places
 from agents.runs.catalogue import OPERATORS, open_operators
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
@@ -37,11 +39,15 @@ from protocols.task import Example, Task
 from protocols.turns import dump_turns
 from tests.agents.ring.test_handling import WRONG, Says
 from tests.strategies import conversations, texts
-from tests.world import TASK
+from tests.world import TASK, one
 
 pytestmark = pytest.mark.anyio
 
-LONG = "Read the message {text} with care and say whether the answer to it is yes or no, and nothing else at all."
+LONG = (
+    "Read the message {text} with care and say whether the answer to it is yes or no, and nothing else at all; "
+    f"{'look at it once more, ' * 10}and then say it."
+)
+BROKEN = replace(WRONG, example="t2", answer=None, reply="I cannot tell whether it", finish="length")
 PROMPT = Prompt(
     (
         Section("task", "task", LONG),
@@ -49,6 +55,7 @@ PROMPT = Prompt(
         Section("reasoning", "reasoning"),
         Section("knowledge", "knowledge"),
         Section("examples", "examples"),
+        Section("format", "format", "Reply with yes or no."),
         Section("reminders", "reminders"),
         Section("input", "task", "Text: {text}\nLabel:", frozen=True),
     )
@@ -64,10 +71,14 @@ WRITERS: list[tuple[Operator, str]] = [
     (SelfReflection(), "task"),
     (ChainOfThought(), "reasoning"),
     (ShortInstruction(), "task"),
+    (SelfConsistency(), "task"),
+    (SelfConsistency(), "reasoning"),
+    (Describe(), "definitions"),
+    (Contract(), "format"),
 ]
 
 
-def assignment(section: str, outcomes: tuple[Outcome, ...] = (WRONG,), prompt: Prompt = PROMPT) -> Assignment:
+def assignment(section: str, outcomes: tuple[Outcome, ...] = (WRONG, BROKEN), prompt: Prompt = PROMPT) -> Assignment:
     return Assignment(5, "x", section, 2, prompt, "say {more} 付款", outcomes, (0.0,), {}, OTHERS)
 
 
@@ -97,32 +108,16 @@ def kept(section: str, text: str) -> str:
 async def test_the_text_between_the_tags_becomes_the_section(operator: Operator, section: str) -> None:
     text = kept(section, '说 {"a": 1} {0} %s 😀\n\n- yes')
     model = Says(f"Sure!\n<new>\n{text}\n</new>\nDone.")
-    prompt = await operator.edit(assignment(section), context(model))
+    prompt = one(await operator.edit(assignment(section), context(model)))
     assert prompt == PROMPT.edit(section, text, TASK.fields)
     assert [request.sample for request in model.asked] == [5]
     asked = model.asked[0].messages[-1].text
-    for shown in (LONG, "say {more} 付款", "t 1 birch {text}", f'"{section}"'):
+    for shown in (LONG, "say {more} 付款", "t 1 birch {text}", f'<part name="{section}"'):
         assert shown in asked
 
 
 @pytest.mark.parametrize(("operator", "section"), WRITERS)
-async def test_failures_that_the_advice_names_come_first_and_what_came_out_right_is_shown_too(
-    operator: Operator, section: str
-) -> None:
-    failed = tuple(replace(WRONG, example=f"f{n}", inputs={"text": f"failed {n}"}) for n in range(OUTCOMES + 9))
-    right = tuple(replace(WRONG, example=f"r{n}", inputs={"text": f"right {n}"}, score=1.0) for n in range(3))
-    asked = replace(assignment(section, (*right, *failed)), gradient="say more (f30, f32)")
-    model = Says(f"<new>{kept(section, 'x')}</new>")
-    await operator.edit(asked, context(model))
-    said = model.asked[0].messages[-1].text
-    shown = said.partition("<failures>\n")[2].partition("\n</failures>")[0].split("\n\n")
-    assert [record.rpartition("Example: ")[2] for record in shown][:3] == ["f30", "f32", "f0"]
-    assert len(shown) == OUTCOMES
-    assert said.partition("<right>\n")[2].partition("\n</right>")[0].count("Input: right") == 3
-
-
-@pytest.mark.parametrize(("operator", "section"), WRITERS)
-@pytest.mark.parametrize("reply", ["", "no tags {text}", "<new></new>", "<new> \n </new>", "</new>{text}<new>"])
+@pytest.mark.parametrize("reply", ["", "no tags {text}", "</new>{text}<new>"])
 async def test_a_reply_without_a_text_is_unreadable(operator: Operator, section: str, reply: str) -> None:
     with pytest.raises(UnreadableReply, match="<new>"):
         await operator.edit(assignment(section), context(Says(reply)))
@@ -143,7 +138,7 @@ async def test_a_placeholder_lost_or_invented_is_rejected(operator: Operator, se
 async def test_a_reply_that_is_no_edit_is_asked_for_once_more(operator: Operator, section: str, first: str) -> None:
     text = kept(section, "付款 means yes")
     model = Script([first, f"<new>{text}</new>", "never asked"])
-    prompt = await operator.edit(assignment(section), context(model))
+    prompt = one(await operator.edit(assignment(section), context(model)))
     assert prompt[section].text == text
     asked, again = model.asked
     assert again.messages[: len(asked.messages)] == asked.messages
@@ -170,28 +165,28 @@ async def test_no_part_of_the_request_leaks_into_the_prompt(operator: Operator, 
     question = asked.asked[0].messages[-1].text.rpartition("\n\n")[2]
     lines = [line for line in question.split("\n") if len(line) > 20]
     assert lines
-    first_sentences = [line.partition(". ")[0] + "." for line in lines if ". " in line]
+    sentences = [line.partition(". ")[0] + "." for line in lines]
     for leak in [
         *lines,
-        *first_sentences,
-        "<failures>",
-        "</section>",
-        "<new>",
-        "</new>",
+        *(sentence for sentence in sentences if len(sentence) > 20),
+        "<errors>",
+        "</prompt>",
+        '<part name="task" kind="task">',
+        "</part>",
     ]:
         with pytest.raises(UnreadableReply, match="repeats the instruction"):
             await operator.edit(assignment(section), context(Says(f"<new>{kept(section, 'x')}\n{leak}\n</new>")))
 
 
 async def test_tags_that_the_section_has_already_are_its_own() -> None:
-    prompt = PROMPT.edit("reasoning", "Read the <section> first", TASK.fields)
+    prompt = PROMPT.edit("reasoning", "Read the <task> first", TASK.fields)
     edited = await ChainOfThought().edit(
-        assignment("reasoning", prompt=prompt), context(Says("<new>Read the <section> twice</new>"))
+        assignment("reasoning", prompt=prompt), context(Says("<new>Read the <task> twice</new>"))
     )
-    assert edited["reasoning"].text == "Read the <section> twice"
+    assert edited["reasoning"].text == "Read the <task> twice"
 
 
-@pytest.mark.parametrize("text", ["<first name> <last name>", "<best label>", "<right answer>", "<section number>"])
+@pytest.mark.parametrize("text", ["<first name> <last name>", "<best label>", "<right answer>", "<new line>"])
 async def test_angle_brackets_that_the_request_does_not_use_are_text(text: str) -> None:
     edited = await ChainOfThought().edit(assignment("reasoning"), context(Says(f"<new>End with {text}</new>")))
     assert edited["reasoning"].text == f"End with {text}"
@@ -201,7 +196,7 @@ async def test_angle_brackets_that_the_request_does_not_use_are_text(text: str) 
 @settings(deadline=None)
 def test_examples_are_shown_as_far_as_there_is_room_and_one_at_least(lengths: list[int]) -> None:
     outcomes = [replace(WRONG, example=f"{n}", inputs={"text": "x" * length}) for n, length in enumerate(lengths)]
-    records = [cut(show_outcomes([outcome]), ROOM) for outcome in outcomes]
+    records = [cut(record_of(outcome), ROOM) for outcome in outcomes]
     shown = within(records)
     assert shown == records[: len(shown)]
     assert len(shown) >= min(1, len(outcomes))
@@ -238,7 +233,7 @@ async def test_without_a_failure_there_is_nothing_to_learn_from(operator: Operat
 def test_any_reply_is_an_edit_or_one_of_ours(operator: Operator, section: str, reply: str) -> None:
     async def edit() -> Prompt | None:
         try:
-            return await operator.edit(assignment(section), context(Says(f"<new>{reply}</new>")))
+            return one(await operator.edit(assignment(section), context(Says(f"<new>{reply}</new>"))))
         except (EditRejected, UnreadableReply):
             return None
 
@@ -253,15 +248,18 @@ def test_operators_apply_to_their_kinds() -> None:
         return list(operator.targets(PROMPT, TASK))
 
     assert targets(RepeatInstructions()) == ["reminders"]
-    assert targets(DifferentialEvolution()) == ["task", "definitions", "input"]
+    assert targets(DifferentialEvolution()) == ["task", "definitions", "format", "input"]
     assert targets(DefineSort()) == [WHOLE, "definitions"]
     assert targets(Merge()) == [WHOLE]
     assert targets(Rag()) == ["knowledge"]
     assert targets(SelfConsistency()) == ["task", "definitions", "reasoning", "input"]
     assert targets(FewShot()) == ["examples"]
     assert targets(ChainOfThought()) == ["reasoning"]
-    assert targets(SelfReflection()) == ["task", "definitions", "reminders", "input"]
+    assert targets(SelfReflection()) == ["task", "definitions", "input"]
     assert targets(ShortInstruction()) == ["task"]
+    assert targets(Describe()) == ["definitions"]
+    assert targets(Contract()) == ["format"]
+    assert targets(Restart()) == [WHOLE]
 
 
 small = st.text("abc {}付款\n", min_size=1, max_size=12).filter(str.strip)
@@ -307,7 +305,7 @@ ALL: list[tuple[Operator, str]] = [
     (DefineSort(), "definitions"),
     (DefineSort(), WHOLE),
     (Merge(), WHOLE),
-    (SelfConsistency(), "task"),
+    (Restart(), WHOLE),
 ]
 
 
@@ -324,7 +322,7 @@ def test_an_operator_knows_nothing_but_training_examples(operator: Operator, sec
         try:
             shelves = open_shelves(task, ["amber is yes"])
             given = Context(task, model, (), Random(seed), shelves, 0.0)
-            return anyio.run(operator.edit, assignment(section), given)
+            return one(anyio.run(operator.edit, assignment(section), given))
         except (EditRejected, InapplicableError, UnreadableReply):
             return None
 
