@@ -14,6 +14,7 @@ class Rewriter(Writer):
     """Rewrites sections of some `kinds`; what differs by the use of a section is a clause of the instruction."""
 
     file = "rewrite.txt"
+    may_be_empty = True
     kinds: tuple[Kind, ...] = ()
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:

@@ -65,6 +65,8 @@ class Writer:
     form = REPLY_FORM
     texts = 1
     """Texts that a reply holds."""
+    may_be_empty = False
+    """Whether no text at all is an edit."""
 
     def __init__(self, instruction: str = "") -> None:
         self._own = instruction
@@ -112,7 +114,7 @@ class Writer:
         return longest(assignment.prompt[assignment.section], assignment.prompt, task)
 
     def _read(self, reply: Reply, assignment: Assignment, context: Context, question: str) -> Prompt:
-        text = read_tagged(reply.text, "new", reply.finish, empty=True)
+        text = read_tagged(reply.text, "new", reply.finish, self.may_be_empty)
         return edited(text, question, assignment, context)
 
 

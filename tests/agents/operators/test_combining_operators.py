@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from random import Random
 
 import anyio
@@ -15,30 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.operators.define_sort import WORTH, DefineSort
-from agents.operators.differential_evolution import DifferentialEvolution
+from agents.operators.differential_evolution import MOST, DifferentialEvolution
 from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Context, part
 from agents.operators.rag import Rag
-from agents.operators.self_consistency import DRAWS, SelfConsistency
+from agents.operators.self_consistency import SelfConsistency
 from agents.prompting.requests import HEADINGS, sent_in
 from agents.prompting.shelves import open_shelves, places
 from agents.ring.archive import best_parent
 from memory.experience import Experience, Recalled
 from memory.judgement import Judged
-from protocols.errors import (
-    AuthenticationFailed,
-    BudgetExhausted,
-    EditRejected,
-    InapplicableError,
-    ServerFailed,
-    UnreadableReply,
-)
+from protocols.errors import EditRejected, InapplicableError
 from protocols.messages import Assignment, Credit, Partner, Scores
-from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section, placeholders
 from tests.agents.operators.test_operators import PROMPT, Script, assignment, context, kept
 from tests.agents.ring.test_handling import WRONG, Says
-from tests.strategies import sections, texts
+from tests.strategies import sections
 from tests.world import TASK
 
 pytestmark = pytest.mark.anyio
@@ -243,96 +234,26 @@ async def test_a_prompt_of_one_order_cannot_be_ordered() -> None:
 # self_consistency
 
 
-@dataclass
-class Fails(Script):
-    """Gives its texts, but fails where these are errors; answers once `together` have asked."""
-
-    together: int = DRAWS
-    errors: Mapping[int, Exception] = field(default_factory=dict)
-    all_asked: anyio.Event = field(default_factory=anyio.Event)
-
-    async def complete(self, request: Request) -> Reply:
-        self.asked.append(request)
-        number = len(self.asked) - 1
-        if len(self.asked) >= self.together:
-            self.all_asked.set()
-        await self.all_asked.wait()
-        if number in self.errors:
-            raise self.errors[number]
-        return Reply(self.texts[number])
+def drafts(*written: str) -> str:
+    return "\n".join(f"<new>{text}</new>" for text in written)
 
 
-OWN = BudgetExhausted("calls", 9, "proposer/self_consistency")
+async def test_all_drafts_that_are_edits_are_made_each_once() -> None:
+    good = [kept("task", text) for text in ("amber {}", "付款")]
+    said = drafts(good[0], "lost the placeholder", good[1], good[0], "")
+    model = Says(f"I write them between <new> and </new>.\n{said}")
+    made = await SelfConsistency().edit(assignment("task"), context(model))
+    assert list(made) == [PROMPT.edit("task", text, TASK.fields) for text in good]
+    assert len(model.asked) == 1
 
 
-@given(st.sets(st.integers(0, DRAWS)), st.sampled_from([ServerFailed("no", model="m"), OWN]))
-def test_a_call_that_fails_costs_its_own_draw_alone(failing: set[int], error: Exception) -> None:
-    """All draws are asked for at once; the fifth call is the judge's."""
-    texts = [*draws("amber", "birch", "clay", "dune"), "<choice>2</choice>"]
-
-    async def main() -> None:
-        model = Fails(texts, errors=dict.fromkeys(failing, error))
-        asked = SelfConsistency().edit(assignment("task"), context(model))
-        drawn = sorted(set(range(DRAWS)) - failing)
-        if len(drawn) < 2:
-            with pytest.raises(type(error)):
-                await asked
-        else:
-            assert (await asked)["task"].text in [kept("task", ("amber", "birch", "clay", "dune")[n]) for n in drawn]
-
-    anyio.run(main)
-
-
-@pytest.mark.parametrize("error", [AuthenticationFailed("no", model="m"), BudgetExhausted("calls", 9)])
-async def test_a_failure_that_every_call_would_meet_ends_the_edit(error: Exception) -> None:
-    """An edit that had to do without would stand for good, though the cap be raised."""
-    model = Fails(draws("amber", "birch", "clay", "dune"), errors={3: error})
-    with pytest.raises(type(error)):
-        await SelfConsistency().edit(assignment("task"), context(model))
-
-
-def draws(*written: str) -> list[str]:
-    return [f"<new>{kept('task', text)}</new>" for text in written]
-
-
-async def test_the_rewrite_that_the_others_agree_with_is_kept() -> None:
-    model = Script(
-        draws("say yes to amber words", "say yes to amber", "付款 is another matter", "yes to amber words")
-    )
-    prompt = await SelfConsistency().edit(assignment("task"), context(model))
-    assert [request.sample for request in model.asked] == [DRAWS * 5 + n for n in range(DRAWS)]
-    assert prompt["task"].text == kept("task", "say yes to amber words")
-
-
-@pytest.mark.parametrize(
-    ("verdict", "choice"), [("<choice>2</choice>", "birch"), ("<choice> 1 </choice>", "amber")]
-    + [(reply, "amber") for reply in ("", "2", "<choice>3</choice>", "<choice>0</choice>", "<choice>two {</choice>")],
-)  # fmt: skip
-async def test_between_equals_the_model_judges(verdict: str, choice: str) -> None:
-    model = Script([*draws("amber", "birch", "amber", "birch"), verdict])
-    prompt = await SelfConsistency().edit(assignment("task"), context(model))
-    assert prompt["task"].text == kept("task", choice)
-    assert kept("task", "birch") in model.asked[-1].messages[-1].text
-
-
-async def test_draws_that_are_no_edit_do_not_count() -> None:
-    good, bad = draws("amber {}", "amber {} 付款"), ["no tags", "<new>lost the placeholder</new>"]
-    model = Script([bad[0], bad[0], good[0], bad[1], bad[1], good[1], "<choice>1</choice>"])
-    prompt = await SelfConsistency().edit(assignment("task"), context(model))
-    assert prompt["task"].text == kept("task", "amber {}")
-    with pytest.raises(UnreadableReply, match="1 of 4"):
-        await SelfConsistency().edit(assignment("task"), context(Script([good[0], *[bad[0]] * 6])))
-
-
-@given(texts)
-@settings(max_examples=30, deadline=None)
-def test_any_draw_is_an_edit_or_one_of_ours(reply: str) -> None:
-    async def edit() -> Prompt:
-        return await SelfConsistency().edit(assignment("task"), context(Says(f"<new>{reply}</new>")))
-
-    with suppress(EditRejected, UnreadableReply):
-        placeholder = placeholders(anyio.run(edit)["task"].text, TASK.fields)
-        assert placeholder == placeholders(PROMPT["task"].text, TASK.fields)
+async def test_where_no_draft_is_an_edit_the_model_is_told_why_once() -> None:
+    model = Script([drafts("lost", "lost too"), drafts("lost", kept("task", "amber"))])
+    [made] = await SelfConsistency().edit(assignment("task"), context(model))
+    assert made["task"].text == kept("task", "amber")
+    assert "loses {text}" in model.asked[1].messages[-1].text
+    with pytest.raises(EditRejected, match="loses"):
+        await SelfConsistency().edit(assignment("task"), context(Script([drafts("lost")] * 2)))
 
 
 # differential_evolution
@@ -350,15 +271,38 @@ async def test_differential_evolution_needs_two_texts() -> None:
     assert model.asked == []
 
 
-async def test_differential_evolution_shows_what_differs_and_the_best() -> None:
+RUN = st.dictionaries(st.sampled_from([e.id for e in TASK.train]), st.sampled_from([0.0, 0.5, 1.0]))
+
+
+@given(RUN, RUN)
+@settings(max_examples=40, deadline=None)
+def test_differential_evolution_shows_on_which_shared_examples_the_two_versions_differ(
+    first: dict[str, float], second: dict[str, float]
+) -> None:
+    """None that only one of them was run on; and neither text is anybody else's."""
     model = Says("<new>x {text}</new>")
-    await DifferentialEvolution().edit(assignment("task"), context(model))
+    outcomes = tuple(replace(WRONG, example=name, score=score) for name, score in second.items())
+    partner = Partner(1, PROMPT.edit("task", "Decide: {text}", TASK.fields), (), {}, trained=first)
+    anyio.run(
+        DifferentialEvolution().edit, replace(assignment("task", outcomes), partners=(partner,)), context(model)
+    )
     said = model.asked[0].messages[-1].text
-    shown = {tag: said.partition(f"<{tag}>\n")[2].partition(f"\n</{tag}>")[0] for tag in ("first", "second", "best")}
-    best, other = (partner.prompt["task"].text for partner in assignment("task").partners)
-    assert shown["best"] == best, "partners come best first"
-    assert shown["first"] != shown["second"]
-    assert {shown["first"], shown["second"]} <= {best, other, PROMPT["task"].text}
+    assert f"<first>\nDecide: {{text}}\n</first>\n\n<second>\n{PROMPT['task'].text}\n</second>" in said
+    both = first.keys() & second.keys()
+    groups = {
+        "only_first_right": {name for name in both if first[name] > second[name]},
+        "only_second_right": {name for name in both if second[name] > first[name]},
+        "both_wrong": {name for name in both if first[name] == second[name] < 1},
+    }
+    for tag, names in groups.items():
+        if names:
+            assert f'<{tag} examples="{len(names)} of {len(both)}">' in said
+            block = said.partition(f"<{tag} ")[2].partition(f"</{tag}>")[0]
+            shown = {e.id for e in TASK.train if f"- {e.inputs['text']} → {e.target}\n" in block}
+            assert shown <= names
+            assert len(shown) == min(MOST, len(names))
+        else:
+            assert f"<{tag}" not in said
 
 
 # rag

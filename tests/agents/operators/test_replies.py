@@ -11,18 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.operators.operator import Operator
-from agents.operators.self_consistency import DRAWS, SelfConsistency
 from agents.prompting.shelves import places
 from protocols.errors import EditRejected, UnreadableReply
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, placeholders
 from tests.agents.operators.test_operators import PROMPT, WRITERS, assignment, context
 from tests.strategies import texts
-from tests.world import TASK
+from tests.world import TASK, one
 
-MODELLED: list[tuple[Operator, str]] = [*WRITERS, (SelfConsistency(), "task"), (SelfConsistency(), "reasoning")]
-AT_MOST = 2 * DRAWS + 1
-"""Calls of one edit: every draw and its repair, and a judge."""
+AT_MOST = 2
+"""Calls of one edit, its repair included."""
 
 FOREIGN = ("Немає відповіді", "这个部分应该更短。", "لا أعرف", "わかりません {text}", "😀" * 5)
 parts = st.one_of(
@@ -31,10 +29,10 @@ parts = st.one_of(
         [*FOREIGN, "{text}", "{text}{text}", "{examples:4}", "{passages:2}", "{field}", "\ud83d", "\x00\x1b[31m"]
     ),
     st.sampled_from(
-        ["<new>", "</new>", "<NEW>", "</ new>", "<new", "<failures>", "</section>", '<section name="task">']
+        ["<new>", "</new>", "\n<new>", "<NEW>", "</ new>", "<new", "<errors>", "</part>", '<part name="task">', "```"]
     ),
     st.integers(0, 7),  # a sentence of the instruction, by its number
-    st.builds(lambda size: "huge {a} " * size, st.sampled_from([1_000, 30_000])),
+    st.builds(lambda size: "huge {a} " * size, st.sampled_from([1_000, 10_000])),
 )
 replies = st.lists(st.lists(parts, max_size=5), min_size=1, max_size=AT_MOST)
 tagged = st.booleans()
@@ -57,9 +55,9 @@ class Malformed:
         return Reply(f"<new>{text}</new>" if self.tagged else text)
 
 
-@pytest.mark.parametrize(("operator", "section"), MODELLED)
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
 @given(said=replies, tagged=tagged)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_malformed_reply_is_an_edit_that_keeps_the_prompt_whole_or_a_failure(
     operator: Operator, section: str, said: list[list[str | int]], tagged: bool
 ) -> None:
@@ -67,7 +65,7 @@ def test_a_malformed_reply_is_an_edit_that_keeps_the_prompt_whole_or_a_failure(
 
     async def edit() -> Prompt | None:
         try:
-            return await operator.edit(assignment(section), context(model))
+            return one(await operator.edit(assignment(section), context(model)))
         except (EditRejected, UnreadableReply):
             return None
 
@@ -77,25 +75,25 @@ def test_a_malformed_reply_is_an_edit_that_keeps_the_prompt_whole_or_a_failure(
         return
     assert [s for s in prompt if s.name != section] == [s for s in PROMPT if s.name != section]
     before, after = PROMPT[section].text, prompt[section].text
-    assert after.strip()
-    assert after.encode("utf-8")
+    after.encode("utf-8")
+    assert after or getattr(operator, "may_be_empty", False)
     assert placeholders(after, TASK.fields) == placeholders(before, TASK.fields)
     assert places(after) == places(before)
-    for leak in ("Reply with the whole new text", "Keep every text in braces", "<failures>", "<new>", "</new>"):
+    for leak in ("Then write the whole new text", "write each of the three versions", "<errors>", "<new>", "</new>"):
         assert leak not in after
 
 
-@pytest.mark.parametrize(("operator", "section"), MODELLED)
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
 @pytest.mark.parametrize("text", FOREIGN)
 def test_another_language_is_an_edit_like_any(operator: Operator, section: str, text: str) -> None:
     """Which language serves a task is for the race to say."""
     plain = text.replace("{text}", "")
     said = f"{plain} {{text}}" if section == "task" else plain
-    prompt = anyio.run(operator.edit, assignment(section), context(Malformed([[said]], tagged=True)))
+    prompt = one(anyio.run(operator.edit, assignment(section), context(Malformed([[said]], tagged=True))))
     assert prompt[section].text == said.rstrip()
 
 
-@pytest.mark.parametrize(("operator", "section"), MODELLED)
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
 def test_a_reply_that_was_cut_off_is_no_edit(operator: Operator, section: str) -> None:
     """Its text would be half of one: the closing tag is missing."""
     cut = Malformed([["<new>", "all is said {text} " * 2000]], tagged=False)
@@ -103,7 +101,7 @@ def test_a_reply_that_was_cut_off_is_no_edit(operator: Operator, section: str) -
         anyio.run(operator.edit, assignment(section), context(cut))
 
 
-@pytest.mark.parametrize(("operator", "section"), MODELLED)
+@pytest.mark.parametrize(("operator", "section"), WRITERS)
 def test_a_long_section_has_room_in_the_reply_and_in_the_bound(operator: Operator, section: str) -> None:
     words = " ".join(f"w{number}" for number in range(3000))
     prompt = PROMPT.edit(section, f"{words} {{text}}" if section == "task" else words, TASK.fields)

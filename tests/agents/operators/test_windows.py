@@ -23,7 +23,7 @@ from protocols.model import Request
 from protocols.prompt import Prompt, Section, estimate_tokens
 from protocols.task import Example, Task
 from tests.agents.ring.test_handling import WRONG, Says
-from tests.world import TASK
+from tests.world import TASK, one
 
 pytestmark = pytest.mark.anyio
 PROMPT = Prompt(
@@ -61,7 +61,7 @@ def test_as_many_are_shown_as_there_is_room_for_beside_the_longest_input(
 ) -> None:
     (operator, section), given_here = edit, context(tokens, seed)
     try:
-        edited = anyio.run(operator.edit, assignment(section), given_here)
+        edited = one(anyio.run(operator.edit, assignment(section), given_here))
     except InapplicableError:
         return
     assert edited[section].text

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.prompting.requests import HEADINGS, read_tagged, sent_in, show_example, show_prompt, show_turns
+from agents.prompting.requests import (
+    HEADINGS,
+    read_drafts,
+    read_parts,
+    read_tagged,
+    sent_in,
+    show_example,
+    show_prompt,
+    show_turns,
+)
 from protocols.errors import UnreadableReply
 from protocols.model import ChatMessage, Finish
 from protocols.prompt import Prompt, Section
@@ -87,6 +98,64 @@ def test_a_reply_that_ended_inside_its_thought_holds_no_text(finish: Finish) -> 
         read_tagged("<think>\nSo <critique>\n[task] no\n</critique> or", "critique", finish)
 
 
+tags = [
+    "<new>",
+    "</new>",
+    "\n<new>",
+    "<think>",
+    "</think>",
+    "```",
+    "`",
+    '<part name="rule">',
+    "<part name='rule'>",
+    "</part>",
+]
+said = st.lists(
+    st.sampled_from([*tags, "{text}", '{"a": 1}', "付款", "\ud83d", "\n", "- "]) | texts, max_size=12
+).map("".join)
+
+
+@given(said, st.sampled_from(["stop", "length"]), st.booleans())
+def test_any_reply_is_read_or_unreadable(reply: str, finish: Finish, empty: bool) -> None:
+    """What is read is a text of the reply without surrogates, and not blank unless it may be."""
+    with suppress(UnreadableReply):
+        text = read_tagged(reply, "new", finish, empty)
+        assert text in reply
+        assert text.strip() or (empty and not text)
+    with suppress(UnreadableReply):
+        drafts = read_drafts(reply, "new", finish)
+        assert len(drafts) == len(set(drafts)) > 0
+        assert all(draft.strip() and draft in reply for draft in drafts)
+        "".join(drafts).encode()
+    with suppress(UnreadableReply):
+        parts = read_parts(reply, ["rule", "other"], finish)
+        assert parts.keys() == {"rule"}
+        assert parts["rule"] in reply
+        parts["rule"].encode()
+
+
+written = st.text("ab {}<>付\n`", max_size=12).map(str.strip).filter(lambda text: "`" not in text)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["rule", "input", "other"]), written, min_size=1), st.sampled_from(['"', "'", ""])
+)
+def test_written_parts_are_read_back_by_the_names_that_are_asked_for(parts: dict[str, str], quote: str) -> None:
+    reply = "\n".join(f"<part name={quote}{name}{quote}>\n{text}\n</part>" for name, text in parts.items())
+    wanted = {name: text for name, text in parts.items() if name != "other"}
+    if wanted:
+        assert read_parts(f"<think>hm</think>{reply}", ["rule", "input"]) == wanted
+    else:
+        with pytest.raises(UnreadableReply):
+            read_parts(reply, ["rule", "input"])
+
+
+@given(st.lists(written.filter(bool), min_size=1, max_size=4))
+def test_written_drafts_are_read_back_and_tags_that_are_spoken_of_are_none(drafts: list[str]) -> None:
+    reply = "\n".join(f"{n}. <new>{text}</new>" for n, text in enumerate(drafts, start=1))
+    assert read_drafts(f"I put them between <new> and </new>.\n{reply}", "new") == list(dict.fromkeys(drafts))
+
+
 FRAME = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
 INPUTS = st.fixed_dictionaries({"text": texts})
 
@@ -118,20 +187,24 @@ def test_a_users_turn_is_without_places_and_what_is_nothing_else() -> None:
     assert user.text == "Mind {this}.\n\nSee : {passages:1} a \n\nLabel:"
 
 
-@given(prompts)
-def test_a_prompt_is_shown_as_it_is_sent(prompt: Prompt) -> None:
-    shown = str(show_prompt(prompt, ("text", "question")))
-    names = [section.name for section in prompt if section.text]
-    if all(section.form == "system" for section in prompt):
-        assert not any(heading in shown for heading in HEADINGS.values())
-    else:
-        sent = [sent_in(prompt[name], ("text", "question")) for name in names]
-        names = [name for where in HEADINGS for name, there in zip(names, sent, strict=True) if there == where]
-        places = [shown.index(f"{HEADINGS[where]}\n[") for where in HEADINGS if where in sent]
-        assert places == sorted(places)
+@given(prompts, st.data())
+def test_a_prompt_is_shown_as_it_is_sent_with_the_marked_part_in_its_place(
+    prompt: Prompt, data: st.DataObject
+) -> None:
+    """Also where that part is empty."""
+    marked = data.draw(st.sampled_from([section.name for section in prompt]))
+    shown = str(show_prompt(prompt, ("text", "question"), marked))
+    there = [section for section in prompt if section.text or section.name == marked]
     position = 0
-    for name in names:
-        position = shown.index(f"[{name}]\n", position)
+    for where, heading in HEADINGS.items():
+        sections = [section for section in there if sent_in(section, ("text", "question")) == where]
+        if sections:
+            position = shown.index(f"{heading}\n", position)
+        for section in sections:
+            name, kind = section.name, section.kind
+            opening = f'<part name="{name}" kind="{kind}">\n' if name == marked else f"[{name}]\n"
+            position = shown.index(opening, position)
+    assert shown.count(f'<part name="{marked}"') == 1
 
 
 def test_a_model_is_shown_which_part_of_a_prompt_is_sent_where() -> None:

@@ -139,7 +139,7 @@ async def test_failed_calls_and_its_own_cap_cost_the_credit_and_not_the_gradient
 ) -> None:
     ledger = Ledger(Caps(), {}, lambda: 0.0, {"credit": caps})
     forward = Forward(MeteredModel(Planted(error), ledger, "credit"), TASK, NO_CORPUS, AtOnce(3))
-    critic = Critic(Says("<critique>[rule] more</critique>"), leave_one_out(forward))
+    critic = Critic(Says("<critique>[rule] more</critique>"), TASK, leave_one_out(forward))
     [critique] = await critic.handle(evaluated(PLANTED))
     assert isinstance(critique, Critique)
     assert (critique.gradients, critique.credit, critique.cut_by) == ({"rule": "more"}, {}, "")
@@ -148,7 +148,7 @@ async def test_failed_calls_and_its_own_cap_cost_the_credit_and_not_the_gradient
 async def test_a_cap_that_ends_the_search_is_named_and_nothing_is_asked_beyond_it() -> None:
     ledger = Ledger(Caps(calls=10), {}, lambda: 0.0)
     forward = Forward(MeteredModel(Planted(None), ledger, "credit"), TASK, NO_CORPUS, AtOnce(3))
-    critic = Critic(Says("<critique>[rule] more</critique>"), leave_one_out(forward))
+    critic = Critic(Says("<critique>[rule] more</critique>"), TASK, leave_one_out(forward))
     [critique] = await critic.handle(evaluated(PLANTED))
     assert isinstance(critique, Critique)
     assert (critique.gradients, critique.credit, critique.cut_by) == ({}, {}, "calls")
@@ -167,13 +167,17 @@ async def test_single_calls_that_fail_are_left_out_of_the_comparison() -> None:
 async def test_the_critic_sees_the_credit_and_hands_it_on() -> None:
     forward = Forward(Planted(), TASK, NO_CORPUS, AtOnce(3))
     model = Says("<critique>[myths] take it out\n[manners] frozen</critique>")
-    critic = Critic(model, leave_one_out(forward))
+    critic = Critic(model, TASK, leave_one_out(forward))
     [critique] = await critic.handle(evaluated(PLANTED))
     assert isinstance(critique, Critique)
     assert critique.gradients == {"myths": "take it out"}, "a frozen section is measured, and not criticised"
     said = model.asked[0].messages[-1].text
-    for name, worth in critique.credit.items():
-        assert f"Left out: {name}\nScore falls by: {worth.value:+.3f} ± {worth.error:.3f}" in said
+    sure = {name for name, worth in critique.credit.items() if abs(worth.value) > 2 * worth.error}
+    assert sure == {"rule", "myths"}
+    block = said.partition("<left_out>\n")[2].partition("\n</left_out>")[0]
+    assert {line.split()[1] for line in block.split("\n")} == sure
+    assert f"Without rule the score falls by {critique.credit['rule'].value:.3f} ± " in block
+    assert f"Without myths the score rises by {-critique.credit['myths'].value:.3f} ± " in block
     [lost] = await critic.handle(replace(evaluated(PLANTED), survived=False))
     assert isinstance(lost, Critique)
     assert (lost.gradients, lost.credit, len(model.asked)) == ({}, {}, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -61,7 +60,6 @@ from protocols.messages import (
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
 from protocols.prompt_file import read_section
-from protocols.providers.embedded import EmbeddedModel
 from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.purse import Caps
@@ -286,7 +284,7 @@ SURVIVOR = Evaluation(3, FIRST_PROMPT, (1.0,), True, 0.5, 0.1, 1, 0, (WRONG,))
 
 
 async def gradients(model: Says, evaluation: Evaluation = SURVIVOR) -> dict[str, str]:
-    [critique] = await Critic(model, None).handle(evaluation)
+    [critique] = await Critic(model, TASK, None).handle(evaluation)
     assert isinstance(critique, Critique)
     assert (critique.assignment, critique.evaluation) == (3, evaluation)
     return dict(critique.gradients)
@@ -299,39 +297,31 @@ async def test_a_loser_and_a_faultless_survivor_cost_no_call() -> None:
     assert model.asked == []
 
 
-async def test_gradients_go_to_the_sections_that_may_be_edited() -> None:
-    model = Says("Well.\n<critique>\n[rule] name {more} words\n付款 too\n[input] frozen\n[nowhere] lost\n</critique>")
-    assert await gradients(model) == {"rule": "name {more} words\n付款 too"}
-    said = model.asked[0].messages[-1].text
-    assert "Section: rule" in said
-    assert "Section: input" not in said
-    assert "t 1 birch {text}" in said
+async def test_gradients_go_to_the_sections_that_may_be_edited_and_the_whole_is_kept() -> None:
+    said = "It fails.\n[rule] name {more} words\n付款 too\n[input] frozen\n[nowhere] lost"
+    model = Says(f"Well.\n<critique>\n{said}\n</critique>")
+    [critique] = await Critic(model, TASK, None).handle(SURVIVOR)
+    assert isinstance(critique, Critique)
+    assert critique.gradients == {"rule": "name {more} words\n付款 too"}
+    assert critique.diagnosis == said
+    asked = model.asked[0].messages[-1].text
+    assert "The parts are rule." in asked
+    assert "t 1 birch {text}" in asked
 
 
-async def test_failures_are_shown_in_clusters_with_their_ids_and_whole() -> None:
-    """As records of one form, so that they can be read back; the largest cluster comes first."""
-    long = "the parcel never came " * 200
-    many = [replace(WRONG, example=f"p{n}", inputs={"text": f"{long}{n}"}, answer="perhaps") for n in range(3)]
-    model = Says("<critique>[rule] x (p0, p1)</critique>")
-    assert await gradients(model, replace(SURVIVOR, outcomes=(WRONG, *many))) == {"rule": "x (p0, p1)"}
-    said = model.asked[0].messages[-1].text
-    shown = re.findall(r'<failures alike="(\d+)">\n(.*?)\n</failures>', said, re.DOTALL)
-    assert [count for count, _ in shown] == ["3", "1"]
-    records = [record.split("\n") for _, text in shown for record in text.split("\n\n")]
-    assert sorted(records[:3]) == [
-        [
-            f"Input: {long}{n}",
-            "Expected: yes",
-            "Answered: perhaps",
-            "Replied: no",
-            "Why: answered no",
-            f"Example: p{n}",
-        ]
-        for n in range(3)
-    ]
-    assert records[3] == [
-        "Input: t 1 birch {text}", "Expected: yes", "Answered: no", "Why: answered no", "Example: t1",
-    ]  # fmt: skip
+@pytest.mark.parametrize("before", ["[rule] x", "- [rule] x", "**[rule]** x", "1. **[rule]:** x", "## [rule]: x"])
+def test_the_mark_of_a_list_or_of_emphasis_may_stand_before_a_section(before: str) -> None:
+    assert read_gradients(before, FIRST_PROMPT) == {"rule": "x"}
+
+
+async def test_doubts_are_of_examples_that_the_critic_was_shown() -> None:
+    two = replace(WRONG, example="t 2")
+    doubts = "- `t1`: the answer is yes\nt 2\nt9, x (v1)"
+    model = Says(f"<critique>[rule] x</critique>\n<doubtful>{doubts}</doubtful>")
+    [critique] = await Critic(model, TASK, None).handle(replace(SURVIVOR, outcomes=(WRONG, two)))
+    assert isinstance(critique, Critique)
+    assert critique.doubtful == ("t 2", "t1")
+    assert critique.gradients == {"rule": "x"}
 
 
 async def test_the_critic_is_told_what_was_cut_off_and_sees_whole_replies() -> None:
@@ -341,26 +331,6 @@ async def test_the_critic_is_told_what_was_cut_off_and_sees_whole_replies() -> N
     said = model.asked[0].messages[-1].text
     assert "Answered: no\nReplied: First {text}\n  then no\nWhy: the reply was cut off at its longest\n" in said
     assert "Why: answered no; the model refused\n" in said
-
-
-async def test_every_line_of_a_gradient_ends_with_the_examples_that_show_it() -> None:
-    """As the embedded model follows the form that the critic asks for."""
-    words = {"yes": "amber resin gold", "no": "birch bark white"}
-    prompt = Prompt((*FIRST_PROMPT.sections, Section("notes", "definitions")))
-    failed = tuple(
-        replace(WRONG, example=f"n{n}", inputs={"text": f"{words[t]} {n}"}, target=t, answer="perhaps")
-        for n, t in enumerate(["yes", "no"] * 4)
-    )
-    [critique] = await Critic(EmbeddedModel(), None).handle(replace(SURVIVOR, prompt=prompt, outcomes=failed))
-    assert isinstance(critique, Critique)
-    assert critique.gradients.keys() == {"rule", "notes"}
-    for gradient in critique.gradients.values():
-        for line in gradient.split("\n"):
-            shown = re.fullmatch(r"inputs about .+ must lead to (yes|no) \((.+)\)", line)
-            assert shown is not None
-            named = set(shown[2].split(", "))
-            assert named <= {outcome.example for outcome in failed if outcome.target == shown[1]}
-            assert named
 
 
 def test_brackets_that_name_no_section_are_part_of_what_is_said() -> None:
@@ -377,7 +347,7 @@ async def test_a_critic_none_of_whose_replies_can_be_read_is_asked_no_more() -> 
     """One that was read once is asked on."""
     for first, asked in (("no tags", HOPELESS), ("<critique>\n[rule] name more words\n</critique>", 6)):
         model = Says(first)
-        critic = Critic(model, None)
+        critic = Critic(model, TASK, None)
         await critic.handle(SURVIVOR)
         model.text = "no tags"
         for _ in range(5):
@@ -434,7 +404,9 @@ async def test_a_candidate_carries_what_its_race_needs() -> None:
     operator = Edits(ALL)
     proposer = Proposer(operator, Says(), NO_CORPUS, None, 1, 0.0)
     assert proposer.address == "proposer/edits"
-    assert await proposer.handle(ASSIGNMENT) == [Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens, section="rule")]
+    assert await proposer.handle(ASSIGNMENT) == [
+        Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens, section="rule", known=("t1",))
+    ]
     await proposer.handle(ASSIGNMENT)
     await proposer.handle(replace(ASSIGNMENT, assignment=6))
     first, again, other = (context.rng.random() for context in operator.contexts)
@@ -453,7 +425,7 @@ async def test_a_frozen_section_has_a_text_of_the_parent_or_of_a_partner() -> No
     with pytest.raises(EditRejected, match="rule is frozen"):
         await Proposer(Edits(ALL), Says(), NO_CORPUS, None, 1, 0.0).handle(frozen)
     [taken] = await Proposer(Edits(partner.prompt), Says(), NO_CORPUS, None, 1, 0.0).handle(frozen)
-    assert taken == Candidate(5, partner.prompt, (1.0, 1.0), partner.prompt.tokens, section="rule")
+    assert taken == Candidate(5, partner.prompt, (1.0, 1.0), partner.prompt.tokens, section="rule", known=("t1",))
 
 
 BY_HAND = replace(ASSIGNMENT, operator="hand", section="rule", edited=ALL)
@@ -461,11 +433,13 @@ BY_HAND = replace(ASSIGNMENT, operator="hand", section="rule", edited=ALL)
 
 async def test_what_a_person_made_is_a_candidate_like_others() -> None:
     assert await Hand(NO_CORPUS).handle(BY_HAND) == [
-        Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens, section="rule")
+        Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens, section="rule", known=("t1",))
     ]
     partner = Partner(3, ALL, (1.0, 1.0), {})
     [candidate] = await Hand(NO_CORPUS).handle(replace(BY_HAND, partners=(partner,)))
-    assert candidate == Candidate(5, ALL, (1.0, 1.0), ALL.tokens, section="rule"), "it races whom it took a text from"
+    assert candidate == Candidate(5, ALL, (1.0, 1.0), ALL.tokens, section="rule", known=("t1",)), (
+        "it races whom it took a text from"
+    )
 
 
 async def test_a_form_alone_that_a_person_changed_is_an_edit() -> None:

@@ -11,14 +11,14 @@ from agents.operators.differential_evolution import DifferentialEvolution
 from agents.operators.few_shot import FewShot
 from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Operator
-from agents.operators.rewriting import count_words
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
+from agents.operators.writing import count_words
 from agents.prompting.shelves import open_shelves
 from agents.ring.hand import Hand
 from agents.ring.proposer import Proposer
-from protocols.errors import EditRejected, UnreadableReply
+from protocols.errors import EditRejected
 from protocols.messages import Assignment, Candidate, Partner
 from protocols.model import Reply, Request
 from protocols.naming import closed
@@ -82,7 +82,7 @@ def other(prompt: Prompt, section: str) -> Partner:
 @pytest.mark.parametrize(("operator", "section", "prompt"), EDITORS)
 async def test_a_rewrite_that_loses_a_label_is_rejected(operator: Operator, section: str, prompt: Prompt) -> None:
     asked = assignment(section, prompt, other(prompt, section))
-    with pytest.raises((EditRejected, UnreadableReply), match=r"the edit loses no:|rewrites can be used"):
+    with pytest.raises(EditRejected, match="the edit loses no:"):
         await proposer(operator, *["<new>Only yes.</new>"] * 8).handle(asked)
 
 

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from agents.operators.operator import WHOLE, Context, part
-from agents.operators.rewriting import show_recalled
+from agents.operators.writing import show_recalled
 from agents.prompting.shelves import open_shelves
 from agents.ring.agent import _respond
 from agents.ring.choices import Choices
@@ -160,9 +160,10 @@ async def test_a_proposer_is_shown_what_worked_and_what_did_not(tmp_path: Path) 
     assert texts[:2] == ["edit 0", "edit 1"]
     assert texts[-1] == "edit 6"
     assert shown[texts.index("a lie")].value < 0 < shown[0].value < 0.05
-    text = show_recalled(shown)
-    assert [f"edit {n}" in text for n in range(7)] == [True, True, False, False, False, True, True]
-    assert text.count(" earned +0.0") == text.count(" cost -0.0") == 2
+    text = show_recalled(shown, "edit 1")
+    assert [f"edit {n}" in text for n in range(7)] == [True, False, True, False, False, True, True]
+    for measured, after in (("+0.050", "edit 0"), ("+0.020", "edit 2"), ("-0.030", "edit 6")):
+        assert f"({measured} on 60 examples, kept) wrote:\n{after}" in text, "as it was measured"
 
 
 async def test_whole_prompts_are_no_past_edits_of_a_section(tmp_path: Path) -> None:
