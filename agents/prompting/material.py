@@ -18,12 +18,14 @@ from protocols.prompt import Kind, estimate_tokens
 from protocols.task import Example, Task
 
 Item = TypeVar("Item")
-GROUPS, MEMBERS = 6, 3
-"""Groups of errors that are shown, and examples of each; the others are counted."""
+GROUPS, MEMBERS, FURTHER = 6, 3, 12
+"""Groups of errors that are shown, and examples of each; of further groups one example has a line."""
 LINES = 24
 """Right examples that are shown, a line each."""
 REASONED = 2
 """Whole replies that were right, where replies say more than their answer."""
+SOME = 2000
+"""Training examples that are looked at to find those of every answer, evenly over the file: more would take long."""
 LINE, RECORD = 60, 600
 """Tokens of an example on one line, and of a whole one, at most."""
 ANSWERS = 60
@@ -88,11 +90,12 @@ def _standing(scores: Scores, others: Iterable[Scores]) -> str:
 
 def error_blocks(outcomes: Sequence[Outcome], embed: Embed) -> list[Block]:
     """Groups of errors, the largest first, each with some of its examples, whole replies included, and with one that
-    came out right though it looks alike; then how many there are of each further kind."""
+    came out right though it looks alike; then how many there are of each further kind, and one of each on a line."""
     groups = grouped(outcomes, embed)
     shown = [_group(number, group) for number, group in enumerate(groups[:GROUPS], start=1)]
     rest = ", ".join(f"{group.mistake or 'wrong'} ({len(group.members)})" for group in groups[GROUPS:])
-    return [*shown, Block("more_errors", [Piece(rest, REMARK)])]
+    lines = [_failed(group.members[0]) for group in groups[GROUPS : GROUPS + FURTHER]]
+    return [*shown, Block("more_errors", [Piece(rest, REMARK), *(Piece(line, EXAMPLE, "\n") for line in lines)])]
 
 
 def _group(number: int, group: Group) -> Block:
@@ -115,7 +118,8 @@ def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
 
 def data_block(task: Task, most: int = 2 * LINES) -> Block:
     """Training examples of every answer in turn, a line each, as they are and without what a model made of them."""
-    drawn = in_turn(task.train, lambda example: task.kind.show(example.target))
+    some = task.train[:: 1 + len(task.train) // SOME]
+    drawn = in_turn(some, lambda example: task.kind.show(example.target))
     lines = [example_line(example, task) for example in drawn[:most]]
     return Block("data", [Piece(line, EXAMPLE, "\n") for line in lines])
 
@@ -147,6 +151,11 @@ def _tried(tried: Tried) -> str:
 def line_of(outcome: Outcome) -> str:
     """An example that was run, and what was answered."""
     return _line(outcome.inputs, answered_with(outcome))
+
+
+def _failed(outcome: Outcome) -> str:
+    """A failure on one line."""
+    return _line(outcome.inputs, f"{cut(answered_with(outcome), LINE // 2)}, expected {outcome.target}")
 
 
 def example_line(example: Example, task: Task) -> str:

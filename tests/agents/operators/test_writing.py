@@ -20,7 +20,7 @@ from agents.operators.restart import Restart
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.writing import DEFINITIONS, EACH_ANSWER, Writer, most_words
-from agents.prompting.material import GROUPS, LINES, TRIED
+from agents.prompting.material import FURTHER, GROUPS, LINES, TRIED
 from agents.ring.critic import Critic
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.kinds import TASK_KINDS
@@ -97,8 +97,10 @@ def test_the_blocks_have_their_order_and_the_groups_all_failures(who: str, outco
     counts = [
         int(n) for n in re.findall(r'^<errors group="\d+"(?: error="[^"]*")? examples="(\d+)">$', said, re.MULTILINE)
     ]
-    further = said.partition("<more_errors>\n")[2].partition("\n</more_errors>")[0]
+    further, *lines = said.partition("<more_errors>\n")[2].partition("\n</more_errors>")[0].split("\n")
     counts += [int(n) for n in re.findall(r" \((\d+)\)(?:,|$)", further)]
+    assert len(lines) == min(FURTHER, max(0, len(counts) - GROUPS)), "one of each further group"
+    assert all(line.startswith("- ") and ", expected " in line for line in lines)
     assert sum(counts) == sum(o.score < 1 for o in outcomes)
     assert counts == sorted(counts, reverse=True)
     assert len(counts) <= GROUPS or further
