@@ -300,7 +300,7 @@ def test_the_table_of_operators_is_whole_and_says_what_each_edits(tmp_path: Path
     )
     task = load_task(config)
     assert load_first_prompt(config, task)
-    prompt = Prompt(tuple(Section(kind, kind, "- a b c d e f g h i\n" * 2) for kind in KINDS))
+    prompt = Prompt(tuple(Section(kind, kind, "- a b c d e f g h i\n" * 7) for kind in KINDS))
     edited: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for name, edits in rows:
         kinds = set(re.findall(r"`(\w+)`", edits))

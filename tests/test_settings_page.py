@@ -43,7 +43,8 @@ def keys(table: type[Table], before: str = "") -> Iterator[tuple[str, object]]:
 def known() -> dict[str, type[Table]]:
     """The tables by their headings."""
     fields = {name: field for name, field in Configuration.model_fields.items() if name != "origin"}
-    made = {"providers.NAME" if n == "providers" else n: tables(f.annotation)[0] for n, f in fields.items()}
+    named = {name for name, field in fields.items() if get_origin(field.annotation) is Mapping}
+    made = {f"{n}.NAME" if n in named else n: tables(f.annotation)[0] for n, f in fields.items()}
     return {**made, "study": StudyTable, "sweep": SweepTable}
 
 

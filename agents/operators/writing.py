@@ -148,8 +148,15 @@ def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block
         show_prompt(assignment.prompt, context.task.fields, marked),
         *error_blocks(assignment.outcomes, embed),
         *right_blocks(assignment.outcomes),
-        remark("diagnosis", assignment.diagnosis or assignment.gradient),
+        remark("diagnosis", diagnosis(assignment)),
     ]
+
+
+def diagnosis(assignment: Assignment) -> str:
+    """All that the Critic said of the parent, and of what it said of the section what is no part of that: a critic of
+    the user's may have gradients alone."""
+    apart = [line for line in assignment.gradient.splitlines() if line.strip() not in assignment.diagnosis]
+    return "\n".join([assignment.diagnosis, *apart]).strip("\n")
 
 
 def edited(text: str, question: str, assignment: Assignment, context: Context, section: str = "") -> Prompt:

@@ -124,7 +124,7 @@ async def test_a_request_tells_the_task_shows_the_part_in_place_and_ends_with_ho
     operator: Operator, section: str
 ) -> None:
     """The user's description is told, and the prompt that is sent to the task's model is another."""
-    given_here = replace(assignment(section), diagnosis="The whole diagnosis.", scores=(0.5, 1.0, None))
+    given_here = replace(assignment(section), diagnosis="The whole diagnosis.", gradient="", scores=(0.5, 1.0, None))
     said = await asked(operator, given_here)
     assert said.startswith("<task>\nSort what 客户 write.\nA task of the kind classification. Input: text.\n")
     assert "Score: accuracy." in said
@@ -193,6 +193,17 @@ def test_what_was_tried_is_told_as_it_was_measured_and_never_what_stands_there(t
     if others:
         assert told[max(range(len(others)), key=lambda n: others[n].gain)] in shown
         assert told[min(range(len(others)), key=lambda n: others[n].gain)] in shown
+
+
+async def test_what_a_critic_says_of_a_section_beside_its_diagnosis_is_told_too() -> None:
+    """Once: the gradients of ours are lines of its diagnosis."""
+    given_here = replace(
+        assignment("task"), diagnosis="It is vague.\n[task] Say more.", gradient="Say more.\nNever {x}."
+    )
+    block = (await asked(SelfReflection(), given_here)).partition("<diagnosis>\n")[2].partition("\n</diagnosis>")[0]
+    assert block == "It is vague.\n[task] Say more.\nNever {x}."
+    block = (await asked(SelfReflection(), assignment("task"))).partition("<diagnosis>\n")[2]
+    assert block.startswith("say {more} 付款\n</diagnosis>")
 
 
 # The window
