@@ -25,9 +25,9 @@ Turn = Literal["must", "may", "never"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a search has come. `issued`: assignments that were made; `idle`: those that ended since the best value
-    last rose, or since the first prompt was evaluated; `own`: assignments of the operator that asks, and `own_idle`
-    those made since the best value last rose."""
+    """How far a search has come. `issued`: assignments that were made; `idle`: those that came to an edit, or tried
+    to, and ended since the best value last rose, or since the first prompt was evaluated; `own`: assignments of the
+    operator that asks, and `own_idle` those made since the best value last rose."""
 
     issued: int
     idle: int

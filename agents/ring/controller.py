@@ -69,6 +69,8 @@ Remember = Callable[[int, Experience], Awaitable[None]]
 """Keeps the experience of an assignment, once however often it is told."""
 REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "too long", "inapplicable"})
 """Failures that say something of the edit, and not of a model's day."""
+IN_VAIN = REMEMBERED - {"inapplicable"}
+"""Those of edits that somebody has made, or tried to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,8 @@ class Controller:
 
     `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind. `endings`
     of each operator's assignments. `uncriticised`: survivors whose critique is missing, by why. `doubted`: how often
-    the Critic has doubted the expected answer of a training example. `idle`: assignments that have ended since the
-    best value last rose. `width` and `paused` are as the last command has it.
+    the Critic has doubted the expected answer of a training example. `idle`: assignments that came to an edit,
+    or tried to, and ended since the best value last rose. `width` and `paused` are as the last command has it.
     """
 
     address = "controller"
@@ -233,7 +235,8 @@ class Controller:
         if failure.assignment == FIRST:
             raise RunFailed(f"the first prompt could not be evaluated: {failure.reason}")
         self.failures[failure.kind] += 1
-        self._gone_by(gained=False)
+        if failure.kind in IN_VAIN:
+            self._gone_by(gained=False)
         assignment, reward = self.open.pop(failure.assignment), self._settings.failure_reward
         self._ended(assignment, failure.kind)
         self._teach(failure.assignment, reward, ())

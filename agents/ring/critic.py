@@ -92,7 +92,8 @@ class Critic:
 
     async def _say(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> tuple[Said, Missing]:
         """What there is to say, and why there is nothing where there should be something."""
-        if all(outcome.score >= 1.0 for outcome in evaluation.outcomes):
+        nothing_free = all(section.frozen for section in evaluation.prompt)
+        if nothing_free or all(outcome.score >= 1.0 for outcome in evaluation.outcomes):
             return NOTHING, ""
         if self._unread >= HOPELESS and not self._read:
             return NOTHING, "unreadable"
@@ -124,7 +125,7 @@ class Critic:
         ]
         free = [section.name for section in prompt if not section.frozen]
         values = {
-            "first": free[0] if free else "task",
+            "first": free[0],
             "parts": ", ".join(free),
             "clause": reading_clause(self._task),
         }

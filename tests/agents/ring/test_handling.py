@@ -294,6 +294,7 @@ async def test_a_loser_and_a_faultless_survivor_cost_no_call() -> None:
     model = Says("<critique>[rule] more</critique>")
     assert await gradients(model, replace(SURVIVOR, survived=False)) == {}
     assert await gradients(model, replace(SURVIVOR, outcomes=(replace(WRONG, score=1.0),))) == {}
+    assert await gradients(model, replace(SURVIVOR, prompt=FIRST_PROMPT.freeze(("rule",)))) == {}, "nothing is free"
     assert model.asked == []
 
 

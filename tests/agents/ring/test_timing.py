@@ -16,7 +16,7 @@ from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
 from agents.selectors.uniform import Uniform
 from protocols.embedding import HashedNgrams
-from protocols.messages import FIRST, Assignment, Critique, Evaluation, Failure, Message
+from protocols.messages import FIRST, Assignment, Critique, Evaluation, Failure, FailureKind, Message
 from protocols.prompt import Prompt, Section
 from tests.world import TASK, AddWord
 
@@ -28,7 +28,7 @@ PROMPT = Prompt(
     )
 )
 ENDINGS = st.lists(
-    st.tuples(st.integers(0, 9), st.sampled_from(["gained", "survived", "lost", "failed"])), max_size=40
+    st.tuples(st.integers(0, 9), st.sampled_from(["gained", "survived", "lost", "unreadable", "call"])), max_size=40
 )
 
 
@@ -77,10 +77,13 @@ def test_describe_begins_restart_comes_with_every_plateau_and_short_instruction_
             number = open_now.pop(which % len(open_now)).assignment
             gained = ending == "gained"
             value += 0.01 * gained
-            idle, restarted = (0, 0) if gained else (idle + 1, restarted)
+            idle, restarted = (0, 0) if gained else (idle + (ending != "call"), restarted)
             at = value if gained else value / 2
+            failures: dict[str, FailureKind] = {"unreadable": "unreadable", "call": "call"}
             told.append(
-                Failure(number, "call", "no") if ending == "failed" else critique(number, at, ending != "lost")
+                Failure(number, failures[ending], "no")
+                if ending in failures
+                else critique(number, at, ending != "lost")
             )
             before = len(open_now)
             check(list(await it.handle(told[-1])))
