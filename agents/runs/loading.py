@@ -75,7 +75,7 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
         metric,
         fields,
         kind,
-        table.description.strip(),
+        (table.description or "").strip(),
         scored(configuration, kind),
     )
 

@@ -42,7 +42,7 @@ FREE_OF_PROVIDERS = frozenset(
 )  # fmt: skip
 """Settings of a provider or a model that may change."""
 
-LATER: Mapping[str, object] = {"search.repeats": 1, "task.description": ""}
+LATER: Mapping[str, object] = {"search.repeats": 1, "task.description": None}
 """Settings that runs of earlier releases do not have, with what these did."""
 FIRST = "the first prompt"
 

@@ -104,7 +104,7 @@ class TaskTable(Table):
     """
 
     name: str
-    description: str = ""
+    description: str | None = None
     kind: KindName = "classification"
     metric: Annotated[Mapping[str, Weight], Field(min_length=1), BeforeValidator(_alone)] | None = None
     parser: str | None = None

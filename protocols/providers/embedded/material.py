@@ -1,149 +1,162 @@
-"""What a request for a text brings along: tagged blocks, the records in them, the text to start from."""
+"""What a request for a text says: the parts to be written, the examples shown, what a diagnosis advises.
+
+It is read from the words of the request alone. A critic's request is known by the tags that it wants its reply in, a
+writer's by these and by the part that is marked in the prompt, one for a whole prompt by the parts that it names.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from protocols.providers.embedded.features import fold, words
-from protocols.providers.embedded.reading import Record, keyed
+from protocols.model import ChatMessage
 
-_TAG = re.compile(
-    r"<(?P<close>/?)(?P<tag>[A-Za-z][\w-]{0,40})(?P<attributes>(?:\s+[\w-]{1,40}\s*=\s*\"[^\"<>]*\")*)\s*>"
-)
-_NAME = re.compile(r"\bname\s*=\s*\"([^\"]*)\"")
-_PAIR = re.compile(r"<([A-Za-z][\w-]{0,40})>[^<>\n]{0,30}</\1>")
-_END = 600  # characters at the end of a message in which a pair of tags is a request
+_MARKED = re.compile(r'^<part name="([^"\n]*)" kind="([^"\n]*)">\n', re.MULTILINE)
+_TOLD = re.compile(r"(?P<name>[\w-]+) \((?P<use>[^()\n]*); at most (?P<most>\d{1,6}) words\)")
+_LISTED = re.compile(r"\bparts are ([\w-]+(?:, [\w-]+)*)\.")
+_SECTION = re.compile(r"^(?:\[([\w-]+)\]|--- .* ---)$", re.MULTILINE)
+_LINE = re.compile(r"(?:Right, and alike: )?- (?P<input>.*) → (?P<answer>.+)")
+_BOUND = re.compile(r"(?<![\w.])(\d{1,6}) words\b")
+_DRAFTS = re.compile(r"\b(two|three|four|five) versions between <new>")
+_NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
+_USES = {
+    "format": r"format|look like",
+    "reasoning": r"reason|think",
+    "reminders": r"remind|forgotten",
+    "knowledge": r"knowledge|facts",
+    "definitions": r"definition|means",
+}
+"""Words of a part's name, or of what is said of its use, by which its kind is known; any other is a task."""
+_SHOWN = ("right", "data", "only_first_right", "only_second_right", "both_wrong")
+"""Blocks with a line for every example."""
+Form = Literal["critique", "new", "part"]
+"""The tags that a reply is wanted in."""
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """`<tag name="...">text</tag>`; `name` is "" without the attribute. `start` and `end` are offsets of the whole.
+class Shown:
+    """An example: all of its input, the expected answer, and its id where that is told."""
 
-    `depth`: tags that are open around it. `holds_named`: a block with a name is inside.
-    """
+    input: str
+    expected: str
+    id: str = ""
 
-    tag: str
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a prompt, its text, and the words that a new one may have; `most` None: any number."""
+
     name: str
+    kind: str
     text: str
-    start: int
-    end: int
-    depth: int
-    holds_named: bool
+    most: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """A request for a text, taken apart.
+    """A request for a text, taken apart. `others`: examples that are not among the `errors`; `most`: words of all."""
 
-    `base`: the lines of the current text. `records`: of all record blocks. `advice`: free text in other blocks.
-    `instruction`: what the last message says outside its blocks.
-    """
-
-    base: tuple[str, ...]
-    records: tuple[Record, ...]
+    form: Form
+    parts: tuple[Part, ...]
+    errors: tuple[Shown, ...]
+    others: tuple[Shown, ...]
     advice: str
-    instruction: str
-    tags: frozenset[str] = field(default=frozenset())
+    most: int | None
+    drafts: int
 
 
-def requested_tag(text: str) -> str | None:
-    """The tag that a message wants its reply in: the last pair `<x> ... </x>` of one line near its end."""
-    found = _PAIR.findall(text[-_END:])
-    return found[-1] if found else None
+def gather(messages: Sequence[ChatMessage]) -> Material | None:
+    """The material of a request for a text; None where an answer is wanted."""
+    texts = [message.text for message in messages if message.speaker == "user"]
+    prompt = next((found for text in texts for found in _blocks(text, "prompt")), None)
+    if prompt is None:
+        return None
+    instruction = texts[-1].rpartition("\n</")[2]
+    bounds = _BOUND.findall(instruction)
+    most = int(bounds[-1]) if bounds else None
+    marked = _MARKED.search(prompt)
+    form: Form
+    if "<critique>" in instruction:
+        form, parts = "critique", _named(instruction, prompt)
+    elif "<new>" in instruction and marked:
+        text = prompt[marked.end() :].rpartition("</part>")[0]
+        form, parts = "new", [Part(marked[1], marked[2], text.strip("\n"), most)]
+    elif "<part name=" in instruction:
+        form, parts = "part", _told(instruction, prompt)
+    else:
+        return None
+    errors = {_key(e): e for text in texts for block in _blocks(text, "errors") for e in _records(block)}
+    lined = [block for text in texts for tag in ("errors", *_SHOWN) for block in _blocks(text, tag)]
+    others = {_key(e): e for block in lined for e in _lines(block) if _key(e) not in errors}
+    advice = "\n".join(block for text in texts for block in _blocks(text, "diagnosis"))
+    drafts = _DRAFTS.search(instruction)
+    number = _NUMBERS[drafts[1]] if drafts else 1
+    return Material(form, tuple(parts), tuple(errors.values()), tuple(others.values()), advice, most, number)
 
 
-def gather(texts: Sequence[str], tag: str) -> Material:
-    """Take the texts of a request apart; the last one holds the instruction."""
-    found = [(text, blocks(text, tag)) for text in texts]
-    instruction = _outside(*found[-1])
-    everything = [block for _, among in found for block in among]
-    read = [(block, () if block.name else block_records(block.text)) for block in everything]
-    records = tuple(record for _, among in read for record in among)
-    base = _base(everything, instruction, {value for record in records for _, value in record.fields})
-    advice = [block.text for block, among in read if not among and not block.name and not block.holds_named]
-    tags = frozenset(fold(block.tag) for block in everything) | {fold(tag)}
-    return Material(
-        tuple(base.strip("\n").split("\n")) if base else (), records, "\n".join(advice), instruction, tags
-    )
-
-
-def blocks(text: str, skipped: str) -> list[Block]:
-    """The closed blocks of `text` in the order of their ends; tags that nothing closes are plain text."""
-    found: list[Block] = []
-    stack: list[tuple[re.Match[str], int]] = []  # an opening tag, and how many named blocks were closed before it
-    waiting: Counter[str] = Counter()
-    named = 0
-    for match in _TAG.finditer(text):
-        tag = match["tag"]
-        if tag == skipped:
-            continue
-        if not match["close"]:
-            stack.append((match, named))
-            waiting[tag] += 1
-        elif waiting[tag]:
-            opening, before = stack.pop()
-            waiting[opening["tag"]] -= 1
-            while opening["tag"] != tag:
-                opening, before = stack.pop()
-                waiting[opening["tag"]] -= 1
-            attribute = _NAME.search(opening["attributes"])
-            name = attribute[1] if attribute else ""
-            inside = text[opening.end() : match.start()]
-            found.append(Block(tag, name, inside, opening.start(), match.end(), len(stack), named > before))
-            named += bool(name)
-    return found
-
-
-def block_records(text: str) -> tuple[Record, ...]:
-    """The records of a block: `Key: value` lines, indented lines that go on, blank lines between records.
-
-    () unless all of the block is such lines and all records begin with the same key.
-    """
-    records: list[Record] = []
-    fields: list[list[str]] = []
-    for number, line in enumerate([*text.splitlines(), ""]):
-        found = keyed(line) if line[:1].strip() else None
-        if found and found.colon and not found.bulleted:
-            if any(fold(found.key) == fold(key) for key, _ in fields):
-                records.append(_closed(fields, number))
-                fields = []
-            fields.append([found.key, found.value])
-        elif line.strip() and line[0].isspace() and fields:
-            fields[-1][1] += "\n" + line.strip()
-        elif line.strip():
-            return ()
-        elif fields:
-            records.append(_closed(fields, number))
-            fields = []
-    return tuple(records) if len({fold(record.fields[0][0]) for record in records}) == 1 else ()
-
-
-def _closed(fields: Sequence[Sequence[str]], number: int) -> Record:
-    return Record(tuple((key, value.strip()) for key, value in fields), number)
-
-
-def _outside(text: str, among: Sequence[Block]) -> str:
-    parts = []
+def _blocks(text: str, tag: str) -> Iterator[str]:
+    """What stands in each `<tag ...>` at the start of a line, up to the `</tag>` that is next at one."""
     position = 0
-    for block in sorted((block for block in among if block.depth == 0), key=lambda block: block.start):
-        if block.start >= position:
-            parts.append(text[position : block.start])
-            position = block.end
-    return "".join([*parts, text[position:]])
+    for opening in re.finditer(rf"^<{tag}(?: [^<>\n]*)?>\n", text, re.MULTILINE):
+        if opening.start() < position:
+            continue
+        if (end := text.find(f"\n</{tag}>", opening.end() - 1)) < 0:
+            return
+        yield text[opening.end() : end]
+        position = end
 
 
-def _base(among: Sequence[Block], instruction: str, values: Collection[str]) -> str:
-    """The text of the named block that the instruction is about: the last one that it names, or the only one.
+def _named(instruction: str, prompt: str) -> list[Part]:
+    """The parts that a critic is told of, or else all that the prompt shows."""
+    listed = _LISTED.search(instruction)
+    names = listed[1].split(", ") if listed else [*_sections(prompt)]
+    return [Part(name, "", "", None) for name in names]
 
-    Blocks whose names are values of records are what the records speak of, not the text to rewrite.
-    """
-    named = [block for block in among if block.name and block.name not in values]
-    said = set(map(fold, words(instruction)))
-    told = [block for block in named if block.name in instruction and set(map(fold, words(block.name))) <= said]
-    if told:
-        return told[-1].text
-    outermost = [block for block in named if block.depth == 0] or named
-    return outermost[-1].text if len(outermost) == 1 else ""
+
+def _told(instruction: str, prompt: str) -> list[Part]:
+    """The parts that a new prompt may have, with their texts as they are."""
+    texts = _sections(prompt)
+    return [
+        Part(told["name"], _kind(f"{told['name']} {told['use']}"), texts.get(told["name"], ""), int(told["most"]))
+        for told in _TOLD.finditer(instruction)
+    ]
+
+
+def _kind(said: str) -> str:
+    return next((kind for kind, words in _USES.items() if re.search(words, said)), "task")
+
+
+def _sections(prompt: str) -> dict[str, str]:
+    """The sections that a prompt shows, by name."""
+    heads = [*_SECTION.finditer(prompt)]
+    ends = [head.start() for head in heads[1:]] + [len(prompt)]
+    return {head[1]: prompt[head.end() : end].strip("\n") for head, end in zip(heads, ends, strict=True) if head[1]}
+
+
+def _records(block: str) -> Iterator[Shown]:
+    """The records of a block: `Key: value` lines, indented ones that go on, empty ones between records."""
+    for record in block.split("\n\n"):
+        fields: list[tuple[str, list[str]]] = []
+        for line in record.split("\n"):
+            key, colon, value = line.partition(":")
+            if line[:1].isspace() and fields:
+                fields[-1][1].append(line.strip())
+            elif colon and not _LINE.fullmatch(line):
+                fields.append((key, [value.strip()]))
+        values = {key: "\n".join(lines) for key, lines in fields}
+        inputs = [value for key, value in values.items() if key == "Input" or key.startswith("Input (")]
+        if inputs and values.get("Expected"):
+            yield Shown("\n".join(inputs), values["Expected"], values.get("Example", ""))
+
+
+def _lines(block: str) -> Iterator[Shown]:
+    """The examples of a block that stand on one line each."""
+    for line in block.split("\n"):
+        if found := _LINE.fullmatch(line):
+            yield Shown(found["input"], found["answer"])
+
+
+def _key(example: Shown) -> tuple[str, str]:
+    return " ".join(example.input.split()), example.expected

@@ -11,7 +11,7 @@ import numpy as np
 
 from protocols.model import Finish, Reply, Request, Usage
 from protocols.providers.embedded.answering import Question, Reading, ask, read, split
-from protocols.providers.embedded.material import requested_tag
+from protocols.providers.embedded.material import gather
 from protocols.providers.embedded.replying import reply
 from protocols.providers.embedded.writing import write
 
@@ -41,12 +41,12 @@ class EmbeddedModel:
         return Reply(text, usage, finish, time.perf_counter() - begun, self.name)
 
     def _reply(self, request: Request) -> str:
-        tag = requested_tag(request.messages[-1].text) if request.messages else None
-        usual = 0.0 if tag is None else WRITING
+        material = gather(request.messages)
+        usual = 0.0 if material is None else WRITING
         temperature = usual if request.temperature is None else request.temperature
         rng = np.random.default_rng(_seed(request)) if temperature > 0 else None
-        if tag is not None:
-            return f"<{tag}>{write(request.messages, tag, temperature, rng)}</{tag}>"
+        if material is not None:
+            return write(material, temperature, rng)
         context, text = split(request.messages)
         question = ask(text)
         return reply(self._read(tuple(context), question), question, temperature, rng)

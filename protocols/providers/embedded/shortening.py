@@ -11,26 +11,12 @@ import numpy as np
 from protocols.providers.embedded.features import CHARACTERS, DIMENSION, Array, Index, embed, length_in_words
 from protocols.providers.embedded.reading import keyed
 
-_BOUND = re.compile(
-    r"(?<![\w.])(\d{1,6})\s*(?:(?P<characters>characters?|chars?)\b|(?P<words>words?\b|字|词|個字|个字|单词|文字))",
-    re.IGNORECASE,
-)
 _PLACEHOLDER = re.compile(r"\{[^{}\n]+\}")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])")
 _ITEM = re.compile(r"[,，、;；]\s*")
 _PART = re.compile(rf"\s*(?:[{CHARACTERS}]|[^\s{CHARACTERS}]+)")
 _SHARPNESS = 10.0
 _MOST = 512  # atoms that are compared; the middle of a longer text goes first
-
-Measure = Callable[[str], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """At most `most` words or characters."""
-
-    most: int
-    measure: Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +28,6 @@ class Atom:
     fixed: bool
     head: str = ""
     separator: str = " "
-
-
-def find_bound(instruction: str) -> Bound | None:
-    """The last `120 words` or `400 characters` of an instruction, slots apart."""
-    found = list(_BOUND.finditer(re.sub(r"<[^<>]*>", "", instruction)))
-    if not found:
-        return None
-    return Bound(int(found[-1][1]), len if found[-1]["characters"] else length_in_words)
 
 
 def deduplicated(lines: Sequence[str]) -> list[str]:
@@ -67,37 +45,26 @@ def deduplicated(lines: Sequence[str]) -> list[str]:
     return kept
 
 
-def shorten(
-    lines: Sequence[str], bound: Bound | None, inputs: Sequence[str], noise: Callable[[], float]
-) -> list[str]:
-    """`lines` within `bound`; without one, without their least salient part (if there are three or more)."""
+def length_of(lines: Sequence[str]) -> int:
+    """Words of a text."""
+    return length_in_words("\n".join(lines))
+
+
+def shorten(lines: Sequence[str], most: int, inputs: Sequence[str], noise: Callable[[], float]) -> list[str]:
+    """`lines` within `most` words, by what draws least attention from the inputs; one part stays, and is cut."""
     atoms = [atom for number, line in enumerate(lines) for atom in _atoms(number, line)]
     loose = [atom for atom in atoms if not atom.fixed]
-    if bound is None and len(loose) < 3:
-        return list(lines)
     worth = _saliences(loose, inputs) if loose else np.zeros(0)
     order = np.argsort([value + noise() * 0.2 * (worth.std() + 1e-9) for value in worth], kind="stable")
-    dropped: set[int] = set()
     gone: set[int] = set()
-    text = _text(atoms, gone)
-    size = bound.measure(text) if bound else 1
-    for position in order:
-        if bound is None and dropped:
+    size = length_in_words(_text(atoms, gone))
+    for position in order[:-1]:
+        if size <= most and (size := length_in_words(_text(atoms, gone))) <= most:
             break
-        if bound is not None and size <= bound.most:
-            size = bound.measure(_text(atoms, gone))
-            if size <= bound.most:
-                break
-        if bound is not None and len(dropped) == len(loose) - 1:
-            break
-        dropped.add(int(position))
         gone.add(id(loose[position]))
-        if bound is not None:
-            size -= bound.measure(loose[position].text)
-    if bound is not None and bound.measure(_text(atoms, gone)) > bound.most:
-        atoms = [
-            _cut(atom, atoms, gone, bound) if not atom.fixed and id(atom) not in gone else atom for atom in atoms
-        ]
+        size -= length_in_words(loose[position].text)
+    if length_in_words(_text(atoms, gone)) > most:
+        atoms = [_cut(atom, atoms, gone, most) if not atom.fixed and id(atom) not in gone else atom for atom in atoms]
     return _text(atoms, gone).split("\n")
 
 
@@ -127,15 +94,12 @@ def _text(atoms: Sequence[Atom], gone: set[int]) -> str:
     return "\n".join(lines.values())
 
 
-def _cut(atom: Atom, atoms: Sequence[Atom], gone: set[int], bound: Bound) -> Atom:
+def _cut(atom: Atom, atoms: Sequence[Atom], gone: set[int], most: int) -> Atom:
     """The last loose part, cut to what room the fixed ones leave."""
-    room = bound.most - bound.measure(_text([other for other in atoms if other is not atom], gone))
-    if bound.measure is len:
-        return replace(atom, text=atom.text[: max(0, room - 1 - len(atom.head))].rstrip())
-    parts = _PART.findall(atom.text) or [atom.text]
+    room = most - length_in_words(_text([other for other in atoms if other is not atom], gone))
     kept = ""
-    for part in parts:
-        if bound.measure(atom.head + kept + part) > room:
+    for part in _PART.findall(atom.text) or [atom.text]:
+        if length_in_words(atom.head + kept + part) > room:
             break
         kept += part
     return replace(atom, text=kept.strip()) if kept.strip() else replace(atom, text="", head="")

@@ -1,123 +1,122 @@
-"""Writing: a new text from the current one, the records and the instruction of a request."""
+"""Writing: new texts of the parts of a prompt, and critiques, from the examples that a request shows.
+
+What is written follows from the kind of the part: for each answer a line, which holds the words that tell it from the
+other answers. Instructions are for language models; only their bounds are heeded.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from protocols.model import ChatMessage
 from protocols.providers.embedded.features import fold, joined, words
-from protocols.providers.embedded.filling import Filled, Weights, bound_slots, fill
-from protocols.providers.embedded.material import Material, gather
-from protocols.providers.embedded.reading import keyed, slots, template
-from protocols.providers.embedded.shortening import deduplicated, find_bound, shorten
+from protocols.providers.embedded.material import Material, Part, Shown
+from protocols.providers.embedded.reading import keyed
+from protocols.providers.embedded.shortening import deduplicated, length_of, shorten
+from protocols.providers.embedded.telling import Counted, Noise
 
-ADVISED = 1.5  # how much more a word weighs that the advice holds
-_QUOTED = re.compile(r"[\"`“「]([^\"`”」\n]{3,300})[\"`”」]")
+LINES: Mapping[str, tuple[str, str]] = {
+    "task": ("- {answer}: ", ""),
+    "definitions": ("- {answer}: ", ""),
+    "knowledge": ("Texts about ", " belong to {answer}."),
+    "reasoning": ("If the input speaks of ", ", think of {answer}."),
+    "reminders": ("Remember that ", " mean {answer}."),
+}
+"""What stands before and after the words of a line, by the kind of the part; other kinds keep their text."""
+WORDS = (10, 5, 20, 3, 15)
+"""Words of a line, in the first draft and in each further one."""
+MOST, LONGEST = 40, 60
+"""Answers that get a line, and characters of one that can be an answer among several."""
+CRITICISED, IDS = 3, 5
+"""Answers that a critique names for a part, and ids of examples for each."""
+ADVISED = 1.5
+"""How much more a word weighs that the advice holds."""
 _JITTER = 0.5  # the noise of temperature 1, in the units of the log-odds
 
 
-def write(messages: Sequence[ChatMessage], tag: str, temperature: float, rng: np.random.Generator | None) -> str:
-    """The text that goes between the tags."""
-    material = gather([message.text for message in messages], tag)
+def write(material: Material, temperature: float, rng: np.random.Generator | None) -> str:
+    """The reply, in the tags that it is wanted in."""
 
     def noise() -> float:
         return float(_JITTER * temperature * rng.standard_normal()) if rng is not None else 0.0
 
-    base = deduplicated(material.base)
-    lines, added = list(base), False
-    for group in _templates(material):
-        boost = {fold(word): ADVISED for word in words(material.advice)}
-        filled = fill(group, material.records, Weights(boost, noise))
-        lines = merged(lines, filled)
-        added = added or bool(filled)
-    for line in _quoted(material):
-        if line not in lines:
-            lines.append(line)
-        added = True
-    bound = find_bound(material.instruction)
-    if bound is not None or (not added and lines == list(material.base)):
-        lines = shorten(lines, bound, [record.text() for record in material.records], noise)
+    if material.form == "critique":
+        return f"<critique>\n{_critique(material, noise)}\n</critique>"
+    if material.form == "part":
+        parts = [(part.name, _text(part, material, WORDS[0], noise)) for part in _own(material.parts)]
+        return "\n".join(f'<part name="{name}">\n{text}\n</part>' for name, text in parts)
+    (part,) = material.parts
+    drafts = [_text(part, material, most, noise) for most in WORDS[: material.drafts]]
+    return "\n".join(f"<new>\n{text}\n</new>" for text in drafts)
+
+
+def _own(parts: Sequence[Part]) -> list[Part]:
+    """The parts that a whole prompt is written anew with: the task leaves it to the definitions, if there are any, to
+    explain the answers."""
+    defined = any(part.kind == "definitions" for part in parts)
+    return [part for part in parts if part.kind != "task" or not defined]
+
+
+def _text(part: Part, material: Material, most: int, noise: Noise) -> str:
+    """The new text of a part. One that is longer than it may be only becomes shorter."""
+    there = part.text.split("\n") if part.text else []
+    lines = deduplicated(there)
+    shown = [*material.errors, *material.others]
+    if part.kind in LINES and (part.most is None or length_of(there) <= part.most):
+        counted = _counted(shown, material.advice, noise)
+        for answer in _answers(shown, noise)[:MOST]:
+            found = counted.telling(answer)[:most]
+            lines = merged(lines, part.kind, answer, found) if found else lines
+    if part.most is not None:
+        lines = shorten(lines, part.most, [text for e in shown for text in (e.input, e.expected)], noise)
     return "\n".join(lines).strip("\n")
 
 
-def _templates(material: Material) -> list[list[str]]:
-    """The runs of instruction lines that have a slot for a key of the records."""
-    keys = list(dict.fromkeys(key for record in material.records for key, _ in record.fields))
-    runs: list[list[str]] = []
-    previous = -2
-    for number, line in enumerate(material.instruction.splitlines()):
-        held = [text for text in _QUOTED.findall(line) if bound_slots(text, keys)]
-        wanted = held[-1] if held else line
-        if keys and len(line) < 1000 and bound_slots(wanted, keys):
-            if number - previous > 1:
-                runs.append([])
-            runs[-1].append(wanted)
-            previous = number
-    return runs
+def _critique(material: Material, noise: Noise) -> str:
+    """A line for each part and each of the answers that were missed most."""
+    counted = _counted([*material.errors, *material.others], "", noise)
+    said = []
+    for answer in _answers(material.errors, noise)[:CRITICISED]:
+        found = joined(counted.telling(answer)[: WORDS[0]])
+        ids = [example.id for example in material.errors if example.expected == answer and example.id][:IDS]
+        said.append(f"inputs about {found} must lead to {answer} ({', '.join(ids)})")
+    lines = [f"[{part.name}] {line}" for part in material.parts for line in said]
+    if material.most is not None:
+        lines = shorten(lines, material.most, [example.input for example in material.errors], noise)
+    return "\n".join(lines)
 
 
-def _quoted(material: Material) -> list[str]:
-    """The lines that the instruction wants copied: quoted ones, and template lines whose slots no record fills."""
-    keys = {key for record in material.records for key, _ in record.fields}
-    found: list[str] = []
-    for line in material.instruction.splitlines():
-        if len(line) >= 1000 or bound_slots(line, list(keys)):
-            continue
-        quoted = [text for text in _QUOTED.findall(line) if len(text.split()) > 2 or _own_slots(text, material)]
-        steps, _ = template([line]) if _own_slots(line, material) else ([], set())
-        found += quoted or [f"{step.before}<{step.slot}>{step.after}" for step in steps]
-    return list(dict.fromkeys(found))
+def _answers(examples: Sequence[Shown], noise: Noise) -> list[str]:
+    """The expected answers that can be one of several, those of most examples first."""
+    count = Counter(e.expected for e in examples if len(e.expected) <= LONGEST and "\n" not in e.expected)
+    worth = {answer: np.log1p(number) + noise() for answer, number in count.items()}
+    return sorted(worth, key=lambda answer: -worth[answer])
 
 
-def _own_slots(text: str, material: Material) -> bool:
-    return any(fold(wording) not in material.tags for _, _, wording in slots(text))
+def _counted(examples: Sequence[Shown], advice: str, noise: Noise) -> Counted:
+    boost = {fold(word): ADVISED for word in words(advice)}
+    return Counted([(example.input, example.expected) for example in examples], boost, noise)
 
 
-def merged(lines: Sequence[str], filled: Sequence[Filled]) -> list[str]:
-    """`lines` with the new ones: a line of the same key or pattern is renewed in its place, the others come after."""
-    result = list(lines)
-    for group in filled:
-        if len(group.lines) > 1:
-            block = "\n".join(group.lines)
-            if block not in "\n".join(result):
-                result += [*([""] if result else []), *block.split("\n")]
-            continue
-        line, pattern = group.lines[0], re.compile(group.patterns[0])
-        same = next((i for i, old in enumerate(result) if _same(old, line, pattern)), None)
-        if same is None:
-            result.append(line)
-        else:
-            result[same] = _union(result[same], line, pattern)
-    return result
+def merged(lines: Sequence[str], kind: str, answer: str, found: Sequence[str]) -> list[str]:
+    """`lines` with one for this answer. If there is one already, it is renewed in its place, and its words come after
+    those that were `found`; else the new one comes last."""
+    head, tail = (text.replace("{answer}", answer) for text in LINES[kind])
+    for number, old in enumerate(lines):
+        if (held := _held(old, head, tail, answer)) is not None:
+            return [*lines[:number], f"{head}{_both(joined(found), held)}{tail}", *lines[number + 1 :]]
+    return [*lines, f"{head}{joined(found)}{tail}"]
 
 
-def _same(old: str, new: str, pattern: re.Pattern[str]) -> bool:
-    if pattern.fullmatch(old):
-        return True
-    left, right = keyed(old), keyed(new)
-    return left is not None and right is not None and fold(left.key) == fold(right.key)
-
-
-def _union(old: str, new: str, pattern: re.Pattern[str]) -> str:
-    """The new line with the words of the old one after its own."""
-    before, after = pattern.fullmatch(old), pattern.fullmatch(new)
-    if after is None or not after.groups():
-        return new
-    if before is None:
-        left, right = keyed(old), keyed(new)
-        return (
-            new
-            if left is None or right is None
-            else new[: len(new) - len(right.value)] + _both(right.value, left.value)
-        )
-    text, position = "", 0
-    for number in range(1, len(after.groups()) + 1):
-        text += new[position : after.start(number)] + _both(after[number], before[number])
-        position = after.end(number)
-    return text + new[position:]
+def _held(line: str, head: str, tail: str, answer: str) -> str | None:
+    """The words of a line that is about this answer; None for another."""
+    if line.startswith(head) and line.endswith(tail) and len(line) >= len(head) + len(tail):
+        return line[len(head) : len(line) - len(tail)]
+    found = keyed(line) if not tail else None
+    return found.value if found is not None and fold(found.key) == fold(answer) else None
 
 
 def _both(new: str, old: str) -> str:

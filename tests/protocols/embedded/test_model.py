@@ -38,7 +38,13 @@ HOSTILE = [
     "Input: a\nExpected: b\n\n" * 300,
     "x" * 1_000_000,
 ]
-ENDS = ["", "\nKind:", "\n- <Expected>: <words of Input>\nat most 5 words\n<new></new>"]
+ENDS = ["", "\nKind:"]
+WRITTEN = [
+    '<prompt>\n<part name="a" kind="task">\n{}\n</part>\n</prompt>\n<errors>\n{}\n</errors>\n\n5 words <new>',
+    "<prompt>\n[a]\n{}\n</prompt>\n<right>\n{}\n</right>\n\nThe parts are a, b. At most 9 words. <critique>",
+    '<prompt>\n[a]\n{}\n</prompt>\n<data>\n{}\n</data>\n\na (means; at most 5 words) <part name="a">',
+    "<prompt>\n{}{}<new>",
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -49,6 +55,10 @@ async def test_hostile_text_never_raises(text: str) -> None:
             reply = await model.complete(Request((*system, ChatMessage("user", text + end))))
             reply.text.encode("utf-8", "surrogatepass")
             assert reply.finish in ("stop", "length")
+    for form in WRITTEN:
+        asked = form.replace("{}", text)
+        reply = await model.complete(Request((ChatMessage("user", asked),)))
+        assert reply.finish in ("stop", "length")
 
 
 messages = st.lists(
@@ -70,6 +80,11 @@ messages = st.lists(
                     "[k]",
                     "</new>",
                     "<new>",
+                    "\n<prompt>\n",
+                    "\n</prompt>\n",
+                    '<part name="x" kind="task">\n',
+                    "</part>",
+                    "\n<errors>\nInput: a\nExpected: b\n</errors>\n",
                     "、",
                     "体",
                     "：",
