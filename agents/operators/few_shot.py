@@ -37,7 +37,8 @@ class FewShot:
     bias, Zhao et al., arXiv 2102.09690), and from each target the one that is farthest from those already taken, near
     to a failed input first. Whole replies of the model that came out right may stand in place of bare answers
     (bootstrapping, as in STaR, arXiv 2203.14465, and DSPy, arXiv 2310.03714), and must where the parser reads no bare
-    answer. What does not fit into the window of the task's model, with its longest inputs, is not shown.
+    answer. What does not fit within `prompt.max_tokens`, or into the window of the task's model
+    with its longest inputs, is not shown.
     """
 
     name = "few_shot"
@@ -89,7 +90,7 @@ class FewShot:
             prompt = assignment.prompt.edit(assignment.section, text, context.task.fields, showing.form)
             if context.shelves.spare(prompt, assignment.scores) >= 0:
                 return prompt
-        raise InapplicableError("the model's window has no room for an example beside the longest inputs")
+        raise InapplicableError("there is no room for an example beside the prompt and the longest inputs")
 
     def _fixed(
         self, showing: Showing, replies: Mapping[str, str], assignment: Assignment, context: Context
@@ -103,7 +104,7 @@ class FewShot:
         left = [n for n, e in enumerate(task.train) if texts[n] and (not replies or e.id in replies)]
         if showing.form != "turns":  # in which alone a brace is plain
             left = [n for n in left if not placeholders(texts[n], task.fields) and not places(texts[n])]
-        room = context.shelves.spare_for(prompt, assignment.section, assignment.scores)
+        room = context.shelves.room_for(prompt, assignment.section, scores=assignment.scores)
         sizes = [estimate_tokens(f"{text}\n\n") for text in texts]
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
         fitting = [n for n in left if sizes[n] <= room]

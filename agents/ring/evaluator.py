@@ -112,20 +112,23 @@ class Evaluator:
     async def handle(self, message: Message) -> Sequence[Message]:
         """Evaluate one candidate. What is drawn depends on the seed and the assignment alone, what is found on the
         answers alone, and neither on when they came. A candidate that is too long for an example which its parent
-        answered has failed; an example that is too long for the parent, too, is left out.
+        answered has failed, and so has one that is longer than any may be; an example that is too long for the parent,
+        too, is left out.
 
         :raises ModelError: too few examples were answered to tell what the candidate is worth.
         :raises RunFailed: more than `max_unanswered` of the run's examples were left unanswered, or of the first
             prompt's, which all others are measured by; or that is too long for all of them.
         """
         assert isinstance(message, Candidate)
+        if message.assignment != FIRST and (reason := self._forward.shelves.over_cap(message.prompt)):
+            return [_failure(message, reason)]
         rng = Random(f"{self._seed}/evaluator/{message.assignment}")
         order = rng.sample(range(len(self._task.validation)), len(self._task.validation))
         filled = self._forward.shelves.filled(message.prompt)
         race = self._race(message, filled, rng.random()) if message.parent_scores else None
         heard = await self._run(Hearing(message, order, race, self.settings.max_unanswered))
         if heard.outgrown is not None:
-            return [_failure(message, heard.outgrown)]
+            return [_failure(message, str(heard.outgrown))]
         results = heard.results
         survived = race is None or race.end()
         answered = [result for result in results if isinstance(result, Outcome)]
@@ -234,10 +237,10 @@ class Evaluator:
         return list(zip(drawn, results, strict=True)), ""
 
 
-def _failure(candidate: Candidate, error: TooLong) -> Failure:
-    """Of a candidate that is too long for an example which its parent has answered."""
+def _failure(candidate: Candidate, reason: str) -> Failure:
+    """Of a candidate that is longer than any may be, or too long for an example which its parent has answered."""
     text = saved(candidate.prompt, candidate.section) if candidate.section else ""
-    return Failure(candidate.assignment, "too long", str(error), text)
+    return Failure(candidate.assignment, "too long", reason, text)
 
 
 def value_of(metric: Metric, outcomes: Sequence[Outcome]) -> float:

@@ -44,7 +44,7 @@ class Proposer:
         self.address = f"proposer/{operator.name}"
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """The candidate that the edit makes, or a failure where that would not fit into the task's model's window.
+        """The candidate that the edit makes, or a failure where that would be too long.
 
         :raises EditRejected: the edit changes nothing, breaks a placeholder, touches a frozen section, loses a name
             that replies are read for, or has failed before on this very text.
@@ -62,8 +62,8 @@ class Proposer:
         await self._check_new(message, prompt)
         ids = tuple(edit.recalled.experience.id for edit in recalled)
         rival = best_parent(prompt, message)
-        if (over := -self._shelves.spare(prompt, rival.scores)) > 0:
-            return [outgrown(message, prompt, over)]
+        if reason := self._shelves.too_long(prompt, rival.scores):
+            return [outgrown(message, prompt, reason)]
         tokens = self._shelves.tokens(rival.prompt)
         return [Candidate(message.assignment, prompt, rival.scores, tokens, ids, message.section)]
 
@@ -99,9 +99,8 @@ class Proposer:
             raise EditRejected(f"tried before: {known}", text=after)
 
 
-def outgrown(assignment: Assignment, child: Prompt, over: float) -> Failure:
-    """The failure of an edit that makes a prompt too long by so many tokens."""
-    reason = f"the prompt is about {over:,.0f} tokens too long for the window of the task's model"
+def outgrown(assignment: Assignment, child: Prompt, reason: str) -> Failure:
+    """The failure of an edit that makes a prompt too long, and why it is."""
     return Failure(assignment.assignment, "too long", reason, saved(child, assignment.section))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agents.ring.archive import rank
+from agents.ring.archive import Prefer, front, preferred
 from memory.journal import read_journal
 from protocols.bus import NOBODY
 from protocols.messages import (
@@ -21,8 +21,10 @@ from protocols.messages import (
     FailureKind,
     Pause,
     Resumed,
+    Scores,
     Stop,
 )
+from protocols.prompt import Prompt
 
 EndKind = Literal["first", "survived", "lost"] | FailureKind
 
@@ -33,7 +35,7 @@ class Ending:
 
     `kind` "first" is the first prompt's evaluation, which had no operator. `gain` and its standard `error` over the
     `paired` examples are 0 for a failure, which has a `reason`. `value`: the validation value of a survivor.
-    `best`: no candidate had a higher one before it.
+    `best`: it would be the result, if the search ended with it.
     """
 
     assignment: int
@@ -69,7 +71,7 @@ class Ending:
 FAILURES: dict[FailureKind, str] = {
     "rejected": "edit rejected",
     "unreadable": "reply unreadable",
-    "too long": "too long for the model",
+    "too long": "too long",
     "call": "call failed",
     "budget": "stopped by the budget",
     "allowance": "stopped by the operator's own budget",
@@ -80,11 +82,26 @@ FAILURES: dict[FailureKind, str] = {
 }
 
 
-class Progress:
-    """What has happened so far. `survivors` by candidate; `stopping`: why no more assignments are issued;
-    `paused`: a person has them wait."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A survivor, as it is compared with others; `prompt` is its own."""
 
-    def __init__(self) -> None:
+    candidate: int
+    value: float
+    tokens: int
+    scores: Scores
+    prompt: Prompt
+
+
+class Progress:
+    """What has happened so far. `survivors` by candidate; `best`: the one that would be the result now, of which
+    `prompt` is the prompt; `stopping`: why no more assignments are issued; `paused`: a person has them wait."""
+
+    def __init__(self, prefer: Prefer) -> None:
+        self._prefer: Prefer = prefer
+        self._standings: dict[int, Standing] = {}
+        self._front: list[Standing] = []
+        self.prompt: Prompt | None = None
         self.open: dict[int, Assignment] = {}
         self.counts: Counter[EndKind] = Counter()
         self.survivors: dict[int, Ending] = {}
@@ -131,10 +148,14 @@ class Progress:
         for ending, assignment in self._void:
             self.counts[ending.kind] -= 1
             self.survivors.pop(ending.assignment, None)
+            self._standings.pop(ending.assignment, None)
             if assignment is not None:
                 self.open[assignment.assignment] = assignment
-        if self.best is not None and self.best.assignment not in self.survivors:
-            self.best = min(self.survivors.values(), key=_rank, default=None)
+        if self._void:
+            self._front = []
+            for standing in self._standings.values():
+                self._front = front(self._front, standing)
+            self._lead()
         self._void.clear()
         self.stopping, self.paused = "", False
 
@@ -150,8 +171,11 @@ class Progress:
     def _of_critique(self, critique: Critique) -> Ending:
         evaluation = critique.evaluation
         assignment = self.open.pop(critique.assignment, None)
-        value = evaluation.value if evaluation.survived else None
-        tokens = evaluation.tokens
+        if evaluation.survived:
+            number = critique.assignment
+            standing = Standing(number, evaluation.value, evaluation.tokens, evaluation.scores, evaluation.prompt)
+            self._standings[number] = standing
+            self._front = front([s for s in self._front if s.candidate != number], standing)
         return Ending(
             assignment=critique.assignment,
             kind="first" if critique.assignment == FIRST else "survived" if evaluation.survived else "lost",
@@ -162,9 +186,9 @@ class Progress:
             error=evaluation.error,
             paired=evaluation.paired,
             unanswered=evaluation.unanswered,
-            tokens=tokens,
-            value=value,
-            best=value is not None and self._leads(value, tokens),
+            tokens=evaluation.tokens,
+            value=evaluation.value if evaluation.survived else None,
+            best=evaluation.survived and preferred(self._front, self._prefer).candidate == critique.assignment,
         )
 
     def _of_failure(self, failure: Failure) -> Ending:
@@ -178,9 +202,11 @@ class Progress:
             reason=failure.reason,
         )
 
-    def _leads(self, value: float, tokens: int) -> bool:
-        """As the archive says which is best."""
-        return self.best is None or rank(value, tokens) < _rank(self.best)
+    def _lead(self) -> None:
+        """Say who would be the result, by the survivors that there are."""
+        leader = preferred(self._front, self._prefer) if self._front else None
+        self.best = None if leader is None else self.survivors[leader.candidate]
+        self.prompt = None if leader is None else leader.prompt
 
     def _end(self, ending: Ending, assignment: Assignment | None, void: bool) -> Ending:
         """`void`: it is one until the run goes on."""
@@ -189,22 +215,16 @@ class Progress:
             self._void.append((ending, assignment))
         if ending.value is not None:
             self.survivors[ending.assignment] = ending
-        if ending.best:
-            self.best = ending
+            self._lead()
         return ending
 
 
-def _rank(survivor: Ending) -> tuple[float, float]:
-    """The least is the best."""
-    return rank(survivor.value or 0.0, survivor.tokens)
-
-
-def progress_of(journal: Path) -> Progress:
+def progress_of(journal: Path, prefer: Prefer) -> Progress:
     """How far a run had come when it was last heard of.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
-    progress = Progress()
+    progress = Progress(prefer)
     told = (Assignment, Critique, Failure, Stop, Pause, Continue, Resumed)
     for envelope in read_journal(journal, told, brief=True):
         progress.follow(envelope)

@@ -96,7 +96,7 @@ class Run:
         self._unremembered = 0
         self._searched = False
         self.result: Result | None = None
-        self.shelves = open_shelves(task, load_corpus(configuration))
+        self.shelves = open_shelves(task, load_corpus(configuration), configuration.prompt.max_tokens)
         if configuration.search.assignments < self._durable.assignments:
             raise ConfigError(
                 f"search.assignments = {configuration.search.assignments}, and the run in {directory} has made "

@@ -134,12 +134,14 @@ class TaskTable(Table):
 class PromptTable(Table):
     """`[prompt]`: the first prompt, from a file or as a text that is put into the default layout.
 
-    `literal`: names that stand in braces in the prompt and are no placeholders.
+    `literal`: names that stand in braces in the prompt and are no placeholders. `max_tokens`: about how many tokens a
+    prompt may have as it is sent, without the input, but with what else is filled for each (None: any number).
     """
 
     file: Path | None = None
     text: str | None = None
     literal: tuple[str, ...] = ()
+    max_tokens: Count | None = None
 
 
 Parameters = Mapping[str, Any]
