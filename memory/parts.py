@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, get_args
 import orjson
 
 from protocols.messages import Credit, Critique, Evaluation, Message, Outcome, Partner, Scores
+from protocols.model import Usage
 from protocols.prompt import Prompt, Section
 
 KNOWN = 65_536
@@ -65,7 +66,7 @@ class Writer:
 
 
 class Reader:
-    """Restores messages; `fetch` gives the JSON of a part. `brief`: without scores, outcomes and partners, which are
+    """Restores messages; `fetch` gives the JSON of a part. `brief`: without outcomes and partners, which are
     left empty, for who does not look at them."""
 
     def __init__(self, fetch: Callable[[int], str], brief: bool = False) -> None:
@@ -126,7 +127,7 @@ def _prompt(content: Any, reader: Reader) -> Prompt:
 
 
 def _outcome(content: Any, reader: Reader) -> Outcome:
-    return Outcome(**content)
+    return Outcome(**{**content, "usage": Usage(**content.get("usage", {}))})
 
 
 def _outcomes(content: Any, reader: Reader) -> tuple[Outcome, ...]:
@@ -178,9 +179,10 @@ FORMS: Mapping[str, Form] = {
     "credit": Form(
         lambda credit, put: credit, lambda credit, reader: {name: Credit(**worth) for name, worth in credit.items()}
     ),
+    "usage": Form(lambda usage, put: usage, lambda usage, reader: Usage(**usage)),
     "recalled": Form(lambda numbers, put: numbers, lambda numbers, reader: tuple(numbers)),
     "reopened": Form(lambda names, put: names, lambda names, reader: tuple(names)),
     "too_long": Form(lambda ids, put: ids, lambda ids, reader: tuple(ids)),
 }
 """What is a part, or a tuple, by the names of fields, which mean the same in every message."""
-BULKY = ("scores", "parent_scores", "outcomes", "partners")
+BULKY = ("parent_scores", "outcomes", "partners")

@@ -38,7 +38,7 @@ Pair = tuple[ChatMessage, ChatMessage]
 class Shelves:
     """The task's training examples and the passages of its corpus, to be found by what an input is like.
 
-    `room`: `Windowed.spare` of the task's model. `cap`: tokens that a prompt may have as it is sent, without the input.
+    `room`: `Windowed.spare` of the task's model. `cap`: tokens that a prompt may have as it is sent, without input.
     """
 
     task: Task

@@ -10,10 +10,11 @@ from random import Random
 from agents.operators.operator import saved
 from agents.prompting.forward import Forward, Result
 from agents.ring.endings import endings
-from agents.ring.race import Capital, Paired, Race, compare
+from agents.ring.race import Capital, Paired, Race, compare, resolved
 from agents.ring.unanswered import Unanswered
 from protocols.errors import BadRequest, BudgetExhausted, ModelError, RunFailed, TooLong
 from protocols.messages import FIRST, Candidate, Evaluation, Failure, Message, Outcome
+from protocols.model import Usage
 from protocols.task import Example, Metric, Task, corpus_value
 
 BURST = 10
@@ -25,8 +26,9 @@ SLACK = 8
 @dataclass(frozen=True, slots=True)
 class RaceSettings:
     """`alpha`: the chance, at most, that a child survives which is no better than its parent. `min_effect`: how much
-    worse a shorter child may be of a parent that is right anywhere. `futile`: the capital below which a race is given
-    up, 0 for never. `critique`: training examples that a survivor is run on for its critic. `max_unanswered`: the
+    worse a shorter child may be of a parent that is right anywhere; one that was shrunk may be worse by the standard
+    error of so many examples, if that is more (`resolved`). `futile`: the capital below which a race is given up, 0
+    for never. `critique`: training examples that a survivor is run on for its critic. `max_unanswered`: the
     share of examples that may be left unanswered. `at_once`: calls that all who race may have in flight together, and
     share equally; while fewer than `racers` do, each has more, within SLACK, for what is in flight when a race is
     lost is paid for."""
@@ -99,7 +101,7 @@ class Hearing:
 
 class Evaluator:
     """Validation examples in a random order until the race is lost; for a survivor all of them, and then training
-    examples for its critic."""
+    examples for its critic, unless it is one that was shrunk, which no critic reads."""
 
     address = "evaluator"
     accepts: tuple[type[Message], ...] = (Candidate,)
@@ -112,8 +114,8 @@ class Evaluator:
     async def handle(self, message: Message) -> Sequence[Message]:
         """Evaluate one candidate. What is drawn depends on the seed and the assignment alone, what is found on the
         answers alone, and neither on when they came. A candidate that is too long for an example which its parent
-        answered has failed, and so has one that is longer than any may be; an example that is too long for the parent,
-        too, is left out.
+        answered has failed, and so has one that is longer than any may be; an example that is too long for the
+        parent, too, is left out.
 
         :raises ModelError: too few examples were answered to tell what the candidate is worth.
         :raises RunFailed: more than `max_unanswered` of the run's examples were left unanswered, or of the first
@@ -137,7 +139,7 @@ class Evaluator:
         scores: list[float | None] = [None] * len(order)
         for index, result in zip(order, results, strict=False):
             scores[index] = result.score if isinstance(result, Outcome) else None
-        read, cut = await self._minibatch(message, rng) if survived else ((), "")
+        read, cut = await self._minibatch(message, rng) if survived and not message.shrunk else ((), "")
         outcomes = tuple(result for _, result in read if isinstance(result, Outcome))
         asked = [(self._task.validation[i], result) for i, result in zip(order, results, strict=False)]
         long = tuple(example.id for example, result in (*asked, *read) if isinstance(result, TooLong))
@@ -154,6 +156,7 @@ class Evaluator:
             unanswered=len(errors),
             outcomes=outcomes,
             value=value_of(self._task.metric, answered),
+            usage=sum((outcome.usage for outcome in answered), Usage()),
             filled=filled,
             unread=sum(isinstance(r, ModelError) and not isinstance(r, TooLong) for _, r in read),
             cut=cut,
@@ -165,8 +168,9 @@ class Evaluator:
     def _race(self, candidate: Candidate, filled: int, coin: float) -> Race:
         shorter = candidate.prompt.tokens + filled < candidate.parent_tokens
         answered = [score for score in candidate.parent_scores if score is not None]
+        worse = max(self.settings.min_effect, resolved(len(answered)) if candidate.shrunk else 0.0)
         # Of a parent that is right nowhere nothing can be lost: what is no better than that does not survive.
-        floor = -self.settings.min_effect if shorter and any(answered) else 0.0
+        floor = -worse if shorter and any(answered) else 0.0
         return Race(Capital(self.settings.alpha, floor, len(answered)), self.settings.futile, coin)
 
     async def _run(self, heard: Hearing) -> Hearing:

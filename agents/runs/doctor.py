@@ -96,7 +96,7 @@ async def diagnose(
         found.note("replies", _replies(configuration, task, prompt))
         if most := configuration.prompt.max_tokens:
             check = partial(check_length, configuration, task, prompt)
-            found.attempt("length", check, lambda _: f"about {most:,} tokens at most, which the first prompt keeps to")
+            found.attempt("length", check, lambda _: f"the first prompt keeps to {most:,} tokens")
     _budget(found, configuration, environ, task, prompt, operators)
     _paths(found, configuration, environ)
     async with open_transport(environ) as transport:

@@ -77,10 +77,8 @@ def check_length(configuration: Configuration, task: Task, first: Prompt) -> Non
     """:raises ConfigError: the first prompt is longer than any may be."""
     if (most := configuration.prompt.max_tokens) is None:
         return
-    if shelves_of(first):
-        sent = open_shelves(task, load_corpus(configuration)).tokens(first)
-    else:
-        sent = first.tokens  # without an index that nobody needs
+    filled = open_shelves(task, load_corpus(configuration)).filled(first) if shelves_of(first) else 0
+    sent = first.tokens + filled
     if sent > most:
         raise ConfigError(
             f"{MAX_TOKENS} = {most} is too small: the first prompt has about {sent:,} tokens without the input; "

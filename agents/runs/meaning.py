@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -40,6 +40,8 @@ FREE_OF_PROVIDERS = frozenset(
 )  # fmt: skip
 """Settings of a provider or a model that may change."""
 
+BEFORE: Final[Mapping[str, Any]] = {"search.prefer": "best", "search.shrink": 0}
+"""What releases did that did not have these settings yet."""
 FIRST = "the first prompt"
 
 
@@ -68,6 +70,7 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
 
 def check_meaning(there: Mapping[str, Any], here: Mapping[str, Any], directory: object) -> None:
     """:raises ConfigError: they differ; says in what."""
+    there = {**BEFORE, **there}
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if not names:
         return

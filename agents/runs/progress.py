@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from agents.ring.archive import Prefer, front, preferred
+from agents.runs.run_directory import JOURNAL, read_configuration
 from memory.journal import read_journal
 from protocols.bus import NOBODY
 from protocols.messages import (
     ENDED_WITH_THE_RUN,
     FIRST,
+    SHRINK,
     Assignment,
+    Conclude,
     Continue,
     Critique,
     Envelope,
@@ -95,13 +98,15 @@ class Standing:
 
 class Progress:
     """What has happened so far. `survivors` by candidate; `best`: the one that would be the result now, of which
-    `prompt` is the prompt; `stopping`: why no more assignments are issued; `paused`: a person has them wait."""
+    `prompt` is the prompt; `cuts`: assignments that have ended and were made to shrink the result; `stopping`: why no
+    more assignments are issued; `paused`: a person has them wait."""
 
-    def __init__(self, prefer: Prefer) -> None:
+    def __init__(self, prefer: Prefer = "best") -> None:
         self._prefer: Prefer = prefer
         self._standings: dict[int, Standing] = {}
         self._front: list[Standing] = []
         self.prompt: Prompt | None = None
+        self.cuts = 0
         self.open: dict[int, Assignment] = {}
         self.counts: Counter[EndKind] = Counter()
         self.survivors: dict[int, Ending] = {}
@@ -109,16 +114,17 @@ class Progress:
         self.stopping = ""
         self.paused = False
         self._void: list[tuple[Ending, Assignment | None]] = []
+        self._settled: list[tuple[Ending, Assignment | None]] = []
 
     @property
     def ended(self) -> int:
-        """Assignments that have ended, the first prompt not counted."""
-        return self.counts.total() - self.counts["first"]
+        """Assignments of operators that have ended."""
+        return self.counts.total() - self.counts["first"] - self.cuts
 
     @property
     def stands(self) -> int:
         """Those of them that a run which goes on does not take up again."""
-        return self.ended - sum(ending.kind != "first" for ending, _ in self._void)
+        return self.ended - sum(ending.kind != "first" and ending.operator != SHRINK for ending, _ in self._void)
 
     def follow(self, envelope: Envelope) -> Ending | None:
         """Take in the next envelope; the ending, if it ends an assignment."""
@@ -137,7 +143,11 @@ class Progress:
             case Failure(assignment=number) as failure:
                 asked, void = self.open.get(number), failure.kind in ENDED_WITH_THE_RUN or envelope.to == NOBODY
                 return self._end(self._of_failure(failure), asked, void)
-            case Resumed():
+            case Conclude():
+                self._settled, self._void = [*self._settled, *self._void], []
+            case Resumed(more=more):
+                self._void = [*self._settled, *self._void] if more else self._void
+                self._settled = [] if more else self._settled
                 self._take_up()
             case _:
                 pass
@@ -147,6 +157,7 @@ class Progress:
         """What a cap or the end of the run ended is open again."""
         for ending, assignment in self._void:
             self.counts[ending.kind] -= 1
+            self.cuts -= ending.operator == SHRINK
             self.survivors.pop(ending.assignment, None)
             self._standings.pop(ending.assignment, None)
             if assignment is not None:
@@ -211,6 +222,7 @@ class Progress:
     def _end(self, ending: Ending, assignment: Assignment | None, void: bool) -> Ending:
         """`void`: it is one until the run goes on."""
         self.counts[ending.kind] += 1
+        self.cuts += ending.operator == SHRINK
         if void:
             self._void.append((ending, assignment))
         if ending.value is not None:
@@ -219,13 +231,22 @@ class Progress:
         return ending
 
 
-def progress_of(journal: Path, prefer: Prefer) -> Progress:
-    """How far a run had come when it was last heard of.
+def progress_of(directory: Path) -> Progress:
+    """How far the run in a directory had come when it was last heard of.
+
+    :raises ConfigError: it is no run directory.
+    :raises MemoryMismatch, StorageFailed: its configuration or its journal cannot be read.
+    """
+    return progress_in(directory / JOURNAL, read_configuration(directory).search.prefer)
+
+
+def progress_in(journal: Path, prefer: Prefer) -> Progress:
+    """How far a run had come, by its journal.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
     progress = Progress(prefer)
-    told = (Assignment, Critique, Failure, Stop, Pause, Continue, Resumed)
+    told = (Assignment, Critique, Failure, Stop, Pause, Continue, Conclude, Resumed)
     for envelope in read_journal(journal, told, brief=True):
         progress.follow(envelope)
     return progress

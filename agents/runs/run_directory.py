@@ -13,10 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from pydantic import ValidationError
 
 from agents.runs.configuration import Configuration
-from agents.runs.meaning import check_meaning
+from agents.runs.meaning import BEFORE, check_meaning
 from memory.sqlite import claimed
 from protocols import prompt_file
 from protocols.errors import NO_ROOM, ConfigError, MemoryMismatch, StorageFailed
@@ -116,13 +115,22 @@ def read_configuration(directory: Path) -> Configuration:
     read_record(directory)
     path = directory / CONFIGURATION
     try:
-        return Configuration.model_validate_json(path.read_bytes())
+        return Configuration.model_validate_json(orjson.dumps(_completed(orjson.loads(path.read_bytes()))))
     except FileNotFoundError:
         raise StorageFailed(f"is gone, and {RECORD} is there: put it back from a copy", file=str(path)) from None
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
         remedy = "it was changed, or another release wrote it: use that"
         raise StorageFailed(f"not the configuration of a run ({reason}); {remedy}", file=str(path)) from error
+
+
+def _completed(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration that an earlier release may have written, with what it did where it had no setting for it."""
+    tables = {name: dict(table) if isinstance(table, dict) else table for name, table in document.items()}
+    for setting, value in BEFORE.items():
+        name, _, key = setting.partition(".")
+        tables[name].setdefault(key, value)
+    return tables
 
 
 @contextmanager

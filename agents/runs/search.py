@@ -23,11 +23,12 @@ from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.hand import Hand
 from agents.ring.place import Place
 from agents.ring.proposer import Proposer
+from agents.ring.shrinking import Shrink
 from agents.ring.team import Team
 from agents.runs.comparison import Held, answers, held_out, refusal
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
-from agents.runs.finished import read_document, reopened
+from agents.runs.finished import has_more, read_document, reopened
 from agents.runs.fold import fold
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
@@ -61,7 +62,7 @@ from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
-from protocols.messages import FIRST, Evaluation, Resumed
+from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -104,6 +105,7 @@ class Run:
             )
         before = read_document(directory / CONFIGURATION)
         self._reopened = reopened(before, configuration) if before else ()
+        self._more = has_more(before, configuration) if before else False
         ledger.take_up(Books(self._durable.accounts, Saved(), self._durable.seconds))
 
     @property
@@ -132,6 +134,7 @@ class Run:
         self.bus.tap(journal.append)
         self.steering.take_up(self.directory)
         self.bus.tap(self.steering.observe)
+        self.bus.tap(self._conclude)
         self.journal = journal
         self.controller = open_controller(
             self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
@@ -154,6 +157,7 @@ class Run:
             self._durable.last + 1,
             [credit.plan] if credit else [],
             self._reopened,
+            self._more,
         )
         for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
             message = envelope.message  # also one of which no Critique was written yet; what was cut is made anew
@@ -179,7 +183,7 @@ class Run:
         )
         self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
         critic = Silent() if table.critic == NONE else Critic(open_model("critic"), credit)
-        agents: list[Agent] = [self.evaluator, critic, Hand(self.shelves)]
+        agents: list[Agent] = [self.evaluator, critic, Hand(self.shelves), Shrink(self.shelves)]
         price = settings.token_price
         for name, operator in operators.items():
             model = open_model(f"proposer/{name}")
@@ -281,9 +285,16 @@ class Run:
 
         :raises Exception: see `search`.
         """
-        resumed = Resumed(self._durable.seconds, self._reopened) if self.resumed else None
+        resumed = Resumed(self._durable.seconds, self._reopened, self._more) if self.resumed else None
+        races = 0 if self.controller.shrinking else self.configuration.search.shrink
+        self.ledger.set_aside(races * len(self.task.validation) * calls_per_example(self.configuration))
         listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
+
+    async def _conclude(self, envelope: Envelope) -> None:
+        """What was set aside is for what comes now."""
+        if isinstance(envelope.message, Conclude):
+            self.ledger.set_aside(0)
 
     def _export(self) -> None:
         """The file of the best prompt, if there is one, and beside it what it leaves to be filled for each input."""
@@ -335,7 +346,7 @@ class Run:
             saved=self.ledger.saved,
             dollars=self.ledger.dollars,
             seconds=self.ledger.seconds,
-            assignments=self.controller.issued,
+            assignments=self.controller.issued - self.controller.cut,
             failures=dict(sorted(self.controller.failures.items())),
             operators={name: dict(sorted(ends.items())) for name, ends in sorted(self.controller.endings.items())},
             uncriticised=dict(sorted(self.controller.uncriticised.items())),

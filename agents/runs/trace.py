@@ -79,7 +79,7 @@ def winner(directory: Path) -> int:
     result = read_result(directory / RESULT)
     if result is not None:
         return int(result["candidate"])
-    best = progress_of(directory / JOURNAL).best
+    best = progress_of(directory).best
     if best is None:
         raise ConfigError(f"{directory} has no candidate yet: its first prompt was not evaluated")
     return best.assignment

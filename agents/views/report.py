@@ -47,7 +47,7 @@ def read_report(directory: Path) -> Report:
     """
     if not (directory / CONFIGURATION).is_file() or not (directory / JOURNAL).is_file():
         raise ConfigError(f"{directory} is not a run directory")
-    progress = progress_of(directory / JOURNAL)
+    progress = progress_of(directory)
     result = read_result(directory / RESULT)
     best = progress.best.assignment if progress.best else 0
     lineage = progress.lineage(best if result is None else result["candidate"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.ring.archive import rank
+from agents.ring.archive import Prefer, rank
 from agents.runs.budget import kept_prices
 from agents.runs.configuration import Configuration
 from agents.runs.finished import read_result
@@ -40,7 +40,7 @@ def report_document(directory: Path) -> Json:
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
     """
     configuration, result = read_configuration(directory), read_result(directory / RESULT)
-    story = read_story(directory)
+    story = read_story(directory, configuration.search.prefer)
     known = kept_prices(directory, configuration)
     figures = Figures(configuration, known, result, working=is_claimed(directory / LOCK))
     document = figures.of(story) | {"points": story.points}
@@ -50,12 +50,12 @@ def report_document(directory: Path) -> Json:
     return document | {"details": shown, "experiences": experiences(directory, recalled[-EXPERIENCES:], EXCERPT)}
 
 
-def read_story(directory: Path) -> Story:
+def read_story(directory: Path, prefer: Prefer) -> Story:
     """The story of a run up to now.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
-    story = Story()
+    story = Story(prefer)
     with following(directory / JOURNAL) as journal:
         while True:
             news = journal.news()

@@ -154,7 +154,7 @@ async def test_a_run_that_a_cap_ended_goes_on_when_the_cap_is_raised(tmp_path: P
     assert (result.stopped_by, result.assignments) == ("assignments", 6)
     assert "budget" not in result.failures
     assert [a.assignment for a in decided(tmp_path)] == [1, 2, 3, 4, 5, 6]
-    progress = progress_of(tmp_path / "run" / JOURNAL)
+    progress = progress_of(tmp_path / "run")
     assert (progress.ended, progress.counts["budget"], len(progress.open)) == (6, 0, 0)
     replayed = await replay(tmp_path / "run", ignore)
     assert (replayed.stopped_by, replayed.assignments) == ("assignments", 6)

@@ -153,7 +153,7 @@ async def check_replay(log: Sequence[Envelope], search: Ring) -> None:
     """A Controller that is told the same decides the same."""
     again = ring(search.seed, search.settings.assignments)
     again.bus.close()
-    folded = Fold(again.controller, max([e.id for e in log if isinstance(e.message, Resumed)], default=0))
+    folded = Fold(again.controller, turns_in(log))
     for envelope in log:
         await folded.take(envelope)
     assert not folded.said
