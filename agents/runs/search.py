@@ -34,6 +34,7 @@ from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, measures_credit, roles
+from agents.runs.pareto import Answers, latencies, pareto, taken, taken_by
 from agents.runs.places import open_observers, seated
 from agents.runs.recycling import Recycler, pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
@@ -44,6 +45,7 @@ from agents.runs.run_directory import (
     BEST_PROMPT,
     CONFIGURATION,
     JOURNAL,
+    PARETO,
     REPORT,
     RESULT,
     Record,
@@ -57,7 +59,7 @@ from agents.selectors.expected import expected
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache
 from memory.experience import Experience
-from memory.journal import Journal, read_durable, read_journal, read_notes
+from memory.journal import Journal, read_calls, read_durable, read_journal, read_notes
 from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
@@ -67,6 +69,7 @@ from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
 from protocols.wrappers.ledger import Books, Ledger, Saved
+from protocols.wrappers.prices import Price
 from protocols.wrappers.window import spare
 
 OpenModel = Callable[[str], ChatModel]
@@ -249,7 +252,7 @@ class Run:
         """
         if self.resumed:
             write_configuration(self.directory, self.configuration)
-            for name in (RESULT, REPORT):
+            for name in (RESULT, REPORT, PARETO):
                 remove(self.directory / name)
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
@@ -267,6 +270,7 @@ class Run:
         if missing is not None and self.patience.hurried:
             stopped_by = INTERRUPTED  # so that the run goes on with what is missing
         result = self._result(winner, stopped_by, test, missing)
+        self._write_front(winner)
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         self.result = result
         return result
@@ -321,6 +325,24 @@ class Run:
         seed, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
         return held_out(self.task.metric, seed, best), refusal(came)
 
+    @property
+    def _price(self) -> Price | None:
+        """Of the task's model."""
+        return self.ledger.prices.get(self.configuration.models.of("task"))
+
+    def _answers(self, first: Member, winner: Member, test: Held | None) -> Answers | None:
+        """What answers of the two take."""
+        seed, best = (taken_by(member, self._price) for member in (first, winner))
+        if test is not None and test.n:
+            seed, best = (taken(usage, test.n, self._price, "test") for usage in test.usage)
+        return Answers(seed, best) if seed and best else None
+
+    def _write_front(self, winner: Member) -> None:
+        """The candidates that nobody beats in everything."""
+        seconds = latencies(read_calls(self.directory / JOURNAL))
+        rows = pareto(self.controller.archive.members, winner.candidate, self._price, seconds)
+        write(self.directory / PARETO, orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
+
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
         used = spent(self.ledger)
         first = self.controller.first
@@ -333,6 +355,7 @@ class Run:
             best=validated(winner),
             candidate=winner.candidate,
             length=Length(first.tokens, winner.tokens),
+            answers=self._answers(first, winner, test),
             train=trained(self.task.metric, first, winner),
             test=test,
             test_missing=missing,

@@ -15,7 +15,7 @@ from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.story import Json, Story, front
 from agents.views.plain import one_line, printable
-from agents.views.report import left_out, missing_test
+from agents.views.report import left_out, missing_test, thousand
 from agents.views.terminal import clock, dollars, estimated
 from memory.following import following
 from memory.sqlite import is_claimed
@@ -154,6 +154,7 @@ class Figures:
     def _remarks(self) -> Iterator[str]:
         result = self.result or {}
         yield from missing_test(result)
+        yield from thousand(result)
         for name, number in (result.get("unanswered") or {}).items():
             yield f"{number} examples of the search have no answer: {name}."
         yield from left_out(result)

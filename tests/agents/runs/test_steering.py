@@ -21,7 +21,7 @@ from agents.ring.team import PERSON, Person, Tell
 from agents.runs.blame import blame
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration, load
-from agents.runs.fold import Fold, fold
+from agents.runs.fold import Fold, fold, turns_in
 from agents.runs.opening import open_run
 from agents.runs.replay import replay
 from agents.runs.run_directory import COMMANDS, JOURNAL
