@@ -8,6 +8,7 @@ the shorter prompt survives and is now the result itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agents.operators.shrink import Cut, Cuts
 from agents.prompting.shelves import Shelves
@@ -43,6 +44,7 @@ class Shrinker:
     def freeze(self, section: str) -> None:
         """Nothing of this section is cut any more."""
         self._cuts.prompt = self._cuts.prompt.freeze((section,))
+        self.member = replace(self.member, prompt=self._cuts.prompt)
 
     def raced(self, candidate: int) -> None:
         """This candidate has survived its race, or lost it."""

@@ -94,12 +94,6 @@ def reopened(before: Mapping[str, Any], now: Configuration) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
-def has_more(before: Mapping[str, Any], now: Configuration) -> bool:
-    """Whether there is more to spend than in the configuration `before`: a cap, or the number of assignments."""
-    more = raised(before["budget"], now.budget.model_dump(mode="json"))
-    return bool(more) or now.search.assignments > before["search"]["assignments"]
-
-
 def remedy(result: Mapping[str, Any]) -> str:
     """What a run that has ended was ended by, and what lets it go on, on one line."""
     stopped_by, missing = result["stopped_by"], result["test_missing"]

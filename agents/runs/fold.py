@@ -64,6 +64,17 @@ def turns_in(log: Iterable[Envelope]) -> list[Turn]:
     return [Turn(number, message) for number, message in found if isinstance(message, Conclude | Resumed)]
 
 
+def stopped_short(turns: Sequence[Turn], assignments: int) -> bool:
+    """Whether the last thing that a run did of its own was to conclude a search that had made all its assignments,
+    and could make more now."""
+    last = turns[-1].message if turns else None
+    for turn in reversed(turns):
+        if isinstance(turn.message, Conclude) or turn.message.more:
+            last = turn.message
+            break
+    return isinstance(last, Conclude) and last.stopped_by == ALL_MADE and last.made < assignments
+
+
 class Fold:
     """Tells a new Controller what the journal says that it was told, and compares its decisions with those there.
 

@@ -28,8 +28,8 @@ from agents.ring.team import Team
 from agents.runs.comparison import Held, answers, held_out, refusal
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
-from agents.runs.finished import has_more, read_document, reopened
-from agents.runs.fold import fold
+from agents.runs.finished import raised, read_document, reopened
+from agents.runs.fold import fold, read_turns, stopped_short
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
@@ -108,7 +108,9 @@ class Run:
             )
         before = read_document(directory / CONFIGURATION)
         self._reopened = reopened(before, configuration) if before else ()
-        self._more = has_more(before, configuration) if before else False
+        self._more = stopped_short(read_turns(directory / JOURNAL), configuration.search.assignments)
+        if before and raised(before["budget"], configuration.budget.model_dump(mode="json")):
+            self._more = True
         ledger.take_up(Books(self._durable.accounts, Saved(), self._durable.seconds))
 
     @property

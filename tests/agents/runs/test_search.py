@@ -20,7 +20,7 @@ from agents.views.report import missing_test
 from memory.journal import read_calls, read_journal
 from protocols import prompt_file
 from protocols.errors import AlwaysRefused
-from protocols.messages import Assignment, Candidate, Critique, Envelope, Failure, Finished
+from protocols.messages import SHRINK, Assignment, Candidate, Critique, Envelope, Failure, Finished
 from protocols.model import Usage
 from protocols.prompt import Prompt, Section
 from protocols.task import Example
@@ -100,9 +100,11 @@ async def test_rag_is_offered_where_there_is_a_corpus(tmp_path: Path, corpus: st
 def check_journal(directory: Path, assignments: int) -> None:
     """Also on disk: every assignment ended once, and every cause was written before its effect."""
     messages = list(read_journal(directory / "journal.sqlite"))
-    begun = [e.message.assignment for e in messages if isinstance(e.message, Assignment)]
+    made = [e.message for e in messages if isinstance(e.message, Assignment)]
+    begun = [assignment.assignment for assignment in made]
     ended = [e.message.assignment for e in messages if isinstance(e.message, Critique | Failure)]
-    assert begun == list(range(1, assignments + 1))
+    assert begun == list(range(1, len(made) + 1))
+    assert sum(assignment.operator != SHRINK for assignment in made) == assignments
     assert sorted(ended) == [0, *begun]
     ids = [e.id for e in messages]
     assert ids == sorted(set(ids))

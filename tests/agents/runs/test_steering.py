@@ -21,7 +21,7 @@ from agents.ring.team import PERSON, Person, Tell
 from agents.runs.blame import blame
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration, load
-from agents.runs.fold import Fold, fold, turns_in
+from agents.runs.fold import Fold, fold, stopped_short, turns_in
 from agents.runs.opening import open_run
 from agents.runs.replay import replay
 from agents.runs.run_directory import COMMANDS, JOURNAL
@@ -59,7 +59,7 @@ from tests.world import WORDS, Oracle, Ring, shuffled
 pytestmark = pytest.mark.anyio
 FIRST_PROMPT = Prompt(
     (
-        Section("rule", "task", "Know: amber"),
+        Section("rule", "task", "Know: amber\nBe brief.\nBe kind to everybody who writes.\nThink."),
         Section("more", "task", "Know: birch"),
         Section("input", "task", "Text: {text}", frozen=True),
     )
@@ -218,7 +218,7 @@ def test_a_run_killed_between_a_command_and_what_comes_of_it_goes_on(
     said=st.lists(commands, max_size=4),
     times=st.lists(st.tuples(st.floats(0, 1) | st.just(1.0), st.integers(0, 3)), min_size=1, max_size=3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_run_that_is_given_more_is_a_search_again_whatever_was_being_shrunk(
     seed: int, said: list[Command], times: list[tuple[float, int]]
 ) -> None:
@@ -236,10 +236,11 @@ def test_a_run_that_is_given_more_is_a_search_again_whatever_was_being_shrunk(
                 async with open_journal(path / "journal") as journal:
                     for envelope in log:
                         await journal.append(envelope)
+                again = stopped_short(turns_in(log), assignments)
                 opening = await fold(
-                    path / "journal", search.controller, FIRST_PROMPT, log[-1].id + 1, [], more=more > 0
+                    path / "journal", search.controller, FIRST_PROMPT, log[-1].id + 1, [], more=again
                 )
-            await search.bus.note(Resumed(0.0, more=more > 0), sender="team")
+            await search.bus.note(Resumed(0.0, more=again), sender="team")
             await search.team.run(opening)
             log = [*log, *search.log]
             operators = [e.message.operator for e in log if isinstance(e.message, Assignment)]
