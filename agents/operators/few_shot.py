@@ -17,9 +17,9 @@ from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
-from protocols.prompt import Prompt, estimate_tokens, placeholders
+from protocols.prompt import Prompt, estimate_tokens, estimate_turn, placeholders
 from protocols.task import Example, Task
-from protocols.turns import dump_turns
+from protocols.turns import dump_turns, load_turns
 
 NOISE = 0.5
 CHECKED = 8
@@ -105,7 +105,7 @@ class FewShot:
         if showing.form != "turns":  # in which alone a brace is plain
             left = [n for n in left if not placeholders(texts[n], task.fields) and not places(texts[n])]
         room = context.shelves.room_for(prompt, assignment.section, scores=assignment.scores)
-        sizes = [estimate_tokens(f"{text}\n\n") for text in texts]
+        sizes = [_size(text, showing) for text in texts]
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
         fitting = [n for n in left if sizes[n] <= room]
         count = min(showing.count, len(fitting))
@@ -180,6 +180,13 @@ def _text(showing: Showing, prompt: Prompt, task: Task, example: Example, reply:
         turns = show_turns(prompt, task, example, reply)
         return dump_turns(turns) if all(turn.text.strip() for turn in turns) else ""
     return show_example(prompt, task, example)
+
+
+def _size(text: str, showing: Showing) -> int:
+    """About the tokens of a worked example as it is sent, with what stands between two."""
+    if showing.form == "turns":
+        return sum(map(estimate_turn, load_turns(text)))
+    return estimate_tokens(f"{text}\n\n")
 
 
 def _within(room: float, chosen: Sequence[int], sizes: Sequence[int]) -> list[int]:
