@@ -32,7 +32,7 @@ from agents.runs.given import Settings, take
 from agents.runs.opening import open_run
 from agents.runs.progress import Ending, Progress, progress_of
 from agents.runs.result import Result
-from agents.runs.run_directory import BEST_PROMPT, JOURNAL
+from agents.runs.run_directory import BEST_PROMPT
 from agents.runs.saved import SavedPrompt, load_prompt
 from agents.runs.search import Run
 from agents.runs.steering import command
@@ -161,7 +161,7 @@ async def open_training(
 async def _searching(run: Run, environ: Mapping[str, str]) -> AsyncIterator[Training]:
     """The search of a run as a task, with its events."""
     send, receive = anyio.create_memory_object_stream[Event](UNREAD)
-    training = Training(run.directory, progress_of(run.directory / JOURNAL), receive)
+    training = Training(run.directory, progress_of(run.directory), receive)
     failed: BaseException | None = None
 
     async def observe(envelope: Envelope) -> None:
@@ -199,7 +199,7 @@ async def _searching(run: Run, environ: Mapping[str, str]) -> AsyncIterator[Trai
 def _ended(directory: Path, result: Mapping[str, Any]) -> Training:
     """A run that has come to its end, of which nothing more is to be told."""
     send, receive = anyio.create_memory_object_stream[Event](1)
-    training = Training(directory, progress_of(directory / JOURNAL), receive)
+    training = Training(directory, progress_of(directory), receive)
     best = prompt_file.load(directory / BEST_PROMPT)
     training.end(Found(best, TypeAdapter(Result).validate_python(result), directory))
     send.close()

@@ -15,7 +15,7 @@ from agents.runs.configuration import Configuration
 from agents.runs.loading import remarks
 from agents.runs.models import secrets
 from agents.runs.progress import progress_of
-from agents.runs.run_directory import JOURNAL, LOG
+from agents.runs.run_directory import LOG
 from agents.runs.search import Run
 from agents.views.logs import RunLog, open_log
 from agents.views.page.buttons import buttons
@@ -63,7 +63,7 @@ async def attached(
     :raises ConfigError: as `check_spans`.
     :raises StorageFailed: the log cannot be opened.
     """
-    so_far = await to_thread.run_sync(progress_of, run.directory / JOURNAL)
+    so_far = await to_thread.run_sync(progress_of, run.directory)
     async with AsyncExitStack() as stack:
         keys = secrets(run.configuration, environ)
         logger = stack.enter_context(open_log(run.directory / LOG, console, verbosity, keys))

@@ -29,7 +29,7 @@ from agents.runs.loading import remarks
 from agents.runs.opening import open_run
 from agents.runs.progress import progress_of
 from agents.runs.replay import Replayed, replay
-from agents.runs.run_directory import JOURNAL, read_configuration
+from agents.runs.run_directory import read_configuration
 from agents.runs.scoring import Scored, score
 from agents.runs.search import Run
 from agents.runs.steering import Steering
@@ -86,7 +86,7 @@ async def train(
     check_spans([configuration])
     async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console) as shown_anew:
         assignments = configuration.search.assignments
-        so_far = await to_thread.run_sync(progress_of, run.directory / JOURNAL)
+        so_far = await to_thread.run_sync(progress_of, run.directory)
         with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
             if so_far.stands:
                 view.say(f"Going on after {so_far.stands} assignments.")

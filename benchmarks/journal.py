@@ -22,7 +22,7 @@ from random import Random
 import anyio
 
 from agents.runs.models import Models
-from agents.runs.progress import progress_of
+from agents.runs.progress import progress_in
 from benchmarks.throughput import in_flight, measured, request
 from benchmarks.wire import search_configuration, server
 from memory.cache import ReplyCache, open_cache
@@ -156,7 +156,7 @@ async def main(calls: int, width: int, latency: float, messages: int) -> None:
         written, held = time.perf_counter() - before, peak()
         size = path.stat().st_size
         before, cpu = time.perf_counter(), time.process_time()
-        progress = progress_of(path)
+        progress = progress_in(path, "short")
         folded, worked = time.perf_counter() - before, time.process_time() - cpu
         each = size / max(1, progress.ended)
         print(f"\n{messages:,} messages: {size / 1e6:,.0f} MB, {each:,.0f} bytes per assignment")

@@ -38,7 +38,7 @@ class Following:
         self._last = self._called = 0
 
     def news(self) -> News:
-        """What has come since, without scores, outcomes and partners; calls are told up to the last envelope, and
+        """What has come since, without outcomes and partners; calls are told up to the last envelope, and
         all of them once the envelopes are.
 
         :raises StorageFailed: the journal is damaged.

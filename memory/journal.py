@@ -19,7 +19,7 @@ from memory.in_flight import Begun, InFlight, left_behind, open_in_flight
 from memory.parts import Reader, Writer
 from memory.sqlite import Schema, Synchronous, reading
 from protocols.errors import PromptError, StorageFailed
-from protocols.messages import Envelope, Message
+from protocols.messages import SHRINK, Envelope, Message
 from protocols.model import Usage
 from protocols.wrappers.ledger import Account
 
@@ -57,7 +57,7 @@ brought what a cap has cut short, what was left unanswered of a minibatch, what 
 replies could not be read or had no text; how long the run had worked when a row was written; the numbers of calls, by
 which those are known that were begun and did not end; and which tokens are estimates. 8 brought the forms of
 sections. 9 brought the Critic's diagnosis and its doubts, what was tried, drafts, and which training examples a
-candidate shares with its parent.
+candidate shares with its parent; the phase that shrinks the result, and what replies took.
 
 A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
@@ -68,6 +68,7 @@ INSERT_CALL = f"INSERT INTO call ({CALL}, number, worked) VALUES (?, ?, ?, ?, ?,
 SPENT = """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached), sum(written),
     sum(estimated), sum(seconds) FROM call"""
 """The columns of `account_of`, for a GROUP BY of role and model."""
+MADE = "SELECT count(DISTINCT assignment) FROM journal WHERE type = 'Assignment' AND recipient != ?"
 LOST = "Lost"
 """The error of a call whose process ended before it did."""
 
@@ -231,7 +232,7 @@ def read_journal(
     """The envelopes in the order of the journal, read as they are asked for; the run may still be going on.
 
     `kinds`: those alone whose message is one of these; `assignment`: those alone that are of this one. `brief`:
-    without scores, outcomes and partners, which are left empty.
+    without outcomes and partners, which are left empty.
 
     :raises MemoryMismatch: the file is no journal, or one of another version.
     :raises StorageFailed: it is not there, or damaged.
@@ -285,7 +286,8 @@ def read_notes(path: Path) -> dict[str, bytes]:
 @dataclass(frozen=True, slots=True)
 class Durable:
     """What a journal says of the run so far. `last`: the highest id of an envelope, and `resumed` that of the last
-    `Resumed`, 0 if there is none. `assignments` were made. `seconds`: see `worked`. `accounts`: by role and model."""
+    `Resumed`, 0 if there is none. `assignments` were made for operators. `seconds`: see `worked`. `accounts`: by role
+    and model."""
 
     last: int
     resumed: int
@@ -299,7 +301,8 @@ def read_durable(path: Path) -> Durable:
     with reading(path, SCHEMA) as connection:
         rows = connection.execute(f"{SPENT} GROUP BY role, model ORDER BY min(place)")
         accounts = tuple(account_of(row) for row in rows)
-        [(last, made)] = connection.execute("SELECT ifnull(max(id), 0), ifnull(max(assignment), 0) FROM journal")
+        [(last,)] = connection.execute("SELECT ifnull(max(id), 0) FROM journal")
+        [(made,)] = connection.execute(MADE, (f"proposer/{SHRINK}",))
         [(resumed,)] = connection.execute("SELECT ifnull(max(id), 0) FROM journal WHERE type = 'Resumed'")
         seconds = worked(connection)
     return Durable(last, resumed, made, seconds, accounts)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, get_args
 import orjson
 
 from protocols.messages import Credit, Critique, Evaluation, Message, Outcome, Partner, Scores, Tried
+from protocols.model import Usage
 from protocols.prompt import Prompt, Section
 
 KNOWN = 65_536
@@ -65,8 +66,8 @@ class Writer:
 
 
 class Reader:
-    """Restores messages; `fetch` gives the JSON of a part. `brief`: without scores, outcomes, partners, drafts and
-    what was tried, which are left empty, for who does not look at them."""
+    """Restores messages; `fetch` gives the JSON of a part. `brief`: without outcomes, partners, drafts and what was
+    tried, which are left empty, for who does not look at them."""
 
     def __init__(self, fetch: Callable[[int], str], brief: bool = False) -> None:
         self._fetch = fetch
@@ -126,7 +127,7 @@ def _prompt(content: Any, reader: Reader) -> Prompt:
 
 
 def _outcome(content: Any, reader: Reader) -> Outcome:
-    return Outcome(**content)
+    return Outcome(**{**content, "usage": Usage(**content.get("usage", {}))})
 
 
 def _outcomes(content: Any, reader: Reader) -> tuple[Outcome, ...]:
@@ -191,7 +192,8 @@ FORMS: Mapping[str, Form] = {
         lambda drafts, put: [PROMPT.shorten(draft, put) for draft in drafts],
         lambda numbers, reader: tuple(PROMPT.restore(number, reader) for number in numbers),
     ),
+    "usage": Form(lambda usage, put: usage, lambda usage, reader: Usage(**usage)),
     **dict.fromkeys(("recalled", "reopened", "too_long", "known", "doubtful"), LISTED),
 }
 """What is a part, or a tuple, by the names of fields, which mean the same in every message."""
-BULKY = ("scores", "parent_scores", "outcomes", "partners", "tried", "drafts")
+BULKY = ("parent_scores", "outcomes", "partners", "tried", "drafts")

@@ -4,8 +4,8 @@
 
 Any agent may end an assignment early with a `Failure`, which goes straight to the Controller. A candidate has the
 number of the assignment that it came from; the first prompt is candidate 0. A `Command` comes from a person, `Stop`
-also from the team; `Finished` is the Controller's answer to the team; `Resumed` and `Fault` are put on record for
-nobody.
+also from the team; `Conclude` is what the Controller tells itself, and `Finished` its answer to the team; `Resumed`
+and `Fault` are put on record for nobody.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from protocols.model import Finish, Instead
+from protocols.model import Finish, Instead, Usage
 from protocols.prompt import Prompt
 from protocols.task import Counts
 
@@ -31,12 +31,14 @@ def mean(scores: Scores) -> float:
 
 FIRST = 0
 """The number of the first prompt's candidate."""
+SHRINK: Final = "shrink"
+"""What stands for the operator in an assignment that shrinks the result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One example, the reply to it, how that ended, and the judgement. `target`: written as a reply should.
-    `instead`: what came in place of a text, see `Reply`."""
+    `instead`: what came in place of a text, see `Reply`. `usage`: of the reply, as it was metered."""
 
     example: str
     inputs: Mapping[str, str]
@@ -49,6 +51,7 @@ class Outcome:
     mistakes: Counts = field(default_factory=dict)
     finish: Finish = "stop"
     instead: Instead | None = None
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ class Assignment:
     `gradient`: what the Critic said of this section ("" if nothing), and `diagnosis` all that it said of the parent.
     `outcomes`: the parent's training minibatch. `scores`: the parent's validation scores, all of them. `credit`: the
     parent's, see `Partner`. `partners`: other members of the archive, best first. `edited`: the prompt that a person
-    has made, which is no operator's work. `tried`: the last edits of this section that were measured, oldest first.
+    has made, or that the phase which shrinks the result has cut: no operator's work. In that phase `scores` are those
+    of the prompt that it began with. `tried`: the last edits of this section that were measured, oldest first.
     """
 
     assignment: int
@@ -118,9 +122,9 @@ class Candidate:
 
     It races against its parent or, if it took sections from other members, the best of those that it came from.
     `parent_scores` () and `parent_tokens` 0 for the first prompt, which has nobody to race against. `recalled`: the
-    experiences that the Proposer was shown. `section`: the one that was edited, "" in old journals. `drafts`: other
-    texts of the same edit, of which the best on training examples races. `known`: ids of the training examples that
-    its parent was run on.
+    experiences that the Proposer was shown. `section`: the one that was edited, "" in old journals. `shrunk`: it is
+    the parent with something cut, and races for being no worse. `drafts`: other texts of the same edit, of which the
+    best on training examples races. `known`: ids of the training examples that its parent was run on.
     """
 
     assignment: int
@@ -129,6 +133,7 @@ class Candidate:
     parent_tokens: int = 0
     recalled: tuple[int, ...] = ()
     section: str = ""
+    shrunk: bool = False
     drafts: tuple[Prompt, ...] = ()
     known: tuple[str, ...] = ()
 
@@ -145,8 +150,8 @@ class Evaluation:
     the tokens that are filled into the prompt for each input, beside the input. `unread`: examples of the minibatch
     that were left unanswered. `cut`: the cap that refused the minibatch, as `BudgetExhausted.name` has it; "" if none
     did. `too_long`: ids of the examples that do not fit into the model's window with it, nor with its parent; they
-    are not asked, and not `unanswered`. `drafted`: questions that were asked to choose among drafts. All 0 or empty
-    in old journals.
+    are not asked, and not `unanswered`. `drafted`: questions that were asked to choose among drafts. `usage`: of the
+    validation replies, all together. All 0 or empty in old journals.
     """
 
     assignment: int
@@ -169,6 +174,7 @@ class Evaluation:
     textless: Mapping[str, int] = field(default_factory=dict)
     quoted: str = ""
     drafted: int = 0
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def tokens(self) -> int:
@@ -229,9 +235,9 @@ ENDED_WITH_THE_RUN: Final[frozenset[FailureKind]] = frozenset({"budget", "stoppe
 class Failure:
     """Anyone to Controller: this assignment ended without a critique.
 
-    rejected: the edit would break the prompt, or changes nothing. unreadable: the reply was no edit. too
-    long: a request for it, or with it, does not fit into a model's window. call: a model call failed after its
-    retries. budget: a cap that ends the search. allowance: a cap of this operator alone.
+    rejected: the edit would break the prompt, or changes nothing. unreadable: the reply was no edit. too long: a
+    request for it, or with it, does not fit into a model's window, or the prompt is longer than any may be. call: a
+    model call failed after its retries. budget: a cap that ends the search. allowance: a cap of this operator alone.
     inapplicable: the operator had nothing to work with. dropped: an agent answered with nothing. raised: an agent's
     exception, which fails the run unless such are to be skipped. stopped: the run ended first.
     `text`: what the section would have held, for an edit that was rejected or too long, if that is known. `cap`: of a
@@ -290,6 +296,15 @@ Command = Stop | Pause | Continue | Change | Freeze | Inject
 
 
 @dataclass(frozen=True, slots=True)
+class Conclude:
+    """Controller to itself: the search is over, stopped by this, after `made` assignments of operators; from here on
+    its result is shrunk."""
+
+    stopped_by: str
+    made: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """Controller to team: the search is over. `stopped_by` says what ended it."""
 
@@ -301,10 +316,12 @@ class Resumed:
     """Team, on record: the run goes on after it had ended or was ended. What stopped it before is void from here on:
     each `Stop`, each `Failure` of the budget, each `Critique` that a cap cut short, and those that nobody was told
     of. `seconds`: how long the run had worked until then. `reopened`: operators whose own caps were raised, and who
-    are offered again."""
+    are offered again. `more`: there is more to spend than before, a cap or the number of assignments: a search whose
+    result was being shrunk is a search again."""
 
     seconds: float
     reopened: tuple[str, ...] = ()
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +332,7 @@ class Fault:
     reason: str
 
 
-Message = Assignment | Candidate | Evaluation | Critique | Failure | Command | Finished | Resumed | Fault
+Message = Assignment | Candidate | Evaluation | Critique | Failure | Command | Conclude | Finished | Resumed | Fault
 
 
 @dataclass(frozen=True, slots=True)

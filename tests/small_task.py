@@ -11,7 +11,7 @@ WORDS = {"invoice": "card bank sum pay", "parcel": "box van street post", "é€€æ¬
 SIZES = {"train": 12, "validation": 12, "test": 9}
 SIMULATED: Mapping[str, object] = {"default": "embedded"}
 """`[models]` of what needs no language model."""
-SETTINGS = {"search": {"assignments": 6, "width": 3, "critique": 12}}
+SETTINGS = {"search": {"assignments": 6, "width": 3, "critique": 12, "prefer": "best", "shrink": 0}}
 
 PROMPT = """\
 === task (task) ===

@@ -27,6 +27,7 @@ from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.hand import Hand
 from agents.ring.proposer import Proposer
+from agents.ring.shrinking import Shrink
 from agents.ring.team import Opening, Person, Team
 from agents.selectors.msgd import MSGD
 from protocols.bus import Bus
@@ -218,6 +219,7 @@ class Ring:
             Evaluator(forward, TASK, self.race, self.seed),
             Critic(self.metered("critic"), TASK, self.credit()),
             Hand(NO_CORPUS),
+            Shrink(NO_CORPUS),
             *(self.proposer(operator) for operator in self.operators),
         ]
         wrapped = [self.wrap(agent) for agent in others]

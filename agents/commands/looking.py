@@ -22,16 +22,31 @@ from agents.views.page.report import write_report
 from agents.views.report import read_report, show_report
 from agents.views.terminal import Onlooker
 from agents.views.tracing import show_blame, show_comparison, show_trace
+from protocols import prompt_file
 
 
-def show(directory: RunDirectory, as_json: AsJson = False) -> None:
+def show(
+    directory: RunDirectory,
+    candidate: Annotated[
+        int | None, typer.Option("--candidate", min=0, help="Print the prompt of this one instead, as a prompt file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Print what a run found: its result, which edits led to the best prompt, and the prompt itself.
 
     \b
-    Example:
+    Examples:
       promptflow show runs/tickets-1
+      promptflow show runs/tickets-1 --candidate 17 > shorter.txt
     """
     with exit_codes(as_json):
+        if candidate is not None:
+            text = prompt_file.dumps(tracing.prompt_of(directory, candidate))
+            if as_json:
+                emit({"candidate": candidate, "prompt": text})
+            else:
+                print_as_is(text.encode("utf-8"))
+            return
         report = read_report(directory)
         if as_json:
             emit(asdict(report))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agents.operators.operator import Context, of_kinds
 from agents.operators.writing import Writer
 from protocols.errors import InapplicableError
@@ -20,9 +22,13 @@ class Contract(Writer):
         """The output format."""
         return of_kinds(prompt, "format")
 
+    def mends(self, outcomes: Sequence[Outcome]) -> bool:
+        """A reply could not be read, or was cut off."""
+        return any(_broke(outcome) for outcome in outcomes)
+
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: all replies could be read, and none was cut off."""
-        if not any(_broke(outcome) for outcome in assignment.outcomes):
+        if not self.mends(assignment.outcomes):
             raise InapplicableError("every reply of the minibatch could be read")
         return await self.write(assignment, context)
 

@@ -17,9 +17,9 @@ from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
-from protocols.prompt import Prompt, estimate_tokens, placeholders
+from protocols.prompt import Prompt, estimate_tokens, estimate_turn, placeholders
 from protocols.task import Example, Task
-from protocols.turns import dump_turns
+from protocols.turns import dump_turns, load_turns
 
 NOISE = 0.5
 CHECKED = 8
@@ -37,7 +37,8 @@ class FewShot:
     bias, Zhao et al., arXiv 2102.09690), and from each target the one that is farthest from those already taken, near
     to a failed input first. Whole replies of the model that came out right may stand in place of bare answers
     (bootstrapping, as in STaR, arXiv 2203.14465, and DSPy, arXiv 2310.03714), and must where the parser reads no bare
-    answer. What does not fit into the window of the task's model, with its longest inputs, is not shown.
+    answer. What does not fit within `prompt.max_tokens`, or into the window of the task's model
+    with its longest inputs, is not shown.
     """
 
     name = "few_shot"
@@ -89,7 +90,7 @@ class FewShot:
             prompt = assignment.prompt.edit(assignment.section, text, context.task.fields, showing.form)
             if context.shelves.spare(prompt, assignment.scores) >= 0:
                 return prompt
-        raise InapplicableError("the model's window has no room for an example beside the longest inputs")
+        raise InapplicableError("there is no room for an example beside the prompt and the longest inputs")
 
     def _fixed(
         self, showing: Showing, replies: Mapping[str, str], assignment: Assignment, context: Context
@@ -103,8 +104,8 @@ class FewShot:
         left = [n for n, e in enumerate(task.train) if texts[n] and (not replies or e.id in replies)]
         if showing.form != "turns":  # in which alone a brace is plain
             left = [n for n in left if not placeholders(texts[n], task.fields) and not places(texts[n])]
-        room = context.shelves.spare_for(prompt, assignment.section, assignment.scores)
-        sizes = [estimate_tokens(f"{text}\n\n") for text in texts]
+        room = context.shelves.room_for(prompt, assignment.section, scores=assignment.scores)
+        sizes = [_size(text, showing) for text in texts]
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
         fitting = [n for n in left if sizes[n] <= room]
         count = min(showing.count, len(fitting))
@@ -179,6 +180,13 @@ def _text(showing: Showing, prompt: Prompt, task: Task, example: Example, reply:
         turns = show_turns(prompt, task, example, reply)
         return dump_turns(turns) if all(turn.text.strip() for turn in turns) else ""
     return show_example(prompt, task, example)
+
+
+def _size(text: str, showing: Showing) -> int:
+    """About the tokens of a worked example as it is sent, with what stands between two."""
+    if showing.form == "turns":
+        return sum(map(estimate_turn, load_turns(text)))
+    return estimate_tokens(f"{text}\n\n")
 
 
 def _within(room: float, chosen: Sequence[int], sizes: Sequence[int]) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 from agents.prompting.shelves import Shelves
 from memory.judgement import Judged
 from protocols import prompt_file
-from protocols.messages import Assignment, Partner
+from protocols.messages import Assignment, Outcome, Partner
 from protocols.model import ChatModel
 from protocols.prompt import Kind, Prompt, Section
 from protocols.task import Task
@@ -76,6 +76,14 @@ class Combining(Protocol):
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
         """Whether the partners have what an edit of this section needs."""
+
+
+@runtime_checkable
+class Mending(Protocol):
+    """An operator that mends what went wrong, and is not chosen where nothing of the kind did."""
+
+    def mends(self, outcomes: Sequence[Outcome]) -> bool:
+        """Whether there is something for it in what became of the parent's training examples."""
 
 
 @runtime_checkable

@@ -32,8 +32,8 @@ class Rag:
         return of_kinds(prompt, "knowledge")
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
-        """:raises InapplicableError: the task has no corpus, nothing failed, or the window of the task's model has no
-        room for a passage beside the longest inputs.
+        """:raises InapplicableError: the task has no corpus, nothing failed, or there is no room for a passage beside
+        the prompt and the longest inputs.
         """
         shelf = context.shelves.passages
         if not shelf.items:
@@ -55,4 +55,4 @@ class Rag:
             prompt = assignment.prompt.edit(assignment.section, text, context.task.fields)
             if context.shelves.spare(prompt, assignment.scores) >= 0:
                 return prompt
-        raise InapplicableError("the model's window has no room for a passage beside the longest inputs")
+        raise InapplicableError("there is no room for a passage beside the prompt and the longest inputs")

@@ -13,7 +13,7 @@ from agents.operators.operator import Context, of_kinds
 from agents.operators.writing import Writer, ask, edited, failures
 from agents.prompting.requests import read_drafts
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
-from protocols.messages import Assignment
+from protocols.messages import Assignment, Outcome
 from protocols.model import Reply
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -33,6 +33,10 @@ class SelfConsistency(Writer):
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """Instructions, definitions and reasoning."""
         return of_kinds(prompt, "task", "definitions", "reasoning")
+
+    def mends(self, outcomes: Sequence[Outcome]) -> bool:
+        """Something failed."""
+        return bool(failures(outcomes))
 
     async def edit(self, assignment: Assignment, context: Context) -> Sequence[Prompt]:
         """The drafts that are edits.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agents.operators.operator import Context, of_kinds
 from agents.operators.writing import Writer, failures
 from protocols.errors import InapplicableError
-from protocols.messages import Assignment
+from protocols.messages import Assignment, Outcome
 from protocols.prompt import Kind, Prompt
 from protocols.task import Task
 
@@ -20,6 +22,10 @@ class Rewriter(Writer):
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """The sections of these kinds."""
         return of_kinds(prompt, *self.kinds)
+
+    def mends(self, outcomes: Sequence[Outcome]) -> bool:
+        """Something failed."""
+        return bool(failures(outcomes))
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: nothing failed."""

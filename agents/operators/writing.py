@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -86,7 +87,7 @@ class Writer:
     def question(self, assignment: Assignment, context: Context, words: int | None = None) -> str:
         """The instruction with what it is told of the section, and how to reply."""
         section = assignment.prompt[assignment.section]
-        most = words or most_words(section, assignment.prompt, context.task)
+        most = min(words or most_words(section, assignment.prompt, context.task), within(assignment, context))
         clause = writing_clause(context.task, section.kind)
         text = self.instruction({"part": section.name, "use": USES[section.kind], "clause": clause})
         return f"{text}\n{kept(section, context.task)}At most {most} words.\n{self.form}"
@@ -144,7 +145,7 @@ def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block
     others = [partner.scores for partner in assignment.partners]
     marked = assignment.section if assignment.section in {s.name for s in assignment.prompt} else ""
     return [
-        task_block(context.task, assignment.scores, others, None),
+        task_block(context.task, assignment.scores, others, context.shelves.spare(assignment.prompt)),
         show_prompt(assignment.prompt, context.task.fields, marked),
         *error_blocks(assignment.outcomes, embed),
         *right_blocks(assignment.outcomes),
@@ -205,6 +206,13 @@ def most_words(section: Section, prompt: Prompt, task: Task) -> int:
     if (there := count_words(section.text)) > most:
         most = round(GROWTH * there)
     return most
+
+
+def within(assignment: Assignment, context: Context) -> float:
+    """Words that the section may have for the prompt to stay within its cap and the window of the task's model; four
+    tokens are three words."""
+    room = context.shelves.room_for(assignment.prompt, assignment.section, scores=assignment.scores)
+    return room if room == math.inf else max(1, 3 * int(room) // 4)
 
 
 def number_of_answers(task: Task) -> int:

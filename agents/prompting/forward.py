@@ -155,4 +155,5 @@ class Forward:
             mistakes=judged.mistakes,
             finish=reply.finish,
             instead=reply.instead,
+            usage=reply.usage,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,8 @@ Embed = Callable[[str], Vector]
 @dataclass(frozen=True, slots=True)
 class Group:
     """Failures that share their commonest `mistake`, the most typical input first, each next one as unlike those
-    before it as there is; and an example that is `right` though its input is like the first one's, if any is."""
+    before it as there is; and the example nearest to the first that came out `right`, of those with an answer that was
+    expected or given here, if there is one that no larger group has."""
 
     mistake: str
     members: tuple[Outcome, ...]
@@ -39,11 +40,21 @@ def grouped(outcomes: Sequence[Outcome], embed: Embed) -> list[Group]:
         kinds[max(sorted(outcome.mistakes), key=common.__getitem__, default="")].append(outcome)
     known = {outcome.example: embed(show_inputs(outcome.inputs)) for outcome in outcomes}
     groups = []
-    for mistake, members in kinds.items():
+    for mistake, members in sorted(kinds.items(), key=lambda kind: -len(kind[1])):
         ordered = _typical(members, np.stack([known[member.example] for member in members]))
-        near = max(right, key=lambda r: float(known[r.example] @ known[ordered[0].example]), default=None)
+        near = _alike(ordered, right, known)
+        right = [outcome for outcome in right if outcome is not near]
         groups.append(Group(mistake, tuple(ordered), near))
-    return sorted(groups, key=lambda group: -len(group.members))
+    return groups
+
+
+def _alike(members: Sequence[Outcome], right: Sequence[Outcome], known: Mapping[str, Vector]) -> Outcome | None:
+    """Answers that hardly recur are no pair that could be confused: then every answer will do."""
+    said = {answer for member in members for answer in (member.target, member.answer)}
+    near = [outcome for outcome in right if outcome.target in said]
+    if len({outcome.target for outcome in right}) == len(right):
+        near = near or list(right)
+    return max(near, key=lambda outcome: float(known[outcome.example] @ known[members[0].example]), default=None)
 
 
 def _typical(members: Sequence[Outcome], vectors: Vector) -> list[Outcome]:

@@ -6,6 +6,7 @@ why, and what was tried. Each is left out where there is nothing to tell.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -59,9 +60,9 @@ def answers(task: Task) -> Counter[str]:
     return known if closed else Counter()
 
 
-def task_block(task: Task, scores: Scores = (), others: Iterable[Scores] = (), room: float | None = None) -> Block:
+def task_block(task: Task, scores: Scores = (), others: Iterable[Scores] = (), room: float = math.inf) -> Block:
     """The task in the user's words; its kind, inputs, answers and metric; where the search stands. `scores`: of the
-    prompt at hand, `others`: of other members; `room`: tokens that may be added, None where there is no cap."""
+    prompt at hand, `others`: of other members; `room`: tokens that may be added, infinite if nothing bounds them."""
     known = answers(task)
     called = "Types" if task.kind.name == "ner" else "Answers"
     listed = ", ".join(f"{answer} ({count})" for answer, count in known.most_common(ANSWERS))
@@ -73,7 +74,7 @@ def task_block(task: Task, scores: Scores = (), others: Iterable[Scores] = (), r
         task.kind.reads and f"Read from a reply: {task.kind.reads}.",
         task.scored and f"Score: {task.scored}.",
         _standing(scores, others),
-        "" if room is None else f"The prompt may grow by {max(0, round(room)):,} tokens.",
+        "" if room == math.inf else f"The prompt may grow by {max(0, round(room)):,} tokens.",
     ]
     return Block("task", [Piece("\n".join(line for line in lines if line))])
 

@@ -25,6 +25,8 @@ from protocols.task import Example, Task
 EXAMPLES, PASSAGES = "examples", "passages"
 SAMPLE = 64
 """Items of a shelf, at most, that are measured to say how long one is."""
+MAX_TOKENS = "prompt.max_tokens"
+"""The setting of `Shelves.cap`."""
 LONGEST = 3
 """Validation examples with the longest inputs, by which it is told whether a prompt fits into the model's window."""
 PLACEHOLDER = re.compile(r"(examples|passages):([1-9]\d{0,2})")
@@ -36,13 +38,14 @@ Pair = tuple[ChatMessage, ChatMessage]
 class Shelves:
     """The task's training examples and the passages of its corpus, to be found by what an input is like.
 
-    `room`: `Windowed.spare` of the task's model.
+    `room`: `Windowed.spare` of the task's model. `cap`: tokens that a prompt may have as it is sent, without input.
     """
 
     task: Task
     examples: Shelf[Example]
     passages: Shelf[str]
     room: Callable[[Request], float] = lambda request: math.inf
+    cap: float = math.inf
 
     def inputs(self, prompt: Prompt, inputs: Mapping[str, str]) -> Mapping[str, str]:
         """The inputs of an example, and with them what `prompt` has left to be filled for it."""
@@ -61,10 +64,26 @@ class Shelves:
         """About how long `prompt` is as it is sent, without the input."""
         return prompt.tokens + self.filled(prompt)
 
+    def over_cap(self, prompt: Prompt) -> str:
+        """That `prompt` is longer than the cap, in words; "" where it is not."""
+        over = self.tokens(prompt) - self.cap if self.cap < math.inf else 0
+        return f"the prompt is about {over:,.0f} tokens longer than {MAX_TOKENS} = {self.cap:,g}" if over > 0 else ""
+
+    def too_long(self, prompt: Prompt, scores: Scores = ()) -> str:
+        """Why `prompt` may not be tried, in words: the cap, or the window, see `spare`; "" where it may."""
+        over = -self._beside_inputs(prompt, scores)
+        window = f"the prompt is about {over:,.0f} tokens too long for the window of the task's model"
+        return self.over_cap(prompt) or (window if over > 0 else "")
+
     def spare(self, prompt: Prompt, scores: Scores = ()) -> float:
-        """About the tokens that `prompt` may have beside its own for the task's model to take it with the longest of
-        the validation inputs that its parent, with these `scores`, has answered; negative: that it has too many;
-        infinite where the window is not known."""
+        """About the tokens that `prompt` may have beside its own, within the cap, and for the task's model to take it
+        with the longest of the validation inputs that its parent, with these `scores`, has answered; negative: that
+        it has too many; infinite where there is no cap and the window is not known."""
+        capped = self.cap - self.tokens(prompt) if self.cap < math.inf else math.inf
+        return min(capped, self._beside_inputs(prompt, scores))
+
+    def _beside_inputs(self, prompt: Prompt, scores: Scores) -> float:
+        """`spare` as the window has it."""
         if self.room(Request(())) == math.inf:
             return math.inf
         whole = self.task.validation
@@ -74,9 +93,9 @@ class Shelves:
         requests = (task_request(self.task.kind, prompt, messages) for messages in rendered)
         return min(map(self.room, requests), default=math.inf)
 
-    def spare_for(self, prompt: Prompt, name: str, scores: Scores = ()) -> float:
-        """About the tokens that the section `name` may have as it is sent, see `spare`."""
-        without = Prompt(tuple(replace(section, text="") if section.name == name else section for section in prompt))
+    def room_for(self, prompt: Prompt, *sections: str, scores: Scores = ()) -> float:
+        """About the tokens that these sections of `prompt` may have together as they are sent, see `spare`."""
+        without = Prompt(tuple(replace(s, text="") if s.name in sections else s for s in prompt))
         return self.spare(without, scores)
 
     def filled(self, prompt: Prompt) -> int:
@@ -182,7 +201,8 @@ def places(text: str) -> Counter[str]:
     return Counter(PLACE.findall(text))
 
 
-def open_shelves(task: Task, corpus: Sequence[str]) -> Shelves:
-    """Index the training examples by their inputs, and the passages by themselves."""
+def open_shelves(task: Task, corpus: Sequence[str], max_tokens: int | None = None) -> Shelves:
+    """Index the training examples by their inputs, and the passages by themselves. `max_tokens` None: no cap."""
     keys = [key_of(example.inputs) for example in task.train]
-    return Shelves(task, Shelf(keys, task.train), Shelf(corpus, corpus))
+    cap = math.inf if max_tokens is None else max_tokens
+    return Shelves(task, Shelf(keys, task.train), Shelf(corpus, corpus), cap=cap)

@@ -2,7 +2,8 @@
 
 A candidate is kept while no other is at least as good on every validation example at no more tokens. Where a value
 is 0 there is nothing that fewer tokens could do as well: length then counts for nothing, and the older stays. Parents
-are drawn in proportion to the examples on which they are best, after GEPA (arXiv 2507.19457, section 3.3).
+are drawn in proportion to the examples on which they are best, after GEPA (arXiv 2507.19457, section 3.3). Which of
+them is the result of a run is said here, by `preferred`, and nowhere else.
 """
 
 from __future__ import annotations
@@ -11,11 +12,45 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from agents.ring.race import compare
 from protocols.messages import Assignment, Credit, Outcome, Partner, Scores, mean
+from protocols.model import Usage
 from protocols.prompt import Prompt
+
+Prefer = Literal["short", "balanced", "best"]
+"""Which candidate of the archive is the result."""
+WITHIN: Final[Mapping[Prefer, float]] = {"short": 1.0, "balanced": 0.5, "best": 0.0}
+"""The standard errors by which the result may be worse than the best to be shorter (Breiman et al. 1984,
+Classification and regression trees, 3.4.3: of trees, the smallest within one)."""
+TINY = 1e-9
+"""For sums of floats: a prompt that is behind on one example alone is behind by one standard error to the digit."""
+
+
+class Ranked(Protocol):
+    """A survivor, as far as it is compared with others."""
+
+    @property
+    def candidate(self) -> int:
+        """Its number: of two that came, the lower is the older."""
+
+    @property
+    def value(self) -> float:
+        """The corpus metric on validation."""
+
+    @property
+    def tokens(self) -> int:
+        """About its length as it is sent, without the input."""
+
+    @property
+    def scores(self) -> Scores:
+        """On the validation examples."""
+
+
+R = TypeVar("R", bound=Ranked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +58,8 @@ class Member:
     """A survivor with all that its children need. `value`: the corpus metric on validation, in [0, 1]. `credit`: by
     section, what is believed of its text. `refused`, `truncated`, `unreadable`, `textless` and `quoted`: validation
     replies that ended that way, see `Evaluation`.
-    `tokens`: about the prompt's length as it is sent, without the input. `diagnosis`: all that the Critic said."""
+    `tokens`: about the prompt's length as it is sent, without the input. `diagnosis`: all that the Critic said.
+    `usage`: of the validation replies."""
 
     candidate: int
     parent: int | None
@@ -40,6 +76,7 @@ class Member:
     textless: Mapping[str, int] = field(default_factory=dict)
     quoted: str = ""
     diagnosis: str = ""
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +89,16 @@ class _Ancestor:
 class Archive:
     """Members in the order in which they came. Of all that were ever in, the lineage is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefer: Prefer = "best") -> None:
+        self._prefer: Prefer = prefer
         self.members: list[Member] = []
         self._lineage: dict[int, _Ancestor] = {}
 
     def add(self, member: Member) -> bool:
         """Take a survivor in, and drop whom it dominates; a dominated one stays out. Returns whether it is in."""
-        if any(_dominates(other, member) for other in self.members):
+        self.members = front(self.members, member)
+        if self.members[-1] is not member:
             return False
-        self.members = [other for other in self.members if not _dominates(member, other)]
-        self.members.append(member)
         self._lineage[member.candidate] = _Ancestor(member.parent, member.prompt, member.tokens)
         return True
 
@@ -85,8 +122,32 @@ class Archive:
         self.members = [replace(member, prompt=member.prompt.freeze((section,))) for member in self.members]
 
     def best(self) -> Member:
-        """The highest validation value; of equals the shortest, then the first."""
-        return min(self.members, key=lambda m: (*rank(m.value, m.tokens), m.candidate))
+        """The result, see `preferred`."""
+        return preferred(self.members, self._prefer)
+
+
+def front(members: Sequence[R], new: R) -> list[R]:
+    """The Pareto front `members` with a survivor that came last, if it is on it, and without those that are not."""
+    if any(_dominates(other, new) for other in members):
+        return list(members)
+    return [*(other for other in members if not _dominates(new, other)), new]
+
+
+def preferred(members: Sequence[R], prefer: Prefer) -> R:
+    """Of a front, the result. The best has the highest value; of equals it is the shortest, then the first. The
+    shortest is taken of those that are behind it by no more than so many standard errors of the paired difference
+    (`WITHIN`), in their mean score and in value; of equals the higher value, then the first."""
+    best = min(members, key=lambda m: (*rank(m.value, m.tokens), m.candidate))
+    if not WITHIN[prefer]:
+        return best
+    near = [member for member in members if member is best or _is_near(member, best, WITHIN[prefer])]
+    return min(near, key=lambda m: (rank(m.value, m.tokens)[1], -m.value, m.candidate))
+
+
+def _is_near(member: Ranked, best: Ranked, errors: float) -> bool:
+    paired = compare(member.scores, best.scores)
+    most = errors * paired.error + TINY
+    return best.value - member.value <= most and -paired.gain <= most
 
 
 def rank(value: float, tokens: int) -> tuple[float, float]:
@@ -123,7 +184,7 @@ def best_parent(child: Prompt, assignment: Assignment) -> Partner:
     return max([parent, *taken], key=lambda member: mean(member.scores))
 
 
-def _dominates(a: Member, b: Member) -> bool:
+def _dominates(a: Ranked, b: Ranked) -> bool:
     """At least as good everywhere, and better somewhere or older; a missing answer counts as worse than any."""
     left = [-1.0 if s is None else s for s in a.scores]
     right = [-1.0 if s is None else s for s in b.scores]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from agents.operators.operator import Combining, Operator, part
+from agents.operators.operator import Combining, Mending, Operator, part
 from agents.ring.archive import Member
 from agents.selectors.selector import Action, Choice
 from memory.experience import situation
@@ -54,6 +54,8 @@ class Choices:
 
     def _works(self, action: Action, member: Member, partners: Sequence[Partner]) -> bool:
         operator = self.operators[action.operator]
+        if isinstance(operator, Mending) and not operator.mends(member.outcomes):
+            return False
         return not isinstance(operator, Combining) or operator.combines(member.prompt, action.section, partners)
 
     async def _open(self, member: Member) -> tuple[Choice, ...]:

@@ -13,21 +13,24 @@ from random import Random
 from typing import assert_never, get_args
 
 from agents.operators.operator import Operator, Progress, Timed, Turn, part, saved
-from agents.ring.archive import Archive, Member, best_parent, draw
+from agents.ring.archive import Archive, Member, Prefer, best_parent, draw
 from agents.ring.choices import Choices
 from agents.ring.credit import believed
 from agents.ring.endings import HOPELESS
 from agents.ring.hand import HAND, edited_section, nearest
 from agents.ring.reward import Reward
+from agents.ring.shrinking import Shrinker
 from agents.selectors.selector import Choice, ParentSelector, Selector
 from memory.experience import Ending, Experience
 from protocols.errors import Interrupted, RunFailed
 from protocols.messages import (
     FIRST,
+    SHRINK,
     Assignment,
     Candidate,
     Change,
     Command,
+    Conclude,
     Continue,
     Critique,
     Evaluation,
@@ -41,6 +44,7 @@ from protocols.messages import (
     Partner,
     Pause,
     Resumed,
+    Scores,
     Stop,
     Tried,
 )
@@ -77,13 +81,16 @@ IN_VAIN = REMEMBERED - {"inapplicable"}
 class SearchSettings:
     """`width` >= 1 assignments in flight, `assignments` >= 0 in all. `token_price`: reward lost for each token that
     an edit adds. `failure_reward` <= 0: what an assignment earns that ended in a failure. `barrier`: issue nothing
-    until all that is in flight has ended, as generations do; only to see what that costs."""
+    until all that is in flight has ended, as generations do; only to see what that costs. `prefer`: which member of
+    the archive is the result. `shrink` >= 0: races, at most, in which that is made shorter after the search."""
 
     width: int = 8
     assignments: int = 100
     token_price: float = 1e-5
     failure_reward: float = -0.05
     barrier: bool = False
+    prefer: Prefer = "best"
+    shrink: int = 0
 
 
 class Controller:
@@ -94,10 +101,12 @@ class Controller:
     of each operator's assignments. `uncriticised`: survivors whose critique is missing, by why. `doubted`: how often
     the Critic has doubted the expected answer of a training example. `idle`: assignments that came to an edit,
     or tried to, and ended since the best value last rose. `width` and `paused` are as the last command has it.
+    `limit`: assignments of operators, in all. `issued` counts all, `cut` those that shrink the result; while it is
+    `shrinking` there are no others.
     """
 
     address = "controller"
-    accepts: tuple[type[Message], ...] = (Critique, Failure, *get_args(Command))
+    accepts: tuple[type[Message], ...] = (Critique, Failure, Conclude, *get_args(Command))
 
     def __init__(
         self,
@@ -112,7 +121,7 @@ class Controller:
         self._task, self._choices, self._selector = task, choices, selector
         self._settings, self._remembers, self._rng, self._clock = settings, remember, rng, clock
         self._reward = Reward(settings.token_price)
-        self.archive = Archive()
+        self.archive = Archive(settings.prefer)
         self.first: Member | None = None
         self.open: dict[int, Assignment] = {}
         self.failures: Counter[FailureKind] = Counter()
@@ -121,9 +130,13 @@ class Controller:
         self.doubted: Counter[str] = Counter()
         self._chosen: dict[int, Choice] = {}
         self._tried: dict[str, deque[Tried]] = {}
-        self.issued, self.idle = 0, 0
+        self.idle = 0
         self._own: Counter[str] = Counter()
         self._own_idle: Counter[str] = Counter()
+        self.issued = self.cut = 0
+        self.limit = settings.assignments
+        self._shrinker: Shrinker | None = None
+        self._interrupted = self._concluding = False
         self.width, self.paused = settings.width, False
         self._frozen: set[str] = set()
         self._made_by_hand: deque[Prompt] = deque()
@@ -147,6 +160,9 @@ class Controller:
                 await self._fail(message)
             case Stop() | Pause() | Continue() | Change() | Freeze() | Inject():
                 self._obey(message)
+            case Conclude(stopped_by):
+                self._stopped_by = stopped_by
+                self._shrinker = Shrinker(self.archive, self._task, self._settings.shrink)
             case Resumed():
                 self._resume(message)
             case _:
@@ -156,8 +172,9 @@ class Controller:
     def _obey(self, command: Command) -> None:
         match command:
             case Stop(reason):
-                if not self._all_made:  # there is something to stop
+                if not self._all_made or self._settings.shrink:  # there is something to stop
                     self._stopped_by = self._stopped_by or reason
+                    self._interrupted = self._interrupted or reason == INTERRUPTED
             case Pause():
                 self.paused = True
             case Continue():
@@ -168,6 +185,8 @@ class Controller:
                     self._choices.open(setting.removeprefix(OF_OPERATORS).rpartition(".")[0])
             case Freeze(section):
                 self._frozen.add(section)
+                if self._shrinker is not None:
+                    self._shrinker.freeze(section)
                 self.archive.freeze(section)
                 self._choices.freeze(section)
             case Inject(prompt):
@@ -176,8 +195,11 @@ class Controller:
                 assert_never(command)
 
     def _resume(self, resumed: Resumed) -> None:
-        """Whoever starts the run again wants no pause, and has raised the caps of these operators."""
+        """Whoever starts the run again wants no pause, and has raised the caps of these operators, or others."""
         self.paused = False
+        if resumed.more and self.shrinking:
+            self._shrinker, self._concluding = None, False
+            self._stopped_by, self.finished = "", False
         for operator in resumed.reopened:
             self._choices.open(operator)
         if resumed.reopened and self._stopped_by == ALLOWANCES:
@@ -212,6 +234,7 @@ class Controller:
                 textless=evaluation.textless,
                 quoted=evaluation.quoted,
                 diagnosis=critique.diagnosis,
+                usage=evaluation.usage,
             )
             self.first = self.first or member
             if self.archive.add(member):
@@ -226,6 +249,8 @@ class Controller:
             ending: Ending = "survived" if evaluation.survived else "lost"
             self._ended(assignment, ending)
             await self._remember(assignment, after, reward, ending, evaluation.paired, cost)
+            if assignment.operator == SHRINK and self._shrinker is not None:
+                self._shrinker.raced(critique.assignment)
         if critique.cut_by:
             self._exhaust(critique.cut_by)
 
@@ -239,6 +264,8 @@ class Controller:
             self._gone_by(gained=False)
         assignment, reward = self.open.pop(failure.assignment), self._settings.failure_reward
         self._ended(assignment, failure.kind)
+        if assignment.operator == SHRINK and self._shrinker is not None:
+            self._shrinker.failed(failure.kind)
         self._teach(failure.assignment, reward, ())
         if failure.kind in REMEMBERED:
             await self._remember(assignment, failure.text, reward, failure.kind)
@@ -248,6 +275,7 @@ class Controller:
             self._exhaust(failure.cap)
         if failure.kind == "stopped":  # also of the last assignments, after which there was nothing else to stop
             self._stopped_by = self._stopped_by or INTERRUPTED
+            self._interrupted = True
 
     def _gone_by(self, gained: bool) -> None:
         """An assignment has ended, and the best value has risen or not."""
@@ -278,7 +306,7 @@ class Controller:
     async def _remember(
         self, assignment: Assignment, after: str, reward: float, ending: Ending, evidence: int = 0, cost: int = 0
     ) -> None:
-        if self._remembers is None:
+        if self._remembers is None or assignment.operator == SHRINK:  # of what no operator did nobody can learn
             return
         before = part(assignment.prompt, assignment.section)
         experience = Experience(
@@ -299,7 +327,12 @@ class Controller:
 
     @property
     def _all_made(self) -> bool:
-        return self.issued >= self._settings.assignments
+        return self.issued - self.cut >= self.limit
+
+    @property
+    def shrinking(self) -> bool:
+        """Whether the search is over, and its result is made shorter, or is said to be next."""
+        return self._concluding or self._shrinker is not None
 
     async def _go_on(self) -> list[Message]:
         """:raises RunFailed: nothing can be edited from the beginning."""
@@ -323,10 +356,30 @@ class Controller:
             self._all_made and self.first is not None and not self.open
         ):  # and not before: a cap may yet refuse one of the last
             self._stopped_by = self._stopped_by or ALL_MADE
-        if self._stopped_by and not self.open and self.first is not None and not self.finished:
-            self.finished = True
-            messages.append(Finished(self._stopped_by))
+        if self._stopped_by and self.first is not None and not self.finished:
+            messages += self._conclude()
         return messages
+
+    def _conclude(self) -> list[Message]:
+        """What comes once no operator is asked any more: one cut after the other, and then the end."""
+        if self._shrinker is None:
+            if self.open or self._concluding:
+                return []
+            if self._settings.shrink and self.issued and not self._interrupted:
+                self._concluding = True
+                return [Conclude(self._stopped_by, self.issued - self.cut)]
+        elif not self._interrupted:
+            if self.paused or any(assignment.operator == SHRINK for assignment in self.open.values()):
+                return []
+            if (found := self._shrinker.next()) is not None:
+                self.cut += 1
+                member, scores, section, prompt = found
+                return [self._issue(member, SHRINK, section, prompt, scores)]
+        if self.open:
+            return []
+        self.finished = True
+        # Whoever has interrupted the run wants the rest another time.
+        return [Finished(INTERRUPTED if self._interrupted and self._settings.shrink else self._stopped_by)]
 
     async def _choose(self, parents: Sequence[Member]) -> tuple[Member, Choice]:
         if not isinstance(self._selector, ParentSelector):
@@ -363,7 +416,14 @@ class Controller:
         parent = nearest(self.archive.members, edited)
         return self._issue(parent, HAND, edited_section(parent.prompt, edited), edited)
 
-    def _issue(self, parent: Member, operator: str, section: str, edited: Prompt | None = None) -> Assignment:
+    def _issue(
+        self,
+        parent: Member,
+        operator: str,
+        section: str,
+        edited: Prompt | None = None,
+        scores: Scores | None = None,
+    ) -> Assignment:
         self.issued += 1
         self._own[operator] += 1
         self._own_idle[operator] += 1
@@ -375,9 +435,9 @@ class Controller:
             prompt=parent.prompt,
             gradient=parent.gradients.get(section, ""),
             outcomes=parent.outcomes,
-            scores=parent.scores,
+            scores=parent.scores if scores is None else scores,
             credit=parent.credit,
-            partners=self._partners(parent),
+            partners=self._partners(parent) if operator != SHRINK else (),
             edited=edited,
             diagnosis=parent.diagnosis,
             tried=tuple(self._tried.get(section, ())),

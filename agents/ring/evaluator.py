@@ -10,10 +10,11 @@ from random import Random
 from agents.operators.operator import saved
 from agents.prompting.forward import Forward, Result
 from agents.ring.endings import endings
-from agents.ring.race import Capital, Paired, Race, compare
+from agents.ring.race import Capital, Paired, Race, compare, resolved
 from agents.ring.unanswered import Unanswered
 from protocols.errors import BadRequest, BudgetExhausted, ModelError, RunFailed, TooLong
 from protocols.messages import FIRST, Candidate, Evaluation, Failure, Message, Outcome
+from protocols.model import Usage
 from protocols.task import Example, Metric, Task, corpus_value
 
 BURST = 10
@@ -27,8 +28,9 @@ SLACK = 8
 @dataclass(frozen=True, slots=True)
 class RaceSettings:
     """`alpha`: the chance, at most, that a child survives which is no better than its parent. `min_effect`: how much
-    worse a shorter child may be of a parent that is right anywhere. `futile`: the capital below which a race is given
-    up, 0 for never. `critique`: training examples that a survivor is run on for its critic. `max_unanswered`: the
+    worse a shorter child may be of a parent that is right anywhere; one that was shrunk may be worse by the standard
+    error of so many examples, if that is more (`resolved`). `futile`: the capital below which a race is given up, 0
+    for never. `critique`: training examples that a survivor is run on for its critic. `max_unanswered`: the
     share of examples that may be left unanswered. `at_once`: calls that all who race may have in flight together, and
     share equally; while fewer than `racers` do, each has more, within SLACK, for what is in flight when a race is
     lost is paid for."""
@@ -101,7 +103,7 @@ class Hearing:
 
 class Evaluator:
     """Validation examples in a random order until the race is lost; for a survivor all of them, and then training
-    examples for its critic."""
+    examples for its critic, unless it is one that was shrunk, which no critic reads."""
 
     address = "evaluator"
     accepts: tuple[type[Message], ...] = (Candidate,)
@@ -114,13 +116,16 @@ class Evaluator:
     async def handle(self, message: Message) -> Sequence[Message]:
         """Evaluate one candidate. What is drawn depends on the seed and the assignment alone, what is found on the
         answers alone, and neither on when they came. A candidate that is too long for an example which its parent
-        answered has failed; an example that is too long for the parent, too, is left out.
+        answered has failed, and so has one that is longer than any may be; an example that is too long for the
+        parent, too, is left out.
 
         :raises ModelError: too few examples were answered to tell what the candidate is worth.
         :raises RunFailed: more than `max_unanswered` of the run's examples were left unanswered, or of the first
             prompt's, which all others are measured by; or that is too long for all of them.
         """
         assert isinstance(message, Candidate)
+        if message.assignment != FIRST and (reason := self._forward.shelves.over_cap(message.prompt)):
+            return [_failure(message, reason)]
         rng = Random(f"{self._seed}/evaluator/{message.assignment}")
         message, drafted = await self._best_draft(message)
         order = rng.sample(range(len(self._task.validation)), len(self._task.validation))
@@ -128,7 +133,7 @@ class Evaluator:
         race = self._race(message, filled, rng.random()) if message.parent_scores else None
         heard = await self._run(Hearing(message, order, race, self.settings.max_unanswered))
         if heard.outgrown is not None:
-            return [_failure(message, heard.outgrown)]
+            return [_failure(message, str(heard.outgrown))]
         results = heard.results
         survived = race is None or race.end()
         answered = [result for result in results if isinstance(result, Outcome)]
@@ -137,7 +142,7 @@ class Evaluator:
         scores: list[float | None] = [None] * len(order)
         for index, result in zip(order, results, strict=False):
             scores[index] = result.score if isinstance(result, Outcome) else None
-        read, cut = await self._minibatch(message, rng) if survived else ((), "")
+        read, cut = await self._minibatch(message, rng) if survived and not message.shrunk else ((), "")
         outcomes = tuple(result for _, result in read if isinstance(result, Outcome))
         asked = [(self._task.validation[i], result) for i, result in zip(order, results, strict=False)]
         long = tuple(example.id for example, result in (*asked, *read) if isinstance(result, TooLong))
@@ -154,6 +159,7 @@ class Evaluator:
             unanswered=len(errors),
             outcomes=outcomes,
             value=value_of(self._task.metric, answered),
+            usage=sum((outcome.usage for outcome in answered), Usage()),
             filled=filled,
             unread=sum(isinstance(r, ModelError) and not isinstance(r, TooLong) for _, r in read),
             cut=cut,
@@ -166,8 +172,9 @@ class Evaluator:
     def _race(self, candidate: Candidate, filled: int, coin: float) -> Race:
         shorter = candidate.prompt.tokens + filled < candidate.parent_tokens
         answered = [score for score in candidate.parent_scores if score is not None]
+        worse = max(self.settings.min_effect, resolved(len(answered)) if candidate.shrunk else 0.0)
         # Of a parent that is right nowhere nothing can be lost: what is no better than that does not survive.
-        floor = -self.settings.min_effect if shorter and any(answered) else 0.0
+        floor = -worse if shorter and any(answered) else 0.0
         return Race(Capital(self.settings.alpha, floor, len(answered)), self.settings.futile, coin)
 
     async def _run(self, heard: Hearing) -> Hearing:
@@ -266,10 +273,10 @@ class Evaluator:
         return list(zip(drawn, results, strict=True)), ""
 
 
-def _failure(candidate: Candidate, error: TooLong) -> Failure:
-    """Of a candidate that is too long for an example which its parent has answered."""
+def _failure(candidate: Candidate, reason: str) -> Failure:
+    """Of a candidate that is longer than any may be, or too long for an example which its parent has answered."""
     text = saved(candidate.prompt, candidate.section) if candidate.section else ""
-    return Failure(candidate.assignment, "too long", str(error), text)
+    return Failure(candidate.assignment, "too long", reason, text)
 
 
 def value_of(metric: Metric, outcomes: Sequence[Outcome]) -> float:

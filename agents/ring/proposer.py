@@ -44,7 +44,7 @@ class Proposer:
         self.address = f"proposer/{operator.name}"
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """The candidate that the edit makes, or a failure where that would not fit into the task's model's window.
+        """The candidate that the edit makes, or a failure where that would be too long.
 
         :raises EditRejected: the edit changes nothing, breaks a placeholder, touches a frozen section, loses a name
             that replies are read for, or has failed before on this very text.
@@ -61,10 +61,10 @@ class Proposer:
             raise refused[0]
         ids = tuple(edit.recalled.experience.id for edit in recalled)
         rival = best_parent(kept[0], message)
-        spare = [self._shelves.spare(draft, rival.scores) for draft in kept]
-        if (over := -max(spare)) > 0:
-            return [outgrown(message, kept[spare.index(max(spare))], over)]
-        fitting = tuple(draft for draft, room in zip(kept, spare, strict=True) if room >= 0)
+        reasons = [self._shelves.too_long(draft, rival.scores) for draft in kept]
+        fitting = tuple(draft for draft, reason in zip(kept, reasons, strict=True) if not reason)
+        if not fitting:
+            return [outgrown(message, kept[0], reasons[0])]
         return [
             Candidate(
                 message.assignment,
@@ -73,8 +73,8 @@ class Proposer:
                 self._shelves.tokens(rival.prompt),
                 ids,
                 message.section,
-                fitting[1:],
-                tuple(outcome.example for outcome in message.outcomes),
+                drafts=fitting[1:],
+                known=tuple(outcome.example for outcome in message.outcomes),
             )
         ]
 
@@ -128,9 +128,8 @@ class Proposer:
             raise EditRejected(f"tried before: {known}", text=after)
 
 
-def outgrown(assignment: Assignment, child: Prompt, over: float) -> Failure:
-    """The failure of an edit that makes a prompt too long by so many tokens."""
-    reason = f"the prompt is about {over:,.0f} tokens too long for the window of the task's model"
+def outgrown(assignment: Assignment, child: Prompt, reason: str) -> Failure:
+    """The failure of an edit that makes a prompt too long, and why it is."""
     return Failure(assignment.assignment, "too long", reason, saved(child, assignment.section))
 
 

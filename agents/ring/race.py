@@ -13,6 +13,12 @@ PRIOR_SQUARE, PRIOR_COUNT = 0.25, 4.0
 """The mean squared difference that is expected before any is known, and how many known ones it weighs as much as."""
 
 
+def resolved(examples: int) -> float:
+    """The standard error that a mean of so many differences is expected to have before any is known: a smaller
+    difference no race can tell from none."""
+    return math.sqrt(PRIOR_SQUARE / examples) if examples else 0.0
+
+
 class Capital:
     """What a bettor has who began with 1 and bets that differences to come, in [-1, 1], have a mean above `floor`.
 

@@ -34,6 +34,7 @@ from agents.selectors.thompson import Thompson
 from agents.selectors.ucb import UCB
 from agents.selectors.uniform import Uniform
 from protocols.errors import ConfigError
+from protocols.messages import SHRINK
 from protocols.own_code import check_method, failed, imported, made, where
 from protocols.prompt import Prompt
 from protocols.providers.failures import one_line
@@ -110,8 +111,9 @@ def _own_operator(reference: str) -> Operator:
             f"operator {reference!r} needs a name, a text without spaces and slashes, and has {called!r} ({page})",
             **where(operator),
         )
-    if called == HAND:
-        raise ConfigError(f"search.operators: {reference} is called {HAND}, as the edits that a person makes are")
+    if called in (HAND, SHRINK):
+        whose = "that a person makes" if called == HAND else "that shrink the result"
+        raise ConfigError(f"search.operators: {reference} is called {called}, as the edits {whose} are")
     check_method(operator, "targets", reference, "operator", "prompt", "task", waits=False, page=page)
     check_method(operator, "edit", reference, "operator", "assignment", "context", waits=True, page=page)
     return operator

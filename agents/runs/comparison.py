@@ -13,6 +13,7 @@ from agents.ring.endings import endings
 from agents.ring.evaluator import value_of
 from protocols.errors import BudgetExhausted, Interrupted
 from protocols.messages import Outcome
+from protocols.model import Usage
 from protocols.task import Array, Metric, tally
 
 RESAMPLES = 10_000
@@ -66,7 +67,8 @@ class Held:
     """First prompt (`seed`) and winner (`best`) on the `n` test examples that both answered, and the ids of those on
     which the winner's score is higher (`gained`) or lower (`lost`). `interval`: 95 %, of the difference, by paired
     bootstrap. `errors`: of both. `first` and `winner`: each on all that it answered itself. `changed`: of those that
-    were gained and of those that were lost, each the first `SHOWN`.
+    were gained and of those that were lost, each the first `SHOWN`. `usage`: of the replies to the `n` examples, by
+    the first prompt and by the winner.
     """
 
     seed: float
@@ -80,6 +82,7 @@ class Held:
     first: Score
     winner: Score
     changed: tuple[Changed, ...]
+    usage: tuple[Usage, Usage] = (Usage(), Usage())
 
 
 async def answers(forward: Forward, questions: Sequence[Question]) -> list[Answer]:
@@ -143,7 +146,13 @@ def held_out(metric: Metric, seed: Sequence[Answer], best: Sequence[Answer]) -> 
         first=first,
         winner=winner,
         changed=tuple(_changed(s, b) for s, b in [*gained[:SHOWN], *lost[:SHOWN]]),
+        usage=(used(before), used(after)),
     )
+
+
+def used(outcomes: Sequence[Outcome]) -> Usage:
+    """By all replies together."""
+    return sum((outcome.usage for outcome in outcomes), Usage())
 
 
 def _changed(before: Outcome, after: Outcome) -> Changed:

@@ -42,6 +42,8 @@ def open_controller(
             settings.token_price,
             settings.failure_reward,
             settings.barrier,
+            settings.prefer,
+            settings.shrink,
         ),
         remember,
         Random(f"{settings.seed}/controller"),

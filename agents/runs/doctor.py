@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -20,7 +21,7 @@ from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings, Sent
 from agents.runs.known_names import check_names
-from agents.runs.least import check_caps, reply_room
+from agents.runs.least import check_caps, check_length, reply_room
 from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import asks_judge
 from agents.runs.models import embedder_of, model_settings
@@ -94,6 +95,9 @@ async def diagnose(
         found.warn("input", _unshown(prompt, task))
         found.warn("braces", doubled_braces(prompt, task))
         found.note("replies", _replies(configuration, task, prompt))
+        if most := configuration.prompt.max_tokens:
+            check = partial(check_length, configuration, task, prompt)
+            found.attempt("length", check, lambda _: f"the first prompt keeps to {most:,} tokens")
     _budget(found, configuration, environ, task, prompt, operators)
     _paths(found, configuration, environ)
     async with open_transport(environ) as transport:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
 
@@ -20,6 +20,7 @@ from protocols.messages import (
     Candidate,
     Change,
     Command,
+    Conclude,
     Continue,
     Critique,
     Envelope,
@@ -35,24 +36,59 @@ from protocols.messages import (
 )
 from protocols.prompt import Prompt
 
-FOLDED = (Assignment, Critique, Failure, *get_args(Command), Finished, Resumed)
+FOLDED = (Assignment, Critique, Failure, *get_args(Command), Conclude, Finished, Resumed)
 """The messages that a fold looks at."""
 CAPPED = (Finished(ALL_MADE), Finished("budget"))
 """What an earlier release said of a cap that refused one of the last assignments, and what is said of it now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Where a run has concluded its search, or gone on, in the envelope of this id."""
+
+    id: int
+    message: Conclude | Resumed
+
+
+def read_turns(journal: Path) -> list[Turn]:
+    """Those that a journal has, in their order.
+
+    :raises StorageFailed: it is damaged.
+    """
+    return turns_in(read_journal(journal, (Conclude, Resumed)))
+
+
+def turns_in(log: Iterable[Envelope]) -> list[Turn]:
+    """Those among the envelopes."""
+    found = ((envelope.id, envelope.message) for envelope in log)
+    return [Turn(number, message) for number, message in found if isinstance(message, Conclude | Resumed)]
+
+
+def stopped_short(turns: Sequence[Turn], assignments: int) -> bool:
+    """Whether the last thing that a run did of its own was to conclude a search that had made all its assignments,
+    and could make more now."""
+    last = turns[-1].message if turns else None
+    for turn in reversed(turns):
+        if isinstance(turn.message, Conclude) or turn.message.more:
+            last = turn.message
+            break
+    return isinstance(last, Conclude) and last.stopped_by == ALL_MADE and last.made < assignments
+
+
 class Fold:
     """Tells a new Controller what the journal says that it was told, and compares its decisions with those there.
 
-    `resumed`: the id of the last `Resumed`, in the journal or to come: what is void from then on is left out. `said`:
-    decisions that are not in the journal, each with the id of the envelope that caused it; `made`: the number of
-    those that are.
+    `turns`: see `read_turns`; what is void from one on is left out. `said`: decisions that are not in the journal,
+    each with the id of the envelope that caused it; `made`: the number of those that are.
     """
 
-    def __init__(self, controller: Controller, resumed: int) -> None:
-        self._controller, self._resumed = controller, resumed
+    def __init__(self, controller: Controller, turns: Sequence[Turn]) -> None:
+        self._controller, self._turns = controller, turns
+        self._resumed = max((turn.id for turn in turns if isinstance(turn.message, Resumed)), default=0)
+        self._most = controller.limit
         self.said: deque[tuple[Message, int]] = deque()
         self.made = 0
+        self._limit(0)
 
     async def take(self, envelope: Envelope) -> None:
         """The next envelope of the journal.
@@ -69,17 +105,39 @@ class Fold:
                 await self._tell(message, envelope.id)
             case Pause() | Continue() | Change() | Freeze() | Inject():
                 await self._tell(message, envelope.id)
+            case Conclude():
+                if self._is_undone(envelope.id):
+                    self._forget(Conclude)
+                else:
+                    self._compare(envelope)
+                await self._tell(message, envelope.id)
             case Resumed():
                 await self.resume(message, envelope.id)
             case _:
                 pass
 
+    def _limit(self, after: int) -> None:
+        """How many assignments the run could make from this envelope on, if it could make more later."""
+        ends = [(t.id, t.message) for t in self._turns if t.id > after]
+        made = [end.made for number, end in ends if isinstance(end, Conclude) and self._is_undone(number)]
+        self._controller.limit = made[0] if made else self._most
+
+    def _is_undone(self, conclusion: int) -> bool:
+        """Whether the search goes on after it was concluded with this envelope."""
+        return any(t.id > conclusion and isinstance(t.message, Resumed) and t.message.more for t in self._turns)
+
+    def _forget(self, *kinds: type[Message]) -> None:
+        self.said = deque(told for told in self.said if not isinstance(told[0], kinds))
+
     async def resume(self, message: Resumed, envelope: int) -> None:
         """Another process goes on; what the Controller said of an end that this undoes is said no more."""
-        if self._controller.paused or message.reopened:
+        if message.more:
+            self._limit(envelope)
+            self._forget(Conclude)
+        if self._controller.paused or message.reopened or message.more:
             await self._tell(message, envelope)
             if not self._controller.finished:
-                self.said = deque(told for told in self.said if not isinstance(told[0], Finished))
+                self._forget(Finished)
 
     async def _tell(self, message: Message, cause: int) -> None:
         self.said.extend((decided, cause) for decided in await self._controller.handle(message))
@@ -88,14 +146,19 @@ class Fold:
         """Nobody was told of it, or it ended what has gone on since: it says nothing of the assignment itself."""
         match envelope.message:
             case Critique() as critique:
-                return bool(critique.cut_by) and envelope.id < self._resumed
+                return bool(critique.cut_by) and self._is_reopened(envelope.id)
             case Failure(assignment=number, kind=kind):
-                ended = kind in ENDED_WITH_THE_RUN and envelope.id < self._resumed
+                ended = kind in ENDED_WITH_THE_RUN and self._is_reopened(envelope.id)
                 return ended or number == FIRST or envelope.to == NOBODY
             case Stop():
-                return envelope.id < self._resumed
+                return self._is_reopened(envelope.id)
             case _:
                 return False
+
+    def _is_reopened(self, ended: int) -> bool:
+        """Whether the search goes on after what has ended it in part, or its result is shrunk from then on."""
+        turn = next((turn for turn in self._turns if turn.id > ended), None)
+        return turn is not None and (isinstance(turn.message, Resumed) or self._is_undone(turn.id))
 
     def _compare(self, envelope: Envelope) -> None:
         told = envelope.message
@@ -112,20 +175,23 @@ async def fold(
     resumed: int,
     evaluated: Sequence[Callable[[Evaluation], object]] = (),
     reopened: Sequence[str] = (),
+    more: bool = False,
 ) -> Opening:
     """Bring a new Controller to where the journal ends, and tell `evaluated` of every evaluation that a Critique
-    was written of; what the search goes on with, or begins with. `reopened`: see `Resumed`.
+    was written of; what the search goes on with, or begins with. `resumed`: the id of the `Resumed` to come, if there
+    is one. `reopened`, `more`: see `Resumed`.
 
     :raises ReplayDiffers: the same messages do not lead to the same decisions.
     :raises StorageFailed: the journal is damaged.
     """
-    folded = Fold(controller, resumed)
+    coming = Resumed(0.0, tuple(reopened), more)
+    folded = Fold(controller, [*read_turns(journal), Turn(resumed, coming)])
     for envelope in read_journal(journal, FOLDED):
         await folded.take(envelope)
         if isinstance(envelope.message, Critique) and not folded.is_void(envelope):
             for tell in evaluated:
                 tell(envelope.message.evaluation)
-    await folded.resume(Resumed(0.0, tuple(reopened)), resumed)
+    await folded.resume(coming, resumed)
     said: list[tuple[Message, int | None]] = [*folded.said]
     new = {message.assignment for message, _ in said if isinstance(message, Assignment)}
     unanswered = [_furthest(journal, number) for number in controller.open if number not in new]

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agents.prompting.asking import reply_limit, task_request
-from agents.prompting.shelves import unfilled
+from agents.prompting.shelves import MAX_TOKENS, open_shelves, shelves_of, unfilled
 from agents.runs.configuration import Configuration
+from agents.runs.loading import load_corpus
 from agents.runs.metrics import asks_judge
 from agents.runs.tables import CapsTable
 from protocols.errors import ConfigError
@@ -70,6 +71,19 @@ def check_caps(configuration: Configuration, task: Task, first: Prompt, known: M
             raise ConfigError(
                 f"{name}.dollars = {table.dollars:g} is too small: {what} about {takes.dollars:.2g} ({each})"
             )
+
+
+def check_length(configuration: Configuration, task: Task, first: Prompt) -> None:
+    """:raises ConfigError: the first prompt is longer than any may be."""
+    if (most := configuration.prompt.max_tokens) is None:
+        return
+    filled = open_shelves(task, load_corpus(configuration)).filled(first) if shelves_of(first) else 0
+    sent = first.tokens + filled
+    if sent > most:
+        raise ConfigError(
+            f"{MAX_TOKENS} = {most} is too small: the first prompt has about {sent:,} tokens without the input; "
+            "shorten it, or allow as many"
+        )
 
 
 def _capped(configuration: Configuration, calls: int) -> Iterator[tuple[str, CapsTable, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -42,8 +42,13 @@ FREE_OF_PROVIDERS = frozenset(
 )  # fmt: skip
 """Settings of a provider or a model that may change."""
 
-LATER: Mapping[str, object] = {"search.repeats": 1, "task.description": None}
-"""Settings that runs of earlier releases do not have, with what these did."""
+BEFORE: Final[Mapping[str, Any]] = {
+    "search.repeats": 1,
+    "task.description": None,
+    "search.prefer": "best",
+    "search.shrink": 0,
+}
+"""What releases did that did not have these settings yet."""
 FIRST = "the first prompt"
 
 
@@ -52,7 +57,6 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
     dumped = configuration.model_dump(mode="json")
     providers = dumped.pop("providers")
     counts = _flat(dumped) | {"search.width": configuration.width}
-    counts = {name: value for name, value in counts.items() if name not in LATER or value != LATER[name]}
     for name, table in providers.items():
         for key, value in table.items():
             if key not in FREE_OF_PROVIDERS and value not in (None, {}):
@@ -72,6 +76,7 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
 
 def check_meaning(there: Mapping[str, Any], here: Mapping[str, Any], directory: object) -> None:
     """:raises ConfigError: they differ; says in what."""
+    there = {**BEFORE, **there}
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if not names:
         return

@@ -14,7 +14,7 @@ from agents.runs.catalogue import check_targets, open_operators
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector
 from agents.runs.intact import check_intact
-from agents.runs.least import check_caps
+from agents.runs.least import check_caps, check_length
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import meaning
 from agents.runs.models import Models
@@ -130,6 +130,7 @@ def read_inputs(configuration: Configuration) -> Inputs:
     new_selector(configuration)
     check_agents(configuration.agents)
     check_editable(first, operators, task)
+    check_length(configuration, task, first)
     return Inputs(task, first, operators)
 
 

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agents.ring.archive import rank
+from agents.ring.archive import Prefer, front, preferred
+from agents.runs.run_directory import JOURNAL, read_configuration
 from memory.journal import read_journal
 from protocols.bus import NOBODY
 from protocols.messages import (
     ENDED_WITH_THE_RUN,
     FIRST,
+    SHRINK,
     Assignment,
+    Conclude,
     Continue,
     Critique,
     Envelope,
@@ -21,8 +24,10 @@ from protocols.messages import (
     FailureKind,
     Pause,
     Resumed,
+    Scores,
     Stop,
 )
+from protocols.prompt import Prompt
 
 EndKind = Literal["first", "survived", "lost"] | FailureKind
 
@@ -33,7 +38,7 @@ class Ending:
 
     `kind` "first" is the first prompt's evaluation, which had no operator. `gain` and its standard `error` over the
     `paired` examples are 0 for a failure, which has a `reason`. `value`: the validation value of a survivor.
-    `best`: no candidate had a higher one before it.
+    `best`: it would be the result, if the search ended with it.
     """
 
     assignment: int
@@ -69,7 +74,7 @@ class Ending:
 FAILURES: dict[FailureKind, str] = {
     "rejected": "edit rejected",
     "unreadable": "reply unreadable",
-    "too long": "too long for the model",
+    "too long": "too long",
     "call": "call failed",
     "budget": "stopped by the budget",
     "allowance": "stopped by the operator's own budget",
@@ -80,11 +85,28 @@ FAILURES: dict[FailureKind, str] = {
 }
 
 
-class Progress:
-    """What has happened so far. `survivors` by candidate; `stopping`: why no more assignments are issued;
-    `paused`: a person has them wait."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A survivor, as it is compared with others; `prompt` is its own."""
 
-    def __init__(self) -> None:
+    candidate: int
+    value: float
+    tokens: int
+    scores: Scores
+    prompt: Prompt
+
+
+class Progress:
+    """What has happened so far. `survivors` by candidate; `best`: the one that would be the result now, of which
+    `prompt` is the prompt; `cuts`: assignments that have ended and were made to shrink the result; `stopping`: why no
+    more assignments are issued; `paused`: a person has them wait."""
+
+    def __init__(self, prefer: Prefer = "best") -> None:
+        self._prefer: Prefer = prefer
+        self._standings: dict[int, Standing] = {}
+        self._front: list[Standing] = []
+        self.prompt: Prompt | None = None
+        self.cuts = 0
         self.open: dict[int, Assignment] = {}
         self.counts: Counter[EndKind] = Counter()
         self.survivors: dict[int, Ending] = {}
@@ -92,16 +114,17 @@ class Progress:
         self.stopping = ""
         self.paused = False
         self._void: list[tuple[Ending, Assignment | None]] = []
+        self._settled: list[tuple[Ending, Assignment | None]] = []
 
     @property
     def ended(self) -> int:
-        """Assignments that have ended, the first prompt not counted."""
-        return self.counts.total() - self.counts["first"]
+        """Assignments of operators that have ended."""
+        return self.counts.total() - self.counts["first"] - self.cuts
 
     @property
     def stands(self) -> int:
         """Those of them that a run which goes on does not take up again."""
-        return self.ended - sum(ending.kind != "first" for ending, _ in self._void)
+        return self.ended - sum(ending.kind != "first" and ending.operator != SHRINK for ending, _ in self._void)
 
     def follow(self, envelope: Envelope) -> Ending | None:
         """Take in the next envelope; the ending, if it ends an assignment."""
@@ -120,7 +143,11 @@ class Progress:
             case Failure(assignment=number) as failure:
                 asked, void = self.open.get(number), failure.kind in ENDED_WITH_THE_RUN or envelope.to == NOBODY
                 return self._end(self._of_failure(failure), asked, void)
-            case Resumed():
+            case Conclude():
+                self._settled, self._void = [*self._settled, *self._void], []
+            case Resumed(more=more):
+                self._void = [*self._settled, *self._void] if more else self._void
+                self._settled = [] if more else self._settled
                 self._take_up()
             case _:
                 pass
@@ -130,11 +157,16 @@ class Progress:
         """What a cap or the end of the run ended is open again."""
         for ending, assignment in self._void:
             self.counts[ending.kind] -= 1
+            self.cuts -= ending.operator == SHRINK
             self.survivors.pop(ending.assignment, None)
+            self._standings.pop(ending.assignment, None)
             if assignment is not None:
                 self.open[assignment.assignment] = assignment
-        if self.best is not None and self.best.assignment not in self.survivors:
-            self.best = min(self.survivors.values(), key=_rank, default=None)
+        if self._void:
+            self._front = []
+            for standing in self._standings.values():
+                self._front = front(self._front, standing)
+            self._lead()
         self._void.clear()
         self.stopping, self.paused = "", False
 
@@ -150,8 +182,11 @@ class Progress:
     def _of_critique(self, critique: Critique) -> Ending:
         evaluation = critique.evaluation
         assignment = self.open.pop(critique.assignment, None)
-        value = evaluation.value if evaluation.survived else None
-        tokens = evaluation.tokens
+        if evaluation.survived:
+            number = critique.assignment
+            standing = Standing(number, evaluation.value, evaluation.tokens, evaluation.scores, evaluation.prompt)
+            self._standings[number] = standing
+            self._front = front([s for s in self._front if s.candidate != number], standing)
         return Ending(
             assignment=critique.assignment,
             kind="first" if critique.assignment == FIRST else "survived" if evaluation.survived else "lost",
@@ -162,9 +197,9 @@ class Progress:
             error=evaluation.error,
             paired=evaluation.paired,
             unanswered=evaluation.unanswered,
-            tokens=tokens,
-            value=value,
-            best=value is not None and self._leads(value, tokens),
+            tokens=evaluation.tokens,
+            value=evaluation.value if evaluation.survived else None,
+            best=evaluation.survived and preferred(self._front, self._prefer).candidate == critique.assignment,
         )
 
     def _of_failure(self, failure: Failure) -> Ending:
@@ -178,34 +213,40 @@ class Progress:
             reason=failure.reason,
         )
 
-    def _leads(self, value: float, tokens: int) -> bool:
-        """As the archive says which is best."""
-        return self.best is None or rank(value, tokens) < _rank(self.best)
+    def _lead(self) -> None:
+        """Say who would be the result, by the survivors that there are."""
+        leader = preferred(self._front, self._prefer) if self._front else None
+        self.best = None if leader is None else self.survivors[leader.candidate]
+        self.prompt = None if leader is None else leader.prompt
 
     def _end(self, ending: Ending, assignment: Assignment | None, void: bool) -> Ending:
         """`void`: it is one until the run goes on."""
         self.counts[ending.kind] += 1
+        self.cuts += ending.operator == SHRINK
         if void:
             self._void.append((ending, assignment))
         if ending.value is not None:
             self.survivors[ending.assignment] = ending
-        if ending.best:
-            self.best = ending
+            self._lead()
         return ending
 
 
-def _rank(survivor: Ending) -> tuple[float, float]:
-    """The least is the best."""
-    return rank(survivor.value or 0.0, survivor.tokens)
+def progress_of(directory: Path) -> Progress:
+    """How far the run in a directory had come when it was last heard of.
+
+    :raises ConfigError: it is no run directory.
+    :raises MemoryMismatch, StorageFailed: its configuration or its journal cannot be read.
+    """
+    return progress_in(directory / JOURNAL, read_configuration(directory).search.prefer)
 
 
-def progress_of(journal: Path) -> Progress:
-    """How far a run had come when it was last heard of.
+def progress_in(journal: Path, prefer: Prefer) -> Progress:
+    """How far a run had come, by its journal.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
-    progress = Progress()
-    told = (Assignment, Critique, Failure, Stop, Pause, Continue, Resumed)
+    progress = Progress(prefer)
+    told = (Assignment, Critique, Failure, Stop, Pause, Continue, Conclude, Resumed)
     for envelope in read_journal(journal, told, brief=True):
         progress.follow(envelope)
     return progress

@@ -11,12 +11,12 @@ from pathlib import Path
 from agents.runs.catalogue import open_operators
 from agents.runs.controllers import new_selector, open_controller
 from agents.runs.finished import read_result
-from agents.runs.fold import Fold
+from agents.runs.fold import Fold, read_turns
 from agents.runs.loading import load_corpus, load_task
 from agents.runs.meaning import check_meaning, meaning
 from agents.runs.recycling import recycle, unpack
 from agents.runs.run_directory import FIRST_PROMPT, JOURNAL, RESULT, read_configuration, read_record
-from memory.journal import Call, read_calls, read_durable, read_journal, read_notes
+from memory.journal import Call, read_calls, read_journal, read_notes
 from protocols import prompt_file
 from protocols.errors import ReplayDiffers
 from protocols.messages import Envelope, Finished, Resumed
@@ -49,7 +49,7 @@ async def replay(directory: Path, watch: Watch) -> Replayed:
     selector = new_selector(configuration)
     recycle(selector, unpack(read_notes(directory / JOURNAL)) or [])
     controller = open_controller(configuration, task, open_operators(configuration.search.operators), selector, None)
-    folded = Fold(controller, read_durable(directory / JOURNAL).resumed)
+    folded = Fold(controller, read_turns(directory / JOURNAL))
     stopped_by, last = "", 0
     journal = directory / JOURNAL
     events: Iterable[Envelope | Call] = merge(read_journal(journal), read_calls(journal), key=attrgetter("time"))
@@ -69,4 +69,4 @@ async def replay(directory: Path, watch: Watch) -> Replayed:
     result = read_result(directory / RESULT)
     if result is not None and result["candidate"] != best:
         raise ReplayDiffers(f"the winner is {result['candidate']} there and {best} now", envelope=last)
-    return Replayed(folded.made, controller.issued, stopped_by, best)
+    return Replayed(folded.made, controller.issued - controller.cut, stopped_by, best)

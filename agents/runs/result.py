@@ -10,6 +10,7 @@ from agents.ring.endings import endings
 from agents.ring.evaluator import value_of
 from agents.runs.comparison import Held
 from agents.runs.leaks import Leak
+from agents.runs.pareto import Answers
 from protocols.task import Metric
 from protocols.wrappers.ledger import Ledger, Saved
 
@@ -61,7 +62,8 @@ class Spent:
 @dataclass(frozen=True, slots=True)
 class Result:
     """`result.json`: the validation values of the first prompt (`seed`) and of the winner (`best`), and the rest.
-    `models`: of each role. `length` None: an earlier release did not write it.
+    `models`: of each role. `length` None: an earlier release did not write it. `answers`: what 1,000 answers of each
+    take, by the test split if both were run on it, else by validation; None where nothing was metered.
 
     `test_missing`: what cut `test`, the held-out comparison, short, a cap or a person; nothing came of that if it is
     None.
@@ -84,6 +86,7 @@ class Result:
     best: Value
     candidate: int
     length: Length | None
+    answers: Answers | None
     train: Trained
     test: Held | None
     test_missing: str | None

@@ -13,10 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from pydantic import ValidationError
 
 from agents.runs.configuration import Configuration
-from agents.runs.meaning import check_meaning
+from agents.runs.meaning import BEFORE, check_meaning
 from memory.sqlite import claimed
 from protocols import prompt_file
 from protocols.errors import NO_ROOM, ConfigError, MemoryMismatch, StorageFailed
@@ -28,10 +27,10 @@ RECORD, LOCK = "run.json", "lock"
 CONFIGURATION, JOURNAL, CACHE, MEMORY = "configuration.json", "journal.sqlite", "cache.sqlite", "memory.sqlite"
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
 COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
-REPORT = "report.html"
+REPORT, PARETO = "report.html", "pareto.json"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
 BEST_FIELDS = "best_prompt.fields.json"
-KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, RESULT, LOG)
+KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, RESULT, PARETO, LOG)
 """What is only ever written beside a record. Commands are no proof of a run: anybody may say them too early."""
 BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
 """What may be written before the record is, and be left by a process that was killed meanwhile."""
@@ -116,13 +115,22 @@ def read_configuration(directory: Path) -> Configuration:
     read_record(directory)
     path = directory / CONFIGURATION
     try:
-        return Configuration.model_validate_json(path.read_bytes())
+        return Configuration.model_validate_json(orjson.dumps(_completed(orjson.loads(path.read_bytes()))))
     except FileNotFoundError:
         raise StorageFailed(f"is gone, and {RECORD} is there: put it back from a copy", file=str(path)) from None
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
         remedy = "it was changed, or another release wrote it: use that"
         raise StorageFailed(f"not the configuration of a run ({reason}); {remedy}", file=str(path)) from error
+
+
+def _completed(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration that an earlier release may have written, with what it did where it had no setting for it."""
+    tables = {name: dict(table) if isinstance(table, dict) else table for name, table in document.items()}
+    for setting, value in BEFORE.items():
+        name, _, key = setting.partition(".")
+        tables[name].setdefault(key, value)
+    return tables
 
 
 @contextmanager

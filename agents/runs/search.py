@@ -23,17 +23,19 @@ from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.hand import Hand
 from agents.ring.place import Place
 from agents.ring.proposer import Proposer
+from agents.ring.shrinking import Shrink
 from agents.ring.team import Team
 from agents.runs.comparison import Held, answers, held_out, refusal
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
-from agents.runs.finished import read_document, reopened
-from agents.runs.fold import fold
+from agents.runs.finished import raised, read_document, reopened
+from agents.runs.fold import fold, read_turns, stopped_short
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, measures_credit, roles
 from agents.runs.own_instructions import critic_instruction
+from agents.runs.pareto import Answers, latencies, pareto, taken, taken_by
 from agents.runs.places import open_observers, seated
 from agents.runs.recycling import Recycler, pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
@@ -44,6 +46,7 @@ from agents.runs.run_directory import (
     BEST_PROMPT,
     CONFIGURATION,
     JOURNAL,
+    PARETO,
     REPORT,
     RESULT,
     Record,
@@ -57,16 +60,17 @@ from agents.selectors.expected import expected
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache
 from memory.experience import Experience
-from memory.journal import Journal, read_durable, read_journal, read_notes
+from memory.journal import Journal, read_calls, read_durable, read_journal, read_notes
 from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
-from protocols.messages import FIRST, Evaluation, Resumed
+from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
 from protocols.wrappers.ledger import Books, Ledger, Saved
+from protocols.wrappers.prices import Price
 from protocols.wrappers.window import spare
 
 OpenModel = Callable[[str], ChatModel]
@@ -97,7 +101,7 @@ class Run:
         self._unremembered = 0
         self._searched = False
         self.result: Result | None = None
-        self.shelves = open_shelves(task, load_corpus(configuration))
+        self.shelves = open_shelves(task, load_corpus(configuration), configuration.prompt.max_tokens)
         if configuration.search.assignments < self._durable.assignments:
             raise ConfigError(
                 f"search.assignments = {configuration.search.assignments}, and the run in {directory} has made "
@@ -105,6 +109,9 @@ class Run:
             )
         before = read_document(directory / CONFIGURATION)
         self._reopened = reopened(before, configuration) if before else ()
+        self._more = stopped_short(read_turns(directory / JOURNAL), configuration.search.assignments)
+        if before and raised(before["budget"], configuration.budget.model_dump(mode="json")):
+            self._more = True
         ledger.take_up(Books(self._durable.accounts, Saved(), self._durable.seconds))
 
     @property
@@ -133,6 +140,7 @@ class Run:
         self.bus.tap(journal.append)
         self.steering.take_up(self.directory)
         self.bus.tap(self.steering.observe)
+        self.bus.tap(self._conclude)
         self.journal = journal
         self.controller = open_controller(
             self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
@@ -155,6 +163,7 @@ class Run:
             self._durable.last + 1,
             [credit.plan] if credit else [],
             self._reopened,
+            self._more,
         )
         for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
             message = envelope.message  # also one of which no Critique was written yet; what was cut is made anew
@@ -181,7 +190,7 @@ class Run:
         self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
         own = critic_instruction(self.configuration)
         critic = Silent() if table.critic == NONE else Critic(open_model("critic"), self.task, credit, own)
-        agents: list[Agent] = [self.evaluator, critic, Hand(self.shelves)]
+        agents: list[Agent] = [self.evaluator, critic, Hand(self.shelves), Shrink(self.shelves)]
         price = settings.token_price
         for name, operator in operators.items():
             model = open_model(f"proposer/{name}")
@@ -247,7 +256,7 @@ class Run:
         """
         if self.resumed:
             write_configuration(self.directory, self.configuration)
-            for name in (RESULT, REPORT):
+            for name in (RESULT, REPORT, PARETO):
                 remove(self.directory / name)
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
@@ -265,6 +274,7 @@ class Run:
         if missing is not None and self.patience.hurried:
             stopped_by = INTERRUPTED  # so that the run goes on with what is missing
         result = self._result(winner, stopped_by, test, missing)
+        self._write_front(winner)
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         self.result = result
         return result
@@ -283,9 +293,16 @@ class Run:
 
         :raises Exception: see `search`.
         """
-        resumed = Resumed(self._durable.seconds, self._reopened) if self.resumed else None
+        resumed = Resumed(self._durable.seconds, self._reopened, self._more) if self.resumed else None
+        races = 0 if self.controller.shrinking else self.configuration.search.shrink
+        self.ledger.set_aside(races * len(self.task.validation) * calls_per_example(self.configuration))
         listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
+
+    async def _conclude(self, envelope: Envelope) -> None:
+        """What was set aside is for what comes now."""
+        if isinstance(envelope.message, Conclude):
+            self.ledger.set_aside(0)
 
     def _export(self) -> None:
         """The file of the best prompt, if there is one, and beside it what it leaves to be filled for each input."""
@@ -312,6 +329,24 @@ class Run:
         seed, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
         return held_out(self.task.metric, seed, best), refusal(came)
 
+    @property
+    def _price(self) -> Price | None:
+        """Of the task's model."""
+        return self.ledger.prices.get(self.configuration.models.of("task"))
+
+    def _answers(self, first: Member, winner: Member, test: Held | None) -> Answers | None:
+        """What answers of the two take."""
+        seed, best = (taken_by(member, self._price) for member in (first, winner))
+        if test is not None and test.n:
+            seed, best = (taken(usage, test.n, self._price, "test") for usage in test.usage)
+        return Answers(seed, best) if seed and best else None
+
+    def _write_front(self, winner: Member) -> None:
+        """The candidates that nobody beats in everything."""
+        seconds = latencies(read_calls(self.directory / JOURNAL))
+        rows = pareto(self.controller.archive.members, winner.candidate, self._price, seconds)
+        write(self.directory / PARETO, orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
+
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
         used = spent(self.ledger)
         first = self.controller.first
@@ -324,6 +359,7 @@ class Run:
             best=validated(winner),
             candidate=winner.candidate,
             length=Length(first.tokens, winner.tokens),
+            answers=self._answers(first, winner, test),
             train=trained(self.task.metric, first, winner),
             test=test,
             test_missing=missing,
@@ -337,7 +373,7 @@ class Run:
             saved=self.ledger.saved,
             dollars=self.ledger.dollars,
             seconds=self.ledger.seconds,
-            assignments=self.controller.issued,
+            assignments=self.controller.issued - self.controller.cut,
             failures=dict(sorted(self.controller.failures.items())),
             operators={name: dict(sorted(ends.items())) for name, ends in sorted(self.controller.endings.items())},
             uncriticised=dict(sorted(self.controller.uncriticised.items())),

@@ -34,6 +34,7 @@ from protocols.errors import NO_ROOM, ConfigError, InputError, PromptError, Stor
 from protocols.messages import (
     Change,
     Command,
+    Conclude,
     Continue,
     Critique,
     Envelope,
@@ -67,7 +68,7 @@ def command(directory: Path, words: Sequence[str]) -> str:
         doubt = _check_edit(edited, first, configuration, told[1])
         told[1] = prompt_file.dumps(edited)
     meant = understand(told, configuration, first, kept_prices(directory, configuration))
-    _check_under_way(directory)
+    _check_under_way(directory, meant)
     most = configuration.search.assignments
     if isinstance(meant, Inject) and _issued(directory) >= most:
         raise ConfigError(f"the run in {directory} has made all of its {most} assignments")
@@ -267,7 +268,7 @@ def said_so_far(directory: Path | None) -> int:
     return path.stat().st_size if path and path.exists() else 0
 
 
-def _check_under_way(directory: Path) -> None:
+def _check_under_way(directory: Path, meant: Command) -> None:
     """:raises ConfigError: nobody would listen, or nothing would come of it."""
     if (directory / RESULT).exists():
         raise ConfigError(f"the run in {directory} has finished")
@@ -276,10 +277,12 @@ def _check_under_way(directory: Path) -> None:
     if not (directory / JOURNAL).exists():
         return  # it begins
     ending = False
-    for envelope in read_journal(directory / JOURNAL, (Stop, Finished, Critique, Failure, Resumed)):
+    for envelope in read_journal(directory / JOURNAL, (Stop, Conclude, Finished, Critique, Failure, Resumed)):
         match envelope.message:
             case Resumed():
                 ending = False
+            case Conclude():  # cuts are made still, and no edits
+                ending = isinstance(meant, Inject)
             case Stop() | Finished() | Failure(kind="budget"):
                 ending = True
             case Critique() as critique if critique.cut_by:

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from agents.ring.archive import Prefer
 from agents.ring.team import WIDEST
 from protocols.data import Format
 from protocols.task import KindName
@@ -29,7 +30,7 @@ NONE = "none"
 MOST = 1e12
 """The most that a number of seconds, dollars, tokens and so on may be where no other range is said: sums and products
 of what is no larger cannot overflow, and a person who writes more has mistyped."""
-MOST_CALLS, LONGEST_VECTOR, MOST_REPEATS = 2**16, 2**16, 1000
+MOST_CALLS, LONGEST_VECTOR, MOST_REPEATS, MOST_SHRINKS = 2**16, 2**16, 1000, 1000
 Weight = Annotated[float, Field(gt=0, le=MOST)]
 Count = Annotated[int, Field(ge=1, le=int(MOST))]
 Positive = Annotated[float, Field(gt=0, le=MOST)]
@@ -136,12 +137,14 @@ class TaskTable(Table):
 class PromptTable(Table):
     """`[prompt]`: the first prompt, from a file or as a text that is put into the default layout.
 
-    `literal`: names that stand in braces in the prompt and are no placeholders.
+    `literal`: names that stand in braces in the prompt and are no placeholders. `max_tokens`: about how many tokens a
+    prompt may have as it is sent, without the input, but with what else is filled for each (None: any number).
     """
 
     file: Path | None = None
     text: str | None = None
     literal: tuple[str, ...] = ()
+    max_tokens: Count | None = None
 
 
 Parameters = Mapping[str, Any]
@@ -272,7 +275,8 @@ class SearchTable(Table):
     have). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`: calls that
     measure what sections are worth, at most so many for each that was made for the task; 0: none. `on_agent_error`:
     whether an exception of an agent (an operator of yours, say) fails the run or its assignment alone; then
-    `agent_errors` such assignments in a row fail the run.
+    `agent_errors` such assignments in a row fail the run. `prefer`: which candidate is the result, see
+    `agents.ring.archive.preferred`. `shrink`: races, at most, by which that is made shorter at the end; 0: none.
     """
 
     seed: Seed = 0
@@ -281,6 +285,8 @@ class SearchTable(Table):
     assignments: Annotated[int, Field(ge=0, le=int(MOST))] = 100
     operators: tuple[str, ...] = ("few_shot", "self_reflection", "chain_of_thought", "short_instruction")
     selector: str = "msgd_rl"
+    prefer: Prefer = "short"
+    shrink: Annotated[int, Field(ge=0, le=MOST_SHRINKS)] = 12
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3
     min_effect: Annotated[float, Field(ge=0, lt=1)] = 0.01
     critique: Count | None = None

@@ -14,6 +14,7 @@ from agents.runs.run_directory import JOURNAL, RESULT, read_configuration
 from memory.journal import Call, read_calls, read_journal
 from protocols.errors import ConfigError
 from protocols.messages import FIRST, Assignment, Candidate, Critique, Envelope, Evaluation
+from protocols.prompt import Prompt
 from protocols.wrappers.prices import Price
 
 
@@ -79,10 +80,24 @@ def winner(directory: Path) -> int:
     result = read_result(directory / RESULT)
     if result is not None:
         return int(result["candidate"])
-    best = progress_of(directory / JOURNAL).best
+    best = progress_of(directory).best
     if best is None:
         raise ConfigError(f"{directory} has no candidate yet: its first prompt was not evaluated")
     return best.assignment
+
+
+def prompt_of(directory: Path, candidate: int) -> Prompt:
+    """The prompt of a candidate, whatever became of it.
+
+    :raises ConfigError: there is no such candidate, or it came to no prompt.
+    :raises MemoryMismatch, StorageFailed: a file of the run is damaged, or of another version.
+    """
+    read_configuration(directory)
+    [messages, *_] = lineage(directory, candidate)
+    found = [e.message.prompt for e in messages if isinstance(e.message, Candidate | Evaluation)]
+    if not found:
+        raise ConfigError(f"candidate {candidate} of {directory} came to no prompt; `trace` says what became of it")
+    return found[-1]
 
 
 def lineage(directory: Path, candidate: int) -> Iterator[list[Envelope]]:

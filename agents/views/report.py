@@ -47,7 +47,7 @@ def read_report(directory: Path) -> Report:
     """
     if not (directory / CONFIGURATION).is_file() or not (directory / JOURNAL).is_file():
         raise ConfigError(f"{directory} is not a run directory")
-    progress = progress_of(directory / JOURNAL)
+    progress = progress_of(directory)
     result = read_result(directory / RESULT)
     best = progress.best.assignment if progress.best else 0
     lineage = progress.lineage(best if result is None else result["candidate"])
@@ -117,6 +117,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     if length := result.get("length"):  # none in a result of an earlier release
         tokens = f"{length['seed']:,} tokens without the input, the best one {length['best']:,}"
         yield f"The first prompt has about {tokens}."
+    yield from thousand(result)
     yield from _endings(result)
     if result["unanswered"]:
         yield f"Examples that the search left unanswered: {counted(result['unanswered'])}."
@@ -126,6 +127,15 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"A LEAK: {where}: {leak['text']}"
     if len(result["leaks"]) > MOST:
         yield f"and {len(result['leaks']) - MOST} leaks more: see result.json"
+
+
+def thousand(result: Mapping[str, Any]) -> Iterator[str]:
+    """What 1,000 answers take; a result of an earlier release does not say."""
+    if answers := result.get("answers"):
+        for name, taken in (("first", answers["seed"]), ("best", answers["best"])):
+            cost = "" if taken["dollars"] is None else f", {dollars(taken['dollars'])}"
+            tokens = f"{taken['input']:,} tokens of input and {taken['output']:,} of output"
+            yield f"1,000 answers of the {name} prompt take {tokens}{cost} (by {taken['split']})."
 
 
 def left_out(result: Mapping[str, Any]) -> Iterator[str]:

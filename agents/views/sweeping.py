@@ -14,7 +14,6 @@ from rich.text import Text
 
 from agents.runs.grid import Cell, Grid
 from agents.runs.progress import Progress, progress_of
-from agents.runs.run_directory import JOURNAL
 from agents.runs.search import Run
 from agents.runs.sweep import Row
 from agents.views.drawing import Drawing, drawing
@@ -91,7 +90,7 @@ class SweepTable:
 
     @contextmanager
     def attend(self, cell: Cell, run: Run) -> Iterator[None]:
-        running = self._running[cell.name] = Running(run, progress_of(run.directory / JOURNAL))
+        running = self._running[cell.name] = Running(run, progress_of(run.directory))
 
         async def observe(envelope: Envelope) -> None:
             if running.progress.follow(envelope) is not None:

@@ -18,7 +18,7 @@ from agents.runs.steering import in_words
 from agents.views.doing import Doing
 from agents.views.drawing import Drawing, drawing
 from agents.views.plain import one_line
-from protocols.messages import Command, Envelope, Finished
+from protocols.messages import Command, Conclude, Envelope, Finished
 from protocols.wrappers.ledger import Attempt, Ledger
 from protocols.wrappers.purse import Notice
 
@@ -26,6 +26,7 @@ BARS = "▁▂▃▄▅▆▇█"
 EVENTS = 6
 FEW = 20
 """Assignments of which each has a line where it ends, also one that comes to nothing."""
+SHRINKING = "The search is over; now its result is made shorter, as far as it stays as good."
 TESTING = "Reading the test split, once, for the first prompt and the best one."
 
 
@@ -80,6 +81,8 @@ class PlainLines:
             at = f"{self._progress.ended}/{self._assignments}"
             spent = f"{capped(self._ledger.calls, self._ledger.caps.calls)} calls, {clock(self._ledger.seconds)}"
             self.say(f"[{at}] {one_line(str(ending))} ({spent})")
+        if isinstance(envelope.message, Conclude):
+            self.say(SHRINKING)
         if isinstance(envelope.message, Finished) and self._progress.best:
             self.say(TESTING)
         if envelope.sender == PERSON and isinstance(envelope.message, Command):
@@ -130,6 +133,8 @@ class LiveView:
                 self._curve.append((self._ledger.calls, ending.value))
         if envelope.sender == PERSON and isinstance(envelope.message, Command):
             self._events.append(f"      {PERSON}: {one_line(in_words(envelope.message))}")
+        if isinstance(envelope.message, Conclude):
+            self.say(SHRINKING)
         if isinstance(envelope.message, Finished):
             self.say(TESTING)
         self._drawing.draw()
@@ -174,10 +179,11 @@ class LiveView:
 
     def _assignments_in_words(self) -> str:
         counts, progress = self._progress.counts, self._progress
-        failed = progress.ended - counts["survived"] - counts["lost"]
+        failed = progress.ended + progress.cuts - counts["survived"] - counts["lost"]
         parts = f"{counts['survived']} survived, {counts['lost']} lost, {failed} failed, {len(progress.open)} open"
+        cuts = f", {progress.cuts} of them to shorten the result" if progress.cuts else ""
         paused = ", PAUSED by a person" if progress.paused else ""
-        return f"{progress.ended} / {self._assignments}: {parts}{paused}"
+        return f"{progress.ended} / {self._assignments}: {parts}{cuts}{paused}"
 
     def _time_in_words(self) -> str:
         left = time_left(self._ledger, self._progress.ended, self._assignments)

@@ -180,6 +180,12 @@ class Ledger:
         finally:
             self._held -= calls
 
+    def set_aside(self, calls: int) -> None:
+        """Keep so many calls of the task's role for later, see `Purse.aside`; 0: what was kept may be spent now."""
+        for purse in {self._run, *self.purses("task")}:
+            purse.aside = calls
+        self._wake()
+
     def most(self, model: str, request: Request) -> Cost:
         """The most that one attempt may cost; nothing where nobody asks, which saves measuring the messages."""
         if not self._counts_tokens:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+ASIDE = 1 / 8
+"""Of a cap as much, at most, is kept for what comes after the search."""
 SHARES = (0.5, 0.8)
 """The shares of a cap that are worth a line when they are used."""
 
@@ -47,9 +49,11 @@ class Notice:
 
 class Purse:
     """`spent` for calls that have ended, `reserved` for those that are admitted, in flight or `waiting` to be sent;
-    both count against the caps."""
+    both count against the caps. `aside`: calls that are kept for later, of each cap as much as so many cost on
+    average, and no more than `ASIDE` of it."""
 
     def __init__(self, name: str, caps: Caps) -> None:
+        self.aside = 0
         self.name = name
         self.limits: dict[str, float] = {cap: limit for cap, limit in asdict(caps).items() if limit is not None}
         self.calls, self.in_flight, self.waiting = 0, 0, 0
@@ -78,11 +82,11 @@ class Purse:
             return refused, True
         waits = ""
         for cap, limit in self.limits.items():
-            if cap == "calls" and self.calls + self.waiting + 1 + held > limit:
+            if cap == "calls" and self.calls + self.waiting + 1 + held > limit - self._aside(cap, self.calls):
                 waits = cap
             if cap in ("tokens", "dollars"):
                 need, spent, reserved = (getattr(part, cap) for part in (most, self.spent, self.reserved))
-                room = limit - spent - self._kept(cap, held)
+                room = limit - spent - self._kept(cap, held) - self._aside(cap, spent)
                 if need > room:
                     return cap, True
                 if need > room - reserved:
@@ -92,9 +96,11 @@ class Purse:
     def refusal(self, held: int, seconds: float) -> str:
         """The cap that forbids any call from now on, whatever it costs; "" for none."""
         calls, minutes = self.limits.get("calls"), self.limits.get("minutes")
-        if calls is not None and self.calls + 1 + held > calls:
+        if calls is not None and self.calls + 1 + held > calls - self._aside("calls", self.calls):
             return "calls"
-        return "minutes" if minutes is not None and seconds >= minutes * 60 else ""
+        if minutes is not None and seconds / 60 >= minutes - self._aside("minutes", seconds / 60):
+            return "minutes"
+        return ""
 
     def overspent(self, most: Cost) -> str:
         """The cap on tokens or dollars that is spent already, so that an admitted call may not be sent; "" for none,
@@ -153,6 +159,13 @@ class Purse:
             if passed > told:
                 self._told[cap] = passed
                 yield Notice(self.name, cap, passed, used, limit)
+
+    def _aside(self, cap: str, used: float) -> float:
+        """What is kept of a cap for later: whole calls, or a part of what has been used by all so far."""
+        if not (self.aside and self.calls):
+            return 0.0
+        share = ASIDE * self.limits[cap]
+        return min(self.aside, share // 1) if cap == "calls" else min(self.aside * used / self.calls, share)
 
     def _kept(self, cap: str, held: int) -> float:
         if not (held and self.calls):

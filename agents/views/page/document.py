@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.ring.archive import rank
+from agents.ring.archive import Prefer, rank
 from agents.runs.budget import kept_prices
 from agents.runs.configuration import Configuration
 from agents.runs.finished import read_result
@@ -15,7 +15,7 @@ from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.story import Json, Story, front
 from agents.views.plain import one_line, printable
-from agents.views.report import left_out, missing_test
+from agents.views.report import left_out, missing_test, thousand
 from agents.views.terminal import clock, dollars, estimated
 from memory.following import following
 from memory.sqlite import is_claimed
@@ -40,7 +40,7 @@ def report_document(directory: Path) -> Json:
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
     """
     configuration, result = read_configuration(directory), read_result(directory / RESULT)
-    story = read_story(directory)
+    story = read_story(directory, configuration.search.prefer)
     known = kept_prices(directory, configuration)
     figures = Figures(configuration, known, result, working=is_claimed(directory / LOCK))
     document = figures.of(story) | {"points": story.points}
@@ -50,12 +50,12 @@ def report_document(directory: Path) -> Json:
     return document | {"details": shown, "experiences": experiences(directory, recalled[-EXPERIENCES:], EXCERPT)}
 
 
-def read_story(directory: Path) -> Story:
+def read_story(directory: Path, prefer: Prefer) -> Story:
     """The story of a run up to now.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
-    story = Story()
+    story = Story(prefer)
     with following(directory / JOURNAL) as journal:
         while True:
             news = journal.news()
@@ -154,6 +154,7 @@ class Figures:
     def _remarks(self) -> Iterator[str]:
         result = self.result or {}
         yield from missing_test(result)
+        yield from thousand(result)
         for name, number in (result.get("unanswered") or {}).items():
             yield f"{number} examples of the search have no answer: {name}."
         yield from left_out(result)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from agents.ring.archive import rank
+from agents.ring.archive import Prefer, rank
 from agents.runs.progress import FAILURES, Ending, Progress
 from agents.views.plain import one_line
 from memory.following import News
@@ -16,6 +16,7 @@ from protocols.messages import (
     ENDED_WITH_THE_RUN,
     Assignment,
     Candidate,
+    Conclude,
     Critique,
     Envelope,
     Evaluation,
@@ -82,19 +83,18 @@ class Cell:
 
 
 class Story:
-    """Shows at most about `KEPT` endings; keeps a row for each survivor besides, two prompts, and no answers.
+    """Shows at most about `KEPT` endings; keeps a row and the scores of each survivor besides, and no answers.
 
     `points`: the endings, each a row of figures; `renewed` counts how often earlier ones were dropped from it.
     `flows`: messages so far, by type. `heard`: the time of the last, in Unix seconds. `seconds`: for how long
     the run had worked when the journal was last read, pauses left out.
     """
 
-    def __init__(self) -> None:
-        self.progress = Progress()
+    def __init__(self, prefer: Prefer) -> None:
+        self.progress = Progress(prefer)
         self.points: list[Json] = []
         self.total = self.renewed = 0
         self.first: Prompt | None = None
-        self.best: Prompt | None = None
         self.heard: float | None = None
         self.seconds = 0.0
         self.phase: Phase = "beginning"
@@ -133,6 +133,8 @@ class Story:
                 self._at.pop(number, None)
             case Finished(reason):
                 self.phase, self.stopped_by = "testing", reason
+            case Conclude():
+                self._void.clear()
             case Resumed():
                 self._take_up()
             case _:
@@ -143,6 +145,11 @@ class Story:
         if ending is not None:
             self._end(ending, envelope, calls)
         return ending
+
+    @property
+    def best(self) -> Prompt | None:
+        """The prompt that would be the result now."""
+        return self.progress.prompt
 
     @property
     def at_work(self) -> Counter[str]:
@@ -172,7 +179,6 @@ class Story:
         if isinstance(message, Critique):
             prompt = message.evaluation.prompt
             self.first = prompt if ending.kind == "first" else self.first
-            self.best = prompt if ending.best else self.best
         reason = one_line(ending.reason, REASON)
         if isinstance(message, Failure):
             kind = FAILURES[message.kind]
@@ -199,7 +205,7 @@ class Story:
         self.points.append(row)
         if ending.value is not None:
             self._survivors[ending.assignment] = row
-        if ending.best:
+        if ending.value is not None:
             self._restore()
         if len(self.points) > KEPT:
             self._thin()

@@ -15,10 +15,12 @@ from agents.operators.few_shot import FewShot
 from agents.operators.merge import Merge
 from agents.operators.operator import Context, Operator
 from agents.operators.rag import Rag
+from agents.prompting.forward import AtOnce, Forward
 from agents.prompting.shelves import open_shelves
+from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
 from protocols.errors import InapplicableError
-from protocols.messages import Assignment, Failure, Partner
+from protocols.messages import Assignment, Candidate, Failure, Partner
 from protocols.model import Request
 from protocols.prompt import Prompt, Section, estimate_tokens
 from protocols.task import Example, Task
@@ -68,6 +70,23 @@ def test_as_many_are_shown_as_there_is_room_for_beside_the_longest_input(
     assert given_here.shelves.spare(edited) >= 0
 
 
+@given(st.sampled_from([(FewShot(), "examples"), (Rag(), "knowledge")]), st.integers(20, 400), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_no_more_is_shown_than_the_cap_on_tokens_leaves_room_for(
+    edit: tuple[Operator, str], tokens: int, seed: int
+) -> None:
+    operator, section = edit
+    shelves = open_shelves(LONG, CORPUS, tokens)
+    try:
+        context = Context(LONG, Says(), (), Random(seed), shelves, 0.0)
+        edited = one(anyio.run(operator.edit, assignment(section), context))
+    except InapplicableError:
+        return
+    assert shelves.tokens(edited) <= tokens
+    left = shelves.room_for(edited, section)
+    assert left == tokens - PROMPT.tokens >= 0
+
+
 async def test_without_a_window_nothing_is_held_back() -> None:
     shelves = open_shelves(LONG, CORPUS)
     edited = [
@@ -100,6 +119,18 @@ async def test_a_child_that_cannot_fit_fails_before_a_call_is_paid() -> None:
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.text) == ("too long", "Answer. " * 500)
     assert "tokens too long" in failure.reason
+
+
+async def test_a_candidate_beyond_the_cap_fails_whoever_made_it() -> None:
+    shelves = open_shelves(LONG, (), 200)
+    [failure] = await Proposer(Doubles(), Says(), shelves, None, 1, 0.0).handle(assignment("task"))
+    evaluator = Evaluator(Forward(Says(), LONG, shelves, AtOnce(4)), LONG, RaceSettings(), 1)
+    by_hand = Candidate(5, PROMPT.edit("task", "Answer. " * 500, ()), SCORES, PROMPT.tokens, section="task")
+    [refused] = await evaluator.handle(by_hand)
+    assert failure == refused
+    assert isinstance(failure, Failure)
+    assert failure.reason == "the prompt is about 803 tokens longer than prompt.max_tokens = 200"
+    assert failure.kind == "too long"
 
 
 def test_merge_is_still_a_choice_among_those_that_fit() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.ring.archive import Archive, Member, draw, rank
+from agents.ring.archive import Archive, Member, Prefer, draw, preferred, rank
 from agents.ring.race import compare
 from protocols.messages import Scores, mean
 from protocols.prompt import Prompt, Section
@@ -81,6 +81,32 @@ def test_the_archive_is_the_pareto_front(population: list[Member]) -> None:
     assert archive.members == front
     assert archive.best().value == max(m.value for m in front)
     assert length(archive.best()) == min(length(m) for m in front if m.value == archive.best().value)
+
+
+@given(populations, st.sampled_from(["short", "balanced", "best"]))
+def test_the_result_is_the_shortest_within_its_share_of_a_standard_error_of_the_best(
+    population: list[Member], prefer: Prefer
+) -> None:
+    best, result = preferred(population, "best"), preferred(population, prefer)
+    share = {"short": 1.0, "balanced": 0.5, "best": 0.0}[prefer]
+
+    def behind(each: Member) -> float:
+        """In standard errors, both ways of saying it."""
+        paired = compare(best.scores, each.scores)
+        lag = max(paired.gain, best.value - each.value)
+        return 0.0 if lag < 1e-9 else lag / paired.error if paired.error else math.inf
+
+    near = [each for each in population if each is best or behind(each) <= share + 1e-6]
+    assert result is best or behind(result) <= share + 1e-6
+    if prefer != "best":
+        assert length(result) == min(map(length, near))
+    assert length(preferred(population, "short")) <= length(preferred(population, "balanced")) <= length(best)
+
+
+def test_one_example_behind_is_within_one_standard_error_and_not_within_half() -> None:
+    for n in range(2, 200):
+        long, short = member(0, (1.0,) * n, words=9), member(1, (1.0,) * (n - 1) + (0.0,), words=1)
+        assert [preferred([long, short], p).candidate for p in ("short", "balanced", "best")] == [1, 0, 0]
 
 
 NOTHING_RIGHT: list[tuple[str, Scores, Scores, float]] = [

@@ -139,7 +139,7 @@ async def test_a_raised_cap_undoes_what_it_decided_and_pays_for_nothing_twice(
     assert found(result) == found(alone)
     assert for_the_search(place) == for_the_search(tmp_path / "whole")
     assert (await replay(place, ignore)).stopped_by == "assignments"
-    progress = progress_of(place / JOURNAL)
+    progress = progress_of(place)
     assert (progress.ended, len(progress.open), progress.counts["budget"]) == (6, 0, 0)
     assert (progress.best and progress.best.assignment) == result.candidate
 

@@ -25,7 +25,7 @@ from agents.runs.run_directory import CACHE, JOURNAL, MEMORY, RESULT
 from memory.cache import request_key
 from memory.journal import LOST, read_calls, read_journal
 from protocols import prompt_file
-from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure, Resumed
+from protocols.messages import FIRST, SHRINK, Assignment, Critique, Envelope, Failure, Resumed
 from protocols.model import ChatMessage, Request
 from tests.agents.runs import searching
 from tests.agents.runs.searching import Fault
@@ -134,12 +134,14 @@ def decisions(directory: Path) -> list[Envelope]:
 
 
 def check_memory(directory: Path) -> None:
-    """Every outcome that is to be remembered is, once."""
+    """Every outcome that is to be remembered is, once: not those of cuts, which are no operator's."""
     endings = [
         e.message for e in read_journal(directory / JOURNAL, (Critique, Failure)) if e.to == Controller.address
     ]
     ended = {m.assignment for m in endings if isinstance(m, Critique) and m.assignment != FIRST}
     ended |= {m.assignment for m in endings if isinstance(m, Failure) and m.kind in REMEMBERED}
+    made = [e.message for e in read_journal(directory / JOURNAL, (Assignment,))]
+    ended -= {m.assignment for m in made if isinstance(m, Assignment) and m.operator == SHRINK}
     with closing(sqlite3.connect(directory / MEMORY)) as connection:
         rows = connection.execute("SELECT assignment FROM experience").fetchall()
     assert sorted(number for (number,) in rows) == sorted(ended)

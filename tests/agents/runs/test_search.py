@@ -20,7 +20,7 @@ from agents.views.report import missing_test
 from memory.journal import read_calls, read_journal
 from protocols import prompt_file
 from protocols.errors import AlwaysRefused
-from protocols.messages import Assignment, Candidate, Critique, Envelope, Failure, Finished
+from protocols.messages import SHRINK, Assignment, Candidate, Critique, Envelope, Failure, Finished
 from protocols.model import Usage
 from protocols.prompt import Prompt, Section
 from protocols.task import Example
@@ -41,9 +41,14 @@ def write_task(folder: Path, splits: Mapping[str, Sequence[Example]]) -> dict[st
     return {"name": "small"} | {name: f"{name}.jsonl" for name in splits}
 
 
+AS_IT_COMES: Mapping[str, object] = {"prefer": "best", "shrink": 0}
+"""The result is what the search found best, and nothing is cut from it."""
+
+
 def configure(folder: Path, **tables: Any) -> Configuration:
     task = write_task(folder, {"train": TASK.train, "validation": TASK.validation, "test": TASK.test})
     prompt_file.save(FIRST_PROMPT, folder / "prompt.txt")
+    tables["search"] = AS_IT_COMES | tables.get("search", {})
     return build({"models": SIMULATED, "task": task, "prompt": {"file": "prompt.txt"}, **tables}, folder)
 
 
@@ -65,7 +70,7 @@ async def test_the_same_seed_finds_the_same_prompt_on_the_simulator(tmp_path: Pa
     task = {"name": "few tickets"} | {name: f"{name}.jsonl" for name in ("train", "validation", "test")}
     tables: dict[str, object] = {"task": task, "prompt": {"file": str(TICKETS / "prompt.txt")}}
     tables["models"] = SIMULATED
-    tables["search"] = {"width": 1, "assignments": 12, "seed": 3, "critique": 8}
+    tables["search"] = {**AS_IT_COMES, "width": 1, "assignments": 12, "seed": 3, "critique": 8}
     first, second = tmp_path / "first", tmp_path / "second"
     results = [await search(build(tables, folder), directory, {}) for directory in (first, second)]
     assert replace(results[0], seconds=0) == replace(results[1], seconds=0)
@@ -95,9 +100,11 @@ async def test_rag_is_offered_where_there_is_a_corpus(tmp_path: Path, corpus: st
 def check_journal(directory: Path, assignments: int) -> None:
     """Also on disk: every assignment ended once, and every cause was written before its effect."""
     messages = list(read_journal(directory / "journal.sqlite"))
-    begun = [e.message.assignment for e in messages if isinstance(e.message, Assignment)]
+    made = [e.message for e in messages if isinstance(e.message, Assignment)]
+    begun = [assignment.assignment for assignment in made]
     ended = [e.message.assignment for e in messages if isinstance(e.message, Critique | Failure)]
-    assert begun == list(range(1, assignments + 1))
+    assert begun == list(range(1, len(made) + 1))
+    assert sum(assignment.operator != SHRINK for assignment in made) == assignments
     assert sorted(ended) == [0, *begun]
     ids = [e.id for e in messages]
     assert ids == sorted(set(ids))

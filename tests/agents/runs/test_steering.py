@@ -21,7 +21,7 @@ from agents.ring.team import PERSON, Person, Tell
 from agents.runs.blame import blame
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration, load
-from agents.runs.fold import Fold, fold
+from agents.runs.fold import Fold, fold, stopped_short, turns_in
 from agents.runs.opening import open_run
 from agents.runs.replay import replay
 from agents.runs.run_directory import COMMANDS, JOURNAL
@@ -32,6 +32,7 @@ from memory.journal import open_journal, read_journal
 from protocols.errors import ConfigError, InputError
 from protocols.messages import (
     FIRST,
+    SHRINK,
     Assignment,
     Candidate,
     Change,
@@ -58,7 +59,7 @@ from tests.world import WORDS, Oracle, Ring, shuffled
 pytestmark = pytest.mark.anyio
 FIRST_PROMPT = Prompt(
     (
-        Section("rule", "task", "Know: amber"),
+        Section("rule", "task", "Know: amber\nBe brief.\nBe kind to everybody who writes.\nThink."),
         Section("more", "task", "Know: birch"),
         Section("input", "task", "Text: {text}", frozen=True),
     )
@@ -93,7 +94,8 @@ def spoken(said: Sequence[Command], rng: Random) -> Person:
 
 def ring(seed: int, assignments: int, last: int = 0) -> Ring:
     delay = shuffled(Random(seed), 3)
-    return Ring(Oracle(delay=delay), SearchSettings(2, assignments), first=FIRST_PROMPT, seed=seed, last=last)
+    settings = SearchSettings(2, assignments, prefer=("best", "short")[seed % 2], shrink=seed % 5)
+    return Ring(Oracle(delay=delay), settings, first=FIRST_PROMPT, seed=seed, last=last)
 
 
 @dataclass
@@ -153,11 +155,11 @@ async def check_replay(log: Sequence[Envelope], search: Ring) -> None:
     """A Controller that is told the same decides the same."""
     again = ring(search.seed, search.settings.assignments)
     again.bus.close()
-    folded = Fold(again.controller, max([e.id for e in log if isinstance(e.message, Resumed)], default=0))
+    folded = Fold(again.controller, turns_in(log))
     for envelope in log:
         await folded.take(envelope)
     assert not folded.said
-    assert folded.made == again.controller.issued + 1
+    assert folded.made == again.controller.issued + 1 + again.controller.shrinking
     found = [[m.candidate for m in r.controller.archive.members] for r in (again, search)]
     assert found[0] == found[1]
 
@@ -207,6 +209,43 @@ def test_a_run_killed_between_a_command_and_what_comes_of_it_goes_on(
         await check_replay(log, later)
         ends = [e.message.assignment for e in log if isinstance(e.message, Critique | Failure)]
         assert sorted(ends) == list(range(len(ends)))
+
+    anyio.run(main)
+
+
+@given(
+    seed=st.integers(0, 999),
+    said=st.lists(commands, max_size=4),
+    times=st.lists(st.tuples(st.floats(0, 1) | st.just(1.0), st.integers(0, 3)), min_size=1, max_size=3),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_run_that_is_given_more_is_a_search_again_whatever_was_being_shrunk(
+    seed: int, said: list[Command], times: list[tuple[float, int]]
+) -> None:
+    """Killed at any envelope, or ended, and gone on with as it was or with more assignments, time and again."""
+
+    async def main() -> None:
+        assignments = 4
+        search = ring(seed, assignments)
+        await search.run(spoken(said, Random(seed)))
+        log = search.log
+        for share, more in times:
+            log, assignments = log[: max(1, int(share * len(log)))], assignments + more
+            search = ring(seed, assignments, log[-1].id)
+            with temporary() as path:
+                async with open_journal(path / "journal") as journal:
+                    for envelope in log:
+                        await journal.append(envelope)
+                again = stopped_short(turns_in(log), assignments)
+                opening = await fold(
+                    path / "journal", search.controller, FIRST_PROMPT, log[-1].id + 1, [], more=again
+                )
+            await search.bus.note(Resumed(0.0, more=again), sender="team")
+            await search.team.run(opening)
+            log = [*log, *search.log]
+            operators = [e.message.operator for e in log if isinstance(e.message, Assignment)]
+            assert sum(operator != SHRINK for operator in operators) <= assignments
+            await check_replay(log, search)
 
     anyio.run(main)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -436,3 +437,23 @@ def test_the_published_prices_are_of_models_and_in_order() -> None:
         assert 0 < price.cached < price.input <= price.written <= 1.25 * price.input < price.output
     assert undated("anthropic/claude-haiku-4-5-20251001") in default_prices()
     assert undated("openai/gpt-5-mini-2025-08-07") == undated("openai/gpt-5-mini") == "openai/gpt-5-mini"
+
+
+@given(st.integers(1, 200), st.integers(0, 40))
+def test_of_each_cap_an_eighth_at_most_is_kept_for_later(limit: int, races: int) -> None:
+    """Every call costs a token and a minute."""
+    purse = Purse("", Caps(calls=limit))
+    others = [Purse("", Caps(tokens=limit)), Purse("", Caps(minutes=limit))]
+    for each in (purse, *others):
+        each.aside = races
+        made = 0
+        while not each.obstacle(Cost(1, 0.0), 0, 60.0 * made)[0]:
+            each.take_up(1, Cost(1, 0.0))
+            made += 1
+        kept = min(races, limit / 8)
+        assert limit - kept - 1 < made <= max(1, math.ceil(limit - kept))
+        each.aside = 0
+        while not each.obstacle(Cost(1, 0.0), 0, 60.0 * made)[0]:
+            each.take_up(1, Cost(1, 0.0))
+            made += 1
+        assert made == limit

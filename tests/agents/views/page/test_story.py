@@ -67,7 +67,7 @@ def critique(number: int, end: Ended) -> list[tuple[str, Message]]:
 
 
 def tell(envelopes: Sequence[Envelope]) -> Story:
-    story = Story()
+    story = Story("best")
     for envelope in envelopes:
         story.follow(envelope, envelope.id)
     return story
