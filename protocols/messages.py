@@ -274,10 +274,12 @@ class Resumed:
     """Team, on record: the run goes on after it had ended or was ended. What stopped it before is void from here on:
     each `Stop`, each `Failure` of the budget, each `Critique` that a cap cut short, and those that nobody was told
     of. `seconds`: how long the run had worked until then. `reopened`: operators whose own caps were raised, and who
-    are offered again."""
+    are offered again. `target` and `patience`: the search's aims from now on; None: it has none."""
 
     seconds: float
     reopened: tuple[str, ...] = ()
+    target: float | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never, get_args
 
 from agents.operators.operator import part, saved
+from agents.ring.aims import Aims, Progress, setting_of
 from agents.ring.archive import Archive, Member, best_parent, draw
 from agents.ring.choices import Choices
 from agents.ring.credit import believed
@@ -23,6 +24,7 @@ from agents.selectors.selector import Choice, ParentSelector, Selector
 from memory.experience import Ending, Experience
 from protocols.errors import Interrupted, RunFailed
 from protocols.messages import (
+    ENDED_WITH_THE_RUN,
     FIRST,
     Assignment,
     Candidate,
@@ -71,13 +73,15 @@ REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "too l
 class SearchSettings:
     """`width` >= 1 assignments in flight, `assignments` >= 0 in all. `token_price`: reward lost for each token that
     an edit adds. `failure_reward` <= 0: what an assignment earns that ended in a failure. `barrier`: issue nothing
-    until all that is in flight has ended, as generations do; only to see what that costs."""
+    until all that is in flight has ended, as generations do; only to see what that costs. `aims`: those that the run
+    began with."""
 
     width: int = 8
     assignments: int = 100
     token_price: float = 1e-5
     failure_reward: float = -0.05
     barrier: bool = False
+    aims: Aims = field(default_factory=Aims)
 
 
 class Controller:
@@ -118,6 +122,12 @@ class Controller:
         self._made_by_hand: deque[Prompt] = deque()
         self._stopped_by = ""
         self.finished = False
+        self._progress = Progress(settings.aims)
+
+    @property
+    def aims(self) -> Aims:
+        """As they were last set."""
+        return self._progress.aims
 
     def begin(self, first: Prompt) -> Candidate:
         """The first prompt, for the Evaluator."""
@@ -153,6 +163,8 @@ class Controller:
                 self.paused = False
             case Change(setting, value):
                 self.width = int(value) if setting == WIDTH and value is not None else self.width
+                if not self.finished:
+                    self._aim(self.aims.changed(setting, value))
                 if setting.startswith(OF_OPERATORS):
                     self._choices.open(setting.removeprefix(OF_OPERATORS).rpartition(".")[0])
             case Freeze(section):
@@ -165,11 +177,18 @@ class Controller:
                 assert_never(command)
 
     def _resume(self, resumed: Resumed) -> None:
-        """Whoever starts the run again wants no pause, and has raised the caps of these operators."""
+        """Whoever starts the run again wants no pause, has these aims, and has raised the caps of these operators."""
         self.paused = False
+        self._aim(Aims(resumed.target, resumed.patience))
         for operator in resumed.reopened:
             self._choices.open(operator)
         if resumed.reopened and self._stopped_by == ALLOWANCES:
+            self._stopped_by, self.finished = "", False
+
+    def _aim(self, aims: Aims) -> None:
+        """What had ended the search ends it no more if it is an aim that is not reached now."""
+        self._progress.aims = aims
+        if setting_of(self._stopped_by) and not self._progress.reached:
             self._stopped_by, self.finished = "", False
 
     def _exhaust(self, cap: str) -> None:
@@ -199,8 +218,11 @@ class Controller:
                 textless=evaluation.textless,
                 quoted=evaluation.quoted,
             )
-            self.first = self.first or member
-            if self.archive.add(member):
+            entered = self.archive.add(member)
+            if self.first is None:
+                self.first = member
+                self._progress.take(member.value)
+            if entered:
                 successors = await self._choices.of(member)
         if assignment is not None:
             cost = evaluation.tokens - self.archive.tokens(best_parent(evaluation.prompt, assignment).candidate)
@@ -237,6 +259,8 @@ class Controller:
 
     def _ended(self, assignment: Assignment, ending: Ending) -> None:
         self.endings.setdefault(assignment.operator, Counter())[ending] += 1
+        if ending not in ENDED_WITH_THE_RUN:
+            self._progress.take(self.archive.best().value)
 
     def _teach(self, assignment: int, reward: float, successors: Sequence[Choice]) -> None:
         """What a person has made was no choice of the selector's."""
@@ -273,6 +297,8 @@ class Controller:
     async def _go_on(self) -> list[Message]:
         """:raises RunFailed: nothing can be edited from the beginning."""
         messages: list[Message] = []
+        if self.first is not None and not self._all_made:  # there is something to stop
+            self._stopped_by = self._stopped_by or self._progress.reached
         room = 0 if self.paused or (self._settings.barrier and self.open) else self.width
         while self.first is not None and not self._stopped_by and not self._all_made and len(self.open) < room:
             if self._made_by_hand:

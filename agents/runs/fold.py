@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
+from agents.ring.aims import Aims
 from agents.ring.controller import ALL_MADE, Controller
 from agents.ring.team import Opening
 from memory.journal import read_journal
@@ -39,6 +40,9 @@ FOLDED = (Assignment, Critique, Failure, *get_args(Command), Finished, Resumed)
 """The messages that a fold looks at."""
 CAPPED = (Finished(ALL_MADE), Finished("budget"))
 """What an earlier release said of a cap that refused one of the last assignments, and what is said of it now."""
+
+GOING_ON = Resumed(0.0)
+"""Another process that changes nothing."""
 
 
 class Fold:
@@ -76,7 +80,8 @@ class Fold:
 
     async def resume(self, message: Resumed, envelope: int) -> None:
         """Another process goes on; what the Controller said of an end that this undoes is said no more."""
-        if self._controller.paused or message.reopened:
+        aims = Aims(message.target, message.patience)
+        if self._controller.paused or message.reopened or aims != self._controller.aims:
             await self._tell(message, envelope)
             if not self._controller.finished:
                 self.said = deque(told for told in self.said if not isinstance(told[0], Finished))
@@ -111,10 +116,10 @@ async def fold(
     first: Prompt,
     resumed: int,
     evaluated: Sequence[Callable[[Evaluation], object]] = (),
-    reopened: Sequence[str] = (),
+    going_on: Resumed = GOING_ON,
 ) -> Opening:
     """Bring a new Controller to where the journal ends, and tell `evaluated` of every evaluation that a Critique
-    was written of; what the search goes on with, or begins with. `reopened`: see `Resumed`.
+    was written of; what the search goes on with, or begins with. `resumed`: the id that `going_on` will have.
 
     :raises ReplayDiffers: the same messages do not lead to the same decisions.
     :raises StorageFailed: the journal is damaged.
@@ -125,7 +130,7 @@ async def fold(
         if isinstance(envelope.message, Critique) and not folded.is_void(envelope):
             for tell in evaluated:
                 tell(envelope.message.evaluation)
-    await folded.resume(Resumed(0.0, tuple(reopened)), resumed)
+    await folded.resume(going_on, resumed)
     said: list[tuple[Message, int | None]] = [*folded.said]
     new = {message.assignment for message, _ in said if isinstance(message, Assignment)}
     unanswered = [_furthest(journal, number) for number in controller.open if number not in new]

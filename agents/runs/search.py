@@ -15,6 +15,7 @@ from agents.operators.operator import Operator
 from agents.prompting.forward import Forward
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves
 from agents.ring.agent import Agent
+from agents.ring.aims import AIMS, unpack_aims
 from agents.ring.archive import Member
 from agents.ring.controller import INTERRUPTED, Remember
 from agents.ring.credit import LeaveOneOut
@@ -111,6 +112,11 @@ class Run:
         """Whether the run was begun by an earlier process."""
         return self._durable.last > 0
 
+    @property
+    def _resumption(self) -> Resumed:
+        aims = self.steering.aims
+        return Resumed(self._durable.seconds, self._reopened, aims.target, aims.patience)
+
     async def assemble(
         self,
         models: Models,
@@ -133,9 +139,12 @@ class Run:
         self.steering.take_up(self.directory)
         self.bus.tap(self.steering.observe)
         self.journal = journal
+        if not self.resumed:
+            await journal.learned(AIMS, self.steering.aims.pack())
         self.controller = open_controller(
             self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
             await self._remembering(memory) if self.configuration.memory.write else None,
+            unpack_aims(read_notes(self.directory / JOURNAL)),
         )  # fmt: skip
         open_model = partial(models.of, cache=cache, journal=journal)
         task_model = open_model("task")
@@ -153,7 +162,7 @@ class Run:
             self.first,
             self._durable.last + 1,
             [credit.plan] if credit else [],
-            self._reopened,
+            self._resumption,
         )
         for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
             message = envelope.message  # also one of which no Critique was written yet; what was cut is made anew
@@ -281,7 +290,7 @@ class Run:
 
         :raises Exception: see `search`.
         """
-        resumed = Resumed(self._durable.seconds, self._reopened) if self.resumed else None
+        resumed = self._resumption if self.resumed else None
         listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 

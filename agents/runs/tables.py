@@ -299,8 +299,12 @@ class BudgetTable(CapsTable):
     """`[budget]`: caps of the run, the held-out report included, and of its roles and operators.
 
     A critic whose budget is used up criticises no more, and an operator whose budget is used up is chosen no more;
-    any other cap ends the search.
+    any other cap ends the search. So do `target`, the best value on validation that is enough, and `patience`,
+    assignments that end in a row without a better best.
     """
+
+    target: Annotated[float, Field(ge=0, le=1)] | None = None
+    patience: Count | None = None
 
     roles: Mapping[Role, CapsTable] = {}
     operators: Mapping[str, CapsTable] = {}
