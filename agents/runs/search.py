@@ -11,6 +11,9 @@ from pathlib import Path
 
 import orjson
 
+from agents.headroom.found import NOTE, Headroom, unpack_headroom
+from agents.headroom.measuring import before_search
+from agents.headroom.probe import Tell, quiet
 from agents.operators.operator import Operator
 from agents.prompting.forward import Forward
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves
@@ -77,7 +80,8 @@ RACING = 2
 
 class Run:
     """One search, ready to start or to go on. Observers may look at `task`, `bus`, `controller` and `ledger` while it
-    works, and at `result` once there is one."""
+    works, and at `result` once there is one. `say` tells a person what is asked before the search; `headroom` is what
+    came of that."""
 
     def __init__(
         self,
@@ -97,6 +101,8 @@ class Run:
         self._unremembered = 0
         self._searched = False
         self.result: Result | None = None
+        self.headroom: Headroom | None = None
+        self.say: Tell = quiet
         self.shelves = open_shelves(task, load_corpus(configuration))
         if configuration.search.assignments < self._durable.assignments:
             raise ConfigError(
@@ -258,6 +264,7 @@ class Run:
                 remove(self.directory / name)
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
+                await self._look_for_headroom()
                 stopped_by = await self.train()
         except BaseException:
             with suppress(StorageFailed):  # what ended the search is what is reported
@@ -275,6 +282,17 @@ class Run:
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         self.result = result
         return result
+
+    async def _look_for_headroom(self) -> None:
+        """Ask what there is to gain, if that is wanted and cheap; a run that goes on knows it, or does without."""
+        if self.resumed:
+            kept = read_notes(self.directory / JOURNAL).get(NOTE)
+            self.headroom = unpack_headroom(kept) if kept else None
+            return
+        forward = self.forward.on_behalf(FIRST)
+        self.headroom = await before_search(self.configuration, forward, self.first, self.ledger.prices, self.say)
+        if self.headroom is not None:
+            await self.journal.learned(NOTE, orjson.dumps(self.headroom))
 
     async def stop(self, reason: str) -> None:
         """Let what is in flight end, and send nothing more for the search; what waits for its turn or for a next try
@@ -350,4 +368,5 @@ class Run:
             uncriticised=dict(sorted(self.controller.uncriticised.items())),
             unremembered=self._unremembered,
             stopped_by=stopped_by,
+            headroom=self.headroom,
         )

@@ -264,7 +264,8 @@ class SearchTable(Table):
     have). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`: calls that
     measure what sections are worth, at most so many for each that was made for the task; 0: none. `on_agent_error`:
     whether an exception of an agent (an operator of yours, say) fails the run or its assignment alone; then
-    `agent_errors` such assignments in a row fail the run.
+    `agent_errors` such assignments in a row fail the run. `headroom`: whether a search asks first what there is to
+    gain, where that is cheap.
     """
 
     seed: Seed = 0
@@ -284,6 +285,7 @@ class SearchTable(Table):
     failure_reward: Annotated[float, Field(ge=-1, le=0)] = -0.05
     on_agent_error: Literal["fail", "skip"] = "fail"
     agent_errors: Count = 5
+    headroom: bool = True
 
 
 class CapsTable(Table):
