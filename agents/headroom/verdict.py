@@ -81,7 +81,7 @@ class Figures:
     """All that is known before a search. No `shown`, `again` None: that was not tried."""
 
     first: Replies
-    shown: Sequence[Shown] = ()
+    shown: tuple[Shown, ...] = ()
     again: Again | None = None
 
 
@@ -136,15 +136,9 @@ def wrong_form(first: Replies) -> bool:
 def unread(first: Replies) -> str:
     """What is wrong with the replies, and how many of them; without what to do."""
     textless = sum(first.textless.values())
-    why = [
-        f"{count} {what}"
-        for count, what in (
-            (textless, f"have no text ({_counted(first.textless)})"),
-            (first.refused, "are refusals"),
-            (first.truncated, "are cut off at their longest"),
-        )
-        if count
-    ]
+    why = [f"{_counted(first.textless)} instead of a text"] if textless else []
+    why += [f"{first.refused} are refusals"] if first.refused else []
+    why += [f"{first.truncated} are cut off at their longest"] if first.truncated else []
     more = f" ({', '.join(why)})" if why else ""
     said = f", such as “{one_line(first.quoted, QUOTED)}”" if first.quoted.strip() else ""
     what = "The model answers in the wrong form"

@@ -60,7 +60,7 @@ class Recorder:
 async def composed(
     shelves: Shelves, first: Prompt, operators: Mapping[str, Operator], critique: int
 ) -> Mapping[str, Asked]:
-    """What `critic` and each `proposer/<operator>` that the prompt has a section for would ask, worked out in a thread:
+    """What `critic` and each `proposer/<operator>` that has a section to edit would ask, worked out in a thread:
     `operators` must be of no search. `critique`: training examples whose outcomes are shown."""
     return await to_thread.run_sync(partial(anyio.run, _composed, shelves, first, operators, critique))
 
