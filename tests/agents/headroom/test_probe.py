@@ -119,7 +119,8 @@ async def test_caps_hold_and_a_temperature_of_0_is_asked_for_no_draws(tmp_path: 
 
 def long(folder: Path, server: WireServer, *settings: str) -> Configuration:
     """A search that a look at ten examples is a twentieth of, as far as is expected; it ends at once."""
-    return configured(folder, server, "search.assignments=900", "budget.patience=1", "search.width=1", *settings)
+    few = ("agents.critic=none", 'search.operators=["few_shot"]', "budget.patience=1", "search.width=1")
+    return configured(folder, server, "search.assignments=2000", *few, *settings)
 
 
 async def test_a_search_asks_first_if_that_is_a_twentieth_of_it_and_once(tmp_path: Path) -> None:
