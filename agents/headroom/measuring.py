@@ -102,7 +102,7 @@ async def before_search(
     operators = open_operators(configuration.search.operators)
     asked = await composed(shelves, first, operators, configuration.minibatch(len(task.validation)))
     expected = estimate(configuration, known, task, first, asked, read_past(configuration))
-    probe = Probe(shelves, first, configuration.search.seed, draws(configuration))
+    probe = Probe(shelves, first, draws(configuration))
     plan = await to_thread.run_sync(affordable, configuration, probe, known, expected)
     if plan is None:
         return None
@@ -132,7 +132,7 @@ async def measure(
     :raises InputError, StorageFailed: a file cannot be used.
     """
     shelves: Shelves = open_shelves(task, load_corpus(configuration))
-    probe = Probe(shelves, first, configuration.search.seed, draws(configuration))
+    probe = Probe(shelves, first, draws(configuration))
     plan = await to_thread.run_sync(probe.plan)
     ledger = open_ledger(configuration, environ)
     kept = (

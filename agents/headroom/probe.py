@@ -30,6 +30,7 @@ EXAMPLES: Final = 30
 LEAST: Final = 10
 """Examples of fewer nothing can be told that is worth its calls."""
 DRAWS: Final = 3
+SEED: Final = "headroom"
 COUNTS: Final = (8, 4)
 """Worked examples that are shown: as many as the first, where they are no longer than `LONG`."""
 LONG: Final = 1024
@@ -89,11 +90,12 @@ class Length:
 
 
 class Probe:
-    """Asks the questions of a plan. `shelves` of the task, whose examples are drawn by `seed`."""
+    """Asks the questions of a plan. `shelves` of the task, whose examples are drawn by SEED, whatever the
+    search's is, so that `doctor` and the searches of a sweep ask the same."""
 
-    def __init__(self, shelves: Shelves, first: Prompt, seed: int, draws: int = DRAWS) -> None:
+    def __init__(self, shelves: Shelves, first: Prompt, draws: int = DRAWS) -> None:
         self._shelves, self._task, self._first = shelves, shelves.task, first
-        self._rng, self._draws = Random(f"{seed}/headroom"), draws
+        self._rng, self._draws = Random(SEED), draws
         self._few_shot = FewShot()
 
     def plan(self) -> Plan:

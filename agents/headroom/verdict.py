@@ -137,8 +137,8 @@ def unread(first: Replies) -> str:
     """What is wrong with the replies, and how many of them; without what to do."""
     textless = sum(first.textless.values())
     why = [f"{_counted(first.textless)} instead of a text"] if textless else []
-    why += [f"{first.refused} are refusals"] if first.refused else []
-    why += [f"{first.truncated} are cut off at their longest"] if first.truncated else []
+    why += [f"{first.refused} refused"] if first.refused else []
+    why += [f"{first.truncated} cut off at the longest"] if first.truncated else []
     more = f" ({', '.join(why)})" if why else ""
     said = f", such as “{one_line(first.quoted, QUOTED)}”" if first.quoted.strip() else ""
     what = "The model answers in the wrong form"

@@ -188,7 +188,7 @@ def probe(folder: Path, prompt: str = PROMPT) -> tuple[Probe, Prompt]:
     configuration = load(write_task(folder, prompt=prompt))
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
-    return Probe(open_shelves(task, ()), first, 0), first
+    return Probe(open_shelves(task, ()), first), first
 
 
 def test_validation_is_asked_and_never_test_and_a_prompt_without_a_place_for_examples_gets_one(

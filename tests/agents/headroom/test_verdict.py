@@ -39,7 +39,7 @@ CASES: list[tuple[Figures, Kind, list[str]]] = [
     (
         Figures(first(0, 30, 28, truncated=28), FLAT),
         "wrong form",
-        ["28 are cut off", "No form of worked examples mends that"],
+        ["28 cut off", "No form of worked examples mends that"],
     ),
     (Figures(first(5, 30, 25, refused=25)), "wrong form", ["The model refuses to answer: 25 of 30"]),
     (
