@@ -77,6 +77,7 @@ async def attached(
         if cell is None:
             run.hearing.watcher.tap(say or log.told)
         log.started(run.configuration, run.task, run.directory, run.resumed)
+        run.say = partial(_tell, log, say)
         for line in run.loads:
             (say or log.told)(line)
         for remark in remarks(run.first, run.task) if not run.resumed else ():
@@ -89,6 +90,13 @@ async def attached(
         if run.result is not None:
             log.finished(run.result)
             await add_report(run.directory, say or log.told)
+
+
+def _tell(log: RunLog, say: Say | None, line: str) -> None:
+    """A line for the person, who may be told by the log, and for the file."""
+    log.looked(line, aloud=say is None)
+    if say is not None:
+        say(line)
 
 
 @asynccontextmanager

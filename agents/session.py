@@ -223,7 +223,12 @@ async def evaluate(
 
 
 async def diagnose(
-    path: Path, settings: Sequence[str], environ: Mapping[str, str], offline: bool, console: Console
+    path: Path,
+    settings: Sequence[str],
+    environ: Mapping[str, str],
+    offline: bool,
+    console: Console,
+    headroom: bool = False,
 ) -> Diagnosis:
     """Look through a configuration, see `doctor.diagnose`; the silence of its calls is watched."""
     accounts = Accounts()
@@ -232,7 +237,8 @@ async def diagnose(
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(silence.watch, name="silence")
-            diagnosis = await doctor.diagnose(path, settings, environ, offline, accounts)
+            tell = partial(say_on, console) if headroom else None
+            diagnosis = await doctor.diagnose(path, settings, environ, offline, accounts, tell)
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         failed = only(group)

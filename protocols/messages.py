@@ -316,12 +316,15 @@ class Resumed:
     """Team, on record: the run goes on after it had ended or was ended. What stopped it before is void from here on:
     each `Stop`, each `Failure` of the budget, each `Critique` that a cap cut short, and those that nobody was told
     of. `seconds`: how long the run had worked until then. `reopened`: operators whose own caps were raised, and who
-    are offered again. `more`: there is more to spend than before, a cap or the number of assignments: a search whose
-    result was being shrunk is a search again."""
+    are offered again. `more`: there is more to spend than before, a cap or the number of assignments, or another aim:
+    a search whose result was being shrunk is a search again. `target` and `patience`: the search's aims from now on;
+    None: it has none."""
 
     seconds: float
     reopened: tuple[str, ...] = ()
     more: bool = False
+    target: float | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class FewShot:
         recalled = [edit.recalled.experience for edit in context.recalled]
         own = [experience for experience in recalled if experience.operator == self.name]
         answers = {example.id: task.kind.replied(example.target).strip() for example in task.train}
-        readable = _are_read(answers.values(), task)
+        readable = are_read(answers.values(), task)
         replies = worked_out(assignment.outcomes, answers, CHATTER if readable and not reasons else None)
         now = saved(prompt, assignment.section)
         others = {shown(saved(partner.prompt, assignment.section)) for partner in assignment.partners}
@@ -74,8 +74,16 @@ class FewShot:
         each = context.shelves.each(prompt, EXAMPLES, turns=True)
         situation = Situation(task.name, reasons, frozenset(answers.values()), context.token_price, each)
         showing = choose_showing(own, possible, situation, context.rng)
+        return self.show(showing, replies, assignment, context)
+
+    def show(self, showing: Showing, replies: Mapping[str, str], assignment: Assignment, context: Context) -> Prompt:
+        """The parent with worked examples in this way, or none. `replies`: those that came out right, by the ids of
+        their examples, for a way that shows whole replies.
+
+        :raises InapplicableError: there is no room for one.
+        """
         if not showing.count:
-            return prompt.edit(assignment.section, "", task.fields, "system")
+            return assignment.prompt.edit(assignment.section, "", context.task.fields, "system")
         if showing.nearest:
             return self._per_input(showing, assignment, context)
         return self._fixed(showing, replies if showing.replies else {}, assignment, context)
@@ -221,7 +229,7 @@ def _possible(
     return [showing for showing in SHOWINGS if works(showing)]
 
 
-def _are_read(answers: Iterable[str], task: Task) -> bool:
+def are_read(answers: Iterable[str], task: Task) -> bool:
     """Whether most bare answers are read as answers: a parser of the user's may want more."""
     some = list(islice(filter(None, answers), CHECKED))
     return 2 * sum(_is_read(task, text) for text in some) > len(some)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import anyio
 
-from agents.prompting.asking import task_request
+from agents.prompting.asking import TEMPERATURE, task_request
 from agents.prompting.repeats import averaged
 from agents.prompting.shelves import Shelves
 from protocols.errors import ModelError
@@ -47,6 +48,8 @@ class Forward:
         assignment: int | None = None,
     ) -> None:
         self.task, self.shelves, self._repeats = task, shelves, repeats
+        self._samples: Sequence[int] = range(repeats)
+        self._temperature: float | None = TEMPERATURE
         self._model, self._at_once, self._assignment = model, at_once, assignment
         self._metric = task.metric if assignment is None else task.metric.on_behalf(assignment)
         self._divided: tuple[Prompt, Template, Request] | None = None
@@ -54,6 +57,13 @@ class Forward:
     def on_behalf(self, assignment: int) -> Forward:
         """The same, all of whose calls are made for this assignment."""
         return Forward(self._model, self.task, self.shelves, self._at_once, self._repeats, assignment)
+
+    def drawn(self, sample: int, temperature: float | None) -> Forward:
+        """The same, but each example is asked once, for the reply of this number at this temperature; None: the
+        model's own."""
+        other = copy(self)
+        other._samples, other._temperature, other._divided = (sample,), temperature, None
+        return other
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Result]:
         """One result per example, in order; see `each`."""
@@ -122,7 +132,8 @@ class Forward:
         example after the other, all of which have the same fields."""
         if self._divided is None or self._divided[0] is not prompt:
             template = prompt.template(inputs)
-            blank = replace(task_request(self.task.kind, prompt, ()), fixed=len(template.fixed))
+            asked = task_request(self.task.kind, prompt, ())
+            blank = replace(asked, fixed=len(template.fixed), temperature=self._temperature)
             self._divided = prompt, template, blank
         return self._divided[1:]
 
@@ -131,7 +142,7 @@ class Forward:
         inputs = self.shelves.inputs(prompt, example.inputs)
         template, blank = self._divide(prompt, inputs)
         request = replace(blank, messages=template.render(inputs), assignment=self._assignment)
-        results = [await self._ask(example, replace(request, sample=sample)) for sample in range(self._repeats)]
+        results = [await self._ask(example, replace(request, sample=sample)) for sample in self._samples]
         outcomes = [result for result in results if isinstance(result, Outcome)]
         return averaged(outcomes) if outcomes else results[0]
 

@@ -19,8 +19,8 @@ Embed = Callable[[str], Vector]
 @dataclass(frozen=True, slots=True)
 class Group:
     """Failures that share their commonest `mistake`, the most typical input first, each next one as unlike those
-    before it as there is; and the example nearest to the first that came out `right`, of those with an answer that was
-    expected or given here, if there is one that no larger group has."""
+    before it as there is; and the example nearest to the first that came out `right`, of those with an answer that
+    was expected or given here, if there is one that no larger group has."""
 
     mistake: str
     members: tuple[Outcome, ...]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never, get_args
 
 from agents.operators.operator import Operator, Progress, Timed, Turn, part, saved
+from agents.ring.aims import Aims, Standing, setting_of
 from agents.ring.archive import Archive, Member, Prefer, best_parent, draw
 from agents.ring.choices import Choices
 from agents.ring.credit import believed
@@ -73,7 +74,7 @@ Remember = Callable[[int, Experience], Awaitable[None]]
 """Keeps the experience of an assignment, once however often it is told."""
 REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "too long", "inapplicable"})
 """Failures that say something of the edit, and not of a model's day."""
-IN_VAIN = REMEMBERED - {"inapplicable"}
+COUNTED = READ | REMEMBERED - {"inapplicable"}
 """Those of edits that somebody has made, or tried to."""
 
 
@@ -82,7 +83,8 @@ class SearchSettings:
     """`width` >= 1 assignments in flight, `assignments` >= 0 in all. `token_price`: reward lost for each token that
     an edit adds. `failure_reward` <= 0: what an assignment earns that ended in a failure. `barrier`: issue nothing
     until all that is in flight has ended, as generations do; only to see what that costs. `prefer`: which member of
-    the archive is the result. `shrink` >= 0: races, at most, in which that is made shorter after the search."""
+    the archive is the result. `shrink` >= 0: races, at most, in which that is made shorter after the search. `aims`:
+    those that the run began with."""
 
     width: int = 8
     assignments: int = 100
@@ -91,6 +93,7 @@ class SearchSettings:
     barrier: bool = False
     prefer: Prefer = "best"
     shrink: int = 0
+    aims: Aims = field(default_factory=Aims)
 
 
 class Controller:
@@ -99,10 +102,9 @@ class Controller:
 
     `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind. `endings`
     of each operator's assignments. `uncriticised`: survivors whose critique is missing, by why. `doubted`: how often
-    the Critic has doubted the expected answer of a training example. `idle`: assignments that came to an edit,
-    or tried to, and ended since the best value last rose. `width` and `paused` are as the last command has it.
-    `limit`: assignments of operators, in all. `issued` counts all, `cut` those that shrink the result; while it is
-    `shrinking` there are no others.
+    the Critic has doubted the expected answer of a training example. `width` and `paused` are as the last command has
+    it. `limit`: assignments of operators, in all. `issued` counts all, `cut` those that shrink the result; while it
+    is `shrinking` there are no others.
     """
 
     address = "controller"
@@ -130,7 +132,6 @@ class Controller:
         self.doubted: Counter[str] = Counter()
         self._chosen: dict[int, Choice] = {}
         self._tried: dict[str, deque[Tried]] = {}
-        self.idle = 0
         self._own: Counter[str] = Counter()
         self._own_idle: Counter[str] = Counter()
         self.issued = self.cut = 0
@@ -142,6 +143,17 @@ class Controller:
         self._made_by_hand: deque[Prompt] = deque()
         self._stopped_by = ""
         self.finished = False
+        self._standing = Standing(settings.aims)
+
+    @property
+    def aims(self) -> Aims:
+        """As they were last set."""
+        return self._standing.aims
+
+    @property
+    def idle(self) -> int:
+        """Assignments that came to an edit, or tried to, and ended since the best value last rose."""
+        return self._standing.idle
 
     def begin(self, first: Prompt) -> Candidate:
         """The first prompt, for the Evaluator."""
@@ -179,10 +191,8 @@ class Controller:
                 self.paused = True
             case Continue():
                 self.paused = False
-            case Change(setting, value):
-                self.width = int(value) if setting == WIDTH and value is not None else self.width
-                if setting.startswith(OF_OPERATORS):
-                    self._choices.open(setting.removeprefix(OF_OPERATORS).rpartition(".")[0])
+            case Change():
+                self._change(command)
             case Freeze(section):
                 self._frozen.add(section)
                 if self._shrinker is not None:
@@ -194,15 +204,31 @@ class Controller:
             case _:
                 assert_never(command)
 
+    def _change(self, change: Change) -> None:
+        if change.setting == WIDTH and change.value is not None:
+            self.width = int(change.value)
+        if not self.finished:
+            self._aim(self.aims.changed(change.setting, change.value))
+        if change.setting.startswith(OF_OPERATORS):
+            self._choices.open(change.setting.removeprefix(OF_OPERATORS).rpartition(".")[0])
+
     def _resume(self, resumed: Resumed) -> None:
-        """Whoever starts the run again wants no pause, and has raised the caps of these operators, or others."""
+        """Whoever starts the run again wants no pause, has these aims, and has raised the caps of these operators, or
+        others."""
         self.paused = False
         if resumed.more and self.shrinking:
             self._shrinker, self._concluding = None, False
             self._stopped_by, self.finished = "", False
+        self._aim(Aims(resumed.target, resumed.patience))
         for operator in resumed.reopened:
             self._choices.open(operator)
         if resumed.reopened and self._stopped_by == ALLOWANCES:
+            self._stopped_by, self.finished = "", False
+
+    def _aim(self, aims: Aims) -> None:
+        """What had ended the search ends it no more if it is an aim that is not reached now."""
+        self._standing.aims = aims
+        if setting_of(self._stopped_by) and not self._standing.reached and not self.shrinking:
             self._stopped_by, self.finished = "", False
 
     def _exhaust(self, cap: str) -> None:
@@ -216,7 +242,6 @@ class Controller:
         if critique.missing:
             self.uncriticised[critique.missing] += 1
         self.doubted.update(critique.doubtful)
-        before = max((member.value for member in self.archive.members), default=0.0)
         if evaluation.survived:
             member = Member(
                 candidate=critique.assignment,
@@ -236,11 +261,13 @@ class Controller:
                 diagnosis=critique.diagnosis,
                 usage=evaluation.usage,
             )
-            self.first = self.first or member
-            if self.archive.add(member):
+            entered = self.archive.add(member)
+            if self.first is None:
+                self.first = member
+                self._standing.take(member.value)
+            if entered:
                 successors = await self._choices.of(member)
         if assignment is not None:
-            self._gone_by(max(member.value for member in self.archive.members) > before)
             self._keep_tried(assignment, evaluation)
             cost = evaluation.tokens - self.archive.tokens(best_parent(evaluation.prompt, assignment).candidate)
             reward = self._reward(evaluation, cost)
@@ -260,8 +287,6 @@ class Controller:
         if failure.assignment == FIRST:
             raise RunFailed(f"the first prompt could not be evaluated: {failure.reason}")
         self.failures[failure.kind] += 1
-        if failure.kind in IN_VAIN:
-            self._gone_by(gained=False)
         assignment, reward = self.open.pop(failure.assignment), self._settings.failure_reward
         self._ended(assignment, failure.kind)
         if assignment.operator == SHRINK and self._shrinker is not None:
@@ -277,12 +302,6 @@ class Controller:
             self._stopped_by = self._stopped_by or INTERRUPTED
             self._interrupted = True
 
-    def _gone_by(self, gained: bool) -> None:
-        """An assignment has ended, and the best value has risen or not."""
-        self.idle = 0 if gained else self.idle + 1
-        if gained:
-            self._own_idle.clear()
-
     def _keep_tried(self, assignment: Assignment, evaluation: Evaluation) -> None:
         text = part(evaluation.prompt, assignment.section).text
         measured = Tried(
@@ -296,6 +315,8 @@ class Controller:
 
     def _ended(self, assignment: Assignment, ending: Ending) -> None:
         self.endings.setdefault(assignment.operator, Counter())[ending] += 1
+        if ending in COUNTED and self._standing.take(max(member.value for member in self.archive.members)):
+            self._own_idle.clear()
 
     def _teach(self, assignment: int, reward: float, successors: Sequence[Choice]) -> None:
         """What a person has made was no choice of the selector's."""
@@ -337,6 +358,8 @@ class Controller:
     async def _go_on(self) -> list[Message]:
         """:raises RunFailed: nothing can be edited from the beginning."""
         messages: list[Message] = []
+        if self.first is not None and not self._all_made:  # there is something to stop
+            self._stopped_by = self._stopped_by or self._standing.reached
         room = 0 if self.paused or (self._settings.barrier and self.open) else self.width
         while self.first is not None and not self._stopped_by and not self._all_made and len(self.open) < room:
             if self._made_by_hand:

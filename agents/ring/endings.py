@@ -10,9 +10,6 @@ from protocols.messages import Outcome
 
 LONGEST = 300
 """Characters of a reply that is quoted."""
-MOST = 0.5
-"""The share of a run's first replies that may be unreadable before a person is told so."""
-
 HOPELESS = 3
 """Replies of a critic's or an operator's model, none of which could be read, after which it is asked no more: others
 would be paid for as much, and be read as little."""
@@ -40,8 +37,3 @@ def endings(outcomes: Sequence[Outcome]) -> Endings:
         textless={str(kind): count for kind, count in sorted(textless.items())},
         quoted=next((reply for reply in unread if reply.strip()), "")[:LONGEST],
     )
-
-
-def mostly_unreadable(unreadable: int, n: int) -> bool:
-    """Whether of `n` replies so many could not be read that it is no matter of single answers."""
-    return unreadable > MOST * n

@@ -166,11 +166,15 @@ def _changed(before: Outcome, after: Outcome) -> Changed:
 
 
 def interval(
-    metric: Metric, outcomes: Sequence[Outcome], against: Sequence[Outcome] = (), resamples: int = RESAMPLES
+    metric: Metric,
+    outcomes: Sequence[Outcome],
+    against: Sequence[Outcome] = (),
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
 ) -> Interval:
-    """95 % of the corpus metric or, with `against`, outcomes of the same examples, of how much higher it is than
-    theirs: percentile bootstrap over examples, paired (Efron & Tibshirani 1993, chapter 13; Berg-Kirkpatrick et al.
-    2012 for corpus metrics). (0, 0) without examples."""
+    """95 %, or another `level`, of the corpus metric or, with `against`, outcomes of the same examples, of how much
+    higher it is than theirs: percentile bootstrap over examples, paired (Efron & Tibshirani 1993, chapter 13;
+    Berg-Kirkpatrick et al. 2012 for corpus metrics). (0, 0) without examples."""
     n = len(outcomes)
     if not n:
         return 0.0, 0.0
@@ -183,7 +187,7 @@ def interval(
     values = metric.corpus(totals[0])
     if against:
         values = values - metric.corpus(totals[1])
-    low, high = np.quantile(values, [0.025, 0.975])
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

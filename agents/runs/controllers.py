@@ -8,6 +8,7 @@ from random import Random
 
 from agents.operators.operator import Operator
 from agents.operators.rag import Rag
+from agents.ring.aims import Aims
 from agents.ring.choices import Choices
 from agents.ring.controller import Controller, Remember, SearchSettings
 from agents.runs.catalogue import open_selector
@@ -28,8 +29,10 @@ def open_controller(
     operators: Mapping[str, Operator],
     selector: Selector,
     remember: Remember | None,
+    aims: Aims,
 ) -> Controller:
-    """`remember` None: nothing is remembered. Without a corpus, rag has nothing to retrieve, and is not offered."""
+    """`remember` None: nothing is remembered. `aims`: those that the run began with. Without a corpus, rag has
+    nothing to retrieve, and is not offered."""
     settings = configuration.search
     offered = {name: o for name, o in operators.items() if name != Rag.name or configuration.task.corpus}
     return Controller(
@@ -44,6 +47,7 @@ def open_controller(
             settings.barrier,
             settings.prefer,
             settings.shrink,
+            aims,
         ),
         remember,
         Random(f"{settings.seed}/controller"),

@@ -11,12 +11,15 @@ from typing import Final
 
 import anyio
 
+from agents.headroom.measuring import measure
+from agents.headroom.probe import Tell
 from agents.operators.operator import Operator
 from agents.prompting.asking import reply_limit
 from agents.prompting.shelves import open_shelves, shelves_of
 from agents.runs.asking import EMBEDDER, alike, check_asked, described
-from agents.runs.budget import open_ledger
+from agents.runs.budget import open_ledger, prices
 from agents.runs.catalogue import open_operators, open_selector
+from agents.runs.composed import composed
 from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings, Sent
@@ -27,6 +30,7 @@ from agents.runs.metrics import asks_judge
 from agents.runs.models import embedder_of, model_settings
 from agents.runs.opening import check_editable
 from agents.runs.own_instructions import critic_instruction, own_instructions
+from agents.runs.past import read_past
 from agents.runs.places import check_agents
 from agents.runs.run_directory import usable
 from agents.runs.tables import NONE, AgentsTable
@@ -35,6 +39,7 @@ from protocols.data import Source, load_examples
 from protocols.data.checks import label_problems, split_problems
 from protocols.errors import (
     AuthenticationFailed,
+    BudgetExhausted,
     CallTimeout,
     ConfigError,
     ConnectionFailed,
@@ -78,10 +83,12 @@ async def diagnose(
     environ: Mapping[str, str],
     offline: bool,
     accounts: Accounts | None = None,
+    headroom: Tell | None = None,
 ) -> Diagnosis:
     """Look at everything, make one small call to each model unless `offline`, and estimate what a search takes.
 
-    Nothing is written. `accounts` know of the calls that are out.
+    Nothing is written but replies, to a cache that is named. `accounts` know of the calls that are out. `headroom`:
+    measure that, too, where all is well, and tell of it as it goes.
     """
     found = Findings()
     configuration = found.attempt("configuration", lambda: load(path, settings), lambda _: str(path))
@@ -114,7 +121,20 @@ async def diagnose(
     diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
-    return replace(diagnosis, estimate=estimate(configuration, environ, task, prompt, operators))
+    shelves = open_shelves(task, load_corpus(configuration))
+    critique = configuration.minibatch(len(task.validation))
+    asked = await composed(shelves, prompt, operators, critique)
+    past = read_past(configuration)
+    expected = estimate(configuration, prices(configuration, environ), task, prompt, asked, past)
+    diagnosis = replace(diagnosis, estimate=expected)
+    if headroom is None or offline or diagnosis.exit_code:
+        return diagnosis
+    try:
+        measured = await measure(configuration, environ, task, prompt, headroom, accounts or Accounts())
+    except (ModelError, BudgetExhausted) as error:
+        failed = Finding("headroom", "failed", str(error), call=True)
+        return replace(diagnosis, findings=(*diagnosis.findings, failed))
+    return replace(diagnosis, headroom=measured)
 
 
 def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Operator] | None:

@@ -1,195 +1,241 @@
-"""What a search will take, told from its configuration before anything is spent."""
+"""What a search will take, told from its configuration before anything is spent: the expected run, and how far off
+that may be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from agents.operators.few_shot import FewShot
-from agents.prompting.blocks import ROOM
+from agents.prompting.asking import reply_limit
 from agents.prompting.requests import show_example, show_turns
 from agents.prompting.shelves import EXAMPLES, places, unfilled
-from agents.runs.budget import prices
+from agents.runs.composed import Asked, tokens_of
 from agents.runs.configuration import Configuration
 from agents.runs.least import reply_room
 from agents.runs.metrics import asks_judge
+from agents.runs.past import Past
 from agents.runs.tables import NONE
 from memory.retrieval import CHUNK
-from protocols.model import TURN, Usage
-from protocols.prompt import Prompt, estimate_tokens, estimate_turn
+from protocols.model import Usage
+from protocols.prompt import Prompt, estimate_turn
 from protocols.task import Task
 from protocols.wrappers.prices import Price
 
-CALLS: Final[Mapping[str, tuple[int, int]]] = {
-    "chain_of_thought": (1, 2),
-    "self_reflection": (1, 2),
-    "self_consistency": (1, 2),
-    "differential_evolution": (1, 2),
-    "repeat_instructions": (1, 2),
-    "short_instruction": (1, 2),
-    "few_shot": (0, 0),
-    "rag": (0, 0),
-    "define_sort": (0, 0),
-    "merge": (0, 0),
-    "describe": (1, 2),
-    "contract": (1, 2),
-    "restart": (1, 2),
-}
-"""Model calls of one edit, at least and at most (docs/operators.md)."""
-OWN = (0, 2)
-"""Of an operator of the user's."""
-SHOWN, WRITTEN, REASONED = 16, 512, 256
-"""What grows over a search, at most on average: examples in a prompt, if an operator may show them, tokens of its
-text, tokens of a reply."""
-MOST_SHOWN, INSTRUCTION = 48, 400
-"""What a critic or a proposer is shown beside the prompt: examples at most, tokens of instruction."""
-ASSUMPTIONS: Final = (
-    "low: every edit loses at its first look and prompts stay as short as the first one; high: every edit goes "
-    f"through all of validation and to the critic, prompts grow by {SHOWN} examples if few_shot may show them and by "
-    f"{WRITTEN} tokens, and replies reason for {REASONED} tokens, as far as they may. Four bytes are a token; "
-    "retries and discounts for cached input left out."
-)
+RACED: Final = 0.6
+"""The share of assignments whose edit comes to a race: with a small model every other reply is no edit."""
+LOST_AT: Final = 0.3
+"""The share of validation that a loser is asked on until its race is lost."""
+FOUND, IN = 1.0, 20.0
+"""Survivors of some races: the first that helps, and of the others one in so many. These figures are the
+means of short runs on SmolLM2-135M (docs/decisions/headroom.md): `python -m benchmarks.expected RUN_DIR ...`"""
+AGAIN: Final = 0.4
+"""How often a reply is no edit, and asked for again."""
+SHOWN: Final = 8
+"""Worked examples in a prompt, as turns, on average over a search, if an operator may show them."""
+MEASURED: Final = 64
+"""Examples of a split, at most, that are measured."""
+WRITTEN, VERDICT, THOUGHT, REASONED = 400, 60, 300, 150
+"""Tokens of a reply of the critic or a writer, of a judge; of the task's model what it thinks if it thinks by itself,
+and what it says first if the prompt asks for that."""
+CREDIT: Final = 0.5
+"""The share of what credit may spend that it spends."""
+WEIGHT: Final = 10.0
+"""Assignments, or calls, that what is written above weighs as much as, beside what past runs have shown."""
+SPREAD, KNOWN_SPREAD, KNOWN = 2.0, 1.5, 3
+"""The factor by which eight of ten runs differ from what is expected, at most: of a new task, and where so many past
+runs are known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """Each range from low to high, within the caps of `[budget]`; `roles`: calls, before caps. `dollars` None: the
-    price of the models in `unpriced` is not known."""
+class Amount:
+    """`expected`, and from `low` to `high` what eight of ten runs take; none is more than `cap`, if there is one."""
 
-    calls: tuple[int, int]
-    tokens: tuple[int, int]
-    dollars: tuple[float, float] | None
-    unpriced: tuple[str, ...]
-    roles: Mapping[str, tuple[int, int]]
-    assumptions: str = ASSUMPTIONS
+    expected: float
+    low: float
+    high: float
+    cap: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Calls of one model, and tokens of one of them."""
+    """What one role is expected to use of its model: `calls`, and tokens of all of them."""
 
     model: str
-    calls: int
-    input: int
-    output: int
+    calls: float
+    input: float
+    output: float
 
     @property
-    def tokens(self) -> int:
-        """Of all its calls."""
-        return self.calls * (self.input + self.output)
+    def tokens(self) -> float:
+        """Input and output."""
+        return self.input + self.output
 
     def dollars(self, known: Mapping[str, Price]) -> float:
         """What it costs; 0 without calls or price."""
-        usage = Usage(self.calls * self.input, self.calls * self.output)
+        usage = Usage(round(self.input), round(self.output))
         return known[self.model].of(usage) if self.model in known else 0.0
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """Within the caps of `[budget]`; `roles`: before them. `dollars` None: the price of the models in `unpriced` is
+    not known. `past`: so many runs of this task were looked at. `assumptions`: in words."""
+
+    calls: Amount
+    tokens: Amount
+    dollars: Amount | None
+    unpriced: tuple[str, ...]
+    roles: Mapping[str, Use]
+    past: int
+    assumptions: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sizes:
-    """Tokens, on average: a rendered prompt, a gold answer, an example as a prompt shows it; and the prompt's
-    sections."""
+    """Tokens, on average: a rendered prompt, a gold answer, an example as a prompt shows it, and the same as turns;
+    and the prompt's sections."""
 
     prompt: int
     target: int
     shown: int
+    turns: int
     sections: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """`edits`: for each operator, what all edits would take if it made them. `choose`: the least or the most."""
-
-    roles: Mapping[str, Use]
-    edits: Sequence[Use]
-    choose: Callable[[Iterable[float]], float]
-
-    def edited(self, of: Callable[[Use], float]) -> float:
-        """`of` the edits, whichever operator is least or most in that."""
-        return self.choose([of(use) for use in self.edits])
-
-    def total(self, of: Callable[[Use], float]) -> float:
-        """`of` everything."""
-        return sum(of(use) for use in self.roles.values()) + self.edited(of)
-
-
 def estimate(
-    configuration: Configuration, environ: Mapping[str, str], task: Task, first: Prompt, operators: Collection[str]
+    configuration: Configuration,
+    known: Mapping[str, Price],
+    task: Task,
+    first: Prompt,
+    asked: Mapping[str, Asked],
+    past: Past | None = None,
 ) -> Estimate:
-    """What a search of `task` from the prompt `first` takes, the held-out report included."""
-    sizes, known = measure(task, first), prices(configuration, environ)
-    low, high = (_bound(configuration, task, operators, sizes, at_most) for at_most in (False, True))
-    unpriced = tuple(sorted({use.model for use in (*high.roles.values(), *high.edits) if use.calls} - known.keys()))
-    (calls, tokens, dollars), (most_calls, most_tokens, most_dollars) = (
-        _capped(configuration, bound, known) for bound in (low, high)
-    )
-    roles = {role: (low.roles[role].calls, high.roles[role].calls) for role in low.roles}
+    """What a search of `task` from the prompt `first` takes, the held-out report included. `known`: prices; `asked`:
+    what `composed` says of the critic and the operators."""
+    past = past or Past()
+    expected = Expected(configuration, task, first, asked, past)
+    roles = expected.roles
+    unpriced = tuple(sorted({use.model for use in roles.values() if use.calls} - known.keys()))
+    totals = {
+        "calls": sum(use.calls for use in roles.values()),
+        "tokens": sum(use.tokens for use in roles.values()),
+        "dollars": sum(use.dollars(known) for use in roles.values()),
+    }
+    caps: dict[str, float | None] = {name: getattr(configuration.budget, name) for name in totals}
+    share = min([1.0, *(cap / totals[name] for name, cap in caps.items() if cap is not None and totals[name])])
+    spread = KNOWN_SPREAD if past.runs >= KNOWN else SPREAD
+    least = min(1.0, expected.least / totals["calls"]) if totals["calls"] else 1.0
+
+    def amount(name: str) -> Amount:
+        total, most = totals[name], float("inf") if caps[name] is None else float(caps[name] or 0)
+        low, high = share * total * max(1 / spread, least), min(total * spread, most)
+        return Amount(share * total, min(low, share * total), max(high, share * total), caps[name])
+
     return Estimate(
-        calls=(calls, most_calls),
-        tokens=(tokens, most_tokens),
-        dollars=None if unpriced else (dollars, most_dollars),
+        calls=amount("calls"),
+        tokens=amount("tokens"),
+        dollars=None if unpriced else amount("dollars"),
         unpriced=unpriced,
-        roles=roles | {"proposers": (round(low.edited(_calls)), round(high.edited(_calls)))},
+        roles=roles,
+        past=past.runs,
+        assumptions=expected.assumptions,
     )
+
+
+class Expected:
+    """The expected run, before caps. `least`: calls without which there is no result."""
+
+    def __init__(
+        self, configuration: Configuration, task: Task, first: Prompt, asked: Mapping[str, Asked], past: Past
+    ) -> None:
+        self._configuration, self._asked, self._past = configuration, asked, past
+        sizes, edits = measure(task, first), configuration.search.assignments
+        critique = min(configuration.minibatch(len(task.validation)), len(task.train))
+        whole = len(task.validation) + critique
+        self._races = edits * (WEIGHT * RACED + past.races) / (WEIGHT + past.assignments)
+        more = (WEIGHT / IN + past.survivors) / (WEIGHT / IN + survivors(past.races, past.runs))
+        self._survivors = min(self._races, more * survivors(self._races))
+        self._lost_at = (WEIGHT * LOST_AT + past.lost_at) / (WEIGHT + past.losers)
+        lost = (self._races - self._survivors) * self._lost_at * len(task.validation)
+        repeats = configuration.search.repeats
+        of_first = repeats * (whole + len(task.test))
+        of_others = repeats * (whole * self._survivors + lost + len(task.test) * bool(edits))
+        self.least = repeats * (len(task.validation) + len(task.test))
+        shows = any(name.rpartition("/")[2] == FewShot.name for name in asked)
+        self._grown = shows * min(SHOWN, len(task.train)) * sizes.turns
+        self._reply = self._length_of_replies(task, first, sizes)
+        answers = of_first + of_others
+        prompt = (of_first * sizes.prompt + of_others * (sizes.prompt + self._grown)) / answers
+        self.roles = self._roles(edits, answers, prompt, sizes)
+
+    def _length_of_replies(self, task: Task, first: Prompt, sizes: Sizes) -> float:
+        limit = reply_limit(task.kind, first)
+        room = reply_room(self._configuration, limit)
+        first_words = REASONED if limit > task.kind.limit or task.kind.name == "reasoning" else 0
+        return min(room, 1.5 * sizes.target + 6 + first_words + THOUGHT * (room > limit))
+
+    def _roles(self, edits: int, answers: float, prompt: float, sizes: Sizes) -> dict[str, Use]:
+        critic = self._configuration.agents.critic != NONE
+        share = self._configuration.search.credit_share * CREDIT * (self._survivors >= 1)
+        roles = {"task": self._use("task", answers, prompt, self._reply)}
+        if critic and share:
+            roles["credit"] = self._use("credit", share * answers, prompt, self._reply)
+        if critic:
+            calls = 1 + self._survivors
+            roles["critic"] = self._use("critic", calls, self._asked["critic"].input + self._grown / 2, WRITTEN)
+        writers = {role: one for role, one in self._asked.items() if role.startswith("proposer/")}
+        for role, one in writers.items():
+            calls = edits / len(writers) * (one.least + AGAIN * (one.most - one.least))
+            if one.most:
+                roles[role] = self._use(role, calls, one.input + self._grown / 2, WRITTEN)
+        if asks_judge(self._configuration):
+            verdicts = answers + (roles["credit"].calls if "credit" in roles else 0)
+            roles["judge"] = self._use("judge", verdicts, prompt + sizes.shown + self._reply, VERDICT)
+        if embedder := self._configuration.memory.embedder:  # once for each distinct section and what is said of it
+            calls = edits + sizes.sections
+            roles["embedder"] = Use(embedder, calls, calls * prompt, 0)
+        return roles
+
+    def _use(self, role: str, calls: float, prompt: float, reply: float) -> Use:
+        """With tokens as past runs have had them, as far as they tell."""
+        past, known = self._past, self._past.calls[role]
+        sent = (WEIGHT * prompt + past.input[role]) / (WEIGHT + known)
+        replied = (WEIGHT * reply + past.output[role]) / (WEIGHT + known)
+        return Use(self._configuration.models.of(role), calls, calls * sent, calls * replied)
+
+    @property
+    def assumptions(self) -> str:
+        """In words, for a person."""
+        runs = f"; {self._past.runs} earlier runs of this task say so, too" if self._past.runs else ""
+        return (
+            f"{self._races:,.0f} edits come to a race and {self._survivors:,.0f} of them win; a loser is asked on "
+            f"{self._lost_at:.0%} of validation; replies of the task have {self._reply:,.0f} tokens, those of critic "
+            f"and writers {WRITTEN}{runs}. Four bytes are a token; retries and discounts for cached input left out"
+        )
+
+
+def survivors(races: float, runs: int = 1) -> float:
+    """Survivors to be expected of the races of some runs."""
+    return min(races, FOUND * runs + races / IN)
 
 
 def measure(task: Task, first: Prompt) -> Sizes:
     """The lengths that an estimate is made from."""
-    shown = _mean([show_example(first, task, example) for example in task.train])
-    turned = task.train if any(section.form == "turns" and section.filled for section in first) else ()
-    pairs = [sum(map(estimate_turn, show_turns(first, task, example))) for example in turned]
+    some = task.train[:MEASURED]
+    shown = tokens_of([show_example(first, task, example) for example in some])
+    pairs = [sum(map(estimate_turn, show_turns(first, task, example))) for example in some]
     turns = round(sum(pairs) / len(pairs)) if pairs else 0
     filled = sum(
         int(place.partition(":")[2]) * count * _item(place, turns if section.form == "turns" else shown)
         for section in first
         for place, count in places(section.filled).items()
     )
-    sent = [first.render(unfilled(example.inputs)) for example in task.validation]
-    rendered = ["".join(message.text for message in messages) for messages in sent]
-    filled += TURN * max((len(messages) - 2 for messages in sent if len(messages) > 2), default=0)
-    target = _mean([task.kind.show(example.target) for example in task.train])
-    return Sizes(_mean(rendered) + filled, target, shown, len(first.sections))
-
-
-def _bound(
-    configuration: Configuration, task: Task, operators: Collection[str], sizes: Sizes, at_most: bool
-) -> Bound:
-    """What a search takes at least, or at most."""
-    models, edits = configuration.models, configuration.search.assignments
-    critique = min(configuration.minibatch(len(task.validation)), len(task.train))
-    whole = len(task.validation) + critique
-    shows = any(name == FewShot.name or name not in CALLS for name in operators)
-    examples = min(SHOWN, len(task.train)) if shows else 0
-    prompt = sizes.prompt + at_most * (examples * sizes.shown + WRITTEN)
-    longest = reply_room(configuration, task.kind.limit + task.kind.thought)
-    reply = min(sizes.target + at_most * REASONED, longest)
-    outcomes = min(MOST_SHOWN * (sizes.shown + reply), 2 * ROOM)
-    shown = prompt + INSTRUCTION + at_most * outcomes
-    answers = whole + edits * (whole if at_most else 1)  # a race may be lost with its first answer
-    answers += (2 if at_most and edits else 1) * len(task.test)
-    answers *= configuration.search.repeats
-    written = WRITTEN if at_most else 1
-    measured = configuration.agents.critic != NONE
-    credit = at_most * measured * int(configuration.search.credit_share * answers)
-    roles = {
-        "task": Use(models.of("task"), answers, prompt, reply),
-        "credit": Use(models.of("credit"), credit, prompt, reply),
-    }
-    if measured:
-        roles["critic"] = Use(models.of("critic"), at_most * (edits + 1), shown, written)
-    if asks_judge(configuration):  # once for each distinct answer to an example
-        verdicts = answers + credit if at_most else whole + len(task.test)
-        roles["judge"] = Use(models.of("judge"), verdicts, INSTRUCTION + sizes.shown + reply, written)
-    if embedder := configuration.memory.embedder:  # once for each distinct section and what is said of it
-        roles["embedder"] = Use(embedder, at_most * (edits + sizes.sections), shown, 0)
-    return Bound(
-        roles=roles,
-        edits=[
-            Use(models.of(f"proposer/{name}"), edits * CALLS.get(name, OWN)[at_most], shown, written)
-            for name in operators
-        ],
-        choose=max if at_most else min,
-    )
+    sent = [first.render(unfilled(example.inputs)) for example in task.validation[:MEASURED]]
+    rendered = sum(estimate_turn(message) for messages in sent for message in messages)
+    target = tokens_of([task.kind.show(example.target) for example in some])
+    return Sizes(round(rendered / max(1, len(sent))) + filled, target, shown, turns, len(first.sections))
 
 
 def _item(place: str, example: int) -> int:
@@ -197,22 +243,11 @@ def _item(place: str, example: int) -> int:
     return example if place.startswith(EXAMPLES) else CHUNK // 4
 
 
-def _calls(use: Use) -> float:
-    return use.calls
-
-
-def _capped(configuration: Configuration, bound: Bound, known: Mapping[str, Price]) -> tuple[int, int, float]:
-    """Calls, tokens and dollars in all; where calls are capped, the others in proportion."""
-    budget, calls = configuration.budget, bound.total(_calls)
-    share = min(1.0, budget.calls / calls) if budget.calls else 1.0
-    tokens = round(share * bound.total(lambda use: use.tokens))
-    dollars = share * bound.total(lambda use: use.dollars(known))
-    return (
-        round(share * calls),
-        min(tokens, budget.tokens or tokens),
-        min(dollars, budget.dollars or dollars),
-    )
-
-
-def _mean(texts: Sequence[str]) -> int:
-    return round(sum(map(estimate_tokens, texts)) / len(texts)) if texts else 0
+def shares(roles: Mapping[str, Use]) -> Sequence[tuple[str, Use]]:
+    """The roles with all proposers as one, for a person."""
+    writers = [use for role, use in roles.items() if role.startswith("proposer/")]
+    rest = [(role, use) for role, use in roles.items() if not role.startswith("proposer/")]
+    if not writers:
+        return rest
+    calls, sent, replied = (sum(getattr(use, name) for use in writers) for name in ("calls", "input", "output"))
+    return [*rest, ("proposers", Use("", calls, sent, replied))]

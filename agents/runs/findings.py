@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from agents.headroom.found import Headroom
 from agents.runs.estimate import Estimate
 from protocols.errors import InputError, StorageFailed
 from protocols.model import ChatMessage
@@ -39,11 +40,12 @@ class Sent:
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """All findings; `estimate`: what a search takes, None where something in the input is wrong; `sent`: what one
-    example is sent as, to each role that can be shown before a run."""
+    example is sent as, to each role that can be shown before a run; `headroom`: None where nobody asked for it."""
 
     findings: tuple[Finding, ...]
     estimate: Estimate | None
     sent: tuple[Sent, ...] = ()
+    headroom: Headroom | None = None
 
     @property
     def exit_code(self) -> int:

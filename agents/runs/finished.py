@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from agents.ring.aims import setting_of
 from agents.ring.controller import ALL_MADE, ALLOWANCES, INTERRUPTED, OF_OPERATORS
 from agents.runs.configuration import Configuration
 from agents.runs.earlier import as_result
@@ -123,6 +124,6 @@ def _goes_on(now: Configuration, before: Mapping[str, Any], result: Mapping[str,
 
 
 def _setting(stopped_by: str) -> str:
-    """The setting of the cap that ended a run; "" if none did."""
+    """The setting of the cap, or of the aim, that ended a run; "" if none did."""
     kind, _, cap = stopped_by.partition(": ")
-    return cap_setting(cap) if kind == "budget" and cap else ""
+    return cap_setting(cap) if kind == "budget" and cap else setting_of(stopped_by)

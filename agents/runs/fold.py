@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
 
+from agents.ring.aims import Aims
 from agents.ring.controller import ALL_MADE, Controller
 from agents.ring.team import Opening
 from memory.journal import read_journal
@@ -40,6 +41,9 @@ FOLDED = (Assignment, Critique, Failure, *get_args(Command), Conclude, Finished,
 """The messages that a fold looks at."""
 CAPPED = (Finished(ALL_MADE), Finished("budget"))
 """What an earlier release said of a cap that refused one of the last assignments, and what is said of it now."""
+
+GOING_ON = Resumed(0.0)
+"""Another process that changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,8 @@ class Fold:
         if message.more:
             self._limit(envelope)
             self._forget(Conclude)
-        if self._controller.paused or message.reopened or message.more:
+        aims = Aims(message.target, message.patience)
+        if self._controller.paused or message.reopened or message.more or aims != self._controller.aims:
             await self._tell(message, envelope)
             if not self._controller.finished:
                 self._forget(Finished)
@@ -174,24 +179,21 @@ async def fold(
     first: Prompt,
     resumed: int,
     evaluated: Sequence[Callable[[Evaluation], object]] = (),
-    reopened: Sequence[str] = (),
-    more: bool = False,
+    going_on: Resumed = GOING_ON,
 ) -> Opening:
     """Bring a new Controller to where the journal ends, and tell `evaluated` of every evaluation that a Critique
-    was written of; what the search goes on with, or begins with. `resumed`: the id of the `Resumed` to come, if there
-    is one. `reopened`, `more`: see `Resumed`.
+    was written of; what the search goes on with, or begins with. `resumed`: the id that `going_on` will have.
 
     :raises ReplayDiffers: the same messages do not lead to the same decisions.
     :raises StorageFailed: the journal is damaged.
     """
-    coming = Resumed(0.0, tuple(reopened), more)
-    folded = Fold(controller, [*read_turns(journal), Turn(resumed, coming)])
+    folded = Fold(controller, [*read_turns(journal), Turn(resumed, going_on)])
     for envelope in read_journal(journal, FOLDED):
         await folded.take(envelope)
         if isinstance(envelope.message, Critique) and not folded.is_void(envelope):
             for tell in evaluated:
                 tell(envelope.message.evaluation)
-    await folded.resume(coming, resumed)
+    await folded.resume(going_on, resumed)
     said: list[tuple[Message, int | None]] = [*folded.said]
     new = {message.assignment for message, _ in said if isinstance(message, Assignment)}
     unanswered = [_furthest(journal, number) for number in controller.open if number not in new]

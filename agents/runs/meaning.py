@@ -28,6 +28,8 @@ FREE = frozenset(
         "budget", "search.assignments", "cache",
         # How fast a model is asked, and what becomes of an agent's exception.
         "search.concurrency", "search.on_agent_error", "search.agent_errors",
+        # What is looked at before it begins, and decides nothing.
+        "search.headroom",
         # Who looks on.
         "agents.observers",
     }

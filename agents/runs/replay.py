@@ -8,6 +8,7 @@ from heapq import merge
 from operator import attrgetter
 from pathlib import Path
 
+from agents.ring.aims import unpack_aims
 from agents.runs.catalogue import open_operators
 from agents.runs.controllers import new_selector, open_controller
 from agents.runs.finished import read_result
@@ -47,8 +48,10 @@ async def replay(directory: Path, watch: Watch) -> Replayed:
     task, first = load_task(configuration), prompt_file.load(directory / FIRST_PROMPT)
     check_meaning(record.meaning, meaning(configuration, task, load_corpus(configuration), first), directory)
     selector = new_selector(configuration)
-    recycle(selector, unpack(read_notes(directory / JOURNAL)) or [])
-    controller = open_controller(configuration, task, open_operators(configuration.search.operators), selector, None)
+    notes = read_notes(directory / JOURNAL)
+    recycle(selector, unpack(notes) or [])
+    operators = open_operators(configuration.search.operators)
+    controller = open_controller(configuration, task, operators, selector, None, unpack_aims(notes))
     folded = Fold(controller, read_turns(directory / JOURNAL))
     stopped_by, last = "", 0
     journal = directory / JOURNAL

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agents.headroom.found import Headroom
 from agents.ring.archive import Member
 from agents.ring.endings import endings
 from agents.ring.evaluator import value_of
@@ -76,7 +77,8 @@ class Result:
     that ended without an evaluation, by kind. `operators`: how the assignments of each ended. `uncriticised`:
     survivors that should have a critique and have none, by why. `doubted`: how often the critic doubted the expected
     answer of a training example, by its id, the most doubted first. `unremembered`: experiences that the memory
-    lacks, because they could not be embedded; it is told them again whenever the run goes on.
+    lacks, because they could not be embedded; it is told them again whenever the run goes on. `headroom`: what was
+    asked before the search, None where that was not cheap or not wanted.
     """
 
     task: str
@@ -107,6 +109,7 @@ class Result:
     doubted: Mapping[str, int]
     unremembered: int
     stopped_by: str
+    headroom: Headroom | None = None
 
 
 def validated(member: Member) -> Value:

@@ -225,13 +225,17 @@ def _read(path: Path) -> Record:
     )
 
 
+def file_name(task: str) -> str:
+    """A task's name as its run directories have it."""
+    return re.sub(r"[^\w.-]+", "-", task).strip(".-")[:80] or "run"
+
+
 def next_directory(task: str) -> Path:
     """The next free run directory of a task, made now: of two processes that want the same name, one gets the next.
 
     :raises ConfigError: it cannot be made.
     """
-    name = re.sub(r"[^\w.-]+", "-", task).strip(".-")[:80] or "run"
-    number = 1
+    name, number = file_name(task), 1
     while True:
         directory = RUNS / f"{name}-{number}"
         try:

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import orjson
 
+from agents.headroom.found import NOTE, Headroom, unpack_headroom
+from agents.headroom.measuring import before_search
+from agents.headroom.probe import Tell, quiet
 from agents.operators.operator import Operator
 from agents.prompting.forward import Forward
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves
 from agents.ring.agent import Agent
+from agents.ring.aims import AIMS, unpack_aims
 from agents.ring.archive import Member
 from agents.ring.controller import INTERRUPTED, Remember
 from agents.ring.credit import LeaveOneOut
@@ -81,7 +85,8 @@ RACING = 2
 
 class Run:
     """One search, ready to start or to go on. Observers may look at `task`, `bus`, `controller` and `ledger` while it
-    works, and at `result` once there is one."""
+    works, and at `result` once there is one. `say` tells a person what is asked before the search; `headroom` is what
+    came of that."""
 
     def __init__(
         self,
@@ -101,6 +106,8 @@ class Run:
         self._unremembered = 0
         self._searched = False
         self.result: Result | None = None
+        self.headroom: Headroom | None = None
+        self.say: Tell = quiet
         self.shelves = open_shelves(task, load_corpus(configuration), configuration.prompt.max_tokens)
         if configuration.search.assignments < self._durable.assignments:
             raise ConfigError(
@@ -118,6 +125,11 @@ class Run:
     def resumed(self) -> bool:
         """Whether the run was begun by an earlier process."""
         return self._durable.last > 0
+
+    @property
+    def _resumption(self) -> Resumed:
+        aims = self.steering.aims
+        return Resumed(self._durable.seconds, self._reopened, self._more, aims.target, aims.patience)
 
     async def assemble(
         self,
@@ -142,9 +154,12 @@ class Run:
         self.bus.tap(self.steering.observe)
         self.bus.tap(self._conclude)
         self.journal = journal
+        if not self.resumed:
+            await journal.learned(AIMS, self.steering.aims.pack())
         self.controller = open_controller(
             self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
             await self._remembering(memory) if self.configuration.memory.write else None,
+            unpack_aims(read_notes(self.directory / JOURNAL)),
         )  # fmt: skip
         open_model = partial(models.of, cache=cache, journal=journal)
         task_model = open_model("task")
@@ -162,8 +177,7 @@ class Run:
             self.first,
             self._durable.last + 1,
             [credit.plan] if credit else [],
-            self._reopened,
-            self._more,
+            self._resumption,
         )
         for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
             message = envelope.message  # also one of which no Critique was written yet; what was cut is made anew
@@ -260,6 +274,7 @@ class Run:
                 remove(self.directory / name)
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
+                await self._look_for_headroom()
                 stopped_by = await self.train()
         except BaseException:
             with suppress(StorageFailed):  # what ended the search is what is reported
@@ -279,6 +294,17 @@ class Run:
         self.result = result
         return result
 
+    async def _look_for_headroom(self) -> None:
+        """Ask what there is to gain, if that is wanted and cheap; a run that goes on knows it, or does without."""
+        if self.resumed:
+            kept = read_notes(self.directory / JOURNAL).get(NOTE)
+            self.headroom = unpack_headroom(kept) if kept else None
+            return
+        forward = self.forward.on_behalf(FIRST)
+        self.headroom = await before_search(self.configuration, forward, self.first, self.ledger.prices, self.say)
+        if self.headroom is not None:
+            await self.journal.learned(NOTE, orjson.dumps(self.headroom))
+
     async def stop(self, reason: str) -> None:
         """Let what is in flight end, and send nothing more for the search; what waits for its turn or for a next try
         is given up. The held-out report is made from what the model then answers, or cut short where it does not."""
@@ -293,7 +319,7 @@ class Run:
 
         :raises Exception: see `search`.
         """
-        resumed = Resumed(self._durable.seconds, self._reopened, self._more) if self.resumed else None
+        resumed = self._resumption if self.resumed else None
         races = 0 if self.controller.shrinking else self.configuration.search.shrink
         self.ledger.set_aside(races * len(self.task.validation) * calls_per_example(self.configuration))
         listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
@@ -380,4 +406,5 @@ class Run:
             doubted=dict(self.controller.doubted.most_common()),
             unremembered=self._unremembered,
             stopped_by=stopped_by,
+            headroom=self.headroom,
         )

@@ -17,6 +17,7 @@ import anyio
 import orjson
 
 from agents.prompting.forward import AtOnce
+from agents.ring.aims import SETTINGS, Aims
 from agents.ring.controller import INTERRUPTED, WIDTH
 from agents.ring.hand import carried_over
 from agents.ring.team import Tell
@@ -112,7 +113,7 @@ def in_words(told: Command) -> str:
         case Continue():
             return "resumed"
         case Change(setting, None):
-            return f"{setting}: no cap from now on"
+            return f"{setting}: none from now on" if setting in SETTINGS else f"{setting}: no cap from now on"
         case Change(setting, value):
             return f"{setting} = {value:,g} from now on"
         case Freeze(section):
@@ -133,11 +134,13 @@ class Hearing:
 
 
 class Steering:
-    """What commands do beside the Controller: to the budget, its clock, and calls at a time. A tap of the bus."""
+    """What commands do beside the Controller: to the budget, its clock, and calls at a time. A tap of the bus.
+    `aims`: those of a process that begins, or goes on."""
 
     def __init__(self, configuration: Configuration, ledger: Ledger) -> None:
         self._configuration, self._ledger = configuration, ledger
         self.at_once = AtOnce(configuration.at_once)
+        self.aims = Aims(configuration.budget.target, configuration.budget.patience)
 
     async def observe(self, envelope: Envelope) -> None:
         """A message crossed the bus."""
@@ -167,6 +170,8 @@ class Steering:
     def _make(self, change: Change) -> None:
         if change.setting == CONCURRENCY and change.value is not None:
             self.at_once.calls = int(change.value)
+        elif change.setting in SETTINGS:
+            self.aims = self.aims.changed(change.setting, change.value)
         elif (path := settable(self._configuration).get(change.setting)) and path[0] == "budget":
             self._ledger.cap(scope(path), path[-1], change.value)
 
@@ -181,7 +186,8 @@ def settable(configuration: Configuration) -> Mapping[str, tuple[str, ...]]:
         *(("budget", "operators", name) for name in budget.operators),
     ]
     caps = ((*table, cap) for table in tables for cap in CapsTable.model_fields)
-    return {".".join(path): path for path in (("search", "width"), ("search", "concurrency"), *caps)}
+    aims = (("budget", aim) for aim in SETTINGS.values())
+    return {".".join(path): path for path in (("search", "width"), ("search", "concurrency"), *caps, *aims)}
 
 
 def configured(configuration: Configuration, path: Sequence[str]) -> float | None:

@@ -277,6 +277,7 @@ class SearchTable(Table):
     whether an exception of an agent (an operator of yours, say) fails the run or its assignment alone; then
     `agent_errors` such assignments in a row fail the run. `prefer`: which candidate is the result, see
     `agents.ring.archive.preferred`. `shrink`: races, at most, by which that is made shorter at the end; 0: none.
+    `headroom`: whether a search asks first what there is to gain, where that is cheap.
     """
 
     seed: Seed = 0
@@ -298,6 +299,7 @@ class SearchTable(Table):
     failure_reward: Annotated[float, Field(ge=-1, le=0)] = -0.05
     on_agent_error: Literal["fail", "skip"] = "fail"
     agent_errors: Count = 5
+    headroom: bool = True
 
 
 class CapsTable(Table):
@@ -313,8 +315,12 @@ class BudgetTable(CapsTable):
     """`[budget]`: caps of the run, the held-out report included, and of its roles and operators.
 
     A critic whose budget is used up criticises no more, and an operator whose budget is used up is chosen no more;
-    any other cap ends the search.
+    any other cap ends the search. So do `target`, the best value on validation that is enough, and `patience`,
+    assignments that end in a row without a better best.
     """
+
+    target: Annotated[float, Field(ge=0, le=1)] | None = None
+    patience: Count | None = None
 
     roles: Mapping[Role, CapsTable] = {}
     operators: Mapping[str, CapsTable] = {}

@@ -166,6 +166,7 @@ class RunLog:
         self._log = log
         self._progress = so_far or Progress()
         self._refused: set[str] = set()
+        self._looked = False
 
     def started(self, configuration: Configuration, task: Task, directory: Path, resumed: bool = False) -> None:
         """The run is ready to begin, or to go on."""
@@ -186,6 +187,11 @@ class RunLog:
         """What a person should know of the first prompt; not `aloud`: they have been told."""
         (self._log.warning if aloud else self._log.info)("look at the first prompt", why=why)
 
+    def looked(self, line: str, aloud: bool) -> None:
+        """What is asked before the search: the first prompt's evaluation has no more to say then."""
+        self._looked = True
+        (self._log.warning if aloud else self._log.info)(line)
+
     async def observe(self, envelope: Envelope) -> None:
         """A message crossed the bus."""
         if isinstance(envelope.message, Candidate):
@@ -197,7 +203,7 @@ class RunLog:
             self._log.warning("observer raised", observer=envelope.message.observer, reason=envelope.message.reason)
         if isinstance(envelope.message, Critique):
             self._criticised(envelope.message)
-        if said := first_evaluation(envelope):
+        if not self._looked and (said := first_evaluation(envelope)):
             self._log.warning(said)
         ending = self._progress.follow(envelope)
         if ending is not None:

@@ -17,7 +17,7 @@ from agents.runs.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESUL
 from agents.runs.scoring import Scored
 from agents.views.plain import one_line, printable
 from agents.views.terminal import clock, dollars, estimated
-from agents.views.unread import counted, endings, warning
+from agents.views.unread import counted, endings, unread_value
 from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED
 
@@ -159,7 +159,9 @@ def _endings(result: Mapping[str, Any]) -> Iterator[str]:
     for name, value in (("first", result["seed"]), ("best", result["best"])):
         if ended := endings(value):
             yield f"On validation, of the {name} prompt's {value['n']} replies: {ended}."
-    if said := _unread(result["seed"]):
+    if headroom := result.get("headroom"):
+        yield f"Before the search: {one_line(headroom['sentence'], 1000)}"
+    elif said := unread_value(result["seed"]):
         yield said
 
 
@@ -177,7 +179,7 @@ def show_scored(console: Console, scored: Scored) -> None:
     """What `evaluate` prints."""
     line = f"{scored.prompt} on {scored.split}: {_score(asdict(scored))}"
     console.print(Text(one_line(line, 500)), soft_wrap=True)
-    if said := _unread(asdict(scored)):
+    if said := unread_value(asdict(scored)):
         console.print(Text(one_line(said, 500)), soft_wrap=True)
     tokens = f"{scored.tokens:,} tokens{estimated(scored.estimated, scored.calls)}"
     spent = f"{scored.calls:,} calls, {tokens}, cost {dollars(scored.dollars)}"
@@ -191,11 +193,6 @@ def _score(score: Mapping[str, Any]) -> str:
     ends += [f"of the replies: {ended}"] if (ended := endings(score)) else []
     said = "; ".join([f"{score['n']} examples", *ends])
     return f"{score['value']:.4f} (95 %: {low:.4f} to {high:.4f}; {said})"
-
-
-def _unread(value: Mapping[str, Any]) -> str:
-    """That most replies hold no answer, with one of them; "" where that is not so."""
-    return warning(value.get("unreadable", 0), value["n"], value.get("textless", {}), value.get("quoted", ""))
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -1,37 +1,50 @@
-"""What a person is told when the replies of a run hold no answer that can be read."""
+"""What a person is told of replies that hold no answer, and of a first prompt that leaves little to gain."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from agents.ring.endings import mostly_unreadable
-from agents.views.plain import one_line
-from protocols.messages import FIRST, Envelope, Evaluation
-
-QUOTED = 100
-"""Characters of a reply that are shown."""
+from agents.headroom.verdict import Figures, Replies, verdict
+from protocols.messages import FIRST, Envelope, Evaluation, mean
 
 
 def first_evaluation(envelope: Envelope) -> str:
-    """One line if this is the evaluation of the first prompt and most of its replies could not be read; else ""."""
+    """One line if this is the evaluation of the first prompt and it alone says what there is to gain; else "". It
+    costs nothing."""
     match envelope.message:
         case Evaluation(assignment=number) as evaluation if number == FIRST:
-            n = sum(score is not None for score in evaluation.scores)
-            return warning(evaluation.unreadable, n, evaluation.textless, evaluation.quoted)
+            scores = [score for score in evaluation.scores if score is not None]
+            first = Replies(
+                len(scores),
+                evaluation.value,
+                mean(evaluation.scores),
+                sum(score >= 1.0 for score in scores),
+                evaluation.unreadable,
+                evaluation.truncated,
+                evaluation.refused,
+                evaluation.textless,
+                evaluation.quoted,
+            )
+            return verdict(Figures(first)).sentence
     return ""
 
 
-def warning(unreadable: int, n: int, textless: Mapping[str, int], quoted: str) -> str:
-    """The line, "" where most of `n` replies could be read: what came instead of answers, and what to do."""
-    if not mostly_unreadable(unreadable, n):
-        return ""
-    said = f", such as “{one_line(quoted, QUOTED)}”" if quoted else ""
-    none = f" ({counted(textless)} instead of a text)" if textless else ""
-    return (
-        f"{unreadable} of {n} replies hold no answer that can be read{none}{said}: say in the prompt what an answer "
-        "looks like, or look at the model, its reply_tokens and task.reply_tokens"
+def unread_value(value: Mapping[str, Any]) -> str:
+    """The same of a value as JSON holds it, where answers cannot be read; "" where they can."""
+    first = Replies(
+        value["n"],
+        value["value"],
+        value["value"],
+        round(value["n"] * value["value"]),
+        value.get("unreadable", 0),
+        value["truncated"],
+        value["refused"],
+        value.get("textless", {}),
+        value.get("quoted", ""),
     )
+    said = verdict(Figures(first))
+    return said.sentence if said.kind == "wrong form" else ""
 
 
 def endings(value: Mapping[str, Any]) -> str:

@@ -141,7 +141,7 @@ async def test_doctor_calls_the_embedder_and_looks_at_whose_the_memory_is(tmp_pa
         assert well.exit_code == 0
         assert f"call to {MODEL}" in {finding.what for finding in well.findings if finding.call}
         assert well.estimate is not None
-        assert well.estimate.roles["embedder"][1] >= 6
+        assert well.estimate.roles["embedder"].calls >= 6
         ill = await diagnose(config, [*own, "memory.dimension=3"], {}, offline=False)
         assert f"set memory.dimension = {DIMENSION}" in str(ill.findings)
         await search(tmp_path, server)

@@ -160,6 +160,25 @@ async def test_a_run_that_a_cap_ended_goes_on_when_the_cap_is_raised(tmp_path: P
     assert (replayed.stopped_by, replayed.assignments) == ("assignments", 6)
 
 
+@pytest.mark.parametrize(
+    ("aim", "higher"), [("budget.target=0", "search.seed=0"), ("budget.patience=1", "budget.patience=99")]
+)
+async def test_a_run_that_an_aim_ended_goes_on_when_that_is_raised(tmp_path: Path, aim: str, higher: str) -> None:
+    kind = aim.removeprefix("budget.").partition("=")[0]
+    result = await search(tmp_path, aim)
+    assert result.stopped_by.startswith(f"{kind}: ")
+    assert result.assignments < 6
+    assert await ended(tmp_path, aim) is not None
+    assert await ended(tmp_path, aim, "search.assignments=9") is not None
+    assert (await replay(tmp_path / "run", ignore)).stopped_by == result.stopped_by
+    before = decided(tmp_path)
+    assert await ended(tmp_path, higher) is None
+    result = await search(tmp_path, higher)
+    assert (result.stopped_by, result.assignments) == ("assignments", 6)
+    assert decided(tmp_path)[: len(before)] == before
+    assert (await replay(tmp_path / "run", ignore)).assignments == 6
+
+
 async def test_a_run_whose_operators_may_call_no_more_goes_on_when_one_of_them_may(tmp_path: Path) -> None:
     operators = ['search.operators=["self_reflection"]', "budget.operators.self_reflection.calls=1"]
     result = await search(tmp_path, *operators)

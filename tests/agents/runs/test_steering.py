@@ -237,10 +237,9 @@ def test_a_run_that_is_given_more_is_a_search_again_whatever_was_being_shrunk(
                     for envelope in log:
                         await journal.append(envelope)
                 again = stopped_short(turns_in(log), assignments)
-                opening = await fold(
-                    path / "journal", search.controller, FIRST_PROMPT, log[-1].id + 1, [], more=again
-                )
-            await search.bus.note(Resumed(0.0, more=again), sender="team")
+                resumed = Resumed(0.0, more=again)
+                opening = await fold(path / "journal", search.controller, FIRST_PROMPT, log[-1].id + 1, [], resumed)
+            await search.bus.note(resumed, sender="team")
             await search.team.run(opening)
             log = [*log, *search.log]
             operators = [e.message.operator for e in log if isinstance(e.message, Assignment)]

@@ -1,0 +1,267 @@
+"""The questions that show what could be gained: a first prompt, the same with worked examples in each form, and the
+same asked again, all on the same few validation examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Final
+
+from agents.headroom.verdict import Again, Figures, Replies, Shown
+from agents.operators.few_shot import CHATTER, FewShot, are_read, worked_out
+from agents.operators.operator import Context
+from agents.operators.showing import Showing, shown
+from agents.prompting.asking import TEMPERATURE, reply_limit
+from agents.prompting.forward import Forward
+from agents.prompting.material import answers
+from agents.prompting.shelves import Shelves
+from agents.ring.endings import endings
+from agents.ring.evaluator import value_of
+from agents.runs.comparison import interval
+from protocols.errors import InapplicableError
+from protocols.messages import FIRST, Assignment, Outcome
+from protocols.model import Reply, Request
+from protocols.prompt import Prompt, Section, estimate_turn
+from protocols.prompt_file import saved_section
+from protocols.task import Example, Metric, Task
+
+EXAMPLES: Final = 30
+LEAST: Final = 10
+"""Examples of fewer nothing can be told that is worth its calls."""
+DRAWS: Final = 3
+SEED: Final = "headroom"
+COUNTS: Final = (8, 4)
+"""Worked examples that are shown: as many as the first, where they are no longer than `LONG`."""
+LONG: Final = 1024
+"""Tokens of worked examples in one prompt, at most, if fewer of them are shorter."""
+TRACED: Final = 16
+"""Training examples that are asked for replies to show, where bare answers show nothing."""
+WAYS: Final = {
+    ("turns", True): "nearest examples as turns of the chat",
+    ("turns", False): "examples as turns of the chat",
+    ("system", False): "examples as text in the system message",
+    ("input", False): "examples as text before the input",
+}
+SECTION: Final = Section("examples", "examples")
+"""Where a prompt has no section of worked examples that may be edited."""
+Tell = Callable[[str], object]
+
+
+def quiet(line: str) -> None:
+    """Nobody is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked: `first` on the `examples`, once as a search asks and once more, and `draws` times at the model's
+    own temperature; each of `ways` once. `traced`: training examples that are asked first for whole replies to show,
+    () where bare answers will do. `place`: the section, of `prompt`, which is `first` with such a section."""
+
+    examples: tuple[Example, ...]
+    first: Prompt
+    prompt: Prompt
+    place: str
+    ways: tuple[Showing, ...]
+    draws: int
+    traced: tuple[Example, ...]
+
+    def of(self, most: int) -> Plan:
+        """The same for the first `most` examples."""
+        return replace(self, examples=self.examples[:most])
+
+    @property
+    def each(self) -> int:
+        """Replies to each example."""
+        return 2 + self.draws + len(self.ways)
+
+    @property
+    def replies(self) -> int:
+        """Of the task's model, in all; a judge is asked as often."""
+        return self.each * len(self.examples) + len(self.traced)
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """Tokens of all requests of a plan, about, and of all replies at most."""
+
+    input: int
+    output: int
+
+
+class Probe:
+    """Asks the questions of a plan. `shelves` of the task, whose examples are drawn by SEED, whatever the
+    search's is, so that `doctor` and the searches of a sweep ask the same."""
+
+    def __init__(self, shelves: Shelves, first: Prompt, draws: int = DRAWS) -> None:
+        self._shelves, self._task, self._first = shelves, shelves.task, first
+        self._rng, self._draws = Random(SEED), draws
+        self._few_shot = FewShot()
+
+    def plan(self) -> Plan:
+        """With EXAMPLES examples, or as many as there are. It embeds the training inputs, which takes its time."""
+        task = self._task
+        drawn = self._rng.sample(task.validation, min(EXAMPLES, len(task.validation)))
+        prompt, place = self._with_section()
+        bare = {example.id: task.kind.replied(example.target).strip() for example in task.train}
+        whole = task.kind.name == "reasoning" or not are_read(bare.values(), task)
+        count = self._count(prompt, place)
+        ways = [Showing("turns", False, count, replies=True)] if whole else [Showing(f, n, count) for f, n in WAYS]  # type: ignore[arg-type]
+        now = shown(saved_section(prompt[place]))
+        fitting = [way for way in ways if way != now and (whole or self._prompt(way, {}, prompt, place))]
+        traced = self._rng.sample(task.train, min(TRACED, len(task.train))) if whole else []
+        ways = fitting if task.train else []
+        return Plan(tuple(drawn), self._first, prompt, place, tuple(ways), self._draws, tuple(traced))
+
+    def length(self, plan: Plan) -> Length:
+        """About; a whole reply that is shown counts as its bare answer."""
+        kind, some = self._task.kind, plan.examples[: min(5, len(plan.examples))]
+        prompts = [(plan.first, 2 + plan.draws)]
+        prompts += [(p, 1) for way in plan.ways if (p := self._prompt(way, {}, plan.prompt, plan.place))]
+        tokens = limits = 0.0
+        for prompt, times in prompts:
+            sent = (prompt.render(self._shelves.inputs(prompt, example.inputs)) for example in some)
+            each = sum(estimate_turn(message) for messages in sent for message in messages) / max(1, len(some))
+            tokens += each * times * len(plan.examples)
+            limits += reply_limit(kind, prompt) * times * len(plan.examples)
+        share = 1 + len(plan.traced) / max(1, plan.each * len(plan.examples))
+        return Length(round(share * tokens), round(share * limits))
+
+    async def ask(self, plan: Plan, forward: Forward, tell: Tell) -> Figures:
+        """The figures; `tell` of each part as it is known.
+
+        :raises Exception: as `Forward.until`.
+        """
+        metric = self._task.metric
+        results = await forward.drawn(0, TEMPERATURE)(plan.first, plan.examples)
+        first = _outcomes(results)
+        replies = _replies(metric, [outcome for outcome in first if outcome is not None])
+        tell(f"headroom: the first prompt has {replies.value:.2f} on {replies.n} examples")
+        seen = []
+        traces = await self._traces(plan, forward)
+        for way in plan.ways:
+            prompt = self._prompt(way, traces, plan.prompt, plan.place)
+            if prompt is not None:
+                came = _outcomes(await forward.drawn(0, TEMPERATURE)(prompt, plan.examples))
+                one = self._compared(way, prompt, first, came, len(plan.ways))
+                seen.append(one)
+                tell(f"headroom: with {one.form}: {one.value:.2f} ({one.gain:+.2f})")
+        again = await self._again(plan, forward, first)
+        return Figures(replies, tuple(seen), again)
+
+    async def _traces(self, plan: Plan, forward: Forward) -> Mapping[str, str]:
+        if not plan.traced:
+            return {}
+        task = self._task
+        bare = {example.id: task.kind.replied(example.target).strip() for example in plan.traced}
+        outcomes = [o for o in await forward.drawn(0, TEMPERATURE)(plan.first, plan.traced) if isinstance(o, Outcome)]
+        readable = are_read(bare.values(), task) and task.kind.name != "reasoning"
+        return worked_out(outcomes, bare, CHATTER if readable else None)
+
+    async def _again(self, plan: Plan, forward: Forward, first: Sequence[Outcome | None]) -> Again:
+        more = _outcomes(await forward.drawn(1, TEMPERATURE)(plan.first, plan.examples))
+        both = [(a, b) for a, b in zip(first, more, strict=True) if a is not None and b is not None]
+        drawn = [
+            _outcomes(await forward.drawn(2 + number, None)(plan.first, plan.examples))
+            for number in range(plan.draws)
+        ]
+        whole = [(a, d) for a, *d in zip(first, *drawn, strict=True) if a is not None] if drawn else []
+        missed = [draws for outcome, draws in whole if outcome.score < 1.0]
+        mended = [draws for draws in missed if any(one is not None and one.score >= 1.0 for one in draws)]
+        return Again(
+            repeated=len(both),
+            changed=sum(a.score != b.score for a, b in both),
+            draws=plan.draws,
+            drawn=len(whole),
+            missed=len(missed),
+            mended=len(mended),
+            chance=chance(self._task),
+        )
+
+    def _compared(
+        self,
+        way: Showing,
+        prompt: Prompt,
+        first: Sequence[Outcome | None],
+        came: Sequence[Outcome | None],
+        ways: int,
+    ) -> Shown:
+        metric = self._task.metric
+        pairs = [(a, b) for a, b in zip(first, came, strict=True) if a is not None and b is not None]
+        before, after = [a for a, _ in pairs], [b for _, b in pairs]
+        # Of several forms the best is looked at, so each has a part of the 5 % (Bonferroni).
+        low, high = interval(metric, after, before, level=1 - 0.05 / ways) if pairs else (0.0, 0.0)
+        return Shown(
+            form=in_words(way),
+            n=len(pairs),
+            value=value_of(metric, after),
+            gain=value_of(metric, after) - value_of(metric, before),
+            interval=(low, high),
+            unreadable=endings(after)["unreadable"],
+            tokens=self._shelves.tokens(prompt),
+        )
+
+    def _with_section(self) -> tuple[Prompt, str]:
+        names = [n for n in self._few_shot.targets(self._first, self._task) if not self._first[n].frozen]
+        if names:
+            return self._first, names[0]
+        name = SECTION.name
+        while name in {section.name for section in self._first}:
+            name += "_"
+        *before, last = self._first.sections
+        return Prompt((*before, replace(SECTION, name=name), last)), name
+
+    def _count(self, prompt: Prompt, place: str) -> int:
+        each = self._shelves.each(prompt, "examples", turns=True)
+        count = next((count for count in COUNTS if count * each <= LONG), COUNTS[-1])
+        return max(1, min(count, len(self._task.train)))
+
+    def _prompt(self, way: Showing, traces: Mapping[str, str], prompt: Prompt, place: str) -> Prompt | None:
+        """None where no example can be shown so."""
+        if way.replies:
+            way = replace(way, count=min(way.count, len(traces)))
+            if not traces:
+                return None
+        assignment = Assignment(FIRST, FewShot.name, place, FIRST, prompt, "", (), ())
+        context = Context(self._task, _Nobody(), (), Random(0), self._shelves, 0.0)
+        try:
+            return self._few_shot.show(way, traces, assignment, context)
+        except InapplicableError:
+            return None
+
+
+class _Nobody:
+    """Stands where an operator has a model that it does not ask."""
+
+    name = "nobody"
+
+    async def complete(self, request: Request) -> Reply:
+        raise AssertionError("few_shot asks no model")
+
+
+def in_words(way: Showing) -> str:
+    """`8 nearest examples as turns of the chat`."""
+    if way.replies:
+        return f"{way.count} whole replies of its own as turns of the chat"
+    return f"{way.count} {WAYS[way.form, way.nearest]}"
+
+
+def chance(task: Task) -> float:
+    """That a guess is right which is drawn as the answers of training are; 0 where these are no closed set."""
+    if not answers(task):
+        return 0.0
+    counts = Counter(task.kind.show(example.target) for example in task.train)
+    return sum((count / len(task.train)) ** 2 for count in counts.values())
+
+
+def _outcomes(results: Sequence[object]) -> list[Outcome | None]:
+    """None for what was left unanswered."""
+    return [result if isinstance(result, Outcome) else None for result in results]
+
+
+def _replies(metric: Metric, outcomes: Sequence[Outcome]) -> Replies:
+    n = len(outcomes)
+    score = sum(outcome.score for outcome in outcomes) / n if n else 0.0
+    right = sum(outcome.score >= 1.0 for outcome in outcomes)
+    return Replies(n, value_of(metric, outcomes), score, right, **endings(outcomes))
