@@ -1,8 +1,8 @@
 """DSPy: MIPROv2 (`auto = "light"`) or BootstrapFewShotWithRandomSearch, with their defaults.
 
 Both go on when the calls are used up, and what they try then scores 0: so the budget, and no setting of ours, says
-how much they try. Replies are cached, as is DSPy's default, but not beyond this process. A reply that the chat format
-cannot read is not asked for again in JSON, which would take half of the calls.
+how much they try. Replies are cached, as is DSPy's default, but not beyond this process. A reply of the task's model
+that the chat format cannot read is not asked for again in JSON, which would take half of the calls.
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ from dspy.teleprompt import BootstrapFewShotWithRandomSearch, MIPROv2
 from benchmarks.peers.programs.job import KEY, TASK, WRITER, Item, Job, taken
 
 MANY = 10**6
+
+
+class Chat(dspy.ChatAdapter):  # type: ignore[misc]
+    """DSPy's adapter, which asks only the writer again in JSON."""
+
+    def __call__(self, lm: Any, *rest: Any, **named: Any) -> Any:
+        """The fields of a reply."""
+        plain = dspy.ChatAdapter(use_json_adapter_fallback=False)
+        return (plain if lm.model == f"openai/{TASK}" else super().__call__)(lm, *rest, **named)
 
 
 def searched(job: Job, student: Any, metric: Any, writer: Any) -> Any:
@@ -40,11 +49,11 @@ def main() -> None:
     """Search with the optimiser that is named, and write the prompt as DSPy's own adapter formats it."""
     job = taken()
     items = {item.id: item for item in (*job.train, *job.validation)}
-    adapter = dspy.ChatAdapter(use_json_adapter_fallback=False)
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
     task, writer = (
         dspy.LM(f"openai/{name}", api_base=job.base, api_key=KEY, num_retries=0) for name in (TASK, WRITER)
     )
+    adapter = Chat()
     dspy.configure(lm=task, adapter=adapter)
 
     def metric(gold: Any, predicted: Any, trace: Any = None) -> float | bool:
