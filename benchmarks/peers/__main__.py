@@ -26,7 +26,7 @@ from benchmarks.peers import rows as kept
 from benchmarks.peers.catalogue import PROGRAMS
 from benchmarks.peers.endpoint import served
 from benchmarks.peers.material import Material, Sizes, material
-from benchmarks.peers.running import ROOT, Bench
+from benchmarks.peers.running import ROOT, Allowed, Bench
 from benchmarks.peers.serving import Chosen, upstream
 from benchmarks.peers.table import show
 from protocols.errors import PromptFlowError
@@ -66,16 +66,8 @@ async def run(options: argparse.Namespace) -> None:
     wanted = [(s, m, p) for s, m in materials(options) for p in options.programs if (m.name, s, p) not in there]
     chosen = Chosen(options.model, options.base_url, options.key_env, options.at_once, options.threads)
     async with upstream(chosen, os.environ) as model, served(model) as endpoint:
-        bench = Bench(
-            endpoint,
-            options.work,
-            options.calls,
-            options.reply_tokens,
-            options.writer_tokens,
-            options.at_once,
-            settings,
-            os.environ,
-        )
+        allowed = Allowed(options.calls, options.reply_tokens, options.writer_tokens, options.at_once)
+        bench = Bench(endpoint, options.work, allowed, settings, os.environ)
         for done, (seed, drawn, program) in enumerate(wanted):
             if time.monotonic() >= until:
                 print(f"{len(wanted) - done} rows are left; the same command goes on", flush=True)

@@ -19,7 +19,8 @@ import orjson
 from anyio.abc import Process
 
 from agents.prompting.shelves import open_shelves
-from benchmarks.peers.catalogue import BY_HAND, FIRST, PROGRAMS, Program
+from agents.ring.team import only
+from benchmarks.peers.catalogue import BY_HAND, FIRST, PROGRAMS
 from benchmarks.peers.endpoint import Endpoint, Said
 from benchmarks.peers.environments import python_of, variables, versions
 from benchmarks.peers.material import Material, as_chat, write_job
@@ -54,17 +55,23 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What all rows share. `work`: folder of environments and of what programs leave. `reply_tokens`: that a reply of
-    the task's model may have; None: as many as PromptFlow allows for answers of the kind. `at_once`: calls in flight.
-    """
+class Allowed:
+    """`calls`: of the task's model, for a program. `reply_tokens`, `writer_tokens`: of a reply of the task's model
+    (None: as many as PromptFlow allows for answers of the kind) and of the writer. `at_once`: calls in flight."""
 
-    endpoint: Endpoint
-    work: Path
     calls: int
     reply_tokens: int | None
     writer_tokens: int
     at_once: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all rows share. `work`: folder of environments and of what programs leave."""
+
+    endpoint: Endpoint
+    work: Path
+    allowed: Allowed
     settings: Mapping[str, object]
     environ: Mapping[str, str]
 
@@ -74,9 +81,9 @@ class Bench:
         :raises UpstreamFailed: the model's server is gone.
         :raises ConfigError: the program's environment cannot be made.
         """
-        program = PROGRAMS[name]
-        longest = self.reply_tokens or material.task.kind.limit
-        self.endpoint.begin(material.task, self.calls, longest, self.writer_tokens)
+        allowed, longest = self.allowed, self.allowed.reply_tokens or material.task.kind.limit
+        python = await anyio.to_thread.run_sync(python_of, PROGRAMS[name].environment, self.work)
+        self.endpoint.begin(material.task, allowed.calls, longest, allowed.writer_tokens)
         begun = time.monotonic()
         note: Mapping[str, object] = {}
         try:
@@ -85,7 +92,7 @@ class Bench:
             elif name == FIRST:
                 asked = await self.judged(material, [material.sent(example) for example in material.task.test])
             else:
-                chats = await self._trained(name, program, material, seed)
+                chats = await self._trained(name, python, material, seed)
                 seconds = time.monotonic() - begun
                 return replace(self._row(name, material, seed, await self.judged(material, chats)), seconds=seconds)
         except ProgramFailed as error:
@@ -117,17 +124,23 @@ class Bench:
         )
 
     async def judged(self, material: Material, chats: Sequence[list[Message]]) -> Asked:
-        """The chats of all test examples, asked and read. A request that the server refuses scores 0."""
+        """The chats of all test examples, asked and read. A request that the server refuses scores 0.
+
+        :raises UpstreamFailed: the model's server is gone.
+        """
         said: list[Said] = [Said(None, 0, 0)] * len(chats)
-        gate = anyio.CapacityLimiter(self.at_once)
+        gate = anyio.CapacityLimiter(self.allowed.at_once)
 
         async def ask(place: int) -> None:
             async with gate:
                 said[place] = await self.endpoint.ask(chats[place])
 
-        async with anyio.create_task_group() as tasks:
-            for place in range(len(chats)):
-                tasks.start_soon(ask, place)
+        try:
+            async with anyio.create_task_group() as tasks:
+                for place in range(len(chats)):
+                    tasks.start_soon(ask, place)
+        except BaseExceptionGroup as group:
+            raise only(group) from None
         pairs = zip(material.task.test, said, strict=True)
         return Asked([await self.endpoint.judge(e, one.text or "") for e, one in pairs], said)
 
@@ -138,19 +151,19 @@ class Bench:
         best = max(found, key=lambda k: found[k].value)
         return found[best], {"nearest": {str(k): asked.value for k, asked in found.items()}}
 
-    async def _trained(self, name: str, program: Program, material: Material, seed: int) -> list[list[Message]]:
+    async def _trained(self, name: str, python: Path, material: Material, seed: int) -> list[list[Message]]:
         """The messages for each test input that a program has left.
 
         :raises ProgramFailed: it has left none.
         """
+        program = PROGRAMS[name]
         if program.labels and material.task.kind.name != "classification":
             raise ProgramFailed("it knows labels alone")
-        python = await anyio.to_thread.run_sync(python_of, program.environment, self.work)
         folder = self.work / "programs" / f"{material.name}-{seed}-{name}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         told = material.job(
-            url=self.endpoint.url, calls=self.calls, seed=seed, at_once=self.at_once, work=str(folder)
+            url=self.endpoint.url, calls=self.allowed.calls, seed=seed, at_once=self.allowed.at_once, work=str(folder)
         )
         write_job(folder / "job.json", told)
         module = f"benchmarks.peers.programs.{program.script}"

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from benchmarks.peers import rows as kept
 from benchmarks.peers.__main__ import run
-from benchmarks.peers.endpoint import Account, Endpoint, Upstream, served
+from benchmarks.peers.endpoint import Account, Endpoint, Upstream, UpstreamFailed, served
 from benchmarks.peers.material import Material, Sizes, draw, material
 from benchmarks.peers.rows import Row
-from benchmarks.peers.running import Bench, ProgramFailed, by_hand, left
+from benchmarks.peers.running import Allowed, Bench, ProgramFailed, by_hand, left
 from benchmarks.peers.table import difference, interval, table
 from protocols.errors import InputError
 from protocols.task import Example
@@ -153,10 +153,16 @@ def test_a_program_that_leaves_nothing_has_failed(data: Path) -> None:
         left(folder, 8)
 
 
+async def test_a_server_that_is_gone_ends_the_benchmark_and_leaves_no_row(data: Path) -> None:
+    with pytest.raises(UpstreamFailed, match="502"):
+        await run(options(data, "http://127.0.0.1:9/v1"))
+    assert kept.read(data.parent / "rows.jsonl") == []
+
+
 async def test_only_labels_are_given_to_programs_that_know_nothing_else(data: Path) -> None:
     drawn = material(data, "reasoning", SIZES, 0)
     async with WireServer(right) as server, served(Upstream(server.openai_url, "it", "k")) as endpoint:
-        row = await Bench(endpoint, data.parent, 5, None, 9, 1, {}, {}).row("capo", drawn, 0)
+        row = await Bench(endpoint, data.parent, Allowed(5, None, 9, 1), {}, {}).row("capo", drawn, 0)
         assert (row.error, row.scores) == ("it knows labels alone", [])
 
 
