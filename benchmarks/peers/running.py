@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -33,6 +34,8 @@ from protocols.task import Judgement
 ROOT = Path(__file__).resolve().parent.parent.parent
 NEAREST = (0, 4, 8, 16)
 """Numbers of nearest examples that are tried by hand."""
+ERROR = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)\b")
+"""How the last line of a traceback begins."""
 LONGEST = 4 * 3600.0
 """Seconds after which a program is ended."""
 
@@ -206,7 +209,8 @@ def left(folder: Path, count: int) -> list[list[Message]]:
     try:
         found: list[list[Message]] = orjson.loads((folder / "found.json").read_bytes())
     except (OSError, orjson.JSONDecodeError):
-        raise ProgramFailed(output[-1][:300] if output else "it ended and said nothing") from None
+        errors = [line for line in output if ERROR.match(line)] or output
+        raise ProgramFailed(errors[-1][:300] if errors else "it ended and said nothing") from None
     if len(found) != count:
         raise ProgramFailed(f"it left {len(found)} prompts for {count} test examples")
     return found

@@ -2,7 +2,8 @@
 
 Both go on when the calls are used up, and what they try then scores 0: so the budget, and no setting of ours, says
 how much they try. Replies are cached, as is DSPy's default, but not beyond this process. A reply of the task's model
-that the chat format cannot read is not asked for again in JSON, which would take half of the calls.
+that the chat format cannot read is not asked for again in JSON, which would take half of the calls. One of the writer
+that neither can read would end MIPROv2 with an error: it is taken as it stands.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import dspy
 from dspy.teleprompt import BootstrapFewShotWithRandomSearch, MIPROv2
+from dspy.utils.exceptions import AdapterParseError
 
 from benchmarks.peers.programs.job import KEY, TASK, WRITER, Item, Job, taken
 
@@ -19,12 +21,16 @@ MANY = 10**6
 
 
 class Chat(dspy.ChatAdapter):  # type: ignore[misc]
-    """DSPy's adapter, which asks only the writer again in JSON."""
+    """DSPy's adapter, which asks only the writer again in JSON, and takes what still is unreadable as it stands."""
 
-    def __call__(self, lm: Any, *rest: Any, **named: Any) -> Any:
+    def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> Any:
         """The fields of a reply."""
-        plain = dspy.ChatAdapter(use_json_adapter_fallback=False)
-        return (plain if lm.model == f"openai/{TASK}" else super().__call__)(lm, *rest, **named)
+        if lm.model == f"openai/{TASK}":
+            return dspy.ChatAdapter(use_json_adapter_fallback=False)(lm, lm_kwargs, signature, demos, inputs)
+        try:
+            return super().__call__(lm, lm_kwargs, signature, demos, inputs)
+        except AdapterParseError as error:
+            return [dict.fromkeys(signature.output_fields, error.lm_response)]
 
 
 def searched(job: Job, student: Any, metric: Any, writer: Any) -> Any:
