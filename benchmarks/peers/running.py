@@ -85,9 +85,7 @@ class Bench:
         :raises ConfigError: the program's environment cannot be made.
         """
         allowed, longest = self.allowed, self.allowed.reply_tokens or material.task.kind.limit
-        python = await anyio.to_thread.run_sync(python_of, PROGRAMS[name].environment, self.work)
         self.endpoint.begin(material.task, allowed.calls, longest, allowed.writer_tokens)
-        begun = time.monotonic()
         note: Mapping[str, object] = {}
         try:
             if name == BY_HAND:
@@ -95,12 +93,10 @@ class Bench:
             elif name == FIRST:
                 asked = await self.judged(material, [material.sent(example) for example in material.task.test])
             else:
-                chats = await self._trained(name, python, material, seed)
-                seconds = time.monotonic() - begun
+                chats, seconds = await self._trained(name, material, seed)
                 return replace(self._row(name, material, seed, await self.judged(material, chats)), seconds=seconds)
         except ProgramFailed as error:
-            failed = self._row(name, material, seed, Asked([], []))
-            return replace(failed, seconds=time.monotonic() - begun, error=str(error))
+            return replace(self._row(name, material, seed, Asked([], [])), error=str(error))
         return replace(self._row(name, material, seed, asked), note=note)
 
     def _row(self, name: str, material: Material, seed: int, asked: Asked) -> Row:
@@ -154,14 +150,15 @@ class Bench:
         best = max(found, key=lambda k: found[k].value)
         return found[best], {"nearest": {str(k): asked.value for k, asked in found.items()}}
 
-    async def _trained(self, name: str, python: Path, material: Material, seed: int) -> list[list[Message]]:
-        """The messages for each test input that a program has left.
+    async def _trained(self, name: str, material: Material, seed: int) -> tuple[list[list[Message]], float]:
+        """The messages for each test input that a program has left, and how many seconds it took.
 
         :raises ProgramFailed: it has left none.
         """
         program = PROGRAMS[name]
         if program.labels and material.task.kind.name != "classification":
             raise ProgramFailed("it knows labels alone")
+        python = await anyio.to_thread.run_sync(python_of, program.environment, self.work)
         folder = self.work / "programs" / f"{material.name}-{seed}-{name}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -170,6 +167,7 @@ class Bench:
         )
         write_job(folder / "job.json", told)
         module = f"benchmarks.peers.programs.{program.script}"
+        begun = time.monotonic()
         command = [str(python), "-m", module, str(folder / "job.json"), name]
         with (folder / "output.txt").open("wb") as output:
             process = await anyio.open_process(
@@ -187,7 +185,7 @@ class Bench:
                         await process.wait()
                 finally:
                     ended(process)
-        return left(folder, len(material.task.test))
+        return left(folder, len(material.task.test)), time.monotonic() - begun
 
 
 def ended(process: Process) -> None:
