@@ -84,8 +84,9 @@ def material(folder: Path, kind: str, sizes: Sizes, seed: int) -> Material:
 
     :raises InputError: a file cannot be read, or its examples do not fit together.
     """
+    folder = folder.resolve()
     files = {split: str(folder / f"{split}.jsonl") for split in SPLITS}
-    name = folder.resolve().name
+    name = folder.name
     configuration = build({"task": {"name": name, "kind": kind, **files}, "models": {"default": "embedded"}}, folder)
     loaded = {split: load_examples(source, split) for split, source in sources(configuration).items()}
     splits = kept(in_splits(configuration, loaded), sizes.labels)
