@@ -1,35 +1,36 @@
-"""What does each operator earn? `python -m benchmarks.operators --out FOLDER [TASK ...]`.
+"""What does each operator earn? `python -m benchmarks.operators --out FOLDER [TASK ...]`, and again with `--table`.
 
-Searches every task on the embedded model. Each assignment goes to one of the ten operators, all as likely, and to one
-of the sections that it can edit. There are three first prompts: `bare`, the default sections with nothing in them but
-the labels; `wordy`, in which every section has a text, some of it useless, and the worked examples stand first,
-farthest from the input; and `long`, in which definitions and worked examples are followed by a list of texts without
-labels that is as long as what the embedded model reads of a prompt (its last lines).
+Searches every task on a language model. Each assignment goes to one of the operators, all as likely, and to one of
+the sections that it can edit. There are two first prompts: `bare`, the default sections with nothing in them but the
+labels; and `wordy`, in which every section has a text, some of it useless, and the worked examples stand first,
+farthest from the input. `--model` answers the task, `--writer` is the critic's and the operators'; `--set` is that of
+run.py.
 
-Printed for each operator and task: its mean reward, as the selector learns it and failures included, with a 95 %
-interval (bootstrap over the searches, since the rewards of one search are not independent), and the number of its
-assignments; the same of the edits of the first prompt alone, which mend it before anything else has; then how all
-ended. The test splits are not read. `operators.jsonl` holds a line for each assignment.
+Printed as Markdown for each operator, over all searches: the mean paired gain of its edits that were raced, each
+counting by the examples that it was raced on; its mean reward, as the selector learns it and failures included; the
+same of the edits of the first prompt alone, which mend it before anything else has. These are in points of score
+(hundredths) with a 95 % interval, by bootstrap over the searches, since what one search earns is not independent.
+Then how its assignments ended, and the tokens of its own calls, an assignment. The test splits are not read.
 
-The corpus of rag is the training split, a passage for each example. Tasks are folders that hold `train.jsonl`,
+A line of `operators.jsonl` is a search; one that is there is not made again, so that the same command goes on. The
+corpus of rag is the training split, a passage for each example. Tasks are folders that hold `train.jsonl`,
 `validation.jsonl` and `test.jsonl` of a classification task with the one field `text`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sqlite3
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import partial
-from itertools import cycle, islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import anyio
 import numpy as np
@@ -37,23 +38,27 @@ import orjson
 
 from agents.runs.catalogue import OPERATORS
 from agents.runs.configuration import Configuration, build
-from agents.runs.loading import load_task
 from agents.runs.opening import open_run
+from agents.runs.reading import override
 from agents.runs.run_directory import JOURNAL, MEMORY
 from agents.selectors.selector import Choice
 from agents.selectors.uniform import Uniform
+from benchmarks.peers.material import Sizes, material
 from memory.journal import read_journal
 from protocols import prompt_file
-from protocols.messages import FIRST, Assignment
+from protocols.errors import InputError, PromptFlowError
+from protocols.messages import FIRST, Assignment, Evaluation
 from protocols.prompt import Kind, Prompt, Section
-from protocols.providers.embedded.attention import WINDOW
 from protocols.task import Example, show_text
 
-MODELS = {"default": "embedded"}
-TICKETS = Path(__file__).resolve().parent.parent / "examples" / "tickets"
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 RESAMPLES = 2000
-Start = Literal["bare", "wordy", "long"]
+Weighed = Sequence[tuple[float, float]]
+"""Values of one search, each with its weight."""
+Start = Literal["bare", "wordy"]
 STARTS: tuple[Start, ...] = get_args(Start)
+ENDINGS = ("survived", "lost", "unreadable", "rejected", "inapplicable")
+HEAD = ("operator", "gain [95 %]", "reward [95 %]", "reward at first [95 %]", "n", *ENDINGS, "other", "tokens")
 
 
 class EachOperator(Uniform):
@@ -66,75 +71,111 @@ class EachOperator(Uniform):
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
-    """One search."""
-
-    task: str
-    start: Start
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
 class Earned:
-    """What one assignment of a search earned, and how it ended. `first`: it was an edit of the first prompt."""
+    """What one assignment earned, and how it ended. `gain`: over the parent, on the `paired` examples that both have
+    answered; 0 of none. `first`: it was an edit of the first prompt."""
 
-    arm: Arm
     operator: str
+    section: str
     reward: float
     outcome: str
     first: bool
+    gain: float
+    paired: int
 
 
-def searched(arm: Arm, assignments: int) -> list[Earned]:
-    """One search in a process of its own."""
-    return anyio.run(search, arm, assignments, backend_options={"use_uvloop": sys.platform != "win32"})
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One search. `tokens`: of the calls that each operator has made itself. `settings`: what rows must share."""
+
+    task: str
+    start: str
+    seed: int
+    settings: dict[str, Any]
+    earned: tuple[Earned, ...]
+    tokens: dict[str, int]
+    seconds: float
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What there is one row of."""
+        return self.task, self.start, self.seed
 
 
-async def search(arm: Arm, assignments: int) -> list[Earned]:
-    """The rewards of one search, read from its memory; the test split is not read."""
+async def search(task: Path, start: Start, seed: int, options: argparse.Namespace) -> Row:
+    """One search; what it earned is read from its memory and its journal."""
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        async with open_run(configuration(arm, assignments, folder), {}, folder / "run") as run:
-            await run.team.run(run.opening)
-        made = read_journal(folder / "run" / JOURNAL, (Assignment,), brief=True)
-        first = {
-            e.message.assignment for e in made if isinstance(e.message, Assignment) and e.message.parent == FIRST
-        }
-        with closing(sqlite3.connect(folder / "run" / MEMORY)) as memory:
-            rows = memory.execute("SELECT operator, reward, outcome, assignment FROM experience").fetchall()
-    return [Earned(arm, operator, reward, outcome, n in first) for operator, reward, outcome, n in rows]
+        async with open_run(configuration(task, start, seed, options, folder), os.environ, folder / "run") as run:
+            await run.train()
+            spent = {role: account.usage for (role, _), account in run.ledger.accounts.items()}
+        earned = read_earned(folder / "run")
+    tokens = {role.partition("/")[2]: usage.input + usage.output for role, usage in spent.items() if "/" in role}
+    return Row(task.name, start, seed, settings(options), earned, tokens, time.monotonic() - begun)
 
 
-def configuration(arm: Arm, assignments: int, folder: Path) -> Configuration:
+def read_earned(directory: Path) -> tuple[Earned, ...]:
+    """What a run directory says of its assignments, in their order."""
+    made, raced = dict[int, Assignment](), dict[int, Evaluation]()
+    for envelope in read_journal(directory / JOURNAL, (Assignment, Evaluation), brief=True):
+        if isinstance(envelope.message, Assignment):
+            made[envelope.message.assignment] = envelope.message
+        elif isinstance(envelope.message, Evaluation):
+            raced[envelope.message.assignment] = envelope.message
+    with closing(sqlite3.connect(directory / MEMORY)) as memory:
+        rows = memory.execute(
+            "SELECT assignment, operator, section, reward, outcome FROM experience ORDER BY assignment"
+        ).fetchall()
+    return tuple(
+        Earned(
+            operator,
+            section,
+            reward,
+            outcome,
+            first=number in made and made[number].parent == FIRST,
+            gain=raced[number].gain if number in raced else 0.0,
+            paired=raced[number].paired if number in raced else 0,
+        )
+        for number, operator, section, reward, outcome in rows
+    )
+
+
+def configuration(task: Path, start: Start, seed: int, options: argparse.Namespace, folder: Path) -> Configuration:
     """All settings that are not the benchmark's are the defaults; what it needs is written to `folder`."""
-    name, splits = Path(arm.task).name, {s: f"{arm.task}/{s}.jsonl" for s in ("train", "validation", "test")}
-    train = load_task(build({"task": {"name": name, **splits}, "models": MODELS}, folder)).train
-    prompt_file.save(first_prompt(train, arm.start), folder / "prompt.txt")
-    passages = [{"text": f"{show_text(example.target)}: {example.inputs['text']}"} for example in train]
+    drawn = material(task, "classification", Sizes(options.train, options.validation, 1, options.labels), seed).task
+    for split in ("train", "validation", "test"):
+        examples: Sequence[Example] = getattr(drawn, split)
+        rows = [{"id": e.id, "input": dict(e.inputs), "target": e.target} for e in examples]
+        (folder / f"{split}.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    prompt_file.save(first_prompt(drawn.train, start), folder / "prompt.txt")
+    passages = [{"text": f"{show_text(example.target)}: {example.inputs['text']}"} for example in drawn.train]
     (folder / "corpus.jsonl").write_bytes(b"".join(orjson.dumps(passage) + b"\n" for passage in passages))
-    search = {"seed": arm.seed, "assignments": assignments, "operators": list(OPERATORS)}
-    tables = {
-        "task": {"name": name, "corpus": "corpus.jsonl", **splits},
+    splits = {split: f"{split}.jsonl" for split in ("train", "validation", "test")}
+    tables: dict[str, Any] = {
+        "task": {"name": task.name, "corpus": "corpus.jsonl", **splits},
         "prompt": {"file": "prompt.txt"},
-        "models": MODELS,
-        "search": {**search, "selector": "benchmarks.operators:EachOperator"},
+        "models": {"default": options.writer or options.model, "task": options.model},
+        "search": {
+            "seed": seed,
+            "assignments": options.assignments,
+            "operators": options.operators,
+            "selector": "benchmarks.operators:EachOperator",
+        },
     }
+    for setting in options.set:
+        override(tables, setting)
     return build(tables, folder)
 
 
 def first_prompt(train: Sequence[Example], start: Start) -> Prompt:
-    """A section of every kind; in a wordy one none is empty, and in a long one there is too much knowledge."""
+    """A section of every kind; in a wordy one none is empty."""
     labels = sorted({show_text(example.target) for example in train})
     kinds: tuple[Kind, ...] = ("task", "definitions", "reasoning", "knowledge", "examples", "format", "reminders")
     texts = {"task": "Choose the one label that fits.\nLabels: " + ", ".join(labels)}
     if start == "wordy":
         texts |= wordy(train, labels)
         kinds = ("examples", "definitions", "knowledge", "reasoning", "format", "reminders", "task")
-    if start == "long":
-        lines = islice(cycle(" ".join(example.inputs["text"].split()) for example in train), WINDOW)
-        told = {kind: text for kind, text in wordy(train, labels).items() if kind in ("definitions", "examples")}
-        texts |= told | {"knowledge": "\n".join(lines)}
-        kinds = ("task", "definitions", "examples", "knowledge", "reasoning", "format", "reminders")
     asked = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
     return Prompt((*(Section(kind, kind, texts.get(kind, "")) for kind in kinds), asked))
 
@@ -154,67 +195,131 @@ def wordy(train: Sequence[Example], labels: Sequence[str]) -> dict[str, str]:
     }
 
 
-def mean(runs: Sequence[Sequence[float]], rng: np.random.Generator) -> tuple[float, float, float]:
-    """The mean over all rewards and a 95 % interval: percentile bootstrap over the runs (Efron & Tibshirani 1993)."""
-    sums, counts = np.array([sum(run) for run in runs]), np.array([len(run) for run in runs], float)
+def mean(runs: Sequence[Weighed], rng: np.random.Generator) -> tuple[float, float, float]:
+    """The mean and a 95 % interval: percentile bootstrap over the runs (Efron & Tibshirani 1993)."""
+    sums = np.array([sum(value * weight for value, weight in run) for run in runs])
+    weights = np.array([sum(weight for _, weight in run) for run in runs], float)
     drawn = rng.integers(0, len(runs), (RESAMPLES, len(runs)))
-    low, high = np.quantile(sums[drawn].sum(axis=1) / np.maximum(counts[drawn].sum(axis=1), 1), [0.025, 0.975])
-    return float(sums.sum() / counts.sum()), float(low), float(high)
+    low, high = np.quantile(sums[drawn].sum(axis=1) / weights[drawn].sum(axis=1), [0.025, 0.975])
+    return float(sums.sum() / weights.sum()), float(low), float(high)
 
 
-def show(earned: Sequence[Earned]) -> None:
-    """The tables. Rewards are in points of score (hundredths)."""
-    print("mean reward in points of score [95 % interval] assignments")
-    show_rewards(earned)
-    print("\nof edits of the first prompt alone")
-    show_rewards([e for e in earned if e.first])
-    endings = list(dict.fromkeys(e.outcome for e in earned))
-    print(f"\n{'how they ended':24}" + "".join(f"{ending:>14}" for ending in endings))
-    for operator in OPERATORS:
-        counts = Counter(e.outcome for e in earned if e.operator == operator)
-        print(f"{operator:24}" + "".join(f"{counts[ending] / max(1, counts.total()):>14.0%}" for ending in endings))
+def table(rows: Sequence[Row]) -> list[str]:
+    """The lines of the table over these searches, operators in the order of the catalogue, others after them."""
+    names = dict.fromkeys((*OPERATORS, *(e.operator for row in rows for e in row.earned)))
+    lines = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
+    return lines + [f"| {' | '.join(cells(name, rows))} |" for name in names if any(_of(name, row) for row in rows)]
 
 
-def show_rewards(earned: Sequence[Earned]) -> None:
-    """A row for each operator, a column for each task and start."""
+def cells(name: str, rows: Sequence[Row]) -> list[str]:
+    """What the table says of one operator."""
     rng = np.random.default_rng(0)
-    columns = list(dict.fromkeys((e.arm.task, e.arm.start) for e in earned))
-    names = [f"{Path(task).name}, {start}" for task, start in columns]
-    print(f"{'operator':24}" + "".join(f"{name:>28}" for name in names))
-    for operator in OPERATORS:
-        cells = []
-        for task, start in columns:
-            mine = [e for e in earned if (e.operator, e.arm.task, e.arm.start) == (operator, task, start)]
-            runs = [[100 * e.reward for e in mine if e.arm == arm] for arm in dict.fromkeys(e.arm for e in mine)]
-            cells.append("{:+.2f} [{:+.2f}, {:+.2f}] {}".format(*mean(runs, rng), len(mine)) if runs else "-")
-        print(f"{operator:24}" + "".join(f"{cell:>28}" for cell in cells))
+    every = [_of(name, row) for row in rows]
 
+    def said(runs: Sequence[Weighed]) -> str:
+        runs = [run for run in runs if run]
+        if len(runs) < 2:
+            return f"{mean(runs, rng)[0]:+.2f}" if runs else ""
+        return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*mean(runs, rng))
 
-def main(options: argparse.Namespace) -> None:
-    """Run the searches, seeds outermost, so that what is there at any time is balanced."""
-    tasks = [str(folder.resolve()) for folder in options.tasks or [TICKETS]]
-    arms = [
-        Arm(task, start, seed)
-        for seed in range(options.first_seed, options.first_seed + options.seeds)
-        for task in tasks
-        for start in STARTS
+    counts = Counter(e.outcome if e.outcome in ENDINGS else "other" for mine in every for e in mine)
+    shares = [f"{counts[ending] / counts.total():.0%}" for ending in (*ENDINGS, "other")]
+    return [
+        name,
+        said([[(100 * e.gain, e.paired) for e in mine if e.paired] for mine in every]),
+        said([[(100 * e.reward, 1) for e in mine] for mine in every]),
+        said([[(100 * e.reward, 1) for e in mine if e.first] for mine in every]),
+        str(counts.total()),
+        *shares,
+        f"{sum(row.tokens.get(name, 0) for row in rows) / counts.total():,.0f}",
     ]
+
+
+def _of(name: str, row: Row) -> list[Earned]:
+    return [e for e in row.earned if e.operator == name]
+
+
+def read_rows(path: Path, wanted: dict[str, Any]) -> list[Row]:
+    """The searches that are there.
+
+    :raises InputError: they were made with other settings, or by another release.
+    """
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
+        try:
+            told = orjson.loads(line)
+            rows.append(Row(**{**told, "earned": tuple(Earned(**each) for each in told["earned"])}))
+        except (ValueError, KeyError, TypeError):
+            raise InputError("this line is no search of this benchmark", file=str(path), line=number) from None
+        if wanted and rows[-1].settings != wanted:
+            raise InputError("the searches there have other settings; use another --out", file=str(path))
+    return rows
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What rows must share."""
+    names = ("model", "writer", "assignments", "train", "validation", "labels", "operators", "set")
+    return {name: getattr(options, name) for name in names}
+
+
+async def run(options: argparse.Namespace) -> None:
+    """The searches that are not there yet, seeds outermost, so that what is there at any time is balanced."""
+    path, until = options.out / "operators.jsonl", time.monotonic() + 60 * options.minutes
+    rows = read_rows(path, settings(options))
+    there = {row.key for row in rows}
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    for seed in seeds:
+        for task in options.tasks or [EXAMPLES / "home", EXAMPLES / "tickets"]:
+            for start in STARTS:
+                if (task.resolve().name, start, seed) in there or time.monotonic() >= until:
+                    continue
+                rows.append(await search(task.resolve(), start, seed, options))
+                with path.open("ab") as file:
+                    file.write(orjson.dumps(asdict(rows[-1])) + b"\n")
+                print(f"{task.name}, {start}, seed {seed}: {rows[-1].seconds:.0f} s", flush=True)
+    show(rows)
+
+
+def show(rows: Sequence[Row]) -> None:
+    """A table over all searches, and one for each task and first prompt."""
+    print("\n".join(["", "All searches", "", *table(rows)]))
+    for task, start in dict.fromkeys((row.task, row.start) for row in rows):
+        mine = [row for row in rows if (row.task, row.start) == (task, start)]
+        print("\n".join(["", f"{task}, {start}", "", *table(mine)]))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("tasks", nargs="*", type=Path, help="folders of tasks; those of examples without one")
+    made.add_argument("--model", default="local/smollm2-135m", help="that answers the task")
+    made.add_argument("--writer", help="the model of the critic and of the operators; the task's without it")
+    made.add_argument("--operators", type=lambda text: text.split(","), default=list(OPERATORS))
+    made.add_argument("--seeds", type=int, default=3)
+    made.add_argument("--first-seed", type=int, default=0)
+    made.add_argument("--assignments", type=int, default=40, help="of each search")
+    made.add_argument("--train", type=int, default=60, help="examples of this split")
+    made.add_argument("--validation", type=int, default=40, help="examples of this split")
+    made.add_argument("--labels", type=int, help="keep only the examples of the most frequent labels")
+    made.add_argument("--set", action="append", default=[], help="table.key=value, over the configuration")
+    made.add_argument("--minutes", type=float, default=float("inf"), help="after which no search is begun")
+    made.add_argument("--table", action="store_true", help="print what is there, and search nothing")
+    made.add_argument("--out", type=Path, required=True)
+    return made
+
+
+def main() -> None:
+    """Search, or show."""
+    options = parser().parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    earned: list[Earned] = []
-    with ProcessPoolExecutor(options.processes) as pool, (options.out / "operators.jsonl").open("wb") as file:
-        for found in pool.map(partial(searched, assignments=options.assignments), arms):
-            earned += found
-            file.write(b"".join(orjson.dumps(asdict(e)) + b"\n" for e in found))
-            file.flush()
-    show(earned)
+    try:
+        if options.table:
+            show(read_rows(options.out / "operators.jsonl", {}))
+        else:
+            anyio.run(run, options, backend_options={"use_uvloop": sys.platform != "win32"})
+    except PromptFlowError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="*", type=Path, help="folders of tasks; examples/tickets without one")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--assignments", type=int, default=300)
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--out", type=Path, required=True)
-    main(parser.parse_args())
+    main()

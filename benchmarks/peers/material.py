@@ -1,0 +1,128 @@
+"""The examples that all programs are given: drawn from a data set, with the first prompt as it is sent."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import orjson
+
+from agents.runs.configuration import build
+from agents.runs.loading import in_splits, layout, make_task, sources
+from benchmarks.peers.programs.job import Message
+from protocols.data import load_examples
+from protocols.errors import InputError
+from protocols.prompt import Prompt
+from protocols.task import Example, SplitName, Task, show_text
+
+FEW: Final = 40
+"""Distinct targets, at most, that examples are drawn from in turn: more are no labels."""
+SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Examples of each split; fewer where there are fewer. `labels`: how many of the most frequent are kept; None:
+    all."""
+
+    train: int
+    validation: int
+    test: int
+    labels: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A task of drawn examples, and the first prompt. `spare`: an example of the test split that is not drawn."""
+
+    name: str
+    task: Task
+    first: Prompt
+    spare: Example
+
+    def sent(self, example: Example) -> list[Message]:
+        """The first prompt for one input, a system and a user message."""
+        return as_chat(self.first, example.inputs)
+
+    def job(self, **told: Any) -> dict[str, Any]:
+        """What a program is told, see `Job`; the rest of its fields are `told`."""
+        kind, task = self.task.kind, self.task
+        targets = {show_text(example.target) for example in task.train}
+        return {
+            "instruction": self.sent(task.train[0])[0]["content"],
+            "field": kind.cue.strip(":").lower() or "answer",
+            "kind": kind.name,
+            "labels": sorted(targets) if kind.name == "classification" else [],
+            "train": [self._item(example) for example in task.train],
+            "validation": [self._item(example) for example in task.validation],
+            "test": [{**self._item(example), "answer": "", "target": None} for example in task.test],
+            "spare": [self._item(self.spare)],
+        } | told
+
+    def _item(self, example: Example) -> dict[str, Any]:
+        asked, answer = self.sent(example)[-1]["content"], self.task.kind.replied(example.target)
+        return {
+            "id": example.id,
+            "inputs": dict(example.inputs),
+            "asked": asked,
+            "answer": answer,
+            "target": example.target,
+        }
+
+
+def as_chat(prompt: Prompt, inputs: Mapping[str, str]) -> list[Message]:
+    """The messages of a prompt for one input."""
+    return [{"role": message.speaker, "content": message.text} for message in prompt.render(inputs)]
+
+
+def material(folder: Path, kind: str, sizes: Sizes, seed: int) -> Material:
+    """Drawn from the data set in `folder`: train and validation by the seed, and always the same test examples.
+
+    :raises InputError: a file cannot be read, or its examples do not fit together.
+    """
+    folder = folder.resolve()
+    files = {split: str(folder / f"{split}.jsonl") for split in SPLITS}
+    name = folder.name
+    configuration = build({"task": {"name": name, "kind": kind, **files}, "models": {"default": "embedded"}}, folder)
+    loaded = {split: load_examples(source, split) for split, source in sources(configuration).items()}
+    splits = kept(in_splits(configuration, loaded), sizes.labels)
+    counts = {"train": sizes.train, "validation": sizes.validation, "test": sizes.test + 1}
+    seeds = {"train": seed, "validation": seed, "test": 0}
+    drawn: dict[str, tuple[Example, ...]] = {s: draw(splits[s], counts[s], Random(f"{seeds[s]}/{s}")) for s in SPLITS}
+    *test, spare = drawn["test"]
+    task = make_task(configuration, drawn | {"test": tuple(test)})
+    return Material(name, task, layout(None, task), spare)
+
+
+def kept(splits: Mapping[str, Sequence[Example]], labels: int | None) -> dict[str, tuple[Example, ...]]:
+    """The examples of the most frequent labels; of those that are as frequent, the first by name."""
+    counts = Counter(show_text(example.target) for split in splits.values() for example in split)
+    most = set(sorted(counts, key=lambda label: (-counts[label], label))[:labels])
+    found = {name: tuple(e for e in split if show_text(e.target) in most) for name, split in splits.items()}
+    if not all(found.values()):
+        raise InputError(f"no examples of a split are left with {labels} labels")
+    return found
+
+
+def draw(examples: Sequence[Example], count: int, rng: Random) -> tuple[Example, ...]:
+    """`count` examples in random order, from the labels in turn, where targets are labels."""
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for example in rng.sample(list(examples), len(examples)):
+        groups[show_text(example.target)].append(example)
+    if len(groups) > FEW:
+        return tuple(rng.sample(list(examples), min(count, len(examples))))
+    turns = sorted(
+        (place, rng.random(), example.id) for group in groups.values() for place, example in enumerate(group)
+    )
+    chosen = [identity for _, _, identity in turns[:count]]
+    by_id = {example.id: example for example in examples}
+    return tuple(by_id[identity] for identity in rng.sample(chosen, len(chosen)))
+
+
+def write_job(path: Path, job: Mapping[str, Any]) -> None:
+    """As the file that a program is started with."""
+    path.write_bytes(orjson.dumps(job))
