@@ -165,6 +165,7 @@ def _bound(
     shown = prompt + INSTRUCTION + at_most * outcomes
     answers = whole + edits * (whole if at_most else 1)  # a race may be lost with its first answer
     answers += (2 if at_most and edits else 1) * len(task.test)
+    answers += at_most * bool(edits) * configuration.search.shrink * len(task.validation)
     answers *= configuration.search.repeats
     written = WRITTEN if at_most else 1
     measured = configuration.agents.critic != NONE
