@@ -13,7 +13,7 @@ from statistics import median
 from typing import TypeVar
 
 from agents.prompting.asking import reply_limit
-from agents.prompting.blocks import EXAMPLE, REMARK, Block, Piece, cut, examples
+from agents.prompting.blocks import EXAMPLE, REMARK, Block, Piece, cut, examples, within
 from agents.prompting.groups import Embed, Group, grouped
 from agents.prompting.records import answered_with, once, record_of, shortened
 from agents.prompting.words import count_words
@@ -34,6 +34,8 @@ LINE, RECORD = 60, 300
 """Tokens of each input of an example on one line, and of the inputs and of the reply of a whole one, at most."""
 OFTEN = 3
 """Times that a wrong answer is given, from which on it may be one that is given too often."""
+DATA = 2500
+"""Tokens of the training examples that are shown as data."""
 ANSWERS = 60
 """Answers that are listed with their numbers, the most frequent first."""
 TRIED = 4
@@ -175,9 +177,11 @@ def data_block(task: Task, shown: Collection[str] = (), most: int = 2 * LINES) -
 
     some = sorted(task.train[:: 1 + len(task.train) // SOME], key=lambda example: example.id in shown)
     drawn = in_turn(some, answer)[:most]
+    lines = [example_line(example, task) for example in drawn]
+    kept = within(lines, DATA)
     order = {name: place for place, name in enumerate(dict.fromkeys(map(answer, drawn)))}
-    lines = [example_line(example, task) for example in sorted(drawn, key=lambda example: order[answer(example)])]
-    return Block("data", [Piece(line, EXAMPLE, "\n") for line in lines])
+    together = sorted(range(len(kept)), key=lambda place: order[answer(drawn[place])])
+    return Block("data", [Piece(lines[place], EXAMPLE, "\n") for place in together])
 
 
 def in_turn(items: Iterable[Item], answer: Callable[[Item], str]) -> list[Item]:

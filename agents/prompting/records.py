@@ -64,6 +64,7 @@ def around(text: str, answer: str, tokens: int) -> str:
         return cut(text, max(1, tokens))
     share = tokens / estimate_tokens(text)
     start = max(0, round(found + len(answer) / 2 - share * len(text) / 2))
+    start = text.find(" ", start, found) + 1 or start  # where words have spaces, none is cut
     return ("[…] " if start else "") + cut(text[start:], max(1, tokens))
 
 
