@@ -159,7 +159,7 @@ class Task:
     """`train` feeds critics and operators, `validation` decides, `test` is read once, at the end.
 
     `fields`: the input fields that every example has, sorted. `description`: what the user says of the task;
-    `scored`: the metric in words.
+    `scored`: the metric in words; `model`: the one that answers.
     """
 
     name: str
@@ -171,6 +171,7 @@ class Task:
     kind: TaskKind = TaskKind()
     description: str = ""
     scored: str = ""
+    model: str = ""
 
     def split(self, name: SplitName) -> tuple[Example, ...]:
         """The examples of one split."""

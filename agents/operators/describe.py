@@ -32,4 +32,6 @@ class Describe(Writer):
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises UnreadableReply, EditRejected: see `Writer.write`."""
-        return await self.write(assignment, context, [data_block(context.task)])
+        return await self.write(
+            assignment, context, [data_block(context.task, {o.example for o in assignment.outcomes})]
+        )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from agents.operators.operator import WHOLE, Context, Progress, Turn, part
-from agents.operators.writing import Writer, ask, kept, longest, most_words, written
-from agents.prompting.clauses import writing_clause
+from agents.operators.writing import Writer, ask, clauses, kept, longest, most_words, written
 from agents.prompting.material import USES, data_block
 from agents.prompting.requests import read_parts
+from agents.prompting.words import at_most
 from protocols.errors import UnreadableReply
 from protocols.messages import Assignment
 from protocols.model import Reply
@@ -35,10 +35,11 @@ class Restart(Writer):
         """The instruction with the parts that may be written, and how to reply."""
         parts, task = _parts(assignment.prompt), context.task
         told = "; ".join(
-            f"{one.name} ({USES[one.kind]}; at most {most_words(one, assignment.prompt, task)} words)"
+            f"{one.name} ({USES[one.kind]}; {limit.rstrip('.').lower()})"
             for one in parts
+            if (limit := at_most(most_words(one, assignment.prompt, task), task))
         )
-        text = self.instruction({"parts": told, "clause": writing_clause(task)})
+        text = self.instruction({"parts": told, **clauses(task)})
         return f"{text}\n{''.join(kept(one, task) for one in parts)}{self._form(parts[0].name)}"
 
     def longest(self, assignment: Assignment, task: Task) -> int:
@@ -66,9 +67,8 @@ class Restart(Writer):
             context.task.kind.names.check(assignment.prompt, prompt, part(prompt, WHOLE).text)
             return prompt
 
-        return await ask(
-            self.composed(assignment, context, question, [data_block(context.task)]), question, read, context
-        )
+        data = data_block(context.task, {outcome.example for outcome in assignment.outcomes})
+        return await ask(self.composed(assignment, context, question, [data]), question, read, context)
 
 
 def _parts(prompt: Prompt) -> list[Section]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from agents.operators.operator import Context, part
 from agents.prompting.blocks import Block, cut, remark
-from agents.prompting.clauses import writing_clause
+from agents.prompting.clauses import COVER, EXPLAIN, writing_clause
 from agents.prompting.groups import Embed
 from agents.prompting.material import (
     USES,
@@ -23,6 +23,7 @@ from agents.prompting.material import (
 )
 from agents.prompting.requests import complete, compose, instruction, read_tagged, show_prompt
 from agents.prompting.shelves import places
+from agents.prompting.words import at_most, count_words
 from memory.judgement import Judged
 from protocols.embedding import HashedNgrams
 from protocols.errors import EditRejected, UnreadableReply
@@ -37,14 +38,14 @@ Edit = TypeVar("Edit")
 SHOWN = 2
 """Past edits that worked which the model is told of, and as many that did not."""
 TAGS = re.compile(
-    r"</?(?:new|part|task|prompt|errors|more_errors|right|right_replies|data|diagnosis|tried|experience|first|second"
+    r"</?(?:new|part|task|prompt|errors|errors_in_all|more_errors|right|right_replies|data|diagnosis|tried|experience|first|second"
     r'|only_first_right|only_second_right|both_wrong)(?: [a-z]+="[^"\n]*")*>'
 )
 """The tags of a request's blocks; others are text."""
 WORDS: Mapping[Kind, int] = {"task": 40, "format": 40, "reasoning": 120, "reminders": 60, "knowledge": 120}
-"""Words that a text of each kind may have; what explains the answers has `DEFINITIONS`, and
-`EACH_ANSWER` for each."""
-DEFINITIONS, EACH_ANSWER = 60, 15
+"""Words that a text of each kind may have; what explains the answers has `DEFINITIONS`, and more for each of them."""
+DEFINITIONS = 100
+EACH_ANSWER, EACH_TYPE = 15, 30
 GROWTH = 1.2
 """A text that is longer than that already may have so many times its words: it has survived, or it is the user's."""
 INPUTS = 4096
@@ -88,9 +89,8 @@ class Writer:
         """The instruction with what it is told of the section, and how to reply."""
         section = assignment.prompt[assignment.section]
         most = min(words or most_words(section, assignment.prompt, context.task), within(assignment, context))
-        clause = writing_clause(context.task, section.kind)
-        text = self.instruction({"part": section.name, "use": USES[section.kind], "clause": clause})
-        return f"{text}\n{kept(section, context.task)}At most {most} words.\n{self.form}"
+        text = self.instruction({"part": section.name, "use": USES[section.kind], **clauses(context.task, section)})
+        return f"{text}\n{kept(section, context.task)}{at_most(int(most), context.task)}\n{self.form}"
 
     def instruction(self, values: Mapping[str, str]) -> str:
         """The user's instruction, or else ours, with `values` in place of their names in braces."""
@@ -145,7 +145,9 @@ def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block
     others = [partner.scores for partner in assignment.partners]
     marked = assignment.section if assignment.section in {s.name for s in assignment.prompt} else ""
     return [
-        task_block(context.task, assignment.scores, others, context.shelves.spare(assignment.prompt)),
+        task_block(
+            context.task, assignment.prompt, assignment.scores, others, context.shelves.spare(assignment.prompt)
+        ),
         show_prompt(assignment.prompt, context.task.fields, marked),
         *error_blocks(assignment.outcomes, embed),
         *right_blocks(assignment.outcomes),
@@ -200,7 +202,7 @@ def most_words(section: Section, prompt: Prompt, task: Task) -> int:
     )
     most = WORDS.get(section.kind, 0)
     if defines:
-        most += DEFINITIONS + EACH_ANSWER * number_of_answers(task)
+        most += DEFINITIONS + words_each(task) * len(answers(task))
     if section.kind == "format":
         most += count_words(", ".join(task.kind.names.all))
     if (there := count_words(section.text)) > most:
@@ -215,9 +217,20 @@ def within(assignment: Assignment, context: Context) -> float:
     return room if room == math.inf else max(1, 3 * int(room) // 4)
 
 
-def number_of_answers(task: Task) -> int:
-    """How many answers or types there are to be explained; 0 where they are no closed set."""
-    return len(answers(task))
+def clauses(task: Task, section: Section | None = None) -> dict[str, str]:
+    """What an instruction says of the answers, where they are a closed set, and by the kind of task or section."""
+    closed = bool(answers(task))
+    each = at_most(words_each(task), task).rstrip(".").lower()
+    return {
+        "clause": writing_clause(task, section.kind if section else None),
+        "cover": COVER if closed else "",
+        "explain": EXPLAIN.replace("{each}", each) if closed else "",
+    }
+
+
+def words_each(task: Task) -> int:
+    """Words for each answer: a type of entities takes more, for it has borders, too."""
+    return EACH_TYPE if task.kind.name == "ner" else EACH_ANSWER
 
 
 def kept(section: Section, task: Task) -> str:
@@ -246,11 +259,6 @@ def _past(edit: Judged) -> str:
     ending = "kept" if past.outcome == "survived" else "dropped"
     measured = f"{past.reward:+.3f} on {past.evidence} examples, {ending}"
     return f"{past.operator}, on the task {past.task} ({measured}) wrote:\n{past.after}"
-
-
-def count_words(text: str) -> int:
-    """The words of a text; eight characters are one in a script without spaces."""
-    return max(len(text.split()), len(text) // 8)
 
 
 def _leaked(text: str, before: str, question: str) -> str:

@@ -64,10 +64,10 @@ def remark(tag: str, text: str) -> Block:
     return Block(tag, [Piece(text, REMARK)])
 
 
-def within(records: Sequence[str]) -> list[str]:
-    """The first of them that have no more than ROOM tokens together; one at least, if there is one."""
+def within(records: Sequence[str], tokens: int = ROOM) -> list[str]:
+    """The first of them that have no more than so many tokens together; one at least, if there is one."""
     totals = accumulate(estimate_tokens(record) for record in records)
-    return [record for n, (record, total) in enumerate(zip(records, totals, strict=True)) if not n or total <= ROOM]
+    return [record for n, (record, total) in enumerate(zip(records, totals, strict=True)) if not n or total <= tokens]
 
 
 def cut(text: str, tokens: int) -> str:

@@ -16,6 +16,16 @@ WRITING: Mapping[KindName, str] = {
     "generation": "Content first, then form; one model answer tells more than a list of adjectives.",
 }
 """For whoever writes a text."""
+EXPLAIN = (
+    "Explain every answer in its general sense, {each} each, so that cases which the examples do not show find their "
+    "place, too; where two are near, say in a line of its own what decides between them."
+)
+"""How the data are described where the answers are a closed set."""
+COVER = (
+    "A list must cover every answer and not only those that failed; the line of an answer without examples stays as "
+    "it is."
+)
+"""What holds for lists of such answers."""
 SECTIONS: Mapping[Kind, str] = {
     "reasoning": (
         "Write steps to be carried out in the reply before the answer, and end with a check and with the line that "

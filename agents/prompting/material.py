@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from statistics import median
 from typing import TypeVar
 
-from agents.prompting.blocks import EXAMPLE, REMARK, Block, Piece, cut, examples
+from agents.prompting.asking import reply_limit
+from agents.prompting.blocks import EXAMPLE, REMARK, Block, Piece, cut, examples, within
 from agents.prompting.groups import Embed, Group, grouped
-from agents.prompting.requests import answered_with, record_of
+from agents.prompting.records import answered_with, once, record_of, shortened
+from agents.prompting.words import count_words
 from protocols.messages import Assignment, Outcome, Scores, Tried, mean
-from protocols.prompt import Kind, estimate_tokens
+from protocols.prompt import Kind, Prompt, estimate_tokens
 from protocols.task import Example, Task
 
 Item = TypeVar("Item")
@@ -27,8 +30,12 @@ REASONED = 2
 """Whole replies that were right, where replies say more than their answer."""
 SOME = 2000
 """Training examples that are looked at to find those of every answer, evenly over the file: more would take long."""
-LINE, RECORD = 60, 600
-"""Tokens of an example on one line, and of a whole one, at most."""
+LINE, RECORD = 60, 300
+"""Tokens of each input of an example on one line, and of the inputs and of the reply of a whole one, at most."""
+OFTEN = 3
+"""Times that a wrong answer is given, from which on it may be one that is given too often."""
+DATA = 2500
+"""Tokens of the training examples that are shown as data."""
 ANSWERS = 60
 """Answers that are listed with their numbers, the most frequent first."""
 TRIED = 4
@@ -55,28 +62,50 @@ def answers(task: Task) -> Counter[str]:
     if task.kind.name == "ner":
         found = (example.target for example in task.train)
         return Counter(name for target in found if isinstance(target, Mapping) for name in target)
+    if task.kind.name in ("reading", "generation"):
+        return Counter()
     known = Counter(task.kind.show(example.target) for example in task.train)
     closed = task.kind.name == "classification" or RECUR * len(known) <= len(task.train)
     return known if closed else Counter()
 
 
-def task_block(task: Task, scores: Scores = (), others: Iterable[Scores] = (), room: float = math.inf) -> Block:
-    """The task in the user's words; its kind, inputs, answers and metric; where the search stands. `scores`: of the
-    prompt at hand, `others`: of other members; `room`: tokens that may be added, infinite if nothing bounds them."""
-    known = answers(task)
-    called = "Types" if task.kind.name == "ner" else "Answers"
-    listed = ", ".join(f"{answer} ({count})" for answer, count in known.most_common(ANSWERS))
-    more = f" and {len(known) - ANSWERS} more" if len(known) > ANSWERS else ""
+def task_block(
+    task: Task,
+    prompt: Prompt,
+    scores: Scores = (),
+    others: Iterable[Scores] = (),
+    room: float = math.inf,
+) -> Block:
+    """The task in the user's words; its kind, inputs, answers and metric; who answers, and in how many tokens; where
+    the search stands. `scores`: of the prompt at hand, `others`: of other members; `room`: tokens that may be added,
+    infinite if nothing bounds them."""
     lines = [
         task.description,
         f"A task of the kind {task.kind.name}. Input: {', '.join(task.fields)}.",
-        known and f"{called}, with their numbers among {len(task.train)} training examples: {listed}{more}.",
+        _answered(task),
+        f"The model that answers{' is ' * bool(task.model)}{task.model}; "
+        f"its reply may have {reply_limit(task.kind, prompt)} tokens.",
         task.kind.reads and f"Read from a reply: {task.kind.reads}.",
         task.scored and f"Score: {task.scored}.",
         _standing(scores, others),
         "" if room == math.inf else f"The prompt may grow by {max(0, round(room)):,} tokens.",
     ]
     return Block("task", [Piece("\n".join(line for line in lines if line))])
+
+
+def _answered(task: Task) -> str:
+    """The answers that there are, where they are a closed set; of others how many there are, and how long."""
+    known, count = answers(task), len(task.train)
+    if known:
+        called = "Types" if task.kind.name == "ner" else "Answers"
+        listed = ", ".join(f"{answer} ({times})" for answer, times in known.most_common(ANSWERS))
+        more = f" and {len(known) - ANSWERS} more" if len(known) > ANSWERS else ""
+        return f"{called}, with their numbers among {count} training examples: {listed}{more}."
+    empty = sum(example.target == [] for example in task.train)
+    lengths = [count_words(task.kind.show(e.target)) for e in task.train[:SOME] if e.target != []]
+    usual = f"Expected answers have {median(lengths):.0f} words, as a rule" if lengths else ""
+    none = f"in {empty} of {count} training examples there is none" if empty else ""
+    return "; ".join(filter(None, (usual, none))) + "." if usual or none else ""
 
 
 def _standing(scores: Scores, others: Iterable[Scores]) -> str:
@@ -93,14 +122,36 @@ def error_blocks(outcomes: Sequence[Outcome], embed: Embed) -> list[Block]:
     """Groups of errors, the largest first, each with some of its examples, whole replies included, and with one that
     came out right though it looks alike; then how many there are of each further kind, and one of each on a line."""
     groups = grouped(outcomes, embed)
+    if not groups:
+        return []
     shown = [_group(number, group) for number, group in enumerate(groups[:GROUPS], start=1)]
     rest = ", ".join(f"{group.mistake or 'wrong'} ({len(group.members)})" for group in groups[GROUPS:])
     lines = [_failed(group.members[0]) for group in groups[GROUPS : GROUPS + FURTHER]]
-    return [*shown, Block("more_errors", [Piece(rest, REMARK), *(Piece(line, EXAMPLE, "\n") for line in lines)])]
+    return [
+        _summary(outcomes),
+        *shown,
+        Block("more_errors", [Piece(rest, REMARK), *(Piece(line, EXAMPLE, "\n") for line in lines)]),
+    ]
+
+
+def _summary(outcomes: Sequence[Outcome]) -> Block:
+    """How many went wrong, in what, and what was answered too often."""
+    failed = [outcome for outcome in outcomes if outcome.score < 1.0]
+    mistakes = Counter[str]()
+    for outcome in failed:
+        mistakes.update({name: int(times) for name, times in outcome.mistakes.items()})
+    given = Counter(outcome.answer for outcome in failed if outcome.answer)
+    often = [f"{answer!r} ({times})" for answer, times in given.most_common(3) if times >= OFTEN]
+    lines = [
+        f"{len(failed)} of {len(outcomes)} examples went wrong.",
+        mistakes and f"Mistakes: {', '.join(f'{name} ({n})' for name, n in mistakes.most_common(FURTHER))}.",
+        often and f"Wrongly answered most often: {', '.join(often)}.",
+    ]
+    return Block("errors_in_all", [Piece("\n".join(line for line in lines if line), REMARK)])
 
 
 def _group(number: int, group: Group) -> Block:
-    records = [cut(record_of(outcome, replies=True), RECORD) for outcome in group.members[:MEMBERS]]
+    records = [record_of(outcome, replies=True, tokens=RECORD) for outcome in group.members[:MEMBERS]]
     pieces = [Piece(record, EXAMPLE) for record in records]
     if group.right is not None:
         pieces.append(Piece(f"Right, and alike: {line_of(group.right)}", EXAMPLE))
@@ -113,16 +164,24 @@ def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
     right = [outcome for outcome in outcomes if outcome.score >= 1.0]
     lines = [line_of(outcome) for outcome in in_turn(right, lambda outcome: outcome.target)[:LINES]]
     long = [o for o in right if estimate_tokens(o.reply) > LINE + estimate_tokens(o.target)]
-    whole = [cut(record_of(outcome, replies=True), RECORD) for outcome in long[:REASONED]]
+    whole = [record_of(outcome, replies=True, tokens=RECORD) for outcome in long[:REASONED]]
     return [Block("right", [Piece(line, EXAMPLE, "\n") for line in lines]), examples("right_replies", whole)]
 
 
-def data_block(task: Task, most: int = 2 * LINES) -> Block:
-    """Training examples of every answer in turn, a line each, as they are and without what a model made of them."""
-    some = task.train[:: 1 + len(task.train) // SOME]
-    drawn = in_turn(some, lambda example: task.kind.show(example.target))
-    lines = [example_line(example, task) for example in drawn[:most]]
-    return Block("data", [Piece(line, EXAMPLE, "\n") for line in lines])
+def data_block(task: Task, shown: Collection[str] = (), most: int = 2 * LINES) -> Block:
+    """Training examples of every answer, a line each, those of one answer together, as they are and without what a
+    model made of them; `shown`: ids of those that the request has elsewhere, which come last."""
+
+    def answer(example: Example) -> str:
+        return str(example.target == []) if task.kind.name == "reading" else task.kind.show(example.target)
+
+    some = sorted(task.train[:: 1 + len(task.train) // SOME], key=lambda example: example.id in shown)
+    drawn = in_turn(some, answer)[:most]
+    lines = [example_line(example, task) for example in drawn]
+    kept = within(lines, DATA)
+    order = {name: place for place, name in enumerate(dict.fromkeys(map(answer, drawn)))}
+    together = sorted(range(len(kept)), key=lambda place: order[answer(drawn[place])])
+    return Block("data", [Piece(lines[place], EXAMPLE, "\n") for place in together])
 
 
 def in_turn(items: Iterable[Item], answer: Callable[[Item], str]) -> list[Item]:
@@ -151,20 +210,23 @@ def _tried(tried: Tried) -> str:
 
 def line_of(outcome: Outcome) -> str:
     """An example that was run, and what was answered."""
-    return _line(outcome.inputs, answered_with(outcome))
+    return _line(outcome.inputs, answered_with(outcome), outcome.target)
 
 
 def _failed(outcome: Outcome) -> str:
     """A failure on one line."""
-    return _line(outcome.inputs, f"{cut(answered_with(outcome), LINE // 2)}, expected {outcome.target}")
+    answered = cut(once(answered_with(outcome)), LINE // 2)
+    return _line(outcome.inputs, f"{answered}, expected {outcome.target}", outcome.target)
 
 
 def example_line(example: Example, task: Task) -> str:
     """An example, and its expected answer."""
-    return _line(example.inputs, task.kind.show(example.target))
+    answer = task.kind.show(example.target)
+    return _line(example.inputs, answer, answer)
 
 
-def _line(inputs: Mapping[str, str], answer: str) -> str:
-    texts = [*inputs.values()] if len(inputs) == 1 else [f"{name}: {value}" for name, value in inputs.items()]
-    asked = " | ".join(" ".join(text.split()) for text in texts)
-    return f"- {cut(asked, LINE)} → {cut(' '.join(answer.split()), LINE)}"
+def _line(inputs: Mapping[str, str], answer: str, expected: str) -> str:
+    plain = {name: " ".join(value.split()) for name, value in inputs.items()}
+    kept = shortened(plain, LINE * len(plain), expected)
+    texts = [*kept.values()] if len(kept) == 1 else [f"{name}: {value}" for name, value in kept.items()]
+    return f"- {' | '.join(texts)} → {cut(' '.join(answer.split()), LINE)}"

@@ -15,7 +15,6 @@ from typing import Literal
 
 from agents.prompting.blocks import EXAMPLE, Block, Piece, fit
 from protocols.errors import TooLong, UnreadableReply
-from protocols.messages import Outcome
 from protocols.metrics.framing import unwrapped
 from protocols.model import ChatMessage, ChatModel, Finish, Reply, Request
 from protocols.prompt import Prompt, Section, fill, placeholders
@@ -39,10 +38,10 @@ HEADINGS: Mapping[Sent, str] = {
 }
 """What stands before the sections that are sent there, in the order of the messages."""
 PART = re.compile(r"""<part\s+name=["']?([a-z0-9_-]+)["']?[^<>\n]*>(.*?)</part>""", re.DOTALL)
-ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 ROLE = (
     "You write prompts for another language model, which sees nothing but the prompt and one input. It is scored on "
-    "inputs that you have not seen."
+    "inputs that you have not seen. "
+    "Write in the language of the prompt."
 )
 
 
@@ -118,27 +117,6 @@ def sent_in(section: Section, fields: Collection[str]) -> Sent:
         return "nearest turns" if place_in(section.text) else "turns"
     varies = placeholders(section.filled, fields) or PLACE.search(section.filled)
     return "user" if varies or section.form == "input" else "system"
-
-
-def record_of(outcome: Outcome, replies: bool = False) -> str:
-    """A record of what was asked, expected and answered, of what the metric said where it says more than that, and of
-    the example's id; `replies`: and of the whole reply, where it says more than its answer."""
-    answered = answered_with(outcome)
-    record = {"Expected": outcome.target, "Answered": answered}
-    if replies and outcome.reply.strip() not in (answered.strip(), ""):
-        record["Replied"] = outcome.reply
-    instead = outcome.instead and f"the model gave no text ({outcome.instead})"
-    plain = f"answered {answered}, expected {outcome.target}"
-    why = "" if outcome.feedback == plain else outcome.feedback
-    record["Why"] = "; ".join(said for said in (why, ENDS.get(outcome.finish), instead) if said)
-    record["Example"] = outcome.example
-    lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
-    return "\n".join([show_inputs(outcome.inputs), *lines])
-
-
-def answered_with(outcome: Outcome) -> str:
-    """The answer that was read, or else the reply."""
-    return outcome.answer if outcome.answer is not None else outcome.reply or "nothing"
 
 
 def key_of(inputs: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from agents.prompting.blocks import remark
 from agents.prompting.clauses import reading_clause
-from agents.prompting.material import error_blocks, right_blocks, task_block
+from agents.prompting.material import USES, error_blocks, right_blocks, task_block
 from agents.prompting.requests import complete, compose, instruction, read_tagged, show_prompt
 from agents.ring.credit import LeaveOneOut, show_credit
 from agents.ring.endings import HOPELESS
@@ -33,6 +33,7 @@ INPUTS = 4096
 """Embedded inputs that are kept: the same training examples fail again and again."""
 SECTION = re.compile(r"\s*(?:(?:[-*•]|\d{1,3}[.)]|#{1,6})\s+)?\*{0,2}\[([^\]]+)\](?:\*\*)?[:：]?(?:\*\*)?\s*")
 """What names a section at the start of a line."""
+MEASURED = "Say which sentences do nothing and could go, as far as leaving out a part says so."
 REPLY_FORM = (
     "Think first. Then write this between <critique> and </critique>. If expected answers seem wrong, write the ids "
     "of these examples after it between <doubtful> and </doubtful>."
@@ -117,17 +118,19 @@ class Critic:
     def _request(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> Request:
         prompt, outcomes = evaluation.prompt, evaluation.outcomes
         blocks = [
-            task_block(self._task, evaluation.scores),
+            task_block(self._task, prompt, evaluation.scores),
             show_prompt(prompt, self._task.fields),
             *error_blocks(outcomes, self._embed),
             *right_blocks(outcomes),
             remark("left_out", show_credit(credit)),
         ]
-        free = [section.name for section in prompt if not section.frozen]
+        free = [section for section in prompt if not section.frozen]
+        parts = [f"{s.name} ({USES[s.kind]}{'' if s.text else '; empty'})" for s in free]
         values = {
-            "first": free[0],
-            "parts": ", ".join(free),
+            "first": free[0].name,
+            "parts": "; ".join(parts),
             "clause": reading_clause(self._task),
+            "measured": MEASURED if show_credit(credit) else "",
         }
         text = fill(self._own or instruction("agents.ring", "critic.txt"), values).strip()
         return compose(blocks, f"{text}\n{REPLY_FORM}", evaluation.assignment, model=self._model)

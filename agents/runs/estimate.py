@@ -159,6 +159,7 @@ class Expected:
         self._survivors = min(self._races, more * survivors(self._races))
         self._lost_at = (WEIGHT * LOST_AT + past.lost_at) / (WEIGHT + past.losers)
         lost = (self._races - self._survivors) * self._lost_at * len(task.validation)
+        lost += bool(edits) * configuration.search.shrink * self._lost_at * len(task.validation)
         repeats = configuration.search.repeats
         of_first = repeats * (whole + len(task.test))
         of_others = repeats * (whole * self._survivors + lost + len(task.test) * bool(edits))

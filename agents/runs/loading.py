@@ -77,6 +77,7 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
         kind,
         (table.description or "").strip(),
         scored(configuration, kind),
+        configuration.models.of("task"),
     )
 
 

@@ -77,4 +77,6 @@ def _mistake(said: Sequence[str], gold: Sequence[str]) -> str:
         return "no answer where there is one"
     if not Counter(said) & Counter(gold):
         return "wrong answer"
-    return "too long" if len(said) > len(gold) else "too short" if len(said) < len(gold) else "inexact"
+    if Counter(gold) < Counter(said):
+        return "too long"
+    return "too short" if Counter(said) < Counter(gold) else "partly another answer"

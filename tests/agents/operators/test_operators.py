@@ -28,7 +28,8 @@ from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
 from agents.operators.showing import COUNTS
 from agents.prompting.blocks import ROOM, cut, within
-from agents.prompting.requests import record_of, show_example, show_turns
+from agents.prompting.records import record_of
+from agents.prompting.requests import show_example, show_turns
 from agents.prompting.shelves import open_shelves, places
 from agents.runs.catalogue import OPERATORS, open_operators
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply

@@ -20,7 +20,7 @@ from agents.operators.restart import Restart
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.writing import DEFINITIONS, EACH_ANSWER, Writer, most_words
-from agents.prompting.material import FURTHER, GROUPS, LINES, TRIED
+from agents.prompting.material import FURTHER, GROUPS, LINES, TRIED, USES
 from agents.ring.critic import Critic
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.kinds import TASK_KINDS
@@ -157,7 +157,8 @@ async def test_a_critic_may_have_an_instruction_of_the_users() -> None:
     critic = Critic(model, DESCRIBED, None, "Find the parts {parts}.")
     await critic.handle(Evaluation(3, PROMPT, (1.0,), True, 0.5, 0.1, 1, 0, (WRONG,)))
     said = model.asked[0].messages[-1].text
-    names = ", ".join(section.name for section in PROMPT if not section.frozen)
+    free = [section for section in PROMPT if not section.frozen]
+    names = "; ".join(f"{s.name} ({USES[s.kind]}{'' if s.text else '; empty'})" for s in free)
     assert f"\n\nFind the parts {names}.\nThink first. Then write this between <critique>" in said
 
 
@@ -307,7 +308,9 @@ async def test_describe_is_shown_training_examples_of_every_answer_even_if_nothi
     said = await asked(Describe(), assignment("definitions", right))
     block = said.partition("<data>\n")[2].partition("\n</data>")[0].split("\n")
     assert block == [*dict.fromkeys(block)]
-    assert {line.rpartition(" → ")[2] for line in block[:2]} == {"yes", "no"}
+    answers = [line.rpartition(" → ")[2] for line in block]
+    assert sorted(answers, reverse=answers[0] == "yes") == answers, "those of one answer stand together"
+    assert set(answers) == {"yes", "no"}
     assert {line[2:].partition(" → ")[0] for line in block} == {e.inputs["text"] for e in TASK.train}
 
 

@@ -41,7 +41,10 @@ def test_each_failure_is_in_one_group_of_its_mistake_the_largest_first(
     assert len({group.mistake for group in groups}) == len(groups)
     for group in groups:
         assert all(group.mistake in o.mistakes or not (group.mistake or o.mistakes) for o in group.members)
-        assert (group.right in good) if good else group.right is None
+        answers = {answer for o in group.members for answer in (o.target, o.answer)}
+        assert group.right is None or (group.right in good and group.right.target in answers)
+    shown = [group.right.example for group in groups if group.right is not None]
+    assert len(set(shown)) == len(shown) == min(len(good), len(groups)), "each only once, the largest group's first"
 
 
 def test_what_is_right_beside_a_group_looks_like_its_most_typical_failure() -> None:

@@ -14,8 +14,8 @@ from agents.operators.operator import WHOLE, Operator
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
-from agents.operators.writing import count_words
 from agents.prompting.shelves import open_shelves
+from agents.prompting.words import count_words
 from agents.ring.hand import Hand
 from agents.ring.proposer import Proposer
 from protocols.errors import EditRejected

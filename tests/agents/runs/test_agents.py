@@ -25,6 +25,7 @@ SEARCH: Mapping[str, object] = {
     "assignments": 5,
     "width": 2,
     "critique": 12,
+    "shrink": 0,
     "operators": ["few_shot", "self_reflection"],
 }
 

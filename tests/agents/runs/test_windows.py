@@ -55,7 +55,7 @@ def configure(folder: Path, server: WireServer, way: str, longest: int = 0, **pr
         "prompt": {"text": "Which department should answer this?"},
         "models": {"default": f"{way}/m"},
         "providers": {way: table},
-        "search": {"assignments": 40, "width": 4, "credit_share": 0},
+        "search": {"assignments": 40, "width": 4, "credit_share": 0, "shrink": 0},
     }
     return build(tables, folder)
 
