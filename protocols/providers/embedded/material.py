@@ -14,11 +14,11 @@ from typing import Literal
 from protocols.model import ChatMessage
 
 _MARKED = re.compile(r'^<part name="([^"\n]*)" kind="([^"\n]*)">\n', re.MULTILINE)
-_TOLD = re.compile(r"(?P<name>[\w-]+) \((?P<use>[^()\n]*); at most (?P<most>\d{1,6}) words\)")
-_LISTED = re.compile(r"\bparts are ([\w-]+(?:, [\w-]+)*)\.")
+_TOLD = re.compile(r"(?P<name>[\w-]+) \((?P<use>[^()\n]*); at most (?P<most>\d{1,6}) (?:words|characters)\)")
+_NAMED = re.compile(r"([\w-]+) \([^()\n]*\)[;.]")
 _SECTION = re.compile(r"^(?:\[([\w-]+)\]|--- .* ---)$", re.MULTILINE)
 _LINE = re.compile(r"(?:Right, and alike: )?- (?P<input>.*) → (?P<answer>.+)")
-_BOUND = re.compile(r"(?<![\w.])(\d{1,6}) words\b")
+_BOUND = re.compile(r"(?<![\w.])(\d{1,6}) (?:words|characters)\b")
 _DRAFTS = re.compile(r"\b(two|three|four|five) versions between <new>")
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
 _USES = {
@@ -46,7 +46,8 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a prompt, its text, and the words that a new one may have; `most` None: any number."""
+    """A part of a prompt, its text, and the words that a new one may have, or characters of a script without spaces;
+    `most` None: any number."""
 
     name: str
     kind: str
@@ -110,8 +111,7 @@ def _blocks(text: str, tag: str) -> Iterator[str]:
 
 def _named(instruction: str, prompt: str) -> list[Part]:
     """The parts that a critic is told of, or else all that the prompt shows."""
-    listed = _LISTED.search(instruction)
-    names = listed[1].split(", ") if listed else [*_sections(prompt)]
+    names = _NAMED.findall(instruction.partition("parts are ")[2]) or _sections(prompt)
     return [Part(name, "", "", None) for name in names]
 
 

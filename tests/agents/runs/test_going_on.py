@@ -68,7 +68,7 @@ async def test_a_run_directory_has_one_process_at_a_time(tmp_path: Path) -> None
         ("search.selector=ucb", 'search.selector is "msgd_rl" there and "ucb" here'),
         ("search.operators=['few_shot']", "search.operators"),
         ("search.alpha=0.1", "search.alpha is 0.3 there and 0.1 here"),
-        ("search.repeats=2", "search.repeats is null there and 2 here"),
+        ("search.repeats=2", "search.repeats is 1 there and 2 here"),
         ("task.reply_tokens=9", "task.reply_tokens is null there and 9 here"),
         ("memory.read=false", "memory.read is true there and false here"),
         ("task.name=other", "task.name"),

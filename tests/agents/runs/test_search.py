@@ -82,9 +82,9 @@ async def test_the_same_seed_finds_the_same_prompt_on_the_simulator(tmp_path: Pa
 
 @pytest.mark.parametrize("corpus", [None, "corpus.txt"])
 async def test_rag_is_offered_where_there_is_a_corpus(tmp_path: Path, corpus: str | None) -> None:
-    configuration = configure(tmp_path / "task", search={"assignments": 8, "operators": ["rag", "short_instruction"]})
+    configuration = configure(tmp_path / "task", search={"assignments": 8, "operators": ["rag", "define_sort"]})
     (tmp_path / "task" / "corpus.txt").write_text("birch bark is white", encoding="utf-8")
-    prompt = Prompt((*FIRST_PROMPT, Section("facts", "knowledge"), Section("rest", "format", "one word " * 9)))
+    prompt = Prompt((*FIRST_PROMPT, Section("facts", "knowledge"), Section("rest", "format", "one word")))
     prompt_file.save(prompt, tmp_path / "task" / "prompt.txt")
     task = configuration.task.model_copy(update={"corpus": corpus and Path(corpus)})
     await search(configuration.model_copy(update={"task": task}), tmp_path / "run", {})
@@ -93,7 +93,7 @@ async def test_rag_is_offered_where_there_is_a_corpus(tmp_path: Path, corpus: st
         for e in read_journal(tmp_path / "run" / "journal.sqlite")
         if isinstance(e.message, Assignment)
     }
-    assert "short_instruction" in made
+    assert "define_sort" in made
     assert ("rag" in made) == (corpus is not None)
 
 

@@ -148,7 +148,7 @@ async def test_a_first_prompt_that_is_too_long_for_all_is_one_clear_line(tmp_pat
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("said", ["I would rather not.", "<critique>\nnothing of any section\n</critique>"])
+@pytest.mark.parametrize("said", ["I would rather not.", "<critique>\n\n</critique>"])
 async def test_critiques_that_cannot_be_read_are_counted_and_so_is_an_operator(tmp_path: Path, said: str) -> None:
     def mute(turns: list[tuple[str, str]]) -> str:
         asked = turns[-1][1]

@@ -41,7 +41,7 @@ HOSTILE = [
 ENDS = ["", "\nKind:"]
 WRITTEN = [
     '<prompt>\n<part name="a" kind="task">\n{}\n</part>\n</prompt>\n<errors>\n{}\n</errors>\n\n5 words <new>',
-    "<prompt>\n[a]\n{}\n</prompt>\n<right>\n{}\n</right>\n\nThe parts are a, b. At most 9 words. <critique>",
+    "<prompt>\n[a]\n{}\n</prompt>\n<right>\n{}\n</right>\n\nThe parts are a (x); b (y). At most 9 words. <critique>",
     '<prompt>\n[a]\n{}\n</prompt>\n<data>\n{}\n</data>\n\na (means; at most 5 words) <part name="a">',
     "<prompt>\n{}{}<new>",
 ]

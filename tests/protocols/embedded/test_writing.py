@@ -174,7 +174,12 @@ def test_a_critique_speaks_of_the_parts_that_are_listed_and_of_what_was_missed()
         + "\n\n"
         + lined("right", tongue.texts(24, rng))
     )
-    request = requested("", blocks, "The parts are task, hints. At most 300 words.", end=CRITIQUE)
+    request = requested(
+        "",
+        blocks,
+        "The parts are task (what is wanted); hints (what it means; empty). At most 300 words.",
+        end=CRITIQUE,
+    )
     reply = ask("", [request])[0].split("\n")
     assert (reply[0], reply[-1]) == ("<critique>", "</critique>")
     for name, line in zip(("task", "hints"), reply[1:-1], strict=True):
