@@ -45,7 +45,7 @@ TAGS = re.compile(
 WORDS: Mapping[Kind, int] = {"task": 40, "format": 40, "reasoning": 120, "reminders": 60, "knowledge": 120}
 """Words that a text of each kind may have; what explains the answers has `DEFINITIONS`, and more for each of them."""
 DEFINITIONS = 100
-EACH_ANSWER, EACH_TYPE = 15, 30
+EACH_ANSWER, EACH_TYPE = 15, 50
 GROWTH = 1.2
 """A text that is longer than that already may have so many times its words: it has survived, or it is the user's."""
 INPUTS = 4096
