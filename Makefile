@@ -8,7 +8,7 @@ demo: .venv/run.stamp .venv/local.stamp
 	$(BIN)/python run.py demo
 
 test: .venv/dev.stamp .venv/local.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
