@@ -166,7 +166,7 @@ def test_a_misspelt_key_suggests_the_right_one(path: tuple[str, ...]) -> None:
         ("providers.openai.bas_url", "did you mean providers.openai.base_url?"),
         ("providers.openai.price.ouput", "did you mean providers.openai.price.output?"),
         ("search.calls", "did you mean budget.calls?"),
-        ("budget.qqq", "there are calls, tokens, dollars, minutes, roles, operators"),
+        ("budget.qqq", "there are calls, tokens, dollars, minutes, target, patience, roles, operators"),
         ("origin", "unknown key origin"),
     ],
 )

@@ -174,7 +174,7 @@ async def test_a_judge_is_a_role_that_is_metered_cached_and_reported_like_others
             "prompt": {"text": "Write of {text}"},
             "models": {"default": "openai/small", "judge": "openai/large"},
             "providers": {"openai": {"base_url": server.openai_url}},
-            "search": {"assignments": 1, "width": 1, "operators": ["few_shot"], "critique": 2},
+            "search": {"assignments": 1, "width": 1, "operators": ["few_shot"], "critique": 2, "shrink": 0},
         }
         configuration = configure(tmp_path, "generation", JUDGED, ["x"], tables)
         assert "judge" in roles(configuration)
