@@ -277,7 +277,8 @@ def test_a_selector_of_ones_own_decides_a_search(here: Path) -> None:
                     before, won = said.pop()
                     stayed += won
                     moved += action != before
-                    assert action == before or not won
+                    mended = all(outcome.score >= 1.0 for outcome in asked.outcomes)  # nothing to reflect on
+                    assert action == before or not won or mended
                 parents[number] = asked
             case Critique(assignment=number, evaluation=evaluation):
                 tokens[number] = evaluation.tokens
