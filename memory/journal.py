@@ -67,7 +67,7 @@ INSERT_CALL = f"INSERT INTO call ({CALL}, number, worked) VALUES (?, ?, ?, ?, ?,
 SPENT = """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached), sum(written),
     sum(estimated), sum(seconds) FROM call"""
 """The columns of `account_of`, for a GROUP BY of role and model."""
-MADE = "SELECT count(DISTINCT assignment) FROM journal WHERE type = 'Assignment' AND recipient != ?"
+CUT = "SELECT count(*) FROM journal WHERE type = 'Assignment' AND recipient = ?"
 LOST = "Lost"
 """The error of a call whose process ended before it did."""
 
@@ -300,11 +300,11 @@ def read_durable(path: Path) -> Durable:
     with reading(path, SCHEMA) as connection:
         rows = connection.execute(f"{SPENT} GROUP BY role, model ORDER BY min(place)")
         accounts = tuple(account_of(row) for row in rows)
-        [(last,)] = connection.execute("SELECT ifnull(max(id), 0) FROM journal")
-        [(made,)] = connection.execute(MADE, (f"proposer/{SHRINK}",))
+        [(last, issued)] = connection.execute("SELECT ifnull(max(id), 0), ifnull(max(assignment), 0) FROM journal")
+        [(cut,)] = connection.execute(CUT, (f"proposer/{SHRINK}",))
         [(resumed,)] = connection.execute("SELECT ifnull(max(id), 0) FROM journal WHERE type = 'Resumed'")
         seconds = worked(connection)
-    return Durable(last, resumed, made, seconds, accounts)
+    return Durable(last, resumed, issued - cut, seconds, accounts)
 
 
 def account_of(row: Sequence[Any]) -> Account:

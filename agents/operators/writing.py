@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from agents.operators.operator import Context, part
 from agents.prompting.blocks import Block, cut, remark
-from agents.prompting.clauses import COVER, EXPLAIN, writing_clause
+from agents.prompting.clauses import COVER, EXPLAIN, UNHARMED, writing_clause
 from agents.prompting.groups import Embed
 from agents.prompting.material import (
     USES,
@@ -21,7 +21,7 @@ from agents.prompting.material import (
     task_block,
     tried_block,
 )
-from agents.prompting.requests import complete, compose, instruction, read_tagged, show_prompt
+from agents.prompting.requests import complete, compose, filled, instruction, read_tagged, show_prompt
 from agents.prompting.shelves import places
 from agents.prompting.words import at_most, count_words
 from memory.judgement import Judged
@@ -29,7 +29,7 @@ from protocols.embedding import HashedNgrams
 from protocols.errors import EditRejected, UnreadableReply
 from protocols.messages import Assignment, Outcome
 from protocols.model import ChatMessage, Reply, Request
-from protocols.prompt import Kind, Prompt, Section, braced, estimate_tokens, fill
+from protocols.prompt import Kind, Prompt, Section, braced, estimate_tokens
 from protocols.prompt_file import saved_section
 from protocols.task import Task
 from protocols.wrappers.window import spare
@@ -45,7 +45,7 @@ TAGS = re.compile(
 WORDS: Mapping[Kind, int] = {"task": 40, "format": 40, "reasoning": 120, "reminders": 60, "knowledge": 120}
 """Words that a text of each kind may have; what explains the answers has `DEFINITIONS`, and more for each of them."""
 DEFINITIONS = 100
-EACH_ANSWER, EACH_TYPE = 15, 30
+EACH_ANSWER, EACH_TYPE = 15, 50
 GROWTH = 1.2
 """A text that is longer than that already may have so many times its words: it has survived, or it is the user's."""
 INPUTS = 4096
@@ -94,7 +94,7 @@ class Writer:
 
     def instruction(self, values: Mapping[str, str]) -> str:
         """The user's instruction, or else ours, with `values` in place of their names in braces."""
-        return fill(self._own or instruction("agents.operators", self.file), values).strip()
+        return filled(self._own or instruction("agents.operators", self.file), values)
 
     def composed(
         self, assignment: Assignment, context: Context, question: str, blocks: Sequence[Block] = ()
@@ -224,6 +224,7 @@ def clauses(task: Task, section: Section | None = None) -> dict[str, str]:
     return {
         "clause": writing_clause(task, section.kind if section else None),
         "cover": COVER if closed else "",
+        "unharmed": UNHARMED if section is not None and section.text else "",
         "explain": EXPLAIN.replace("{each}", each) if closed else "",
     }
 

@@ -21,11 +21,10 @@ EXPLAIN = (
     "place, too; where two are near, say in a line of its own what decides between them."
 )
 """How the data are described where the answers are a closed set."""
-COVER = (
-    "A list must cover every answer and not only those that failed; the line of an answer without examples stays as "
-    "it is."
-)
+COVER = "A list must cover every answer and not only those that failed."
 """What holds for lists of such answers."""
+UNHARMED = "Keep word for word what nothing speaks against, such as lines on answers without errors."
+"""What holds for a text that is there already."""
 SECTIONS: Mapping[Kind, str] = {
     "reasoning": (
         "Write steps to be carried out in the reply before the answer, and end with a check and with the line that "

@@ -12,6 +12,8 @@ from agents.prompting.requests import show_inputs
 from protocols.embedding import Vector
 from protocols.messages import Outcome
 
+ALIKE = 0.4
+"""The least cosine of two inputs that are alike."""
 Embed = Callable[[str], Vector]
 """From a text to its vector, shape (dimension,), L2 norm 1 (or 0)."""
 
@@ -49,11 +51,11 @@ def grouped(outcomes: Sequence[Outcome], embed: Embed) -> list[Group]:
 
 
 def _alike(members: Sequence[Outcome], right: Sequence[Outcome], known: Mapping[str, Vector]) -> Outcome | None:
-    """Answers that hardly recur are no pair that could be confused: then every answer will do."""
+    """Answers that hardly recur are no pair that could be confused: then the inputs must be alike."""
     said = {answer for member in members for answer in (member.target, member.answer)}
     near = [outcome for outcome in right if outcome.target in said]
-    if len({outcome.target for outcome in right}) == len(right):
-        near = near or list(right)
+    if not near and len({outcome.target for outcome in right}) == len(right):
+        near = [o for o in right if float(known[o.example] @ known[members[0].example]) >= ALIKE]
     return max(near, key=lambda outcome: float(known[outcome.example] @ known[members[0].example]), default=None)
 
 

@@ -22,7 +22,7 @@ from protocols.prompt import Kind, Prompt, estimate_tokens
 from protocols.task import Example, Task
 
 Item = TypeVar("Item")
-GROUPS, MEMBERS, FURTHER = 6, 3, 12
+GROUPS, MEMBERS, FURTHER = 5, 3, 12
 """Groups of errors that are shown, and examples of each; of further groups one example has a line."""
 LINES = 24
 """Right examples that are shown, a line each."""
@@ -30,7 +30,7 @@ REASONED = 2
 """Whole replies that were right, where replies say more than their answer."""
 SOME = 2000
 """Training examples that are looked at to find those of every answer, evenly over the file: more would take long."""
-LINE, RECORD = 60, 300
+LINE, RECORD = 60, 200
 """Tokens of each input of an example on one line, and of the inputs and of the reply of a whole one, at most."""
 OFTEN = 3
 """Times that a wrong answer is given, from which on it may be one that is given too often."""
@@ -125,12 +125,11 @@ def error_blocks(outcomes: Sequence[Outcome], embed: Embed) -> list[Block]:
     if not groups:
         return []
     shown = [_group(number, group) for number, group in enumerate(groups[:GROUPS], start=1)]
-    rest = ", ".join(f"{group.mistake or 'wrong'} ({len(group.members)})" for group in groups[GROUPS:])
     lines = [_failed(group.members[0]) for group in groups[GROUPS : GROUPS + FURTHER]]
     return [
         _summary(outcomes),
         *shown,
-        Block("more_errors", [Piece(rest, REMARK), *(Piece(line, EXAMPLE, "\n") for line in lines)]),
+        Block("more_errors", [Piece(line, EXAMPLE, "\n") for line in lines]),
     ]
 
 
@@ -216,7 +215,7 @@ def line_of(outcome: Outcome) -> str:
 def _failed(outcome: Outcome) -> str:
     """A failure on one line."""
     answered = cut(once(answered_with(outcome)), LINE // 2)
-    return _line(outcome.inputs, f"{answered}, expected {outcome.target}", outcome.target)
+    return f"{_line(outcome.inputs, f'{answered}, expected {outcome.target}', outcome.target)} ({outcome.example})"
 
 
 def example_line(example: Example, task: Task) -> str:

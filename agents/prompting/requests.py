@@ -85,6 +85,13 @@ def instruction(package: str, name: str) -> str:
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """An instruction with `values` in place of their names in braces, and no trace of those that are empty."""
+    for name in (name for name, value in values.items() if not value):
+        text = re.sub(rf" ?\{{{name}\}}", "", text)
+    return fill(text, values).strip()
+
+
 def show_prompt(prompt: Prompt, fields: Collection[str] = (), marked: str = "") -> Block:
     """Every section that has a text, under its name in square brackets, in the order in which they are sent, by
     messages; that of the name `marked` in `<part>`, also where it is empty. Worked examples and passages may go, one

@@ -11,7 +11,7 @@ from functools import lru_cache
 from agents.prompting.blocks import remark
 from agents.prompting.clauses import reading_clause
 from agents.prompting.material import USES, error_blocks, right_blocks, task_block
-from agents.prompting.requests import complete, compose, instruction, read_tagged, show_prompt
+from agents.prompting.requests import complete, compose, filled, instruction, read_tagged, show_prompt
 from agents.ring.credit import LeaveOneOut, show_credit
 from agents.ring.endings import HOPELESS
 from protocols.embedding import HashedNgrams
@@ -25,7 +25,7 @@ from protocols.errors import (
 )
 from protocols.messages import Credit, Critique, Evaluation, Message, Missing
 from protocols.model import ChatModel, Reply, Request
-from protocols.prompt import Prompt, fill
+from protocols.prompt import Prompt
 from protocols.task import Task
 from protocols.wrappers.on_behalf import OnBehalf
 
@@ -132,7 +132,7 @@ class Critic:
             "clause": reading_clause(self._task),
             "measured": MEASURED if show_credit(credit) else "",
         }
-        text = fill(self._own or instruction("agents.ring", "critic.txt"), values).strip()
+        text = filled(self._own or instruction("agents.ring", "critic.txt"), values)
         return compose(blocks, f"{text}\n{REPLY_FORM}", evaluation.assignment, model=self._model)
 
 
