@@ -128,7 +128,8 @@ async def _asked(work: Sequence[Callable[[Recorder], Awaitable[None]]], texts: S
 
 
 def _outcomes(task: Task, count: int) -> tuple[Outcome, ...]:
-    """As if every other training example had come out wrong, each with another one's answer."""
+    """As if every other training example had come out wrong, each with another one's answer, and one had a reply
+    that could not be read."""
     some = task.train[:count]
     made = []
     for n, example in enumerate(some):
@@ -137,6 +138,8 @@ def _outcomes(task: Task, count: int) -> tuple[Outcome, ...]:
         answer = wrong if n % 2 else target
         feedback = f"expected {target}, answered {answer}" if n % 2 else ""
         made.append(Outcome(example.id, example.inputs, target, answer, answer, float(not n % 2), feedback))
+    if made:
+        made[-1] = replace(made[-1], answer=None, score=0.0, feedback="the reply holds no answer")
     return tuple(made)
 
 

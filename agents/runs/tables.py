@@ -284,7 +284,7 @@ class SearchTable(Table):
     width: Annotated[int, Field(ge=1, le=WIDEST)] | None = None
     barrier: bool = False
     assignments: Annotated[int, Field(ge=0, le=int(MOST))] = 100
-    operators: tuple[str, ...] = ("few_shot", "self_reflection", "chain_of_thought", "short_instruction")
+    operators: tuple[str, ...] = ("describe", "few_shot", "self_reflection", "chain_of_thought", "contract")
     selector: str = "msgd_rl"
     prefer: Prefer = "short"
     shrink: Annotated[int, Field(ge=0, le=MOST_SHRINKS)] = 12

@@ -146,10 +146,8 @@ def left_out(result: Mapping[str, Any]) -> Iterator[str]:
     if mute := result.get("uncriticised"):
         yield f"Survivors without the critique that they should have: {counted(mute)}."
     if doubted := result.get("doubted"):
-        answers = "answer of 1" if len(doubted) == 1 else f"answers of {len(doubted)}"
-        examples = f"{answers} training example{'s' * (len(doubted) > 1)}"
-        rest = ", …" if len(doubted) > MOST else ""
-        yield f"The critic doubts the expected {examples}: {', '.join([*doubted][:MOST])}{rest}."
+        ids = ", ".join([*doubted][:MOST]) + ", …" * (len(doubted) > MOST)
+        yield f"The critic doubts the expected answers of some training examples: {ids} ({len(doubted)} in all)."
     for name, ends in (result.get("operators") or {}).items():
         if not ends.keys() & {"survived", "lost"} and ends.keys() & FAULTS:
             yield f"No assignment of {name} came to an evaluation: {counted(ends)}."

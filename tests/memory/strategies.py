@@ -104,6 +104,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         numbers,
         st.lists(numbers, max_size=3).map(tuple),
         names,
+        st.booleans(),
         st.lists(prompts, max_size=2).map(tuple),
         ids,
     ),

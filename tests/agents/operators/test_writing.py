@@ -37,7 +37,7 @@ from tests.world import KIND, TASK, one
 pytestmark = pytest.mark.anyio
 DESCRIBED: Task = replace(TASK, description="Sort what 客户 write.", scored="accuracy")
 ALL: list[tuple[Operator, str]] = [*WRITERS, (Restart(), WHOLE)]
-BLOCKS = ("task", "prompt", "errors", "more_errors", "right", "right_replies", "diagnosis")
+BLOCKS = ("task", "prompt", "errors_in_all", "errors", "more_errors", "right", "right_replies", "diagnosis")
 """What all requests share, in this order; the diagnosis is no block of the critic's."""
 
 
@@ -86,7 +86,7 @@ failing = minibatch.filter(lambda outcomes: any(o.score < 1 for o in outcomes))
 @given(outcomes=failing)
 @settings(max_examples=25, deadline=None)
 def test_the_blocks_have_their_order_and_the_groups_all_failures(who: str, outcomes: tuple[Outcome, ...]) -> None:
-    """A count of what is not shown in full is shown, too."""
+    """How many there are is said, also of those that are not shown."""
     given_here = replace(assignment("task", outcomes), diagnosis="It is vague.")
     said = (
         anyio.run(criticised, PROMPT, outcomes) if who == "critic" else anyio.run(asked, SelfReflection(), given_here)
@@ -97,13 +97,17 @@ def test_the_blocks_have_their_order_and_the_groups_all_failures(who: str, outco
     counts = [
         int(n) for n in re.findall(r'^<errors group="\d+"(?: error="[^"]*")? examples="(\d+)">$', said, re.MULTILINE)
     ]
-    further, *lines = said.partition("<more_errors>\n")[2].partition("\n</more_errors>")[0].split("\n")
-    counts += [int(n) for n in re.findall(r" \((\d+)\)(?:,|$)", further)]
-    assert len(lines) == min(FURTHER, max(0, len(counts) - GROUPS)), "one of each further group"
+    lines = said.partition("<more_errors>\n")[2].partition("\n</more_errors>")[0].split("\n")
+    lines = [line for line in lines if line]
+    ids = {outcome.example for outcome in outcomes}
     assert all(line.startswith("- ") and ", expected " in line for line in lines)
-    assert sum(counts) == sum(o.score < 1 for o in outcomes)
+    assert all(line.rpartition(" (")[2].rstrip(")") in ids for line in lines), "which can be referred to"
+    failed = sum(o.score < 1 for o in outcomes)
+    assert f"<errors_in_all>\n{failed} of {len(outcomes)} examples went wrong.\n" in said
     assert counts == sorted(counts, reverse=True)
-    assert len(counts) <= GROUPS or further
+    assert len(counts) <= GROUPS
+    assert len(lines) <= FURTHER
+    assert sum(counts) == failed or lines, "a line of each further group"
 
 
 @given(minibatch)

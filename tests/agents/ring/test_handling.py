@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agents.operators.operator import Context, saved
 from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.material import USES
 from agents.ring.archive import Member
 from agents.ring.choices import Choices
 from agents.ring.controller import UNREAD, Controller, SearchSettings
@@ -306,7 +307,7 @@ async def test_gradients_go_to_the_sections_that_may_be_edited_and_the_whole_is_
     assert critique.gradients == {"rule": "name {more} words\n付款 too"}
     assert critique.diagnosis == said
     asked = model.asked[0].messages[-1].text
-    assert "The parts are rule." in asked
+    assert f"The parts are rule ({USES['task']})." in asked
     assert "t 1 birch {text}" in asked
 
 
