@@ -84,7 +84,7 @@ def test_what_is_set_for_an_operator_goes_with_it(tmp_path: Path) -> None:
             '[arms.a]\nwithout = ["critics"]',
             "",
             "",
-            "'critics' is not critic, memory or one of few_shot, self_reflec",
+            "'critics' is not critic, memory or one of describe, few_shot, self_reflec",
         ),
         ('[arms.a]\nwithout = "critic"', "", "", "arms.a.without: give a list of names"),
         ('[arms.a]\nwithout = ["few_shot"]\nsearch.operators = ["few_shot"]', "", "", "no operator is left"),
