@@ -18,6 +18,7 @@ _TOLD = re.compile(r"(?P<name>[\w-]+) \((?P<use>[^()\n]*); at most (?P<most>\d{1
 _NAMED = re.compile(r"([\w-]+) \([^()\n]*\)[;.]")
 _SECTION = re.compile(r"^(?:\[([\w-]+)\]|--- .* ---)$", re.MULTILINE)
 _LINE = re.compile(r"(?:Right, and alike: )?- (?P<input>.*) → (?P<answer>.+)")
+_FURTHER = re.compile(r"- (?P<input>.*) → .*, expected (?P<answer>.+) \((?P<id>[^()]*)\)")
 _BOUND = re.compile(r"(?<![\w.])(\d{1,6}) (?:words|characters)\b")
 _DRAFTS = re.compile(r"\b(two|three|four|five) versions between <new>")
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
@@ -89,6 +90,7 @@ def gather(messages: Sequence[ChatMessage]) -> Material | None:
     else:
         return None
     errors = {_key(e): e for text in texts for block in _blocks(text, "errors") for e in _records(block)}
+    errors |= {_key(e): e for text in texts for block in _blocks(text, "more_errors") for e in _further(block)}
     lined = [block for text in texts for tag in ("errors", *_SHOWN) for block in _blocks(text, tag)]
     others = {_key(e): e for block in lined for e in _lines(block) if _key(e) not in errors}
     advice = "\n".join(block for text in texts for block in _blocks(text, "diagnosis"))
@@ -156,6 +158,13 @@ def _lines(block: str) -> Iterator[Shown]:
     for line in block.split("\n"):
         if found := _LINE.fullmatch(line):
             yield Shown(found["input"], found["answer"])
+
+
+def _further(block: str) -> Iterator[Shown]:
+    """The errors of a block that stand on one line each."""
+    for line in block.split("\n"):
+        if found := _FURTHER.fullmatch(line):
+            yield Shown(found["input"], found["answer"], found["id"])
 
 
 def _key(example: Shown) -> tuple[str, str]:

@@ -126,6 +126,12 @@ def test_what_is_right_and_alike_is_set_against_errors_and_counts_once() -> None
     assert new(ask("", [request])[0]) == ["- yes: sea\n- no: stone"]
 
 
+def test_further_errors_are_read_from_their_lines() -> None:
+    further = "no → yes (2)\n- amber sea → no, expected yes (t-1)\n- amber stone → yes, no, expected no (t-2)"
+    request = requested("", f"<more_errors>\n{further}\n</more_errors>")
+    assert new(ask("", [request])[0]) == ["- yes: sea\n- no: stone"]
+
+
 def test_every_field_of_an_input_is_read() -> None:
     records = (
         "Input (title): red amber\nInput (body): blue sea\nExpected: yes\n\n"
