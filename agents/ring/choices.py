@@ -52,6 +52,10 @@ class Choices:
             known = tuple(choice for choice in known if choice.action.operator not in self.closed)
         return known if partners is None else tuple(c for c in known if self._works(c.action, member, partners))
 
+    def mending(self, action: Action) -> bool:
+        """Whether it is open only where something failed."""
+        return isinstance(self.operators[action.operator], Mending)
+
     def _works(self, action: Action, member: Member, partners: Sequence[Partner]) -> bool:
         operator = self.operators[action.operator]
         if isinstance(operator, Mending) and not operator.mends(member.outcomes):

@@ -58,6 +58,8 @@ ALLOWANCES = "the operators' own budgets"
 """What has ended a search whose operators may make no more calls: no cap of the run, which still has room."""
 UNREAD = "no reply of the operators' models can be read"
 """What has ended a search all of whose operators were given up for that."""
+FLAWLESS = "nothing that failed is left to mend"
+"""What has ended a search all of whose operators mend what failed on training examples, where nothing did."""
 INTERRUPTED = "interrupted"
 """What has ended a search that a person has stopped, and that goes on when it is begun again."""
 ALL_MADE = "assignments"
@@ -368,9 +370,10 @@ class Controller:
                 messages.append(await self._assign(parents))
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
-            elif self.issued or self._frozen:
+            elif (flawless := await self._flawless()) or self.issued or self._frozen:
                 capped = [name for name in self._choices.closed if not self._hopeless(name)]
-                given_up = UNREAD if self._choices.closed else "no section left to edit"
+                nothing_left = FLAWLESS if flawless else "no section left to edit"
+                given_up = UNREAD if self._choices.closed else nothing_left
                 self._stopped_by = ALLOWANCES if capped else given_up
             else:
                 names = ", ".join(self._choices.operators)
@@ -382,6 +385,13 @@ class Controller:
         if self._stopped_by and self.first is not None and not self.finished:
             messages += self._conclude()
         return messages
+
+    async def _flawless(self) -> bool:
+        """Whether there are sections that an operator would mend, had something failed."""
+        for member in self.archive.members:
+            if any(self._choices.mending(choice.action) for choice in await self._choices.of(member)):
+                return True
+        return False
 
     def _conclude(self) -> list[Message]:
         """What comes once no operator is asked any more: one cut after the other, and then the end."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agents.operators.operator import Context
 from agents.ring.agent import Agent
-from agents.ring.controller import ALLOWANCES, SearchSettings
+from agents.ring.controller import ALLOWANCES, FLAWLESS, SearchSettings
 from agents.ring.evaluator import RaceSettings
 from protocols.errors import (
     AuthenticationFailed,
@@ -47,12 +47,13 @@ from protocols.messages import (
     Failure,
     Finished,
     Message,
+    Outcome,
 )
 from protocols.model import Request
 from protocols.prompt import Prompt
 from protocols.task import Task
 from protocols.wrappers.purse import Caps
-from tests.world import FIRST_PROMPT, SETTINGS, AddWord, AskWord, Oracle, Ring, digest, shuffled, value
+from tests.world import FIRST_PROMPT, SETTINGS, WORDS, AddWord, AskWord, Oracle, Ring, digest, shuffled, value
 
 pytestmark = pytest.mark.anyio
 BACKENDS = ["asyncio", "trio"]
@@ -387,6 +388,22 @@ async def test_a_search_with_nothing_left_to_edit_ends_with_what_it_has() -> Non
     assert await ring.run() == "no section left to edit"
     assert ring.controller.archive.best().prompt["rule"].text == "amber"
     check_clean_end(ring)
+
+
+class MendsWords(AddWord):
+    """Adds a word only where one was missing."""
+
+    def mends(self, outcomes: Sequence[Outcome]) -> bool:
+        return any(outcome.score < 1.0 for outcome in outcomes)
+
+
+async def test_a_search_that_could_only_mend_ends_with_what_it_has_where_nothing_fails() -> None:
+    ring = Ring(operators=(MendsWords(),), first=FIRST_PROMPT.edit("rule", " ".join(WORDS), ()))
+    assert await ring.run() == FLAWLESS
+    assert (ring.controller.issued, ring.controller.archive.best().value) == (0, 1.0)
+    check_clean_end(ring)
+    with pytest.raises(RunFailed, match="add_word"):
+        await Ring(operators=(MendsWords(),), first=ring.first.freeze(("rule",))).run()
 
 
 async def test_a_search_with_nothing_to_edit_says_so() -> None:

@@ -234,6 +234,7 @@ async def test_an_edit_that_brought_a_form_is_named_for_it(tmp_path: Path) -> No
 
 async def test_a_run_with_turns_is_replayed_compared_and_blamed(tmp_path: Path) -> None:
     prompt = PROMPT.replace("(examples) ===", "(examples, turns) ===\n{examples:2}")
+    prompt = prompt.replace("(definitions) ===", "(definitions) ===\ninvoice: van\nparcel: bank")
     asked = ["search.assignments=4", 'search.operators=["self_reflection", "define_sort"]']
     async with open_run(load(write_task(tmp_path, prompt=prompt), asked), {}, tmp_path / "run") as opened:
         await opened.search()
