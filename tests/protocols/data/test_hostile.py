@@ -51,7 +51,14 @@ BYTES = [
     b"x" * 140_000,
     "付款".encode(),
 ]
-OTHERS = [b"sep=;\n", b"PK\x03\x04", b"\x1f\x8b", b"\xff\xfea\x00", b" ;|", gzip.compress(b"text,target\na,b")]
+OTHERS = [
+    b"sep=;\n",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"\xff\xfea\x00",
+    b" ;|",
+    gzip.compress(b"text,target\na,b", mtime=0),
+]
 CELLS = [b"\t1\n", b"\t-1\n", b"\t9\r\n", b"target,text\n", b"a,b\n", b"id\ttarget\ttext\n"]
 JSON = [
     *(b"NaN\n", b"[", b"]", b"{", b"}", b'{"a":' * 2000, b"[" * 2000),
@@ -138,7 +145,7 @@ def test_an_empty_file_is_an_error(tmp_path: Path, form: Format) -> None:
         ("a.csv", b"text,target\n"),
         ("a.jsonl", b"\n\n"),
         ("a.json", b"[]"),
-        ("a.csv.gz", gzip.compress(b"text,target")),
+        ("a.csv.gz", gzip.compress(b"text,target", mtime=0)),
     ],
 )
 def test_a_file_without_an_example_says_so(tmp_path: Path, name: str, data: bytes) -> None:
@@ -169,9 +176,9 @@ JSON_LINES = b'{"text": "the first", "target": "a"}\n{"text": "the second", "tar
         ("a.csv", TABLE.replace("\n", ",,,\n").encode() + b"\n,,,,\n"),
         ("a.csv", TABLE.replace("d,b", "d,b,").encode()),
         ("a.csv", b",text,target\n0,the first,a\n1,the second,b\n"),
-        ("a.csv.gz", gzip.compress(TABLE.encode())),
-        ("a.jsonl.GZ", gzip.compress(JSON_LINES)),
-        ("a.jsonl", gzip.compress(JSON_LINES)),
+        ("a.csv.gz", gzip.compress(TABLE.encode(), mtime=0)),
+        ("a.jsonl.GZ", gzip.compress(JSON_LINES, mtime=0)),
+        ("a.jsonl", gzip.compress(JSON_LINES, mtime=0)),
         ("a.jsonl", b"\xef\xbb\xbf" + JSON_LINES.replace(b"\n", b"\r\n\r\n")),
     ],
 )
@@ -199,7 +206,7 @@ def test_a_file_as_other_programs_write_it_is_read(tmp_path: Path, name: str, da
         ("a.csv.xz", b"\xfd7zXZ\0\0", 1, "compressed with xz; unpack it"),
         ("a.jsonl", b"%PDF-1.7\n%\xe2\xe3", 1, "a PDF; give a text file"),
         ("a.jsonl", b"\0" * 500, 1, "zero bytes; restore the file"),
-        ("a.jsonl", gzip.compress(JSON_LINES)[:-9], None, "cannot read the examples: "),
+        ("a.jsonl", gzip.compress(JSON_LINES, mtime=0)[:-9], None, "cannot read the examples: "),
         ("a.jsonl", b"[" + JSON_LINES.strip().replace(b"\n", b",") + b"]", 1, 'set format = "json"'),
         ("a.jsonl", b'[\n{"text": "a", "target": "b"}\n]', 1, 'set format = "json"'),
         ("a.jsonl", b'{\n"text": "a",\n"target": "b"\n}', 1, 'set format = "json"'),
