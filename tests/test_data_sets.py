@@ -42,9 +42,9 @@ def some(name: str, folder: Path, most: int) -> None:
 
 
 async def trained(name: str, folder: Path, most: int, assignments: int) -> Result:
-    """At width 1, so that the seed fixes the run."""
+    """At width 1, so that the seed fixes the run, and for what it has learned, whatever its length."""
     some(name, folder, most)
-    search = {"seed": 1, "assignments": assignments, "width": 1}
+    search = {"seed": 1, "assignments": assignments, "width": 1, "prefer": "best", "shrink": 0}
     async with open_run(build({**table(name), "search": search}, folder), {}, folder / "run") as run:
         return await run.search()
 
