@@ -38,7 +38,7 @@ Edit = TypeVar("Edit")
 SHOWN = 2
 """Past edits that worked which the model is told of, and as many that did not."""
 TAGS = re.compile(
-    r"</?(?:new|part|task|prompt|errors|errors_in_all|more_errors|right|right_replies|data|diagnosis|tried|experience|first|second"
+    r"</?(?:new|part|task|prompt|errors|errors_in_all|more_errors|right|right_replies|left_out|data|diagnosis|tried|experience|first|second"
     r'|only_first_right|only_second_right|both_wrong)(?: [a-z]+="[^"\n]*")*>'
 )
 """The tags of a request's blocks; others are text."""

@@ -54,8 +54,9 @@ def recalled(folder: Path) -> set[int]:
 
 async def test_a_search_recalls_by_the_models_vectors_and_asks_for_no_text_twice(tmp_path: Path) -> None:
     """Nor does the run that goes on, not even to remember all anew."""
+    one_kind = 'search.operators=["self_reflection"]'  # past edits of other kinds are not recalled
     async with serving(EmbeddingServer()) as server:
-        result = await search(tmp_path, server)
+        result = await search(tmp_path, server, one_kind)
         found = stats(tmp_path / "run" / MEMORY)
         assert (found.embedder, found.dimension) == (f"{MODEL} at {server.url}", DIMENSION)
         assert found.count > 0
@@ -66,7 +67,7 @@ async def test_a_search_recalls_by_the_models_vectors_and_asks_for_no_text_twice
         assert result.dollars == pytest.approx(result.tokens["embedder"] / 1e6)
         assert [call.role for call in read_calls(tmp_path / "run" / JOURNAL)].count("embedder") == len(server.texts)
         (tmp_path / "run" / MEMORY).unlink()
-        result = await search(tmp_path, server, "search.assignments=12")
+        result = await search(tmp_path, server, one_kind, "search.assignments=12")
         assert stats(tmp_path / "run" / MEMORY).count > found.count
         assert result.calls["embedder"] == len(server.texts) == len(set(server.texts))
         assert result.unremembered == 0

@@ -14,9 +14,18 @@ FIRST = [*MANY][:MOST]
     ("doubted", "said"),
     [
         ({}, []),
-        ({"t7": 2}, ["The critic doubts the expected answer of 1 training example: t7."]),
-        ({"t7": 2, "第一": 1}, ["The critic doubts the expected answers of 2 training examples: t7, 第一."]),
-        (MANY, [f"The critic doubts the expected answers of {len(MANY)} training examples: {', '.join(FIRST)}, …."]),
+        ({"t7": 2}, ["The critic doubts the expected answers of some training examples: t7 (1 in all)."]),
+        (
+            {"t7": 2, "第一": 1},
+            ["The critic doubts the expected answers of some training examples: t7, 第一 (2 in all)."],
+        ),
+        (
+            MANY,
+            [
+                "The critic doubts the expected answers of some training examples: "
+                f"{', '.join(FIRST)}, … ({len(MANY)} in all)."
+            ],
+        ),
     ],
 )
 def test_doubted_examples_are_named_the_most_doubted_first(doubted: dict[str, int], said: list[str]) -> None:
