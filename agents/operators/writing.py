@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TypeVar
@@ -90,7 +90,9 @@ class Writer:
         section = assignment.prompt[assignment.section]
         most = min(words or most_words(section, assignment.prompt, context.task), within(assignment, context))
         text = self.instruction({"part": section.name, "use": USES[section.kind], **clauses(context.task, section)})
-        return f"{text}\n{kept(section, context.task)}{at_most(int(most), context.task)}\n{self.form}"
+        limit = at_most(int(most), context.task)
+        limit = limit.replace(".", " each.") if self.texts > 1 else limit
+        return f"{text}\n{kept(section, context.task)}{limit}\n{self.form}"
 
     def instruction(self, values: Mapping[str, str]) -> str:
         """The user's instruction, or else ours, with `values` in place of their names in braces."""
@@ -105,7 +107,10 @@ class Writer:
             *shared(assignment, context, self._embed),
             *blocks,
             tried_block(assignment, now.text),
-            remark("experience", show_recalled(context.recalled, saved_section(now))),
+            remark(
+                "experience",
+                show_recalled(context.recalled, {saved_section(now), *(t.text for t in assignment.tried)}),
+            ),
         ]
         longest = self.texts * self.longest(assignment, context.task)
         return lambda: compose(material, question, assignment.assignment, longest, context.model)
@@ -247,9 +252,10 @@ def failures(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return sorted((o for o in outcomes if o.score < 1.0), key=lambda outcome: outcome.score)
 
 
-def show_recalled(recalled: Sequence[Judged], now: str) -> str:
-    """Past edits of such sections as they were measured, but for those that made the text that stands there `now`."""
-    others = [edit for edit in recalled if edit.recalled.experience.after != now]
+def show_recalled(recalled: Sequence[Judged], known: Collection[str]) -> str:
+    """Past edits of such sections as they were measured, but for those that made one of the `known` texts: what
+    stands there now, and what the request shows elsewhere."""
+    others = [edit for edit in recalled if edit.recalled.experience.after not in known]
     worked = [edit for edit in others if edit.recalled.experience.reward > 0][:SHOWN]
     failed = [edit for edit in others if edit.recalled.experience.reward < 0][-SHOWN:]
     return "\n\n".join(_past(edit) for edit in [*worked, *failed])

@@ -40,6 +40,8 @@ ANSWERS = 60
 """Answers that are listed with their numbers, the most frequent first."""
 TRIED = 4
 """Edits that were tried and are shown: as many of the best as of the worst."""
+TELLING = 8
+"""Examples on which an edit that was dropped must have been measured to be shown."""
 TEXT = 150
 """Tokens of a text that was tried."""
 RECUR = 2
@@ -73,12 +75,12 @@ def task_block(
     task: Task,
     prompt: Prompt,
     scores: Scores = (),
-    others: Iterable[Scores] = (),
+    others: Iterable[Scores] | None = None,
     room: float = math.inf,
 ) -> Block:
     """The task in the user's words; its kind, inputs, answers and metric; who answers, and in how many tokens; where
-    the search stands. `scores`: of the prompt at hand, `others`: of other members; `room`: tokens that may be added,
-    infinite if nothing bounds them."""
+    the search stands. `scores`: of the prompt at hand; `others`: of other members, None where they are not known;
+    `room`: tokens that may be added, infinite if nothing bounds them."""
     lines = [
         task.description,
         f"A task of the kind {task.kind.name}. Input: {', '.join(task.fields)}.",
@@ -108,12 +110,15 @@ def _answered(task: Task) -> str:
     return "; ".join(filter(None, (usual, none))) + "." if usual or none else ""
 
 
-def _standing(scores: Scores, others: Iterable[Scores]) -> str:
-    """Where the search stands."""
+def _standing(scores: Scores, others: Iterable[Scores] | None) -> str:
+    """Where the search stands, as far as it is known."""
     answered = sum(score is not None for score in scores)
     if not answered:
         return ""
-    now, best = mean(scores), max(map(mean, (scores, *others)))
+    now = mean(scores)
+    if others is None:
+        return f"This prompt scores {now:.2f} on {answered} examples that you do not see."
+    best = max(map(mean, (scores, *others)))
     ahead = f"; the best prompt so far scores {best:.2f}" if best > now else ", which is the best so far"
     return f"This prompt scores {now:.2f} on {answered} examples that you do not see{ahead}."
 
@@ -194,8 +199,9 @@ def in_turn(items: Iterable[Item], answer: Callable[[Item], str]) -> list[Item]:
 
 def tried_block(assignment: Assignment, now: str) -> Block:
     """Edits of this part that were measured in this search, none of the text that stands there now: what came of
-    the best and of the worst of them."""
-    measured = sorted((t for t in assignment.tried if t.text != now), key=lambda tried: -tried.gain)
+    the best and of the worst of them. One that a race was over for after a few examples tells nothing."""
+    told = [t for t in assignment.tried if t.text != now and (t.survived or t.n >= TELLING)]
+    measured = sorted(told, key=lambda tried: -tried.gain)
     half = TRIED // 2
     shown = measured if len(measured) <= TRIED else [*measured[:half], *measured[-half:]]
     return Block("tried", [Piece(_tried(tried), REMARK) for tried in shown])

@@ -160,7 +160,7 @@ async def test_a_proposer_is_shown_what_worked_and_what_did_not(tmp_path: Path) 
     assert texts[:2] == ["edit 0", "edit 1"]
     assert texts[-1] == "edit 6"
     assert shown[texts.index("a lie")].value < 0 < shown[0].value < 0.05
-    text = show_recalled(shown, "edit 1")
+    text = show_recalled(shown, {"edit 1"})
     assert [f"edit {n}" in text for n in range(7)] == [True, False, True, False, False, True, True]
     for measured, after in (("+0.050", "edit 0"), ("+0.020", "edit 2"), ("-0.030", "edit 6")):
         assert f"({measured} on 60 examples, kept) wrote:\n{after}" in text, "as it was measured"
