@@ -134,6 +134,7 @@ class Controller:
         self.doubted: Counter[str] = Counter()
         self._chosen: dict[int, Choice] = {}
         self._tried: dict[str, deque[Tried]] = {}
+        self._given_up: set[str] = set()
         self._own: Counter[str] = Counter()
         self._own_idle: Counter[str] = Counter()
         self.issued = self.cut = 0
@@ -296,6 +297,8 @@ class Controller:
         self._teach(failure.assignment, reward, ())
         if failure.kind in REMEMBERED:
             await self._remember(assignment, failure.text, reward, failure.kind)
+        if self._hopeless(assignment.operator):
+            self._given_up.add(assignment.operator)
         if failure.kind == "allowance" or self._hopeless(assignment.operator):
             self._choices.close(assignment.operator)
         if failure.kind == "budget":
@@ -317,6 +320,9 @@ class Controller:
 
     def _ended(self, assignment: Assignment, ending: Ending) -> None:
         self.endings.setdefault(assignment.operator, Counter())[ending] += 1
+        if assignment.operator in self._given_up and ending in READ:  # one that was in flight could be read
+            self._given_up.discard(assignment.operator)
+            self._choices.open(assignment.operator)
         if ending in COUNTED and self._standing.take(max(member.value for member in self.archive.members)):
             self._own_idle.clear()
 
@@ -371,7 +377,7 @@ class Controller:
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
             elif (flawless := await self._flawless()) or self.issued or self._frozen:
-                capped = [name for name in self._choices.closed if not self._hopeless(name)]
+                capped = self._choices.closed - self._given_up
                 nothing_left = FLAWLESS if flawless else "no section left to edit"
                 given_up = UNREAD if self._choices.closed else nothing_left
                 self._stopped_by = ALLOWANCES if capped else given_up

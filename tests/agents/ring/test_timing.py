@@ -28,7 +28,7 @@ PROMPT = Prompt(
     )
 )
 ENDINGS = st.lists(
-    st.tuples(st.integers(0, 9), st.sampled_from(["gained", "survived", "lost", "unreadable", "call"])), max_size=40
+    st.tuples(st.integers(0, 9), st.sampled_from(["gained", "survived", "lost", "rejected", "call"])), max_size=40
 )
 
 
@@ -79,7 +79,7 @@ def test_describe_begins_restart_comes_with_every_plateau_and_short_instruction_
             value += 0.01 * gained
             idle, restarted = (0, 0) if gained else (idle + (ending != "call"), restarted)
             at = value if gained else value / 2
-            failures: dict[str, FailureKind] = {"unreadable": "unreadable", "call": "call"}
+            failures: dict[str, FailureKind] = {"rejected": "rejected", "call": "call"}
             told.append(
                 Failure(number, failures[ending], "no")
                 if ending in failures
@@ -114,3 +114,17 @@ def test_doubts_are_counted_over_all_critiques_and_losers() -> None:
         return it
 
     assert anyio.run(main).doubted == {"t1": 2, "t2": 1}
+
+
+def test_an_operator_that_was_given_up_is_opened_again_by_a_reply_that_was_in_flight() -> None:
+    async def main() -> tuple[list[str], list[str]]:
+        it = controller(4, AddWord())
+        issued = [m for m in await it.handle(critique(FIRST, 0.1)) if isinstance(m, Assignment)]
+        answers: list[Message] = []
+        for assignment in issued[:3]:
+            answers = list(await it.handle(Failure(assignment.assignment, "unreadable", "no")))
+        later = await it.handle(critique(issued[3].assignment, 0.2))
+        return [type(m).__name__ for m in answers], [type(m).__name__ for m in later]
+
+    closed, opened = anyio.run(main)
+    assert (closed, opened) == ([], ["Assignment"] * 2), "the first two failures were made good before it was closed"
