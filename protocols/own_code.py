@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from protocols.errors import ConfigError, InputError
-from protocols.providers.failures import one_line, redact
+from protocols.plain import one_line
+from protocols.providers.failures import LONGEST_REASON, redact
 
 OURS = Path(__file__).resolve().parents[1]
 LIBRARIES = (
@@ -104,7 +105,7 @@ def failed(error: BaseException, what: str) -> ConfigError:
         said = str(error)
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     file, line = next(((file, line) for file, line in reversed(places) if _is_theirs(file)), (None, None))
-    return ConfigError(f"{what}: {one_line(redact(said, None))}", file=file, line=line)
+    return ConfigError(f"{what}: {one_line(redact(said, None), LONGEST_REASON)}", file=file, line=line)
 
 
 def where(found: object) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from agents.commands.console import drive, emit, environment, exit_codes, stdout
 from agents.commands.options import AsJson, Config, Settings
 from agents.runs.configuration import load
 from agents.views.diagnosis import show_diagnosis
-from agents.views.plain import printable
 from agents.views.report import show_scored
 from agents.views.terminal import Onlooker
 from protocols.errors import ConfigError
+from protocols.plain import printable
 from protocols.task import SplitName
 
 

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.ring.team import only
-from agents.views.plain import one_line
 from agents.views.terminal import Onlooker
 from protocols.errors import BusError, InputError, Interrupted, PromptFlowError, storage_failure
+from protocols.plain import one_line
 from protocols.providers.environment import read_environment
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ from agents.runs.configuration import Configuration, load
 from agents.runs.loading import load_task
 from agents.runs.on_this_machine import hindrance
 from agents.views.demonstration import show_demonstration
-from agents.views.plain import one_line, printable
 from protocols.errors import ConfigError
+from protocols.plain import one_line, printable
 from protocols.providers.catalogue import EMBEDDED
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "home.toml"

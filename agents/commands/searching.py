@@ -18,12 +18,12 @@ from agents.runs.finished import remedy
 from agents.runs.grid import Grid, load_grid
 from agents.runs.study import load_study
 from agents.runs.sweep import RESULTS, Row
-from agents.views.plain import printable
 from agents.views.report import show_result
 from agents.views.studying import EFFECTS, FIGURE, ROWS, show_study, write_study
 from agents.views.studying import as_json as effect_json
 from agents.views.sweeping import show_summary, summarise
 from agents.views.terminal import Onlooker
+from protocols.plain import printable
 
 
 def search(

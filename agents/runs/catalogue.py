@@ -36,8 +36,8 @@ from agents.selectors.uniform import Uniform
 from protocols.errors import ConfigError
 from protocols.messages import SHRINK
 from protocols.own_code import check_method, failed, imported, made, where
+from protocols.plain import one_line
 from protocols.prompt import Prompt
-from protocols.providers.failures import one_line
 from protocols.task import Task
 
 OPERATORS: Mapping[str, Callable[[], Operator]] = {

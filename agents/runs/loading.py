@@ -13,8 +13,8 @@ from protocols import prompt_file
 from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
 from protocols.errors import ConfigError, PromptError
+from protocols.plain import one_line
 from protocols.prompt import Prompt, Section, braced, placeholders
-from protocols.providers.failures import one_line
 from protocols.task import Example, Task
 
 Examples = tuple[Example, ...]
@@ -160,7 +160,7 @@ def doubled_braces(prompt: Prompt, task: Task) -> str:
     meant = [braced([field]) for field in task.fields if any(field == pair[2:-2].strip() for pair in doubled)]
     instead = f"; write {' and '.join(meant)} for the input alone" if meant else ""
     return (
-        f"section {section} has {one_line(shown[:60])}: braces are sent as they stand, doubled ones too, but for one "
+        f"section {section} has {one_line(shown, 60)}: braces are sent as they stand, doubled ones too, but for one "
         f"pair around a field{instead}"
     )
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from agents.views.plain import printable
 from protocols.model import ChatMessage
+from protocols.plain import printable
 
 LONGEST = 4000
 """Characters of a message that are shown, a quarter of them of its end, where the cue of a reply stands."""

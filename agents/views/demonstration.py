@@ -14,11 +14,11 @@ from agents.prompting.shelves import uses
 from agents.runs.run_directory import FIRST_PROMPT, JOURNAL
 from agents.runs.saved import load_prompt
 from agents.views.chat import show_messages
-from agents.views.plain import one_line
 from agents.views.report import show_result
 from memory.journal import read_journal
 from protocols import prompt_file
 from protocols.messages import FIRST, Critique, Outcome
+from protocols.plain import one_line
 
 MOST = 5
 """Examples that are shown of each kind."""

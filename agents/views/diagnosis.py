@@ -12,8 +12,8 @@ from agents.headroom.verdict import Replies
 from agents.runs.estimate import Amount, Estimate, shares
 from agents.runs.findings import Diagnosis, Sent
 from agents.views.chat import show_messages
-from agents.views.plain import one_line
 from agents.views.terminal import dollars
+from protocols.plain import one_line
 
 STYLES = {"ok": "green", "warning": "bold yellow", "failed": "bold red", "not checked": "yellow"}
 

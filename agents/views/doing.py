@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 from agents.runs.progress import Progress
-from agents.views.plain import one_line
 from protocols.messages import (
     FIRST,
     Assignment,
@@ -17,6 +16,7 @@ from protocols.messages import (
     Finished,
     Resumed,
 )
+from protocols.plain import one_line
 from protocols.wrappers.ledger import Attempt
 
 WRITTEN, MEASURED, CRITICISED = "written", "measured against its parent", "criticised"

@@ -25,10 +25,10 @@ from agents.runs.progress import Ending, Progress
 from agents.runs.result import Result
 from agents.runs.run_directory import not_written
 from agents.runs.steering import in_words
-from agents.views.plain import one_line, printable
 from agents.views.unread import first_evaluation
 from protocols.errors import ModelError, TemperatureRefused
 from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault
+from protocols.plain import one_line, printable
 from protocols.prompt_file import readable
 from protocols.providers.failures import redact
 from protocols.task import Task

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.runs.run_directory import MEMORY
-from agents.views.plain import one_line
 from memory.store import open_memory
 from memory.upkeep import Group, Stats, read_lines, stats, take_in
 from protocols.embedding import HashedNgrams
 from protocols.errors import ConfigError, MemoryMismatch, StorageFailed
+from protocols.plain import one_line
 
 
 def memory_file(path: Path) -> Path:

@@ -15,10 +15,10 @@ from agents.runs.finished import read_result
 from agents.runs.progress import Ending, progress_of
 from agents.runs.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT
 from agents.runs.scoring import Scored
-from agents.views.plain import one_line, printable
 from agents.views.terminal import clock, dollars, estimated
 from agents.views.unread import counted, endings, unread_value
 from protocols.errors import ConfigError, StorageFailed
+from protocols.plain import one_line, printable
 from protocols.providers.catalogue import EMBEDDED
 
 NOT_RUN = "–"

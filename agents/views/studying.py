@@ -17,8 +17,8 @@ from agents.runs.effects import Effect, Measure, measured
 from agents.runs.run_directory import write
 from agents.runs.sweep import Row
 from agents.views.forest import Mark, forest
-from agents.views.plain import one_line
 from agents.views.sweeping import in_words, plain_table
+from protocols.plain import one_line
 
 ROWS, EFFECTS, FIGURE = "rows.csv", "effects.json", "effects.svg"
 COLUMNS = ("task", "arm", "seed", "test", "validation", "calls", "dollars", "seconds", "made", "saved", "stopped_by")

@@ -17,9 +17,9 @@ from agents.runs.progress import Progress, progress_of
 from agents.runs.search import Run
 from agents.runs.sweep import Row
 from agents.views.drawing import Drawing, drawing
-from agents.views.plain import one_line
 from agents.views.terminal import clock, unheard
 from protocols.messages import Envelope
+from protocols.plain import one_line
 from protocols.wrappers.ledger import Attempt
 
 

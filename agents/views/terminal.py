@@ -17,8 +17,8 @@ from agents.runs.progress import Progress
 from agents.runs.steering import in_words
 from agents.views.doing import Doing
 from agents.views.drawing import Drawing, drawing
-from agents.views.plain import one_line
 from protocols.messages import Command, Conclude, Envelope, Finished
+from protocols.plain import one_line
 from protocols.wrappers.ledger import Attempt, Ledger
 from protocols.wrappers.purse import Notice
 

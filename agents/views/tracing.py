@@ -11,8 +11,8 @@ from rich.text import Text
 from agents.runs.blame import Edit, Line
 from agents.runs.prompt_diff import Comparison, Side
 from agents.runs.trace import Calls, Link, Said
-from agents.views.plain import one_line, printable
 from agents.views.terminal import dollars, estimated
+from protocols.plain import one_line, printable
 
 STYLES = {"+": "green", "-": "red", "@": "dim"}
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import anyio
 
-from agents.views.plain import one_line
 from agents.views.terminal import clock
+from protocols.plain import one_line
 from protocols.wrappers.accounts import Waits
 
 PATIENCE = 5.0

@@ -25,6 +25,7 @@ from protocols.errors import (
     TemperatureRefused,
     TooLong,
 )
+from protocols.plain import one_line
 from protocols.providers.figures import count
 from protocols.providers.limits import plain, read_allowance, wait
 from protocols.providers.refusals import is_too_long, own_words, refuses_system, refuses_temperature, window_of
@@ -112,6 +113,7 @@ DEEPEST, MOST_PARTS = 8, 20
 
 KEY_LIKE = re.compile(r"\b(?:sk|rk|pk)-[\w*.-]{6,}|\bbearer\s+\S+", re.IGNORECASE)
 LONGEST_REASON = 300
+"""Characters of what a server or an exception says that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Answer:
     def request_id(self, key: str | None) -> str | None:
         """The provider's name for this call: OpenAI's header, or Anthropic's."""
         request_id = self.headers.get("x-request-id") or self.headers.get("request-id")
-        return one_line(redact(request_id, key)) if request_id else None
+        return one_line(redact(request_id, key), LONGEST_REASON) if request_id else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def classify(answer: Answer, model: str, key: str | None) -> ModelError:
         reason = f"{reason or 'not found'} ({answer.url})"
     if kind is BadRequest and refuses_temperature(said.reason):
         kind = TemperatureRefused
-    reason = one_line(redact(reason, key)) or "no reason given"
+    reason = one_line(redact(reason, key), LONGEST_REASON) or "no reason given"
     if kind in (BadRequest, ServerFailed) and refuses_system(said.reason):
         reason += f'; for a model without system messages set system = "user" under [providers."{model}"]'
     error = kind(
@@ -345,9 +347,3 @@ def redact(text: str, key: str | None) -> str:
     if key and len(key) >= 8:
         text = text.replace(key, "[key]")
     return KEY_LIKE.sub("[key]", text)
-
-
-def one_line(text: str) -> str:
-    """White space collapsed, cut at `LONGEST_REASON` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"

@@ -21,9 +21,10 @@ import openai
 from protocols import own_code
 from protocols.errors import AuthenticationFailed, BadReply, BadRequest, CallTimeout, ConfigError, ConnectionFailed
 from protocols.model import Reply, Request
+from protocols.plain import one_line
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
-from protocols.providers.failures import Answer, classify, one_line, redact
+from protocols.providers.failures import LONGEST_REASON, Answer, classify, redact
 from protocols.providers.wire import Wire
 
 OpenAIClient = openai.AsyncOpenAI
@@ -117,7 +118,7 @@ def sdk_errors(model: str, key: str | None) -> Iterator[None]:
 
 
 def explain(error: BaseException, key: str | None) -> str:
-    return one_line(redact(f"{type(error).__name__}: {error}", key))
+    return one_line(redact(f"{type(error).__name__}: {error}", key), LONGEST_REASON)
 
 
 def key_of(client: OpenAIClient | AnthropicClient) -> str | None:

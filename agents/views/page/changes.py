@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from agents.views.plain import printable
+from protocols.plain import printable
 from protocols.prompt import Prompt, Section
 from protocols.prompt_file import readable
 

@@ -9,12 +9,12 @@ from typing import Any
 from agents.runs.progress import Progress
 from agents.runs.run_directory import JOURNAL, MEMORY, read_configuration
 from agents.views.page.changes import changes, fit, lines
-from agents.views.plain import printable
 from memory.experience import Experience
 from memory.journal import read_journal
 from memory.upkeep import read_experiences
 from protocols.errors import MemoryMismatch, StorageFailed
 from protocols.messages import Assignment, Candidate, Critique, Evaluation, Failure, Outcome
+from protocols.plain import printable
 from protocols.prompt import Prompt
 
 Json = dict[str, Any]

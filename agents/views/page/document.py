@@ -14,11 +14,11 @@ from agents.runs.run_directory import JOURNAL, LOCK, RESULT, read_configuration
 from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.story import Json, Story, front
-from agents.views.plain import one_line, printable
 from agents.views.report import left_out, missing_test, thousand
 from agents.views.terminal import clock, dollars, estimated
 from memory.following import following
 from memory.sqlite import is_claimed
+from protocols.plain import one_line, printable
 from protocols.wrappers.ledger import Account
 from protocols.wrappers.prices import Price
 

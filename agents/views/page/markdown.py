@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agents.views.page.story import Json
-from agents.views.plain import one_line
 from agents.views.terminal import dollars
+from protocols.plain import one_line
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>|#~!&])")
 

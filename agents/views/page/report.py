@@ -11,8 +11,8 @@ from anyio import to_thread
 from agents.runs.run_directory import REPORT, write
 from agents.views.page.document import report_document
 from agents.views.page.html import report_page
-from agents.views.plain import one_line
 from protocols.errors import StorageFailed
+from protocols.plain import one_line
 
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 

@@ -16,7 +16,7 @@ from agents.runs.run_directory import JOURNAL, LOG, RESULT
 from agents.runs.watching import Watcher
 from agents.views.page.dashboard import Dashboard, Steering
 from agents.views.page.feed import Feed
-from agents.views.plain import one_line
+from protocols.plain import one_line
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from agents.ring.archive import Prefer, rank
 from agents.runs.progress import FAILURES, Ending, Progress
-from agents.views.plain import one_line
 from memory.following import News
 from protocols.bus import NOBODY
 from protocols.messages import (
@@ -24,6 +23,7 @@ from protocols.messages import (
     Finished,
     Resumed,
 )
+from protocols.plain import one_line
 from protocols.prompt import Prompt
 from protocols.wrappers.ledger import Account
 

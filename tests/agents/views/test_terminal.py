@@ -19,7 +19,6 @@ from agents.ring.team import PERSON
 from agents.runs.progress import Progress
 from agents.runs.steering import in_words
 from agents.views.drawing import Drawing
-from agents.views.plain import one_line, printable
 from agents.views.terminal import FEW, TESTING, LiveView, Onlooker, clock, sparkline, time_left, watch
 from protocols.messages import (
     Assignment,
@@ -39,6 +38,7 @@ from protocols.messages import (
     Resumed,
     Stop,
 )
+from protocols.plain import one_line, printable
 from protocols.prompt import Prompt, Section
 from protocols.wrappers.ledger import Account, Attempt, Books, Ledger, Saved
 from protocols.wrappers.prices import Price

@@ -1,4 +1,4 @@
-"""Text of models, data and errors, made fit for a terminal."""
+"""Text of models, servers, data and errors, made fit to be shown on a terminal and in one line."""
 
 from __future__ import annotations
 
