@@ -29,8 +29,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from agents.runs.comparison import held_out, interval
+from agents.runs.comparison import held_out
 from benchmarks.raced import ALPHAS, FUTILE, Row, race, replay, searches
+from protocols.bootstrap import interval
 from protocols.errors import ModelError, ServerFailed
 from protocols.messages import Outcome
 from protocols.task import Array, MeanScore, Metric

@@ -154,12 +154,31 @@ class TaskKind:
         return parse(reply)
 
 
+RECUR = 2
+"""Training examples for each answer, on average, that make the answers a closed set."""
+
+
+def closed_answers(kind: TaskKind, train: Iterable[Example]) -> Mapping[str, int]:
+    """How often each answer is right among the training examples, the most frequent first, where the answers are a
+    closed set: labels, types of entities, final answers that recur. Nothing where most are of one example alone."""
+    examples = tuple(train)
+    if kind.name == "ner":
+        found = (example.target for example in examples)
+        return dict(Counter(name for target in found if isinstance(target, Mapping) for name in target).most_common())
+    if kind.name in ("reading", "generation"):
+        return {}
+    known = Counter(kind.show(example.target) for example in examples)
+    closed = kind.name == "classification" or RECUR * len(known) <= len(examples)
+    return dict(known.most_common()) if closed else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """`train` feeds critics and operators, `validation` decides, `test` is read once, at the end.
 
     `fields`: the input fields that every example has, sorted. `description`: what the user says of the task;
-    `scored`: the metric in words; `model`: the one that answers.
+    `scored`: the metric in words; `model`: the one that answers. `answers`: see
+    `closed_answers`.
     """
 
     name: str
@@ -172,6 +191,10 @@ class Task:
     description: str = ""
     scored: str = ""
     model: str = ""
+    answers: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answers", closed_answers(self.kind, self.train))
 
     def split(self, name: SplitName) -> tuple[Example, ...]:
         """The examples of one split."""

@@ -3,23 +3,21 @@ same asked again, all on the same few validation examples."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
 from agents.headroom.verdict import Again, Figures, Replies, Shown
-from agents.operators.few_shot import CHATTER, FewShot, are_read, worked_out
+from agents.operators.few_shot import CHATTER, FewShot, are_read, bare_replies, worked_out
 from agents.operators.operator import Context
 from agents.operators.showing import Showing, shown
 from agents.prompting.asking import TEMPERATURE, reply_limit
 from agents.prompting.forward import Forward
-from agents.prompting.material import answers
 from agents.prompting.shelves import Shelves
 from agents.ring.endings import endings
 from agents.ring.evaluator import value_of
-from agents.runs.comparison import interval
+from protocols.bootstrap import interval
 from protocols.errors import InapplicableError
 from protocols.messages import FIRST, Assignment, Outcome
 from protocols.model import Reply, Request
@@ -104,7 +102,7 @@ class Probe:
         task = self._task
         drawn = self._rng.sample(task.validation, min(EXAMPLES, len(task.validation)))
         prompt, place = self._with_section()
-        bare = {example.id: task.kind.replied(example.target).strip() for example in task.train}
+        bare = bare_replies(task.train, task)
         whole = task.kind.name == "reasoning" or not are_read(bare.values(), task)
         count = self._count(prompt, place)
         ways = [Showing("turns", False, count, replies=True)] if whole else [Showing(f, n, count) for f, n in WAYS]  # type: ignore[arg-type]
@@ -154,7 +152,7 @@ class Probe:
         if not plan.traced:
             return {}
         task = self._task
-        bare = {example.id: task.kind.replied(example.target).strip() for example in plan.traced}
+        bare = bare_replies(plan.traced, task)
         outcomes = [o for o in await forward.drawn(0, TEMPERATURE)(plan.first, plan.traced) if isinstance(o, Outcome)]
         readable = are_read(bare.values(), task) and task.kind.name != "reasoning"
         return worked_out(outcomes, bare, CHATTER if readable else None)
@@ -249,10 +247,9 @@ def in_words(way: Showing) -> str:
 
 def chance(task: Task) -> float:
     """That a guess is right which is drawn as the answers of training are; 0 where these are no closed set."""
-    if not answers(task):
+    if task.kind.name == "ner":  # whose closed set are types, and no answers
         return 0.0
-    counts = Counter(task.kind.show(example.target) for example in task.train)
-    return sum((count / len(task.train)) ** 2 for count in counts.values())
+    return sum((count / len(task.train)) ** 2 for count in task.answers.values())
 
 
 def _outcomes(results: Sequence[object]) -> list[Outcome | None]:

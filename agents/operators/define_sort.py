@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from agents.operators.itemised import Itemised, itemised
 from agents.operators.operator import WHOLE, Context, of_kinds, saved
 from agents.operators.writing import failures
-from agents.prompting.material import answers
 from agents.prompting.requests import HEADINGS, sent_in
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Credit, Outcome
@@ -37,14 +36,11 @@ class DefineSort:
 
     name = "define_sort"
 
-    def __init__(self) -> None:
-        self._answers: tuple[Task, frozenset[str]] | None = None
-
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """Definitions of two items or more, and the whole prompt if another order of it reads differently."""
         whole = [WHOLE] if _moves(prompt, task.fields) else []
         definitions = of_kinds(prompt, "definitions")
-        return whole + [name for name in definitions if len(self._list(prompt[name].text, task).items) > 1]
+        return whole + [name for name in definitions if len(_list(prompt[name].text, task).items) > 1]
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """The first order that no recalled edit has had.
@@ -55,7 +51,7 @@ class DefineSort:
             orders = _sections(assignment, context)
         else:
             failed = failures(assignment.outcomes)
-            there = self._list(assignment.prompt[assignment.section].text, context.task, failed)
+            there = _list(assignment.prompt[assignment.section].text, context.task, failed)
             orders = _definitions(there, failed, assignment, context)
         tried = {edit.recalled.experience.after for edit in context.recalled if edit.same_model}
         order = None
@@ -66,12 +62,11 @@ class DefineSort:
             raise InapplicableError("there are no two things whose order can be told")
         return order
 
-    def _list(self, text: str, task: Task, failed: Sequence[Outcome] = ()) -> Itemised:
-        """The list that a text holds, by the answers of the task and those of what failed."""
-        if self._answers is None or self._answers[0] is not task:
-            self._answers = task, frozenset(answers(task))
-        seen = {answer for outcome in failed for answer in (outcome.target, outcome.answer) if answer}
-        return itemised(text, self._answers[1] | seen)
+
+def _list(text: str, task: Task, failed: Sequence[Outcome] = ()) -> Itemised:
+    """The list that a text holds, by the answers of the task and those of what failed."""
+    seen = {answer for outcome in failed for answer in (outcome.target, outcome.answer) if answer}
+    return itemised(text, task.answers.keys() | seen)
 
 
 def _definitions(

@@ -60,7 +60,7 @@ class FewShot:
         reasons = task.kind.name == "reasoning"
         recalled = [edit.recalled.experience for edit in context.recalled]
         own = [experience for experience in recalled if experience.operator == self.name]
-        answers = {example.id: task.kind.replied(example.target).strip() for example in task.train}
+        answers = bare_replies(task.train, task)
         readable = are_read(answers.values(), task)
         replies = worked_out(assignment.outcomes, answers, CHATTER if readable and not reasons else None)
         now = saved(prompt, assignment.section)
@@ -227,6 +227,11 @@ def _possible(
         return bare and showing.count <= len(task.train)
 
     return [showing for showing in SHOWINGS if works(showing)]
+
+
+def bare_replies(examples: Iterable[Example], task: Task) -> dict[str, str]:
+    """By id, the replies that give the right answer and say nothing beside it."""
+    return {example.id: task.kind.replied(example.target).strip() for example in examples}
 
 
 def are_read(answers: Iterable[str], task: Task) -> bool:

@@ -15,7 +15,6 @@ from agents.prompting.clauses import COVER, EXPLAIN, UNHARMED, writing_clause
 from agents.prompting.groups import Embed
 from agents.prompting.material import (
     USES,
-    answers,
     error_blocks,
     right_blocks,
     task_block,
@@ -29,7 +28,7 @@ from protocols.embedding import HashedNgrams
 from protocols.errors import EditRejected, UnreadableReply
 from protocols.messages import Assignment, Outcome
 from protocols.model import ChatMessage, Reply, Request
-from protocols.prompt import Kind, Prompt, Section, braced, estimate_tokens
+from protocols.prompt import Kind, Prompt, Section, braced, estimate_tokens, placeholders
 from protocols.prompt_file import saved_section
 from protocols.task import Task
 from protocols.wrappers.window import spare
@@ -167,20 +166,19 @@ def diagnosis(assignment: Assignment) -> str:
     return "\n".join([assignment.diagnosis, *apart]).strip("\n")
 
 
-def edited(text: str, question: str, assignment: Assignment, context: Context, section: str = "") -> Prompt:
-    """The parent with this text in its `section`, or else in the one that is assigned.
+def edited(text: str, question: str, assignment: Assignment, context: Context) -> Prompt:
+    """The parent with this text in the section that is assigned.
 
     :raises UnreadableReply: it repeats the instruction.
     :raises EditRejected: it loses or invents a placeholder, or loses a name that replies are read for.
     """
-    name = section or assignment.section
-    prompt = written(text, question, assignment, context, name)
+    prompt = written(text, question, assignment, context, assignment.section)
     context.task.kind.names.check(assignment.prompt, prompt, text)
     return prompt
 
 
 def written(text: str, question: str, assignment: Assignment, context: Context, name: str) -> Prompt:
-    """The same, whatever names it loses: another section may have taken them over.
+    """The parent with this text in the section `name`, whatever names it loses: another may have taken them over.
 
     :raises UnreadableReply, EditRejected: see `edited`.
     """
@@ -207,7 +205,7 @@ def most_words(section: Section, prompt: Prompt, task: Task) -> int:
     )
     most = WORDS.get(section.kind, 0)
     if defines:
-        most += DEFINITIONS + words_each(task) * len(answers(task))
+        most += DEFINITIONS + words_each(task) * len(task.answers)
     if section.kind == "format":
         most += count_words(", ".join(task.kind.names.all))
     if (there := count_words(section.text)) > most:
@@ -224,7 +222,7 @@ def within(assignment: Assignment, context: Context) -> float:
 
 def clauses(task: Task, section: Section | None = None) -> dict[str, str]:
     """What an instruction says of the answers, where they are a closed set, and by the kind of task or section."""
-    closed = bool(answers(task))
+    closed = bool(task.answers)
     each = at_most(words_each(task), task).rstrip(".").lower()
     return {
         "clause": writing_clause(task, section.kind if section else None),
@@ -241,8 +239,8 @@ def words_each(task: Task) -> int:
 
 def kept(section: Section, task: Task) -> str:
     """What to say of the placeholders of a section; "" where it has none."""
-    fields = [field for field in task.fields if f"{{{field}}}" in section.filled]
-    held = [braced([name]) for name in (*fields, *places(section.filled))]
+    names = (*sorted(placeholders(section.filled, task.fields)), *places(section.filled))
+    held = [braced([name]) for name in names]
     they = "as it is: it is" if len(held) == 1 else "as they are: they are"
     return f"Keep {', '.join(held)} {they} filled for each input.\n" if held else ""
 

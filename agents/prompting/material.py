@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from statistics import median
 from typing import TypeVar
 
@@ -28,6 +29,8 @@ LINES = 24
 """Right examples that are shown, a line each."""
 REASONED = 2
 """Whole replies that were right, where replies say more than their answer."""
+MEASURED = 200
+"""Training examples whose answers are measured."""
 SOME = 2000
 """Training examples that are looked at to find those of every answer, evenly over the file: more would take long."""
 LINE, RECORD = 60, 200
@@ -44,8 +47,6 @@ TELLING = 8
 """Examples on which an edit that was dropped must have been measured to be shown."""
 TEXT = 150
 """Tokens of a text that was tried."""
-RECUR = 2
-"""Training examples for each answer, on average, that make the answers a closed set."""
 USES: dict[Kind, str] = {
     "task": "what comes in and what is wanted",
     "definitions": "what each answer means, and what decides between two of them",
@@ -56,19 +57,6 @@ USES: dict[Kind, str] = {
     "reminders": "what is most often forgotten; the last thing that is read before the input",
 }
 """What a section of each kind is for."""
-
-
-def answers(task: Task) -> Counter[str]:
-    """How often each answer is right among the training examples, where the answers are a closed set: labels, types
-    of entities, and others that recur. Nothing where most are of one example alone."""
-    if task.kind.name == "ner":
-        found = (example.target for example in task.train)
-        return Counter(name for target in found if isinstance(target, Mapping) for name in target)
-    if task.kind.name in ("reading", "generation"):
-        return Counter()
-    known = Counter(task.kind.show(example.target) for example in task.train)
-    closed = task.kind.name == "classification" or RECUR * len(known) <= len(task.train)
-    return known if closed else Counter()
 
 
 def task_block(
@@ -97,14 +85,14 @@ def task_block(
 
 def _answered(task: Task) -> str:
     """The answers that there are, where they are a closed set; of others how many there are, and how long."""
-    known, count = answers(task), len(task.train)
-    if known:
+    count = len(task.train)
+    if task.answers:
         called = "Types" if task.kind.name == "ner" else "Answers"
-        listed = ", ".join(f"{answer} ({times})" for answer, times in known.most_common(ANSWERS))
-        more = f" and {len(known) - ANSWERS} more" if len(known) > ANSWERS else ""
+        listed = ", ".join(f"{answer} ({times})" for answer, times in islice(task.answers.items(), ANSWERS))
+        more = f" and {len(task.answers) - ANSWERS} more" if len(task.answers) > ANSWERS else ""
         return f"{called}, with their numbers among {count} training examples: {listed}{more}."
     empty = sum(example.target == [] for example in task.train)
-    lengths = [count_words(task.kind.show(e.target)) for e in task.train[:SOME] if e.target != []]
+    lengths = [count_words(task.kind.show(e.target)) for e in task.train[:MEASURED] if e.target != []]
     usual = f"Expected answers have {median(lengths):.0f} words, as a rule" if lengths else ""
     none = f"in {empty} of {count} training examples there is none" if empty else ""
     return "; ".join(filter(None, (usual, none))) + "." if usual or none else ""
@@ -125,7 +113,8 @@ def _standing(scores: Scores, others: Iterable[Scores] | None) -> str:
 
 def error_blocks(outcomes: Sequence[Outcome], embed: Embed) -> list[Block]:
     """Groups of errors, the largest first, each with some of its examples, whole replies included, and with one that
-    came out right though it looks alike; then how many there are of each further kind, and one of each on a line."""
+    came out right though it looks alike; before them what went wrong in all, and after them one of each further group
+    on a line."""
     groups = grouped(outcomes, embed)
     if not groups:
         return []

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from agents.prompting.forward import Forward, Question, Result
 from agents.ring.endings import endings
 from agents.ring.evaluator import value_of
+from protocols.bootstrap import Interval, interval
 from protocols.errors import BudgetExhausted, Interrupted
 from protocols.messages import Outcome
 from protocols.model import Usage
-from protocols.task import Array, Metric, tally
+from protocols.task import Metric
 
-RESAMPLES = 10_000
-SEED = 0
-"""Resamples are drawn with this seed each time: the same outcomes always have the same interval, in whatever run."""
-DRAWN = 2**20
-"""Weights of resamples that are drawn at a time, some 24 MB: all of them would take gigabytes for a large split."""
-Interval = tuple[float, float]
 Answer = Result | BudgetExhausted | Interrupted
 """What became of one question, or what kept it from being asked: a cap, or a person who has stopped the run."""
 SHOWN, LONGEST = 40, 1_000
@@ -163,45 +156,3 @@ def _changed(before: Outcome, after: Outcome) -> Changed:
         replies=(before.reply[:LONGEST], after.reply[:LONGEST]),
         scores=(before.score, after.score),
     )
-
-
-def interval(
-    metric: Metric,
-    outcomes: Sequence[Outcome],
-    against: Sequence[Outcome] = (),
-    resamples: int = RESAMPLES,
-    level: float = 0.95,
-) -> Interval:
-    """95 %, or another `level`, of the corpus metric or, with `against`, outcomes of the same examples, of how much
-    higher it is than theirs: percentile bootstrap over examples, paired (Efron & Tibshirani 1993, chapter 13;
-    Berg-Kirkpatrick et al. 2012 for corpus metrics). (0, 0) without examples."""
-    n = len(outcomes)
-    if not n:
-        return 0.0, 0.0
-    sides = [columns(side) for side in (outcomes, against) if side]
-    totals = [{name: np.empty(resamples) for name in side} for side in sides]
-    for start, weights in _draws(n, resamples):
-        for side, sums in zip(sides, totals, strict=True):
-            for name, column in side.items():
-                sums[name][start : start + len(weights)] = weights @ column
-    values = metric.corpus(totals[0])
-    if against:
-        values = values - metric.corpus(totals[1])
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _draws(n: int, resamples: int) -> Iterator[tuple[int, Array]]:
-    """How often each of `n` examples is in each resample, some resamples at a time, with the number of the first of
-    them: the same as if all were drawn at once."""
-    rng, rows = np.random.default_rng(SEED), max(1, DRAWN // n)
-    for start in range(0, resamples, rows):
-        drawn = rng.multinomial(n, np.full(n, 1 / n), min(rows, resamples - start))
-        yield start, drawn.astype(np.float64)
-
-
-def columns(outcomes: Sequence[Outcome]) -> dict[str, Array]:
-    """Each count of the corpus metric by example, shape (len(outcomes),)."""
-    rows = [tally([(outcome.score, outcome.counts)]) for outcome in outcomes]
-    names = sorted({name for row in rows for name in row})
-    return {name: np.array([row.get(name, 0.0) for row in rows]) for name in names}

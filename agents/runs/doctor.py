@@ -11,7 +11,6 @@ from typing import Final
 
 import anyio
 
-from agents.headroom.measuring import measure
 from agents.headroom.probe import Tell
 from agents.operators.operator import Operator
 from agents.prompting.asking import reply_limit
@@ -23,6 +22,7 @@ from agents.runs.composed import composed
 from agents.runs.configuration import Configuration, load
 from agents.runs.estimate import estimate
 from agents.runs.findings import Diagnosis, Finding, Findings, Sent
+from agents.runs.headroom import measure
 from agents.runs.known_names import check_names
 from agents.runs.least import check_caps, check_length, reply_room
 from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources

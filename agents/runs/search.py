@@ -12,7 +12,6 @@ from pathlib import Path
 import orjson
 
 from agents.headroom.found import NOTE, Headroom, unpack_headroom
-from agents.headroom.measuring import before_search
 from agents.headroom.probe import Tell, quiet
 from agents.operators.operator import Operator
 from agents.prompting.forward import Forward
@@ -34,6 +33,7 @@ from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
 from agents.runs.finished import raised, read_document, reopened
 from agents.runs.fold import fold, read_turns, stopped_short
+from agents.runs.headroom import before_search
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example

@@ -10,14 +10,14 @@ import orjson
 import pytest
 from rich.console import Console
 
-from agents.headroom import measuring
 from agents.headroom.found import Headroom, unpack_headroom
-from agents.headroom.measuring import draws, measure
 from agents.headroom.probe import DRAWS, Probe, chance, in_words
 from agents.prompting.shelves import open_shelves
+from agents.runs import headroom as measuring
 from agents.runs.configuration import Configuration, load
 from agents.runs.doctor import diagnose
 from agents.runs.finished import read_result
+from agents.runs.headroom import draws, measure
 from agents.runs.loading import load_first_prompt, load_task
 from agents.runs.opening import open_run
 from agents.runs.run_directory import RESULT

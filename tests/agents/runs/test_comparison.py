@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from agents.prompting.forward import AtOnce, Forward, Result
 from agents.prompting.shelves import open_shelves
-from agents.runs import comparison
-from agents.runs.comparison import RESAMPLES, SEED, Answer, answers, columns, held_out, interval, refusal, score_of
-from protocols import prompt_file
+from agents.runs.comparison import Answer, answers, held_out, refusal, score_of
+from protocols import bootstrap, prompt_file
+from protocols.bootstrap import RESAMPLES, SEED, columns, interval
 from protocols.errors import BudgetExhausted, CallTimeout, ModelError, ServerFailed
 from protocols.messages import Outcome
 from protocols.model import Finish, Reply, Request
@@ -176,7 +176,7 @@ def test_an_interval_drawn_in_parts_is_the_one_drawn_at_once(
     ]
     outcomes, against = sides[0], sides[1] if paired else []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "DRAWN", 500)
+        patch.setattr(bootstrap, "DRAWN", 500)
         found = interval(metric, outcomes, against, resamples)
     assert found == pytest.approx(interval_at_once(metric, outcomes, against, resamples), rel=1e-12, abs=1e-12)
 
