@@ -17,7 +17,7 @@ from anyio.abc import TaskStatus
 from rich.console import Console
 
 from agents.attached import attached, check_spans, say_on, show_in_browser
-from agents.ring.controller import INTERRUPTED
+from agents.ring.ends import INTERRUPTED
 from agents.ring.team import only
 from agents.runs import doctor
 from agents.runs.budget import caps, kept_prices

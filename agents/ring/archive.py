@@ -9,15 +9,16 @@ them is the result of a run is said here, by `preferred`, and nowhere else.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from agents.ring.credit import believed
 from agents.ring.race import compare
-from protocols.messages import Assignment, Credit, Outcome, Partner, Scores, mean
+from protocols.messages import Assignment, Credit, Critique, Outcome, Partner, Scores, mean
 from protocols.model import Usage
 from protocols.prompt import Prompt
 
@@ -79,6 +80,30 @@ class Member:
     usage: Usage = field(default_factory=Usage)
 
 
+def survivor(critique: Critique, assignment: Assignment | None, frozen: Collection[str]) -> Member:
+    """The member that a candidate becomes which has won its race, or the first prompt, which had no assignment.
+    `frozen`: sections that a person has frozen meanwhile."""
+    evaluation = critique.evaluation
+    return Member(
+        candidate=critique.assignment,
+        parent=None if assignment is None else assignment.parent,
+        prompt=evaluation.prompt.freeze(frozen),
+        tokens=evaluation.tokens,
+        scores=evaluation.scores,
+        value=evaluation.value,
+        gradients=critique.gradients,
+        outcomes=evaluation.outcomes,
+        credit=believed(critique, assignment),
+        refused=evaluation.refused,
+        truncated=evaluation.truncated,
+        unreadable=evaluation.unreadable,
+        textless=evaluation.textless,
+        quoted=evaluation.quoted,
+        diagnosis=critique.diagnosis,
+        usage=evaluation.usage,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Ancestor:
     parent: int | None
@@ -120,6 +145,22 @@ class Archive:
     def freeze(self, section: str) -> None:
         """Freeze a section of every member."""
         self.members = [replace(member, prompt=member.prompt.freeze((section,))) for member in self.members]
+
+    def partners(self, member: Member, most: int) -> tuple[Partner, ...]:
+        """Other members, the best first, as an assignment of this one tells of them."""
+        others = [other for other in self.members if other is not member]
+        best = sorted(others, key=lambda other: (-other.value, other.candidate))[:most]
+        return tuple(
+            Partner(
+                other.candidate,
+                other.prompt,
+                other.scores,
+                other.credit,
+                self.ancestor(member, other),
+                {outcome.example: outcome.score for outcome in other.outcomes},
+            )
+            for other in best
+        )
 
     def best(self) -> Member:
         """The result, see `preferred`."""

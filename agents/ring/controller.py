@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never, get_args
 
-from agents.operators.operator import Operator, Progress, Timed, Turn, part, saved
+from agents.operators.operator import part, saved
 from agents.ring.aims import Aims, Standing, setting_of
-from agents.ring.archive import Archive, Member, Prefer, best_parent, draw
+from agents.ring.archive import Archive, Member, Prefer, best_parent, draw, survivor
 from agents.ring.choices import Choices
-from agents.ring.credit import believed
-from agents.ring.endings import HOPELESS
+from agents.ring.ends import ALL_MADE, ALLOWANCES, FLAWLESS, INTERRUPTED, UNEDITABLE, UNREAD
 from agents.ring.hand import HAND, edited_section, nearest
+from agents.ring.history import COUNTED, REMEMBERED, History
 from agents.ring.reward import Reward
 from agents.ring.shrinking import Shrinker
+from agents.ring.timetable import Timetable
 from agents.selectors.selector import Choice, ParentSelector, Selector
 from memory.experience import Ending, Experience
 from protocols.errors import Interrupted, RunFailed
@@ -34,7 +35,6 @@ from protocols.messages import (
     Conclude,
     Continue,
     Critique,
-    Evaluation,
     Failure,
     FailureKind,
     Finished,
@@ -42,42 +42,22 @@ from protocols.messages import (
     Inject,
     Message,
     Missing,
-    Partner,
     Pause,
     Resumed,
     Scores,
     Stop,
-    Tried,
 )
 from protocols.prompt import Prompt
 from protocols.task import Task
 
 WIDTH = "search.width"
 """The one setting that a `Change` is told the Controller for; others change how fast, or for how long, it works."""
-ALLOWANCES = "the operators' own budgets"
-"""What has ended a search whose operators may make no more calls: no cap of the run, which still has room."""
-UNREAD = "no reply of the operators' models can be read"
-"""What has ended a search all of whose operators were given up for that."""
-FLAWLESS = "nothing that failed is left to mend"
-"""What has ended a search all of whose operators mend what failed on training examples, where nothing did."""
-INTERRUPTED = "interrupted"
-"""What has ended a search that a person has stopped, and that goes on when it is begun again."""
-ALL_MADE = "assignments"
-"""What has ended a search all of whose assignments were made, and have ended."""
 OF_OPERATORS = "budget.operators."
 """The settings of the operators' own caps begin with it."""
-READ: frozenset[Ending] = frozenset({"survived", "lost", "rejected", "too long"})
-"""Endings of an assignment whose model's reply was read."""
 PARTNERS = 4
 """Members of the archive that an assignment tells its operator of."""
-TRIED = 8
-"""Edits of a section, the last ones, that an assignment tells its operator of."""
 Remember = Callable[[int, Experience], Awaitable[None]]
 """Keeps the experience of an assignment, once however often it is told."""
-REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "too long", "inapplicable"})
-"""Failures that say something of the edit, and not of a model's day."""
-COUNTED = READ | REMEMBERED - {"inapplicable"}
-"""Those of edits that somebody has made, or tried to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +82,11 @@ class Controller:
     """The search: a state that every message changes, in the order in which they come. The same messages lead to the
     same decisions, so the state is a fold over the journal.
 
-    `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind. `endings`
-    of each operator's assignments. `uncriticised`: survivors whose critique is missing, by why. `doubted`: how often
-    the Critic has doubted the expected answer of a training example. `width` and `paused` are as the last command has
-    it. `limit`: assignments of operators, in all. `issued` counts all, `cut` those that shrink the result; while it
-    is `shrinking` there are no others.
+    `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind.
+    `uncriticised`: survivors whose critique is missing, by why. `doubted`: how often the Critic has doubted the
+    expected answer of a training example. `width` and `paused` are as the last command has it. `limit`: assignments
+    of operators, in all. `issued` counts all, `cut` those that shrink the result; while it is `shrinking` there are
+    no others.
     """
 
     address = "controller"
@@ -129,14 +109,11 @@ class Controller:
         self.first: Member | None = None
         self.open: dict[int, Assignment] = {}
         self.failures: Counter[FailureKind] = Counter()
-        self.endings: dict[str, Counter[Ending]] = {}
+        self.history = History()
+        self._timetable = Timetable(choices.operators)
         self.uncriticised: Counter[Missing] = Counter()
         self.doubted: Counter[str] = Counter()
         self._chosen: dict[int, Choice] = {}
-        self._tried: dict[str, deque[Tried]] = {}
-        self._given_up: set[str] = set()
-        self._own: Counter[str] = Counter()
-        self._own_idle: Counter[str] = Counter()
         self.issued = self.cut = 0
         self.limit = settings.assignments
         self._shrinker: Shrinker | None = None
@@ -229,10 +206,10 @@ class Controller:
             self._stopped_by, self.finished = "", False
 
     def _aim(self, aims: Aims) -> None:
-        """What had ended the search ends it no more if it is an aim that is not reached now."""
-        self._standing.aims = aims
-        if setting_of(self._stopped_by) and not self._standing.reached and not self.shrinking:
+        """An aim that has ended the search is no reason any more where the aims are others: they say it anew."""
+        if aims != self.aims and setting_of(self._stopped_by) and not self.shrinking:
             self._stopped_by, self.finished = "", False
+        self._standing.aims = aims
 
     def _exhaust(self, cap: str) -> None:
         """A cap that ends the search has refused a call. ("": a journal of an earlier release.)"""
@@ -246,24 +223,7 @@ class Controller:
             self.uncriticised[critique.missing] += 1
         self.doubted.update(critique.doubtful)
         if evaluation.survived:
-            member = Member(
-                candidate=critique.assignment,
-                parent=None if assignment is None else assignment.parent,
-                prompt=evaluation.prompt.freeze(self._frozen),
-                tokens=evaluation.tokens,
-                scores=evaluation.scores,
-                value=evaluation.value,
-                gradients=critique.gradients,
-                outcomes=evaluation.outcomes,
-                credit=believed(critique, assignment),
-                refused=evaluation.refused,
-                truncated=evaluation.truncated,
-                unreadable=evaluation.unreadable,
-                textless=evaluation.textless,
-                quoted=evaluation.quoted,
-                diagnosis=critique.diagnosis,
-                usage=evaluation.usage,
-            )
+            member = survivor(critique, assignment, self._frozen)
             entered = self.archive.add(member)
             if self.first is None:
                 self.first = member
@@ -271,7 +231,7 @@ class Controller:
             if entered:
                 successors = await self._choices.of(member)
         if assignment is not None:
-            self._keep_tried(assignment, evaluation)
+            self.history.measure(assignment, evaluation)
             cost = evaluation.tokens - self.archive.tokens(best_parent(evaluation.prompt, assignment).candidate)
             reward = self._reward(evaluation, cost)
             self._teach(critique.assignment, reward, successors)
@@ -297,9 +257,7 @@ class Controller:
         self._teach(failure.assignment, reward, ())
         if failure.kind in REMEMBERED:
             await self._remember(assignment, failure.text, reward, failure.kind)
-        if self._hopeless(assignment.operator):
-            self._given_up.add(assignment.operator)
-        if failure.kind == "allowance" or self._hopeless(assignment.operator):
+        if failure.kind == "allowance":
             self._choices.close(assignment.operator)
         if failure.kind == "budget":
             self._exhaust(failure.cap)
@@ -307,24 +265,10 @@ class Controller:
             self._stopped_by = self._stopped_by or INTERRUPTED
             self._interrupted = True
 
-    def _keep_tried(self, assignment: Assignment, evaluation: Evaluation) -> None:
-        text = part(evaluation.prompt, assignment.section).text
-        measured = Tried(
-            assignment.operator, text, evaluation.gain, evaluation.error, evaluation.paired, evaluation.survived
-        )
-        self._tried.setdefault(assignment.section, deque(maxlen=TRIED)).append(measured)
-
-    def _hopeless(self, operator: str) -> bool:
-        endings = self.endings[operator]
-        return endings["unreadable"] >= HOPELESS and not any(endings[ending] for ending in READ)
-
     def _ended(self, assignment: Assignment, ending: Ending) -> None:
-        self.endings.setdefault(assignment.operator, Counter())[ending] += 1
-        if assignment.operator in self._given_up and ending in READ:  # one that was in flight could be read
-            self._given_up.discard(assignment.operator)
-            self._choices.open(assignment.operator)
+        self.history.end(assignment.operator, ending)
         if ending in COUNTED and self._standing.take(max(member.value for member in self.archive.members)):
-            self._own_idle.clear()
+            self._timetable.rise()
 
     def _teach(self, assignment: int, reward: float, successors: Sequence[Choice]) -> None:
         """What a person has made was no choice of the selector's."""
@@ -377,10 +321,8 @@ class Controller:
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
             elif (flawless := await self._flawless()) or self.issued or self._frozen:
-                capped = self._choices.closed - self._given_up
-                nothing_left = FLAWLESS if flawless else "no section left to edit"
-                given_up = UNREAD if self._choices.closed else nothing_left
-                self._stopped_by = ALLOWANCES if capped else given_up
+                unread = UNREAD if self.history.given_up else FLAWLESS if flawless else UNEDITABLE
+                self._stopped_by = ALLOWANCES if self._choices.closed else unread
             else:
                 names = ", ".join(self._choices.operators)
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")
@@ -438,18 +380,12 @@ class Controller:
 
     async def _due(self, parents: Sequence[Member]) -> tuple[Member, Choice] | None:
         """What an operator that is due is to be applied to: of the best member that it can edit, the first part."""
-        for name, operator in self._choices.operators.items():
-            if self._turn(name, operator) == "must":
-                for parent in sorted(parents, key=lambda member: (-member.value, member.candidate)):
-                    for choice in await self._offer(parent):
-                        if choice.action.operator == name:
-                            return parent, choice
+        for name in self._timetable.due(self.idle):
+            for parent in sorted(parents, key=lambda member: (-member.value, member.candidate)):
+                for choice in await self._offer(parent):
+                    if choice.action.operator == name:
+                        return parent, choice
         return None
-
-    def _turn(self, name: str, operator: Operator) -> Turn:
-        if not isinstance(operator, Timed):
-            return "may"
-        return operator.turn(Progress(self.issued, self.idle, self._own[name], self._own_idle[name]))
 
     def _assign_by_hand(self, edited: Prompt) -> Assignment:
         parent = nearest(self.archive.members, edited)
@@ -464,8 +400,7 @@ class Controller:
         scores: Scores | None = None,
     ) -> Assignment:
         self.issued += 1
-        self._own[operator] += 1
-        self._own_idle[operator] += 1
+        self._timetable.issue(operator)
         assignment = Assignment(
             assignment=self.issued,
             operator=operator,
@@ -476,34 +411,16 @@ class Controller:
             outcomes=parent.outcomes,
             scores=parent.scores if scores is None else scores,
             credit=parent.credit,
-            partners=self._partners(parent) if operator != SHRINK else (),
+            partners=self.archive.partners(parent, PARTNERS) if operator != SHRINK else (),
             edited=edited,
             diagnosis=parent.diagnosis,
-            tried=tuple(self._tried.get(section, ())),
+            tried=self.history.tried(section),
         )
         self.open[assignment.assignment] = assignment
         return assignment
 
     async def _offer(self, parent: Member) -> tuple[Choice, ...]:
-        """What is open at a member now. Where no operator has its time, all have."""
-        offered = await self._choices.of(parent, self._partners(parent))
-        operators = self._choices.operators
-        late = {name for name, operator in operators.items() if self._turn(name, operator) == "never"}
-        if not late or len(late) == len(operators):
-            return offered
-        return tuple(choice for choice in offered if choice.action.operator not in late)
-
-    def _partners(self, parent: Member) -> tuple[Partner, ...]:
-        others = [member for member in self.archive.members if member is not parent]
-        best = sorted(others, key=lambda member: (-member.value, member.candidate))[:PARTNERS]
-        return tuple(
-            Partner(
-                m.candidate,
-                m.prompt,
-                m.scores,
-                m.credit,
-                self.archive.ancestor(parent, m),
-                {outcome.example: outcome.score for outcome in m.outcomes},
-            )
-            for m in best
-        )
+        """What is open at a member now."""
+        offered = await self._choices.of(parent, self.archive.partners(parent, PARTNERS))
+        waiting = {*self._timetable.late(self.idle), *self.history.given_up}
+        return tuple(c for c in offered if c.action.operator not in waiting) if waiting else offered

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from agents.ring.aims import setting_of
-from agents.ring.controller import ALL_MADE, ALLOWANCES, INTERRUPTED, OF_OPERATORS
+from agents.ring.controller import OF_OPERATORS
+from agents.ring.ends import ALL_MADE, ALLOWANCES, INTERRUPTED
 from agents.runs.configuration import Configuration
 from agents.runs.earlier import as_result
 from agents.runs.intact import check_there

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import get_args
 
 from agents.ring.aims import Aims
-from agents.ring.controller import ALL_MADE, Controller
+from agents.ring.controller import Controller
+from agents.ring.ends import ALL_MADE
 from agents.ring.team import Opening
 from memory.journal import read_journal
 from protocols.bus import NOBODY
@@ -140,9 +141,12 @@ class Fold:
             self._forget(Conclude)
         aims = Aims(message.target, message.patience)
         if self._controller.paused or message.reopened or message.more or aims != self._controller.aims:
+            before = list(self.said)
             await self._tell(message, envelope)
-            if not self._controller.finished:
-                self._forget(Finished)
+            new = list(self.said)[len(before) :]
+            if not self._controller.finished or any(isinstance(decided, Finished) for decided, _ in new):
+                self.said = deque(told for told in before if not isinstance(told[0], Finished))
+                self.said.extend(new)
 
     async def _tell(self, message: Message, cause: int) -> None:
         self.said.extend((decided, cause) for decided in await self._controller.handle(message))

@@ -19,9 +19,10 @@ from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves
 from agents.ring.agent import Agent
 from agents.ring.aims import AIMS, unpack_aims
 from agents.ring.archive import Member
-from agents.ring.controller import INTERRUPTED, Remember
+from agents.ring.controller import Remember
 from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic, Silent
+from agents.ring.ends import INTERRUPTED
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.hand import Hand
 from agents.ring.place import Place
@@ -374,7 +375,7 @@ class Run:
         write(self.directory / PARETO, orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
 
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
-        used = spent(self.ledger)
+        used, endings = spent(self.ledger), self.controller.history.endings
         first = self.controller.first
         assert first is not None, "a search without a first evaluation has failed"
         return Result(
@@ -401,7 +402,7 @@ class Run:
             seconds=self.ledger.seconds,
             assignments=self.controller.issued - self.controller.cut,
             failures=dict(sorted(self.controller.failures.items())),
-            operators={name: dict(sorted(ends.items())) for name, ends in sorted(self.controller.endings.items())},
+            operators={name: dict(sorted(ends.items())) for name, ends in sorted(endings.items())},
             uncriticised=dict(sorted(self.controller.uncriticised.items())),
             doubted=dict(self.controller.doubted.most_common()),
             unremembered=self._unremembered,

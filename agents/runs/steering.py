@@ -18,7 +18,8 @@ import orjson
 
 from agents.prompting.forward import AtOnce
 from agents.ring.aims import SETTINGS, Aims
-from agents.ring.controller import INTERRUPTED, WIDTH
+from agents.ring.controller import WIDTH
+from agents.ring.ends import INTERRUPTED
 from agents.ring.hand import carried_over
 from agents.ring.team import Tell
 from agents.runs.budget import check_priced, kept_prices

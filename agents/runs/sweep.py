@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import orjson
 
-from agents.ring.controller import INTERRUPTED
+from agents.ring.ends import INTERRUPTED
 from agents.ring.team import only
 from agents.runs.descriptors import fitting
 from agents.runs.finished import read_result

@@ -17,10 +17,11 @@ from agents.prompting.forward import AtOnce, Forward
 from agents.prompting.material import USES
 from agents.ring.archive import Member
 from agents.ring.choices import Choices
-from agents.ring.controller import UNREAD, Controller, SearchSettings
+from agents.ring.controller import Controller, SearchSettings
 from agents.ring.credit import believed
 from agents.ring.critic import Critic, read_gradients
 from agents.ring.endings import HOPELESS
+from agents.ring.ends import UNREAD
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.hand import Hand, edited_section, nearest
 from agents.ring.proposer import Proposer

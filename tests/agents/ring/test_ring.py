@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from agents.operators.operator import Context
 from agents.ring.agent import Agent
-from agents.ring.controller import ALLOWANCES, FLAWLESS, SearchSettings
+from agents.ring.controller import SearchSettings
+from agents.ring.ends import ALLOWANCES, FLAWLESS
 from agents.ring.evaluator import RaceSettings
 from protocols.errors import (
     AuthenticationFailed,

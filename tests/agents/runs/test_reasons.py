@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.ring.controller import INTERRUPTED
+from agents.ring.ends import INTERRUPTED
 from agents.runs.configuration import Configuration
 from agents.runs.finished import finished, raised, read_document, remedy
 from agents.runs.opening import open_run

@@ -18,7 +18,8 @@ import anyio.lowlevel
 import pytest
 from anyio import to_thread
 
-from agents.ring.controller import REMEMBERED, Controller
+from agents.ring.controller import Controller
+from agents.ring.history import REMEMBERED
 from agents.runs.finished import read_document
 from agents.runs.replay import replay
 from agents.runs.run_directory import CACHE, JOURNAL, MEMORY, RESULT

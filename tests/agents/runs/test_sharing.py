@@ -16,7 +16,7 @@ import pytest
 import watchfiles.main
 from anyio import to_thread
 
-from agents.ring.controller import INTERRUPTED
+from agents.ring.ends import INTERRUPTED
 from agents.runs.finished import read_document
 from agents.runs.grid import Cell, load_grid
 from agents.runs.run_directory import COMMANDS, RESULT

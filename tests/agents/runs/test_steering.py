@@ -15,7 +15,8 @@ from anyio import to_thread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.ring.controller import INTERRUPTED, WIDTH, SearchSettings
+from agents.ring.controller import WIDTH, SearchSettings
+from agents.ring.ends import INTERRUPTED
 from agents.ring.hand import HAND
 from agents.ring.team import PERSON, Person, Tell
 from agents.runs.blame import blame

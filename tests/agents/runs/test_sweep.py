@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from agents import session
-from agents.ring.controller import INTERRUPTED
+from agents.ring.ends import INTERRUPTED
 from agents.runs.grid import Cell, load_grid, merge
 from agents.runs.run_directory import RESULT
 from agents.runs.search import Run

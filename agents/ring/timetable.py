@@ -1,0 +1,43 @@
+"""When operators have their time: which are due, and which must wait."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from agents.operators.operator import Operator, Progress, Timed, Turn
+
+
+class Timetable:
+    """How often each operator was applied, and what that says of its next time."""
+
+    def __init__(self, operators: Mapping[str, Operator]) -> None:
+        self._operators = operators
+        self._own: Counter[str] = Counter()
+        self._own_idle: Counter[str] = Counter()
+        self._issued = 0
+
+    def issue(self, operator: str) -> None:
+        """An assignment of this operator, or of a person, was made."""
+        self._issued += 1
+        self._own[operator] += 1
+        self._own_idle[operator] += 1
+
+    def rise(self) -> None:
+        """The best value has risen."""
+        self._own_idle.clear()
+
+    def due(self, idle: int) -> list[str]:
+        """Those that are to be applied next, whatever the selector thinks; `idle`: see `Progress`."""
+        return [name for name in self._operators if self._turn(name, idle) == "must"]
+
+    def late(self, idle: int) -> Collection[str]:
+        """Those that may not be applied now; none where that were all."""
+        late = {name for name in self._operators if self._turn(name, idle) == "never"}
+        return late if len(late) < len(self._operators) else ()
+
+    def _turn(self, name: str, idle: int) -> Turn:
+        operator = self._operators[name]
+        if not isinstance(operator, Timed):
+            return "may"
+        return operator.turn(Progress(self._issued, idle, self._own[name], self._own_idle[name]))
