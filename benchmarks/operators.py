@@ -26,9 +26,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -44,9 +44,10 @@ from agents.runs.run_directory import JOURNAL, MEMORY
 from agents.selectors.selector import Choice
 from agents.selectors.uniform import Uniform
 from benchmarks.peers.material import Sizes, material
+from benchmarks.rows import append, check, read
 from memory.journal import read_journal
 from protocols import prompt_file
-from protocols.errors import InputError, PromptFlowError
+from protocols.errors import PromptFlowError
 from protocols.messages import FIRST, Assignment, Evaluation
 from protocols.prompt import Kind, Prompt, Section
 from protocols.task import Example, show_text
@@ -239,21 +240,12 @@ def _of(name: str, row: Row) -> list[Earned]:
     return [e for e in row.earned if e.operator == name]
 
 
-def read_rows(path: Path, wanted: dict[str, Any]) -> list[Row]:
-    """The searches that are there.
+def parse(told: Mapping[str, Any]) -> Row:
+    """From the JSON of a row.
 
-    :raises InputError: they were made with other settings, or by another release.
+    :raises ValueError, KeyError, TypeError: it is none.
     """
-    rows = []
-    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
-        try:
-            told = orjson.loads(line)
-            rows.append(Row(**{**told, "earned": tuple(Earned(**each) for each in told["earned"])}))
-        except (ValueError, KeyError, TypeError):
-            raise InputError("this line is no search of this benchmark", file=str(path), line=number) from None
-        if wanted and rows[-1].settings != wanted:
-            raise InputError("the searches there have other settings; use another --out", file=str(path))
-    return rows
+    return Row(**{**told, "earned": tuple(Earned(**each) for each in told["earned"])})
 
 
 def settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -265,7 +257,8 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
 async def run(options: argparse.Namespace) -> None:
     """The searches that are not there yet, seeds outermost, so that what is there at any time is balanced."""
     path, until = options.out / "operators.jsonl", time.monotonic() + 60 * options.minutes
-    rows = read_rows(path, settings(options))
+    rows = read(path, parse)
+    check(rows, settings(options), path, "--out")
     there = {row.key for row in rows}
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     for seed in seeds:
@@ -274,8 +267,7 @@ async def run(options: argparse.Namespace) -> None:
                 if (task.resolve().name, start, seed) in there or time.monotonic() >= until:
                     continue
                 rows.append(await search(task.resolve(), start, seed, options))
-                with path.open("ab") as file:
-                    file.write(orjson.dumps(asdict(rows[-1])) + b"\n")
+                append(path, rows[-1])
                 print(f"{task.name}, {start}, seed {seed}: {rows[-1].seconds:.0f} s", flush=True)
     show(rows)
 
@@ -314,7 +306,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     try:
         if options.table:
-            show(read_rows(options.out / "operators.jsonl", {}))
+            show(read(options.out / "operators.jsonl", parse))
         else:
             anyio.run(run, options, backend_options={"use_uvloop": sys.platform != "win32"})
     except PromptFlowError as error:

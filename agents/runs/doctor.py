@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Final
-
-import anyio
 
 from agents.headroom.probe import Tell
 from agents.operators.operator import Operator
 from agents.prompting.asking import reply_limit
 from agents.prompting.shelves import open_shelves, shelves_of
-from agents.runs.asking import EMBEDDER, alike, check_asked, described
+from agents.runs.asking import check_asked
 from agents.runs.budget import open_ledger, prices
 from agents.runs.catalogue import open_operators, open_selector
 from agents.runs.composed import composed
@@ -27,54 +24,34 @@ from agents.runs.known_names import check_names
 from agents.runs.least import check_caps, check_length, reply_room
 from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import asks_judge
-from agents.runs.models import embedder_of, model_settings
+from agents.runs.models import embedder_of
 from agents.runs.opening import check_editable
 from agents.runs.own_instructions import critic_instruction, own_instructions
 from agents.runs.past import read_past
 from agents.runs.places import check_agents
+from agents.runs.reaching import call_each, check_memory_of, open_models, to_call
 from agents.runs.run_directory import usable
-from agents.runs.tables import NONE, AgentsTable
+from agents.runs.tables import AgentsTable
 from memory import upkeep
 from protocols.data import Source, load_examples
 from protocols.data.checks import label_problems, split_problems
 from protocols.errors import (
-    AuthenticationFailed,
     BudgetExhausted,
-    CallTimeout,
     ConfigError,
-    ConnectionFailed,
     DataError,
     InputError,
     MemoryMismatch,
     ModelError,
-    ModelNotFound,
-    QuotaExhausted,
-    RateLimited,
 )
 from protocols.kinds import generation
 from protocols.metrics.judge import ModelJudge
 from protocols.metrics.match import Exact
-from protocols.model import ChatMessage, ChatModel, Request
+from protocols.model import ChatMessage
 from protocols.prompt import Prompt, braced, holds_placeholder
-from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings, open_model
-from protocols.providers.http import Transport, open_transport
-from protocols.providers.local.model import LocalModel, in_words
+from protocols.providers.http import open_transport
+from protocols.providers.local.model import LocalModel
 from protocols.task import Example, Task
 from protocols.wrappers.accounts import Accounts
-from protocols.wrappers.asking import AskingModel
-from protocols.wrappers.limiter import LimitedModel, Limits
-from protocols.wrappers.room import RoomyModel
-
-SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))
-"""The call that shows whether a model can be reached: with room to think, for some refuse to answer without."""
-ADVICE: Final[Mapping[type[Exception], str]] = {
-    AuthenticationFailed: "check the key, and that it may use this model",
-    ModelNotFound: "check the model's name and base_url",
-    QuotaExhausted: "add credit, or use another account",
-    RateLimited: "wait, or lower concurrency",
-    ConnectionFailed: "check base_url and the network",
-    CallTimeout: "try again, or raise timeout",
-}
 
 
 async def diagnose(
@@ -108,16 +85,16 @@ async def diagnose(
     _budget(found, configuration, environ, task, prompt, operators)
     _paths(found, configuration, environ)
     async with open_transport(environ) as transport:
-        models = _models(found, configuration, environ, transport, operators)
+        models = open_models(found, configuration, environ, transport, operators)
         for model, _ in models:
             if isinstance(model, LocalModel):
-                await _memory(found, model, offline)
+                await check_memory_of(found, model, offline)
         if offline:
             found.skip("model calls", "--offline")
         else:
             room = reply_room(configuration, reply_limit(task.kind, prompt)) if task and prompt else None
             rooms = {configuration.models.of("task"): room}
-            await _call(found, _asked(configuration, models), accounts or Accounts(), rooms)
+            await call_each(found, to_call(configuration, models), accounts or Accounts(), rooms)
     diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
@@ -303,100 +280,3 @@ def check_memory(path: Path, ours: tuple[str, int]) -> str:
             file=str(path),
         )
     return f"{path}: {there.count:,} experiences"
-
-
-def _models(
-    found: Findings,
-    configuration: Configuration,
-    environ: Mapping[str, str],
-    transport: Transport,
-    operators: Iterable[str] | None,
-) -> list[tuple[ChatModel, Sequence[str]]]:
-    """Each distinct model that can be reached as it is configured, and its roles, without having been called; none
-    while what is asked of them cannot be sent."""
-    tables = configuration.models
-    proposers = tables.proposers if operators is None else operators
-    try:
-        check_asked(configuration, proposers)
-    except ConfigError:
-        found.skip("models", "their parameters must be put right first")
-        return []
-    roles: dict[str, list[str]] = {}
-    critic = ["critic"] if configuration.agents.critic != NONE else []
-    judge = ["judge"] if asks_judge(configuration) else []
-    for role in ("task", *critic, *judge, *(f"proposer/{name}" for name in proposers)):
-        roles.setdefault(tables.of(role), []).append(role)
-
-    def attempt(name: str, said: str, dimension: int | None = None) -> ChatModel | None:
-        def open_it() -> ChatModel:
-            settings = model_settings(configuration.provider(name))
-            if dimension is not None:
-                return open_embeddings(name, settings, environ, transport, dimension)
-            return open_model(name, settings, environ, transport)
-
-        plain = "no language model: models.default names one; " if name == EMBEDDED and "task" in roles[name] else ""
-        return found.attempt(f"model {name}", open_it, lambda _: plain + said)
-
-    models = [(attempt(name, described(alike(configuration, called))), called) for name, called in roles.items()]
-    if embedder := configuration.memory.embedder:
-        models.append((attempt(embedder, EMBEDDER, configuration.memory.dimension), [EMBEDDER]))
-    return [(model, called) for model, called in models if model is not None]
-
-
-def _asked(
-    configuration: Configuration, models: Iterable[tuple[ChatModel, Sequence[str]]]
-) -> list[tuple[str, ChatModel]]:
-    """What is to be called, and how it is named: each model once with all that is asked of it alike."""
-    calls: list[tuple[str, ChatModel]] = []
-    for model, called in models:
-        groups = alike(configuration, called)
-        room = RoomyModel(model, configuration.provider(model.name).reply_tokens or 1)
-        for parameters, those in groups.items():
-            what = f"call to {model.name}" + (f" as {', '.join(those)}" if len(groups) > 1 else "")
-            calls.append((what, AskingModel(room, parameters.fields) if parameters.fields else room))
-    return calls
-
-
-async def _memory(found: Findings, model: LocalModel, offline: bool) -> None:
-    """What a model on this machine takes of it, once its weights are here."""
-    if offline and not await model.is_here():
-        found.skip("memory", f"the weights of {model.name} are not downloaded yet")
-        return
-    try:
-        plan, weights = await model.plan()
-    except ConfigError as error:
-        found.all.append(Finding("memory", "failed", str(error)))
-    else:
-        found.all.append(Finding("memory", "ok", in_words(plan, weights)))
-
-
-async def _call(
-    found: Findings, models: Sequence[tuple[str, ChatModel]], accounts: Accounts, rooms: Mapping[str, int | None]
-) -> None:
-    """One small call to each, all at once, without a second try. `rooms`: the tokens that a model's replies may have,
-    where that is known."""
-    results: list[Finding | None] = [None] * len(models)
-
-    async def one(index: int, what: str, model: ChatModel) -> None:
-        try:
-            limiter = accounts.limiter(Account(model.name), Limits())
-            reply = await LimitedModel(model, limiter, urgent=True).complete(SMALL)
-        except (ModelError, ConfigError) as error:
-            advice = ADVICE.get(type(error))
-            results[index] = Finding(what, "failed", f"{error}; {advice}" if advice else str(error), call=True)
-        else:
-            how = ", estimated: the server does not count them" if reply.usage.estimated else ""
-            spent = f"{reply.usage.input} + {reply.usage.output} tokens{how}"
-            room = rooms.get(model.name)
-            long = room is not None and reply.usage.output > room
-            more = (
-                f"; a reply of the task may have {room}: if the model thinks before it answers, give it room with "
-                f'reply_tokens under [providers."{model.name}"]'
-            )
-            said = f"answered in {reply.latency:.2f} s, {spent}{more * long}"
-            results[index] = Finding(what, "warning" if long else "ok", said, call=True)
-
-    async with anyio.create_task_group() as tasks:
-        for index, (what, model) in enumerate(models):
-            tasks.start_soon(one, index, what, model, name=what)
-    found.all += [result for result in results if result is not None]

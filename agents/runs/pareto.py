@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from anyio import to_thread
+
 from agents.ring.archive import Member
-from memory.journal import Call
+from agents.runs.comparison import Held
+from memory.journal import Call, read_calls
 from protocols.model import Usage
 from protocols.wrappers.prices import Price
 
@@ -62,6 +66,20 @@ def taken(usage: Usage, n: int, price: Price | None, split: Split) -> Taken | No
 def taken_by(member: Member, price: Price | None) -> Taken | None:
     """As `taken`, from validation."""
     return taken(member.usage, sum(score is not None for score in member.scores), price, "validation")
+
+
+def answers_of(first: Member, winner: Member, test: Held | None, price: Price | None) -> Answers | None:
+    """What answers of the two take: on test where that was read, else on validation."""
+    seed, best = (taken_by(member, price) for member in (first, winner))
+    if test is not None and test.n:
+        seed, best = (taken(usage, test.n, price, "test") for usage in test.usage)
+    return Answers(seed, best) if seed and best else None
+
+
+async def front(members: Sequence[Member], winner: Member, price: Price | None, journal: Path) -> list[Row]:
+    """The candidates that nobody beats in everything; the journal, which may be long, is read in a thread."""
+    seconds = await to_thread.run_sync(lambda: latencies(read_calls(journal)))
+    return pareto(members, winner.candidate, price, seconds)
 
 
 def pareto(members: Sequence[Member], winner: int, price: Price | None, seconds: Mapping[int, float]) -> list[Row]:

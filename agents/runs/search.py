@@ -40,7 +40,7 @@ from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
 from agents.runs.models import Models, measures_credit, roles
 from agents.runs.own_instructions import critic_instruction
-from agents.runs.pareto import Answers, latencies, pareto, taken, taken_by
+from agents.runs.pareto import answers_of, front
 from agents.runs.places import open_observers, seated
 from agents.runs.recycling import Recycler, pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
@@ -65,7 +65,7 @@ from agents.selectors.expected import expected
 from agents.selectors.selector import Selector
 from memory.cache import ReplyCache
 from memory.experience import Experience
-from memory.journal import Journal, read_calls, read_durable, read_journal, read_notes
+from memory.journal import Journal, read_durable, read_journal, read_notes
 from memory.store import Memory
 from protocols import prompt_file
 from protocols.bus import Bus
@@ -290,7 +290,8 @@ class Run:
         if missing is not None and self.patience.hurried:
             stopped_by = INTERRUPTED  # so that the run goes on with what is missing
         result = self._result(winner, stopped_by, test, missing)
-        self._write_front(winner)
+        rows = await front(self.controller.archive.members, winner, self._price, self.directory / JOURNAL)
+        write(self.directory / PARETO, orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         self.result = result
         return result
@@ -361,19 +362,6 @@ class Run:
         """Of the task's model."""
         return self.ledger.prices.get(self.configuration.models.of("task"))
 
-    def _answers(self, first: Member, winner: Member, test: Held | None) -> Answers | None:
-        """What answers of the two take."""
-        seed, best = (taken_by(member, self._price) for member in (first, winner))
-        if test is not None and test.n:
-            seed, best = (taken(usage, test.n, self._price, "test") for usage in test.usage)
-        return Answers(seed, best) if seed and best else None
-
-    def _write_front(self, winner: Member) -> None:
-        """The candidates that nobody beats in everything."""
-        seconds = latencies(read_calls(self.directory / JOURNAL))
-        rows = pareto(self.controller.archive.members, winner.candidate, self._price, seconds)
-        write(self.directory / PARETO, orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
-
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
         used, endings = spent(self.ledger), self.controller.history.endings
         first = self.controller.first
@@ -386,7 +374,7 @@ class Run:
             best=validated(winner),
             candidate=winner.candidate,
             length=Length(first.tokens, winner.tokens),
-            answers=self._answers(first, winner, test),
+            answers=answers_of(first, winner, test, self._price),
             train=trained(self.task.metric, first, winner),
             test=test,
             test_missing=missing,

@@ -12,7 +12,6 @@ from agents.headroom.verdict import Replies
 from agents.runs.estimate import Amount, Estimate, shares
 from agents.runs.findings import Diagnosis, Sent
 from agents.views.chat import show_messages
-from agents.views.terminal import dollars
 from protocols.plain import one_line
 
 STYLES = {"ok": "green", "warning": "bold yellow", "failed": "bold red", "not checked": "yellow"}
@@ -77,7 +76,7 @@ def _replies(first: Replies) -> str:
 def _show_estimate(console: Console, expected: Estimate) -> None:
     cost = f"unknown: set the price of {', '.join(expected.unpriced)}"
     if expected.dollars is not None:
-        cost = _amount(expected.dollars, dollars)
+        cost = _amount(expected.dollars, _rough_dollars)
     roles = ", ".join(f"{role} {_rough(use.calls)}" for role, use in shares(expected.roles))
     tokens = ", ".join(f"{role} {_rough(use.tokens)}" for role, use in shares(expected.roles))
     console.print(Text("\nA search is expected to take (and eight of ten such runs)", style="bold"))
@@ -93,6 +92,10 @@ def _show_estimate(console: Console, expected: Estimate) -> None:
 def _amount(amount: Amount, show: Callable[[float], str]) -> str:
     cap = "" if amount.cap is None else f"; capped at {show(amount.cap)}"
     return f"{show(amount.expected)} ({show(amount.low)} to {show(amount.high)}{cap})"
+
+
+def _rough_dollars(amount: float) -> str:
+    return f"${float(f'{amount:.2g}'):,.{2 if amount >= 0.1 else 4}f}"
 
 
 def _rough(number: float) -> str:

@@ -22,13 +22,14 @@ from pathlib import Path
 
 import anyio
 
-from benchmarks.peers import rows as kept
 from benchmarks.peers.catalogue import PROGRAMS
 from benchmarks.peers.endpoint import served
 from benchmarks.peers.material import Material, Sizes, material
+from benchmarks.peers.rows import parse
 from benchmarks.peers.running import ROOT, Allowed, Bench
 from benchmarks.peers.serving import Chosen, upstream
 from benchmarks.peers.table import show
+from benchmarks.rows import append, check, read
 from protocols.errors import PromptFlowError
 from protocols.providers.local.quicker import folder as caches
 
@@ -60,8 +61,8 @@ async def run(options: argparse.Namespace) -> None:
         **{name: getattr(options, name) for name in ("calls", "labels", "reply_tokens", "writer_tokens")},
         "asked": [options.train, options.validation, options.test],
     }
-    rows = kept.read(path)
-    kept.check(rows, settings, path)
+    rows = read(path, parse)
+    check(rows, settings, path, "--work")
     there = {row.key for row in rows}
     wanted = [(s, m, p) for s, m in materials(options) for p in options.programs if (m.name, s, p) not in there]
     chosen = Chosen(options.model, options.base_url, options.key_env, options.at_once, options.threads)
@@ -73,7 +74,7 @@ async def run(options: argparse.Namespace) -> None:
                 print(f"{len(wanted) - done} rows are left; the same command goes on", flush=True)
                 return
             row = await bench.row(program, drawn, seed)
-            kept.append(path, row)
+            append(path, row)
             what = row.error or f"test {row.test:.3f}, {row.task.calls} task calls, {row.seconds:.0f} s"
             print(f"{row.data}, seed {row.seed}, {PROGRAMS[program].title}: {what}", flush=True)
 
@@ -127,7 +128,7 @@ def main() -> None:
     )  # so that the program of the row in progress is ended, too
     try:
         if options.what == "table":
-            show(kept.read(options.work / ROWS), options.work / "peers.svg")
+            show(read(options.work / ROWS, parse), options.work / "peers.svg")
         else:
             anyio.run(run, options)
     except PromptFlowError as error:

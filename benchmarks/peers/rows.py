@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
-import orjson
+from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.peers.endpoint import Account
-from protocols.errors import InputError
 
 Key = tuple[str, int, str]
 
@@ -44,37 +41,10 @@ class Row:
         return self.data, self.seed, self.program
 
 
-def append(path: Path, row: Row) -> None:
-    """Write one row at the end, with the line end that makes it whole."""
-    with path.open("ab") as file:
-        file.write(orjson.dumps(asdict(row)) + b"\n")
+def parse(told: Mapping[str, Any]) -> Row:
+    """From the JSON of a row.
 
-
-def read(path: Path) -> list[Row]:
-    """The rows of a file; none where there is no file. The piece of a row that a killed process leaves at the end is
-    cut off.
-
-    :raises InputError: another line is no row.
+    :raises ValueError, KeyError, TypeError: it is none.
     """
-    if not path.exists():
-        return []
-    whole, end, _ = path.read_bytes().rpartition(b"\n")
-    if (whole + end) != path.read_bytes():
-        path.write_bytes(whole + end)
-    rows = []
-    for number, line in enumerate((whole + end).splitlines(), start=1):
-        try:
-            told = orjson.loads(line)
-            accounts = {role: Account(**told[role]) for role in ("task", "writer")}
-            rows.append(Row(**{**told, **accounts}))
-        except (ValueError, KeyError, TypeError):
-            raise InputError("this line is no row of the benchmark", file=str(path), line=number) from None
-    return rows
-
-
-def check(rows: Sequence[Row], settings: Mapping[str, object], path: Path) -> None:
-    """:raises InputError: a row was measured with other settings."""
-    for row in rows:
-        if others := [name for name, value in settings.items() if row.settings.get(name) != value]:
-            said = ", ".join(f"{name} = {row.settings.get(name)}" for name in others)
-            raise InputError(f"the rows there were measured with {said}; use another --work", file=str(path))
+    accounts = {role: Account(**told[role]) for role in ("task", "writer")}
+    return Row(**{**told, **accounts})

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.operators import Earned, Row, mean, parser, read_rows, run, settings, table
+from benchmarks.operators import Earned, Row, mean, parse, parser, run, settings, table
+from benchmarks.rows import check, read
 from protocols.errors import InputError
 
 pytestmark = pytest.mark.anyio
@@ -22,14 +23,15 @@ async def test_a_search_is_made_once_and_every_assignment_is_in_its_row(
     told = [str(HOME), *small, "--operators", "few_shot,self_reflection", "--out", str(tmp_path)]
     options = parser().parse_args(told)
     await run(options)
-    rows = read_rows(tmp_path / "operators.jsonl", settings(options))
+    rows = read(tmp_path / "operators.jsonl", parse)
+    check(rows, settings(options), tmp_path, "--out")
     assert [(row.task, row.start, len(row.earned)) for row in rows] == [("home", "wordy", 3)]
     assert all(1 <= e.paired <= 8 for row in rows for e in row.earned if e.outcome in ("survived", "lost"))
     assert sum(row.tokens.get("few_shot", 0) for row in rows) == 0, "it asks nobody"
     before = (tmp_path / "operators.jsonl").read_bytes()
     await run(options)
     assert (tmp_path / "operators.jsonl").read_bytes() == before
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError, match="measured with assignments = 3"):
         await run(parser().parse_args([*told, "--assignments", "4"]))
 
 

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.peers import rows as kept
 from benchmarks.peers.__main__ import run
 from benchmarks.peers.endpoint import Account, Endpoint, Upstream, UpstreamFailed, served
 from benchmarks.peers.material import Material, Sizes, draw, material
-from benchmarks.peers.rows import Row
+from benchmarks.peers.rows import Row, parse
 from benchmarks.peers.running import Allowed, Bench, ProgramFailed, by_hand, left
 from benchmarks.peers.table import difference, interval, table
+from benchmarks.rows import append, read
 from protocols.errors import InputError
 from protocols.task import Example
 from tests.wire_server import WireServer
@@ -124,14 +124,14 @@ async def test_what_is_there_is_not_measured_again(data: Path) -> None:
         await run(options(data, server.openai_url, minutes=0))
         assert not file.exists()
         await run(options(data, server.openai_url))
-        first, hand, drawn = kept.read(file)
+        first, hand, drawn = read(file, parse)
         assert (first.test, hand.test, drawn.test) == (0.0, 1.0, 1.0)
         assert (first.unread, hand.note) == (8, {"nearest": {"0": 0.0, "4": 1.0, "8": 1.0, "16": 1.0}})
         assert drawn.task.calls == 12, "two validation splits: a third no longer fits"
         assert drawn.prompt > first.prompt
         calls = server.stats.calls
         await run(options(data, server.openai_url))
-        assert (server.stats.calls, len(kept.read(file))) == (calls, 3)
+        assert (server.stats.calls, len(read(file, parse))) == (calls, 3)
         await run(options(data, server.openai_url, seeds=[0, 1], programs=["first"]))
         assert server.stats.calls == calls + 8, "the one row that was missing"
         with pytest.raises(InputError, match="calls = 13"):
@@ -141,7 +141,7 @@ async def test_what_is_there_is_not_measured_again(data: Path) -> None:
 async def test_a_program_without_calls_leaves_the_first_prompt(data: Path) -> None:
     async with WireServer(right) as server:
         await run(options(data, server.openai_url, programs=["first", "random"], calls=0))
-        first, row = kept.read(data.parent / "rows.jsonl")
+        first, row = read(data.parent / "rows.jsonl", parse)
         assert (row.error, row.task.calls, row.prompt) == ("", 0, first.prompt)
 
 
@@ -156,7 +156,7 @@ def test_a_program_that_leaves_nothing_has_failed(data: Path) -> None:
 async def test_a_server_that_is_gone_ends_the_benchmark_and_leaves_no_row(data: Path) -> None:
     with pytest.raises(UpstreamFailed, match="502"):
         await run(options(data, "http://127.0.0.1:9/v1"))
-    assert kept.read(data.parent / "rows.jsonl") == []
+    assert read(data.parent / "rows.jsonl", parse) == []
 
 
 async def test_only_labels_are_given_to_programs_that_know_nothing_else(data: Path) -> None:
@@ -168,14 +168,14 @@ async def test_only_labels_are_given_to_programs_that_know_nothing_else(data: Pa
 
 def test_the_half_of_a_row_is_cut_off(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
-    kept.append(file, some(0, "gepa", [1.0]))
+    append(file, some(0, "gepa", [1.0]))
     whole = file.read_bytes()
     file.write_bytes(whole + whole[: len(whole) // 2])
-    assert kept.read(file) == [some(0, "gepa", [1.0])]
+    assert read(file, parse) == [some(0, "gepa", [1.0])]
     assert file.read_bytes() == whole
     file.write_bytes(whole + b"{}\n")
     with pytest.raises(InputError, match=r"rows\.jsonl:2"):
-        kept.read(file)
+        read(file, parse)
 
 
 def test_test_examples_are_the_same_for_every_seed(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

