@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from agents.operators.operator import Context, part
 from agents.prompting.blocks import Block, cut, remark
-from agents.prompting.clauses import COVER, EXPLAIN, UNHARMED, writing_clause
+from agents.prompting.clauses import BESIDE, COVER, EXPLAIN, UNHARMED, explained, writing_clause
 from agents.prompting.groups import Embed
 from agents.prompting.material import (
     USES,
@@ -205,7 +205,7 @@ def most_words(section: Section, prompt: Prompt, task: Task) -> int:
     )
     most = WORDS.get(section.kind, 0)
     if defines:
-        most += DEFINITIONS + words_each(task) * len(task.answers)
+        most += DEFINITIONS + words_each(task) * len(explained(task))
     if section.kind == "format":
         most += count_words(", ".join(task.kind.names.all))
     if (there := count_words(section.text)) > most:
@@ -221,14 +221,15 @@ def within(assignment: Assignment, context: Context) -> float:
 
 
 def clauses(task: Task, section: Section | None = None) -> dict[str, str]:
-    """What an instruction says of the answers, where they are a closed set, and by the kind of task or section."""
-    closed = bool(task.answers)
+    """What an instruction says of the answers, where there are any to explain, and by the kind of task or section."""
+    closed = bool(explained(task))
     each = at_most(words_each(task), task).rstrip(".").lower()
     return {
         "clause": writing_clause(task, section.kind if section else None),
         "cover": COVER if closed else "",
         "unharmed": UNHARMED if section is not None and section.text else "",
         "explain": EXPLAIN.replace("{each}", each) if closed else "",
+        "beside": BESIDE if closed else "",
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from protocols.prompt import Kind
 from protocols.task import KindName, Task
@@ -20,7 +20,9 @@ EXPLAIN = (
     "Explain every answer in its general sense, {each} each, so that cases which the examples do not show find their "
     "place, too; where two are near, say in a line of its own what decides between them."
 )
-"""How the data are described where the answers are a closed set."""
+"""How the data are described where there are answers to explain."""
+BESIDE = ", and the lines on single answers beside them"
+"""How long the description may be, where that is so."""
 COVER = "A list must cover every answer and not only those that failed."
 """What holds for lists of such answers."""
 UNHARMED = "Keep word for word what nothing speaks against, such as lines on answers without errors."
@@ -33,6 +35,8 @@ SECTIONS: Mapping[Kind, str] = {
     "reminders": "Only the two or three rules that are broken most often, in words as few as possible.",
 }
 """The same, of sections whose use says more than the task's kind."""
+LOOKED_AT = 50
+"""Training examples by which it is told whether the inputs list the answers."""
 READING: Mapping[KindName, str] = {
     "classification": "Name the pair that is confused and the question that decides between the two.",
     "ner": "Keep wrong type, wrong boundary, missed and invented apart.",
@@ -59,6 +63,18 @@ def writing_clause(task: Task, section: Kind | None = None) -> str:
         text = WRITING.get(task.kind.name, "")
         text = text.replace("{empty}", str(empty)).replace("{train}", str(len(task.train)))
     return text
+
+
+def explained(task: Task) -> Collection[str]:
+    """The answers that a text should explain: a closed set, but for options that the inputs themselves list, whose
+    names mean something else in each."""
+    answers = task.answers
+    if task.kind.name == "ner" or not answers:
+        return answers
+    texts = ["\n".join(example.inputs.values()) for example in task.train[:LOOKED_AT]]
+    least = max(2, len(answers) / 2)
+    listing = sum(sum(answer in text for answer in answers) >= least for text in texts)
+    return () if 2 * listing > len(texts) else answers
 
 
 def reading_clause(task: Task) -> str:

@@ -93,7 +93,8 @@ def _answered(task: Task) -> str:
         return f"{called}, with their numbers among {count} training examples: {listed}{more}."
     empty = sum(example.target == [] for example in task.train)
     lengths = [count_words(task.kind.show(e.target)) for e in task.train[:MEASURED] if e.target != []]
-    usual = f"Expected answers have {median(lengths):.0f} words, as a rule" if lengths else ""
+    words = f"{median(lengths):.0f}" if lengths else ""
+    usual = f"Expected answers have {words} word{'s' * (words != '1')}, as a rule" if lengths else ""
     none = f"in {empty} of {count} training examples there is none" if empty else ""
     return "; ".join(filter(None, (usual, none))) + "." if usual or none else ""
 
@@ -163,14 +164,15 @@ def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
 
 def data_block(task: Task, shown: Collection[str] = (), most: int = 2 * LINES) -> Block:
     """Training examples of every answer, a line each, those of one answer together, as they are and without what a
-    model made of them; `shown`: ids of those that the request has elsewhere, which come last."""
+    model made of them; `shown`: ids of those that the request has elsewhere, which come last. What has to be reasoned
+    about is shown whole, and so fewer of them."""
 
     def answer(example: Example) -> str:
         return str(example.target == []) if task.kind.name == "reading" else task.kind.show(example.target)
 
     some = sorted(task.train[:: 1 + len(task.train) // SOME], key=lambda example: example.id in shown)
     drawn = in_turn(some, answer)[:most]
-    lines = [example_line(example, task) for example in drawn]
+    lines = [example_line(example, task, RECORD if task.kind.name == "reasoning" else LINE) for example in drawn]
     kept = within(lines, DATA)
     order = {name: place for place, name in enumerate(dict.fromkeys(map(answer, drawn)))}
     together = sorted(range(len(kept)), key=lambda place: order[answer(drawn[place])])
@@ -213,14 +215,14 @@ def _failed(outcome: Outcome) -> str:
     return f"{_line(outcome.inputs, f'{answered}, expected {outcome.target}', outcome.target)} ({outcome.example})"
 
 
-def example_line(example: Example, task: Task) -> str:
-    """An example, and its expected answer."""
+def example_line(example: Example, task: Task, tokens: int = LINE) -> str:
+    """An example, with so many tokens of each input, and its expected answer."""
     answer = task.kind.show(example.target)
-    return _line(example.inputs, answer, answer)
+    return _line(example.inputs, answer, answer, tokens)
 
 
-def _line(inputs: Mapping[str, str], answer: str, expected: str) -> str:
+def _line(inputs: Mapping[str, str], answer: str, expected: str, tokens: int = LINE) -> str:
     plain = {name: " ".join(value.split()) for name, value in inputs.items()}
-    kept = shortened(plain, LINE * len(plain), expected)
+    kept = shortened(plain, tokens * len(plain), expected)
     texts = [*kept.values()] if len(kept) == 1 else [f"{name}: {value}" for name, value in kept.items()]
     return f"- {' | '.join(texts)} → {cut(' '.join(answer.split()), LINE)}"

@@ -46,9 +46,11 @@ def once(text: str) -> str:
 
 
 def shortened(inputs: Mapping[str, str], tokens: int, answer: str = "") -> dict[str, str]:
-    """The inputs with no more than so many tokens together: the longest are cut, around the answer where they hold
-    it, and short ones, such as the question about a text, stay whole."""
+    """The inputs with no more than so many tokens together: the longest are cut and short ones, such as the question
+    about a text, stay whole. A text beside others is cut around the answer where it holds it; one that stands alone
+    says what is asked, too, and may hold the answer by chance: its beginning stays."""
     left, kept = tokens, dict(inputs)
+    answer = answer if len(inputs) > 1 else ""
     by_length = sorted(kept, key=lambda name: estimate_tokens(kept[name]))
     for place, name in enumerate(by_length):
         share = left // (len(by_length) - place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import anyio
@@ -341,6 +341,37 @@ def test_what_explains_the_answers_has_room_for_each(count: int) -> None:
     assert most_words(long["definitions"], long, task) == 6000
     bare = Prompt((PROMPT["task"], PROMPT["input"]))
     assert most_words(bare["task"], bare, task) >= words
+
+
+OPTIONS = "Who is the oldest? {story} Options: (A) Ann (B) Ben (C) Cid"
+
+
+def puzzles(answer: Callable[[int], str], listed: bool = True) -> Task:
+    """Puzzles of reasoning, too long for a line of data of another kind."""
+    text = OPTIONS if listed else "Who is the oldest? {story}"
+    story = "Ann is older than Ben, who is older than Cid. " * 10
+    train = tuple(Example(f"t{n}", {"text": text.replace("{story}", f"{n} {story}")}, answer(n)) for n in range(12))
+    kind = TASK_KINDS["reasoning"](dict.fromkeys(("train", "validation", "test"), train))
+    return replace(TASK, kind=kind, train=train)
+
+
+async def test_options_that_inputs_list_are_not_explained_and_other_answers_are() -> None:
+    """What (A) means is another thing in each input."""
+    listed = await asked(Describe(), assignment("definitions"), puzzles(lambda n: f"({'ABC'[n % 3]})"))
+    assert "Explain every answer" not in listed
+    assert "lines on single answers" not in listed
+    named = await asked(Describe(), assignment("definitions"), puzzles(lambda n: ("Ann", "Dan")[n % 2], listed=False))
+    assert "Explain every answer" in named
+    assert "lines on single answers" in named
+
+
+async def test_what_is_reasoned_about_is_shown_whole() -> None:
+    """Its end holds what is asked, and its answer may stand anywhere in it by chance."""
+    task = puzzles(lambda n: f"({'ABC'[n % 3]})")
+    data = (await asked(Describe(), assignment("definitions"), task)).partition("<data>")[2]
+    lines = [line for line in data.partition("</data>")[0].splitlines() if line.startswith("- ")]
+    assert len(lines) == len(task.train)
+    assert all(line.startswith("- Who is") and "(C) Cid → " in line for line in lines)
 
 
 async def test_a_reply_has_room_for_the_text_that_it_may_write() -> None:
