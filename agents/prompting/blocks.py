@@ -78,6 +78,16 @@ def cut(text: str, tokens: int) -> str:
     return text.encode()[:left].decode("utf-8", "ignore") + CUT
 
 
+def cut_inside(text: str, tokens: int) -> str:
+    """`text` if it has no more than so many tokens, else its beginning and its end, with a mark between: a reply that
+    reasons ends with its answer."""
+    if estimate_tokens(text) <= tokens:
+        return text
+    half = max(0, 4 * tokens - len(CUT.encode())) // 2
+    said = text.encode()
+    return f"{said[:half].decode('utf-8', 'ignore')}{CUT} {said[len(said) - half :].decode('utf-8', 'ignore')}"
+
+
 def fit(blocks: Sequence[Block], over: Callable[[Sequence[Block]], float]) -> list[Block]:
     """The blocks without what must go for `over`, the tokens that are too many, to be 0 or less: by rank, and of each
     rank the longest first, so that as many stay as can. The last example is cut before it goes."""

@@ -29,8 +29,8 @@ UNHARMED = "Keep word for word what nothing speaks against, such as lines on ans
 """What holds for a text that is there already."""
 SECTIONS: Mapping[Kind, str] = {
     "reasoning": (
-        "Write steps to be carried out in the reply before the answer, and end with a check and with the line that "
-        "holds the answer; no hints for single words."
+        "Write steps to be carried out in the reply before the answer, and end with a check; nothing that serves one "
+        "example alone, and nothing on the form of the answer that other parts say."
     ),
     "reminders": "Only the two or three rules that are broken most often, in words as few as possible.",
 }

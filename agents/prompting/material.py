@@ -19,12 +19,14 @@ from agents.prompting.groups import Embed, Group, grouped
 from agents.prompting.records import answered_with, once, record_of, shortened
 from agents.prompting.words import count_words
 from protocols.messages import Assignment, Outcome, Scores, Tried, mean
+from protocols.metrics.numbers import is_number
 from protocols.prompt import Kind, Prompt, estimate_tokens
 from protocols.task import Example, Task
 
 Item = TypeVar("Item")
-GROUPS, MEMBERS, FURTHER = 5, 3, 12
-"""Groups of errors that are shown, and examples of each; of further groups one example has a line."""
+GROUPS, MEMBERS, ALL, FURTHER = 5, 3, 9, 12
+"""Groups of errors that are shown, and examples of each; of few groups more, that many in all. Of further groups one
+example has a line."""
 LINES = 24
 """Right examples that are shown, a line each."""
 REASONED = 2
@@ -35,8 +37,10 @@ SOME = 2000
 """Training examples that are looked at to find those of every answer, evenly over the file: more would take long."""
 LINE, RECORD = 60, 200
 """Tokens of each input of an example on one line, and of the inputs and of the reply of a whole one, at most."""
-OFTEN = 3
-"""Times that a wrong answer is given, from which on it may be one that is given too often."""
+OFTEN, SHARE = 3, 0.2
+"""Times that a wrong answer is given, and share of the failures, from which on it may be given too often."""
+OPENING = 40
+"""Characters with which all inputs begin, from which on they are said once."""
 DATA = 2500
 """Tokens of the training examples that are shown as data."""
 ANSWERS = 60
@@ -92,9 +96,11 @@ def _answered(task: Task) -> str:
         more = f" and {len(task.answers) - ANSWERS} more" if len(task.answers) > ANSWERS else ""
         return f"{called}, with their numbers among {count} training examples: {listed}{more}."
     empty = sum(example.target == [] for example in task.train)
-    lengths = [count_words(task.kind.show(e.target)) for e in task.train[:MEASURED] if e.target != []]
-    words = f"{median(lengths):.0f}" if lengths else ""
-    usual = f"Expected answers have {words} word{'s' * (words != '1')}, as a rule" if lengths else ""
+    said = [task.kind.show(example.target) for example in task.train[:MEASURED] if example.target != []]
+    words = f"{median(map(count_words, said)):.0f} word" if said else ""
+    usual = f"Expected answers have {words}{'s' * (words != '1 word')}, as a rule" if said else ""
+    if said and all(map(is_number, said)) and words == "1 word":
+        usual = "Expected answers are numbers"
     none = f"in {empty} of {count} training examples there is none" if empty else ""
     return "; ".join(filter(None, (usual, none))) + "." if usual or none else ""
 
@@ -119,7 +125,8 @@ def error_blocks(outcomes: Sequence[Outcome], embed: Embed) -> list[Block]:
     groups = grouped(outcomes, embed)
     if not groups:
         return []
-    shown = [_group(number, group) for number, group in enumerate(groups[:GROUPS], start=1)]
+    members = max(MEMBERS, ALL // len(groups))
+    shown = [_group(number, group, members) for number, group in enumerate(groups[:GROUPS], start=1)]
     lines = [_failed(group.members[0]) for group in groups[GROUPS : GROUPS + FURTHER]]
     return [
         _summary(outcomes),
@@ -129,23 +136,27 @@ def error_blocks(outcomes: Sequence[Outcome], embed: Embed) -> list[Block]:
 
 
 def _summary(outcomes: Sequence[Outcome]) -> Block:
-    """How many went wrong, in what, and what was answered too often."""
+    """How many went wrong, in what, what was answered too often, and whether that made all that came out right."""
     failed = [outcome for outcome in outcomes if outcome.score < 1.0]
     mistakes = Counter[str]()
     for outcome in failed:
         mistakes.update({name: int(times) for name, times in outcome.mistakes.items()})
     given = Counter(outcome.answer for outcome in failed if outcome.answer)
-    often = [f"{answer!r} ({times})" for answer, times in given.most_common(3) if times >= OFTEN]
+    least = max(OFTEN, SHARE * len(failed))
+    often = [f"{answer!r} ({times})" for answer, times in given.most_common(3) if times >= least]
+    right = {outcome.target for outcome in outcomes if outcome.score >= 1.0}
+    chance = often and right == {given.most_common(1)[0][0]}
     lines = [
         f"{len(failed)} of {len(outcomes)} examples went wrong.",
         mistakes and f"Mistakes: {', '.join(f'{name} ({n})' for name, n in mistakes.most_common(FURTHER))}.",
         often and f"Wrongly answered most often: {', '.join(often)}.",
+        chance and f"All that came out right expect {min(right)!r}, too: they show no rule that works.",
     ]
     return Block("errors_in_all", [Piece("\n".join(line for line in lines if line), REMARK)])
 
 
-def _group(number: int, group: Group) -> Block:
-    records = [record_of(outcome, replies=True, tokens=RECORD) for outcome in group.members[:MEMBERS]]
+def _group(number: int, group: Group, members: int) -> Block:
+    records = [record_of(outcome, RECORD) for outcome in group.members[:members]]
     pieces = [Piece(record, EXAMPLE) for record in records]
     if group.right is not None:
         pieces.append(Piece(f"Right, and alike: {line_of(group.right)}", EXAMPLE))
@@ -156,10 +167,12 @@ def _group(number: int, group: Group) -> Block:
 def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
     """What came out right: of every answer in turn one, a line each, and whole replies where these say more."""
     right = [outcome for outcome in outcomes if outcome.score >= 1.0]
-    lines = [line_of(outcome) for outcome in in_turn(right, lambda outcome: outcome.target)[:LINES]]
+    shown = in_turn(right, lambda outcome: outcome.target)[:LINES]
+    opening, lines = _listed([(outcome.inputs, answered_with(outcome), outcome.target) for outcome in shown])
     long = [o for o in right if estimate_tokens(o.reply) > LINE + estimate_tokens(o.target)]
-    whole = [record_of(outcome, replies=True, tokens=RECORD) for outcome in long[:REASONED]]
-    return [Block("right", [Piece(line, EXAMPLE, "\n") for line in lines]), examples("right_replies", whole)]
+    whole = [record_of(outcome, RECORD) for outcome in long[:REASONED]]
+    pieces = [*opening, *(Piece(line, EXAMPLE, "\n") for line in lines)]
+    return [Block("right", pieces), examples("right_replies", whole)]
 
 
 def data_block(task: Task, shown: Collection[str] = (), most: int = 2 * LINES) -> Block:
@@ -172,11 +185,13 @@ def data_block(task: Task, shown: Collection[str] = (), most: int = 2 * LINES) -
 
     some = sorted(task.train[:: 1 + len(task.train) // SOME], key=lambda example: example.id in shown)
     drawn = in_turn(some, answer)[:most]
-    lines = [example_line(example, task, RECORD if task.kind.name == "reasoning" else LINE) for example in drawn]
+    answers = [task.kind.show(example.target) for example in drawn]
+    rows = [(example.inputs, said, said) for example, said in zip(drawn, answers, strict=True)]
+    opening, lines = _listed(rows, RECORD if task.kind.name == "reasoning" else LINE)
     kept = within(lines, DATA)
     order = {name: place for place, name in enumerate(dict.fromkeys(map(answer, drawn)))}
     together = sorted(range(len(kept)), key=lambda place: order[answer(drawn[place])])
-    return Block("data", [Piece(lines[place], EXAMPLE, "\n") for place in together])
+    return Block("data", [*opening, *(Piece(lines[place], EXAMPLE, "\n") for place in together)])
 
 
 def in_turn(items: Iterable[Item], answer: Callable[[Item], str]) -> list[Item]:
@@ -215,10 +230,32 @@ def _failed(outcome: Outcome) -> str:
     return f"{_line(outcome.inputs, f'{answered}, expected {outcome.target}', outcome.target)} ({outcome.example})"
 
 
-def example_line(example: Example, task: Task, tokens: int = LINE) -> str:
-    """An example, with so many tokens of each input, and its expected answer."""
+def example_line(example: Example, task: Task) -> str:
+    """An example, and its expected answer."""
     answer = task.kind.show(example.target)
-    return _line(example.inputs, answer, answer, tokens)
+    return _line(example.inputs, answer, answer)
+
+
+def _listed(rows: Sequence[tuple[Mapping[str, str], str, str]], tokens: int = LINE) -> tuple[list[Piece], list[str]]:
+    """A line of each row, which has inputs, an answer and the expected one, with so many tokens of each input; before
+    the lines, what all inputs begin with where they are of one field."""
+    texts = [" ".join(next(iter(inputs.values())).split()) for inputs, _, _ in rows if len(inputs) == 1]
+    begun = _shared(texts) if len(texts) == len(rows) > 1 else ""
+    opening = begun[: begun.rfind(" ") + 1]
+    if len(opening) < OPENING:
+        return [], [_line(*row, tokens) for row in rows]
+    lines = [
+        _line(dict.fromkeys(inputs, f"[…] {text[len(opening) :]}"), answer, expected, tokens)
+        for (inputs, answer, expected), text in zip(rows, texts, strict=True)
+    ]
+    return [Piece(f"All inputs begin: {opening.strip()}", REMARK, "\n")], lines
+
+
+def _shared(texts: Sequence[str]) -> str:
+    """The beginning that all have in common."""
+    first, last = min(texts), max(texts)
+    most = min(len(first), len(last))
+    return first[: next((n for n in range(most) if first[n] != last[n]), most)]
 
 
 def _line(inputs: Mapping[str, str], answer: str, expected: str, tokens: int = LINE) -> str:

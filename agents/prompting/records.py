@@ -5,24 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from agents.prompting.blocks import ROOM, cut
+from agents.prompting.blocks import ROOM, cut, cut_inside
 from agents.prompting.requests import indent, show_inputs
 from protocols.messages import Outcome
 from protocols.prompt import estimate_tokens
 
 REPEATED = re.compile(r"(.{4,200}?)\1{3,}", re.DOTALL)
 """What is said four times in a row, or more often."""
+NO_ANSWER = "nothing that could be read"
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 
 
-def record_of(outcome: Outcome, replies: bool = False, tokens: int = ROOM) -> str:
-    """A record of what was asked, expected and answered, of what the metric said where it says more than that, and of
-    the example's id; `replies`: and of the whole reply, where it says more than its answer. What is long is cut: the
-    inputs together, and the answer and the reply, have no more than `tokens` each."""
-    answered = once(answered_with(outcome))
-    record = {"Expected": outcome.target, "Answered": cut(answered, tokens)}
-    if replies and outcome.reply.strip() not in (answered_with(outcome).strip(), ""):
-        record["Replied"] = cut(once(outcome.reply), tokens)
+def record_of(outcome: Outcome, tokens: int = ROOM) -> str:
+    """A record of what was asked, expected and answered, of the whole reply and of what the metric said where these
+    say more, and of the example's id. What is long is cut: the inputs together, the answer and the reply have no more
+    than `tokens` each."""
+    answer = outcome.answer or (NO_ANSWER if outcome.reply.strip() else "nothing")
+    record = {"Expected": outcome.target, "Answered": cut(once(answer), tokens)}
+    if outcome.reply.strip() not in (answer.strip(), ""):
+        record["Replied"] = cut_inside(once(outcome.reply), tokens)
     instead = outcome.instead and f"the model gave no text ({outcome.instead})"
     said = (_why(outcome), ENDS.get(outcome.finish), instead)
     record["Why"] = "; ".join(one for one in said if one)

@@ -374,6 +374,45 @@ async def test_what_is_reasoned_about_is_shown_whole() -> None:
     assert all(line.startswith("- Who is") and "(C) Cid → " in line for line in lines)
 
 
+async def test_what_all_inputs_begin_with_is_said_once_and_the_rest_is_kept() -> None:
+    stories = [" ".join(f"{n}{word}" for word in "abcdefgh") for n in range(12)]
+    opening = "The following lines each tell of five objects in a fixed order."
+    train = tuple(Example(f"t{n}", {"text": f"{opening} {text}"}, "yno"[n % 2 :]) for n, text in enumerate(stories))
+    said = await asked(Describe(), assignment("definitions"), replace(TASK, train=train))
+    data = said.partition("<data>")[2].partition("</data>")[0]
+    assert data.count(opening) == 1
+    assert all(f"- […] {story} → " in data for story in stories)
+
+
+@pytest.mark.parametrize(("right", "chance"), [(("a", "a"), True), (("a", "b"), False), ((), False)])
+async def test_right_answers_that_are_given_to_everything_are_said_to_show_no_rule(
+    right: tuple[str, ...], chance: bool
+) -> None:
+    wrong = [replace(WRONG, example=f"w{n}", target="c", answer="a", reply="a") for n in range(6)]
+    well = [replace(WRONG, example=f"r{n}", target=t, answer=t, reply=t, score=1.0) for n, t in enumerate(right)]
+    said = await criticised(PROMPT, (*wrong, *well))
+    assert "Wrongly answered most often: 'a' (6)." in said
+    assert ("All that came out right expect 'a', too" in said) is chance
+
+
+@pytest.mark.parametrize(("kinds", "shown"), [(1, 9), (3, 9), (5, 15)])
+async def test_few_groups_of_errors_are_shown_by_more_examples(kinds: int, shown: int) -> None:
+    wrong = [
+        replace(WRONG, example=f"w{n}", inputs={"text": f"{n} birch"}, mistakes={f"kind {n % kinds}": 1})
+        for n in range(20)
+    ]
+    assert (await criticised(PROMPT, tuple(wrong))).count("\nExpected: ") == shown
+
+
+async def test_a_long_reply_keeps_its_end_and_one_without_an_answer_is_told_once() -> None:
+    words = " ".join(f"word{n}" for n in range(900))
+    long = replace(WRONG, reply=f"First {words} so it is no.", answer=None)
+    said = await criticised(PROMPT, (long,))
+    assert "Answered: nothing that could be read\nReplied: First word0 " in said
+    assert "word899 so it is no.\n" in said
+    assert said.count("word899") == 1
+
+
 async def test_a_reply_has_room_for_the_text_that_it_may_write() -> None:
     train = tuple(Example(f"t{n}", {"text": f"{n}"}, f"intent_{n}") for n in range(77))
     rooms = []
