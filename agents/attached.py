@@ -13,8 +13,8 @@ from rich.text import Text
 
 from agents.runs.configuration import Configuration
 from agents.runs.loading import remarks
-from agents.runs.models import secrets
 from agents.runs.progress import progress_of
+from agents.runs.roles import secrets
 from agents.runs.run_directory import LOG
 from agents.runs.search import Run
 from agents.views.logs import RunLog, open_log

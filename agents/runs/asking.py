@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agents.runs.catalogue import open_operators
 from agents.runs.configuration import Configuration
+from agents.runs.roles import EMBEDDER
 from protocols.model import Parameters
 from protocols.providers.catalogue import EMBEDDED
 from protocols.providers.parameters import asked, check, check_together
 
 ROLES = ("task", "critic", "judge")
-EMBEDDER = "embedder"
-"""The role that embeds for the memory, where a model does."""
 
 
 def check_asked(configuration: Configuration, operators: Iterable[str] | None = None) -> None:

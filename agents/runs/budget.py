@@ -9,11 +9,9 @@ from pathlib import Path
 
 import orjson
 
-from agents.runs.asking import EMBEDDER
 from agents.runs.configuration import Configuration
-from agents.runs.finished import read_document
-from agents.runs.models import measures_credit, model_settings, roles
-from agents.runs.run_directory import PRICES, write
+from agents.runs.roles import EMBEDDER, measures_credit, model_settings, roles
+from agents.runs.run_directory import PRICES, read_document, write
 from agents.runs.tables import CapsTable
 from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED, is_local, is_theirs

@@ -24,12 +24,12 @@ from agents.runs.known_names import check_names
 from agents.runs.least import check_caps, check_length, reply_room
 from agents.runs.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.runs.metrics import asks_judge
-from agents.runs.models import embedder_of
 from agents.runs.opening import check_editable
 from agents.runs.own_instructions import critic_instruction, own_instructions
 from agents.runs.past import read_past
 from agents.runs.places import check_agents
 from agents.runs.reaching import call_each, check_memory_of, open_models, to_call
+from agents.runs.roles import embedder_of
 from agents.runs.run_directory import usable
 from agents.runs.tables import AgentsTable
 from memory import upkeep

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from agents.ring.aims import setting_of
 from agents.ring.controller import OF_OPERATORS
 from agents.ring.ends import ALL_MADE, ALLOWANCES, INTERRUPTED
@@ -16,7 +14,7 @@ from agents.runs.earlier import as_result
 from agents.runs.intact import check_there
 from agents.runs.loading import load_corpus, load_first_prompt, load_task
 from agents.runs.meaning import check_meaning, meaning
-from agents.runs.run_directory import CONFIGURATION, RESULT, named, usable
+from agents.runs.run_directory import CONFIGURATION, RESULT, named, read_document, usable
 from protocols.errors import StorageFailed, cap_setting
 
 
@@ -54,20 +52,6 @@ def read_result(path: Path) -> Mapping[str, Any] | None:
     """
     document = read_document(path)
     return None if document is None else as_result(document, path)
-
-
-def read_document(path: Path) -> Mapping[str, Any] | None:
-    """One JSON file of a run directory; None if it is not there.
-
-    :raises StorageFailed: it cannot be read.
-    """
-    try:
-        document: Mapping[str, Any] = orjson.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise StorageFailed(f"cannot be read ({error}); it was changed or cut short", file=str(path)) from error
-    return document
 
 
 def raised(before: Mapping[str, Any], now: Mapping[str, Any], table: str = "budget") -> frozenset[str]:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import orjson
 
 from agents.runs.configuration import Configuration
-from agents.runs.models import roles
 from agents.runs.own_instructions import instructions
+from agents.runs.roles import roles
 from protocols import prompt_file
 from protocols.errors import ConfigError
 from protocols.prompt import Prompt

@@ -7,11 +7,11 @@ from typing import Final
 
 import anyio
 
-from agents.runs.asking import EMBEDDER, alike, check_asked, described
+from agents.runs.asking import alike, check_asked, described
 from agents.runs.configuration import Configuration
 from agents.runs.findings import Finding, Findings
 from agents.runs.metrics import asks_judge
-from agents.runs.models import model_settings
+from agents.runs.roles import EMBEDDER, model_settings
 from agents.runs.tables import NONE
 from protocols.errors import (
     AuthenticationFailed,

@@ -133,6 +133,20 @@ def _completed(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return tables
 
 
+def read_document(path: Path) -> Mapping[str, Any] | None:
+    """One JSON file of a run directory; None if it is not there.
+
+    :raises StorageFailed: it cannot be read.
+    """
+    try:
+        document: Mapping[str, Any] = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise StorageFailed(f"cannot be read ({error}); it was changed or cut short", file=str(path)) from error
+    return document
+
+
 @contextmanager
 def claim(
     directory: Path | None, configuration: Configuration, first: Prompt, meaning: Mapping[str, Any]

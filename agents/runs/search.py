@@ -32,18 +32,19 @@ from agents.ring.team import Team
 from agents.runs.comparison import Held, answers, held_out, refusal
 from agents.runs.configuration import Configuration
 from agents.runs.controllers import new_selector, open_controller
-from agents.runs.finished import raised, read_document, reopened
+from agents.runs.finished import raised, reopened
 from agents.runs.fold import fold, read_turns, stopped_short
 from agents.runs.headroom import before_search
 from agents.runs.leaks import leaks
 from agents.runs.loading import load_corpus
 from agents.runs.metrics import calls_per_example
-from agents.runs.models import Models, measures_credit, roles
+from agents.runs.models import Models
 from agents.runs.own_instructions import critic_instruction
 from agents.runs.pareto import answers_of, front
 from agents.runs.places import open_observers, seated
 from agents.runs.recycling import Recycler, pack, recall_past, recycle, unpack
 from agents.runs.result import Length, Result, spent, trained, validated
+from agents.runs.roles import measures_credit, roles
 from agents.runs.run_directory import (
     BEST_EXAMPLES,
     BEST_FIELDS,
@@ -55,6 +56,7 @@ from agents.runs.run_directory import (
     REPORT,
     RESULT,
     Record,
+    read_document,
     remove,
     write,
     write_configuration,

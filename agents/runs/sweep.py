@@ -17,8 +17,8 @@ from agents.ring.team import only
 from agents.runs.descriptors import fitting
 from agents.runs.finished import read_result
 from agents.runs.grid import Cell, Grid
-from agents.runs.models import roles
 from agents.runs.opening import Shared, check, open_run_in
+from agents.runs.roles import roles
 from agents.runs.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
 from agents.runs.search import Run
 from memory.cache import open_cache

@@ -20,9 +20,9 @@ from rich.text import Text
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from agents.runs.configuration import Configuration
-from agents.runs.models import roles
 from agents.runs.progress import Ending, Progress
 from agents.runs.result import Result
+from agents.runs.roles import roles
 from agents.runs.run_directory import not_written
 from agents.runs.steering import in_words
 from agents.views.unread import first_evaluation

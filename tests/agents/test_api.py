@@ -16,10 +16,9 @@ import pytest
 from agents import api
 from agents.api import Event, Found, Training, open_training, train
 from agents.operators.operator import Context, of_kinds
-from agents.runs.finished import read_document
 from agents.runs.progress import Ending
 from agents.runs.replay import replay
-from agents.runs.run_directory import BEST_PROMPT, JOURNAL, RESULT
+from agents.runs.run_directory import BEST_PROMPT, JOURNAL, RESULT, read_document
 from memory.journal import read_journal
 from protocols import prompt_file
 from protocols.errors import ConfigError, DataError, InputError, PromptError, RunFailed

@@ -11,8 +11,7 @@ from anyio import to_thread
 
 from agents.runs.budget import kept_prices
 from agents.runs.earlier import as_result
-from agents.runs.finished import read_document
-from agents.runs.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration
+from agents.runs.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration, read_document
 from agents.views.logs import last_wait
 from agents.views.page.details import details, experiences
 from agents.views.page.document import Figures, winner_changes

@@ -15,12 +15,11 @@ from agents import session
 from agents.api import train
 from agents.runs.configuration import load
 from agents.runs.effects import effects
-from agents.runs.finished import read_document
 from agents.runs.grid import load_grid
 from agents.runs.opening import open_run
 from agents.runs.prompt_diff import compare_prompts
 from agents.runs.replay import replay
-from agents.runs.run_directory import CONFIGURATION, RECORD, RESULT
+from agents.runs.run_directory import CONFIGURATION, RECORD, RESULT, read_document
 from agents.runs.study import load_study
 from agents.runs.trace import trace
 from agents.views.page.document import report_document

@@ -12,12 +12,12 @@ import pytest
 
 from agents.operators.operator import Context
 from agents.runs.configuration import Configuration, load
-from agents.runs.finished import finished, read_document
+from agents.runs.finished import finished
 from agents.runs.opening import open_run
 from agents.runs.progress import progress_of
 from agents.runs.replay import replay
 from agents.runs.result import Result
-from agents.runs.run_directory import CONFIGURATION, JOURNAL, RESULT
+from agents.runs.run_directory import CONFIGURATION, JOURNAL, RESULT, read_document
 from agents.views.report import read_report
 from memory.journal import read_calls, read_durable, read_journal
 from memory.store import open_memory

@@ -18,8 +18,9 @@ from agents.runs.configuration import Configuration, load
 from agents.runs.doctor import diagnose
 from agents.runs.known_names import check_names
 from agents.runs.meaning import FREE_OF_PROVIDERS
-from agents.runs.models import Models, embedder_of, model_settings
+from agents.runs.models import Models
 from agents.runs.opening import open_run
+from agents.runs.roles import embedder_of, model_settings
 from agents.runs.run_directory import JOURNAL
 from memory.journal import read_calls
 from protocols.errors import ConfigError, TooLong

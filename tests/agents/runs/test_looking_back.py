@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from agents.runs.blame import Edit, blame, carry
 from agents.runs.configuration import load
-from agents.runs.finished import read_document
 from agents.runs.opening import open_run
 from agents.runs.prompt_diff import compare_prompts
 from agents.runs.replay import replay
-from agents.runs.run_directory import BEST_PROMPT, FIRST_PROMPT, JOURNAL, RESULT
+from agents.runs.run_directory import BEST_PROMPT, FIRST_PROMPT, JOURNAL, RESULT, read_document
 from agents.runs.steering import command
 from agents.runs.trace import lineage, trace, winner
 from agents.views.page.document import report_document

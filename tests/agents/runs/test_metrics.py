@@ -14,8 +14,8 @@ from agents.runs.composed import Asked
 from agents.runs.configuration import Configuration, build
 from agents.runs.estimate import estimate
 from agents.runs.loading import load_first_prompt, load_task
-from agents.runs.models import roles
 from agents.runs.opening import open_run
+from agents.runs.roles import roles
 from agents.runs.scoring import score
 from memory.journal import read_calls, read_journal
 from protocols.errors import ConfigError, DataError

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from agents.runs.budget import open_ledger, prices
 from agents.runs.configuration import build, load
-from agents.runs.models import Models, model_settings, secrets
+from agents.runs.models import Models
 from agents.runs.opening import open_run
+from agents.runs.roles import model_settings, secrets
 from agents.views.report import show_result
 from memory.cache import open_cache
 from memory.journal import open_journal, read_calls

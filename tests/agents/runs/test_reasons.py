@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from agents.ring.ends import INTERRUPTED
 from agents.runs.configuration import Configuration
-from agents.runs.finished import finished, raised, read_document, remedy
+from agents.runs.finished import finished, raised, remedy
 from agents.runs.opening import open_run
 from agents.runs.progress import progress_of
 from agents.runs.replay import replay
 from agents.runs.result import Result
-from agents.runs.run_directory import JOURNAL, RESULT
+from agents.runs.run_directory import JOURNAL, RESULT, read_document
 from agents.runs.search import Run
 from memory.journal import read_calls, read_journal
 from protocols.errors import BudgetExhausted, RunFailed, cap_setting

@@ -20,9 +20,8 @@ from anyio import to_thread
 
 from agents.ring.controller import Controller
 from agents.ring.history import REMEMBERED
-from agents.runs.finished import read_document
 from agents.runs.replay import replay
-from agents.runs.run_directory import CACHE, JOURNAL, MEMORY, RESULT
+from agents.runs.run_directory import CACHE, JOURNAL, MEMORY, RESULT, read_document
 from memory.cache import request_key
 from memory.journal import LOST, read_calls, read_journal
 from protocols import prompt_file

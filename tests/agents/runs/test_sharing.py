@@ -17,9 +17,8 @@ import watchfiles.main
 from anyio import to_thread
 
 from agents.ring.ends import INTERRUPTED
-from agents.runs.finished import read_document
 from agents.runs.grid import Cell, load_grid
-from agents.runs.run_directory import COMMANDS, RESULT
+from agents.runs.run_directory import COMMANDS, RESULT, read_document
 from agents.runs.search import Run
 from agents.runs.steering import command
 from agents.runs.sweep import Row, Sweep

@@ -9,9 +9,8 @@ import pytest
 from rich.console import Console
 
 from agents.runs.configuration import load
-from agents.runs.finished import read_document
 from agents.runs.opening import open_run
-from agents.runs.run_directory import RESULT
+from agents.runs.run_directory import RESULT, read_document
 from agents.views.report import show_result
 from tests.small_task import write_task
 
