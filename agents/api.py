@@ -26,16 +26,16 @@ from pydantic import TypeAdapter
 from rich.console import Console
 
 from agents.attached import attached, check_spans
+from agents.directory.inline_inputs import Settings, take
+from agents.directory.run_directory import BEST_PROMPT
+from agents.history.progress import Ending, Progress, progress_of
+from agents.results.finished import finished
+from agents.results.result import Result
+from agents.results.saved import SavedPrompt, load_prompt
 from agents.ring.team import only
-from agents.runs.finished import finished
-from agents.runs.given import Settings, take
-from agents.runs.opening import open_run
-from agents.runs.progress import Ending, Progress, progress_of
-from agents.runs.result import Result
-from agents.runs.run_directory import BEST_PROMPT
-from agents.runs.saved import SavedPrompt, load_prompt
-from agents.runs.search import Run
-from agents.runs.steering import command
+from agents.run.opening import open_run
+from agents.run.search import Run
+from agents.run.steering import command
 from protocols import prompt_file
 from protocols.errors import RunFailed
 from protocols.messages import Assignment, Command, Envelope

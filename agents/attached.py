@@ -11,12 +11,12 @@ from anyio import CancelScope, to_thread
 from rich.console import Console
 from rich.text import Text
 
-from agents.runs.configuration import Configuration
-from agents.runs.loading import remarks
-from agents.runs.progress import progress_of
-from agents.runs.roles import secrets
-from agents.runs.run_directory import LOG
-from agents.runs.search import Run
+from agents.config.configuration import Configuration
+from agents.config.loading import remarks
+from agents.config.roles import secrets
+from agents.directory.run_directory import LOG
+from agents.history.progress import progress_of
+from agents.run.search import Run
 from agents.views.logs import RunLog, open_log
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed

@@ -17,23 +17,23 @@ from anyio.abc import TaskStatus
 from rich.console import Console
 
 from agents.attached import attached, check_spans, say_on, show_in_browser
+from agents.check import doctor
+from agents.check.findings import Diagnosis
+from agents.config.configuration import Configuration
+from agents.config.loading import remarks
+from agents.directory.run_directory import read_configuration
+from agents.history.progress import progress_of
+from agents.history.replay import Replayed, replay
+from agents.models.budget import caps, kept_prices
+from agents.results.finished import finished
 from agents.ring.ends import INTERRUPTED
 from agents.ring.team import only
-from agents.runs import doctor
-from agents.runs.budget import caps, kept_prices
-from agents.runs.configuration import Configuration
-from agents.runs.findings import Diagnosis
-from agents.runs.finished import finished
-from agents.runs.grid import Cell, Grid
-from agents.runs.loading import remarks
-from agents.runs.opening import open_run
-from agents.runs.progress import progress_of
-from agents.runs.replay import Replayed, replay
-from agents.runs.run_directory import read_configuration
-from agents.runs.scoring import Scored, score
-from agents.runs.search import Run
-from agents.runs.steering import Steering
-from agents.runs.sweep import Row, Sweep
+from agents.run.opening import open_run
+from agents.run.scoring import Scored, score
+from agents.run.search import Run
+from agents.run.steering import Steering
+from agents.study.grid import Cell, Grid
+from agents.study.sweep import Row, Sweep
 from agents.views.logs import RunLog
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed

@@ -26,7 +26,7 @@ from pathlib import Path
 import aiohttp
 import anyio
 
-from agents.runs.opening import open_run
+from agents.run.opening import open_run
 from benchmarks.wire import search_configuration, server
 from protocols.messages import Assignment, Envelope, Finished
 

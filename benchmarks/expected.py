@@ -15,15 +15,15 @@ from pathlib import Path
 
 import anyio
 
+from agents.config.catalogue import open_operators
+from agents.config.loading import load_corpus, load_task
+from agents.directory.run_directory import FIRST_PROMPT, RESULT, read_configuration
+from agents.forecast.composed import composed
+from agents.forecast.estimate import Amount, Estimate, estimate
+from agents.forecast.past import Past, add_run
+from agents.models.budget import kept_prices
 from agents.prompting.shelves import open_shelves
-from agents.runs.budget import kept_prices
-from agents.runs.catalogue import open_operators
-from agents.runs.composed import composed
-from agents.runs.estimate import Amount, Estimate, estimate
-from agents.runs.finished import read_result
-from agents.runs.loading import load_corpus, load_task
-from agents.runs.past import Past, add_run
-from agents.runs.run_directory import FIRST_PROMPT, RESULT, read_configuration
+from agents.results.finished import read_result
 from memory.journal import read_calls
 from protocols import prompt_file
 from protocols.errors import InputError

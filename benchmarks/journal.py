@@ -21,8 +21,8 @@ from random import Random
 
 import anyio
 
-from agents.runs.models import Models
-from agents.runs.progress import progress_in
+from agents.history.progress import progress_in
+from agents.models.stack import Models
 from benchmarks.throughput import in_flight, measured, request
 from benchmarks.wire import search_configuration, server
 from memory.cache import ReplyCache, open_cache

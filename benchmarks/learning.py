@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from agents.runs.catalogue import OPERATORS, SELECTORS
+from agents.config.catalogue import OPERATORS, SELECTORS
 from benchmarks.searches import (
     TICKETS,
     Arm,

@@ -36,11 +36,11 @@ import anyio
 import numpy as np
 import orjson
 
-from agents.runs.catalogue import OPERATORS
-from agents.runs.configuration import Configuration, build
-from agents.runs.opening import open_run
-from agents.runs.reading import override
-from agents.runs.run_directory import JOURNAL, MEMORY
+from agents.config.catalogue import OPERATORS
+from agents.config.configuration import Configuration, build
+from agents.config.reading import override
+from agents.directory.run_directory import JOURNAL, MEMORY
+from agents.run.opening import open_run
 from agents.selectors.selector import Choice
 from agents.selectors.uniform import Uniform
 from benchmarks.peers.material import Sizes, material

@@ -28,9 +28,9 @@ import orjson
 from anyio import to_thread
 from playwright.async_api import Browser, async_playwright
 
-from agents.runs.configuration import load
-from agents.runs.opening import open_run
-from agents.runs.run_directory import JOURNAL, REPORT
+from agents.config.configuration import load
+from agents.directory.run_directory import JOURNAL, REPORT
+from agents.run.opening import open_run
 from benchmarks.journal import story
 from memory.journal import Call, open_journal
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Message

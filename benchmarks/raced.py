@@ -12,11 +12,11 @@ import anyio
 import numpy as np
 import orjson
 
+from agents.config.configuration import Configuration, build
+from agents.history.progress import Progress
 from agents.ring.evaluator import RaceSettings
 from agents.ring.race import Capital, Race
-from agents.runs.configuration import Configuration, build
-from agents.runs.opening import open_run
-from agents.runs.progress import Progress
+from agents.run.opening import open_run
 from benchmarks.searches import reach
 from protocols.messages import Candidate, Envelope, Evaluation, Scores
 from protocols.task import Array

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from agents.runs.comparison import held_out
+from agents.results.comparison import held_out
 from benchmarks.raced import ALPHAS, FUTILE, Row, race, replay, searches
 from protocols.bootstrap import interval
 from protocols.errors import ModelError, ServerFailed

@@ -13,10 +13,10 @@ import anyio
 import numpy as np
 import numpy.typing as npt
 
-from agents.runs.catalogue import OPERATORS
-from agents.runs.configuration import Configuration, build
-from agents.runs.opening import open_run
-from agents.runs.progress import Progress
+from agents.config.catalogue import OPERATORS
+from agents.config.configuration import Configuration, build
+from agents.history.progress import Progress
+from agents.run.opening import open_run
 from protocols.messages import Envelope
 
 Array = npt.NDArray[np.float64]

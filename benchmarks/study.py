@@ -32,12 +32,12 @@ import orjson
 from rich.console import Console
 
 from agents import session
-from agents.runs.effects import Effect, effects, measured
-from agents.runs.grid import Grid
-from agents.runs.opening import open_run
-from agents.runs.paired import difference
-from agents.runs.study import BASELINE, load_study
-from agents.runs.sweep import Row
+from agents.run.opening import open_run
+from agents.study.effects import Effect, effects, measured
+from agents.study.grid import Grid
+from agents.study.paired import difference
+from agents.study.study import BASELINE, load_study
+from agents.study.sweep import Row
 from benchmarks.wire import MODEL, server, write_task
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"

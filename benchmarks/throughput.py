@@ -30,8 +30,8 @@ import anyio
 import orjson
 
 from agents.commands.console import drive
-from agents.runs.models import Models
-from agents.runs.opening import open_run
+from agents.models.stack import Models
+from agents.run.opening import open_run
 from benchmarks.wire import MODEL, SIZES, search_configuration, server
 from memory.cache import open_cache
 from protocols.model import ChatMessage, Request

@@ -28,7 +28,7 @@ import aiohttp
 import anyio
 
 from agents.commands.console import drive
-from agents.runs.opening import Shared, open_run_in
+from agents.run.opening import Shared, open_run_in
 from benchmarks.wire import search_configuration, server
 from protocols.model import Request, Usage
 from protocols.providers.catalogue import Account

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from agents.runs.configuration import Configuration, build
+from agents.config.configuration import Configuration, build
 from tests.wire.answers import PROMPT, label
 
 MODEL = "openai/benchmark"

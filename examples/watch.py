@@ -3,7 +3,7 @@
 import anyio
 
 from agents.api import open_training
-from agents.runs.progress import Ending
+from agents.history.progress import Ending
 from protocols.errors import InputError
 from protocols.messages import Assignment
 

@@ -19,11 +19,11 @@ from anyio.from_thread import start_blocking_portal
 from typer.testing import CliRunner
 
 import run
+from agents.config.catalogue import SELECTORS, open_selector
+from agents.config.configuration import build
+from agents.config.tables import SearchTable
+from agents.directory.run_directory import JOURNAL
 from agents.ring.reward import Reward
-from agents.runs.catalogue import SELECTORS, open_selector
-from agents.runs.configuration import build
-from agents.runs.run_directory import JOURNAL
-from agents.runs.tables import SearchTable
 from agents.selectors.epsilon_greedy import EpsilonGreedy
 from agents.selectors.msgd import MSGDSettings
 from agents.selectors.msgd_rl import PastSettings, RLSettings

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from agents.config.configuration import build
+from agents.config.loading import load_task
+from agents.results.result import Result
 from agents.ring.evaluator import value_of
-from agents.runs.configuration import build
-from agents.runs.loading import load_task
-from agents.runs.opening import open_run
-from agents.runs.result import Result
+from agents.run.opening import open_run
 from protocols.messages import Outcome
 from protocols.task import SplitName
 

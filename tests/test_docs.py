@@ -22,15 +22,15 @@ from typer.testing import CliRunner
 
 import run
 from agents.api import train
-from agents.runs.catalogue import OPERATORS
-from agents.runs.comparison import SHOWN
-from agents.runs.configuration import build
-from agents.runs.loading import layout, load_first_prompt, load_task, sources
-from agents.runs.meaning import FREE, FREE_OF_PROVIDERS
-from agents.runs.metrics import METRICS
-from agents.runs.run_directory import JOURNAL
-from agents.runs.steering import settable
-from agents.runs.tables import CapsTable, CutTable, SearchTable
+from agents.config.catalogue import OPERATORS
+from agents.config.configuration import build
+from agents.config.loading import layout, load_first_prompt, load_task, sources
+from agents.config.metrics import METRICS
+from agents.config.tables import CapsTable, CutTable, SearchTable
+from agents.directory.resume_fingerprint import FREE, FREE_OF_PROVIDERS
+from agents.directory.run_directory import JOURNAL
+from agents.results.comparison import SHOWN
+from agents.run.steering import settable
 from agents.views.page.document import DETAILED
 from memory.journal import read_journal
 from memory.retrieval import CHUNK

@@ -18,12 +18,12 @@ import pytest
 import typer
 
 from agents.commands.console import exit_codes
+from agents.config.configuration import load
 from agents.operators.operator import Context
 from agents.ring.team import only
-from agents.runs.configuration import load
-from agents.runs.grid import load_grid
-from agents.runs.opening import open_run
-from agents.runs.sweep import Sweep
+from agents.run.opening import open_run
+from agents.study.grid import load_grid
+from agents.study.sweep import Sweep
 from memory.sqlite import storage_failed
 from protocols.errors import BusError, ConfigError, ConnectionFailed, RunFailed, StorageFailed, storage_failure
 from protocols.messages import Assignment
@@ -139,7 +139,7 @@ async def test_what_ended_a_search_is_not_hidden_by_a_prompt_that_cannot_be_writ
                 raise RunFailed("for a reason of its own")
 
         run.bus.tap(fail)
-        monkeypatch.setattr("agents.runs.search.write", full)
+        monkeypatch.setattr("agents.run.search.write", full)
         with pytest.raises(RunFailed, match="a reason of its own"):
             await run.search()
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.runs.configuration import load
-from agents.runs.opening import open_run
-from agents.runs.run_directory import JOURNAL
+from agents.config.configuration import load
+from agents.directory.run_directory import JOURNAL
+from agents.run.opening import open_run
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 import run
 from agents.commands import demonstrating
-from agents.runs.configuration import Configuration
-from agents.runs.run_directory import LOG
+from agents.config.configuration import Configuration
+from agents.directory.run_directory import LOG
 from memory.journal import read_journal
 from protocols.messages import Assignment, Critique, Failure
 from tests.small_task import PROMPT, SIZES, rows, write_task

@@ -9,10 +9,10 @@ from typing import get_args, get_origin
 
 import pytest
 
-from agents.runs.configuration import Configuration
-from agents.runs.grid import SweepTable
-from agents.runs.study import StudyTable
-from agents.runs.tables import CapsTable, Table
+from agents.config.configuration import Configuration
+from agents.config.tables import CapsTable, Table
+from agents.study.grid import SweepTable
+from agents.study.study import StudyTable
 from tests.pages import page
 
 PAGE = page("docs/settings.md")

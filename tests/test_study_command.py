@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import run
-from agents.runs.study import BASELINE, load_study
+from agents.study.study import BASELINE, load_study
 from tests.small_task import write_task
 
 ROOT = Path(__file__).resolve().parent.parent

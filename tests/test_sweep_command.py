@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import run
-from agents.runs.grid import load_grid
+from agents.study.grid import load_grid
 from tests.small_task import write_task
 
 ROOT = Path(__file__).resolve().parent.parent

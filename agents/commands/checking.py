@@ -12,7 +12,7 @@ import typer
 from agents import session
 from agents.commands.console import drive, emit, environment, exit_codes, stdout, tell
 from agents.commands.options import AsJson, Config, Settings
-from agents.runs.configuration import load
+from agents.config.configuration import load
 from agents.views.diagnosis import show_diagnosis
 from agents.views.report import show_scored
 from agents.views.terminal import Onlooker

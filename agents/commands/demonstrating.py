@@ -8,9 +8,9 @@ from pathlib import Path
 from agents.commands.console import emit, exit_codes, program, say, stdout
 from agents.commands.options import AsJson, Out, Port, Seed, Settings, Verbose, Watch
 from agents.commands.searching import train, with_seed
-from agents.runs.configuration import Configuration, load
-from agents.runs.loading import load_task
-from agents.runs.on_this_machine import hindrance
+from agents.config.configuration import Configuration, load
+from agents.config.loading import load_task
+from agents.models.on_this_machine import hindrance
 from agents.views.demonstration import show_demonstration
 from protocols.errors import ConfigError
 from protocols.plain import one_line, printable

@@ -12,10 +12,10 @@ import typer
 from agents import session
 from agents.commands.console import drive, dumps, emit, exit_codes, print_as_is, say, stdout, tell
 from agents.commands.options import AsJson, OfCandidate, RunDirectory
-from agents.runs import blame as blaming
-from agents.runs import trace as tracing
-from agents.runs.prompt_diff import compare_prompts
-from agents.runs.run_directory import write
+from agents.directory.run_directory import write
+from agents.history import blame as blaming
+from agents.history import trace as tracing
+from agents.results.prompt_diff import compare_prompts
 from agents.views.page.document import report_document
 from agents.views.page.markdown import markdown
 from agents.views.page.report import write_report

@@ -12,12 +12,12 @@ import typer
 from agents import session
 from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
 from agents.commands.options import AsJson, Config, Out, Port, Seed, Settings, Verbose, Watch
-from agents.runs.configuration import Configuration, load
-from agents.runs.effects import effects
-from agents.runs.finished import remedy
-from agents.runs.grid import Grid, load_grid
-from agents.runs.study import load_study
-from agents.runs.sweep import RESULTS, Row
+from agents.config.configuration import Configuration, load
+from agents.results.finished import remedy
+from agents.study.effects import effects
+from agents.study.grid import Grid, load_grid
+from agents.study.study import load_study
+from agents.study.sweep import RESULTS, Row
 from agents.views.report import show_result
 from agents.views.studying import EFFECTS, FIGURE, ROWS, show_study, write_study
 from agents.views.studying import as_json as effect_json

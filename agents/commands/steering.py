@@ -8,7 +8,7 @@ import typer
 
 from agents.commands.console import emit, exit_codes, say
 from agents.commands.options import AsJson, RunDirectory
-from agents.runs.steering import USAGE, command
+from agents.run.steering import USAGE, command
 
 
 def ctl(

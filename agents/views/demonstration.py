@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agents.directory.run_directory import FIRST_PROMPT, JOURNAL
 from agents.prompting.shelves import uses
-from agents.runs.run_directory import FIRST_PROMPT, JOURNAL
-from agents.runs.saved import load_prompt
+from agents.results.saved import load_prompt
 from agents.views.chat import show_messages
 from agents.views.report import show_result
 from memory.journal import read_journal

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.text import Text
 
+from agents.check.findings import Diagnosis, Sent
+from agents.forecast.estimate import Amount, Estimate, shares
 from agents.headroom.found import Headroom
 from agents.headroom.verdict import Replies
-from agents.runs.estimate import Amount, Estimate, shares
-from agents.runs.findings import Diagnosis, Sent
 from agents.views.chat import show_messages
 from protocols.plain import one_line
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from agents.runs.progress import Progress
+from agents.history.progress import Progress
 from protocols.messages import (
     FIRST,
     Assignment,

@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.text import Text
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
-from agents.runs.configuration import Configuration
-from agents.runs.progress import Ending, Progress
-from agents.runs.result import Result
-from agents.runs.roles import roles
-from agents.runs.run_directory import not_written
-from agents.runs.steering import in_words
+from agents.config.configuration import Configuration
+from agents.config.roles import roles
+from agents.directory.run_directory import not_written
+from agents.history.progress import Ending, Progress
+from agents.results.result import Result
+from agents.run.steering import in_words
 from agents.views.unread import first_evaluation
 from protocols.errors import ModelError, TemperatureRefused
 from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agents.runs.run_directory import MEMORY
+from agents.directory.run_directory import MEMORY
 from memory.store import open_memory
 from memory.upkeep import Group, Stats, read_lines, stats, take_in
 from protocols.embedding import HashedNgrams

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agents.runs.finished import read_result
-from agents.runs.progress import Ending, progress_of
-from agents.runs.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT
-from agents.runs.scoring import Scored
+from agents.directory.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT
+from agents.history.progress import Ending, progress_of
+from agents.results.finished import read_result
+from agents.run.scoring import Scored
 from agents.views.terminal import clock, dollars, estimated
 from agents.views.unread import counted, endings, unread_value
 from protocols.errors import ConfigError, StorageFailed

@@ -13,9 +13,9 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from agents.runs.effects import Effect, Measure, measured
-from agents.runs.run_directory import write
-from agents.runs.sweep import Row
+from agents.directory.run_directory import write
+from agents.study.effects import Effect, Measure, measured
+from agents.study.sweep import Row
 from agents.views.forest import Mark, forest
 from agents.views.sweeping import in_words, plain_table
 from protocols.plain import one_line

@@ -12,10 +12,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agents.runs.grid import Cell, Grid
-from agents.runs.progress import Progress, progress_of
-from agents.runs.search import Run
-from agents.runs.sweep import Row
+from agents.history.progress import Progress, progress_of
+from agents.run.search import Run
+from agents.study.grid import Cell, Grid
+from agents.study.sweep import Row
 from agents.views.drawing import Drawing, drawing
 from agents.views.terminal import clock, unheard
 from protocols.messages import Envelope

@@ -12,9 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from agents.history.progress import Progress
 from agents.ring.team import PERSON
-from agents.runs.progress import Progress
-from agents.runs.steering import in_words
+from agents.run.steering import in_words
 from agents.views.doing import Doing
 from agents.views.drawing import Drawing, drawing
 from protocols.messages import Command, Conclude, Envelope, Finished

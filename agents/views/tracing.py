@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agents.runs.blame import Edit, Line
-from agents.runs.prompt_diff import Comparison, Side
-from agents.runs.trace import Calls, Link, Said
+from agents.history.blame import Edit, Line
+from agents.history.trace import Calls, Link, Said
+from agents.results.prompt_diff import Comparison, Side
 from agents.views.terminal import dollars, estimated
 from protocols.plain import one_line, printable
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import orjson
 
-from agents.runs.configuration import build
-from agents.runs.loading import in_splits, layout, make_task, sources
+from agents.config.configuration import build
+from agents.config.loading import in_splits, layout, make_task, sources
 from benchmarks.peers.programs.job import Message
 from protocols.data import load_examples
 from protocols.errors import InputError

@@ -15,18 +15,18 @@ import pytest
 
 from agents import api
 from agents.api import Event, Found, Training, open_training, train
+from agents.directory.run_directory import BEST_PROMPT, JOURNAL, RESULT, read_document
+from agents.history.progress import Ending
+from agents.history.replay import replay
 from agents.operators.operator import Context, of_kinds
-from agents.runs.progress import Ending
-from agents.runs.replay import replay
-from agents.runs.run_directory import BEST_PROMPT, JOURNAL, RESULT, read_document
 from memory.journal import read_journal
 from protocols import prompt_file
 from protocols.errors import ConfigError, DataError, InputError, PromptError, RunFailed
 from protocols.messages import Assignment, Critique, Failure, Stop
 from protocols.prompt import Prompt
 from protocols.task import Task
-from tests.agents.runs.test_looking_back import ignore
-from tests.agents.runs.test_search import check_journal
+from tests.agents.history.test_looking_back import ignore
+from tests.agents.run.test_search import check_journal
 from tests.small_task import PROMPT, SETTINGS, rows, write_task
 
 pytestmark = pytest.mark.anyio

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from agents import session
 from agents.api import train
-from agents.runs.configuration import load
-from agents.runs.grid import load_grid
-from agents.runs.run_directory import LOG, REPORT
-from agents.runs.study import load_study
+from agents.config.configuration import load
+from agents.directory.run_directory import LOG, REPORT
+from agents.study.grid import load_grid
+from agents.study.study import load_study
 from agents.views import spans
 from memory.journal import Call
 from protocols.errors import ConfigError

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from anyio import to_thread
 
-from agents.runs.run_directory import read_configuration
-from agents.runs.steering import command, settable
+from agents.directory.run_directory import read_configuration
+from agents.run.steering import command, settable
 from agents.views.page.dashboard import Steering
 from protocols.errors import InputError
 

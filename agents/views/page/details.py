@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.runs.progress import Progress
-from agents.runs.run_directory import JOURNAL, MEMORY, read_configuration
+from agents.directory.run_directory import JOURNAL, MEMORY, read_configuration
+from agents.history.progress import Progress
 from agents.views.page.changes import changes, fit, lines
 from memory.experience import Experience
 from memory.journal import read_journal

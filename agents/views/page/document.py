@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.config.configuration import Configuration
+from agents.directory.run_directory import JOURNAL, LOCK, RESULT, read_configuration
+from agents.models.budget import kept_prices
+from agents.results.finished import read_result
 from agents.ring.archive import Prefer, rank
-from agents.runs.budget import kept_prices
-from agents.runs.configuration import Configuration
-from agents.runs.finished import read_result
-from agents.runs.run_directory import JOURNAL, LOCK, RESULT, read_configuration
 from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.story import Json, Story, front

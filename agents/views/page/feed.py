@@ -9,9 +9,9 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from agents.runs.budget import kept_prices
-from agents.runs.earlier import as_result
-from agents.runs.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration, read_document
+from agents.directory.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration, read_document
+from agents.models.budget import kept_prices
+from agents.results.earlier import as_result
 from agents.views.logs import last_wait
 from agents.views.page.details import details, experiences
 from agents.views.page.document import Figures, winner_changes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from agents.runs.run_directory import REPORT, write
+from agents.directory.run_directory import REPORT, write
 from agents.views.page.document import report_document
 from agents.views.page.html import report_page
 from protocols.errors import StorageFailed

@@ -11,9 +11,9 @@ from pathlib import Path
 import anyio
 from watchfiles import Change
 
+from agents.directory.run_directory import JOURNAL, LOG, RESULT
+from agents.directory.watching import Watcher
 from agents.ring.team import only
-from agents.runs.run_directory import JOURNAL, LOG, RESULT
-from agents.runs.watching import Watcher
 from agents.views.page.dashboard import Dashboard, Steering
 from agents.views.page.feed import Feed
 from protocols.plain import one_line

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from agents.history.progress import FAILURES, Ending, Progress
 from agents.ring.archive import Prefer, rank
-from agents.runs.progress import FAILURES, Ending, Progress
 from memory.following import News
 from protocols.bus import NOBODY
 from protocols.messages import (

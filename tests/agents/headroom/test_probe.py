@@ -10,17 +10,17 @@ import orjson
 import pytest
 from rich.console import Console
 
+from agents.check.doctor import diagnose
+from agents.config.configuration import Configuration, load
+from agents.config.loading import load_first_prompt, load_task
+from agents.directory.run_directory import RESULT
+from agents.forecast import headroom as measuring
+from agents.forecast.headroom import draws, measure
 from agents.headroom.found import Headroom, unpack_headroom
 from agents.headroom.probe import DRAWS, Probe, chance, in_words
 from agents.prompting.shelves import open_shelves
-from agents.runs import headroom as measuring
-from agents.runs.configuration import Configuration, load
-from agents.runs.doctor import diagnose
-from agents.runs.finished import read_result
-from agents.runs.headroom import draws, measure
-from agents.runs.loading import load_first_prompt, load_task
-from agents.runs.opening import open_run
-from agents.runs.run_directory import RESULT
+from agents.results.finished import read_result
+from agents.run.opening import open_run
 from agents.views.diagnosis import show_diagnosis
 from protocols.errors import BudgetExhausted
 from protocols.prompt import Prompt

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.config.catalogue import OPERATORS, open_operators
 from agents.operators.chain_of_thought import ChainOfThought
 from agents.operators.contract import Contract
 from agents.operators.define_sort import DefineSort
@@ -31,7 +32,6 @@ from agents.prompting.blocks import ROOM, cut, within
 from agents.prompting.records import record_of
 from agents.prompting.requests import show_example, show_turns
 from agents.prompting.shelves import open_shelves, places
-from agents.runs.catalogue import OPERATORS, open_operators
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.messages import Assignment, Outcome, Partner
 from protocols.model import ChatMessage, ChatModel, Reply, Request

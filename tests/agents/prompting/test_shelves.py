@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.api import load_prompt
+from agents.config.configuration import Configuration, build
+from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
 from agents.prompting.forward import AtOnce, Forward
 from agents.prompting.requests import show_example, show_inputs, show_turns
 from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves, places
-from agents.runs.configuration import Configuration, build
-from agents.runs.opening import open_run
-from agents.runs.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
-from agents.runs.scoring import score
+from agents.run.opening import open_run
+from agents.run.scoring import score
 from protocols import prompt_file
 from protocols.errors import DataError, PromptError
 from protocols.model import ChatMessage, Reply, Request

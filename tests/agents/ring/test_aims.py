@@ -9,10 +9,10 @@ import anyio
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agents.history.fold import Fold, fold, turns_in
 from agents.ring.aims import SETTINGS, Aims
 from agents.ring.controller import SearchSettings
 from agents.ring.team import Tell
-from agents.runs.fold import Fold, fold, turns_in
 from memory.journal import open_journal
 from protocols.messages import Assignment, Change, Critique, Envelope, Failure, Finished, Resumed
 from tests.memory.helpers import directory as temporary

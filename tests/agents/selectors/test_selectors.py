@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.runs.catalogue import SELECTORS
+from agents.config.catalogue import SELECTORS
 from agents.selectors.epsilon_greedy import EpsilonGreedy
 from agents.selectors.expected import EARNED, expected
 from agents.selectors.msgd import MSGD

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agents.runs.configuration import load
-from agents.runs.opening import open_run
+from agents.config.configuration import load
+from agents.run.opening import open_run
 from agents.views.demonstration import MOST, gains, mistakes, show_demonstration
 from tests.small_task import rows, write_task
 

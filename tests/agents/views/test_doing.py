@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.runs.progress import Progress
+from agents.history.progress import Progress
 from agents.views.doing import Doing
 from protocols.messages import (
     FIRST,

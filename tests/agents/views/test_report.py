@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agents.runs.configuration import load
-from agents.runs.opening import open_run
-from agents.runs.run_directory import RESULT, read_document
+from agents.config.configuration import load
+from agents.directory.run_directory import RESULT, read_document
+from agents.run.opening import open_run
 from agents.views.report import show_result
 from tests.small_task import write_task
 

@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from agents.runs.configuration import load
-from agents.runs.opening import open_run
+from agents.config.configuration import load
+from agents.run.opening import open_run
 from agents.views.spans import Spans, open_spans
 from memory.journal import Call, read_calls
 from protocols.messages import Envelope, Failure

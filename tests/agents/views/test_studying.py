@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.runs.effects import Effect
-from agents.runs.sweep import Row
+from agents.study.effects import Effect
+from agents.study.sweep import Row
 from agents.views.forest import Mark, forest
 from agents.views.studying import COLUMNS, EFFECTS, FIGURE, ROWS, as_csv, notes, show_study, write_study
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from agents.history.progress import Progress
 from agents.ring.team import PERSON
-from agents.runs.progress import Progress
-from agents.runs.steering import in_words
+from agents.run.steering import in_words
 from agents.views.drawing import Drawing
 from agents.views.terminal import FEW, TESTING, LiveView, Onlooker, clock, sparkline, time_left, watch
 from protocols.messages import (

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.runs.progress import Progress
-from agents.runs.run_directory import LOG
+from agents.directory.run_directory import LOG
+from agents.history.progress import Progress
 from agents.views.logs import RunLog, last_wait, open_log
 from agents.views.page.feed import Feed
 from agents.views.sweeping import SweepLines

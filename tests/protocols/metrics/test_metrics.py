@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.runs.metrics import PLAIN
+from agents.config.metrics import PLAIN
 from protocols.errors import UnreadableReply
 from protocols.metrics.formats import JsonSchema, Pattern
 from protocols.metrics.own import Own

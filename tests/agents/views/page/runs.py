@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from agents.runs.configuration import load
-from agents.runs.opening import open_run
-from agents.runs.run_directory import JOURNAL
+from agents.config.configuration import load
+from agents.directory.run_directory import JOURNAL
+from agents.run.opening import open_run
 from memory.journal import open_journal
 from protocols.messages import (
     Assignment,

@@ -16,9 +16,9 @@ from rich.console import Console
 
 from agents import session
 from agents.attached import show_in_browser
-from agents.runs.configuration import load
-from agents.runs.opening import open_run
-from agents.runs.search import Run
+from agents.config.configuration import load
+from agents.run.opening import open_run
+from agents.run.search import Run
 from agents.views.page.document import report_document
 from agents.views.page.feed import Feed
 from agents.views.page.html import report_page

@@ -17,9 +17,9 @@ from rich.console import Console
 
 from agents import session
 from agents.attached import show_in_browser
-from agents.runs.configuration import load
-from agents.runs.opening import open_run
-from agents.runs.run_directory import JOURNAL, LOG
+from agents.config.configuration import load
+from agents.directory.run_directory import JOURNAL, LOG
+from agents.run.opening import open_run
 from agents.views.page import feed as feeding
 from agents.views.page.dashboard import Dashboard, Json, Steering
 from agents.views.page.document import report_document

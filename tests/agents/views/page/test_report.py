@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.runs.configuration import load
-from agents.runs.opening import open_run
-from agents.runs.run_directory import JOURNAL, REPORT, RESULT
+from agents.config.configuration import load
+from agents.directory.run_directory import JOURNAL, REPORT, RESULT
+from agents.run.opening import open_run
 from agents.views.page import document as documents
 from agents.views.page.changes import MATCHED, changes, lines
 from agents.views.page.document import report_document

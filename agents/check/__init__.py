@@ -1,0 +1,1 @@
+"""A configuration looked through before a run."""

@@ -1,0 +1,282 @@
+"""A configuration and all that it names, looked through before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from agents.check.findings import Diagnosis, Finding, Findings, Sent
+from agents.check.reaching import call_each, check_memory_of, open_models, to_call
+from agents.config.asking import check_asked
+from agents.config.catalogue import open_operators, open_selector
+from agents.config.configuration import Configuration, load
+from agents.config.extensions import check_agents
+from agents.config.known_names import check_names
+from agents.config.least import check_caps, check_length, reply_room
+from agents.config.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
+from agents.config.metrics import asks_judge
+from agents.config.own_instructions import critic_instruction, own_instructions
+from agents.config.roles import embedder_of
+from agents.config.tables import AgentsTable
+from agents.directory.run_directory import usable
+from agents.forecast.composed import composed
+from agents.forecast.estimate import estimate
+from agents.forecast.headroom import measure
+from agents.forecast.past import read_past
+from agents.headroom.probe import Tell
+from agents.models.budget import open_ledger, prices
+from agents.operators.operator import Operator
+from agents.prompting.asking import reply_limit
+from agents.prompting.shelves import open_shelves, shelves_of
+from agents.run.opening import check_editable
+from memory import upkeep
+from protocols.data import Source, load_examples
+from protocols.data.checks import label_problems, split_problems
+from protocols.errors import (
+    BudgetExhausted,
+    ConfigError,
+    DataError,
+    InputError,
+    MemoryMismatch,
+    ModelError,
+)
+from protocols.kinds import generation
+from protocols.metrics.judge import ModelJudge
+from protocols.metrics.match import Exact
+from protocols.model import ChatMessage
+from protocols.prompt import Prompt, braced, holds_placeholder
+from protocols.providers.http import open_transport
+from protocols.providers.local.model import LocalModel
+from protocols.task import Example, Task
+from protocols.wrappers.accounts import Accounts
+
+
+async def diagnose(
+    path: Path,
+    settings: Sequence[str],
+    environ: Mapping[str, str],
+    offline: bool,
+    accounts: Accounts | None = None,
+    headroom: Tell | None = None,
+) -> Diagnosis:
+    """Look at everything, make one small call to each model unless `offline`, and estimate what a search takes.
+
+    Nothing is written but replies, to a cache that is named. `accounts` know of the calls that are out. `headroom`:
+    measure that, too, where all is well, and tell of it as it goes.
+    """
+    found = Findings()
+    configuration = found.attempt("configuration", lambda: load(path, settings), lambda _: str(path))
+    if configuration is None:
+        return Diagnosis(tuple(found.all), None)
+    operators = _operators(found, configuration)
+    likely, task = _examples(found, configuration)
+    prompt = _prompt(found, configuration, likely, operators)
+    if task and prompt:
+        found.warn("answers", task.kind.names.warning(prompt))
+        found.warn("input", _unshown(prompt, task))
+        found.warn("braces", doubled_braces(prompt, task))
+        found.note("replies", _replies(configuration, task, prompt))
+        if most := configuration.prompt.max_tokens:
+            check = partial(check_length, configuration, task, prompt)
+            found.attempt("length", check, lambda _: f"the first prompt keeps to {most:,} tokens")
+    _budget(found, configuration, environ, task, prompt, operators)
+    _paths(found, configuration, environ)
+    async with open_transport(environ) as transport:
+        models = open_models(found, configuration, environ, transport, operators)
+        for model, _ in models:
+            if isinstance(model, LocalModel):
+                await check_memory_of(found, model, offline)
+        if offline:
+            found.skip("model calls", "--offline")
+        else:
+            room = reply_room(configuration, reply_limit(task.kind, prompt)) if task and prompt else None
+            rooms = {configuration.models.of("task"): room}
+            await call_each(found, to_call(configuration, models), accounts or Accounts(), rooms)
+    diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
+    if diagnosis.exit_code == 2 or not (operators and task and prompt):
+        return diagnosis
+    shelves = open_shelves(task, load_corpus(configuration))
+    critique = configuration.minibatch(len(task.validation))
+    asked = await composed(shelves, prompt, operators, critique)
+    past = read_past(configuration)
+    expected = estimate(configuration, prices(configuration, environ), task, prompt, asked, past)
+    diagnosis = replace(diagnosis, estimate=expected)
+    if headroom is None or offline or diagnosis.exit_code:
+        return diagnosis
+    try:
+        measured = await measure(configuration, environ, task, prompt, headroom, accounts or Accounts())
+    except (ModelError, BudgetExhausted) as error:
+        failed = Finding("headroom", "failed", str(error), call=True)
+        return replace(diagnosis, findings=(*diagnosis.findings, failed))
+    return replace(diagnosis, headroom=measured)
+
+
+def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Operator] | None:
+    search = configuration.search
+    operators = found.attempt(
+        "operators", lambda: open_operators(search.operators, own_instructions(configuration)), ", ".join
+    )
+    if configuration.critic.instruction is not None:
+        found.attempt("critic", lambda: critic_instruction(configuration), lambda _: "it has your instruction")
+    found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: search.selector)
+    if configuration.agents != AgentsTable():
+        found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: "those of your own are there")
+    if operators is not None:
+        known = "every name of an operator or a provider is known"
+        found.attempt("names", lambda: check_names(configuration), lambda _: known)
+        known = "the models' wire formats have them all"
+        found.attempt("parameters", lambda: check_asked(configuration), lambda _: known)
+    return operators
+
+
+def _examples(found: Findings, configuration: Configuration) -> tuple[Task | None, Task | None]:
+    """A task that a prompt can be checked with, which needs the examples of one split alone, and the task itself."""
+    places = sources(configuration)
+    loaded = {name: _file(found, name, source) for name, source in places.items()}
+    there = {name: examples for name, examples in loaded.items() if examples is not None}
+    try:
+        splits = in_splits(configuration, there)
+    except DataError as problem:
+        found.none_of("splits", [problem], "")
+        return None, None
+    if not splits:
+        return None, None
+    fine = found.none_of("splits", split_problems(splits), "no id and no input is in two of them")
+    if configuration.task.kind == "classification" and "train" in splits:
+        fine &= found.none_of("labels", label_problems(splits), "train has every label")
+    task: Task | None = None
+    if fine and len(there) == len(places):
+        task = found.attempt("task", lambda: make_task(configuration, splits), _describe)
+    else:
+        found.skip("task", "the examples must be put right first")
+    some = next((examples for examples in splits.values() if examples), ())
+    if task is not None or not some:
+        return task, task
+    kind = generation({})  # of no matter for what is looked at: the placeholders
+    return Task(configuration.task.name, some, (), (), Exact(kind), tuple(sorted(some[0].inputs)), kind), None
+
+
+def _file(found: Findings, name: str, source: Source) -> tuple[Example, ...] | None:
+    def describe(examples: tuple[Example, ...]) -> str:
+        return f"{len(examples):,} in {source.location}"
+
+    return found.attempt(f"{name} examples", lambda: load_examples(source, name), describe)
+
+
+def _describe(task: Task) -> str:
+    return f"{task.kind.name}; input fields {', '.join(task.fields)}"
+
+
+def _prompt(
+    found: Findings, configuration: Configuration, likely: Task | None, operators: Mapping[str, Operator] | None
+) -> Prompt | None:
+    if likely is None:
+        found.skip("prompt", "its placeholders are the fields of the examples, and there are none")
+        return None
+
+    def describe(prompt: Prompt) -> str:
+        return f"{len(prompt.sections)} sections, about {prompt.tokens:,} tokens; the placeholders are input fields"
+
+    prompt = found.attempt("prompt", lambda: load_first_prompt(configuration, likely), describe)
+    if prompt is not None and operators is not None:
+        found.attempt("sections", lambda: check_editable(prompt, operators, likely), lambda _: "some can be edited")
+    return prompt
+
+
+def _unshown(prompt: Prompt, task: Task) -> str:
+    """What to say of input fields that no section shows; "" for none."""
+    left = [f for f in task.fields if not any(holds_placeholder(section.filled, (f,)) for section in prompt)]
+    return f"no section shows {braced(left)}: the model is not told what stands there" if left else ""
+
+
+def _replies(configuration: Configuration, task: Task, prompt: Prompt) -> str:
+    """How long they may be, why, and how many there are of each example."""
+    limit, repeats = reply_limit(task.kind, prompt), configuration.search.repeats
+    room = reply_room(configuration, limit)
+    if room > limit:
+        why = "what the model needs, which may think first"
+    elif configuration.task.reply_tokens:
+        why = "task.reply_tokens"
+    elif limit > task.kind.limit:
+        why = f"{task.kind.limit} for an answer of this kind, {task.kind.thought} to think first, as the prompt asks"
+    else:
+        why = "for an answer of this kind; task.reply_tokens sets another limit"
+    asked = f"; each example is asked {repeats} times" if repeats > 1 else ""
+    return f"of {room:,} tokens at most ({why}){asked}"
+
+
+def _sent(configuration: Configuration, task: Task, prompt: Prompt) -> tuple[Sent, ...]:
+    """The first training example, as it is sent to the model that answers it; and with the right answer, as it is
+    sent to a judge."""
+    example, inputs = task.train[0], task.train[0].inputs
+    if shelves_of(prompt):
+        try:
+            corpus = load_corpus(configuration)
+        except InputError:
+            return ()  # that is a finding of its own
+        inputs = open_shelves(task, corpus).inputs(prompt, inputs)
+    expected = task.kind.show(example.target)
+    sent = [Sent("task", example.id, prompt.render(inputs), expected)]
+    if asks_judge(configuration):
+        question = ModelJudge(task.kind, configuration.task.rubric or "", None).question(example, expected)
+        sent.append(Sent("judge", example.id, (ChatMessage("user", question),), expected))
+    return tuple(sent)
+
+
+def _budget(
+    found: Findings,
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    task: Task | None,
+    prompt: Prompt | None,
+    operators: Mapping[str, Operator] | None,
+) -> None:
+    """Whether its caps can be kept and leave room for a search."""
+
+    def check() -> None:
+        ledger = open_ledger(configuration, environ)
+        if task is not None and prompt is not None:
+            check_caps(configuration, task, prompt, ledger.prices)
+
+    if operators is None:
+        found.skip("budget", "the operators must be put right first")
+    else:
+        found.attempt("budget", check, lambda _: "its caps can be kept")
+
+
+def _paths(found: Findings, configuration: Configuration, environ: Mapping[str, str]) -> None:
+    """The files and folders that a configuration may name beside the examples and the prompt."""
+    if configuration.task.corpus:
+        found.attempt("corpus", lambda: load_corpus(configuration), lambda passages: f"{len(passages):,} passages")
+    if memory := configuration.memory.path:
+        path = configuration.path(memory)
+        found.attempt("memory", lambda: check_memory(path, embedder_of(configuration, environ)), str)
+    if directory := configuration.run.directory:
+        there = f"{directory} holds a run that a search goes on with"
+        found.attempt(
+            "run directory",
+            lambda: usable(configuration.path(directory)),
+            lambda run: there if run else str(directory),
+        )
+
+
+def check_memory(path: Path, ours: tuple[str, int]) -> str:
+    """What a run would find at the path of a memory. `ours`: name and dimension of the embedder.
+
+    :raises ConfigError, MemoryMismatch, StorageFailed: a run could not use it.
+    """
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise ConfigError("there is no such folder; make it", file=str(path.parent))
+        return f"{path} will be made"
+    there = upkeep.stats(path)
+    if there.embedder is not None and (there.embedder, there.dimension) != ours:
+        raise MemoryMismatch(
+            f"made with the embedder {there.embedder} (dimension {there.dimension}); set that embedder, or give "
+            "another path",
+            file=str(path),
+        )
+    return f"{path}: {there.count:,} experiences"

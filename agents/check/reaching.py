@@ -1,0 +1,141 @@
+"""The models of a configuration, reached: opened as they are configured, and called once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import anyio
+
+from agents.check.findings import Finding, Findings
+from agents.config.asking import alike, check_asked, described
+from agents.config.configuration import Configuration
+from agents.config.metrics import asks_judge
+from agents.config.roles import EMBEDDER, model_settings
+from agents.config.tables import NONE
+from protocols.errors import (
+    AuthenticationFailed,
+    CallTimeout,
+    ConfigError,
+    ConnectionFailed,
+    ModelError,
+    ModelNotFound,
+    QuotaExhausted,
+    RateLimited,
+)
+from protocols.model import ChatMessage, ChatModel, Request
+from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings, open_model
+from protocols.providers.http import Transport
+from protocols.providers.local.model import LocalModel, in_words
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.asking import AskingModel
+from protocols.wrappers.limiter import LimitedModel, Limits
+from protocols.wrappers.room import RoomyModel
+
+SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))
+"""The call that shows whether a model can be reached: with room to think, for some refuse to answer without."""
+ADVICE: Final[Mapping[type[Exception], str]] = {
+    AuthenticationFailed: "check the key, and that it may use this model",
+    ModelNotFound: "check the model's name and base_url",
+    QuotaExhausted: "add credit, or use another account",
+    RateLimited: "wait, or lower concurrency",
+    ConnectionFailed: "check base_url and the network",
+    CallTimeout: "try again, or raise timeout",
+}
+
+
+def open_models(
+    found: Findings,
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    transport: Transport,
+    operators: Iterable[str] | None,
+) -> list[tuple[ChatModel, Sequence[str]]]:
+    """Each distinct model that can be reached as it is configured, and its roles, without having been called; none
+    while what is asked of them cannot be sent."""
+    tables = configuration.models
+    proposers = tables.proposers if operators is None else operators
+    try:
+        check_asked(configuration, proposers)
+    except ConfigError:
+        found.skip("models", "their parameters must be put right first")
+        return []
+    roles: dict[str, list[str]] = {}
+    critic = ["critic"] if configuration.agents.critic != NONE else []
+    judge = ["judge"] if asks_judge(configuration) else []
+    for role in ("task", *critic, *judge, *(f"proposer/{name}" for name in proposers)):
+        roles.setdefault(tables.of(role), []).append(role)
+
+    def attempt(name: str, said: str, dimension: int | None = None) -> ChatModel | None:
+        def open_it() -> ChatModel:
+            settings = model_settings(configuration.provider(name))
+            if dimension is not None:
+                return open_embeddings(name, settings, environ, transport, dimension)
+            return open_model(name, settings, environ, transport)
+
+        plain = "no language model: models.default names one; " if name == EMBEDDED and "task" in roles[name] else ""
+        return found.attempt(f"model {name}", open_it, lambda _: plain + said)
+
+    models = [(attempt(name, described(alike(configuration, called))), called) for name, called in roles.items()]
+    if embedder := configuration.memory.embedder:
+        models.append((attempt(embedder, EMBEDDER, configuration.memory.dimension), [EMBEDDER]))
+    return [(model, called) for model, called in models if model is not None]
+
+
+def to_call(
+    configuration: Configuration, models: Iterable[tuple[ChatModel, Sequence[str]]]
+) -> list[tuple[str, ChatModel]]:
+    """What is to be called, and how it is named: each model once with all that is asked of it alike."""
+    calls: list[tuple[str, ChatModel]] = []
+    for model, called in models:
+        groups = alike(configuration, called)
+        room = RoomyModel(model, configuration.provider(model.name).reply_tokens or 1)
+        for parameters, those in groups.items():
+            what = f"call to {model.name}" + (f" as {', '.join(those)}" if len(groups) > 1 else "")
+            calls.append((what, AskingModel(room, parameters.fields) if parameters.fields else room))
+    return calls
+
+
+async def check_memory_of(found: Findings, model: LocalModel, offline: bool) -> None:
+    """What a model on this machine takes of it, once its weights are here."""
+    if offline and not await model.is_here():
+        found.skip("memory", f"the weights of {model.name} are not downloaded yet")
+        return
+    try:
+        plan, weights = await model.plan()
+    except ConfigError as error:
+        found.all.append(Finding("memory", "failed", str(error)))
+    else:
+        found.all.append(Finding("memory", "ok", in_words(plan, weights)))
+
+
+async def call_each(
+    found: Findings, models: Sequence[tuple[str, ChatModel]], accounts: Accounts, rooms: Mapping[str, int | None]
+) -> None:
+    """One small call to each, all at once, without a second try. `rooms`: the tokens that a model's replies may have,
+    where that is known."""
+    results: list[Finding | None] = [None] * len(models)
+
+    async def one(index: int, what: str, model: ChatModel) -> None:
+        try:
+            limiter = accounts.limiter(Account(model.name), Limits())
+            reply = await LimitedModel(model, limiter, urgent=True).complete(SMALL)
+        except (ModelError, ConfigError) as error:
+            advice = ADVICE.get(type(error))
+            results[index] = Finding(what, "failed", f"{error}; {advice}" if advice else str(error), call=True)
+        else:
+            how = ", estimated: the server does not count them" if reply.usage.estimated else ""
+            spent = f"{reply.usage.input} + {reply.usage.output} tokens{how}"
+            room = rooms.get(model.name)
+            long = room is not None and reply.usage.output > room
+            more = (
+                f"; a reply of the task may have {room}: if the model thinks before it answers, give it room with "
+                f'reply_tokens under [providers."{model.name}"]'
+            )
+            said = f"answered in {reply.latency:.2f} s, {spent}{more * long}"
+            results[index] = Finding(what, "warning" if long else "ok", said, call=True)
+
+    async with anyio.create_task_group() as tasks:
+        for index, (what, model) in enumerate(models):
+            tasks.start_soon(one, index, what, model, name=what)
+    found.all += [result for result in results if result is not None]

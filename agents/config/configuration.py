@@ -1,0 +1,141 @@
+"""What a person may configure, read from TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from agents.config.reading import explain, misfits, override, read
+from agents.config.tables import (
+    LEAST_CRITIQUE,
+    LEAST_WIDTH,
+    MOST_CRITIQUE,
+    MOST_WIDTH,
+    AgentsTable,
+    BudgetTable,
+    CacheTable,
+    MemoryTable,
+    ModelsTable,
+    OperatorTable,
+    PriceTable,
+    PromptTable,
+    ProviderTable,
+    RunTable,
+    SearchTable,
+    Table,
+    TaskTable,
+)
+from protocols.errors import ConfigError
+from protocols.providers.catalogue import EMBEDDED, LOCAL, is_local
+from protocols.providers.local.model import SLOTS, TIMEOUT
+from protocols.providers.local.weights import HUB
+from protocols.providers.parameters import merged
+from protocols.wrappers.limiter import MOST
+
+
+class Configuration(Table):
+    """The whole file. `origin` is the folder that its paths are relative to."""
+
+    origin: Path = Path()
+    task: TaskTable
+    prompt: PromptTable = PromptTable()
+    models: ModelsTable = Field({}, validate_default=True)
+    providers: Mapping[str, ProviderTable] = {}
+    agents: AgentsTable = AgentsTable()
+    critic: OperatorTable = OperatorTable()
+    operators: Mapping[str, OperatorTable] = {}
+    search: SearchTable = SearchTable()
+    budget: BudgetTable = BudgetTable()
+    cache: CacheTable = CacheTable()
+    memory: MemoryTable = MemoryTable()
+    run: RunTable = RunTable()
+
+    def path(self, path: Path | str) -> Path:
+        """A path of the configuration, resolved against its folder."""
+        return self.origin / path
+
+    @property
+    def allowed(self) -> int:
+        """Calls that the task's model may have in flight, for all searches of its account together."""
+        return self.provider(self.models.of("task")).concurrency or MOST
+
+    @property
+    def at_once(self) -> int:
+        """Calls of one prompt that may be in flight."""
+        return self.search.concurrency or self.allowed
+
+    @property
+    def width(self) -> int:
+        """Assignments in flight: as configured, or a quarter of the calls that the task's model may have in flight;
+        of few calls half, for those who are chosen at once have learned nothing of each other.
+
+        An assignment that waits for its Proposer, its Critic or the last of its answers has few calls in flight, so
+        that many must be under way for all calls to be used (docs/decisions/throughput.md); more would be chosen
+        before the earlier ones have taught anything.
+        """
+        if self.search.width is not None or self.models.of("task") == EMBEDDED:
+            return self.search.width or LEAST_WIDTH
+        least = min(LEAST_WIDTH, max(2, self.allowed // 2))
+        return min(MOST_WIDTH, max(least, self.allowed // 4))
+
+    def minibatch(self, validation: int) -> int:
+        """Training examples that a survivor is run on for its critic: as configured, or half as many as there are
+        validation examples, from 8 to 48. With 40 of these, 48 were more than half of all calls."""
+        return self.search.critique or min(MOST_CRITIQUE, max(LEAST_CRITIQUE, validation // 2))
+
+    def provider(self, model: str) -> ProviderTable:
+        """The settings of one model: its own table over its provider's; of one on this machine, with its defaults and
+        without the provider's `path`, which is of the model named `local` alone."""
+        general = self.providers.get(model.partition("/")[0], ProviderTable())
+        if is_local(model) and model != LOCAL:
+            general = general.model_copy(update={"path": None})
+        own = self.providers.get(model, ProviderTable())
+        update = own.model_dump(exclude_none=True, exclude={"price", "parameters"})
+        parameters = merged(general.parameters, own.parameters)
+        table = general.model_copy(update=update | _price(own, general) | {"parameters": parameters})
+        return self._on_this_machine(table) if is_local(model) else table
+
+    def _on_this_machine(self, table: ProviderTable) -> ProviderTable:
+        path = table.path if table.path is None or table.path.startswith(HUB) else str(self.path(table.path))
+        concurrency = table.concurrency or table.slots or SLOTS
+        update = {"path": path, "concurrency": concurrency, "timeout": table.timeout or TIMEOUT}
+        return table.model_copy(update=update)
+
+    def asked(self, role: str) -> dict[str, object]:
+        """What is asked of a role's model: the parameters of its provider, under the model's, under the role's."""
+        tables = self.models.parameters.of(role).values()
+        return reduce(merged, tables, dict(self.provider(self.models.of(role)).parameters))
+
+
+def load(path: Path, settings: Sequence[str] = ()) -> Configuration:
+    """Read the configuration at `path`, with `table.key=value` settings over it (values are TOML, or plain text).
+
+    :raises ConfigError: with what is wrong and, for an unknown key, the nearest one that exists.
+    """
+    table = read(path)
+    for setting in settings:
+        override(table, setting)
+    return build(table, path.parent, file=str(path))
+
+
+def build(table: Mapping[str, Any], origin: Path, file: str | None = None) -> Configuration:
+    """A configuration from its tables.
+
+    :raises ConfigError: see `load`.
+    """
+    if "origin" in table:
+        raise ConfigError("unknown key origin", file=file)
+    for misfit in misfits(table):
+        raise ConfigError(misfit, file=file)
+    try:
+        return Configuration.model_validate({**table, "origin": origin})
+    except ValidationError as error:
+        raise ConfigError("; ".join(explain(detail, Configuration) for detail in error.errors()), file=file) from None
+
+
+def _price(own: ProviderTable, general: ProviderTable) -> dict[str, PriceTable | None]:
+    return {"price": own.price or general.price}

@@ -1,0 +1,175 @@
+"""From a configuration to a task and a first prompt, refusing what would waste a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from random import Random
+
+from agents.config.configuration import Configuration
+from agents.config.metrics import open_kind, open_metric, scored
+from memory.retrieval import read_corpus
+from protocols import prompt_file
+from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
+from protocols.data.huggingface import SCHEME
+from protocols.errors import ConfigError, PromptError
+from protocols.plain import one_line
+from protocols.prompt import Prompt, Section, braced, placeholders
+from protocols.task import Example, Task
+
+Examples = tuple[Example, ...]
+DOUBLED = re.compile(r"\{\{[^{}]+\}\}")
+
+
+def load_task(configuration: Configuration) -> Task:
+    """The task with its three splits.
+
+    :raises DataError: a file cannot be read, or the splits would make a score meaningless.
+    """
+    loaded = {name: load_examples(source, name) for name, source in sources(configuration).items()}
+    return make_task(configuration, in_splits(configuration, loaded))
+
+
+def sources(configuration: Configuration) -> dict[str, Source]:
+    """Where each split is, or `data` where one source is cut into all three."""
+    table = configuration.task
+    fields = Fields(**dict(table.fields))
+    named = {name: getattr(table, name) for name in ("data", "train", "validation", "test")}
+    return {
+        name: Source(place if place.startswith(SCHEME) else str(configuration.path(place)), table.format, fields)
+        for name, place in named.items()
+        if place
+    }
+
+
+def in_splits(configuration: Configuration, loaded: Mapping[str, Examples]) -> Mapping[str, Examples]:
+    """The three splits: as they were loaded, with ids that only count made unique, or cut.
+
+    :raises DataError: there are too few examples to cut.
+    """
+    if "data" not in loaded:
+        return told_apart(loaded)
+    table = configuration.task.cut
+    shares = {"train": table.train, "validation": table.validation, "test": table.test}
+    splits = cut(loaded["data"], shares, Random(f"{table.seed}/cut"), configuration.task.kind)
+    check_cut(splits, shares, configuration.task.kind)
+    return splits
+
+
+def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> Task:
+    """The task of three splits.
+
+    :raises DataError: they would make a score meaningless.
+    """
+    table = configuration.task
+    check_splits(splits)
+    train = splits["train"]
+    fields = tuple(sorted(train[0].inputs))
+    kind = open_kind(configuration, splits)
+    metric = open_metric(configuration, kind, None)
+    return Task(
+        table.name,
+        train,
+        splits["validation"],
+        splits["test"],
+        metric,
+        fields,
+        kind,
+        (table.description or "").strip(),
+        scored(configuration, kind),
+        configuration.models.of("task"),
+    )
+
+
+def load_corpus(configuration: Configuration) -> list[str]:
+    """The passages of the task's corpus; none without one.
+
+    :raises DataError: it cannot be read, or holds no passage.
+    """
+    corpus = configuration.task.corpus
+    return read_corpus(configuration.path(corpus)) if corpus else []
+
+
+def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
+    """The prompt that the search begins with.
+
+    :raises PromptError: it shows no input, or has a placeholder that no example has.
+    """
+    table = configuration.prompt
+    if table.file and table.text is not None:
+        raise ConfigError("prompt.file and prompt.text exclude each other")
+    prompt = prompt_file.load(configuration.path(table.file)) if table.file else layout(table.text, task)
+    ours = Prompt((Section("format", "format", task.kind.format),))  # labels and schemas may have braces in them
+    literal = {*table.literal, *(() if table.file else unknown_placeholders(ours, task))}
+    check_prompt(prompt, task, literal, str(table.file) if table.file else None)
+    return prompt
+
+
+def layout(text: str | None, task: Task) -> Prompt:
+    """The sections of the task's kind around a first instruction: empty ones are room for the operators.
+
+    Whatever the instruction says, the section `format` says what an answer looks like; the input comes last, unless
+    the instruction shows one itself.
+    """
+    kind = task.kind
+    sections = [
+        Section("task", "task", kind.instruction if text is None else text),
+        Section("definitions", "definitions"),
+        Section("reasoning", "reasoning"),
+        Section("examples", "examples"),
+        Section("format", "format", kind.format),
+        Section("reminders", "reminders"),
+    ]
+    if text is None or not placeholders(text, task.fields):
+        shown = [f"{field.capitalize()}: {{{field}}}" for field in task.fields]
+        sections.append(Section("input", "task", "\n".join([*shown, *[kind.cue] * bool(kind.cue)]), frozen=True))
+    return Prompt(tuple(sections))
+
+
+def check_prompt(prompt: Prompt, task: Task, literal: set[str], file: str | None = None) -> None:
+    """:raises PromptError: see `load_first_prompt`."""
+    unknown = {name: at for name, at in unknown_placeholders(prompt, task).items() if name not in literal}
+    if unknown:
+        named = " and ".join(f"section {section} has the placeholder {{{name}}}" for name, section in unknown.items())
+        quoted = ", ".join(f'"{name}"' for name in unknown)
+        raise PromptError(
+            f"{named}, but examples have only {', '.join(task.fields)}; if it is plain text, say so: "
+            f"literal = [{quoted}] under [prompt]",
+            file=file,
+        )
+    check_input(prompt, task, file)
+
+
+def check_input(prompt: Prompt, task: Task, file: str | None = None) -> None:
+    """:raises PromptError: the prompt is the same for every example."""
+    if not any(placeholders(section.filled, task.fields) for section in prompt):
+        raise PromptError(f"the prompt shows no input; put {{{task.fields[0]}}} where it belongs", file=file)
+
+
+def remarks(prompt: Prompt, task: Task) -> list[str]:
+    """What a person should know of a prompt before it is sent, a line each."""
+    return [said for said in (task.kind.names.warning(prompt), doubled_braces(prompt, task)) if said]
+
+
+def doubled_braces(prompt: Prompt, task: Task) -> str:
+    """What to say of braces that are doubled, as the templates of other programs need them; "" for none."""
+    doubled = {pair[0]: section.name for section in prompt for pair in DOUBLED.finditer(section.filled)}
+    if not doubled:
+        return ""
+    shown, section = next(iter(doubled.items()))
+    meant = [braced([field]) for field in task.fields if any(field == pair[2:-2].strip() for pair in doubled)]
+    instead = f"; write {' and '.join(meant)} for the input alone" if meant else ""
+    return (
+        f"section {section} has {one_line(shown, 60)}: braces are sent as they stand, doubled ones too, but for one "
+        f"pair around a field{instead}"
+    )
+
+
+def unknown_placeholders(prompt: Prompt, task: Task) -> dict[str, str]:
+    """Names in braces that no example has, each with the first section that holds it."""
+    unknown: dict[str, str] = {}
+    for section in prompt:
+        for name in re.findall(r"\{([A-Za-z_]\w*)\}", section.filled):
+            if name not in task.fields:
+                unknown.setdefault(name, section.name)
+    return unknown

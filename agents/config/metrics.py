@@ -1,0 +1,176 @@
+"""The kind of task, the parser and the metric that a configuration names, and those of a user's own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import orjson
+
+from agents.config.configuration import Configuration
+from protocols.data.checks import Splits
+from protocols.errors import ConfigError
+from protocols.files import read_text
+from protocols.kinds import TASK_KINDS
+from protocols.limits import GENEROUS
+from protocols.metrics.entities import EntityF1
+from protocols.metrics.formats import JsonSchema, Pattern
+from protocols.metrics.judge import ModelJudge
+from protocols.metrics.match import Accuracy, Exact, MacroF1, Numeric
+from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
+from protocols.metrics.own import Function, Own
+from protocols.metrics.weighted import Weighted
+from protocols.model import ChatModel, Finish
+from protocols.naming import closed, schema_names
+from protocols.own_code import check_takes, imported, where
+from protocols.task import Metric, Parser, TaskKind
+from protocols.thought import without_thought
+
+ENTITY, JUDGE = "entity_f1", "judge"
+PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
+    "accuracy": Accuracy,
+    "macro_f1": MacroF1,
+    ENTITY: EntityF1,
+    "squad_em": SquadEM,
+    "squad_f1": SquadF1,
+    "token_f1": TokenF1,
+    "exact": Exact,
+    "numeric": Numeric,
+}
+SET_UP = {"regex": "pattern", "json_schema": "json_schema", JUDGE: "rubric"}
+"""Metrics that need another key of `[task]`."""
+METRICS = (*PLAIN, *SET_UP)
+SCORED: Mapping[str, str] = {
+    "accuracy": "accuracy, the share of answers that are the expected one",
+    "macro_f1": "macro F1, the mean over all labels of how well each is found: rare ones count as much as others",
+    ENTITY: "micro F1 of entities: both the type and the words must be right; missed and invented ones cost alike",
+    "squad_em": "exact match with one of the expected answers, but for case, articles and punctuation",
+    "squad_f1": "F1 of the words that the answer shares with an expected one, but for case, articles and punctuation",
+    "token_f1": "F1 of the words or characters that the answer shares with an expected one",
+    "exact": "exact match with an expected answer, but for case and punctuation",
+    "numeric": "the number must be the expected one, however it is written",
+    "regex": "the answer must match a pattern",
+    "json_schema": "the answer must be JSON that is valid by a schema",
+}
+"""What each metric asks for, in words for whoever writes a prompt."""
+
+
+def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
+    """The kind of task that the configuration names, with its parser if it names one, and the limit on its replies. A
+    free text that is to be valid by a JSON schema is told so.
+
+    :raises DataError: targets that are none of this kind.
+    :raises ConfigError: there is no such parser, or the JSON schema cannot be read.
+    """
+    kind, own = TASK_KINDS[configuration.task.kind](splits), configuration.task.parser
+    if configuration.task.json_schema and kind.name == "generation":
+        schema, _ = _schema(configuration)
+        shape = orjson.dumps(schema).decode("utf-8")
+        form = f"Reply with JSON that is valid by this schema, and with nothing else.\n{shape}"
+        kind = replace(kind, format=form, names=closed(schema_names(schema), ("JSON",)))
+    kind = _limited(kind, configuration)
+    if not own:
+        return kind
+    parse = cast("Parser", _function(own, "task.parser", "reply"))
+    reads = f"what the function {own} finds in it"
+    return replace(kind, parse=_after_thought(parse, "stop"), parse_cut=_after_thought(parse, "length"), reads=reads)
+
+
+def _limited(kind: TaskKind, configuration: Configuration) -> TaskKind:
+    """With the limit that the configuration sets. The kind's own was computed from the targets, and holds only where
+    replies are compared with them as the kind reads them: a function, a judge, a pattern or a schema may want
+    replies of any length."""
+    table = configuration.task
+    if table.reply_tokens is not None:
+        return replace(kind, limit=table.reply_tokens, thought=0)
+    if table.parser is None and all(name in PLAIN for name in table.metric or ()):
+        return kind
+    return replace(kind, limit=max(kind.limit, GENEROUS), thought=0)
+
+
+def _after_thought(parse: Parser, finish: Finish) -> Parser:
+    """The same for replies that think first: their thought is no part of what a parser is given."""
+    return lambda reply: parse(without_thought(reply, finish))
+
+
+def open_metric(configuration: Configuration, kind: TaskKind, judge: ChatModel | None) -> Metric:
+    """The metric that the configuration names, or else that of the kind.
+
+    `judge` None: a metric that asks a model gives corpus values alone.
+
+    :raises ConfigError: there is no such metric, it does not suit the kind, or a key that it needs is missing.
+    """
+    table = configuration.task
+    weights = table.metric or {kind.metric: 1.0}
+    for name, key in SET_UP.items():
+        if (getattr(table, key) is None) == (name in weights):
+            raise ConfigError(f"the metric {name} and task.{key} go together: give both or neither")
+    parts = [(name, weight, _open(configuration, kind, name, judge)) for name, weight in weights.items()]
+    return parts[0][2] if len(parts) == 1 else Weighted(parts)
+
+
+def scored(configuration: Configuration, kind: TaskKind) -> str:
+    """The metric in words for whoever writes a prompt: that of the configuration, or else the kind's."""
+
+    def words(name: str) -> str:
+        if name == JUDGE:
+            return f"a grade that a model gives by this rubric: {configuration.task.rubric}"
+        return SCORED.get(name, f"the function {name}")
+
+    weights = configuration.task.metric or {kind.metric: 1.0}
+    if len(weights) == 1:
+        return words(next(iter(weights)))
+    return "; ".join(f"{weight:g} × {words(name)}" for name, weight in weights.items())
+
+
+def asks_judge(configuration: Configuration) -> bool:
+    """Whether a model judges every answer."""
+    return JUDGE in (configuration.task.metric or ())
+
+
+def calls_per_example(configuration: Configuration) -> int:
+    """Model calls that one example takes: its answers, and a judge's verdict on each."""
+    return configuration.search.repeats * (1 + asks_judge(configuration))
+
+
+def _open(configuration: Configuration, kind: TaskKind, name: str, judge: ChatModel | None) -> Metric:
+    table = configuration.task
+    if name in PLAIN:
+        if (name == ENTITY) != (kind.name == "ner"):
+            raise ConfigError(f"task.metric: {name} does not suit task.kind = {kind.name!r}")
+        return PLAIN[name](kind)
+    if name == "regex":
+        return Pattern(kind, table.pattern or "")
+    if name == JUDGE:
+        return ModelJudge(kind, table.rubric or "", judge)
+    if name == "json_schema":
+        return JsonSchema(kind, *_schema(configuration))
+    if ":" not in name:
+        known = ", ".join(METRICS)
+        raise ConfigError(f"unknown task.metric {name!r}; there are {known}, or module:function for your own")
+    return Own(kind, cast("Function", _function(name, "task.metric", "example", "answer")), name)
+
+
+def _function(name: str, key: str, *arguments: str) -> Callable[..., object]:
+    """:raises ConfigError: it is none that takes these."""
+    found = imported(name, key)
+    if inspect.isclass(found):
+        raise ConfigError(f"{key} {name!r} is a class; give a function of {', '.join(arguments)}", **where(found))
+    if len(arguments) == 1 and inspect.iscoroutinefunction(found):
+        raise ConfigError(f"{key} {name!r} must be a plain def, not async", **where(found))
+    check_takes(found, name, key, *arguments)
+    return found
+
+
+def _schema(configuration: Configuration) -> tuple[dict[str, object], str]:
+    path = configuration.path(configuration.task.json_schema or Path())
+    try:
+        schema = orjson.loads(read_text(path, ConfigError, "the JSON schema"))
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"not JSON: {error.msg}", file=str(path), line=error.lineno) from None
+    if not isinstance(schema, dict):
+        raise ConfigError("a JSON schema is an object", file=str(path))
+    return schema, str(path)

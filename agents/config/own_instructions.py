@@ -1,0 +1,53 @@
+"""Instructions of the user's, in place of ours: `[operators.<name>] instruction` and `[critic] instruction`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents.config.configuration import Configuration
+from agents.config.tables import NONE
+from protocols.errors import ConfigError
+from protocols.files import read_text
+
+CRITIC = "the critic"
+
+
+def instructions(configuration: Configuration) -> dict[str, str]:
+    """By operator, and the critic's by `CRITIC`.
+
+    :raises ConfigError: a file cannot be read, or is empty; or there is no critic.
+    """
+    found = own_instructions(configuration)
+    if text := critic_instruction(configuration):
+        found[CRITIC] = text
+    return found
+
+
+def own_instructions(configuration: Configuration) -> dict[str, str]:
+    """By operator.
+
+    :raises ConfigError: a file cannot be read, or is empty.
+    """
+    tables = configuration.operators.items()
+    return {name: text for name, table in tables if (text := _read(configuration, table.instruction))}
+
+
+def critic_instruction(configuration: Configuration) -> str:
+    """The critic's; "" for none.
+
+    :raises ConfigError: the file cannot be read, or is empty; or there is no critic.
+    """
+    file = configuration.critic.instruction
+    if file is not None and configuration.agents.critic == NONE:
+        raise ConfigError("critic.instruction: nobody reads it, for agents.critic is none")
+    return _read(configuration, file)
+
+
+def _read(configuration: Configuration, file: Path | None) -> str:
+    if file is None:
+        return ""
+    path = configuration.path(file)
+    text = read_text(path, ConfigError, "the instruction")
+    if not text.strip():
+        raise ConfigError("the instruction is empty", file=str(path))
+    return text

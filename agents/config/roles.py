@@ -1,0 +1,71 @@
+"""The roles that call models, and which model each calls, told from a configuration alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agents.config.catalogue import open_operators
+from agents.config.configuration import Configuration
+from agents.config.metrics import asks_judge
+from agents.config.tables import NONE, ProviderTable
+from protocols.embedding import HashedNgrams
+from protocols.providers.catalogue import PROVIDERS, ModelSettings, identify, is_local
+from protocols.providers.local.model import LocalSettings
+from protocols.providers.local.weights import identity
+from protocols.providers.wire import Wire
+
+EMBEDDER = "embedder"
+"""The role that embeds for the memory, where a model does."""
+
+
+def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozenset[str]:
+    """Every key that the environment holds for a provider, used or not: what must never be written anywhere."""
+    variables = {provider.key_variable for provider in PROVIDERS.values()}
+    variables |= {table.api_key_env for table in configuration.providers.values() if table.api_key_env}
+    return frozenset(key for variable in variables if (key := environ.get(variable, "").strip()))
+
+
+def roles(configuration: Configuration) -> dict[str, str]:
+    """Every role that calls a model of its own, and the model; credit calls the task's."""
+    judge = ["judge"] if asks_judge(configuration) else []
+    critic = ["critic"] if configuration.agents.critic != NONE else []
+    proposers = [f"proposer/{name}" for name in open_operators(configuration.search.operators)]
+    models = {role: configuration.models.of(role) for role in ("task", *critic, *judge, *proposers)}
+    embedder = configuration.memory.embedder
+    return models | {EMBEDDER: embedder} if embedder else models
+
+
+def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tuple[str, int]:
+    """Name and dimension of what embeds for the memory; a model's name has its address, or which weights it has.
+
+    :raises ConfigError: the model cannot be reached as it is configured.
+    """
+    model, dimension = configuration.memory.embedder, configuration.memory.dimension
+    if not (model and dimension):
+        return HashedNgrams().name, HashedNgrams().dimension
+    settings = model_settings(configuration.provider(model))
+    if is_local(model):
+        return f"{model} with {identity(model, settings.local.path)}", dimension
+    return f"{model} at {identify(model, settings, environ).address}", dimension
+
+
+def measures_credit(configuration: Configuration) -> bool:
+    """Whether section credit calls the task's model, under the role `credit`."""
+    return bool(configuration.search.credit_share) and configuration.agents.critic != NONE
+
+
+def model_settings(table: ProviderTable) -> ModelSettings:
+    """What the catalogue needs of a provider's table.
+
+    :raises ConfigError: two of its keys exclude each other.
+    """
+
+    def given(*names: str) -> dict[str, Any]:
+        return {name: value for name in names if (value := getattr(table, name)) is not None}
+
+    wire = Wire(**given("token_parameter", "system", "stream", "version"))
+    local = LocalSettings(table.path, table.context, table.slots, table.threads)
+    return ModelSettings(
+        **given("base_url", "api_key_env", "client", "timeout", "key_header", "api"), wire=wire, local=local
+    )

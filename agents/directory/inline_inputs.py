@@ -1,0 +1,139 @@
+"""What a program gives as objects, and a person would have written to files: kept in the run directory, so that a run
+can be gone on with, replayed and looked at as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from agents.config.configuration import Configuration, build
+from agents.config.reading import read
+from agents.directory.run_directory import GIVEN, RECORD, named, next_directory, usable, write
+from protocols import prompt_file
+from protocols.errors import ConfigError, DataError, InputError, StorageFailed
+from protocols.prompt import Prompt
+
+Settings = Mapping[str, object]
+"""One table of the configuration, with the keys that it has in TOML."""
+Rows = Sequence[Mapping[str, object]]
+"""Examples as lines of a JSONL file have them: `input`, `target` and, if there is one, `id`."""
+SPLITS = ("train", "validation", "test", "data")
+PROMPT = "prompt.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The tables of a configuration, the folder of their paths, and what is to be kept: file names and contents by
+    table and key."""
+
+    tables: Mapping[str, Any]
+    origin: Path
+    files: Mapping[tuple[str, str], tuple[str, bytes]]
+
+    @contextmanager
+    def kept(self, directory: Path | None) -> Iterator[tuple[Configuration, Path | None]]:
+        """The configuration, and the run directory: the next free one if none is asked for and there is something to
+        keep. What is kept there is taken away again if no run comes of it.
+
+        :raises InputError: a setting cannot be used, or the directory keeps something else.
+        :raises StorageFailed: a file cannot be written.
+        """
+        configuration = build(self.tables, self.origin)  # before anything is written
+        place = named(configuration, directory)
+        if not self.files:
+            yield configuration, place
+            return
+        made: list[Path] = []
+        if place is not None:
+            usable(place)  # before anything is written
+        else:
+            made.append(place := next_directory(configuration.task.name))
+        try:
+            yield build(self._written(place, made), self.origin), place
+        except InputError:
+            if not (place / RECORD).exists():
+                _take_away(made)
+            raise
+
+    def _written(self, place: Path, made: list[Path]) -> Mapping[str, Any]:
+        """The tables, with the paths of what was kept, now or before; what is new is added to `made`."""
+        folder, tables = place.absolute() / GIVEN, deepcopy(dict(self.tables))
+        try:
+            made += [path for path in (place, folder) if not path.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+            for (table, key), (name, content) in self.files.items():
+                if not (folder / name).exists():
+                    write(folder / name, content)
+                    made.append(folder / name)
+                elif (folder / name).read_bytes() != content:
+                    raise ConfigError(f"{place} keeps another {table}.{key}; name another directory")
+                tables[table][key] = str(folder / name)
+        except OSError as error:
+            raise StorageFailed(f"cannot be written: {error.strerror}", file=str(folder)) from error
+        return tables
+
+
+def _take_away(made: Sequence[Path]) -> None:
+    """Files and folders, the last that was made first; but for folders that something else is in."""
+    for path in reversed(made):
+        with suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def take(task: Settings | Path | str, prompt: Prompt | Path | str | None, settings: Mapping[str, Settings]) -> Given:
+    """`task`: the path of a configuration, or its table of that name; the rest over it, key by key.
+
+    :raises InputError: a file cannot be read, or rows cannot be written as JSON.
+    """
+    if isinstance(task, Path | str):
+        tables, origin = read(Path(task)), Path(task).parent
+    else:
+        tables, origin = {"task": dict(task)}, Path.cwd()
+    tables = _laid_over(tables, settings)
+    files = {}
+    for split in SPLITS:
+        rows = tables.get("task", {}).get(split)
+        if isinstance(rows, Path):
+            tables["task"][split] = str(rows)
+        elif rows is not None and not isinstance(rows, str):
+            files["task", split] = f"{split}.jsonl", _lines(rows, split)
+            tables["task"][split] = f"{split}.jsonl"
+    if isinstance(prompt, Prompt):
+        files["prompt", "file"] = PROMPT, prompt_file.dumps(prompt).encode("utf-8")
+    if prompt is not None:
+        others = {key: value for key, value in tables.get("prompt", {}).items() if key not in ("text", "file")}
+        named = (
+            {"text": prompt} if isinstance(prompt, str) else {"file": prompt if isinstance(prompt, Path) else PROMPT}
+        )
+        tables["prompt"] = {**others, **named}
+    return Given(tables, origin, files)
+
+
+def _laid_over(tables: Mapping[str, Any], settings: Mapping[str, Settings]) -> dict[str, Any]:
+    """:raises ConfigError: something that is a table is none."""
+    both = dict(tables)
+    for name in ("task", "prompt", *settings):
+        for table in (tables.get(name, {}), settings.get(name, {})):
+            if not isinstance(table, Mapping):
+                raise ConfigError(f"{name} is a table, not {table!r}")
+            both[name] = {**both[name], **table} if name in both else dict(table)
+    return both
+
+
+def _lines(rows: object, split: str) -> bytes:
+    """:raises DataError: they are no rows that JSON can hold."""
+    if not isinstance(rows, Sequence) or isinstance(rows, bytes):
+        raise DataError(f"task.{split}: give a path, or a sequence of rows such as {{'input': ..., 'target': ...}}")
+    lines = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            lines.append(orjson.dumps(row) + b"\n")
+        except TypeError as error:
+            raise DataError(f"task.{split}, row {number}: {error}") from None
+    return b"".join(lines)

@@ -1,0 +1,112 @@
+"""What a run's decisions depend on: a run directory is gone on with by a configuration of the same meaning alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from agents.config.configuration import Configuration
+from agents.config.own_instructions import instructions
+from agents.config.roles import roles
+from protocols import prompt_file
+from protocols.errors import ConfigError
+from protocols.prompt import Prompt
+from protocols.providers.catalogue import is_local
+from protocols.providers.local.weights import identity
+from protocols.task import Task
+
+FREE = frozenset(
+    {
+        # Where things are: what is in the files counts.
+        "origin", "task.train", "task.validation", "task.test", "task.data", "task.cut", "task.format", "task.fields",
+        "task.corpus", "task.json_schema", "prompt.file", "prompt.text", "prompt.literal", "run", "operators",
+        "critic",
+        # How much may be spent: the run stops earlier or later, and decides the same until then.
+        "budget", "search.assignments", "cache",
+        # How fast a model is asked, and what becomes of an agent's exception.
+        "search.concurrency", "search.on_agent_error", "search.agent_errors",
+        # What is looked at before it begins, and decides nothing.
+        "search.headroom",
+        # Who looks on.
+        "agents.observers",
+    }
+)  # fmt: skip
+"""Settings, and whole tables of them, that may change while a run is interrupted."""
+FREE_OF_PROVIDERS = frozenset(
+    {
+        "timeout", "deadline", "concurrency", "requests_per_minute", "tokens_per_minute", "warm_prefix", "price",
+        "api_key_env", "key_header", "version", "token_parameter", "stream", "context_tokens", "path", "context",
+        "slots", "threads",
+    }
+)  # fmt: skip
+"""Settings of a provider or a model that may change."""
+
+BEFORE: Final[Mapping[str, Any]] = {
+    "search.repeats": 1,
+    "task.description": None,
+    "search.prefer": "best",
+    "search.shrink": 0,
+}
+"""What releases did that did not have these settings yet."""
+FIRST = "the first prompt"
+
+
+def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], first: Prompt) -> dict[str, Any]:
+    """The settings that count, by their dotted names, and digests of what the files hold."""
+    dumped = configuration.model_dump(mode="json")
+    providers = dumped.pop("providers")
+    counts = _flat(dumped) | {"search.width": configuration.width}
+    for name, table in providers.items():
+        for key, value in table.items():
+            if key not in FREE_OF_PROVIDERS and value not in (None, {}):
+                counts[f'providers."{name}".{key}'] = value
+    for split in ("train", "validation", "test"):
+        counts[f"the {split} examples"] = _digest(task.split(split))
+    if schema := configuration.task.json_schema:
+        counts["the JSON schema"] = _digest(configuration.path(schema).read_text(encoding="utf-8"))
+    counts |= {f"the instruction of {name}": _digest(text) for name, text in instructions(configuration).items()}
+    for name in sorted({*roles(configuration).values()}):
+        if is_local(name):
+            counts[f"the weights of {name}"] = identity(name, configuration.provider(name).path)
+    counts["the corpus"] = _digest(corpus)
+    counts[FIRST] = _digest(prompt_file.dumps(first))
+    return counts
+
+
+def check_meaning(there: Mapping[str, Any], here: Mapping[str, Any], directory: object) -> None:
+    """:raises ConfigError: they differ; says in what."""
+    there = {**BEFORE, **there}
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    if not names:
+        return
+    differences = "; ".join(
+        f"{name} differ{'' if name.endswith('examples') else 's'}"
+        if name.startswith("the ")
+        else f"{name} is {_shown(there.get(name))} there and {_shown(here.get(name))} here"
+        for name in names
+    )
+    remedy = "put back what it began with, or name another directory with --out"
+    if names == [FIRST]:  # another release may have another layout around the same text
+        remedy = "it goes on with its own: name the first_prompt.txt there as prompt.file, or another --out"
+    raise ConfigError(f"{directory} holds a run of something else: {differences}; {remedy}")
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings that are not free, by their dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        if name not in FREE:
+            flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+def _shown(value: object) -> str:
+    return orjson.dumps(value).decode()

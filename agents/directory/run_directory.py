@@ -1,0 +1,262 @@
+"""The run directory: what its files are called, who has it, and how a file is written to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from agents.config.configuration import Configuration
+from agents.directory.resume_fingerprint import BEFORE, check_meaning
+from memory.sqlite import claimed
+from protocols import prompt_file
+from protocols.errors import NO_ROOM, ConfigError, MemoryMismatch, StorageFailed
+from protocols.prompt import Prompt
+
+VERSION = 2
+"""Of run directories. Those of version 1 had no record and cannot be gone on with."""
+RECORD, LOCK = "run.json", "lock"
+CONFIGURATION, JOURNAL, CACHE, MEMORY = "configuration.json", "journal.sqlite", "cache.sqlite", "memory.sqlite"
+FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
+COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
+REPORT, PARETO = "report.html", "pareto.json"
+BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
+BEST_FIELDS = "best_prompt.fields.json"
+KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, RESULT, PARETO, LOG)
+"""What is only ever written beside a record. Commands are no proof of a run: anybody may say them too early."""
+BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
+"""What may be written before the record is, and be left by a process that was killed meanwhile."""
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Which run a directory holds: `run` tells it from every other, `begun` is in Unix seconds, and `meaning` is what
+    its decisions depend on, see `agents.directory.resume_fingerprint`."""
+
+    run: str
+    begun: float
+    meaning: Mapping[str, Any]
+    version: int = VERSION
+
+
+def named(configuration: Configuration, directory: Path | None) -> Path | None:
+    """The run directory that was asked for; None: the next free one."""
+    own = configuration.run.directory
+    return configuration.path(own) if directory is None and own is not None else directory
+
+
+def find(directory: Path) -> Record | None:
+    """The record of the run in a directory; None where there is no run.
+
+    :raises ConfigError: it is no directory, or holds files of a run and no record.
+    :raises MemoryMismatch: it was written by another release.
+    :raises StorageFailed: the record is damaged.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"{directory} is not a directory; name another with --out")
+    if (directory / RECORD).exists():
+        return _read(directory / RECORD)
+    if any((directory / name).exists() for name in KEPT):
+        raise MemoryMismatch(
+            f"{directory} holds files of a run but no {RECORD}: put it back from a copy, or name another directory "
+            f"with --out; a run of version 1 had none, and this release goes on with version {VERSION}"
+        )
+    return None
+
+
+def usable(directory: Path) -> Record | None:
+    """The record of the run in a directory that a search is to work in; None where it may begin one.
+
+    :raises ConfigError, MemoryMismatch, StorageFailed: as `find`; also where there is no run but something else.
+    """
+    if (record := find(directory)) is not None:
+        return record
+    try:
+        there = sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+    except OSError as error:
+        raise ConfigError(f"cannot read the run directory {directory}: {error.strerror}") from None
+    others = [name for name in there if name not in BEGINNINGS and not name.startswith(".")]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise ConfigError(
+            f"{directory} holds what is no run's ({', '.join(others[:3])}{more}); name a new directory, or an empty "
+            "one, with --out"
+        )
+    return None
+
+
+def read_record(directory: Path) -> Record:
+    """The record of the run in a directory.
+
+    :raises ConfigError: there is no run.
+    :raises MemoryMismatch, StorageFailed: as `find`.
+    """
+    record = find(directory)
+    if record is None:
+        raise ConfigError(f"{directory} is not a run directory")
+    return record
+
+
+def read_configuration(directory: Path) -> Configuration:
+    """The configuration that the run in a directory was last gone on with.
+
+    :raises ConfigError: it is no run directory.
+    :raises MemoryMismatch, StorageFailed: it was written by another release, or is damaged.
+    """
+    read_record(directory)
+    path = directory / CONFIGURATION
+    try:
+        return Configuration.model_validate_json(orjson.dumps(_completed(orjson.loads(path.read_bytes()))))
+    except FileNotFoundError:
+        raise StorageFailed(f"is gone, and {RECORD} is there: put it back from a copy", file=str(path)) from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        remedy = "it was changed, or another release wrote it: use that"
+        raise StorageFailed(f"not the configuration of a run ({reason}); {remedy}", file=str(path)) from error
+
+
+def _completed(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration that an earlier release may have written, with what it did where it had no setting for it."""
+    tables = {name: dict(table) if isinstance(table, dict) else table for name, table in document.items()}
+    for setting, value in BEFORE.items():
+        name, _, key = setting.partition(".")
+        tables[name].setdefault(key, value)
+    return tables
+
+
+def read_document(path: Path) -> Mapping[str, Any] | None:
+    """One JSON file of a run directory; None if it is not there.
+
+    :raises StorageFailed: it cannot be read.
+    """
+    try:
+        document: Mapping[str, Any] = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise StorageFailed(f"cannot be read ({error}); it was changed or cut short", file=str(path)) from error
+    return document
+
+
+@contextmanager
+def claim(
+    directory: Path | None, configuration: Configuration, first: Prompt, meaning: Mapping[str, Any]
+) -> Iterator[tuple[Path, Record]]:
+    """Take `directory`, or the next free `runs/<task>-<n>`, for this process, and write what a run begins with where
+    there is none yet.
+
+    :raises ConfigError: another process has it, it cannot be made, or holds a run of another meaning.
+    :raises MemoryMismatch, StorageFailed: as `find`.
+    """
+    try:
+        if directory is None:
+            directory = next_directory(configuration.task.name)
+        elif usable(directory) is None:
+            directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write the run directory {directory}: {error.strerror}") from None
+    with claimed(directory / LOCK) as mine:
+        if not mine:
+            raise ConfigError(f"{directory} is in use by another process; wait for it, or name another with --out")
+        record = find(directory)
+        if record is not None:
+            check_meaning(record.meaning, meaning, directory)
+        if record is None:
+            write_configuration(directory, configuration)
+            record = Record(uuid4().hex, time.time(), meaning)
+            write(directory / FIRST_PROMPT, prompt_file.dumps(first).encode("utf-8"))
+            write(directory / RECORD, orjson.dumps(asdict(record), option=orjson.OPT_INDENT_2) + b"\n")
+        yield directory, record
+
+
+def write_configuration(directory: Path, configuration: Configuration) -> None:
+    """All settings, the defaults too.
+
+    :raises StorageFailed: it cannot be written.
+    """
+    document = configuration.model_dump(mode="json") | {"origin": str(configuration.origin.absolute())}
+    write(directory / CONFIGURATION, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write one file of the run directory: whole, or not at all.
+
+    :raises StorageFailed: it cannot be written.
+    """
+    made = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        try:
+            with made.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            made.replace(path)
+        finally:
+            made.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_written(error, path) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file of the run directory, if it is there.
+
+    :raises StorageFailed: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_written(error, path) from error
+
+
+def not_written(error: OSError, path: Path) -> StorageFailed:
+    """What the operating system said, and what to do."""
+    remedy = "make room for it" if error.errno in NO_ROOM else "check the disk and who may write there"
+    return StorageFailed(f"cannot be written ({error.strerror}); {remedy}", file=str(path))
+
+
+def _read(path: Path) -> Record:
+    try:
+        table = orjson.loads(path.read_bytes())
+        version = table["version"]
+        if version == VERSION:
+            return Record(**{**table, "meaning": dict(table["meaning"])})
+    except OSError as error:
+        raise StorageFailed(f"cannot be read: {error.strerror}", file=str(path)) from error
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise StorageFailed(f"not the record of a run ({error}); restore a copy", file=str(path)) from error
+    raise MemoryMismatch(
+        f"a run of version {version}, and this release goes on with version {VERSION}; use the release that wrote it",
+        file=str(path),
+    )
+
+
+def file_name(task: str) -> str:
+    """A task's name as its run directories have it."""
+    return re.sub(r"[^\w.-]+", "-", task).strip(".-")[:80] or "run"
+
+
+def next_directory(task: str) -> Path:
+    """The next free run directory of a task, made now: of two processes that want the same name, one gets the next.
+
+    :raises ConfigError: it cannot be made.
+    """
+    name, number = file_name(task), 1
+    while True:
+        directory = RUNS / f"{name}-{number}"
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise ConfigError(f"cannot write the run directory {directory}: {error.strerror}") from None
+        else:
+            return directory

@@ -1,0 +1,1 @@
+"""What a search will take and what it could gain, told before it is paid for."""

@@ -1,0 +1,254 @@
+"""What a search will take, told from its configuration before anything is spent: the expected run, and how far off
+that may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agents.config.configuration import Configuration
+from agents.config.least import reply_room
+from agents.config.metrics import asks_judge
+from agents.config.tables import NONE
+from agents.forecast.composed import Asked, tokens_of
+from agents.forecast.past import Past
+from agents.operators.few_shot import FewShot
+from agents.prompting.asking import reply_limit
+from agents.prompting.requests import show_example, show_turns
+from agents.prompting.shelves import EXAMPLES, places, unfilled
+from memory.retrieval import CHUNK
+from protocols.model import Usage
+from protocols.prompt import Prompt, estimate_turn
+from protocols.task import Task
+from protocols.wrappers.prices import Price
+
+RACED: Final = 0.6
+"""The share of assignments whose edit comes to a race: with a small model every other reply is no edit."""
+LOST_AT: Final = 0.3
+"""The share of validation that a loser is asked on until its race is lost."""
+FOUND, IN = 1.0, 20.0
+"""Survivors of some races: the first that helps, and of the others one in so many. These figures are the
+means of short runs on SmolLM2-135M (docs/decisions/headroom.md): `python -m benchmarks.expected RUN_DIR ...`"""
+AGAIN: Final = 0.4
+"""How often a reply is no edit, and asked for again."""
+SHOWN: Final = 8
+"""Worked examples in a prompt, as turns, on average over a search, if an operator may show them."""
+MEASURED: Final = 64
+"""Examples of a split, at most, that are measured."""
+WRITTEN, VERDICT, THOUGHT, REASONED = 400, 60, 300, 150
+"""Tokens of a reply of the critic or a writer, of a judge; of the task's model what it thinks if it thinks by itself,
+and what it says first if the prompt asks for that."""
+CREDIT: Final = 0.5
+"""The share of what credit may spend that it spends."""
+WEIGHT: Final = 10.0
+"""Assignments, or calls, that what is written above weighs as much as, beside what past runs have shown."""
+SPREAD, KNOWN_SPREAD, KNOWN = 2.0, 1.5, 3
+"""The factor by which eight of ten runs differ from what is expected, at most: of a new task, and where so many past
+runs are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """`expected`, and from `low` to `high` what eight of ten runs take; none is more than `cap`, if there is one."""
+
+    expected: float
+    low: float
+    high: float
+    cap: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one role is expected to use of its model: `calls`, and tokens of all of them."""
+
+    model: str
+    calls: float
+    input: float
+    output: float
+
+    @property
+    def tokens(self) -> float:
+        """Input and output."""
+        return self.input + self.output
+
+    def dollars(self, known: Mapping[str, Price]) -> float:
+        """What it costs; 0 without calls or price."""
+        usage = Usage(round(self.input), round(self.output))
+        return known[self.model].of(usage) if self.model in known else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Within the caps of `[budget]`; `roles`: before them. `dollars` None: the price of the models in `unpriced` is
+    not known. `past`: so many runs of this task were looked at. `assumptions`: in words."""
+
+    calls: Amount
+    tokens: Amount
+    dollars: Amount | None
+    unpriced: tuple[str, ...]
+    roles: Mapping[str, Use]
+    past: int
+    assumptions: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Tokens, on average: a rendered prompt, a gold answer, an example as a prompt shows it, and the same as turns;
+    and the prompt's sections."""
+
+    prompt: int
+    target: int
+    shown: int
+    turns: int
+    sections: int
+
+
+def estimate(
+    configuration: Configuration,
+    known: Mapping[str, Price],
+    task: Task,
+    first: Prompt,
+    asked: Mapping[str, Asked],
+    past: Past | None = None,
+) -> Estimate:
+    """What a search of `task` from the prompt `first` takes, the held-out report included. `known`: prices; `asked`:
+    what `composed` says of the critic and the operators."""
+    past = past or Past()
+    expected = Expected(configuration, task, first, asked, past)
+    roles = expected.roles
+    unpriced = tuple(sorted({use.model for use in roles.values() if use.calls} - known.keys()))
+    totals = {
+        "calls": sum(use.calls for use in roles.values()),
+        "tokens": sum(use.tokens for use in roles.values()),
+        "dollars": sum(use.dollars(known) for use in roles.values()),
+    }
+    caps: dict[str, float | None] = {name: getattr(configuration.budget, name) for name in totals}
+    share = min([1.0, *(cap / totals[name] for name, cap in caps.items() if cap is not None and totals[name])])
+    spread = KNOWN_SPREAD if past.runs >= KNOWN else SPREAD
+    least = min(1.0, expected.least / totals["calls"]) if totals["calls"] else 1.0
+
+    def amount(name: str) -> Amount:
+        total, most = totals[name], float("inf") if caps[name] is None else float(caps[name] or 0)
+        low, high = share * total * max(1 / spread, least), min(total * spread, most)
+        return Amount(share * total, min(low, share * total), max(high, share * total), caps[name])
+
+    return Estimate(
+        calls=amount("calls"),
+        tokens=amount("tokens"),
+        dollars=None if unpriced else amount("dollars"),
+        unpriced=unpriced,
+        roles=roles,
+        past=past.runs,
+        assumptions=expected.assumptions,
+    )
+
+
+class Expected:
+    """The expected run, before caps. `least`: calls without which there is no result."""
+
+    def __init__(
+        self, configuration: Configuration, task: Task, first: Prompt, asked: Mapping[str, Asked], past: Past
+    ) -> None:
+        self._configuration, self._asked, self._past = configuration, asked, past
+        sizes, edits = measure(task, first), configuration.search.assignments
+        critique = min(configuration.minibatch(len(task.validation)), len(task.train))
+        whole = len(task.validation) + critique
+        self._races = edits * (WEIGHT * RACED + past.races) / (WEIGHT + past.assignments)
+        more = (WEIGHT / IN + past.survivors) / (WEIGHT / IN + survivors(past.races, past.runs))
+        self._survivors = min(self._races, more * survivors(self._races))
+        self._lost_at = (WEIGHT * LOST_AT + past.lost_at) / (WEIGHT + past.losers)
+        lost = (self._races - self._survivors) * self._lost_at * len(task.validation)
+        lost += bool(edits) * configuration.search.shrink * self._lost_at * len(task.validation)
+        repeats = configuration.search.repeats
+        of_first = repeats * (whole + len(task.test))
+        of_others = repeats * (whole * self._survivors + lost + len(task.test) * bool(edits))
+        self.least = repeats * (len(task.validation) + len(task.test))
+        shows = any(name.rpartition("/")[2] == FewShot.name for name in asked)
+        self._grown = shows * min(SHOWN, len(task.train)) * sizes.turns
+        self._reply = self._length_of_replies(task, first, sizes)
+        answers = of_first + of_others
+        prompt = (of_first * sizes.prompt + of_others * (sizes.prompt + self._grown)) / answers
+        self.roles = self._roles(edits, answers, prompt, sizes)
+
+    def _length_of_replies(self, task: Task, first: Prompt, sizes: Sizes) -> float:
+        limit = reply_limit(task.kind, first)
+        room = reply_room(self._configuration, limit)
+        first_words = REASONED if limit > task.kind.limit or task.kind.name == "reasoning" else 0
+        return min(room, 1.5 * sizes.target + 6 + first_words + THOUGHT * (room > limit))
+
+    def _roles(self, edits: int, answers: float, prompt: float, sizes: Sizes) -> dict[str, Use]:
+        critic = self._configuration.agents.critic != NONE
+        share = self._configuration.search.credit_share * CREDIT * (self._survivors >= 1)
+        roles = {"task": self._use("task", answers, prompt, self._reply)}
+        if critic and share:
+            roles["credit"] = self._use("credit", share * answers, prompt, self._reply)
+        if critic:
+            calls = 1 + self._survivors
+            roles["critic"] = self._use("critic", calls, self._asked["critic"].input + self._grown / 2, WRITTEN)
+        writers = {role: one for role, one in self._asked.items() if role.startswith("proposer/")}
+        for role, one in writers.items():
+            calls = edits / len(writers) * (one.least + AGAIN * (one.most - one.least))
+            if one.most:
+                roles[role] = self._use(role, calls, one.input + self._grown / 2, WRITTEN)
+        if asks_judge(self._configuration):
+            verdicts = answers + (roles["credit"].calls if "credit" in roles else 0)
+            roles["judge"] = self._use("judge", verdicts, prompt + sizes.shown + self._reply, VERDICT)
+        if embedder := self._configuration.memory.embedder:  # once for each distinct section and what is said of it
+            calls = edits + sizes.sections
+            roles["embedder"] = Use(embedder, calls, calls * prompt, 0)
+        return roles
+
+    def _use(self, role: str, calls: float, prompt: float, reply: float) -> Use:
+        """With tokens as past runs have had them, as far as they tell."""
+        past, known = self._past, self._past.calls[role]
+        sent = (WEIGHT * prompt + past.input[role]) / (WEIGHT + known)
+        replied = (WEIGHT * reply + past.output[role]) / (WEIGHT + known)
+        return Use(self._configuration.models.of(role), calls, calls * sent, calls * replied)
+
+    @property
+    def assumptions(self) -> str:
+        """In words, for a person."""
+        runs = f"; {self._past.runs} earlier runs of this task say so, too" if self._past.runs else ""
+        return (
+            f"{self._races:,.0f} edits come to a race and {self._survivors:,.0f} of them win; a loser is asked on "
+            f"{self._lost_at:.0%} of validation; replies of the task have {self._reply:,.0f} tokens, those of critic "
+            f"and writers {WRITTEN}{runs}. Four bytes are a token; retries and discounts for cached input left out"
+        )
+
+
+def survivors(races: float, runs: int = 1) -> float:
+    """Survivors to be expected of the races of some runs."""
+    return min(races, FOUND * runs + races / IN)
+
+
+def measure(task: Task, first: Prompt) -> Sizes:
+    """The lengths that an estimate is made from."""
+    some = task.train[:MEASURED]
+    shown = tokens_of([show_example(first, task, example) for example in some])
+    pairs = [sum(map(estimate_turn, show_turns(first, task, example))) for example in some]
+    turns = round(sum(pairs) / len(pairs)) if pairs else 0
+    filled = sum(
+        int(place.partition(":")[2]) * count * _item(place, turns if section.form == "turns" else shown)
+        for section in first
+        for place, count in places(section.filled).items()
+    )
+    sent = [first.render(unfilled(example.inputs)) for example in task.validation[:MEASURED]]
+    rendered = sum(estimate_turn(message) for messages in sent for message in messages)
+    target = tokens_of([task.kind.show(example.target) for example in some])
+    return Sizes(round(rendered / max(1, len(sent))) + filled, target, shown, turns, len(first.sections))
+
+
+def _item(place: str, example: int) -> int:
+    """The tokens of one item that is filled in."""
+    return example if place.startswith(EXAMPLES) else CHUNK // 4
+
+
+def shares(roles: Mapping[str, Use]) -> Sequence[tuple[str, Use]]:
+    """The roles with all proposers as one, for a person."""
+    writers = [use for role, use in roles.items() if role.startswith("proposer/")]
+    rest = [(role, use) for role, use in roles.items() if not role.startswith("proposer/")]
+    if not writers:
+        return rest
+    calls, sent, replied = (sum(getattr(use, name) for use in writers) for name in ("calls", "input", "output"))
+    return [*rest, ("proposers", Use("", calls, sent, replied))]

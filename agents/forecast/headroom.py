@@ -1,0 +1,154 @@
+"""Headroom measured: by `doctor`, on its own, and at the start of a search, where it is cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from anyio import to_thread
+
+from agents.config.catalogue import open_operators
+from agents.config.configuration import Configuration
+from agents.config.loading import load_corpus
+from agents.config.metrics import asks_judge
+from agents.forecast.composed import composed
+from agents.forecast.estimate import Estimate, estimate
+from agents.forecast.past import read_past
+from agents.headroom.found import Headroom, found
+from agents.headroom.probe import DRAWS, LEAST, Plan, Probe, Tell
+from agents.models.budget import open_ledger
+from agents.models.stack import Models
+from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.shelves import Shelves, open_shelves
+from memory.cache import open_cache
+from protocols.errors import BudgetExhausted, Interrupted
+from protocols.model import Usage
+from protocols.prompt import Prompt
+from protocols.providers.catalogue import EMBEDDED
+from protocols.providers.http import open_transport
+from protocols.task import Task
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.prices import Price
+
+SHARE: Final = 20
+"""A search looks for headroom where that takes one in so many of the calls and tokens that it is expected to take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a plan takes: calls, and about how many tokens; at most, for replies seldom have their longest. `dollars`
+    None: a price is not known."""
+
+    calls: int
+    tokens: int
+    dollars: float | None
+
+    def __str__(self) -> str:
+        paid = "" if self.dollars is None else f" (${self.dollars:,.4f})"
+        return f"{self.calls:,} calls, at most about {self.tokens:,} tokens{paid}"
+
+
+def draws(configuration: Configuration) -> int:
+    """Replies that are drawn at the model's own temperature; none where a person has set it to 0."""
+    return 0 if configuration.asked("task").get("temperature") == 0 else DRAWS
+
+
+def cost(configuration: Configuration, probe: Probe, plan: Plan, known: Mapping[str, Price]) -> Cost:
+    """What the task's model and a judge, who is asked as often, may take."""
+    length, judged = probe.length(plan), asks_judge(configuration)
+    usage = {"task": Usage(length.input, length.output)}
+    if judged:
+        usage["judge"] = Usage(length.input + length.output, length.output)
+    models = {role: configuration.models.of(role) for role in usage}
+    priced = all(name in known for name in models.values())
+    dollars = sum(known[models[role]].of(used) for role, used in usage.items()) if priced else None
+    tokens = sum(used.input + used.output for used in usage.values())
+    return Cost(plan.replies * (1 + judged), tokens, dollars)
+
+
+def may_be_cheap(configuration: Configuration, task: Task) -> bool:
+    """Whether a search could be so long that it pays for a look at LEAST examples: a quick no for all short ones."""
+    search = configuration.search
+    whole = len(task.validation) + configuration.minibatch(len(task.validation))
+    most = search.repeats * (whole * (1 + search.assignments) + 2 * len(task.test))
+    return min(most, configuration.budget.calls or most) >= SHARE * 2 * LEAST
+
+
+def affordable(
+    configuration: Configuration, probe: Probe, known: Mapping[str, Price], expected: Estimate
+) -> Plan | None:
+    """The plan of as many examples as a SHARE of the search pays for; None where that is fewer than LEAST."""
+    plan = probe.plan()
+    takes = cost(configuration, probe, plan, known)
+    calls, tokens = takes.calls / max(1.0, expected.calls.expected), takes.tokens / max(1.0, expected.tokens.expected)
+    most = int(len(plan.examples) / max(1.0, SHARE * calls, SHARE * tokens))
+    return plan.of(most) if most >= LEAST else None
+
+
+async def before_search(
+    configuration: Configuration, forward: Forward, first: Prompt, known: Mapping[str, Price], tell: Tell
+) -> Headroom | None:
+    """What is asked before a search, by the rule of `affordable`, and told; None where the rule, the configuration, a
+    cap or a person forbids it. The simulator's replies would say nothing.
+
+    :raises Exception: else as `Forward.until`.
+    """
+    task, shelves = forward.task, forward.shelves
+    simulated = configuration.models.of("task") == EMBEDDED
+    if not configuration.search.headroom or simulated or not may_be_cheap(configuration, task):
+        return None
+    operators = open_operators(configuration.search.operators)
+    asked = await composed(shelves, first, operators, configuration.minibatch(len(task.validation)))
+    expected = estimate(configuration, known, task, first, asked, read_past(configuration))
+    probe = Probe(shelves, first, draws(configuration))
+    plan = await to_thread.run_sync(affordable, configuration, probe, known, expected)
+    if plan is None:
+        return None
+    takes = cost(configuration, probe, plan, known)
+    tell(f"headroom: asks first what there is to gain: {takes}; search.headroom = false leaves that out")
+    try:
+        said = found(await probe.ask(plan, forward, tell))
+    except (BudgetExhausted, Interrupted) as error:
+        tell(f"headroom: left off: {error}")
+        return None
+    tell(f"headroom: {said.sentence}")
+    return said
+
+
+async def measure(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    task: Task,
+    first: Prompt,
+    tell: Tell,
+    accounts: Accounts,
+) -> Headroom:
+    """Ask all that there is to ask, within the caps of `[budget]`; replies go to the reply cache that is named.
+
+    :raises BudgetExhausted: a cap refused a call.
+    :raises ModelError: a failure that every other call would meet as well.
+    :raises InputError, StorageFailed: a file cannot be used.
+    """
+    shelves: Shelves = open_shelves(task, load_corpus(configuration))
+    probe = Probe(shelves, first, draws(configuration))
+    plan = await to_thread.run_sync(probe.plan)
+    ledger = open_ledger(configuration, environ)
+    kept = (
+        ""
+        if configuration.cache.path
+        else "; set cache.path, and the search that follows has the replies for nothing"
+    )
+    tell(
+        f"headroom: {len(plan.examples)} validation examples, {cost(configuration, probe, plan, ledger.prices)}{kept}"
+    )
+    async with open_transport(environ) as transport, AsyncExitStack() as stack:
+        models, cache = Models(configuration, environ, transport, ledger, accounts), None
+        if path := configuration.cache.path:
+            opened = open_cache(configuration.path(path), configuration.cache.megabytes * 2**20)
+            cache = await stack.enter_async_context(opened)
+        await models.look_up_windows()
+        judging = models.judging(task, cache)
+        forward = Forward(models.of("task", cache), judging, shelves, AtOnce(configuration.at_once))
+        return found(await probe.ask(plan, forward, tell))

@@ -1,0 +1,75 @@
+"""A run once more, offline, from its journal: the same decisions must come out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from heapq import merge
+from operator import attrgetter
+from pathlib import Path
+
+from agents.config.catalogue import open_operators
+from agents.config.loading import load_corpus, load_task
+from agents.directory.resume_fingerprint import check_meaning, meaning
+from agents.directory.run_directory import FIRST_PROMPT, JOURNAL, RESULT, read_configuration, read_record
+from agents.history.controllers import new_selector, open_controller
+from agents.history.fold import Fold, read_turns
+from agents.history.recycling import recycle, unpack
+from agents.results.finished import read_result
+from agents.ring.aims import unpack_aims
+from memory.journal import Call, read_calls, read_journal, read_notes
+from protocols import prompt_file
+from protocols.errors import ReplayDiffers
+from protocols.messages import Envelope, Finished, Resumed
+
+Watch = Callable[[Envelope | Call], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """`decisions` of the Controller that came out as the journal has them; `stopped_by`: "" if it has not finished.
+    `candidate`: the best."""
+
+    decisions: int
+    assignments: int
+    stopped_by: str
+    candidate: int | None
+
+
+async def replay(directory: Path, watch: Watch) -> Replayed:
+    """Tell a new Controller what the run's was told, and compare what it decides; `watch` is shown every message and
+    every call, in the order of their times, before.
+
+    :raises ConfigError: it is no run directory, or the task's files are no longer what they were.
+    :raises ReplayDiffers: another decision came out, or another winner.
+    :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
+    """
+    configuration, record = read_configuration(directory), read_record(directory)
+    task, first = load_task(configuration), prompt_file.load(directory / FIRST_PROMPT)
+    check_meaning(record.meaning, meaning(configuration, task, load_corpus(configuration), first), directory)
+    selector = new_selector(configuration)
+    notes = read_notes(directory / JOURNAL)
+    recycle(selector, unpack(notes) or [])
+    operators = open_operators(configuration.search.operators)
+    controller = open_controller(configuration, task, operators, selector, None, unpack_aims(notes))
+    folded = Fold(controller, read_turns(directory / JOURNAL))
+    stopped_by, last = "", 0
+    journal = directory / JOURNAL
+    events: Iterable[Envelope | Call] = merge(read_journal(journal), read_calls(journal), key=attrgetter("time"))
+    for event in events:
+        await watch(event)
+        if isinstance(event, Envelope):
+            await folded.take(event)
+            match event.message:
+                case Finished(reason):
+                    stopped_by = reason
+                case Resumed():
+                    stopped_by = ""
+                case _:
+                    pass
+            last = event.id
+    best = controller.archive.best().candidate if controller.archive.members else None
+    result = read_result(directory / RESULT)
+    if result is not None and result["candidate"] != best:
+        raise ReplayDiffers(f"the winner is {result['candidate']} there and {best} now", envelope=last)
+    return Replayed(folded.made, controller.issued - controller.cut, stopped_by, best)

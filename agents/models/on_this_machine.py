@@ -1,0 +1,29 @@
+"""Whether a model on this machine can be had, before a run asks for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from agents.config.configuration import Configuration
+from protocols.errors import ConfigError
+from protocols.providers.local.weights import check_installed, find
+
+
+def hindrance(configuration: Configuration) -> str:
+    """Why the task's model, a `local/…`, cannot be loaded here, in one line; "" where nothing is known to hinder it.
+
+    llama.cpp is imported in a process of its own: what is built for another machine can end the one that loads it.
+    """
+    name = configuration.models.of("task")
+    try:
+        check_installed(name)
+        find(name, configuration.provider(name).path)
+    except ConfigError as error:
+        return str(error)
+    command = [sys.executable, "-P", "-c", "import xllamacpp"]
+    tried = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if not tried.returncode:
+        return ""
+    said = tried.stderr.strip().splitlines() or [f"its process ended with code {tried.returncode}"]
+    return f"llama.cpp cannot be loaded: {said[-1]}"

@@ -1,0 +1,269 @@
+"""The models of a run: one stack of wrappers for each role, one limiter for each account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from random import Random
+
+import anyio
+
+from agents.config.asking import check_asked
+from agents.config.configuration import Configuration
+from agents.config.known_names import check_names
+from agents.config.metrics import asks_judge, open_metric
+from agents.config.roles import EMBEDDER, embedder_of, model_settings, roles
+from agents.config.tables import ProviderTable
+from memory.cache import CachedModel, ReplyCache
+from memory.journal import Journal
+from memory.model_embedder import ModelEmbedder
+from memory.recorded import RecordedModel
+from protocols.embedding import Embedder, HashedNgrams
+from protocols.model import ChatModel, Parameters, Reply
+from protocols.providers.catalogue import (
+    EMBEDDED,
+    LOCAL,
+    Account,
+    ModelSettings,
+    identify,
+    is_local,
+    is_theirs,
+    open_embeddings,
+    open_model,
+    resolve,
+    scope,
+    split,
+)
+from protocols.providers.http import Transport
+from protocols.providers.listing import SECONDS, listed_window
+from protocols.providers.local.model import CONTEXT, LocalModel, in_words
+from protocols.providers.local.weights import identity
+from protocols.providers.parameters import asked
+from protocols.task import Task
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.asking import AskingModel, settles_temperature
+from protocols.wrappers.breaker import Breaker
+from protocols.wrappers.ledger import Account as Spent
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.limiter import LimitedModel, Limits
+from protocols.wrappers.loading import LoadingModel
+from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.retry import RetryingModel, RetryPolicy
+from protocols.wrappers.room import RoomyModel, room_of
+from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
+from protocols.wrappers.waiting import Patience
+from protocols.wrappers.warming import WarmingModel, shortest_prefix
+from protocols.wrappers.window import CheckedModel, Window, WindowedModel
+
+BULK = frozenset({"task", "credit", "judge"})
+"""Roles that call once for each example; the others' calls go first."""
+
+
+class Models:
+    """Builds what a role calls: parameters, room, reply cache, loading, retry, warming, temperature, ledger, limiter,
+    window, journal and adapter, in this order.
+
+    `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are given
+    back, and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and
+    answers faster than a cache would: it stands in the journal and the ledger alone.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        environ: Mapping[str, str],
+        transport: Transport,
+        ledger: Ledger,
+        accounts: Accounts | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """Open the model of every role; nothing is sent and nothing is written.
+
+        :raises ConfigError: one cannot be reached as it is configured.
+        """
+        self._configuration, self._environ, self._ledger = configuration, environ, ledger
+        self.accounts, self._transport = accounts or Accounts(), transport
+        self.patience = patience or Patience(self.accounts.calls)
+        self._adapters: dict[str, ChatModel] = {}
+        self._embeddings: ChatModel | None = None
+        self._local: dict[str, str] = {}
+        self.loads: tuple[str, ...] = ()
+        check_names(configuration)
+        check_asked(configuration)
+        models = roles(configuration)
+        embedder, dimension = models.pop(EMBEDDER, None), configuration.memory.dimension
+        for name in sorted({*models.values()}):
+            settings = model_settings(configuration.provider(name))
+            self._adapters[name] = open_model(name, settings, environ, transport)
+        if embedder and dimension:
+            settings = model_settings(configuration.provider(embedder))
+            self._embeddings = open_embeddings(embedder, settings, environ, transport, dimension)
+
+    def of(self, role: str, cache: ReplyCache | None = None, journal: Journal | None = None) -> ChatModel:
+        """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, and what stands around it."""
+        name = self._configuration.models.of(role)
+        model = self._stack(self._adapters[name], role, cache, journal)
+        room = self._configuration.provider(name).reply_tokens or room_of(name)
+        if name == EMBEDDED:
+            return model
+        roomy, asks = RoomyModel(model, room or 1, self._window(name)), asked(self._configuration.asked(role))
+        return AskingModel(roomy, asks) if asks else roomy
+
+    async def look_up_windows(self) -> None:
+        """Ask servers of the user's own for the windows that nobody has told, once in a process, all at once and
+        within the seconds that a list has, and read those of local models. It costs no minutes.
+
+        :raises ConfigError: a local model's weights cannot be used.
+        """
+        self._ledger.pause()
+        await self._look_at_local()
+        with anyio.move_on_after(SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for name in self._adapters:
+                    settings = model_settings(self._configuration.provider(name))
+                    theirs = settings.client or is_theirs(name, settings, self._environ)
+                    if name != EMBEDDED and not is_local(name) and not theirs:
+                        tasks.start_soon(self._look_up_window, name, settings)
+        self._ledger.go_on()
+
+    async def _look_at_local(self) -> None:
+        for model in (*self._adapters.values(), self._embeddings):
+            if isinstance(model, LocalModel):
+                plan, weights = await model.plan()
+                self._window(model.name).tell(plan.context)
+                self.loads = (*self.loads, in_words(plan, weights))
+
+    async def _look_up_window(self, name: str, settings: ModelSettings) -> None:
+        window = self._window(name)
+        if window.tokens is None and not window.looked_up:
+            window.looked_up = True
+            endpoint, (provider, model) = resolve(name, settings, self._environ), split(name)
+            if (tokens := await listed_window(self._transport, endpoint, provider, model)) is not None:
+                window.tell(tokens)
+
+    def take_up(self, notes: Mapping[str, bytes], accounts: Sequence[Spent]) -> None:
+        """What a run that goes on knows of its models: their windows, and which of them have answered whom."""
+        for name in self._adapters:
+            if name != EMBEDDED and (packed := notes.get(self._note("window", name))) is not None:
+                self._window(name).take_up(packed)
+        for role, name in roles(self._configuration).items():
+            if role != EMBEDDER and name != EMBEDDED and self._temperature_note(name, role) in notes:
+                self._temperature(name, role).refused = True
+        for spent in accounts:
+            if spent.calls > spent.failed and spent.model in self._adapters and spent.model != EMBEDDED:
+                self._breaker(spent.model, spent.role).worked()
+
+    def _account(self, name: str) -> Account:
+        return identify(name, model_settings(self._configuration.provider(name)), self._environ)
+
+    def _which(self, name: str) -> str:
+        """What tells the model from others of its account: a name on this machine may stand for other weights, or
+        for shorter slots, in another search of the process."""
+        if is_local(name) and name not in self._local:
+            table = self._configuration.provider(name)
+            self._local[name] = f"{name} {identity(name, table.path)} {table.context or CONTEXT}"
+        return self._local.get(name, name)
+
+    def _window(self, name: str) -> Window:
+        window = self.accounts.window(self._account(name), self._which(name))
+        if tokens := self._configuration.provider(name).context_tokens:
+            window.tell(tokens)
+        return window
+
+    def _temperature(self, name: str, role: str) -> Temperature:
+        which = self._which(name)
+        temperature = self.accounts.temperature(self._account(name), which, self._asked(role))
+        if FIXED.match(name) and is_theirs(name, model_settings(self._configuration.provider(name)), self._environ):
+            temperature.refused = True
+        return temperature
+
+    def _temperature_note(self, name: str, role: str) -> str:
+        return " ".join(filter(None, (self._note("temperature", name), self._asked(role))))
+
+    def _asked(self, role: str) -> str:
+        return Parameters(asked(self._configuration.asked(role))).key
+
+    def _note(self, what: str, name: str) -> str:
+        account = self._account(name)
+        size = self._configuration.provider(name).context if account.provider == LOCAL else None
+        return f"{what} {account.provider} {account.address or size or ''} {name}"
+
+    def _breaker(self, name: str, role: str) -> Breaker:
+        """Credit asks as the task does: what answers the one answers the other."""
+        return self.accounts.breaker(self._account(name), self._which(name), "task" if role == "credit" else role)
+
+    def embedder(self, cache: ReplyCache | None = None, journal: Journal | None = None) -> Embedder:
+        """What embeds for the memory; where that is a model, it has what stands around any other."""
+        name, dimension = embedder_of(self._configuration, self._environ)
+        if self._embeddings is None:
+            return HashedNgrams()
+        return ModelEmbedder(self._stack(self._embeddings, EMBEDDER, cache, journal), name, dimension)
+
+    def _stack(self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
+        name = adapter.name
+
+        def recorded(model: ChatModel) -> ChatModel:
+            return model if journal is None else RecordedModel(model, journal, role, time.time)
+
+        if name == EMBEDDED:
+            return MeteredModel(adapter, self._ledger, role, recorded)
+        table = self._configuration.provider(name)
+        account = identify(name, model_settings(table), self._environ)
+        limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
+        limiter, timeout = (
+            self.accounts.limiter(account, limits, self._transport.closing),
+            model_settings(table).timeout,
+        )
+
+        def limited(model: ChatModel) -> ChatModel:
+            keep = partial(self._keep, journal, self._note("window", name))
+            windowed = WindowedModel(recorded(model), self._window(name), keep)
+            return CheckedModel(LimitedModel(windowed, limiter, role not in BULK, self.patience, timeout), windowed)
+
+        model: ChatModel = MeteredModel(adapter, self._ledger, role, limited)
+        if role != EMBEDDER and not settles_temperature(asked(self._configuration.asked(role))):
+            learned = partial(self._refused, journal, self._temperature_note(name, role))
+            model = TemperatureModel(model, self._temperature(name, role), learned)
+        if least := self._warm_prefix(name, table):
+            model = WarmingModel(model, self.accounts.prefixes(account, self._which(name)), least)
+        model = self._retrying(model, role, table)
+        if isinstance(adapter, LocalModel):
+            model = LoadingModel(model, adapter.load, self.accounts.calls.loading)
+        if cache is None:
+            return model
+
+        def saved(reply: Reply) -> None:
+            self._ledger.save(role, name, reply.usage)
+
+        embeds = f" in {self._configuration.memory.dimension}" if role == EMBEDDER else ""
+        who = scope(name, model_settings(table), self._environ)
+        folds = " without system messages" if table.system == "user" and not embeds else ""
+        return CachedModel(model, cache, f"{who}{embeds}{folds}", saved)
+
+    async def _keep(self, journal: Journal | None, note: str, window: Window) -> None:
+        if journal is not None:
+            await journal.learned(note, window.pack())
+
+    async def _refused(self, journal: Journal | None, note: str) -> None:
+        if journal is not None:
+            await journal.learned(note, b"refused")
+
+    def _retrying(self, model: ChatModel, role: str, table: ProviderTable) -> ChatModel:
+        policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
+        rng = Random(f"{self._configuration.search.seed}/retry/{role}")
+        return RetryingModel(model, policy, rng, self._breaker(model.name, role), patience=self.patience)
+
+    def _warm_prefix(self, name: str, table: ProviderTable) -> int:
+        if table.warm_prefix is not None:
+            return table.warm_prefix
+        if split(name)[0] == "anthropic" and table.system in ("user", "text"):
+            return 0  # without its mark nothing is cached there
+        return shortest_prefix(name) if is_theirs(name, model_settings(table), self._environ) else 0
+
+    def judging(self, task: Task, cache: ReplyCache | None = None, journal: Journal | None = None) -> Task:
+        """The task, with the judge's model in its metric if that asks one."""
+        if not asks_judge(self._configuration):
+            return task
+        return replace(task, metric=open_metric(self._configuration, task.kind, self.of("judge", cache, journal)))

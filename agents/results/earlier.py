@@ -1,0 +1,71 @@
+"""The result of a run as this release says it, also where an earlier release has written it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from agents.results.comparison import Held, Score
+from agents.results.result import Result
+from protocols.errors import StorageFailed
+
+NOT_RUN: Final[Mapping[str, Any]] = {"value": 0.0, "n": 0}
+ADDED: Final[Mapping[str, Any]] = {
+    "train": {"seed": NOT_RUN, "best": NOT_RUN},
+    "saved": {"calls": 0, "tokens": 0, "dollars": None},
+    "estimated": 0,
+    "unreadable": 0,
+    "quoted": "",
+    "unremembered": 0,
+}
+"""What stands for fields that earlier releases did not write. Of others that are collections nothing is known, and so
+nothing is in them; what may be None is."""
+SCORES: Final = ("first", "winner")
+"""The fields of the held-out comparison that are scores."""
+ALWAYS: Final = frozenset({"roles", "calls", "tokens", "test"})
+"""What every release wrote: without them it is no result, for nothing is not what a run has cost."""
+
+
+def as_result(document: object, path: Path) -> Mapping[str, Any]:
+    """The result that a file holds, with what earlier releases did not write.
+
+    :raises StorageFailed: this release cannot tell what it means.
+    """
+    if isinstance(document, dict):
+        document = _completed(document, Result)
+        if isinstance(test := document.get("test"), dict):
+            scores = {name: _completed(test[name], Score) for name in SCORES if isinstance(test.get(name), dict)}
+            document["test"] = _completed(test, Held) | scores
+    try:
+        result = TypeAdapter(Result).validate_python(document)
+        assert isinstance(document, dict)
+    except ValidationError as error:
+        [first, *_] = error.errors()
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise StorageFailed(
+            f"no result that this release can read ({where}: {first['msg'].lower()}); use the release that wrote it, "
+            "or move it away, and the same command makes it anew",
+            file=str(path),
+        ) from error
+    return {**document, **orjson.loads(orjson.dumps(result))}
+
+
+def _completed(document: Mapping[str, Any], kind: type[object]) -> dict[str, Any]:
+    missing = {name: hint for name, hint in get_type_hints(kind).items() if name not in {*document, *ALWAYS}}
+    known = {name: ADDED[name] if name in ADDED else _nothing(hint) for name, hint in missing.items()}
+    return {**document, **{name: value for name, value in known.items() if value is not ...}}
+
+
+def _nothing(hint: Any) -> Any:
+    """What says that nothing is known, in JSON; `...` where this type has no word for that."""
+    if NoneType in get_args(hint):
+        return None
+    origin = get_origin(hint)
+    if origin is tuple and ... in get_args(hint):
+        return []
+    return {} if isinstance(origin, type) and issubclass(origin, Mapping) else ...

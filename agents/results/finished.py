@@ -1,0 +1,114 @@
+"""Whether a run directory holds a run that has come to its end, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agents.config.configuration import Configuration
+from agents.config.loading import load_corpus, load_first_prompt, load_task
+from agents.directory.intact import check_there
+from agents.directory.resume_fingerprint import check_meaning, meaning
+from agents.directory.run_directory import CONFIGURATION, RESULT, named, read_document, usable
+from agents.results.earlier import as_result
+from agents.ring.aims import setting_of
+from agents.ring.controller import OF_OPERATORS
+from agents.ring.ends import ALL_MADE, ALLOWANCES, INTERRUPTED
+from protocols.errors import StorageFailed, cap_setting
+
+
+def finished(configuration: Configuration, directory: Path | None) -> tuple[Path, Mapping[str, Any]] | None:
+    """The run directory and its result, if the run that is asked for has ended and nothing would come of going on.
+
+    An interrupted run goes on; so does one that a cap ended once that cap is raised, one whose held-out report a cap
+    cut short once any is, and one that had made all its assignments once it is given more.
+
+    :raises InputError: the directory holds a run that this configuration cannot go on with, or the input is wrong.
+    :raises StorageFailed: a file of the run directory is damaged.
+    """
+    directory = named(configuration, directory)
+    record = usable(directory) if directory is not None else None
+    if directory is None or record is None:
+        return None
+    check_there(directory)
+    task = load_task(configuration)
+    first = load_first_prompt(configuration, task)
+    check_meaning(record.meaning, meaning(configuration, task, load_corpus(configuration), first), directory)
+    result, before = read_result(directory / RESULT), read_document(directory / CONFIGURATION)
+    if result is None or before is None:
+        return None
+    try:
+        return None if _goes_on(configuration, before, result) else (directory, result)
+    except (KeyError, TypeError, AttributeError) as error:
+        path = directory / CONFIGURATION
+        raise StorageFailed(f"not the configuration of a run ({error!r}); it was changed", file=str(path)) from error
+
+
+def read_result(path: Path) -> Mapping[str, Any] | None:
+    """The result of a run, None before there is one.
+
+    :raises StorageFailed: it cannot be read, or this release cannot tell what it means.
+    """
+    document = read_document(path)
+    return None if document is None else as_result(document, path)
+
+
+def raised(before: Mapping[str, Any], now: Mapping[str, Any], table: str = "budget") -> frozenset[str]:
+    """The dotted names of the caps that are higher than before, or lifted. `before` and `now` are tables of caps with
+    other such tables in them."""
+    found: set[str] = set()
+    for name, cap in now.items():
+        earlier = before.get(name)
+        if isinstance(cap, Mapping):
+            found |= raised(earlier or {}, cap, f"{table}.{name}")
+        elif cap != earlier and (cap is None or earlier is None or cap > earlier):
+            found.add(f"{table}.{name}")
+    for name, earlier in before.items():
+        if isinstance(earlier, Mapping) and name not in now:
+            found |= raised(earlier, dict.fromkeys(earlier), f"{table}.{name}")
+    return frozenset(found)
+
+
+def reopened(before: Mapping[str, Any], now: Configuration) -> tuple[str, ...]:
+    """The operators whose own caps are higher than in the configuration `before`."""
+    names = [
+        name.removeprefix(OF_OPERATORS).rpartition(".")[0]
+        for name in raised(before["budget"], now.budget.model_dump(mode="json"))
+        if name.startswith(OF_OPERATORS)
+    ]
+    return tuple(sorted(set(names)))
+
+
+def remedy(result: Mapping[str, Any]) -> str:
+    """What a run that has ended was ended by, and what lets it go on, on one line."""
+    stopped_by, missing = result["stopped_by"], result["test_missing"]
+    if setting := _setting(stopped_by):
+        said = f"stopped by {stopped_by}; to go on, raise {setting}"
+    elif stopped_by == ALLOWANCES:
+        said = f"stopped by {stopped_by}; to go on, raise one in {OF_OPERATORS.rstrip('.')}"
+    elif stopped_by == ALL_MADE:
+        said = f"all {result['assignments']} assignments were made; to go on, raise search.assignments"
+    else:
+        said = f"stopped by {stopped_by}"
+    return said if missing is None else f"{said}; the test split was not read to its end: {missing}"
+
+
+def _goes_on(now: Configuration, before: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
+    stopped_by, more = result["stopped_by"], raised(before["budget"], now.budget.model_dump(mode="json"))
+    # An earlier release said of a cap that refused one of the last assignments that all were made.
+    incomplete = result["test_missing"] is not None or "budget" in result["failures"] or result["unremembered"]
+    return (
+        stopped_by == INTERRUPTED
+        or (stopped_by == ALL_MADE and now.search.assignments > before["search"]["assignments"])
+        or (stopped_by == ALLOWANCES and any(name.startswith(OF_OPERATORS) for name in more))
+        or _setting(stopped_by) in more
+        or bool(incomplete and not _setting(stopped_by) and more)
+        or bool(result["test_missing"] is not None and more)
+    )
+
+
+def _setting(stopped_by: str) -> str:
+    """The setting of the cap, or of the aim, that ended a run; "" if none did."""
+    kind, _, cap = stopped_by.partition(": ")
+    return cap_setting(cap) if kind == "budget" and cap else setting_of(stopped_by)

@@ -1,0 +1,122 @@
+"""What 1,000 answers take, and the candidates that nobody beats in all of score, tokens, dollars and seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from anyio import to_thread
+
+from agents.results.comparison import Held
+from agents.ring.archive import Member
+from memory.journal import Call, read_calls
+from protocols.model import Usage
+from protocols.wrappers.prices import Price
+
+THOUSAND = 1000
+Split = Literal["test", "validation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What 1,000 answers of a prompt take, from those to `n` examples of `split`: tokens of input and of output, as
+    they were metered, and dollars (None: the price is not known)."""
+
+    input: int
+    output: int
+    dollars: float | None
+    split: Split
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Of the first prompt (`seed`) and of the winner (`best`), on the same split."""
+
+    seed: Taken
+    best: Taken
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One candidate of the front. `value`: on validation; `tokens`: about the prompt's length as it is sent, without
+    the input; `input`, `output` and `dollars` of 1,000 answers, see `Taken`; `seconds` of an answer, on average over
+    the calls that were made for it (None: the cache answered them all). `result`: it is the run's."""
+
+    candidate: int
+    value: float
+    tokens: int
+    input: int
+    output: int
+    dollars: float | None
+    seconds: float | None
+    result: bool
+
+
+def taken(usage: Usage, n: int, price: Price | None, split: Split) -> Taken | None:
+    """What 1,000 answers take, from the `usage` of `n`; None where nothing was metered."""
+    if not n or not usage.total:
+        return None
+    dollars = None if price is None else price.of(usage) * THOUSAND / n
+    return Taken(round(usage.input * THOUSAND / n), round(usage.output * THOUSAND / n), dollars, split, n)
+
+
+def taken_by(member: Member, price: Price | None) -> Taken | None:
+    """As `taken`, from validation."""
+    return taken(member.usage, sum(score is not None for score in member.scores), price, "validation")
+
+
+def answers_of(first: Member, winner: Member, test: Held | None, price: Price | None) -> Answers | None:
+    """What answers of the two take: on test where that was read, else on validation."""
+    seed, best = (taken_by(member, price) for member in (first, winner))
+    if test is not None and test.n:
+        seed, best = (taken(usage, test.n, price, "test") for usage in test.usage)
+    return Answers(seed, best) if seed and best else None
+
+
+async def front(members: Sequence[Member], winner: Member, price: Price | None, journal: Path) -> list[Row]:
+    """The candidates that nobody beats in everything; the journal, which may be long, is read in a thread."""
+    seconds = await to_thread.run_sync(lambda: latencies(read_calls(journal)))
+    return pareto(members, winner.candidate, price, seconds)
+
+
+def pareto(members: Sequence[Member], winner: int, price: Price | None, seconds: Mapping[int, float]) -> list[Row]:
+    """The members that no other beats or equals in everything that is known, the shortest first."""
+    rows = [_row(member, winner, price, seconds.get(member.candidate)) for member in members]
+    kept = [row for row in rows if row.result or not any(_beats(other, row) for other in rows)]
+    return sorted(kept, key=lambda row: (row.tokens, -row.value, row.candidate))
+
+
+def latencies(calls: Iterator[Call]) -> dict[int, float]:
+    """By candidate, the mean seconds of an answer of the task's model, among the calls that brought one."""
+    sums: dict[int, tuple[float, int]] = {}
+    for call in calls:
+        if call.role == "task" and call.error is None and call.assignment is not None:
+            seconds, count = sums.get(call.assignment, (0.0, 0))
+            sums[call.assignment] = seconds + call.seconds, count + 1
+    return {candidate: seconds / count for candidate, (seconds, count) in sums.items()}
+
+
+def _row(member: Member, winner: int, price: Price | None, seconds: float | None) -> Row:
+    found = taken_by(member, price)
+    return Row(
+        candidate=member.candidate,
+        value=member.value,
+        tokens=member.tokens,
+        input=found.input if found else 0,
+        output=found.output if found else 0,
+        dollars=found.dollars if found else None,
+        seconds=seconds,
+        result=member.candidate == winner,
+    )
+
+
+def _beats(a: Row, b: Row) -> bool:
+    """As good in everything that is known of both, and better in something, or older."""
+    costs = [(a.tokens, b.tokens), (a.dollars, b.dollars), (a.seconds, b.seconds), (-a.value, -b.value)]
+    known = [(x, y) for x, y in costs if x is not None and y is not None]
+    if a is b or any(x > y for x, y in known):
+        return False
+    return any(x < y for x, y in known) or a.candidate < b.candidate

@@ -1,0 +1,102 @@
+"""A prompt that a run has saved, as a program uses it: the messages that the search would send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
+from agents.prompting.requests import key_of
+from agents.prompting.shelves import EXAMPLES, PASSAGES, Filled, Pair, shelves_of, uses
+from memory.retrieval import Shelf
+from protocols import prompt_file
+from protocols.errors import DataError
+from protocols.model import ChatMessage
+from protocols.prompt import Prompt, check_inputs, names_in
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a shelf, as a text and as turns: empty where the prompt does not show it so."""
+
+    text: str
+    turns: Pair | tuple[()]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPrompt:
+    """A prompt, and what `{examples:k}` and `{passages:k}` are filled from in it, by their names. `fields`: the input
+    fields of the task; None where the run that saved it did not say."""
+
+    prompt: Prompt
+    shelves: Mapping[str, Shelf[Item]]
+    fields: tuple[str, ...] | None = None
+
+    def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
+        """The chat messages for one input, with its fields in the order that they have in the data.
+
+        :raises PromptError: a field is missing that the prompt shows or is filled by, or one is given that the task
+            does not have.
+        """
+        shown, known = names_in(self.prompt), self.fields
+        if known is not None:
+            shown = set(known) if self.shelves else shown & set(known)
+        elif not shown & set(inputs):
+            known = tuple(shown)  # nothing would be filled in
+        check_inputs(inputs, shown, known)
+        filled = Filled(
+            inputs,
+            lambda name, query, k: [item.text for item in self.shelves[name].nearest(query, k)],
+            lambda query, k: [item.turns for item in self.shelves[EXAMPLES].nearest(query, k) if item.turns],
+        )
+        return self.prompt.template(filled).render(filled)
+
+
+def load_prompt(directory: Path | str) -> SavedPrompt:
+    """The best prompt of a run directory, or of a folder with copies of its `best_prompt` files.
+
+    :raises PromptError, DataError: a file that is needed cannot be read.
+    """
+    folder, files = Path(directory), {EXAMPLES: BEST_EXAMPLES, PASSAGES: BEST_PASSAGES}
+    prompt = prompt_file.load(folder / BEST_PROMPT)
+    used = uses(prompt)
+    shelves = {
+        name: _shelf(folder / files[name], text=(name, False) in used, turns=(name, True) in used)
+        for name in shelves_of(prompt)
+    }
+    return SavedPrompt(prompt, shelves, _fields(folder / BEST_FIELDS))
+
+
+def _fields(path: Path) -> tuple[str, ...] | None:
+    """What a run has said of its fields; earlier releases did not."""
+    if not path.exists():
+        return None
+    try:
+        fields = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise DataError(f"not what a run saves beside its best prompt ({error})", file=str(path)) from None
+    if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
+        raise DataError("not the input fields of a task", file=str(path))
+    return tuple(fields)
+
+
+def _shelf(path: Path, text: bool, turns: bool) -> Shelf[Item]:
+    """What `Shelves.export` wrote: its items as texts, as turns, or as both."""
+    try:
+        rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+        keys = [key_of(row["input"]) if "input" in row else row["text"] for row in rows]
+        return Shelf(keys, [Item(row["shown"] if text else "", _pair(row["turns"]) if turns else ()) for row in rows])
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", file=str(path)) from None
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"not what a run saves beside its best prompt ({error})", file=str(path)) from None
+
+
+def _pair(turns: Any) -> Pair:
+    """:raises KeyError, TypeError, ValueError: they are no pair of turns."""
+    question, answer = (str(turn["content"]) for turn in turns)
+    return ChatMessage("user", question), ChatMessage("assistant", answer)

@@ -1,0 +1,1 @@
+"""One search: opened, steered, and brought to its result."""

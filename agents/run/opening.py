@@ -1,0 +1,151 @@
+"""Opening a run: everything is read and checked before anything is written or called."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents.config.catalogue import check_targets, open_operators
+from agents.config.configuration import Configuration
+from agents.config.extensions import check_agents
+from agents.config.least import check_caps, check_length
+from agents.config.loading import load_corpus, load_first_prompt, load_task
+from agents.config.own_instructions import critic_instruction, own_instructions
+from agents.directory.intact import check_intact
+from agents.directory.resume_fingerprint import meaning
+from agents.directory.run_directory import (
+    CACHE,
+    JOURNAL,
+    MEMORY,
+    claim,
+    named,
+)
+from agents.directory.watching import Watcher
+from agents.history.controllers import new_selector
+from agents.models.budget import keep_prices, open_ledger
+from agents.models.stack import Models
+from agents.operators.operator import Operator
+from agents.ring.choices import open_actions
+from agents.run.search import Run
+from agents.run.steering import Hearing, said_so_far
+from memory.cache import ReplyCache, open_cache
+from memory.journal import open_journal
+from memory.store import Memory, open_memory
+from protocols.errors import ConfigError
+from protocols.prompt import Prompt
+from protocols.providers.http import Transport, open_transport
+from protocols.task import Task
+from protocols.wrappers.accounts import Accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the searches of one process share. `cache` and `memory` None: each has its own, in its run directory. One
+    that a configuration names goes first, and one whose embedder is a model is never shared so."""
+
+    transport: Transport
+    accounts: Accounts = field(default_factory=Accounts)
+    watcher: Watcher = field(default_factory=Watcher)
+    cache: ReplyCache | None = None
+    memory: Memory | None = None
+
+
+@asynccontextmanager
+async def open_run(
+    configuration: Configuration, environ: Mapping[str, str], directory: Path | None
+) -> AsyncIterator[Run]:
+    """A run that shares nothing, see `open_run_in`."""
+    async with (
+        open_transport(environ) as transport,
+        open_run_in(Shared(transport), configuration, environ, directory) as run,
+    ):
+        yield run
+
+
+@asynccontextmanager
+async def open_run_in(
+    shared: Shared, configuration: Configuration, environ: Mapping[str, str], directory: Path | None
+) -> AsyncIterator[Run]:
+    """Read everything, check it, then make the run directory and put the run together; or go on with the run that
+    the directory holds.
+
+    `directory` None: the configuration's, or else the next free `runs/<task>-<n>`.
+
+    :raises InputError: something that a person wrote cannot be used; nothing was written.
+    :raises StorageFailed: the run directory cannot be used.
+    :raises ReplayDiffers: the run cannot be gone on with, because this release does not decide as its journal says.
+    """
+    given = read_inputs(configuration)
+    task, first, ledger = given.task, given.first, open_ledger(configuration, environ)
+    check_caps(configuration, task, first, ledger.prices)
+    counts = meaning(configuration, task, load_corpus(configuration), first)
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(shared.transport.lent())
+        models = Models(configuration, environ, transport, ledger, shared.accounts)
+        memory = None if configuration.memory.embedder else shared.memory
+        if path := configuration.memory.path:
+            memory = await stack.enter_async_context(open_memory(configuration.path(path), models.embedder()))
+        cache, table = shared.cache, configuration.cache
+        if table.path:
+            kept = open_cache(configuration.path(table.path), table.megabytes * 2**20)
+            cache = await stack.enter_async_context(kept)
+        asked = named(configuration, directory)
+        hearing = Hearing(shared.watcher, said_so_far(asked))
+        claimed, record = stack.enter_context(claim(asked, configuration, first, counts))
+        check_intact(claimed, record.run)
+        journal = await stack.enter_async_context(open_journal(claimed / JOURNAL, worked=lambda: ledger.seconds))
+        if cache is None:
+            kept = open_cache(claimed / CACHE, table.megabytes * 2**20, alone=True)
+            cache = await stack.enter_async_context(kept)
+        if memory is None:
+            memory = await stack.enter_async_context(open_memory(claimed / MEMORY, models.embedder()))
+        if configuration.memory.embedder:
+            memory = memory.through(models.embedder(cache, journal))
+        memory = memory.measured_with(configuration.models.of("task"))
+        await models.look_up_windows()
+        run = Run(configuration, claimed, record, task, first, ledger, hearing)
+        stack.callback(run.bus.close)
+        await run.assemble(models, cache, journal, memory, given.operators)
+        keep_prices(claimed, ledger.prices)
+        yield run
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a configuration names, read and checked."""
+
+    task: Task
+    first: Prompt
+    operators: Mapping[str, Operator]
+
+
+def read_inputs(configuration: Configuration) -> Inputs:
+    """:raises InputError: something that a person wrote cannot be used."""
+    task = load_task(configuration)
+    first = load_first_prompt(configuration, task)
+    operators = open_operators(configuration.search.operators, own_instructions(configuration))
+    critic_instruction(configuration)
+    new_selector(configuration)
+    check_agents(configuration.agents)
+    check_editable(first, operators, task)
+    check_length(configuration, task, first)
+    return Inputs(task, first, operators)
+
+
+def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
+    """:raises InputError: a run of it could not be opened; nothing is written."""
+    given, ledger = read_inputs(configuration), open_ledger(configuration, environ)
+    check_caps(configuration, given.task, given.first, ledger.prices)
+    Models(configuration, environ, transport, ledger)
+
+
+def check_editable(first: Prompt, operators: Mapping[str, Operator], task: Task) -> None:
+    """:raises ConfigError: there is nothing that the search could try."""
+    check_targets(first, operators, task)
+    if not open_actions(first, operators, task):
+        raise ConfigError(
+            f"no section of the prompt may be edited by any of the operators {', '.join(operators)}; "
+            "unfreeze a section, or add one of another kind"
+        )

@@ -1,0 +1,102 @@
+"""Scoring a prompt file on one split, with the forward pass of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agents.config.configuration import Configuration
+from agents.config.loading import check_input, load_corpus, load_task, remarks, unknown_placeholders
+from agents.config.metrics import calls_per_example
+from agents.models.budget import open_ledger
+from agents.models.stack import Models
+from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.shelves import open_shelves
+from agents.results.comparison import Score, answers, score_of
+from memory.cache import open_cache
+from protocols import prompt_file
+from protocols.errors import ConfigError, RunFailed
+from protocols.providers.http import open_transport
+from protocols.task import SplitName
+from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.waiting import Patience
+
+
+@dataclass(frozen=True, slots=True)
+class Scored(Score):
+    """The score of a prompt's file, and what it cost.
+
+    `calls` counts every attempt; `dollars` None: the price is unknown. `estimated`: of so many calls `tokens` and
+    `dollars` are an estimate. `plain`: names in braces in the prompt that no example has, and that are therefore
+    plain text. `remarks`: see `agents.config.loading.remarks`.
+    """
+
+    task: str
+    prompt: str
+    split: SplitName
+    model: str
+    calls: int
+    tokens: int
+    estimated: int
+    dollars: float | None
+    seconds: float
+    plain: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+async def score(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    path: Path,
+    split: SplitName,
+    accounts: Accounts | None = None,
+    patience: Patience | None = None,
+) -> Scored:
+    """Run the prompt at `path` on a split of the task; nothing is written but replies, to a cache that is named. The
+    caps of `[budget]` hold, but for minutes; what one refuses, or what `patience` cuts off, is unanswered, and what
+    came is kept.
+
+    A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
+
+    :raises InputError: something that a person wrote cannot be used.
+    :raises RunFailed: not one example was answered.
+    :raises BudgetExhausted: a cap refused a call before anything was answered.
+    :raises Interrupted: a person stopped it before that.
+    :raises ModelError: a failure that every other call would meet as well.
+    """
+    task = load_task(configuration)
+    prompt = prompt_file.load(path)
+    check_input(prompt, task, str(path))
+    shelves = open_shelves(task, load_corpus(configuration))
+    ledger, examples = open_ledger(configuration, environ), task.split(split)
+    least = calls_per_example(configuration) * len(examples)
+    if ledger.caps.calls is not None and ledger.caps.calls < least:
+        raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
+    async with open_transport(environ) as transport, AsyncExitStack() as stack:
+        models, cache = Models(configuration, environ, transport, ledger, accounts, patience), None
+        if path_of_all := configuration.cache.path:
+            opened = open_cache(configuration.path(path_of_all), configuration.cache.megabytes * 2**20)
+            cache = await stack.enter_async_context(opened)
+        model = models.of("task", cache)
+        task = models.judging(task, cache)
+        forward = Forward(model, task, shelves, AtOnce(configuration.at_once), configuration.search.repeats)
+        results = await answers(forward, [(prompt, example) for example in examples])
+    found = score_of(task.metric, results)
+    if not found.n:
+        raise RunFailed(f"not one example was answered: {results[0]}")
+    return Scored(
+        **asdict(found),
+        task=task.name,
+        prompt=str(path),
+        split=split,
+        model=model.name,
+        calls=ledger.calls,
+        tokens=ledger.tokens,
+        estimated=ledger.estimated,
+        dollars=ledger.dollars,
+        seconds=ledger.seconds,
+        plain=tuple(unknown_placeholders(prompt, task)),
+        remarks=tuple(remarks(prompt, task)),
+    )

@@ -1,0 +1,401 @@
+"""A whole run: from a configuration to a trained prompt, a held-out report and a run directory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import orjson
+
+from agents.config.configuration import Configuration
+from agents.config.extensions import open_observers, seated
+from agents.config.loading import load_corpus
+from agents.config.metrics import calls_per_example
+from agents.config.own_instructions import critic_instruction
+from agents.config.roles import measures_credit, roles
+from agents.config.tables import NONE
+from agents.directory.run_directory import (
+    BEST_EXAMPLES,
+    BEST_FIELDS,
+    BEST_PASSAGES,
+    BEST_PROMPT,
+    CONFIGURATION,
+    JOURNAL,
+    PARETO,
+    REPORT,
+    RESULT,
+    Record,
+    read_document,
+    remove,
+    write,
+    write_configuration,
+)
+from agents.forecast.headroom import before_search
+from agents.headroom.found import NOTE, Headroom, unpack_headroom
+from agents.headroom.probe import Tell, quiet
+from agents.history.controllers import new_selector, open_controller
+from agents.history.fold import fold, read_turns, stopped_short
+from agents.history.recycling import Recycler, pack, recall_past, recycle, unpack
+from agents.models.stack import Models
+from agents.operators.operator import Operator
+from agents.prompting.forward import Forward
+from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves
+from agents.results.comparison import Held, answers, held_out, refusal
+from agents.results.finished import raised, reopened
+from agents.results.leaks import leaks
+from agents.results.pareto import answers_of, front
+from agents.results.result import Length, Result, spent, trained, validated
+from agents.ring.agent import Agent
+from agents.ring.aims import AIMS, unpack_aims
+from agents.ring.archive import Member
+from agents.ring.controller import Remember
+from agents.ring.credit import LeaveOneOut
+from agents.ring.critic import Critic, Silent
+from agents.ring.ends import INTERRUPTED
+from agents.ring.evaluator import Evaluator, RaceSettings
+from agents.ring.hand import Hand
+from agents.ring.place import Place
+from agents.ring.proposer import Proposer
+from agents.ring.shrinking import Shrink
+from agents.ring.team import Team
+from agents.run.steering import Hearing, Listening, Steering
+from agents.selectors.expected import expected
+from agents.selectors.selector import Selector
+from memory.cache import ReplyCache
+from memory.experience import Experience
+from memory.journal import Journal, read_durable, read_journal, read_notes
+from memory.store import Memory
+from protocols import prompt_file
+from protocols.bus import Bus
+from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
+from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
+from protocols.model import ChatModel
+from protocols.prompt import Prompt
+from protocols.task import Task
+from protocols.wrappers.ledger import Books, Ledger, Saved
+from protocols.wrappers.prices import Price
+from protocols.wrappers.window import spare
+
+OpenModel = Callable[[str], ChatModel]
+"""The model of a role, with all that stands around it."""
+RACING = 2
+"""Times the calls allowed that racers may use together: some of them wait for the last of their answers."""
+
+
+class Run:
+    """One search, ready to start or to go on. Observers may look at `task`, `bus`, `controller` and `ledger` while it
+    works, and at `result` once there is one. `say` tells a person what is asked before the search; `headroom` is what
+    came of that."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        directory: Path,
+        record: Record,
+        task: Task,
+        first: Prompt,
+        ledger: Ledger,
+        hearing: Hearing,
+    ) -> None:
+        self.configuration, self.directory, self.record = configuration, directory, record
+        self.task, self.first, self.ledger = task, first, ledger
+        self.steering, self.hearing = Steering(configuration, ledger), hearing
+        self._durable = read_durable(directory / JOURNAL)
+        self.bus = Bus(time.time, self._durable.last)
+        self._unremembered = 0
+        self._searched = False
+        self.result: Result | None = None
+        self.headroom: Headroom | None = None
+        self.say: Tell = quiet
+        self.shelves = open_shelves(task, load_corpus(configuration), configuration.prompt.max_tokens)
+        if configuration.search.assignments < self._durable.assignments:
+            raise ConfigError(
+                f"search.assignments = {configuration.search.assignments}, and the run in {directory} has made "
+                f"{self._durable.assignments}; give it as many or more"
+            )
+        before = read_document(directory / CONFIGURATION)
+        self._reopened = reopened(before, configuration) if before else ()
+        self._more = stopped_short(read_turns(directory / JOURNAL), configuration.search.assignments)
+        if before and raised(before["budget"], configuration.budget.model_dump(mode="json")):
+            self._more = True
+        ledger.take_up(Books(self._durable.accounts, Saved(), self._durable.seconds))
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the run was begun by an earlier process."""
+        return self._durable.last > 0
+
+    @property
+    def _resumption(self) -> Resumed:
+        aims = self.steering.aims
+        return Resumed(self._durable.seconds, self._reopened, self._more, aims.target, aims.patience)
+
+    async def assemble(
+        self,
+        models: Models,
+        cache: ReplyCache,
+        journal: Journal,
+        memory: Memory,
+        operators: Mapping[str, Operator],
+    ) -> None:
+        """Put the agents together, and bring the Controller to where the journal ends.
+
+        :raises ReplayDiffers: this release does not decide as the journal says.
+        """
+        self.accounts, self.patience, self.loads = models.accounts, models.patience, models.loads
+        models.take_up(read_notes(self.directory / JOURNAL), self._durable.accounts)
+        self.task = models.judging(self.task, cache, journal)
+        self.shelves = replace(self.shelves, task=self.task)
+        settings, table = self.configuration.search, self.configuration.agents
+        reads = memory if self.configuration.memory.read else None
+        self.bus.tap(journal.append)
+        self.steering.take_up(self.directory)
+        self.bus.tap(self.steering.observe)
+        self.bus.tap(self._conclude)
+        self.journal = journal
+        if not self.resumed:
+            await journal.learned(AIMS, self.steering.aims.pack())
+        self.controller = open_controller(
+            self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
+            await self._remembering(memory) if self.configuration.memory.write else None,
+            unpack_aims(read_notes(self.directory / JOURNAL)),
+        )  # fmt: skip
+        open_model = partial(models.of, cache=cache, journal=journal)
+        task_model = open_model("task")
+        self.shelves = replace(self.shelves, room=partial(spare, task_model))
+        repeats = self.configuration.search.repeats
+        self.forward = Forward(task_model, self.task, self.shelves, self.steering.at_once, repeats)
+        credit = self._credit(open_model)
+        agents = self._agents(open_model, credit, reads, operators)
+        observers = open_observers(table, self.task, self.directory)
+        errors = settings.agent_errors if settings.on_agent_error == "skip" else 1
+        self.team = Team(self.controller, agents, self.bus, errors, observers)
+        self.opening = await fold(
+            self.directory / JOURNAL,
+            self.controller,
+            self.first,
+            self._durable.last + 1,
+            [credit.plan] if credit else [],
+            self._resumption,
+        )
+        for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
+            message = envelope.message  # also one of which no Critique was written yet; what was cut is made anew
+            if isinstance(message, Evaluation) and not message.cut:
+                self.evaluator.unanswered.take_up(message)
+
+    def _agents(
+        self,
+        open_model: OpenModel,
+        credit: LeaveOneOut | None,
+        reads: Memory | None,
+        operators: Mapping[str, Operator],
+    ) -> list[Agent]:
+        """All but the Controller, those of the user's in their places."""
+        settings, table = self.configuration.search, self.configuration.agents
+        race = RaceSettings(
+            alpha=settings.alpha,
+            min_effect=settings.min_effect,
+            critique=self.configuration.minibatch(len(self.task.validation)),
+            max_unanswered=settings.max_unanswered,
+            at_once=RACING * self.configuration.allowed,
+            racers=self.configuration.width,
+        )
+        self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
+        own = critic_instruction(self.configuration)
+        critic = Silent() if table.critic == NONE else Critic(open_model("critic"), self.task, credit, own)
+        agents: list[Agent] = [self.evaluator, critic, Hand(self.shelves), Shrink(self.shelves)]
+        price = settings.token_price
+        for name, operator in operators.items():
+            model = open_model(f"proposer/{name}")
+            # Ages are counted to the run's beginning, so that what is recalled depends on no clock.
+            agents.append(
+                Proposer(operator, model, self.shelves, reads, settings.seed, price, lambda: self.record.begun)
+            )
+
+        def place(usual: Agent) -> Place:
+            model = open_model("task" if usual is self.evaluator else usual.address)
+            return Place(usual.address, self.task, model, self.shelves, settings.seed, usual)
+
+        return seated(agents, table, place)
+
+    async def _begin_with(
+        self, journal: Journal, memory: Memory | None, operators: Mapping[str, Operator]
+    ) -> Selector:
+        """The selector, with the past that the run began with."""
+        selector = new_selector(self.configuration)
+        past = unpack(read_notes(self.directory / JOURNAL))
+        if past is None:
+            begun = self.record.begun
+            past = expected(operators) if isinstance(selector, Recycler) else []
+            past += await recall_past(selector, memory, self.task, self.first, operators, begun) if memory else []
+            await journal.keep(pack(past))
+        recycle(selector, past)
+        return selector
+
+    async def _remembering(self, memory: Memory) -> Remember:
+        """A run that was killed between its journal and its memory catches up in the fold, and so does one whose
+        experiences could not be embedded: they are counted, and nothing waits for them."""
+        run, known = self.record.run, await memory.remembered(self.record.run)
+
+        async def remember(assignment: int, experience: Experience) -> None:
+            if assignment in known:
+                return
+            try:
+                await memory.remember(experience, (run, assignment))
+            except (ModelError, BudgetExhausted, Interrupted) as error:
+                if isinstance(error, ModelError) and error.fatal:
+                    raise
+                self._unremembered += 1
+
+        return remember
+
+    def _credit(self, open_model: OpenModel) -> LeaveOneOut | None:
+        """Its calls go to the task's model under a role of its own: the report then says what credit cost."""
+        if not measures_credit(self.configuration):
+            return None
+        settings = self.configuration.search
+        forward = Forward(open_model("credit"), self.task, self.shelves, self.steering.at_once, settings.repeats)
+        return LeaveOneOut(forward, settings.credit_share)
+
+    async def search(self) -> Result:
+        """Train the prompt, then read the test split once; everything is written to the run directory.
+
+        The best prompt so far is written however the search ends.
+
+        :raises RunFailed: there is no result, because the first prompt could not be evaluated.
+        :raises Interrupted: there is none, because a person stopped the run before it was.
+        :raises ModelError: a fatal one.
+        :raises StorageFailed: a file of the run directory cannot be written.
+        """
+        if self.resumed:
+            write_configuration(self.directory, self.configuration)
+            for name in (RESULT, REPORT, PARETO):
+                remove(self.directory / name)
+        try:
+            with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
+                await self._look_for_headroom()
+                stopped_by = await self.train()
+        except BaseException:
+            with suppress(StorageFailed):  # what ended the search is what is reported
+                self._export()
+            raise
+        self._export()
+        self._searched = True
+        if self.patience.stopped:
+            self.patience.hurry()
+        winner = self.controller.archive.best()
+        test, missing = await self._held_out(winner)
+        if missing is not None and self.patience.hurried:
+            stopped_by = INTERRUPTED  # so that the run goes on with what is missing
+        result = self._result(winner, stopped_by, test, missing)
+        rows = await front(self.controller.archive.members, winner, self._price, self.directory / JOURNAL)
+        write(self.directory / PARETO, orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
+        write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+        self.result = result
+        return result
+
+    async def _look_for_headroom(self) -> None:
+        """Ask what there is to gain, if that is wanted and cheap; a run that goes on knows it, or does without."""
+        if self.resumed:
+            kept = read_notes(self.directory / JOURNAL).get(NOTE)
+            self.headroom = unpack_headroom(kept) if kept else None
+            return
+        forward = self.forward.on_behalf(FIRST)
+        self.headroom = await before_search(self.configuration, forward, self.first, self.ledger.prices, self.say)
+        if self.headroom is not None:
+            await self.journal.learned(NOTE, orjson.dumps(self.headroom))
+
+    async def stop(self, reason: str) -> None:
+        """Let what is in flight end, and send nothing more for the search; what waits for its turn or for a next try
+        is given up. The held-out report is made from what the model then answers, or cut short where it does not."""
+        if self._searched:
+            self.patience.hurry()
+        else:
+            self.patience.stop()  # first: until the message is on record, calls would go on
+        await self.team.stop(reason)
+
+    async def train(self) -> str:
+        """Search, without a look at the test split, with what the memory recalls; returns what stopped it.
+
+        :raises Exception: see `search`.
+        """
+        resumed = self._resumption if self.resumed else None
+        races = 0 if self.controller.shrinking else self.configuration.search.shrink
+        self.ledger.set_aside(races * len(self.task.validation) * calls_per_example(self.configuration))
+        listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
+        return await self.team.run(replace(self.opening, resumed=resumed), listening)
+
+    async def _conclude(self, envelope: Envelope) -> None:
+        """What was set aside is for what comes now."""
+        if isinstance(envelope.message, Conclude):
+            self.ledger.set_aside(0)
+
+    def _export(self) -> None:
+        """The file of the best prompt, if there is one, and beside it what it leaves to be filled for each input."""
+        if not self.controller.archive.members:
+            return
+        best = self.controller.archive.best().prompt
+        write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
+        write(self.directory / BEST_FIELDS, orjson.dumps(self.task.fields) + b"\n")
+        for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
+            if lines := self.shelves.export(best, name):
+                write(self.directory / file, lines)
+
+    async def _held_out(self, winner: Member) -> tuple[Held | None, str | None]:
+        """The comparison, None if nothing came of it, and what cut it short. The first prompt's results are
+        the winner's where it has won; else each example is asked of both in turn, so that whatever a cap leaves over
+        is whole pairs."""
+        prompts = [self.first] if winner.candidate == FIRST else [self.first, winner.prompt]
+        try:
+            came = await answers(
+                self.forward, [(prompt, example) for example in self.task.test for prompt in prompts]
+            )
+        except (BudgetExhausted, Interrupted) as error:
+            return None, str(error)
+        seed, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
+        return held_out(self.task.metric, seed, best), refusal(came)
+
+    @property
+    def _price(self) -> Price | None:
+        """Of the task's model."""
+        return self.ledger.prices.get(self.configuration.models.of("task"))
+
+    def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
+        used, endings = spent(self.ledger), self.controller.history.endings
+        first = self.controller.first
+        assert first is not None, "a search without a first evaluation has failed"
+        return Result(
+            task=self.task.name,
+            models=roles(self.configuration),
+            random_seed=self.configuration.search.seed,
+            seed=validated(first),
+            best=validated(winner),
+            candidate=winner.candidate,
+            length=Length(first.tokens, winner.tokens),
+            answers=answers_of(first, winner, test, self._price),
+            train=trained(self.task.metric, first, winner),
+            test=test,
+            test_missing=missing,
+            leaks=leaks(winner.prompt, self.first, self.task),
+            unanswered=dict(self.evaluator.unanswered.reasons),
+            too_long=tuple(sorted(self.evaluator.unanswered.too_long)),
+            roles=used,
+            calls={role: account.calls for role, account in used.items()},
+            tokens={role: account.input + account.output for role, account in used.items()},
+            estimated=self.ledger.estimated,
+            saved=self.ledger.saved,
+            dollars=self.ledger.dollars,
+            seconds=self.ledger.seconds,
+            assignments=self.controller.issued - self.controller.cut,
+            failures=dict(sorted(self.controller.failures.items())),
+            operators={name: dict(sorted(ends.items())) for name, ends in sorted(endings.items())},
+            uncriticised=dict(sorted(self.controller.uncriticised.items())),
+            doubted=dict(self.controller.doubted.most_common()),
+            unremembered=self._unremembered,
+            stopped_by=stopped_by,
+            headroom=self.headroom,
+        )

@@ -1,0 +1,359 @@
+"""What a person may say to a run that is under way, from the words to the messages of the bus.
+
+The way there is a file of the run directory. Whoever steers appends a line with one write, the process that works
+there is told so by the operating system, and every command is in the journal before anything comes of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+import anyio
+import orjson
+
+from agents.config.configuration import Configuration, build
+from agents.config.loading import load_task
+from agents.config.reading import parsed
+from agents.config.tables import CapsTable
+from agents.directory.run_directory import (
+    COMMANDS,
+    FIRST_PROMPT,
+    JOURNAL,
+    LOCK,
+    RESULT,
+    not_written,
+    read_configuration,
+)
+from agents.directory.watching import Watcher
+from agents.models.budget import check_priced, kept_prices
+from agents.prompting.forward import AtOnce
+from agents.ring.aims import SETTINGS, Aims
+from agents.ring.controller import WIDTH
+from agents.ring.ends import INTERRUPTED
+from agents.ring.hand import carried_over
+from agents.ring.team import Tell
+from memory.journal import read_durable, read_journal
+from memory.sqlite import is_claimed
+from protocols import prompt_file
+from protocols.errors import NO_ROOM, ConfigError, InputError, PromptError, StorageFailed
+from protocols.messages import (
+    Change,
+    Command,
+    Conclude,
+    Continue,
+    Critique,
+    Envelope,
+    Failure,
+    Finished,
+    Freeze,
+    Inject,
+    Pause,
+    Resumed,
+    Stop,
+)
+from protocols.prompt import Prompt
+from protocols.wrappers.ledger import Ledger
+from protocols.wrappers.prices import Price
+
+CONCURRENCY = "search.concurrency"
+NO_CAP = "none"
+USAGE = "pause, resume, stop, set KEY VALUE, freeze SECTION, inject PROMPT_FILE"
+
+
+def command(directory: Path, words: Sequence[str]) -> str:
+    """Tell the process that works in `directory` what the words say; the line for the person who said them.
+
+    :raises InputError: they are no command, they cannot be done in this run, or nobody works there.
+    :raises StorageFailed: a file of the run directory cannot be read or written.
+    """
+    configuration, first = read_configuration(directory), prompt_file.load(directory / FIRST_PROMPT)
+    told, doubt = list(words), ""
+    if told[:1] == ["inject"] and len(told) == 2:
+        edited = prompt_file.load(Path(told[1]))
+        doubt = _check_edit(edited, first, configuration, told[1])
+        told[1] = prompt_file.dumps(edited)
+    meant = understand(told, configuration, first, kept_prices(directory, configuration))
+    _check_under_way(directory, meant)
+    most = configuration.search.assignments
+    if isinstance(meant, Inject) and _issued(directory) >= most:
+        raise ConfigError(f"the run in {directory} has made all of its {most} assignments")
+    _append(directory / COMMANDS, told)
+    return in_words(meant) + (f"; but {doubt}" if doubt else "")
+
+
+def understand(
+    words: Sequence[str], configuration: Configuration, first: Prompt, known: Mapping[str, Price]
+) -> Command:
+    """What the words mean; after `inject` comes the prompt itself, as its file has it. `known`: the run's prices.
+
+    :raises InputError: nothing, or what this run cannot do.
+    """
+    match list(words):
+        case ["pause"]:
+            return Pause()
+        case ["resume"]:
+            return Continue()
+        case ["stop"]:
+            return Stop(INTERRUPTED)
+        case ["set", setting, value]:
+            return _change(setting, value, configuration, known)
+        case ["freeze", section]:
+            if section not in (names := [section.name for section in first]):
+                raise ConfigError(f"no section is named {section!r}; there are {', '.join(names)}")
+            return Freeze(section)
+        case ["inject", text]:
+            return Inject(prompt_file.loads(text))
+        case _:
+            raise ConfigError(f"{' '.join(words)!r} is no command; there are {USAGE}")
+
+
+def in_words(told: Command) -> str:
+    """For a person, on one line."""
+    match told:
+        case Stop():
+            return "stopping: what is in flight ends, then the test split is read"
+        case Pause():
+            return "paused: what is in flight ends, and no assignment is issued until resume"
+        case Continue():
+            return "resumed"
+        case Change(setting, None):
+            return f"{setting}: none from now on" if setting in SETTINGS else f"{setting}: no cap from now on"
+        case Change(setting, value):
+            return f"{setting} = {value:,g} from now on"
+        case Freeze(section):
+            return f"{section} is frozen: no assignment that is issued from now on edits it"
+        case Inject():
+            return "a prompt made by hand is the next assignment's candidate"
+        case _:
+            assert_never(told)
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """How a search hears of commands: who tells it that there may be some, and the size of the file before it began,
+    for what was said until then was meant for an earlier process."""
+
+    watcher: Watcher
+    heard: int = 0
+
+
+class Steering:
+    """What commands do beside the Controller: to the budget, its clock, and calls at a time. A tap of the bus.
+    `aims`: those of a process that begins, or goes on."""
+
+    def __init__(self, configuration: Configuration, ledger: Ledger) -> None:
+        self._configuration, self._ledger = configuration, ledger
+        self.at_once = AtOnce(configuration.at_once)
+        self.aims = Aims(configuration.budget.target, configuration.budget.patience)
+
+    async def observe(self, envelope: Envelope) -> None:
+        """A message crossed the bus."""
+        match envelope.message:
+            case Pause():
+                self._ledger.pause()
+            case Continue() | Resumed():
+                self._ledger.go_on()
+            case Change() as change:
+                self._make(change)
+            case _:
+                pass
+
+    def take_up(self, directory: Path) -> None:
+        """Make the changes of earlier processes, but for settings that the configuration has given another value
+        since: what was said last holds.
+
+        :raises StorageFailed, MemoryMismatch: the journal cannot be read.
+        """
+        paths = settable(self._configuration)
+        said = (envelope.message for envelope in read_journal(directory / JOURNAL, (Change,)))
+        last = {change.setting: change for change in said if isinstance(change, Change)}
+        for setting, change in last.items():
+            if setting in paths and change.instead == configured(self._configuration, paths[setting]):
+                self._make(change)
+
+    def _make(self, change: Change) -> None:
+        if change.setting == CONCURRENCY and change.value is not None:
+            self.at_once.calls = int(change.value)
+        elif change.setting in SETTINGS:
+            self.aims = self.aims.changed(change.setting, change.value)
+        elif (path := settable(self._configuration).get(change.setting)) and path[0] == "budget":
+            self._ledger.cap(scope(path), path[-1], change.value)
+
+
+def settable(configuration: Configuration) -> Mapping[str, tuple[str, ...]]:
+    """The settings that may be changed while the run works, by their dotted names, each with its path. Caps of a role
+    or of an operator are among them where the run began with a table for it."""
+    budget = configuration.budget
+    tables = [
+        ("budget",),
+        *(("budget", "roles", role) for role in budget.roles),
+        *(("budget", "operators", name) for name in budget.operators),
+    ]
+    caps = ((*table, cap) for table in tables for cap in CapsTable.model_fields)
+    aims = (("budget", aim) for aim in SETTINGS.values())
+    return {".".join(path): path for path in (("search", "width"), ("search", "concurrency"), *caps, *aims)}
+
+
+def configured(configuration: Configuration, path: Sequence[str]) -> float | None:
+    """The value of a settable setting, also where it follows from others."""
+    follows: dict[str, float] = {WIDTH: configuration.width, CONCURRENCY: configuration.at_once}
+    value: Any = configuration.model_dump()
+    for part in path:
+        value = value[part]
+    found: float | None = follows.get(".".join(path), value)
+    return found
+
+
+def scope(path: Sequence[str]) -> str:
+    """Whose cap it is, in the ledger's words."""
+    match path:
+        case ["budget", "roles", role, _]:
+            return role
+        case ["budget", "operators", operator, _]:
+            return f"proposer/{operator}"
+        case _:
+            return ""
+
+
+class Listening:
+    """Hears what is said from now on; `known`: the run's prices."""
+
+    def __init__(
+        self,
+        directory: Path,
+        hearing: Hearing,
+        configuration: Configuration,
+        first: Prompt,
+        known: Mapping[str, Price],
+    ) -> None:
+        self._path, self._heard, self._watcher = directory / COMMANDS, hearing.heard, hearing.watcher
+        self._configuration, self._first, self._known = configuration, first, known
+
+    async def __call__(self, tell: Tell) -> None:
+        """Tell of every command, in order, until cancelled. Where the file cannot be read there is none: that is no
+        reason to end a search.
+
+        :raises StorageFailed: the disk is full.
+        """
+        async with anyio.create_task_group() as tasks:
+            with self._watcher.following(self._path) as bell:
+                tasks.start_soon(self._watcher.serve, name="watcher")
+                while True:
+                    for line in self._news():
+                        with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: it was not checked
+                            await tell(understand(_words(line), self._configuration, self._first, self._known))
+                    await bell.heard()
+
+    def _news(self) -> list[bytes]:
+        """The lines that have come since the last time."""
+        try:
+            if not self._path.exists():
+                self._path.touch()
+                self._heard = 0
+                self._watcher.renew()
+            with self._path.open("rb") as file:
+                self._heard = min(self._heard, file.seek(0, os.SEEK_END))  # somebody may have begun it anew
+                file.seek(self._heard)
+                new = file.read()
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise not_written(error, self._path) from error
+            return []
+        whole = new[: new.rfind(b"\n") + 1]
+        self._heard += len(whole)
+        return whole.splitlines()
+
+
+def _words(line: bytes) -> list[str]:
+    """:raises ConfigError, orjson.JSONDecodeError: these are none."""
+    words = orjson.loads(line)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ConfigError("not a list of words")
+    return words
+
+
+def said_so_far(directory: Path | None) -> int:
+    """Bytes of the commands that are there already."""
+    path = directory and directory / COMMANDS
+    return path.stat().st_size if path and path.exists() else 0
+
+
+def _check_under_way(directory: Path, meant: Command) -> None:
+    """:raises ConfigError: nobody would listen, or nothing would come of it."""
+    if (directory / RESULT).exists():
+        raise ConfigError(f"the run in {directory} has finished")
+    if not is_claimed(directory / LOCK):
+        raise ConfigError(f"nobody works on the run in {directory}; the command that began it goes on with it")
+    if not (directory / JOURNAL).exists():
+        return  # it begins
+    ending = False
+    for envelope in read_journal(directory / JOURNAL, (Stop, Conclude, Finished, Critique, Failure, Resumed)):
+        match envelope.message:
+            case Resumed():
+                ending = False
+            case Conclude():  # cuts are made still, and no edits
+                ending = isinstance(meant, Inject)
+            case Stop() | Finished() | Failure(kind="budget"):
+                ending = True
+            case Critique() as critique if critique.cut_by:
+                ending = True
+            case _:
+                pass
+    if ending:
+        raise ConfigError(f"the search in {directory} is ending; nothing more is issued")
+
+
+def _issued(directory: Path) -> int:
+    """The assignments that were made."""
+    journal = directory / JOURNAL
+    return read_durable(journal).assignments if journal.exists() else 0
+
+
+def _append(path: Path, words: Sequence[str]) -> None:
+    line = b"\n" + orjson.dumps(words) + b"\n"  # the first ends what a full disk may have cut short
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            written = os.write(file, line)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise StorageFailed(f"cannot be written: {error.strerror}", file=str(path)) from error
+    if written < len(line):
+        raise StorageFailed("the disk is full; make room for it", file=str(path))
+
+
+def _change(setting: str, value: str, configuration: Configuration, known: Mapping[str, Price]) -> Change:
+    """:raises ConfigError: it may not be changed, or not to this."""
+    paths = settable(configuration)
+    if setting not in paths:
+        raise ConfigError(f"{setting} cannot be set while the run works; what can be is {', '.join(paths)}")
+    path, number = paths[setting], None if value == NO_CAP else parsed(value)
+    if number is None and path[0] != "budget":
+        raise ConfigError(f"{setting}: give a number")
+    table = inner = configuration.model_dump(exclude={"origin"})
+    for part in path[:-1]:
+        inner = inner[part]
+    inner[path[-1]] = number
+    changed = build(table, configuration.origin)
+    if path[-1] == "dollars" and number is not None:
+        check_priced(configuration, scope(path), known)
+    return Change(setting, configured(changed, path), configured(configuration, path))
+
+
+def _check_edit(edited: Prompt, first: Prompt, configuration: Configuration, file: str) -> str:
+    """What the person should know, "" for nothing: a prompt that they made is tried although it lost a name.
+
+    :raises PromptError: it could not come of the first prompt by any edit.
+    """
+    task = load_task(configuration)
+    try:
+        carried_over(first, edited, task.fields)
+    except PromptError as error:
+        raise PromptError(error.reason, file=file) from None
+    return task.kind.names.warning(edited)

@@ -1,1 +1,0 @@
-"""A whole run: its configuration, what it is put together from, and what it leaves behind."""

@@ -1,0 +1,123 @@
+"""What a sweep goes through, read from TOML: every task with every setting and every seed."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from agents.config.configuration import Configuration, build
+from agents.config.reading import explain, override, read
+from agents.config.tables import Table
+from protocols.errors import ConfigError
+
+NAME = re.compile(r"[\w-]+")
+MOST_SEARCHES = 1024
+"""Searches that may work at once: each has about ten files open."""
+Vary = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes the tables of a setting out of those of a task."""
+
+
+class SweepTable(Table):
+    """`[sweep]`: `tasks` are configurations, by paths relative to the grid's file. `searches`: how many at once.
+    `directory`: where everything is written (None: `runs/<the grid's name>`)."""
+
+    tasks: Annotated[tuple[Path, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    searches: Annotated[int, Field(ge=1, le=MOST_SEARCHES)] = 4
+    directory: Path | None = None
+
+
+class GridTable(Table):
+    """The whole file. `[settings.<name>]` holds tables of a configuration, which go over those of every task."""
+
+    sweep: SweepTable
+    settings: Mapping[str, Mapping[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One search of a sweep. `name` is that of its run directory, and of no other cell's."""
+
+    name: str
+    task: str
+    setting: str
+    seed: int
+    configuration: Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The cells in the order in which they begin: seed after seed, so that all is compared early. `one_memory`: all
+    share it; otherwise each has its own, in its run directory."""
+
+    directory: Path
+    searches: int
+    cells: tuple[Cell, ...]
+    one_memory: bool = True
+
+
+def load_grid(path: Path, settings: Sequence[str] = ()) -> Grid:
+    """Read the grid at `path` and the configurations that it names, with `table.key=value` settings over all of them.
+
+    :raises ConfigError: with what is wrong, and in which file.
+    """
+    try:
+        table = GridTable.model_validate(read(path))
+    except ValidationError as error:
+        raise ConfigError(
+            "; ".join(explain(detail, GridTable) for detail in error.errors()), file=str(path)
+        ) from None
+    sweep, named = table.sweep, table.settings or {"default": {}}
+    varied = {
+        f"settings.{setting}": lambda below, above=tables: overridden(merge(below, above), settings)
+        for setting, tables in named.items()
+    }
+    cells = spread(path, sweep.tasks, sweep.seeds, varied)
+    return Grid(sweep.directory or Path("runs") / path.stem, sweep.searches, cells)
+
+
+def spread(path: Path, tasks: Sequence[Path], seeds: Sequence[int], varied: Mapping[str, Vary]) -> tuple[Cell, ...]:
+    """Every task, varied in every way, with every seed. The ways are named as in the file at `path`: the last part of
+    a name is the setting's.
+
+    :raises ConfigError: see `load_grid`.
+    """
+    cells = []
+    for seed, task, (key, vary) in itertools.product(seeds, tasks, varied.items()):
+        setting = key.partition(".")[2]
+        if not NAME.fullmatch(setting):
+            raise ConfigError(f"{key}: use letters, digits, _ and - in a name", file=str(path))
+        source = path.parent / task
+        tables = overridden(deepcopy(vary(read(source))), [f"search.seed={seed}"])
+        configuration = build(tables, source.parent, file=f"{source}, with {key} of {path}")
+        stem = re.sub(r"[^\w-]+", "-", source.stem)
+        cells.append(Cell(f"{stem}.{setting}.{seed}", stem, setting, seed, configuration))
+    if len({cell.name for cell in cells}) < len(cells):
+        raise ConfigError("two tasks or two seeds are the same, or two files have one name", file=str(path))
+    return tuple(cells)
+
+
+def overridden(table: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The same table, with `table.key=value` settings over what it had.
+
+    :raises ConfigError: one is no setting.
+    """
+    for setting in settings:
+        override(table, setting)
+    return table
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, table by table; where both have a value, that of `above`."""
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        merged[key] = merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,212 @@
+"""A sweep: the searches of a grid, some at once, in one process, with one file of results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+
+from agents.config.roles import roles
+from agents.directory.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
+from agents.results.finished import read_result
+from agents.ring.ends import INTERRUPTED
+from agents.ring.team import only
+from agents.run.opening import Shared, check, open_run_in
+from agents.run.search import Run
+from agents.study.descriptors import fitting
+from agents.study.grid import Cell, Grid
+from memory.cache import open_cache
+from memory.store import Memory, open_memory
+from protocols.embedding import HashedNgrams
+from protocols.errors import BusError, ConfigError, Interrupted, ModelError, PromptFlowError, StorageFailed
+from protocols.providers.http import Transport, open_transport
+from protocols.wrappers.accounts import Accounts
+
+RESULTS = "results.jsonl"
+Attend = Callable[[Cell, Run], AbstractAsyncContextManager[None]]
+"""What stands around one search: its log, its view, and its report in the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of `results.jsonl`: how one cell ended. `result`: what its `result.json` says; None: it failed with
+    `error`, a type and a line."""
+
+    cell: str
+    task: str
+    setting: str
+    seed: int
+    directory: str
+    result: Mapping[str, Any] | None = None
+    error: Mapping[str, str] | None = None
+
+
+@dataclass
+class Sweep:
+    """Runs the cells of `grid` that have no result yet. `attend` is entered for the time of each search, `ended` is
+    told of every row, those of earlier processes first, `say` of what a person should know. `accounts` are shared by
+    all searches. `rows`: what has ended so far."""
+
+    grid: Grid
+    environ: Mapping[str, str]
+    attend: Attend
+    ended: Callable[[Row], None]
+    accounts: Accounts = field(default_factory=Accounts)
+    say: Callable[[str], None] = lambda line: None
+    rows: list[Row] = field(default_factory=list)
+    stopping: bool = False
+    _running: dict[str, Run] = field(default_factory=dict)
+    _checked: dict[tuple[str, str], Transport] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Return when every cell has ended, or has been stopped.
+
+        A cell that fails is recorded, and the others go on; one that was interrupted counts as not run.
+
+        :raises InputError: a task or a directory cannot be used; nothing was called.
+        :raises ModelError: a failure that every cell that is left would meet as well, such as a bad key.
+        :raises StorageFailed: the results, the reply cache or the memory cannot be written.
+        """
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            failed = only(group)
+        else:
+            return
+        raise failed
+
+    async def _run(self) -> None:
+        async with open_transport(self.environ) as transport, AsyncExitStack() as checked:
+            for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():
+                lent = await checked.enter_async_context(transport.lent())
+                check(cell.configuration, self.environ, lent)
+                self._checked[cell.task, cell.setting] = lent
+            left = self._begin()
+            async with open_shared(transport, self.grid, self.accounts) as shared, anyio.create_task_group() as tasks:
+                shared.watcher.tap(self.say)
+                for number in range(fitting(min(self.grid.searches, len(self.grid.cells)), self.say)):
+                    tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
+
+    async def stop(self, reason: str) -> None:
+        """Begin no more cells, and let what is in flight in the others end."""
+        self.stopping = True
+        async with anyio.create_task_group() as tasks:
+            for name, run in self._running.items():
+                tasks.start_soon(run.stop, reason, name=f"stop {name}")
+
+    def _begin(self) -> Iterator[Cell]:
+        """Those that are to be run; the results of the others are in the file again."""
+        directory = self.grid.directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot make the directory {directory}: {error.strerror}") from None
+        done = {cell.name: row for cell in self.grid.cells if (row := finished(cell, directory)) is not None}
+        write(directory / RESULTS, b"".join(map(line, done.values())))
+        for row in done.values():
+            self._enter(row)
+        return iter([cell for cell in self.grid.cells if cell.name not in done])
+
+    async def _work(self, shared: Shared, left: Iterator[Cell]) -> None:
+        for cell in left:
+            if self.stopping:
+                return
+            row = await self._search(shared, cell)
+            if row is not None and (row.result is None or row.result["stopped_by"] != INTERRUPTED):
+                self._append(row)
+                self._enter(row)
+
+    async def _search(self, shared: Shared, cell: Cell) -> Row | None:
+        """How the cell ended; None: it has none, because all are to stop."""
+        directory = self.grid.directory / cell.name
+        try:
+            async with open_run_in(shared, cell.configuration, self.environ, directory) as run:
+                await self._has_begun(cell)
+                if self.stopping:
+                    return None
+                self._running[cell.name] = run
+                async with self.attend(cell, run):
+                    return row_of(cell, directory, result=orjson.loads(orjson.dumps(await run.search())))
+        except (StorageFailed, BusError):
+            raise
+        except Interrupted:
+            return None
+        except PromptFlowError as error:
+            if isinstance(error, ModelError) and error.fatal and self._met_by_all(error.model):
+                raise
+            return row_of(cell, directory, error={"type": type(error).__name__, "message": str(error)})
+        finally:
+            self._running.pop(cell.name, None)
+
+    async def _has_begun(self, cell: Cell) -> None:
+        """A client that its check has opened is closed once a search has its own: had it been closed before, one that
+        the user's function gives to all would be, too."""
+        if checked := self._checked.pop((cell.task, cell.setting), None):
+            await checked.closing.aclose()
+
+    def _met_by_all(self, model: str) -> bool:
+        over = {row.cell for row in self.rows}
+        return all(model in roles(cell.configuration).values() for cell in self.grid.cells if cell.name not in over)
+
+    def _append(self, row: Row) -> None:
+        path = self.grid.directory / RESULTS
+        try:
+            with path.open("ab") as file:
+                file.write(line(row))
+        except OSError as error:
+            raise not_written(error, path) from error
+
+    def _enter(self, row: Row) -> None:
+        self.rows.append(row)
+        self.ended(row)
+
+
+@asynccontextmanager
+async def open_shared(transport: Transport, grid: Grid, accounts: Accounts) -> AsyncIterator[Shared]:
+    """One reply cache, and where the grid says so one memory, in its directory.
+
+    :raises StorageFailed, MemoryMismatch: a file cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        cache = await stack.enter_async_context(open_cache(grid.directory / CACHE))
+        memory: Memory | None = None
+        if grid.one_memory:
+            memory = await stack.enter_async_context(open_memory(grid.directory / MEMORY, HashedNgrams()))
+        yield Shared(transport, accounts, cache=cache, memory=memory)
+
+
+def finished(cell: Cell, directory: Path) -> Row | None:
+    """The row of a cell that has a result already, of a search that was not interrupted.
+
+    :raises ConfigError: it is the result of another configuration.
+    :raises StorageFailed: its files cannot be read.
+    """
+    place = directory / cell.name
+    result = read_result(place / RESULT)
+    if result is None or result["stopped_by"] == INTERRUPTED:
+        return None
+    now, before = (each.model_dump(mode="json") for each in (cell.configuration, read_configuration(place)))
+    if changed := sorted(name for name in now if name != "origin" and now[name] != before[name]):
+        raise ConfigError(
+            f"{place} has a result of another configuration ({', '.join(changed)}); name another sweep.directory, "
+            "or move it away"
+        )
+    return row_of(cell, place, result=result)
+
+
+def row_of(
+    cell: Cell, directory: Path, result: Mapping[str, Any] | None = None, error: Mapping[str, str] | None = None
+) -> Row:
+    """How a cell ended."""
+    return Row(cell.name, cell.task, cell.setting, cell.seed, os.fspath(directory), result, error)
+
+
+def line(row: Row) -> bytes:
+    """A row as one line of JSON."""
+    return orjson.dumps(asdict(row)) + b"\n"

@@ -1,0 +1,228 @@
+"""From a configuration to a kind, a parser and a metric: what is refused, and a judge that is a model like others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+
+from agents.config.configuration import Configuration, build
+from agents.config.loading import load_first_prompt, load_task
+from agents.config.roles import roles
+from agents.forecast.composed import Asked
+from agents.forecast.estimate import estimate
+from agents.ring.evaluator import value_of
+from agents.run.opening import open_run
+from agents.run.scoring import score
+from memory.journal import read_calls, read_journal
+from protocols.errors import ConfigError, DataError
+from protocols.messages import Evaluation, Outcome
+from protocols.metrics.weighted import Weighted
+from protocols.task import Example, Json
+from tests.small_task import SIMULATED, SIZES
+from tests.wire_server import WireServer
+
+pytestmark = pytest.mark.anyio
+TARGETS: Mapping[str, Sequence[Json]] = {
+    "classification": ["invoice", "parcel", "退款"],
+    "ner": [{"person": ["Ada"]}, {"地址": ["北京"], "person": ["Bob", "Eve"]}, {}],
+    "reading": [["Ada", "Ada L."], [], "Bob"],
+    "generation": ["A poem", {"a": 1}, 3],
+    "reasoning": ["12", 7, ["3/4", "0.75"]],
+}
+JUDGED = {"metric": "judge", "rubric": "Say more."}
+
+
+def configure(
+    folder: Path,
+    kind: str,
+    keys: Mapping[str, object] | None = None,
+    targets: Sequence[Json] | None = None,
+    tables: Mapping[str, object] | None = None,
+) -> Configuration:
+    """A task of `kind` in `folder`; `keys` are further ones of its table, `tables` further tables."""
+    given = targets or TARGETS[kind]
+    for split, size in SIZES.items():
+        rows = [
+            {"input": {"text": f"{split} {n}"}, "target": given[n % len(given)], "id": f"{split}-{n}"}
+            for n in range(size)
+        ]
+        (folder / f"{split}.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    table = {"name": "t", "kind": kind, **{split: f"{split}.jsonl" for split in SIZES}, **(keys or {})}
+    return build({"models": SIMULATED, "task": table, **(tables or {})}, folder)
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+async def test_every_kind_has_a_layout_that_says_how_to_answer_and_a_metric_that_agrees(
+    kind: str, tmp_path: Path
+) -> None:
+    configuration = configure(tmp_path, kind)
+    task = load_task(configuration)
+    prompt = load_first_prompt(configuration, task)
+    [system, user] = prompt.render(task.train[0].inputs)
+    assert user.text == f"Text: train 0\n{task.kind.cue}".strip()
+    for example in task.train:
+        assert (await task.metric.judge(example, task.kind.show(example.target))).score == 1
+    said = {
+        "classification": ["Labels: invoice, parcel, 退款"],
+        "ner": ["Types: person, 地址", '{"person": ["..."], "地址": ["..."]}', "Reply {} if there is none"],
+        "reading": ["reply: no answer"],
+        "generation": [],
+        "reasoning": ["Answer: <the final answer>"],
+    }
+    assert all(words in system.text for words in said[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets", "reason"),
+    [
+        ("classification", ["a", ["b"]], "targets that are no labels"),
+        ("ner", [{"person": ["Ada"]}, {"person": "Ada"}], "an object of lists of texts"),
+        ("ner", [{"person": [""]}], "an object of lists of texts"),
+        ("ner", ["Ada"], "an object of lists of texts"),
+        ("reading", [["Ada"], [1]], "a text or a list of texts"),
+        ("reasoning", ["1", []], "a text, a number, or a list of them"),
+        ("reasoning", [True], "a text, a number, or a list of them"),
+        ("reasoning", [{"a": 1}], "a text, a number, or a list of them"),
+    ],
+)
+def test_targets_that_do_not_fit_the_kind_are_refused(
+    kind: str, targets: Sequence[Json], reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=rf"{reason}.*ids train-"):
+        load_task(configure(tmp_path, kind, targets=targets))
+
+
+def test_a_type_that_the_train_split_lacks_is_refused(tmp_path: Path) -> None:
+    configuration = configure(tmp_path, "ner")
+    (tmp_path / "test.jsonl").write_text('{"input": {"text": "x"}, "target": {"pet": ["Rex"]}}', encoding="utf-8")
+    with pytest.raises(DataError, match="test split has types that the train split lacks: pet"):
+        load_task(configuration)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "reason"),
+    [
+        ("classification", {"metric": "acuracy"}, "unknown task.metric 'acuracy'; there are accuracy, macro_f1"),
+        ("classification", {"metric": "nowhere:f"}, "task.metric 'nowhere:f' cannot be imported"),
+        ("classification", {"metric": "math:pi"}, "no class and no function"),
+        ("classification", {"metric": "entity_f1"}, "entity_f1 does not suit task.kind = 'classification'"),
+        ("ner", {"metric": "squad_f1"}, "squad_f1 does not suit task.kind = 'ner'"),
+        ("generation", {"metric": "judge"}, "metric judge and task.rubric go together"),
+        ("generation", {"rubric": "Be kind."}, "metric judge and task.rubric go together"),
+        ("generation", {"metric": "regex", "pattern": "("}, "no regular expression"),
+        ("generation", {"metric": "json_schema", "json_schema": "nowhere.json"}, r"nowhere\.json: cannot read"),
+        ("generation", {"metric": "json_schema", "json_schema": "train.jsonl"}, r"train\.jsonl.*not JSON"),
+        ("generation", {"parser": ":f"}, "task.parser ':f' cannot be imported"),
+        ("classification", {"metric": ".mine:f"}, "task.metric '.mine:f' cannot be imported: it begins with a dot"),
+    ],
+)
+def test_what_cannot_be_a_metric_is_named_before_anything_is_spent(
+    kind: str, keys: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        load_task(configure(tmp_path, kind, keys))
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ({}, r"^task\.metric: dictionary should have at least 1 item"),
+        ({"exact": 0}, r"^task\.metric\.exact: input should be greater than 0$"),
+        (3, r"^task\.metric: input should be a valid dictionary$"),
+    ],
+)
+def test_weights_are_positive(metric: object, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        configure(tmp_path, "generation", {"metric": metric})
+
+
+def shout(reply: str) -> str:
+    return reply.upper()
+
+
+def length(example: Example, answer: Json) -> tuple[float, str]:
+    return min(1.0, len(str(answer)) / 10), "too short"
+
+
+async def test_parsers_and_metrics_of_ones_own_are_weighted_like_ours(tmp_path: Path) -> None:
+    own = f"{__name__}:length"
+    configuration = configure(
+        tmp_path, "generation", {"metric": {own: 3, "exact": 1}, "parser": f"{__name__}:shout"}, ["ABCDE"]
+    )
+    task = load_task(configuration)
+    assert isinstance(task.metric, Weighted)
+    judged = await task.metric.judge(task.train[0], "abcde")
+    assert (judged.score, judged.answer, judged.feedback) == (0.625, "ABCDE", "too short")
+
+
+def graded(turns: list[tuple[str, str]]) -> str:
+    """Answers a task with its number, and grades by the number in the answer."""
+    said = turns[-1][1]
+    if "<rubric>" in said:
+        return f"It says too little.\nScore: {int(said.rpartition('<answer>')[2].split()[0]) % 11}"
+    asked = said.partition("Write of ")[2].splitlines()[0]  # examples filled for this input may follow
+    return asked.split()[-1]
+
+
+async def test_a_judge_is_a_role_that_is_metered_cached_and_reported_like_others(tmp_path: Path) -> None:
+    async with WireServer(graded) as server:
+        tables = {
+            "prompt": {"text": "Write of {text}"},
+            "models": {"default": "openai/small", "judge": "openai/large"},
+            "providers": {"openai": {"base_url": server.openai_url}},
+            "search": {"assignments": 1, "width": 1, "operators": ["few_shot"], "critique": 2, "shrink": 0},
+        }
+        configuration = configure(tmp_path, "generation", JUDGED, ["x"], tables)
+        assert "judge" in roles(configuration)
+        async with open_run(configuration, {"OPENAI_API_KEY": "sk-x"}, tmp_path / "run") as run:
+            expectation = estimate(configuration, {}, run.task, run.first, {"critic": Asked(1, 1, 99)})
+            result = await run.search()
+            outcomes = [o for o in await run.forward(run.first, run.task.test) if isinstance(o, Outcome)]
+        scored = await score(configuration, {"OPENAI_API_KEY": "sk-x"}, tmp_path / "run" / "best_prompt.txt", "test")
+    assert result.test is not None
+    expected = sum(n % 11 for n in range(SIZES["test"])) / 10 / SIZES["test"]
+    assert result.test.seed == pytest.approx(expected)
+    assert result.test.seed == value_of(run.task.metric, outcomes)
+    assert scored.value == pytest.approx(expected)
+    assert result.calls["task"] > result.calls["judge"] == SIZES["validation"] + SIZES["test"] + 2, "equal answers"
+    assert result.saved.calls == result.calls["task"] - result.calls["judge"], "to one example are judged once"
+    assert result.calls["judge"] / 3 <= expectation.roles["judge"].calls <= 3 * result.calls["judge"]
+    envelopes = read_journal(tmp_path / "run" / "journal.sqlite")
+    made = Counter(
+        call.assignment is None for call in read_calls(tmp_path / "run" / "journal.sqlite") if call.role == "judge"
+    )
+    assert made == {True: SIZES["test"], False: SIZES["validation"] + 2}, "those of the held-out report are for none"
+    first = next(e.message for e in envelopes if isinstance(e.message, Evaluation))
+    assert first.outcomes
+    assert all(outcome.feedback in ("It says too little.", "") for outcome in first.outcomes)
+
+
+async def test_a_cap_that_leaves_no_calls_for_the_judge_is_refused(tmp_path: Path) -> None:
+    enough_alone = SIZES["validation"] + 2 * SIZES["test"] + 1
+    tables = {"budget": {"calls": enough_alone}}
+    tight = configure(tmp_path, "generation", JUDGED, tables=tables)
+    with pytest.raises(ConfigError, match=r"budget\.calls"):
+        async with open_run(tight, {}, tmp_path / "run"):
+            raise AssertionError("it opened")
+
+
+@pytest.mark.parametrize(
+    ("targets", "metric", "reply"),
+    [
+        (["12", "1,000"], "numeric", "It is $12."),
+        (["(A)", "(C)"], "exact", "(A) it is"),
+        (["Yes", "No"], "accuracy", "Yes, surely"),
+        ([["Yes", "yes"], "No"], "exact", "yes"),
+        ([f"erg hen{n}" for n in range(12)], "exact", "erg, hen0"),
+    ],
+)
+async def test_final_answers_are_read_by_what_they_are(
+    targets: Sequence[Json], metric: str, reply: str, tmp_path: Path
+) -> None:
+    task = load_task(configure(tmp_path, "reasoning", targets=targets))
+    assert task.kind.metric == metric
+    assert (await task.metric.judge(task.train[0], reply)).score == 1
