@@ -36,8 +36,8 @@ from agents.ring.team import only
 from agents.run.opening import open_run
 from agents.run.search import Run
 from agents.run.steering import command
-from protocols import prompt_file
 from protocols.errors import RunFailed
+from protocols.files import prompt_file
 from protocols.messages import Assignment, Command, Envelope
 from protocols.prompt import Prompt
 from protocols.providers.environment import read_environment

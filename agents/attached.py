@@ -22,10 +22,10 @@ from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.report import add_report
 from agents.views.page.serving import shown
+from protocols.budget.budget_scope import Notice
+from protocols.budget.ledger import Attempt
 from protocols.errors import ConfigError
 from protocols.messages import Envelope
-from protocols.wrappers.ledger import Attempt
-from protocols.wrappers.purse import Notice
 
 if TYPE_CHECKING:
     from agents.views.spans import Spans

@@ -16,6 +16,7 @@ from anyio import to_thread
 from anyio.abc import TaskStatus
 from rich.console import Console
 
+from agents.archive.ends import INTERRUPTED
 from agents.attached import attached, check_spans, say_on, show_in_browser
 from agents.check import doctor
 from agents.check.findings import Diagnosis
@@ -26,7 +27,6 @@ from agents.history.progress import progress_of
 from agents.history.replay import Replayed, replay
 from agents.models.budget import caps, kept_prices
 from agents.results.finished import finished
-from agents.ring.ends import INTERRUPTED
 from agents.ring.team import only
 from agents.run.opening import open_run
 from agents.run.scoring import Scored, score
@@ -34,20 +34,20 @@ from agents.run.search import Run
 from agents.run.steering import Steering
 from agents.study.grid import Cell, Grid
 from agents.study.sweep import Row, Sweep
+from agents.views.live.sweeping import watch_sweep
+from agents.views.live.terminal import watch
+from agents.views.live.waiting import Silence, in_words, stopping
 from agents.views.logs import RunLog
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.serving import shown
-from agents.views.sweeping import watch_sweep
-from agents.views.terminal import watch
-from agents.views.waiting import Silence, in_words, stopping
-from memory.journal import Call
+from memory.journals.journal import Call
+from protocols.budget.ledger import Account, Attempt, Books, Ledger, Saved
 from protocols.errors import Interrupted
 from protocols.messages import Envelope, Resumed
+from protocols.pacing.waiting import Patience
 from protocols.task import SplitName
 from protocols.wrappers.accounts import Accounts
-from protocols.wrappers.ledger import Account, Attempt, Books, Ledger, Saved
-from protocols.wrappers.waiting import Patience
 
 T = TypeVar("T")
 Stop = Callable[[str], Coroutine[Any, Any, None]]

@@ -22,11 +22,11 @@ from agents.forecast.composed import composed
 from agents.forecast.estimate import Amount, Estimate, estimate
 from agents.forecast.past import Past, add_run
 from agents.models.budget import kept_prices
-from agents.prompting.shelves import open_shelves
+from agents.prompting.retrieval_slots import open_shelves
 from agents.results.finished import read_result
-from memory.journal import read_calls
-from protocols import prompt_file
+from memory.journals.journal import read_calls
 from protocols.errors import InputError
+from protocols.files import prompt_file
 
 
 async def expected(directory: Path) -> Estimate:

@@ -25,14 +25,14 @@ from agents.history.progress import progress_in
 from agents.models.stack import Models
 from benchmarks.throughput import in_flight, measured, request
 from benchmarks.wire import search_configuration, server
-from memory.cache import ReplyCache, open_cache
-from memory.journal import Journal, open_journal
+from memory.journals.journal import Journal, open_journal
+from memory.storage.cache import ReplyCache, open_cache
+from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Ledger
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Message, Outcome, Partner
 from protocols.model import ChatModel
 from protocols.prompt import KINDS, Prompt, Section
-from protocols.providers.http import open_transport
-from protocols.wrappers.ledger import Ledger
-from protocols.wrappers.purse import Caps
+from protocols.providers.transport.http import open_transport
 
 VALIDATION, CRITIQUE = 100, 16
 """Examples of the invented task: of a full evaluation, and of a survivor's minibatch."""

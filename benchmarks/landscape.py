@@ -28,8 +28,8 @@ from time import process_time
 import numpy as np
 import numpy.typing as npt
 
+from agents.archive.reward import Reward
 from agents.config.catalogue import SELECTORS
-from agents.ring.reward import Reward
 from agents.selectors.msgd_rl import MSGDRL, PastEpisode
 from agents.selectors.selector import Action, Choice, Selector
 from memory.experience import situation

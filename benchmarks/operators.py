@@ -41,13 +41,13 @@ from agents.config.configuration import Configuration, build
 from agents.config.reading import override
 from agents.directory.run_directory import JOURNAL, MEMORY
 from agents.run.opening import open_run
+from agents.selectors.baselines import Uniform
 from agents.selectors.selector import Choice
-from agents.selectors.uniform import Uniform
 from benchmarks.peers.material import Sizes, material
 from benchmarks.rows import append, check, read
-from memory.journal import read_journal
-from protocols import prompt_file
+from memory.journals.journal import read_journal
 from protocols.errors import PromptFlowError
+from protocols.files import prompt_file
 from protocols.messages import FIRST, Assignment, Evaluation
 from protocols.prompt import Kind, Prompt, Section
 from protocols.task import Example, show_text

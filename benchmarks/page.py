@@ -32,7 +32,7 @@ from agents.config.configuration import load
 from agents.directory.run_directory import JOURNAL, REPORT
 from agents.run.opening import open_run
 from benchmarks.journal import story
-from memory.journal import Call, open_journal
+from memory.journals.journal import Call, open_journal
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Message
 from protocols.model import Usage
 

@@ -12,10 +12,10 @@ import anyio
 import numpy as np
 import orjson
 
+from agents.archive.race import Capital, Race
 from agents.config.configuration import Configuration, build
 from agents.history.progress import Progress
 from agents.ring.evaluator import RaceSettings
-from agents.ring.race import Capital, Race
 from agents.run.opening import open_run
 from benchmarks.searches import reach
 from protocols.messages import Candidate, Envelope, Evaluation, Scores

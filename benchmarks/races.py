@@ -31,9 +31,9 @@ import orjson
 
 from agents.results.comparison import held_out
 from benchmarks.raced import ALPHAS, FUTILE, Row, race, replay, searches
-from protocols.bootstrap import interval
 from protocols.errors import ModelError, ServerFailed
 from protocols.messages import Outcome
+from protocols.metrics.bootstrap import interval
 from protocols.task import Array, MeanScore, Metric
 
 Law = Callable[[np.random.Generator, int], Array]

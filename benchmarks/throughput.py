@@ -33,12 +33,12 @@ from agents.commands.console import drive
 from agents.models.stack import Models
 from agents.run.opening import open_run
 from benchmarks.wire import MODEL, SIZES, search_configuration, server
-from memory.cache import open_cache
+from memory.storage.cache import open_cache
+from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Ledger
 from protocols.model import ChatMessage, Request
 from protocols.providers.catalogue import ModelSettings, open_model
-from protocols.providers.http import open_transport
-from protocols.wrappers.ledger import Ledger
-from protocols.wrappers.purse import Caps
+from protocols.providers.transport.http import open_transport
 from tests.wire.answers import FIRST_SKILL, LABELS
 
 Send = Callable[[int], Awaitable[object]]

@@ -31,11 +31,11 @@ from agents.commands.console import drive
 from agents.run.opening import Shared, open_run_in
 from benchmarks.wire import search_configuration, server
 from protocols.model import Request, Usage
+from protocols.pacing.limiter import Limiter, Limits, Ticket
+from protocols.pacing.waiting import Patience
 from protocols.providers.catalogue import Account
-from protocols.providers.http import open_transport
+from protocols.providers.transport.http import open_transport
 from protocols.wrappers.accounts import Accounts
-from protocols.wrappers.limiter import Limiter, Limits, Ticket
-from protocols.wrappers.waiting import Patience
 
 FIRST = 60.0
 """Seconds that are not looked at for what is used."""

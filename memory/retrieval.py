@@ -13,7 +13,7 @@ import orjson
 from memory.index import vector_index
 from memory.tfidf import TfIdf
 from protocols.errors import DataError
-from protocols.files import read_text
+from protocols.files.text_files import read_text
 
 T = TypeVar("T")
 

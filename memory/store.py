@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from memory.database import Database, Row, Value, open_database
 from memory.experience import EVERYWHERE, Ending, Experience, Recalled, Where, situation
 from memory.index import Index
-from memory.sqlite import Schema, Synchronous
+from memory.storage.database import Database, Row, Value, open_database
+from memory.storage.sqlite import Schema, Synchronous
 from protocols.embedding import Embedder, Vector
 from protocols.errors import MemoryMismatch, StorageFailed
 

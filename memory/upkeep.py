@@ -12,12 +12,12 @@ from typing import Any, get_args
 import anyio
 import orjson
 
-from memory.database import open_database
 from memory.experience import Experience
-from memory.sqlite import reading
+from memory.storage.database import open_database
+from memory.storage.sqlite import reading
 from memory.store import CONTENT, SCHEMA, Memory
 from protocols.errors import ConfigError, DataError
-from protocols.files import read_text
+from protocols.files.text_files import read_text
 from protocols.messages import FailureKind
 from protocols.prompt import KINDS
 

@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from protocols.errors import EditRejected
-from protocols.metrics.text import LETTER, UNSPACED, fold
 from protocols.prompt import Prompt, Section
+from protocols.text import LETTER, UNSPACED, fold
 
 WORD = re.compile(rf"[{UNSPACED}]|{LETTER}+|[^\w\s]")
 """A word, one character of a script without spaces, or one mark of punctuation."""

@@ -1,4 +1,4 @@
-"""Text of models, servers, data and errors, made fit to be shown on a terminal and in one line."""
+"""Text of models, servers, data and errors, made fit to be shown on a terminal and in one line, without keys."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ UNFIT = re.compile(
 )
 """Control characters but line ends and tabs (Unicode's category Cc), surrogates (Cs), line and paragraph separators
 (Zl, Zp); and what turns the direction of text, which could make a line read as something else."""
+KEY_LIKE = re.compile(r"\b(?:sk|rk|pk)-[\w*.-]{6,}|\bbearer\s+\S+", re.IGNORECASE)
+LONGEST_REASON = 300
+"""Characters of what a server or an exception says that are shown."""
 
 
 def printable(text: str) -> str:
@@ -23,3 +26,13 @@ def one_line(text: str, most: int = 160) -> str:
     """`printable`, white space collapsed, cut at `most` characters."""
     line = " ".join(printable(text).split())
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def redact(text: str, key: str | None) -> str:
+    """`text` without the key, or anything that looks like one.
+
+    A stand-in of fewer than eight letters (`x`, `EMPTY`, which local servers take) is no secret and stays.
+    """
+    if key and len(key) >= 8:
+        text = text.replace(key, "[key]")
+    return KEY_LIKE.sub("[key]", text)

@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from protocols.limits import GENEROUS
 from protocols.model import Finish
 from protocols.naming import NO_NAMES, Names
 from protocols.thought import INCOMPLETE
@@ -27,6 +26,8 @@ Parser = Callable[[str], Json]
 raises UnreadableReply with a reason that a critic can use."""
 SplitName = Literal["train", "validation", "test"]
 KindName = Literal["classification", "ner", "reading", "generation", "reasoning"]
+GENEROUS: Final = 1024
+"""Tokens of a reply that may reason before it answers, and where nothing says what a reply looks like."""
 
 
 @dataclass(frozen=True, slots=True)

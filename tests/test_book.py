@@ -19,24 +19,23 @@ from anyio.from_thread import start_blocking_portal
 from typer.testing import CliRunner
 
 import run
+from agents.archive.reward import Reward
 from agents.config.catalogue import SELECTORS, open_selector
 from agents.config.configuration import build
 from agents.config.tables import SearchTable
 from agents.directory.run_directory import JOURNAL
-from agents.ring.reward import Reward
-from agents.selectors.epsilon_greedy import EpsilonGreedy
+from agents.selectors.baselines import UCB, EpsilonGreedy
 from agents.selectors.msgd import MSGDSettings
 from agents.selectors.msgd_rl import PastSettings, RLSettings
 from agents.selectors.selector import Action, Choice
-from agents.selectors.ucb import UCB
-from memory.journal import read_journal
+from memory.journals.journal import read_journal
 from memory.judgement import HALF_AGE
 from protocols.errors import BadReply
 from protocols.messages import Assignment, Critique
 from protocols.model import Usage
-from protocols.providers.failures import Answer, kind_of
-from protocols.providers.http import decode
-from protocols.wrappers.limiter import FIRST, LONGEST_HOLD, MOST
+from protocols.pacing.limiter import FIRST, LONGEST_HOLD, MOST
+from protocols.providers.responses.failures import Answer, kind_of
+from protocols.providers.transport.http import decode
 from protocols.wrappers.retry import RetryPolicy
 from tests.pages import KEY, ROOT, blocks, checkout, commands, page
 from tests.small_task import SIMULATED, SIZES, write_task

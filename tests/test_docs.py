@@ -32,11 +32,10 @@ from agents.directory.run_directory import JOURNAL
 from agents.results.comparison import SHOWN
 from agents.run.steering import settable
 from agents.views.page.document import DETAILED
-from memory.journal import read_journal
+from memory.journals.journal import read_journal
 from memory.retrieval import CHUNK
-from protocols import prompt_file
 from protocols.data import load_examples
-from protocols.kinds import TASK_KINDS
+from protocols.files import prompt_file
 from protocols.messages import (
     Assignment,
     Candidate,
@@ -49,6 +48,7 @@ from protocols.messages import (
     Pause,
     Stop,
 )
+from protocols.metrics.kinds import TASK_KINDS
 from protocols.prompt import FORMS, KINDS, Prompt, Section
 from tests.pages import KEY, README, ROOT, blocks, checkout, commands, execute, page
 from tests.small_task import SIMULATED, SIZES, write_task
@@ -88,7 +88,12 @@ async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) ->
             await to_thread.run_sync(execute, command, tmp_path, server)
     names = set(re.findall(r"`([\w.-]+)`", "".join(re.findall(r"^\| (`.*?) \|", RUNS_PAGE, re.MULTILINE))))
     there = {path.name for path in (tmp_path / "runs" / "first").iterdir()}
-    assert there - names <= {"journal.sqlite-wal", "journal.sqlite-shm", "memory.sqlite-wal", "memory.sqlite-shm"}
+    assert there - names <= {
+        "journal.sqlite-wal",
+        "journal.sqlite-shm",
+        "memory.sqlite-wal",
+        "memory.sqlite-shm",
+    }
 
 
 def test_every_command_about_steering_is_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

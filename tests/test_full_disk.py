@@ -24,7 +24,7 @@ from agents.ring.team import only
 from agents.run.opening import open_run
 from agents.study.grid import load_grid
 from agents.study.sweep import Sweep
-from memory.sqlite import storage_failed
+from memory.storage.sqlite import storage_failed
 from protocols.errors import BusError, ConfigError, ConnectionFailed, RunFailed, StorageFailed, storage_failure
 from protocols.messages import Assignment
 from protocols.prompt import Prompt

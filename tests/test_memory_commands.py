@@ -59,7 +59,11 @@ def test_a_memory_goes_out_and_in(tmp_path: Path) -> None:
 
 
 def test_what_can_be_read_of_a_damaged_memory_is_saved(tmp_path: Path) -> None:
-    source, memory, out = write_lines(tmp_path / "in.jsonl", 200), tmp_path / "memory.sqlite", tmp_path / "out.jsonl"
+    source, memory, out = (
+        write_lines(tmp_path / "in.jsonl", 200),
+        tmp_path / "memory.sqlite",
+        tmp_path / "out.jsonl",
+    )
     assert answer("import", memory, source) == {"imported": 200, "known": 0}
     content = bytearray(memory.read_bytes())
     leaves = [
@@ -102,7 +106,11 @@ def test_what_a_person_got_wrong_is_one_line_and_nothing_is_written(tmp_path: Pa
 
 def test_a_memory_that_a_model_embeds_for_is_looked_after_without_it(tmp_path: Path) -> None:
     """All but the import, which would have to ask the model."""
-    source, memory, out = write_lines(tmp_path / "in.jsonl", 4), tmp_path / "memory.sqlite", tmp_path / "out.jsonl"
+    source, memory, out = (
+        write_lines(tmp_path / "in.jsonl", 4),
+        tmp_path / "memory.sqlite",
+        tmp_path / "out.jsonl",
+    )
     assert answer("import", memory, source)["imported"] == 4
     with closing(sqlite3.connect(memory)) as connection, connection:
         connection.execute("UPDATE embedder SET name = 'openai/x at http://localhost/v1', dimension = 3")

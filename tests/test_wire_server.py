@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from protocols.errors import RateLimited
 from protocols.model import ChatMessage, Request
 from protocols.providers.catalogue import ModelSettings, open_model
-from protocols.providers.http import open_transport
+from protocols.providers.transport.http import open_transport
 from tests.wire.books import MINUTE, Window
 from tests.wire_server import Weather, WireServer
 

@@ -15,34 +15,34 @@ from random import Random
 
 import anyio.lowlevel
 
+from agents.archive.choices import Choices
+from agents.archive.credit import LeaveOneOut
 from agents.operators.operator import Context, Operator, of_kinds
 from agents.prompting.forward import AtOnce, Forward
-from agents.prompting.shelves import Shelves, open_shelves
+from agents.prompting.retrieval_slots import Shelves, open_shelves
 from agents.ring.agent import Agent
-from agents.ring.audience import Observer
-from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
-from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
-from agents.ring.hand import Hand
+from agents.ring.injected_edit import Hand
+from agents.ring.observers import Observer
 from agents.ring.proposer import Proposer
 from agents.ring.shrinking import Shrink
 from agents.ring.team import Opening, Person, Team
 from agents.selectors.msgd import MSGD
+from protocols.answers.labels import LabelParser
+from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Ledger
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.errors import BadReply, CallTimeout, ConnectionFailed, ModelError
 from protocols.messages import FIRST, Assignment, Critique, Envelope, Failure
-from protocols.metrics.labels import LabelParser
 from protocols.metrics.match import Accuracy
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.prompt import Prompt, Section
-from protocols.providers.figures import about
+from protocols.providers.responses.figures import about
 from protocols.task import Example, Task, TaskKind
-from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
-from protocols.wrappers.purse import Caps
 
 WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath")
 

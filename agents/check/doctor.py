@@ -30,7 +30,7 @@ from agents.headroom.probe import Tell
 from agents.models.budget import open_ledger, prices
 from agents.operators.operator import Operator
 from agents.prompting.asking import reply_limit
-from agents.prompting.shelves import open_shelves, shelves_of
+from agents.prompting.retrieval_slots import open_shelves, shelves_of
 from agents.run.opening import check_editable
 from memory import upkeep
 from protocols.data import Source, load_examples
@@ -43,13 +43,13 @@ from protocols.errors import (
     MemoryMismatch,
     ModelError,
 )
-from protocols.kinds import generation
 from protocols.metrics.judge import ModelJudge
+from protocols.metrics.kinds import generation
 from protocols.metrics.match import Exact
 from protocols.model import ChatMessage
 from protocols.prompt import Prompt, braced, holds_placeholder
-from protocols.providers.http import open_transport
-from protocols.providers.local.model import LocalModel
+from protocols.providers.local_model import LocalModel
+from protocols.providers.transport.http import open_transport
 from protocols.task import Example, Task
 from protocols.wrappers.accounts import Accounts
 

@@ -24,13 +24,13 @@ from protocols.errors import (
     RateLimited,
 )
 from protocols.model import ChatMessage, ChatModel, Request
+from protocols.pacing.limiter import LimitedModel, Limits
 from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings, open_model
-from protocols.providers.http import Transport
-from protocols.providers.local.model import LocalModel, in_words
+from protocols.providers.local_model import LocalModel, in_words
+from protocols.providers.transport.http import Transport
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.asking import AskingModel
-from protocols.wrappers.limiter import LimitedModel, Limits
-from protocols.wrappers.room import RoomyModel
+from protocols.wrappers.reply_room import RoomyModel
 
 SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))
 """The call that shows whether a model can be reached: with room to think, for some refuse to answer without."""

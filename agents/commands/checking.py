@@ -14,8 +14,8 @@ from agents.commands.console import drive, emit, environment, exit_codes, stdout
 from agents.commands.options import AsJson, Config, Settings
 from agents.config.configuration import load
 from agents.views.diagnosis import show_diagnosis
+from agents.views.live.terminal import Onlooker
 from agents.views.report import show_scored
-from agents.views.terminal import Onlooker
 from protocols.errors import ConfigError
 from protocols.plain import printable
 from protocols.task import SplitName

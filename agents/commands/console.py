@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.ring.team import only
-from agents.views.terminal import Onlooker
+from agents.views.live.terminal import Onlooker
 from protocols.errors import BusError, InputError, Interrupted, PromptFlowError, storage_failure
 from protocols.plain import one_line
 from protocols.providers.environment import read_environment

@@ -16,13 +16,13 @@ from agents.directory.run_directory import write
 from agents.history import blame as blaming
 from agents.history import trace as tracing
 from agents.results.prompt_diff import compare_prompts
+from agents.views.live.terminal import Onlooker
 from agents.views.page.document import report_document
 from agents.views.page.markdown import markdown
 from agents.views.page.report import write_report
 from agents.views.report import read_report, show_report
-from agents.views.terminal import Onlooker
 from agents.views.tracing import show_blame, show_comparison, show_trace
-from protocols import prompt_file
+from protocols.files import prompt_file
 
 
 def show(

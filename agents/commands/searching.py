@@ -18,11 +18,11 @@ from agents.study.effects import effects
 from agents.study.grid import Grid, load_grid
 from agents.study.study import load_study
 from agents.study.sweep import RESULTS, Row
+from agents.views.live.sweeping import show_summary, summarise
+from agents.views.live.terminal import Onlooker
 from agents.views.report import show_result
 from agents.views.studying import EFFECTS, FIGURE, ROWS, show_study, write_study
 from agents.views.studying import as_json as effect_json
-from agents.views.sweeping import show_summary, summarise
-from agents.views.terminal import Onlooker
 from protocols.plain import printable
 
 

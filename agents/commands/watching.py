@@ -7,7 +7,7 @@ from functools import partial
 from agents import session
 from agents.commands.console import drive, exit_codes
 from agents.commands.options import Port, RunDirectory
-from agents.views.terminal import Onlooker
+from agents.views.live.terminal import Onlooker
 
 
 def watch(directory: RunDirectory, port: Port = 0) -> None:

@@ -9,7 +9,6 @@ from random import Random
 from types import MappingProxyType
 from typing import cast
 
-from agents.operators.chain_of_thought import ChainOfThought
 from agents.operators.contract import Contract
 from agents.operators.define_sort import DefineSort
 from agents.operators.describe import Describe
@@ -18,24 +17,19 @@ from agents.operators.few_shot import FewShot
 from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Operator
 from agents.operators.rag import Rag
-from agents.operators.repeat_instructions import RepeatInstructions
 from agents.operators.restart import Restart
+from agents.operators.rewriting import ChainOfThought, RepeatInstructions, SelfReflection
 from agents.operators.self_consistency import SelfConsistency
-from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
 from agents.operators.writing import Writer
-from agents.ring.hand import HAND
-from agents.selectors.epsilon_greedy import EpsilonGreedy
+from agents.ring.injected_edit import HAND
+from agents.selectors.baselines import UCB, EpsilonGreedy, RoundRobin, Thompson, Uniform
 from agents.selectors.msgd import MSGD
 from agents.selectors.msgd_rl import MSGDRL
-from agents.selectors.round_robin import RoundRobin
 from agents.selectors.selector import Selector
-from agents.selectors.thompson import Thompson
-from agents.selectors.ucb import UCB
-from agents.selectors.uniform import Uniform
 from protocols.errors import ConfigError
+from protocols.files.own_code import check_method, failed, imported, made, where
 from protocols.messages import SHRINK
-from protocols.own_code import check_method, failed, imported, made, where
 from protocols.plain import one_line
 from protocols.prompt import Prompt
 from protocols.task import Task

@@ -30,11 +30,11 @@ from agents.config.tables import (
     TaskTable,
 )
 from protocols.errors import ConfigError
+from protocols.pacing.limiter import MOST
 from protocols.providers.catalogue import EMBEDDED, LOCAL, is_local
-from protocols.providers.local.model import SLOTS, TIMEOUT
 from protocols.providers.local.weights import HUB
+from protocols.providers.local_model import SLOTS, TIMEOUT
 from protocols.providers.parameters import merged
-from protocols.wrappers.limiter import MOST
 
 
 class Configuration(Table):

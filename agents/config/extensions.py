@@ -7,11 +7,11 @@ from pathlib import Path
 
 from agents.config.tables import NONE, AgentsTable
 from agents.ring.agent import Agent
-from agents.ring.audience import Observer
 from agents.ring.critic import Silent
+from agents.ring.observers import Observer
 from agents.ring.place import OwnAgent, Place, Seated
 from protocols.errors import ConfigError
-from protocols.own_code import check_method, check_takes, imported, made
+from protocols.files.own_code import check_method, check_takes, imported, made
 from protocols.task import Task
 
 TAKES: Mapping[str, tuple[str, tuple[str, ...]]] = {

@@ -10,13 +10,13 @@ from agents.config.loading import load_corpus
 from agents.config.metrics import asks_judge
 from agents.config.tables import CapsTable
 from agents.prompting.asking import reply_limit, task_request
-from agents.prompting.shelves import MAX_TOKENS, open_shelves, shelves_of, unfilled
+from agents.prompting.retrieval_slots import MAX_TOKENS, open_shelves, shelves_of, unfilled
+from protocols.budget.prices import Price
 from protocols.errors import ConfigError
 from protocols.model import Usage
 from protocols.prompt import Prompt, estimate_tokens
 from protocols.task import Task
-from protocols.wrappers.prices import Price
-from protocols.wrappers.room import room_of
+from protocols.wrappers.reply_room import room_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from random import Random
 from agents.config.configuration import Configuration
 from agents.config.metrics import open_kind, open_metric, scored
 from memory.retrieval import read_corpus
-from protocols import prompt_file
 from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
 from protocols.errors import ConfigError, PromptError
+from protocols.files import prompt_file
 from protocols.plain import one_line
 from protocols.prompt import Prompt, Section, braced, placeholders
 from protocols.task import Example, Task

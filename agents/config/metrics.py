@@ -13,20 +13,19 @@ import orjson
 from agents.config.configuration import Configuration
 from protocols.data.checks import Splits
 from protocols.errors import ConfigError
-from protocols.files import read_text
-from protocols.kinds import TASK_KINDS
-from protocols.limits import GENEROUS
+from protocols.files.own_code import check_takes, imported, where
+from protocols.files.text_files import read_text
 from protocols.metrics.entities import EntityF1
 from protocols.metrics.formats import JsonSchema, Pattern
 from protocols.metrics.judge import ModelJudge
+from protocols.metrics.kinds import TASK_KINDS
 from protocols.metrics.match import Accuracy, Exact, MacroF1, Numeric
 from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
 from protocols.metrics.own import Function, Own
 from protocols.metrics.weighted import Weighted
 from protocols.model import ChatModel, Finish
 from protocols.naming import closed, schema_names
-from protocols.own_code import check_takes, imported, where
-from protocols.task import Metric, Parser, TaskKind
+from protocols.task import GENEROUS, Metric, Parser, TaskKind
 from protocols.thought import without_thought
 
 ENTITY, JUDGE = "entity_f1", "judge"

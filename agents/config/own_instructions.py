@@ -7,7 +7,7 @@ from pathlib import Path
 from agents.config.configuration import Configuration
 from agents.config.tables import NONE
 from protocols.errors import ConfigError
-from protocols.files import read_text
+from protocols.files.text_files import read_text
 
 CRITIC = "the critic"
 

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from agents.config.tables import Table
 from protocols.errors import ConfigError
-from protocols.files import read_text
+from protocols.files.text_files import read_text
 
 AT_LINE = re.compile(r" \(at line (\d+), column \d+\)")
 AT_END = "(at end of document)"

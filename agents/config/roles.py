@@ -11,8 +11,8 @@ from agents.config.metrics import asks_judge
 from agents.config.tables import NONE, ProviderTable
 from protocols.embedding import HashedNgrams
 from protocols.providers.catalogue import PROVIDERS, ModelSettings, identify, is_local
-from protocols.providers.local.model import LocalSettings
 from protocols.providers.local.weights import identity
+from protocols.providers.local_model import LocalSettings
 from protocols.providers.wire import Wire
 
 EMBEDDER = "embedder"

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from agents.ring.archive import Prefer
+from agents.archive.archive import Prefer
 from agents.ring.team import WIDEST
 from protocols.data import Format
 from protocols.task import KindName
@@ -101,7 +101,7 @@ class TaskTable(Table):
     that the metric judge grades by; `pattern`: the regular expression of the metric regex; `json_schema`: the file of
     the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl whose passages the operator rag may
     show. `reply_tokens`: tokens that a reply may have (None: as many as answers of the kind need, see
-    `protocols.limits`).
+    `protocols.metrics.reply_limits`).
     """
 
     name: str
@@ -276,7 +276,7 @@ class SearchTable(Table):
     measure what sections are worth, at most so many for each that was made for the task; 0: none. `on_agent_error`:
     whether an exception of an agent (an operator of yours, say) fails the run or its assignment alone; then
     `agent_errors` such assignments in a row fail the run. `prefer`: which candidate is the result, see
-    `agents.ring.archive.preferred`. `shrink`: races, at most, by which that is made shorter at the end; 0: none.
+    `agents.archive.archive.preferred`. `shrink`: races, at most, by which that is made shorter at the end; 0: none.
     `headroom`: whether a search asks first what there is to gain, where that is cheap.
     """
 

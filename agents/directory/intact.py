@@ -19,9 +19,9 @@ from agents.directory.run_directory import (
     REPORT,
     RESULT,
 )
-from memory.cache import SCHEMA as CACHES
-from memory.journal import SCHEMA as JOURNALS
-from memory.sqlite import Schema, reading
+from memory.journals.journal import SCHEMA as JOURNALS
+from memory.storage.cache import SCHEMA as CACHES
+from memory.storage.sqlite import Schema, reading
 from memory.store import SCHEMA as MEMORIES
 from protocols.errors import StorageFailed
 

@@ -11,8 +11,8 @@ import orjson
 from agents.config.configuration import Configuration
 from agents.config.own_instructions import instructions
 from agents.config.roles import roles
-from protocols import prompt_file
 from protocols.errors import ConfigError
+from protocols.files import prompt_file
 from protocols.prompt import Prompt
 from protocols.providers.catalogue import is_local
 from protocols.providers.local.weights import identity

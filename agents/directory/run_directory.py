@@ -16,15 +16,20 @@ import orjson
 
 from agents.config.configuration import Configuration
 from agents.directory.resume_fingerprint import BEFORE, check_meaning
-from memory.sqlite import claimed
-from protocols import prompt_file
+from memory.storage.sqlite import claimed
 from protocols.errors import NO_ROOM, ConfigError, MemoryMismatch, StorageFailed
+from protocols.files import prompt_file
 from protocols.prompt import Prompt
 
 VERSION = 2
 """Of run directories. Those of version 1 had no record and cannot be gone on with."""
 RECORD, LOCK = "run.json", "lock"
-CONFIGURATION, JOURNAL, CACHE, MEMORY = "configuration.json", "journal.sqlite", "cache.sqlite", "memory.sqlite"
+CONFIGURATION, JOURNAL, CACHE, MEMORY = (
+    "configuration.json",
+    "journal.sqlite",
+    "cache.sqlite",
+    "memory.sqlite",
+)
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
 COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
 REPORT, PARETO = "report.html", "pareto.json"

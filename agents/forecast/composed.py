@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 
 from agents.operators.operator import Context, Operator
-from agents.prompting.shelves import Shelves
+from agents.prompting.retrieval_slots import Shelves
 from agents.ring.critic import Critic
 from protocols.messages import FIRST, Assignment, Evaluation, Outcome, Partner
 from protocols.model import Reply, Request, Usage

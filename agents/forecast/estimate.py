@@ -16,12 +16,12 @@ from agents.forecast.past import Past
 from agents.operators.few_shot import FewShot
 from agents.prompting.asking import reply_limit
 from agents.prompting.requests import show_example, show_turns
-from agents.prompting.shelves import EXAMPLES, places, unfilled
+from agents.prompting.retrieval_slots import EXAMPLES, places, unfilled
 from memory.retrieval import CHUNK
+from protocols.budget.prices import Price
 from protocols.model import Usage
 from protocols.prompt import Prompt, estimate_turn
 from protocols.task import Task
-from protocols.wrappers.prices import Price
 
 RACED: Final = 0.6
 """The share of assignments whose edit comes to a race: with a small model every other reply is no edit."""

@@ -21,16 +21,16 @@ from agents.headroom.probe import DRAWS, LEAST, Plan, Probe, Tell
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
 from agents.prompting.forward import AtOnce, Forward
-from agents.prompting.shelves import Shelves, open_shelves
-from memory.cache import open_cache
+from agents.prompting.retrieval_slots import Shelves, open_shelves
+from memory.storage.cache import open_cache
+from protocols.budget.prices import Price
 from protocols.errors import BudgetExhausted, Interrupted
 from protocols.model import Usage
 from protocols.prompt import Prompt
 from protocols.providers.catalogue import EMBEDDED
-from protocols.providers.http import open_transport
+from protocols.providers.transport.http import open_transport
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
-from protocols.wrappers.prices import Price
 
 SHARE: Final = 20
 """A search looks for headroom where that takes one in so many of the calls and tokens that it is expected to take."""

@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
+from agents.archive.endings import endings
 from agents.headroom.verdict import Again, Figures, Replies, Shown
 from agents.operators.few_shot import CHATTER, FewShot, are_read, bare_replies, worked_out
 from agents.operators.operator import Context
-from agents.operators.showing import Showing, shown
 from agents.prompting.asking import TEMPERATURE, reply_limit
 from agents.prompting.forward import Forward
-from agents.prompting.shelves import Shelves
-from agents.ring.endings import endings
+from agents.prompting.retrieval_slots import Shelves
+from agents.prompting.shot_policy import Showing, shown
 from agents.ring.evaluator import value_of
-from protocols.bootstrap import interval
 from protocols.errors import InapplicableError
+from protocols.files.prompt_file import saved_section
 from protocols.messages import FIRST, Assignment, Outcome
+from protocols.metrics.bootstrap import interval
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section, estimate_turn
-from protocols.prompt_file import saved_section
 from protocols.task import Example, Metric, Task
 
 EXAMPLES: Final = 30

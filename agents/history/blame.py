@@ -10,9 +10,9 @@ from pathlib import Path
 from agents.directory.run_directory import read_configuration
 from agents.history.trace import evaluation_of, lineage, winner
 from protocols.errors import ConfigError
+from protocols.files.prompt_file import readable
 from protocols.messages import FIRST, Assignment, Envelope, Evaluation
 from protocols.prompt import Prompt
-from protocols.prompt_file import readable
 
 
 @dataclass(frozen=True, slots=True)

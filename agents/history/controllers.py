@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from random import Random
 
+from agents.archive.aims import Aims
+from agents.archive.choices import Choices
 from agents.config.catalogue import open_selector
 from agents.config.configuration import Configuration
 from agents.operators.operator import Operator
 from agents.operators.rag import Rag
-from agents.ring.aims import Aims
-from agents.ring.choices import Choices
 from agents.ring.controller import Controller, Remember, SearchSettings
 from agents.selectors.selector import Selector
 from protocols.embedding import HashedNgrams

@@ -8,11 +8,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
 
-from agents.ring.aims import Aims
+from agents.archive.aims import Aims
+from agents.archive.ends import ALL_MADE
 from agents.ring.controller import Controller
-from agents.ring.ends import ALL_MADE
 from agents.ring.team import Opening
-from memory.journal import read_journal
+from memory.journals.journal import read_journal
 from protocols.bus import NOBODY
 from protocols.errors import ReplayDiffers
 from protocols.messages import (

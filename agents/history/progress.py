@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from agents.archive.archive import Prefer, front, preferred
 from agents.directory.run_directory import JOURNAL, read_configuration
-from agents.ring.archive import Prefer, front, preferred
-from memory.journal import read_journal
+from memory.journals.journal import read_journal
 from protocols.bus import NOBODY
 from protocols.messages import (
     ENDED_WITH_THE_RUN,

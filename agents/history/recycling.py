@@ -7,16 +7,16 @@ from typing import Protocol, runtime_checkable
 
 import orjson
 
+from agents.archive.choices import open_actions
 from agents.directory.run_directory import JOURNAL
 from agents.operators.operator import Operator, part
-from agents.ring.choices import open_actions
 from agents.selectors.msgd_rl import PastEpisode
 from agents.selectors.selector import Selector
 from memory.experience import Experience, Where, situation
 from memory.store import Memory
 from protocols.errors import StorageFailed
+from protocols.files.prompt_file import read_section, saved_section
 from protocols.prompt import Prompt
-from protocols.prompt_file import read_section, saved_section
 from protocols.task import Task
 
 EPISODES = 2000

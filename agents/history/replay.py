@@ -8,6 +8,7 @@ from heapq import merge
 from operator import attrgetter
 from pathlib import Path
 
+from agents.archive.aims import unpack_aims
 from agents.config.catalogue import open_operators
 from agents.config.loading import load_corpus, load_task
 from agents.directory.resume_fingerprint import check_meaning, meaning
@@ -16,10 +17,9 @@ from agents.history.controllers import new_selector, open_controller
 from agents.history.fold import Fold, read_turns
 from agents.history.recycling import recycle, unpack
 from agents.results.finished import read_result
-from agents.ring.aims import unpack_aims
-from memory.journal import Call, read_calls, read_journal, read_notes
-from protocols import prompt_file
+from memory.journals.journal import Call, read_calls, read_journal, read_notes
 from protocols.errors import ReplayDiffers
+from protocols.files import prompt_file
 from protocols.messages import Envelope, Finished, Resumed
 
 Watch = Callable[[Envelope | Call], Awaitable[None]]

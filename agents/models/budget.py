@@ -13,12 +13,12 @@ from agents.config.configuration import Configuration
 from agents.config.roles import EMBEDDER, measures_credit, model_settings, roles
 from agents.config.tables import CapsTable
 from agents.directory.run_directory import PRICES, read_document, write
+from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Ledger
+from protocols.budget.prices import Price, default_prices, is_plain, undated
 from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED, is_local, is_theirs
 from protocols.providers.parameters import asked
-from protocols.wrappers.ledger import Ledger
-from protocols.wrappers.prices import Price, default_prices, is_plain, undated
-from protocols.wrappers.purse import Caps
 
 FREE = Price(0.0, 0.0, 0.0, 0.0)
 """What a model on this machine costs."""

@@ -16,12 +16,17 @@ from agents.config.known_names import check_names
 from agents.config.metrics import asks_judge, open_metric
 from agents.config.roles import EMBEDDER, embedder_of, model_settings, roles
 from agents.config.tables import ProviderTable
-from memory.cache import CachedModel, ReplyCache
-from memory.journal import Journal
+from memory.journals.journal import Journal
+from memory.journals.recorded import RecordedModel
 from memory.model_embedder import ModelEmbedder
-from memory.recorded import RecordedModel
+from memory.storage.cache import CachedModel, ReplyCache
+from protocols.budget.ledger import Account as Spent
+from protocols.budget.ledger import Ledger
 from protocols.embedding import Embedder, HashedNgrams
 from protocols.model import ChatModel, Parameters, Reply
+from protocols.pacing.breaker import Breaker
+from protocols.pacing.limiter import LimitedModel, Limits
+from protocols.pacing.waiting import Patience
 from protocols.providers.catalogue import (
     EMBEDDED,
     LOCAL,
@@ -36,24 +41,19 @@ from protocols.providers.catalogue import (
     scope,
     split,
 )
-from protocols.providers.http import Transport
 from protocols.providers.listing import SECONDS, listed_window
-from protocols.providers.local.model import CONTEXT, LocalModel, in_words
 from protocols.providers.local.weights import identity
+from protocols.providers.local_model import CONTEXT, LocalModel, in_words
 from protocols.providers.parameters import asked
+from protocols.providers.transport.http import Transport
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.asking import AskingModel, settles_temperature
-from protocols.wrappers.breaker import Breaker
-from protocols.wrappers.ledger import Account as Spent
-from protocols.wrappers.ledger import Ledger
-from protocols.wrappers.limiter import LimitedModel, Limits
 from protocols.wrappers.loading import LoadingModel
 from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.reply_room import RoomyModel, room_of
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
-from protocols.wrappers.room import RoomyModel, room_of
 from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
-from protocols.wrappers.waiting import Patience
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
 from protocols.wrappers.window import CheckedModel, Window, WindowedModel
 

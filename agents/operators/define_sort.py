@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from agents.operators.itemised import Itemised, itemised
 from agents.operators.operator import WHOLE, Context, of_kinds, saved
 from agents.operators.writing import failures
+from agents.prompting.itemised import Itemised, itemised
 from agents.prompting.requests import HEADINGS, sent_in
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Credit, Outcome

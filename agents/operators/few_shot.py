@@ -10,9 +10,9 @@ from random import Random
 import numpy as np
 
 from agents.operators.operator import Context, of_kinds, saved
-from agents.operators.showing import COUNTS, SHOWINGS, Showing, Situation, choose_showing, shown
 from agents.prompting.requests import show_example, show_inputs, show_turns
-from agents.prompting.shelves import EXAMPLES, places
+from agents.prompting.retrieval_slots import EXAMPLES, places
+from agents.prompting.shot_policy import COUNTS, SHOWINGS, Showing, Situation, choose_showing, shown
 from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, Protocol, runtime_checkable
 
-from agents.prompting.shelves import Shelves
+from agents.prompting.retrieval_slots import Shelves
 from memory.judgement import Judged
-from protocols import prompt_file
+from protocols.files import prompt_file
 from protocols.messages import Assignment, Outcome, Partner
 from protocols.model import ChatModel
 from protocols.prompt import Kind, Prompt, Section

@@ -7,7 +7,7 @@ from collections import Counter
 from agents.operators.operator import Context, of_kinds
 from agents.operators.writing import failures
 from agents.prompting.requests import show_inputs
-from agents.prompting.shelves import PASSAGES, places
+from agents.prompting.retrieval_slots import PASSAGES, places
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment
 from protocols.prompt import Prompt, placeholders

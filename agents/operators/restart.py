@@ -6,7 +6,7 @@ from agents.operators.operator import WHOLE, Context, Progress, Turn, part
 from agents.operators.writing import Writer, ask, clauses, kept, longest, most_words, written
 from agents.prompting.material import USES, data_block
 from agents.prompting.requests import read_parts
-from agents.prompting.words import at_most
+from agents.prompting.wording import at_most
 from protocols.errors import UnreadableReply
 from protocols.messages import Assignment
 from protocols.model import Reply

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agents.operators.operator import Context, Progress, Turn
 from agents.operators.writing import Writer
-from agents.prompting.words import count_words
+from agents.prompting.wording import count_words
 from protocols.errors import EditRejected
 from protocols.messages import Assignment
 from protocols.prompt import Prompt

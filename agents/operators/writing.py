@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from agents.operators.operator import Context, part
 from agents.prompting.blocks import Block, cut, remark
-from agents.prompting.clauses import BESIDE, COVER, EXPLAIN, UNHARMED, explained, writing_clause
 from agents.prompting.groups import Embed
 from agents.prompting.material import (
     USES,
@@ -21,15 +20,15 @@ from agents.prompting.material import (
     tried_block,
 )
 from agents.prompting.requests import complete, compose, filled, instruction, read_tagged, show_prompt
-from agents.prompting.shelves import places
-from agents.prompting.words import at_most, count_words
+from agents.prompting.retrieval_slots import places
+from agents.prompting.wording import BESIDE, COVER, EXPLAIN, UNHARMED, at_most, count_words, explained, writing_clause
 from memory.judgement import Judged
 from protocols.embedding import HashedNgrams
 from protocols.errors import EditRejected, UnreadableReply
+from protocols.files.prompt_file import saved_section
 from protocols.messages import Assignment, Outcome
 from protocols.model import ChatMessage, Reply, Request
 from protocols.prompt import Kind, Prompt, Section, braced, estimate_tokens, placeholders
-from protocols.prompt_file import saved_section
 from protocols.task import Task
 from protocols.wrappers.window import spare
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from statistics import mean
 
 import anyio
 
 from agents.prompting.asking import TEMPERATURE, task_request
-from agents.prompting.repeats import averaged
-from agents.prompting.shelves import Shelves
+from agents.prompting.retrieval_slots import Shelves
 from protocols.errors import ModelError
 from protocols.messages import Outcome
-from protocols.model import ChatModel, Request
+from protocols.model import ChatModel, Request, Usage
 from protocols.prompt import Prompt, Template
-from protocols.task import Example, Task
+from protocols.task import Counts, Example, Task
 
 Question = tuple[Prompt, Example]
 Result = Outcome | ModelError
@@ -168,3 +168,32 @@ class Forward:
             instead=reply.instead,
             usage=reply.usage,
         )
+
+
+def averaged(outcomes: Sequence[Outcome]) -> Outcome:
+    """At least one outcome of the same example: their mean score, counts, mistakes and usage; all else is that of
+    the worst, the first of equals, for that is what a critic can learn from.
+
+    Corpus metrics are quotients of sums of counts, so that means give what the counts of all replies together give.
+    """
+    worst = min(outcomes, key=lambda outcome: outcome.score)
+    if len(outcomes) == 1:
+        return worst
+    return replace(
+        worst,
+        score=mean(outcome.score for outcome in outcomes),  # exact: that of equal scores is no other
+        counts=_means([outcome.counts for outcome in outcomes]),
+        mistakes=_means([outcome.mistakes for outcome in outcomes]),
+        usage=_mean_usage([outcome.usage for outcome in outcomes]),
+    )
+
+
+def _mean_usage(usages: Sequence[Usage]) -> Usage:
+    """Of one reply, to whole tokens."""
+    summed = astuple(sum(usages, Usage()))
+    return Usage(*(round(total / len(usages)) for total in summed))
+
+
+def _means(counts: Sequence[Counts]) -> Counts:
+    names = dict.fromkeys(name for one in counts for name in one)
+    return {name: mean(float(one.get(name, 0.0)) for one in counts) for name in names}

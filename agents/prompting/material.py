@@ -17,9 +17,9 @@ from agents.prompting.asking import reply_limit
 from agents.prompting.blocks import EXAMPLE, REMARK, Block, Piece, cut, examples, within
 from agents.prompting.groups import Embed, Group, grouped
 from agents.prompting.records import answered_with, once, record_of, shortened
-from agents.prompting.words import count_words
+from agents.prompting.wording import count_words
+from protocols.answers.numbers import is_number
 from protocols.messages import Assignment, Outcome, Scores, Tried, mean
-from protocols.metrics.numbers import is_number
 from protocols.prompt import Kind, Prompt, estimate_tokens
 from protocols.task import Example, Task
 

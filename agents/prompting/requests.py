@@ -14,8 +14,8 @@ from importlib import resources
 from typing import Literal
 
 from agents.prompting.blocks import EXAMPLE, Block, Piece, fit
+from protocols.answers.framing import unwrapped
 from protocols.errors import TooLong, UnreadableReply
-from protocols.metrics.framing import unwrapped
 from protocols.model import ChatMessage, ChatModel, Finish, Reply, Request
 from protocols.prompt import Prompt, Section, fill, placeholders
 from protocols.task import Example, Task

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agents.archive.endings import endings
 from agents.prompting.forward import Forward, Question, Result
-from agents.ring.endings import endings
 from agents.ring.evaluator import value_of
-from protocols.bootstrap import Interval, interval
 from protocols.errors import BudgetExhausted, Interrupted
 from protocols.messages import Outcome
+from protocols.metrics.bootstrap import Interval, interval
 from protocols.model import Usage
 from protocols.task import Metric
 

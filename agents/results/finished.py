@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agents.archive.aims import setting_of
+from agents.archive.ends import ALL_MADE, ALLOWANCES, INTERRUPTED
 from agents.config.configuration import Configuration
 from agents.config.loading import load_corpus, load_first_prompt, load_task
 from agents.directory.intact import check_there
 from agents.directory.resume_fingerprint import check_meaning, meaning
 from agents.directory.run_directory import CONFIGURATION, RESULT, named, read_document, usable
 from agents.results.earlier import as_result
-from agents.ring.aims import setting_of
 from agents.ring.controller import OF_OPERATORS
-from agents.ring.ends import ALL_MADE, ALLOWANCES, INTERRUPTED
 from protocols.errors import StorageFailed, cap_setting
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from protocols.metrics.text import TOKEN, fold
 from protocols.prompt import Prompt
 from protocols.task import Example, SplitName, Task
+from protocols.text import TOKEN, fold
 
 LONGEST, SHORTEST = 8, 5
 """Words in a row that are a copy and no coincidence: see docs/decisions/acceptance.md. A text of fewer words must be

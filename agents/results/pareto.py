@@ -9,11 +9,11 @@ from typing import Literal
 
 from anyio import to_thread
 
+from agents.archive.archive import Member
 from agents.results.comparison import Held
-from agents.ring.archive import Member
-from memory.journal import Call, read_calls
+from memory.journals.journal import Call, read_calls
+from protocols.budget.prices import Price
 from protocols.model import Usage
-from protocols.wrappers.prices import Price
 
 THOUSAND = 1000
 Split = Literal["test", "validation"]

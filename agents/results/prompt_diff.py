@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from agents.directory.run_directory import BEST_PROMPT, FIRST_PROMPT, RESULT, read_configuration
 from agents.results.finished import read_result
-from protocols import prompt_file
+from protocols.files import prompt_file
 from protocols.prompt import Prompt, Section
 
 Change = Literal["same", "changed", "moved", "added", "removed"]

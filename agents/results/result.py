@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agents.archive.archive import Member
+from agents.archive.endings import endings
 from agents.headroom.found import Headroom
 from agents.results.comparison import Held
 from agents.results.leaks import Leak
 from agents.results.pareto import Answers
-from agents.ring.archive import Member
-from agents.ring.endings import endings
 from agents.ring.evaluator import value_of
+from protocols.budget.ledger import Ledger, Saved
 from protocols.task import Metric
-from protocols.wrappers.ledger import Ledger, Saved
 
 
 @dataclass(frozen=True, slots=True)

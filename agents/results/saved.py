@@ -11,10 +11,10 @@ import orjson
 
 from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
 from agents.prompting.requests import key_of
-from agents.prompting.shelves import EXAMPLES, PASSAGES, Filled, Pair, shelves_of, uses
+from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, Filled, Pair, shelves_of, uses
 from memory.retrieval import Shelf
-from protocols import prompt_file
 from protocols.errors import DataError
+from protocols.files import prompt_file
 from protocols.model import ChatMessage
 from protocols.prompt import Prompt, check_inputs, names_in
 

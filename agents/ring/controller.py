@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never, get_args
 
+from agents.archive.aims import Aims, Standing, setting_of
+from agents.archive.archive import Archive, Member, Prefer, best_parent, draw, survivor
+from agents.archive.choices import Choices
+from agents.archive.ends import ALL_MADE, ALLOWANCES, FLAWLESS, INTERRUPTED, UNEDITABLE, UNREAD
+from agents.archive.history import COUNTED, REMEMBERED, History
+from agents.archive.reward import Reward
+from agents.archive.timetable import Timetable
 from agents.operators.operator import part, saved
-from agents.ring.aims import Aims, Standing, setting_of
-from agents.ring.archive import Archive, Member, Prefer, best_parent, draw, survivor
-from agents.ring.choices import Choices
-from agents.ring.ends import ALL_MADE, ALLOWANCES, FLAWLESS, INTERRUPTED, UNEDITABLE, UNREAD
-from agents.ring.hand import HAND, edited_section, nearest
-from agents.ring.history import COUNTED, REMEMBERED, History
-from agents.ring.reward import Reward
+from agents.ring.injected_edit import HAND, edited_section, nearest
 from agents.ring.shrinking import Shrinker
-from agents.ring.timetable import Timetable
 from agents.selectors.selector import Choice, ParentSelector, Selector
 from memory.experience import Ending, Experience
 from protocols.errors import Interrupted, RunFailed

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from agents.archive.credit import LeaveOneOut, show_credit
+from agents.archive.endings import HOPELESS
 from agents.prompting.blocks import remark
-from agents.prompting.clauses import reading_clause
 from agents.prompting.material import USES, error_blocks, right_blocks, task_block
 from agents.prompting.requests import complete, compose, filled, instruction, read_tagged, show_prompt
-from agents.ring.credit import LeaveOneOut, show_credit
-from agents.ring.endings import HOPELESS
+from agents.prompting.wording import reading_clause
 from protocols.embedding import HashedNgrams
 from protocols.errors import (
     AlwaysRefused,
@@ -27,7 +27,7 @@ from protocols.messages import Credit, Critique, Evaluation, Message, Missing
 from protocols.model import ChatModel, Reply, Request
 from protocols.prompt import Prompt
 from protocols.task import Task
-from protocols.wrappers.on_behalf import OnBehalf
+from protocols.wrappers.attributed import OnBehalf
 
 INPUTS = 4096
 """Embedded inputs that are kept: the same training examples fail again and again."""

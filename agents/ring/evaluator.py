@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from agents.archive.endings import endings
+from agents.archive.race import Capital, Paired, Race, compare, resolved
+from agents.archive.unanswered import Unanswered
 from agents.operators.operator import saved
 from agents.prompting.forward import Forward, Result
-from agents.ring.endings import endings
-from agents.ring.race import Capital, Paired, Race, compare, resolved
-from agents.ring.unanswered import Unanswered
 from protocols.errors import BadRequest, BudgetExhausted, ModelError, RunFailed, TooLong
 from protocols.messages import FIRST, Candidate, Evaluation, Failure, Message, Outcome
 from protocols.model import Usage

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.prompting.shelves import Shelves
+from agents.prompting.retrieval_slots import Shelves
 from agents.ring.agent import Agent
 from protocols.messages import Message
 from protocols.model import ChatModel

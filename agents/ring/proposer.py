@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from random import Random
 
+from agents.archive.archive import best_parent
 from agents.operators.operator import ENTIRE, Context, Operator, part, saved
-from agents.prompting.shelves import Shelves
-from agents.ring.archive import best_parent
+from agents.prompting.retrieval_slots import Shelves
 from memory.experience import Where, situation
 from memory.judgement import MEASURED, Judged, judge
 from memory.store import Memory
 from protocols.errors import EditRejected, ModelError
+from protocols.files.prompt_file import saved_section
 from protocols.messages import Assignment, Candidate, Failure, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
-from protocols.prompt_file import saved_section
-from protocols.wrappers.on_behalf import OnBehalf
+from protocols.wrappers.attributed import OnBehalf
 
 RECALLED = 32
 """Experiences that vote on each other."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agents.operators.shrink import Cut, Cuts
-from agents.prompting.shelves import Shelves
-from agents.ring.archive import Archive, Member
+from agents.archive.archive import Archive, Member
+from agents.prompting.retrieval_slots import Shelves
+from agents.prompting.shrink import Cut, Cuts
 from protocols.messages import SHRINK, Assignment, Candidate, Failure, FailureKind, Message, Scores
 from protocols.prompt import Prompt
 from protocols.task import Task

@@ -10,8 +10,8 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from agents.ring.agent import Agent, say, serve
-from agents.ring.audience import Audience, Observer
 from agents.ring.controller import WIDTH, Controller
+from agents.ring.observers import Audience, Observer
 from protocols.bus import Bus
 from protocols.errors import BusError, RunFailed, storage_failure
 from protocols.messages import (

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agents.archive.choices import open_actions
 from agents.config.catalogue import check_targets, open_operators
 from agents.config.configuration import Configuration
 from agents.config.extensions import check_agents
@@ -27,15 +28,14 @@ from agents.history.controllers import new_selector
 from agents.models.budget import keep_prices, open_ledger
 from agents.models.stack import Models
 from agents.operators.operator import Operator
-from agents.ring.choices import open_actions
 from agents.run.search import Run
 from agents.run.steering import Hearing, said_so_far
-from memory.cache import ReplyCache, open_cache
-from memory.journal import open_journal
+from memory.journals.journal import open_journal
+from memory.storage.cache import ReplyCache, open_cache
 from memory.store import Memory, open_memory
 from protocols.errors import ConfigError
 from protocols.prompt import Prompt
-from protocols.providers.http import Transport, open_transport
+from protocols.providers.transport.http import Transport, open_transport
 from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
 

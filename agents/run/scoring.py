@@ -13,15 +13,15 @@ from agents.config.metrics import calls_per_example
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
 from agents.prompting.forward import AtOnce, Forward
-from agents.prompting.shelves import open_shelves
+from agents.prompting.retrieval_slots import open_shelves
 from agents.results.comparison import Score, answers, score_of
-from memory.cache import open_cache
-from protocols import prompt_file
+from memory.storage.cache import open_cache
 from protocols.errors import ConfigError, RunFailed
-from protocols.providers.http import open_transport
+from protocols.files import prompt_file
+from protocols.pacing.waiting import Patience
+from protocols.providers.transport.http import open_transport
 from protocols.task import SplitName
 from protocols.wrappers.accounts import Accounts
-from protocols.wrappers.waiting import Patience
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import orjson
 
+from agents.archive.aims import AIMS, unpack_aims
+from agents.archive.archive import Member
+from agents.archive.credit import LeaveOneOut
+from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration
 from agents.config.extensions import open_observers, seated
 from agents.config.loading import load_corpus
@@ -43,21 +47,17 @@ from agents.history.recycling import Recycler, pack, recall_past, recycle, unpac
 from agents.models.stack import Models
 from agents.operators.operator import Operator
 from agents.prompting.forward import Forward
-from agents.prompting.shelves import EXAMPLES, PASSAGES, open_shelves
+from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, open_shelves
 from agents.results.comparison import Held, answers, held_out, refusal
 from agents.results.finished import raised, reopened
 from agents.results.leaks import leaks
 from agents.results.pareto import answers_of, front
 from agents.results.result import Length, Result, spent, trained, validated
 from agents.ring.agent import Agent
-from agents.ring.aims import AIMS, unpack_aims
-from agents.ring.archive import Member
 from agents.ring.controller import Remember
-from agents.ring.credit import LeaveOneOut
 from agents.ring.critic import Critic, Silent
-from agents.ring.ends import INTERRUPTED
 from agents.ring.evaluator import Evaluator, RaceSettings
-from agents.ring.hand import Hand
+from agents.ring.injected_edit import Hand
 from agents.ring.place import Place
 from agents.ring.proposer import Proposer
 from agents.ring.shrinking import Shrink
@@ -65,19 +65,19 @@ from agents.ring.team import Team
 from agents.run.steering import Hearing, Listening, Steering
 from agents.selectors.expected import expected
 from agents.selectors.selector import Selector
-from memory.cache import ReplyCache
 from memory.experience import Experience
-from memory.journal import Journal, read_durable, read_journal, read_notes
+from memory.journals.journal import Journal, read_durable, read_journal, read_notes
+from memory.storage.cache import ReplyCache
 from memory.store import Memory
-from protocols import prompt_file
+from protocols.budget.ledger import Books, Ledger, Saved
+from protocols.budget.prices import Price
 from protocols.bus import Bus
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
+from protocols.files import prompt_file
 from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
-from protocols.wrappers.ledger import Books, Ledger, Saved
-from protocols.wrappers.prices import Price
 from protocols.wrappers.window import spare
 
 OpenModel = Callable[[str], ChatModel]

@@ -16,6 +16,8 @@ from typing import Any, assert_never
 import anyio
 import orjson
 
+from agents.archive.aims import SETTINGS, Aims
+from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration, build
 from agents.config.loading import load_task
 from agents.config.reading import parsed
@@ -32,15 +34,15 @@ from agents.directory.run_directory import (
 from agents.directory.watching import Watcher
 from agents.models.budget import check_priced, kept_prices
 from agents.prompting.forward import AtOnce
-from agents.ring.aims import SETTINGS, Aims
 from agents.ring.controller import WIDTH
-from agents.ring.ends import INTERRUPTED
-from agents.ring.hand import carried_over
+from agents.ring.injected_edit import carried_over
 from agents.ring.team import Tell
-from memory.journal import read_durable, read_journal
-from memory.sqlite import is_claimed
-from protocols import prompt_file
+from memory.journals.journal import read_durable, read_journal
+from memory.storage.sqlite import is_claimed
+from protocols.budget.ledger import Ledger
+from protocols.budget.prices import Price
 from protocols.errors import NO_ROOM, ConfigError, InputError, PromptError, StorageFailed
+from protocols.files import prompt_file
 from protocols.messages import (
     Change,
     Command,
@@ -57,8 +59,6 @@ from protocols.messages import (
     Stop,
 )
 from protocols.prompt import Prompt
-from protocols.wrappers.ledger import Ledger
-from protocols.wrappers.prices import Price
 
 CONCURRENCY = "search.concurrency"
 NO_CAP = "none"

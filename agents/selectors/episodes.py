@@ -11,8 +11,8 @@ import faiss
 import numpy as np
 
 from agents.selectors.selector import Choice
+from memory.bayesian_regression import Array, Places
 from memory.index import vector_index
-from memory.linear import Array, Places
 from protocols.embedding import Vector
 
 Level = Literal["kind", "cell"]

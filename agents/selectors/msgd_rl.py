@@ -7,8 +7,8 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     action       a = (operator, section)
     value        Q(s, a) = T(a) + E(s, a), in rewards
     T            tabular: b + h[operator] + h[section] + h[operator, section] + trust p(a), a Bayesian regression
-                 (memory/linear.py) that forgets slowly. Each coefficient is shrunk to its prior: one outcome moves
-                 little
+                 (memory/bayesian_regression.py) that forgets slowly. Each coefficient is shrunk to its prior: one
+                 outcome moves little
     E            episodic: sum_i w_i (G_i - f_i T(a_i)) / (sum_i w_i + shrinkage) over the nearest episodes
                  (episodes.py), w_i falling with distance and age: once over those with the same kind of section (how
                  good s is), and of what that leaves over those with a's operator, too. A single neighbour never
@@ -64,8 +64,8 @@ from agents.selectors.msgd import features
 from agents.selectors.parents import Parents
 from agents.selectors.records import Falls, InFlight, Running
 from agents.selectors.selector import Choice
+from memory.bayesian_regression import Array, Linear, Rows
 from memory.judgement import HALF_EVIDENCE, vote
-from memory.linear import Array, Linear, Rows
 from protocols.prompt import Kind
 
 BASE, PAST = "base", "past"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agents.selectors.selector import Choice
-from memory.linear import Array, Places
+from memory.bayesian_regression import Array, Places
 
 RATE, WEIGHT = 0.2, 5.0
 """The share of edits at a fresh parent that earn something, before any is known, and how many edits that weighs."""

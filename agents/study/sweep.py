@@ -12,20 +12,20 @@ from typing import Any
 import anyio
 import orjson
 
+from agents.archive.ends import INTERRUPTED
 from agents.config.roles import roles
 from agents.directory.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
 from agents.results.finished import read_result
-from agents.ring.ends import INTERRUPTED
 from agents.ring.team import only
 from agents.run.opening import Shared, check, open_run_in
 from agents.run.search import Run
 from agents.study.descriptors import fitting
 from agents.study.grid import Cell, Grid
-from memory.cache import open_cache
+from memory.storage.cache import open_cache
 from memory.store import Memory, open_memory
 from protocols.embedding import HashedNgrams
 from protocols.errors import BusError, ConfigError, Interrupted, ModelError, PromptFlowError, StorageFailed
-from protocols.providers.http import Transport, open_transport
+from protocols.providers.transport.http import Transport, open_transport
 from protocols.wrappers.accounts import Accounts
 
 RESULTS = "results.jsonl"

@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.directory.run_directory import FIRST_PROMPT, JOURNAL
-from agents.prompting.shelves import uses
+from agents.prompting.retrieval_slots import uses
 from agents.results.saved import load_prompt
 from agents.views.chat import show_messages
 from agents.views.report import show_result
-from memory.journal import read_journal
-from protocols import prompt_file
+from memory.journals.journal import read_journal
+from protocols.files import prompt_file
 from protocols.messages import FIRST, Critique, Outcome
 from protocols.plain import one_line
 

@@ -26,14 +26,13 @@ from agents.history.progress import Ending, Progress
 from agents.results.result import Result
 from agents.run.steering import in_words
 from agents.views.unread import first_evaluation
+from protocols.budget.budget_scope import Notice
+from protocols.budget.ledger import Attempt
 from protocols.errors import ModelError, TemperatureRefused
+from protocols.files.prompt_file import readable
 from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault
-from protocols.plain import one_line, printable
-from protocols.prompt_file import readable
-from protocols.providers.failures import redact
+from protocols.plain import one_line, printable, redact
 from protocols.task import Task
-from protocols.wrappers.ledger import Attempt
-from protocols.wrappers.purse import Notice
 
 LONGEST = 300
 """Characters of one value above debug: less than any prompt worth hiding, more than any reason of ours."""

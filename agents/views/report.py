@@ -15,7 +15,7 @@ from agents.directory.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, 
 from agents.history.progress import Ending, progress_of
 from agents.results.finished import read_result
 from agents.run.scoring import Scored
-from agents.views.terminal import clock, dollars, estimated
+from agents.views.live.terminal import clock, dollars, estimated
 from agents.views.unread import counted, endings, unread_value
 from protocols.errors import ConfigError, StorageFailed
 from protocols.plain import one_line, printable

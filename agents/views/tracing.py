@@ -11,7 +11,7 @@ from rich.text import Text
 from agents.history.blame import Edit, Line
 from agents.history.trace import Calls, Link, Said
 from agents.results.prompt_diff import Comparison, Side
-from agents.views.terminal import dollars, estimated
+from agents.views.live.terminal import dollars, estimated
 from protocols.plain import one_line, printable
 
 STYLES = {"+": "green", "-": "red", "@": "dim"}

@@ -19,7 +19,7 @@ import anyio
 import orjson
 from anyio.abc import Process
 
-from agents.prompting.shelves import open_shelves
+from agents.prompting.retrieval_slots import open_shelves
 from agents.ring.team import only
 from benchmarks.peers.catalogue import BY_HAND, FIRST, PROGRAMS
 from benchmarks.peers.endpoint import Endpoint, Said

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from benchmarks.peers.endpoint import Upstream
 from protocols.errors import ConfigError
 from protocols.providers.catalogue import is_local
-from protocols.providers.local.model import LocalSettings, in_words, plan_of
 from protocols.providers.local.processes import LocalModels
 from protocols.providers.local.weights import check_installed
+from protocols.providers.local_model import LocalSettings, in_words, plan_of
 
 
 @dataclass(frozen=True, slots=True)

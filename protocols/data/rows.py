@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from protocols import files
 from protocols.errors import DataError
+from protocols.files import text_files as files
 
 
 @dataclass(frozen=True, slots=True)

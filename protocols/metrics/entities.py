@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from protocols.answers.json_objects import placed
 from protocols.errors import ConfigError, UnreadableReply
-from protocols.metrics.json_objects import placed
 from protocols.metrics.parsed import ParsedMetric
-from protocols.metrics.text import fold
 from protocols.model import Finish
 from protocols.task import Array, Counts, Example, Json, Judgement, show_text
+from protocols.text import fold
 from protocols.thought import INCOMPLETE, without_thought
 
 Entity = tuple[str, str]

@@ -10,8 +10,8 @@ from jsonschema.validators import validator_for
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
+from protocols.answers.framing import fenced
 from protocols.errors import ConfigError
-from protocols.metrics.framing import fenced
 from protocols.metrics.parsed import ParsedMetric
 from protocols.task import Example, Json, Judgement, TaskKind
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from importlib import resources
 
+from protocols.answers.grades import MOST, read_grade
 from protocols.errors import BadReply, UnreadableReply
-from protocols.metrics.grades import MOST, read_grade
 from protocols.metrics.parsed import ParsedMetric
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import fill
 from protocols.task import Example, Json, Judgement, TaskKind
-from protocols.wrappers.on_behalf import OnBehalf
+from protocols.wrappers.attributed import OnBehalf
 
 TRIES = 2
 

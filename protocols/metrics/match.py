@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from protocols.metrics.numbers import equal_numbers
+from protocols.answers.numbers import equal_numbers
 from protocols.metrics.parsed import ParsedMetric, golds
-from protocols.metrics.text import fold, normalise
 from protocols.task import Array, Counts, Example, Json, Judgement
+from protocols.text import fold, normalise
 
 
 class Match(ParsedMetric):

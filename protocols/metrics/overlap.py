@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from protocols.metrics.parsed import ParsedMetric, golds
-from protocols.metrics.text import tokens
 from protocols.task import Example, Json, Judgement
+from protocols.text import tokens
 
 
 class Overlap(ParsedMetric, ABC):

@@ -15,11 +15,11 @@ from protocols.model import ChatModel
 from protocols.providers.anthropic import AnthropicModel
 from protocols.providers.completions import CompletionsModel
 from protocols.providers.embeddings import OpenAIEmbeddings
-from protocols.providers.http import Endpoint, Transport
-from protocols.providers.local.model import Api, LocalModel, LocalSettings
 from protocols.providers.local.weights import Weights, check_installed, identity
+from protocols.providers.local_model import Api, LocalModel, LocalSettings
 from protocols.providers.openai import OpenAIModel
 from protocols.providers.parameters import format_of
+from protocols.providers.transport.http import Endpoint, Transport
 from protocols.providers.wire import HEADER, STANDARD, Wire
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocols.model import ChatMessage, Instead, Reply, Request
-from protocols.providers.failures import Answer
-from protocols.providers.figures import finish_of, name_of, used
-from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
-from protocols.providers.limits import read_allowance
 from protocols.providers.openai import FINISH, first_choice, read_usage
+from protocols.providers.responses.failures import Answer
+from protocols.providers.responses.figures import finish_of, name_of, used
+from protocols.providers.responses.rate_headers import read_allowance
+from protocols.providers.transport.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.wire import with_parameters
 
 PATH: Final = "/completions"

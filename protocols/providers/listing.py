@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 
 from protocols.errors import ConfigError
-from protocols.providers.http import Endpoint, Transport, through
+from protocols.providers.transport.http import Endpoint, Transport, through
 
 LISTS: Final[Mapping[str, tuple[str, ...]]] = {
     "openai": ("/models", "/model/info"),

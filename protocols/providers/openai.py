@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import orjson
 
 from protocols.model import Finish, Instead, Reply, Request
-from protocols.providers.failures import Answer, classify, says_something
-from protocols.providers.figures import Told, count, finish_of, name_of, used
-from protocols.providers.http import Endpoint, JsonObject, Transport, decode, post, unusable
-from protocols.providers.limits import read_allowance
-from protocols.providers.streaming import joined_chat, unstreamed
+from protocols.providers.responses.failures import Answer, classify, says_something
+from protocols.providers.responses.figures import Told, count, finish_of, name_of, used
+from protocols.providers.responses.rate_headers import read_allowance
+from protocols.providers.transport.http import Endpoint, JsonObject, Transport, decode, post, unusable
+from protocols.providers.transport.streaming import joined_chat, unstreamed
 from protocols.providers.wire import TokenParameter, Wire, with_parameters
 
 PATH: Final = "/chat/completions"

@@ -18,13 +18,13 @@ import anyio
 import httpx2
 import openai
 
-from protocols import own_code
 from protocols.errors import AuthenticationFailed, BadReply, BadRequest, CallTimeout, ConfigError, ConnectionFailed
+from protocols.files import own_code
 from protocols.model import Reply, Request
-from protocols.plain import one_line
+from protocols.plain import LONGEST_REASON, one_line, redact
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
-from protocols.providers.failures import LONGEST_REASON, Answer, classify, redact
+from protocols.providers.responses.failures import Answer, classify
 from protocols.providers.wire import Wire
 
 OpenAIClient = openai.AsyncOpenAI

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from protocols.pacing.breaker import Breaker
+from protocols.pacing.limiter import Limiter, Limits
+from protocols.pacing.waiting import Calls
 from protocols.providers.catalogue import Account
-from protocols.wrappers.breaker import Breaker
-from protocols.wrappers.limiter import Limiter, Limits
 from protocols.wrappers.temperature import Temperature
-from protocols.wrappers.waiting import Calls
 from protocols.wrappers.warming import Prefixes
 from protocols.wrappers.window import Window
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from protocols.budget.ledger import Attempt, Ledger
 from protocols.errors import BadReply, CallTimeout, ConnectionFailed, ModelError
 from protocols.model import ChatModel, Reply, Request, Usage
-from protocols.providers.figures import about
-from protocols.wrappers.ledger import Attempt, Ledger
+from protocols.providers.responses.figures import about
 
 
 class MeteredModel:

@@ -10,9 +10,9 @@ import anyio
 
 from protocols.errors import ModelError, QuotaExhausted, RateLimited
 from protocols.model import ChatModel, Reply, Request
-from protocols.wrappers.breaker import Breaker
-from protocols.wrappers.clock import loop_time
-from protocols.wrappers.waiting import Patience
+from protocols.pacing.breaker import Breaker
+from protocols.pacing.clock import loop_time
+from protocols.pacing.waiting import Patience
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from protocols.errors import TemperatureRefused
 from protocols.model import ChatModel, Reply, Request
-from protocols.wrappers.room import THINKING
+from protocols.wrappers.reply_room import THINKING
 
 FIXED: Final = re.compile(rf"{THINKING.pattern}|anthropic/claude-(opus-4-[7-9]|[a-z]+-[5-9]\b)")
 """Models that are known to refuse it, at their providers' own addresses (November 2026): they are not tried.

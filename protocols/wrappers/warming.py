@@ -12,8 +12,8 @@ from collections.abc import Callable
 import anyio
 
 from protocols.model import ChatModel, Reply, Request
+from protocols.pacing.clock import loop_time
 from protocols.prompt import estimate_tokens
-from protocols.wrappers.clock import loop_time
 
 KEPT = 240.0
 """Seconds after its last use for which a prefix counts as cached: both providers keep it for at least 300."""

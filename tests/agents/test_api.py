@@ -19,9 +19,9 @@ from agents.directory.run_directory import BEST_PROMPT, JOURNAL, RESULT, read_do
 from agents.history.progress import Ending
 from agents.history.replay import replay
 from agents.operators.operator import Context, of_kinds
-from memory.journal import read_journal
-from protocols import prompt_file
+from memory.journals.journal import read_journal
 from protocols.errors import ConfigError, DataError, InputError, PromptError, RunFailed
+from protocols.files import prompt_file
 from protocols.messages import Assignment, Critique, Failure, Stop
 from protocols.prompt import Prompt
 from protocols.task import Task

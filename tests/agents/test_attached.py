@@ -19,7 +19,7 @@ from agents.directory.run_directory import LOG, REPORT
 from agents.study.grid import load_grid
 from agents.study.study import load_study
 from agents.views import spans
-from memory.journal import Call
+from memory.journals.journal import Call
 from protocols.errors import ConfigError
 from protocols.messages import Critique, Envelope
 from tests.small_task import write_task

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 import anyio.lowlevel
 
-from memory.in_flight import Begun
-from memory.journal import Call
+from memory.journals.in_flight import Begun
+from memory.journals.journal import Call
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import EditRejected
-from protocols.metrics.text import fold
 from protocols.naming import Names, closed, listed, schema_names
 from protocols.prompt import Prompt, Section
+from protocols.text import fold
 from tests.strategies import texts
 
 LABELS = closed(["spam", "not_spam", "refund request", "C", "C++", "退款", "付款"], loose=True)

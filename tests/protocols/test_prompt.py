@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protocols import prompt_file
 from protocols.errors import EditRejected, PromptError
+from protocols.files import prompt_file
 from protocols.prompt import Prompt, Section, fill, placeholders
 from tests.strategies import FIELDS, Near, prompts, texts
 

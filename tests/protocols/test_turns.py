@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols import prompt_file
 from protocols.errors import EditRejected, PromptError
+from protocols.files import prompt_file
+from protocols.files.prompt_file import read_section, readable, saved_section
 from protocols.model import TURN, ChatMessage
 from protocols.naming import closed
 from protocols.prompt import Form, Prompt, Section, estimate_tokens, fill, names_in, placeholders
-from protocols.prompt_file import read_section, readable, saved_section
 from protocols.turns import dump_turns, load_turns
 from tests.strategies import (
     FIELDS,

@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from protocols.files.prompt_file import readable
 from protocols.plain import printable
 from protocols.prompt import Prompt, Section
-from protocols.prompt_file import readable
 
 Json = dict[str, Any]
 MATCHED = 2_000

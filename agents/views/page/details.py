@@ -10,7 +10,7 @@ from agents.directory.run_directory import JOURNAL, MEMORY, read_configuration
 from agents.history.progress import Progress
 from agents.views.page.changes import changes, fit, lines
 from memory.experience import Experience
-from memory.journal import read_journal
+from memory.journals.journal import read_journal
 from memory.upkeep import read_experiences
 from protocols.errors import MemoryMismatch, StorageFailed
 from protocols.messages import Assignment, Candidate, Critique, Evaluation, Failure, Outcome

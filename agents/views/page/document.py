@@ -6,21 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.archive.archive import Prefer, rank
 from agents.config.configuration import Configuration
 from agents.directory.run_directory import JOURNAL, LOCK, RESULT, read_configuration
 from agents.models.budget import kept_prices
 from agents.results.finished import read_result
-from agents.ring.archive import Prefer, rank
+from agents.views.live.terminal import clock, dollars, estimated
 from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
-from agents.views.page.story import Json, Story, front
+from agents.views.page.run_summary import Json, Story, front
 from agents.views.report import left_out, missing_test, thousand
-from agents.views.terminal import clock, dollars, estimated
-from memory.following import following
-from memory.sqlite import is_claimed
+from memory.journals.journal_tail import following
+from memory.storage.sqlite import is_claimed
+from protocols.budget.ledger import Account
+from protocols.budget.prices import Price
 from protocols.plain import one_line, printable
-from protocols.wrappers.ledger import Account
-from protocols.wrappers.prices import Price
 
 DETAILED, BEST, LATEST = 48, 12, 8
 """Candidates whose details a report has, and how many of them for being the best or the latest."""

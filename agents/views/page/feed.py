@@ -15,11 +15,11 @@ from agents.results.earlier import as_result
 from agents.views.logs import last_wait
 from agents.views.page.details import details, experiences
 from agents.views.page.document import Figures, winner_changes
-from agents.views.page.story import Json, Story
-from memory.following import Following, following
-from memory.sqlite import is_claimed
-from protocols import prompt_file
+from agents.views.page.run_summary import Json, Story
+from memory.journals.journal_tail import Following, following
+from memory.storage.sqlite import is_claimed
 from protocols.bus import Traffic
+from protocols.files import prompt_file
 
 INTERVAL = 0.2
 """Seconds between two looks at the journal, at least."""

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agents.views.page.story import Json
-from agents.views.terminal import dollars
+from agents.views.live.terminal import dollars
+from agents.views.page.run_summary import Json
 from protocols.plain import one_line
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>|#~!&])")

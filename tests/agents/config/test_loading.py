@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from agents.config.configuration import build, load
 from agents.config.loading import check_prompt, layout, load_first_prompt, load_task, sources, unknown_placeholders
 from protocols.errors import ConfigError, PromptError
-from protocols.kinds import classification
+from protocols.metrics.kinds import classification
 from protocols.metrics.match import Accuracy
 from protocols.prompt import Prompt, Section, placeholders
 from protocols.task import Example, Task

@@ -18,8 +18,8 @@ from agents.operators.operator import WHOLE
 from agents.operators.writing import Writer
 from agents.run.opening import open_run, read_inputs
 from protocols.errors import ConfigError
+from protocols.files.prompt_file import dumps
 from protocols.prompt import Prompt, Section
-from protocols.prompt_file import dumps
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio

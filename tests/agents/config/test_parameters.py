@@ -14,12 +14,12 @@ from agents.config.configuration import Configuration, build, load
 from agents.directory.resume_fingerprint import check_meaning, meaning
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
-from memory.cache import open_cache
-from memory.journal import open_journal, read_notes
+from memory.journals.journal import open_journal, read_notes
+from memory.storage.cache import open_cache
 from protocols.errors import ConfigError, ModelError, RunFailed
 from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, Section
-from protocols.providers.http import open_transport
+from protocols.providers.transport.http import open_transport
 from protocols.wrappers.accounts import Accounts
 from tests.agents.models.test_windows import configure, search
 from tests.small_task import write_task

@@ -22,11 +22,11 @@ from agents.run.opening import open_run
 from agents.study.effects import effects
 from agents.study.grid import load_grid
 from agents.study.study import load_study
+from agents.views.live.sweeping import show_summary
 from agents.views.page.document import report_document
 from agents.views.page.feed import Feed
 from agents.views.report import read_report, show_report
 from agents.views.studying import show_study, write_study
-from agents.views.sweeping import show_summary
 from protocols.errors import PromptFlowError
 from tests.agents.history.test_looking_back import ignore
 from tests.small_task import write_task

@@ -19,9 +19,9 @@ from agents.run.steering import command
 from agents.views.page.document import report_document
 from agents.views.page.feed import Feed
 from agents.views.report import read_report
-from memory.sqlite import claimed, is_claimed
-from protocols import prompt_file
+from memory.storage.sqlite import claimed, is_claimed
 from protocols.errors import PromptFlowError
+from protocols.files import prompt_file
 from tests.small_task import PROMPT, write_task
 
 pytestmark = pytest.mark.anyio

@@ -21,10 +21,10 @@ from agents.forecast.estimate import SHOWN, Estimate, estimate, measure
 from agents.forecast.past import Past, read_past
 from agents.models.budget import prices
 from agents.operators.operator import Context
-from agents.prompting.shelves import open_shelves
+from agents.prompting.retrieval_slots import open_shelves
 from agents.run.opening import open_run
-from protocols.kinds import classification
 from protocols.messages import Assignment
+from protocols.metrics.kinds import classification
 from protocols.metrics.match import Accuracy
 from protocols.model import TURN
 from protocols.prompt import Prompt, Section, estimate_tokens

@@ -18,7 +18,7 @@ from agents.forecast import headroom as measuring
 from agents.forecast.headroom import draws, measure
 from agents.headroom.found import Headroom, unpack_headroom
 from agents.headroom.probe import DRAWS, Probe, chance, in_words
-from agents.prompting.shelves import open_shelves
+from agents.prompting.retrieval_slots import open_shelves
 from agents.results.finished import read_result
 from agents.run.opening import open_run
 from agents.views.diagnosis import show_diagnosis

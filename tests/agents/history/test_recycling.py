@@ -11,26 +11,26 @@ from random import Random
 import orjson
 import pytest
 
+from agents.archive.choices import Choices
 from agents.config.configuration import load
 from agents.history.recycling import DAY, pack, recall_past, recycle, unpack
 from agents.operators.operator import WHOLE, Context, part
 from agents.operators.writing import show_recalled
-from agents.prompting.shelves import open_shelves
+from agents.prompting.retrieval_slots import open_shelves
 from agents.ring.agent import _respond
-from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
 from agents.ring.proposer import RECALLED, Proposer
 from agents.run.opening import open_run
+from agents.selectors.baselines import Uniform
 from agents.selectors.msgd_rl import MSGDRL, PastEpisode
-from agents.selectors.uniform import Uniform
 from memory.experience import Experience
 from memory.store import Memory, open_memory
 from memory.upkeep import export, stats
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.errors import EditRejected
-from protocols.kinds import classification
 from protocols.messages import FIRST, Assignment, Candidate, Critique, Envelope, Evaluation, Failure
+from protocols.metrics.kinds import classification
 from protocols.metrics.match import Accuracy
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section

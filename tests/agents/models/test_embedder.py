@@ -13,7 +13,7 @@ from agents.results.result import Result
 from agents.run.opening import open_run
 from agents.study.grid import load_grid
 from agents.study.sweep import Sweep
-from memory.journal import read_calls, read_journal
+from memory.journals.journal import read_calls, read_journal
 from memory.upkeep import stats
 from protocols.errors import ConfigError, MemoryMismatch
 from protocols.messages import Candidate

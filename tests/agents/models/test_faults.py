@@ -13,7 +13,7 @@ import pytest
 
 from agents.config.configuration import load
 from agents.run.opening import open_run
-from memory.journal import read_calls, read_journal
+from memory.journals.journal import read_calls, read_journal
 from protocols.messages import Evaluation, Failure
 from protocols.model import Usage
 from protocols.wrappers.retry import RetryPolicy

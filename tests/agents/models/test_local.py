@@ -22,11 +22,11 @@ from agents.directory.run_directory import JOURNAL
 from agents.models.budget import open_ledger, prices
 from agents.models.stack import Models
 from agents.run.opening import open_run
-from memory.journal import read_calls
+from memory.journals.journal import read_calls
 from protocols.errors import ConfigError, TooLong
 from protocols.model import ChatMessage, Request
-from protocols.providers.http import open_transport
 from protocols.providers.local import weights
+from protocols.providers.transport.http import open_transport
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.window import spare
 from tests.gguf_files import real_weights, write_base, write_gguf

@@ -17,16 +17,16 @@ from agents.models.budget import open_ledger, prices
 from agents.models.stack import Models
 from agents.run.opening import open_run
 from agents.views.report import show_result
-from memory.cache import open_cache
-from memory.journal import open_journal, read_calls
+from memory.journals.journal import open_journal, read_calls
+from memory.storage.cache import open_cache
+from protocols.budget.ledger import Attempt, Ledger
+from protocols.budget.prices import Price, default_prices
 from protocols.errors import AuthenticationFailed, ConfigError
 from protocols.model import ChatMessage, ChatModel, Request
+from protocols.pacing.limiter import Limits
 from protocols.providers.catalogue import identify
-from protocols.providers.http import open_transport
+from protocols.providers.transport.http import open_transport
 from protocols.wrappers.accounts import Accounts
-from protocols.wrappers.ledger import Attempt, Ledger
-from protocols.wrappers.limiter import Limits
-from protocols.wrappers.prices import Price, default_prices
 from tests.small_task import LABELS, SIMULATED, write_task
 from tests.wire.formats import conversation
 from tests.wire_server import Fault, WireServer, count_tokens

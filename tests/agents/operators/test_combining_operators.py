@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.archive.archive import best_parent
 from agents.operators.define_sort import WORTH, DefineSort
 from agents.operators.differential_evolution import MOST, DifferentialEvolution
 from agents.operators.merge import Merge
@@ -20,8 +21,7 @@ from agents.operators.operator import WHOLE, Context, part
 from agents.operators.rag import Rag
 from agents.operators.self_consistency import SelfConsistency
 from agents.prompting.requests import HEADINGS, sent_in
-from agents.prompting.shelves import open_shelves, places
-from agents.ring.archive import best_parent
+from agents.prompting.retrieval_slots import open_shelves, places
 from memory.experience import Experience, Recalled
 from memory.judgement import Judged
 from protocols.errors import EditRejected, InapplicableError

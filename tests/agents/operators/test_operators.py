@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.config.catalogue import OPERATORS, open_operators
-from agents.operators.chain_of_thought import ChainOfThought
 from agents.operators.contract import Contract
 from agents.operators.define_sort import DefineSort
 from agents.operators.describe import Describe
@@ -22,16 +21,15 @@ from agents.operators.few_shot import FewShot
 from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Context, Operator
 from agents.operators.rag import Rag
-from agents.operators.repeat_instructions import RepeatInstructions
 from agents.operators.restart import Restart
+from agents.operators.rewriting import ChainOfThought, RepeatInstructions, SelfReflection
 from agents.operators.self_consistency import SelfConsistency
-from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
-from agents.operators.showing import COUNTS
 from agents.prompting.blocks import ROOM, cut, within
 from agents.prompting.records import record_of
 from agents.prompting.requests import show_example, show_turns
-from agents.prompting.shelves import open_shelves, places
+from agents.prompting.retrieval_slots import open_shelves, places
+from agents.prompting.shot_policy import COUNTS
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.messages import Assignment, Outcome, Partner
 from protocols.model import ChatMessage, ChatModel, Reply, Request

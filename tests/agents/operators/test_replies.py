@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.operators.operator import Operator
-from agents.prompting.shelves import places
+from agents.prompting.retrieval_slots import places
 from protocols.errors import EditRejected, UnreadableReply
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, placeholders

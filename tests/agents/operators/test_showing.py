@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 
 from agents.operators.few_shot import FewShot
 from agents.operators.operator import Context, saved
-from agents.operators.showing import COUNTS, MOST, NOTHING, SHOWINGS, Showing, Situation, choose_showing, shown
 from agents.prompting.requests import show_turns
-from agents.prompting.shelves import open_shelves
+from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.shot_policy import COUNTS, MOST, NOTHING, SHOWINGS, Showing, Situation, choose_showing, shown
 from memory.experience import Experience, Recalled
 from memory.judgement import Judged
 from protocols.errors import InapplicableError, UnreadableReply
+from protocols.files.prompt_file import saved_section
 from protocols.messages import FIRST, Assignment, Outcome
 from protocols.metrics.match import Accuracy
 from protocols.model import ChatMessage, Reply, Request
 from protocols.prompt import Prompt, Section
-from protocols.prompt_file import saved_section
 from protocols.task import Example, Task, TaskKind
 from protocols.turns import ORDER, dump_turns
 

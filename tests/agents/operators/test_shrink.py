@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.operators.shrink import Cuts, pieces
-from agents.prompting.shelves import places
+from agents.prompting.retrieval_slots import places
+from agents.prompting.shrink import Cuts, pieces
 from protocols.messages import Credit
 from protocols.model import ChatMessage
 from protocols.naming import NO_NAMES, Names, closed

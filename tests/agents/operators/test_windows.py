@@ -16,7 +16,7 @@ from agents.operators.merge import Merge
 from agents.operators.operator import Context, Operator
 from agents.operators.rag import Rag
 from agents.prompting.forward import AtOnce, Forward
-from agents.prompting.shelves import open_shelves
+from agents.prompting.retrieval_slots import open_shelves
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
 from protocols.errors import InapplicableError

@@ -12,19 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.operators.chain_of_thought import ChainOfThought
 from agents.operators.contract import Contract
 from agents.operators.describe import Describe
 from agents.operators.operator import WHOLE, Operator
 from agents.operators.restart import Restart
+from agents.operators.rewriting import ChainOfThought, SelfReflection
 from agents.operators.self_consistency import SelfConsistency
-from agents.operators.self_reflection import SelfReflection
 from agents.operators.writing import DEFINITIONS, EACH_ANSWER, Writer, most_words
 from agents.prompting.material import FURTHER, GROUPS, LINES, TELLING, TRIED, USES
 from agents.ring.critic import Critic
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
-from protocols.kinds import TASK_KINDS
 from protocols.messages import Assignment, Evaluation, Outcome, Tried
+from protocols.metrics.kinds import TASK_KINDS
 from protocols.model import Request
 from protocols.naming import closed
 from protocols.prompt import Prompt, Section

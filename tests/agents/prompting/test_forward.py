@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from agents.prompting.asking import task_request
 from agents.prompting.forward import AtOnce, Forward
+from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Ledger
 from protocols.errors import AuthenticationFailed, BudgetExhausted, ModelError, ServerFailed
 from protocols.messages import Outcome
 from protocols.model import Request
-from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
-from protocols.wrappers.purse import Caps
 from tests.world import FIRST_PROMPT, NO_CORPUS, TASK, WORDS, Oracle, digest, shuffled
 
 pytestmark = pytest.mark.anyio

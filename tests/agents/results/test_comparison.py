@@ -14,18 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.prompting.forward import AtOnce, Forward, Result
-from agents.prompting.shelves import open_shelves
+from agents.prompting.retrieval_slots import open_shelves
 from agents.results.comparison import Answer, answers, held_out, refusal, score_of
-from protocols import bootstrap, prompt_file
-from protocols.bootstrap import RESAMPLES, SEED, columns, interval
+from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Ledger
 from protocols.errors import BudgetExhausted, CallTimeout, ModelError, ServerFailed
+from protocols.files import prompt_file
 from protocols.messages import Outcome
+from protocols.metrics import bootstrap
+from protocols.metrics.bootstrap import RESAMPLES, SEED, columns, interval
 from protocols.model import Finish, Reply, Request
 from protocols.prompt import Prompt, Section
 from protocols.task import Array, Example, Judgement, Metric
-from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
-from protocols.wrappers.purse import Caps
 from tests.strategies import texts
 from tests.world import FIRST_PROMPT, TASK, Oracle, digest, shuffled
 

@@ -14,9 +14,9 @@ from agents.history.progress import progress_of
 from agents.history.replay import replay
 from agents.results.result import Result
 from agents.run.opening import open_run
-from memory.journal import read_calls, read_journal
-from protocols import prompt_file
+from memory.journals.journal import read_calls, read_journal
 from protocols.errors import ConfigError
+from protocols.files import prompt_file
 from protocols.messages import SHRINK, Assignment, Conclude
 from run import app
 from tests.agents.history.test_looking_back import ignore

@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.archive.unanswered import Unanswered
 from agents.operators.operator import Context
 from agents.prompting.forward import AtOnce, Forward
 from agents.ring.evaluator import DRAFTED, Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
-from agents.ring.unanswered import Unanswered
+from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Ledger
 from protocols.errors import BudgetExhausted, EditRejected, ModelError, ServerFailed
 from protocols.messages import FIRST, Assignment, Candidate, Evaluation
 from protocols.model import Request
 from protocols.prompt import Prompt, Section
-from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
-from protocols.wrappers.purse import Caps
 from tests.agents.ring.test_handling import ASSIGNMENT, Says, scores_of
 from tests.world import FIRST_PROMPT, NO_CORPUS, TASK, WORDS, Oracle
 

@@ -12,24 +12,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.archive.archive import Member
+from agents.archive.choices import Choices
+from agents.archive.credit import believed
+from agents.archive.endings import HOPELESS
+from agents.archive.ends import UNREAD
+from agents.archive.reward import Reward
+from agents.archive.unanswered import EARLIER, Unanswered
 from agents.operators.operator import Context, saved
 from agents.prompting.forward import AtOnce, Forward
 from agents.prompting.material import USES
-from agents.ring.archive import Member
-from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
-from agents.ring.credit import believed
 from agents.ring.critic import Critic, read_gradients
-from agents.ring.endings import HOPELESS
-from agents.ring.ends import UNREAD
 from agents.ring.evaluator import Evaluator, RaceSettings
-from agents.ring.hand import Hand, edited_section, nearest
+from agents.ring.injected_edit import Hand, edited_section, nearest
 from agents.ring.proposer import Proposer
-from agents.ring.reward import Reward
-from agents.ring.unanswered import EARLIER, Unanswered
 from agents.selectors.selector import Action, Choice
 from memory.experience import EVERYWHERE, Ending, Experience, Recalled, Where
 from memory.store import Memory
+from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Ledger
 from protocols.embedding import HashedNgrams
 from protocols.errors import (
     AuthenticationFailed,
@@ -39,6 +41,7 @@ from protocols.errors import (
     RunFailed,
     ServerFailed,
 )
+from protocols.files.prompt_file import read_section
 from protocols.messages import (
     FIRST,
     Assignment,
@@ -61,10 +64,7 @@ from protocols.messages import (
 )
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section
-from protocols.prompt_file import read_section
-from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
-from protocols.wrappers.purse import Caps
 from tests.strategies import texts
 from tests.world import FIRST_PROMPT, NO_CORPUS, TASK, WORDS, AddWord, Oracle, shuffled
 

@@ -11,12 +11,12 @@ from agents.operators.differential_evolution import DifferentialEvolution
 from agents.operators.few_shot import FewShot
 from agents.operators.merge import Merge
 from agents.operators.operator import WHOLE, Operator
+from agents.operators.rewriting import SelfReflection
 from agents.operators.self_consistency import SelfConsistency
-from agents.operators.self_reflection import SelfReflection
 from agents.operators.short_instruction import ShortInstruction
-from agents.prompting.shelves import open_shelves
-from agents.prompting.words import count_words
-from agents.ring.hand import Hand
+from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.wording import count_words
+from agents.ring.injected_edit import Hand
 from agents.ring.proposer import Proposer
 from protocols.errors import EditRejected
 from protocols.messages import Assignment, Candidate, Partner

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.archive.ends import ALLOWANCES, FLAWLESS
 from agents.operators.operator import Context
 from agents.ring.agent import Agent
 from agents.ring.controller import SearchSettings
-from agents.ring.ends import ALLOWANCES, FLAWLESS
 from agents.ring.evaluator import RaceSettings
+from protocols.budget.budget_scope import Caps
 from protocols.errors import (
     AuthenticationFailed,
     BadReply,
@@ -53,7 +54,6 @@ from protocols.messages import (
 from protocols.model import Request
 from protocols.prompt import Prompt
 from protocols.task import Task
-from protocols.wrappers.purse import Caps
 from tests.world import FIRST_PROMPT, SETTINGS, WORDS, AddWord, AskWord, Oracle, Ring, digest, shuffled, value
 
 pytestmark = pytest.mark.anyio

@@ -8,13 +8,13 @@ import anyio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.archive.choices import Choices
 from agents.operators.describe import TIMES, Describe
 from agents.operators.operator import Operator
 from agents.operators.restart import PLATEAU, Restart
 from agents.operators.short_instruction import IDLE, ShortInstruction
-from agents.ring.choices import Choices
 from agents.ring.controller import Controller, SearchSettings
-from agents.selectors.uniform import Uniform
+from agents.selectors.baselines import Uniform
 from protocols.embedding import HashedNgrams
 from protocols.messages import FIRST, Assignment, Critique, Evaluation, Failure, FailureKind, Message
 from protocols.prompt import Prompt, Section

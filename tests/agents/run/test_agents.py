@@ -14,7 +14,7 @@ from agents.directory.run_directory import JOURNAL
 from agents.history.replay import replay
 from agents.results.result import Result
 from agents.run.opening import open_run
-from memory.journal import Call, read_calls, read_journal
+from memory.journals.journal import Call, read_calls, read_journal
 from protocols.errors import BusError, ConfigError
 from protocols.messages import Assignment, Envelope, Evaluation, Failure, Fault, Finished
 from tests.agents.run.own_agents import MODULE

@@ -19,12 +19,12 @@ from agents.results.finished import finished
 from agents.results.result import Result
 from agents.run.opening import open_run
 from agents.views.report import read_report
-from memory.journal import read_calls, read_durable, read_journal
+from memory.journals.journal import read_calls, read_durable, read_journal
 from memory.store import open_memory
 from memory.upkeep import export, stats
-from protocols import prompt_file
 from protocols.embedding import HashedNgrams
 from protocols.errors import ConfigError, InapplicableError, MemoryMismatch, RunFailed, StorageFailed
+from protocols.files import prompt_file
 from protocols.messages import Assignment, Critique, Envelope, Evaluation, Failure, Finished
 from protocols.prompt import Prompt
 from protocols.task import Task

@@ -16,16 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration
 from agents.directory.run_directory import JOURNAL, RESULT, read_document
 from agents.history.progress import progress_of
 from agents.history.replay import replay
 from agents.results.finished import finished, raised, remedy
 from agents.results.result import Result
-from agents.ring.ends import INTERRUPTED
 from agents.run.opening import open_run
 from agents.run.search import Run
-from memory.journal import read_calls, read_journal
+from memory.journals.journal import read_calls, read_journal
 from protocols.errors import BudgetExhausted, RunFailed, cap_setting
 from protocols.messages import Assignment, Candidate, Change, Critique, Envelope, Evaluation, Failure
 from tests.agents.history.test_looking_back import ignore

@@ -18,13 +18,13 @@ import anyio.lowlevel
 import pytest
 from anyio import to_thread
 
+from agents.archive.history import REMEMBERED
 from agents.directory.run_directory import CACHE, JOURNAL, MEMORY, RESULT, read_document
 from agents.history.replay import replay
 from agents.ring.controller import Controller
-from agents.ring.history import REMEMBERED
-from memory.cache import request_key
-from memory.journal import LOST, read_calls, read_journal
-from protocols import prompt_file
+from memory.journals.journal import LOST, read_calls, read_journal
+from memory.storage.cache import request_key
+from protocols.files import prompt_file
 from protocols.messages import FIRST, SHRINK, Assignment, Critique, Envelope, Failure, Resumed
 from protocols.model import ChatMessage, Request
 from tests.agents.run import searching

@@ -17,14 +17,14 @@ from agents.results.finished import finished
 from agents.results.result import Result
 from agents.run.opening import open_run
 from agents.views.report import missing_test
-from memory.journal import read_calls, read_journal
-from protocols import prompt_file
+from memory.journals.journal import read_calls, read_journal
 from protocols.errors import AlwaysRefused
+from protocols.files import prompt_file
 from protocols.messages import SHRINK, Assignment, Candidate, Critique, Envelope, Failure, Finished
 from protocols.model import Usage
+from protocols.pacing.breaker import ROUNDS
 from protocols.prompt import Prompt, Section
 from protocols.task import Example
-from protocols.wrappers.breaker import ROUNDS
 from tests.small_task import SIMULATED
 from tests.wire_server import Fault, WireServer
 from tests.world import FIRST_PROMPT, TASK, answer, value

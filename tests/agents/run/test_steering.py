@@ -15,6 +15,7 @@ from anyio import to_thread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.archive.ends import INTERRUPTED
 from agents.config.catalogue import open_operators
 from agents.config.configuration import Configuration, load
 from agents.directory.run_directory import COMMANDS, JOURNAL
@@ -23,13 +24,12 @@ from agents.history.fold import Fold, fold, stopped_short, turns_in
 from agents.history.replay import replay
 from agents.history.trace import trace
 from agents.ring.controller import WIDTH, SearchSettings
-from agents.ring.ends import INTERRUPTED
-from agents.ring.hand import HAND
+from agents.ring.injected_edit import HAND
 from agents.ring.team import PERSON, Person, Tell
 from agents.run.opening import open_run
 from agents.run.search import Run
 from agents.run.steering import command
-from memory.journal import open_journal, read_journal
+from memory.journals.journal import open_journal, read_journal
 from protocols.errors import ConfigError, InputError
 from protocols.messages import (
     FIRST,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.ring.reward import Reward
+from agents.archive.reward import Reward
 from agents.selectors.records import Falls, Running
 from protocols.messages import Evaluation
 from protocols.prompt import Prompt, Section

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.config.catalogue import SELECTORS
-from agents.selectors.epsilon_greedy import EpsilonGreedy
+from agents.selectors.baselines import EpsilonGreedy
 from agents.selectors.expected import EARNED, expected
 from agents.selectors.msgd import MSGD
 from agents.selectors.msgd_rl import MSGDRL, PastEpisode

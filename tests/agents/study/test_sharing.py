@@ -16,8 +16,8 @@ import pytest
 import watchfiles.main
 from anyio import to_thread
 
+from agents.archive.ends import INTERRUPTED
 from agents.directory.run_directory import COMMANDS, RESULT, read_document
-from agents.ring.ends import INTERRUPTED
 from agents.run.search import Run
 from agents.run.steering import command
 from agents.study.grid import Cell, load_grid

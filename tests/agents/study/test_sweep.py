@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from agents import session
+from agents.archive.ends import INTERRUPTED
 from agents.directory.run_directory import RESULT
-from agents.ring.ends import INTERRUPTED
 from agents.run.search import Run
 from agents.study.grid import Cell, load_grid, merge
 from agents.study.sweep import RESULTS, Row, Sweep

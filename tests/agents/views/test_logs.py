@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.views.logs import LONGEST, RunLog, open_log
+from protocols.budget.ledger import Attempt
 from protocols.errors import RateLimited, ServerFailed, StorageFailed, TemperatureRefused
 from protocols.messages import Candidate, Critique, Envelope, Evaluation
 from protocols.prompt import Prompt, Section
-from protocols.wrappers.ledger import Attempt
 
 unhurried = settings(deadline=None, max_examples=100)
 KEY = "sk-0123456789-secret"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from protocols.kinds import TASK_KINDS
+from protocols.metrics.kinds import TASK_KINDS
 from protocols.task import Example, Json, KindName, TaskKind
 from tests.strategies import texts
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocols.answers.parsers import whole
 from protocols.errors import ConfigError
-from protocols.kinds import TASK_KINDS
 from protocols.metrics.entities import EntityF1
 from protocols.metrics.formats import JsonSchema, Pattern
+from protocols.metrics.kinds import TASK_KINDS
 from protocols.metrics.match import MacroF1
 from protocols.metrics.overlap import SquadF1, TokenF1
 from protocols.metrics.own import Own, Verdict
-from protocols.metrics.parsers import whole
 from protocols.task import Example, Json, Judgement, Metric, TaskKind
 from tests.direct import now
 from tests.protocols.metrics.kinds_at_hand import GIVEN

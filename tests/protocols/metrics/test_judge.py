@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocols.answers.parsers import whole
 from protocols.errors import BadReply
 from protocols.metrics.judge import ModelJudge
-from protocols.metrics.parsers import whole
 from protocols.model import Reply, Request
 from protocols.task import Example, TaskKind
 from tests.direct import now

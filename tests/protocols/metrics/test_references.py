@@ -13,11 +13,11 @@ from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.scheme import IOB2
 from sklearn.metrics import accuracy_score, f1_score
 
+from protocols.answers.labels import LabelParser
+from protocols.answers.parsers import span
 from protocols.metrics.entities import EntityF1, EntityParser, show_entities
-from protocols.metrics.labels import LabelParser
 from protocols.metrics.match import Accuracy, MacroF1
 from protocols.metrics.overlap import SquadEM, SquadF1
-from protocols.metrics.parsers import span
 from protocols.task import Example, Json, Metric, TaskKind, corpus_value
 from tests.direct import now
 

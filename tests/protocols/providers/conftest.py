@@ -12,9 +12,9 @@ import pytest
 
 from protocols.model import ChatModel
 from protocols.providers.anthropic import AnthropicModel
-from protocols.providers.http import Endpoint, Transport, open_transport
 from protocols.providers.openai import OpenAIModel
 from protocols.providers.sdk import AnthropicSdkModel, OpenAISdkModel
+from protocols.providers.transport.http import Endpoint, Transport, open_transport
 from protocols.providers.wire import STANDARD, Wire
 from tests.wire_server import WireServer
 

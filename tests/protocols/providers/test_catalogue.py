@@ -13,8 +13,8 @@ from protocols.errors import ConfigError
 from protocols.model import ChatMessage, Request
 from protocols.providers.catalogue import Account, ModelSettings, identify, open_model
 from protocols.providers.environment import read_environment
-from protocols.providers.http import open_transport
 from protocols.providers.openai import default_token_parameter
+from protocols.providers.transport.http import open_transport
 from protocols.providers.wire import Wire
 from tests.protocols.providers import clients
 from tests.protocols.providers.conftest import KEY, Lab

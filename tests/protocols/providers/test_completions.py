@@ -18,8 +18,8 @@ from protocols.errors import BadReply, ConfigError
 from protocols.model import ChatMessage, Parameters, Reply, Request, Usage
 from protocols.providers.catalogue import ModelSettings, open_model, scope
 from protocols.providers.completions import laid_out
-from protocols.providers.http import open_transport
 from protocols.providers.parameters import UNSET
+from protocols.providers.transport.http import open_transport
 from protocols.providers.wire import Wire
 from protocols.wrappers.asking import AskingModel
 

@@ -26,8 +26,8 @@ from protocols.errors import (
 from protocols.model import ChatMessage, Reply, Request, Usage
 from protocols.providers.catalogue import ModelSettings, open_embeddings
 from protocols.providers.embeddings import read_reply
-from protocols.providers.failures import Answer
-from protocols.providers.http import encode, open_transport
+from protocols.providers.responses.failures import Answer
+from protocols.providers.transport.http import encode, open_transport
 from tests.embedding_server import EmbeddingServer, serving
 
 pytestmark = pytest.mark.anyio

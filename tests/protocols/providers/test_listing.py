@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.providers.http import Endpoint, open_transport
 from protocols.providers.listing import listed_window, read_window
+from protocols.providers.transport.http import Endpoint, open_transport
 from tests.wire_server import WireServer
 
 pytestmark = pytest.mark.anyio

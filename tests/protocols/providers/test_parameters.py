@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import completion_create_params
 
-from memory.cache import request_key
+from memory.storage.cache import request_key
 from protocols.errors import BadRequest, ConfigError, ModelError
 from protocols.model import ChatMessage, Parameters, Request
 from protocols.providers.parameters import (

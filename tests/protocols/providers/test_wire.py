@@ -10,8 +10,8 @@ from protocols.errors import ConfigError, ModelError
 from protocols.model import ChatMessage, Request
 from protocols.providers.anthropic import AnthropicModel
 from protocols.providers.catalogue import ModelSettings, open_model
-from protocols.providers.http import Endpoint
 from protocols.providers.openai import OpenAIModel
+from protocols.providers.transport.http import Endpoint
 from protocols.providers.wire import BETWEEN, Wire, folded
 from tests.protocols.providers.conftest import KEY, WAYS, Lab
 from tests.wire.formats import error_body

@@ -13,19 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory.recorded import RecordedModel
+from memory.journals.recorded import RecordedModel
+from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Ledger
 from protocols.errors import BadReply, BadRequest, ServerFailed
 from protocols.model import ChatMessage, Finish, Reply, Request, Usage
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
-from protocols.providers.failures import Answer
-from protocols.providers.figures import about
-from protocols.providers.http import encode
-from protocols.providers.streaming import holds_events
+from protocols.providers.responses.failures import Answer
+from protocols.providers.responses.figures import about
+from protocols.providers.transport.http import encode
+from protocols.providers.transport.streaming import holds_events
 from protocols.providers.wire import Wire
-from protocols.wrappers.ledger import Ledger
 from protocols.wrappers.metered import MeteredModel
-from protocols.wrappers.purse import Caps
 from tests.memory.helpers import Kept
 from tests.protocols.providers.conftest import WAYS, Lab
 from tests.wire_server import Call, Fault, count_tokens

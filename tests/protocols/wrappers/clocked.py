@@ -11,7 +11,7 @@ import trio.testing
 
 from protocols.errors import RateLimited
 from protocols.model import Allowance, ChatMessage, Reply, Request, Usage
-from protocols.wrappers.limiter import LimitedModel
+from protocols.pacing.limiter import LimitedModel
 
 T = TypeVar("T")
 MINUTE = 60.0

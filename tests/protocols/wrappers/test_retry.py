@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocols.budget.budget_scope import Caps
+from protocols.budget.ledger import Ledger
 from protocols.errors import (
     AlwaysRefused,
     AuthenticationFailed,
@@ -23,10 +25,8 @@ from protocols.errors import (
     ServerFailed,
 )
 from protocols.model import ChatModel
-from protocols.wrappers.breaker import ROUNDS, Breaker
-from protocols.wrappers.ledger import Ledger
+from protocols.pacing.breaker import ROUNDS, Breaker
 from protocols.wrappers.metered import MeteredModel
-from protocols.wrappers.purse import Caps
 from protocols.wrappers.retry import RetryingModel, RetryPolicy, Timing
 from tests.protocols.wrappers.faults import REQUEST, ModelFault, failure, in_turn
 from tests.world import Oracle

@@ -11,7 +11,7 @@ from protocols.errors import BadRequest, ModelError, RateLimited, TemperatureRef
 from protocols.model import ChatMessage, Parameters, Reply, Request
 from protocols.providers.catalogue import Account
 from protocols.providers.parameters import UNSET
-from protocols.providers.refusals import refuses_temperature
+from protocols.providers.responses.refusals import refuses_temperature
 from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.asking import AskingModel, settles_temperature
 from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel

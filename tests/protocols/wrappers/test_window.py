@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from protocols.errors import BadRequest, ModelError, RateLimited, ServerFailed, TooLong
 from protocols.model import TURN, ChatMessage, ChatModel, Reply, Request, Usage
+from protocols.pacing.breaker import ROUNDS, Breaker
+from protocols.pacing.limiter import LimitedModel, Limiter, Limits
 from protocols.prompt import estimate_tokens
-from protocols.wrappers.breaker import ROUNDS, Breaker
-from protocols.wrappers.limiter import LimitedModel, Limiter, Limits
-from protocols.wrappers.room import RoomyModel
+from protocols.wrappers.reply_room import RoomyModel
 from protocols.wrappers.window import SHARE, CheckedModel, Window, WindowedModel
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from pathlib import Path
 from agents.config.configuration import load
 from agents.directory.run_directory import JOURNAL
 from agents.run.opening import open_run
-from memory.journal import open_journal
+from memory.journals.journal import open_journal
 from protocols.messages import (
     Assignment,
     Candidate,

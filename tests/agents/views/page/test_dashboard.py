@@ -25,7 +25,7 @@ from agents.views.page.dashboard import Dashboard, Json, Steering
 from agents.views.page.document import report_document
 from agents.views.page.feed import Feed
 from agents.views.page.serving import shown
-from memory.journal import open_journal
+from memory.journals.journal import open_journal
 from protocols.errors import ConfigError
 from protocols.messages import Envelope
 from tests.agents.views.page.runs import said, write_run
@@ -192,8 +192,8 @@ async def test_a_browser_is_told_all_that_a_report_says(tmp_path: Path) -> None:
 async def test_endings_that_were_dropped_are_dropped_in_the_browser(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.views.page.story.KEPT", 40)
-    monkeypatch.setattr("memory.following.MOST", 50)
+    monkeypatch.setattr("agents.views.page.run_summary.KEPT", 40)
+    monkeypatch.setattr("memory.journals.journal_tail.MOST", 50)
     monkeypatch.setattr(feeding, "INTERVAL", 0)
     directory = await write_run(tmp_path, list(said("text", 150)))
     feed, document = Feed(directory), dict[str, Any]()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.views.page import story as storytelling
-from agents.views.page.story import Story, front
+from agents.views.page import run_summary as storytelling
+from agents.views.page.run_summary import Story, front
 from protocols.bus import NOBODY
 from protocols.messages import (
     Assignment,

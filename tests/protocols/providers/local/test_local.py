@@ -17,9 +17,9 @@ import pytest
 from protocols.errors import ConfigError, ServerFailed, TooLong
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.providers.catalogue import Account, ModelSettings, identify, open_embeddings, open_model, scope
-from protocols.providers.http import Transport, open_transport
 from protocols.providers.local import processes, weights
-from protocols.providers.local.model import LocalModel, LocalSettings
+from protocols.providers.local_model import LocalModel, LocalSettings
+from protocols.providers.transport.http import Transport, open_transport
 from tests.gguf_files import write_gguf
 
 pytestmark = pytest.mark.anyio
@@ -191,7 +191,7 @@ async def test_a_cancelled_load_leaves_no_process(tmp_path: Path, transport: Tra
 PARENT = """
 import anyio, sys
 from pathlib import Path
-from protocols.providers.http import open_transport
+from protocols.providers.transport.http import open_transport
 from tests.protocols.providers.local.test_local import opened, pid, say
 
 async def main():

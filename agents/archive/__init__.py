@@ -1,0 +1,1 @@
+"""What a search keeps and decides by: members, races, rewards, credit, aims."""

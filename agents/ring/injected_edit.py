@@ -1,0 +1,79 @@
+"""The pseudo-operator `hand`: a person's edit, which goes the way of every other from here on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from agents.archive.archive import Member, best_parent
+from agents.operators.operator import WHOLE
+from agents.prompting.retrieval_slots import Shelves
+from protocols.errors import EditRejected
+from protocols.messages import Assignment, Candidate, Message
+from protocols.prompt import Form, Prompt, Section
+
+HAND = "hand"
+"""What stands for the operator in an assignment whose edit a person made."""
+
+
+class Hand:
+    """Among the Proposers. It asks no model, and tries again what was tried before, as somebody wants it."""
+
+    address = f"proposer/{HAND}"
+    accepts: tuple[type[Message], ...] = (Assignment,)
+
+    def __init__(self, shelves: Shelves) -> None:
+        self._shelves = shelves
+
+    async def handle(self, message: Message) -> Sequence[Message]:
+        """The candidate that the person made.
+
+        :raises EditRejected: it changes nothing, or is none of this parent; see `carried_over`.
+        """
+        assert isinstance(message, Assignment)
+        assert message.edited is not None
+        prompt = carried_over(message.prompt, message.edited, self._shelves.task.fields)
+        if prompt == message.prompt:
+            raise EditRejected("the edit changes nothing")
+        rival = best_parent(prompt, message)
+        tokens = self._shelves.tokens(rival.prompt)
+        known = tuple(outcome.example for outcome in message.outcomes)
+        return [Candidate(message.assignment, prompt, rival.scores, tokens, section=message.section, known=known)]
+
+
+def carried_over(parent: Prompt, edited: Prompt, fields: Collection[str]) -> Prompt:
+    """The parent with the texts, the forms and the order of `edited`; what is frozen, the parent says.
+
+    :raises EditRejected: a text or the form of a frozen section differs, a placeholder is lost or invented, or the
+        sections are others.
+    """
+    if missing := sorted({(s.name, s.kind) for s in parent} ^ {(s.name, s.kind) for s in edited}):
+        names = ", ".join(dict.fromkeys(f"{name} ({kind})" for name, kind in missing))
+        raise EditRejected(f"only one of the two prompts has {names}")
+    prompt = parent
+    for section in edited:
+        if _said(section) != _said(parent[section.name]):
+            prompt = prompt.edit(section.name, section.text, fields, section.form)
+    return prompt.reorder([section.name for section in edited])
+
+
+def nearest(members: Sequence[Member], edited: Prompt) -> Member:
+    """Whose edit it is: of those with the most texts in common the one with the highest value, then the oldest."""
+    said = set(map(_said, edited))
+
+    def near(member: Member) -> tuple[int, float, int]:
+        shared = sum(_said(section) in said for section in member.prompt)
+        return shared, member.value, -member.candidate
+
+    return max(members, key=near)
+
+
+def edited_section(parent: Prompt, edited: Prompt) -> str:
+    """The one section that was edited, or `WHOLE`."""
+    before = set(map(_said, parent))
+    changed = [section.name for section in edited if _said(section) not in before]
+    alike = [section.name for section in parent] == [section.name for section in edited]
+    return changed[0] if alike and len(changed) == 1 else WHOLE
+
+
+def _said(section: Section) -> tuple[str, str, Form]:
+    return section.name, section.text, section.form

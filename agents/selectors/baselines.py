@@ -1,0 +1,155 @@
+"""The baselines: selectors that learn nothing (uniform, round_robin), and bandits, which score actions by what these
+earned, whatever the state (epsilon_greedy, ucb, thompson).
+
+Epsilon-greedy: Sutton & Barto, 2nd ed., section 2.2. UCB1: Auer, Cesa-Bianchi & Fischer (2002), figure 1. Thompson:
+Thompson 1933; Russo et al., arXiv 1707.02038.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from random import Random
+
+from agents.selectors.records import InFlight, Running
+from agents.selectors.selector import Action, Choice
+
+
+class Uniform:
+    """Every choice is as likely as any other."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+
+    def choose(self, choices: Sequence[Choice]) -> Choice:
+        """One at random."""
+        return self._rng.choice(choices)
+
+    def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
+        """Nothing."""
+
+
+class RoundRobin:
+    """The action that was chosen least often, of equals the first; which comes first is drawn once per action."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._chosen: Counter[Action] = Counter()
+        self._place: dict[Action, float] = {}
+
+    def choose(self, choices: Sequence[Choice]) -> Choice:
+        """The next in turn."""
+        for choice in choices:
+            self._place.setdefault(choice.action, self._rng.random())
+        following = min(choices, key=lambda c: (self._chosen[c.action], self._place[c.action], c.action))
+        self._chosen[following.action] += 1
+        return following
+
+    def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
+        """Nothing."""
+
+
+class Bandit(ABC):
+    """Chooses the action of the highest score, of equals one at random.
+
+    Scores are in deviations of all rewards from their mean, so that neither the scale of the rewards nor an offset
+    matters.
+    """
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.rewards = Running()
+        self.earned: dict[Action, Running] = defaultdict(Running)
+        self.in_flight: InFlight[None] = InFlight()
+
+    def choose(self, choices: Sequence[Choice]) -> Choice:
+        """The highest score."""
+        return self._begin(max(choices, key=lambda choice: (self.score(choice.action), self.rng.random())))
+
+    def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
+        """Take the reward in."""
+        self.in_flight.take(choice)
+        self.rewards.add(reward)
+        self.earned[choice.action].add(reward)
+
+    @abstractmethod
+    def score(self, action: Action) -> float:
+        """Higher is better."""
+
+    def visits(self, action: Action) -> int:
+        """How often it was chosen, those in flight included."""
+        return self.earned[action].count + self.in_flight.count(action)
+
+    def total(self, action: Action) -> float:
+        """The sum of what it earned, each in deviations from the mean of all; those in flight count as the mean."""
+        earned = self.earned[action]
+        return earned.count * self.rewards.standard(earned.mean)
+
+    def _begin(self, choice: Choice) -> Choice:
+        self.in_flight.add(choice, None)
+        return choice
+
+
+class EpsilonGreedy(Bandit):
+    """`epsilon` in [0, 1]: the probability of a choice at random."""
+
+    def __init__(self, rng: Random, epsilon: float = 0.1) -> None:
+        super().__init__(rng)
+        self._epsilon = epsilon
+
+    def choose(self, choices: Sequence[Choice]) -> Choice:
+        """The best so far, or one at random."""
+        if self.rng.random() < self._epsilon:
+            return self._begin(self.rng.choice(choices))
+        return super().choose(choices)
+
+    def score(self, action: Action) -> float:
+        """The mean of what it earned and of one visit that earned the mean of all."""
+        return self.total(action) / (self.visits(action) + 1)
+
+
+class UCB(Bandit):
+    """mean + c sqrt(2 ln t / n), in deviations of the rewards; untried actions first. Visits in flight count in n
+    and t at once (as in WU-UCT, arXiv 1810.11755).
+
+    `c` > 0: UCB1 is c = 1 for rewards in [0, 1], whose deviation is at most 1/2; it is known to explore too much for
+    short runs, so the default is less.
+    """
+
+    def __init__(self, rng: Random, c: float = 0.5) -> None:
+        super().__init__(rng)
+        self._c, self._chosen = c, 0
+
+    def choose(self, choices: Sequence[Choice]) -> Choice:
+        """The highest bound."""
+        self._chosen += 1
+        return super().choose(choices)
+
+    def score(self, action: Action) -> float:
+        """The bound; infinite for an action that was never chosen."""
+        visits = self.visits(action)
+        if not visits:
+            return math.inf
+        return self.total(action) / visits + self._c * math.sqrt(2 * math.log(self._chosen) / visits)
+
+
+class Thompson(Bandit):
+    """A normal-inverse-gamma posterior of the mean and the variance of each action's reward.
+
+    In deviations of all rewards from their mean, the prior is one observation of mean 0 and two of variance 1
+    (m = 0, kappa = 1, alpha = 1, beta = 1). Updates as in Murphy, "Conjugate Bayesian analysis of the Gaussian
+    distribution" (2007), section 3; a visit in flight counts as an observation at the prior mean.
+    """
+
+    def score(self, action: Action) -> float:
+        """A draw of the mean reward."""
+        earned, visits = self.earned[action], self.visits(action)
+        scale = self.rewards.variance
+        mean = self.rewards.standard(earned.mean)
+        within = earned.count * earned.variance / scale if scale else 0.0
+        kappa, alpha = 1 + visits, 1 + earned.count / 2
+        beta = 1 + within / 2 + earned.count * mean * mean / (2 * (1 + earned.count))
+        variance = beta / self.rng.gammavariate(alpha, 1)
+        return self.rng.gauss(self.total(action) / kappa, math.sqrt(variance / kappa))

@@ -1,0 +1,257 @@
+"""What a person sees while a search works: a live view on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agents.history.progress import Progress
+from agents.ring.team import PERSON
+from agents.run.steering import in_words
+from agents.views.live.doing import Doing
+from agents.views.live.drawing import Drawing, drawing
+from protocols.budget.budget_scope import Notice
+from protocols.budget.ledger import Attempt, Ledger
+from protocols.messages import Command, Conclude, Envelope, Finished
+from protocols.plain import one_line
+
+BARS = "▁▂▃▄▅▆▇█"
+EVENTS = 6
+FEW = 20
+"""Assignments of which each has a line where it ends, also one that comes to nothing."""
+SHRINKING = "The search is over; now its result is made shorter, as far as it stays as good."
+TESTING = "Reading the test split, once, for the first prompt and the best one."
+
+
+class Onlooker(Console):
+    """A console on standard error whose reader may leave: rich would end the process, and the run with it."""
+
+    def on_broken_pipe(self) -> None:
+        """What is written from now on goes nowhere, so that what is left to flush at the end is no failure."""
+        self.quiet = True
+        with suppress(OSError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self.file.fileno())
+
+
+def unheard() -> None:
+    """Nobody asks whether the person was told anything."""
+
+
+class View(Protocol):
+    """Looks on; a view never fails the run that it shows."""
+
+    async def observe(self, envelope: Envelope) -> None:
+        """See a message of the bus."""
+
+    def called(self, attempt: Attempt) -> None:
+        """See an attempt of the ledger."""
+
+    def noticed(self, notice: Notice) -> None:
+        """See that a share of a cap is used."""
+
+    hear: Callable[[], None]
+    """Called whenever the person is told something, but for what is waited for."""
+
+    def say(self, text: str) -> None:
+        """Tell the person something that is not in the messages."""
+
+    def wait(self, text: str) -> None:
+        """Tell the person what is waited for."""
+
+
+class PlainLines:
+    """One line for each survivor; for each assignment, if they are few."""
+
+    def __init__(self, console: Console, ledger: Ledger, assignments: int, so_far: Progress) -> None:
+        self.hear: Callable[[], None] = unheard
+        self._console, self._ledger, self._assignments = console, ledger, assignments
+        self._progress, self._doing = so_far, Doing(so_far)
+
+    async def observe(self, envelope: Envelope) -> None:
+        ending = self._progress.follow(envelope)
+        self._doing.follow(envelope)
+        if ending is not None and (ending.value is not None or self._assignments <= FEW):
+            at = f"{self._progress.ended}/{self._assignments}"
+            spent = f"{capped(self._ledger.calls, self._ledger.caps.calls)} calls, {clock(self._ledger.seconds)}"
+            self.say(f"[{at}] {one_line(str(ending))} ({spent})")
+        if isinstance(envelope.message, Conclude):
+            self.say(SHRINKING)
+        if isinstance(envelope.message, Finished) and self._progress.best:
+            self.say(TESTING)
+        if envelope.sender == PERSON and isinstance(envelope.message, Command):
+            self.say(f"[{PERSON}] {in_words(envelope.message)}")
+
+    def called(self, attempt: Attempt) -> None:
+        self._doing.called(attempt)
+
+    def noticed(self, notice: Notice) -> None:
+        self.say(str(notice))
+
+    def say(self, text: str) -> None:
+        self.hear()
+        self._print(text)
+
+    def wait(self, text: str) -> None:
+        doing = str(self._doing)
+        self._print(f"Now {doing}. {text}" if doing else text)
+
+    def _print(self, text: str) -> None:
+        try:
+            self._console.print(Text(one_line(text, 500)), soft_wrap=True)
+        except OSError:
+            self._console.quiet = True  # whoever read this has gone; the run goes on
+
+
+class LiveView:
+    """Drawn anew at a message or a reply."""
+
+    def __init__(self, drawn: Drawing, ledger: Ledger, task: str, assignments: int, so_far: Progress) -> None:
+        self._drawing, self._ledger, self._task, self._assignments = drawn, ledger, task, assignments
+        self._progress, self._doing = so_far, Doing(so_far)
+        self._curve: list[tuple[int, float]] = []
+        if so_far.best and so_far.best.value is not None:
+            self._curve.append((ledger.calls, so_far.best.value))
+        self._events: deque[str] = deque(maxlen=EVENTS)
+        self._said = self._waits = ""
+        self.hear: Callable[[], None] = unheard
+
+    async def observe(self, envelope: Envelope) -> None:
+        ending = self._progress.follow(envelope)
+        self._doing.follow(envelope)
+        if ending is not None:
+            self.hear()
+            self._waits = ""
+            self._events.append(f"{ending.assignment:>4}  {one_line(str(ending))}")
+            if ending.best and ending.value is not None:
+                self._curve.append((self._ledger.calls, ending.value))
+        if envelope.sender == PERSON and isinstance(envelope.message, Command):
+            self._events.append(f"      {PERSON}: {one_line(in_words(envelope.message))}")
+        if isinstance(envelope.message, Conclude):
+            self.say(SHRINKING)
+        if isinstance(envelope.message, Finished):
+            self.say(TESTING)
+        self._drawing.draw()
+
+    def called(self, attempt: Attempt) -> None:
+        self._doing.called(attempt)
+        if attempt.error is None:
+            self._waits = ""
+        self._drawing.draw()
+
+    def noticed(self, notice: Notice) -> None:
+        self.say(str(notice))
+
+    def say(self, text: str) -> None:
+        self.hear()
+        self._said, self._waits = one_line(text, 500), ""
+        self._drawing.draw(now=True)
+
+    def wait(self, text: str) -> None:
+        self._waits = one_line(text, 500)
+        self._drawing.draw(now=True)
+
+    def __rich__(self) -> RenderableType:
+        progress, ledger = self._progress, self._ledger
+        first, best = progress.survivors.get(0), progress.best
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row(Text("score"), Text(sparkline(self._curve, ledger.calls, 40), style="green"))
+        if best and first and best.value is not None and first.value is not None:
+            now = Text(f"{best.value:.3f} on validation, from {first.value:.3f}", style="bold")
+            grid.add_row(Text("best"), now)
+        grid.add_row(Text("now"), Text(str(self._doing), overflow="ellipsis", no_wrap=True))
+        grid.add_row(Text("assignments"), Text(self._assignments_in_words()))
+        grid.add_row(Text("calls"), Text(f"{capped(ledger.calls, ledger.caps.calls)}, {ledger.in_flight} in flight"))
+        guessed = estimated(ledger.estimated, ledger.calls)
+        grid.add_row(Text("tokens"), Text(capped(ledger.tokens, ledger.caps.tokens) + guessed))
+        grid.add_row(Text("cost"), Text(dollars(ledger.dollars)))
+        grid.add_row(Text("time"), Text(self._time_in_words()))
+        lines: list[RenderableType] = [Text(one_line(self._task), style="bold"), grid]
+        lines += [Text(event, style="dim", overflow="ellipsis", no_wrap=True) for event in self._events]
+        lines += [Text(said, style="yellow") for said in (self._said, self._waits) if said]
+        return Group(*lines)
+
+    def _assignments_in_words(self) -> str:
+        counts, progress = self._progress.counts, self._progress
+        failed = progress.ended + progress.cuts - counts["survived"] - counts["lost"]
+        parts = f"{counts['survived']} survived, {counts['lost']} lost, {failed} failed, {len(progress.open)} open"
+        cuts = f", {progress.cuts} of them to shorten the result" if progress.cuts else ""
+        paused = ", PAUSED by a person" if progress.paused else ""
+        return f"{progress.ended} / {self._assignments}: {parts}{cuts}{paused}"
+
+    def _time_in_words(self) -> str:
+        left = time_left(self._ledger, self._progress.ended, self._assignments)
+        return clock(self._ledger.seconds) + (f", about {clock(left)} left" if left is not None else "")
+
+
+@contextmanager
+def watch(
+    console: Console,
+    ledger: Ledger,
+    task: str,
+    assignments: int,
+    monotonic: Callable[[], float],
+    so_far: Progress | None = None,
+) -> Iterator[View]:
+    """A view on `console` that is taken down, and the terminal restored, when the block ends. `so_far`: where the run
+    stands, if it is not at its beginning."""
+    progress = so_far or Progress()
+    with drawing(console, monotonic) as drawn:
+        if drawn is None:
+            yield PlainLines(console, ledger, assignments, progress)
+        else:
+            view = LiveView(drawn, ledger, task, assignments, progress)
+            drawn.show(view)
+            yield view
+
+
+def time_left(ledger: Ledger, ended: int, assignments: int) -> float | None:
+    """Seconds until the first cap at the pace so far; None before there is a pace."""
+    seconds, caps = ledger.seconds, ledger.caps
+    left = [] if caps.minutes is None else [caps.minutes * 60 - seconds]
+    spent = [(ended, assignments), (ledger.calls, caps.calls), (ledger.tokens, caps.tokens)]
+    spent_all: list[tuple[float | None, float | None]] = [*spent, (ledger.dollars, caps.dollars)]
+    left += [seconds * (cap - used) / used for used, cap in spent_all if used and cap is not None]
+    return max(0.0, min(left)) if left else None
+
+
+def sparkline(curve: Sequence[tuple[int, float]], calls: int, width: int) -> str:
+    """The best value against calls: `width` columns from the first value to now."""
+    if not curve:
+        return ""
+    start, values = curve[0][0], [value for _, value in curve]
+    low, span = min(values), max(values) - min(values)
+    bars = []
+    for column in range(width):
+        until = start + (calls - start) * (column + 1) / width
+        value = max(value for at, value in curve if at <= until or at == start)
+        bars.append(BARS[round((value - low) / span * (len(BARS) - 1))] if span else BARS[0])
+    return "".join(bars)
+
+
+def clock(seconds: float) -> str:
+    """`0:07`, `12:34` or `1:02:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def dollars(amount: float | None) -> str:
+    """`unknown` where a price is."""
+    return "unknown (a price is not set)" if amount is None else f"${amount:,.4f}"
+
+
+def estimated(some: int, calls: int) -> str:
+    """Of how many calls tokens and cost are an estimate, to stand after them; "" for none."""
+    return f" (estimated for {some:,} of {calls:,} calls)" if some else ""
+
+
+def capped(used: int, cap: int | None) -> str:
+    """`used`, and of how much."""
+    return f"{used:,}" if cap is None else f"{used:,} / {cap:,}"

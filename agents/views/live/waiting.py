@@ -1,0 +1,107 @@
+"""What a person is told while nothing else is: what is waited for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import anyio
+
+from agents.views.live.terminal import clock
+from protocols.plain import one_line
+from protocols.wrappers.accounts import Waits
+
+PATIENCE = 5.0
+"""Seconds without a line after which one says what is waited for."""
+GAPS = (15.0, 45.0, 60.0)
+"""Seconds from such a line to the next; the last for all that follow."""
+REASON = 160
+"""Characters of what the last try met."""
+
+
+class Silence:
+    """Tells what `look` finds, "" for nothing, once a person has been told nothing for `PATIENCE` seconds, and then
+    now and then. `hear` is called whenever they are told something. `now` gives seconds of the event loop."""
+
+    def __init__(
+        self, look: Callable[[], str], tell: Callable[[str], None], now: Callable[[], float] = anyio.current_time
+    ) -> None:
+        self._look, self._tell, self._now = look, tell, now
+        self._heard = self._told = -math.inf
+        self._gap = 0
+
+    def hear(self) -> None:
+        """A person has been told something."""
+        self._heard = self._now()
+
+    async def watch(self) -> None:
+        """Watch until cancelled."""
+        self.hear()
+        while True:
+            await anyio.sleep_until(self._due())
+            if self._now() < self._due():
+                continue
+            line = self._look()
+            if line:
+                self._told = self._now()
+                self._gap += 1
+                self._tell(line)
+            else:
+                self.hear()
+
+    def _due(self) -> float:
+        """When the next line is, if nothing else is told before: of a new silence, soon after its beginning, unless
+        there have just been such lines."""
+        if self._heard - self._told >= GAPS[-1]:
+            self._gap = 0
+        gap = GAPS[min(self._gap, len(GAPS)) - 1] if self._gap else 0.0
+        return max(self._heard + PATIENCE, self._told + gap)
+
+
+def in_words(waits: Waits) -> str:
+    """What is waited for, on one line; "" where no call is."""
+    parts = "; ".join(_parts(waits))
+    return f"Waiting for {parts} ({_replies(waits)}).{_failures(waits)}" if parts else ""
+
+
+def _parts(waits: Waits) -> Iterator[str]:
+    for model in waits.loading:
+        yield f"{one_line(model)} to be loaded into this machine's memory"
+    if waits.in_flight:
+        yield f"{_calls(waits.in_flight)} in flight, the oldest for {clock(waits.oldest)}"
+    if waits.naps:
+        yield f"the next try of {_calls(waits.naps)}, the first in {waits.next_try:.0f} s"
+    if waits.queued:
+        yield f"a free place for {_calls(waits.queued)}"
+    if waits.others:
+        yield f"room in the budget, or a call with the same prefix, for {_calls(waits.others)}"
+    for address, seconds in waits.held:
+        yield f"{one_line(address)}, which asked us to slow down, for {seconds:.0f} s more"
+
+
+def _calls(number: int) -> str:
+    return f"{number:,} call" + ("s" if number != 1 else "")
+
+
+def _replies(waits: Waits) -> str:
+    if waits.answered is None:
+        return "no reply yet"
+    return (
+        f"{waits.replies:,} repl{'ies' if waits.replies != 1 else 'y'} so far, the last {clock(waits.answered)} ago"
+    )
+
+
+def _failures(waits: Waits) -> str:
+    if not waits.failures:
+        return ""
+    tries = f"{waits.failures:,} tries have failed since" if waits.failures != 1 else "1 try has failed since"
+    return f" {tries}, the last with: {one_line(waits.last, REASON)}"
+
+
+def stopping(waits: Waits, then: str) -> str:
+    """What a first Ctrl-C brings. `then`: what follows once nothing is in flight."""
+    if not waits.in_flight:
+        return f"Stopping: no call is in flight; {then}. Ctrl-C again stops at once."
+    end = "ends" if waits.in_flight == 1 else "end"
+    within = "" if waits.within is None else f", at most {waits.within:.0f} s"
+    return f"Stopping: {_calls(waits.in_flight)} in flight {end}{within}; {then}. Ctrl-C again stops at once."

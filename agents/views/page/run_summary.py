@@ -1,0 +1,265 @@
+"""The story of a run as its page tells it: a fold over the envelopes, live or from the journal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from agents.archive.archive import Prefer, rank
+from agents.history.progress import FAILURES, Ending, Progress
+from memory.journals.journal_tail import News
+from protocols.budget.ledger import Account
+from protocols.bus import NOBODY
+from protocols.messages import (
+    ENDED_WITH_THE_RUN,
+    Assignment,
+    Candidate,
+    Conclude,
+    Critique,
+    Envelope,
+    Evaluation,
+    Failure,
+    Finished,
+    Resumed,
+)
+from protocols.plain import one_line
+from protocols.prompt import Prompt
+
+Json = dict[str, Any]
+REASON = 300
+"""Characters of a failure's reason that are kept."""
+KEPT = 1_000
+"""Endings that are kept; of more, those that a reader looks for and a sample of the others."""
+NORMAL = 1.96
+"""Half the width of a 95 % interval, in standard errors."""
+Phase = Literal["beginning", "searching", "stopping", "testing"]
+
+
+@dataclass(slots=True)
+class Cell:
+    """What one operator earned on one section: edits that were measured, the `paired` examples of all of them and the
+    sum of their gains there (`won`), survivors, and failures."""
+
+    measured: int = 0
+    paired: int = 0
+    won: float = 0.0
+    squares: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Sums over the edits of paired**2, paired * won and won**2."""
+    survived: int = 0
+    failed: int = 0
+
+    def add(self, paired: int, gain: float) -> None:
+        """One more edit that was measured."""
+        won = paired * gain
+        self.measured += 1
+        self.paired += paired
+        self.won += won
+        aa, ab, bb = self.squares
+        self.squares = aa + paired * paired, ab + paired * won, bb + won * won
+
+    def row(self, operator: str, section: str) -> Json:
+        """Mean gain over all paired examples, with a 95 % interval over the edits (a ratio of means, Cochran 1977,
+        Sampling Techniques, 6.4; None below two edits).
+
+        Over examples and not over edits, for a race that goes badly ends early: edits that are counted alike would be
+        those that lost, at their worst moment. Their sums are fair at any time of ending (Wald 1944).
+        """
+        n, mean, half = self.measured, self.won / self.paired if self.paired else None, None
+        if n > 1 and mean is not None:
+            aa, ab, bb = self.squares
+            residual = max(0.0, bb - 2 * mean * ab + mean * mean * aa)
+            half = NORMAL * (residual * n / (n - 1)) ** 0.5 / self.paired
+        return {
+            "operator": operator,
+            "section": section,
+            "measured": n,
+            "gain": mean,
+            "interval": None if half is None or mean is None else [mean - half, mean + half],
+            "survived": self.survived,
+            "failed": self.failed,
+        }
+
+
+class Story:
+    """Shows at most about `KEPT` endings; keeps a row and the scores of each survivor besides, and no answers.
+
+    `points`: the endings, each a row of figures; `renewed` counts how often earlier ones were dropped from it.
+    `flows`: messages so far, by type. `heard`: the time of the last, in Unix seconds. `seconds`: for how long
+    the run had worked when the journal was last read, pauses left out.
+    """
+
+    def __init__(self, prefer: Prefer) -> None:
+        self.progress = Progress(prefer)
+        self.points: list[Json] = []
+        self.total = self.renewed = 0
+        self.first: Prompt | None = None
+        self.heard: float | None = None
+        self.seconds = 0.0
+        self.phase: Phase = "beginning"
+        self.stopped_by = ""
+        self.flows: Counter[str] = Counter()
+        self._at: dict[int, str] = {}
+        self._cells: dict[tuple[str, str], Cell] = {}
+        self._failures: dict[str, tuple[int, str]] = {}
+        self._void: list[str] = []
+        self._cut: set[int] = set()
+        self._survivors: dict[int, Json] = {}
+        self._accounts: dict[tuple[str, str], Account] = {}
+
+    def take(self, news: News) -> None:
+        """Take in what the journal has that is new."""
+        self.seconds = news.seconds
+        for account in news.spent:
+            sums = self._accounts.setdefault((account.role, account.model), Account(account.role, account.model))
+            sums.calls += account.calls
+            sums.failed += account.failed
+            sums.usage += account.usage
+            sums.seconds += account.seconds
+        for envelope, calls in news.told:
+            self.follow(envelope, calls)
+
+    def follow(self, envelope: Envelope, calls: int) -> Ending | None:
+        """Take in the next envelope, and how many calls had been made by then; the ending, if it is one."""
+        message = envelope.message
+        self.heard = envelope.time
+        self.flows[type(message).__name__] += 1
+        match message:
+            case Assignment(assignment=number) | Candidate(assignment=number) | Evaluation(assignment=number):
+                self._at[number] = envelope.to
+                self.phase = self.phase if self.progress.stopping else "searching"
+            case Critique(assignment=number) | Failure(assignment=number):
+                self._at.pop(number, None)
+            case Finished(reason):
+                self.phase, self.stopped_by = "testing", reason
+            case Conclude():
+                self._void.clear()
+            case Resumed():
+                self._take_up()
+            case _:
+                pass
+        ending = self.progress.follow(envelope)
+        if self.progress.stopping and self.phase == "searching":
+            self.phase = "stopping"
+        if ending is not None:
+            self._end(ending, envelope, calls)
+        return ending
+
+    @property
+    def best(self) -> Prompt | None:
+        """The prompt that would be the result now."""
+        return self.progress.prompt
+
+    @property
+    def at_work(self) -> Counter[str]:
+        """Assignments in flight by the address that has to act on each."""
+        return Counter(self._at.values())
+
+    @property
+    def accounts(self) -> Sequence[Account]:
+        """What each role asked of each model, in the order of the first call."""
+        return tuple(self._accounts.values())
+
+    def values(self) -> list[Json]:
+        """The table of operators and sections, in the order of their names."""
+        return [self._cells[names].row(*names) for names in sorted(self._cells)]
+
+    def failures(self) -> list[Json]:
+        """What went wrong, how often, and the last of it."""
+        return [{"kind": kind, "count": count, "last": last} for kind, (count, last) in self._failures.items()]
+
+    def lineage(self) -> list[int]:
+        """The numbers of the best candidate and its ancestors, the first prompt first."""
+        best = self.progress.best
+        return [ending.assignment for ending in self.progress.lineage(best.assignment)] if best else []
+
+    def _end(self, ending: Ending, envelope: Envelope, calls: int) -> None:
+        message = envelope.message
+        if isinstance(message, Critique):
+            prompt = message.evaluation.prompt
+            self.first = prompt if ending.kind == "first" else self.first
+        reason = one_line(ending.reason, REASON)
+        if isinstance(message, Failure):
+            kind = FAILURES[message.kind]
+            self._failures[kind] = (self._failures.get(kind, (0, ""))[0] + 1, reason)
+            if message.kind in ENDED_WITH_THE_RUN or envelope.to == NOBODY:
+                self._void.append(kind)
+                return  # the end of the run says nothing of the edit
+        if ending.assignment in self._cut:  # it was told before, and is now told in full
+            self.points = [point for point in self.points if point["assignment"] != ending.assignment]
+            self.renewed += 1
+        elif ending.kind != "first":
+            self._tally(ending)
+        if isinstance(message, Critique) and message.cut_by:
+            self._cut.add(ending.assignment)
+        self.total += 1
+        place = {
+            "serial": self.total,
+            "calls": calls,
+            "time": envelope.time,
+            "estimate": self._estimate(ending),
+            "reason": reason,
+        }
+        row = asdict(ending) | place
+        self.points.append(row)
+        if ending.value is not None:
+            self._survivors[ending.assignment] = row
+        if ending.value is not None:
+            self._restore()
+        if len(self.points) > KEPT:
+            self._thin()
+
+    def _tally(self, ending: Ending) -> None:
+        cell = self._cells.setdefault((ending.operator, ending.section), Cell())
+        if ending.kind in ("survived", "lost"):
+            cell.add(ending.paired, ending.gain)
+            cell.survived += ending.kind == "survived"
+        else:
+            cell.failed += 1
+
+    def _estimate(self, ending: Ending) -> float | None:
+        """The value; of a loser, which was not run on all examples, its parent's and the paired gain."""
+        parent = self.progress.survivors.get(ending.parent) if ending.parent is not None else None
+        if ending.kind != "lost" or parent is None or parent.value is None:
+            return ending.value
+        return min(1.0, max(0.0, parent.value + ending.gain))
+
+    def _take_up(self) -> None:
+        """What the end of the run had ended is open again."""
+        for kind in self._void:
+            count, last = self._failures.pop(kind)
+            if count > 1:
+                self._failures[kind] = count - 1, last
+        self._void.clear()
+        self.phase, self.stopped_by = "searching", ""
+
+    def _restore(self) -> None:
+        """Who had been dropped may turn out to be an ancestor of the best."""
+        there = {point["assignment"] for point in self.points}
+        if missing := [self._survivors[number] for number in self.lineage() if number not in there]:
+            self.points = sorted([*self.points, *missing], key=lambda point: point["serial"])
+            self.renewed += 1
+
+    def _thin(self) -> None:
+        """Half of the older ones go, but for those that the page must show."""
+        wanted = {*self.lineage(), *front(self.points)} | {p["assignment"] for p in self.points if p["best"]}
+        old, new = self.points[: -KEPT // 4], self.points[-KEPT // 4 :]
+        kept = [p for place, p in enumerate(old) if place % 2 == 0 or p["assignment"] in wanted]
+        self.points = kept + new
+        self.renewed += 1
+
+
+def front(points: Iterable[Json]) -> Sequence[int]:
+    """The numbers of the survivors that no other equals or beats in both value and tokens, the shortest first. At a
+    value of 0 length counts for nothing."""
+    survivors = sorted(
+        (p for p in points if p["value"] is not None),
+        key=lambda p: (rank(p["value"], p["tokens"])[1], -p["value"], p["assignment"]),
+    )
+    found, best = [], float("-inf")
+    for point in survivors:
+        if point["value"] > best:
+            found.append(point["assignment"])
+            best = point["value"]
+    return found

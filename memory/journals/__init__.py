@@ -1,0 +1,1 @@
+"""The run journal: written, read, followed, and what a crash leaves in it."""

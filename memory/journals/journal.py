@@ -1,0 +1,369 @@
+"""The run journal: every envelope that crossed the bus, append-only, in the order in which it was handed in, and
+every call to a model that was paid for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+from anyio import to_thread
+
+from memory.journals.in_flight import Begun, InFlight, left_behind, open_in_flight
+from memory.journals.message_codec import Reader, Writer
+from memory.storage.database import Database, Value, open_database
+from memory.storage.sqlite import Schema, Synchronous, reading
+from protocols.budget.ledger import Account
+from protocols.errors import PromptError, StorageFailed
+from protocols.messages import SHRINK, Envelope, Message
+from protocols.model import Usage
+
+SCHEMA = Schema(
+    "journal",
+    9,
+    (
+        """CREATE TABLE journal (
+            place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
+            time REAL NOT NULL, type TEXT NOT NULL, assignment INTEGER, payload TEXT NOT NULL, worked REAL)""",
+        "CREATE INDEX told ON journal (assignment)",
+        "CREATE TABLE part (number INTEGER PRIMARY KEY, content TEXT NOT NULL)",
+        """CREATE TABLE call (
+            place INTEGER PRIMARY KEY, time REAL NOT NULL, assignment INTEGER,
+            role TEXT NOT NULL, model TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
+            cached INTEGER NOT NULL, written INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT, worked REAL,
+            estimated INTEGER NOT NULL DEFAULT 0, number INTEGER)""",
+        "CREATE INDEX made ON call (assignment)",
+        "CREATE TABLE note (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
+    ),
+    migrations={
+        **dict.fromkeys(range(2, 6), ()),
+        6: (
+            "ALTER TABLE journal ADD COLUMN worked REAL",
+            "ALTER TABLE call ADD COLUMN worked REAL",
+            "ALTER TABLE call ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE call ADD COLUMN number INTEGER",
+        ),
+        **dict.fromkeys(range(7, 9), ()),
+    },
+)
+"""3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input. 7
+brought what a cap has cut short, what was left unanswered of a minibatch, what is too long for a window, which
+replies could not be read or had no text; how long the run had worked when a row was written; the numbers of calls, by
+which those are known that were begun and did not end; and which tokens are estimates. 8 brought the forms of
+sections. 9 brought the Critic's diagnosis and its doubts, what was tried, drafts, and which training examples a
+candidate shares with its parent; the phase that shrinks the result, and what replies took; the aims of a search.
+
+A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
+COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
+INSERT = f"INSERT INTO journal ({COLUMNS}, worked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SELECT = f"SELECT {COLUMNS} FROM journal"
+CALL = "time, assignment, role, model, input, output, cached, written, estimated, seconds, error"
+INSERT_CALL = f"INSERT INTO call ({CALL}, number, worked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SPENT = """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached), sum(written),
+    sum(estimated), sum(seconds) FROM call"""
+"""The columns of `account_of`, for a GROUP BY of role and model."""
+CUT = "SELECT count(*) FROM journal WHERE type = 'Assignment' AND recipient = ?"
+LOST = "Lost"
+"""The error of a call whose process ended before it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt at a model, for an assignment (None: the held-out report), that ended at `time` (Unix seconds).
+
+    `seconds` until the reply; `error`: the class of what came instead of one, or `LOST`.
+    """
+
+    time: float
+    assignment: int | None
+    role: str
+    model: str
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    error: str | None = None
+
+
+class Journal:
+    """Takes envelopes and calls of any number of tasks at once. `worked` gives the seconds that the run has worked in
+    all of its processes, on a clock that nobody sets: they are kept with every row. None: nobody counts them."""
+
+    def __init__(
+        self,
+        database: Database,
+        in_flight: InFlight,
+        parts: int,
+        calls: int,
+        worked: Callable[[], float] | None = None,
+    ) -> None:
+        self._database, self._in_flight, self._writer = database, in_flight, Writer(parts)
+        self._numbers, self._clock = count(calls + 1), worked
+        self._taps: list[Callable[[Call], None]] = []
+
+    @property
+    def _worked(self) -> float | None:
+        return self._clock() if self._clock else None
+
+    def tap(self, observer: Callable[[Call], None]) -> None:
+        """Tell `observer` of every call once it is durable."""
+        self._taps.append(observer)
+
+    async def append(self, envelope: Envelope) -> None:
+        """Durable on return. Ids are distinct, texts valid Unicode, numbers finite.
+
+        :raises StorageFailed: it could not be written.
+        """
+        e = envelope
+        payload, parts = self._writer.encode(e.message)
+        number = getattr(e.message, "assignment", None)
+        row = (e.id, e.cause, e.sender, e.to, e.time, type(e.message).__name__, number, payload, self._worked)
+        await self._database.write_many(("INSERT INTO part VALUES (?, ?)", list(parts.values())), (INSERT, [row]))
+        self._writer.kept(parts)
+
+    def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
+        """Put a call on record that is about to be sent, whose input is about so many tokens; it outlives the process
+        on return. If nothing more is heard of it, it is a call that was `LOST` once the journal is opened again.
+
+        :returns: its number, for `called` or `withdraw`.
+        :raises StorageFailed: it could not be written.
+        """
+        number = next(self._numbers)
+        self._in_flight.begin(Begun(number, time, assignment, role, model, tokens_in))
+        return number
+
+    def withdraw(self, number: int) -> None:
+        """The call of this number was not sent.
+
+        :raises StorageFailed: it could not be written.
+        """
+        self._in_flight.withdraw(number)
+
+    async def called(self, call: Call, number: int | None = None) -> None:
+        """Keep a call that has ended, which `begin` gave this number; durable on return.
+
+        :raises StorageFailed: it could not be written.
+        """
+        await self._database.insert(INSERT_CALL, row_of(call, number, self._worked))
+        if number is not None:  # not where it is cancelled before: the write may still be on its way
+            self._in_flight.end(number)
+        for observe in self._taps:
+            observe(call)
+
+    async def keep(self, notes: Mapping[str, bytes]) -> None:
+        """Keep what the run begins with, by name, all of it or nothing; durable on return.
+
+        :raises StorageFailed: it could not be written.
+        """
+        await self._database.write_many(("INSERT INTO note VALUES (?, ?)", list(notes.items())))
+
+    async def learned(self, name: str, content: bytes) -> None:
+        """Keep what the run has learned, in the place of what had the name before; durable on return.
+
+        :raises StorageFailed: it could not be written.
+        """
+        await self._database.write_many(("INSERT OR REPLACE INTO note VALUES (?, ?)", [(name, content)]))
+
+
+@asynccontextmanager
+async def open_journal(
+    path: Path, synchronous: Synchronous = "NORMAL", worked: Callable[[], float] | None = None
+) -> AsyncIterator[Journal]:
+    """Open or create a journal, for the one process that writes it; `worked` as `Journal` takes it. Calls that an
+    earlier process has begun and not ended are ended: they may have been billed, and count for the caps, with an
+    output as long as the role's mean.
+
+    :raises MemoryMismatch: the file is no journal, or one of another version.
+    :raises StorageFailed: a file cannot be used.
+    """
+    beside = path.with_name(f"{path.name}-begun")
+    async with open_database(path, SCHEMA, synchronous) as database:
+        if begun := await to_thread.run_sync(left_behind, beside):
+            lost = await database.work(lambda connection: lost_calls(connection, begun))
+            await database.write_many((INSERT_CALL, lost))
+        [(parts,)] = await database.read("SELECT ifnull(max(number), 0) FROM part")
+        [(calls,)] = await database.read("SELECT ifnull(max(number), 0) FROM call")
+        with open_in_flight(beside) as in_flight:
+            yield Journal(database, in_flight, parts, max([calls, *(call.number for call in begun)]), worked)
+
+
+def row_of(call: Call, number: int | None, worked: float | None = None) -> Sequence[Value]:
+    """For `INSERT_CALL`. `worked`: see `Journal`."""
+    usage = call.usage
+    tokens = (usage.input, usage.output, usage.cached, usage.written, usage.estimated)
+    return (call.time, call.assignment, call.role, call.model, *tokens, call.seconds, call.error, number, worked)
+
+
+def lost_calls(connection: sqlite3.Connection, begun: Sequence[Begun]) -> list[Sequence[Value]]:
+    """The rows of those that did not end, as of the latest time on record."""
+    numbers = ", ".join(str(call.number) for call in begun)
+    ended = {number for (number,) in connection.execute(f"SELECT number FROM call WHERE number IN ({numbers})")}
+    sql = "SELECT role, model, CAST(avg(output) AS INTEGER) FROM call WHERE error IS NULL GROUP BY role, model"
+    outputs = {(role, model): output for role, model, output in connection.execute(sql)}
+    times = [
+        time
+        for table in ("journal", "call")
+        for (time,) in connection.execute(f"SELECT time FROM {table} ORDER BY place DESC LIMIT 1")
+    ]
+    return [
+        row_of(
+            Call(
+                time=max([call.time, *times]),
+                assignment=call.assignment,
+                role=call.role,
+                model=call.model,
+                usage=Usage(call.input, outputs.get((call.role, call.model), 0), estimated=1),
+                error=LOST,
+            ),
+            call.number,
+        )
+        for call in begun
+        if call.number not in ended
+    ]
+
+
+def read_journal(
+    path: Path, kinds: tuple[type[Message], ...] = (), assignment: int | None = None, *, brief: bool = False
+) -> Iterator[Envelope]:
+    """The envelopes in the order of the journal, read as they are asked for; the run may still be going on.
+
+    `kinds`: those alone whose message is one of these; `assignment`: those alone that are of this one. `brief`:
+    without outcomes and partners, which are left empty.
+
+    :raises MemoryMismatch: the file is no journal, or one of another version.
+    :raises StorageFailed: it is not there, or damaged.
+    """
+    conditions: dict[str, list[Value]] = {}
+    if kinds:
+        conditions[f"type IN ({', '.join('?' * len(kinds))})"] = [kind.__name__ for kind in kinds]
+    if assignment is not None:
+        conditions["assignment = ?"] = [assignment]
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    with reading(path, SCHEMA) as connection:
+        reader = Reader(lambda number: part(connection, number), brief)
+        rows = connection.execute(f"{SELECT}{where} ORDER BY place", [v for vs in conditions.values() for v in vs])
+        for row in rows:
+            yield envelope_of(row, reader, path)
+
+
+def envelope_of(row: Sequence[Any], reader: Reader, path: Path) -> Envelope:
+    """The envelope in one row, of the columns of `SELECT`.
+
+    :raises StorageFailed: it cannot be read.
+    """
+    number, cause, sender, to, moment, name, _, payload = row
+    try:
+        return Envelope(number, cause, sender, to, moment, reader.decode(name, payload))
+    except (KeyError, TypeError, ValueError, PromptError) as error:
+        raise StorageFailed(f"message {number} ({name}) cannot be read: {error!r}", file=str(path)) from error
+
+
+def read_calls(path: Path, assignment: int | None = None) -> Iterator[Call]:
+    """The calls in the order in which they ended, of one assignment or of all.
+
+    :raises MemoryMismatch, StorageFailed: as `read_journal`.
+    """
+    where, values = ("", []) if assignment is None else (" WHERE assignment = ?", [assignment])
+    with reading(path, SCHEMA) as connection:
+        for row in connection.execute(f"SELECT {CALL} FROM call{where} ORDER BY place", values):
+            moment, number, role, model, *usage, seconds, error = row
+            yield Call(moment, number, role, model, Usage(*usage), seconds, error)
+
+
+def read_notes(path: Path) -> dict[str, bytes]:
+    """What was kept, by name.
+
+    :raises MemoryMismatch, StorageFailed: as `read_journal`.
+    """
+    with reading(path, SCHEMA) as connection:
+        return dict(connection.execute("SELECT name, content FROM note"))
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """What a journal says of the run so far. `last`: the highest id of an envelope, and `resumed` that of the last
+    `Resumed`, 0 if there is none. `assignments` were made for operators. `seconds`: see `worked`. `accounts`: by role
+    and model."""
+
+    last: int
+    resumed: int
+    assignments: int
+    seconds: float
+    accounts: tuple[Account, ...]
+
+
+def read_durable(path: Path) -> Durable:
+    """:raises MemoryMismatch, StorageFailed: as `read_journal`."""
+    with reading(path, SCHEMA) as connection:
+        rows = connection.execute(f"{SPENT} GROUP BY role, model ORDER BY min(place)")
+        accounts = tuple(account_of(row) for row in rows)
+        [(last, issued)] = connection.execute("SELECT ifnull(max(id), 0), ifnull(max(assignment), 0) FROM journal")
+        [(cut,)] = connection.execute(CUT, (f"proposer/{SHRINK}",))
+        [(resumed,)] = connection.execute("SELECT ifnull(max(id), 0) FROM journal WHERE type = 'Resumed'")
+        seconds = worked(connection)
+    return Durable(last, resumed, issued - cut, seconds, accounts)
+
+
+def account_of(row: Sequence[Any]) -> Account:
+    """What one role spent on one model, of the columns of `SPENT`."""
+    role, model, calls, failed, *tokens, seconds = row
+    return Account(role, model, calls, failed, usage=Usage(*tokens), seconds=seconds)
+
+
+def worked(connection: sqlite3.Connection) -> float:
+    """How many seconds a run has worked up to its last record, over all of its processes and without its pauses: what
+    was between them, and what the system's clock was set to, counts for nothing."""
+    told = [
+        seconds
+        for table in ("journal", "call")
+        for (seconds,) in connection.execute(
+            f"SELECT worked FROM {table} WHERE worked IS NOT NULL ORDER BY place DESC LIMIT 1"
+        )
+    ]
+    return max(told) if told else _by_the_clock(connection)
+
+
+def _by_the_clock(connection: sqlite3.Connection) -> float:
+    """As far as a journal of an earlier release tells it: by the times of the last process, and what that began
+    with."""
+    rows = (
+        connection.execute("SELECT id, time, payload FROM journal WHERE type = 'Resumed' ORDER BY place DESC LIMIT 1")
+        .fetchall() or connection.execute("SELECT 0, time, NULL FROM journal ORDER BY place LIMIT 1").fetchall()
+    )  # fmt: skip
+    resumed, begun, payload = rows[0] if rows else (0, 0.0, None)
+    before = orjson.loads(payload)["seconds"] if payload else 0.0
+    ended = max(
+        time
+        for table in ("journal", "call")
+        for (time,) in connection.execute(f"SELECT time FROM {table} ORDER BY place DESC LIMIT 1").fetchall()
+        or [(begun,)]
+    )
+    told = connection.execute(
+        "SELECT type, time FROM journal WHERE type IN ('Pause', 'Continue') AND id > ? ORDER BY place", (resumed,)
+    ).fetchall()
+    return float(before + max(0.0, ended - begun - _paused(told, ended)))
+
+
+def _paused(told: Sequence[tuple[str, float]], ended: float) -> float:
+    """Seconds of a process in which it was paused, by the types and times of what it was told."""
+    seconds, since = 0.0, None
+    for kind, time in [*told, ("Continue", ended)]:
+        if kind == "Pause":
+            since = time if since is None else since
+        elif since is not None:
+            seconds, since = seconds + time - since, None
+    return seconds
+
+
+def part(connection: sqlite3.Connection, number: int) -> str:
+    """The JSON of a part.
+
+    :raises KeyError: there is no such part.
+    """
+    row = connection.execute("SELECT content FROM part WHERE number = ?", (number,)).fetchone()
+    if row is None:
+        raise KeyError(f"part {number}")
+    return str(row[0])

@@ -1,0 +1,89 @@
+"""A journal read on and on, while a run writes it or after: what has come since the last look."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from memory.journals.journal import SCHEMA, SELECT, SPENT, account_of, envelope_of, part, worked
+from memory.journals.message_codec import Reader
+from memory.storage.sqlite import reading
+from protocols.budget.ledger import Account
+from protocols.messages import Envelope
+
+MOST = 2_000
+"""Envelopes that one look reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Envelopes, each with how many calls had been made by then in all, and the sums of the calls that are new, by
+    role and model. `more`: there was not all that there is. `seconds`: how long the run has worked by now."""
+
+    told: Sequence[tuple[Envelope, int]]
+    spent: Sequence[Account]
+    more: bool
+    seconds: float
+
+
+class Following:
+    """Knows how far it has read. `news` is for one thread at a time."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection, self._path = connection, path
+        self._reader = Reader(lambda number: part(connection, number), brief=True)
+        self._last = self._called = 0
+
+    def news(self) -> News:
+        """What has come since, without outcomes and partners; calls are told up to the last envelope, and
+        all of them once the envelopes are.
+
+        :raises StorageFailed: the journal is damaged.
+        """
+        self._connection.execute("BEGIN")  # one state of the file
+        try:
+            sql = f"{SELECT.replace('SELECT', 'SELECT place,', 1)} WHERE place > ? ORDER BY place LIMIT ?"
+            rows = self._connection.execute(sql, (self._last, MOST)).fetchall()
+            told, called = [], self._called
+            calls = self._calls()
+            place, moment = next(calls)
+            for self._last, *row in rows:
+                envelope = envelope_of(row, self._reader, self._path)
+                while moment <= envelope.time:
+                    called = place
+                    place, moment = next(calls)
+                told.append((envelope, called))
+            more = len(rows) == MOST
+            return News(told, self._spent(called if more else None), more, worked(self._connection))
+        finally:
+            self._connection.execute("COMMIT")
+
+    def _calls(self) -> Iterator[tuple[int, float]]:
+        """The places and times of the calls that are new, and then for ever none."""
+        sql = "SELECT place, time FROM call WHERE place > ? ORDER BY place"
+        yield from self._connection.execute(sql, (self._called,))
+        while True:
+            yield 0, float("inf")
+
+    def _spent(self, until: int | None) -> list[Account]:
+        """The sums of the calls up to this place, or of all."""
+        if until is None:
+            [(until,)] = self._connection.execute("SELECT ifnull(max(place), 0) FROM call")
+        where = "WHERE place > ? AND place <= ? GROUP BY role, model ORDER BY min(place)"
+        rows = self._connection.execute(f"{SPENT} {where}", (self._called, until))
+        self._called = until
+        return [account_of(row) for row in rows]
+
+
+@contextmanager
+def following(path: Path) -> Iterator[Following]:
+    """Read a journal from its beginning.
+
+    :raises MemoryMismatch: the file is no journal, or one of another version.
+    :raises StorageFailed: it is not there, or damaged.
+    """
+    with reading(path, SCHEMA) as connection:
+        yield Following(connection, path)

@@ -1,0 +1,207 @@
+"""One SQLite file for many tasks: statements gather while a thread works, and one thread hop serves all of them.
+
+A commit costs a thread hop and a write to the log however many statements it holds, so it is shared (group commit):
+the first to arrive leads its group, the rest wait for it. There is no worker task to own or to stop, and what waits
+is bounded by who waits: a caller is held until its own statement is done.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from anyio import CancelScope, CapacityLimiter, Event, Lock, to_thread
+
+from memory.storage.sqlite import Schema, Synchronous, is_of_the_file, open_file, raised
+
+Value = None | int | float | str | bytes
+Row = tuple[Any, ...]
+"""One row as sqlite3 gives it: values of type `Value`."""
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A job that can be done together with others of the same statement."""
+
+    sql: str
+    row: Sequence[Value]
+
+    def __call__(self, connection: sqlite3.Connection) -> bool:
+        """Alone: whether the row went in."""
+        return connection.execute(self.sql, self.row).rowcount == 1
+
+
+class Database:
+    """An open file: one connection that writes and one that reads, each serving a group at a time."""
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+        self.path = path
+        self._writes = _Lane(path, lambda jobs: _commit(writer, jobs))
+        self._reads = _Lane(path, lambda jobs: [_attempt(reader, job) for job in jobs])
+
+    async def write(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        """Run one statement in a transaction; committed on return. Returns the rows of its RETURNING clause.
+
+        Statements commit in the order of the calls. A caller that is cancelled meanwhile leaves its statement
+        behind: it is still committed.
+
+        :raises StorageFailed: the file cannot be written, and nothing of this statement is in it.
+        """
+        return await self._writes.run(lambda connection: connection.execute(sql, parameters).fetchall())
+
+    async def insert(self, sql: str, row: Sequence[Value]) -> bool:
+        """Insert one row with a statement that may pass over a conflict (ON CONFLICT DO NOTHING); committed on
+        return.
+
+        Rows of one statement that are committed together go in as one batch, which costs a third less than `write`.
+
+        :returns: whether it went in, for sure; False if any row of its batch did not.
+        :raises StorageFailed: the file cannot be written, and the row is not in it.
+        """
+        return await self._writes.run(Insert(sql, row))
+
+    async def write_many(self, *batches: tuple[str, Sequence[Sequence[Value]]]) -> None:
+        """Run one statement for each of the rows beside it, batch by batch, in one transaction; committed on return.
+
+        :raises StorageFailed: the file cannot be written, and nothing of these rows is in it.
+        """
+
+        def execute(connection: sqlite3.Connection) -> None:
+            for sql, rows in batches:
+                connection.executemany(sql, rows)
+
+        await self._writes.run(execute)
+
+    async def read(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        """Run one query. It sees every write, of any process, that returned before the call.
+
+        :raises StorageFailed: the file cannot be read.
+        """
+        return await self.work(lambda connection: connection.execute(sql, parameters).fetchall())
+
+    async def work(self, job: Job[T]) -> T:
+        """Run `job` in the reader's thread, one at a time: queries, and work too long for the event loop.
+
+        :raises StorageFailed: the file cannot be read.
+        """
+        return await self._reads.run(job)
+
+    async def idle(self) -> None:
+        """Wait until all that was asked for is done."""
+        await self._writes.idle()
+        await self._reads.idle()
+
+
+@asynccontextmanager
+async def open_database(path: Path, schema: Schema, synchronous: Synchronous = "NORMAL") -> AsyncIterator[Database]:
+    """Open or create a file; leaving the block waits for what is under way and closes it.
+
+    `synchronous`: NORMAL outlives the end of the process at any point, FULL a power cut too (an fsync per group).
+
+    :raises MemoryMismatch: the file is something else, or of another version.
+    :raises StorageFailed: it cannot be used.
+    """
+    connections = await to_thread.run_sync(open_file, path, schema, synchronous)
+    database = Database(path, *connections)
+    try:
+        yield database
+    finally:
+        with CancelScope(shield=True):
+            await database.idle()
+            for connection in connections:
+                await to_thread.run_sync(connection.close)
+
+
+@dataclass(slots=True)
+class _Group:
+    jobs: list[Job[Any]] = field(default_factory=list)
+    outcomes: list[Any] = field(default_factory=list)
+    done: Event = field(default_factory=Event)
+
+
+class _Lane:
+    """Runs jobs in the order of arrival, a group at a time, in a thread."""
+
+    def __init__(self, path: Path, execute: Callable[[list[Job[Any]]], list[Any]]) -> None:
+        self._path, self._execute = path, execute
+        self._gathering = _Group()
+        self._turn = Lock()
+        self._thread = CapacityLimiter(1)  # our own: never in the queue of whoever else uses threads
+
+    async def run(self, job: Job[T]) -> T:
+        """What `job` returns, or raises.
+
+        :raises StorageFailed: the file cannot be used.
+        """
+        group = self._gathering
+        place = len(group.jobs)
+        group.jobs.append(job)
+        if place == 0:
+            await self._lead(group)
+        else:
+            await group.done.wait()
+        outcome = group.outcomes[place]
+        if isinstance(outcome, Exception):
+            raised(outcome, self._path)
+        return cast("T", outcome)
+
+    async def idle(self) -> None:
+        """Wait until every group so far is done: turns are taken in order."""
+        async with self._turn:
+            pass
+
+    async def _lead(self, group: _Group) -> None:
+        """Shielded: others wait for this group, whatever becomes of the first of it."""
+        with CancelScope(shield=True):
+            try:
+                async with self._turn:
+                    self._gathering = _Group()
+                    group.outcomes = await to_thread.run_sync(self._execute, group.jobs, limiter=self._thread)
+            except Exception as error:  # no thread can be started, or a rollback failed
+                group.outcomes = [error] * len(group.jobs)
+            finally:
+                group.done.set()
+
+
+def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Any:
+    try:
+        return job(connection)
+    except Exception as error:
+        return error
+
+
+def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Any]:
+    """All in one transaction; if a statement is at fault, each in its own, so that it fails alone."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes = _execute(connection, jobs)
+        connection.execute("COMMIT")
+    except Exception as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if len(jobs) == 1 or is_of_the_file(error):
+            return [error] * len(jobs)
+        return [outcome for job in jobs for outcome in _commit(connection, [job])]
+    return outcomes
+
+
+def _execute(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Any]:
+    """The others in order, then the rows of each statement in order."""
+    outcomes: list[Any] = [None] * len(jobs)
+    rows: dict[str, dict[int, Sequence[Value]]] = {}
+    for place, job in enumerate(jobs):
+        if isinstance(job, Insert):
+            rows.setdefault(job.sql, {})[place] = job.row
+        else:
+            outcomes[place] = job(connection)
+    for sql, batch in rows.items():
+        all_new = connection.executemany(sql, batch.values()).rowcount == len(batch)
+        for place in batch:
+            outcomes[place] = all_new
+    return outcomes

@@ -1,0 +1,1 @@
+"""Money: caps, what was spent under them, and what models cost."""

@@ -1,0 +1,1 @@
+"""Files of the user's: text, prompts, and code that a configuration names."""

@@ -1,0 +1,137 @@
+"""Code of the user's that a configuration names as `module:name`: imported, made and looked at before a run, so that
+what is wrong with it is one line with the place in their file."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sysconfig
+import traceback
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from protocols.errors import ConfigError, InputError
+from protocols.plain import LONGEST_REASON, one_line, redact
+
+OURS = Path(__file__).resolve().parents[1]
+LIBRARIES = (
+    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    *(str(OURS / room) for room in ("protocols", "memory", "agents")),
+)
+"""Folders that hold no code of a user's."""
+
+
+def imported(reference: str, key: str) -> Callable[..., Any]:
+    """The class or function that `module:name` names. `key`: what names it, for errors.
+
+    :raises ConfigError: there is none; where importing it fails, with file and line.
+    """
+    module, _, name = reference.partition(":")
+    if reason := _no_reference(module, name):
+        raise ConfigError(f"{key} {reference!r} cannot be imported: {reason}")
+    try:
+        loaded = import_module(module)
+        found: Any = getattr(loaded, name, None)
+    except (Exception, SystemExit) as error:
+        raise failed(error, f"{key} {reference!r} cannot be imported") from None
+    if found is None:
+        raise ConfigError(f"{key} {reference!r} cannot be imported: {_no_name(loaded, name)}")
+    if not callable(found):
+        raise ConfigError(f"{key} {reference!r} is no class and no function but a {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
+
+
+def made(maker: Callable[..., Any], reference: str, key: str, arguments: Mapping[str, object]) -> Any:
+    """What a class or a function makes of `arguments`, given in their order; they are named for errors alone.
+
+    :raises ConfigError: it takes others, or fails.
+    """
+    check_takes(maker, reference, key, *arguments)
+    try:
+        return maker(*arguments.values())
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failed(error, f"{key} {reference!r} cannot be made") from None
+
+
+def check_takes(found: Callable[..., Any], reference: str, key: str, *arguments: str) -> None:
+    """:raises ConfigError: it cannot be called with so many arguments, or is an abstract class."""
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+        raise ConfigError(f"{key} {reference!r} is an abstract class; it lacks {missing}", **where(found))
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):
+        return  # some that are written in C do not say what they take
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        wanted = ", ".join(arguments) or "no argument"
+        raise ConfigError(f"{key} {reference!r} must take {wanted}: {error}", **where(found)) from None
+
+
+def check_method(thing: object, name: str, reference: str, key: str, *arguments: str, waits: bool, page: str) -> None:
+    """Look at a method of an object, or of a class of which there is no object yet; `waits`: it is `async def`.
+    `page` says what it is for.
+
+    :raises ConfigError: there is none, it takes other arguments, or is `async def` where it may not be.
+    """
+    method = getattr(thing, name, None)
+    if not callable(method):
+        raise ConfigError(f"{key}: {reference!r} has no method {name} ({page})", **where(thing))
+    its_own = isinstance(thing, type) and not isinstance(
+        inspect.getattr_static(thing, name), staticmethod | classmethod
+    )
+    check_takes(method, f"{reference}.{name}", key, *(["self"] if its_own else []), *arguments)
+    plain = inspect.unwrap(method)
+    if (inspect.isfunction(plain) or inspect.ismethod(plain)) and inspect.iscoroutinefunction(plain) != waits:
+        wanted = "must be async def" if waits else "must be a plain def, not async"
+        raise ConfigError(f"{key}: {name} of {reference!r} {wanted} ({page})", **where(plain))
+
+
+def failed(error: BaseException, what: str) -> ConfigError:
+    """`what`, and what a user's code raised there, with the innermost place that is in no library."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return ConfigError(f"{what}: {type(error).__name__}: {error.msg}", file=error.filename, line=error.lineno)
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SystemExit):
+        said = "it ends the process (sys.exit); put what is to run alone under `if __name__ == '__main__'`"
+    elif isinstance(error, ImportError):
+        said = str(error)
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    file, line = next(((file, line) for file, line in reversed(places) if _is_theirs(file)), (None, None))
+    return ConfigError(f"{what}: {one_line(redact(said, None), LONGEST_REASON)}", file=file, line=line)
+
+
+def where(found: object) -> dict[str, Any]:
+    """File and line of a class, a function or an object's class, as an error takes them; nothing for a library's."""
+    thing: Any = found if inspect.isroutine(found) or isinstance(found, type) else type(found)
+    try:
+        file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
+    except (OSError, TypeError):
+        return {}
+    return {"file": file, "line": line} if file and _is_theirs(file) else {}
+
+
+def _is_theirs(file: str) -> bool:
+    return not file.startswith("<") and not any(Path(file).is_relative_to(folder) for folder in LIBRARIES)
+
+
+def _no_reference(module: str, name: str) -> str:
+    """What is wrong with a reference before anything is imported."""
+    if module.startswith("."):
+        return "it begins with a dot, and is relative to nothing"
+    if module.endswith(".py") or "/" in module or "\\" in module:
+        plain = module.removesuffix(".py").replace("\\", "/").strip("/").replace("/", ".")
+        return f"it names a module and no file; write {plain}:{name or 'name'}"
+    return "" if module and name else "write module:name"
+
+
+def _no_name(module: ModuleType, name: str) -> str:
+    near = difflib.get_close_matches(name, dir(module), 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{module.__name__} ({getattr(module, '__file__', None) or 'a built-in module'}) has no {name}{hint}"

@@ -1,0 +1,221 @@
+"""The kinds of task: what each one's first prompt says, and how its answers are written and read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache, partial
+
+from protocols.answers import parsers
+from protocols.answers.labels import FinalLabelParser, LabelParser
+from protocols.answers.numbers import is_number
+from protocols.data.checks import Splits, check_labels
+from protocols.errors import DataError
+from protocols.metrics.entities import EntityParser, show_entities
+from protocols.metrics.parsed import golds
+from protocols.metrics.reply_limits import THOUGHT, limit_of
+from protocols.naming import Names, closed
+from protocols.task import GENEROUS, Example, Json, KindName, TaskKind, show_text
+from protocols.text import UNSPACED, normalise
+
+OPTION = re.compile(r"\(?[A-Z]\)?")
+REPLIES = 1024
+"""Replies whose label is kept: most are a label and nothing else, again and again."""
+MOST = 10
+"""Answers of a reasoning task that may still be a closed set, such as Yes and No."""
+TIMES = 2
+"""How much longer an answer may be than the longest of the train split: some are, and some break JSON into lines."""
+LEAST_ENTITIES, LEAST_SPAN, LEAST_TEXT = 128, 128, 256
+"""Tokens that a reply may have at least: many answer with a sentence where a few words are asked for."""
+MARK = {"Answer:": ("Answer:", "answer is", "answer**:", "####", r"\boxed", "答案")}
+"""How a prompt may say what the final answer follows."""
+
+
+def classification(splits: Splits) -> TaskKind:
+    """One label of those of the train split."""
+    check_labels(splits)
+    labels = tuple(sorted({str(example.target) for example in splits["train"]}))
+    read = LabelParser(labels)
+    return TaskKind(
+        "classification",
+        instruction="Choose the one label that fits.",
+        format="Reply with exactly one of these labels.\n" + _show_labels(labels),
+        cue="Label:",
+        show=str,
+        parse=lru_cache(REPLIES)(read),
+        parse_cut=partial(read, finish="length"),
+        metric="accuracy",
+        names=closed(labels, loose=True),
+        limit=limit_of(labels),
+        thought=THOUGHT,
+        reads="the label that the reply gives or ends with; one that leaves several open, or names none, is wrong",
+    )
+
+
+def ner(splits: Splits) -> TaskKind:
+    """Entities of the types of the train split: a target is {type: [entity, ...]}, and a reply the same in JSON."""
+    _check(splits, _lists_entities, 'an object of lists of texts, such as {"person": ["Ada"]}')
+    types = {name: _types(examples) for name, examples in splits.items()}
+    for name, among in types.items():
+        if strange := sorted(set(among) - set(types["train"])):
+            raise DataError(f"the {name} split has types that the train split lacks: {', '.join(strange)}")
+    shape = ", ".join(f'"{kind}": ["..."]' for kind in types["train"][:2])
+    every: dict[str, Json] = {
+        kind: [] for kind in types["train"]
+    }  # some models list the types that do not occur, too
+    found = [example.target for example in splits["train"] if isinstance(example.target, Mapping)]
+    read = EntityParser(tuple(types["train"]))
+    return TaskKind(
+        "ner",
+        instruction="Find the named entities in the text.",
+        format=(
+            f"Types: {', '.join(types['train'])}\n"
+            "Reply with one line of JSON: each type that occurs, with the list of its entities, written as in the "
+            f"text, such as {{{shape}}}. Reply {{}} if there is none."
+        ),
+        cue="Entities:",
+        show=show_entities,
+        parse=read,
+        parse_cut=partial(read, finish="length"),
+        metric="entity_f1",
+        names=closed(types["train"], optional=("JSON", "{}")),
+        limit=limit_of([show_text({**every, **target}) for target in found], LEAST_ENTITIES, TIMES),
+        thought=THOUGHT,
+        reads="one object of JSON, each type with the list of its entities, written as in the text; {} for none",
+    )
+
+
+def reading(splits: Splits) -> TaskKind:
+    """A span of a text that answers a question: a target is one, a list of those that are right, or [] for none."""
+    _check(splits, lambda target: isinstance(target, str) or _is_texts(target), "a text or a list of texts")
+    train = splits["train"]
+    unanswerable = any(example.target == [] for example in train)
+    unspaced = sum(bool(re.search(f"[{UNSPACED}]", show_text(example.target))) for example in train)
+    refuse = f"\nIf the text does not answer it, reply: {parsers.NO_ANSWER}" if unanswerable else ""
+    return TaskKind(
+        "reading",
+        instruction="Answer the question from the text.",
+        format=f"Reply with the shortest part of the text that answers the question, word for word.{refuse}",
+        show=lambda target: show_text(target) if target else parsers.NO_ANSWER,
+        parse=parsers.span,
+        parse_cut=partial(parsers.span, finish="length"),
+        metric="token_f1" if 2 * unspaced > len(train) else "squad_f1",
+        names=Names({parsers.NO_ANSWER: tuple(parsers.NO_ANSWERS)} if unanswerable else {}),
+        limit=limit_of(_golds(train), LEAST_SPAN, TIMES),
+        thought=THOUGHT,
+        reads="what follows the last cue such as Answer:, or else the last line"
+        + (f"; {parsers.NO_ANSWER!r} says that there is none" if refuse else ""),
+    )
+
+
+def generation(splits: Splits) -> TaskKind:
+    """A free text: a target is any JSON. Where all are objects, a reply is one, and has the keys that all have."""
+    train = splits.get("train", ())
+    free = TaskKind(
+        "generation",
+        parse=parsers.whole,
+        parse_cut=partial(parsers.whole, finish="length"),
+        limit=limit_of(_golds(train), LEAST_TEXT, TIMES),
+        thought=THOUGHT,
+        reads="all of the reply",
+    )
+    targets = [example.target for example in train]
+    objects = [target for target in targets if isinstance(target, Mapping)]
+    if not objects or len(objects) < len(targets):
+        return free
+    keys = [key for key in objects[0] if all(key in target for target in objects)]
+    shape = f" with the keys {', '.join(keys)}" if keys else ""
+    form = f"Reply with one object of JSON{shape}, and nothing else."
+    return replace(free, format=form, names=closed(keys, optional=("JSON",)))
+
+
+def reasoning(splits: Splits) -> TaskKind:
+    """A final answer at the end of a reply that may reason first: a target is it, or a list of those that are right.
+
+    Where all are numbers, or options such as (A), or of a few that recur, an answer is read and compared as such.
+    """
+    _check(splits, _is_answer, "a text, a number, or a list of them")
+    answers = [gold for examples in splits.values() for example in examples for gold in golds(example.target)]
+    parse, metric, few = _final_answers(answers)
+    form = "End with a line of the form\nAnswer: <the final answer>"
+    return TaskKind(
+        "reasoning",
+        instruction="Solve the problem.",
+        format=f"{form}\nThe final answer is one of these.\n{_show_labels(few, 'Answers')}" if few else form,
+        cue="",
+        show=_first_answer,
+        parse=parse,
+        parse_cut=partial(parse, finish="length"),
+        metric=metric,
+        names=Names({**{answer: (answer,) for answer in few}, **MARK}, optional=MARK, loose=True),
+        reply=lambda target: f"Answer: {_first_answer(target)}",
+        limit=limit_of(_golds(splits["train"]), GENEROUS, TIMES),
+        reads="what follows the last cue such as Answer:, or else the last line; a reply may reason before it",
+    )
+
+
+TASK_KINDS: Mapping[KindName, Callable[[Splits], TaskKind]] = {
+    "classification": classification,
+    "ner": ner,
+    "reading": reading,
+    "generation": generation,
+    "reasoning": reasoning,
+}
+"""From the splits of a task to its kind; a DataError says which targets do not fit."""
+
+
+def _show_labels(labels: tuple[str, ...], called: str = "Labels") -> str:
+    """On one line; one a line where a label has what would part it from the next."""
+    if any(re.search(r"[,，、;；]", label) for label in labels):
+        return f"{called}:\n" + "\n".join(f"- {label}" for label in labels)
+    return f"{called}: {', '.join(labels)}"
+
+
+def _final_answers(answers: list[str]) -> tuple[Callable[..., Json], str, tuple[str, ...]]:
+    """The parser, the name of the metric, and the answers where they are few that recur."""
+    distinct = sorted(set(answers))
+    if all(is_number(answer) for answer in distinct):
+        return parsers.number, "numeric", ()
+    if all(OPTION.fullmatch(answer) for answer in distinct):
+        return parsers.option, "exact", ()
+    told_apart = len({normalise(answer) for answer in distinct} - {""}) == len(distinct)
+    if told_apart and len(distinct) <= MOST and 4 * len(distinct) <= len(answers):
+        return FinalLabelParser(tuple(distinct)), "accuracy", tuple(distinct)
+    return parsers.final_answer, "exact", ()
+
+
+def _first_answer(target: Json) -> str:
+    return next(iter(golds(target)), "")
+
+
+def _types(examples: tuple[Example, ...]) -> list[str]:
+    targets = (example.target for example in examples)
+    return sorted({kind for target in targets if isinstance(target, Mapping) for kind in target})
+
+
+def _lists_entities(target: Json) -> bool:
+    if not isinstance(target, Mapping):
+        return False
+    return all(_is_texts(texts) and all(text.strip() for text in golds(texts)) for texts in target.values())
+
+
+def _is_texts(target: Json) -> bool:
+    return isinstance(target, list | tuple) and all(isinstance(text, str) for text in target)
+
+
+def _golds(examples: Iterable[Example]) -> Iterator[str]:
+    return (gold for example in examples for gold in golds(example.target))
+
+
+def _is_answer(target: Json) -> bool:
+    answers = target if isinstance(target, list | tuple) else [target]
+    single = all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in answers)
+    return single and any(gold.strip() for gold in golds(target))
+
+
+def _check(splits: Splits, fits: Callable[[Json], bool], wanted: str) -> None:
+    for name, examples in splits.items():
+        if odd := [example.id for example in examples if not fits(example.target)]:
+            ids = ", ".join(odd[:5]) + (", ..." if len(odd) > 5 else "")
+            raise DataError(f"the {name} split has targets that are not {wanted}: ids {ids}")

@@ -1,0 +1,387 @@
+"""What one account may have in flight and send a minute: shared by all of its models, agents and searches."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import TypeVar
+
+import anyio
+
+from protocols.errors import ModelError, RateLimited, TooLong
+from protocols.model import Allowance, ChatModel, Reply, Request, Usage
+from protocols.pacing.clock import loop_time
+from protocols.pacing.pace import Entry, Pace
+from protocols.pacing.tokens import Flight, TokenPace, bound_of
+from protocols.pacing.waiting import Patience
+
+P = TypeVar("P", Pace, TokenPace)
+MOST = 64
+"""Calls in flight where the configuration does not say."""
+FIRST = 16
+"""Calls in flight at first, where it does not say."""
+LONGEST_HOLD = 120.0
+"""Seconds for which an account is held back at most before it is tried again."""
+FIRST_HOLD, LONGEST_OWN_HOLD = 1.0, 60.0
+"""Seconds for which it is held back at first, and at most, where the provider does not say for how long: quotas are
+mostly for a minute."""
+EARLIER = 1e-6
+"""Seconds by which the clock must be watched for an earlier time for its keeper to be woken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one account; None: not known. `concurrency`: calls in flight. `requests` and `tokens` a minute."""
+
+    concurrency: int | None = None
+    requests: int | None = None
+    tokens: int | None = None
+
+    def __or__(self, other: Limits) -> Limits:
+        """The stricter of both."""
+
+        def least(one: int | None, two: int | None) -> int | None:
+            return min((value for value in (one, two) if value is not None), default=None)
+
+        return Limits(
+            least(self.concurrency, other.concurrency),
+            least(self.requests, other.requests),
+            least(self.tokens, other.tokens),
+        )
+
+
+class Ticket:
+    """A call in flight: the window that it began in, when it was sent, and what is held back for it. `ends`: when it
+    is given up, if that is known."""
+
+    __slots__ = ("ends", "request", "request_pace", "sent", "tokens", "urgent", "window")
+
+    def __init__(self, window: int, request: Request, urgent: bool, sent: float) -> None:
+        self.window, self.request, self.urgent, self.sent = window, request, urgent, sent
+        self.tokens: Flight | None = None
+        self.request_pace: tuple[Pace, Entry] | None = None
+        self.ends: float | None = None
+
+
+class Waiter:
+    """A call that is not sent yet. `event` is set when it may be, or is to see to the clock, or when it is not to be
+    sent at all (`stopped`)."""
+
+    __slots__ = ("bound", "event", "request", "stopped", "ticket", "urgent")
+
+    def __init__(self, request: Request, bound: Usage, urgent: bool) -> None:
+        self.request, self.bound, self.urgent = request, bound, urgent
+        self.event = anyio.Event()
+        self.ticket: Ticket | None = None
+        self.stopped = False
+
+    def stop(self) -> None:
+        """It is not to be sent."""
+        self.stopped = True
+        self.event.set()
+
+
+class Limiter:
+    """Adaptive concurrency, pace and priority.
+
+    Concurrency: what the configuration names is used at once; otherwise it starts low and grows by one with every
+    reply (slow start). A rate limit halves it, and from then on a window of replies adds one. Calls that began in an
+    older window say nothing of this one. Source: Chiu & Jain 1989, as in TCP's congestion avoidance and fast recovery
+    (RFC 5681, section 3.1; RFC 6582, section 3.2). `Retry-After` holds back the whole account, so that its calls do
+    not come back one by one to be refused. Where the provider names no wait, we hold it back for 1 s, 2 s, 4 s and so
+    on, and send one call after each hold until there is a reply.
+
+    Pace: see `Pace` and `TokenPace`. Limits that become known later hold for the calls in flight too.
+
+    Priority: urgent calls are first and are not spaced. `clock` gives seconds, those of the event loop.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = loop_time) -> None:
+        self._leases = [limits]
+        self.limits = limits
+        self.most = limits.concurrency or MOST
+        self.allowed = limits.concurrency or FIRST
+        self._clock = clock
+        self._in_flight: set[Ticket] = set()
+        self._slow_start = True
+        self._window = self._replies = 0
+        self._opens = -math.inf
+        self._hold = FIRST_HOLD
+        self._requests: Pace | None = None
+        self._tokens: TokenPace | None = None
+        self._learned: dict[str, tuple[int | None, int | None]] = {}
+        self._urgent: deque[Waiter] = deque()
+        self._others: deque[Waiter] = deque()
+        self._keeper: Waiter | None = None
+        self._alarm = math.inf
+        self._set_pace()
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are sent and have not ended."""
+        return len(self._in_flight)
+
+    @property
+    def flights(self) -> Collection[Ticket]:
+        """Those calls."""
+        return self._in_flight
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait to be sent."""
+        return len(self._urgent) + len(self._others)
+
+    @property
+    def held(self) -> float:
+        """Seconds for which the account is held back by what its provider said; 0: it is not."""
+        return 0.0 if self._opens == -math.inf else max(0.0, self._opens - self._clock())
+
+    def restrict(self, limits: Limits) -> None:
+        """Keep to these limits too, until they are given back."""
+        self._leases.append(limits)
+        self._keep_to_leases()
+
+    def give_back(self, limits: Limits) -> None:
+        """Whoever asked for these limits has ended: keep to those of the others, and without any to the last."""
+        self._leases.remove(limits)
+        if self._leases:
+            self._keep_to_leases()
+
+    def _keep_to_leases(self) -> None:
+        named, self.limits = self.limits.concurrency, reduce(or_, self._leases)
+        now = self.limits.concurrency
+        self.most = now or MOST
+        if now is not None and (named is None or (now > named and self._slow_start)):
+            self.allowed = now
+        self.allowed = min(self.allowed, self.most)
+        self._set_pace()
+        self._admit()
+
+    def enter_now(self, request: Request, urgent: bool) -> Ticket | None:
+        """Count a call, if it may be sent at once."""
+        if self._urgent or (self._others and not urgent):
+            return None
+        bound = bound_of(request) if self._tokens else None
+        return self._send(request, bound, urgent) if self._delay(bound, urgent) == 0.0 else None
+
+    async def enter(self, request: Request, urgent: bool, patience: Patience | None = None) -> Ticket:
+        """Wait until a call may be sent, and count it.
+
+        :raises Interrupted: `patience` has ended before.
+        """
+        if ticket := self.enter_now(request, urgent):
+            return ticket
+        waiter, patience = Waiter(request, bound_of(request), urgent), patience or Patience()
+        queue = self._urgent if urgent else self._others
+        queue.append(waiter)
+        patience.queued.add(waiter)
+        try:
+            self._admit()
+            while waiter.ticket is None:
+                await self._wait(waiter)
+                if waiter.stopped:
+                    raise patience.interrupted()
+        except BaseException:
+            if waiter.ticket is None:
+                queue.remove(waiter)
+            else:
+                self.leave(waiter.ticket, None)
+            raise
+        finally:
+            patience.queued.discard(waiter)
+            if self._keeper is waiter:
+                self._keeper, self._alarm = None, math.inf
+            self._admit()  # whoever was behind it, or is to watch the clock now
+        return waiter.ticket
+
+    def leave(self, ticket: Ticket, used: Usage | None) -> None:
+        """The call has ended; it needed so many tokens, or nobody knows how many (None)."""
+        self._in_flight.remove(ticket)
+        if ticket.tokens:
+            ticket.tokens.end(self._clock(), used)
+        self._admit()
+
+    def unsent(self, ticket: Ticket) -> None:
+        """It was not sent after all, and does not count in the pace."""
+        if ticket.request_pace:
+            pace, entry = ticket.request_pace
+            pace.settle(entry, 0.0)
+
+    def answered(self, ticket: Ticket) -> None:
+        """There was a reply: there may be room for more."""
+        if ticket.window != self._window:
+            return
+        self._hold = FIRST_HOLD
+        if self.allowed >= self.most:
+            return
+        self._replies += 1
+        if self._slow_start or self._replies >= self.allowed:
+            self.allowed += 1
+            self._replies = 0
+
+    def pushed_back(self, ticket: Ticket, wait: float | None) -> None:
+        """The provider asks to slow down, and to send nothing for `wait` seconds; None or 0: it does not say."""
+        if wait:
+            self._opens = max(self._opens, self._clock() + min(wait, LONGEST_HOLD))
+        if ticket.window == self._window:
+            if not wait:
+                self._opens = max(self._opens, self._clock() + self._hold)
+                self._hold = min(2 * self._hold, LONGEST_OWN_HOLD)
+            self.allowed = max(1, self.allowed // 2)
+            self._slow_start = False
+            self._window += 1
+            self._replies = 0
+
+    def learn(self, model: str, allowance: Allowance) -> None:
+        """Keep to what the provider says of a model, to the least of several, unless the configuration says more."""
+        told = allowance.requests, allowance.tokens
+        if self._learned.get(model) != told:
+            self._learned[model] = told
+            self._set_pace()
+
+    def _set_pace(self) -> None:
+        requests = self.limits.requests or min((r for r, _ in self._learned.values() if r), default=None)
+        tokens = self.limits.tokens or min((t for _, t in self._learned.values() if t), default=None)
+        self._requests = paced(self._requests, requests, self._request_pace)
+        self._tokens = paced(self._tokens, tokens, self._token_pace)
+
+    def _request_pace(self, limit: int) -> Pace:
+        """One that counts the calls in flight, as sent now."""
+        pace = Pace(limit)
+        if self._in_flight:
+            pace.take(self._clock(), len(self._in_flight))
+        return pace
+
+    def _token_pace(self, limit: int) -> TokenPace:
+        pace = TokenPace(limit)
+        for ticket in self._in_flight:
+            ticket.tokens = pace.begin(self._clock(), bound_of(ticket.request), ticket.urgent)
+        return pace
+
+    def _delay(self, bound: Usage | None, urgent: bool) -> float:
+        """Seconds until such a call may be sent, as far as the clock decides; infinite while it waits for another."""
+        if len(self._in_flight) >= self.allowed or self._is_tried():
+            return math.inf
+        if not (self._requests or self._tokens) and self._opens == -math.inf:
+            return 0.0
+        now = self._clock()
+        delay = self._opens - now
+        if delay <= 0.0:
+            delay, self._opens = 0.0, -math.inf
+        if self._requests:
+            delay = max(delay, self._requests.wait(now, 1, urgent))
+        if self._tokens and bound:
+            delay = max(delay, self._tokens.wait(now, bound, urgent))
+        return delay
+
+    def _is_tried(self) -> bool:
+        """Whether one call is out to see if the account is open again, which is not known since a hold of ours."""
+        return self._hold > FIRST_HOLD and any(ticket.window == self._window for ticket in self._in_flight)
+
+    def _send(self, request: Request, bound: Usage | None, urgent: bool) -> Ticket:
+        ticket = Ticket(self._window, request, urgent, self._clock())
+        if self._requests:
+            ticket.request_pace = self._requests, self._requests.take(self._clock(), 1)
+        if self._tokens and bound:
+            ticket.tokens = self._tokens.begin(self._clock(), bound, urgent)
+        self._in_flight.add(ticket)
+        return ticket
+
+    def _admit(self) -> None:
+        """Send what may be sent; if the clock decides when the next one may, somebody must watch it."""
+        delay = math.inf
+        while queue := self._urgent or self._others:
+            delay = self._delay(queue[0].bound, queue[0].urgent)
+            if delay > 0.0:
+                break
+            waiter = queue.popleft()
+            waiter.ticket = self._send(waiter.request, waiter.bound, waiter.urgent)
+            waiter.event.set()
+        if not queue or delay == math.inf:
+            return
+        if self._keeper is None:
+            self._keeper = queue[0]
+            self._keeper.event.set()
+        elif self._clock() + delay < self._alarm - EARLIER:
+            self._keeper.event.set()
+
+    async def _wait(self, waiter: Waiter) -> None:
+        """Wait for a ticket; the keeper looks again when the clock says so."""
+        if self._keeper is waiter:
+            head = (self._urgent or self._others)[0]
+            delay = self._delay(head.bound, head.urgent)
+            self._alarm = self._clock() + delay
+            with anyio.move_on_after(delay):
+                await waiter.event.wait()
+        else:
+            await waiter.event.wait()
+        if waiter.ticket is None:
+            waiter.event = anyio.Event()
+            self._admit()
+
+
+class LimitedModel:
+    """Waits for the account's limiter before every call. `urgent`: before those that are not. `timeout`: seconds
+    after which the adapter gives a call up, if that is known."""
+
+    def __init__(
+        self,
+        inner: ChatModel,
+        limiter: Limiter,
+        urgent: bool,
+        patience: Patience | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._inner, self._limiter, self._urgent = inner, limiter, urgent
+        self._patience, self._timeout = patience or Patience(), timeout
+
+    @property
+    def name(self) -> str:
+        """The name of the model inside."""
+        return self._inner.name
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request once there is room for it.
+
+        :raises Interrupted: a person has stopped the search, and it was not sent.
+        """
+        limiter, patience = self._limiter, self._patience
+        patience.check()
+        patience.check_held(limiter.held)
+        ticket = limiter.enter_now(request, self._urgent)
+        if ticket is None:
+            ticket = await limiter.enter(request, self._urgent, patience)
+        if self._timeout is not None:
+            ticket.ends = ticket.sent + self._timeout
+        used: Usage | None = None
+        try:
+            reply = await self._inner.complete(request)
+            used = reply.usage
+            limiter.answered(ticket)
+            if reply.allowance is not None:
+                limiter.learn(self.name, reply.allowance)
+            return reply
+        except ModelError as error:
+            if isinstance(error, TooLong) and not error.reached:
+                limiter.unsent(ticket)
+                used = Usage()
+            else:
+                error.sent = ticket.sent
+            if isinstance(error, RateLimited):
+                wait = error.allowance.wait if error.allowance and error.retry_after is None else error.retry_after
+                limiter.pushed_back(ticket, wait)
+            raise
+        finally:
+            limiter.leave(ticket, used)
+
+
+def paced(pace: P | None, limit: int | None, new: Callable[[int], P]) -> P | None:
+    """The pace at a limit, going on with its log; none without a limit."""
+    if limit is None or pace is None:
+        return None if limit is None else new(limit)
+    pace.limit = limit
+    return pace

@@ -1,0 +1,1 @@
+"""What servers answer: failures, refusals, figures, and headers on the account's limits."""

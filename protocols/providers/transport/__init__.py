@@ -1,0 +1,1 @@
+"""HTTP: sessions, proxies, streams, and the clients of official SDKs."""

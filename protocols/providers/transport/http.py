@@ -1,0 +1,242 @@
+"""The shared transport: one pooled aiohttp session, and one function that posts and maps transport failures."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import aiohttp
+import orjson
+
+from protocols.errors import (
+    AuthenticationFailed,
+    BadReply,
+    BadRequest,
+    CallTimeout,
+    ConfigError,
+    ConnectionFailed,
+    ModelError,
+)
+from protocols.model import Usage
+from protocols.plain import redact
+from protocols.providers.local.processes import LocalModels
+from protocols.providers.responses.failures import Answer, classify, is_failure
+from protocols.providers.responses.figures import read_json
+from protocols.providers.transport.clients import Clients
+from protocols.providers.transport.proxies import Proxies, Proxy
+from protocols.providers.transport.streaming import holds_events
+
+JsonObject = dict[str, object]
+PROXY_AUTHENTICATION = 407
+UNSENT = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL)
+"""aiohttp's errors that come before anything is sent to the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """What every model of a process shares. `closing` also closes the client objects that were opened by name, unless
+    others of `clients` use them still. `local`: the models on this machine, which end with the process."""
+
+    session: aiohttp.ClientSession
+    closing: AsyncExitStack
+    proxies: Proxies = field(default_factory=lambda: Proxies({}))
+    clients: Clients = field(default_factory=Clients)
+    local: LocalModels = field(default_factory=LocalModels)
+
+    def direct(self) -> Transport:
+        """The same connections, by way of no proxy: for this machine."""
+        return replace(self, proxies=Proxies({}))
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Transport]:
+        """The same connections for one search: what that opens and takes is closed and given back with the block."""
+        async with AsyncExitStack() as closing:
+            yield replace(self, closing=closing)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where to call and as whom. `base_url` has no trailing slash; `timeout` in seconds, for one whole call.
+    `key_header`: the header that holds the key and nothing else, instead of a bearer token."""
+
+    base_url: str
+    key: str | None = field(default=None, repr=False)
+    timeout: float = 120.0
+    key_header: str | None = None
+
+    @cached_property
+    def client_timeout(self) -> aiohttp.ClientTimeout:
+        """The timeout as aiohttp takes it."""
+        return aiohttp.ClientTimeout(total=self.timeout)
+
+    def headers(self) -> dict[str, str]:
+        """Both SDKs send the key as a bearer token (anthropic since 2.0)."""
+        headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "promptflow"}
+        if self.key and self.key_header:
+            headers[self.key_header] = self.key
+        elif self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        return headers
+
+
+@asynccontextmanager
+async def open_transport(
+    environ: Mapping[str, str] | None = None, keep_alive: float = 60.0
+) -> AsyncIterator[Transport]:
+    """Open the pool, and close it at the end.
+
+    The pool has no limit of its own: the limiters say how many calls are out, and one that waited for a connection
+    would wait while its timeout runs. `environ` None: the process's variables; of those, proxies and certificates are
+    read. `keep_alive`: seconds that an idle connection stays open.
+
+    :raises ConfigError: SSL_CERT_FILE or SSL_CERT_DIR names what cannot be read.
+    """
+    variables = os.environ if environ is None else environ
+    connector = aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=keep_alive, ttl_dns_cache=300, ssl=certificates(variables)
+    )
+    # With trust_env aiohttp would read ~/.netrc and send its passwords to model servers.
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    clients, local = Clients(), LocalModels(variables)
+    async with session, aclosing(clients), aclosing(local), AsyncExitStack() as closing:
+        yield Transport(session, closing, Proxies(variables), clients, local)
+
+
+def certificates(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
+    """Whom to trust: the system's authorities, and those in SSL_CERT_FILE and SSL_CERT_DIR. True: the system's alone.
+
+    :raises ConfigError: one of them cannot be read.
+    """
+    file, folder = (environ.get(name, "").strip() or None for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    if file is None and folder is None:
+        return True
+    context = ssl.create_default_context()
+    for variable, path, read in (("SSL_CERT_FILE", file, os.path.isfile), ("SSL_CERT_DIR", folder, os.path.isdir)):
+        if path is not None and not read(path):
+            raise ConfigError(f"{variable} names {path}, which is not there; mend it, or unset it")
+    try:
+        context.load_verify_locations(file, folder)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(f"SSL_CERT_FILE names {file}, which holds no certificates ({error})") from None
+    return context
+
+
+async def post(
+    transport: Transport, endpoint: Endpoint, path: str, headers: Mapping[str, str], body: JsonObject, model: str
+) -> Answer:
+    """Post `body` as JSON and read the whole answer, whatever its status. Sends once.
+
+    :raises BadRequest: the body cannot be written as UTF-8.
+    :raises CallTimeout: `endpoint.timeout` ran out.
+    :raises ConfigError: the proxy that the environment names for this address cannot be used.
+    :raises AuthenticationFailed: the proxy asks for a password.
+    :raises ConnectionFailed: no connection, or one that broke before the answer was whole.
+    """
+    url = endpoint.base_url + path
+    data = encode(body, model)
+    proxy = transport.proxies.of(endpoint.base_url)
+    tunnel = None
+    if proxy is not None:
+        headers, tunnel = through(proxy, url, headers)
+    failure: ModelError
+    started = time.perf_counter()
+    try:
+        async with transport.session.post(
+            url,
+            data=aiohttp.BytesPayload(data),  # as it is; of bytes aiohttp asks at every call what they are
+            headers=headers,
+            timeout=endpoint.client_timeout,
+            allow_redirects=False,
+            proxy=proxy.url if proxy else None,
+            proxy_headers=tunnel,
+        ) as response:
+            content = await response.read()
+            answer = Answer(response.status, response.headers, content, url, time.perf_counter() - started)
+            if proxy is None or answer.status != PROXY_AUTHENTICATION:
+                return answer
+            failure = refused_by(proxy, model)
+    except TimeoutError:
+        failure = CallTimeout(
+            f"no reply from {by_way_of(endpoint, proxy)} within {endpoint.timeout:g} s", model=model
+        )
+    except aiohttp.ClientHttpProxyError as error:
+        what = f"it answered {error.status} {redact(error.message, endpoint.key)}"
+        failure = ConnectionFailed(
+            f"no connection to {by_way_of(endpoint, proxy)}: {what}", model=model, reached=False
+        )
+        if proxy is not None and error.status == PROXY_AUTHENTICATION:
+            failure = refused_by(proxy, model)
+    except (aiohttp.ClientError, OSError) as error:
+        what = redact(str(error) or type(error).__name__, endpoint.key)
+        reached = not isinstance(error, UNSENT)
+        whom = by_way_of(endpoint, proxy)
+        failure = ConnectionFailed(f"no whole reply from {whom}: {what}", model=model, reached=reached)
+    # Raised out here because aiohttp's errors carry the request's headers, and with them the key.
+    raise failure
+
+
+def through(proxy: Proxy, url: str, headers: Mapping[str, str]) -> tuple[Mapping[str, str], dict[str, str]]:
+    """The headers of a call, and those of the request for a tunnel, by which https goes through a proxy. The proxy's
+    password is for the proxy alone, which takes it out of a call that it passes on."""
+    password = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+    return (headers, password) if url.startswith("https:") else ({**headers, **password}, {})
+
+
+def by_way_of(endpoint: Endpoint, proxy: Proxy | None) -> str:
+    """The address that was called, and the proxy on the way there."""
+    return endpoint.base_url if proxy is None else f"{endpoint.base_url} through {proxy}"
+
+
+def refused_by(proxy: Proxy, model: str) -> AuthenticationFailed:
+    """A proxy asks for a password, or for another one."""
+    reason = f"{proxy} asks for a user and a password: write them into it as http://user:password@host:port"
+    return AuthenticationFailed(reason, model=model, status=PROXY_AUTHENTICATION)
+
+
+def encode(body: JsonObject, model: str) -> bytes:
+    """UTF-8 JSON, nothing escaped that need not be.
+
+    :raises BadRequest: a text holds half of a surrogate pair, which UTF-8 cannot carry.
+    """
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise BadRequest(f"the request cannot be written as UTF-8 JSON: {error}", model=model) from None
+
+
+def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object], Usage]) -> JsonObject:
+    """The JSON object of an answer. `billed` reads its `usage`, for a success whose body says that it failed.
+
+    :raises ModelError: the status or the body says that the call failed; the class says how.
+    :raises BadReply: a success whose body is not a JSON object.
+    :raises BadRequest: a success whose body is a stream, which nobody asked for.
+    """
+    if not 200 <= answer.status < 300:
+        raise classify(answer, model, key)
+    try:
+        payload = read_json(answer.body)
+    except ValueError as error:
+        if holds_events(answer.body):
+            reason = f'the reply is a stream of events; set stream = true under [providers."{model}"]'
+            raise BadRequest(
+                reason, model=model, status=answer.status, request_id=answer.request_id(key)
+            ) from None  # a server that only streams answers every try so
+        raise unusable(f"is not JSON ({error})", answer, model, key) from None
+    if is_failure(payload):
+        failure = classify(answer, model, key)
+        failure.usage = billed(payload.get("usage") if isinstance(payload, dict) else None)
+        raise failure
+    if not isinstance(payload, dict):
+        raise unusable("is not a JSON object", answer, model, key)
+    return payload
+
+
+def unusable(what: str, answer: Answer, model: str, key: str | None, usage: Usage | None = None) -> BadReply:
+    """A success that cannot be read: `what` completes "the reply …"; it was billed for `usage`, if that is known."""
+    request_id = answer.request_id(key)
+    return BadReply(f"the reply {what}", model=model, status=answer.status, request_id=request_id, usage=usage)
