@@ -290,7 +290,8 @@ async def test_a_run_does_as_it_is_told_and_every_word_is_in_its_journal(tmp_pat
     said = [("set", WIDTH, "5"), ("set", "budget.calls", "900000"), ("set", "search.concurrency", "2")]
     said += [("freeze", "examples"), ("inject", str(tmp_path / "good.txt")), ("resume",)]  # type: ignore[list-item]
     directory = tmp_path / "run"
-    async with open_run(configured(tmp_path), {}, directory) as run:
+    weak = 'search.operators=["self_reflection", "few_shot"]'  # what the person writes is better than theirs
+    async with open_run(configured(tmp_path, weak), {}, directory) as run:
         onlooker = Onlooker(run)
 
         async def steer() -> None:
