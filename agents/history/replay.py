@@ -17,10 +17,11 @@ from agents.history.controllers import new_selector, open_controller
 from agents.history.fold import TURNS, Fold
 from agents.history.recycling import recycle, unpack
 from agents.results.finished import read_result
-from memory.journals.journal import Call, read_calls, read_journal, read_notes
+from memory.journals.journal import read_calls, read_journal, read_notes
 from protocols.errors import ReplayDiffers
 from protocols.files import prompt_file
 from protocols.messages import Envelope
+from protocols.wrappers.recorded import Call
 
 Watch = Callable[[Envelope | Call], Awaitable[None]]
 

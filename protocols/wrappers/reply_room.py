@@ -66,7 +66,7 @@ class RoomyModel:
         try:
             return await self._inner.complete(asked)
         except TooLong as error:
-            if not error.reached or self._window.fitted(asked) == asked or self._window.refuses(asked):
+            if not error.reached or self._window.fitted(asked) == asked or self._window.fit(asked) is None:
                 raise
         return await self._inner.complete(asked)
 
