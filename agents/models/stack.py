@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Concatenate, ParamSpec
 
 import anyio
 
@@ -62,17 +61,8 @@ from protocols.wrappers.window import Window, WindowedModel
 
 BULK = frozenset({"task", "credit", "judge"})
 """Roles that call once for each example; the others' calls go first."""
-P = ParamSpec("P")
-
-
-class Layer:
-    """A wrapper and its options, and what the docs call it."""
-
-    def __init__(
-        self, name: str, wrapper: Callable[Concatenate[ChatModel, P], ChatModel], *args: P.args, **options: P.kwargs
-    ) -> None:
-        self.name = name
-        self.around: Callable[[ChatModel], ChatModel] = lambda model: wrapper(model, *args, **options)
+Layer = tuple[str, Callable[[ChatModel], ChatModel]]
+"""What the docs call a wrapper; and the wrapper with its options, which lacks the model inside."""
 
 
 class Models:
@@ -119,8 +109,8 @@ class Models:
         return self._stack(self.adapters[self._configuration.models.of(role)], role, cache, journal)
 
     def _stack(self, model: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
-        for layer in reversed([*self.layers(model, role, cache, journal)]):
-            model = layer.around(model)
+        for _, wrapper in reversed([*self.layers(model, role, cache, journal)]):
+            model = wrapper(model)
         return model
 
     def layers(
@@ -130,17 +120,17 @@ class Models:
         name = adapter.name
         if name != EMBEDDED:
             yield from self._before_the_budget(adapter, role, cache, journal)
-        yield Layer("ledger", MeteredModel, self._ledger, role, queued=name != EMBEDDED)
+        yield "ledger", partial(MeteredModel, ledger=self._ledger, role=role, queued=name != EMBEDDED)
         if name != EMBEDDED:
             keep = partial(self._keep, journal, self._note("window", name))
-            yield Layer("window", WindowedModel, self._window(name), keep)
+            yield "window", partial(WindowedModel, window=self._window(name), keep=keep)
             table = self._configuration.provider(name)
             limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
             limiter = self.accounts.limiter(self._account(name), limits, self._transport.closing)
-            timeout = model_settings(table).timeout
-            yield Layer("limiter", LimitedModel, limiter, role not in BULK, self.patience, timeout)
+            limited = partial(LimitedModel, patience=self.patience, timeout=model_settings(table).timeout)
+            yield "limiter", partial(limited, limiter=limiter, urgent=role not in BULK)
         if journal is not None:
-            yield Layer("journal", RecordedModel, journal, role, time.time)
+            yield "journal", partial(RecordedModel, record=journal, role=role, clock=time.time)
 
     def _before_the_budget(
         self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None
@@ -148,22 +138,25 @@ class Models:
         name, asks = adapter.name, asked(self._configuration.asked(role)) if role != EMBEDDER else {}
         table = self._configuration.provider(name)
         if asks:
-            yield Layer("parameters", AskingModel, asks)
+            yield "parameters", partial(AskingModel, asked=asks)
         if role != EMBEDDER:
-            yield Layer("room", RoomyModel, table.reply_tokens or room_of(name) or 1, self._window(name))
+            tokens = table.reply_tokens or room_of(name) or 1
+            yield "room", partial(RoomyModel, tokens=tokens, window=self._window(name))
         if cache is not None:
-            yield Layer("reply cache", CachedModel, cache, self._scope(name, role), partial(self._saved, role, name))
+            saved = partial(self._saved, role, name)
+            yield "reply cache", partial(CachedModel, cache=cache, scope=self._scope(name, role), saved=saved)
         if isinstance(adapter, LocalModel):
-            yield Layer("loading", LoadingModel, adapter.load, self.accounts.calls.loading)
+            yield "loading", partial(LoadingModel, load=adapter.load, loading=self.accounts.calls.loading)
         policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
         rng = Random(f"{self._configuration.search.seed}/retry/{role}")
-        yield Layer("retry", RetryingModel, policy, rng, self._breaker(name, role), patience=self.patience)
+        breaker, patience = self._breaker(name, role), self.patience
+        yield "retry", partial(RetryingModel, policy=policy, rng=rng, breaker=breaker, patience=patience)
         if least := self._warm_prefix(name, table):
             prefixes = self.accounts.prefixes(self._account(name), self._which(name))
-            yield Layer("warming", WarmingModel, prefixes, least)
+            yield "warming", partial(WarmingModel, prefixes=prefixes, least=least)
         if role != EMBEDDER and not settles_temperature(asks):
-            learned = partial(self._refused, journal, self._temperature_note(name, role))
-            yield Layer("temperature", TemperatureModel, self._temperature(name, role), learned)
+            keep = partial(self._keep, journal, self._temperature_note(name, role))
+            yield "temperature", partial(TemperatureModel, temperature=self._temperature(name, role), keep=keep)
 
     async def look_up_windows(self) -> None:
         """Ask servers of the user's own for the windows that nobody has told, once in a process, all at once and
@@ -266,13 +259,10 @@ class Models:
     def _saved(self, role: str, name: str, reply: Reply) -> None:
         self._ledger.save(role, name, reply.usage)
 
-    async def _keep(self, journal: Journal | None, note: str, window: Window) -> None:
+    async def _keep(self, journal: Journal | None, note: str, window: Window | None = None) -> None:
+        """`window` None: it is the temperature that was refused."""
         if journal is not None:
-            await journal.learned(note, window.pack())
-
-    async def _refused(self, journal: Journal | None, note: str) -> None:
-        if journal is not None:
-            await journal.learned(note, b"refused")
+            await journal.learned(note, window.pack() if window else b"refused")
 
     def _warm_prefix(self, name: str, table: ProviderTable) -> int:
         if table.warm_prefix is not None:

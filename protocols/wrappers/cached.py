@@ -60,12 +60,8 @@ class CachedModel:
     def __init__(
         self, model: ChatModel, cache: Replies, scope: str, saved: Callable[[Reply], None] = lambda reply: None
     ) -> None:
+        self.name = model.name
         self._model, self._cache, self._scope, self._saved = model, cache, scope, saved
-
-    @property
-    def name(self) -> str:
-        """The name of the model behind."""
-        return self._model.name
 
     async def complete(self, request: Request) -> Reply:
         """Answer from the cache (`from_cache`, latency 0, the usage that it cost then) or ask, store and answer.

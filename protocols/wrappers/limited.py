@@ -20,13 +20,9 @@ class LimitedModel:
         patience: Patience | None = None,
         timeout: float | None = None,
     ) -> None:
+        self.name = inner.name
         self._inner, self._limiter, self._urgent = inner, limiter, urgent
         self._patience, self._timeout = patience or Patience(), timeout
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request once there is room for it, as `Request.sending` then gives it.

@@ -16,13 +16,9 @@ class MeteredModel:
     """
 
     def __init__(self, inner: ChatModel, ledger: Ledger, role: str, queued: bool = False) -> None:
+        self.name = inner.name
         self._inner, self._ledger, self._role, self._queued = inner, ledger, role, queued
         self._account, self._purses = ledger.account(role, inner.name), ledger.purses(role)
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """:raises BudgetExhausted: a cap forbids the call; nothing was sent."""

@@ -176,13 +176,9 @@ class WindowedModel:
     before anybody acts on it."""
 
     def __init__(self, inner: ChatModel, window: Window, keep: Callable[[Window], Awaitable[None]]) -> None:
+        self.name = inner.name
         self._inner, self._window, self._keep = inner, window, keep
         self._kept: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request, with no more room for the reply than the window has.

@@ -58,7 +58,7 @@ async def test_the_docs_quote_the_order(tmp_path: Path) -> None:
             models = Models(configuration, environ, transport, open_ledger(configuration, environ))
             [adapter] = models.adapters.values()
             stacks += [
-                [layer.name for layer in models.layers(adapter, role, *kept)]
+                [name for name, _ in models.layers(adapter, role, *kept)]
                 for role in ("task", "critic", EMBEDDER)
                 for kept in ((cache, journal), (None, None))
             ]
