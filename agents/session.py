@@ -25,6 +25,7 @@ from agents.config.loading import remarks
 from agents.directory.run_directory import read_configuration
 from agents.history.progress import progress_of
 from agents.history.replay import Replayed, replay
+from agents.models.accounts import Accounts
 from agents.models.budget import caps, kept_prices
 from agents.results.finished import finished
 from agents.ring.team import only
@@ -41,13 +42,12 @@ from agents.views.logs import RunLog
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.serving import shown
-from memory.journals.journal import Call
 from protocols.budget.ledger import Account, Attempt, Books, Ledger, Saved
 from protocols.errors import Interrupted
 from protocols.messages import Envelope, Resumed
 from protocols.pacing.waiting import Patience
 from protocols.task import SplitName
-from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.recorded import Call
 
 T = TypeVar("T")
 Stop = Callable[[str], Coroutine[Any, Any, None]]

@@ -32,9 +32,10 @@ from agents.config.configuration import load
 from agents.directory.run_directory import JOURNAL, REPORT
 from agents.run.opening import open_run
 from benchmarks.journal import story
-from memory.journals.journal import Call, open_journal
+from memory.journals.journal import open_journal
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Message
 from protocols.model import Usage
+from protocols.wrappers.recorded import Call
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "simulated.toml"
 RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / "run.py")]

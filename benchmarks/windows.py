@@ -28,6 +28,7 @@ import aiohttp
 import anyio
 
 from agents.commands.console import drive
+from agents.models.accounts import Accounts
 from agents.run.opening import Shared, open_run_in
 from benchmarks.wire import search_configuration, server
 from protocols.model import Request, Usage
@@ -35,7 +36,6 @@ from protocols.pacing.limiter import Limiter, Limits, Ticket
 from protocols.pacing.waiting import Patience
 from protocols.providers.catalogue import Account
 from protocols.providers.transport.http import open_transport
-from protocols.wrappers.accounts import Accounts
 
 FIRST = 60.0
 """Seconds that are not looked at for what is used."""

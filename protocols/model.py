@@ -69,9 +69,9 @@ class Request:
     `parameters`: what the user has set beside these; they win. `sample`: tells apart several draws of one request (0,
     1, ...); adapters add it to a `seed` among the parameters, and else do not send it.
     `fixed`: messages at the beginning, if more than the system messages, that are the same in other requests.
-    `assignment`: what it is made for, `left_out`: examples that it had no room for, `sending`: to be called when all
-    waiting is over and the request is sent; all for the books alone: adapters do not send them, the cache does not
-    look at them.
+    `assignment`: what it is made for, `left_out`: examples that it had no room for. `sending`: what is to be done
+    when all waiting is over, the last first; each gives the request as it goes on. These are for what stands around
+    a model: adapters do not send them, the cache does not look at them.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -80,7 +80,7 @@ class Request:
     sample: int = 0
     assignment: int | None = None
     left_out: int = 0
-    sending: Callable[[], None] | None = field(default=None, compare=False, repr=False)
+    sending: list[Callable[[Request], Request]] | None = field(default=None, compare=False, repr=False)
     fixed: int = field(default=0, compare=False, repr=False)
     parameters: Parameters = NOTHING_SET
     _size: int = field(default=-1, init=False, compare=False, repr=False)
@@ -93,7 +93,7 @@ class Request:
             object.__setattr__(self, "_size", size)
         return self._size
 
-    def sent_by(self, sending: Callable[[], None]) -> Request:
+    def sent_by(self, *sending: Callable[[Request], Request]) -> Request:
         """The same with another `sending`; several times as fast as `replace`."""
         copy = Request(
             self.messages,
@@ -102,7 +102,7 @@ class Request:
             self.sample,
             self.assignment,
             self.left_out,
-            sending,
+            [*sending],
             self.fixed,
             self.parameters,
         )

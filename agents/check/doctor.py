@@ -27,6 +27,7 @@ from agents.forecast.estimate import estimate
 from agents.forecast.headroom import measure
 from agents.forecast.past import read_past
 from agents.headroom.probe import Tell
+from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger, prices
 from agents.operators.operator import Operator
 from agents.prompting.asking import reply_limit
@@ -51,7 +52,6 @@ from protocols.prompt import Prompt, braced, holds_placeholder
 from protocols.providers.local_model import LocalModel
 from protocols.providers.transport.http import open_transport
 from protocols.task import Example, Task
-from protocols.wrappers.accounts import Accounts
 
 
 async def diagnose(

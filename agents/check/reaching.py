@@ -13,6 +13,7 @@ from agents.config.configuration import Configuration
 from agents.config.metrics import asks_judge
 from agents.config.roles import EMBEDDER, model_settings
 from agents.config.tables import NONE
+from agents.models.accounts import Accounts
 from protocols.errors import (
     AuthenticationFailed,
     CallTimeout,
@@ -24,12 +25,12 @@ from protocols.errors import (
     RateLimited,
 )
 from protocols.model import ChatMessage, ChatModel, Request
-from protocols.pacing.limiter import LimitedModel, Limits
+from protocols.pacing.limiter import Limits
 from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings, open_model
 from protocols.providers.local_model import LocalModel, in_words
 from protocols.providers.transport.http import Transport
-from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.asking import AskingModel
+from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.reply_room import RoomyModel
 
 SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))

@@ -18,6 +18,7 @@ from agents.forecast.estimate import Estimate, estimate
 from agents.forecast.past import read_past
 from agents.headroom.found import Headroom, found
 from agents.headroom.probe import DRAWS, LEAST, Plan, Probe, Tell
+from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
 from agents.prompting.forward import AtOnce, Forward
@@ -30,7 +31,6 @@ from protocols.prompt import Prompt
 from protocols.providers.catalogue import EMBEDDED
 from protocols.providers.transport.http import open_transport
 from protocols.task import Task
-from protocols.wrappers.accounts import Accounts
 
 SHARE: Final = 20
 """A search looks for headroom where that takes one in so many of the calls and tokens that it is expected to take."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
 from agents.archive.aims import Aims
 from agents.archive.ends import ALL_MADE
+from agents.history.resumption import Ends
 from agents.ring.controller import Controller
 from agents.ring.team import Opening
 from memory.journals.journal import read_journal
 from protocols.bus import NOBODY
 from protocols.errors import ReplayDiffers
 from protocols.messages import (
-    ENDED_WITH_THE_RUN,
     FIRST,
     Assignment,
     Candidate,
@@ -40,6 +40,8 @@ from protocols.prompt import Prompt
 
 FOLDED = (Assignment, Critique, Failure, *get_args(Command), Conclude, Finished, Resumed)
 """The messages that a fold looks at."""
+TURNS = (Conclude, Resumed)
+"""Those that a fold must know before it begins."""
 CAPPED = (Finished(ALL_MADE), Finished("budget"))
 """What an earlier release said of a cap that refused one of the last assignments, and what is said of it now."""
 
@@ -47,52 +49,20 @@ GOING_ON = Resumed(0.0)
 """Another process that changes nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Where a run has concluded its search, or gone on, in the envelope of this id."""
-
-    id: int
-    message: Conclude | Resumed
-
-
-def read_turns(journal: Path) -> list[Turn]:
-    """Those that a journal has, in their order.
-
-    :raises StorageFailed: it is damaged.
-    """
-    return turns_in(read_journal(journal, (Conclude, Resumed)))
-
-
-def turns_in(log: Iterable[Envelope]) -> list[Turn]:
-    """Those among the envelopes."""
-    found = ((envelope.id, envelope.message) for envelope in log)
-    return [Turn(number, message) for number, message in found if isinstance(message, Conclude | Resumed)]
-
-
-def stopped_short(turns: Sequence[Turn], assignments: int) -> bool:
-    """Whether the last thing that a run did of its own was to conclude a search that had made all its assignments,
-    and could make more now."""
-    last = turns[-1].message if turns else None
-    for turn in reversed(turns):
-        if isinstance(turn.message, Conclude) or turn.message.more:
-            last = turn.message
-            break
-    return isinstance(last, Conclude) and last.stopped_by == ALL_MADE and last.made < assignments
-
-
 class Fold:
     """Tells a new Controller what the journal says that it was told, and compares its decisions with those there.
 
-    `turns`: see `read_turns`; what is void from one on is left out. `said`: decisions that are not in the journal,
-    each with the id of the envelope that caused it; `made`: the number of those that are.
+    `turns`: every `Conclude` and `Resumed` of the run, others are of no matter; ends that they undo are left out.
+    `said`: decisions that are not in the journal, each with the id of the envelope that caused it; `made`: the number
+    of those that are. `stopped_by`: "" until the run has finished.
     """
 
-    def __init__(self, controller: Controller, turns: Sequence[Turn]) -> None:
-        self._controller, self._turns = controller, turns
-        self._resumed = max((turn.id for turn in turns if isinstance(turn.message, Resumed)), default=0)
+    def __init__(self, controller: Controller, turns: Iterable[Envelope]) -> None:
+        self._controller, self._ends = controller, Ends(turns)
         self._most = controller.limit
         self.said: deque[tuple[Message, int]] = deque()
         self.made = 0
+        self.stopped_by = ""
         self._limit(0)
 
     async def take(self, envelope: Envelope) -> None:
@@ -104,14 +74,15 @@ class Fold:
         match message:
             case Assignment():
                 self._compare(envelope)
-            case Finished() if envelope.id > self._resumed:
+            case Finished(reason) if not self._ends.undone(envelope):
                 self._compare(envelope)
-            case Critique() | Failure() | Stop() if not self.is_void(envelope):
+                self.stopped_by = reason
+            case Critique() | Failure() | Stop() if self.was_told(envelope):
                 await self._tell(message, envelope.id)
             case Pause() | Continue() | Change() | Freeze() | Inject():
                 await self._tell(message, envelope.id)
             case Conclude():
-                if self._is_undone(envelope.id):
+                if self._ends.undone(envelope):
                     self._forget(Conclude)
                 else:
                     self._compare(envelope)
@@ -123,13 +94,9 @@ class Fold:
 
     def _limit(self, after: int) -> None:
         """How many assignments the run could make from this envelope on, if it could make more later."""
-        ends = [(t.id, t.message) for t in self._turns if t.id > after]
-        made = [end.made for number, end in ends if isinstance(end, Conclude) and self._is_undone(number)]
+        turns = [turn for turn in self._ends.turns if turn.id > after and self._ends.undone(turn)]
+        made = [turn.message.made for turn in turns if isinstance(turn.message, Conclude)]
         self._controller.limit = made[0] if made else self._most
-
-    def _is_undone(self, conclusion: int) -> bool:
-        """Whether the search goes on after it was concluded with this envelope."""
-        return any(t.id > conclusion and isinstance(t.message, Resumed) and t.message.more for t in self._turns)
 
     def _forget(self, *kinds: type[Message]) -> None:
         self.said = deque(told for told in self.said if not isinstance(told[0], kinds))
@@ -151,23 +118,12 @@ class Fold:
     async def _tell(self, message: Message, cause: int) -> None:
         self.said.extend((decided, cause) for decided in await self._controller.handle(message))
 
-    def is_void(self, envelope: Envelope) -> bool:
-        """Nobody was told of it, or it ended what has gone on since: it says nothing of the assignment itself."""
-        match envelope.message:
-            case Critique() as critique:
-                return bool(critique.cut_by) and self._is_reopened(envelope.id)
-            case Failure(assignment=number, kind=kind):
-                ended = kind in ENDED_WITH_THE_RUN and self._is_reopened(envelope.id)
-                return ended or number == FIRST or envelope.to == NOBODY
-            case Stop():
-                return self._is_reopened(envelope.id)
-            case _:
-                return False
-
-    def _is_reopened(self, ended: int) -> bool:
-        """Whether the search goes on after what has ended it in part, or its result is shrunk from then on."""
-        turn = next((turn for turn in self._turns if turn.id > ended), None)
-        return turn is not None and (isinstance(turn.message, Resumed) or self._is_undone(turn.id))
+    def was_told(self, envelope: Envelope) -> bool:
+        """Whether it counts for the Controller: it was told of it, and that is not undone. The failure of the first
+        prompt ended the run."""
+        message = envelope.message
+        ended_it = isinstance(message, Failure) and message.assignment == FIRST
+        return envelope.to != NOBODY and not ended_it and not self._ends.undone(envelope)
 
     def _compare(self, envelope: Envelope) -> None:
         told = envelope.message
@@ -191,10 +147,11 @@ async def fold(
     :raises ReplayDiffers: the same messages do not lead to the same decisions.
     :raises StorageFailed: the journal is damaged.
     """
-    folded = Fold(controller, [*read_turns(journal), Turn(resumed, going_on)])
+    now = Envelope(resumed, None, "team", NOBODY, 0.0, going_on)
+    folded = Fold(controller, [*read_journal(journal, TURNS), now])
     for envelope in read_journal(journal, FOLDED):
         await folded.take(envelope)
-        if isinstance(envelope.message, Critique) and not folded.is_void(envelope):
+        if isinstance(envelope.message, Critique) and folded.was_told(envelope):
             for tell in evaluated:
                 tell(envelope.message.evaluation)
     await folded.resume(going_on, resumed)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from agents.archive.archive import Prefer, front, preferred
 from agents.directory.run_directory import JOURNAL, read_configuration
+from agents.history.resumption import Ends, is_end
 from memory.journals.journal import read_journal
-from protocols.bus import NOBODY
 from protocols.messages import (
-    ENDED_WITH_THE_RUN,
     FIRST,
     SHRINK,
     Assignment,
@@ -22,6 +22,7 @@ from protocols.messages import (
     Envelope,
     Failure,
     FailureKind,
+    Finished,
     Pause,
     Resumed,
     Scores,
@@ -71,7 +72,7 @@ class Ending:
                 return f"{self.operator} on {self.section}: {FAILURES[self.kind]}: {self.reason}"
 
 
-FAILURES: dict[FailureKind, str] = {
+FAILURES: dict[str, str] = {
     "rejected": "edit rejected",
     "unreadable": "reply unreadable",
     "too long": "too long",
@@ -98,8 +99,8 @@ class Standing:
 
 class Progress:
     """What has happened so far. `survivors` by candidate; `best`: the one that would be the result now, of which
-    `prompt` is the prompt; `cuts`: assignments that have ended and were made to shrink the result; `stopping`: why no
-    more assignments are issued; `paused`: a person has them wait."""
+    `prompt` is the prompt; `cuts`: assignments that have ended and were made to shrink the result; `paused`: a person
+    has them wait. `reopened`: what the last `Resumed` has undone."""
 
     def __init__(self, prefer: Prefer = "best") -> None:
         self._prefer: Prefer = prefer
@@ -111,10 +112,10 @@ class Progress:
         self.counts: Counter[EndKind] = Counter()
         self.survivors: dict[int, Ending] = {}
         self.best: Ending | None = None
-        self.stopping = ""
         self.paused = False
-        self._void: list[tuple[Ending, Assignment | None]] = []
-        self._settled: list[tuple[Ending, Assignment | None]] = []
+        self.reopened: Sequence[Ending] = ()
+        self._ends = Ends()
+        self._ended: dict[int, tuple[Ending, Assignment | None]] = {}
 
     @property
     def ended(self) -> int:
@@ -124,51 +125,56 @@ class Progress:
     @property
     def stands(self) -> int:
         """Those of them that a run which goes on does not take up again."""
-        return self.ended - sum(ending.kind != "first" and ending.operator != SHRINK for ending, _ in self._void)
+        ends = [self._ended[end.id][0] for end in self._ends.provisional if end.id in self._ended]
+        return self.ended - sum(ending.kind != "first" and ending.operator != SHRINK for ending in ends)
+
+    @property
+    def stopping(self) -> str:
+        """Why no more assignments are issued, if a person or the team has said so."""
+        return next((end.message.reason for end in self._ends.standing if isinstance(end.message, Stop)), "")
+
+    @property
+    def stopped_by(self) -> str:
+        """What ended the search; "" while it goes on."""
+        return next((end.message.stopped_by for end in self._ends.standing if isinstance(end.message, Finished)), "")
 
     def follow(self, envelope: Envelope) -> Ending | None:
         """Take in the next envelope; the ending, if it ends an assignment."""
+        undone = self._ends.take(envelope)
         match envelope.message:
             case Assignment() as assignment:
                 self.open[assignment.assignment] = assignment
-            case Stop(reason):
-                self.stopping = self.stopping or reason
             case Pause():
                 self.paused = True
             case Continue():
                 self.paused = False
             case Critique(assignment=number) as critique:
                 asked = self.open.get(number)
-                return self._end(self._of_critique(critique), asked, void=bool(critique.cut_by))
+                return self._end(self._of_critique(critique), asked, envelope)
             case Failure(assignment=number) as failure:
-                asked, void = self.open.get(number), failure.kind in ENDED_WITH_THE_RUN or envelope.to == NOBODY
-                return self._end(self._of_failure(failure), asked, void)
-            case Conclude():
-                self._settled, self._void = [*self._settled, *self._void], []
-            case Resumed(more=more):
-                self._void = [*self._settled, *self._void] if more else self._void
-                self._settled = [] if more else self._settled
-                self._take_up()
+                asked = self.open.get(number)
+                return self._end(self._of_failure(failure), asked, envelope)
+            case Resumed():
+                self.paused = False
+                self._reopen([self._ended.pop(end.id) for end in undone if end.id in self._ended])
             case _:
                 pass
         return None
 
-    def _take_up(self) -> None:
-        """What a cap or the end of the run ended is open again."""
-        for ending, assignment in self._void:
+    def _reopen(self, ended: Sequence[tuple[Ending, Assignment | None]]) -> None:
+        self.reopened = [ending for ending, _ in ended]
+        for ending, assignment in ended:
             self.counts[ending.kind] -= 1
             self.cuts -= ending.operator == SHRINK
             self.survivors.pop(ending.assignment, None)
             self._standings.pop(ending.assignment, None)
             if assignment is not None:
                 self.open[assignment.assignment] = assignment
-        if self._void:
+        if ended:
             self._front = []
             for standing in self._standings.values():
                 self._front = front(self._front, standing)
             self._lead()
-        self._void.clear()
-        self.stopping, self.paused = "", False
 
     def lineage(self, candidate: int) -> list[Ending]:
         """The endings from the first prompt to `candidate`, in order."""
@@ -219,12 +225,11 @@ class Progress:
         self.best = None if leader is None else self.survivors[leader.candidate]
         self.prompt = None if leader is None else leader.prompt
 
-    def _end(self, ending: Ending, assignment: Assignment | None, void: bool) -> Ending:
-        """`void`: it is one until the run goes on."""
+    def _end(self, ending: Ending, assignment: Assignment | None, envelope: Envelope) -> Ending:
         self.counts[ending.kind] += 1
         self.cuts += ending.operator == SHRINK
-        if void:
-            self._void.append((ending, assignment))
+        if is_end(envelope):
+            self._ended[envelope.id] = ending, assignment
         if ending.value is not None:
             self.survivors[ending.assignment] = ending
             self._lead()

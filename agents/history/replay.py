@@ -14,13 +14,14 @@ from agents.config.loading import load_corpus, load_task
 from agents.directory.resume_fingerprint import check_meaning, meaning
 from agents.directory.run_directory import FIRST_PROMPT, JOURNAL, RESULT, read_configuration, read_record
 from agents.history.controllers import new_selector, open_controller
-from agents.history.fold import Fold, read_turns
+from agents.history.fold import TURNS, Fold
 from agents.history.recycling import recycle, unpack
 from agents.results.finished import read_result
-from memory.journals.journal import Call, read_calls, read_journal, read_notes
+from memory.journals.journal import read_calls, read_journal, read_notes
 from protocols.errors import ReplayDiffers
 from protocols.files import prompt_file
-from protocols.messages import Envelope, Finished, Resumed
+from protocols.messages import Envelope
+from protocols.wrappers.recorded import Call
 
 Watch = Callable[[Envelope | Call], Awaitable[None]]
 
@@ -52,24 +53,17 @@ async def replay(directory: Path, watch: Watch) -> Replayed:
     recycle(selector, unpack(notes) or [])
     operators = open_operators(configuration.search.operators)
     controller = open_controller(configuration, task, operators, selector, None, unpack_aims(notes))
-    folded = Fold(controller, read_turns(directory / JOURNAL))
-    stopped_by, last = "", 0
     journal = directory / JOURNAL
+    folded = Fold(controller, read_journal(journal, TURNS))
+    last = 0
     events: Iterable[Envelope | Call] = merge(read_journal(journal), read_calls(journal), key=attrgetter("time"))
     for event in events:
         await watch(event)
         if isinstance(event, Envelope):
             await folded.take(event)
-            match event.message:
-                case Finished(reason):
-                    stopped_by = reason
-                case Resumed():
-                    stopped_by = ""
-                case _:
-                    pass
             last = event.id
     best = controller.archive.best().candidate if controller.archive.members else None
     result = read_result(directory / RESULT)
     if result is not None and result["candidate"] != best:
         raise ReplayDiffers(f"the winner is {result['candidate']} there and {best} now", envelope=last)
-    return Replayed(folded.made, controller.issued - controller.cut, stopped_by, best)
+    return Replayed(folded.made, controller.issued - controller.cut, folded.stopped_by, best)

@@ -11,11 +11,12 @@ from agents.directory.run_directory import JOURNAL, RESULT, read_configuration
 from agents.history.progress import Ending, Progress, progress_of
 from agents.models.budget import kept_prices
 from agents.results.finished import read_result
-from memory.journals.journal import Call, read_calls, read_journal
+from memory.journals.journal import read_calls, read_journal
 from protocols.budget.prices import Price
 from protocols.errors import ConfigError
 from protocols.messages import FIRST, Assignment, Candidate, Critique, Envelope, Evaluation
 from protocols.prompt import Prompt
+from protocols.wrappers.recorded import Call
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -16,16 +16,16 @@ from agents.config.known_names import check_names
 from agents.config.metrics import asks_judge, open_metric
 from agents.config.roles import EMBEDDER, embedder_of, model_settings, roles
 from agents.config.tables import ProviderTable
+from agents.models.accounts import Accounts
 from memory.journals.journal import Journal
-from memory.journals.recorded import RecordedModel
 from memory.model_embedder import ModelEmbedder
-from memory.storage.cache import CachedModel, ReplyCache
+from memory.storage.cache import ReplyCache
 from protocols.budget.ledger import Account as Spent
 from protocols.budget.ledger import Ledger
 from protocols.embedding import Embedder, HashedNgrams
 from protocols.model import ChatModel, Parameters, Reply
 from protocols.pacing.breaker import Breaker
-from protocols.pacing.limiter import LimitedModel, Limits
+from protocols.pacing.limiter import Limits
 from protocols.pacing.waiting import Patience
 from protocols.providers.catalogue import (
     EMBEDDED,
@@ -47,23 +47,26 @@ from protocols.providers.local_model import CONTEXT, LocalModel, in_words
 from protocols.providers.parameters import asked
 from protocols.providers.transport.http import Transport
 from protocols.task import Task
-from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.asking import AskingModel, settles_temperature
+from protocols.wrappers.cached import CachedModel
+from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.loading import LoadingModel
 from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.recorded import RecordedModel
 from protocols.wrappers.reply_room import RoomyModel, room_of
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
-from protocols.wrappers.window import CheckedModel, Window, WindowedModel
+from protocols.wrappers.window import Window, WindowedModel
 
 BULK = frozenset({"task", "credit", "judge"})
 """Roles that call once for each example; the others' calls go first."""
+Layer = tuple[str, Callable[[ChatModel], ChatModel]]
+"""What the docs call a wrapper; and the wrapper with its options, which lacks the model inside."""
 
 
 class Models:
-    """Builds what a role calls: parameters, room, reply cache, loading, retry, warming, temperature, ledger, limiter,
-    window, journal and adapter, in this order.
+    """Builds what a role calls: an adapter, and the layers around it, see `layers`.
 
     `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are given
     back, and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and
@@ -86,7 +89,7 @@ class Models:
         self._configuration, self._environ, self._ledger = configuration, environ, ledger
         self.accounts, self._transport = accounts or Accounts(), transport
         self.patience = patience or Patience(self.accounts.calls)
-        self._adapters: dict[str, ChatModel] = {}
+        self.adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
         self._local: dict[str, str] = {}
         self.loads: tuple[str, ...] = ()
@@ -96,20 +99,64 @@ class Models:
         embedder, dimension = models.pop(EMBEDDER, None), configuration.memory.dimension
         for name in sorted({*models.values()}):
             settings = model_settings(configuration.provider(name))
-            self._adapters[name] = open_model(name, settings, environ, transport)
+            self.adapters[name] = open_model(name, settings, environ, transport)
         if embedder and dimension:
             settings = model_settings(configuration.provider(embedder))
             self._embeddings = open_embeddings(embedder, settings, environ, transport, dimension)
 
     def of(self, role: str, cache: ReplyCache | None = None, journal: Journal | None = None) -> ChatModel:
         """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, and what stands around it."""
-        name = self._configuration.models.of(role)
-        model = self._stack(self._adapters[name], role, cache, journal)
-        room = self._configuration.provider(name).reply_tokens or room_of(name)
-        if name == EMBEDDED:
-            return model
-        roomy, asks = RoomyModel(model, room or 1, self._window(name)), asked(self._configuration.asked(role))
-        return AskingModel(roomy, asks) if asks else roomy
+        return self._stack(self.adapters[self._configuration.models.of(role)], role, cache, journal)
+
+    def _stack(self, model: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
+        for _, wrapper in reversed([*self.layers(model, role, cache, journal)]):
+            model = wrapper(model)
+        return model
+
+    def layers(
+        self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None
+    ) -> Iterator[Layer]:
+        """What stands around an adapter, from the caller inwards; the order is written here alone."""
+        name = adapter.name
+        if name != EMBEDDED:
+            yield from self._before_the_budget(adapter, role, cache, journal)
+        yield "ledger", partial(MeteredModel, ledger=self._ledger, role=role, queued=name != EMBEDDED)
+        if name != EMBEDDED:
+            keep = partial(self._keep, journal, self._note("window", name))
+            yield "window", partial(WindowedModel, window=self._window(name), keep=keep)
+            table = self._configuration.provider(name)
+            limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
+            limiter = self.accounts.limiter(self._account(name), limits, self._transport.closing)
+            limited = partial(LimitedModel, patience=self.patience, timeout=model_settings(table).timeout)
+            yield "limiter", partial(limited, limiter=limiter, urgent=role not in BULK)
+        if journal is not None:
+            yield "journal", partial(RecordedModel, record=journal, role=role, clock=time.time)
+
+    def _before_the_budget(
+        self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None
+    ) -> Iterator[Layer]:
+        name, asks = adapter.name, asked(self._configuration.asked(role)) if role != EMBEDDER else {}
+        table = self._configuration.provider(name)
+        if asks:
+            yield "parameters", partial(AskingModel, asked=asks)
+        if role != EMBEDDER:
+            tokens = table.reply_tokens or room_of(name) or 1
+            yield "room", partial(RoomyModel, tokens=tokens, window=self._window(name))
+        if cache is not None:
+            saved = partial(self._saved, role, name)
+            yield "reply cache", partial(CachedModel, cache=cache, scope=self._scope(name, role), saved=saved)
+        if isinstance(adapter, LocalModel):
+            yield "loading", partial(LoadingModel, load=adapter.load, loading=self.accounts.calls.loading)
+        policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
+        rng = Random(f"{self._configuration.search.seed}/retry/{role}")
+        breaker, patience = self._breaker(name, role), self.patience
+        yield "retry", partial(RetryingModel, policy=policy, rng=rng, breaker=breaker, patience=patience)
+        if least := self._warm_prefix(name, table):
+            prefixes = self.accounts.prefixes(self._account(name), self._which(name))
+            yield "warming", partial(WarmingModel, prefixes=prefixes, least=least)
+        if role != EMBEDDER and not settles_temperature(asks):
+            keep = partial(self._keep, journal, self._temperature_note(name, role))
+            yield "temperature", partial(TemperatureModel, temperature=self._temperature(name, role), keep=keep)
 
     async def look_up_windows(self) -> None:
         """Ask servers of the user's own for the windows that nobody has told, once in a process, all at once and
@@ -121,7 +168,7 @@ class Models:
         await self._look_at_local()
         with anyio.move_on_after(SECONDS):
             async with anyio.create_task_group() as tasks:
-                for name in self._adapters:
+                for name in self.adapters:
                     settings = model_settings(self._configuration.provider(name))
                     theirs = settings.client or is_theirs(name, settings, self._environ)
                     if name != EMBEDDED and not is_local(name) and not theirs:
@@ -129,7 +176,7 @@ class Models:
         self._ledger.go_on()
 
     async def _look_at_local(self) -> None:
-        for model in (*self._adapters.values(), self._embeddings):
+        for model in (*self.adapters.values(), self._embeddings):
             if isinstance(model, LocalModel):
                 plan, weights = await model.plan()
                 self._window(model.name).tell(plan.context)
@@ -145,14 +192,14 @@ class Models:
 
     def take_up(self, notes: Mapping[str, bytes], accounts: Sequence[Spent]) -> None:
         """What a run that goes on knows of its models: their windows, and which of them have answered whom."""
-        for name in self._adapters:
+        for name in self.adapters:
             if name != EMBEDDED and (packed := notes.get(self._note("window", name))) is not None:
                 self._window(name).take_up(packed)
         for role, name in roles(self._configuration).items():
             if role != EMBEDDER and name != EMBEDDED and self._temperature_note(name, role) in notes:
                 self._temperature(name, role).refused = True
         for spent in accounts:
-            if spent.calls > spent.failed and spent.model in self._adapters and spent.model != EMBEDDED:
+            if spent.calls > spent.failed and spent.model in self.adapters and spent.model != EMBEDDED:
                 self._breaker(spent.model, spent.role).worked()
 
     def _account(self, name: str) -> Account:
@@ -201,59 +248,21 @@ class Models:
             return HashedNgrams()
         return ModelEmbedder(self._stack(self._embeddings, EMBEDDER, cache, journal), name, dimension)
 
-    def _stack(self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
-        name = adapter.name
-
-        def recorded(model: ChatModel) -> ChatModel:
-            return model if journal is None else RecordedModel(model, journal, role, time.time)
-
-        if name == EMBEDDED:
-            return MeteredModel(adapter, self._ledger, role, recorded)
+    def _scope(self, name: str, role: str) -> str:
+        """Of the reply cache: whatever else than a request changes the answer."""
         table = self._configuration.provider(name)
-        account = identify(name, model_settings(table), self._environ)
-        limits = Limits(table.concurrency, table.requests_per_minute, table.tokens_per_minute)
-        limiter, timeout = (
-            self.accounts.limiter(account, limits, self._transport.closing),
-            model_settings(table).timeout,
-        )
-
-        def limited(model: ChatModel) -> ChatModel:
-            keep = partial(self._keep, journal, self._note("window", name))
-            windowed = WindowedModel(recorded(model), self._window(name), keep)
-            return CheckedModel(LimitedModel(windowed, limiter, role not in BULK, self.patience, timeout), windowed)
-
-        model: ChatModel = MeteredModel(adapter, self._ledger, role, limited)
-        if role != EMBEDDER and not settles_temperature(asked(self._configuration.asked(role))):
-            learned = partial(self._refused, journal, self._temperature_note(name, role))
-            model = TemperatureModel(model, self._temperature(name, role), learned)
-        if least := self._warm_prefix(name, table):
-            model = WarmingModel(model, self.accounts.prefixes(account, self._which(name)), least)
-        model = self._retrying(model, role, table)
-        if isinstance(adapter, LocalModel):
-            model = LoadingModel(model, adapter.load, self.accounts.calls.loading)
-        if cache is None:
-            return model
-
-        def saved(reply: Reply) -> None:
-            self._ledger.save(role, name, reply.usage)
-
-        embeds = f" in {self._configuration.memory.dimension}" if role == EMBEDDER else ""
         who = scope(name, model_settings(table), self._environ)
-        folds = " without system messages" if table.system == "user" and not embeds else ""
-        return CachedModel(model, cache, f"{who}{embeds}{folds}", saved)
+        if role == EMBEDDER:
+            return f"{who} in {self._configuration.memory.dimension}"
+        return f"{who} without system messages" if table.system == "user" else who
 
-    async def _keep(self, journal: Journal | None, note: str, window: Window) -> None:
+    def _saved(self, role: str, name: str, reply: Reply) -> None:
+        self._ledger.save(role, name, reply.usage)
+
+    async def _keep(self, journal: Journal | None, note: str, window: Window | None = None) -> None:
+        """`window` None: it is the temperature that was refused."""
         if journal is not None:
-            await journal.learned(note, window.pack())
-
-    async def _refused(self, journal: Journal | None, note: str) -> None:
-        if journal is not None:
-            await journal.learned(note, b"refused")
-
-    def _retrying(self, model: ChatModel, role: str, table: ProviderTable) -> ChatModel:
-        policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
-        rng = Random(f"{self._configuration.search.seed}/retry/{role}")
-        return RetryingModel(model, policy, rng, self._breaker(model.name, role), patience=self.patience)
+            await journal.learned(note, window.pack() if window else b"refused")
 
     def _warm_prefix(self, name: str, table: ProviderTable) -> int:
         if table.warm_prefix is not None:

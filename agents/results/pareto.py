@@ -11,9 +11,10 @@ from anyio import to_thread
 
 from agents.archive.archive import Member
 from agents.results.comparison import Held
-from memory.journals.journal import Call, read_calls
+from memory.journals.journal import read_calls
 from protocols.budget.prices import Price
 from protocols.model import Usage
+from protocols.wrappers.recorded import Call
 
 THOUSAND = 1000
 Split = Literal["test", "validation"]

@@ -25,6 +25,7 @@ from agents.directory.run_directory import (
 )
 from agents.directory.watching import Watcher
 from agents.history.controllers import new_selector
+from agents.models.accounts import Accounts
 from agents.models.budget import keep_prices, open_ledger
 from agents.models.stack import Models
 from agents.operators.operator import Operator
@@ -37,7 +38,6 @@ from protocols.errors import ConfigError
 from protocols.prompt import Prompt
 from protocols.providers.transport.http import Transport, open_transport
 from protocols.task import Task
-from protocols.wrappers.accounts import Accounts
 
 
 @dataclass(frozen=True, slots=True)

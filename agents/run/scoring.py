@@ -10,6 +10,7 @@ from pathlib import Path
 from agents.config.configuration import Configuration
 from agents.config.loading import check_input, load_corpus, load_task, remarks, unknown_placeholders
 from agents.config.metrics import calls_per_example
+from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
 from agents.prompting.forward import AtOnce, Forward
@@ -21,7 +22,6 @@ from protocols.files import prompt_file
 from protocols.pacing.waiting import Patience
 from protocols.providers.transport.http import open_transport
 from protocols.task import SplitName
-from protocols.wrappers.accounts import Accounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,9 @@ from agents.forecast.headroom import before_search
 from agents.headroom.found import NOTE, Headroom, unpack_headroom
 from agents.headroom.probe import Tell, quiet
 from agents.history.controllers import new_selector, open_controller
-from agents.history.fold import fold, read_turns, stopped_short
+from agents.history.fold import TURNS, fold
 from agents.history.recycling import Recycler, pack, recall_past, recycle, unpack
+from agents.history.resumption import stopped_short
 from agents.models.stack import Models
 from agents.operators.operator import Operator
 from agents.prompting.forward import Forward
@@ -119,7 +120,7 @@ class Run:
             )
         before = read_document(directory / CONFIGURATION)
         self._reopened = reopened(before, configuration) if before else ()
-        self._more = stopped_short(read_turns(directory / JOURNAL), configuration.search.assignments)
+        self._more = stopped_short(read_journal(directory / JOURNAL, TURNS), configuration.search.assignments)
         if before and raised(before["budget"], configuration.budget.model_dump(mode="json")):
             self._more = True
         ledger.take_up(Books(self._durable.accounts, Saved(), self._durable.seconds))

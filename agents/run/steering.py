@@ -32,6 +32,7 @@ from agents.directory.run_directory import (
     read_configuration,
 )
 from agents.directory.watching import Watcher
+from agents.history.resumption import ENDS, Ends
 from agents.models.budget import check_priced, kept_prices
 from agents.prompting.forward import AtOnce
 from agents.ring.controller import WIDTH
@@ -41,6 +42,7 @@ from memory.journals.journal import read_durable, read_journal
 from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Ledger
 from protocols.budget.prices import Price
+from protocols.bus import NOBODY
 from protocols.errors import NO_ROOM, ConfigError, InputError, PromptError, StorageFailed
 from protocols.files import prompt_file
 from protocols.messages import (
@@ -48,10 +50,7 @@ from protocols.messages import (
     Command,
     Conclude,
     Continue,
-    Critique,
     Envelope,
-    Failure,
-    Finished,
     Freeze,
     Inject,
     Pause,
@@ -291,20 +290,10 @@ def _check_under_way(directory: Path, meant: Command) -> None:
         raise ConfigError(f"nobody works on the run in {directory}; the command that began it goes on with it")
     if not (directory / JOURNAL).exists():
         return  # it begins
-    ending = False
-    for envelope in read_journal(directory / JOURNAL, (Stop, Conclude, Finished, Critique, Failure, Resumed)):
-        match envelope.message:
-            case Resumed():
-                ending = False
-            case Conclude():  # cuts are made still, and no edits
-                ending = isinstance(meant, Inject)
-            case Stop() | Finished() | Failure(kind="budget"):
-                ending = True
-            case Critique() as critique if critique.cut_by:
-                ending = True
-            case _:
-                pass
-    if ending:
+    ends = Ends(read_journal(directory / JOURNAL, ENDS, brief=True))
+    said = [end.message for end in ends.standing if end.to != NOBODY]
+    # Once the search is concluded, its result is shrunk still, and no edit is made.
+    if said and (isinstance(meant, Inject) or not isinstance(said[-1], Conclude)):
         raise ConfigError(f"the search in {directory} is ending; nothing more is issued")
 
 

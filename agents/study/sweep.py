@@ -15,6 +15,7 @@ import orjson
 from agents.archive.ends import INTERRUPTED
 from agents.config.roles import roles
 from agents.directory.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
+from agents.models.accounts import Accounts
 from agents.results.finished import read_result
 from agents.ring.team import only
 from agents.run.opening import Shared, check, open_run_in
@@ -26,7 +27,6 @@ from memory.store import Memory, open_memory
 from protocols.embedding import HashedNgrams
 from protocols.errors import BusError, ConfigError, Interrupted, ModelError, PromptFlowError, StorageFailed
 from protocols.providers.transport.http import Transport, open_transport
-from protocols.wrappers.accounts import Accounts
 
 RESULTS = "results.jsonl"
 Attend = Callable[[Cell, Run], AbstractAsyncContextManager[None]]

@@ -21,8 +21,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from agents.history.progress import Ending, Progress
-from memory.journals.journal import Call
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Failure
+from protocols.wrappers.recorded import Call
 
 
 @dataclass(slots=True)

@@ -59,14 +59,6 @@ class InFlight:
         self._slots[call.number] = slot, size
         self._write(slot, size, line)
 
-    def withdraw(self, number: int) -> None:
-        """It was not sent.
-
-        :raises StorageFailed: it could not be written.
-        """
-        self._write(*self._slots[number], b"")
-        self.end(number)
-
     def end(self, number: int) -> None:
         """The journal has it."""
         slot, size = self._slots.pop(number)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from protocols.budget.ledger import Account
 from protocols.errors import PromptError, StorageFailed
 from protocols.messages import SHRINK, Envelope, Message
 from protocols.model import Usage
+from protocols.wrappers.recorded import Call
 
 SCHEMA = Schema(
     "journal",
@@ -72,22 +73,6 @@ LOST = "Lost"
 """The error of a call whose process ended before it did."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One attempt at a model, for an assignment (None: the held-out report), that ended at `time` (Unix seconds).
-
-    `seconds` until the reply; `error`: the class of what came instead of one, or `LOST`.
-    """
-
-    time: float
-    assignment: int | None
-    role: str
-    model: str
-    usage: Usage = field(default_factory=Usage)
-    seconds: float = 0.0
-    error: str | None = None
-
-
 class Journal:
     """Takes envelopes and calls of any number of tasks at once. `worked` gives the seconds that the run has worked in
     all of its processes, on a clock that nobody sets: they are kept with every row. None: nobody counts them."""
@@ -128,19 +113,12 @@ class Journal:
         """Put a call on record that is about to be sent, whose input is about so many tokens; it outlives the process
         on return. If nothing more is heard of it, it is a call that was `LOST` once the journal is opened again.
 
-        :returns: its number, for `called` or `withdraw`.
+        :returns: its number, for `called`.
         :raises StorageFailed: it could not be written.
         """
         number = next(self._numbers)
         self._in_flight.begin(Begun(number, time, assignment, role, model, tokens_in))
         return number
-
-    def withdraw(self, number: int) -> None:
-        """The call of this number was not sent.
-
-        :raises StorageFailed: it could not be written.
-        """
-        self._in_flight.withdraw(number)
 
     async def called(self, call: Call, number: int | None = None) -> None:
         """Keep a call that has ended, which `begin` gave this number; durable on return.

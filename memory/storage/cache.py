@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
-import orjson
-from anyio import Event, get_cancelled_exc_class
+from anyio import get_cancelled_exc_class
 
 from memory.storage.bloom_filter import Sieve
 from memory.storage.database import Database, Row, open_database
 from memory.storage.sqlite import Schema, Synchronous
-from protocols.model import ChatModel, Reply, Request, Usage
+from protocols.model import Reply, Usage
+from protocols.wrappers.cached import Flight
 
 SCHEMA = Schema(
     "reply cache",
@@ -49,25 +47,6 @@ EVICT = f"""DELETE FROM reply WHERE place < (
     SELECT CASE WHEN (pages.page_count - free.freelist_count) * size.page_size > ?
         THEN (SELECT min(place) + max({2 * CHECKED}, (max(place) - min(place)) / 16) FROM reply) END
     FROM pragma_page_count() pages, pragma_freelist_count() free, pragma_page_size() size)"""
-
-
-class Flight:
-    """A request that is out. Few are waited for, so an event is made for those alone."""
-
-    __slots__ = ("_landed",)
-
-    def __init__(self) -> None:
-        self._landed: Event | None = None
-
-    async def wait(self) -> None:
-        """Until it is back."""
-        self._landed = self._landed or Event()
-        await self._landed.wait()
-
-    def land(self) -> None:
-        """It is back."""
-        if self._landed:
-            self._landed.set()
 
 
 class ReplyCache:
@@ -158,67 +137,3 @@ def _sieve(connection: sqlite3.Connection) -> Sieve:
     sieve = Sieve()
     sieve.add_all(key for (key,) in connection.execute("SELECT key FROM reply"))
     return sieve
-
-
-class CachedModel:
-    """A model that asks `model` only for what `cache` does not hold.
-
-    `scope` says who answers: whatever else than the request changes the answer (provider, base URL, model). Models
-    that share a cache and a scope share replies and never have the same request out twice. A failed call is not
-    stored; those who waited for it try themselves, one after the other. `saved` is called for every reply that the
-    cache gave.
-    """
-
-    def __init__(
-        self, model: ChatModel, cache: ReplyCache, scope: str, saved: Callable[[Reply], None] = lambda reply: None
-    ) -> None:
-        self._model, self._cache, self._scope, self._saved = model, cache, scope, saved
-
-    @property
-    def name(self) -> str:
-        """The name of the model behind."""
-        return self._model.name
-
-    async def complete(self, request: Request) -> Reply:
-        """Answer from the cache (`from_cache`, latency 0, the usage that it cost then) or ask, store and answer.
-
-        :raises ModelError: the call failed.
-        :raises BudgetExhausted: it was refused before anything was sent.
-        :raises StorageFailed: the cache cannot be used.
-        """
-        reply = await self._find_or_ask(request_key(self._scope, request), request)
-        if reply.from_cache:
-            self._saved(reply)
-        return reply
-
-    async def _find_or_ask(self, key: bytes, request: Request) -> Reply:
-        flights = self._cache.flights
-        while True:
-            if reply := self._cache.recent(key):
-                return reply
-            if not (flight := flights.get(key)):
-                break
-            await flight.wait()
-        flights[key] = flight = Flight()
-        try:
-            return await self._cache.find(key) or await self._ask(key, request)
-        finally:
-            del flights[key]
-            flight.land()
-
-    async def _ask(self, key: bytes, request: Request) -> Reply:
-        reply = await self._model.complete(request)
-        first = await self._cache.keep(key, self._scope, reply)
-        if first is None:
-            return reply
-        return replace(reply, text=first.text, finish=first.finish, model=first.model, instead=first.instead)
-
-
-def request_key(scope: str, request: Request) -> bytes:
-    """32 bytes of BLAKE2b over the scope and the whole request: equal for equal requests and for no others."""
-    turns = [(message.speaker, message.text) for message in request.messages]
-    temperature = None if request.temperature is None else request.temperature + 0.0  # 0, 0.0 and -0.0 are one
-    parts: list[object] = [scope, turns, temperature, request.max_tokens, request.sample]
-    if request.parameters.key:
-        parts.append(request.parameters.key)
-    return hashlib.blake2b(orjson.dumps(parts), digest_size=32).digest()

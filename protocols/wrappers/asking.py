@@ -34,6 +34,7 @@ class AskingModel:
     Of those that are `UNSET` the adapters hear only where they would send one of their own."""
 
     def __init__(self, inner: ChatModel, asked: Mapping[str, object]) -> None:
+        self.name = inner.name
         self._inner = inner
         fields = {name: value for name, value in asked.items() if value != UNSET or name in OWN}
         self._settled = settles_temperature(asked)
@@ -43,11 +44,6 @@ class AskingModel:
                 self._temperature = number
                 del fields[TEMPERATURE]
         self._parameters = Parameters(fields)
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request."""

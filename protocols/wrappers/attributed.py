@@ -12,12 +12,8 @@ class OnBehalf:
     """A model whose calls are all made for one assignment, whatever the requests say."""
 
     def __init__(self, inner: ChatModel, assignment: int) -> None:
+        self.name = inner.name
         self._inner, self._assignment = inner, assignment
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request."""

@@ -12,13 +12,9 @@ class LoadingModel:
     spent on it. `loading` has the model's name once for each call that waits for it."""
 
     def __init__(self, inner: ChatModel, load: Callable[[], Awaitable[None]], loading: list[str]) -> None:
+        self.name = inner.name
         self._inner, self._load, self._loading = inner, load, loading
         self._loaded = False
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """:raises ConfigError: the model cannot be loaded."""

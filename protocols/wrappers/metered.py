@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from protocols.budget.ledger import Attempt, Ledger
 from protocols.errors import BadReply, CallTimeout, ConnectionFailed, ModelError
 from protocols.model import ChatModel, Reply, Request, Usage
@@ -13,36 +11,29 @@ from protocols.providers.responses.figures import about
 class MeteredModel:
     """Enters every attempt of one role at one model in the ledger.
 
-    `between` builds what stands between the budget and the model, and where a call may wait once more: the limiter,
-    the journal. Meanwhile the call has what it may cost set aside, and is no call yet.
+    `queued`: there is a limiter within, where a call waits once more. Meanwhile it has what it may cost set aside,
+    and is no call yet.
     """
 
-    def __init__(
-        self, inner: ChatModel, ledger: Ledger, role: str, between: Callable[[ChatModel], ChatModel] | None = None
-    ) -> None:
-        sending = SendingModel(inner)
-        self._inner = between(sending) if between else sending
-        self._ledger, self._role = ledger, role
+    def __init__(self, inner: ChatModel, ledger: Ledger, role: str, queued: bool = False) -> None:
+        self.name = inner.name
+        self._inner, self._ledger, self._role, self._queued = inner, ledger, role, queued
         self._account, self._purses = ledger.account(role, inner.name), ledger.purses(role)
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """:raises BudgetExhausted: a cap forbids the call; nothing was sent."""
         ledger, account, purses = self._ledger, self._account, self._purses
         most, sent = ledger.most(account.model, request), False
 
-        def send() -> None:
+        def send(waited: Request) -> Request:
             nonlocal sent
             ledger.send(account, purses, most)
             sent = True
+            return waited
 
         await ledger.admit(account, purses, most)
         try:
-            reply = await self._inner.complete(request.sent_by(send))
+            reply = await self._inner.complete(request.sent_by(send) if self._queued else send(request))
         except BaseException as error:
             if not sent:
                 ledger.withdraw(purses, most)
@@ -55,24 +46,6 @@ class MeteredModel:
         ledger.settle(account, purses, most, reply.usage, failed=False)
         ledger.ended(Attempt(self._role, account.model, None, request.left_out))
         return reply
-
-
-class SendingModel:
-    """A model that says of every request that it is sent now (`Request.sending`)."""
-
-    def __init__(self, inner: ChatModel) -> None:
-        self._inner = inner
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
-
-    async def complete(self, request: Request) -> Reply:
-        """:raises BudgetExhausted: it may not be sent any more."""
-        if request.sending:
-            request.sending()
-        return await self._inner.complete(request)
 
 
 def billed(error: BaseException, request: Request) -> Usage:

@@ -44,12 +44,8 @@ class RoomyModel:
     """
 
     def __init__(self, inner: ChatModel, tokens: int, window: Window | None = None) -> None:
+        self.name = inner.name
         self._inner, self._tokens, self._window = inner, tokens, window or Window()
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request. One whose reply was cut off in its thought is sent again, with room for it. One that
@@ -66,7 +62,7 @@ class RoomyModel:
         try:
             return await self._inner.complete(asked)
         except TooLong as error:
-            if not error.reached or self._window.fitted(asked) == asked or self._window.refuses(asked):
+            if not error.reached or self._window.fitted(asked) == asked or self._window.fit(asked) is None:
                 raise
         return await self._inner.complete(asked)
 

@@ -54,13 +54,9 @@ class RetryingModel:
         timing: Timing | None = None,
         patience: Patience | None = None,
     ) -> None:
+        self.name = inner.name
         self._inner, self._policy, self._rng, self._breaker = inner, policy, rng, breaker
         self._timing, self._patience = timing or Timing(), patience or Patience()
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """:raises ModelError: the last failure, when it is not retryable or there is no time or no attempt left; or

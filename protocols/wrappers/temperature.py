@@ -32,12 +32,8 @@ class TemperatureModel:
     """
 
     def __init__(self, inner: ChatModel, temperature: Temperature, keep: Callable[[], Awaitable[None]]) -> None:
+        self.name = inner.name
         self._inner, self._known, self._keep = inner, temperature, keep
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request."""

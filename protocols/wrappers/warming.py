@@ -69,12 +69,8 @@ class WarmingModel:
     """Lets one call with a new prefix of at least `least` tokens go ahead. A call that waits holds nothing."""
 
     def __init__(self, inner: ChatModel, prefixes: Prefixes, least: int) -> None:
+        self.name = inner.name
         self._inner, self._prefixes, self._least = inner, prefixes, least
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request; if the call ahead fails, the next one takes its place."""

@@ -97,9 +97,13 @@ class Window:
         room = aim - self.fitted(request).max_tokens
         return math.floor(room / self._high()) - estimated(request)
 
-    def refuses(self, request: Request) -> bool:
-        """Whether it is of no use to send this: it does not fit, as far as its tokens can be told."""
-        return self.tokens is not None and self._needed(self.fitted(request)) > self.tokens
+    def fit(self, request: Request) -> Request | None:
+        """As `fitted`; None: it is of no use to send this, it does not fit as far as its tokens can be told."""
+        tokens = self.tokens
+        if tokens is None:
+            return request
+        fitted = self.fitted(request)
+        return fitted if self._needed(fitted) <= tokens else None
 
     def answered(self, request: Request, tokens: int) -> None:
         """There was a reply; the provider counted so many tokens of input, 0: none."""
@@ -167,18 +171,14 @@ def estimated(request: Request) -> int:
 
 
 class WindowedModel:
-    """Never sends what does not fit into the window, and learns it from what is refused. It stands within the
-    limiter, so that nothing waits between its look and the call. `keep` is told of what was learned, before anybody
-    acts on it."""
+    """Never sends what does not fit into the window, and learns it from what is refused. It looks before the call
+    waits for anything, and again when the wait is over (`Request.sending`). `keep` is told of what was learned,
+    before anybody acts on it."""
 
     def __init__(self, inner: ChatModel, window: Window, keep: Callable[[Window], Awaitable[None]]) -> None:
+        self.name = inner.name
         self._inner, self._window, self._keep = inner, window, keep
         self._kept: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request, with no more room for the reply than the window has.
@@ -186,48 +186,38 @@ class WindowedModel:
         :raises TooLong: it does not fit into the window.
         :raises ServerFailed: it is refused for its length, which cannot be, since longer ones were answered.
         """
-        await self.check(request)
-        window, fitted = self._window, self._window.fitted(request)
+        window, fitted = self._window, request
+
+        def look(waited: Request) -> Request:
+            nonlocal fitted
+            fitted = self._fitted(waited)
+            return fitted
+
         try:
+            fitted = self._fitted(request)
+            if fitted.sending is None:
+                fitted = fitted.sent_by(look)
+            else:
+                fitted.sending.append(look)
             reply = await self._inner.complete(fitted)
         except TooLong as error:
-            if window.doubts(fitted, error.window):
+            if error.reached and window.doubts(fitted, error.window):
                 raise in_trouble(error) from None
-            window.refused(fitted, error.window)
-            await self._keep_it()
+            if error.reached:
+                window.refused(fitted, error.window)
+            if window.tokens != self._kept:
+                self._kept = window.tokens
+                await self._keep(window)
             raise
         counted = 0 if reply.usage.estimated else reply.usage.input
-        window.answered(fitted, min(counted, request.most_input))
+        window.answered(fitted, min(counted, fitted.most_input))
         return reply
 
-    async def check(self, request: Request) -> None:
+    def _fitted(self, request: Request) -> Request:
         """:raises TooLong: it does not fit into the window, and is not sent."""
-        if self._window.refuses(request):
-            await self._keep_it()
+        if (fitted := self._window.fit(request)) is None:
             raise too_long(self.name, self._window)
-
-    async def _keep_it(self) -> None:
-        if self._window.tokens != self._kept:
-            self._kept = self._window.tokens
-            await self._keep(self._window)
-
-
-class CheckedModel:
-    """Looks whether a request fits before it waits for anything: `windowed` stands somewhere within `inner`, and
-    looks again when the wait is over."""
-
-    def __init__(self, inner: ChatModel, windowed: WindowedModel) -> None:
-        self._inner, self._windowed = inner, windowed
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self._inner.name
-
-    async def complete(self, request: Request) -> Reply:
-        """:raises TooLong: it does not fit into the window."""
-        await self._windowed.check(request)
-        return await self._inner.complete(request)
+        return fitted
 
 
 def in_trouble(error: TooLong) -> ServerFailed:

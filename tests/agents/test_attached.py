@@ -19,9 +19,9 @@ from agents.directory.run_directory import LOG, REPORT
 from agents.study.grid import load_grid
 from agents.study.study import load_study
 from agents.views import spans
-from memory.journals.journal import Call
 from protocols.errors import ConfigError
 from protocols.messages import Critique, Envelope
+from protocols.wrappers.recorded import Call
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import anyio.lowlevel
 
 from memory.journals.in_flight import Begun
-from memory.journals.journal import Call
+from protocols.wrappers.recorded import Call
 
 
 @contextmanager
@@ -30,9 +30,6 @@ class Kept:
     def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
         self.begun[len(self.begun)] = Begun(len(self.begun), time, assignment, role, model, tokens_in)
         return len(self.begun) - 1
-
-    def withdraw(self, number: int) -> None:
-        del self.begun[number]
 
     async def called(self, call: Call, number: int) -> None:
         await anyio.lowlevel.checkpoint()

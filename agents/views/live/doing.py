@@ -29,7 +29,6 @@ class Doing:
         self._progress = progress
         self._stages: dict[int, str] = {}
         self._answers = 0
-        self._testing = False
 
     def follow(self, envelope: Envelope) -> None:
         """Take in the next message."""
@@ -43,9 +42,9 @@ class Doing:
             case Critique(assignment=number) | Failure(assignment=number):
                 self._stages.pop(number, None)
             case Finished():
-                self._testing, self._answers = True, 0
+                self._answers = 0
             case Resumed():
-                self._testing, self._stages = False, {}
+                self._stages.clear()
             case _:
                 pass
 
@@ -55,7 +54,7 @@ class Doing:
 
     def __str__(self) -> str:
         """On one line; "" before anything has begun."""
-        if self._testing:
+        if self._progress.stopped_by:
             return f"reading the test split, {self._so_far()}"
         if FIRST not in self._progress.survivors:
             return f"evaluating the first prompt, {self._so_far()}" if self._stages else ""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import anyio
 
+from agents.models.accounts import Waits
 from agents.views.live.terminal import clock
 from protocols.plain import one_line
-from protocols.wrappers.accounts import Waits
 
 PATIENCE = 5.0
 """Seconds without a line after which one says what is waited for."""

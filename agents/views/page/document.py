@@ -126,7 +126,7 @@ class Figures:
             "beginning": "Evaluating the first prompt.",
             "searching": "Searching.",
             "stopping": f"Stopping ({one_line(story.progress.stopping)}): what is in flight ends.",
-            "testing": f"Reading the test split; the search was stopped by {one_line(story.stopped_by)}.",
+            "testing": f"Reading the test split; the search was stopped by {one_line(story.progress.stopped_by)}.",
         }
         return {"phase": story.phase, "words": words[story.phase]}
 

@@ -9,19 +9,16 @@ from typing import Any, Literal
 
 from agents.archive.archive import Prefer, rank
 from agents.history.progress import FAILURES, Ending, Progress
+from agents.history.resumption import is_end
 from memory.journals.journal_tail import News
 from protocols.budget.ledger import Account
-from protocols.bus import NOBODY
 from protocols.messages import (
-    ENDED_WITH_THE_RUN,
     Assignment,
     Candidate,
-    Conclude,
     Critique,
     Envelope,
     Evaluation,
     Failure,
-    Finished,
     Resumed,
 )
 from protocols.plain import one_line
@@ -97,13 +94,10 @@ class Story:
         self.first: Prompt | None = None
         self.heard: float | None = None
         self.seconds = 0.0
-        self.phase: Phase = "beginning"
-        self.stopped_by = ""
         self.flows: Counter[str] = Counter()
         self._at: dict[int, str] = {}
         self._cells: dict[tuple[str, str], Cell] = {}
         self._failures: dict[str, tuple[int, str]] = {}
-        self._void: list[str] = []
         self._cut: set[int] = set()
         self._survivors: dict[int, Json] = {}
         self._accounts: dict[tuple[str, str], Account] = {}
@@ -128,23 +122,25 @@ class Story:
         match message:
             case Assignment(assignment=number) | Candidate(assignment=number) | Evaluation(assignment=number):
                 self._at[number] = envelope.to
-                self.phase = self.phase if self.progress.stopping else "searching"
             case Critique(assignment=number) | Failure(assignment=number):
                 self._at.pop(number, None)
-            case Finished(reason):
-                self.phase, self.stopped_by = "testing", reason
-            case Conclude():
-                self._void.clear()
-            case Resumed():
-                self._take_up()
             case _:
                 pass
         ending = self.progress.follow(envelope)
-        if self.progress.stopping and self.phase == "searching":
-            self.phase = "stopping"
+        if isinstance(message, Resumed):
+            self._reopen()
         if ending is not None:
             self._end(ending, envelope, calls)
         return ending
+
+    @property
+    def phase(self) -> Phase:
+        """What the run does."""
+        if self.progress.stopped_by:
+            return "testing"
+        if not any(self.flows[kind.__name__] for kind in (Assignment, Candidate, Evaluation, Resumed)):
+            return "beginning"
+        return "stopping" if self.progress.stopping else "searching"
 
     @property
     def best(self) -> Prompt | None:
@@ -183,9 +179,8 @@ class Story:
         if isinstance(message, Failure):
             kind = FAILURES[message.kind]
             self._failures[kind] = (self._failures.get(kind, (0, ""))[0] + 1, reason)
-            if message.kind in ENDED_WITH_THE_RUN or envelope.to == NOBODY:
-                self._void.append(kind)
-                return  # the end of the run says nothing of the edit
+            if is_end(envelope):
+                return
         if ending.assignment in self._cut:  # it was told before, and is now told in full
             self.points = [point for point in self.points if point["assignment"] != ending.assignment]
             self.renewed += 1
@@ -225,14 +220,13 @@ class Story:
             return ending.value
         return min(1.0, max(0.0, parent.value + ending.gain))
 
-    def _take_up(self) -> None:
-        """What the end of the run had ended is open again."""
-        for kind in self._void:
-            count, last = self._failures.pop(kind)
-            if count > 1:
-                self._failures[kind] = count - 1, last
-        self._void.clear()
-        self.phase, self.stopped_by = "searching", ""
+    def _reopen(self) -> None:
+        """Failures that the run's going on has undone count no more."""
+        for ending in self.progress.reopened:
+            if kind := FAILURES.get(ending.kind):
+                count, last = self._failures.pop(kind)
+                if count > 1:
+                    self._failures[kind] = count - 1, last
 
     def _restore(self) -> None:
         """Who had been dropped may turn out to be an ancestor of the best."""

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agents.archive.aims import SETTINGS, Aims
-from agents.history.fold import Fold, fold, turns_in
+from agents.history.fold import Fold, fold
 from agents.ring.controller import SearchSettings
 from agents.ring.team import Tell
 from memory.journals.journal import open_journal
@@ -106,7 +106,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_aims_or_to_others(
         again = ring(begun, seed)
         again.bus.close()
         log = [*before, *later.log]
-        folded = Fold(again.controller, turns_in(log))
+        folded = Fold(again.controller, log)
         for envelope in log:
             await folded.take(envelope)
         assert not folded.said
@@ -134,7 +134,7 @@ def test_aims_that_change_meanwhile_hold_from_then_on(begun: Aims, said: list[Ch
         assert sum(isinstance(e.message, Finished) for e in search.log) == 1
         again = ring(begun, seed)
         again.bus.close()
-        folded = Fold(again.controller, turns_in(search.log))
+        folded = Fold(again.controller, search.log)
         for envelope in search.log:
             await folded.take(envelope)
         assert not folded.said

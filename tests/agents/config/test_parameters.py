@@ -12,6 +12,7 @@ import pytest
 from agents.check.doctor import diagnose
 from agents.config.configuration import Configuration, build, load
 from agents.directory.resume_fingerprint import check_meaning, meaning
+from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
 from memory.journals.journal import open_journal, read_notes
@@ -20,7 +21,6 @@ from protocols.errors import ConfigError, ModelError, RunFailed
 from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, Section
 from protocols.providers.transport.http import open_transport
-from protocols.wrappers.accounts import Accounts
 from tests.agents.models.test_windows import configure, search
 from tests.small_task import write_task
 from tests.wire.formats import conversation, error_body

@@ -18,13 +18,13 @@ from agents.forecast import headroom as measuring
 from agents.forecast.headroom import draws, measure
 from agents.headroom.found import Headroom, unpack_headroom
 from agents.headroom.probe import DRAWS, Probe, chance, in_words
+from agents.models.accounts import Accounts
 from agents.prompting.retrieval_slots import open_shelves
 from agents.results.finished import read_result
 from agents.run.opening import open_run
 from agents.views.diagnosis import show_diagnosis
 from protocols.errors import BudgetExhausted
 from protocols.prompt import Prompt
-from protocols.wrappers.accounts import Accounts
 from tests.small_task import LABELS, PROMPT, SIZES, WORDS, write_task
 from tests.wire_server import WireServer
 

@@ -21,12 +21,13 @@ from agents.results.prompt_diff import compare_prompts
 from agents.run.opening import open_run
 from agents.run.steering import command
 from agents.views.page.document import report_document
-from memory.journals.journal import Call, read_calls, read_journal
+from memory.journals.journal import read_calls, read_journal
 from protocols.errors import ConfigError, ReplayDiffers
 from protocols.files import prompt_file
 from protocols.files.prompt_file import readable
 from protocols.messages import Assignment, Candidate, Envelope
 from protocols.prompt import KINDS, Prompt, Section
+from protocols.wrappers.recorded import Call
 from tests.agents.run.test_search import configure
 from tests.small_task import PROMPT, SIZES, write_task
 from tests.strategies import texts

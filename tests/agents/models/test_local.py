@@ -19,6 +19,7 @@ from agents.config.known_names import check_names
 from agents.config.roles import embedder_of, model_settings
 from agents.directory.resume_fingerprint import FREE_OF_PROVIDERS
 from agents.directory.run_directory import JOURNAL
+from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger, prices
 from agents.models.stack import Models
 from agents.run.opening import open_run
@@ -27,7 +28,6 @@ from protocols.errors import ConfigError, TooLong
 from protocols.model import ChatMessage, Request
 from protocols.providers.local import weights
 from protocols.providers.transport.http import open_transport
-from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.window import spare
 from tests.gguf_files import real_weights, write_base, write_gguf
 from tests.small_task import write_task

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from agents.config.configuration import build, load
 from agents.config.roles import model_settings, secrets
+from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger, prices
 from agents.models.stack import Models
 from agents.run.opening import open_run
@@ -26,7 +27,6 @@ from protocols.model import ChatMessage, ChatModel, Request
 from protocols.pacing.limiter import Limits
 from protocols.providers.catalogue import identify
 from protocols.providers.transport.http import open_transport
-from protocols.wrappers.accounts import Accounts
 from tests.small_task import LABELS, SIMULATED, write_task
 from tests.wire.formats import conversation
 from tests.wire_server import Fault, WireServer, count_tokens

@@ -23,10 +23,10 @@ from agents.directory.run_directory import CACHE, JOURNAL, MEMORY, RESULT, read_
 from agents.history.replay import replay
 from agents.ring.controller import Controller
 from memory.journals.journal import LOST, read_calls, read_journal
-from memory.storage.cache import request_key
 from protocols.files import prompt_file
 from protocols.messages import FIRST, SHRINK, Assignment, Critique, Envelope, Failure, Resumed
 from protocols.model import ChatMessage, Request
+from protocols.wrappers.cached import request_key
 from tests.agents.run import searching
 from tests.agents.run.searching import Fault
 from tests.agents.run.test_search import check_journal, write_task

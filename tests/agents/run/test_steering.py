@@ -20,8 +20,9 @@ from agents.config.catalogue import open_operators
 from agents.config.configuration import Configuration, load
 from agents.directory.run_directory import COMMANDS, JOURNAL
 from agents.history.blame import blame
-from agents.history.fold import Fold, fold, stopped_short, turns_in
+from agents.history.fold import Fold, fold
 from agents.history.replay import replay
+from agents.history.resumption import stopped_short
 from agents.history.trace import trace
 from agents.ring.controller import WIDTH, SearchSettings
 from agents.ring.injected_edit import HAND
@@ -156,7 +157,7 @@ async def check_replay(log: Sequence[Envelope], search: Ring) -> None:
     """A Controller that is told the same decides the same."""
     again = ring(search.seed, search.settings.assignments)
     again.bus.close()
-    folded = Fold(again.controller, turns_in(log))
+    folded = Fold(again.controller, log)
     for envelope in log:
         await folded.take(envelope)
     assert not folded.said
@@ -237,7 +238,7 @@ def test_a_run_that_is_given_more_is_a_search_again_whatever_was_being_shrunk(
                 async with open_journal(path / "journal") as journal:
                     for envelope in log:
                         await journal.append(envelope)
-                again = stopped_short(turns_in(log), assignments)
+                again = stopped_short(log, assignments)
                 resumed = Resumed(0.0, more=again)
                 opening = await fold(path / "journal", search.controller, FIRST_PROMPT, log[-1].id + 1, [], resumed)
             await search.bus.note(resumed, sender="team")

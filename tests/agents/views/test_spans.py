@@ -14,8 +14,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from agents.config.configuration import load
 from agents.run.opening import open_run
 from agents.views.spans import Spans, open_spans
-from memory.journals.journal import Call, read_calls
+from memory.journals.journal import read_calls
 from protocols.messages import Envelope, Failure
+from protocols.wrappers.recorded import Call
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio

@@ -18,7 +18,6 @@ from memory.journals.in_flight import Begun
 from memory.journals.journal import (
     LOST,
     SCHEMA,
-    Call,
     open_journal,
     read_calls,
     read_durable,
@@ -27,7 +26,6 @@ from memory.journals.journal import (
 )
 from memory.journals.journal_tail import following
 from memory.journals.message_codec import BULKY, FIELDS, Reader, Writer
-from memory.journals.recorded import RecordedModel
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Account, Books, Ledger, Saved
 from protocols.errors import BudgetExhausted, CallTimeout, MemoryMismatch, ServerFailed, StorageFailed
@@ -47,9 +45,13 @@ from protocols.messages import (
     Resumed,
     Tried,
 )
-from protocols.model import ChatMessage, Reply, Request, Usage
+from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
+from protocols.pacing.limiter import Limiter, Limits
 from protocols.prompt import Prompt, Section
 from protocols.providers.responses.figures import about
+from protocols.wrappers.limited import LimitedModel
+from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.recorded import Call, RecordedModel
 from tests.memory.helpers import Kept, directory
 from tests.memory.strategies import envelopes, messages, texts
 
@@ -320,14 +322,31 @@ async def test_a_cancelled_attempt_is_on_record() -> None:
 
 
 async def test_an_attempt_that_may_not_be_sent_any_more_is_no_call(tmp_path: Path) -> None:
-    """The minutes passed while it was put on record."""
-    path = tmp_path / "journal.db"
+    """The minutes passed while it waited for its turn."""
+    path, now, limiter = tmp_path / "journal.db", 0.0, Limiter(Limits(1))
+    ledger = Ledger(Caps(minutes=1), {}, lambda: now)
+    refused: list[BudgetExhausted] = []
+
+    async def call(model: ChatModel) -> None:
+        try:
+            await model.complete(ASKED)
+        except BudgetExhausted as error:
+            refused.append(error)
+
     async with open_journal(path) as journal:
-        refused = Flaky(BudgetExhausted("minutes", 1))
-        with pytest.raises(BudgetExhausted):
-            await RecordedModel(refused, journal, "task", lambda: 0.0).complete(ASKED)
+        queued = LimitedModel(RecordedModel(Flaky(None), journal, "task", lambda: 0.0), limiter, urgent=False)
+        ticket = limiter.enter_now(ASKED, urgent=False)
+        assert ticket
+        with ledger.holding(1):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call, MeteredModel(queued, ledger, "task", queued=True))
+                await anyio.wait_all_tasks_blocked()
+                now = 60.0
+                limiter.leave(ticket, None)
+    assert [error.cap for error in refused] == ["minutes"]
     async with open_journal(path):
         assert not list(read_calls(path))
+    assert ledger.calls == 0
 
 
 async def test_what_a_process_began_and_did_not_end_are_calls(tmp_path: Path) -> None:
@@ -338,7 +357,6 @@ async def test_what_a_process_began_and_did_not_end_are_calls(tmp_path: Path) ->
             await journal.called(Call(5.0, 1, "task", "m", usage))
         number = journal.begin(4.0, 1, "task", "m", 10)
         await journal.called(Call(6.0, 1, "task", "m", Usage(10, 0)), number)
-        journal.withdraw(journal.begin(6.0, 1, "task", "m", 11))
         for role in ("task", "critic"):
             journal.begin(5.5, 2, role, "m", 12)
         with closing(sqlite3.connect(path)) as connection:

@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.storage.bloom_filter import Sieve
-from memory.storage.cache import CHECKED, EVICT, SCHEMA, CachedModel, ReplyCache, open_cache, request_key
+from memory.storage.cache import CHECKED, EVICT, SCHEMA, ReplyCache, open_cache
 from memory.storage.database import Database, open_database
 from protocols.errors import ModelError, ServerFailed
 from protocols.model import ChatMessage, Reply, Request, Usage
+from protocols.wrappers.cached import CachedModel, request_key
 from tests.memory.helpers import directory
 from tests.memory.strategies import texts
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from random import Random
 
 import anyio
@@ -21,7 +20,8 @@ from protocols.budget.ledger import Account, Books, Ledger, Saved
 from protocols.budget.prices import Price, default_prices, undated
 from protocols.errors import BudgetExhausted, ModelError
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
-from protocols.pacing.limiter import LimitedModel, Limiter, Limits
+from protocols.pacing.limiter import Limiter, Limits
+from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.metered import MeteredModel, billed
 from tests.protocols.wrappers.faults import REQUEST, failure
 from tests.world import Oracle, shuffled
@@ -94,8 +94,9 @@ def test_no_interleaving_exceeds_a_cap_and_the_books_are_the_models(
     rng = Random(seed)
     ledger = Ledger(run, {"scripted": PRICE}, lambda: 0.0, scopes)
     tills = {role: Till(role, rng, shuffled(rng, 20), fault=True) for role in ROLES}
-    limited = partial(LimitedModel, limiter=Limiter(Limits(slots)), urgent=False)
-    models = {role: MeteredModel(till, ledger, role, limited if slots else None) for role, till in tills.items()}
+    limiter = Limiter(Limits(slots))
+    inner = {role: LimitedModel(till, limiter, urgent=False) if slots else till for role, till in tills.items()}
+    models = {role: MeteredModel(model, ledger, role, queued=bool(slots)) for role, model in inner.items()}
     refused: list[BudgetExhausted] = []
 
     async def one(role: str, cancelled: bool, max_tokens: int) -> None:
@@ -166,7 +167,7 @@ def one_slot(model: ChatModel) -> ChatModel:
 async def test_a_call_that_waits_for_the_limiter_is_no_call_yet_and_leaves_its_place_when_it_is_cancelled() -> None:
     gate, ended = Gate(), list[str]()
     ledger = Ledger(Caps(calls=2, tokens=2 * REQUEST.most_tokens), {}, lambda: 0.0)
-    model = MeteredModel(gate, ledger, "task", one_slot)
+    model = MeteredModel(one_slot(gate), ledger, "task", queued=True)
 
     async def call(name: str, scope: anyio.CancelScope) -> None:
         with scope:
@@ -196,7 +197,7 @@ async def test_a_call_that_waits_for_the_limiter_is_no_call_yet_and_leaves_its_p
 async def test_a_call_whose_minutes_pass_while_it_waits_for_the_limiter_is_not_sent() -> None:
     gate, now = Gate(), 0.0
     ledger = Ledger(Caps(minutes=1), {}, lambda: now)
-    model = MeteredModel(gate, ledger, "task", one_slot)
+    model = MeteredModel(one_slot(gate), ledger, "task", queued=True)
     refused: list[BudgetExhausted] = []
 
     async def call() -> None:
@@ -222,7 +223,7 @@ async def test_a_cap_that_is_spent_when_it_is_lowered_holds_for_calls_that_wait_
 ) -> None:
     gate = Gate()
     ledger = Ledger(Caps(tokens=10**7, dollars=100.0), {gate.name: PRICE}, lambda: 0.0)
-    model = MeteredModel(gate, ledger, "task", one_slot)
+    model = MeteredModel(one_slot(gate), ledger, "task", queued=True)
     refused: list[BudgetExhausted] = []
 
     async def call() -> None:

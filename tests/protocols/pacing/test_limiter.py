@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.models.accounts import Accounts
 from protocols.errors import ModelError, RateLimited
 from protocols.model import Reply, Request
-from protocols.pacing.limiter import MOST, LimitedModel, Limiter, Limits
+from protocols.pacing.limiter import MOST, Limiter, Limits
 from protocols.providers.catalogue import Account
-from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.limited import LimitedModel
 from tests.protocols.wrappers.faults import REQUEST, failure, in_turn
 from tests.world import Oracle, shuffled
 

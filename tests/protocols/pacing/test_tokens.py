@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.model import ChatMessage, Request, Usage
-from protocols.pacing.limiter import LimitedModel, Limiter, Limits
+from protocols.pacing.limiter import Limiter, Limits
 from protocols.pacing.tokens import Needs
+from protocols.wrappers.limited import LimitedModel
 from tests.protocols.wrappers.clocked import MINUTE, REQUEST, Clocked, flood, fullest_minute, simulate
 
 CLASSIFY = Request((ChatMessage("user", "x" * 1000),))

@@ -9,13 +9,14 @@ from random import Random
 import anyio
 import pytest
 
+from agents.models.accounts import Accounts
 from protocols.errors import CallTimeout, Interrupted, ModelError, RateLimited, ServerFailed
 from protocols.model import Reply, Request, Usage
 from protocols.pacing.breaker import Breaker
-from protocols.pacing.limiter import LimitedModel, Limiter, Limits
+from protocols.pacing.limiter import Limiter, Limits
 from protocols.pacing.waiting import SILENT, Patience
 from protocols.providers.catalogue import Account
-from protocols.wrappers.accounts import Accounts
+from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.retry import RetryingModel, RetryPolicy
 from tests.protocols.wrappers.clocked import simulate
 from tests.protocols.wrappers.faults import REQUEST, failure

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import completion_create_params
 
-from memory.storage.cache import request_key
 from protocols.errors import BadRequest, ConfigError, ModelError
 from protocols.model import ChatMessage, Parameters, Request
 from protocols.providers.parameters import (
@@ -30,6 +29,7 @@ from protocols.providers.parameters import (
     merged,
 )
 from protocols.providers.wire import Wire
+from protocols.wrappers.cached import request_key
 from tests.pages import page
 from tests.protocols.providers.conftest import WAYS, Lab
 from tests.wire.formats import error_body

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory.journals.recorded import RecordedModel
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Ledger
 from protocols.errors import BadReply, BadRequest, ServerFailed
@@ -26,6 +25,7 @@ from protocols.providers.transport.http import encode
 from protocols.providers.transport.streaming import holds_events
 from protocols.providers.wire import Wire
 from protocols.wrappers.metered import MeteredModel
+from protocols.wrappers.recorded import RecordedModel
 from tests.memory.helpers import Kept
 from tests.protocols.providers.conftest import WAYS, Lab
 from tests.wire_server import Call, Fault, count_tokens
@@ -257,7 +257,7 @@ async def test_a_bad_reply_that_is_billed_is_in_the_books(lab: Lab, way: str, bo
     lab.server.faults.append(Fault(body=orjson.dumps(body)))
     ledger, kept = Ledger(Caps(), {}, lambda: 0.0), Kept()
     adapter = lab.model(way)
-    model = MeteredModel(adapter, ledger, "task", lambda model: RecordedModel(model, kept, "task", lambda: 0.0))
+    model = MeteredModel(RecordedModel(adapter, kept, "task", lambda: 0.0), ledger, "task")
     with pytest.raises(BadReply) as caught:
         await model.complete(REQUESTS[0])
     assert caught.value.usage == usage

@@ -11,7 +11,7 @@ import trio.testing
 
 from protocols.errors import RateLimited
 from protocols.model import Allowance, ChatMessage, Reply, Request, Usage
-from protocols.pacing.limiter import LimitedModel
+from protocols.wrappers.limited import LimitedModel
 
 T = TypeVar("T")
 MINUTE = 60.0

@@ -7,12 +7,12 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from agents.models.accounts import Accounts
 from protocols.errors import BadRequest, ModelError, RateLimited, TemperatureRefused
 from protocols.model import ChatMessage, Parameters, Reply, Request
 from protocols.providers.catalogue import Account
 from protocols.providers.parameters import UNSET
 from protocols.providers.responses.refusals import refuses_temperature
-from protocols.wrappers.accounts import Accounts
 from protocols.wrappers.asking import AskingModel, settles_temperature
 from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from protocols.errors import BadRequest, ModelError, RateLimited, ServerFailed, TooLong
 from protocols.model import TURN, ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.pacing.breaker import ROUNDS, Breaker
-from protocols.pacing.limiter import LimitedModel, Limiter, Limits
+from protocols.pacing.limiter import Limiter, Limits
 from protocols.prompt import estimate_tokens
+from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.reply_room import RoomyModel
-from protocols.wrappers.window import SHARE, CheckedModel, Window, WindowedModel
+from protocols.wrappers.window import SHARE, Window, WindowedModel
 
 pytestmark = pytest.mark.anyio
 
@@ -214,8 +215,7 @@ async def test_a_window_that_is_learned_while_others_wait_takes_nothing_of_the_l
     """Neither at once nor after a wait: no slot, no place in a minute, and no time at which it was sent."""
     limiter, known = Limiter(Limits(concurrency=1, requests=3, tokens=10**6)), Window()
     server = Server(1000)
-    windowed = WindowedModel(server, known, keep)
-    model = CheckedModel(LimitedModel(windowed, limiter, urgent=True), windowed)
+    model = WindowedModel(LimitedModel(server, limiter, urgent=True), known, keep)
     errors: list[TooLong] = []
 
     async def ask() -> None:

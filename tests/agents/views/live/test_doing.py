@@ -35,11 +35,13 @@ class Told:
 
     def __init__(self) -> None:
         self.progress = Progress()
+        self._told = 0
         self.doing = Doing(self.progress)
 
     def __call__(self, *messages: Message, answers: int = 0) -> str:
         for message in messages:
-            envelope = Envelope(1, None, "a", "b", 0.0, message)
+            self._told += 1
+            envelope = Envelope(self._told, None, "a", "b", 0.0, message)
             self.progress.follow(envelope)
             self.doing.follow(envelope)
         for _ in range(answers):

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from agents.directory.run_directory import LOG
 from agents.history.progress import Progress
+from agents.models.accounts import Waits
 from agents.views.live.sweeping import SweepLines
 from agents.views.live.terminal import PlainLines, watch
 from agents.views.live.waiting import GAPS, PATIENCE, Silence, in_words, stopping
@@ -29,7 +30,6 @@ from protocols.budget.ledger import Attempt, Ledger
 from protocols.errors import ServerFailed
 from protocols.messages import Candidate, Critique, Envelope, Evaluation
 from protocols.prompt import Prompt, Section
-from protocols.wrappers.accounts import Waits
 from tests.agents.views.page.runs import write_run
 from tests.protocols.wrappers.clocked import simulate
 

@@ -154,9 +154,9 @@ def test_what_the_end_of_a_run_ended_is_open_again_once_it_goes_on() -> None:
     ]
     envelopes += [Envelope(i, None, "s", to, float(i), message) for i, (to, message) in enumerate(late, start=90)]
     story = tell(envelopes)
-    assert (story.phase, story.stopped_by) == ("testing", "interrupted")
+    assert (story.phase, story.progress.stopped_by) == ("testing", "interrupted")
     assert [row["kind"] for row in story.failures()] == ["stopped"]
     assert len(story.values()) == 1
     story.follow(Envelope(99, None, "team", NOBODY, 99.0, Resumed(1.0)), 0)
-    assert (story.phase, story.failures(), story.stopped_by) == ("searching", [], "")
+    assert (story.phase, story.failures(), story.progress.stopped_by) == ("searching", [], "")
     assert list(story.progress.open) == [2]

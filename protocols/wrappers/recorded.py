@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from anyio import CancelScope
 
-from memory.journals.journal import Call
-from protocols.errors import BudgetExhausted
 from protocols.model import ChatModel, Reply, Request, Usage
 from protocols.providers.responses.figures import about
 from protocols.wrappers.metered import billed
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt at a model, for an assignment (None: the held-out report), that ended at `time` (Unix seconds).
+
+    `seconds` until the reply; `error`: the class of what came instead of one, or the journal's `LOST`.
+    """
+
+    time: float
+    assignment: int | None
+    role: str
+    model: str
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    error: str | None = None
 
 
 class Record(Protocol):
@@ -19,9 +34,6 @@ class Record(Protocol):
 
     def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
         """A call is about to be sent; its number."""
-
-    def withdraw(self, number: int) -> None:
-        """It was not sent."""
 
     async def called(self, call: Call, number: int) -> None:
         """It has ended."""
@@ -45,9 +57,6 @@ class RecordedModel:
         try:
             reply = await self._model.complete(request)
         except BaseException as error:
-            if isinstance(error, BudgetExhausted):
-                self._record.withdraw(number)
-                raise
             failed = self._call(request, billed(error, request), error=type(error).__name__)
             with CancelScope(shield=True):
                 await self._record.called(failed, number)
