@@ -1,16 +1,31 @@
-"""Shared fixtures: every async test runs on asyncio unless it asks for more."""
+"""Shared fixtures: every async test runs on asyncio unless it asks for more, and none reaches another machine."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from tests.guard import stand_guard
+
 # How long an example takes depends on the machine: time is measured in benchmarks, never asserted.
 settings.register_profile("promptflow", deadline=None)
 settings.load_profile("promptflow")
+
+REACHED = stand_guard()
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """Our transports ride on aiohttp, so asyncio is the backend; pure anyio code parametrises over both."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _on_this_machine() -> Iterator[None]:
+    """Fails the test that reached for another machine, even where the code under test took that for an outage."""
+    yield
+    if reached := REACHED.read_text(encoding="utf-8"):
+        REACHED.write_text("", encoding="utf-8")
+        pytest.fail(f"a host that is not this machine was to be reached:\n{reached}")

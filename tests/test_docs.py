@@ -50,6 +50,7 @@ from protocols.messages import (
 )
 from protocols.metrics.kinds import TASK_KINDS
 from protocols.prompt import FORMS, KINDS, Prompt, Section
+from tests.guard import python_path
 from tests.pages import KEY, README, ROOT, blocks, checkout, commands, execute, page
 from tests.small_task import SIMULATED, SIZES, write_task
 from tests.wire_server import WireServer
@@ -140,7 +141,7 @@ def test_the_examples_in_python_are_those_of_the_page_and_run(tmp_path: Path, na
     done = subprocess.run(
         [sys.executable, "-m", f"examples.{name}"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path(ROOT)},
         capture_output=True,
         text=True,
         check=False,
@@ -164,7 +165,7 @@ async def test_the_best_prompt_is_used_as_the_page_says(
     )
     config = write_task(tmp_path, splits={"test": test}, prompt=prompt, tables={"task": task})
     (tmp_path / "use.py").write_text(code, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", python_path(ROOT))
     async with WireServer(lambda turns: "invoice") as server:
         environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.openai_url}
         directory, none = tmp_path / "runs" / "mine-1", {"assignments": 0}
