@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.guard import stand_guard
+from tests.guard import blocking, stand_guard
 
 # How long an example takes depends on the machine: time is measured in benchmarks, never asserted.
 settings.register_profile("promptflow", deadline=None)
 settings.load_profile("promptflow")
 
 REACHED = stand_guard()
+blocking.watch()
 
 
 @pytest.fixture
@@ -29,3 +30,12 @@ def _on_this_machine() -> Iterator[None]:
     if reached := REACHED.read_text(encoding="utf-8"):
         REACHED.write_text("", encoding="utf-8")
         pytest.fail(f"a host that is not this machine was to be reached:\n{reached}")
+
+
+@pytest.fixture(autouse=True)
+def _off_the_event_loop() -> Iterator[None]:
+    """Fails the test in which a coroutine of ours waited for a file or a database on the event loop."""
+    yield
+    if waited := sorted(set(blocking.blocked)):
+        blocking.blocked.clear()
+        pytest.fail("on the event loop:\n" + "\n".join(waited))

@@ -1,16 +1,21 @@
-"""No test reaches another machine."""
+"""No test reaches another machine, and none lets a coroutine of ours block the event loop."""
 
 from __future__ import annotations
 
+import ast
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, cast
 
+import anyio
+import anyio.to_thread
 import pytest
 
-from tests.guard import VARIABLE
+from tests.guard import VARIABLE, blocking
 from tests.guard.sitecustomize import is_here
 
 CONNECT = "import socket; socket.create_connection(('192.0.2.1', 9), 1)"
@@ -56,3 +61,52 @@ def test_no_other_machine_is_reached_from_a_process_that_it_starts(refused: Path
     assert done.returncode == 1
     assert "no host but this machine" in done.stderr
     assert "'192.0.2.1'" in refused.read_text(encoding="utf-8")
+
+
+READS = """
+from pathlib import Path
+
+async def read(path):
+    return _read(path)
+
+def _read(path):
+    return Path(path).read_text(encoding="utf-8")
+"""
+
+
+def compiled(file: str) -> Callable[[str], Awaitable[str]]:
+    """The coroutine function `read`, as if it stood in this file of the checkout."""
+    space: dict[str, Any] = {}
+    exec(compile(READS, str(blocking.ROOT / file), "exec"), space)
+    return cast("Callable[[str], Awaitable[str]]", space["read"])
+
+
+@pytest.mark.parametrize(
+    ("file", "noted"),
+    [
+        ("agents/pretended.py", ["agents/pretended.py:read: io.TextIOWrapper.read"]),
+        ("run.py", ["run.py:read: io.TextIOWrapper.read"]),
+        ("tests/pretended.py", []),
+        ("elsewhere.py", []),
+    ],
+)
+def test_a_coroutine_of_ours_that_reads_a_file_is_noted(file: str, noted: list[str]) -> None:
+    anyio.run(compiled(file), __file__)
+    found = [line for line in blocking.blocked if "TextIOWrapper" in line]
+    blocking.blocked.clear()
+    assert found == noted
+
+
+def test_a_thread_of_ours_may_read_a_file() -> None:
+    read: dict[str, Any] = {}
+    exec(compile(READS, str(blocking.ROOT / "agents/pretended.py"), "exec"), read)
+    anyio.run(anyio.to_thread.run_sync, read["_read"], __file__)
+    assert blocking.blocked == []
+
+
+@pytest.mark.parametrize("place", blocking.ALLOWED)
+def test_whoever_may_block_the_event_loop_is_there(place: str) -> None:
+    file, _, name = place.partition(":")
+    tree: ast.AST = ast.parse((blocking.ROOT / file).read_text(encoding="utf-8"))
+    for part in name.replace(".<locals>", "").split("."):
+        [tree] = [node for node in ast.iter_child_nodes(tree) if getattr(node, "name", None) == part]
