@@ -1,4 +1,4 @@
-"""Shared fixtures: every async test runs on asyncio unless it asks for more, and none reaches another machine."""
+"""Shared fixtures: on which backend a test runs, and what no test may do."""
 
 from __future__ import annotations
 
@@ -13,14 +13,28 @@ from tests.guard import blocking, stand_guard
 settings.register_profile("promptflow", deadline=None)
 settings.load_profile("promptflow")
 
+PURE = (
+    "tests/agents/ring/",
+    "tests/protocols/budget/",
+    "tests/protocols/pacing/",
+    "tests/protocols/test_bus.py",
+    "tests/protocols/wrappers/",
+)
+"""Tests of what uses no library that needs asyncio."""
 REACHED = stand_guard()
 blocking.watch()
 
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Our transports ride on aiohttp, so asyncio is the backend; pure anyio code parametrises over both."""
+    """Our transports ride on aiohttp, so asyncio is the backend of all but what is `PURE`."""
     return "asyncio"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs the async tests of pure anyio code on both backends."""
+    if "anyio_backend" in metafunc.fixturenames and metafunc.definition.nodeid.startswith(PURE):
+        metafunc.parametrize("anyio_backend", ["asyncio", "trio"])
 
 
 @pytest.fixture(autouse=True)

@@ -449,7 +449,6 @@ HANGS: dict[str, Callable[[Message], bool]] = {
 }
 
 
-@pytest.mark.parametrize("anyio_backend", BACKENDS)
 @pytest.mark.parametrize("hangs", HANGS.values(), ids=HANGS)
 async def test_a_tap_that_never_comes_back_holds_no_search_that_is_cancelled(
     monkeypatch: pytest.MonkeyPatch, hangs: Callable[[Message], bool]
