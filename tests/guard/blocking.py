@@ -22,8 +22,18 @@ TESTS = str(ROOT / "tests")
 LOADING = ("<frozen importlib", "linecache.py", "/coverage/")
 """Parts of the paths of what reads our source whenever it is first needed: imports, tracebacks, coverage."""
 COROUTINE: Final = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
-UNWATCHED = ("threading.", "socket.", "ssl.", "builtins.")
-"""What our code leaves to anyio and aiohttp; a lock is taken far too often to be looked at."""
+UNWATCHED = (
+    "threading.",
+    "socket.",
+    "ssl.",
+    "builtins.",
+    "os.stat",
+    "os.getcwd",
+    "os.access",
+    "os.path.",
+    "os.readlink",
+)
+"""What our code leaves to anyio and aiohttp, and what takes microseconds."""
 
 ALLOWED: Mapping[str, str] = {}
 """`file:function` of the coroutines that may block, and why."""

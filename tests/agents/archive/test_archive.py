@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agents.archive.archive import Archive, Member, Prefer, draw, preferred, rank
 from agents.archive.race import compare
-from protocols.messages import Scores, mean
+from protocols.messages import Outcome, Scores, mean
 from protocols.prompt import Prompt, Section
 
 score = st.none() | st.floats(0, 1) | st.sampled_from([0.0, 1.0])
@@ -161,3 +161,22 @@ def test_the_ancestor_of_two_is_the_last_that_both_come_from(parents: list[int],
     one, other = (data.draw(st.integers(0, len(parents))) for _ in range(2))
     common = max(set(lines[one]) & set(lines[other]))
     assert archive.ancestor(members[one], members[other]) == members[common].prompt
+
+
+@given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.5]), min_size=1, max_size=8), st.integers(0, 8), st.data())
+def test_partners_are_the_best_of_the_others_first(values: list[float], most: int, data: st.DataObject) -> None:
+    archive = Archive()
+    for number, value in enumerate(values):
+        own = tuple(float(n == number) for n in range(len(values)))
+        trained = (Outcome(f"t{number}", {}, "yes", "yes", "yes", 1.0, ""),)
+        archive.add(replace(member(number, own), parent=0 if number else None, value=value, outcomes=trained))
+    of = data.draw(st.sampled_from(archive.members))
+    partners = archive.partners(of, most)
+    others = [each for each in archive.members if each is not of]
+    wanted = sorted(others, key=lambda each: each.candidate)
+    wanted = sorted(wanted, key=lambda each: each.value, reverse=True)[:most]
+    assert [partner.candidate for partner in partners] == [each.candidate for each in wanted]
+    for partner, each in zip(partners, wanted, strict=True):
+        assert (partner.prompt, partner.scores, partner.credit) == (each.prompt, each.scores, each.credit)
+        assert partner.trained == {f"t{each.candidate}": 1.0}
+        assert partner.ancestor == archive.ancestor(of, each)
