@@ -35,8 +35,33 @@ UNWATCHED = (
 )
 """What our code leaves to anyio and aiohttp, and what takes microseconds."""
 
-ALLOWED: Mapping[str, str] = {}
-"""`file:function` of the coroutines that may block, and why."""
+OPENING = "reads what it was given and makes the run directory, before anything else is in flight"
+JOURNAL = "reads a journal that nobody writes to"
+INSTRUCTION = "reads the operator's instruction anew for every request"
+ALLOWED: Mapping[str, str] = {
+    "agents/api.py:_searching": JOURNAL,
+    "agents/api.py:open_training": OPENING,
+    "agents/attached.py:show_in_browser": "reads the files of the page once, when it is opened",
+    "agents/check/doctor.py:diagnose": OPENING,
+    "agents/directory/watching.py:Watcher._changes": "watchfiles looks at the paths that it is to watch",
+    "agents/history/fold.py:fold": JOURNAL,
+    "agents/history/replay.py:replay": JOURNAL,
+    "agents/operators/self_consistency.py:SelfConsistency.edit": INSTRUCTION,
+    "agents/operators/writing.py:Writer.write": INSTRUCTION,
+    "agents/prompting/requests.py:complete": INSTRUCTION,
+    "agents/run/opening.py:open_run_in": OPENING,
+    "agents/run/search.py:Run._begin_with": JOURNAL,
+    "agents/run/search.py:Run._look_for_headroom": "looks for a note in the journal",
+    "agents/run/search.py:Run.assemble": JOURNAL,
+    "agents/run/search.py:Run.search": "writes the result, when the search is over",
+    "agents/run/steering.py:Listening.__call__": "reads commands.jsonl from where it was read before",
+    "agents/session.py:train": OPENING,
+    "agents/study/sweep.py:Sweep._run": OPENING,
+    "agents/study/sweep.py:Sweep._work": "writes a row of the sweep's table",
+    "agents/views/page/dashboard.py:Dashboard._page": "reads the files of the page once, when it is opened",
+    "agents/views/page/feed.py:Feed.follow": JOURNAL,
+}
+"""`file:function` of the coroutines that may block for now, and what they do. What is mended goes."""
 
 blocked: list[str] = []
 """`file:function: call` of each that did, and was not allowed to."""

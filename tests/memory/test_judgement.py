@@ -96,6 +96,7 @@ def test_a_vote_is_halved_by_age_and_by_little_evidence_and_one_lie_is_limited()
     """In figures: days, paired examples, and deviations of the median distance."""
     new, old = judge([recalled("x", 0.1, 32)], NOW)[0], judge([recalled("x", 0.1, 32, age=180)], NOW)[0]
     assert (new.votes, old.votes) == pytest.approx((0.45, 0.225))
+    assert judge([recalled("x", 0.1, 32, age=-5)], NOW)[0].votes == new.votes, "a time to come counts as now"
     assert judge([Recalled(replace(PAST, evidence=32, time=NOW - 180 * 86_400), 1.0)], NOW)[0].votes == 0.25
     honest = [recalled(f"{n}", 0.01 * n, 10**9, 1.0) for n in (-1, 0, 1)]
     values = {e.recalled.experience.after: e.value for e in judge([*honest, recalled("lie", 1.0, 10**9, 1.0)], NOW)}
