@@ -16,7 +16,7 @@ from protocols.embedding import Vector
 from protocols.prompt import Kind
 
 KINDS: tuple[Kind, ...] = ("task", "format")
-OPERATORS = ("a", "b")
+OPERATORS = ("a", "b", "c")
 Episode = tuple[str, Kind, Vector]
 
 
@@ -50,7 +50,7 @@ def test_episodes_are_summed_by_their_likeness_within_a_kind_and_a_cell(seed: in
     rng = Random(seed)
     episodes = [episode(rng) for _ in range(past)]
     states = [state(rng) for _ in range(2)]
-    choices = [Choice(Action(rng.choice(OPERATORS), "s"), KINDS[n % 2], states[n % 2]) for n in range(open_)]
+    choices = [Choice(Action(rng.choice(OPERATORS[:2]), "s"), KINDS[n % 2], states[n % 2]) for n in range(open_)]
     values = np.array([rng.uniform(-1, 1) for _ in episodes])
     near = remembering(episodes).near(choices)
     recent = np.full(near.number.shape, 0.5)
