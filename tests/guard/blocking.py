@@ -43,9 +43,9 @@ ALLOWED: Mapping[str, str] = {
     "agents/api.py:open_training": OPENING,
     "agents/attached.py:show_in_browser": "reads the files of the page once, when it is opened",
     "agents/check/doctor.py:diagnose": OPENING,
-    "agents/directory/watching.py:Watcher._changes": "watchfiles looks at the paths that it is to watch",
     "agents/history/fold.py:fold": JOURNAL,
     "agents/history/replay.py:replay": JOURNAL,
+    "agents/models/stack.py:Models._look_at_local": "looks into the file of a local model, before it is started",
     "agents/operators/self_consistency.py:SelfConsistency.edit": INSTRUCTION,
     "agents/operators/writing.py:Writer.write": INSTRUCTION,
     "agents/prompting/requests.py:complete": INSTRUCTION,
@@ -55,11 +55,14 @@ ALLOWED: Mapping[str, str] = {
     "agents/run/search.py:Run.assemble": JOURNAL,
     "agents/run/search.py:Run.search": "writes the result, when the search is over",
     "agents/run/steering.py:Listening.__call__": "reads commands.jsonl from where it was read before",
+    "agents/session.py:sweep.<locals>.attend": OPENING,
     "agents/session.py:train": OPENING,
     "agents/study/sweep.py:Sweep._run": OPENING,
     "agents/study/sweep.py:Sweep._work": "writes a row of the sweep's table",
     "agents/views/page/dashboard.py:Dashboard._page": "reads the files of the page once, when it is opened",
     "agents/views/page/feed.py:Feed.follow": JOURNAL,
+    "agents/views/remembering.py:import_lines": "reads the file that is imported; the command does nothing else",
+    "protocols/providers/local/processes.py:opened": "reads what the server of a local model has said",
 }
 """`file:function` of the coroutines that may block for now, and what they do. What is mended goes."""
 
