@@ -109,4 +109,4 @@ def test_whoever_may_block_the_event_loop_is_there(place: str) -> None:
     file, _, name = place.partition(":")
     tree: ast.AST = ast.parse((blocking.ROOT / file).read_text(encoding="utf-8"))
     for part in name.replace(".<locals>", "").split("."):
-        [tree] = [node for node in ast.iter_child_nodes(tree) if getattr(node, "name", None) == part]
+        tree = next(node for node in ast.walk(tree) if node is not tree and getattr(node, "name", None) == part)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from blockbuster import BlockBuster
+from blockbuster import BlockBuster, BlockBusterFunction
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = tuple(str(ROOT / name) for name in ("agents/", "memory/", "protocols/", "run.py"))
@@ -31,9 +31,10 @@ UNWATCHED = (
     "os.getcwd",
     "os.access",
     "os.path.",
-    "os.readlink",
+    "os.read",
 )
-"""What our code leaves to anyio and aiohttp, and what takes microseconds."""
+"""What our code leaves to anyio and aiohttp (a process that is started is waited for with `os.read`), and what takes
+microseconds."""
 
 OPENING = "reads what it was given and makes the run directory, before anything else is in flight"
 JOURNAL = "reads a journal that nobody writes to"
@@ -62,7 +63,6 @@ ALLOWED: Mapping[str, str] = {
     "agents/views/page/dashboard.py:Dashboard._page": "reads the files of the page once, when it is opened",
     "agents/views/page/feed.py:Feed.follow": JOURNAL,
     "agents/views/remembering.py:import_lines": "reads the file that is imported; the command does nothing else",
-    "protocols/providers/local/processes.py:opened": "reads what the server of a local model has said",
 }
 """`file:function` of the coroutines that may block for now, and what they do. What is mended goes."""
 
@@ -75,26 +75,30 @@ def watch() -> None:
     buster = BlockBuster()
     for name, function in buster.functions.items():
         if not name.startswith(UNWATCHED):
-            function.can_block_predicate = _noted(name, function.can_block_predicate)
+            function.can_block_predicate = _noted(name, function)
             function.activate()
 
 
-def _noted(call: str, may: Callable[..., bool]) -> Callable[..., bool]:
+def _noted(call: str, function: BlockBusterFunction) -> Callable[..., bool]:
+    may, exempt = function.can_block_predicate, function.can_block_functions
+
     def note(*args: object, **kwargs: object) -> bool:
-        if not may(*args, **kwargs) and (place := where(sys._getframe(1))) and place not in ALLOWED:
+        if not may(*args, **kwargs) and (place := where(sys._getframe(1), exempt)) and place not in ALLOWED:
             blocked.append(f"{place}: {call}")
         return True
 
     return note
 
 
-def where(frame: FrameType | None) -> str:
-    """The innermost coroutine of ours that the call was made in, else the callback; "" if it was made by a test or by
-    a library."""
+def where(frame: FrameType | None, exempt: Sequence[tuple[str, Iterable[str]]]) -> str:
+    """The innermost coroutine of ours that the call was made in, else the callback; "" if it was made by a test, by a
+    library, or by an `exempt` function of a file whose path ends so."""
     callback = ""
     while frame is not None:
-        file = frame.f_code.co_filename
-        if file.startswith(TESTS) or any(name in file for name in LOADING):
+        file, name = frame.f_code.co_filename, frame.f_code.co_name
+        if file.startswith(TESTS) or any(part in file for part in LOADING):
+            return ""
+        if any(file.endswith(path) and name in names for path, names in exempt):
             return ""
         if file.startswith(ROOMS):
             callback = f"{Path(file).relative_to(ROOT)}:{frame.f_code.co_qualname}"
