@@ -63,6 +63,7 @@ ALLOWED: Mapping[str, str] = {
     "agents/views/page/dashboard.py:Dashboard._page": "reads the files of the page once, when it is opened",
     "agents/views/page/feed.py:Feed.follow": JOURNAL,
     "agents/views/remembering.py:import_lines": "reads the file that is imported; the command does nothing else",
+    "protocols/providers/local/processes.py:start": "reads why a local model cannot be loaded",
     "protocols/providers/local_model.py:LocalModel.complete": "reads why the process of a local model has ended",
 }
 """`file:function` of the coroutines that may block for now, and what they do. What is mended goes."""

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +43,7 @@ def member(candidate: int, scores: Scores, words: int = 1, filled: int = 0) -> M
     return Member(candidate, None, prompt, prompt.tokens + filled, scores, mean(scores), {}, ())
 
 
+CHOICES: tuple[Prefer, ...] = ("short", "balanced", "best")
 rough = st.sampled_from([None, 0.0, 0.5, 1.0])
 populations = st.integers(1, 5).flatmap(
     lambda n: st.lists(
@@ -83,10 +85,14 @@ def test_the_archive_is_the_pareto_front(population: list[Member]) -> None:
     assert length(archive.best()) == min(length(m) for m in front if m.value == archive.best().value)
 
 
-@given(populations, st.sampled_from(["short", "balanced", "best"]))
+@given(populations, st.lists(st.sampled_from([0.0, -0.25, 0.25]), min_size=12), st.sampled_from(CHOICES))
 def test_the_result_is_the_shortest_within_its_share_of_a_standard_error_of_the_best(
-    population: list[Member], prefer: Prefer
+    population: list[Member], apart: list[float], prefer: Prefer
 ) -> None:
+    """The value of a corpus metric need not be the mean score."""
+    population = [
+        replace(each, value=min(1.0, max(0.0, each.value + by))) for each, by in zip(population, apart, strict=False)
+    ]
     best, result = preferred(population, "best"), preferred(population, prefer)
     share = {"short": 1.0, "balanced": 0.5, "best": 0.0}[prefer]
 
@@ -135,6 +141,41 @@ def test_whoever_is_drawn_is_best_somewhere_and_every_example_has_one_of_its_bes
     leaders = [{m.candidate for m, s in zip(population, c, strict=True) if s == max(c)} for c in columns]
     assert all(any(candidate in best for best in leaders) for candidate in drawn)
     assert all(best & set(drawn) for best in leaders)
+
+
+class Weights(Random):
+    """Keeps the weights that are drawn by."""
+
+    def choices(self, population: Any, weights: Any = None, *, cum_weights: Any = None, k: int = 1) -> list[Any]:
+        self.kept = list(weights)
+        return super().choices(population, weights, k=k)
+
+
+@given(populations)
+def test_each_example_has_one_vote_which_those_who_are_best_on_it_share(population: list[Member]) -> None:
+    rng = Weights(0)
+    draw(population, rng)
+    assert sum(rng.kept) == pytest.approx(len(population[0].scores))
+    columns = list(zip(*(filled(m.scores) for m in population), strict=True))
+    remain = [n for n, weight in enumerate(rng.kept) if weight]
+    wanted = dict.fromkeys(remain, 0.0)
+    for column in columns:
+        best = [n for n in remain if column[n] == max(column)]
+        for n in best:
+            wanted[n] += 1 / len(best)
+    assert [rng.kept[n] for n in remain] == pytest.approx([wanted[n] for n in remain])
+
+
+@given(st.permutations([0.2, 0.4, 0.6]) | st.just([0.4, 0.4, 0.4]))
+def test_of_those_who_are_best_nowhere_alone_the_worst_steps_back_or_the_newest(
+    values: list[float],
+) -> None:
+    """Any two of the three are enough."""
+    scores: list[Scores] = [(1.0, 1.0, 0.0), (1.0, 0.0, 1.0), (0.0, 1.0, 1.0)]
+    members = [replace(member(n, own), value=values[n]) for n, own in enumerate(scores)]
+    draw(members, rng := Weights(0))
+    worst = min(range(3), key=lambda n: (values[n], -n))
+    assert [n for n in range(3) if not rng.kept[n]] == [worst]
 
 
 def test_a_crowd_that_is_right_on_the_easy_example_steps_back_for_those_best_on_a_hard_one() -> None:
