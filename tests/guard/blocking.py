@@ -38,15 +38,17 @@ microseconds."""
 
 OPENING = "reads what it was given and makes the run directory, before anything else is in flight"
 JOURNAL = "reads a journal that nobody writes to"
-INSTRUCTION = "reads the operator's instruction anew for every request"
+INSTRUCTION = "reads the instruction anew for every request"
 ALLOWED: Mapping[str, str] = {
     "agents/api.py:_searching": JOURNAL,
     "agents/api.py:open_training": OPENING,
     "agents/attached.py:show_in_browser": "reads the files of the page once, when it is opened",
     "agents/check/doctor.py:diagnose": OPENING,
+    "agents/forecast/headroom.py:measure": INSTRUCTION,
     "agents/history/fold.py:fold": JOURNAL,
     "agents/history/replay.py:replay": JOURNAL,
     "agents/models/stack.py:Models._look_at_local": "looks into the file of a local model, before it is started",
+    "agents/operators/restart.py:Restart.edit": INSTRUCTION,
     "agents/operators/self_consistency.py:SelfConsistency.edit": INSTRUCTION,
     "agents/operators/writing.py:Writer.write": INSTRUCTION,
     "agents/prompting/requests.py:complete": INSTRUCTION,

@@ -278,22 +278,25 @@ GROUPS = (
 )
 
 
-def grouped(each: int) -> Task:
-    """A task whose training inputs are so many near copies of every group, and all have the same answer."""
+def grouped(each: int, answers: Sequence[str] = ("yes",)) -> Task:
+    """A task whose training inputs are so many near copies of every group, which have these answers in turn."""
     train = tuple(
-        Example(f"{group}.{copy}", {"text": f"{text} {'!' * copy}"}, "yes")
+        Example(f"{group}.{copy}", {"text": f"{text} {'!' * copy}"}, answers[group % len(answers)])
         for group, text in enumerate(GROUPS)
         for copy in range(each)
     )
     return replace(TASK, train=train)
 
 
-def fixed(task: Task, count: int, seed: int, failed: Sequence[str] = ()) -> list[list[str]]:
+def fixed(
+    task: Task, count: int, seed: int, failed: Sequence[str] = (), operator: FewShot | None = None
+) -> list[list[str]]:
     """The input and the label of every example that a fixed set shows, in their order."""
     outcomes = tuple(Outcome("lost", {"text": text}, "yes", "no", "no", 0.0, "") for text in failed)
     asked = Assignment(1, "few_shot", "examples", FIRST, Prompt((section(NOTHING), FRAME)), "", outcomes, (0.0, 1.0))
     context = Context(task, Unasked(), [], Random(seed), open_shelves(task, ()), 0.0)
-    text = FewShot().show(Showing("system", nearest=False, count=count), {}, asked, context)["examples"].text
+    operator = operator or FewShot()
+    text = operator.show(Showing("system", nearest=False, count=count), {}, asked, context)["examples"].text
     return [shown.removeprefix("Text: ").split("\nLabel: ") for shown in text.split("\n\n")]
 
 
@@ -312,6 +315,13 @@ def test_a_fixed_set_takes_what_is_farthest_from_what_it_has(seed: int, each: in
 @settings(deadline=None)
 def test_a_fixed_set_ends_with_what_is_nearest_to_an_input_that_failed(seed: int, each: int, failed: int) -> None:
     assert groups(fixed(grouped(each), 3, seed, [GROUPS[failed]]))[-1] == failed
+    assert groups(fixed(grouped(each, ("yes", "no")), 1, seed, [GROUPS[failed]])) == [failed]
+
+
+def test_an_operator_that_has_seen_another_task_takes_what_a_new_one_does() -> None:
+    operator, failed = FewShot(), [GROUPS[2]]
+    for task in (grouped(2), grouped(5), TASK):
+        assert fixed(task, 3, 0, failed, operator) == fixed(task, 3, 0, failed)
 
 
 @given(st.integers(0, 999), st.integers(1, 12))
