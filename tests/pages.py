@@ -48,11 +48,11 @@ def commands(text: str = README) -> list[list[str]]:
 
 
 def execute(command: list[str], folder: Path, server: WireServer) -> None:
-    """Run a command as it is written, but a search with one assignment; `server` stands in for the provider."""
+    """Run a command as it is written, but searches with one assignment; `server` stands in for the provider."""
     environ = {name: value for name, value in os.environ.items() if "API_KEY" not in name}
     environ |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.openai_url, "COLUMNS": "120"}
     assert command[0] == "python"
-    extra = SMALL if "search" in command else []
+    extra = SMALL if {"search", "sweep"} & set(command) else []
     done = subprocess.run(
         [sys.executable, *command[1:], *extra], cwd=folder, env=environ, capture_output=True, text=True, check=False
     )

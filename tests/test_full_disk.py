@@ -29,6 +29,7 @@ from protocols.errors import BusError, ConfigError, ConnectionFailed, RunFailed,
 from protocols.messages import Assignment
 from protocols.prompt import Prompt
 from protocols.task import Task
+from tests.guard import python_path
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio
@@ -204,7 +205,7 @@ def disk(tmp_path: Path) -> Iterator[Any]:
 
 
 def command(folder: Path, *arguments: str, **streams: Any) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, "PYTHONPATH": python_path(ROOT)}
     streams.setdefault("stdout", subprocess.PIPE)
     return subprocess.run(
         [sys.executable, str(ROOT / "run.py"), *arguments],

@@ -16,6 +16,7 @@ import pytest
 from agents.config.configuration import load
 from agents.directory.run_directory import JOURNAL
 from agents.run.opening import open_run
+from tests.guard import python_path
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +68,7 @@ Said = dict[str, tuple[int, str, str]]
 
 def run_in(folder: Path, commands: Mapping[str, Sequence[str]], before: Sequence[str]) -> Said:
     """Run the commands in one process that `before` starts."""
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = {**os.environ, "PYTHONPATH": python_path(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [*before, sys.executable, "-c", SCRIPT], cwd=folder, env=environ, text=True, capture_output=True,
         input=json.dumps(commands),

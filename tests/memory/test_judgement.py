@@ -15,18 +15,22 @@ NOW = 1e9
 PAST = Experience("a", "intro", "task", "merge", "old", "new", "be brief", 0.05, 60, 9, "survived", NOW)
 
 
-def recalled(after: str, reward: float, evidence: int = 60, similarity: float = 0.9, age: float = 0.0) -> Recalled:
-    return Recalled(replace(PAST, after=after, reward=reward, evidence=evidence, time=NOW - age * DAY), similarity)
+def recalled(
+    after: str, reward: float, evidence: int = 60, similarity: float = 0.9, age: float = 0.0, same: bool = True
+) -> Recalled:
+    past = replace(PAST, after=after, reward=reward, evidence=evidence, time=NOW - age * DAY)
+    return Recalled(past, similarity, same)
 
 
 pasts = st.lists(
     st.builds(
         recalled,
         st.sampled_from("abc"),
-        st.floats(-1, 1),
+        st.floats(-1, 1) | st.sampled_from([0.0, 0.01, -0.01, 1.0]),  # alike but for one, which is limited
         st.integers(0, 2**53),
         st.floats(-1, 1),
         st.floats(-10, 2000),
+        st.booleans(),
     ),
     max_size=12,
 )
@@ -74,6 +78,30 @@ def test_values_are_the_formula(items: list[Recalled]) -> None:
     assert {edit.recalled.experience.after: edit.value for edit in judged} == pytest.approx(wanted, abs=1e-6)
     assert [edit.value for edit in judged] == sorted((edit.value for edit in judged), reverse=True)
     assert all(min(rewards) - 1e-9 <= edit.value <= max(rewards) + 1e-9 for edit in judged)
+
+
+@given(items=pasts)
+def test_an_edit_is_told_by_its_most_similar_recall_and_by_what_there_is_of_it(items: list[Recalled]) -> None:
+    votes = plain_votes(items)
+    for edit in judge(items, NOW):
+        places = [n for n, item in enumerate(items) if item.experience.after == edit.recalled.experience.after]
+        assert edit.recalled in items
+        assert edit.recalled.similarity == max(items[n].similarity for n in places)
+        assert edit.times == len(places)
+        assert edit.votes == pytest.approx(math.fsum(votes[n] for n in places))
+        assert edit.same_model == any(items[n].same_model for n in places)
+
+
+def test_a_vote_is_halved_by_age_and_by_little_evidence_and_one_lie_is_limited() -> None:
+    """In figures: days, paired examples, and deviations of the median distance."""
+    new, old = judge([recalled("x", 0.1, 32)], NOW)[0], judge([recalled("x", 0.1, 32, age=180)], NOW)[0]
+    assert (new.votes, old.votes) == pytest.approx((0.45, 0.225))
+    assert judge([recalled("x", 0.1, 32, age=-5)], NOW)[0].votes == new.votes, "a time to come counts as now"
+    assert judge([Recalled(replace(PAST, evidence=32, time=NOW - 180 * 86_400), 1.0)], NOW)[0].votes == 0.25
+    honest = [recalled(f"{n}", 0.01 * n, 10**9, 1.0) for n in (-1, 0, 1)]
+    values = {e.recalled.experience.after: e.value for e in judge([*honest, recalled("lie", 1.0, 10**9, 1.0)], NOW)}
+    limited = 2 * 1.4826 * 0.01
+    assert values["lie"] == pytest.approx((limited + limited / 4) / 2, rel=1e-3)
 
 
 @given(items=pasts)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.retrieval import CHUNK, Shelf, read_corpus
+from memory.tfidf import TfIdf
 from protocols.errors import DataError
 from tests.strategies import texts
 
@@ -37,6 +40,61 @@ def test_no_word_of_a_text_is_lost_and_no_passage_is_longer_than_a_chunk(
     passages = read_corpus(file)
     assert "".join("".join(passages).split()) == "".join(text.split())
     assert all(0 < len(passage) <= CHUNK for passage in passages)
+
+
+def paragraph(rng: Random, length: int, longest: int) -> str:
+    """Words of up to `longest` letters, of about so many characters together."""
+    words = ["w" * rng.randint(1, longest) for _ in range(length)]
+    return " ".join(words)[:length].strip()
+
+
+def passages_of(text: str, factory: pytest.TempPathFactory) -> list[str]:
+    file = factory.mktemp("corpus") / "a.txt"
+    file.write_text(text, encoding="utf-8")
+    return read_corpus(file)
+
+
+@given(st.integers(), st.lists(st.integers(1, CHUNK), min_size=1, max_size=6))
+@settings(deadline=None, max_examples=30)
+def test_paragraphs_are_put_together_while_they_fit(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, lengths: list[int]
+) -> None:
+    rng = Random(seed)
+    paragraphs = [paragraph(rng, length, 9) for length in lengths]
+    passages = passages_of("\n\n".join(paragraphs), tmp_path_factory)
+    assert "\n\n".join(passages) == "\n\n".join(paragraphs)
+    assert all(0 < len(passage) <= CHUNK for passage in passages)
+    for passage, following in pairwise(passages):
+        assert len(passage) + 2 + len(following.split("\n\n")[0]) > CHUNK, "it would have fitted"
+
+
+@given(st.integers(), st.integers(CHUNK, 4 * CHUNK), st.integers(1, 40))
+@settings(deadline=None, max_examples=30)
+def test_a_long_paragraph_is_cut_between_words_where_a_passage_is_full(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, length: int, longest: int
+) -> None:
+    text = paragraph(Random(seed), length, longest)
+    passages = passages_of(text, tmp_path_factory)
+    assert " ".join(passages) == text
+    assert all(0 < len(passage) <= CHUNK for passage in passages)
+    for passage, following in pairwise(passages):
+        assert len(passage) + 1 + len(following.split()[0]) >= CHUNK, "a word more would have fitted"
+
+
+def test_a_word_that_is_longer_than_a_passage_is_cut_where_that_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x" * (2 * CHUNK + 5), encoding="utf-8")
+    assert list(map(len, read_corpus(tmp_path))) == [CHUNK, CHUNK, 5]
+
+
+@given(st.lists(st.text("abc ", min_size=1, max_size=20), min_size=1, max_size=12), st.text("abc ", max_size=20))
+@settings(deadline=None)
+def test_what_is_most_similar_comes_first(keys: list[str], query: str) -> None:
+    fitted, vectors = TfIdf.fit(keys)
+    likeness = vectors @ fitted.vector(query)
+    found = [float(likeness[place]) for place in Shelf(keys, range(len(keys))).nearest(query, len(keys))]
+    assert found == pytest.approx(sorted(found, reverse=True), abs=1e-6)
+    some = [float(likeness[place]) for place in Shelf(keys, range(len(keys))).nearest(query, 3)]
+    assert some == pytest.approx(found[:3], abs=1e-6)
 
 
 def test_a_folder_is_read_in_order_with_all_below_it(tmp_path: Path) -> None:

@@ -17,11 +17,6 @@ from protocols.messages import Envelope, Failure, Finished, Stop
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def bus() -> Iterator[Bus]:
     bus = Bus(lambda: 7.0)

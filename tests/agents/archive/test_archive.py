@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from agents.archive.archive import Archive, Member, Prefer, draw, preferred, rank
 from agents.archive.race import compare
-from protocols.messages import Scores, mean
+from protocols.messages import Outcome, Scores, mean
 from protocols.prompt import Prompt, Section
 
 score = st.none() | st.floats(0, 1) | st.sampled_from([0.0, 1.0])
@@ -42,6 +43,7 @@ def member(candidate: int, scores: Scores, words: int = 1, filled: int = 0) -> M
     return Member(candidate, None, prompt, prompt.tokens + filled, scores, mean(scores), {}, ())
 
 
+CHOICES: tuple[Prefer, ...] = ("short", "balanced", "best")
 rough = st.sampled_from([None, 0.0, 0.5, 1.0])
 populations = st.integers(1, 5).flatmap(
     lambda n: st.lists(
@@ -83,10 +85,14 @@ def test_the_archive_is_the_pareto_front(population: list[Member]) -> None:
     assert length(archive.best()) == min(length(m) for m in front if m.value == archive.best().value)
 
 
-@given(populations, st.sampled_from(["short", "balanced", "best"]))
+@given(populations, st.lists(st.sampled_from([0.0, -0.25, 0.25]), min_size=12), st.sampled_from(CHOICES))
 def test_the_result_is_the_shortest_within_its_share_of_a_standard_error_of_the_best(
-    population: list[Member], prefer: Prefer
+    population: list[Member], apart: list[float], prefer: Prefer
 ) -> None:
+    """The value of a corpus metric need not be the mean score."""
+    population = [
+        replace(each, value=min(1.0, max(0.0, each.value + by))) for each, by in zip(population, apart, strict=False)
+    ]
     best, result = preferred(population, "best"), preferred(population, prefer)
     share = {"short": 1.0, "balanced": 0.5, "best": 0.0}[prefer]
 
@@ -99,7 +105,8 @@ def test_the_result_is_the_shortest_within_its_share_of_a_standard_error_of_the_
     near = [each for each in population if each is best or behind(each) <= share + 1e-6]
     assert result is best or behind(result) <= share + 1e-6
     if prefer != "best":
-        assert length(result) == min(map(length, near))
+        shortest = [each for each in near if length(each) == min(map(length, near))]
+        assert result is min(shortest, key=lambda each: (-each.value, each.candidate))
     assert length(preferred(population, "short")) <= length(preferred(population, "balanced")) <= length(best)
 
 
@@ -137,6 +144,41 @@ def test_whoever_is_drawn_is_best_somewhere_and_every_example_has_one_of_its_bes
     assert all(best & set(drawn) for best in leaders)
 
 
+class Weights(Random):
+    """Keeps the weights that are drawn by."""
+
+    def choices(self, population: Any, weights: Any = None, *, cum_weights: Any = None, k: int = 1) -> list[Any]:
+        self.kept = list(weights)
+        return super().choices(population, weights, k=k)
+
+
+@given(populations)
+def test_each_example_has_one_vote_which_those_who_are_best_on_it_share(population: list[Member]) -> None:
+    rng = Weights(0)
+    draw(population, rng)
+    assert sum(rng.kept) == pytest.approx(len(population[0].scores))
+    columns = list(zip(*(filled(m.scores) for m in population), strict=True))
+    remain = [n for n, weight in enumerate(rng.kept) if weight]
+    wanted = dict.fromkeys(remain, 0.0)
+    for column in columns:
+        best = [n for n in remain if column[n] == max(column)]
+        for n in best:
+            wanted[n] += 1 / len(best)
+    assert [rng.kept[n] for n in remain] == pytest.approx([wanted[n] for n in remain])
+
+
+@given(st.permutations([0.2, 0.4, 0.6]) | st.just([0.4, 0.4, 0.4]))
+def test_of_those_who_are_best_nowhere_alone_the_worst_steps_back_or_the_newest(
+    values: list[float],
+) -> None:
+    """Any two of the three are enough."""
+    scores: list[Scores] = [(1.0, 1.0, 0.0), (1.0, 0.0, 1.0), (0.0, 1.0, 1.0)]
+    members = [replace(member(n, own), value=values[n]) for n, own in enumerate(scores)]
+    draw(members, rng := Weights(0))
+    worst = min(range(3), key=lambda n: (values[n], -n))
+    assert [n for n in range(3) if not rng.kept[n]] == [worst]
+
+
 def test_a_crowd_that_is_right_on_the_easy_example_steps_back_for_those_best_on_a_hard_one() -> None:
     crowd = [member(n, (1.0, 0.0, 0.0), n + 3) for n in range(8)]
     left, right = member(8, (1.0, 1.0, 0.0), 20), member(9, (0.0, 0.0, 1.0), 20)
@@ -161,3 +203,22 @@ def test_the_ancestor_of_two_is_the_last_that_both_come_from(parents: list[int],
     one, other = (data.draw(st.integers(0, len(parents))) for _ in range(2))
     common = max(set(lines[one]) & set(lines[other]))
     assert archive.ancestor(members[one], members[other]) == members[common].prompt
+
+
+@given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.5]), min_size=1, max_size=8), st.integers(0, 8), st.data())
+def test_partners_are_the_best_of_the_others_first(values: list[float], most: int, data: st.DataObject) -> None:
+    archive = Archive()
+    for number, value in enumerate(values):
+        own = tuple(float(n == number) for n in range(len(values)))
+        trained = (Outcome(f"t{number}", {}, "yes", "yes", "yes", 1.0, ""),)
+        archive.add(replace(member(number, own), parent=0 if number else None, value=value, outcomes=trained))
+    of = data.draw(st.sampled_from(archive.members))
+    partners = archive.partners(of, most)
+    others = [each for each in archive.members if each is not of]
+    wanted = sorted(others, key=lambda each: each.candidate)
+    wanted = sorted(wanted, key=lambda each: each.value, reverse=True)[:most]
+    assert [partner.candidate for partner in partners] == [each.candidate for each in wanted]
+    for partner, each in zip(partners, wanted, strict=True):
+        assert (partner.prompt, partner.scores, partner.credit) == (each.prompt, each.scores, each.credit)
+        assert partner.trained == {f"t{each.candidate}": 1.0}
+        assert partner.ancestor == archive.ancestor(of, each)

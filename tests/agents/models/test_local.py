@@ -30,6 +30,7 @@ from protocols.providers.local import weights
 from protocols.providers.transport.http import open_transport
 from protocols.wrappers.window import spare
 from tests.gguf_files import real_weights, write_base, write_gguf
+from tests.guard import python_path
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +81,7 @@ def test_the_general_path_is_of_the_model_named_local_alone(tmp_path: Path) -> N
 
 @pytest.fixture
 def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(FAKE))
+    monkeypatch.setenv("PYTHONPATH", python_path(FAKE))
     monkeypatch.syspath_prepend(str(FAKE))
 
 
@@ -238,7 +239,7 @@ def test_a_killed_run_goes_on_with_the_same_model(tmp_path: Path) -> None:
     small(tmp_path, "local/smollm2-135m")
     (tmp_path / "killer.py").write_text(KILLER)
     told = command(tmp_path, "--set", 'agents.observers=["killer:Killer"]')
-    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environ = {**os.environ, "PYTHONPATH": python_path(tmp_path)}
     killed = subprocess.run(told, env={**environ, "KILL": "1"}, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
     paid = calls(tmp_path)

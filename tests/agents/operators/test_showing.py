@@ -266,3 +266,67 @@ def test_what_whole_replies_earned_says_nothing_for_bare_answers() -> None:
     assert shares(past, [bare, whole], reasons=True)[bare] == 0
     theirs = [replace(edit, task="other") for edit in past]
     assert shares(theirs, [bare, whole], reasons=True)[bare] <= shares([], [bare, whole], reasons=True)[bare]
+
+
+# Which examples a fixed set takes
+
+GROUPS = (
+    "the parcel was left at the wrong door",
+    "my invoice shows a charge twice",
+    "reset of a forgotten password",
+    "an umbrella against heavy rain",
+)
+
+
+def grouped(each: int, answers: Sequence[str] = ("yes",)) -> Task:
+    """A task whose training inputs are so many near copies of every group, which have these answers in turn."""
+    train = tuple(
+        Example(f"{group}.{copy}", {"text": f"{text} {'!' * copy}"}, answers[group % len(answers)])
+        for group, text in enumerate(GROUPS)
+        for copy in range(each)
+    )
+    return replace(TASK, train=train)
+
+
+def fixed(
+    task: Task, count: int, seed: int, failed: Sequence[str] = (), operator: FewShot | None = None
+) -> list[list[str]]:
+    """The input and the label of every example that a fixed set shows, in their order."""
+    outcomes = tuple(Outcome("lost", {"text": text}, "yes", "no", "no", 0.0, "") for text in failed)
+    asked = Assignment(1, "few_shot", "examples", FIRST, Prompt((section(NOTHING), FRAME)), "", outcomes, (0.0, 1.0))
+    context = Context(task, Unasked(), [], Random(seed), open_shelves(task, ()), 0.0)
+    operator = operator or FewShot()
+    text = operator.show(Showing("system", nearest=False, count=count), {}, asked, context)["examples"].text
+    return [shown.removeprefix("Text: ").split("\nLabel: ") for shown in text.split("\n\n")]
+
+
+def groups(shown: Sequence[Sequence[str]]) -> list[int]:
+    return [GROUPS.index(text.rstrip(" !")) for text, _ in shown]
+
+
+@given(st.integers(0, 999), st.integers(2, 5), st.integers(1, len(GROUPS)))
+@settings(deadline=None)
+def test_a_fixed_set_takes_what_is_farthest_from_what_it_has(seed: int, each: int, count: int) -> None:
+    shown = groups(fixed(grouped(each), count, seed))
+    assert len(set(shown)) == count, "near copies of one input say the same twice"
+
+
+@given(st.integers(0, 999), st.integers(2, 5), st.integers(0, len(GROUPS) - 1))
+@settings(deadline=None)
+def test_a_fixed_set_ends_with_what_is_nearest_to_an_input_that_failed(seed: int, each: int, failed: int) -> None:
+    assert groups(fixed(grouped(each), 3, seed, [GROUPS[failed]]))[-1] == failed
+    assert groups(fixed(grouped(each, ("yes", "no")), 1, seed, [GROUPS[failed]])) == [failed]
+
+
+def test_an_operator_that_has_seen_another_task_takes_what_a_new_one_does() -> None:
+    operator, failed = FewShot(), [GROUPS[2]]
+    for task in (grouped(2), grouped(5), TASK):
+        assert fixed(task, 3, 0, failed, operator) == fixed(task, 3, 0, failed)
+
+
+@given(st.integers(0, 999), st.integers(1, 12))
+@settings(deadline=None)
+def test_a_fixed_set_favours_no_answer(seed: int, count: int) -> None:
+    answers = Counter(label for _, label in fixed(TASK, count, seed))
+    assert answers.total() == count
+    assert abs(answers["yes"] - answers["no"]) <= 1

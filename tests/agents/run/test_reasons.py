@@ -249,9 +249,10 @@ async def test_a_cap_at_the_first_evaluation_says_what_to_raise_and_is_undone(tm
     async with WireServer(answer) as server:
         url, place = server.openai_url, tmp_path / "run"
         server.faults.extend([Fault("drop")] * 40)
-        for _ in range(2):
+        capped = {"roles": {"task": {"calls": 40}}}
+        for _ in range(2):  # the waits before second tries pass side by side
             with pytest.raises(RunFailed, match=r"first prompt .* raise budget\.roles\.task\.calls"):
-                await searched(configured(tmp_path / "task", url, {"roles": {"task": {"calls": 40}}}), place)
+                await searched(configured(tmp_path / "task", url, capped, concurrency=40), place)
         server.faults.clear()
         asked = server.stats.calls
         result = await searched(configured(tmp_path / "task", url, {}), place)

@@ -53,7 +53,6 @@ async def call_and_forget(model: LimitedModel) -> None:
         await model.complete(REQUEST)
 
 
-@pytest.mark.parametrize("anyio_backend", BACKENDS)
 async def test_a_whole_window_pushed_back_halves_once_and_the_next_one_again() -> None:
     gate, limiter = Gate(), Limiter(Limits(8))
     model = LimitedModel(gate, limiter, urgent=False)
@@ -82,7 +81,6 @@ async def test_a_whole_window_pushed_back_halves_once_and_the_next_one_again() -
     assert 1 < limiter.allowed <= 8
 
 
-@pytest.mark.parametrize("anyio_backend", BACKENDS)
 async def test_successes_win_back_every_slot_and_no_more() -> None:
     limiter = Limiter(Limits(4))
     model = LimitedModel(Oracle(fault=in_turn(*[failure(RateLimited, AT_ONCE)] * 3)), limiter, urgent=False)
@@ -128,7 +126,6 @@ def test_never_more_in_flight_than_allowed(backend: str, most: int, faults: list
     assert model.most_in_flight <= most
 
 
-@pytest.mark.parametrize("anyio_backend", BACKENDS)
 async def test_a_cancelled_call_gives_its_slot_back() -> None:
     gate, limiter = Gate(), Limiter(Limits(1))
     model = LimitedModel(gate, limiter, urgent=False)
@@ -167,7 +164,6 @@ def test_a_limiter_keeps_to_the_strictest_limits_of_those_who_use_it_now(asked: 
             assert limiter.allowed == limiter.most
 
 
-@pytest.mark.parametrize("anyio_backend", BACKENDS)
 async def test_who_waits_for_a_narrow_search_is_sent_when_that_ends() -> None:
     gate, limiter = Gate(), Limiter(Limits(8))
     limiter.restrict(Limits(1))
@@ -184,7 +180,6 @@ async def test_who_waits_for_a_narrow_search_is_sent_when_that_ends() -> None:
             await gate.end()
 
 
-@pytest.mark.parametrize("anyio_backend", BACKENDS)
 async def test_what_a_rate_limit_has_taught_outlives_who_was_told() -> None:
     gate, limiter = Gate(), Limiter(Limits(8))
     limiter.restrict(Limits(4))

@@ -21,6 +21,7 @@ from protocols.providers.local import processes, weights
 from protocols.providers.local_model import LocalModel, LocalSettings
 from protocols.providers.transport.http import Transport, open_transport
 from tests.gguf_files import write_gguf
+from tests.guard import python_path
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).resolve().parents[4]
@@ -29,7 +30,7 @@ FAKE = ROOT / "tests" / "fake_llama"
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(FAKE))
+    monkeypatch.setenv("PYTHONPATH", python_path(FAKE))
     monkeypatch.syspath_prepend(str(FAKE))
 
 
@@ -207,7 +208,7 @@ anyio.run(main)
 
 def test_a_killed_parent_leaves_nothing_behind(tmp_path: Path) -> None:
     file = write_gguf(tmp_path / "x.gguf")
-    environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{FAKE}"}
+    environ = {**os.environ, "PYTHONPATH": python_path(ROOT, FAKE)}
     command = [sys.executable, "-c", PARENT, str(file)]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, cwd=ROOT) as parent:
         assert parent.stdout is not None

@@ -1,0 +1,84 @@
+"""What an outcome does to the policy of msgd."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.selectors.msgd import MSGD, MSGDSettings
+from agents.selectors.selector import Action, Choice
+
+STATE = np.zeros(4, np.float32)
+CHOICES = [Choice(Action(operator, section), "task", STATE) for operator in "abc" for section in "xyz"]
+ACTIONS = [choice.action for choice in CHOICES]
+histories = st.lists(st.floats(-1, 1), min_size=2, max_size=20).filter(
+    lambda rewards: max(rewards) - min(rewards) > 1e-3
+)
+
+
+def after(seed: int, rewards: list[float], settings: MSGDSettings | None = None) -> tuple[MSGD, Choice]:
+    """One that has learnt from these, and its next choice, which is in flight."""
+    selector = MSGD(Random(seed), settings)
+    for reward in rewards:
+        selector.learn(selector.choose(CHOICES), reward, ())
+    return selector, selector.choose(CHOICES)
+
+
+@given(st.integers(), histories, st.floats(0.01, 1))
+def test_what_earned_more_than_the_mean_is_likelier_than_what_earned_less(
+    seed: int, rewards: list[float], apart: float
+) -> None:
+    """The same history but for its last reward."""
+    mean, shares = sum(rewards) / len(rewards), []
+    for reward in (mean + apart, mean - apart):
+        selector, chosen = after(seed, rewards)
+        selector.learn(chosen, reward, ())
+        shares.append(selector.policy(ACTIONS)[chosen.action])
+    assert shares[0] > shares[1]
+
+
+@pytest.mark.parametrize(("reward", "sign"), [(1.0, 1), (-1.0, -1)])
+def test_what_shares_the_operator_or_the_section_goes_with_it(reward: float, sign: int) -> None:
+    """The first reward says nothing, for it is the mean: the second moves a policy that is uniform."""
+    selector, chosen = after(0, [0.0])
+    selector.learn(chosen, reward, ())
+    policy, action = selector.policy(ACTIONS), chosen.action
+    shared = {each: (each.operator == action.operator) + (each.section == action.section) for each in ACTIONS}
+    for one in ACTIONS:
+        for other in ACTIONS:
+            if shared[one] > shared[other]:
+                assert sign * policy[one] > sign * policy[other]
+
+
+@given(st.integers(), histories)
+def test_nothing_is_given_up(seed: int, rewards: list[float]) -> None:
+    selector, _ = after(seed, rewards)
+    assert min(selector.policy(ACTIONS).values()) >= MSGDSettings().floor / len(ACTIONS)
+
+
+@pytest.mark.parametrize("loss", [0.1, 1.0, 3.0])
+def test_a_visit_in_flight_costs_its_action_so_much_preference(loss: float) -> None:
+    selector = MSGD(Random(0), MSGDSettings(loss=loss, floor=0.0))
+    chosen = selector.choose(CHOICES).action
+    policy = selector.policy(ACTIONS)
+    other = next(action for action in ACTIONS if action != chosen)
+    assert policy[chosen] / policy[other] == pytest.approx(np.exp(-loss))
+
+
+def test_after_a_change_little_is_left_of_what_was_learnt() -> None:
+    """Rewards fall from 1 to -1 for good: soon the favourite of before is hardly likelier than the others."""
+    selector, favourite = MSGD(Random(0), MSGDSettings(floor=0.0, loss=0.0)), CHOICES[4]
+    for _ in range(60):
+        chosen = selector.choose(CHOICES)
+        selector.learn(chosen, float(chosen is favourite), ())
+    before = selector.policy(ACTIONS)[favourite.action]
+    shares = []
+    for _ in range(12):
+        selector.learn(selector.choose(CHOICES), -1.0, ())
+        shares.append(selector.policy(ACTIONS)[favourite.action])
+    assert before > 0.5
+    assert min(shares) < before / 2

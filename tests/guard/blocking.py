@@ -1,0 +1,112 @@
+"""No coroutine of ours waits for a file or a database on the event loop, but for those named here.
+
+blockbuster wraps what blocks (reading and writing of files, sqlite, `time.sleep`) and asks here whether a call
+that is made on a running event loop may be. It always may: it is written down, and fails the test at its end, for an
+error could be caught by the code under test. What a test does itself is its own business.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from blockbuster import BlockBuster, BlockBusterFunction
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = tuple(str(ROOT / name) for name in ("agents/", "memory/", "protocols/", "run.py"))
+TESTS = str(ROOT / "tests")
+LOADING = ("<frozen importlib", "linecache.py", "/coverage/")
+"""Parts of the paths of what reads our source whenever it is first needed: imports, tracebacks, coverage."""
+COROUTINE: Final = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
+UNWATCHED = (
+    "threading.",
+    "socket.",
+    "ssl.",
+    "builtins.",
+    "os.stat",
+    "os.getcwd",
+    "os.access",
+    "os.path.",
+    "os.read",
+)
+"""What our code leaves to anyio and aiohttp (a process that is started is waited for with `os.read`), and what takes
+microseconds."""
+
+OPENING = "reads what it was given and makes the run directory, before anything else is in flight"
+JOURNAL = "reads a journal that nobody writes to"
+INSTRUCTION = "reads the instruction anew for every request"
+ALLOWED: Mapping[str, str] = {
+    "agents/api.py:_searching": JOURNAL,
+    "agents/api.py:open_training": OPENING,
+    "agents/attached.py:show_in_browser": "reads the files of the page once, when it is opened",
+    "agents/check/doctor.py:diagnose": OPENING,
+    "agents/forecast/headroom.py:measure": INSTRUCTION,
+    "agents/history/fold.py:fold": JOURNAL,
+    "agents/history/replay.py:replay": JOURNAL,
+    "agents/models/stack.py:Models._look_at_local": "looks into the file of a local model, before it is started",
+    "agents/operators/restart.py:Restart.edit": INSTRUCTION,
+    "agents/operators/self_consistency.py:SelfConsistency.edit": INSTRUCTION,
+    "agents/operators/writing.py:Writer.write": INSTRUCTION,
+    "agents/prompting/requests.py:complete": INSTRUCTION,
+    "agents/run/opening.py:open_run_in": OPENING,
+    "agents/run/search.py:Run._begin_with": JOURNAL,
+    "agents/run/search.py:Run._look_for_headroom": "looks for a note in the journal",
+    "agents/run/search.py:Run.assemble": JOURNAL,
+    "agents/run/search.py:Run.search": "writes the result, when the search is over",
+    "agents/run/steering.py:Listening.__call__": "reads commands.jsonl from where it was read before",
+    "agents/session.py:sweep.<locals>.attend": OPENING,
+    "agents/session.py:train": OPENING,
+    "agents/study/sweep.py:Sweep._run": OPENING,
+    "agents/study/sweep.py:Sweep._work": "writes a row of the sweep's table",
+    "agents/views/page/dashboard.py:Dashboard._page": "reads the files of the page once, when it is opened",
+    "agents/views/page/feed.py:Feed.follow": JOURNAL,
+    "agents/views/remembering.py:import_lines": "reads the file that is imported; the command does nothing else",
+    "protocols/providers/local/processes.py:start": "reads why a local model cannot be loaded",
+    "protocols/providers/local_model.py:LocalModel.complete": "reads why the process of a local model has ended",
+}
+"""`file:function` of the coroutines that may block for now, and what they do. What is mended goes."""
+
+blocked: list[str] = []
+"""`file:function: call` of each that did, and was not allowed to."""
+
+
+def watch() -> None:
+    """From now on, in this process."""
+    buster = BlockBuster()
+    for name, function in buster.functions.items():
+        if not name.startswith(UNWATCHED):
+            function.can_block_predicate = _noted(name, function)
+            function.activate()
+
+
+def _noted(call: str, function: BlockBusterFunction) -> Callable[..., bool]:
+    may, exempt = function.can_block_predicate, function.can_block_functions
+
+    def note(*args: object, **kwargs: object) -> bool:
+        if not may(*args, **kwargs) and (place := where(sys._getframe(1), exempt)) and place not in ALLOWED:
+            blocked.append(f"{place}: {call}")
+        return True
+
+    return note
+
+
+def where(frame: FrameType | None, exempt: Sequence[tuple[str, Iterable[str]]]) -> str:
+    """The innermost coroutine of ours that the call was made in, else the callback; "" if it was made by a test, by a
+    library, or by an `exempt` function of a file whose path ends so."""
+    callback = ""
+    while frame is not None:
+        file, name = frame.f_code.co_filename, frame.f_code.co_name
+        if file.startswith(TESTS) or any(part in file for part in LOADING):
+            return ""
+        if any(file.endswith(path) and name in names for path, names in exempt):
+            return ""
+        if file.startswith(ROOMS):
+            callback = f"{Path(file).relative_to(ROOT)}:{frame.f_code.co_qualname}"
+            if frame.f_code.co_flags & COROUTINE:
+                return callback
+        frame = frame.f_back
+    return callback
