@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.archive.archive import Archive, Member, Prefer, draw, preferred, rank
+from agents.archive.archive import Archive, Member, draw
+from agents.archive.front import Prefer, preferred, rank, row_of
 from agents.archive.race import compare
 from protocols.messages import Scores, mean
 from protocols.prompt import Prompt, Section
+from protocols.task import Array
 
 score = st.none() | st.floats(0, 1) | st.sampled_from([0.0, 1.0])
 pairs = st.lists(st.tuples(score, score), max_size=30)
@@ -64,6 +66,10 @@ def length(a: Member) -> float:
     return a.tokens if a.value else math.inf
 
 
+def table(population: list[Member]) -> Array:
+    return np.stack([row_of(each.scores) for each in population])
+
+
 def twins(a: Member, b: Member) -> bool:
     return a.scores == b.scores and length(a) == length(b)
 
@@ -87,7 +93,8 @@ def test_the_archive_is_the_pareto_front(population: list[Member]) -> None:
 def test_the_result_is_the_shortest_within_its_share_of_a_standard_error_of_the_best(
     population: list[Member], prefer: Prefer
 ) -> None:
-    best, result = preferred(population, "best"), preferred(population, prefer)
+    scores = table(population)
+    best, result = preferred(population, scores, "best"), preferred(population, scores, prefer)
     share = {"short": 1.0, "balanced": 0.5, "best": 0.0}[prefer]
 
     def behind(each: Member) -> float:
@@ -100,13 +107,16 @@ def test_the_result_is_the_shortest_within_its_share_of_a_standard_error_of_the_
     assert result is best or behind(result) <= share + 1e-6
     if prefer != "best":
         assert length(result) == min(map(length, near))
-    assert length(preferred(population, "short")) <= length(preferred(population, "balanced")) <= length(best)
+    short, balanced = (preferred(population, scores, share) for share in ("short", "balanced"))
+    assert length(short) <= length(balanced) <= length(best)
 
 
 def test_one_example_behind_is_within_one_standard_error_and_not_within_half() -> None:
     for n in range(2, 200):
         long, short = member(0, (1.0,) * n, words=9), member(1, (1.0,) * (n - 1) + (0.0,), words=1)
-        assert [preferred([long, short], p).candidate for p in ("short", "balanced", "best")] == [1, 0, 0]
+        assert [
+            preferred([long, short], table([long, short]), p).candidate for p in ("short", "balanced", "best")
+        ] == [1, 0, 0]
 
 
 NOTHING_RIGHT: list[tuple[str, Scores, Scores, float]] = [
@@ -130,7 +140,7 @@ def test_at_a_value_of_0_no_shorter_prompt_takes_the_place_of_the_older(
 @given(populations)
 def test_whoever_is_drawn_is_best_somewhere_and_every_example_has_one_of_its_best(population: list[Member]) -> None:
     rng = Random(0)
-    drawn = {draw(population, rng).candidate: None for _ in range(200)}
+    drawn = {draw(population, table(population), rng).candidate: None for _ in range(200)}
     columns = list(zip(*(filled(m.scores) for m in population), strict=True))
     leaders = [{m.candidate for m, s in zip(population, c, strict=True) if s == max(c)} for c in columns]
     assert all(any(candidate in best for best in leaders) for candidate in drawn)
@@ -141,7 +151,8 @@ def test_a_crowd_that_is_right_on_the_easy_example_steps_back_for_those_best_on_
     crowd = [member(n, (1.0, 0.0, 0.0), n + 3) for n in range(8)]
     left, right = member(8, (1.0, 1.0, 0.0), 20), member(9, (0.0, 0.0, 1.0), 20)
     rng, times = Random(0), 400
-    drawn = Counter(draw([*crowd, left, right], rng).candidate for _ in range(times))
+    everybody = [*crowd, left, right]
+    drawn = Counter(draw(everybody, table(everybody), rng).candidate for _ in range(times))
     assert set(drawn) == {8, 9}
     assert abs(drawn[8] / times - 2 / 3) < 0.1
 
