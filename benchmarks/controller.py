@@ -32,24 +32,7 @@ from protocols.task import Example, Task, TaskKind
 
 ROUND = 30
 """Assignments that are measured at each size of the archive."""
-WORDS = [
-    "card",
-    "bank",
-    "sum",
-    "pay",
-    "box",
-    "van",
-    "street",
-    "post",
-    "order",
-    "bill",
-    "refund",
-    "late",
-    "parcel",
-    "invoice",
-    "login",
-    "reset",
-]
+WORDS = ("card", "bank", "sum", "pay", "box", "van", "street", "post", "order", "bill", "late", "parcel", "reset")
 FREE = ("task", "definitions", "reasoning", "format", "reminders")
 KIND = TaskKind("classification", parse=LabelParser(("no", "yes")))
 

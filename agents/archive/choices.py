@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.archive.archive import Member
+from agents.archive.archive import Archive, Member
 from agents.operators.operator import Combining, Mending, Operator, part
 from agents.selectors.selector import Action, Choice
 from memory.experience import situation
@@ -19,11 +19,20 @@ from protocols.task import Task
 
 
 @dataclass(frozen=True, slots=True)
+class _Useful:
+    """The choices at a member that have something to mend, and the operators among them that need no partner."""
+
+    choices: tuple[Choice, ...]
+    alone: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Offer:
-    """The choices at a member with these partners, without the operators that are hidden."""
+    """All choices at a member with these partners, and those without the operators that are `hidden`."""
 
     partners: tuple[Partner, ...]
     hidden: frozenset[str]
+    all: tuple[Choice, ...]
     choices: tuple[Choice, ...]
 
 
@@ -35,7 +44,7 @@ class Choices:
         self._mending = {name: o for name, o in operators.items() if isinstance(o, Mending)}
         self._combining = {name: o for name, o in operators.items() if isinstance(o, Combining)}
         self._known: dict[int, tuple[Choice, ...]] = {}
-        self._useful: dict[int, tuple[Choice, ...]] = {}
+        self._useful: dict[int, _Useful] = {}
         self._offers: dict[int, _Offer] = {}
         self.closed: set[str] = set()
         """The operators that are chosen no more."""
@@ -65,28 +74,38 @@ class Choices:
         known = self._known[member.candidate]
         return tuple(c for c in known if c.action.operator not in self.closed) if self.closed else known
 
+    def parents(self, archive: Archive, waiting: frozenset[str]) -> list[Member]:
+        """The members at which anything is `offered`. Their partners are looked at only where all else waits."""
+        hidden, use, partners = waiting | self.closed, self._of_use, archive.partners
+        return [m for m in archive.members if not use(m).alone <= hidden or self.offered(m, partners(m), waiting)]
+
     def offered(self, member: Member, partners: tuple[Partner, ...], waiting: frozenset[str]) -> tuple[Choice, ...]:
         """What `of` has given of a member, without the operators that wait and those for which the member and its
-        partners have nothing. It is worked out anew where one of these has changed, for there may be many members."""
-        hidden = waiting | self.closed if self.closed else waiting
+        partners have nothing; the same object as long as it is the same."""
+        hidden = waiting | self.closed
         offer = self._offers.get(member.candidate)
-        if offer is None or offer.partners is not partners or offer.hidden != hidden:
-            found = [c for c in self._of_use(member) if c.action.operator not in hidden]
-            choices = tuple(c for c in found if self._has_partners(c.action, member, partners))
-            offer = self._offers[member.candidate] = _Offer(partners, hidden, choices)
-        return offer.choices
+        if offer is not None and offer.partners is partners and offer.hidden == hidden:
+            return offer.choices
+        if offer is None or offer.partners is not partners:
+            found = tuple(c for c in self._of_use(member).choices if self._has_partners(c.action, member, partners))
+        else:
+            found = offer.all
+        choices = tuple(c for c in found if c.action.operator not in hidden)
+        self._offers[member.candidate] = _Offer(partners, hidden, found, choices)
+        return choices
 
     def mending(self, action: Action) -> bool:
         """Whether it is open only where something failed."""
         return action.operator in self._mending
 
-    def _of_use(self, member: Member) -> tuple[Choice, ...]:
+    def _of_use(self, member: Member) -> _Useful:
         """Without the operators that mend nothing of what went wrong."""
         if member.candidate not in self._useful:
             outcomes, mending = member.outcomes, self._mending
             idle = {name for name, operator in mending.items() if not operator.mends(outcomes)}
-            known = self._known[member.candidate]
-            self._useful[member.candidate] = tuple(c for c in known if c.action.operator not in idle)
+            choices = tuple(c for c in self._known[member.candidate] if c.action.operator not in idle)
+            alone = frozenset(c.action.operator for c in choices if c.action.operator not in self._combining)
+            self._useful[member.candidate] = _Useful(choices, alone)
         return self._useful[member.candidate]
 
     def _has_partners(self, action: Action, member: Member, partners: Sequence[Partner]) -> bool:

@@ -53,9 +53,14 @@ R = TypeVar("R", bound=Ranked)
 Mask = npt.NDArray[np.bool_]
 
 
+AGE, LENGTH, SCORES = 0, 1, 2
+"""The columns of a `Front`'s rows: the number of the candidate and its length, both negative, so that more is better
+everywhere, and from the third on the scores."""
+
+
 class Front(Generic[R]):
-    """`members` in the order in which they came, and the `scores` of each in an array: what is compared with all of
-    them is compared in one operation."""
+    """`members` in the order in which they came, and a row of numbers for each: whoever comes is compared with all of
+    them in one operation."""
 
     def __init__(self) -> None:
         self.members: list[R] = []
@@ -64,20 +69,19 @@ class Front(Generic[R]):
     @property
     def scores(self) -> Array:
         """Shape (members, examples); `UNANSWERED` where there is no answer."""
-        return self._rows[: len(self.members)]
+        return self._rows[: len(self.members), SCORES:]
 
     def add(self, new: R) -> bool:
-        """Take in a survivor that came last, and drop whom it dominates; a dominated one stays out. Returns whether
-        it is in."""
-        row, scores = row_of(new.scores), self.scores
+        """Take in a survivor, and drop whom it dominates; a dominated one stays out. Returns whether it is in."""
+        row = np.array([-new.candidate, -rank(new.value, new.tokens)[1], *row_of(new.scores)])
+        rows = self._rows[: len(self.members)]
         if self.members:
-            lengths = np.array([rank(member.value, member.tokens)[1] for member in self.members])
-            older = np.array([member.candidate < new.candidate for member in self.members])
-            length = rank(new.value, new.tokens)[1]
-            ahead, behind = (scores >= row).all(axis=1), (scores <= row).all(axis=1)
-            if (ahead & (lengths <= length) & (~behind | (lengths < length) | older)).any():
+            theirs, mine = rows[:, LENGTH:], row[LENGTH:]
+            ahead, behind = (theirs >= mine).all(axis=1), (theirs <= mine).all(axis=1)
+            older = rows[:, AGE] > row[AGE]
+            if (ahead & (~behind | older)).any():
                 return False
-            self._keep(~(behind & (lengths >= length) & (~ahead | (lengths > length) | ~older)))
+            self._keep(~behind | (ahead & older))
         self._append(new, row)
         return True
 
@@ -92,7 +96,7 @@ class Front(Generic[R]):
     def _keep(self, kept: Mask) -> None:
         if kept.all():
             return
-        self._rows = self.scores[kept]
+        self._rows = self._rows[: len(self.members)][kept]
         self.members = [member for member, stays in zip(self.members, kept, strict=True) if stays]
 
     def _append(self, new: R, row: Array) -> None:
@@ -100,21 +104,22 @@ class Front(Generic[R]):
         if count == len(self._rows):  # room for as many again, so that a row is not copied for each that comes later
             grown = np.empty((max(8, 2 * count), len(row)))
             if count:
-                grown[:count] = self.scores
+                grown[:count] = self._rows
             self._rows = grown
         self._rows[count] = row
         self.members.append(new)
 
 
-def row_of(scores: Scores) -> Array:
-    """The scores in an array, shape (examples,)."""
-    return np.array([UNANSWERED if score is None else score for score in scores])
+def row_of(scores: Scores) -> list[float]:
+    """The scores, and `UNANSWERED` for those that are missing."""
+    return [UNANSWERED if score is None else score for score in scores]
 
 
 def preferred(members: Sequence[R], scores: Array, prefer: Prefer) -> R:
     """Of a front, the result. The best has the highest value; of equals it is the shortest, then the first. The
     shortest is taken of those that are behind it by no more than so many standard errors of the paired difference
-    (`WITHIN`), in their mean score and in value; of equals the higher value, then the first. `scores`: see `Front`."""
+    (`WITHIN`), in their mean score and in value; of equals the higher value, then the first. `scores`: see
+    `Front`."""
     best = min(members, key=lambda m: (*rank(m.value, m.tokens), m.candidate))
     if not WITHIN[prefer]:
         return best

@@ -34,7 +34,8 @@ class DifferentialEvolution(Writer):
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
         """Another member has another text there."""
-        return bool(_others(prompt, section, partners))
+        now = prompt[section].text
+        return any((text := partner.prompt[section].text) and text != now for partner in partners)
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: no other member of the archive differs in this section."""

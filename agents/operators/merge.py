@@ -63,9 +63,17 @@ def _complementary(prompt: Prompt, partner: Partner) -> bool:
     base, other = partner.ancestor, partner.prompt
     if base is None:
         return False
-    free = [section.name for section in prompt if not section.frozen]
-    edited = {(not same(prompt[name], base[name]), not same(other[name], base[name])) for name in free}
-    return {(True, False), (False, True)} <= edited
+    mine = theirs = False
+    for section in prompt:
+        if section.frozen:
+            continue
+        before = base[section.name]
+        edited_here, edited_there = not same(section, before), not same(other[section.name], before)
+        mine = mine or (edited_here and not edited_there)
+        theirs = theirs or (edited_there and not edited_here)
+        if mine and theirs:
+            return True
+    return False
 
 
 def _ahead(member: Partner, best: Partner) -> float:

@@ -55,8 +55,9 @@ WIDTH = "search.width"
 """The one setting that a `Change` is told the Controller for; others change how fast, or for how long, it works."""
 OF_OPERATORS = "budget.operators."
 """The settings of the operators' own caps begin with it."""
-Offer = tuple[Member, tuple[Choice, ...]]
-"""A member of the archive, and what is open there."""
+PARENTS = 64
+"""Members that a selector chooses the parent from, those of highest value: who is farther behind is hardly ever
+chosen, and each takes time."""
 Remember = Callable[[int, Experience], Awaitable[None]]
 """Keeps the experience of an assignment, once however often it is told."""
 
@@ -318,8 +319,8 @@ class Controller:
         while self.first is not None and not self._stopped_by and not self._all_made and len(self.open) < room:
             if self._made_by_hand:
                 messages.append(self._assign_by_hand(self._made_by_hand.popleft()))
-            elif offers := self._offers():
-                messages.append(self._assign(offers))
+            elif parents := self._choices.parents(self.archive, self._waiting()):
+                messages.append(self._assign(parents))
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
             elif (flawless := await self._flawless()) or self.issued or self._frozen:
@@ -364,33 +365,37 @@ class Controller:
         # Whoever has interrupted the run wants the rest another time.
         return [Finished(INTERRUPTED if self._interrupted and self._settings.shrink else self._stopped_by)]
 
-    def _offers(self) -> list[Offer]:
-        """The members at which something is open now, each with that."""
-        waiting = frozenset({*self._timetable.late(self.idle), *self.history.given_up})
-        offered, partners = self._choices.offered, self.archive.partners
-        offers = [(member, offered(member, partners(member), waiting)) for member in self.archive.members]
-        return [offer for offer in offers if offer[1]]
+    def _waiting(self) -> frozenset[str]:
+        """The operators that are not applied now."""
+        return frozenset({*self._timetable.late(self.idle), *self.history.given_up})
 
-    def _assign(self, offers: Sequence[Offer]) -> Assignment:
-        if due := self._due(offers):
+    def _offer(self, parent: Member) -> tuple[Choice, ...]:
+        """What is open at a member now."""
+        return self._choices.offered(parent, self.archive.partners(parent), self._waiting())
+
+    def _assign(self, parents: Sequence[Member]) -> Assignment:
+        if due := self._due(parents):
             parent, choice = due
         else:
-            parent, choice = self._choose(offers)
+            parent, choice = self._choose(parents)
             self._chosen[self.issued + 1] = choice
         return self._issue(parent, choice.action.operator, choice.action.section)
 
-    def _choose(self, offers: Sequence[Offer]) -> tuple[Member, Choice]:
-        if self._chooses_parents is not None:
-            choice = self._chooses_parents.choose_parent([(parent.value, offered) for parent, offered in offers])
-            return next(parent for parent, offered in offers if choice in offered), choice
-        parent = self.archive.draw([parent for parent, _ in offers], self._rng)
-        return parent, self._selector.choose(next(offered for other, offered in offers if other is parent))
+    def _choose(self, parents: Sequence[Member]) -> tuple[Member, Choice]:
+        if self._chooses_parents is None:
+            parent = self.archive.draw(parents, self._rng)
+            return parent, self._selector.choose(self._offer(parent))
+        if len(parents) > PARENTS:
+            parents = sorted(parents, key=lambda parent: -parent.value)[:PARENTS]
+        offers = [self._offer(parent) for parent in parents]
+        choice = self._chooses_parents.choose_parent([(p.value, o) for p, o in zip(parents, offers, strict=True)])
+        return next(parent for parent, offer in zip(parents, offers, strict=True) if choice in offer), choice
 
-    def _due(self, offers: Sequence[Offer]) -> tuple[Member, Choice] | None:
+    def _due(self, parents: Sequence[Member]) -> tuple[Member, Choice] | None:
         """What an operator that is due is to be applied to: of the best member that it can edit, the first part."""
         for name in self._timetable.due(self.idle):
-            for parent, offered in sorted(offers, key=lambda offer: (-offer[0].value, offer[0].candidate)):
-                for choice in offered:
+            for parent in sorted(parents, key=lambda member: (-member.value, member.candidate)):
+                for choice in self._offer(parent):
                     if choice.action.operator == name:
                         return parent, choice
         return None

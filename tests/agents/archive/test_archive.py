@@ -67,7 +67,7 @@ def length(a: Member) -> float:
 
 
 def table(population: list[Member]) -> Array:
-    return np.stack([row_of(each.scores) for each in population])
+    return np.array([row_of(each.scores) for each in population])
 
 
 def twins(a: Member, b: Member) -> bool:
