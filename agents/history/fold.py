@@ -37,6 +37,7 @@ from protocols.messages import (
     Stop,
 )
 from protocols.prompt import Prompt
+from protocols.threads import in_slices, in_thread
 
 FOLDED = (Assignment, Critique, Failure, *get_args(Command), Conclude, Finished, Resumed)
 """The messages that a fold looks at."""
@@ -191,8 +192,8 @@ async def fold(
     :raises ReplayDiffers: the same messages do not lead to the same decisions.
     :raises StorageFailed: the journal is damaged.
     """
-    folded = Fold(controller, [*read_turns(journal), Turn(resumed, going_on)])
-    for envelope in read_journal(journal, FOLDED):
+    folded = Fold(controller, [*await in_thread(read_turns, journal), Turn(resumed, going_on)])
+    async for envelope in in_slices(read_journal(journal, FOLDED)):
         await folded.take(envelope)
         if isinstance(envelope.message, Critique) and not folded.is_void(envelope):
             for tell in evaluated:
@@ -200,9 +201,9 @@ async def fold(
     await folded.resume(going_on, resumed)
     said: list[tuple[Message, int | None]] = [*folded.said]
     new = {message.assignment for message, _ in said if isinstance(message, Assignment)}
-    unanswered = [_furthest(journal, number) for number in controller.open if number not in new]
+    unanswered = [await in_thread(_furthest, journal, number) for number in controller.open if number not in new]
     if controller.first is None:
-        unanswered.append(_furthest(journal, FIRST))
+        unanswered.append(await in_thread(_furthest, journal, FIRST))
         if unanswered == [None]:
             said.append((controller.begin(first), None))
     return Opening(said, [envelope for envelope in unanswered if envelope is not None])

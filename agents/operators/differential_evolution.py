@@ -8,6 +8,7 @@ the one difference and to drop the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from agents.operators.operator import Context
 from agents.operators.writing import Writer
@@ -45,7 +46,7 @@ class DifferentialEvolution(Writer):
         mine = {outcome.example: outcome.score for outcome in assignment.outcomes}
         shared = [len(mine.keys() & partner.trained.keys()) + 1 for partner in others]
         partner = context.rng.choices(others, shared)[0]
-        return await self.write(assignment, context, contrast(assignment, partner, context.task))
+        return await self.write(assignment, context, partial(contrast, assignment, partner, context.task))
 
 
 def contrast(assignment: Assignment, partner: Partner, task: Task) -> list[Block]:

@@ -9,6 +9,7 @@ from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Partner, mean
 from protocols.prompt import Prompt, same
 from protocols.task import Task
+from protocols.threads import in_thread
 
 
 class Merge:
@@ -32,6 +33,9 @@ class Merge:
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: no member of the archive has edited other sections than the parent has."""
+        return await in_thread(self._edit, assignment, context)
+
+    def _edit(self, assignment: Assignment, context: Context) -> Prompt:
         parent = Partner(assignment.parent, assignment.prompt, assignment.scores, assignment.credit)
         known, fields = {parent.prompt, *(p.prompt for p in assignment.partners)}, context.task.fields
         children = [
