@@ -5,17 +5,19 @@ CPU seconds of the loop's thread are counted, not seconds of the clock: a busy m
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
 from asyncio.events import Handle
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+Run = Callable[[Handle], None]
 HOUSE = f"{Path(__file__).resolve().parent.parent}/"
 ROOMS = ("agents/", "memory/", "protocols/")
 EVERY = 0.002
@@ -43,17 +45,16 @@ class Turns:
     _seen: Counter[tuple[str, ...]] = field(default_factory=Counter)
     _over: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, handle: Handle, original: object) -> None:
+    def run(self, handle: Handle, original: Run) -> None:
         """Run a callback of the loop, timed."""
         self._number += 1
         begun = time.thread_time()
-        original(handle)  # type: ignore[operator]
+        original(handle)
         took = time.thread_time() - begun
-        if took > min(self.least, self.longest.seconds):
-            self._keep(handle, took)
-
-    def _keep(self, handle: Handle, took: float) -> None:
-        task = getattr(getattr(handle._callback, "__self__", None), "get_name", lambda: repr(handle._callback))()  # type: ignore[attr-defined]
+        if took <= min(self.least, self.longest.seconds):
+            return
+        step = getattr(handle, "_callback", None)
+        task = getattr(getattr(step, "__self__", None), "get_name", lambda: repr(step))()
         seen, self._seen = self._seen, Counter()
         turn = Turn(took, task, seen.most_common(1)[0][0] if seen else ())
         if took > self.least:
@@ -62,7 +63,7 @@ class Turns:
             self.longest = turn
 
     def watch(self, thread: int) -> None:
-        """Look at the loop's thread again and again; in a thread of its own."""
+        """Look at the loop's thread again and again, in a thread of its own."""
         number = 0
         while not self._over.wait(EVERY):
             if self._number != number:
@@ -79,23 +80,27 @@ def ours(frame: FrameType | None) -> list[str]:
     """The functions of this house on a stack, the outermost first."""
     found = []
     while frame is not None:
-        path = frame.f_code.co_filename
-        if path.startswith(HOUSE) and path.removeprefix(HOUSE).startswith(ROOMS):
-            found.append(f"{path.removeprefix(HOUSE)}:{frame.f_code.co_qualname}")
+        path = frame.f_code.co_filename.removeprefix(HOUSE)
+        if path.startswith(ROOMS):
+            found.append(f"{path}:{frame.f_code.co_qualname}")
         frame = frame.f_back
     return found[::-1]
 
 
 @contextmanager
 def counted(least: float = 0.02) -> Iterator[Turns]:
-    """Time every callback of asyncio loops of this thread while the block runs."""
-    turns, original = Turns(least), Handle._run  # type: ignore[attr-defined]
+    """Time every callback of asyncio's own loops (not of uvloop) in this thread while the block runs. As in a command
+    (`drive`), no collection of garbage walks what was there before."""
+    turns, run = Turns(least), "_run"
+    original: Run = getattr(Handle, run)
     watcher = threading.Thread(target=turns.watch, args=(threading.get_ident(),), daemon=True)
     watcher.start()
-    Handle._run = lambda handle: turns.run(handle, original)  # type: ignore[attr-defined]
+    gc.freeze()
+    setattr(Handle, run, lambda handle: turns.run(handle, original))
     try:
         yield turns
     finally:
-        Handle._run = original  # type: ignore[attr-defined]
+        setattr(Handle, run, original)
+        gc.unfreeze()
         turns.end()
         watcher.join()

@@ -185,7 +185,7 @@ class Filled(Mapping[str, str]):
 
 
 async def measured(measure: Callable[[Prompt], T], prompt: Prompt) -> T:
-    """What `measure` says of the prompt; in a thread if that is filled for each input, for then examples are shown."""
+    """What `measure` says of the prompt; in a thread if it is filled for each input, for then examples are shown."""
     return await in_thread(measure, prompt) if shelves_of(prompt) else measure(prompt)
 
 

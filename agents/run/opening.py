@@ -15,6 +15,7 @@ from agents.config.extensions import check_agents
 from agents.config.least import check_caps, check_length
 from agents.config.loading import load_corpus, load_first_prompt, load_task
 from agents.config.own_instructions import critic_instruction, own_instructions
+from agents.config.roles import model_settings, roles
 from agents.directory.intact import check_intact
 from agents.directory.resume_fingerprint import meaning
 from agents.directory.run_directory import (
@@ -37,6 +38,7 @@ from memory.store import Memory, open_memory
 from protocols.budget.ledger import Ledger
 from protocols.errors import ConfigError
 from protocols.prompt import Prompt
+from protocols.providers.catalogue import import_for
 from protocols.providers.transport.http import Transport, open_transport
 from protocols.task import Task
 from protocols.threads import entered, in_thread
@@ -129,6 +131,8 @@ def _prepared(
     given, ledger = read_inputs(configuration), open_ledger(configuration, environ)
     check_caps(configuration, given.task, given.first, ledger.prices)
     counts = meaning(configuration, given.task, load_corpus(configuration), given.first)
+    for name in {*roles(configuration).values()}:
+        import_for(name, model_settings(configuration.provider(name)))
     return given, ledger, counts, said_so_far(directory)
 
 

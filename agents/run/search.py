@@ -314,7 +314,7 @@ class Run:
     async def _look_for_headroom(self) -> None:
         """Ask what there is to gain, if that is wanted and cheap; a run that goes on knows it, or does without."""
         if self.resumed:
-            kept = read_notes(self.directory / JOURNAL).get(NOTE)
+            kept = (await in_thread(read_notes, self.directory / JOURNAL)).get(NOTE)
             self.headroom = unpack_headroom(kept) if kept else None
             return
         forward = self.forward.on_behalf(FIRST)
