@@ -1,10 +1,10 @@
-"""How long a search holds the event loop, and by what: its longest callbacks, in CPU milliseconds of the loop's thread.
+"""How long a search holds the event loop, and by what: its longest callbacks, in CPU milliseconds of the thread.
 
     python -m benchmarks.lag                          # 5,000 examples on the simulator: minutes
     python -m benchmarks.lag --validation 1000 --assignments 80
 
-While the loop is held no reply is read, no deadline kept, and no other search of the process goes on. Inputs have some
-30 words, and every operator of the defaults has its turn. A function is named by where it stands in the stack of who
+While the loop is held no reply is read, no deadline kept, and no other search of the process goes on. Inputs have
+some 30 words, and every default operator has its turn. A function is named by where it stands in the stack of who
 called it; a collection of garbage is named by whoever it interrupts.
 """
 
