@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import TypeAdapter
 from rich.console import Console
@@ -41,6 +40,7 @@ from protocols.files import prompt_file
 from protocols.messages import Assignment, Command, Envelope
 from protocols.prompt import Prompt
 from protocols.providers.environment import read_environment
+from protocols.threads import entered, in_thread
 
 __all__ = ["Event", "Found", "SavedPrompt", "Training", "load_prompt", "open_training", "train"]
 
@@ -101,7 +101,7 @@ class Training:
 
         :raises InputError: they are no command, or come too late.
         """
-        return await to_thread.run_sync(command, self.directory, words)
+        return await in_thread(command, self.directory, words)
 
     def end(self, end: Found | Exception) -> None:
         """There is nothing more to come; what is said first holds."""
@@ -148,8 +148,8 @@ async def open_training(
     variables = read_environment(Path(".env"), os.environ) if environ is None else environ
     named_models = {"default": models} if isinstance(models, str) else models
     given = take(task, prompt, tables if named_models is None else {**tables, "models": named_models})
-    with given.kept(None if directory is None else Path(directory)) as (configuration, place):
-        if ended := finished(configuration, place):
+    async with entered(given.kept(None if directory is None else Path(directory))) as (configuration, place):
+        if ended := await in_thread(finished, configuration, place):
             yield _ended(*ended)
             return
         check_spans([configuration])
@@ -161,7 +161,7 @@ async def open_training(
 async def _searching(run: Run, environ: Mapping[str, str]) -> AsyncIterator[Training]:
     """The search of a run as a task, with its events."""
     send, receive = anyio.create_memory_object_stream[Event](UNREAD)
-    training = Training(run.directory, progress_of(run.directory), receive)
+    training = Training(run.directory, await in_thread(progress_of, run.directory), receive)
     failed: BaseException | None = None
 
     async def observe(envelope: Envelope) -> None:

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanag
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from anyio import CancelScope, to_thread
 from rich.console import Console
 from rich.text import Text
 
@@ -26,6 +25,7 @@ from protocols.budget.budget_scope import Notice
 from protocols.budget.ledger import Attempt
 from protocols.errors import ConfigError
 from protocols.messages import Envelope
+from protocols.threads import entered, in_thread
 
 if TYPE_CHECKING:
     from agents.views.spans import Spans
@@ -63,7 +63,7 @@ async def attached(
     :raises ConfigError: as `check_spans`.
     :raises StorageFailed: the log cannot be opened.
     """
-    so_far = await to_thread.run_sync(progress_of, run.directory)
+    so_far = await in_thread(progress_of, run.directory)
     async with AsyncExitStack() as stack:
         keys = secrets(run.configuration, environ)
         logger = stack.enter_context(open_log(run.directory / LOG, console, verbosity, keys))
@@ -105,15 +105,10 @@ async def spans_of(run: Run) -> AsyncIterator[None]:
 
     :raises ConfigError: as `check_spans`.
     """
-    opened = load_spans()(run.record.run)
-    spans = opened.__enter__()
-    run.bus.tap(spans.observe)
-    run.journal.tap(spans.called)
-    try:
+    async with entered(load_spans()(run.record.run)) as spans:
+        run.bus.tap(spans.observe)
+        run.journal.tap(spans.called)
         yield
-    finally:
-        with CancelScope(shield=True):
-            await to_thread.run_sync(opened.__exit__, None, None, None)
 
 
 def check_spans(configurations: Sequence[Configuration]) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
-from anyio import to_thread
 from anyio.abc import TaskStatus
 from rich.console import Console
 
@@ -47,6 +46,7 @@ from protocols.errors import Interrupted
 from protocols.messages import Envelope, Resumed
 from protocols.pacing.waiting import Patience
 from protocols.task import SplitName
+from protocols.threads import in_thread
 from protocols.wrappers.recorded import Call
 
 T = TypeVar("T")
@@ -81,12 +81,12 @@ async def train(
 
     :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
     """
-    if ended := finished(configuration, directory):
+    if ended := await in_thread(finished, configuration, directory):
         return Trained(*ended, already=True)
     check_spans([configuration])
     async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console) as shown_anew:
         assignments = configuration.search.assignments
-        so_far = await to_thread.run_sync(progress_of, run.directory)
+        so_far = await in_thread(progress_of, run.directory)
         with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
             if so_far.stands:
                 view.say(f"Going on after {so_far.stands} assignments.")

@@ -1,57 +1,28 @@
-"""The archive: the Pareto front of the candidates that survived.
+"""The archive: the Pareto front of the candidates that survived, with their lineage.
 
-A candidate is kept while no other is at least as good on every validation example at no more tokens. Where a value
-is 0 there is nothing that fewer tokens could do as well: length then counts for nothing, and the older stays. Parents
-are drawn in proportion to the examples on which they are best, after GEPA (arXiv 2507.19457, section 3.3). Which of
-them is the result of a run is said here, by `preferred`, and nowhere else.
+Parents are drawn in proportion to the examples on which they are best, after GEPA (arXiv 2507.19457, section 3.3).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
+from itertools import accumulate
+from operator import or_
 from random import Random
-from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
 
 from agents.archive.credit import believed
-from agents.archive.race import compare
+from agents.archive.front import Front, Prefer
 from protocols.messages import Assignment, Credit, Critique, Outcome, Partner, Scores, mean
 from protocols.model import Usage
 from protocols.prompt import Prompt
+from protocols.task import Array
 
-Prefer = Literal["short", "balanced", "best"]
-"""Which candidate of the archive is the result."""
-WITHIN: Final[Mapping[Prefer, float]] = {"short": 1.0, "balanced": 0.5, "best": 0.0}
-"""The standard errors by which the result may be worse than the best to be shorter (Breiman et al. 1984,
-Classification and regression trees, 3.4.3: of trees, the smallest within one)."""
-TINY = 1e-9
-"""For sums of floats: a prompt that is behind on one example alone is behind by one standard error to the digit."""
-
-
-class Ranked(Protocol):
-    """A survivor, as far as it is compared with others."""
-
-    @property
-    def candidate(self) -> int:
-        """Its number: of two that came, the lower is the older."""
-
-    @property
-    def value(self) -> float:
-        """The corpus metric on validation."""
-
-    @property
-    def tokens(self) -> int:
-        """About its length as it is sent, without the input."""
-
-    @property
-    def scores(self) -> Scores:
-        """On the validation examples."""
-
-
-R = TypeVar("R", bound=Ranked)
+PARTNERS = 4
+"""Members of the archive that an assignment tells its operator of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +87,22 @@ class Archive:
 
     def __init__(self, prefer: Prefer = "best") -> None:
         self._prefer: Prefer = prefer
-        self.members: list[Member] = []
+        self._front = Front[Member]()
         self._lineage: dict[int, _Ancestor] = {}
+        self._best: tuple[Member, ...] = ()
+        self._partners: dict[int, tuple[tuple[Member, ...], tuple[Partner, ...]]] = {}
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """Those that are in."""
+        return self._front.members
 
     def add(self, member: Member) -> bool:
         """Take a survivor in, and drop whom it dominates; a dominated one stays out. Returns whether it is in."""
-        self.members = front(self.members, member)
-        if self.members[-1] is not member:
+        if not self._front.add(member):
             return False
         self._lineage[member.candidate] = _Ancestor(member.parent, member.prompt, member.tokens)
+        self._rank()
         return True
 
     def ancestor(self, one: Member, other: Member) -> Prompt:
@@ -144,68 +122,67 @@ class Archive:
 
     def freeze(self, section: str) -> None:
         """Freeze a section of every member."""
-        self.members = [replace(member, prompt=member.prompt.freeze((section,))) for member in self.members]
+        members = self._front.members
+        members[:] = [replace(member, prompt=member.prompt.freeze((section,))) for member in members]
+        self._rank()
 
-    def partners(self, member: Member, most: int) -> tuple[Partner, ...]:
-        """Other members, the best first, as an assignment of this one tells of them."""
-        others = [other for other in self.members if other is not member]
-        best = sorted(others, key=lambda other: (-other.value, other.candidate))[:most]
-        return tuple(
-            Partner(
-                other.candidate,
-                other.prompt,
-                other.scores,
-                other.credit,
-                self.ancestor(member, other),
-                {outcome.example: outcome.score for outcome in other.outcomes},
-            )
-            for other in best
+    def partners(self, member: Member) -> tuple[Partner, ...]:
+        """Up to `PARTNERS` other members, the best first, as an assignment of this one tells of them; the same object
+        as long as they are the same."""
+        known, partners = self._partners.get(member.candidate, ((), ()))
+        if known is not self._best:
+            others = [other for other in self._best if other is not member][:PARTNERS]
+            before = {partner.candidate: partner for partner in partners}
+            partners = tuple(self._partner(member, other, before.get(other.candidate)) for other in others)
+            self._partners[member.candidate] = self._best, partners
+        return partners
+
+    def _partner(self, member: Member, other: Member, before: Partner | None) -> Partner:
+        if before is not None and before.prompt is other.prompt:
+            return before
+        trained = {outcome.example: outcome.score for outcome in other.outcomes}
+        return Partner(
+            other.candidate, other.prompt, other.scores, other.credit, self.ancestor(member, other), trained
         )
+
+    def _rank(self) -> None:
+        """After a change: who is told of to others. One more than are told of, for nobody is told of itself."""
+        best = nsmallest(PARTNERS + 1, self.members, key=lambda other: (-other.value, other.candidate))
+        if len(best) != len(self._best) or any(a is not b for a, b in zip(best, self._best, strict=True)):
+            self._best = tuple(best)
+        if len(self._partners) > len(self.members):
+            self._partners = {
+                m.candidate: self._partners[m.candidate] for m in self.members if m.candidate in self._partners
+            }
+
+    def draw(self, parents: Sequence[Member], rng: Random) -> Member:
+        """One of the members `parents`, see `draw`."""
+        scores = self._front.scores
+        if len(parents) < len(self.members):
+            wanted = {parent.candidate for parent in parents}
+            scores = scores[[member.candidate in wanted for member in self.members]]
+        return draw(parents, scores, rng)
 
     def best(self) -> Member:
         """The result, see `preferred`."""
-        return preferred(self.members, self._prefer)
+        return self._front.preferred(self._prefer)
 
 
-def front(members: Sequence[R], new: R) -> list[R]:
-    """The Pareto front `members` with a survivor that came last, if it is on it, and without those that are not."""
-    if any(_dominates(other, new) for other in members):
-        return list(members)
-    return [*(other for other in members if not _dominates(new, other)), new]
-
-
-def preferred(members: Sequence[R], prefer: Prefer) -> R:
-    """Of a front, the result. The best has the highest value; of equals it is the shortest, then the first. The
-    shortest is taken of those that are behind it by no more than so many standard errors of the paired difference
-    (`WITHIN`), in their mean score and in value; of equals the higher value, then the first."""
-    best = min(members, key=lambda m: (*rank(m.value, m.tokens), m.candidate))
-    if not WITHIN[prefer]:
-        return best
-    near = [member for member in members if member is best or _is_near(member, best, WITHIN[prefer])]
-    return min(near, key=lambda m: (rank(m.value, m.tokens)[1], -m.value, m.candidate))
-
-
-def _is_near(member: Ranked, best: Ranked, errors: float) -> bool:
-    paired = compare(member.scores, best.scores)
-    most = errors * paired.error + TINY
-    return best.value - member.value <= most and -paired.gain <= most
-
-
-def rank(value: float, tokens: int) -> tuple[float, float]:
-    """By which a prompt is compared with others: the lower is the better. At a value of 0 all lengths are one."""
-    return -value, tokens if value > 0 else math.inf
-
-
-def draw(members: Sequence[Member], rng: Random) -> Member:
-    """A parent. Each example has one vote, shared by those who are best on it.
+def draw(members: Sequence[Member], scores: Array, rng: Random) -> Member:
+    """A parent. Each example has one vote, shared by those who are best on it. `scores`: as a `Front` has them.
 
     Who is best nowhere alone steps back, the lowest mean first, as long as others remain for each of its examples
     (GEPA, algorithm 2): otherwise a crowd of weak members, all right on the easy examples, would be drawn most.
     """
-    scores = np.array([[-1.0 if s is None else s for s in m.scores] for m in members])
     leads = scores == scores.max(axis=0)
-    for index in sorted(range(len(members)), key=lambda i: (members[i].value, -members[i].candidate)):
-        if (leads[:, leads[index]].sum(axis=0) > 1).all():
+    order = sorted(range(len(members)), key=lambda i: (members[i].value, -members[i].candidate))
+    masks = [int.from_bytes(row.tobytes(), "big") for row in np.packbits(leads[order], axis=1)]
+    later = [0, *accumulate(reversed(masks), or_)][-2::-1]  # the examples of all who come after each
+    kept = 0
+    for index, mask, rest in zip(order, masks, later, strict=True):
+        if mask & ~(kept | rest):
+            kept |= mask
+        else:
             leads[index] = False
     votes = (leads / leads.sum(axis=0)).sum(axis=1)
     return rng.choices(members, weights=votes.tolist())[0]
@@ -223,13 +200,3 @@ def best_parent(child: Prompt, assignment: Assignment) -> Partner:
     ]
     parent = Partner(assignment.parent, assignment.prompt, assignment.scores, assignment.credit)
     return max([parent, *taken], key=lambda member: mean(member.scores))
-
-
-def _dominates(a: Ranked, b: Ranked) -> bool:
-    """At least as good everywhere, and better somewhere or older; a missing answer counts as worse than any."""
-    left = [-1.0 if s is None else s for s in a.scores]
-    right = [-1.0 if s is None else s for s in b.scores]
-    (_, mine), (_, theirs) = rank(a.value, a.tokens), rank(b.value, b.tokens)
-    if mine > theirs or any(x < y for x, y in zip(left, right, strict=True)):
-        return False
-    return left != right or mine < theirs or a.candidate < b.candidate

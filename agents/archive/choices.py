@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from agents.archive.archive import Member
+from agents.archive.archive import Archive, Member
 from agents.operators.operator import Combining, Mending, Operator, part
 from agents.selectors.selector import Action, Choice
 from memory.experience import situation
@@ -17,12 +18,34 @@ from protocols.prompt import Prompt
 from protocols.task import Task
 
 
+@dataclass(frozen=True, slots=True)
+class _Useful:
+    """The choices at a member that have something to mend, and the operators among them that need no partner."""
+
+    choices: tuple[Choice, ...]
+    alone: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """All choices at a member with these partners, and those without the operators that are `hidden`."""
+
+    partners: tuple[Partner, ...]
+    hidden: frozenset[str]
+    all: tuple[Choice, ...]
+    choices: tuple[Choice, ...]
+
+
 class Choices:
     """The choices that are open at each member, embedded once for each of its sections."""
 
     def __init__(self, operators: Mapping[str, Operator], task: Task, embedder: Embedder) -> None:
         self.operators, self._task, self._embedder = operators, task, embedder
+        self._mending = {name: o for name, o in operators.items() if isinstance(o, Mending)}
+        self._combining = {name: o for name, o in operators.items() if isinstance(o, Combining)}
         self._known: dict[int, tuple[Choice, ...]] = {}
+        self._useful: dict[int, _Useful] = {}
+        self._offers: dict[int, _Offer] = {}
         self.closed: set[str] = set()
         """The operators that are chosen no more."""
 
@@ -38,29 +61,56 @@ class Choices:
         """Offer this section no more. A member that comes later has it frozen, which says the same."""
         for member, choices in self._known.items():
             self._known[member] = tuple(choice for choice in choices if choice.action.section != section)
+        self._useful.clear()
+        self._offers.clear()
 
-    async def of(self, member: Member, partners: Sequence[Partner] | None = None) -> tuple[Choice, ...]:
-        """Every operator on everything that it can edit and that is not frozen; always the same objects. With
-        `partners`: without those that these have nothing for.
+    async def of(self, member: Member) -> tuple[Choice, ...]:
+        """Every operator on everything that it can edit and that is not frozen; always the same objects.
 
         :raises ModelError: the embedding model failed.
         """
         if member.candidate not in self._known:
             self._known[member.candidate] = await self._open(member)
         known = self._known[member.candidate]
-        if self.closed:
-            known = tuple(choice for choice in known if choice.action.operator not in self.closed)
-        return known if partners is None else tuple(c for c in known if self._works(c.action, member, partners))
+        return tuple(c for c in known if c.action.operator not in self.closed) if self.closed else known
+
+    def parents(self, archive: Archive, waiting: frozenset[str]) -> list[Member]:
+        """The members at which anything is `offered`. Their partners are looked at only where all else waits."""
+        hidden, use, partners = waiting | self.closed, self._of_use, archive.partners
+        return [m for m in archive.members if not use(m).alone <= hidden or self.offered(m, partners(m), waiting)]
+
+    def offered(self, member: Member, partners: tuple[Partner, ...], waiting: frozenset[str]) -> tuple[Choice, ...]:
+        """What `of` has given of a member, without the operators that wait and those for which the member and its
+        partners have nothing; the same object as long as it is the same."""
+        hidden = waiting | self.closed
+        offer = self._offers.get(member.candidate)
+        if offer is not None and offer.partners is partners and offer.hidden == hidden:
+            return offer.choices
+        if offer is None or offer.partners is not partners:
+            found = tuple(c for c in self._of_use(member).choices if self._has_partners(c.action, member, partners))
+        else:
+            found = offer.all
+        choices = tuple(c for c in found if c.action.operator not in hidden)
+        self._offers[member.candidate] = _Offer(partners, hidden, found, choices)
+        return choices
 
     def mending(self, action: Action) -> bool:
         """Whether it is open only where something failed."""
-        return isinstance(self.operators[action.operator], Mending)
+        return action.operator in self._mending
 
-    def _works(self, action: Action, member: Member, partners: Sequence[Partner]) -> bool:
-        operator = self.operators[action.operator]
-        if isinstance(operator, Mending) and not operator.mends(member.outcomes):
-            return False
-        return not isinstance(operator, Combining) or operator.combines(member.prompt, action.section, partners)
+    def _of_use(self, member: Member) -> _Useful:
+        """Without the operators that mend nothing of what went wrong."""
+        if member.candidate not in self._useful:
+            outcomes, mending = member.outcomes, self._mending
+            idle = {name for name, operator in mending.items() if not operator.mends(outcomes)}
+            choices = tuple(c for c in self._known[member.candidate] if c.action.operator not in idle)
+            alone = frozenset(c.action.operator for c in choices if c.action.operator not in self._combining)
+            self._useful[member.candidate] = _Useful(choices, alone)
+        return self._useful[member.candidate]
+
+    def _has_partners(self, action: Action, member: Member, partners: Sequence[Partner]) -> bool:
+        operator = self._combining.get(action.operator)
+        return operator is None or operator.combines(member.prompt, action.section, partners)
 
     async def _open(self, member: Member) -> tuple[Choice, ...]:
         actions = open_actions(member.prompt, self.operators, self._task)

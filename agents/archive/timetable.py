@@ -13,6 +13,7 @@ class Timetable:
 
     def __init__(self, operators: Mapping[str, Operator]) -> None:
         self._operators = operators
+        self._timed = {name: o for name, o in operators.items() if isinstance(o, Timed)}
         self._own: Counter[str] = Counter()
         self._own_idle: Counter[str] = Counter()
         self._issued = 0
@@ -29,15 +30,12 @@ class Timetable:
 
     def due(self, idle: int) -> list[str]:
         """Those that are to be applied next, whatever the selector thinks; `idle`: see `Progress`."""
-        return [name for name in self._operators if self._turn(name, idle) == "must"]
+        return [name for name in self._timed if self._turn(name, idle) == "must"]
 
     def late(self, idle: int) -> Collection[str]:
         """Those that may not be applied now; none where that were all."""
-        late = {name for name in self._operators if self._turn(name, idle) == "never"}
+        late = {name for name in self._timed if self._turn(name, idle) == "never"}
         return late if len(late) < len(self._operators) else ()
 
     def _turn(self, name: str, idle: int) -> Turn:
-        operator = self._operators[name]
-        if not isinstance(operator, Timed):
-            return "may"
-        return operator.turn(Progress(self._issued, idle, self._own[name], self._own_idle[name]))
+        return self._timed[name].turn(Progress(self._issued, idle, self._own[name], self._own_idle[name]))

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from agents.archive.archive import Prefer
+from agents.archive.front import Prefer
 from agents.ring.team import WIDEST
 from protocols.data import Format
 from protocols.task import KindName
@@ -276,7 +276,7 @@ class SearchTable(Table):
     measure what sections are worth, at most so many for each that was made for the task; 0: none. `on_agent_error`:
     whether an exception of an agent (an operator of yours, say) fails the run or its assignment alone; then
     `agent_errors` such assignments in a row fail the run. `prefer`: which candidate is the result, see
-    `agents.archive.archive.preferred`. `shrink`: races, at most, by which that is made shorter at the end; 0: none.
+    `agents.archive.front.preferred`. `shrink`: races, at most, by which that is made shorter at the end; 0: none.
     `headroom`: whether a search asks first what there is to gain, where that is cheap.
     """
 

@@ -14,6 +14,8 @@ import anyio
 from anyio import from_thread, to_thread
 from watchfiles import Change, awatch
 
+from protocols.threads import in_thread
+
 Filter = Callable[[Change, str], bool]
 STEP, LONGEST = 20, 200
 """Milliseconds for which files must be at rest before a change is told, and the most that are waited for that."""
@@ -94,7 +96,7 @@ class Watcher:
 
     async def _changes(self, stale: _Stale) -> AsyncGenerator[None]:
         """Now and then unasked, too, for files that were there and are no more, or are on another machine's disk."""
-        paths = [path for path in self._bells if path.exists()]
+        paths = await in_thread(lambda followed: [path for path in followed if path.exists()], [*self._bells])
         try:
             async for _ in awatch(
                 *paths,

@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from anyio import to_thread
-
 from agents.config.catalogue import open_operators
 from agents.config.configuration import Configuration
 from agents.config.loading import load_corpus
@@ -31,6 +29,7 @@ from protocols.prompt import Prompt
 from protocols.providers.catalogue import EMBEDDED
 from protocols.providers.transport.http import open_transport
 from protocols.task import Task
+from protocols.threads import in_thread
 
 SHARE: Final = 20
 """A search looks for headroom where that takes one in so many of the calls and tokens that it is expected to take."""
@@ -103,7 +102,7 @@ async def before_search(
     asked = await composed(shelves, first, operators, configuration.minibatch(len(task.validation)))
     expected = estimate(configuration, known, task, first, asked, read_past(configuration))
     probe = Probe(shelves, first, draws(configuration))
-    plan = await to_thread.run_sync(affordable, configuration, probe, known, expected)
+    plan = await in_thread(affordable, configuration, probe, known, expected)
     if plan is None:
         return None
     takes = cost(configuration, probe, plan, known)
@@ -133,7 +132,7 @@ async def measure(
     """
     shelves: Shelves = open_shelves(task, load_corpus(configuration))
     probe = Probe(shelves, first, draws(configuration))
-    plan = await to_thread.run_sync(probe.plan)
+    plan = await in_thread(probe.plan)
     ledger = open_ledger(configuration, environ)
     kept = (
         ""

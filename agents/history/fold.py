@@ -37,6 +37,7 @@ from protocols.messages import (
     Stop,
 )
 from protocols.prompt import Prompt
+from protocols.threads import in_slices, in_thread
 
 FOLDED = (Assignment, Critique, Failure, *get_args(Command), Conclude, Finished, Resumed)
 """The messages that a fold looks at."""
@@ -148,8 +149,9 @@ async def fold(
     :raises StorageFailed: the journal is damaged.
     """
     now = Envelope(resumed, None, "team", NOBODY, 0.0, going_on)
-    folded = Fold(controller, [*read_journal(journal, TURNS), now])
-    for envelope in read_journal(journal, FOLDED):
+    turns = await in_thread(lambda: [*read_journal(journal, TURNS)])
+    folded = Fold(controller, [*turns, now])
+    async for envelope in in_slices(read_journal(journal, FOLDED)):
         await folded.take(envelope)
         if isinstance(envelope.message, Critique) and folded.was_told(envelope):
             for tell in evaluated:
@@ -157,9 +159,9 @@ async def fold(
     await folded.resume(going_on, resumed)
     said: list[tuple[Message, int | None]] = [*folded.said]
     new = {message.assignment for message, _ in said if isinstance(message, Assignment)}
-    unanswered = [_furthest(journal, number) for number in controller.open if number not in new]
+    unanswered = [await in_thread(_furthest, journal, number) for number in controller.open if number not in new]
     if controller.first is None:
-        unanswered.append(_furthest(journal, FIRST))
+        unanswered.append(await in_thread(_furthest, journal, FIRST))
         if unanswered == [None]:
             said.append((controller.begin(first), None))
     return Opening(said, [envelope for envelope in unanswered if envelope is not None])

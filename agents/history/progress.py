@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agents.archive.archive import Prefer, front, preferred
+from agents.archive.front import Front, Prefer
 from agents.directory.run_directory import JOURNAL, read_configuration
 from agents.history.resumption import Ends, is_end
 from memory.journals.journal import read_journal
@@ -105,7 +105,7 @@ class Progress:
     def __init__(self, prefer: Prefer = "best") -> None:
         self._prefer: Prefer = prefer
         self._standings: dict[int, Standing] = {}
-        self._front: list[Standing] = []
+        self._front = Front[Standing]()
         self.prompt: Prompt | None = None
         self.cuts = 0
         self.open: dict[int, Assignment] = {}
@@ -171,9 +171,9 @@ class Progress:
             if assignment is not None:
                 self.open[assignment.assignment] = assignment
         if ended:
-            self._front = []
+            self._front = Front()
             for standing in self._standings.values():
-                self._front = front(self._front, standing)
+                self._front.add(standing)
             self._lead()
 
     def lineage(self, candidate: int) -> list[Ending]:
@@ -192,7 +192,8 @@ class Progress:
             number = critique.assignment
             standing = Standing(number, evaluation.value, evaluation.tokens, evaluation.scores, evaluation.prompt)
             self._standings[number] = standing
-            self._front = front([s for s in self._front if s.candidate != number], standing)
+            self._front.drop({number})
+            self._front.add(standing)
         return Ending(
             assignment=critique.assignment,
             kind="first" if critique.assignment == FIRST else "survived" if evaluation.survived else "lost",
@@ -205,7 +206,7 @@ class Progress:
             unanswered=evaluation.unanswered,
             tokens=evaluation.tokens,
             value=evaluation.value if evaluation.survived else None,
-            best=evaluation.survived and preferred(self._front, self._prefer).candidate == critique.assignment,
+            best=evaluation.survived and self._front.preferred(self._prefer).candidate == critique.assignment,
         )
 
     def _of_failure(self, failure: Failure) -> Ending:
@@ -221,7 +222,7 @@ class Progress:
 
     def _lead(self) -> None:
         """Say who would be the result, by the survivors that there are."""
-        leader = preferred(self._front, self._prefer) if self._front else None
+        leader = self._front.preferred(self._prefer) if self._front.members else None
         self.best = None if leader is None else self.survivors[leader.candidate]
         self.prompt = None if leader is None else leader.prompt
 

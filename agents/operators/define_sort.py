@@ -16,6 +16,7 @@ from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Credit, Outcome
 from protocols.prompt import Prompt, Section
 from protocols.task import Task
+from protocols.threads import in_thread
 
 WORTH = 0.02
 """What a text is taken to be worth to its prompt before anything is known."""
@@ -47,6 +48,9 @@ class DefineSort:
 
         :raises InapplicableError: there are not two things to put into another order.
         """
+        return await in_thread(self._edit, assignment, context)
+
+    def _edit(self, assignment: Assignment, context: Context) -> Prompt:
         if assignment.section == WHOLE:
             orders = _sections(assignment, context)
         else:

@@ -32,6 +32,5 @@ class Describe(Writer):
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises UnreadableReply, EditRejected: see `Writer.write`."""
-        return await self.write(
-            assignment, context, [data_block(context.task, {o.example for o in assignment.outcomes})]
-        )
+        shown = {outcome.example for outcome in assignment.outcomes}
+        return await self.write(assignment, context, lambda: [data_block(context.task, shown)])

@@ -8,6 +8,7 @@ the one difference and to drop the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from agents.operators.operator import Context
 from agents.operators.writing import Writer
@@ -34,7 +35,8 @@ class DifferentialEvolution(Writer):
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
         """Another member has another text there."""
-        return bool(_others(prompt, section, partners))
+        now = prompt[section].text
+        return any((text := partner.prompt[section].text) and text != now for partner in partners)
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: no other member of the archive differs in this section."""
@@ -44,7 +46,7 @@ class DifferentialEvolution(Writer):
         mine = {outcome.example: outcome.score for outcome in assignment.outcomes}
         shared = [len(mine.keys() & partner.trained.keys()) + 1 for partner in others]
         partner = context.rng.choices(others, shared)[0]
-        return await self.write(assignment, context, contrast(assignment, partner, context.task))
+        return await self.write(assignment, context, partial(contrast, assignment, partner, context.task))
 
 
 def contrast(assignment: Assignment, partner: Partner, task: Task) -> list[Block]:

@@ -19,6 +19,7 @@ from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
 from protocols.prompt import Prompt, estimate_tokens, estimate_turn, placeholders
 from protocols.task import Example, Task
+from protocols.threads import in_thread
 from protocols.turns import dump_turns, load_turns
 
 NOISE = 0.5
@@ -56,6 +57,9 @@ class FewShot:
 
         :raises InapplicableError: there is no training example, no new way to show one, or no room for one.
         """
+        return await in_thread(self._edit, assignment, context)
+
+    def _edit(self, assignment: Assignment, context: Context) -> Prompt:
         prompt, task = assignment.prompt, context.task
         reasons = task.kind.name == "reasoning"
         recalled = [edit.recalled.experience for edit in context.recalled]

@@ -9,6 +9,7 @@ from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Partner, mean
 from protocols.prompt import Prompt, same
 from protocols.task import Task
+from protocols.threads import in_thread
 
 
 class Merge:
@@ -32,6 +33,9 @@ class Merge:
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: no member of the archive has edited other sections than the parent has."""
+        return await in_thread(self._edit, assignment, context)
+
+    def _edit(self, assignment: Assignment, context: Context) -> Prompt:
         parent = Partner(assignment.parent, assignment.prompt, assignment.scores, assignment.credit)
         known, fields = {parent.prompt, *(p.prompt for p in assignment.partners)}, context.task.fields
         children = [
@@ -63,9 +67,17 @@ def _complementary(prompt: Prompt, partner: Partner) -> bool:
     base, other = partner.ancestor, partner.prompt
     if base is None:
         return False
-    free = [section.name for section in prompt if not section.frozen]
-    edited = {(not same(prompt[name], base[name]), not same(other[name], base[name])) for name in free}
-    return {(True, False), (False, True)} <= edited
+    mine = theirs = False
+    for section in prompt:
+        if section.frozen:
+            continue
+        before = base[section.name]
+        edited_here, edited_there = not same(section, before), not same(other[section.name], before)
+        mine = mine or (edited_here and not edited_there)
+        theirs = theirs or (edited_there and not edited_here)
+        if mine and theirs:
+            return True
+    return False
 
 
 def _ahead(member: Partner, best: Partner) -> float:

@@ -12,6 +12,7 @@ from protocols.errors import InapplicableError
 from protocols.messages import Assignment
 from protocols.prompt import Prompt, placeholders
 from protocols.task import Task
+from protocols.threads import in_thread
 
 FIXED = (1, 2, 4)
 PER_INPUT = (1, 2, 4)
@@ -35,6 +36,9 @@ class Rag:
         """:raises InapplicableError: the task has no corpus, nothing failed, or there is no room for a passage beside
         the prompt and the longest inputs.
         """
+        return await in_thread(self._edit, assignment, context)
+
+    def _edit(self, assignment: Assignment, context: Context) -> Prompt:
         shelf = context.shelves.passages
         if not shelf.items:
             raise InapplicableError("the task has no corpus; name one as task.corpus")

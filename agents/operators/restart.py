@@ -12,6 +12,7 @@ from protocols.messages import Assignment
 from protocols.model import Reply
 from protocols.prompt import Prompt, Section
 from protocols.task import Task
+from protocols.threads import in_thread
 
 PLATEAU = 5
 """Assignments in a row that gained nothing, after which a prompt is written anew; and again after as many more."""
@@ -54,7 +55,7 @@ class Restart(Writer):
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises UnreadableReply, EditRejected: no part could be read, or one is no edit."""
-        question = self.question(assignment, context)
+        question = await in_thread(self.question, assignment, context)
         names = [one.name for one in _parts(assignment.prompt)]
 
         def read(reply: Reply) -> Prompt:
@@ -67,8 +68,9 @@ class Restart(Writer):
             context.task.kind.names.check(assignment.prompt, prompt, part(prompt, WHOLE).text)
             return prompt
 
-        data = data_block(context.task, {outcome.example for outcome in assignment.outcomes})
-        return await ask(self.composed(assignment, context, question, [data]), question, read, context)
+        shown = {outcome.example for outcome in assignment.outcomes}
+        composed = self.composed(assignment, context, question, lambda: [data_block(context.task, shown)])
+        return await ask(composed, question, read, context)
 
 
 def _parts(prompt: Prompt) -> list[Section]:

@@ -17,6 +17,7 @@ from protocols.messages import Assignment, Outcome
 from protocols.model import Reply
 from protocols.prompt import Prompt
 from protocols.task import Task
+from protocols.threads import in_thread
 
 
 class SelfConsistency(Writer):
@@ -46,7 +47,7 @@ class SelfConsistency(Writer):
         """
         if not failures(assignment.outcomes):
             raise InapplicableError("no training example of the minibatch failed")
-        question = self.question(assignment, context)
+        question = await in_thread(self.question, assignment, context)
 
         def read(reply: Reply) -> list[Prompt]:
             drafts: list[Prompt] = []

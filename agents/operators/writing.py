@@ -30,9 +30,11 @@ from protocols.messages import Assignment, Outcome
 from protocols.model import ChatMessage, Reply, Request
 from protocols.prompt import Kind, Prompt, Section, braced, estimate_tokens, placeholders
 from protocols.task import Task
+from protocols.threads import in_thread
 from protocols.wrappers.window import spare
 
 Edit = TypeVar("Edit")
+Blocks = Callable[[], Sequence[Block]]
 SHOWN = 2
 """Past edits that worked which the model is told of, and as many that did not."""
 TAGS = re.compile(
@@ -73,13 +75,13 @@ class Writer:
         self._embed = lru_cache(INPUTS)(HashedNgrams().vector)
 
     async def write(
-        self, assignment: Assignment, context: Context, blocks: Sequence[Block] = (), words: int | None = None
+        self, assignment: Assignment, context: Context, blocks: Blocks = tuple, words: int | None = None
     ) -> Prompt:
-        """The parent with the section's text as the model writes it.
+        """The parent with the section's text as the model writes it. `blocks`: makes those of this operator.
 
         :raises UnreadableReply, EditRejected: see `ask` and `edited`.
         """
-        question = self.question(assignment, context, words)
+        question = await in_thread(self.question, assignment, context, words)
         read = partial(self._read, assignment=assignment, context=context, question=question)
         return await ask(self.composed(assignment, context, question, blocks), question, read, context)
 
@@ -97,21 +99,23 @@ class Writer:
         return filled(self._own or instruction("agents.operators", self.file), values)
 
     def composed(
-        self, assignment: Assignment, context: Context, question: str, blocks: Sequence[Block] = ()
+        self, assignment: Assignment, context: Context, question: str, blocks: Blocks = tuple
     ) -> Callable[[], Request]:
         """Composes the request: the blocks that all share, then those of this operator, then the question."""
-        now = part(assignment.prompt, assignment.section)
-        material = [
-            *shared(assignment, context, self._embed),
-            *blocks,
-            tried_block(assignment, now.text),
-            remark(
-                "experience",
-                show_recalled(context.recalled, {saved_section(now), *(t.text for t in assignment.tried)}),
-            ),
-        ]
-        longest = self.texts * self.longest(assignment, context.task)
-        return lambda: compose(material, question, assignment.assignment, longest, context.model)
+
+        def request() -> Request:
+            now = part(assignment.prompt, assignment.section)
+            known = {saved_section(now), *(tried.text for tried in assignment.tried)}
+            material = [
+                *shared(assignment, context, self._embed),
+                *blocks(),
+                tried_block(assignment, now.text),
+                remark("experience", show_recalled(context.recalled, known)),
+            ]
+            longest = self.texts * self.longest(assignment, context.task)
+            return compose(material, question, assignment.assignment, longest, context.model)
+
+        return request
 
     def longest(self, assignment: Assignment, task: Task) -> int:
         """Tokens that a new text may have."""
@@ -126,13 +130,13 @@ async def ask(
     composed: Callable[[], Request], question: str, read: Callable[[Reply], Edit], context: Context
 ) -> Edit:
     """What `read` makes of the reply. A reply that is no edit is shown to the model once, with the reason, and asked
-    for again.
+    for again. Both functions are called in threads.
 
     :raises UnreadableReply, EditRejected: `read` raises it twice.
     """
     request, reply = await complete(context.model, composed)
     try:
-        return read(reply)
+        return await in_thread(read, reply)
     except (UnreadableReply, EditRejected) as error:
         reason = f"That cannot be used: {error}. Once more:\n\n{question}"
         said = ChatMessage("assistant", reply.text.strip() or "(nothing)"), ChatMessage("user", reason)
@@ -140,7 +144,7 @@ async def ask(
     if (over := -spare(context.model, again)) > 0:
         shorter = cut(said[0].text, max(1, estimate_tokens(said[0].text) - int(over)))
         again = replace(request, messages=(*request.messages, ChatMessage("assistant", shorter), said[1]))
-    return read(await context.model.complete(again))
+    return await in_thread(read, await context.model.complete(again))
 
 
 def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block]:

@@ -10,12 +10,13 @@ from statistics import mean
 import anyio
 
 from agents.prompting.asking import TEMPERATURE, task_request
-from agents.prompting.retrieval_slots import Shelves
+from agents.prompting.retrieval_slots import Shelves, shelves_of
 from protocols.errors import ModelError
 from protocols.messages import Outcome
 from protocols.model import ChatModel, Request, Usage
 from protocols.prompt import Prompt, Template
 from protocols.task import Counts, Example, Task
+from protocols.threads import in_thread
 
 Question = tuple[Prompt, Example]
 Result = Outcome | ModelError
@@ -53,6 +54,7 @@ class Forward:
         self._model, self._at_once, self._assignment = model, at_once, assignment
         self._metric = task.metric if assignment is None else task.metric.on_behalf(assignment)
         self._divided: tuple[Prompt, Template, Request] | None = None
+        self._searched: tuple[Prompt, bool] | None = None
 
     def on_behalf(self, assignment: int) -> Forward:
         """The same, all of whose calls are made for this assignment."""
@@ -130,18 +132,27 @@ class Forward:
     def _divide(self, prompt: Prompt, inputs: Mapping[str, str]) -> tuple[Template, Request]:
         """The prompt as it is sent, and a request without messages: made once for a prompt that is asked on one
         example after the other, all of which have the same fields."""
-        if self._divided is None or self._divided[0] is not prompt:
+        divided = self._divided
+        if divided is None or divided[0] is not prompt:
             template = prompt.template(inputs)
             asked = task_request(self.task.kind, prompt, ())
             blank = replace(asked, fixed=len(template.fixed), temperature=self._temperature)
-            self._divided = prompt, template, blank
-        return self._divided[1:]
+            divided = self._divided = prompt, template, blank
+        return divided[1:]
+
+    def _request(self, prompt: Prompt, example: Example) -> Request:
+        inputs = self.shelves.inputs(prompt, example.inputs)
+        template, blank = self._divide(prompt, inputs)
+        return replace(blank, messages=template.render(inputs), assignment=self._assignment)
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
         """The mean of the repeats that were answered, asked one after the other: no more calls are in flight."""
-        inputs = self.shelves.inputs(prompt, example.inputs)
-        template, blank = self._divide(prompt, inputs)
-        request = replace(blank, messages=template.render(inputs), assignment=self._assignment)
+        if self._searched is None or self._searched[0] is not prompt:
+            self._searched = prompt, bool(shelves_of(prompt))
+        if self._searched[1]:  # for what is like each input: that may take milliseconds
+            request = await in_thread(self._request, prompt, example)
+        else:
+            request = self._request(prompt, example)
         results = [await self._ask(example, replace(request, sample=sample)) for sample in self._samples]
         outcomes = [result for result in results if isinstance(result, Outcome)]
         return averaged(outcomes) if outcomes else results[0]

@@ -20,6 +20,7 @@ from protocols.model import ChatMessage, ChatModel, Finish, Reply, Request
 from protocols.prompt import Prompt, Section, fill, placeholders
 from protocols.task import Example, Task
 from protocols.thought import without_thought
+from protocols.threads import in_thread
 from protocols.turns import dump_turns, place_in
 from protocols.wrappers.window import spare
 
@@ -67,15 +68,15 @@ def compose(
 
 async def complete(model: ChatModel, composed: Callable[[], Request]) -> tuple[Request, Reply]:
     """What was asked, and the reply. A request that turns out too long for the model is composed anew, once, for its
-    window is known by then.
+    window is known by then. `composed` is called in a thread.
 
     :raises ModelError, BudgetExhausted: as `ChatModel.complete`.
     """
-    request = composed()
+    request = await in_thread(composed)
     try:
         return request, await model.complete(request)
     except TooLong:
-        if (shorter := composed()) == request:
+        if (shorter := await in_thread(composed)) == request:
             raise
     return shorter, await model.complete(shorter)
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
+from typing import TypeVar
 
 import orjson
 
@@ -21,6 +22,7 @@ from protocols.messages import Scores
 from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, estimate_tokens, estimate_turn
 from protocols.task import Example, Task
+from protocols.threads import in_thread
 
 EXAMPLES, PASSAGES = "examples", "passages"
 SAMPLE = 64
@@ -30,6 +32,7 @@ MAX_TOKENS = "prompt.max_tokens"
 LONGEST = 3
 """Validation examples with the longest inputs, by which it is told whether a prompt fits into the model's window."""
 PLACEHOLDER = re.compile(r"(examples|passages):([1-9]\d{0,2})")
+T = TypeVar("T")
 Pair = tuple[ChatMessage, ChatMessage]
 """A worked example: the user's turn and the assistant's."""
 
@@ -179,6 +182,11 @@ class Filled(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._inputs)
+
+
+async def measured(measure: Callable[[Prompt], T], prompt: Prompt) -> T:
+    """What `measure` says of the prompt; in a thread if it is filled for each input, for then examples are shown."""
+    return await in_thread(measure, prompt) if shelves_of(prompt) else measure(prompt)
 
 
 def unfilled(inputs: Mapping[str, str]) -> Mapping[str, str]:

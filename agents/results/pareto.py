@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from anyio import to_thread
-
 from agents.archive.archive import Member
 from agents.results.comparison import Held
 from memory.journals.journal import read_calls
@@ -77,10 +75,9 @@ def answers_of(first: Member, winner: Member, test: Held | None, price: Price | 
     return Answers(seed, best) if seed and best else None
 
 
-async def front(members: Sequence[Member], winner: Member, price: Price | None, journal: Path) -> list[Row]:
-    """The candidates that nobody beats in everything; the journal, which may be long, is read in a thread."""
-    seconds = await to_thread.run_sync(lambda: latencies(read_calls(journal)))
-    return pareto(members, winner.candidate, price, seconds)
+def front(members: Sequence[Member], winner: Member, price: Price | None, journal: Path) -> list[Row]:
+    """The candidates that nobody beats in everything; the journal, which may be long, is read."""
+    return pareto(members, winner.candidate, price, latencies(read_calls(journal)))
 
 
 def pareto(members: Sequence[Member], winner: int, price: Price | None, seconds: Mapping[int, float]) -> list[Row]:

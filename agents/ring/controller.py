@@ -13,9 +13,10 @@ from random import Random
 from typing import assert_never, get_args
 
 from agents.archive.aims import Aims, Standing, setting_of
-from agents.archive.archive import Archive, Member, Prefer, best_parent, draw, survivor
+from agents.archive.archive import Archive, Member, best_parent, survivor
 from agents.archive.choices import Choices
 from agents.archive.ends import ALL_MADE, ALLOWANCES, FLAWLESS, INTERRUPTED, UNEDITABLE, UNREAD
+from agents.archive.front import Prefer
 from agents.archive.history import COUNTED, REMEMBERED, History
 from agents.archive.reward import Reward
 from agents.archive.timetable import Timetable
@@ -54,8 +55,9 @@ WIDTH = "search.width"
 """The one setting that a `Change` is told the Controller for; others change how fast, or for how long, it works."""
 OF_OPERATORS = "budget.operators."
 """The settings of the operators' own caps begin with it."""
-PARTNERS = 4
-"""Members of the archive that an assignment tells its operator of."""
+PARENTS = 64
+"""Members that a selector chooses the parent from, those of highest value: who is farther behind is hardly ever
+chosen, and each takes time."""
 Remember = Callable[[int, Experience], Awaitable[None]]
 """Keeps the experience of an assignment, once however often it is told."""
 
@@ -103,6 +105,7 @@ class Controller:
         clock: Callable[[], float],
     ) -> None:
         self._task, self._choices, self._selector = task, choices, selector
+        self._chooses_parents = selector if isinstance(selector, ParentSelector) else None
         self._settings, self._remembers, self._rng, self._clock = settings, remember, rng, clock
         self._reward = Reward(settings.token_price)
         self.archive = Archive(settings.prefer)
@@ -316,8 +319,8 @@ class Controller:
         while self.first is not None and not self._stopped_by and not self._all_made and len(self.open) < room:
             if self._made_by_hand:
                 messages.append(self._assign_by_hand(self._made_by_hand.popleft()))
-            elif parents := [member for member in self.archive.members if await self._offer(member)]:
-                messages.append(await self._assign(parents))
+            elif parents := self._choices.parents(self.archive, self._waiting()):
+                messages.append(self._assign(parents))
             elif self.open:
                 break  # a child of those in flight may be one that can be edited
             elif (flawless := await self._flawless()) or self.issued or self._frozen:
@@ -362,27 +365,37 @@ class Controller:
         # Whoever has interrupted the run wants the rest another time.
         return [Finished(INTERRUPTED if self._interrupted and self._settings.shrink else self._stopped_by)]
 
-    async def _choose(self, parents: Sequence[Member]) -> tuple[Member, Choice]:
-        if not isinstance(self._selector, ParentSelector):
-            parent = draw(parents, self._rng)
-            return parent, self._selector.choose(await self._offer(parent))
-        offers = [await self._offer(parent) for parent in parents]
-        choice = self._selector.choose_parent([(p.value, o) for p, o in zip(parents, offers, strict=True)])
-        return next(parent for parent, offer in zip(parents, offers, strict=True) if choice in offer), choice
+    def _waiting(self) -> frozenset[str]:
+        """The operators that are not applied now."""
+        return frozenset({*self._timetable.late(self.idle), *self.history.given_up})
 
-    async def _assign(self, parents: Sequence[Member]) -> Assignment:
-        if due := await self._due(parents):
+    def _offer(self, parent: Member) -> tuple[Choice, ...]:
+        """What is open at a member now."""
+        return self._choices.offered(parent, self.archive.partners(parent), self._waiting())
+
+    def _assign(self, parents: Sequence[Member]) -> Assignment:
+        if due := self._due(parents):
             parent, choice = due
         else:
-            parent, choice = await self._choose(parents)
+            parent, choice = self._choose(parents)
             self._chosen[self.issued + 1] = choice
         return self._issue(parent, choice.action.operator, choice.action.section)
 
-    async def _due(self, parents: Sequence[Member]) -> tuple[Member, Choice] | None:
+    def _choose(self, parents: Sequence[Member]) -> tuple[Member, Choice]:
+        if self._chooses_parents is None:
+            parent = self.archive.draw(parents, self._rng)
+            return parent, self._selector.choose(self._offer(parent))
+        if len(parents) > PARENTS:
+            parents = sorted(parents, key=lambda parent: -parent.value)[:PARENTS]
+        offers = [self._offer(parent) for parent in parents]
+        choice = self._chooses_parents.choose_parent([(p.value, o) for p, o in zip(parents, offers, strict=True)])
+        return next(parent for parent, offer in zip(parents, offers, strict=True) if choice in offer), choice
+
+    def _due(self, parents: Sequence[Member]) -> tuple[Member, Choice] | None:
         """What an operator that is due is to be applied to: of the best member that it can edit, the first part."""
         for name in self._timetable.due(self.idle):
             for parent in sorted(parents, key=lambda member: (-member.value, member.candidate)):
-                for choice in await self._offer(parent):
+                for choice in self._offer(parent):
                     if choice.action.operator == name:
                         return parent, choice
         return None
@@ -411,16 +424,10 @@ class Controller:
             outcomes=parent.outcomes,
             scores=parent.scores if scores is None else scores,
             credit=parent.credit,
-            partners=self.archive.partners(parent, PARTNERS) if operator != SHRINK else (),
+            partners=self.archive.partners(parent) if operator != SHRINK else (),
             edited=edited,
             diagnosis=parent.diagnosis,
             tried=self.history.tried(section),
         )
         self.open[assignment.assignment] = assignment
         return assignment
-
-    async def _offer(self, parent: Member) -> tuple[Choice, ...]:
-        """What is open at a member now."""
-        offered = await self._choices.of(parent, self.archive.partners(parent, PARTNERS))
-        waiting = {*self._timetable.late(self.idle), *self.history.given_up}
-        return tuple(c for c in offered if c.action.operator not in waiting) if waiting else offered

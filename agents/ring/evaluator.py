@@ -12,6 +12,7 @@ from agents.archive.race import Capital, Paired, Race, compare, resolved
 from agents.archive.unanswered import Unanswered
 from agents.operators.operator import saved
 from agents.prompting.forward import Forward, Result
+from agents.prompting.retrieval_slots import measured
 from protocols.errors import BadRequest, BudgetExhausted, ModelError, RunFailed, TooLong
 from protocols.messages import FIRST, Candidate, Evaluation, Failure, Message, Outcome
 from protocols.model import Usage
@@ -124,12 +125,13 @@ class Evaluator:
             prompt's, which all others are measured by; or that is too long for all of them.
         """
         assert isinstance(message, Candidate)
-        if message.assignment != FIRST and (reason := self._forward.shelves.over_cap(message.prompt)):
+        shelves = self._forward.shelves
+        if message.assignment != FIRST and (reason := await measured(shelves.over_cap, message.prompt)):
             return [_failure(message, reason)]
         rng = Random(f"{self._seed}/evaluator/{message.assignment}")
         message, drafted = await self._best_draft(message)
         order = rng.sample(range(len(self._task.validation)), len(self._task.validation))
-        filled = self._forward.shelves.filled(message.prompt)
+        filled = await measured(shelves.filled, message.prompt)
         race = self._race(message, filled, rng.random()) if message.parent_scores else None
         heard = await self._run(Hearing(message, order, race, self.settings.max_unanswered))
         if heard.outgrown is not None:

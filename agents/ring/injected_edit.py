@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from agents.archive.archive import Member, best_parent
 from agents.operators.operator import WHOLE
-from agents.prompting.retrieval_slots import Shelves
+from agents.prompting.retrieval_slots import Shelves, measured
 from protocols.errors import EditRejected
 from protocols.messages import Assignment, Candidate, Message
 from protocols.prompt import Form, Prompt, Section
@@ -35,7 +35,7 @@ class Hand:
         if prompt == message.prompt:
             raise EditRejected("the edit changes nothing")
         rival = best_parent(prompt, message)
-        tokens = self._shelves.tokens(rival.prompt)
+        tokens = await measured(self._shelves.tokens, rival.prompt)
         known = tuple(outcome.example for outcome in message.outcomes)
         return [Candidate(message.assignment, prompt, rival.scores, tokens, section=message.section, known=known)]
 

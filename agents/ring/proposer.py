@@ -17,6 +17,7 @@ from protocols.files.prompt_file import saved_section
 from protocols.messages import Assignment, Candidate, Failure, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
+from protocols.threads import in_thread
 from protocols.wrappers.attributed import OnBehalf
 
 RECALLED = 32
@@ -59,24 +60,26 @@ class Proposer:
         kept, refused = await self._usable(message, drafts)
         if not kept:
             raise refused[0]
-        ids = tuple(edit.recalled.experience.id for edit in recalled)
-        rival = best_parent(kept[0], message)
+        return [await in_thread(self._candidate, message, kept, recalled)]
+
+    def _candidate(
+        self, assignment: Assignment, kept: Sequence[Prompt], recalled: Sequence[Judged]
+    ) -> Candidate | Failure:
+        rival = best_parent(kept[0], assignment)
         reasons = [self._shelves.too_long(draft, rival.scores) for draft in kept]
         fitting = tuple(draft for draft, reason in zip(kept, reasons, strict=True) if not reason)
         if not fitting:
-            return [outgrown(message, kept[0], reasons[0])]
-        return [
-            Candidate(
-                message.assignment,
-                fitting[0],
-                rival.scores,
-                self._shelves.tokens(rival.prompt),
-                ids,
-                message.section,
-                drafts=fitting[1:],
-                known=tuple(outcome.example for outcome in message.outcomes),
-            )
-        ]
+            return outgrown(assignment, kept[0], reasons[0])
+        return Candidate(
+            assignment.assignment,
+            fitting[0],
+            rival.scores,
+            self._shelves.tokens(rival.prompt),
+            tuple(edit.recalled.experience.id for edit in recalled),
+            assignment.section,
+            drafts=fitting[1:],
+            known=tuple(outcome.example for outcome in assignment.outcomes),
+        )
 
     async def _usable(
         self, assignment: Assignment, drafts: Sequence[Prompt]

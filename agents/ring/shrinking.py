@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agents.archive.archive import Archive, Member
-from agents.prompting.retrieval_slots import Shelves
+from agents.prompting.retrieval_slots import Shelves, measured
 from agents.prompting.shrink import Cut, Cuts
 from protocols.messages import SHRINK, Assignment, Candidate, Failure, FailureKind, Message, Scores
 from protocols.prompt import Prompt
@@ -79,7 +79,7 @@ class Shrink:
         """The candidate, to be raced for being no worse."""
         assert isinstance(message, Assignment)
         assert message.edited is not None
-        tokens = self._shelves.tokens(message.prompt)
+        tokens = await measured(self._shelves.tokens, message.prompt)
         return [
             Candidate(
                 message.assignment, message.edited, message.scores, tokens, section=message.section, shrunk=True

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agents.archive.choices import open_actions
 from agents.config.catalogue import check_targets, open_operators
@@ -14,6 +15,7 @@ from agents.config.extensions import check_agents
 from agents.config.least import check_caps, check_length
 from agents.config.loading import load_corpus, load_first_prompt, load_task
 from agents.config.own_instructions import critic_instruction, own_instructions
+from agents.config.roles import model_settings, roles
 from agents.directory.intact import check_intact
 from agents.directory.resume_fingerprint import meaning
 from agents.directory.run_directory import (
@@ -34,10 +36,13 @@ from agents.run.steering import Hearing, said_so_far
 from memory.journals.journal import open_journal
 from memory.storage.cache import ReplyCache, open_cache
 from memory.store import Memory, open_memory
+from protocols.budget.ledger import Ledger
 from protocols.errors import ConfigError
 from protocols.prompt import Prompt
+from protocols.providers.catalogue import import_for
 from protocols.providers.transport.http import Transport, open_transport
 from protocols.task import Task
+from protocols.threads import entered, in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +82,8 @@ async def open_run_in(
     :raises StorageFailed: the run directory cannot be used.
     :raises ReplayDiffers: the run cannot be gone on with, because this release does not decide as its journal says.
     """
-    given = read_inputs(configuration)
-    task, first, ledger = given.task, given.first, open_ledger(configuration, environ)
-    check_caps(configuration, task, first, ledger.prices)
-    counts = meaning(configuration, task, load_corpus(configuration), first)
+    asked = named(configuration, directory)
+    given, ledger, counts, heard = await in_thread(_prepared, configuration, environ, asked)
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(shared.transport.lent())
         models = Models(configuration, environ, transport, ledger, shared.accounts)
@@ -91,10 +94,9 @@ async def open_run_in(
         if table.path:
             kept = open_cache(configuration.path(table.path), table.megabytes * 2**20)
             cache = await stack.enter_async_context(kept)
-        asked = named(configuration, directory)
-        hearing = Hearing(shared.watcher, said_so_far(asked))
-        claimed, record = stack.enter_context(claim(asked, configuration, first, counts))
-        check_intact(claimed, record.run)
+        claim_it = entered(claim(asked, configuration, given.first, counts))
+        claimed, record = await stack.enter_async_context(claim_it)
+        await in_thread(check_intact, claimed, record.run)
         journal = await stack.enter_async_context(open_journal(claimed / JOURNAL, worked=lambda: ledger.seconds))
         if cache is None:
             kept = open_cache(claimed / CACHE, table.megabytes * 2**20, alone=True)
@@ -105,10 +107,11 @@ async def open_run_in(
             memory = memory.through(models.embedder(cache, journal))
         memory = memory.measured_with(configuration.models.of("task"))
         await models.look_up_windows()
-        run = Run(configuration, claimed, record, task, first, ledger, hearing)
+        hearing = Hearing(shared.watcher, heard)
+        run = await in_thread(Run, configuration, claimed, record, given.task, given.first, ledger, hearing)
         stack.callback(run.bus.close)
         await run.assemble(models, cache, journal, memory, given.operators)
-        keep_prices(claimed, ledger.prices)
+        await in_thread(keep_prices, claimed, ledger.prices)
         yield run
 
 
@@ -119,6 +122,18 @@ class Inputs:
     task: Task
     first: Prompt
     operators: Mapping[str, Operator]
+
+
+def _prepared(
+    configuration: Configuration, environ: Mapping[str, str], directory: Path | None
+) -> tuple[Inputs, Ledger, Mapping[str, Any], int]:
+    """The inputs, the ledger, what the run's decisions depend on, and how much a person has said so far."""
+    given, ledger = read_inputs(configuration), open_ledger(configuration, environ)
+    check_caps(configuration, given.task, given.first, ledger.prices)
+    counts = meaning(configuration, given.task, load_corpus(configuration), given.first)
+    for name in {*roles(configuration).values()}:
+        import_for(name, model_settings(configuration.provider(name)))
+    return given, ledger, counts, said_so_far(directory)
 
 
 def read_inputs(configuration: Configuration) -> Inputs:
@@ -134,10 +149,9 @@ def read_inputs(configuration: Configuration) -> Inputs:
     return Inputs(task, first, operators)
 
 
-def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
+async def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
     """:raises InputError: a run of it could not be opened; nothing is written."""
-    given, ledger = read_inputs(configuration), open_ledger(configuration, environ)
-    check_caps(configuration, given.task, given.first, ledger.prices)
+    _, ledger, _, _ = await in_thread(_prepared, configuration, environ, None)
     Models(configuration, environ, transport, ledger)
 
 

@@ -14,14 +14,17 @@ from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
 from agents.prompting.forward import AtOnce, Forward
-from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.retrieval_slots import Shelves, open_shelves
 from agents.results.comparison import Score, answers, score_of
 from memory.storage.cache import open_cache
+from protocols.budget.ledger import Ledger
 from protocols.errors import ConfigError, RunFailed
 from protocols.files import prompt_file
 from protocols.pacing.waiting import Patience
+from protocols.prompt import Prompt
 from protocols.providers.transport.http import open_transport
 from protocols.task import SplitName
+from protocols.threads import in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,8 @@ async def score(
     :raises Interrupted: a person stopped it before that.
     :raises ModelError: a failure that every other call would meet as well.
     """
-    task = load_task(configuration)
-    prompt = prompt_file.load(path)
-    check_input(prompt, task, str(path))
-    shelves = open_shelves(task, load_corpus(configuration))
-    ledger, examples = open_ledger(configuration, environ), task.split(split)
+    prompt, shelves, ledger = await in_thread(_read, configuration, environ, path)
+    task, examples = shelves.task, shelves.task.split(split)
     least = calls_per_example(configuration) * len(examples)
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
@@ -83,7 +83,7 @@ async def score(
         task = models.judging(task, cache)
         forward = Forward(model, task, shelves, AtOnce(configuration.at_once), configuration.search.repeats)
         results = await answers(forward, [(prompt, example) for example in examples])
-    found = score_of(task.metric, results)
+    found = await in_thread(score_of, task.metric, results)
     if not found.n:
         raise RunFailed(f"not one example was answered: {results[0]}")
     return Scored(
@@ -100,3 +100,10 @@ async def score(
         plain=tuple(unknown_placeholders(prompt, task)),
         remarks=tuple(remarks(prompt, task)),
     )
+
+
+def _read(configuration: Configuration, environ: Mapping[str, str], path: Path) -> tuple[Prompt, Shelves, Ledger]:
+    task = load_task(configuration)
+    prompt = prompt_file.load(path)
+    check_input(prompt, task, str(path))
+    return prompt, open_shelves(task, load_corpus(configuration)), open_ledger(configuration, environ)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import orjson
+from anyio import CancelScope
 
 from agents.archive.aims import AIMS, unpack_aims
 from agents.archive.archive import Member
@@ -79,6 +80,7 @@ from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
+from protocols.threads import in_thread
 from protocols.wrappers.window import spare
 
 OpenModel = Callable[[str], ChatModel]
@@ -148,13 +150,14 @@ class Run:
         :raises ReplayDiffers: this release does not decide as the journal says.
         """
         self.accounts, self.patience, self.loads = models.accounts, models.patience, models.loads
-        models.take_up(read_notes(self.directory / JOURNAL), self._durable.accounts)
+        notes = await in_thread(read_notes, self.directory / JOURNAL)
+        models.take_up(notes, self._durable.accounts)
         self.task = models.judging(self.task, cache, journal)
         self.shelves = replace(self.shelves, task=self.task)
         settings, table = self.configuration.search, self.configuration.agents
         reads = memory if self.configuration.memory.read else None
         self.bus.tap(journal.append)
-        self.steering.take_up(self.directory)
+        await in_thread(self.steering.take_up, self.directory)
         self.bus.tap(self.steering.observe)
         self.bus.tap(self._conclude)
         self.journal = journal
@@ -163,7 +166,7 @@ class Run:
         self.controller = open_controller(
             self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
             await self._remembering(memory) if self.configuration.memory.write else None,
-            unpack_aims(read_notes(self.directory / JOURNAL)),
+            unpack_aims(await in_thread(read_notes, self.directory / JOURNAL)),
         )  # fmt: skip
         open_model = partial(models.of, cache=cache, journal=journal)
         task_model = open_model("task")
@@ -183,6 +186,9 @@ class Run:
             [credit.plan] if credit else [],
             self._resumption,
         )
+        await in_thread(self._take_up_unanswered)
+
+    def _take_up_unanswered(self) -> None:
         for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
             message = envelope.message  # also one of which no Critique was written yet; what was cut is made anew
             if isinstance(message, Evaluation) and not message.cut:
@@ -228,7 +234,7 @@ class Run:
     ) -> Selector:
         """The selector, with the past that the run began with."""
         selector = new_selector(self.configuration)
-        past = unpack(read_notes(self.directory / JOURNAL))
+        past = unpack(await in_thread(read_notes, self.directory / JOURNAL))
         if past is None:
             begun = self.record.begun
             past = expected(operators) if isinstance(selector, Recycler) else []
@@ -273,18 +279,16 @@ class Run:
         :raises StorageFailed: a file of the run directory cannot be written.
         """
         if self.resumed:
-            write_configuration(self.directory, self.configuration)
-            for name in (RESULT, REPORT, PARETO):
-                remove(self.directory / name)
+            await in_thread(self._go_on)
         try:
             with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
                 await self._look_for_headroom()
                 stopped_by = await self.train()
         except BaseException:
-            with suppress(StorageFailed):  # what ended the search is what is reported
-                self._export()
+            with suppress(StorageFailed), CancelScope(shield=True):  # what ended the search is what is reported
+                await in_thread(self._export)
             raise
-        self._export()
+        await in_thread(self._export)
         self._searched = True
         if self.patience.stopped:
             self.patience.hurry()
@@ -292,17 +296,26 @@ class Run:
         test, missing = await self._held_out(winner)
         if missing is not None and self.patience.hurried:
             stopped_by = INTERRUPTED  # so that the run goes on with what is missing
+        self.result = await in_thread(self._conclusion, winner, stopped_by, test, missing)
+        return self.result
+
+    def _go_on(self) -> None:
+        write_configuration(self.directory, self.configuration)
+        for name in (RESULT, REPORT, PARETO):
+            remove(self.directory / name)
+
+    def _conclusion(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
+        """What the run has found, written to its directory."""
         result = self._result(winner, stopped_by, test, missing)
-        rows = await front(self.controller.archive.members, winner, self._price, self.directory / JOURNAL)
+        rows = front(self.controller.archive.members, winner, self._price, self.directory / JOURNAL)
         write(self.directory / PARETO, orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
-        self.result = result
         return result
 
     async def _look_for_headroom(self) -> None:
         """Ask what there is to gain, if that is wanted and cheap; a run that goes on knows it, or does without."""
         if self.resumed:
-            kept = read_notes(self.directory / JOURNAL).get(NOTE)
+            kept = (await in_thread(read_notes, self.directory / JOURNAL)).get(NOTE)
             self.headroom = unpack_headroom(kept) if kept else None
             return
         forward = self.forward.on_behalf(FIRST)
@@ -358,7 +371,7 @@ class Run:
         except (BudgetExhausted, Interrupted) as error:
             return None, str(error)
         seed, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
-        return held_out(self.task.metric, seed, best), refusal(came)
+        return await in_thread(held_out, self.task.metric, seed, best), refusal(came)
 
     @property
     def _price(self) -> Price | None:

@@ -58,6 +58,7 @@ from protocols.messages import (
     Stop,
 )
 from protocols.prompt import Prompt
+from protocols.threads import in_thread
 
 CONCURRENCY = "search.concurrency"
 NO_CAP = "none"
@@ -243,18 +244,20 @@ class Listening:
             with self._watcher.following(self._path) as bell:
                 tasks.start_soon(self._watcher.serve, name="watcher")
                 while True:
-                    for line in self._news():
+                    lines, begun_anew = await in_thread(self._news)
+                    if begun_anew:
+                        self._watcher.renew()
+                    for line in lines:
                         with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: it was not checked
                             await tell(understand(_words(line), self._configuration, self._first, self._known))
                     await bell.heard()
 
-    def _news(self) -> list[bytes]:
-        """The lines that have come since the last time."""
+    def _news(self) -> tuple[list[bytes], bool]:
+        """The lines that have come since the last time, and whether the file was made anew."""
         try:
-            if not self._path.exists():
+            if begun_anew := not self._path.exists():
                 self._path.touch()
                 self._heard = 0
-                self._watcher.renew()
             with self._path.open("rb") as file:
                 self._heard = min(self._heard, file.seek(0, os.SEEK_END))  # somebody may have begun it anew
                 file.seek(self._heard)
@@ -262,10 +265,10 @@ class Listening:
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise not_written(error, self._path) from error
-            return []
+            return [], False
         whole = new[: new.rfind(b"\n") + 1]
         self._heard += len(whole)
-        return whole.splitlines()
+        return whole.splitlines(), begun_anew
 
 
 def _words(line: bytes) -> list[str]:

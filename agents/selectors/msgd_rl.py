@@ -71,8 +71,6 @@ from protocols.prompt import Kind
 BASE, PAST = "base", "past"
 Cell = tuple[str, Kind, bool]
 """What past episodes are told apart by: the operator, the section's kind, and whether it had no text."""
-PARENTS = 64
-"""Members of the archive that are looked at: who is farther behind is hardly ever chosen, and each takes time."""
 CLIP = 3.0
 """Standard deviations of a past worth, or of a fall, that count."""
 
@@ -186,9 +184,7 @@ class MSGDRL:
         return self.choose_parent([(0.0, choices)])
 
     def choose_parent(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> Choice:
-        """The largest draw of how much the best value rises, over the PARENTS of highest value."""
-        if len(parents) > PARENTS:
-            parents = sorted(parents, key=lambda parent: -parent[0])[:PARENTS]
+        """The largest draw of how much the best value rises."""
         for _, offered in parents:
             self._parents.meet(offered)
         owners = [(value, offered) for value, offered in parents for _ in offered]

@@ -57,4 +57,6 @@ class ParentSelector(Selector, Protocol):
     """A selector that chooses the parent, too; for the others the archive draws it."""
 
     def choose_parent(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> Choice:
-        """One of the choices that are open at any of the parents, each given with its validation value in [0, 1]."""
+        """One of the choices that are open at any of the parents, each given with its validation value in [0, 1].
+        Where there are many, they are those of highest value; what is open at one is the same object as the last time
+        where it is the same."""

@@ -27,6 +27,7 @@ from memory.store import Memory, open_memory
 from protocols.embedding import HashedNgrams
 from protocols.errors import BusError, ConfigError, Interrupted, ModelError, PromptFlowError, StorageFailed
 from protocols.providers.transport.http import Transport, open_transport
+from protocols.threads import in_thread
 
 RESULTS = "results.jsonl"
 Attend = Callable[[Cell, Run], AbstractAsyncContextManager[None]]
@@ -61,6 +62,7 @@ class Sweep:
     say: Callable[[str], None] = lambda line: None
     rows: list[Row] = field(default_factory=list)
     stopping: bool = False
+    _appending: anyio.Lock = field(default_factory=anyio.Lock)
     _running: dict[str, Run] = field(default_factory=dict)
     _checked: dict[tuple[str, str], Transport] = field(default_factory=dict)
 
@@ -85,9 +87,12 @@ class Sweep:
         async with open_transport(self.environ) as transport, AsyncExitStack() as checked:
             for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():
                 lent = await checked.enter_async_context(transport.lent())
-                check(cell.configuration, self.environ, lent)
+                await check(cell.configuration, self.environ, lent)
                 self._checked[cell.task, cell.setting] = lent
-            left = self._begin()
+            done = await in_thread(self._begin)
+            for row in done.values():
+                self._enter(row)
+            left = iter([cell for cell in self.grid.cells if cell.name not in done])
             async with open_shared(transport, self.grid, self.accounts) as shared, anyio.create_task_group() as tasks:
                 shared.watcher.tap(self.say)
                 for number in range(fitting(min(self.grid.searches, len(self.grid.cells)), self.say)):
@@ -100,8 +105,8 @@ class Sweep:
             for name, run in self._running.items():
                 tasks.start_soon(run.stop, reason, name=f"stop {name}")
 
-    def _begin(self) -> Iterator[Cell]:
-        """Those that are to be run; the results of the others are in the file again."""
+    def _begin(self) -> Mapping[str, Row]:
+        """The rows of the cells that have ended, by name, and in the file again."""
         directory = self.grid.directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -109,9 +114,7 @@ class Sweep:
             raise ConfigError(f"cannot make the directory {directory}: {error.strerror}") from None
         done = {cell.name: row for cell in self.grid.cells if (row := finished(cell, directory)) is not None}
         write(directory / RESULTS, b"".join(map(line, done.values())))
-        for row in done.values():
-            self._enter(row)
-        return iter([cell for cell in self.grid.cells if cell.name not in done])
+        return done
 
     async def _work(self, shared: Shared, left: Iterator[Cell]) -> None:
         for cell in left:
@@ -119,8 +122,9 @@ class Sweep:
                 return
             row = await self._search(shared, cell)
             if row is not None and (row.result is None or row.result["stopped_by"] != INTERRUPTED):
-                self._append(row)
-                self._enter(row)
+                async with self._appending:
+                    await in_thread(self._append, row)
+                    self._enter(row)
 
     async def _search(self, shared: Shared, cell: Cell) -> Row | None:
         """How the cell ended; None: it has none, because all are to stop."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from anyio import to_thread
 
 from memory.journals.in_flight import Begun, InFlight, left_behind, open_in_flight
 from memory.journals.message_codec import Reader, Writer
@@ -22,6 +21,7 @@ from protocols.budget.ledger import Account
 from protocols.errors import PromptError, StorageFailed
 from protocols.messages import SHRINK, Envelope, Message
 from protocols.model import Usage
+from protocols.threads import in_thread
 from protocols.wrappers.recorded import Call
 
 SCHEMA = Schema(
@@ -159,7 +159,7 @@ async def open_journal(
     """
     beside = path.with_name(f"{path.name}-begun")
     async with open_database(path, SCHEMA, synchronous) as database:
-        if begun := await to_thread.run_sync(left_behind, beside):
+        if begun := await in_thread(left_behind, beside):
             lost = await database.work(lambda connection: lost_calls(connection, begun))
             await database.write_many((INSERT_CALL, lost))
         [(parts,)] = await database.read("SELECT ifnull(max(number), 0) FROM part")

@@ -117,6 +117,14 @@ def open_model(name: str, settings: ModelSettings, environ: Mapping[str, str], t
     return AnthropicModel(model, endpoint, transport, settings.wire)
 
 
+def import_for(name: str, settings: ModelSettings) -> None:
+    """Import what `open_model` needs for this model alone, which takes tens of milliseconds, and an SDK a second."""
+    if name == EMBEDDED:
+        import protocols.providers.embedded
+    elif settings.client:
+        import protocols.providers.sdk  # noqa: F401
+
+
 def open_openai(
     model: str, settings: ModelSettings, endpoint: Endpoint, transport: Transport
 ) -> OpenAIModel | CompletionsModel:

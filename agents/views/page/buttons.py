@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from anyio import to_thread
 
 from agents.directory.run_directory import read_configuration
 from agents.run.steering import command, settable
 from agents.views.page.dashboard import Steering
 from protocols.errors import InputError
+from protocols.threads import in_thread
 
 EDITED = "prompt.txt"
 
@@ -24,7 +22,7 @@ def buttons(directory: Path) -> Steering:
     """
 
     async def say(words: Sequence[str]) -> str:
-        return await to_thread.run_sync(partial(told, directory, words))
+        return await in_thread(told, directory, words)
 
     return Steering(say, tuple(settable(read_configuration(directory))))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.archive.archive import Prefer, rank
+from agents.archive.front import Prefer, rank
 from agents.config.configuration import Configuration
 from agents.directory.run_directory import JOURNAL, LOCK, RESULT, read_configuration
 from agents.models.budget import kept_prices

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
-from anyio import to_thread
 
 from agents.directory.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration, read_document
 from agents.models.budget import kept_prices
@@ -20,6 +19,7 @@ from memory.journals.journal_tail import Following, following
 from memory.storage.sqlite import is_claimed
 from protocols.bus import Traffic
 from protocols.files import prompt_file
+from protocols.threads import in_thread
 
 INTERVAL = 0.2
 """Seconds between two looks at the journal, at least."""
@@ -77,7 +77,7 @@ class Feed:
                         await anyio.sleep(INTERVAL)
                         await self._woken.wait()
                     self._woken = anyio.Event()
-                    more, shown = await to_thread.run_sync(self._look, journal, self._over)
+                    more, shown = await in_thread(self._look, journal, self._over)
                     self._show(shown)
         finally:
             self._show(replace(self._shown, last=True))  # whoever listens is not to wait for what will not come
@@ -102,7 +102,7 @@ class Feed:
 
         :raises MemoryMismatch, StorageFailed: the run directory is damaged.
         """
-        return await to_thread.run_sync(self._detail, number)
+        return await in_thread(self._detail, number)
 
     def _show(self, shown: Shown) -> None:
         self._shown = shown

@@ -6,13 +6,12 @@ import errno
 from collections.abc import Callable
 from pathlib import Path
 
-from anyio import to_thread
-
 from agents.directory.run_directory import REPORT, write
 from agents.views.page.document import report_document
 from agents.views.page.html import report_page
 from protocols.errors import StorageFailed
 from protocols.plain import one_line
+from protocols.threads import in_thread
 
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -39,6 +38,6 @@ def write_report(directory: Path, out: Path | None = None) -> Path:
 async def add_report(directory: Path, warn: Callable[[str], None]) -> None:
     """Write the report of a run that has its result. Whatever goes wrong is a warning: the result is what counts."""
     try:
-        await to_thread.run_sync(write_report, directory)
+        await in_thread(write_report, directory)
     except Exception as error:
         warn(one_line(f"{REPORT} could not be written: {type(error).__name__}: {error}", 500))

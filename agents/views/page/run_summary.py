@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from agents.archive.archive import Prefer, rank
+from agents.archive.front import Prefer, rank
 from agents.history.progress import FAILURES, Ending, Progress
 from agents.history.resumption import is_end
 from memory.journals.journal_tail import News

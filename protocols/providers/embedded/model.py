@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections import OrderedDict
 
+import anyio
 import anyio.lowlevel
 import numpy as np
 
@@ -14,6 +15,7 @@ from protocols.providers.embedded.answering import Question, Reading, ask, read,
 from protocols.providers.embedded.material import gather
 from protocols.providers.embedded.replying import reply
 from protocols.providers.embedded.writing import write
+from protocols.threads import in_thread
 
 WRITING = 0.7
 _KEPT = 32  # prompts whose reading is kept, the last used ones
@@ -31,35 +33,37 @@ class EmbeddedModel:
 
     def __init__(self) -> None:
         self._readings: OrderedDict[tuple[object, ...], Reading] = OrderedDict()
+        self._reading = anyio.Lock(fast_acquire=True)
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request; never fails."""
         await anyio.lowlevel.checkpoint()
         begun = time.perf_counter()
-        text, finish = _cut(self._reply(request), request.max_tokens)
+        text, finish = _cut(await self._reply(request), request.max_tokens)
         usage = Usage(sum(tokens(message.text) for message in request.messages), tokens(text))
         return Reply(text, usage, finish, time.perf_counter() - begun, self.name)
 
-    def _reply(self, request: Request) -> str:
+    async def _reply(self, request: Request) -> str:
         material = gather(request.messages)
         usual = 0.0 if material is None else WRITING
         temperature = usual if request.temperature is None else request.temperature
         rng = np.random.default_rng(_seed(request)) if temperature > 0 else None
         if material is not None:
-            return write(material, temperature, rng)
+            return await in_thread(write, material, temperature, rng)
         context, text = split(request.messages)
         question = ask(text)
-        return reply(self._read(tuple(context), question), question, temperature, rng)
+        return reply(await self._read(tuple(context), question), question, temperature, rng)
 
-    def _read(self, context: tuple[str, ...], question: Question) -> Reading:
+    async def _read(self, context: tuple[str, ...], question: Question) -> Reading:
         key = (context, question.cue, question.keys)
-        found = self._readings.get(key)
-        if found is None:
-            found = self._readings[key] = read(context, question)
-            if len(self._readings) > _KEPT:
-                self._readings.popitem(last=False)
+        if key not in self._readings:
+            async with self._reading:  # of all that ask by one prompt, the first reads it
+                if key not in self._readings:
+                    self._readings[key] = await in_thread(read, context, question)
+                    if len(self._readings) > _KEPT:
+                        self._readings.popitem(last=False)
         self._readings.move_to_end(key)
-        return found
+        return self._readings[key]
 
 
 def tokens(text: str) -> int:

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.archive.archive import Archive, Member, Prefer, draw, preferred, rank
+from agents.archive.archive import PARTNERS, Archive, Member, draw
+from agents.archive.front import Prefer, preferred, rank, row_of
 from agents.archive.race import compare
 from protocols.messages import Outcome, Scores, mean
 from protocols.prompt import Prompt, Section
+from protocols.task import Array
 
 score = st.none() | st.floats(0, 1) | st.sampled_from([0.0, 1.0])
 pairs = st.lists(st.tuples(score, score), max_size=30)
@@ -66,6 +68,10 @@ def length(a: Member) -> float:
     return a.tokens if a.value else math.inf
 
 
+def table(population: list[Member]) -> Array:
+    return np.array([row_of(each.scores) for each in population])
+
+
 def twins(a: Member, b: Member) -> bool:
     return a.scores == b.scores and length(a) == length(b)
 
@@ -93,7 +99,8 @@ def test_the_result_is_the_shortest_within_its_share_of_a_standard_error_of_the_
     population = [
         replace(each, value=min(1.0, max(0.0, each.value + by))) for each, by in zip(population, apart, strict=False)
     ]
-    best, result = preferred(population, "best"), preferred(population, prefer)
+    scores = table(population)
+    best, result = preferred(population, scores, "best"), preferred(population, scores, prefer)
     share = {"short": 1.0, "balanced": 0.5, "best": 0.0}[prefer]
 
     def behind(each: Member) -> float:
@@ -107,13 +114,16 @@ def test_the_result_is_the_shortest_within_its_share_of_a_standard_error_of_the_
     if prefer != "best":
         shortest = [each for each in near if length(each) == min(map(length, near))]
         assert result is min(shortest, key=lambda each: (-each.value, each.candidate))
-    assert length(preferred(population, "short")) <= length(preferred(population, "balanced")) <= length(best)
+    short, balanced = (preferred(population, scores, share) for share in ("short", "balanced"))
+    assert length(short) <= length(balanced) <= length(best)
 
 
 def test_one_example_behind_is_within_one_standard_error_and_not_within_half() -> None:
     for n in range(2, 200):
         long, short = member(0, (1.0,) * n, words=9), member(1, (1.0,) * (n - 1) + (0.0,), words=1)
-        assert [preferred([long, short], p).candidate for p in ("short", "balanced", "best")] == [1, 0, 0]
+        assert [
+            preferred([long, short], table([long, short]), p).candidate for p in ("short", "balanced", "best")
+        ] == [1, 0, 0]
 
 
 NOTHING_RIGHT: list[tuple[str, Scores, Scores, float]] = [
@@ -137,7 +147,7 @@ def test_at_a_value_of_0_no_shorter_prompt_takes_the_place_of_the_older(
 @given(populations)
 def test_whoever_is_drawn_is_best_somewhere_and_every_example_has_one_of_its_best(population: list[Member]) -> None:
     rng = Random(0)
-    drawn = {draw(population, rng).candidate: None for _ in range(200)}
+    drawn = {draw(population, table(population), rng).candidate: None for _ in range(200)}
     columns = list(zip(*(filled(m.scores) for m in population), strict=True))
     leaders = [{m.candidate for m, s in zip(population, c, strict=True) if s == max(c)} for c in columns]
     assert all(any(candidate in best for best in leaders) for candidate in drawn)
@@ -155,7 +165,7 @@ class Weights(Random):
 @given(populations)
 def test_each_example_has_one_vote_which_those_who_are_best_on_it_share(population: list[Member]) -> None:
     rng = Weights(0)
-    draw(population, rng)
+    draw(population, table(population), rng)
     assert sum(rng.kept) == pytest.approx(len(population[0].scores))
     columns = list(zip(*(filled(m.scores) for m in population), strict=True))
     remain = [n for n, weight in enumerate(rng.kept) if weight]
@@ -174,7 +184,7 @@ def test_of_those_who_are_best_nowhere_alone_the_worst_steps_back_or_the_newest(
     """Any two of the three are enough."""
     scores: list[Scores] = [(1.0, 1.0, 0.0), (1.0, 0.0, 1.0), (0.0, 1.0, 1.0)]
     members = [replace(member(n, own), value=values[n]) for n, own in enumerate(scores)]
-    draw(members, rng := Weights(0))
+    draw(members, table(members), rng := Weights(0))
     worst = min(range(3), key=lambda n: (values[n], -n))
     assert [n for n in range(3) if not rng.kept[n]] == [worst]
 
@@ -183,7 +193,8 @@ def test_a_crowd_that_is_right_on_the_easy_example_steps_back_for_those_best_on_
     crowd = [member(n, (1.0, 0.0, 0.0), n + 3) for n in range(8)]
     left, right = member(8, (1.0, 1.0, 0.0), 20), member(9, (0.0, 0.0, 1.0), 20)
     rng, times = Random(0), 400
-    drawn = Counter(draw([*crowd, left, right], rng).candidate for _ in range(times))
+    everybody = [*crowd, left, right]
+    drawn = Counter(draw(everybody, table(everybody), rng).candidate for _ in range(times))
     assert set(drawn) == {8, 9}
     assert abs(drawn[8] / times - 2 / 3) < 0.1
 
@@ -205,18 +216,18 @@ def test_the_ancestor_of_two_is_the_last_that_both_come_from(parents: list[int],
     assert archive.ancestor(members[one], members[other]) == members[common].prompt
 
 
-@given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.5]), min_size=1, max_size=8), st.integers(0, 8), st.data())
-def test_partners_are_the_best_of_the_others_first(values: list[float], most: int, data: st.DataObject) -> None:
+@given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.5]), min_size=1, max_size=8), st.data())
+def test_partners_are_the_best_of_the_others_first(values: list[float], data: st.DataObject) -> None:
     archive = Archive()
     for number, value in enumerate(values):
         own = tuple(float(n == number) for n in range(len(values)))
         trained = (Outcome(f"t{number}", {}, "yes", "yes", "yes", 1.0, ""),)
         archive.add(replace(member(number, own), parent=0 if number else None, value=value, outcomes=trained))
     of = data.draw(st.sampled_from(archive.members))
-    partners = archive.partners(of, most)
+    partners = archive.partners(of)
     others = [each for each in archive.members if each is not of]
     wanted = sorted(others, key=lambda each: each.candidate)
-    wanted = sorted(wanted, key=lambda each: each.value, reverse=True)[:most]
+    wanted = sorted(wanted, key=lambda each: each.value, reverse=True)[:PARTNERS]
     assert [partner.candidate for partner in partners] == [each.candidate for each in wanted]
     for partner, each in zip(partners, wanted, strict=True):
         assert (partner.prompt, partner.scores, partner.credit) == (each.prompt, each.scores, each.credit)

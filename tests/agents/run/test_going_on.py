@@ -141,16 +141,16 @@ async def test_a_run_that_is_told_less_than_it_did_is_refused_as_a_difference(tm
 
 async def test_a_run_that_a_cap_ended_goes_on_when_the_cap_is_raised(tmp_path: Path) -> None:
     """What the cap ended is taken up again, and learnt from as if it had never been refused."""
-    result = await search(tmp_path, "budget.calls=90")
+    result = await search(tmp_path, "search.width=1", "budget.calls=90")
     assert (result.stopped_by, "budget" in result.failures) == ("budget: calls", True)
     assert sum(result.calls.values()) <= 90
-    assert await ended(tmp_path, "budget.calls=90") is not None
-    again = await search(tmp_path, "budget.calls=90")
+    assert await ended(tmp_path, "search.width=1", "budget.calls=90") is not None
+    again = await search(tmp_path, "search.width=1", "budget.calls=90")
     assert again.stopped_by == "budget: calls"
     assert sum(again.calls.values()) <= 90
     assert (await replay(tmp_path / "run", ignore)).stopped_by == "budget: calls"
-    assert await ended(tmp_path, "budget.calls=1000") is None
-    result = await search(tmp_path, "budget.calls=1000")
+    assert await ended(tmp_path, "search.width=1", "budget.calls=1000") is None
+    result = await search(tmp_path, "search.width=1", "budget.calls=1000")
     assert (result.stopped_by, result.assignments) == ("assignments", 6)
     assert "budget" not in result.failures
     assert [a.assignment for a in decided(tmp_path)] == [1, 2, 3, 4, 5, 6]
