@@ -9,7 +9,6 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from inspect import signature
 from pathlib import Path
 from random import Random
 
@@ -24,9 +23,7 @@ from agents.config.catalogue import SELECTORS, open_selector
 from agents.config.configuration import build
 from agents.config.tables import SearchTable
 from agents.directory.run_directory import JOURNAL
-from agents.selectors.baselines import UCB, EpsilonGreedy
-from agents.selectors.msgd import MSGDSettings
-from agents.selectors.msgd_rl import PastSettings, RLSettings
+from agents.selectors import baselines, msgd, msgd_rl
 from agents.selectors.selector import Action, Choice
 from memory.journals.journal import read_journal
 from memory.judgement import HALF_AGE
@@ -36,7 +33,7 @@ from protocols.model import Usage
 from protocols.pacing.limiter import FIRST, LONGEST_HOLD, MOST
 from protocols.providers.responses.failures import Answer, kind_of
 from protocols.providers.transport.http import decode
-from protocols.wrappers.retry import RetryPolicy
+from protocols.wrappers.retry import ATTEMPTS, DEADLINE
 from tests.pages import KEY, ROOT, blocks, checkout, commands, page
 from tests.small_task import SIMULATED, SIZES, write_task
 from tests.wire_server import WireServer
@@ -217,11 +214,11 @@ def test_the_report_of_a_mixed_search_has_a_cost_for_each_role(here: Path, monke
 
 
 def test_the_limits_that_the_chapter_names_are_those() -> None:
-    policy, said = RetryPolicy(), prose(PROVIDERS)
+    said = prose(PROVIDERS)
     assert f"begins at {FIRST} and grows by one with each reply, up to {MOST}" in said
     assert f"for at most {LONGEST_HOLD:g} s at a time" in said
-    assert policy.attempts == 6
-    assert f"`deadline` ({policy.deadline:g} s)" in said
+    assert ATTEMPTS == 6
+    assert f"`deadline` ({DEADLINE:g} s)" in said
     assert f"`search.max_unanswered` ({SearchTable().max_unanswered})" in said
 
 
@@ -234,26 +231,24 @@ def test_the_table_of_selectors_is_whole() -> None:
 
 
 def test_the_constants_in_the_equations_are_those_of_the_selectors() -> None:
-    msgd, rl, past = MSGDSettings(), RLSettings(), PastSettings()
     for said in (
-        f"pi(a)  = {1 - msgd.floor:g} exp(H(a) - {msgd.loss:g} in_flight(a))",
-        f"+ {msgd.floor:g} / (number of open actions)",
-        f"at most {msgd.clip:g} either way; mean and deviation over about the last {msgd.horizon:g}",
-        f"(1 - {msgd.decay:g}) h[f]",
-        f"alpha_t = max({msgd.alpha:g} / sqrt(1 + t / {msgd.tau:g}), {msgd.least:g})",
-        f"lambda = {rl.discount:g} / (1 - {rl.discount:g})",
-        f"(sum_i w_i + {rl.shrinkage:g})",
-        f"max({rl.temperature:g} / sqrt(1 + t / {rl.tau:g}), {rl.floor:g})",
-        f"the last {rl.steps} edits of its lineage and of {rl.replays} others",
+        f"pi(a)  = {1 - msgd.FLOOR:g} exp(H(a) - {msgd.LOSS:g} in_flight(a))",
+        f"+ {msgd.FLOOR:g} / (number of open actions)",
+        f"at most {msgd.CLIP:g} either way; mean and deviation over about the last {msgd.HORIZON:g}",
+        f"(1 - {msgd.DECAY:g}) h[f]",
+        f"alpha_t = max({msgd.ALPHA:g} / sqrt(1 + t / {msgd.TAU:g}), {msgd.LEAST:g})",
+        f"lambda = {msgd_rl.DISCOUNT:g} / (1 - {msgd_rl.DISCOUNT:g})",
+        f"(sum_i w_i + {msgd_rl.SHRINKAGE:g})",
+        f"max({msgd_rl.TEMPERATURE:g} / sqrt(1 + t / {msgd_rl.TAU:g}), {msgd_rl.FLOOR:g})",
+        f"the last {msgd_rl.STEPS} edits of its lineage and of {msgd_rl.REPLAYS} others",
         f"is halved every {HALF_AGE:g} days",
         f"`search.token_price` is {SearchTable().token_price:.5f} a token",
         f"`search.failure_reward`, {SearchTable().failure_reward}",
+        f"with probability {baselines.EPSILON:g} any action",
+        f"{baselines.C:g} sqrt(2 ln t / n(a))",
     ):
         assert prose(said) in prose(SELECTORS_PAGE)
-    assert (msgd.keep, rl.keep, past.other_task) == (0.1, 0.1, 0.5)
-    epsilon, c = (signature(made).parameters[name].default for made, name in ((EpsilonGreedy, "epsilon"), (UCB, "c")))
-    assert f"with probability {epsilon:g} any action" in prose(SELECTORS_PAGE)
-    assert f"{c:g} sqrt(2 ln t / n(a))" in prose(SELECTORS_PAGE)
+    assert (msgd.KEEP, msgd_rl.KEEP, msgd_rl.OTHER_TASK) == (0.1, 0.1, 0.5)
 
 
 def test_a_selector_of_ones_own_decides_a_search(here: Path) -> None:

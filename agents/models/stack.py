@@ -52,7 +52,7 @@ from protocols.wrappers.asking import AskingModel, settles_temperature
 from protocols.wrappers.loading import LoadingModel
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.reply_room import RoomyModel, room_of
-from protocols.wrappers.retry import RetryingModel, RetryPolicy
+from protocols.wrappers.retry import DEADLINE, RetryingModel
 from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
 from protocols.wrappers.window import CheckedModel, Window, WindowedModel
@@ -251,9 +251,9 @@ class Models:
             await journal.learned(note, b"refused")
 
     def _retrying(self, model: ChatModel, role: str, table: ProviderTable) -> ChatModel:
-        policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
+        deadline = DEADLINE if table.deadline is None else table.deadline
         rng = Random(f"{self._configuration.search.seed}/retry/{role}")
-        return RetryingModel(model, policy, rng, self._breaker(model.name, role), patience=self.patience)
+        return RetryingModel(model, rng, self._breaker(model.name, role), deadline, patience=self.patience)
 
     def _warm_prefix(self, name: str, table: ProviderTable) -> int:
         if table.warm_prefix is not None:

@@ -43,8 +43,8 @@ class FewShot:
 
     name = "few_shot"
 
-    def __init__(self, embedder: HashedNgrams | None = None) -> None:
-        self._embedder = embedder or HashedNgrams()
+    def __init__(self) -> None:
+        self._embedder = HashedNgrams()
         self._embedded: tuple[Task, Vector] | None = None
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:

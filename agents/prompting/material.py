@@ -175,7 +175,7 @@ def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
     return [Block("right", pieces), examples("right_replies", whole)]
 
 
-def data_block(task: Task, shown: Collection[str] = (), most: int = 2 * LINES) -> Block:
+def data_block(task: Task, shown: Collection[str] = ()) -> Block:
     """Training examples of every answer, a line each, those of one answer together, as they are and without what a
     model made of them; `shown`: ids of those that the request has elsewhere, which come last. What has to be reasoned
     about is shown whole, and so fewer of them."""
@@ -184,7 +184,7 @@ def data_block(task: Task, shown: Collection[str] = (), most: int = 2 * LINES) -
         return str(example.target == []) if task.kind.name == "reading" else task.kind.show(example.target)
 
     some = sorted(task.train[:: 1 + len(task.train) // SOME], key=lambda example: example.id in shown)
-    drawn = in_turn(some, answer)[:most]
+    drawn = in_turn(some, answer)[: 2 * LINES]
     answers = [task.kind.show(example.target) for example in drawn]
     rows = [(example.inputs, said, said) for example, said in zip(drawn, answers, strict=True)]
     opening, lines = _listed(rows, RECORD if task.kind.name == "reasoning" else LINE)

@@ -17,7 +17,7 @@ from anyio import to_thread
 from memory.journals.in_flight import Begun, InFlight, left_behind, open_in_flight
 from memory.journals.message_codec import Reader, Writer
 from memory.storage.database import Database, Value, open_database
-from memory.storage.sqlite import Schema, Synchronous, reading
+from memory.storage.sqlite import Schema, reading
 from protocols.budget.ledger import Account
 from protocols.errors import PromptError, StorageFailed
 from protocols.messages import SHRINK, Envelope, Message
@@ -169,9 +169,7 @@ class Journal:
 
 
 @asynccontextmanager
-async def open_journal(
-    path: Path, synchronous: Synchronous = "NORMAL", worked: Callable[[], float] | None = None
-) -> AsyncIterator[Journal]:
+async def open_journal(path: Path, worked: Callable[[], float] | None = None) -> AsyncIterator[Journal]:
     """Open or create a journal, for the one process that writes it; `worked` as `Journal` takes it. Calls that an
     earlier process has begun and not ended are ended: they may have been billed, and count for the caps, with an
     output as long as the role's mean.
@@ -180,7 +178,7 @@ async def open_journal(
     :raises StorageFailed: a file cannot be used.
     """
     beside = path.with_name(f"{path.name}-begun")
-    async with open_database(path, SCHEMA, synchronous) as database:
+    async with open_database(path, SCHEMA) as database:
         if begun := await to_thread.run_sync(left_behind, beside):
             lost = await database.work(lambda connection: lost_calls(connection, begun))
             await database.write_many((INSERT_CALL, lost))

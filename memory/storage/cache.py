@@ -16,7 +16,7 @@ from anyio import Event, get_cancelled_exc_class
 
 from memory.storage.bloom_filter import Sieve
 from memory.storage.database import Database, Row, open_database
-from memory.storage.sqlite import Schema, Synchronous
+from memory.storage.sqlite import Schema
 from protocols.model import ChatModel, Reply, Request, Usage
 
 SCHEMA = Schema(
@@ -141,15 +141,13 @@ def _reply(row: Row) -> Reply:
 
 
 @asynccontextmanager
-async def open_cache(
-    path: Path, most_bytes: int = 2**30, synchronous: Synchronous = "NORMAL", *, alone: bool = False
-) -> AsyncIterator[ReplyCache]:
+async def open_cache(path: Path, most_bytes: int = 2**30, *, alone: bool = False) -> AsyncIterator[ReplyCache]:
     """Open or create a reply cache that holds about `most_bytes` at most. `alone`: no other process writes to it.
 
     :raises MemoryMismatch: the file is no reply cache, or one of another version.
     :raises StorageFailed: the file cannot be used.
     """
-    async with open_database(path, SCHEMA, synchronous) as database:
+    async with open_database(path, SCHEMA) as database:
         sieve = await database.work(_sieve) if alone else None
         yield ReplyCache(database, most_bytes=most_bytes, sieve=sieve)
 
