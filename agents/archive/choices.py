@@ -56,6 +56,10 @@ class Choices:
         """Whether it is open only where something failed."""
         return isinstance(self.operators[action.operator], Mending)
 
+    def combining(self, operator: str) -> bool:
+        """Whether it is one that is told of other members."""
+        return isinstance(self.operators.get(operator), Combining)
+
     def _works(self, action: Action, member: Member, partners: Sequence[Partner]) -> bool:
         operator = self.operators[action.operator]
         if isinstance(operator, Mending) and not operator.mends(member.outcomes):

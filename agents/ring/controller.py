@@ -46,6 +46,7 @@ from protocols.messages import (
     Resumed,
     Scores,
     Stop,
+    mean,
 )
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -55,7 +56,7 @@ WIDTH = "search.width"
 OF_OPERATORS = "budget.operators."
 """The settings of the operators' own caps begin with it."""
 PARTNERS = 4
-"""Members of the archive that an assignment tells its operator of."""
+"""Members of the archive, at most, that an operator which combines is told of."""
 Remember = Callable[[int, Experience], Awaitable[None]]
 """Keeps the experience of an assignment, once however often it is told."""
 
@@ -401,6 +402,8 @@ class Controller:
     ) -> Assignment:
         self.issued += 1
         self._timetable.issue(operator)
+        partners = self.archive.partners(parent, PARTNERS) if operator != SHRINK else ()
+        best = max(map(mean, (parent.scores, *(partner.scores for partner in partners))))
         assignment = Assignment(
             assignment=self.issued,
             operator=operator,
@@ -411,10 +414,11 @@ class Controller:
             outcomes=parent.outcomes,
             scores=parent.scores if scores is None else scores,
             credit=parent.credit,
-            partners=self.archive.partners(parent, PARTNERS) if operator != SHRINK else (),
+            partners=partners if operator == HAND or self._choices.combining(operator) else (),
             edited=edited,
             diagnosis=parent.diagnosis,
             tried=self.history.tried(section),
+            best=best,
         )
         self.open[assignment.assignment] = assignment
         return assignment

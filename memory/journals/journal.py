@@ -25,7 +25,7 @@ from protocols.model import Usage
 
 SCHEMA = Schema(
     "journal",
-    9,
+    10,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -48,7 +48,7 @@ SCHEMA = Schema(
             "ALTER TABLE call ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0",
             "ALTER TABLE call ADD COLUMN number INTEGER",
         ),
-        **dict.fromkeys(range(7, 9), ()),
+        **dict.fromkeys(range(7, 10), ()),
     },
 )
 """3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input. 7
@@ -57,6 +57,7 @@ replies could not be read or had no text; how long the run had worked when a row
 which those are known that were begun and did not end; and which tokens are estimates. 8 brought the forms of
 sections. 9 brought the Critic's diagnosis and its doubts, what was tried, drafts, and which training examples a
 candidate shares with its parent; the phase that shrinks the result, and what replies took; the aims of a search.
+10 told partners only to operators that combine, and the best score to all, and wrote a diagnosis once.
 
 A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -146,8 +147,12 @@ async def open_cache(path: Path, most_bytes: int = 2**30, *, alone: bool = False
     :raises StorageFailed: the file cannot be used.
     """
     async with open_database(path, SCHEMA) as database:
-        keys = {key for (key,) in await database.read("SELECT key FROM reply")} if alone else None
+        keys = await database.work(_keys) if alone else None
         yield ReplyCache(database, most_bytes, keys)
+
+
+def _keys(connection: sqlite3.Connection) -> set[bytes]:
+    return {key for (key,) in connection.execute("SELECT key FROM reply")}
 
 
 class CachedModel:
