@@ -29,7 +29,7 @@ from memory.journals.journal import Journal, open_journal
 from memory.storage.cache import ReplyCache, open_cache
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Ledger
-from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Message, Outcome, Partner
+from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Message, Outcome
 from protocols.model import ChatModel
 from protocols.prompt import KINDS, Prompt, Section
 from protocols.providers.transport.http import open_transport
@@ -92,7 +92,6 @@ def story(messages: int, rng: Random) -> Iterator[Message]:
     for number in range(1, messages // 4):
         candidate, parent = rng.choice(archive)
         name = rng.choice(KINDS)
-        partners = tuple(Partner(n, e.prompt, e.scores, {}) for n, e in rng.sample(archive, min(4, len(archive))))
         yield Assignment(
             assignment=number,
             operator="few_shot",
@@ -102,7 +101,6 @@ def story(messages: int, rng: Random) -> Iterator[Message]:
             gradient="say more " * 20,
             outcomes=parent.outcomes,
             scores=parent.scores,
-            partners=partners,
         )
         prompt = parent.prompt.edit(name, f"{parent.prompt[name].text[:300]} {rng.random()}", ())
         child = evaluation(number, prompt, rng.random() < SURVIVES, rng)

@@ -59,11 +59,9 @@ class Recalled:
 class Where:
     """Which experiences count: every condition holds. None sets no condition, an empty set is met by none."""
 
-    tasks: frozenset[str] | None = None
     operators: frozenset[str] | None = None
     kinds: frozenset[Kind] | None = None
     outcomes: frozenset[Ending] | None = None
-    exclude: frozenset[int] = frozenset()
 
 
 EVERYWHERE = Where()

@@ -61,12 +61,12 @@ def probed(count: int, found: int) -> int:
 class Index:
     """Vectors with the ids and labels of their experiences, held in memory. Not safe for two threads at once.
 
-    Up to `exact` vectors a search is exact; beyond, they are in a `listed_index`, and a search is exact where no more
+    Up to EXACT vectors a search is exact; beyond, they are in a `listed_index`, and a search is exact where no more
     than `FEW` meet the conditions.
     """
 
-    def __init__(self, dimension: int, exact: int = EXACT) -> None:
-        self.dimension, self._exact = dimension, exact
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
         self.deletions = 0  # of the file that it was made from, which who fills it keeps count of
         self.clear()
 
@@ -75,7 +75,7 @@ class Index:
         self._vectors: faiss.Index = vector_index(self.dimension)
         self._listed_for = 0
         self._ids = array("q")
-        self._labels = {name: _Column() for name in ("task", "operator", "kind", "outcome")}
+        self._labels = {name: _Column() for name in ("operator", "kind", "outcome")}
         self._masks: dict[Where, _Mask] = {}
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ class Index:
         return self._ids[-1] if self._ids else 0
 
     def add(self, ids: Sequence[int], labels: Iterable[Sequence[str]], vectors: Vector) -> None:
-        """Append experiences: ascending ids, (task, operator, kind, outcome) of each, shape (len(ids), dimension)."""
+        """Append experiences: ascending ids, (operator, kind, outcome) of each, shape (len(ids), dimension)."""
         faiss.omp_set_num_threads(1)  # of this thread: a team is 10 to 100 times slower on busy cores
         self._vectors.add(vectors)
         for column, values in zip(self._labels.values(), zip(*labels, strict=True), strict=True):
@@ -123,7 +123,7 @@ class Index:
     def _balance(self) -> None:
         """Go over to lists, or make them anew, where the number of vectors asks for it: seconds for 100,000."""
         count = len(self)
-        if count <= max(self._exact, GROWTH * self._listed_for):
+        if count <= max(EXACT, GROWTH * self._listed_for):
             return
         vectors: Vector = self._vectors.reconstruct_n(0, count)
         self._vectors, self._listed_for = listed_index(vectors), count
@@ -142,13 +142,10 @@ class Index:
         mask = np.ones(len(self) - start, dtype=np.bool_)
         if where == EVERYWHERE:
             return mask
-        conditions = (where.tasks, where.operators, where.kinds, where.outcomes)
+        conditions = (where.operators, where.kinds, where.outcomes)
         for column, wanted in zip(self._labels.values(), conditions, strict=True):
             if wanted is not None:
                 mask &= column.among(wanted, start)
-        if where.exclude:
-            ids = np.frombuffer(self._ids, np.int64)[start:]
-            mask &= ~np.isin(ids, np.fromiter(where.exclude, np.int64))
         return mask
 
 

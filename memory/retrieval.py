@@ -47,7 +47,7 @@ class Shelf(Generic[T]):
     def _indexed(self) -> tuple[TfIdf, faiss.Index]:
         """Made when it is first searched: most prompts are filled from nothing."""
         fitted, vectors = TfIdf.fit(self._keys)
-        index = vector_index(fitted.dimension)
+        index = vector_index(vectors.shape[1])
         index.add(vectors)
         return fitted, index
 

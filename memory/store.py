@@ -15,7 +15,7 @@ import numpy as np
 from memory.experience import EVERYWHERE, Ending, Experience, Recalled, Where, situation
 from memory.index import Index
 from memory.storage.database import Database, Row, Value, open_database
-from memory.storage.sqlite import Schema, Synchronous
+from memory.storage.sqlite import Schema
 from protocols.embedding import Embedder, Vector
 from protocols.errors import MemoryMismatch, StorageFailed
 
@@ -203,7 +203,7 @@ class Memory:
             self._index.clear()
             self._index.deletions = deletions
         cursor = connection.execute(
-            "SELECT id, task, operator, kind, outcome, vector FROM experience WHERE id > ? ORDER BY id",
+            "SELECT id, operator, kind, outcome, vector FROM experience WHERE id > ? ORDER BY id",
             (self._index.last,),
         )
         size = 4 * self._index.dimension
@@ -218,14 +218,14 @@ class Memory:
 
 
 @asynccontextmanager
-async def open_memory(path: Path, embedder: Embedder, synchronous: Synchronous = "NORMAL") -> AsyncIterator[Memory]:
+async def open_memory(path: Path, embedder: Embedder) -> AsyncIterator[Memory]:
     """Open or create a memory.
 
     :raises MemoryMismatch: it was made with another embedder, whose vectors cannot be compared with these, or the
         file is no memory of this version.
     :raises StorageFailed: the file cannot be used.
     """
-    async with open_database(path, SCHEMA, synchronous) as database:
+    async with open_database(path, SCHEMA) as database:
         ours = (embedder.name, embedder.dimension)
         await database.write("INSERT OR IGNORE INTO embedder (only, name, dimension) VALUES (1, ?, ?)", ours)
         [made] = await database.read("SELECT name, dimension FROM embedder")

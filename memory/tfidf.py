@@ -28,23 +28,23 @@ class TfIdf:
     """How rare the n-grams of a collection of texts are; `vector` is the same in every process that was given the
     same texts. `known`: their hashes, sorted; `rarity`: of each."""
 
-    def __init__(self, known: Hashes, rarity: npt.NDArray[np.float64], dimension: int = DIMENSION) -> None:
-        self._known, self._rarity, self.dimension = known, rarity, dimension
+    def __init__(self, known: Hashes, rarity: npt.NDArray[np.float64]) -> None:
+        self._known, self._rarity = known, rarity
 
     @classmethod
-    def fit(cls, texts: Sequence[str], dimension: int = DIMENSION) -> tuple[TfIdf, Vector]:
-        """Fitted to the texts, and their vectors, shape (len(texts), dimension)."""
+    def fit(cls, texts: Sequence[str]) -> tuple[TfIdf, Vector]:
+        """Fitted to the texts, and their vectors, shape (len(texts), DIMENSION)."""
         counted = [np.unique(grams(text), return_counts=True) for text in texts]
         every = np.concatenate([hashes for hashes, _ in counted]) if counted else np.zeros(0, np.uint64)
         known, holding = np.unique(every, return_counts=True)
-        fitted = cls(known, np.log((1 + len(texts)) / (1 + holding)) + 1, dimension)
-        vectors: Vector = np.zeros((len(texts), dimension), np.float32)
+        fitted = cls(known, np.log((1 + len(texts)) / (1 + holding)) + 1)
+        vectors: Vector = np.zeros((len(texts), DIMENSION), np.float32)
         for row, (hashes, counts) in enumerate(counted):
             vectors[row] = fitted._weighted(hashes, counts)
         return fitted, vectors
 
     def vector(self, text: str) -> Vector:
-        """Shape (dimension,), of L2 norm 1, or 0 where the text shares nothing with the collection."""
+        """Shape (DIMENSION,), of L2 norm 1, or 0 where the text shares nothing with the collection."""
         return self._weighted(*np.unique(grams(text), return_counts=True))
 
     def _weighted(self, hashes: Hashes, counts: npt.NDArray[np.int64]) -> Vector:
@@ -53,7 +53,7 @@ class TfIdf:
         known[known] = self._known[places[known]] == hashes[known]
         places, hashes = places[known], hashes[known]
         weights = (1 + np.log(counts[known])) * self._rarity[places]
-        summed = bucketed(hashes, self.dimension, weights)
+        summed = bucketed(hashes, DIMENSION, weights)
         norm = float(np.linalg.norm(summed))
         return (summed / norm if norm else summed).astype(np.float32)
 

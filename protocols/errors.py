@@ -62,8 +62,8 @@ class EditRejected(PromptError):
     `text`: what the edited section would have held, if that is known.
     """
 
-    def __init__(self, reason: str, *, text: str = "", file: str | None = None, line: int | None = None) -> None:
-        super().__init__(reason, file=file, line=line)
+    def __init__(self, reason: str, *, text: str = "") -> None:
+        super().__init__(reason)
         self.text = text
 
 

@@ -96,9 +96,11 @@ class Assignment:
 
     `gradient`: what the Critic said of this section ("" if nothing), and `diagnosis` all that it said of the parent.
     `outcomes`: the parent's training minibatch. `scores`: the parent's validation scores, all of them. `credit`: the
-    parent's, see `Partner`. `partners`: other members of the archive, best first. `edited`: the prompt that a person
-    has made, or that the phase which shrinks the result has cut: no operator's work. In that phase `scores` are those
-    of the prompt that it began with. `tried`: the last edits of this section that were measured, oldest first.
+    parent's, see `Partner`. `partners`: other members of the archive, best first, for an operator that `combines` and
+    for a person's edit; () for all others. `best`: the highest mean score that is known among the parent and the best
+    others; None in old journals, where `partners` were told to all. `edited`: the prompt that a person has made, or
+    that the phase which shrinks the result has cut: no operator's work. In that phase `scores` are those of the
+    prompt that it began with. `tried`: the last edits of this section that were measured, oldest first.
     """
 
     assignment: int
@@ -114,6 +116,7 @@ class Assignment:
     edited: Prompt | None = None
     diagnosis: str = ""
     tried: tuple[Tried, ...] = ()
+    best: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

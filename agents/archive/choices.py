@@ -98,6 +98,10 @@ class Choices:
         """Whether it is open only where something failed."""
         return action.operator in self._mending
 
+    def combining(self, operator: str) -> bool:
+        """Whether it is one that is told of other members."""
+        return operator in self._combining
+
     def _of_use(self, member: Member) -> _Useful:
         """Without the operators that mend nothing of what went wrong."""
         if member.candidate not in self._useful:

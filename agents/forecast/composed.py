@@ -16,7 +16,7 @@ from anyio import to_thread
 from agents.operators.operator import Context, Operator
 from agents.prompting.retrieval_slots import Shelves
 from agents.ring.critic import Critic
-from protocols.messages import FIRST, Assignment, Evaluation, Outcome, Partner
+from protocols.messages import FIRST, Assignment, Evaluation, Outcome, Partner, mean
 from protocols.model import Reply, Request, Usage
 from protocols.prompt import Prompt, estimate_tokens, estimate_turn
 from protocols.task import Task
@@ -32,11 +32,12 @@ SECTIONS: Final = 2
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Model calls of one edit, or of one critique, where every reply can be read (`least`) and where none can
-    (`most`); `input`: tokens of one of them, on average."""
+    (`most`); `input`: tokens of one of them, on average. `shows`: see `Operator`."""
 
     least: float
     most: float
     input: int
+    shows: int = 0
 
 
 UNKNOWN: Final = Asked(1.0, 2.0, 2000)
@@ -84,7 +85,8 @@ async def _composed(
         edits = [partial(_edit, operator, target, shelves, first, outcomes, scores) for target in targets]
         texts = [first[target].text if target in {s.name for s in first} else "" for target in targets]
         if edits:
-            found[f"proposer/{name}"] = await _asked(edits, texts)
+            asked = await _asked(edits, texts)
+            found[f"proposer/{name}"] = replace(asked, shows=getattr(operator, "shows", 0))
     return found
 
 
@@ -99,7 +101,9 @@ async def _edit(
 ) -> None:
     other = Prompt(tuple(s if s.frozen or not s.text else replace(s, text=f"{s.text} Decide.") for s in first))
     partner = Partner(2, other, scores[::-1], {}, first)
-    assignment = Assignment(1, operator.name, target, FIRST, first, ADVICE, outcomes, scores, {}, (partner,))
+    assignment = Assignment(
+        1, operator.name, target, FIRST, first, ADVICE, outcomes, scores, {}, (partner,), best=mean(scores)
+    )
     await operator.edit(assignment, Context(shelves.task, model, (), Random(0), shelves, 0.0))
 
 

@@ -13,7 +13,6 @@ from agents.config.metrics import asks_judge
 from agents.config.tables import NONE
 from agents.forecast.composed import Asked, tokens_of
 from agents.forecast.past import Past
-from agents.operators.few_shot import FewShot
 from agents.prompting.asking import reply_limit
 from agents.prompting.requests import show_example, show_turns
 from agents.prompting.retrieval_slots import EXAMPLES, places, unfilled
@@ -32,8 +31,6 @@ FOUND, IN = 1.0, 20.0
 means of short runs on SmolLM2-135M (docs/decisions/headroom.md): `python -m benchmarks.expected RUN_DIR ...`"""
 AGAIN: Final = 0.4
 """How often a reply is no edit, and asked for again."""
-SHOWN: Final = 8
-"""Worked examples in a prompt, as turns, on average over a search, if an operator may show them."""
 MEASURED: Final = 64
 """Examples of a split, at most, that are measured."""
 WRITTEN, VERDICT, THOUGHT, REASONED = 400, 60, 300, 150
@@ -164,8 +161,7 @@ class Expected:
         of_first = repeats * (whole + len(task.test))
         of_others = repeats * (whole * self._survivors + lost + len(task.test) * bool(edits))
         self.least = repeats * (len(task.validation) + len(task.test))
-        shows = any(name.rpartition("/")[2] == FewShot.name for name in asked)
-        self._grown = shows * min(SHOWN, len(task.train)) * sizes.turns
+        self._grown = min(max(one.shows for one in asked.values()), len(task.train)) * sizes.turns
         self._reply = self._length_of_replies(task, first, sizes)
         answers = of_first + of_others
         prompt = (of_first * sizes.prompt + of_others * (sizes.prompt + self._grown)) / answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args
 
@@ -129,6 +129,8 @@ class Fold:
     def _compare(self, envelope: Envelope) -> None:
         told = envelope.message
         decided = self.said.popleft()[0] if self.said else None
+        if isinstance(told, Assignment) and isinstance(decided, Assignment) and told.best is None:
+            told = replace(told, best=decided.best, partners=decided.partners)  # of an earlier release
         if decided != told and (told, decided) != CAPPED:
             raise ReplayDiffers(_difference(told, decided), envelope=envelope.id)
         self.made += 1

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from protocols.pacing.breaker import Breaker
+from protocols.pacing.clock import loop_time
 from protocols.pacing.limiter import Limiter, Limits
 from protocols.pacing.waiting import Calls
 from protocols.providers.catalogue import Account
@@ -82,7 +83,7 @@ class Accounts:
 
     def waits(self) -> Waits:
         """What calls wait for now."""
-        calls, now = self.calls, self.calls.clock()
+        calls, now = self.calls, loop_time()
         flights = [ticket for limiter in self._limiters.values() for ticket in limiter.flights]
         queued = sum(limiter.queued for limiter in self._limiters.values())
         ends = [ticket.ends - now for ticket in flights if ticket.ends is not None]

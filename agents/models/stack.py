@@ -54,7 +54,7 @@ from protocols.wrappers.loading import LoadingModel
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.recorded import RecordedModel
 from protocols.wrappers.reply_room import RoomyModel, room_of
-from protocols.wrappers.retry import RetryingModel, RetryPolicy
+from protocols.wrappers.retry import DEADLINE, RetryingModel
 from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
 from protocols.wrappers.window import Window, WindowedModel
@@ -147,10 +147,10 @@ class Models:
             yield "reply cache", partial(CachedModel, cache=cache, scope=self._scope(name, role), saved=saved)
         if isinstance(adapter, LocalModel):
             yield "loading", partial(LoadingModel, load=adapter.load, loading=self.accounts.calls.loading)
-        policy = RetryPolicy() if table.deadline is None else RetryPolicy(deadline=table.deadline)
+        deadline = DEADLINE if table.deadline is None else table.deadline
         rng = Random(f"{self._configuration.search.seed}/retry/{role}")
         breaker, patience = self._breaker(name, role), self.patience
-        yield "retry", partial(RetryingModel, policy=policy, rng=rng, breaker=breaker, patience=patience)
+        yield "retry", partial(RetryingModel, rng=rng, breaker=breaker, deadline=deadline, patience=patience)
         if least := self._warm_prefix(name, table):
             prefixes = self.accounts.prefixes(self._account(name), self._which(name))
             yield "warming", partial(WarmingModel, prefixes=prefixes, least=least)

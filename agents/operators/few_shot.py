@@ -16,7 +16,7 @@ from agents.prompting.shot_policy import COUNTS, SHOWINGS, Showing, Situation, c
 from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
-from protocols.messages import Assignment, Outcome
+from protocols.messages import Assignment, Outcome, Partner
 from protocols.prompt import Prompt, estimate_tokens, estimate_turn, placeholders
 from protocols.task import Example, Task
 from protocols.threads import in_thread
@@ -43,14 +43,19 @@ class FewShot:
     """
 
     name = "few_shot"
+    shows = 8
 
-    def __init__(self, embedder: HashedNgrams | None = None) -> None:
-        self._embedder = embedder or HashedNgrams()
+    def __init__(self) -> None:
+        self._embedder = HashedNgrams()
         self._embedded: tuple[Task, Vector] | None = None
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """The worked examples."""
         return of_kinds(prompt, "examples")
+
+    def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
+        """Always: it is told of the others so as not to show what one of them shows."""
+        return True
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """The chosen examples, most useful last, where they are nearest to the input.

@@ -51,7 +51,8 @@ class Context:
 
 
 class Operator(Protocol):
-    """Edits one section, or the prompt as a whole. A class with no required constructor argument."""
+    """Edits one section, or the prompt as a whole. A class with no required constructor argument. `shows`, if it has
+    it: the worked examples, as turns, that a prompt has on average over a search with it; for estimates."""
 
     name: str
     """What configurations and reports call it."""
@@ -72,7 +73,8 @@ class Operator(Protocol):
 
 @runtime_checkable
 class Combining(Protocol):
-    """An operator that works with other members of the archive, and is not chosen where these have nothing for it."""
+    """An operator that is told of other members of the archive (`Assignment.partners`), which is () for all others,
+    and is not chosen where these have nothing for it."""
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
         """Whether the partners have what an edit of this section needs."""

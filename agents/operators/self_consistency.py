@@ -51,7 +51,7 @@ class SelfConsistency(Writer):
 
         def read(reply: Reply) -> list[Prompt]:
             drafts: list[Prompt] = []
-            for text in (texts := read_drafts(reply.text, "new", reply.finish)):
+            for text in (texts := read_drafts(reply.text, reply.finish)):
                 with suppress(UnreadableReply, EditRejected):
                     drafts.append(edited(text, question, assignment, context))
             return drafts or [edited(texts[-1], question, assignment, context)]  # which raises why it is none

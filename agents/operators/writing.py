@@ -149,11 +149,14 @@ async def ask(
 
 def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block]:
     """The blocks of every writer's request, in their order."""
-    others = [partner.scores for partner in assignment.partners]
     marked = assignment.section if assignment.section in {s.name for s in assignment.prompt} else ""
     return [
         task_block(
-            context.task, assignment.prompt, assignment.scores, others, context.shelves.spare(assignment.prompt)
+            context.task,
+            assignment.prompt,
+            assignment.scores,
+            assignment.best,
+            context.shelves.spare(assignment.prompt),
         ),
         show_prompt(assignment.prompt, context.task.fields, marked),
         *error_blocks(assignment.outcomes, embed),

@@ -67,11 +67,11 @@ def task_block(
     task: Task,
     prompt: Prompt,
     scores: Scores = (),
-    others: Iterable[Scores] | None = None,
+    best: float | None = None,
     room: float = math.inf,
 ) -> Block:
     """The task in the user's words; its kind, inputs, answers and metric; who answers, and in how many tokens; where
-    the search stands. `scores`: of the prompt at hand; `others`: of other members, None where they are not known;
+    the search stands. `scores`: of the prompt at hand; `best`: the highest mean so far, None where that is not known;
     `room`: tokens that may be added, infinite if nothing bounds them."""
     lines = [
         task.description,
@@ -81,7 +81,7 @@ def task_block(
         f"its reply may have {reply_limit(task.kind, prompt)} tokens.",
         task.kind.reads and f"Read from a reply: {task.kind.reads}.",
         task.scored and f"Score: {task.scored}.",
-        _standing(scores, others),
+        _standing(scores, best),
         "" if room == math.inf else f"The prompt may grow by {max(0, round(room)):,} tokens.",
     ]
     return Block("task", [Piece("\n".join(line for line in lines if line))])
@@ -105,15 +105,14 @@ def _answered(task: Task) -> str:
     return "; ".join(filter(None, (usual, none))) + "." if usual or none else ""
 
 
-def _standing(scores: Scores, others: Iterable[Scores] | None) -> str:
+def _standing(scores: Scores, best: float | None) -> str:
     """Where the search stands, as far as it is known."""
     answered = sum(score is not None for score in scores)
     if not answered:
         return ""
     now = mean(scores)
-    if others is None:
+    if best is None:
         return f"This prompt scores {now:.2f} on {answered} examples that you do not see."
-    best = max(map(mean, (scores, *others)))
     ahead = f"; the best prompt so far scores {best:.2f}" if best > now else ", which is the best so far"
     return f"This prompt scores {now:.2f} on {answered} examples that you do not see{ahead}."
 
@@ -175,7 +174,7 @@ def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
     return [Block("right", pieces), examples("right_replies", whole)]
 
 
-def data_block(task: Task, shown: Collection[str] = (), most: int = 2 * LINES) -> Block:
+def data_block(task: Task, shown: Collection[str] = ()) -> Block:
     """Training examples of every answer, a line each, those of one answer together, as they are and without what a
     model made of them; `shown`: ids of those that the request has elsewhere, which come last. What has to be reasoned
     about is shown whole, and so fewer of them."""
@@ -184,7 +183,7 @@ def data_block(task: Task, shown: Collection[str] = (), most: int = 2 * LINES) -
         return str(example.target == []) if task.kind.name == "reading" else task.kind.show(example.target)
 
     some = sorted(task.train[:: 1 + len(task.train) // SOME], key=lambda example: example.id in shown)
-    drawn = in_turn(some, answer)[:most]
+    drawn = in_turn(some, answer)[: 2 * LINES]
     answers = [task.kind.show(example.target) for example in drawn]
     rows = [(example.inputs, said, said) for example, said in zip(drawn, answers, strict=True)]
     opening, lines = _listed(rows, RECORD if task.kind.name == "reasoning" else LINE)

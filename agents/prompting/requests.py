@@ -169,19 +169,19 @@ def read_parts(reply: str, names: Collection[str], finish: Finish = "stop") -> d
     return parts
 
 
-def read_drafts(reply: str, tag: str, finish: Finish = "stop") -> list[str]:
-    """The distinct texts of all pairs of tags outside of the reply's thought; of those alone that begin a line, if
-    any does, for in the middle of one a tag may be spoken of.
+def read_drafts(reply: str, finish: Finish = "stop") -> list[str]:
+    """The distinct texts of all pairs of `<new>` tags outside of the reply's thought; of those alone that begin a
+    line, if any does, for in the middle of one a tag may be spoken of.
 
     :raises UnreadableReply: there is none, or one is no valid Unicode.
     """
-    told = without_thought(reply, finish, tag)
-    begins = rf"^[ \t]*(?:(?:[-*•]|\d+[.)])[ \t]+)?<{tag}>"
-    found = re.findall(rf"{begins}((?:(?!{begins}).)*?)</{tag}>", told, re.DOTALL | re.MULTILINE)
-    found = found or re.findall(rf"<{tag}>((?:(?!<{tag}>).)*?)</{tag}>", told, re.DOTALL)
-    texts = list(dict.fromkeys(text for draft in found if (text := _text(draft, tag, empty=True)).strip()))
+    told = without_thought(reply, finish, "new")
+    begins = r"^[ \t]*(?:(?:[-*•]|\d+[.)])[ \t]+)?<new>"
+    found = re.findall(rf"{begins}((?:(?!{begins}).)*?)</new>", told, re.DOTALL | re.MULTILINE)
+    found = found or re.findall(r"<new>((?:(?!<new>).)*?)</new>", told, re.DOTALL)
+    texts = list(dict.fromkeys(text for draft in found if (text := _text(draft, "new", empty=True)).strip()))
     if not texts:
-        raise UnreadableReply(f"the reply has no text between <{tag}> and </{tag}>")
+        raise UnreadableReply("the reply has no text between <new> and </new>")
     return texts
 
 

@@ -47,6 +47,7 @@ from protocols.messages import (
     Resumed,
     Scores,
     Stop,
+    mean,
 )
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -414,6 +415,8 @@ class Controller:
     ) -> Assignment:
         self.issued += 1
         self._timetable.issue(operator)
+        partners = self.archive.partners(parent) if operator != SHRINK else ()
+        best = max(map(mean, (parent.scores, *(partner.scores for partner in partners))))
         assignment = Assignment(
             assignment=self.issued,
             operator=operator,
@@ -424,10 +427,11 @@ class Controller:
             outcomes=parent.outcomes,
             scores=parent.scores if scores is None else scores,
             credit=parent.credit,
-            partners=self.archive.partners(parent) if operator != SHRINK else (),
+            partners=partners if operator == HAND or self._choices.combining(operator) else (),
             edited=edited,
             diagnosis=parent.diagnosis,
             tried=self.history.tried(section),
+            best=best,
         )
         self.open[assignment.assignment] = assignment
         return assignment

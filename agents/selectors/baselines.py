@@ -16,6 +16,11 @@ from random import Random
 from agents.selectors.records import InFlight, Running
 from agents.selectors.selector import Action, Choice
 
+EPSILON = 0.1
+"""The probability of a choice at random."""
+C = 0.5
+"""By which the width of UCB's bounds is multiplied."""
+
 
 class Uniform:
     """Every choice is as likely as any other."""
@@ -93,15 +98,11 @@ class Bandit(ABC):
 
 
 class EpsilonGreedy(Bandit):
-    """`epsilon` in [0, 1]: the probability of a choice at random."""
-
-    def __init__(self, rng: Random, epsilon: float = 0.1) -> None:
-        super().__init__(rng)
-        self._epsilon = epsilon
+    """One choice in ten, as EPSILON says, is at random."""
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
         """The best so far, or one at random."""
-        if self.rng.random() < self._epsilon:
+        if self.rng.random() < EPSILON:
             return self._begin(self.rng.choice(choices))
         return super().choose(choices)
 
@@ -111,16 +112,16 @@ class EpsilonGreedy(Bandit):
 
 
 class UCB(Bandit):
-    """mean + c sqrt(2 ln t / n), in deviations of the rewards; untried actions first. Visits in flight count in n
+    """mean + C sqrt(2 ln t / n), in deviations of the rewards; untried actions first. Visits in flight count in n
     and t at once (as in WU-UCT, arXiv 1810.11755).
 
-    `c` > 0: UCB1 is c = 1 for rewards in [0, 1], whose deviation is at most 1/2; it is known to explore too much for
-    short runs, so the default is less.
+    UCB1 is C = 1 for rewards in [0, 1], whose deviation is at most 1/2; it is known to explore too much for short
+    runs, so it is less here.
     """
 
-    def __init__(self, rng: Random, c: float = 0.5) -> None:
+    def __init__(self, rng: Random) -> None:
         super().__init__(rng)
-        self._c, self._chosen = c, 0
+        self._chosen = 0
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
         """The highest bound."""
@@ -132,7 +133,7 @@ class UCB(Bandit):
         visits = self.visits(action)
         if not visits:
             return math.inf
-        return self.total(action) / visits + self._c * math.sqrt(2 * math.log(self._chosen) / visits)
+        return self.total(action) / visits + C * math.sqrt(2 * math.log(self._chosen) / visits)
 
 
 class Thompson(Bandit):

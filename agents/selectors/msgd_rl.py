@@ -9,7 +9,7 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     T            tabular: b + h[operator] + h[section] + h[operator, section] + trust p(a), a Bayesian regression
                  (memory/bayesian_regression.py) that forgets slowly. Each coefficient is shrunk to its prior: one
                  outcome moves little
-    E            episodic: sum_i w_i (G_i - f_i T(a_i)) / (sum_i w_i + shrinkage) over the nearest episodes
+    E            episodic: sum_i w_i (G_i - f_i T(a_i)) / (sum_i w_i + SHRINKAGE) over the nearest episodes
                  (episodes.py), w_i falling with distance and age: once over those with the same kind of section (how
                  good s is), and of what that leaves over those with a's operator, too. A single neighbour never
                  decides, and contradictory ones cancel (ours; the two papers take a plain mean)
@@ -17,11 +17,11 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
                  lost is not held to be worse than what changes nothing (ours)
     return       G = w + lambda max(V(s') - V(s), 0) for an edit that survived, else G = w; V(s) = max_a Q(s, a)
     update       T and E learn G when the outcome comes (Q-learning, S&B 6.5). When an edit's child is itself edited,
-                 V(s') is better known: the returns of the last `steps` edits that led there, and of `replays` others
+                 V(s') is better known: the returns of the last STEPS edits that led there, and of REPLAYS others
                  drawn from all that survived, are computed anew and T is corrected by the difference (multi-step
                  backup along the lineage, S&B 7; replay of what was met, S&B 8.2)
     exploration  Thompson: the coefficients of T are drawn from their posterior, whose deviations are multiplied by a
-                 temperature that decays as 1 / sqrt(1 + t / tau) to a floor; one draw for all choices, so that what
+                 temperature that decays as 1 / sqrt(1 + t / TAU) to a floor; one draw for all choices, so that what
                  they share does not set them apart (Agrawal & Goyal, arXiv 1209.3352)
     parent       the choice, of all that are open at any member of the archive, by which the best value is
                  expected to rise most: f Q e^(-g / m), g how far the parent's value is below the best, m the mean
@@ -30,7 +30,7 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     freshness    f of the parent, in (0, 1] (parents.py): where edits fail more often than elsewhere, it is exhausted,
                  and gives way to others. T learns G = f T, so that this is not held against the actions (ours)
     change       where the rewards fall and stay below their running mean (CUSUM, Page 1954), the coefficients of T
-                 shrink to a share `keep` with their prior variances, earlier episodes weigh that share, and t
+                 shrink to a share KEEP with their prior variances, earlier episodes weigh that share, and t
                  begins anew
     in flight    virtual loss: each visit in flight counts as an outcome one deviation below its mean
 
@@ -73,6 +73,30 @@ Cell = tuple[str, Kind, bool]
 """What past episodes are told apart by: the operator, the section's kind, and whether it had no text."""
 CLIP = 3.0
 """Standard deviations of a past worth, or of a fall, that count."""
+DISCOUNT = 0.8
+"""gamma: lambda is gamma / (1 - gamma)."""
+STEPS, REPLAYS = 2, 2
+"""Edits of a lineage that an outcome corrects, and others whose returns are computed anew."""
+SHRINKAGE = 10.0
+"""Of the episodic values, in episodes at the same state."""
+VARIANCE = 0.15
+"""The prior variance of an operator's, a section's and a pair's coefficient, in that of the noise."""
+MEMORY = 1000.0
+"""Outcomes until an episode or a coefficient is forgotten by 63 %."""
+TEMPERATURE, FLOOR, TAU = 0.6, 0.2, 40.0
+"""Of the exploration: the first and the least, and outcomes until it has fallen by 30 %."""
+KEEP = 0.1
+"""The share of what was learned that outlives a change."""
+HORIZON = 100.0
+"""Outcomes that the mean and the deviation of the rewards look back on."""
+GAIN, GAINS = 0.05, 4.0
+"""The size of a gain before any is known, and how many gains that weighs."""
+TRUST, TRUST_VARIANCE = 1.0, 2.0
+"""The prior of the past's coefficient: 1 is to believe it as it is."""
+PAST_SHRINKAGE = 1.0
+"""Of the past's means, in votes."""
+OTHER_TASK = 0.5
+"""What multiplies the vote of an episode of another task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,45 +116,6 @@ class PastEpisode:
     evidence: int = round(HALF_EVIDENCE)
 
 
-@dataclass(frozen=True, slots=True)
-class RLSettings:
-    """`discount`: gamma, in [0, 1). `steps`: edits of a lineage that an outcome corrects; `replays`: others whose
-    returns are computed anew. `shrinkage`: of the episodic values, in episodes at the same state;
-    `fresh`: of a parent's freshness, in outcomes; `heritage` in [0, 1]: what a child has of its parent's.
-    `feature_variance`: the prior variance of an operator's, a section's and a pair's coefficient, in that of the
-    noise. `memory`: outcomes until an episode or a coefficient is forgotten by 63 %. `temperature`, `floor`, `tau`:
-    of the exploration, tau in outcomes. `keep` in [0, 1]: the share of what was learned that outlives a change.
-    `horizon`: outcomes that the mean and the deviation of the rewards look back on. `gain`: the size of a gain before
-    any is known, which weighs as much as `gains` of them."""
-
-    discount: float = 0.8
-    steps: int = 2
-    replays: int = 2
-    shrinkage: float = 10.0
-    fresh: float = 8.0
-    heritage: float = 0.5
-    feature_variance: float = 0.15
-    memory: float = 1000.0
-    temperature: float = 0.6
-    floor: float = 0.2
-    tau: float = 40.0
-    keep: float = 0.1
-    horizon: float = 100.0
-    gain: float = 0.05
-    gains: float = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class PastSettings:
-    """`trust`: the prior mean of the past's coefficient, 1 to believe it as it is, and `variance` its prior variance.
-    `shrinkage`: of the past's means, in votes; `other_task`: what multiplies the vote of one of another task."""
-
-    trust: float = 1.0
-    variance: float = 2.0
-    shrinkage: float = 1.0
-    other_task: float = 0.5
-
-
 @dataclass(slots=True)
 class _Edit:
     """One own outcome: its place among the episodes, its regression row and worth, and the choices that were open."""
@@ -144,13 +129,13 @@ class _Edit:
 class MSGDRL:
     """Q(s, a) from a shrunken table and episodes, Thompson sampling, virtual loss."""
 
-    def __init__(self, rng: Random, settings: RLSettings | None = None, past: PastSettings | None = None) -> None:
-        self._rng, self._settings, self._trust = rng, settings or RLSettings(), past or PastSettings()
-        self._table = Linear(self._settings.memory)
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._table = Linear(MEMORY)
         self._table.place(BASE, 1.0)
-        self._rewards, self._worths = Running(self._settings.horizon), Running(self._settings.horizon)
+        self._rewards, self._worths = Running(HORIZON), Running(HORIZON)
         self._episodes, self._returns = Episodes(), array("d")
-        self._parents = Parents(self._settings.fresh, self._settings.heritage)
+        self._parents = Parents()
         self._places, self._values = array("q"), array("d")
         self._in_flight: InFlight[tuple[Sequence[Choice], Rows]] = InFlight()
         self._arrivals: dict[Choice, _Edit] = {}
@@ -159,25 +144,25 @@ class MSGDRL:
         self._past: dict[Cell, float] = {}
         self._deviation = 0.0
         self._known: dict[Choice, list[int]] = {}
-        self._gained, self._gains = self._settings.gain * self._settings.gains, self._settings.gains
+        self._gained, self._gains = GAIN * GAINS, GAINS
 
     def recycle(self, episodes: Sequence[PastEpisode]) -> None:
         """Take what other runs learned as a prior; before the first choice."""
         if self._returns or self._past or not episodes:
             raise ValueError("past episodes are taken once, before the first choice, and there is at least one")
-        settings, worths = self._trust, Running()
+        worths = Running()
         earned = defaultdict[Cell, list[tuple[float, float]]](list)
         for episode in episodes:
             worth = max(episode.reward, 0.0)
-            weight = vote(episode.evidence, episode.age) * (1 if episode.same_task else settings.other_task)
+            weight = vote(episode.evidence, episode.age) * (1 if episode.same_task else OTHER_TASK)
             worths.add(worth)
             earned[episode.operator, episode.kind, episode.blank].append((weight, worth))
         self._deviation = math.sqrt(worths.variance)
         for cell, votes in earned.items():
             total = math.fsum(weight * min(worth, CLIP * self._deviation) for weight, worth in votes)
-            mean = total / (math.fsum(weight for weight, _ in votes) + settings.shrinkage)
+            mean = total / (math.fsum(weight for weight, _ in votes) + PAST_SHRINKAGE)
             self._past[cell] = mean / (self._deviation or 1.0)
-        self._table.place(PAST, settings.variance, settings.trust * self._deviation)
+        self._table.place(PAST, TRUST_VARIANCE, TRUST * self._deviation)
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
         """The largest draw."""
@@ -209,9 +194,8 @@ class MSGDRL:
         return np.asarray(standard)
 
     def _temperature(self) -> float:
-        settings = self._settings
-        decayed = settings.temperature / math.sqrt(1 + (len(self._returns) - self._changed) / settings.tau)
-        return max(decayed, settings.floor)
+        decayed = TEMPERATURE / math.sqrt(1 + (len(self._returns) - self._changed) / TAU)
+        return max(decayed, FLOOR)
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
         """Store the episode, learn its return, and pass what it says of its parent up the lineage."""
@@ -228,9 +212,9 @@ class MSGDRL:
             after, here = self._best([successors, before])
             target += self._ahead(after, here)
         if self._falls.add(max(-CLIP, min(CLIP, self._rewards.standard(reward)))):
-            self._table.doubt(self._settings.keep)
-            self._parents.doubt(self._settings.keep)
-            self._changed, self._rewards = len(self._returns), Running(self._settings.horizon)
+            self._table.doubt(KEEP)
+            self._parents.doubt(KEEP)
+            self._changed, self._rewards = len(self._returns), Running(HORIZON)
         self._table.learn(row, target)
         self._parents.learn(home, worth > 0)
         self._episodes.add(choice.action.operator, choice.kind, choice.state)
@@ -250,10 +234,10 @@ class MSGDRL:
     def _back_up(self, here: Sequence[Choice]) -> None:
         """Compute anew the returns of the last edits that led `here`, and of some others that survived."""
         edits: list[tuple[_Edit, Sequence[Choice]]] = []
-        while len(edits) < self._settings.steps and (edit := self._arrivals.get(here[0])) is not None:
+        while len(edits) < STEPS and (edit := self._arrivals.get(here[0])) is not None:
             edits.append((edit, here))
             here = edit.before
-        edits += self._rng.sample(self._survivors, min(self._settings.replays, len(self._survivors)))
+        edits += self._rng.sample(self._survivors, min(REPLAYS, len(self._survivors)))
         if not edits:
             return
         best = self._best([choices for edit, after in edits for choices in (after, edit.before)])
@@ -263,8 +247,7 @@ class MSGDRL:
             self._returns[edit.number] = target
 
     def _ahead(self, after: float, before: float) -> float:
-        discount = self._settings.discount
-        return discount / (1 - discount) * max(after - before, 0.0)
+        return DISCOUNT / (1 - DISCOUNT) * max(after - before, 0.0)
 
     def _best(self, parents: Sequence[Sequence[Choice]]) -> list[float]:
         """V of each parent, given by its choices."""
@@ -274,17 +257,17 @@ class MSGDRL:
         return [float(part.max()) for part in np.split(values, ends[:-1])]
 
     def _value(self, choices: Sequence[Choice], rows: Rows) -> Array:
-        table, shrinkage = self._table.predict(rows), self._settings.shrinkage
+        table = self._table.predict(rows)
         if not self._returns:
             return table
         near = self._episodes.near(choices)
-        recent = np.exp((near.number - len(self._returns)) / self._settings.memory)
-        recent *= np.where(near.number < self._changed, self._settings.keep, 1.0)
+        recent = np.exp((near.number - len(self._returns)) / MEMORY)
+        recent *= np.where(near.number < self._changed, KEEP, 1.0)
         beyond = (np.frombuffer(self._returns) - self._table.predict(self._learnt()))[near.number]
         weight, total = near.sums("kind", recent, beyond)
-        shared = total / (weight + shrinkage)
+        shared = total / (weight + SHRINKAGE)
         weight, total = near.sums("cell", recent, beyond)
-        return table + shared + (total - weight * shared) / (weight + shrinkage)
+        return table + shared + (total - weight * shared) / (weight + SHRINKAGE)
 
     def _learnt(self) -> Rows:
         width = len(self._places) // len(self._returns)
@@ -301,9 +284,8 @@ class MSGDRL:
     def _features(self, choice: Choice) -> list[int]:
         """The places of an action's coefficients; that of the past, if there is one, is last."""
         if choice not in self._known:
-            variance = self._settings.feature_variance
             names = (BASE, *features(choice.action), *((PAST,) if self._past else ()))
-            self._known[choice] = [self._table.place(name, variance) for name in names]
+            self._known[choice] = [self._table.place(name, VARIANCE) for name in names]
         return self._known[choice]
 
     @property

@@ -12,18 +12,21 @@ from memory.bayesian_regression import Array, Places
 
 RATE, WEIGHT = 0.2, 5.0
 """The share of edits at a fresh parent that earn something, before any is known, and how many edits that weighs."""
+FRESH = 8.0
+"""How much a parent is held to be fresh before any is known of it, in outcomes."""
+HERITAGE = 0.5
+"""What a child has of its parent's outcomes."""
 
 
 class Parents:
     """How fresh each parent is: its edits that earned something, over those that would at a fresh one.
 
-    freshness = min(1, (s / p + fresh) / (n + fresh)), s of the parent's n edits having earned something. p is the
+    freshness = min(1, (s / p + FRESH) / (n + FRESH)), s of the parent's n edits having earned something. p is the
     rate at a fresh parent: all that earned something, over the freshness that their parents had (empirical Bayes for
-    rates). A child begins with a share `heritage` of its parent's n and s, for it is much like it.
+    rates). A child begins with a share HERITAGE of its parent's n and s, for it is much like it.
     """
 
-    def __init__(self, fresh: float, heritage: float) -> None:
-        self._fresh, self._heritage = fresh, heritage
+    def __init__(self) -> None:
         self._count, self._earned = array("d"), array("d")
         self._home: dict[Choice, int] = {}
         self._all_earned, self._exposure = RATE * WEIGHT, WEIGHT
@@ -34,8 +37,8 @@ class Parents:
             return
         number = next((self._home[choice] for choice in choices if choice in self._home), len(self._count))
         if number == len(self._count):
-            self._count.append(0.0 if origin is None else self._heritage * self._count[origin])
-            self._earned.append(0.0 if origin is None else self._heritage * self._earned[origin])
+            self._count.append(0.0 if origin is None else HERITAGE * self._count[origin])
+            self._earned.append(0.0 if origin is None else HERITAGE * self._earned[origin])
         self._home.update(dict.fromkeys(choices, number))
 
     def of(self, choices: Sequence[Choice]) -> Places:
@@ -45,7 +48,7 @@ class Parents:
     def freshness(self) -> Array:
         """Of each parent, in (0, 1], shape (parents,)."""
         rate = self._all_earned / self._exposure
-        found = (np.array(self._earned) / rate + self._fresh) / (np.array(self._count) + self._fresh)
+        found = (np.array(self._earned) / rate + FRESH) / (np.array(self._count) + FRESH)
         return np.minimum(found, 1.0)
 
     def learn(self, number: int, earned: bool) -> None:

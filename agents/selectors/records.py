@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 from agents.selectors.selector import Action, Choice
 
 Note = TypeVar("Note")
+SLACK, LIMIT = 0.4, 6.0
+"""Of `Falls`, in deviations."""
 
 
 class Running:
@@ -35,17 +37,17 @@ class Running:
 class Falls:
     """One-sided CUSUM (Page 1954): says when a stream of standardised values has come to lie below 0.
 
-    A fall by one deviation is noticed after about `limit` / (1 - `slack`) values: 10; without one, independent
-    normal values raise an alarm once in about 900 (Siegmund's approximation).
+    A fall by one deviation is noticed after about LIMIT / (1 - SLACK) values: 10; without one, independent normal
+    values raise an alarm once in about 900 (Siegmund's approximation).
     """
 
-    def __init__(self, slack: float = 0.4, limit: float = 6.0) -> None:
-        self._slack, self._limit, self._sum = slack, limit, 0.0
+    def __init__(self) -> None:
+        self._sum = 0.0
 
     def add(self, value: float) -> bool:
         """Whether this value gives the alarm; it begins anew then."""
-        self._sum = max(0.0, self._sum - value - self._slack)
-        alarm = self._sum > self._limit
+        self._sum = max(0.0, self._sum - value - SLACK)
+        alarm = self._sum > LIMIT
         if alarm:
             self._sum = 0.0
         return alarm

@@ -16,7 +16,7 @@ import orjson
 from memory.journals.in_flight import Begun, InFlight, left_behind, open_in_flight
 from memory.journals.message_codec import Reader, Writer
 from memory.storage.database import Database, Value, open_database
-from memory.storage.sqlite import Schema, Synchronous, reading
+from memory.storage.sqlite import Schema, reading
 from protocols.budget.ledger import Account
 from protocols.errors import PromptError, StorageFailed
 from protocols.messages import SHRINK, Envelope, Message
@@ -26,7 +26,7 @@ from protocols.wrappers.recorded import Call
 
 SCHEMA = Schema(
     "journal",
-    9,
+    10,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -49,7 +49,7 @@ SCHEMA = Schema(
             "ALTER TABLE call ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0",
             "ALTER TABLE call ADD COLUMN number INTEGER",
         ),
-        **dict.fromkeys(range(7, 9), ()),
+        **dict.fromkeys(range(7, 10), ()),
     },
 )
 """3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input. 7
@@ -58,6 +58,7 @@ replies could not be read or had no text; how long the run had worked when a row
 which those are known that were begun and did not end; and which tokens are estimates. 8 brought the forms of
 sections. 9 brought the Critic's diagnosis and its doubts, what was tried, drafts, and which training examples a
 candidate shares with its parent; the phase that shrinks the result, and what replies took; the aims of a search.
+10 told partners only to operators that combine, and the best score to all, and wrote a diagnosis once.
 
 A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
@@ -147,9 +148,7 @@ class Journal:
 
 
 @asynccontextmanager
-async def open_journal(
-    path: Path, synchronous: Synchronous = "NORMAL", worked: Callable[[], float] | None = None
-) -> AsyncIterator[Journal]:
+async def open_journal(path: Path, worked: Callable[[], float] | None = None) -> AsyncIterator[Journal]:
     """Open or create a journal, for the one process that writes it; `worked` as `Journal` takes it. Calls that an
     earlier process has begun and not ended are ended: they may have been billed, and count for the caps, with an
     output as long as the role's mean.
@@ -158,7 +157,7 @@ async def open_journal(
     :raises StorageFailed: a file cannot be used.
     """
     beside = path.with_name(f"{path.name}-begun")
-    async with open_database(path, SCHEMA, synchronous) as database:
+    async with open_database(path, SCHEMA) as database:
         if begun := await in_thread(left_behind, beside):
             lost = await database.work(lambda connection: lost_calls(connection, begun))
             await database.write_many((INSERT_CALL, lost))

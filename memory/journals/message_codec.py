@@ -2,7 +2,7 @@
 
 A candidate's prompt is in its `Candidate`, its `Evaluation` and its `Critique`, and as a parent's or a partner's in
 many an `Assignment`; its sections are, all but one, its parent's. So prompts, sections, scores, outcomes,
-evaluations, partners and what was tried are parts: JSON of their own, numbered in the order of their first use.
+evaluations, diagnoses, partners and what was tried are parts: JSON of their own, numbered in the order of first use.
 """
 
 from __future__ import annotations
@@ -146,6 +146,10 @@ def _evaluation(content: Any, reader: Reader) -> Evaluation:
     return Evaluation(**reader.restored(content))
 
 
+def _text(content: Any, reader: Reader) -> str:
+    return str(content)
+
+
 def _scores(content: Any, reader: Reader) -> Scores:
     return tuple(content)
 
@@ -181,6 +185,10 @@ FORMS: Mapping[str, Form] = {
     ),
     "scores": SCORES,
     "parent_scores": SCORES,
+    "diagnosis": Form(
+        lambda diagnosis, put: put("diagnosis", diagnosis) if diagnosis else "",
+        lambda told, reader: told if isinstance(told, str) else reader.part(told, _text),
+    ),
     "credit": Form(
         lambda credit, put: credit, lambda credit, reader: {name: Credit(**worth) for name, worth in credit.items()}
     ),

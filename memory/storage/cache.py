@@ -11,9 +11,8 @@ from pathlib import Path
 
 from anyio import get_cancelled_exc_class
 
-from memory.storage.bloom_filter import Sieve
 from memory.storage.database import Database, Row, open_database
-from memory.storage.sqlite import Schema, Synchronous
+from memory.storage.sqlite import Schema
 from protocols.model import Reply, Usage
 from protocols.wrappers.cached import Flight
 
@@ -39,6 +38,8 @@ COLUMNS = "text, finish, model, input, output, cached, written, estimated, inste
 INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO NOTHING"""
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
+RECENT = 8192
+"""Replies that are held in memory."""
 CHECKED = 64
 """Replies stored from one look at the size of the file to the next."""
 # What was stored first lies together at the beginning of the table, so that whole pages become free. The size decides
@@ -50,19 +51,17 @@ EVICT = f"""DELETE FROM reply WHERE place < (
 
 
 class ReplyCache:
-    """Replies by key: the latest `recent` in memory, all of them in a file that several processes may share.
+    """Replies by key: the latest RECENT in memory, all of them in a file that several processes may share.
 
     The file holds `most_bytes` or little more: beyond, the sixteenth that was stored first goes. Of several processes
-    each asks what it has not got, so that a request which is out in two of them is paid for twice. `sieve` holds the
-    keys of a file that nobody else writes to: what it does not hold is not looked for there.
+    each asks what it has not got, so that a request which is out in two of them is paid for twice. `keys`: those of a
+    file that nobody else writes to. What is not among them is not looked for there, which saves every new request a
+    hop to a thread: 10 of 30 µs of CPU time (256 calls in flight). A million keys are 0.1 GB.
     """
 
-    def __init__(
-        self, database: Database, recent: int = 8192, most_bytes: int = 2**30, sieve: Sieve | None = None
-    ) -> None:
-        self._database, self._sieve = database, sieve
+    def __init__(self, database: Database, most_bytes: int = 2**30, keys: set[bytes] | None = None) -> None:
+        self._database, self._keys, self._most_bytes = database, keys, most_bytes
         self._recent: OrderedDict[bytes, Row] = OrderedDict()
-        self._bound, self._most_bytes = recent, most_bytes
         self._stored = 0
         self.flights: dict[bytes, Flight] = {}
         """The requests that are out, by key."""
@@ -77,7 +76,7 @@ class ReplyCache:
 
         :raises StorageFailed: the file cannot be read.
         """
-        if self._sieve is not None and key not in self._sieve:
+        if self._keys is not None and key not in self._keys:
             return None
         rows = await self._database.read(SELECT, (key,))
         if not rows:
@@ -93,8 +92,8 @@ class ReplyCache:
         usage = reply.usage
         tokens = (usage.input, usage.output, usage.cached, usage.written, usage.estimated)
         row = (reply.text, reply.finish, reply.model, *tokens, reply.instead)
-        if self._sieve is not None:
-            self._sieve.add(key)
+        if self._keys is not None:
+            self._keys.add(key)
         try:
             new = await self._database.insert(INSERT, (key, scope, time.time(), *row))
         except get_cancelled_exc_class():
@@ -109,7 +108,7 @@ class ReplyCache:
         return None
 
     def _hold(self, key: bytes, row: Row) -> None:
-        if len(self._recent) >= self._bound:
+        if len(self._recent) >= RECENT:
             self._recent.popitem(last=False)  # of a dict, the first key is behind all that were deleted
         self._recent[key] = row
 
@@ -120,20 +119,16 @@ def _reply(row: Row) -> Reply:
 
 
 @asynccontextmanager
-async def open_cache(
-    path: Path, most_bytes: int = 2**30, synchronous: Synchronous = "NORMAL", *, alone: bool = False
-) -> AsyncIterator[ReplyCache]:
+async def open_cache(path: Path, most_bytes: int = 2**30, *, alone: bool = False) -> AsyncIterator[ReplyCache]:
     """Open or create a reply cache that holds about `most_bytes` at most. `alone`: no other process writes to it.
 
     :raises MemoryMismatch: the file is no reply cache, or one of another version.
     :raises StorageFailed: the file cannot be used.
     """
-    async with open_database(path, SCHEMA, synchronous) as database:
-        sieve = await database.work(_sieve) if alone else None
-        yield ReplyCache(database, most_bytes=most_bytes, sieve=sieve)
+    async with open_database(path, SCHEMA) as database:
+        keys = await database.work(_keys) if alone else None
+        yield ReplyCache(database, most_bytes, keys)
 
 
-def _sieve(connection: sqlite3.Connection) -> Sieve:
-    sieve = Sieve()
-    sieve.add_all(key for (key,) in connection.execute("SELECT key FROM reply"))
-    return sieve
+def _keys(connection: sqlite3.Connection) -> set[bytes]:
+    return {key for (key,) in connection.execute("SELECT key FROM reply")}

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from anyio import CancelScope, CapacityLimiter, Event, Lock, to_thread
 
-from memory.storage.sqlite import Schema, Synchronous, is_of_the_file, open_file, raised
+from memory.storage.sqlite import Schema, is_of_the_file, open_file, raised
 
 Value = None | int | float | str | bytes
 Row = tuple[Any, ...]
@@ -99,15 +99,13 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(path: Path, schema: Schema, synchronous: Synchronous = "NORMAL") -> AsyncIterator[Database]:
+async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
     """Open or create a file; leaving the block waits for what is under way and closes it.
-
-    `synchronous`: NORMAL outlives the end of the process at any point, FULL a power cut too (an fsync per group).
 
     :raises MemoryMismatch: the file is something else, or of another version.
     :raises StorageFailed: it cannot be used.
     """
-    connections = await to_thread.run_sync(open_file, path, schema, synchronous)
+    connections = await to_thread.run_sync(open_file, path, schema)
     database = Database(path, *connections)
     try:
         yield database

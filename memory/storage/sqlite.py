@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
-from typing import Literal, NoReturn
+from typing import NoReturn
 from uuid import uuid4
 
 from protocols.errors import MemoryMismatch, StorageFailed
 
-Synchronous = Literal["NORMAL", "FULL"]
 PATIENCE = 10.0
 """Seconds to wait for another process that holds the file."""
 
@@ -99,7 +98,7 @@ def file_errors(path: Path) -> Iterator[None]:
         raised(error, path)
 
 
-def open_file(path: Path, schema: Schema, synchronous: Synchronous) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+def open_file(path: Path, schema: Schema) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     """Open or create a file: a connection that writes, in autocommit mode, and one that only reads.
 
     :raises MemoryMismatch: the file is something else, or of another version.
@@ -111,7 +110,7 @@ def open_file(path: Path, schema: Schema, synchronous: Synchronous) -> tuple[sql
         writer = _connect(str(path))
         try:
             _migrate(writer, path, schema)
-            writer.execute(f"PRAGMA synchronous = {synchronous}")
+            writer.execute("PRAGMA synchronous = NORMAL")  # outlives the end of the process at any point
             reader = _connect(str(path))
         except BaseException:
             writer.close()
@@ -132,7 +131,7 @@ def reading(path: Path, schema: Schema) -> Iterator[sqlite3.Connection]:
         connection = _open_to_read(path, stack)
         if _version(connection, path, schema) != schema.version:
             try:
-                for migrated in open_file(path, schema, "NORMAL"):
+                for migrated in open_file(path, schema):
                     migrated.close()
             except StorageFailed:
                 connection = _open_copy(path, stack)

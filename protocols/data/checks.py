@@ -106,9 +106,9 @@ def _overlap(splits: Splits, what: str, key: Callable[[Example], object]) -> Ite
         seen.update({key(e): (name, e.id) for e in examples})
 
 
-def _some(items: list[str], most: int = 5) -> str:
-    rest = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(map(_cut, items[:most])) + rest
+def _some(items: list[str]) -> str:
+    rest = f" and {len(items) - 5} more" if len(items) > 5 else ""
+    return ", ".join(map(_cut, items[:5])) + rest
 
 
 def _cut(text: str, longest: int = 60) -> str:

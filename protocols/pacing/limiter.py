@@ -96,15 +96,14 @@ class Limiter:
 
     Pace: see `Pace` and `TokenPace`. Limits that become known later hold for the calls in flight too.
 
-    Priority: urgent calls are first and are not spaced. `clock` gives seconds, those of the event loop.
+    Priority: urgent calls are first and are not spaced.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = loop_time) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._leases = [limits]
         self.limits = limits
         self.most = limits.concurrency or MOST
         self.allowed = limits.concurrency or FIRST
-        self._clock = clock
         self._in_flight: set[Ticket] = set()
         self._slow_start = True
         self._window = self._replies = 0
@@ -137,7 +136,7 @@ class Limiter:
     @property
     def held(self) -> float:
         """Seconds for which the account is held back by what its provider said; 0: it is not."""
-        return 0.0 if self._opens == -math.inf else max(0.0, self._opens - self._clock())
+        return 0.0 if self._opens == -math.inf else max(0.0, self._opens - loop_time())
 
     def restrict(self, limits: Limits) -> None:
         """Keep to these limits too, until they are given back."""
@@ -201,7 +200,7 @@ class Limiter:
         """The call has ended; it needed so many tokens, or nobody knows how many (None)."""
         self._in_flight.remove(ticket)
         if ticket.tokens:
-            ticket.tokens.end(self._clock(), used)
+            ticket.tokens.end(loop_time(), used)
         self._admit()
 
     def unsent(self, ticket: Ticket) -> None:
@@ -225,10 +224,10 @@ class Limiter:
     def pushed_back(self, ticket: Ticket, wait: float | None) -> None:
         """The provider asks to slow down, and to send nothing for `wait` seconds; None or 0: it does not say."""
         if wait:
-            self._opens = max(self._opens, self._clock() + min(wait, LONGEST_HOLD))
+            self._opens = max(self._opens, loop_time() + min(wait, LONGEST_HOLD))
         if ticket.window == self._window:
             if not wait:
-                self._opens = max(self._opens, self._clock() + self._hold)
+                self._opens = max(self._opens, loop_time() + self._hold)
                 self._hold = min(2 * self._hold, LONGEST_OWN_HOLD)
             self.allowed = max(1, self.allowed // 2)
             self._slow_start = False
@@ -252,13 +251,13 @@ class Limiter:
         """One that counts the calls in flight, as sent now."""
         pace = Pace(limit)
         if self._in_flight:
-            pace.take(self._clock(), len(self._in_flight))
+            pace.take(loop_time(), len(self._in_flight))
         return pace
 
     def _token_pace(self, limit: int) -> TokenPace:
         pace = TokenPace(limit)
         for ticket in self._in_flight:
-            ticket.tokens = pace.begin(self._clock(), bound_of(ticket.request), ticket.urgent)
+            ticket.tokens = pace.begin(loop_time(), bound_of(ticket.request), ticket.urgent)
         return pace
 
     def _delay(self, bound: Usage | None, urgent: bool) -> float:
@@ -267,7 +266,7 @@ class Limiter:
             return math.inf
         if not (self._requests or self._tokens) and self._opens == -math.inf:
             return 0.0
-        now = self._clock()
+        now = loop_time()
         delay = self._opens - now
         if delay <= 0.0:
             delay, self._opens = 0.0, -math.inf
@@ -282,11 +281,11 @@ class Limiter:
         return self._hold > FIRST_HOLD and any(ticket.window == self._window for ticket in self._in_flight)
 
     def _send(self, request: Request, bound: Usage | None, urgent: bool) -> Ticket:
-        ticket = Ticket(self._window, request, urgent, self._clock())
+        ticket = Ticket(self._window, request, urgent, loop_time())
         if self._requests:
-            ticket.request_pace = self._requests, self._requests.take(self._clock(), 1)
+            ticket.request_pace = self._requests, self._requests.take(loop_time(), 1)
         if self._tokens and bound:
-            ticket.tokens = self._tokens.begin(self._clock(), bound, urgent)
+            ticket.tokens = self._tokens.begin(loop_time(), bound, urgent)
         self._in_flight.add(ticket)
         return ticket
 
@@ -305,7 +304,7 @@ class Limiter:
         if self._keeper is None:
             self._keeper = queue[0]
             self._keeper.event.set()
-        elif self._clock() + delay < self._alarm - EARLIER:
+        elif loop_time() + delay < self._alarm - EARLIER:
             self._keeper.event.set()
 
     async def _wait(self, waiter: Waiter) -> None:
@@ -313,7 +312,7 @@ class Limiter:
         if self._keeper is waiter:
             head = (self._urgent or self._others)[0]
             delay = self._delay(head.bound, head.urgent)
-            self._alarm = self._clock() + delay
+            self._alarm = loop_time() + delay
             with anyio.move_on_after(delay):
                 await waiter.event.wait()
         else:

@@ -37,8 +37,7 @@ class Calls:
     the last at `answered`; `failures`: how many tries failed since then, and `last` is what the latest met.
     `loading`: the models that calls wait for until they are loaded, once for each call."""
 
-    def __init__(self, clock: Callable[[], float] = loop_time) -> None:
-        self.clock = clock
+    def __init__(self) -> None:
         self.begun = 0
         self.replies = self.failures = 0
         self.answered: float | None = None
@@ -98,7 +97,7 @@ class Patience:
         self._failures, self._last = 0, None
         self.calls.replies += 1
         self.calls.failures = 0
-        self.calls.answered = self.calls.clock()
+        self.calls.answered = loop_time()
 
     def failed(self, failure: ModelError) -> None:
         """A try failed. A refusal of one request is an answer: the model is there."""
@@ -118,7 +117,7 @@ class Patience:
         if self.hurried and self._silent:
             self.stop()
         if not (self.hurried or self.stopped):
-            nap = Nap(self.calls.clock() + seconds, failure)
+            nap = Nap(loop_time() + seconds, failure)
             self.calls.naps.add(nap)
             try:
                 with anyio.CancelScope() as scope:

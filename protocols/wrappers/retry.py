@@ -14,20 +14,12 @@ from protocols.pacing.breaker import Breaker
 from protocols.pacing.clock import loop_time
 from protocols.pacing.waiting import Patience
 
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """At most `attempts` >= 1 calls, those that met a rate limit not counted: it is over when the provider's window
-    is. Waits of up to `base` * 2**n seconds, never over `longest`.
-
-    `deadline`: seconds after the first attempt was sent; no attempt begins later. What it waited before, for its turn
-    and for its budget, does not count.
-    """
-
-    attempts: int = 6
-    base: float = 0.5
-    longest: float = 60.0
-    deadline: float = 900.0
+ATTEMPTS = 6
+"""Calls at most, those that met a rate limit not counted: it is over when the provider's window is."""
+BASE, LONGEST = 0.5, 60.0
+"""The wait after the n-th attempt is up to BASE * 2**n seconds, and never over LONGEST."""
+DEADLINE = 900.0
+"""Seconds after the first attempt was sent, where a configuration names no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +31,9 @@ class Timing:
 
 
 class RetryingModel:
-    """Exponential backoff with full jitter; a provider's own `Retry-After` wins where it is longer.
+    """Exponential backoff with full jitter; a provider's own `Retry-After` wins where it is longer. No attempt begins
+    later than `deadline` seconds after the first was sent; what that waited before, for its turn and for its budget,
+    does not count.
 
     One attempt's time is limited by the adapter: a call that stalls is cancelled there, and is a CallTimeout here.
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter).
@@ -48,14 +42,14 @@ class RetryingModel:
     def __init__(
         self,
         inner: ChatModel,
-        policy: RetryPolicy,
         rng: Random,
         breaker: Breaker,
+        deadline: float = DEADLINE,
         timing: Timing | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.name = inner.name
-        self._inner, self._policy, self._rng, self._breaker = inner, policy, rng, breaker
+        self._inner, self._rng, self._breaker, self._deadline = inner, rng, breaker, deadline
         self._timing, self._patience = timing or Timing(), patience or Patience()
 
     async def complete(self, request: Request) -> Reply:
@@ -64,7 +58,7 @@ class RetryingModel:
         :raises Interrupted: a person has stopped the search, and the call was not sent, or not again.
         """
         start: float | None = None
-        left, waits, patience = self._policy.attempts, self._waits(), self._patience
+        left, waits, patience = ATTEMPTS, self._waits(), self._patience
         patience.calls.begun += 1
         try:
             while True:
@@ -73,14 +67,14 @@ class RetryingModel:
                 try:
                     reply = await self._inner.complete(request)
                 except ModelError as error:
-                    failure = self._breaker.failed(begun, lasting(error, self._policy.deadline))
+                    failure = self._breaker.failed(begun, lasting(error, self._deadline))
                     patience.failed(failure)
                     now = self._timing.clock()
                     if start is None:
                         start = now if error.sent is None else error.sent
                     left -= not isinstance(failure, RateLimited)
                     wait = max(next(waits), failure.retry_after or 0.0)
-                    if not failure.retryable or not left or now + wait > start + self._policy.deadline:
+                    if not failure.retryable or not left or now + wait > start + self._deadline:
                         raise failure from None
                 else:
                     self._breaker.worked()
@@ -92,9 +86,9 @@ class RetryingModel:
 
     def _waits(self) -> Iterator[float]:
         """Seconds before the second attempt, the third, and so on."""
-        ceiling = self._policy.base
+        ceiling = BASE
         while True:
-            ceiling = min(self._policy.longest, 2 * ceiling)
+            ceiling = min(LONGEST, 2 * ceiling)
             yield self._rng.uniform(0, ceiling)
 
 

@@ -7,8 +7,6 @@ https://platform.openai.com/docs/guides/prompt-caching, https://docs.anthropic.c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import anyio
 
 from protocols.model import ChatModel, Reply, Request
@@ -43,24 +41,20 @@ def shortest_prefix(name: str) -> int:
 
 
 class Prefixes:
-    """Which prefixes one account's cache for one model holds, as far as its calls from here tell.
+    """Which prefixes one account's cache for one model holds, as far as its calls from here tell."""
 
-    `clock` gives the event loop's seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = loop_time) -> None:
-        self.clock = clock
+    def __init__(self) -> None:
         self.used: dict[str, float] = {}
         self.ahead: dict[str, anyio.Event] = {}
 
     def warm(self, prefix: str) -> bool:
         """Whether it is cached."""
-        return self.clock() - self.used.get(prefix, float("-inf")) < KEPT
+        return loop_time() - self.used.get(prefix, float("-inf")) < KEPT
 
     def touch(self, prefix: str) -> None:
         """It was sent, and is cached from now on."""
         self.used.pop(prefix, None)
-        self.used[prefix] = self.clock()
+        self.used[prefix] = loop_time()
         if len(self.used) > MOST:
             del self.used[next(iter(self.used))]
 

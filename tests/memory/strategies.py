@@ -90,6 +90,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         st.none() | prompts,
         texts,
         tried,
+        st.none() | st.floats(0, 1),
     ),
     st.builds(Stop, texts),
     st.just(Pause()) | st.just(Continue()),

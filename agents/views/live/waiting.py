@@ -21,29 +21,27 @@ REASON = 160
 
 class Silence:
     """Tells what `look` finds, "" for nothing, once a person has been told nothing for `PATIENCE` seconds, and then
-    now and then. `hear` is called whenever they are told something. `now` gives seconds of the event loop."""
+    now and then. `hear` is called whenever they are told something."""
 
-    def __init__(
-        self, look: Callable[[], str], tell: Callable[[str], None], now: Callable[[], float] = anyio.current_time
-    ) -> None:
-        self._look, self._tell, self._now = look, tell, now
+    def __init__(self, look: Callable[[], str], tell: Callable[[str], None]) -> None:
+        self._look, self._tell = look, tell
         self._heard = self._told = -math.inf
         self._gap = 0
 
     def hear(self) -> None:
         """A person has been told something."""
-        self._heard = self._now()
+        self._heard = anyio.current_time()
 
     async def watch(self) -> None:
         """Watch until cancelled."""
         self.hear()
         while True:
             await anyio.sleep_until(self._due())
-            if self._now() < self._due():
+            if anyio.current_time() < self._due():
                 continue
             line = self._look()
             if line:
-                self._told = self._now()
+                self._told = anyio.current_time()
                 self._gap += 1
                 self._tell(line)
             else:

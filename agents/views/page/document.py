@@ -44,7 +44,7 @@ def report_document(directory: Path) -> Json:
     known = kept_prices(directory, configuration)
     figures = Figures(configuration, known, result, working=is_claimed(directory / LOCK))
     document = figures.of(story) | {"points": story.points}
-    document |= {"sections": winner_changes(story, LONGEST)} if story.best else {}
+    document |= {"sections": winner_changes(story)} if story.best else {}
     shown = {str(number): details(directory, number, SHORT, ANSWERS) for number in notable(story)}
     recalled = sorted({number for row in shown.values() if row for number in row["recalled"]})
     return document | {"details": shown, "experiences": experiences(directory, recalled[-EXPERIENCES:], EXCERPT)}
@@ -73,9 +73,9 @@ def notable(story: Story) -> list[int]:
     return list(dict.fromkeys(number for numbers in lists for number in numbers))[:DETAILED]
 
 
-def winner_changes(story: Story, most: int | None = None) -> list[Json]:
+def winner_changes(story: Story) -> list[Json]:
     """The best prompt beside the first one; nothing before there is one."""
-    return [] if story.best is None else changes(story.first, story.best, most)
+    return [] if story.best is None else changes(story.first, story.best, LONGEST)
 
 
 class Figures:

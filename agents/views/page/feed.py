@@ -125,7 +125,7 @@ class Feed:
         news = journal.news()
         story.take(news)
         if story.best is not None and story.best is not best:
-            self._best = {"sections": winner_changes(story, LONGEST), "prompt": prompt_file.dumps(story.best)}
+            self._best = {"sections": winner_changes(story), "prompt": prompt_file.dumps(story.best)}
         document = figures.of(story) | {
             "waiting": last_wait(self._directory / LOG, story.heard) if figures.working else "",
             "agents": self._agents(),

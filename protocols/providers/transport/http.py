@@ -33,6 +33,8 @@ from protocols.providers.transport.streaming import holds_events
 
 JsonObject = dict[str, object]
 PROXY_AUTHENTICATION = 407
+KEEP_ALIVE = 60.0
+"""Seconds that an idle connection stays open."""
 UNSENT = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL)
 """aiohttp's errors that come before anything is sent to the server."""
 
@@ -85,20 +87,18 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def open_transport(
-    environ: Mapping[str, str] | None = None, keep_alive: float = 60.0
-) -> AsyncIterator[Transport]:
+async def open_transport(environ: Mapping[str, str] | None = None) -> AsyncIterator[Transport]:
     """Open the pool, and close it at the end.
 
     The pool has no limit of its own: the limiters say how many calls are out, and one that waited for a connection
     would wait while its timeout runs. `environ` None: the process's variables; of those, proxies and certificates are
-    read. `keep_alive`: seconds that an idle connection stays open.
+    read.
 
     :raises ConfigError: SSL_CERT_FILE or SSL_CERT_DIR names what cannot be read.
     """
     variables = os.environ if environ is None else environ
     connector = aiohttp.TCPConnector(
-        limit=0, keepalive_timeout=keep_alive, ttl_dns_cache=300, ssl=certificates(variables)
+        limit=0, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=300, ssl=certificates(variables)
     )
     # With trust_env aiohttp would read ~/.netrc and send its passwords to model servers.
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)

@@ -17,9 +17,10 @@ from agents.config.configuration import build, load
 from agents.config.loading import load_first_prompt, load_task
 from agents.forecast import composed as composing
 from agents.forecast.composed import UNKNOWN, Asked, composed
-from agents.forecast.estimate import SHOWN, Estimate, estimate, measure
+from agents.forecast.estimate import Estimate, estimate, measure
 from agents.forecast.past import Past, read_past
 from agents.models.budget import prices
+from agents.operators.few_shot import FewShot
 from agents.operators.operator import Context
 from agents.prompting.retrieval_slots import open_shelves
 from agents.run.opening import open_run
@@ -38,8 +39,11 @@ WRITER, NOBODY = Asked(1, 2, 900), Asked(0, 0, 0)
 
 def asked(*operators: str) -> dict[str, Asked]:
     """What is asked by a critic and these operators, without having composed it."""
-    quiet = ("few_shot", "merge", "define_sort", "rag")
-    return {"critic": WRITER, **{f"proposer/{name}": NOBODY if name in quiet else WRITER for name in operators}}
+    quiet = {
+        "few_shot": replace(NOBODY, shows=FewShot.shows),
+        **dict.fromkeys(("merge", "define_sort", "rag"), NOBODY),
+    }
+    return {"critic": WRITER, **{f"proposer/{name}": quiet.get(name, WRITER) for name in operators}}
 
 
 @pytest.mark.anyio
@@ -141,14 +145,14 @@ def test_what_a_prompt_fills_for_each_input_is_counted() -> None:
 
 def test_examples_are_expected_where_an_operator_may_show_them_and_no_more_than_there_are() -> None:
     configuration = build({"models": SIMULATED, "task": TASK}, Path())
-    for train in (5, SHOWN + 90):
+    for train in (5, FewShot.shows + 90):
         task = splits(train, 9, 9)
         merge, sort, few = (
             estimate(configuration, {}, task, FIRST, asked(name)).roles["task"]
             for name in ("merge", "define_sort", "few_shot")
         )
         assert merge == sort
-        assert 0 < (few.input - merge.input) / few.calls < min(train, SHOWN) * measure(task, FIRST).turns
+        assert 0 < (few.input - merge.input) / few.calls < min(train, FewShot.shows) * measure(task, FIRST).turns
 
 
 def test_past_runs_outweigh_what_is_written_down_the_more_the_more_there_are() -> None:
@@ -183,6 +187,7 @@ class Waits:
     """Waits for what never comes."""
 
     name = "waits"
+    shows = 3
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         return ["task"]
@@ -204,5 +209,5 @@ class Fails(Waits):
 def test_an_operator_that_will_not_say_is_taken_for_a_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(composing, "SECONDS", 0.01)
     found = anyio.run(composed, open_shelves(splits(4, 4, 4), ()), FIRST, {"waits": Waits(), "fails": Fails()}, 4)
-    assert found["proposer/waits"] == UNKNOWN
+    assert found["proposer/waits"] == replace(UNKNOWN, shows=3)
     assert found.keys() == {"critic", "proposer/waits"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from agents.run.opening import open_run
 from memory.journals.journal import read_calls, read_journal
 from protocols.messages import Evaluation, Failure
 from protocols.model import Usage
-from protocols.wrappers.retry import RetryPolicy
 from tests.small_task import LABELS, SIZES, write_task
 from tests.wire_server import Weather, WireServer
 
@@ -30,7 +28,8 @@ STALLED = 1.0
 async def test_a_search_under_faults_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
-    monkeypatch.setattr("agents.models.stack.RetryPolicy", partial(RetryPolicy, attempts=16, base=0.0))
+    monkeypatch.setattr("protocols.wrappers.retry.ATTEMPTS", 16)
+    monkeypatch.setattr("protocols.wrappers.retry.BASE", 0.0)
     notes = count()
 
     def right(turns: list[tuple[str, str]]) -> str:

@@ -123,7 +123,7 @@ def test_any_reply_is_read_or_unreadable(reply: str, finish: Finish, empty: bool
         assert text in reply
         assert text.strip() or (empty and not text)
     with suppress(UnreadableReply):
-        drafts = read_drafts(reply, "new", finish)
+        drafts = read_drafts(reply, finish)
         assert len(drafts) == len(set(drafts)) > 0
         assert all(draft.strip() and draft in reply for draft in drafts)
         "".join(drafts).encode()
@@ -153,7 +153,7 @@ def test_written_parts_are_read_back_by_the_names_that_are_asked_for(parts: dict
 @given(st.lists(written.filter(bool), min_size=1, max_size=4))
 def test_written_drafts_are_read_back_and_tags_that_are_spoken_of_are_none(drafts: list[str]) -> None:
     reply = "\n".join(f"{n}. <new>{text}</new>" for n, text in enumerate(drafts, start=1))
-    assert read_drafts(f"I put them between <new> and </new>.\n{reply}", "new") == list(dict.fromkeys(drafts))
+    assert read_drafts(f"I put them between <new> and </new>.\n{reply}") == list(dict.fromkeys(drafts))
 
 
 FRAME = Section("input", "task", "Text: {text}\nLabel:", frozen=True)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.selectors.msgd import MSGD, MSGDSettings
+from agents.selectors import msgd
+from agents.selectors.msgd import MSGD
 from agents.selectors.selector import Action, Choice
 
 STATE = np.zeros(4, np.float32)
@@ -20,9 +21,9 @@ histories = st.lists(st.floats(-1, 1), min_size=2, max_size=20).filter(
 )
 
 
-def after(seed: int, rewards: list[float], settings: MSGDSettings | None = None) -> tuple[MSGD, Choice]:
+def after(seed: int, rewards: list[float]) -> tuple[MSGD, Choice]:
     """One that has learnt from these, and its next choice, which is in flight."""
-    selector = MSGD(Random(seed), settings)
+    selector = MSGD(Random(seed))
     for reward in rewards:
         selector.learn(selector.choose(CHOICES), reward, ())
     return selector, selector.choose(CHOICES)
@@ -57,21 +58,25 @@ def test_what_shares_the_operator_or_the_section_goes_with_it(reward: float, sig
 @given(st.integers(), histories)
 def test_nothing_is_given_up(seed: int, rewards: list[float]) -> None:
     selector, _ = after(seed, rewards)
-    assert min(selector.policy(ACTIONS).values()) >= MSGDSettings().floor / len(ACTIONS)
+    assert min(selector.policy(ACTIONS).values()) >= msgd.FLOOR / len(ACTIONS)
 
 
 @pytest.mark.parametrize("loss", [0.1, 1.0, 3.0])
-def test_a_visit_in_flight_costs_its_action_so_much_preference(loss: float) -> None:
-    selector = MSGD(Random(0), MSGDSettings(loss=loss, floor=0.0))
+def test_a_visit_in_flight_costs_its_action_so_much_preference(loss: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(msgd, "LOSS", loss)
+    monkeypatch.setattr(msgd, "FLOOR", 0.0)
+    selector = MSGD(Random(0))
     chosen = selector.choose(CHOICES).action
     policy = selector.policy(ACTIONS)
     other = next(action for action in ACTIONS if action != chosen)
     assert policy[chosen] / policy[other] == pytest.approx(np.exp(-loss))
 
 
-def test_after_a_change_little_is_left_of_what_was_learnt() -> None:
+def test_after_a_change_little_is_left_of_what_was_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rewards fall from 1 to -1 for good: soon the favourite of before is hardly likelier than the others."""
-    selector, favourite = MSGD(Random(0), MSGDSettings(floor=0.0, loss=0.0)), CHOICES[4]
+    monkeypatch.setattr(msgd, "LOSS", 0.0)
+    monkeypatch.setattr(msgd, "FLOOR", 0.0)
+    selector, favourite = MSGD(Random(0)), CHOICES[4]
     for _ in range(60):
         chosen = selector.choose(CHOICES)
         selector.learn(chosen, float(chosen is favourite), ())

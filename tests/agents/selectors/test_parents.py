@@ -20,7 +20,7 @@ outcomes = st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=60)
 
 @given(outcomes, st.booleans())
 def test_freshness_is_a_share_and_falls_with_what_fails(script: list[tuple[int, bool]], earned: bool) -> None:
-    parents, met = Parents(8.0, 0.5), [choices(3) for _ in range(5)]
+    parents, met = Parents(), [choices(3) for _ in range(5)]
     for each in met:
         parents.meet(each)
     assert parents.freshness().tolist() == [1.0] * 5
@@ -37,7 +37,7 @@ def test_freshness_is_a_share_and_falls_with_what_fails(script: list[tuple[int, 
 
 @given(st.integers(1, 200))
 def test_of_equally_many_that_fail_everywhere_no_parent_is_less_fresh_than_another(rounds: int) -> None:
-    parents, met = Parents(8.0, 0.5), [choices(1) for _ in range(4)]
+    parents, met = Parents(), [choices(1) for _ in range(4)]
     for each in met:
         parents.meet(each)
     for _ in range(rounds):
@@ -47,7 +47,7 @@ def test_of_equally_many_that_fail_everywhere_no_parent_is_less_fresh_than_anoth
 
 
 def test_a_child_has_half_of_what_its_parent_has_been_through() -> None:
-    parents, first, child = Parents(8.0, 0.5), choices(2), choices(2)
+    parents, first, child = Parents(), choices(2), choices(2)
     parents.meet(first)
     for _ in range(40):
         parents.learn(0, False)
@@ -59,7 +59,7 @@ def test_a_child_has_half_of_what_its_parent_has_been_through() -> None:
 
 
 def test_choices_that_come_later_are_of_the_parent_that_they_come_with() -> None:
-    parents, first = Parents(8.0, 0.5), choices(4)
+    parents, first = Parents(), choices(4)
     parents.meet(first[:2])
     parents.meet(choices(1))
     parents.meet(first)
@@ -67,7 +67,7 @@ def test_choices_that_come_later_are_of_the_parent_that_they_come_with() -> None
 
 
 def test_after_a_change_a_parent_is_nearly_fresh_again() -> None:
-    parents, first = Parents(8.0, 0.5), choices(1)
+    parents, first = Parents(), choices(1)
     parents.meet(first)
     for _ in range(40):
         parents.learn(0, False)

@@ -7,11 +7,12 @@ from itertools import pairwise
 from random import Random
 from statistics import NormalDist, fmean
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.study.paired import difference, holm, student, student_quantile
+from agents.study.paired import difference, holm, student
 
 unhurried = settings(deadline=None, max_examples=100)
 VALUES = st.floats(-1, 1, allow_subnormal=False)
@@ -23,16 +24,18 @@ STRATA = st.lists(st.lists(VALUES, min_size=2, max_size=12), min_size=1, max_siz
     [(1, 12.706204736), (2, 4.302652730), (5, 2.570581836), (9, 2.262157163), (18, 2.100922040), (1000, 1.962339081)],
 )
 def test_quantiles_are_those_of_the_tables(freedom: int, expected: float) -> None:
-    assert student_quantile(0.975, freedom) == pytest.approx(expected, rel=1e-8)
+    values, within = student(freedom)
+    assert np.interp(0.95, within, values) == pytest.approx(expected, rel=1e-6)
 
 
 @unhurried
 @given(st.floats(0, 50), st.floats(1, 500))
 def test_the_distribution_lies_between_its_bounds(t: float, freedom: float) -> None:
     """Of Cauchy's law (one degree) and the normal one; that of two degrees is known, too."""
-    cauchy, normal = 0.5 + math.atan(t) / math.pi, NormalDist().cdf(t)
-    assert cauchy - 1e-9 <= student(t, freedom) <= normal + 1e-9
-    assert student(t, 2) == pytest.approx(0.5 + t / (2 * math.sqrt(2 + t * t)), abs=1e-9)
+    cauchy, normal = 2 * math.atan(t) / math.pi, 2 * NormalDist().cdf(t) - 1
+    (values, within), (at_two, known) = student(freedom), student(2)
+    assert cauchy - 1e-6 <= np.interp(t, values, within) <= normal + 1e-6
+    assert np.interp(t, at_two, known) == pytest.approx(t / math.sqrt(2 + t * t), abs=1e-6)
 
 
 @unhurried

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -15,7 +14,6 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.storage.bloom_filter import Sieve
 from memory.storage.cache import CHECKED, EVICT, SCHEMA, ReplyCache, open_cache
 from memory.storage.database import Database, open_database
 from protocols.errors import ModelError, ServerFailed
@@ -123,31 +121,18 @@ async def test_a_reply_that_came_is_kept_though_its_caller_is_cancelled(tmp_path
         assert (await CachedModel(Counting(echo), cache, "s").complete(ask("x"))).from_cache
 
 
-async def test_what_leaves_the_bounded_front_stays_in_the_file(tmp_path: Path) -> None:
+async def test_what_leaves_the_bounded_front_stays_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memory.storage.cache.RECENT", 2)
     async with open_database(tmp_path / "cache.db", SCHEMA) as opened:
-        cache, model = ReplyCache(opened, recent=2, sieve=Sieve()), Counting(echo)
+        cache, model = ReplyCache(opened, keys=set()), Counting(echo)
         cached = CachedModel(model, cache, "s")
         for _ in range(3):
             for text in "abcde":
                 assert (await cached.complete(ask(text))).text == text
         assert sum(cache.recent(request_key("s", ask(text))) is not None for text in "abcde") == 2
     assert model.calls.total() == 5
-
-
-@settings(deadline=None, max_examples=20)
-@given(before=st.sets(st.binary(min_size=32, max_size=32)), after=st.sets(st.binary(min_size=32, max_size=32)))
-def test_a_sieve_holds_every_key_that_was_added(before: set[bytes], after: set[bytes]) -> None:
-    sieve = Sieve()
-    sieve.add_all(before)
-    for key in after:
-        sieve.add(key)
-    assert all(key in sieve for key in before | after)
-
-
-def test_a_sieve_lets_most_others_through() -> None:
-    sieve, keys = Sieve(), [hashlib.blake2b(b"%d" % n, digest_size=32).digest() for n in range(60_000)]
-    sieve.add_all(keys[:50_000])
-    assert sum(key in sieve for key in keys[50_000:]) < 10
 
 
 async def test_two_caches_on_one_file_go_on_with_one_answer(tmp_path: Path) -> None:
@@ -175,13 +160,16 @@ async def test_two_caches_on_one_file_go_on_with_one_answer(tmp_path: Path) -> N
     assert not any(reply.from_cache for reply in got)
 
 
-async def test_the_file_stays_near_its_bound_and_keeps_what_is_newest(tmp_path: Path) -> None:
+async def test_the_file_stays_near_its_bound_and_keeps_what_is_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memory.storage.cache.RECENT", 1)
     bound, size, count = 2**20, 2048, 1024
     path = tmp_path / "cache.db"
     model = Counting(echo)
     texts = [f"{number} ".ljust(size, "x") for number in range(count)]
     async with open_database(path, SCHEMA) as opened:
-        cached = CachedModel(model, ReplyCache(opened, recent=1, most_bytes=bound), "s")
+        cached = CachedModel(model, ReplyCache(opened, most_bytes=bound), "s")
         for text in texts:
             await cached.complete(ask(text))
         for text in texts[-100:]:

@@ -19,7 +19,7 @@ from protocols.model import Allowance
 from protocols.pacing.breaker import Breaker
 from protocols.pacing.limiter import Limiter, Limits
 from protocols.wrappers.limited import LimitedModel
-from protocols.wrappers.retry import RetryingModel, RetryPolicy
+from protocols.wrappers.retry import RetryingModel
 from tests.protocols.wrappers.clocked import (
     MINUTE,
     REQUEST,
@@ -139,7 +139,7 @@ def test_a_quota_that_is_told_of_in_no_header_is_found_without_a_storm(quota: in
     rng, server = Random(0), FixedWindow(quota)
     model = Clocked(latency=lambda: latency * rng.lognormvariate(0, 1), fault=server.refuse)
     limited = LimitedModel(model, Limiter(Limits()), urgent=False)
-    retrying = RetryingModel(limited, RetryPolicy(), Random(0), Breaker())
+    retrying = RetryingModel(limited, Random(0), Breaker())
     left = iter(range(1000))
 
     async def call() -> None:

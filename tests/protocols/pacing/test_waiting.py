@@ -17,7 +17,7 @@ from protocols.pacing.limiter import Limiter, Limits
 from protocols.pacing.waiting import SILENT, Patience
 from protocols.providers.catalogue import Account
 from protocols.wrappers.limited import LimitedModel
-from protocols.wrappers.retry import RetryingModel, RetryPolicy
+from protocols.wrappers.retry import DEADLINE, RetryingModel
 from tests.protocols.wrappers.clocked import simulate
 from tests.protocols.wrappers.faults import REQUEST, failure
 
@@ -39,12 +39,17 @@ class Slow:
         return Reply("ok", Usage(1, 1))
 
 
-def stack(model: Slow, accounts: Accounts, policy: RetryPolicy | None = None, at_once: int = 1) -> RetryingModel:
+def stack(model: Slow, accounts: Accounts, at_once: int = 1, deadline: float = DEADLINE) -> RetryingModel:
     """As a run has it, with a patience of its own."""
     patience = Patience(accounts.calls)
     limiter = accounts.limiter(Account("openai", "http://host"), Limits(at_once))
     limited = LimitedModel(model, limiter, False, patience, timeout=30.0)
-    return RetryingModel(limited, policy or RetryPolicy(), Random(0), Breaker(), patience=patience)
+    return RetryingModel(limited, Random(0), Breaker(), deadline, patience=patience)
+
+
+@pytest.fixture
+def naps_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocols.wrappers.retry.BASE", 60.0)
 
 
 def of(model: RetryingModel) -> Patience:
@@ -70,7 +75,7 @@ def test_a_deadline_begins_with_the_first_byte(queue: int) -> None:
     async def main() -> None:
         model = Slow(10.0, [*[None] * queue, failure()])
         ends: list[BaseException | None] = []
-        retrying = stack(model, Accounts(), RetryPolicy(base=0.5, deadline=25.0))
+        retrying = stack(model, Accounts(), deadline=25.0)
         async with anyio.create_task_group() as tasks:
             for _ in range(queue + 1):
                 tasks.start_soon(attempt, retrying, ends)
@@ -82,7 +87,7 @@ def test_a_deadline_begins_with_the_first_byte(queue: int) -> None:
 def test_a_deadline_still_ends_the_tries() -> None:
     async def main() -> None:
         model, ends = Slow(10.0, [failure()] * 9), list[BaseException | None]()
-        await attempt(stack(model, Accounts(), RetryPolicy(base=0.5, deadline=25.0)), ends)
+        await attempt(stack(model, Accounts(), deadline=25.0), ends)
         assert [type(end) for end in ends] == [ServerFailed]
         assert len(model.sent) == 3
 
@@ -92,6 +97,7 @@ def test_a_deadline_still_ends_the_tries() -> None:
 # A person stops the search
 
 
+@pytest.mark.usefixtures("naps_are_long")
 @pytest.mark.parametrize(
     ("errors", "after", "sent", "ended"),
     [
@@ -110,7 +116,7 @@ def test_after_a_stop_what_is_in_flight_ends_and_nothing_is_sent(
 
     async def main() -> None:
         model, ends = Slow(1.0, list(errors)), list[BaseException | None]()
-        retrying = stack(model, Accounts(), RetryPolicy(base=60.0), at_once=2)
+        retrying = stack(model, Accounts(), at_once=2)
         async with anyio.create_task_group() as tasks:
             for _ in range(10):
                 tasks.start_soon(attempt, retrying, ends)
@@ -132,6 +138,7 @@ def test_after_a_stop_what_is_in_flight_ends_and_nothing_is_sent(
     simulate(main)
 
 
+@pytest.mark.usefixtures("naps_are_long")
 @pytest.mark.parametrize(
     ("before", "after", "asked", "ended"),
     [
@@ -153,7 +160,7 @@ def test_what_is_left_after_a_stop_is_asked_once_of_a_model_that_answers(
 ) -> None:
     async def main() -> None:
         model, accounts = Slow(1.0, list(before)), Accounts()
-        retrying = stack(model, accounts, RetryPolicy(base=60.0))
+        retrying = stack(model, accounts)
         first: list[BaseException | None] = []
         async with anyio.create_task_group() as tasks:
             for _ in before:
@@ -172,12 +179,13 @@ def test_what_is_left_after_a_stop_is_asked_once_of_a_model_that_answers(
     simulate(main)
 
 
+@pytest.mark.usefixtures("naps_are_long")
 def test_a_person_in_a_hurry_ends_naps_with_what_they_met() -> None:
     """The last part of a run is under way: a call that waits for its next try is left unanswered."""
 
     async def main() -> None:
         model, ends = Slow(1.0, [None, failure()]), list[BaseException | None]()
-        retrying = stack(model, Accounts(), RetryPolicy(base=60.0), at_once=2)
+        retrying = stack(model, Accounts(), at_once=2)
         await retrying.complete(REQUEST)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(attempt, retrying, ends)
@@ -193,11 +201,12 @@ def test_a_person_in_a_hurry_ends_naps_with_what_they_met() -> None:
 # What is waited for
 
 
+@pytest.mark.usefixtures("naps_are_long")
 def test_the_waits_of_an_account_are_those_of_its_calls() -> None:
     async def main() -> None:
         accounts = Accounts()
         model = Slow(10.0, [failure(), failure(RateLimited, 60.0)])
-        retrying = stack(model, accounts, RetryPolicy(base=60.0), at_once=2)
+        retrying = stack(model, accounts, at_once=2)
         assert accounts.waits().in_flight == accounts.waits().others == 0
         async with anyio.create_task_group() as tasks:
             for _ in range(5):

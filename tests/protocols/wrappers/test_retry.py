@@ -27,7 +27,7 @@ from protocols.errors import (
 from protocols.model import ChatModel
 from protocols.pacing.breaker import ROUNDS, Breaker
 from protocols.wrappers.metered import MeteredModel
-from protocols.wrappers.retry import RetryingModel, RetryPolicy, Timing
+from protocols.wrappers.retry import ATTEMPTS, BASE, DEADLINE, LONGEST, RetryingModel, Timing
 from tests.protocols.wrappers.faults import REQUEST, ModelFault, failure, in_turn
 from tests.world import Oracle
 
@@ -49,48 +49,41 @@ class Naps:
 
 
 def retrying(
-    model: ChatModel, naps: Naps, policy: RetryPolicy | None = None, seed: int = 0, breaker: Breaker | None = None
+    model: ChatModel, naps: Naps, deadline: float = DEADLINE, seed: int = 0, breaker: Breaker | None = None
 ) -> RetryingModel:
-    return RetryingModel(model, policy or RetryPolicy(), Random(seed), breaker or Breaker(), naps.timing)
+    return RetryingModel(model, Random(seed), breaker or Breaker(), deadline, naps.timing)
 
 
 @given(
     failures=st.integers(0, 8),
-    attempts=st.integers(1, 6),
-    base=st.floats(0.01, 10),
-    longest=st.floats(0.01, 60),
     deadline=st.floats(1, 2000),
     retry_after=st.none() | st.floats(0, 1000),
     seed=st.integers(),
 )
 def test_retries_wait_within_bounds(
     failures: int,
-    attempts: int,
-    base: float,
-    longest: float,
     deadline: float,
     retry_after: float | None,
     seed: int,
 ) -> None:
     model, naps = Oracle(fault=in_turn(*[failure(retry_after=retry_after)] * failures)), Naps()
-    policy = RetryPolicy(attempts, base, longest, deadline)
 
     async def call() -> bool:
         try:
-            await retrying(model, naps, policy, seed).complete(REQUEST)
+            await retrying(model, naps, deadline, seed).complete(REQUEST)
         except ServerFailed:
             return False
         return True
 
     answered = anyio.run(call)
     assert answered == (model.calls == failures + 1)
-    assert model.calls <= min(failures + 1, attempts)
+    assert model.calls <= min(failures + 1, ATTEMPTS)
     assert len(naps.waits) == model.calls - 1
     assert sum(naps.waits) <= deadline
     for number, wait in enumerate(naps.waits, start=1):
-        assert (retry_after or 0) <= wait <= max(min(longest, base * 2**number), retry_after or 0)
-    if not answered and model.calls < attempts:
-        longest_wait = max(min(longest, base * 2**model.calls), retry_after or 0)
+        assert (retry_after or 0) <= wait <= max(min(LONGEST, BASE * 2**number), retry_after or 0)
+    if not answered and model.calls < ATTEMPTS:
+        longest_wait = max(min(LONGEST, BASE * 2**model.calls), retry_after or 0)
         assert sum(naps.waits) + longest_wait > deadline
 
 
@@ -105,15 +98,15 @@ async def test_a_rate_limit_is_bounded_by_the_deadline_and_other_failures_by_att
     assert model.calls == 26
     model, naps = Oracle(fault=in_turn(*limited * 1000)), Naps()
     with pytest.raises(RateLimited):
-        await retrying(model, naps, RetryPolicy(longest=1.0)).complete(REQUEST)
-    assert 899.0 < sum(naps.waits) <= 900.0
+        await retrying(model, naps).complete(REQUEST)
+    assert DEADLINE - LONGEST < sum(naps.waits) <= DEADLINE
 
 
 async def test_the_waits_are_spread_over_the_whole_range() -> None:
     naps = Naps()
     for seed in range(400):
         model = Oracle(fault=in_turn(failure()))
-        await retrying(model, naps, RetryPolicy(2, base=0.5), seed).complete(REQUEST)
+        await retrying(model, naps, seed=seed).complete(REQUEST)
     assert min(naps.waits) < 0.1 < 0.9 < max(naps.waits) <= 1.0
 
 
