@@ -23,9 +23,8 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import TypeAdapter
-from rich.console import Console
 
-from agents.attached import attached, check_spans
+from agents.attached import Session
 from agents.directory.inline_inputs import Settings, take
 from agents.directory.run_directory import BEST_PROMPT
 from agents.history.progress import Ending, Progress, progress_of
@@ -33,11 +32,11 @@ from agents.results.finished import finished
 from agents.results.result import Result
 from agents.results.saved import SavedPrompt, load_prompt
 from agents.ring.team import only
-from agents.run.opening import open_run
 from agents.run.search import Run
 from agents.run.steering import command
 from protocols.errors import RunFailed
 from protocols.files import prompt_file
+from protocols.files.named import USE
 from protocols.messages import Assignment, Command, Envelope
 from protocols.prompt import Prompt
 from protocols.providers.environment import read_environment
@@ -113,7 +112,7 @@ async def train(
     task: Settings | Path | str,
     prompt: Prompt | Path | str | None = None,
     *,
-    models: Settings | str | None = None,
+    models: object = None,
     directory: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
     **tables: Settings,
@@ -129,7 +128,7 @@ async def open_training(
     task: Settings | Path | str,
     prompt: Prompt | Path | str | None = None,
     *,
-    models: Settings | str | None = None,
+    models: object = None,
     directory: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
     **tables: Settings,
@@ -139,26 +138,28 @@ async def open_training(
 
     `task`: the path of a configuration, or the table `[task]`, in which `Rows` may stand for the path of a split.
     `prompt`: the first one, as an object, as the path of its file, or as a text for the default layout. `models`: one
-    name for all roles, or the table. `tables`: others of the configuration (`budget`, `search`, `providers` and so
-    on), over those of its file. `directory`: as --out. `environ` None: the process's variables, over ./.env.
+    for all roles, by its name, its class or as an object, or the table. `tables`: others of the configuration
+    (`budget`, `search`, `providers` and so on), over those of its file; code that they name may be given itself.
+    `directory`: as --out. `environ` None: the process's variables, over ./.env.
 
     :raises InputError: something cannot be used; nothing was written.
     :raises PromptFlowError: as `open_run` and `Run.search`, where an event or what was found is asked for.
     """
     variables = read_environment(Path(".env"), os.environ) if environ is None else environ
-    named_models = {"default": models} if isinstance(models, str) else models
-    given = take(task, prompt, tables if named_models is None else {**tables, "models": named_models})
+    if models is not None:
+        tables["models"] = models if isinstance(models, Mapping) and USE not in models else {"default": models}
+    given = take(task, prompt, tables)
     with given.kept(None if directory is None else Path(directory)) as (configuration, place):
         if ended := finished(configuration, place):
             yield _ended(*ended)
             return
-        check_spans([configuration])
-        async with open_run(configuration, variables, place) as run, _searching(run, variables) as training:
+        session = Session(variables)
+        async with session.opened(configuration, place) as run, _searching(run, session) as training:
             yield training
 
 
 @asynccontextmanager
-async def _searching(run: Run, environ: Mapping[str, str]) -> AsyncIterator[Training]:
+async def _searching(run: Run, session: Session) -> AsyncIterator[Training]:
     """The search of a run as a task, with its events."""
     send, receive = anyio.create_memory_object_stream[Event](UNREAD)
     training = Training(run.directory, progress_of(run.directory), receive)
@@ -175,8 +176,7 @@ async def _searching(run: Run, environ: Mapping[str, str]) -> AsyncIterator[Trai
     async def search() -> None:
         with send:
             try:
-                async with attached(run, environ, Console(quiet=True), 0):
-                    result = await run.search()
+                result = await session.search(run)
             except Exception as error:
                 training.end(error)
             else:

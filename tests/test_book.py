@@ -31,6 +31,7 @@ from agents.selectors.selector import Action, Choice
 from memory.journals.journal import read_journal
 from memory.judgement import HALF_AGE
 from protocols.errors import BadReply
+from protocols.files.named import Named
 from protocols.messages import Assignment, Critique
 from protocols.model import Usage
 from protocols.pacing.limiter import FIRST, LONGEST_HOLD, MOST
@@ -295,7 +296,7 @@ def test_the_rule_of_the_selector_on_the_page(here: Path) -> None:
     (here / "mine.py").write_text(blocks("python", SELECTORS_PAGE)[0], encoding="utf-8")
     state = np.zeros(4, np.float32)
     choices = [Choice(Action(name, "task"), "task", state) for name in "abcdefgh"]
-    selector = open_selector("mine:WinStay", Random(1))
+    selector = open_selector(Named("mine:WinStay"), Random(1))
     first = selector.choose(choices)
     selector.learn(first, 0.1, choices)
     assert selector.choose(choices) is first

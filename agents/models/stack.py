@@ -14,7 +14,7 @@ from agents.config.asking import check_asked
 from agents.config.configuration import Configuration
 from agents.config.known_names import check_names
 from agents.config.metrics import asks_judge, open_metric
-from agents.config.roles import EMBEDDER, embedder_of, model_settings, roles
+from agents.config.roles import EMBEDDER, embedder_of, model_settings, open_adapter, roles
 from agents.config.tables import ProviderTable
 from memory.journals.journal import Journal
 from memory.journals.recorded import RecordedModel
@@ -36,7 +36,6 @@ from protocols.providers.catalogue import (
     is_local,
     is_theirs,
     open_embeddings,
-    open_model,
     resolve,
     scope,
     split,
@@ -44,6 +43,7 @@ from protocols.providers.catalogue import (
 from protocols.providers.listing import SECONDS, listed_window
 from protocols.providers.local.weights import identity
 from protocols.providers.local_model import CONTEXT, LocalModel, in_words
+from protocols.providers.own_model import OWN
 from protocols.providers.parameters import asked
 from protocols.providers.transport.http import Transport
 from protocols.task import Task
@@ -95,8 +95,7 @@ class Models:
         models = roles(configuration)
         embedder, dimension = models.pop(EMBEDDER, None), configuration.memory.dimension
         for name in sorted({*models.values()}):
-            settings = model_settings(configuration.provider(name))
-            self._adapters[name] = open_model(name, settings, environ, transport)
+            self._adapters[name] = open_adapter(configuration, name, environ, transport)
         if embedder and dimension:
             settings = model_settings(configuration.provider(embedder))
             self._embeddings = open_embeddings(embedder, settings, environ, transport, dimension)
@@ -104,7 +103,8 @@ class Models:
     def of(self, role: str, cache: ReplyCache | None = None, journal: Journal | None = None) -> ChatModel:
         """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, and what stands around it."""
         name = self._configuration.models.of(role)
-        model = self._stack(self._adapters[name], role, cache, journal)
+        shared = cache if self._configuration.shares_replies_of(name) else None
+        model = self._stack(self._adapters[name], role, shared, journal)
         room = self._configuration.provider(name).reply_tokens or room_of(name)
         if name == EMBEDDED:
             return model
@@ -123,7 +123,7 @@ class Models:
             async with anyio.create_task_group() as tasks:
                 for name in self._adapters:
                     settings = model_settings(self._configuration.provider(name))
-                    theirs = settings.client or is_theirs(name, settings, self._environ)
+                    theirs = settings.client or is_theirs(name, settings, self._environ) or split(name)[0] == OWN
                     if name != EMBEDDED and not is_local(name) and not theirs:
                         tasks.start_soon(self._look_up_window, name, settings)
         self._ledger.go_on()
