@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -25,13 +26,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import TypeAdapter
 
 from agents.attached import Session
-from agents.directory.inline_inputs import Settings, take
+from agents.directory.inline_inputs import Given, Settings, take
 from agents.directory.run_directory import BEST_PROMPT
 from agents.history.progress import Ending, Progress, progress_of
 from agents.results.finished import finished
 from agents.results.result import Result
 from agents.results.saved import SavedPrompt, load_prompt
 from agents.ring.team import only
+from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import command
 from protocols.errors import RunFailed
@@ -40,8 +42,19 @@ from protocols.files.named import USE
 from protocols.messages import Assignment, Command, Envelope
 from protocols.prompt import Prompt
 from protocols.providers.environment import read_environment
+from protocols.task import SplitName
 
-__all__ = ["Event", "Found", "SavedPrompt", "Training", "load_prompt", "open_training", "train"]
+__all__ = [
+    "Event",
+    "Found",
+    "SavedPrompt",
+    "Scored",
+    "Training",
+    "evaluate",
+    "load_prompt",
+    "open_training",
+    "train",
+]
 
 Event = Assignment | Ending | Command
 """What a reader is told: an edit is asked for, an edit has ended (the first prompt's evaluation, too), or a person
@@ -145,10 +158,7 @@ async def open_training(
     :raises InputError: something cannot be used; nothing was written.
     :raises PromptFlowError: as `open_run` and `Run.search`, where an event or what was found is asked for.
     """
-    variables = read_environment(Path(".env"), os.environ) if environ is None else environ
-    if models is not None:
-        tables["models"] = models if isinstance(models, Mapping) and USE not in models else {"default": models}
-    given = take(task, prompt, tables)
+    variables, given = _variables(environ), _given(task, prompt, models, tables)
     with given.kept(None if directory is None else Path(directory)) as (configuration, place):
         if ended := finished(configuration, place):
             yield _ended(*ended)
@@ -156,6 +166,40 @@ async def open_training(
         session = Session(variables)
         async with session.opened(configuration, place) as run, _searching(run, session) as training:
             yield training
+
+
+async def evaluate(
+    task: Settings | Path | str,
+    prompt: Prompt | Path,
+    split: SplitName = "validation",
+    *,
+    models: object = None,
+    environ: Mapping[str, str] | None = None,
+    **tables: Settings,
+) -> Scored:
+    """Score a prompt, or its file, on one split, as `run.py evaluate` does; nothing is kept. The rest as with
+    `open_training`.
+
+    :raises PromptFlowError: as `score`.
+    """
+    given = _given(task, prompt, models, tables)
+    with TemporaryDirectory() as folder, given.kept(Path(folder)) as (configuration, _):
+        file = prompt if isinstance(prompt, Path) else configuration.prompt.file
+        assert file is not None, "a prompt was given, and is kept"
+        return await score(configuration, _variables(environ), file, split)
+
+
+def _variables(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return read_environment(Path(".env"), os.environ) if environ is None else environ
+
+
+def _given(
+    task: Settings | Path | str, prompt: Prompt | Path | str | None, models: object, tables: Mapping[str, Settings]
+) -> Given:
+    if models is not None:
+        named = models if isinstance(models, Mapping) and USE not in models else {"default": models}
+        tables = {**tables, "models": named}
+    return take(task, prompt, tables)
 
 
 @asynccontextmanager

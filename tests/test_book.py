@@ -23,7 +23,7 @@ from agents.archive.reward import Reward
 from agents.config.catalogue import SELECTORS, open_selector
 from agents.config.configuration import build
 from agents.config.tables import SearchTable
-from agents.directory.run_directory import JOURNAL
+from agents.directory.run_directory import JOURNAL, read_configuration
 from agents.selectors.baselines import UCB, EpsilonGreedy
 from agents.selectors.msgd import MSGDSettings
 from agents.selectors.msgd_rl import PastSettings, RLSettings
@@ -259,8 +259,8 @@ def test_the_constants_in_the_equations_are_those_of_the_selectors() -> None:
 
 def test_a_selector_of_ones_own_decides_a_search(here: Path) -> None:
     """The reward is computed here anew, and the next assignment is what the class makes of it."""
-    [code] = blocks("python", SELECTORS_PAGE)
-    table = tomllib.loads(blocks("toml", SELECTORS_PAGE)[-1])["search"]
+    [code, _] = blocks("python", SELECTORS_PAGE)
+    [table] = [tomllib.loads(block)["search"] for block in blocks("toml", SELECTORS_PAGE) if "WinStay" in block]
     assert len(code.splitlines()) < 25
     (here / "mine.py").write_text(code, encoding="utf-8")
     table |= {"assignments": 16, "width": 1, "critique": 12, "operators": ["few_shot", "self_reflection"]}
@@ -290,6 +290,19 @@ def test_a_selector_of_ones_own_decides_a_search(here: Path) -> None:
                 pass
     assert stayed
     assert moved
+
+
+def test_a_selector_has_its_parameter_and_a_setting_varies_it(here: Path) -> None:
+    (here / "mine.py").write_text(blocks("python", SELECTORS_PAGE)[1], encoding="utf-8")
+    [table] = [tomllib.loads(block)["search"] for block in blocks("toml", SELECTORS_PAGE) if "Exp3" in block]
+    search = {"assignments": 4, "critique": 12, "operators": ["few_shot", "self_reflection"]}
+    text = write_task(here, tables={"search": search}).read_text(encoding="utf-8")
+    selector = 'selector = { use = "mine:Exp3", gamma = 0.2 }'
+    assert tomllib.loads(selector) == table
+    config = here / "exp3.toml"
+    config.write_text(text.replace("[search]\n", f"[search]\n{selector}\n"), encoding="utf-8")
+    done("search", str(config), "--set", "search.selector.gamma=0.5", "--out", "out")
+    assert read_configuration(here / "out").search.selector.dumped() == {"use": "mine:Exp3", "gamma": 0.5}
 
 
 def test_the_rule_of_the_selector_on_the_page(here: Path) -> None:

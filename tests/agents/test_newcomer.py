@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.api import open_training, train
+from agents.api import evaluate, open_training, train
 from agents.config.configuration import Configuration, build
 from agents.directory.run_directory import CONFIGURATION, read_configuration
 from agents.history.progress import Ending
@@ -119,6 +119,17 @@ async def test_lambdas_instances_and_functions_of_a_program_search_and_are_refus
     assert "task.metric is <lambda in line" in str(caught.value)
     assert "Put it into a module" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+async def test_a_prompt_scores_what_the_search_said() -> None:
+    judged = task(metric=lambda example, answer: 0.5 * right(example, answer))
+    found = await train(judged, directory="run", environ={}, **BY_NAME)
+    options: dict[str, Any] = {"models": Rules(), "environ": {}}
+    assert (await evaluate(judged, found.prompt, **options)).value == found.result.best.value
+    again = await evaluate(judged, Path("run/best_prompt.txt"), "test", **options)
+    assert found.result.test is not None
+    assert again.value == found.result.test.best
+    assert os.listdir() == ["run"]
 
 
 async def test_an_observer_may_be_another_when_a_run_goes_on() -> None:
