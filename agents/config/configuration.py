@@ -95,7 +95,8 @@ class Configuration(Table):
         if is_local(model) and model != LOCAL:
             general = general.model_copy(update={"path": None})
         own = self.providers.get(model, ProviderTable())
-        update = own.model_dump(exclude_none=True, exclude={"price", "parameters"})
+        given = own.model_dump(exclude_none=True, exclude={"price", "parameters"})
+        update = {name: getattr(own, name) for name in given}
         parameters = merged(general.parameters, own.parameters)
         table = general.model_copy(update=update | _price(own, general) | {"parameters": parameters})
         return self._on_this_machine(table) if is_local(model) else table
