@@ -17,32 +17,44 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import TypeAdapter
-from rich.console import Console
 
-from agents.attached import attached, check_spans
-from agents.directory.inline_inputs import Settings, take
+from agents.attached import Session
+from agents.directory.inline_inputs import Given, Settings, take
 from agents.directory.run_directory import BEST_PROMPT
 from agents.history.progress import Ending, Progress, progress_of
 from agents.results.finished import finished
 from agents.results.result import Result
 from agents.results.saved import SavedPrompt, load_prompt
 from agents.ring.team import only
-from agents.run.opening import open_run
+from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import command
 from protocols.errors import RunFailed
 from protocols.files import prompt_file
+from protocols.files.named import USE
 from protocols.messages import Assignment, Command, Envelope
 from protocols.prompt import Prompt
 from protocols.providers.environment import read_environment
+from protocols.task import SplitName
 from protocols.threads import entered, in_thread
 
-__all__ = ["Event", "Found", "SavedPrompt", "Training", "load_prompt", "open_training", "train"]
+__all__ = [
+    "Event",
+    "Found",
+    "SavedPrompt",
+    "Scored",
+    "Training",
+    "evaluate",
+    "load_prompt",
+    "open_training",
+    "train",
+]
 
 Event = Assignment | Ending | Command
 """What a reader is told: an edit is asked for, an edit has ended (the first prompt's evaluation, too), or a person
@@ -113,7 +125,7 @@ async def train(
     task: Settings | Path | str,
     prompt: Prompt | Path | str | None = None,
     *,
-    models: Settings | str | None = None,
+    models: object = None,
     directory: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
     **tables: Settings,
@@ -129,7 +141,7 @@ async def open_training(
     task: Settings | Path | str,
     prompt: Prompt | Path | str | None = None,
     *,
-    models: Settings | str | None = None,
+    models: object = None,
     directory: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
     **tables: Settings,
@@ -139,26 +151,59 @@ async def open_training(
 
     `task`: the path of a configuration, or the table `[task]`, in which `Rows` may stand for the path of a split.
     `prompt`: the first one, as an object, as the path of its file, or as a text for the default layout. `models`: one
-    name for all roles, or the table. `tables`: others of the configuration (`budget`, `search`, `providers` and so
-    on), over those of its file. `directory`: as --out. `environ` None: the process's variables, over ./.env.
+    for all roles, by its name, its class or as an object, or the table. `tables`: others of the configuration
+    (`budget`, `search`, `providers` and so on), over those of its file; code that they name may be given itself.
+    `directory`: as --out. `environ` None: the process's variables, over ./.env.
 
     :raises InputError: something cannot be used; nothing was written.
     :raises PromptFlowError: as `open_run` and `Run.search`, where an event or what was found is asked for.
     """
-    variables = read_environment(Path(".env"), os.environ) if environ is None else environ
-    named_models = {"default": models} if isinstance(models, str) else models
-    given = take(task, prompt, tables if named_models is None else {**tables, "models": named_models})
+    variables, given = _variables(environ), _given(task, prompt, models, tables)
     async with entered(given.kept(None if directory is None else Path(directory))) as (configuration, place):
         if ended := await in_thread(finished, configuration, place):
             yield _ended(*ended)
             return
-        check_spans([configuration])
-        async with open_run(configuration, variables, place) as run, _searching(run, variables) as training:
+        session = Session(variables)
+        async with session.opened(configuration, place) as run, _searching(run, session) as training:
             yield training
 
 
+async def evaluate(
+    task: Settings | Path | str,
+    prompt: Prompt | Path,
+    split: SplitName = "validation",
+    *,
+    models: object = None,
+    environ: Mapping[str, str] | None = None,
+    **tables: Settings,
+) -> Scored:
+    """Score a prompt, or its file, on one split, as `run.py evaluate` does; nothing is kept. The rest as with
+    `open_training`.
+
+    :raises PromptFlowError: as `score`.
+    """
+    given = _given(task, prompt, models, tables)
+    async with entered(TemporaryDirectory()) as folder, entered(given.kept(Path(folder))) as (configuration, _):
+        file = prompt if isinstance(prompt, Path) else configuration.prompt.file
+        assert file is not None, "a prompt was given, and is kept"
+        return await score(configuration, _variables(environ), file, split)
+
+
+def _variables(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return read_environment(Path(".env"), os.environ) if environ is None else environ
+
+
+def _given(
+    task: Settings | Path | str, prompt: Prompt | Path | str | None, models: object, tables: Mapping[str, Settings]
+) -> Given:
+    if models is not None:
+        named = models if isinstance(models, Mapping) and USE not in models else {"default": models}
+        tables = {**tables, "models": named}
+    return take(task, prompt, tables)
+
+
 @asynccontextmanager
-async def _searching(run: Run, environ: Mapping[str, str]) -> AsyncIterator[Training]:
+async def _searching(run: Run, session: Session) -> AsyncIterator[Training]:
     """The search of a run as a task, with its events."""
     send, receive = anyio.create_memory_object_stream[Event](UNREAD)
     training = Training(run.directory, await in_thread(progress_of, run.directory), receive)
@@ -175,8 +220,7 @@ async def _searching(run: Run, environ: Mapping[str, str]) -> AsyncIterator[Trai
     async def search() -> None:
         with send:
             try:
-                async with attached(run, environ, Console(quiet=True), 0):
-                    result = await run.search()
+                result = await session.search(run)
             except Exception as error:
                 training.end(error)
             else:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
 from rich.console import Console
 from rich.text import Text
 
+from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration
 from agents.config.loading import remarks
 from agents.config.roles import secrets
 from agents.directory.run_directory import LOG
 from agents.history.progress import progress_of
+from agents.models.accounts import Accounts
+from agents.results.result import Result
+from agents.ring.team import only
+from agents.run.opening import open_run
 from agents.run.search import Run
+from agents.views.live.sweeping import SweepView
+from agents.views.live.terminal import View
+from agents.views.live.waiting import Silence, in_words, stopping
 from agents.views.logs import RunLog, open_log
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.report import add_report
 from agents.views.page.serving import shown
-from protocols.budget.budget_scope import Notice
-from protocols.budget.ledger import Attempt
 from protocols.errors import ConfigError
 from protocols.messages import Envelope
 from protocols.threads import entered, in_thread
@@ -33,70 +43,131 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-class View(Protocol):
-    """Is shown what happens in a run."""
-
-    async def observe(self, envelope: Envelope) -> None:
-        """A message crossed the bus."""
-
-    def called(self, attempt: Attempt) -> None:
-        """An attempt at a model has ended."""
-
-    def noticed(self, notice: Notice) -> None:
-        """A share of a cap is used."""
+T = TypeVar("T")
+Stop = Callable[[str], Coroutine[Any, Any, None]]
+"""Lets what is in flight end, for a reason."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@asynccontextmanager
-async def attached(
-    run: Run,
-    environ: Mapping[str, str],
-    console: Console,
-    verbosity: int,
-    views: Sequence[View] = (),
-    say: Say | None = None,
-    cell: str | None = None,
-) -> AsyncIterator[RunLog]:
-    """Log a run, show it to the views and send its spans while the block searches, and write its report at the end.
+class Session:
+    """What stands around the work of one command, or of a program: every run in it is opened, logged, shown, traced
+    and reported in the same way, its calls are counted together, and a person is told what is waited for.
 
-    `say` tells the person (None: the log does). `cell`: its name in a sweep.
-
-    :raises ConfigError: as `check_spans`.
-    :raises StorageFailed: the log cannot be opened.
+    `console` None: nobody looks on. `verbosity`: see `open_log`.
     """
-    so_far = await in_thread(progress_of, run.directory)
-    async with AsyncExitStack() as stack:
-        keys = secrets(run.configuration, environ)
-        logger = stack.enter_context(open_log(run.directory / LOG, console, verbosity, keys))
-        log = RunLog(logger.bind(cell=cell) if cell else logger, so_far)
-        for view in (log, *views):
-            run.bus.tap(view.observe)
-            run.ledger.tap(view.called)
-            run.ledger.watch(view.noticed)
-        if run.configuration.run.spans:
-            await stack.enter_async_context(spans_of(run))
-        if cell is None:
-            run.hearing.watcher.tap(say or log.told)
+
+    def __init__(self, environ: Mapping[str, str], console: Console | None = None, verbosity: int = 0) -> None:
+        self.environ, self.accounts = environ, Accounts()
+        self._console, self._verbosity = console or Console(quiet=True), verbosity
+        self.say: Say = partial(say_on, self._console)
+        self._view: View | SweepView | None = None
+        self._waiting: list[Say] = []
+        self._silence = Silence(lambda: in_words(self.accounts.waits()), self._wait)
+
+    @asynccontextmanager
+    async def opened(
+        self, configuration: Configuration, directory: Path | None, port: int | None = None
+    ) -> AsyncIterator[Run]:
+        """A run that shares nothing with others, shown in the browser if there is a `port`.
+
+        :raises PromptFlowError: as `check_spans`, `open_run` and `show_in_browser`.
+        """
+        check_spans([configuration])
+        async with (
+            open_run(configuration, self.environ, directory, self.accounts) as run,
+            show_in_browser(run, port, self._console) as shown_anew,
+        ):
+            self._waiting.append(lambda line: shown_anew())
+            yield run
+
+    def show(self, view: View | SweepView) -> None:
+        """Tell the person all through `view` from now on."""
+        self._view, self.say, view.hear = view, view.say, self._silence.hear
+
+    async def search(self, run: Run, view: View | None = None, cell: str | None = None) -> Result:
+        """Search, logged, shown to the view, with its spans sent; and write its report. `cell`: its name in a sweep.
+
+        :raises ConfigError: as `check_spans`.
+        :raises StorageFailed: the log cannot be opened.
+        :raises PromptFlowError: as `Run.search`.
+        """
+        so_far = await in_thread(progress_of, run.directory)
+        async with AsyncExitStack() as stack:
+            keys = secrets(run.configuration, self.environ)
+            logger = stack.enter_context(open_log(run.directory / LOG, self._console, self._verbosity, keys))
+            log = RunLog(logger.bind(cell=cell) if cell else logger, so_far)
+            self._waiting.append(log.waits)
+            stack.callback(self._waiting.remove, log.waits)
+            for onlooker in (log, view) if view else (log,):
+                run.bus.tap(onlooker.observe)
+                run.ledger.tap(onlooker.called)
+                run.ledger.watch(onlooker.noticed)
+            if run.configuration.run.spans:
+                await stack.enter_async_context(spans_of(run))
+            self._introduce(run, log, alone=cell is None)
+            try:
+                result = await run.search()
+            except Exception as error:
+                log.failed(error)
+                raise
+            log.finished(result)
+            await add_report(run.directory, self.say if self._view else log.told)
+            return result
+
+    def _introduce(self, run: Run, log: RunLog, alone: bool) -> None:
+        say = self.say if self._view else log.told
+        if alone:
+            run.hearing.watcher.tap(say)
         log.started(run.configuration, run.task, run.directory, run.resumed)
-        run.say = partial(_tell, log, say)
+
+        def tell(line: str) -> None:
+            log.looked(line, aloud=not self._view)
+            if self._view:
+                say(line)
+
+        run.say = tell
         for line in run.loads:
-            (say or log.told)(line)
+            say(line)
         for remark in remarks(run.first, run.task) if not run.resumed else ():
-            log.doubted(remark, aloud=cell is None)
+            log.doubted(remark, aloud=alone)
+
+    async def waited_for(
+        self, work: Callable[[], Awaitable[T]], stop: Stop | None = None, then: Callable[[], str] = str
+    ) -> T | None:
+        """What the work returns; the silence is watched meanwhile. With `stop` the first signal is announced, with
+        what comes `then`, and lets what is in flight end; the second cancels the work: then None.
+
+        :raises Exception: what the work raised, with its own traceback.
+        """
+        failed: BaseException | None = None
+        result: T | None = None
         try:
-            yield log
-        except Exception as error:
-            log.failed(error)
-            raise
-        if run.result is not None:
-            log.finished(run.result)
-            await add_report(run.directory, say or log.told)
+            async with anyio.create_task_group() as tasks:
+                if stop:
+                    await tasks.start(self._obey_signals, stop, then, tasks)
+                tasks.start_soon(self._silence.watch, name="silence")
+                result = await work()
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            failed = only(group)
+        if failed is not None:
+            raise failed
+        return result
 
+    async def _obey_signals(
+        self, stop: Stop, then: Callable[[], str], tasks: TaskGroup, *, task_status: TaskStatus[None]
+    ) -> None:
+        with anyio.open_signal_receiver(*SIGNALS) as signals:
+            task_status.started()
+            await anext(signals)
+            self.say(stopping(self.accounts.waits(), then()))
+            tasks.start_soon(stop, INTERRUPTED, name="stop")
+            await anext(signals)
+            tasks.cancel_scope.cancel()
 
-def _tell(log: RunLog, say: Say | None, line: str) -> None:
-    """A line for the person, who may be told by the log, and for the file."""
-    log.looked(line, aloud=say is None)
-    if say is not None:
-        say(line)
+    def _wait(self, line: str) -> None:
+        for tell in (self._view.wait if self._view else self.say, *self._waiting):
+            tell(line)
 
 
 @asynccontextmanager

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
-from anyio.abc import TaskStatus
 from rich.console import Console
 
-from agents.archive.ends import INTERRUPTED
-from agents.attached import attached, check_spans, say_on, show_in_browser
+from agents.attached import SIGNALS, Session, check_spans, say_on
 from agents.check import doctor
 from agents.check.findings import Diagnosis
 from agents.config.configuration import Configuration
@@ -24,11 +20,9 @@ from agents.config.loading import remarks
 from agents.directory.run_directory import read_configuration
 from agents.history.progress import progress_of
 from agents.history.replay import Replayed, replay
-from agents.models.accounts import Accounts
 from agents.models.budget import caps, kept_prices
 from agents.results.finished import finished
-from agents.ring.team import only
-from agents.run.opening import open_run
+from agents.results.result import Result
 from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import Steering
@@ -36,8 +30,6 @@ from agents.study.grid import Cell, Grid
 from agents.study.sweep import Row, Sweep
 from agents.views.live.sweeping import watch_sweep
 from agents.views.live.terminal import watch
-from agents.views.live.waiting import Silence, in_words, stopping
-from agents.views.logs import RunLog
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.serving import shown
@@ -49,10 +41,6 @@ from protocols.task import SplitName
 from protocols.threads import in_thread
 from protocols.wrappers.recorded import Call
 
-T = TypeVar("T")
-Stop = Callable[[str], Coroutine[Any, Any, None]]
-"""Lets what is in flight end, for a reason."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 THEN_TEST = "then the test split is read, if the model answers"
 NO_RESULT = "the first prompt is not evaluated yet, so there is no result"
 LONGEST_STILL = 5.0
@@ -83,28 +71,20 @@ async def train(
     """
     if ended := await in_thread(finished, configuration, directory):
         return Trained(*ended, already=True)
-    check_spans([configuration])
-    async with open_run(configuration, environ, directory) as run, show_in_browser(run, port, console) as shown_anew:
+    session = Session(environ, console, verbosity)
+    async with session.opened(configuration, directory, port) as run:
         assignments = configuration.search.assignments
         so_far = await in_thread(progress_of, run.directory)
         with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
+            session.show(view)
             if so_far.stands:
                 view.say(f"Going on after {so_far.stands} assignments.")
+
+            def then() -> str:
+                return NO_RESULT if run.controller.first is None else THEN_TEST
+
             try:
-                async with attached(run, environ, console, verbosity, [view], view.say) as log:
-
-                    def wait(line: str) -> None:
-                        view.wait(line)
-                        log.waits(line)
-                        shown_anew()
-
-                    def announce() -> None:
-                        first = run.controller.first
-                        view.say(stopping(run.accounts.waits(), NO_RESULT if first is None else THEN_TEST))
-
-                    silence = Silence(lambda: in_words(run.accounts.waits()), wait)
-                    view.hear = silence.hear
-                    result = await interruptible(run.search, run.stop, announce, silence)
+                result = await session.waited_for(partial(session.search, run, view), run.stop, then)
             except Interrupted as error:
                 raise Interrupted(f"{error}; {goes_on(run.directory)}") from None
         return Trained(run.directory, None if result is None else asdict(result))
@@ -161,36 +141,20 @@ async def sweep(
     :raises PromptFlowError: as `Sweep.run`.
     """
     check_spans([cell.configuration for cell in grid.cells])
-    accounts, logs, told = Accounts(), set[RunLog](), set[tuple[str, str]]()
+    session, told = Session(environ, console, verbosity), set[tuple[str, str]]()
     with watch_sweep(console, grid, time.monotonic) as view:
+        session.show(view)
 
-        def wait(line: str) -> None:
-            view.wait(line)
-            for log in logs:
-                log.waits(line)
-
-        def announce() -> None:
-            view.say(stopping(accounts.waits(), THEN_TEST))
-
-        silence = Silence(lambda: in_words(accounts.waits()), wait)
-        view.hear = silence.hear
-
-        @asynccontextmanager
-        async def attend(cell: Cell, run: Run) -> AsyncIterator[None]:
+        async def search(cell: Cell, run: Run) -> Result:
             with view.attend(cell, run):
                 if (cell.task, cell.setting) not in told:  # once, and not for each seed
                     told.add((cell.task, cell.setting))
                     for remark in remarks(run.first, run.task) if not run.resumed else ():
                         view.say(f"{cell.task}: look at the first prompt: {remark}")
-                async with attached(run, environ, console, verbosity, say=view.say, cell=cell.name) as log:
-                    logs.add(log)
-                    try:
-                        yield
-                    finally:
-                        logs.discard(log)
+                return await session.search(run, cell=cell.name)
 
-        work = Sweep(grid, environ, attend, view.ended, accounts, view.say)
-        await interruptible(work.run, work.stop, announce, silence)
+        work = Sweep(grid, environ, search, view.ended, session.accounts, view.say)
+        await session.waited_for(work.run, work.stop, lambda: THEN_TEST)
     order = {cell.name: place for place, cell in enumerate(grid.cells)}
     return sorted(work.rows, key=lambda row: order[row.cell]), len(work.rows) == len(grid.cells)
 
@@ -203,20 +167,14 @@ async def evaluate(
     :raises Interrupted: a person stopped it before anything came.
     :raises PromptFlowError: as `score`.
     """
-    accounts = Accounts()
-    patience = Patience(accounts.calls)
-    say = partial(say_on, console)
+    session = Session(environ, console)
+    patience = Patience(session.accounts.calls)
 
     async def stop(reason: str) -> None:
         patience.stop()
 
-    def announce() -> None:
-        say(stopping(accounts.waits(), "what was answered is scored"))
-
-    silence = Silence(lambda: in_words(accounts.waits()), say)
-    scored = await interruptible(
-        partial(score, configuration, environ, path, split, accounts, patience), stop, announce, silence
-    )
+    work = partial(score, configuration, environ, path, split, session.accounts, patience)
+    scored = await session.waited_for(work, stop, lambda: "what was answered is scored")
     if scored is None:
         raise Interrupted("stopped at once")
     return scored
@@ -231,62 +189,12 @@ async def diagnose(
     headroom: bool = False,
 ) -> Diagnosis:
     """Look through a configuration, see `doctor.diagnose`; the silence of its calls is watched."""
-    accounts = Accounts()
-    silence = Silence(lambda: in_words(accounts.waits()), partial(say_on, console))
-    failed: BaseException | None = None
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(silence.watch, name="silence")
-            tell = partial(say_on, console) if headroom else None
-            diagnosis = await doctor.diagnose(path, settings, environ, offline, accounts, tell)
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        failed = only(group)
-    if failed is not None:
-        raise failed
+    session = Session(environ, console)
+    tell = session.say if headroom else None
+    look = partial(doctor.diagnose, path, settings, environ, offline, session.accounts, tell)
+    diagnosis = await session.waited_for(look)
+    assert diagnosis is not None, "nothing stops it but its own end"
     return diagnosis
-
-
-async def interruptible(
-    work: Callable[[], Awaitable[T]], stop: Stop, announce: Callable[[], None], silence: Silence
-) -> T | None:
-    """What the work returns; the first signal is announced and lets what is in flight end, the second cancels it:
-    then None. Meanwhile the silence is watched.
-
-    :raises Exception: what the work raised, with its own traceback.
-    """
-    failed: BaseException | None = None
-    result: T | None = None
-    try:
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(_obey_signals, stop, announce, tasks)
-            tasks.start_soon(silence.watch, name="silence")
-            result = await work()
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        failed = only(group)
-    if failed is not None:
-        raise failed
-    return result
-
-
-async def _obey_signals(
-    stop: Stop,
-    announce: Callable[[], None],
-    tasks: anyio.abc.TaskGroup,
-    *,
-    task_status: TaskStatus[None],
-) -> None:
-    with anyio.open_signal_receiver(*SIGNALS) as signals:
-        task_status.started()
-        stopping = False
-        async for _ in signals:
-            if stopping:
-                tasks.cancel_scope.cancel()
-                return
-            stopping = True
-            announce()
-            tasks.start_soon(stop, INTERRUPTED, name="stop")
 
 
 def goes_on(directory: Path) -> str:

@@ -20,8 +20,10 @@ from typer.testing import CliRunner
 import run
 from agents.config.catalogue import SELECTORS, open_selector
 from agents.config.configuration import build
+from agents.directory.run_directory import read_configuration
 from agents.selectors.selector import Action, Choice
 from protocols.errors import BadReply
+from protocols.files.named import Named
 from protocols.model import Usage
 from protocols.providers.responses.failures import Answer, kind_of
 from protocols.providers.transport.http import decode
@@ -210,16 +212,29 @@ def test_the_table_of_selectors_is_whole() -> None:
 
 def test_a_selector_of_ones_own_decides_a_search(here: Path) -> None:
     (here / "mine.py").write_text(blocks("python", SELECTORS_PAGE)[0], encoding="utf-8")
-    search = tomllib.loads(blocks("toml", SELECTORS_PAGE)[-1])["search"]
+    search = tomllib.loads(next(block for block in blocks("toml", SELECTORS_PAGE) if "WinStay" in block))["search"]
     search |= {"assignments": 6, "operators": ["few_shot", "self_reflection"]}
     done("search", str(write_task(here, tables={"search": search})))
+
+
+def test_a_selector_has_its_parameter_and_a_setting_varies_it(here: Path) -> None:
+    (here / "mine.py").write_text(blocks("python", SELECTORS_PAGE)[1], encoding="utf-8")
+    [table] = [tomllib.loads(block)["search"] for block in blocks("toml", SELECTORS_PAGE) if "Exp3" in block]
+    search = {"assignments": 4, "critique": 12, "operators": ["few_shot", "self_reflection"]}
+    text = write_task(here, tables={"search": search}).read_text(encoding="utf-8")
+    selector = 'selector = { use = "mine:Exp3", gamma = 0.2 }'
+    assert tomllib.loads(selector) == table
+    config = here / "exp3.toml"
+    config.write_text(text.replace("[search]\n", f"[search]\n{selector}\n"), encoding="utf-8")
+    done("search", str(config), "--set", "search.selector.gamma=0.5", "--out", "out")
+    assert read_configuration(here / "out").search.selector.dumped() == {"use": "mine:Exp3", "gamma": 0.5}
 
 
 def test_the_rule_of_the_selector_on_the_page(here: Path) -> None:
     (here / "mine.py").write_text(blocks("python", SELECTORS_PAGE)[0], encoding="utf-8")
     state = np.zeros(4, np.float32)
     choices = [Choice(Action(name, "task"), "task", state) for name in "abcdefgh"]
-    selector = open_selector("mine:WinStay", Random(1))
+    selector = open_selector(Named("mine:WinStay"), Random(1))
     first = selector.choose(choices)
     selector.learn(first, 0.1, choices)
     assert selector.choose(choices) is first

@@ -30,7 +30,7 @@ from agents.config.tables import CapsTable
 from agents.directory.resume_fingerprint import FREE, FREE_OF_PROVIDERS
 from agents.directory.run_directory import JOURNAL
 from agents.run.steering import settable
-from memory.journals.journal import read_journal
+from memory.journals.journal import read_calls, read_journal
 from protocols.data import load_examples
 from protocols.files import prompt_file
 from protocols.messages import (
@@ -138,7 +138,7 @@ def test_what_can_be_set_is_what_the_page_says(tmp_path: Path) -> None:
     assert said == known
 
 
-@pytest.mark.parametrize("name", ["train", "watch"])
+@pytest.mark.parametrize("name", ["train", "watch", "own"])
 def test_the_examples_in_python_are_those_of_the_page_and_run(tmp_path: Path, name: str) -> None:
     code = (ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8")
     assert code in blocks("python", PYTHON_PAGE)
@@ -152,7 +152,7 @@ def test_the_examples_in_python_are_those_of_the_page_and_run(tmp_path: Path, na
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"(validation|test) 0\.\d\d to [01]\.\d\d", done.stdout)
+    assert re.search(r"(validation|test) 0\.\d\d to [01]\.\d\d|[01]\.\d\d after \d+ messages", done.stdout)
 
 
 @pytest.mark.parametrize("section", ["Labels: invoice, parcel", "{examples:2}", "Know:\n{passages:1}"])
@@ -263,8 +263,9 @@ def test_the_targets_that_are_named_exist() -> None:
 
 def test_an_operator_of_ones_own_takes_part_in_a_search(tmp_path: Path) -> None:
     """With the embedded model, in a process that finds it in the working directory."""
-    [code], [_, table] = blocks("python", OPERATORS_PAGE), blocks("toml", OPERATORS_PAGE)
+    [writer, code], [_, table] = blocks("python", OPERATORS_PAGE), blocks("toml", OPERATORS_PAGE)
     assert len([line for line in code.splitlines() if line.strip()]) < 25
+    assert len(writer.splitlines()) < 10
     [call] = re.findall(r"`(reply = await .*?)`; the answer", OPERATORS_PAGE)
     asking = f"""
 from protocols.model import ChatMessage, Request
@@ -278,10 +279,10 @@ class Asks(NameTheMissed):
         {call}
         return assignment.prompt.edit(assignment.section, "Asked: " + reply.text, context.task.fields)
 """
-    (tmp_path / "mine.py").write_text(code + asking, encoding="utf-8")
+    (tmp_path / "mine.py").write_text(writer + code + asking, encoding="utf-8")
     task = "=== task (task) ===\nWhich?\nLabels: invoice, parcel, 退款"
     prompt = f"{task}\n=== end (reminders) ===\n=== examples (examples) ==="
-    operators = [*tomllib.loads(table)["search"]["operators"], "mine:Asks"]
+    operators = [*tomllib.loads(table)["search"]["operators"], "mine:Asks", "mine:PlainWords"]
     search = {"assignments": 12, "width": 2, "critique": 12, "operators": operators}
     config = write_task(tmp_path, prompt=f"{prompt}\n=== input (task) ===\n{{text}}\n", tables={"search": search})
     done = subprocess.run(
@@ -295,6 +296,8 @@ class Asks(NameTheMissed):
     candidates = [e.message for e in read_journal(tmp_path / "out" / JOURNAL) if isinstance(e.message, Candidate)]
     for said in ("Do not forget: ", "Asked: "):
         assert any(said in candidate.prompt["end"].text for candidate in candidates)
+    calls = [call for call in read_calls(tmp_path / "out" / JOURNAL) if call.role == "proposer/plain_words"]
+    assert calls, "it has asked its model"
 
 
 def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +19,7 @@ import typer
 from agents.commands.console import exit_codes
 from agents.config.configuration import load
 from agents.operators.operator import Context
+from agents.results.result import Result
 from agents.ring.team import only
 from agents.run.opening import open_run
 from agents.study.grid import load_grid
@@ -151,13 +151,11 @@ async def test_a_sweep_raises_it_itself(tmp_path: Path, error: Exception) -> Non
     grid = tmp_path / "grid.toml"
     grid.write_text(f'[sweep]\ntasks = ["task/small.toml"]\nseeds = [0, 1]\ndirectory = "{tmp_path}/out"\n')
 
-    @asynccontextmanager
-    async def attend(*_: object) -> AsyncIterator[None]:
+    async def search(*_: object) -> Result:
         raise error
-        yield  # type: ignore[unreachable]
 
     with pytest.raises(StorageFailed, match=r"some\.file"):
-        await Sweep(load_grid(grid, []), {}, attend, lambda row: None).run()
+        await Sweep(load_grid(grid, []), {}, search, lambda row: None).run()
 
 
 @pytest.mark.parametrize(

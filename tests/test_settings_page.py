@@ -13,6 +13,7 @@ from agents.config.configuration import Configuration
 from agents.config.tables import CapsTable, Table
 from agents.study.grid import SweepTable
 from agents.study.study import StudyTable
+from protocols.files.named import Named
 from tests.pages import page
 
 PAGE = page("docs/settings.md")
@@ -64,7 +65,9 @@ def plain(default: object) -> object:
     if default == {}:
         return None
     if isinstance(default, tuple):
-        return len(default) if default == tuple(range(10)) else list(default)
+        return len(default) if default == tuple(range(10)) else list(map(plain, default))
+    if isinstance(default, Named):
+        return default.dumped()
     return default
 
 

@@ -83,7 +83,7 @@ def test_the_grid_of_the_page_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "grid.toml").write_text(block, encoding="utf-8")
     grid = load_grid(tmp_path / "grid.toml")
     assert len(grid.cells) == 2 * 2 * 3
-    assert grid.cells[1].configuration.search.selector == "uniform"
+    assert grid.cells[1].configuration.search.selector.use == "uniform"
 
 
 def test_the_grid_of_the_examples_can_be_read() -> None:

@@ -121,7 +121,7 @@ def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Op
     )
     if configuration.critic.instruction is not None:
         found.attempt("critic", lambda: critic_instruction(configuration), lambda _: "it has your instruction")
-    found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: search.selector)
+    found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: str(search.selector))
     if configuration.agents != AgentsTable():
         found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: "those of your own are there")
     if operators is not None:

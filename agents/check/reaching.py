@@ -11,8 +11,7 @@ from agents.check.findings import Finding, Findings
 from agents.config.asking import alike, check_asked, described
 from agents.config.configuration import Configuration
 from agents.config.metrics import asks_judge
-from agents.config.roles import EMBEDDER, model_settings
-from agents.config.tables import NONE
+from agents.config.roles import EMBEDDER, model_settings, open_adapter
 from agents.models.accounts import Accounts
 from protocols.errors import (
     AuthenticationFailed,
@@ -26,7 +25,7 @@ from protocols.errors import (
 )
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.pacing.limiter import Limits
-from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings, open_model
+from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings
 from protocols.providers.local_model import LocalModel, in_words
 from protocols.providers.transport.http import Transport
 from protocols.wrappers.asking import AskingModel
@@ -62,17 +61,17 @@ def open_models(
         found.skip("models", "their parameters must be put right first")
         return []
     roles: dict[str, list[str]] = {}
-    critic = ["critic"] if configuration.agents.critic != NONE else []
+    critic = ["critic"] if configuration.agents.criticises else []
     judge = ["judge"] if asks_judge(configuration) else []
     for role in ("task", *critic, *judge, *(f"proposer/{name}" for name in proposers)):
         roles.setdefault(tables.of(role), []).append(role)
 
     def attempt(name: str, said: str, dimension: int | None = None) -> ChatModel | None:
         def open_it() -> ChatModel:
-            settings = model_settings(configuration.provider(name))
             if dimension is not None:
+                settings = model_settings(configuration.provider(name))
                 return open_embeddings(name, settings, environ, transport, dimension)
-            return open_model(name, settings, environ, transport)
+            return open_adapter(configuration, name, environ, transport)
 
         plain = "no language model: models.default names one; " if name == EMBEDDED and "task" in roles[name] else ""
         return found.attempt(f"model {name}", open_it, lambda _: plain + said)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 from types import MappingProxyType
-from typing import cast
 
 from agents.operators.contract import Contract
 from agents.operators.define_sort import DefineSort
@@ -28,7 +27,8 @@ from agents.selectors.msgd import MSGD
 from agents.selectors.msgd_rl import MSGDRL
 from agents.selectors.selector import Selector
 from protocols.errors import ConfigError
-from protocols.files.own_code import check_method, failed, imported, made, where
+from protocols.files.named import Named
+from protocols.files.own_code import check_method, failed, where
 from protocols.messages import SHRINK
 from protocols.plain import one_line
 from protocols.prompt import Prompt
@@ -67,18 +67,21 @@ SELECTING: Mapping[str, tuple[str, ...]] = {
 
 
 def open_operators(
-    names: tuple[str, ...], instructions: Mapping[str, str] = MappingProxyType({})
+    named: Sequence[Named], instructions: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Operator]:
-    """The operators by their own names; `module:Class` names a user's. `instructions`: the user's own, by operator.
+    """The operators by their own names. `instructions`: the user's own, by operator.
 
     :raises ConfigError: there is no such operator, it is none, two have one name, or one has a person's; or one that
         has an instruction takes none.
     """
     operators: dict[str, Operator] = {}
-    for name in names:
-        operator = _ours(name, instructions.get(name, "")) if name in OPERATORS else _own_operator(name)
-        if name not in OPERATORS and operator.name in instructions:
-            raise ConfigError(f"operators.{operator.name}.instruction: {name} has its own; only ours can be replaced")
+    for one in named:
+        operator = OPERATORS[one.use]() if _is_ours(one, "operator", OPERATORS) else _own_operator(one)
+        if text := instructions.get(operator.name):
+            if not isinstance(operator, Writer):
+                why = "asks no model, and has no" if one.use in OPERATORS else "is not built on Writer, and takes no"
+                raise ConfigError(f"operators.{operator.name}.instruction: {operator.name} {why} instruction")
+            operator.asks = text
         if operator.name in operators:
             raise ConfigError(f"search.operators: two are called {operator.name}")
         operators[operator.name] = operator
@@ -87,18 +90,9 @@ def open_operators(
     return operators
 
 
-def _ours(name: str, instruction: str) -> Operator:
-    made = OPERATORS[name]
-    if not instruction:
-        return made()
-    if not (isinstance(made, type) and issubclass(made, Writer)):
-        raise ConfigError(f"operators.{name}.instruction: {name} asks no model, and has no instruction")
-    return cast("Operator", made(instruction))
-
-
-def _own_operator(reference: str) -> Operator:
-    page = "docs/operators.md"
-    operator: Operator = made(_own(reference, "operator", OPERATORS), reference, "operator", {})
+def _own_operator(named: Named) -> Operator:
+    page, reference = "docs/operators.md", named.use
+    operator: Operator = named.made("operator", {}, "edit")
     called = getattr(operator, "name", None)
     if not isinstance(called, str) or not re.fullmatch(r"[^\s/:]+", called):
         raise ConfigError(
@@ -135,23 +129,26 @@ def check_targets(prompt: Prompt, operators: Mapping[str, Operator], task: Task)
             )
 
 
-def open_selector(name: str, rng: Random) -> Selector:
+def open_selector(named: Named, rng: Random) -> Selector:
     """:raises ConfigError: there is no such selector, or it is none."""
-    if name in SELECTORS:
-        return SELECTORS[name](rng)
+    if _is_ours(named, "selector", SELECTORS):
+        return SELECTORS[named.use](rng)
     page = "docs/selectors.md"
-    selector: Selector = made(_own(name, "selector", SELECTORS), name, "selector", {"rng": rng})
+    selector: Selector = named.copied("selector").made("selector", {"rng": rng}, "choose")
     for method, arguments in SELECTING.items():
         if method != "choose_parent" or hasattr(selector, method):
-            check_method(selector, method, name, "selector", *arguments, waits=False, page=page)
+            check_method(selector, method, named.use, "selector", *arguments, waits=False, page=page)
     return selector
 
 
-def _own(reference: str, what: str, known: Collection[str]) -> Callable[..., object]:
-    if ":" in reference:
-        return imported(reference, what)
-    near = difflib.get_close_matches(reference, known, 1)
+def _is_ours(named: Named, what: str, known: Collection[str]) -> bool:
+    """:raises ConfigError: it is neither ours nor one of the user's, or ours, which take no parameters, have some."""
+    if named.use in known and named.parameters.fields:
+        raise ConfigError(f"{what} {named.use} takes no parameters; one of your own does: module:Class")
+    if named.use in known or named.nameless or ":" in named.use:
+        return named.use in known
+    near = difflib.get_close_matches(named.use, known, 1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ConfigError(
-        f"unknown {what} {reference!r}; {hint}there are {', '.join(known)}, or module:Class for your own"
+        f"unknown {what} {named.use!r}; {hint}there are {', '.join(known)}, or module:Class for your own"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from agents.config.tables import (
     TaskTable,
 )
 from protocols.errors import ConfigError
+from protocols.files.named import Named
 from protocols.pacing.limiter import MOST
 from protocols.providers.catalogue import EMBEDDED, LOCAL, is_local
 from protocols.providers.local.weights import HUB
@@ -94,7 +95,8 @@ class Configuration(Table):
         if is_local(model) and model != LOCAL:
             general = general.model_copy(update={"path": None})
         own = self.providers.get(model, ProviderTable())
-        update = own.model_dump(exclude_none=True, exclude={"price", "parameters"})
+        given = own.model_dump(exclude_none=True, exclude={"price", "parameters"})
+        update = {name: getattr(own, name) for name in given}
         parameters = merged(general.parameters, own.parameters)
         table = general.model_copy(update=update | _price(own, general) | {"parameters": parameters})
         return self._on_this_machine(table) if is_local(model) else table
@@ -105,10 +107,38 @@ class Configuration(Table):
         update = {"path": path, "concurrency": concurrency, "timeout": table.timeout or TIMEOUT}
         return table.model_copy(update=update)
 
+    def shares_replies_of(self, model: str) -> bool:
+        """Whether other runs may be given the replies of this model: not those of an object without a name, which a
+        shared file cannot tell from another's."""
+        made = self.models.own(model) or self.provider(model).client
+        return not (self.cache.path and made is not None and made.nameless)
+
+    def judged_as_usual(self) -> Configuration:
+        """The same without a metric and a parser that only the process which searches has."""
+        own = [key for key in ("metric", "parser") for _, one in named_in(getattr(self.task, key)) if one.nameless]
+        return self.model_copy(update={"task": self.task.model_copy(update=dict.fromkeys(own))})
+
     def asked(self, role: str) -> dict[str, object]:
         """What is asked of a role's model: the parameters of its provider, under the model's, under the role's."""
         tables = self.models.parameters.of(role).values()
         return reduce(merged, tables, dict(self.provider(self.models.of(role)).parameters))
+
+
+def named_in(value: object, key: str = "") -> Iterator[tuple[str, Named]]:
+    """All code that a configuration, or a part of it, names, by its key."""
+    match value:
+        case Named():
+            yield key, value
+        case Table():
+            for name in type(value).model_fields:
+                yield from named_in(getattr(value, name), f"{key}.{name}".lstrip("."))
+        case Mapping():
+            for name, inner in value.items():
+                yield from named_in(name, key)
+                yield from named_in(inner, f"{key}.{name}")
+        case tuple():
+            for inner in value:
+                yield from named_in(inner, key)
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Configuration:

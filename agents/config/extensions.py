@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from agents.config.tables import NONE, AgentsTable
+from agents.config.tables import AgentsTable
 from agents.ring.agent import Agent
 from agents.ring.critic import Silent
-from agents.ring.observers import Observer
+from agents.ring.observers import Observer, Sees
 from agents.ring.place import OwnAgent, Place, Seated
 from protocols.errors import ConfigError
-from protocols.files.own_code import check_method, check_takes, imported, made
+from protocols.files.named import Named
+from protocols.files.own_code import check_method, check_takes
 from protocols.task import Task
 
 TAKES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -31,11 +33,12 @@ def seated(agents: Sequence[Agent], table: AgentsTable, place: Open) -> list[Age
     return [_seat(agent, table.of(agent.address), place) for agent in agents]
 
 
-def _seat(agent: Agent, name: str | None, place: Open) -> Agent:
-    if name is None or isinstance(agent, Silent):
+def _seat(agent: Agent, named: Named | None, place: Open) -> Agent:
+    if named is None or isinstance(agent, Silent):
         return agent
     key = f"agents, {agent.address}"
-    own: OwnAgent = made(_class(name, key, "handle"), name, key, {"place": place(agent)})
+    _check(named, key, "handle")
+    own: OwnAgent = named.made(key, {"place": place(agent)}, "handle")
     return Seated(own, agent)
 
 
@@ -45,30 +48,43 @@ def open_observers(table: AgentsTable, task: Task, directory: Path) -> dict[str,
     :raises ConfigError: there is no such class.
     """
     key, told = "agents.observers", {"task": task, "directory": directory}
-    seen: list[Observer] = [made(_class(name, key, "observe"), name, key, told) for name in table.observers]
-    return {f"observer/{number}": observer for number, observer in enumerate(seen, 1)}
+
+    def opened(named: Named) -> Observer:
+        _check(named, key, "observe")
+        return Sees(named.function(key, "envelope")) if _sees(named, key) else named.made(key, told, "observe")
+
+    return {f"observer/{number}": opened(named) for number, named in enumerate(table.observers, 1)}
 
 
 def check_agents(table: AgentsTable) -> None:
     """:raises ConfigError: a class that is named does not exist, or is no agent."""
-    for key, name, method in _named(table):
-        _class(name, key, method)
+    for key, named, method in _listed(table):
+        _check(named, key, method)
 
 
-def _named(table: AgentsTable) -> Iterator[tuple[str, str, str]]:
-    """Each class that is named: the key that names it, its name, and the method that it needs."""
-    critic = None if table.critic == NONE else table.critic
+def _listed(table: AgentsTable) -> Iterator[tuple[str, Named, str]]:
+    """Each that is named: the key that names it, its name, and the method that it needs."""
+    critic = table.critic if table.criticises else None
     roles = {"agents.critic": critic, "agents.evaluator": table.evaluator}
-    roles |= {f"agents.proposers.{operator}": name for operator, name in table.proposers.items()}
-    yield from ((key, name, "handle") for key, name in roles.items() if name is not None)
-    yield from (("agents.observers", name, "observe") for name in table.observers)
+    roles |= {f"agents.proposers.{operator}": named for operator, named in table.proposers.items()}
+    yield from ((key, named, "handle") for key, named in roles.items() if named is not None)
+    yield from (("agents.observers", named, "observe") for named in table.observers)
 
 
-def _class(name: str, key: str, method: str) -> Callable[..., object]:
-    if ":" not in name:
-        raise ConfigError(f"{key}: {name!r} is not module:Class")
-    found = imported(name, key)
+def _check(named: Named, key: str, method: str) -> None:
+    """:raises ConfigError: it is no class, instance or function such as is wanted."""
+    if ":" not in named.use and not named.nameless:
+        raise ConfigError(f"{key}: {named.use!r} is not module:Class")
+    found = named.found(key)
     told, taken = TAKES[method]
-    check_method(found, method, name, key, told, waits=True, page="docs/agents.md")
-    check_takes(found, name, key, *taken)
-    return found
+    if method == "observe" and _sees(named, key):
+        named.function(key, told)
+        return
+    check_method(found, method, named.use, key, told, waits=True, page="docs/agents.md")
+    if isinstance(found, type):
+        check_takes(found, named.use, key, *taken, **named.parameters.fields)
+
+
+def _sees(named: Named, key: str) -> bool:
+    """Whether an observer is a function, which is shown the envelopes themselves."""
+    return inspect.isroutine(named.found(key))

@@ -7,6 +7,7 @@ from agents.config.configuration import Configuration
 from agents.config.tables import ProviderTable
 from protocols.errors import ConfigError
 from protocols.providers.catalogue import EMBEDDED, KNOWN, LOCAL
+from protocols.providers.own_model import OWN
 
 ON_THIS_MACHINE = frozenset({"path", "context", "slots", "threads"})
 ELSEWHERE = {
@@ -14,6 +15,8 @@ ELSEWHERE = {
     "anthropic": ON_THIS_MACHINE | {"api"},
     LOCAL: frozenset({"base_url", "api_key_env", "key_header", "client", "token_parameter", "stream", "version"}),
     EMBEDDED: ON_THIS_MACHINE | {"api"},
+    OWN: ON_THIS_MACHINE
+    | {"api", "base_url", "api_key_env", "key_header", "client", "token_parameter", "stream", "version", "system"},
 }
 """Keys of a provider's table that only others have."""
 
@@ -48,6 +51,8 @@ def check_keys(name: str, table: ProviderTable) -> None:
         if key in ON_THIS_MACHINE:
             hint = "; the window of another is set with context_tokens" if key == "context" else ""
             raise ConfigError(f"providers.{name}.{key}: only a model local/… has it{hint}")
+        if provider == OWN:
+            raise ConfigError(f"providers.{name}.{key}: a model of your own is reached by its own code")
         if key == "api":
             raise ConfigError(f"providers.{name}.api: only models openai/… and local/… have it")
         raise ConfigError(

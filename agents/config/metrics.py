@@ -6,14 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import orjson
 
 from agents.config.configuration import Configuration
 from protocols.data.checks import Splits
 from protocols.errors import ConfigError
-from protocols.files.own_code import check_takes, imported, where
+from protocols.files.named import Named
+from protocols.files.own_code import where
 from protocols.files.text_files import read_text
 from protocols.metrics.entities import EntityF1
 from protocols.metrics.formats import JsonSchema, Pattern
@@ -21,7 +21,7 @@ from protocols.metrics.judge import ModelJudge
 from protocols.metrics.kinds import TASK_KINDS
 from protocols.metrics.match import Accuracy, Exact, MacroF1, Numeric
 from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
-from protocols.metrics.own import Function, Own
+from protocols.metrics.own import Own
 from protocols.metrics.weighted import Weighted
 from protocols.model import ChatModel, Finish
 from protocols.naming import closed, schema_names
@@ -73,8 +73,8 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
     kind = _limited(kind, configuration)
     if not own:
         return kind
-    parse = cast("Parser", _function(own, "task.parser", "reply"))
-    reads = f"what the function {own} finds in it"
+    parse: Parser = _plain(own.function("task.parser", "reply"), own)
+    reads = "what a function of the user's finds in it" if own.nameless else f"what the function {own} finds in it"
     return replace(kind, parse=_after_thought(parse, "stop"), parse_cut=_after_thought(parse, "length"), reads=reads)
 
 
@@ -85,7 +85,7 @@ def _limited(kind: TaskKind, configuration: Configuration) -> TaskKind:
     table = configuration.task
     if table.reply_tokens is not None:
         return replace(kind, limit=table.reply_tokens, thought=0)
-    if table.parser is None and all(name in PLAIN for name in table.metric or ()):
+    if table.parser is None and all(named.use in PLAIN for named in table.metric or ()):
         return kind
     return replace(kind, limit=max(kind.limit, GENEROUS), thought=0)
 
@@ -103,31 +103,31 @@ def open_metric(configuration: Configuration, kind: TaskKind, judge: ChatModel |
     :raises ConfigError: there is no such metric, it does not suit the kind, or a key that it needs is missing.
     """
     table = configuration.task
-    weights = table.metric or {kind.metric: 1.0}
+    weights = table.metric or {Named(kind.metric): 1.0}
     for name, key in SET_UP.items():
-        if (getattr(table, key) is None) == (name in weights):
+        if (getattr(table, key) is None) == (Named(name) in weights):
             raise ConfigError(f"the metric {name} and task.{key} go together: give both or neither")
-    parts = [(name, weight, _open(configuration, kind, name, judge)) for name, weight in weights.items()]
+    parts = [(str(named), weight, _open(configuration, kind, named, judge)) for named, weight in weights.items()]
     return parts[0][2] if len(parts) == 1 else Weighted(parts)
 
 
 def scored(configuration: Configuration, kind: TaskKind) -> str:
     """The metric in words for whoever writes a prompt: that of the configuration, or else the kind's."""
 
-    def words(name: str) -> str:
-        if name == JUDGE:
+    def words(named: Named) -> str:
+        if named.use == JUDGE:
             return f"a grade that a model gives by this rubric: {configuration.task.rubric}"
-        return SCORED.get(name, f"the function {name}")
+        return "a function of the user's" if named.nameless else SCORED.get(named.use, f"the function {named}")
 
-    weights = configuration.task.metric or {kind.metric: 1.0}
+    weights = configuration.task.metric or {Named(kind.metric): 1.0}
     if len(weights) == 1:
         return words(next(iter(weights)))
-    return "; ".join(f"{weight:g} × {words(name)}" for name, weight in weights.items())
+    return "; ".join(f"{weight:g} × {words(named)}" for named, weight in weights.items())
 
 
 def asks_judge(configuration: Configuration) -> bool:
     """Whether a model judges every answer."""
-    return JUDGE in (configuration.task.metric or ())
+    return Named(JUDGE) in (configuration.task.metric or ())
 
 
 def calls_per_example(configuration: Configuration) -> int:
@@ -135,8 +135,10 @@ def calls_per_example(configuration: Configuration) -> int:
     return configuration.search.repeats * (1 + asks_judge(configuration))
 
 
-def _open(configuration: Configuration, kind: TaskKind, name: str, judge: ChatModel | None) -> Metric:
-    table = configuration.task
+def _open(configuration: Configuration, kind: TaskKind, named: Named, judge: ChatModel | None) -> Metric:
+    table, name = configuration.task, named.use
+    if name in METRICS and named.parameters.fields:
+        raise ConfigError(f"task.metric: {name} takes no parameters; one of your own does: module:function")
     if name in PLAIN:
         if (name == ENTITY) != (kind.name == "ner"):
             raise ConfigError(f"task.metric: {name} does not suit task.kind = {kind.name!r}")
@@ -147,21 +149,17 @@ def _open(configuration: Configuration, kind: TaskKind, name: str, judge: ChatMo
         return ModelJudge(kind, table.rubric or "", judge)
     if name == "json_schema":
         return JsonSchema(kind, *_schema(configuration))
-    if ":" not in name:
+    if ":" not in name and not named.nameless:
         known = ", ".join(METRICS)
         raise ConfigError(f"unknown task.metric {name!r}; there are {known}, or module:function for your own")
-    return Own(kind, cast("Function", _function(name, "task.metric", "example", "answer")), name)
+    return Own(kind, named.function("task.metric", "example", "answer"), str(named))
 
 
-def _function(name: str, key: str, *arguments: str) -> Callable[..., object]:
-    """:raises ConfigError: it is none that takes these."""
-    found = imported(name, key)
-    if inspect.isclass(found):
-        raise ConfigError(f"{key} {name!r} is a class; give a function of {', '.join(arguments)}", **where(found))
-    if len(arguments) == 1 and inspect.iscoroutinefunction(found):
-        raise ConfigError(f"{key} {name!r} must be a plain def, not async", **where(found))
-    check_takes(found, name, key, *arguments)
-    return found
+def _plain(parse: Parser, named: Named) -> Parser:
+    """:raises ConfigError: it is async."""
+    if inspect.iscoroutinefunction(parse) or inspect.iscoroutinefunction(getattr(parse, "__call__", None)):  # noqa: B004
+        raise ConfigError(f"task.parser {named.use!r} must be a plain def, not async", **where(parse))
+    return parse
 
 
 def _schema(configuration: Configuration) -> tuple[dict[str, object], str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from agents.config.configuration import Configuration
-from agents.config.tables import NONE
 from protocols.errors import ConfigError
 from protocols.files.text_files import read_text
 
@@ -38,7 +37,7 @@ def critic_instruction(configuration: Configuration) -> str:
     :raises ConfigError: the file cannot be read, or is empty; or there is no critic.
     """
     file = configuration.critic.instruction
-    if file is not None and configuration.agents.critic == NONE:
+    if file is not None and not configuration.agents.criticises:
         raise ConfigError("critic.instruction: nobody reads it, for agents.critic is none")
     return _read(configuration, file)
 

@@ -133,6 +133,9 @@ def misfits(value: object, key: str = "") -> Iterator[str]:
     """What no key of a configuration may hold, in words: a text without a character, one that is no Unicode, a whole
     number that no file of a run can keep."""
     match value:
+        case {"use": use, **parameters} if not isinstance(use, int | float):  # of which a text may be empty
+            yield from misfits(use, f"{key}.use")
+            yield from misfits(parameters, f"{key}.parameters.")
         case Mapping():
             for name, inner in value.items():
                 yield from misfits(inner, f"{key}.{name}" if key else str(name))

@@ -8,11 +8,14 @@ from typing import Any
 from agents.config.catalogue import open_operators
 from agents.config.configuration import Configuration
 from agents.config.metrics import asks_judge
-from agents.config.tables import NONE, ProviderTable
+from agents.config.tables import ProviderTable
 from protocols.embedding import HashedNgrams
-from protocols.providers.catalogue import PROVIDERS, ModelSettings, identify, is_local
+from protocols.model import ChatModel
+from protocols.providers.catalogue import PROVIDERS, ModelSettings, identify, is_local, open_model
 from protocols.providers.local.weights import identity
 from protocols.providers.local_model import LocalSettings
+from protocols.providers.own_model import open_own
+from protocols.providers.transport.http import Transport
 from protocols.providers.wire import Wire
 
 EMBEDDER = "embedder"
@@ -29,7 +32,7 @@ def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozens
 def roles(configuration: Configuration) -> dict[str, str]:
     """Every role that calls a model of its own, and the model; credit calls the task's."""
     judge = ["judge"] if asks_judge(configuration) else []
-    critic = ["critic"] if configuration.agents.critic != NONE else []
+    critic = ["critic"] if configuration.agents.criticises else []
     proposers = [f"proposer/{name}" for name in open_operators(configuration.search.operators)]
     models = {role: configuration.models.of(role) for role in ("task", *critic, *judge, *proposers)}
     embedder = configuration.memory.embedder
@@ -50,9 +53,22 @@ def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tup
     return f"{model} at {identify(model, settings, environ).address}", dimension
 
 
+def open_adapter(
+    configuration: Configuration, name: str, environ: Mapping[str, str], transport: Transport
+) -> ChatModel:
+    """The model of that name, one of the user's own or a provider's; nothing is sent yet.
+
+    :raises ConfigError: it cannot be reached as it is configured.
+    """
+    settings = model_settings(configuration.provider(name))
+    if own := configuration.models.own(name):
+        return open_own(own, "models", settings.timeout)
+    return open_model(name, settings, environ, transport)
+
+
 def measures_credit(configuration: Configuration) -> bool:
     """Whether section credit calls the task's model, under the role `credit`."""
-    return bool(configuration.search.credit_share) and configuration.agents.critic != NONE
+    return bool(configuration.search.credit_share) and configuration.agents.criticises
 
 
 def model_settings(table: ProviderTable) -> ModelSettings:

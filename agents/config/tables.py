@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -13,6 +13,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -21,6 +23,9 @@ from pydantic import (
 from agents.archive.front import Prefer
 from agents.ring.team import WIDEST
 from protocols.data import Format
+from protocols.files.named import USE, Named, as_named
+from protocols.providers.own_model import own_name
+from protocols.providers.parameters import secret
 from protocols.task import KindName
 
 LEAST_WIDTH, MOST_WIDTH = 8, 256
@@ -38,9 +43,62 @@ Amount = Annotated[float, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0)]
 
 
-def _alone(metric: object) -> object:
-    """A single name has all the weight."""
-    return {metric: 1.0} if isinstance(metric, str) else metric
+def _named(value: object) -> Named:
+    named = as_named(value)
+    if path := secret(named.parameters.fields):
+        raise ValueError(f"{path} looks like a secret, and settings are stored; let your code read a variable")
+    return named
+
+
+def _dumped(value: object) -> object:
+    return value.dumped() if isinstance(value, Named) else value
+
+
+Own = Annotated[Named, PlainValidator(_named), PlainSerializer(_dumped)]
+"""A name of ours, `module:name`, `{ use = "module:name", parameter = … }`, or from a program an object."""
+
+
+def _weights(metric: object) -> object:
+    """A single one has all the weight; of a list each has its `weight`, or 1."""
+    if isinstance(metric, list | tuple):
+        listed = [(dict(one), one.get("weight", 1.0)) if isinstance(one, Mapping) else (one, 1.0) for one in metric]
+        weights: dict[Named, object] = {}
+        for one, weight in listed:
+            named = _named({k: v for k, v in one.items() if k != "weight"} if isinstance(one, dict) else one)
+            if named in weights:
+                raise ValueError(f"two are {named}")
+            weights[named] = weight
+        return weights
+    if isinstance(metric, Mapping):
+        return metric if isinstance(metric.get(USE, 1.0), int | float) else {_named(metric): 1.0}
+    return metric if metric is None or isinstance(metric, int | float) else {_named(metric): 1.0}
+
+
+def _dumped_weights(weights: Mapping[Named, float] | None) -> object:
+    if weights is None or not any(named.parameters.fields for named in weights):
+        return weights and {named.use: weight for named, weight in weights.items()}
+    return [{USE: named.use, **named.parameters.fields, "weight": weight} for named, weight in weights.items()]
+
+
+Weights = Annotated[
+    Annotated[Mapping[Own, Weight], Field(min_length=1)] | None,
+    BeforeValidator(_weights),
+    PlainSerializer(_dumped_weights),
+]
+
+
+def _model(value: object) -> str | Named:
+    """A model string, or one of the user's."""
+    if value is None or isinstance(value, bool | int | float | bytes | list | tuple):
+        raise ValueError("input should be a valid string")
+    return value if isinstance(value, str) else _named(value)
+
+
+def _tabled(value: str | Named) -> object:
+    return value if isinstance(value, str) else {USE: value.use, **value.parameters.fields}
+
+
+Model = Annotated[str | Named, PlainValidator(_model), PlainSerializer(_tabled)]
 
 
 Role = Literal["task", "credit", "critic", "judge", "proposer", "embedder"]
@@ -107,8 +165,8 @@ class TaskTable(Table):
     name: str
     description: str | None = None
     kind: KindName = "classification"
-    metric: Annotated[Mapping[str, Weight], Field(min_length=1), BeforeValidator(_alone)] | None = None
-    parser: str | None = None
+    metric: Weights = None
+    parser: Own | None = None
     rubric: str | None = None
     pattern: str | None = None
     json_schema: Path | None = None
@@ -171,23 +229,40 @@ class ParametersTable(Table):
 class ModelsTable(Table):
     """`[models]`: `provider/model` for each role; a role without one has the default's.
 
-    `proposers`: a model for single operators, by the operator's name. There is no default that would suit: which
-    model answers decides what a score means.
+    `proposers`: a model for single operators, by the operator's name. One of the user's is a table `{ use =
+    "module:Class" }`, or from a program an object. There is no default that would suit: which model answers decides
+    what a score means.
     """
 
-    default: str
-    task: str | None = None
-    critic: str | None = None
-    proposer: str | None = None
-    judge: str | None = None
-    proposers: Mapping[str, str] = {}
+    default: Model
+    task: Model | None = None
+    critic: Model | None = None
+    proposer: Model | None = None
+    judge: Model | None = None
+    proposers: Mapping[str, Model] = {}
     parameters: ParametersTable = ParametersTable()
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        for one in self._own():
+            if (other := self.own(own_name(one))) and other.given is not one.given:
+                raise ValueError(f"two models are called {own_name(one)}; give each a `name` of its own")
+        return self
+
+    def _own(self) -> Iterator[Named]:
+        named = (self.default, self.task, self.critic, self.proposer, self.judge, *self.proposers.values())
+        yield from (one for one in named if isinstance(one, Named))
+
+    def own(self, name: str) -> Named | None:
+        """The user's model of that name, if it is one."""
+        return next((one for one in self._own() if own_name(one) == name), None)
 
     def of(self, role: str) -> str:
         """The model of `task`, `critic`, `judge` or `proposer/<operator>`; of `credit`, which is the task's."""
         kind, _, operator = ("task" if role == "credit" else role).partition("/")
         named = self.proposers.get(operator) if operator else None
-        return named or getattr(self, kind) or self.default
+        model: str | Named = named or getattr(self, kind) or self.default
+        return model if isinstance(model, str) else own_name(model)
 
 
 class PriceTable(Table):
@@ -222,7 +297,7 @@ class ProviderTable(Table):
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
     key_header: str | None = None
     version: str | None = None
-    client: str | None = None
+    client: Own | None = None
     timeout: Positive | None = None
     token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None
     parameters: Parameters = {}
@@ -245,12 +320,17 @@ class AgentsTable(Table):
     name. `observers` are shown every message.
     """
 
-    critic: str | None = None
-    evaluator: str | None = None
-    proposers: Mapping[str, str] = {}
-    observers: tuple[str, ...] = ()
+    critic: Own | None = None
+    evaluator: Own | None = None
+    proposers: Mapping[str, Own] = {}
+    observers: tuple[Own, ...] = ()
 
-    def of(self, address: str) -> str | None:
+    @property
+    def criticises(self) -> bool:
+        """Whether there is a critic."""
+        return self.critic is None or self.critic.use != NONE
+
+    def of(self, address: str) -> Named | None:
         """What takes the place of `critic`, `evaluator` or `proposer/<operator>`, if something does."""
         kind, _, operator = address.partition("/")
         return (
@@ -284,8 +364,10 @@ class SearchTable(Table):
     width: Annotated[int, Field(ge=1, le=WIDEST)] | None = None
     barrier: bool = False
     assignments: Annotated[int, Field(ge=0, le=int(MOST))] = 100
-    operators: tuple[str, ...] = ("describe", "few_shot", "self_reflection", "chain_of_thought", "contract")
-    selector: str = "msgd_rl"
+    operators: tuple[Own, ...] = tuple(
+        map(Named, ("describe", "few_shot", "self_reflection", "chain_of_thought", "contract"))
+    )
+    selector: Own = Named("msgd_rl")
     prefer: Prefer = "short"
     shrink: Annotated[int, Field(ge=0, le=MOST_SHRINKS)] = 12
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.3

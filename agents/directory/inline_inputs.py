@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,8 @@ class Given:
 
     def _written(self, place: Path, made: list[Path]) -> Mapping[str, Any]:
         """The tables, with the paths of what was kept, now or before; what is new is added to `made`."""
-        folder, tables = place.absolute() / GIVEN, deepcopy(dict(self.tables))
+        folder = place.absolute() / GIVEN
+        tables = {name: dict(table) for name, table in self.tables.items()}
         try:
             made += [path for path in (place, folder) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from agents.config.configuration import Configuration
+from agents.config.configuration import Configuration, named_in
 from agents.config.own_instructions import instructions
 from agents.config.roles import roles
 from protocols.errors import ConfigError
@@ -92,6 +92,20 @@ def check_meaning(there: Mapping[str, Any], here: Mapping[str, Any], directory: 
     if names == [FIRST]:  # another release may have another layout around the same text
         remedy = "it goes on with its own: name the first_prompt.txt there as prompt.file, or another --out"
     raise ConfigError(f"{directory} holds a run of something else: {differences}; {remedy}")
+
+
+def check_findable(configuration: Configuration, directory: object) -> None:
+    """Observers decide nothing, and may be others.
+
+    :raises ConfigError: the run depends on an object without a name, of which nobody knows whether it is the same.
+    """
+    for key, named in named_in(configuration):
+        if named.nameless and key not in FREE:
+            raise ConfigError(
+                f"{directory} cannot be gone on with: {key} is {named.use}, an object without a name, and nobody can "
+                "tell whether it is the same. Put it into a module (not __main__) and give the function or class "
+                '(with parameters: {"use": Class, "gamma": 0.2}), and name another directory'
+            )
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

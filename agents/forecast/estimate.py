@@ -10,7 +10,6 @@ from typing import Final
 from agents.config.configuration import Configuration
 from agents.config.least import reply_room
 from agents.config.metrics import asks_judge
-from agents.config.tables import NONE
 from agents.forecast.composed import Asked, tokens_of
 from agents.forecast.past import Past
 from agents.prompting.asking import reply_limit
@@ -174,7 +173,7 @@ class Expected:
         return min(room, 1.5 * sizes.target + 6 + first_words + THOUGHT * (room > limit))
 
     def _roles(self, edits: int, answers: float, prompt: float, sizes: Sizes) -> dict[str, Use]:
-        critic = self._configuration.agents.critic != NONE
+        critic = self._configuration.agents.criticises
         share = self._configuration.search.credit_share * CREDIT * (self._survivors >= 1)
         roles = {"task": self._use("task", answers, prompt, self._reply)}
         if critic and share:

@@ -14,7 +14,7 @@ from agents.config.asking import check_asked
 from agents.config.configuration import Configuration
 from agents.config.known_names import check_names
 from agents.config.metrics import asks_judge, open_metric
-from agents.config.roles import EMBEDDER, embedder_of, model_settings, roles
+from agents.config.roles import EMBEDDER, embedder_of, model_settings, open_adapter, roles
 from agents.config.tables import ProviderTable
 from agents.models.accounts import Accounts
 from memory.journals.journal import Journal
@@ -36,7 +36,6 @@ from protocols.providers.catalogue import (
     is_local,
     is_theirs,
     open_embeddings,
-    open_model,
     resolve,
     scope,
     split,
@@ -44,6 +43,7 @@ from protocols.providers.catalogue import (
 from protocols.providers.listing import SECONDS, listed_window
 from protocols.providers.local.weights import identity
 from protocols.providers.local_model import CONTEXT, LocalModel, in_words
+from protocols.providers.own_model import OWN
 from protocols.providers.parameters import asked
 from protocols.providers.transport.http import Transport
 from protocols.task import Task
@@ -98,15 +98,16 @@ class Models:
         models = roles(configuration)
         embedder, dimension = models.pop(EMBEDDER, None), configuration.memory.dimension
         for name in sorted({*models.values()}):
-            settings = model_settings(configuration.provider(name))
-            self.adapters[name] = open_model(name, settings, environ, transport)
+            self.adapters[name] = open_adapter(configuration, name, environ, transport)
         if embedder and dimension:
             settings = model_settings(configuration.provider(embedder))
             self._embeddings = open_embeddings(embedder, settings, environ, transport, dimension)
 
     def of(self, role: str, cache: ReplyCache | None = None, journal: Journal | None = None) -> ChatModel:
         """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, and what stands around it."""
-        return self._stack(self.adapters[self._configuration.models.of(role)], role, cache, journal)
+        name = self._configuration.models.of(role)
+        shared = cache if self._configuration.shares_replies_of(name) else None
+        return self._stack(self.adapters[name], role, shared, journal)
 
     def _stack(self, model: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
         for _, wrapper in reversed([*self.layers(model, role, cache, journal)]):
@@ -170,7 +171,7 @@ class Models:
             async with anyio.create_task_group() as tasks:
                 for name in self.adapters:
                     settings = model_settings(self._configuration.provider(name))
-                    theirs = settings.client or is_theirs(name, settings, self._environ)
+                    theirs = settings.client or is_theirs(name, settings, self._environ) or split(name)[0] == OWN
                     if name != EMBEDDED and not is_local(name) and not theirs:
                         tasks.start_soon(self._look_up_window, name, settings)
         self._ledger.go_on()

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.operators.operator import Context, of_kinds
+from agents.operators.operator import Context
 from agents.operators.writing import Writer
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
 from protocols.prompt import Prompt
-from protocols.task import Task
 
 
 class Contract(Writer):
     """Applies to the output format, where replies could not be read, were cut off or broke the form."""
 
     name = "contract"
+    kinds = ("format",)
     file = "contract.txt"
-
-    def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """The output format."""
-        return of_kinds(prompt, "format")
 
     def mends(self, outcomes: Sequence[Outcome]) -> bool:
         """A reply could not be read, or was cut off."""

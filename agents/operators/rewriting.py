@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.operators.operator import Context, of_kinds
+from agents.operators.operator import Context
 from agents.operators.writing import Writer, failures
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
-from protocols.prompt import Kind, Prompt
-from protocols.task import Task
+from protocols.prompt import Prompt
 
 
 class Rewriter(Writer):
@@ -19,11 +18,6 @@ class Rewriter(Writer):
 
     file = "rewrite.txt"
     may_be_empty = True
-    kinds: tuple[Kind, ...] = ()
-
-    def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """The sections of these kinds."""
-        return of_kinds(prompt, *self.kinds)
 
     def mends(self, outcomes: Sequence[Outcome]) -> bool:
         """Something failed."""

@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import TypeVar
 
-from agents.operators.operator import Context, part
+from agents.operators.operator import Context, of_kinds, part
 from agents.prompting.blocks import Block, cut, remark
 from agents.prompting.groups import Embed
 from agents.prompting.material import (
@@ -60,19 +60,32 @@ REPLY_FORM = (
 
 
 class Writer:
-    """An operator whose text a model writes. `instruction`: one of the user's, in place of the text in `file`."""
+    """An operator whose text a model writes: the base of ours, and of a user's, which need say no more than `name`,
+    `kinds` and `asks` (docs/operators.md)."""
 
     name: str
-    file: str
+    kinds: tuple[Kind, ...] = ()
+    """Of the sections that it edits."""
+    asks = ""
+    """The instruction; without one the text of `file` beside this module."""
+    file = ""
     form = REPLY_FORM
     texts = 1
     """Texts that a reply holds."""
     may_be_empty = False
     """Whether no text at all is an edit."""
 
-    def __init__(self, instruction: str = "") -> None:
-        self._own = instruction
-        self._embed = lru_cache(INPUTS)(HashedNgrams().vector)
+    def targets(self, prompt: Prompt, task: Task) -> Sequence[str]:
+        """The sections of its kinds."""
+        return of_kinds(prompt, *self.kinds)
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt | Sequence[Prompt]:
+        """Ask for the section's text, see `write`."""
+        return await self.write(assignment, context)
+
+    @cached_property
+    def _embed(self) -> Embed:
+        return lru_cache(INPUTS)(HashedNgrams().vector)
 
     async def write(
         self, assignment: Assignment, context: Context, blocks: Blocks = tuple, words: int | None = None
@@ -95,8 +108,8 @@ class Writer:
         return f"{text}\n{kept(section, context.task)}{limit}\n{self.form}"
 
     def instruction(self, values: Mapping[str, str]) -> str:
-        """The user's instruction, or else ours, with `values` in place of their names in braces."""
-        return filled(self._own or instruction("agents.operators", self.file), values)
+        """What it asks, with `values` in place of their names in braces."""
+        return filled(self.asks or instruction("agents.operators", self.file), values)
 
     def composed(
         self, assignment: Assignment, context: Context, question: str, blocks: Blocks = tuple

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -26,6 +27,19 @@ class Observer(Protocol):
 
         :raises Exception: the run fails, unless that is tolerated: then this message alone counts as not seen.
         """
+
+
+class Sees:
+    """An observer that is a function, `async` or not."""
+
+    def __init__(self, function: Callable[[Envelope], object]) -> None:
+        self._function = function
+
+    async def observe(self, envelope: Envelope) -> None:
+        """:raises Exception: whatever it raises."""
+        said = self._function(envelope)
+        if inspect.isawaitable(said):
+            await said
 
 
 class Audience:

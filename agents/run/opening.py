@@ -59,12 +59,12 @@ class Shared:
 
 @asynccontextmanager
 async def open_run(
-    configuration: Configuration, environ: Mapping[str, str], directory: Path | None
+    configuration: Configuration, environ: Mapping[str, str], directory: Path | None, accounts: Accounts | None = None
 ) -> AsyncIterator[Run]:
-    """A run that shares nothing, see `open_run_in`."""
+    """A run that shares nothing but its accounts, see `open_run_in`."""
     async with (
         open_transport(environ) as transport,
-        open_run_in(Shared(transport), configuration, environ, directory) as run,
+        open_run_in(Shared(transport, accounts or Accounts()), configuration, environ, directory) as run,
     ):
         yield run
 

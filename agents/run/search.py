@@ -22,7 +22,6 @@ from agents.config.loading import load_corpus
 from agents.config.metrics import calls_per_example
 from agents.config.own_instructions import critic_instruction
 from agents.config.roles import measures_credit, roles
-from agents.config.tables import NONE
 from agents.directory.run_directory import (
     BEST_EXAMPLES,
     BEST_FIELDS,
@@ -213,7 +212,7 @@ class Run:
         )
         self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
         own = critic_instruction(self.configuration)
-        critic = Silent() if table.critic == NONE else Critic(open_model("critic"), self.task, credit, own)
+        critic = Critic(open_model("critic"), self.task, credit, own) if table.criticises else Silent()
         agents: list[Agent] = [self.evaluator, critic, Hand(self.shelves), Shrink(self.shelves)]
         price = settings.token_price
         for name, operator in operators.items():

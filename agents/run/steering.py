@@ -343,7 +343,7 @@ def _check_edit(edited: Prompt, first: Prompt, configuration: Configuration, fil
 
     :raises PromptError: it could not come of the first prompt by any edit.
     """
-    task = load_task(configuration)
+    task = load_task(configuration.judged_as_usual())
     try:
         carried_over(first, edited, task.fields)
     except PromptError as error:

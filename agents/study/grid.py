@@ -16,6 +16,7 @@ from agents.config.configuration import Configuration, build
 from agents.config.reading import explain, override, read
 from agents.config.tables import Table
 from protocols.errors import ConfigError
+from protocols.files.named import USE
 
 NAME = re.compile(r"[\w-]+")
 MOST_SEARCHES = 1024
@@ -115,9 +116,17 @@ def overridden(table: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, table by table; where both have a value, that of `above`."""
+    """Both, table by table; where both have a value, that of `above`. Parameters go with what they are
+    parameters of."""
     merged = dict(below)
     for key, value in above.items():
         inner = merged.get(key)
-        merged[key] = merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(inner, Mapping) and isinstance(value, Mapping) and not _differ(inner, value):
+            value = merge(inner, value)
+        merged[key] = value
     return merged
+
+
+def _differ(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    """Whether both say whose parameters they are, and not of the same."""
+    return USE in below and USE in above and below[USE] != above[USE]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from agents.config.roles import roles
 from agents.directory.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
 from agents.models.accounts import Accounts
 from agents.results.finished import read_result
+from agents.results.result import Result
 from agents.ring.team import only
 from agents.run.opening import Shared, check, open_run_in
 from agents.run.search import Run
@@ -30,8 +31,8 @@ from protocols.providers.transport.http import Transport, open_transport
 from protocols.threads import in_thread
 
 RESULTS = "results.jsonl"
-Attend = Callable[[Cell, Run], AbstractAsyncContextManager[None]]
-"""What stands around one search: its log, its view, and its report in the end."""
+Search = Callable[[Cell, Run], Awaitable[Result]]
+"""Searches one cell, with its log and its view, and its report in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,13 @@ class Row:
 
 @dataclass
 class Sweep:
-    """Runs the cells of `grid` that have no result yet. `attend` is entered for the time of each search, `ended` is
+    """Runs the cells of `grid` that have no result yet. `search` does each search, `ended` is
     told of every row, those of earlier processes first, `say` of what a person should know. `accounts` are shared by
     all searches. `rows`: what has ended so far."""
 
     grid: Grid
     environ: Mapping[str, str]
-    attend: Attend
+    search: Search
     ended: Callable[[Row], None]
     accounts: Accounts = field(default_factory=Accounts)
     say: Callable[[str], None] = lambda line: None
@@ -135,8 +136,8 @@ class Sweep:
                 if self.stopping:
                     return None
                 self._running[cell.name] = run
-                async with self.attend(cell, run):
-                    return row_of(cell, directory, result=orjson.loads(orjson.dumps(await run.search())))
+                result = await self.search(cell, run)
+                return row_of(cell, directory, result=orjson.loads(orjson.dumps(result)))
         except (StorageFailed, BusError):
             raise
         except Interrupted:

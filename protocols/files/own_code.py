@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from protocols.errors import ConfigError, InputError
@@ -44,22 +44,31 @@ def imported(reference: str, key: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def made(maker: Callable[..., Any], reference: str, key: str, arguments: Mapping[str, object]) -> Any:
-    """What a class or a function makes of `arguments`, given in their order; they are named for errors alone.
+def made(
+    maker: Callable[..., Any],
+    reference: str,
+    key: str,
+    arguments: Mapping[str, object],
+    parameters: Mapping[str, object] = MappingProxyType({}),
+) -> Any:
+    """What a class or a function makes of `arguments`, given in their order and named for errors alone, and of
+    `parameters` by their names.
 
     :raises ConfigError: it takes others, or fails.
     """
-    check_takes(maker, reference, key, *arguments)
+    check_takes(maker, reference, key, *arguments, **parameters)
     try:
-        return maker(*arguments.values())
+        return maker(*arguments.values(), **parameters)
     except InputError:
         raise
     except (Exception, SystemExit) as error:
         raise failed(error, f"{key} {reference!r} cannot be made") from None
 
 
-def check_takes(found: Callable[..., Any], reference: str, key: str, *arguments: str) -> None:
-    """:raises ConfigError: it cannot be called with so many arguments, or is an abstract class."""
+def check_takes(
+    found: Callable[..., Any], reference: str, key: str, /, *arguments: str, **parameters: object
+) -> None:
+    """:raises ConfigError: it cannot be called with so many arguments and parameters, or is an abstract class."""
     if inspect.isabstract(found):
         missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise ConfigError(f"{key} {reference!r} is an abstract class; it lacks {missing}", **where(found))
@@ -68,9 +77,9 @@ def check_takes(found: Callable[..., Any], reference: str, key: str, *arguments:
     except (TypeError, ValueError):
         return  # some that are written in C do not say what they take
     try:
-        signature.bind(*arguments)
+        signature.bind(*arguments, **parameters)
     except TypeError as error:
-        wanted = ", ".join(arguments) or "no argument"
+        wanted = ", ".join((*arguments, *parameters)) or "no argument"
         raise ConfigError(f"{key} {reference!r} must take {wanted}: {error}", **where(found)) from None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from protocols.errors import ConfigError
+from protocols.files.named import Named
 from protocols.model import ChatModel
 from protocols.providers.anthropic import AnthropicModel
 from protocols.providers.completions import CompletionsModel
@@ -18,6 +19,7 @@ from protocols.providers.embeddings import OpenAIEmbeddings
 from protocols.providers.local.weights import Weights, check_installed, identity
 from protocols.providers.local_model import Api, LocalModel, LocalSettings
 from protocols.providers.openai import OpenAIModel
+from protocols.providers.own_model import OWN
 from protocols.providers.parameters import format_of
 from protocols.providers.transport.http import Endpoint, Transport
 from protocols.providers.wire import HEADER, STANDARD, Wire
@@ -42,7 +44,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
     "anthropic": Provider("https://api.anthropic.com", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
 }
-KNOWN: Final = (*PROVIDERS, LOCAL, EMBEDDED)
+KNOWN: Final = (*PROVIDERS, LOCAL, EMBEDDED, OWN)
 """Everything that a model string may begin with."""
 
 
@@ -59,7 +61,7 @@ class ModelSettings:
 
     base_url: str | None = None
     api_key_env: str | None = None
-    client: str | None = None
+    client: Named | None = None
     timeout: float = 120.0
     key_header: str | None = None
     wire: Wire = STANDARD
@@ -108,6 +110,8 @@ def open_model(name: str, settings: ModelSettings, environ: Mapping[str, str], t
         return embedded
     if provider == LOCAL:
         return open_local(name, settings, transport)
+    if provider == OWN:
+        raise ConfigError(f'model {name!r}: one of your own is named as a table: {{ use = "module:Class" }}')
     if settings.client:
         return open_client(name, settings, settings.client, transport)
     endpoint = resolve(name, settings, environ)
@@ -181,8 +185,10 @@ def identify(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> 
     provider, _ = split(name)
     if provider in (EMBEDDED, LOCAL):
         return Account(provider)
+    if provider == OWN:
+        return Account(provider, name)
     if settings.client:
-        return Account(provider, settings.client)
+        return Account(provider, str(settings.client))
     endpoint = resolve(name, settings, environ)
     fingerprint = hashlib.sha256(endpoint.key.encode()).hexdigest()[:16] if endpoint.key else ""
     return Account(provider, endpoint.base_url, fingerprint)
@@ -218,9 +224,9 @@ def split(name: str) -> tuple[str, str]:
     :raises ConfigError: there is no such provider, or no model's name; says what to write.
     """
     provider, _, model = name.partition("/")
-    if provider not in (*PROVIDERS, LOCAL) and name != EMBEDDED:
+    if provider not in (*PROVIDERS, LOCAL, OWN) and name != EMBEDDED:
         meant = _meant(name)
-        known = "openai/<model>, anthropic/<model>, local/<model> or embedded"
+        known = 'openai/<model>, anthropic/<model>, local/<model>, embedded, or { use = "module:Class" } for your own'
         raise ConfigError(f"model {name!r}: unknown provider; write " + (f"{meant} ({known})" if meant else known))
     if name not in (EMBEDDED, LOCAL) and (not model or not model.isprintable() or model != model.strip()):
         raise ConfigError(f"model {name!r} names no model; write {provider}/<model>, without spaces around it")
@@ -276,11 +282,11 @@ def check_url(url: str, name: str) -> str:
     return url
 
 
-def open_client(name: str, settings: ModelSettings, reference: str, transport: Transport) -> ChatModel:
-    """A model on the SDK client that `reference` makes; the transport closes the client."""
+def open_client(name: str, settings: ModelSettings, named: Named, transport: Transport) -> ChatModel:
+    """A model on the SDK client that `named` makes; the transport closes the client."""
     from protocols.providers import sdk  # both SDKs together take a second to import, and few runs need them
 
-    client = sdk.load_client(reference)
+    client, reference = sdk.load_client(named), named.use
     provider, model = split(name)
     if provider == "openai" and isinstance(client, sdk.OpenAIClient):
         lend(client, reference, transport)

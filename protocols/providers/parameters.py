@@ -288,14 +288,14 @@ def _check_extra(value: object, key: str) -> None:
             raise ConfigError(f"{key}.{name}: {OURS[name]}")
         if expected := _not_json(inner):
             raise ConfigError(f"{key}.{name}: it takes {expected}")
-    if path := _secret(value):
+    if path := secret(value):
         raise ConfigError(
             f"{key}.{path}: what is asked is shown and stored, and this looks like a secret; a key belongs in "
             "api_key_env, and a server that needs it elsewhere in a client"
         )
 
 
-def _secret(value: object) -> str:
+def secret(value: object) -> str:
     """Where fields hold a secret, by its name; "" where none does. A table is none: a schema may describe one."""
     inside = (
         value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
@@ -304,7 +304,7 @@ def _secret(value: object) -> str:
         named = isinstance(name, str) and SECRET.fullmatch(name.lower().replace("-", "_"))
         if named and not (inner is None or inner == UNSET or isinstance(inner, Mapping | bool)):
             return str(name)
-        if path := _secret(inner):
+        if path := secret(inner):
             return f"{name}.{path}"
     return ""
 

@@ -19,7 +19,7 @@ import httpx2
 import openai
 
 from protocols.errors import AuthenticationFailed, BadReply, BadRequest, CallTimeout, ConfigError, ConnectionFailed
-from protocols.files import own_code
+from protocols.files.named import Named
 from protocols.model import Reply, Request
 from protocols.plain import LONGEST_REASON, one_line, redact
 from protocols.providers import anthropic as messages
@@ -133,14 +133,15 @@ def answer_of(response: httpx2.Response, latency: float) -> Answer:
     return Answer(response.status_code, response.headers, response.content, url, latency)
 
 
-def load_client(reference: str) -> object:
-    """Call the function that `reference` (`module:function`) names, and return the client that it returns.
+def load_client(named: Named) -> object:
+    """Call the function that is named, and return the client that it returns.
 
     :raises ConfigError: there is no such function, or it fails, or it is asynchronous.
     """
-    if not all(reference.partition(":")[::2]):
+    reference = named.use
+    if not named.nameless and not all(reference.partition(":")[::2]):
         raise ConfigError(f"client {reference!r} names no function; write module:function")
-    client: object = own_code.made(own_code.imported(reference, "client"), reference, "client", {})
+    client: object = named.made("client", {})
     if inspect.iscoroutine(client):
         client.close()
         raise ConfigError(f"client {reference!r} is asynchronous; write a plain function that returns the client")

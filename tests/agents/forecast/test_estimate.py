@@ -24,6 +24,7 @@ from agents.operators.few_shot import FewShot
 from agents.operators.operator import Context
 from agents.prompting.retrieval_slots import open_shelves
 from agents.run.opening import open_run
+from protocols.files.named import Named
 from protocols.messages import Assignment
 from protocols.metrics.kinds import classification
 from protocols.metrics.match import Accuracy
@@ -174,7 +175,7 @@ def test_every_operator_says_what_it_would_ask_and_asks_nobody() -> None:
     task = load_task(load(EXAMPLE))
     first = load_first_prompt(load(EXAMPLE), task)
     shelves = open_shelves(task, ("a passage",))
-    found = anyio.run(composed, shelves, first, open_operators(tuple(OPERATORS)), 12)
+    found = anyio.run(composed, shelves, first, open_operators([*map(Named, OPERATORS)]), 12)
     assert found.keys() >= {"critic", "proposer/few_shot", "proposer/self_reflection"}
     assert found.keys() <= {"critic", *(f"proposer/{name}" for name in OPERATORS)}
     for role, one in found.items():

@@ -31,6 +31,7 @@ from agents.prompting.requests import show_example, show_turns
 from agents.prompting.retrieval_slots import open_shelves, places
 from agents.prompting.shot_policy import COUNTS
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
+from protocols.files.named import Named
 from protocols.messages import Assignment, Outcome, Partner
 from protocols.model import ChatMessage, ChatModel, Reply, Request
 from protocols.prompt import Prompt, Section, estimate_tokens, placeholders
@@ -340,5 +341,5 @@ def test_no_operator_that_writes_may_garble_turns(said: tuple[ChatMessage, ...])
     turns = Section("turns", "examples", dump_turns(said), form="turns")
     prompt = Prompt((*PROMPT, turns))
     for name in OPERATORS:
-        [operator] = open_operators((name,)).values()
+        [operator] = open_operators([Named(name)]).values()
         assert ("turns" in operator.targets(prompt, TASK)) == (name == "few_shot")

@@ -147,7 +147,8 @@ async def test_a_request_tells_the_task_shows_the_part_in_place_and_ends_with_ho
 @pytest.mark.parametrize(("operator", "section"), ALL)
 async def test_an_instruction_of_the_users_stands_in_place_of_ours(operator: Operator, section: str) -> None:
     assert isinstance(operator, Writer)
-    own = type(operator)("Be bold with {part} {nothing}.\n\nAnd brief.")
+    own = type(operator)()
+    own.asks = "Be bold with {part} {nothing}.\n\nAnd brief."
     said = await asked(own, assignment(section))
     part = "{part}" if section == WHOLE else section
     assert f"\n\nBe bold with {part} {{nothing}}.\n\nAnd brief.\n" in said

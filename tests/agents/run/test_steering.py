@@ -32,6 +32,7 @@ from agents.run.search import Run
 from agents.run.steering import command
 from memory.journals.journal import open_journal, read_journal
 from protocols.errors import ConfigError, InputError
+from protocols.files.named import Named
 from protocols.messages import (
     FIRST,
     SHRINK,
@@ -433,7 +434,7 @@ async def test_nothing_is_taken_up_once_a_cap_has_ended_the_search(tmp_path: Pat
         command(directory, ["pause"])
 
 
-class Named:
+class Handy:
     """An operator with a person's name."""
 
     name = HAND
@@ -441,7 +442,7 @@ class Named:
 
 def test_no_operator_is_called_as_a_persons_edits_are() -> None:
     with pytest.raises(ConfigError, match="is called hand, as the edits that a person makes are"):
-        open_operators((f"{__name__}:Named",))
+        open_operators([Named(f"{__name__}:Handy")])
 
 
 async def test_lines_of_others_and_of_earlier_processes_are_not_obeyed(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from agents.run.steering import command
 from agents.study.grid import Cell, load_grid
 from agents.study.sweep import Row, Sweep
 from protocols.messages import Critique, Envelope
-from tests.agents.study.test_sweep import finish, unattended, write_grid
+from tests.agents.study.test_sweep import around, finish, unattended, write_grid
 from tests.wire_server import WireServer
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ def files() -> list[str]:
 
 
 async def sweep(path: Path, attend: Attend, *settings: str) -> list[Row]:
-    work = Sweep(load_grid(path, settings), KEY, attend, lambda row: None)
+    work = Sweep(load_grid(path, settings), KEY, around(attend), lambda row: None)
     await work.run()
     return work.rows
 
@@ -115,7 +115,7 @@ async def test_every_search_hears_its_commands_whoever_ends_first(
     def interrupted() -> set[str]:
         return {place.name for place in under_way if (place / "result.json").exists()}
 
-    work = Sweep(load_grid(path, ("search.assignments=5000",)), {}, attend, end)
+    work = Sweep(load_grid(path, ("search.assignments=5000",)), {}, around(attend), end)
     work.say = said.append
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(steer)

@@ -53,14 +53,14 @@ def test_the_baseline_is_the_task_and_every_arm_has_its_seeds(tmp_path: Path) ->
     for mine in grid.cells:
         search = mine.configuration.search
         assert (search.seed, search.assignments) == (mine.seed, 4)
-        assert search.selector == ("uniform" if mine.setting == "uniform" else "msgd_rl")
-        assert mine.configuration.agents.critic == ("none" if mine.setting == "no-critic" else None)
+        assert search.selector.use == ("uniform" if mine.setting == "uniform" else "msgd_rl")
+        assert mine.configuration.agents.criticises == (mine.setting != "no-critic")
     assert not grid.one_memory
 
 
 def test_an_arm_goes_over_what_is_set_for_the_tasks(tmp_path: Path) -> None:
     grid = load_study(write_study(tmp_path), ["search.selector=ucb"])
-    chosen = {mine.setting: mine.configuration.search.selector for mine in grid.cells}
+    chosen = {mine.setting: mine.configuration.search.selector.use for mine in grid.cells}
     assert chosen == {BASELINE: "ucb", "no-critic": "ucb", "uniform": "uniform"}
 
 
@@ -69,7 +69,7 @@ def test_what_is_set_for_an_operator_goes_with_it(tmp_path: Path) -> None:
     tables += "[budget.operators.few_shot]\ncalls = 9\n"
     grid = load_study(write_study(tmp_path, '[arms.less]\nwithout = ["few_shot", "memory"]', tables=tables))
     less, baseline = cell(grid, "less").configuration, cell(grid, BASELINE).configuration
-    assert less.search.operators == tuple(name for name in baseline.search.operators if name != "few_shot")
+    assert less.search.operators == tuple(one for one in baseline.search.operators if one.use != "few_shot")
     assert [*less.models.proposers] == ["self_reflection"]
     assert not less.budget.operators
     assert baseline.budget.operators

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from rich.console import Console
 from agents import session
 from agents.archive.ends import INTERRUPTED
 from agents.directory.run_directory import RESULT
+from agents.results.result import Result
 from agents.run.search import Run
 from agents.study.grid import Cell, load_grid, merge
-from agents.study.sweep import RESULTS, Row, Sweep
+from agents.study.sweep import RESULTS, Row, Search, Sweep
 from protocols.errors import AuthenticationFailed, ConfigError
 from protocols.messages import Assignment, Envelope
 from tests.small_task import write_task
@@ -29,9 +30,18 @@ SETTINGS = '[settings.msgd.search]\nselector = "msgd"\n[settings.uniform.search]
 KEY = {"OPENAI_API_KEY": "sk-test-0123456789"}
 
 
-@asynccontextmanager
-async def unattended(cell: Cell, run: Run) -> AsyncIterator[None]:
-    yield
+async def unattended(cell: Cell, run: Run) -> Result:
+    return await run.search()
+
+
+def around(attend: Callable[[Cell, Run], AbstractAsyncContextManager[None]]) -> Search:
+    """A search with `attend` entered meanwhile."""
+
+    async def search(cell: Cell, run: Run) -> Result:
+        async with attend(cell, run):
+            return await run.search()
+
+    return search
 
 
 def write_grid(folder: Path, sweep: str = "seeds = [0, 1]", settings: str = SETTINGS) -> Path:
@@ -137,7 +147,7 @@ async def test_a_sweep_that_was_stopped_is_finished_by_the_next(tmp_path: Path) 
         yield
 
     ended: list[Row] = []
-    sweep = Sweep(load_grid(path), {}, stop_at_once, ended.append)
+    sweep = Sweep(load_grid(path), {}, around(stop_at_once), ended.append)
     await sweep.run()
     assert (sweep.rows, ended, lines(path)) == ([], [], [])
     assert len(await finish(path)) == 2

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import ConfigError
+from protocols.files.named import Named
 from protocols.model import ChatMessage, Request
 from protocols.providers.catalogue import Account, ModelSettings, identify, open_model
 from protocols.providers.environment import read_environment
@@ -136,7 +137,7 @@ def test_a_timeout_is_a_number_of_seconds(timeout: float) -> None:
 
 def test_a_client_stands_alone() -> None:
     with pytest.raises(ConfigError, match="remove base_url"):
-        ModelSettings(client="a:b", base_url="http://localhost")
+        ModelSettings(client=Named("a:b"), base_url="http://localhost")
 
 
 def test_accounts_tell_apart_what_is_limited_apart() -> None:
@@ -150,7 +151,7 @@ def test_accounts_tell_apart_what_is_limited_apart() -> None:
         account("openai/a", OPENAI_API_KEY=KEY + "2"),
         account("openai/a", OPENAI_API_KEY=KEY, OPENAI_BASE_URL="http://localhost:8000/v1"),
         account("anthropic/a", ANTHROPIC_API_KEY=KEY),
-        account("openai/a", ModelSettings(client="a:b")),
+        account("openai/a", ModelSettings(client=Named("a:b"))),
         account("embedded"),
     ]
     assert len({base, *others}) == 1 + len(others)
@@ -162,7 +163,7 @@ async def test_clients_by_name_are_asked_their_own_way_and_closed(monkeypatch: p
     monkeypatch.setattr(clients, "ASKED", [])
     async with open_transport() as transport:
         for name, function, text in (("openai/m", "azure", "from azure"), ("anthropic/m", "bedrock", "from bedrock")):
-            model = open_model(name, ModelSettings(client=f"{HERE}:{function}"), {}, transport)
+            model = open_model(name, ModelSettings(client=Named(f"{HERE}:{function}")), {}, transport)
             assert model.name == name
             assert (await model.complete(HELLO)).text == text
         assert not any(client.is_closed() for client in clients.MADE)
@@ -195,7 +196,7 @@ async def test_clients_by_name_are_asked_their_own_way_and_closed(monkeypatch: p
 async def test_a_client_that_cannot_be_had(reference: str, says: str) -> None:
     async with open_transport() as transport:
         with pytest.raises(ConfigError) as caught:
-            open_model("openai/m", ModelSettings(client=reference), {}, transport)
+            open_model("openai/m", ModelSettings(client=Named(reference)), {}, transport)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "0123456789abcdef" not in str(caught.value)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import BadReply, ConfigError
+from protocols.files.named import Named
 from protocols.model import ChatMessage, Parameters, Reply, Request, Usage
 from protocols.providers.catalogue import ModelSettings, open_model, scope
 from protocols.providers.completions import laid_out
@@ -109,7 +110,7 @@ async def test_an_answer_without_a_text_is_a_bad_reply() -> None:
 
 async def test_a_client_has_the_form_of_its_sdk() -> None:
     with pytest.raises(ConfigError, match="remove api"):
-        ModelSettings(client="a:b", api="completions")
+        ModelSettings(client=Named("a:b"), api="completions")
 
 
 def test_replies_of_both_forms_are_cached_apart() -> None:

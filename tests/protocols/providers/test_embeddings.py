@@ -23,6 +23,7 @@ from protocols.errors import (
     RateLimited,
     ServerFailed,
 )
+from protocols.files.named import Named
 from protocols.model import ChatMessage, Reply, Request, Usage
 from protocols.providers.catalogue import ModelSettings, open_embeddings
 from protocols.providers.embeddings import read_reply
@@ -116,4 +117,4 @@ async def test_nobody_is_there_and_no_client_embeds() -> None:
         await ask("http://127.0.0.1:1/v1")
     async with open_transport() as transport:
         with pytest.raises(ConfigError, match="embeds without a client"):
-            open_embeddings("openai/small", ModelSettings(client="mine:client"), {}, transport, 2)
+            open_embeddings("openai/small", ModelSettings(client=Named("mine:client")), {}, transport, 2)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import ConfigError, ModelError
+from protocols.files.named import Named
 from protocols.model import ChatMessage, Request
 from protocols.providers.anthropic import AnthropicModel
 from protocols.providers.catalogue import ModelSettings, open_model
@@ -123,7 +124,7 @@ def test_a_header_that_cannot_be_is_refused(header: str) -> None:
 
 def test_a_client_has_its_own_key() -> None:
     with pytest.raises(ConfigError, match="key_header"):
-        ModelSettings(client="a:b", key_header="x-api-key")
+        ModelSettings(client=Named("a:b"), key_header="x-api-key")
 
 
 NO_SYSTEM = [

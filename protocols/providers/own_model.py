@@ -1,0 +1,79 @@
+"""A model of the user's: an object with `async def complete(request)`, or such a function."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import anyio
+
+from protocols.errors import CallTimeout, ConfigError, ConnectionFailed
+from protocols.files.named import Named
+from protocols.files.own_code import check_method
+from protocols.model import Reply, Request
+from protocols.plain import LONGEST_REASON, one_line
+from protocols.providers.responses.figures import Told, mended, used
+
+OWN = "own"
+PAGE = "docs/python.md"
+Complete = Callable[[Request], Awaitable[Reply | str]]
+
+
+def own_name(named: Named) -> str:
+    """The model string that stands for it in reports, prices and limits."""
+    return f"{OWN}/{named.use.strip('<>')}{named.parameters.key}"
+
+
+def open_own(named: Named, key: str, timeout: float) -> OwnModel:
+    """The model that a table, a class, an instance or a function stands for. `timeout`: seconds for one call.
+
+    :raises ConfigError: there is none, or it has no such method.
+    """
+    found, name = named.found(key), own_name(named)
+    if inspect.iscoroutinefunction(found):
+        complete: Complete = named.function(key, "request")
+        return OwnModel(name, complete, timeout)
+    model = named.made(key, {}, "complete")
+    check_method(model, "complete", named.use, key, "request", waits=True, page=PAGE)
+    return OwnModel(name, model.complete, timeout)
+
+
+class OwnModel:
+    """Calls `complete`, which returns a `Reply` or a text alone. Tokens that it does not count are estimated."""
+
+    def __init__(self, name: str, complete: Complete, timeout: float) -> None:
+        self.name, self._complete, self._timeout = name, complete, timeout
+
+    async def complete(self, request: Request) -> Reply:
+        """:raises CallTimeout: it has not answered in time.
+        :raises ConnectionFailed: it raised an OSError.
+        :raises ConfigError: it returned something else.
+        :raises Exception: whatever else it raises.
+        """
+        begun = time.perf_counter()
+        try:
+            with anyio.fail_after(self._timeout):
+                said: object = await self._complete(request)
+        except TimeoutError:
+            raise CallTimeout(f"no reply within {self._timeout:g} s", model=self.name) from None
+        except OSError as error:
+            reason = one_line(f"{type(error).__name__}: {error}", LONGEST_REASON)
+            raise ConnectionFailed(reason, model=self.name) from error
+        reply = Reply(said) if isinstance(said, str) else said
+        if not (isinstance(reply, Reply) and isinstance(reply.text, str)):
+            raise ConfigError(f"model {self.name}: complete returned {type(said).__name__}; return a Reply or a text")
+        usage = reply.usage
+        if not usage.estimated and not (usage.input and usage.output):
+            usage = used(Told(usage.input, usage.output or None, usage.cached, usage.written), request, reply.text)
+        text: Any = mended(reply.text)
+        return replace(
+            reply,
+            text=text,
+            usage=usage,
+            latency=reply.latency or time.perf_counter() - begun,
+            model=reply.model or self.name,
+            instead=reply.instead or (None if text or reply.finish == "refusal" else "nothing"),
+        )
