@@ -16,7 +16,7 @@ from typing import Any
 from protocols.errors import ConfigError, InputError
 from protocols.plain import LONGEST_REASON, one_line, redact
 
-OURS = Path(__file__).resolve().parents[1]
+OURS = Path(__file__).resolve().parents[2]
 LIBRARIES = (
     *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     *(str(OURS / room) for room in ("protocols", "memory", "agents")),
