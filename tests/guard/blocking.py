@@ -60,6 +60,7 @@ ALLOWED: Mapping[str, str] = {
     "agents/run/search.py:Run.assemble": JOURNAL,
     "agents/run/search.py:Run.search": "writes the result, when the search is over",
     "agents/run/steering.py:Listening.__call__": "reads commands.jsonl from where it was read before",
+    "agents/session.py:show_again": JOURNAL,
     "agents/session.py:sweep.<locals>.attend": OPENING,
     "agents/session.py:train": OPENING,
     "agents/study/sweep.py:Sweep._run": OPENING,
