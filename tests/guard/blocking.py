@@ -19,8 +19,9 @@ from blockbuster import BlockBuster, BlockBusterFunction
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = tuple(str(ROOT / name) for name in ("agents/", "memory/", "protocols/", "run.py"))
 TESTS = str(ROOT / "tests")
-LOADING = ("<frozen importlib", "linecache.py", "/coverage/")
-"""Parts of the paths of what reads our source whenever it is first needed: imports, tracebacks, coverage."""
+LOADING = ("<frozen importlib", "linecache.py", "/coverage/", "/logging/__init__.py")
+"""Parts of the paths of what reads our source whenever it is first needed (imports, tracebacks, coverage), and of
+what asyncio says on standard error wherever it finds a task that nobody waited for."""
 COROUTINE: Final = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 UNWATCHED = (
     "threading.",
@@ -53,11 +54,13 @@ ALLOWED: Mapping[str, str] = {
     "agents/operators/writing.py:Writer.write": INSTRUCTION,
     "agents/prompting/requests.py:complete": INSTRUCTION,
     "agents/run/opening.py:open_run_in": OPENING,
+    "agents/run/scoring.py:score": OPENING,
     "agents/run/search.py:Run._begin_with": JOURNAL,
     "agents/run/search.py:Run._look_for_headroom": "looks for a note in the journal",
     "agents/run/search.py:Run.assemble": JOURNAL,
     "agents/run/search.py:Run.search": "writes the result, when the search is over",
     "agents/run/steering.py:Listening.__call__": "reads commands.jsonl from where it was read before",
+    "agents/session.py:show_again": JOURNAL,
     "agents/session.py:sweep.<locals>.attend": OPENING,
     "agents/session.py:train": OPENING,
     "agents/study/sweep.py:Sweep._run": OPENING,
@@ -65,6 +68,7 @@ ALLOWED: Mapping[str, str] = {
     "agents/views/page/dashboard.py:Dashboard._page": "reads the files of the page once, when it is opened",
     "agents/views/page/feed.py:Feed.follow": JOURNAL,
     "agents/views/remembering.py:import_lines": "reads the file that is imported; the command does nothing else",
+    "protocols/metrics/judge.py:ModelJudge.compare": INSTRUCTION,
     "protocols/providers/local/processes.py:start": "reads why a local model cannot be loaded",
     "protocols/providers/local_model.py:LocalModel.complete": "reads why the process of a local model has ended",
 }
