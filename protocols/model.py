@@ -121,11 +121,6 @@ class Request:
         """No fewer tokens than the messages are: one a byte, as tokenisers join bytes, and the frame of each turn."""
         return self.size + FRAME * (len(self.messages) + 1)
 
-    @property
-    def most_tokens(self) -> int:
-        """No fewer tokens than messages and reply are, if the provider keeps to `max_tokens`."""
-        return self.most_input + self.max_tokens
-
 
 @dataclass(frozen=True, slots=True)
 class Usage:

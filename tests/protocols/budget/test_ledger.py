@@ -26,6 +26,7 @@ from protocols.wrappers.metered import MeteredModel, billed
 from tests.protocols.wrappers.faults import REQUEST, failure
 from tests.world import Oracle, shuffled
 
+MOST_TOKENS = REQUEST.most_input + REQUEST.max_tokens
 pytestmark = pytest.mark.anyio
 BACKENDS = ["asyncio", "trio"]
 PRICE = Price(2.0, 8.0, 0.5)
@@ -166,7 +167,7 @@ def one_slot(model: ChatModel) -> ChatModel:
 
 async def test_a_call_that_waits_for_the_limiter_is_no_call_yet_and_leaves_its_place_when_it_is_cancelled() -> None:
     gate, ended = Gate(), list[str]()
-    ledger = Ledger(Caps(calls=2, tokens=2 * REQUEST.most_tokens), {}, lambda: 0.0)
+    ledger = Ledger(Caps(calls=2, tokens=2 * MOST_TOKENS), {}, lambda: 0.0)
     model = MeteredModel(one_slot(gate), ledger, "task", queued=True)
 
     async def call(name: str, scope: anyio.CancelScope) -> None:
@@ -267,7 +268,7 @@ async def until_refused(ledger: Ledger, at_once: int, request: Request = REQUEST
 async def test_what_is_reserved_and_not_spent_is_spent_by_those_who_wait(cap: str, at_once: int) -> None:
     """A cap is used but for less than one call may cost, however many calls are reserved for at once."""
     reply = await Oracle().complete(REQUEST)
-    most = PRICE.most(REQUEST.most_input, REQUEST.max_tokens) if cap == "dollars" else REQUEST.most_tokens
+    most = PRICE.most(REQUEST.most_input, REQUEST.max_tokens) if cap == "dollars" else MOST_TOKENS
     limit = 20 * most
     caps = Caps(dollars=limit) if cap == "dollars" else Caps(tokens=int(limit))
     ledger = Ledger(caps, {"scripted": PRICE}, lambda: 0.0)

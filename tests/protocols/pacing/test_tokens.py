@@ -18,7 +18,7 @@ from tests.protocols.wrappers.clocked import MINUTE, REQUEST, Clocked, flood, fu
 
 CLASSIFY = Request((ChatMessage("user", "x" * 1000),))
 """A bound of 1,032 tokens in and 1,024 out."""
-BOUND = CLASSIFY.most_tokens
+BOUND = CLASSIFY.most_input + CLASSIFY.max_tokens
 
 
 def constant(rng: Random) -> Iterator[Usage]:
@@ -112,7 +112,7 @@ def test_input_that_cannot_be_foretold_is_used_nearly_whole_too(
     start = simulate(partial(flood, LimitedModel(model, limiter, urgent=False), 3 * MINUTE, callers=96))
     assert fullest_minute(model.entered) <= tokens
     used = sum(amount for time, amount in model.entered if time >= start + MINUTE)
-    assert used >= 0.95 * 2 * tokens - REQUEST.most_tokens
+    assert used >= 0.95 * 2 * tokens - (REQUEST.most_input + REQUEST.max_tokens)
 
 
 @given(
