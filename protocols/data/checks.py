@@ -35,8 +35,8 @@ def check_file(examples: Sequence[Example], places: Sequence[Place]) -> None:
 
 
 def told_apart(splits: Splits) -> Splits:
-    """The splits with the split's name put before the ids, if all ids shared between splits are whole numbers, because
-    then each split numbers its examples anew. Other shared ids stay, and `split_problems` reports them."""
+    """The splits with each split's name put before its ids, if all ids shared between splits are whole numbers: then
+    each split numbers its examples anew. Other shared ids stay, and `split_problems` reports them."""
     ids = [{example.id for example in examples} for examples in splits.values()]
     shared = {one for n, mine in enumerate(ids) for others in ids[:n] for one in mine & others}
     if not shared or not all(one.isdecimal() for one in shared):
@@ -54,7 +54,7 @@ def check_splits(splits: Splits) -> None:
 
 
 def split_problems(splits: Splits) -> Iterator[DataError]:
-    """Errors for empty splits, for fields other than the first split's, and for ids or inputs shared by two splits."""
+    """Errors for empty splits, fields other than the first split's, and ids or inputs that two splits share."""
     for name, examples in splits.items():
         if not examples:
             yield DataError(f"the {name} split is empty")

@@ -23,8 +23,8 @@ class Fields:
     """The columns or keys of an example's parts; a key inside an object is written with a dot (`answers.text`).
 
     `input`: the column of each input field; empty: every key except target and id, or the keys of the object `input`.
-    `target`, `id`: None for the columns of these names; `id` may be `NO_ID`: then examples are named by their lines or
-    rows. `labels`: the names of the classes 0, 1, ... if targets are class numbers.
+    `target`, `id`: None for the columns of these names; `id` may be `NO_ID`: examples are named by lines or rows.
+    `labels`: the names of the classes 0, 1, ... if targets are class numbers.
     """
 
     input: Mapping[str, str] = field(default_factory=dict)
