@@ -1,4 +1,4 @@
-"""A model whose every attempt is in the ledger."""
+"""Counts every attempt of a model in the ledger."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from protocols.providers.responses.figures import about
 
 
 class MeteredModel:
-    """Enters every attempt of one role at one model in the ledger.
+    """Counts every attempt of one role at one model in the ledger.
 
-    `between` builds what stands between the budget and the model, and where a call may wait once more: the limiter,
-    the journal. Meanwhile the call has what it may cost set aside, and is no call yet.
+    `between` builds the wrappers between the ledger and the model, in which a call may wait again: limiter, journal.
+    Meanwhile its highest possible cost is reserved, but it does not count as a call yet.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class MeteredModel:
 
 
 class SendingModel:
-    """A model that says of every request that it is sent now (`Request.sending`)."""
+    """Calls `Request.sending` just before a request is sent."""
 
     def __init__(self, inner: ChatModel) -> None:
         self._inner = inner
@@ -69,18 +69,18 @@ class SendingModel:
         return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
-        """:raises BudgetExhausted: it may not be sent any more."""
+        """:raises BudgetExhausted: the request may no longer be sent."""
         if request.sending:
             request.sending()
         return await self._inner.complete(request)
 
 
 def billed(error: BaseException, request: Request) -> Usage:
-    """What an attempt without a reply has cost, once it was sent.
+    """The usage of a sent attempt without a reply.
 
-    A provider bills no error of its own, unless it says so after it has accepted. Of a call that timed out, was
-    cancelled, or whose reply cannot be read or did not come whole, nobody says: it is taken to have cost its input at
-    least, unless its usage can be read.
+    A provider bills no errors, unless it accepted the request and reports usage. For a call that timed out, was
+    cancelled, or whose reply was unreadable or incomplete, the usage may be unknown: then its input is counted, as
+    the least that it cost.
     """
     match error:
         case ModelError(usage=Usage() as usage):

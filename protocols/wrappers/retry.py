@@ -1,4 +1,4 @@
-"""Trying again, as long as the adapter says that it may help."""
+"""Retries calls that failed with a retryable error."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from protocols.pacing.waiting import Patience
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """At most `attempts` >= 1 calls, those that met a rate limit not counted: it is over when the provider's window
-    is. Waits of up to `base` * 2**n seconds, never over `longest`.
+    """At most `attempts` >= 1 calls, not counting those that met a rate limit, which ends with the provider's window.
+    Waits before them are up to `base` * 2**n seconds, at most `longest`.
 
-    `deadline`: seconds after the first attempt was sent; no attempt begins later. What it waited before, for its turn
-    and for its budget, does not count.
+    `deadline`: seconds after the first attempt was sent, after which no attempt begins. Earlier waits, for its turn
+    and for its budget, do not count.
     """
 
     attempts: int = 6
@@ -32,16 +32,16 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of the event loop, and how to let some pass."""
+    """The clock in seconds of the event loop, and the function that sleeps."""
 
     clock: Callable[[], float] = loop_time
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 
 
 class RetryingModel:
-    """Exponential backoff with full jitter; a provider's own `Retry-After` wins where it is longer.
+    """Retries with exponential backoff and full jitter; a longer `Retry-After` of the provider takes precedence.
 
-    One attempt's time is limited by the adapter: a call that stalls is cancelled there, and is a CallTimeout here.
+    The adapter limits the time of one attempt: it cancels a call that stalls and raises CallTimeout.
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter).
     """
 
@@ -63,9 +63,9 @@ class RetryingModel:
         return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
-        """:raises ModelError: the last failure, when it is not retryable or there is no time or no attempt left; or
-        at once what every call to this model meets. A rate limit that outlasts the deadline is an exhausted quota.
-        :raises Interrupted: a person has stopped the search, and the call was not sent, or not again.
+        """:raises ModelError: the last failure, if it is not retryable or no time or attempt is left; or at once, if
+        the breaker is open. A rate limit that outlasts the deadline becomes QuotaExhausted.
+        :raises Interrupted: a person stopped the search, and the call was not sent or not retried.
         """
         start: float | None = None
         left, waits, patience = self._policy.attempts, self._waits(), self._patience
@@ -95,7 +95,7 @@ class RetryingModel:
             patience.calls.begun -= 1
 
     def _waits(self) -> Iterator[float]:
-        """Seconds before the second attempt, the third, and so on."""
+        """Seconds to wait before the second attempt, the third, and so on."""
         ceiling = self._policy.base
         while True:
             ceiling = min(self._policy.longest, 2 * ceiling)
@@ -103,7 +103,7 @@ class RetryingModel:
 
 
 def lasting(error: ModelError, deadline: float) -> ModelError:
-    """The error, or, for a rate limit that asks to wait for longer than any call may, the quota's."""
+    """The error, or QuotaExhausted for a rate limit whose wait exceeds the deadline."""
     if not isinstance(error, RateLimited) or (error.retry_after or 0.0) <= deadline:
         return error
     reason = f"{error.reason}; the provider asks to wait for {error.retry_after:,.0f} s"
