@@ -16,7 +16,7 @@ from protocols.providers.embedded.reading import Record, Step, keyed, read_recor
 
 DEFINED = 3.0  # weight of a line that defines an answer, in examples
 BLANK = re.compile(r"\n\s*\n")
-WINDOW = 200_000  # the last characters of the context that are read
+WINDOW = 200_000  # characters of the context that are read at most: the last ones
 
 
 @dataclass(frozen=True, slots=True)

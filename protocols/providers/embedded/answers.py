@@ -17,7 +17,7 @@ from protocols.providers.embedded.reading import Record, bullet_item, keyed, slo
 
 LONGEST = 60  # characters of an answer
 MOST = 512  # answers of one set
-SETS = 256  # the first candidate sets, which are compared
+SETS = 256  # candidate sets that are compared at most: the first ones
 _QUOTES = "\"'`“”‘’「」『』*"
 _SEPARATOR = re.compile(
     r"\s*(?:[,，、;；|/]\s*(?:or|and|oder|und|ou|et)?\s+|[,，、;；|]\s*|\s+(?:or|and|oder|und|ou|et)\s+|\s+/\s+|[或和与及](?![\w]*[:：]))"

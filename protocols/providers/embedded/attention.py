@@ -27,7 +27,7 @@ BIAS = 0.01  # weight of the bias towards recent and frequent answers
 WORDS_KEPT = 20_000
 Shares = tuple[tuple[int, float], ...]
 """(number of an answer, its share of a line) each."""
-WINDOW = 512  # the last lines of evidence, which are read
+WINDOW = 512  # lines of evidence that are read at most: the last ones
 
 
 @dataclass(frozen=True, slots=True)
