@@ -11,7 +11,7 @@ import orjson
 Speaker = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "refusal", "other"]
 Instead = Literal["tool calls", "reasoning", "nothing"]
-"""What a reply without a text holds: calls of tools that the request did not offer, only reasoning, or nothing."""
+"""The content of a reply without a text: calls of tools that were not offered, only reasoning, or nothing."""
 
 FRAME = 16
 """Upper bound of the tokens that a chat template adds around one turn; published templates add 3 to 10."""

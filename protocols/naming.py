@@ -69,8 +69,8 @@ class Names:
             return ""
         it, stands = ("it", "stands") if len(missing) == 1 else ("them", "stand")
         return (
-            f"{listed(missing)} {stands} nowhere in the prompt, and replies are read for {it}: a model that is not "
-            f"told cannot know; write {it} into the prompt, in a section of the kind format for one"
+            f"{listed(missing)} {stands} nowhere in the prompt, but replies are searched for {it}: a model that is "
+            f"not told cannot know; write {it} into the prompt, for example into a section of the kind format"
         )
 
     def held(self, prompt: Prompt, section: str) -> list[str]:

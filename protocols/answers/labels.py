@@ -186,7 +186,7 @@ class LabelParser:
         return label is not None and not label.endswith("?")
 
     def _keyed(self, text: str) -> str | None:
-        """The label that follows a key of the user's own, such as `Team: billing`."""
+        """The label after a key that the prompt introduced, such as `Team: billing`."""
         key = _KEYED.match(text)
         if key is None or (label := self._spellings.alone(text[key.end() :])) is None:
             return None

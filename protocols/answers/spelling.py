@@ -128,7 +128,7 @@ class Spellings:
             direct = denied_directly(text, start) and label in self._opposite
             asserted = direct or not (joined or denied(text, start, end, since))
             inner = self._named.search(text, start + 1, end + LONGEST)
-            if inner and inner.start() < end < inner.end():  # not_spam, and spam_card, in: not spam card
+            if inner and inner.start() < end < inner.end():  # `not_spam` and `spam_card` overlap
                 direct, asserted = False, False
             taken_back = bool(said) and self._opposite.get(label) == said  # not spam / spam
             if before and not before[1] and not taken_back and _LISTED.fullmatch(text, before[0], start):

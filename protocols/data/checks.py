@@ -11,7 +11,7 @@ from protocols.errors import DataError
 from protocols.task import Example
 
 Splits = Mapping[str, tuple[Example, ...]]
-IGNORE = f'if ids mean nothing, leave them aside: fields.id = "{NO_ID}" under [task]'
+IGNORE = f'if ids mean nothing, ignore them: fields.id = "{NO_ID}" under [task]'
 
 
 def check_file(examples: Sequence[Example], places: Sequence[Place]) -> None:

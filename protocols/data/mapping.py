@@ -103,7 +103,7 @@ def _inputs(values: Mapping[str, Any], fields: Fields) -> dict[str, str]:
     elif isinstance(values.get("input"), Mapping):
         inputs = dict(values["input"])
         if unknown := [name for name in others if name != "input"]:
-            raise ValueError(f"unknown key {', '.join(unknown)}; beside input there are target and id")
+            raise ValueError(f"unknown key {', '.join(unknown)}; besides input, only target and id are allowed")
     else:
         inputs = others
     if not inputs:

@@ -124,7 +124,7 @@ def _is_theirs(file: str) -> bool:
 def _no_reference(module: str, name: str) -> str:
     """The fault of a reference that shows before an import; "" if none does."""
     if module.startswith("."):
-        return "it begins with a dot, and is relative to nothing"
+        return "it begins with a dot, but there is no package that it could be relative to"
     if module.endswith(".py") or "/" in module or "\\" in module:
         plain = module.removesuffix(".py").replace("\\", "/").strip("/").replace("/", ".")
         return f"it names a module and no file; write {plain}:{name or 'name'}"

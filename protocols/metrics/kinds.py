@@ -61,9 +61,7 @@ def ner(splits: Splits) -> TaskKind:
         if strange := sorted(set(among) - set(types["train"])):
             raise DataError(f"the {name} split has types that the train split lacks: {', '.join(strange)}")
     shape = ", ".join(f'"{kind}": ["..."]' for kind in types["train"][:2])
-    every: dict[str, Json] = {
-        kind: [] for kind in types["train"]
-    }  # some models also list types that do not occur
+    every: dict[str, Json] = {kind: [] for kind in types["train"]}  # some models also list types that do not occur
     found = [example.target for example in splits["train"] if isinstance(example.target, Mapping)]
     read = EntityParser(tuple(types["train"]))
     return TaskKind(

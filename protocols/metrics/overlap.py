@@ -47,7 +47,7 @@ class SquadEM(Overlap):
 
 
 class SquadF1(Overlap):
-    """F1 over the bag of words after SQuAD's normalisation (as `SquadEM`)."""
+    """F1 over the bag of words after SQuAD's normalisation (see `SquadEM`)."""
 
     def score(self, said: Sequence[str], gold: Sequence[str]) -> float:
         """2 × common tokens / (said + gold tokens)."""

@@ -121,7 +121,7 @@ def text_of(block: object) -> str:
 
 
 def instead_of_text(blocks: Sequence[object]) -> Instead:
-    """What the blocks of a message without a text hold."""
+    """The content of a message without a text."""
     kinds = [str(block.get("type")) for block in blocks if isinstance(block, dict)]
     if any(kind.endswith("tool_use") for kind in kinds):
         return "tool calls"

@@ -78,7 +78,7 @@ class ModelSettings:
         if self.key_header is not None and not HEADER.fullmatch(self.key_header):
             raise ConfigError(f"key_header = {self.key_header!r} is no name of a header; write one such as x-api-key")
         if self.client and self.api:
-            raise ConfigError("a client is asked in the form that its SDK has; remove api beside it")
+            raise ConfigError("a client uses the API of its SDK; remove api beside it")
         if self.api == "completions":
             self.wire.check_completions()
 

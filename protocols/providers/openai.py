@@ -140,7 +140,7 @@ def refusal_of(message: JsonObject) -> str:
 
 
 def instead_of_text(message: JsonObject) -> Instead:
-    """What a message without a text holds, recognised by the fields or parts that servers use."""
+    """The content of a message without a text, recognised by the fields or parts that servers use."""
     parts = message.get("content")
     kinds = {str(part.get("type")) for part in (parts if isinstance(parts, list) else []) if isinstance(part, dict)}
     if message.get("tool_calls") or message.get("function_call") or kinds & TOOLS:

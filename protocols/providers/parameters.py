@@ -175,13 +175,13 @@ ANTHROPIC: Final[Mapping[str, Check]] = {
 KNOWN: Final[Mapping[str, Mapping[str, Check]]] = {"openai": OPENAI, "anthropic": ANTHROPIC}
 
 ROOM: Final = "the limit on a reply is ours to set: reply_tokens, under [task] or in the provider's table"
-WRITTEN: Final = "a reply is read as text, and nothing else is asked for"
+WRITTEN: Final = "replies are read as text, so nothing else can be requested"
 OURS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("messages", "prompt", "input"), "the messages are the prompt and the input"),
     "model": "name the model under [models]",
     **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), ROOM),
     **dict.fromkeys(("n_predict", "max_new_tokens"), ROOM),
-    "n": "one reply is asked for at a time; search.repeats asks an example several times",
+    "n": "each call asks for one reply; search.repeats asks an example several times",
     "stream": "set stream = true in the provider's table",
     "system": "the system message is the prompt's; system, in the provider's table, says where it goes",
     **dict.fromkeys(("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"), WRITTEN),
@@ -251,7 +251,7 @@ def check(parameters: Mapping[str, object], provider: str, key: str) -> None:
         elif value != UNSET and (expected := known[name](value)):
             raise ConfigError(
                 f"{key}.{name} = {_shown(value)}: {format_of(provider)}/… takes {expected}; "
-                f"what another server takes is set as {EXTRA} = {{ {name} = … }}"
+                f"for a server that takes more, set {EXTRA} = {{ {name} = … }}"
             )
 
 
@@ -291,8 +291,8 @@ def _check_extra(value: object, key: str) -> None:
             raise ConfigError(f"{key}.{name}: it takes {expected}")
     if path := _secret(value):
         raise ConfigError(
-            f"{key}.{path}: what is asked is shown and stored, and this looks like a secret; a key belongs in "
-            "api_key_env, and a server that needs it elsewhere in a client"
+            f"{key}.{path}: this looks like a secret, but parameters are shown and stored; put a key into "
+            "api_key_env, or use a client if the server needs it elsewhere"
         )
 
 
@@ -335,7 +335,7 @@ def _is_number(value: object) -> bool:
 
 
 def _not_json(value: object) -> str:
-    """What is expected instead of a value that JSON cannot hold; "" if JSON can."""
+    """The expected kind of value if JSON cannot hold this one; "" if it can."""
     match value:
         case float() if not math.isfinite(value):
             return "a finite number"

@@ -49,14 +49,14 @@ class Wire:
         for name, there in theirs:
             if there:
                 value = getattr(self, name)
-                raise ConfigError(f'{name} = "{value}" is nothing of the {wire_format}/… format; remove it')
+                raise ConfigError(f'{name} = "{value}" does not belong to the {wire_format}/… format; remove it')
 
     def check_completions(self) -> None:
         """:raises ConfigError: a setting is for chats, and has no effect on completions."""
         if self.stream:
             raise ConfigError("a completion is read whole and not as a stream; remove stream beside api")
         if self.system != "message":
-            raise ConfigError("a completion is asked for with one text, without turns; remove system beside api")
+            raise ConfigError("the request of a completion is one text without turns; remove system beside api")
         if self.token_parameter is not None:
             raise ConfigError("the limit on a completion is always max_tokens; remove token_parameter beside api")
 

@@ -154,7 +154,7 @@ async def start(plan: Plan) -> Served:
         await served.process.wait()
         reason = why(served)
     except (anyio.DelimiterNotFound, ValueError, KeyError, TypeError):
-        reason = "its process wrote something else than its address, as a module does that prints while Python starts"
+        reason = "its process wrote something else than its address; a module may have printed while Python started"
     except BaseException:
         await served.stop()
         raise
