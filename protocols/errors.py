@@ -255,7 +255,7 @@ def cap_setting(name: str) -> str:
 
 
 class Interrupted(PromptFlowError):
-    """A person stopped the search, so a call was not sent or not retried. The call's purpose is not to blame."""
+    """A person stopped the search, so a call was not sent or not retried. It says nothing about the prompt."""
 
 
 class StorageFailed(PromptFlowError):

@@ -240,7 +240,7 @@ class Failure:
     request for the edit, or with the edited prompt, does not fit into a model's window, or the prompt exceeds the
     limit of its length. call: a model call failed after its retries. budget: a cap that ends the search. allowance: a
     cap of this operator only. inapplicable: the operator had nothing to work with. dropped: an agent sent no message.
-    raised: an agent raised an exception; the run fails unless configured to skip them. stopped: the run ended first.
+    raised: an agent raised an exception; the run fails unless they are to be skipped. stopped: the run ended first.
     `text`: the new text of the section, for an edit that was rejected or too long, if known. `cap`: the cap
     (`BudgetExhausted.name`) of a budget or an allowance; "" in old journals.
     """

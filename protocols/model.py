@@ -70,7 +70,7 @@ class Request:
     one request (0, 1, ...); adapters add it to a `seed` among the parameters, and otherwise do not send it.
     `fixed`: number of leading messages that other requests share, if more than the system messages.
     `assignment`: the assignment that the call is made for. `left_out`: number of examples that did not fit.
-    `sending`: is called when all waiting is over and the request is sent. These three are for accounting only:
+    `sending`: called when all waiting is over and the request is sent. These three are for accounting only:
     adapters do not send them, and the cache ignores them.
     """
 

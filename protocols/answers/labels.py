@@ -249,7 +249,10 @@ class LabelParser:
                 self._check(_distinct([stated, *self._spellings.asserted(line.text)]))
 
     def _concluded(self, lines: Sequence[_Line]) -> str:
-        """The one label that the reply asserts in its last sentence or, failing that, anywhere."""
+        """The only label that the reply asserts; if there are several, the one that its last line concludes.
+
+        :raises UnreadableReply: the reply asserts no label, or several without a conclusion.
+        """
         texts = [line.text for line in lines]
         explains = next((n for n, text in enumerate(texts) if n and _EXPLAINS.match(text)), len(texts))
         if self._spellings.asserted("\n".join(texts[:explains])):

@@ -24,7 +24,7 @@ def read_jsonl(path: Path, fields: Fields) -> Rows:
 def read_json(path: Path, fields: Fields) -> Rows:
     """JSON: an array of objects, or an object with one array among its values.
 
-    :raises DataError: the file has another content; with file and reason, and the line if it is not JSON.
+    :raises DataError: the file holds something else; with file and reason, and the line if it is not JSON.
     """
     document = json_document(path)
     if isinstance(document, dict):

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 THOUGHT: Final = 512
-"""Tokens added to the limit of a reply that is asked to think first: several times the length of a few short
-steps."""
+"""Tokens added to the limit of a reply that is asked to think first: several times a few short steps."""
 AROUND: Final = 24
 """Tokens for text around an answer: a cue, quotes, a fence, `{"label": ...}`, or an introductory sentence
 (docs/decisions/limits.md)."""

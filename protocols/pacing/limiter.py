@@ -21,7 +21,7 @@ from protocols.pacing.waiting import Patience
 
 P = TypeVar("P", Pace, TokenPace)
 MOST = 64
-"""Default of the most calls in flight."""
+"""Default limit of the calls in flight."""
 FIRST = 16
 """Calls in flight at the start, if the configuration sets no limit."""
 LONGEST_HOLD = 120.0
@@ -223,8 +223,7 @@ class Limiter:
             self._replies = 0
 
     def pushed_back(self, ticket: Ticket, wait: float | None) -> None:
-        """Slow down after a rate limit, and send nothing for `wait` seconds; None or 0: the provider named no
-        wait."""
+        """Slow down after a rate limit, and send nothing for `wait` seconds; None or 0: no wait was named."""
         if wait:
             self._opens = max(self._opens, self._clock() + min(wait, LONGEST_HOLD))
         if ticket.window == self._window:

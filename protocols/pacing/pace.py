@@ -6,8 +6,8 @@ import math
 from collections import deque
 
 WINDOW = 60.5
-"""Seconds in which at most a minute's allowance is sent. The extra half second covers network delay: calls sent 60.5
-s apart arrive at least 60 s apart, unless the second travels half a second faster."""
+"""Seconds in which at most a minute's allowance is sent. The extra half second covers network delay: calls that are
+sent 60.5 s apart arrive at least 60 s apart, unless the second travels half a second faster."""
 SHARE = 0.98
 """Share of the allowance at which calls are spaced; the rest is for urgent calls, which are not spaced."""
 CATCHING_UP = 1.0

@@ -35,8 +35,7 @@ class Nap:
 class Calls:
     """The calls of all searches of a process. `begun`: number of those in progress. `replies`: number of replies so
     far, the last at the time `answered`. `failures`: number of failed tries since then; `last`: the latest failure.
-    `naps`: calls waiting for their next try. `loading`: the models that calls wait for to be loaded, once per
-    call."""
+    `naps`: calls waiting for their next try. `loading`: the models that are being loaded, once per waiting call."""
 
     def __init__(self, clock: Callable[[], float] = loop_time) -> None:
         self.clock = clock
@@ -90,8 +89,7 @@ class Patience:
             raise self.interrupted()
 
     def check_held(self, seconds: float) -> None:
-        """:raises Interrupted: after `hurry`, a hold of this many seconds is too long, because a person is
-        waiting."""
+        """:raises Interrupted: after `hurry`, the hold of this many seconds is too long for the waiting person."""
         if self.hurried and seconds > BRIEF:
             self.stop()
             raise self.interrupted()

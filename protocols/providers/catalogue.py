@@ -184,8 +184,7 @@ def identify(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> 
 
 
 def scope(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> str:
-    """The part of the reply cache's key that identifies the model: everything outside a request that changes its
-    reply.
+    """The model's part of the reply cache's key: everything outside a request that changes the reply.
 
     :raises ConfigError: see `open_model`.
     """

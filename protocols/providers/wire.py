@@ -85,5 +85,5 @@ def with_parameters(body: dict[str, object], request: Request) -> dict[str, obje
         del body[name]
     seed = body.get("seed")
     if request.sample and isinstance(seed, int):
-        body["seed"] = seed + request.sample if seed < 2**63 else seed - request.sample  # JSON ends at 2^64
+        body["seed"] = seed + request.sample if seed < 2**63 else seed - request.sample  # JSON: below 2^64
     return body

@@ -52,9 +52,8 @@ class RoomyModel:
         return self._inner.name
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request. It is sent again with a higher limit if the reply was cut off in its thought. It is
-        also sent again if it was refused only for the limit of its reply, now that the refusal has told the
-        window."""
+        """Answer one request. It is sent again with a higher limit if the reply was cut off in its thought, and with
+        a lower one if it was refused only for its reply's limit, because the refusal has told the window."""
         asked = self._with_room(request)
         reply = await self._answered(asked)
         if asked.max_tokens >= ROOM or not cut_in_thought(reply):

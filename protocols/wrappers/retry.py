@@ -17,8 +17,8 @@ from protocols.pacing.waiting import Patience
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """At most `attempts` >= 1 calls, not counting those that met a rate limit, which ends with the provider's window.
-    Waits before them are up to `base` * 2**n seconds, at most `longest`.
+    """At most `attempts` >= 1 calls, not counting those that met a rate limit, because it ends with the provider's
+    window. Waits before them are up to `base` * 2**n seconds, at most `longest`.
 
     `deadline`: seconds after the first attempt was sent, after which no attempt begins. Earlier waits, for its turn
     and for its budget, do not count.

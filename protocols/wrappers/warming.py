@@ -34,8 +34,8 @@ SHORTEST = {
     "anthropic/claude-3-5-haiku": 2048,
     "anthropic/claude-3-haiku": 2048,
 }
-"""Tokens of the shortest prefix that is cached, by the beginning of a model's name, the longest match counts
-(November 2026)."""
+"""Tokens of the shortest prefix that is cached, by the longest matching beginning of a model's name (November
+2026)."""
 
 
 def shortest_prefix(name: str) -> int:

@@ -58,8 +58,7 @@ class Known:
 
 class Window:
     """The window of one model of one account. Tokens are estimated, and the provider's counts correct the estimate.
-    Requests that we build keep a margin of `DEVIATIONS`; a request is held back only if its mean estimate is too
-    long.
+    Requests that we build keep a margin of `DEVIATIONS`; only a request whose mean estimate is too long is not sent.
 
     If no refusal names the window, it lies between the longest answered and the shortest refused request. Requests
     that we build aim at their middle, so that each refusal halves the unknown range.

@@ -139,8 +139,7 @@ def _sections(prompt: str) -> dict[str, str]:
 
 
 def _records(block: str) -> Iterator[Shown]:
-    """The records of a block: `Key: value` lines, indented lines that continue a value, empty lines between
-    records."""
+    """The records of a block: `Key: value` lines, indented lines that continue a value, empty lines in between."""
     for record in block.split("\n\n"):
         fields: list[tuple[str, list[str]]] = []
         for line in record.split("\n"):

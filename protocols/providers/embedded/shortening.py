@@ -21,8 +21,7 @@ _MOST = 512  # most atoms that are compared; in a longer text the middle is drop
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """The smallest part that can be dropped: a sentence of line `line`, or an item of the list after the line's
-    key."""
+    """The smallest part that can be dropped: a sentence of line `line`, or an item of the list after its key."""
 
     line: int
     text: str

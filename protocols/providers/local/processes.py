@@ -42,8 +42,7 @@ ENDED: Final[Mapping[int, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a model is loaded. `slots`: number of requests answered at the same time. `context`: tokens of each
-    slot."""
+    """How a model is loaded. `slots`: number of requests answered at once. `context`: tokens of each slot."""
 
     path: str
     name: str

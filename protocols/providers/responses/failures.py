@@ -75,7 +75,7 @@ BY_STATUS: Mapping[int, type[ModelError]] = {
     429: RateLimited,
     529: RateLimited,
 }
-"""Errors of statuses that differ from the default of their hundred."""
+"""Errors for statuses that differ from the default for their hundred (3xx, 4xx, 5xx)."""
 
 NAMED: Mapping[str, int] = {
     "invalid_request_error": 400,
@@ -146,8 +146,7 @@ class Said:
 
 
 def classify(answer: Answer, model: str, key: str | None) -> ModelError:
-    """The error for a failed answer, or for a success whose body reports a failure. `key` is removed from its
-    text."""
+    """The error for a failed answer, or for a success whose body reports a failure; `key` is not in its text."""
     said = explain(answer.body)
     status = answer.status if answer.status >= 300 else said.status or answer.status
     own = own_words(said.reason)

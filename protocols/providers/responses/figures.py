@@ -22,8 +22,7 @@ MOST_TOKENS: Final = 10**8
 """Highest credible number of tokens of one call: ten times the largest published window. Sums of these stay far below
 the 64 bits of SQLite."""
 HALF: Final = re.compile("[\ud800-\udfff]")
-"""A lone surrogate, which UTF-8 cannot hold. It is not replaced by a question mark, which would read as a
-question."""
+"""A lone surrogate, which UTF-8 cannot hold. A question mark in its place would read as a question."""
 TURN: Final = 4
 """Approximate tokens that a chat template adds around one turn."""
 BYTES: Final = 4
