@@ -1,8 +1,8 @@
 """The bus: typed messages between mailboxes of one process.
 
-Every mailbox is bounded and a full one makes the sender wait. Taps see every envelope before it is delivered, one
-after the other, so that a journal that is a tap is always ahead of the agents. A mailbox is filled in the order in
-which the taps saw what is in it, so that a journal also tells in which order an agent was told.
+Every mailbox is bounded, and a full one makes the sender wait. Taps see every envelope before it is delivered, one
+tap after the other, so a journal attached as a tap is always ahead of the agents. A mailbox receives envelopes in the
+order in which the taps saw them, so a journal also shows the order in which an agent received its messages.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from protocols.messages import Envelope, Message
 Tap = Callable[[Envelope], Awaitable[None]]
 
 NOBODY = "nobody"
-"""The recipient of what is only put on record."""
+"""The recipient of messages that are only recorded."""
 
 
 @dataclass(slots=True)
 class Traffic:
-    """Counts of one mailbox: `sent` to it, `taken` out, `done` with. waiting = sent - taken; busy = taken - done."""
+    """Counts of a mailbox's messages: sent to it, taken out, done. waiting = sent - taken; busy = taken - done."""
 
     sent: int = 0
     taken: int = 0
@@ -33,7 +33,7 @@ class Traffic:
 
 
 class Mailbox:
-    """Where one agent takes its messages from."""
+    """The bounded queue of messages to one agent."""
 
     def __init__(self, address: str, accepts: tuple[type[Message], ...], capacity: int) -> None:
         self.address, self.accepts = address, accepts
@@ -42,11 +42,11 @@ class Mailbox:
         self._send, self._receive = anyio.create_memory_object_stream[Envelope](capacity)
 
     async def put(self, envelope: Envelope) -> None:
-        """Deliver; waits while the mailbox is full.
+        """Deliver an envelope; waits while the mailbox is full.
 
-        :raises BusError: nobody takes from this mailbox any more.
+        :raises BusError: the mailbox is closed.
         """
-        self.traffic.sent += 1  # before the wait: the taker may run before a sender that waited
+        self.traffic.sent += 1  # before the wait: the receiver may run before a sender that waited
         try:
             await self._send.send(envelope)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -56,7 +56,7 @@ class Mailbox:
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[Envelope]:
-        """The next envelope; done with it, come what may, when the block ends."""
+        """The next envelope, counted as done when the block ends, even by an exception."""
         envelope = await self._receive.receive()
         self.traffic.taken += 1
         try:
@@ -65,14 +65,14 @@ class Mailbox:
             self.traffic.done += 1
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Accept no more messages."""
         self._receive.close()
         self._send.close()
 
 
 class Bus:
-    """Routes by type and address. `clock` gives Unix seconds; `last`: the id of the last envelope of an earlier bus
-    whose record this one goes on with."""
+    """Routes messages by type and address. `clock` gives Unix seconds; `last`: the id of the last recorded envelope,
+    if this bus continues the journal of an earlier one."""
 
     def __init__(self, clock: Callable[[], float], last: int = 0) -> None:
         self._clock = clock
@@ -84,7 +84,7 @@ class Bus:
 
     @property
     def traffic(self) -> Mapping[str, Traffic]:
-        """The counts of every mailbox, by address."""
+        """The message counts of every mailbox, by address."""
         return {address: mailbox.traffic for address, mailbox in self._mailboxes.items()}
 
     def register(self, address: str, accepts: tuple[type[Message], ...], capacity: int) -> Mailbox:
@@ -98,15 +98,15 @@ class Bus:
         return mailbox
 
     def tap(self, observer: Tap) -> None:
-        """Show every envelope to `observer`; what it raises, the sender gets."""
+        """Show every envelope to `observer`; its exceptions reach the sender."""
         self._taps.append(observer)
 
     async def send(
         self, message: Message, *, sender: str, to: str | None = None, cause: int | None = None
     ) -> Envelope:
-        """Deliver to the address `to`, or to the one mailbox that accepts this type.
+        """Deliver to the address `to`, or to the only mailbox that accepts this type.
 
-        :raises BusError: no such address, it does not accept this type, or several could.
+        :raises BusError: the address does not exist or does not accept this type, or several mailboxes accept it.
         """
         mailbox = self._route(message, sender, to)
         async with mailbox.turn:
@@ -115,19 +115,19 @@ class Bus:
         return envelope
 
     async def note(self, message: Message, *, sender: str, cause: int | None = None) -> Envelope:
-        """Show a message to the taps without delivering it, addressed to `NOBODY`: for what is to be on record."""
+        """Show a message to the taps without delivering it, addressed to `NOBODY`, so that it is recorded."""
         return await self._record(message, sender, NOBODY, cause)
 
     async def deliver(self, envelope: Envelope) -> None:
-        """Deliver what an earlier bus has shown to the taps already.
+        """Deliver an envelope that an earlier bus has already shown to the taps.
 
-        :raises BusError: as `send`.
+        :raises BusError: see `send`.
         """
         await self._route(envelope.message, envelope.sender, envelope.to).put(envelope)
 
     async def _record(self, message: Message, sender: str, to: str, cause: int | None) -> Envelope:
-        """Once one tap has seen it all do, even if the sender is cancelled meanwhile: no two tell different
-        stories. After `last_call` there is an end to that."""
+        """Show an envelope to every tap, even if the sender is cancelled meanwhile, so that all taps agree. After
+        `last_call` its deadline ends this."""
         self._last += 1
         envelope = Envelope(self._last, cause, sender, to, self._clock(), message)
         with anyio.CancelScope(shield=True, deadline=self._ends) as shield:
@@ -140,8 +140,8 @@ class Bus:
         return envelope
 
     def last_call(self, seconds: float) -> None:
-        """Let taps see what they are shown now, and what comes, for so many seconds: one that never comes back holds
-        nobody longer. Said again, they begin anew."""
+        """Give the taps this many seconds for current and later envelopes, so that a tap that never returns cannot
+        block the shutdown. Another call restarts the time."""
         self._ends = anyio.current_time() + seconds
         for shield in self._shields:
             shield.deadline = self._ends

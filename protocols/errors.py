@@ -1,23 +1,23 @@
-"""Everything that PromptFlow raises on purpose.
+"""The errors that PromptFlow raises on purpose.
 
 PromptFlowError
-├── InputError            what a person wrote cannot be used: one line, exit code 2
+├── InputError            the user's input cannot be used: one line, exit code 2
 │   ├── ConfigError       the configuration or the command line
 │   ├── DataError         a data file
 │   ├── PromptError       a prompt or its file
 │   │   └── EditRejected  an edit that loses or invents a placeholder, or touches a frozen section
-│   └── MemoryMismatch    a memory or run directory made by something else
-├── ModelError            a model call failed: never a score
+│   └── MemoryMismatch    a memory or run directory made by another embedder, dimension or version
+├── ModelError            a model call failed; it is never scored
 │   ├── AuthenticationFailed, ModelNotFound, BadRequest, QuotaExhausted   (the same call fails again)
-│   │   ├── TooLong           a request that does not fit into the model's window; another one may
-│   │   ├── TemperatureRefused  a BadRequest for its temperature, which this model does not take
-│   │   └── AlwaysRefused     a BadRequest that this model has answered every request with
+│   │   ├── TooLong           the request does not fit into the model's context window; a shorter one may
+│   │   ├── TemperatureRefused  the model does not accept this temperature
+│   │   └── AlwaysRefused     the model has refused every request so far
 │   └── RateLimited, ServerFailed, ConnectionFailed, CallTimeout, BadReply   (worth another try)
-├── BudgetExhausted       a cap was reached; knows which
-├── Interrupted           a person has stopped the search: a call was not sent, or not again
+├── BudgetExhausted       a cap was reached; `cap` names it
+├── Interrupted           a person stopped the search, so a call was not sent or not retried
 ├── StorageFailed         a file of ours cannot be read or written: disk full, read-only, locked, damaged
-├── ReplayDiffers         the same messages do not lead to the same decisions: another release, or another machine
-└── BusError              a message that nobody can take: our bug, or a custom agent's
+├── ReplayDiffers         replaying a journal gives other decisions: another release, or another machine
+└── BusError              no agent accepts a message: a bug of ours, or of a custom agent
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 class PromptFlowError(Exception):
-    """The root: catch this to catch all of ours and nothing else."""
+    """The root: catch it to catch every error of PromptFlow and no other."""
 
 
 class InputError(PromptFlowError):
-    """Something that a person wrote; `str()` is the one line that they see."""
+    """The user's input cannot be used; `str()` is the one line that the user sees."""
 
     def __init__(self, reason: str, *, file: str | None = None, line: int | None = None) -> None:
         self.reason, self.file, self.line = reason, file, line
@@ -45,21 +45,21 @@ class InputError(PromptFlowError):
 
 
 class ConfigError(InputError):
-    """The configuration or the command line."""
+    """The configuration or the command line cannot be used."""
 
 
 class DataError(InputError):
-    """A data file."""
+    """A data file cannot be used."""
 
 
 class PromptError(InputError):
-    """A prompt or its file."""
+    """A prompt or its file cannot be used."""
 
 
 class EditRejected(PromptError):
-    """An edit that would break the prompt. It is recorded and learnt from, never repaired in silence.
+    """An edit would break the prompt. The edit is recorded and learnt from, never repaired silently.
 
-    `text`: what the edited section would have held, if that is known.
+    `text`: the new text of the section, if known.
     """
 
     def __init__(self, reason: str, *, text: str = "") -> None:
@@ -68,16 +68,15 @@ class EditRejected(PromptError):
 
 
 class MemoryMismatch(InputError):
-    """A memory or a run directory that was made by another embedder, dimension or version."""
+    """A memory or a run directory was made by another embedder, dimension or version."""
 
 
 class ModelError(PromptFlowError):
     """A model call failed.
 
-    `retryable` is the adapter's word; whoever wraps the model decides what to do about it. `fatal`: every other
-    call to this model will fail in the same way, so the run stops.
-    `retry_after` is in seconds; `status` is the HTTP status if there was one; `allowance` is what the provider said
-    of the account's limits.
+    `retryable`: the adapter's judgement; the wrappers decide whether to retry. `fatal`: every other call to this
+    model will fail in the same way, so the run stops. `retry_after`: in seconds. `status`: the HTTP status, if there
+    was one. `allowance`: the account's rate limits as the provider reported them.
     """
 
     retryable: ClassVar[bool] = False
@@ -96,9 +95,9 @@ class ModelError(PromptFlowError):
         self.reason, self.model, self.status = reason, model, status
         self.retry_after, self.request_id, self.allowance = retry_after, request_id, allowance
         self.sent: float | None = None
-        """When the call was sent, in seconds of the event loop, if that is known."""
+        """When the call was sent, in seconds of the event loop's clock, if known."""
         self.usage: Usage | None = None
-        """What was counted, or is estimated, of a call that failed after it was accepted; None: nothing is billed."""
+        """The counted or estimated usage of a call that failed after it was accepted; None: nothing is billed."""
         code = f" (HTTP {status})" if status is not None else ""
         super().__init__(f"{model}: {reason}{code}")
 
@@ -116,14 +115,14 @@ class ModelNotFound(ModelError):
 
 
 class BadRequest(ModelError):
-    """400, 422, and whatever the status a refusal of this request for good: the provider understood the call."""
+    """400, 422, or any other status with which the provider refuses this request permanently."""
 
 
 class TooLong(BadRequest):
-    """The request does not fit into the model's window, or is more than a minute's tokens: it is refused whenever it
-    is sent, whatever the status (400, 413, 429, 500).
+    """The request does not fit into the model's context window, or exceeds the tokens allowed per minute. It is
+    refused whenever it is sent, with any status (400, 413, 429, 500).
 
-    `window`: the tokens that fit, if that is known. `reached` False: it was never sent, since that was known before.
+    `window`: the tokens that fit, if known. `reached` False: it was known to be too long, and never sent.
     """
 
     def __init__(
@@ -145,17 +144,17 @@ class TooLong(BadRequest):
 
 
 class TemperatureRefused(BadRequest):
-    """The model does not take this temperature, or none at all; without one the same request may do."""
+    """The model accepts no temperature, or not this one; without a temperature the same request may succeed."""
 
 
 class AlwaysRefused(BadRequest):
-    """One refusal after the other, and never a reply: the fault is not in a single request."""
+    """The model refused every request and never replied, so the cause is not a single request."""
 
     fatal = True
 
 
 class QuotaExhausted(ModelError):
-    """429 that waiting does not cure, or not in time: no credit is left, or the next is days away."""
+    """429 that waiting does not cure in time: no credit is left, or the next is days away."""
 
     fatal = True
 
@@ -167,15 +166,15 @@ class RateLimited(ModelError):
 
 
 class ServerFailed(ModelError):
-    """408, 409 (a lock that somebody else holds) and 5xx; and a 200 that says that it failed, and not why."""
+    """408, 409 (another client holds a lock) and 5xx; or a 200 that reports a failure without its cause."""
 
     retryable = True
 
 
 class ConnectionFailed(ModelError):
-    """No connection, or one that broke before the reply was whole.
+    """No connection was made, or it broke before the reply was complete.
 
-    `reached`: whether the request may have reached the server, which may then have billed it.
+    `reached`: the request may have reached the server, and may have been billed.
     """
 
     retryable = True
@@ -192,9 +191,9 @@ class CallTimeout(ModelError):
 
 
 class BadReply(ModelError):
-    """A 200 whose body is not what the wire format promises (broken JSON, fields missing).
+    """A 200 whose body does not follow the wire format (broken JSON, missing fields).
 
-    `usage`: what the provider counted for it, and bills; None where that cannot be read either.
+    `usage`: the usage that the provider counted and bills; None where it cannot be read either.
     """
 
     retryable = True
@@ -213,11 +212,11 @@ class BadReply(ModelError):
 
 
 class UnreadableReply(PromptFlowError):
-    """A model's reply is not what it was asked for: no edit, no critique, or no answer that a parser can read."""
+    """A model's reply holds no edit, no critique, or no answer that a parser can read."""
 
 
 class InapplicableError(PromptFlowError):
-    """An operator has nothing to work with: no failures to learn from, say."""
+    """An operator has nothing to work with, for example no failures to learn from."""
 
 
 class RunFailed(PromptFlowError):
@@ -225,9 +224,9 @@ class RunFailed(PromptFlowError):
 
 
 class BudgetExhausted(PromptFlowError):
-    """A cap was reached. `cap` names it (`calls`, `tokens`, `dollars`, `minutes`).
+    """A cap of the budget was reached. `cap` names it (`calls`, `tokens`, `dollars`, `minutes`).
 
-    `scope` says whose it is: "" the run's, else that of a role or of an operator (`proposer/<name>`).
+    `scope`: "" for a cap of the run, else a role or an operator (`proposer/<name>`).
     """
 
     def __init__(self, cap: str, limit: float, scope: str = "") -> None:
@@ -242,12 +241,12 @@ class BudgetExhausted(PromptFlowError):
 
     @property
     def ends_search(self) -> bool:
-        """Whether nothing can go on: without a critic, credit or one operator the others do."""
+        """Whether the search must end: it can continue without the critic, the credit or one operator."""
         return self.scope not in ("critic", "credit") and not self.scope.startswith("proposer/")
 
 
 def cap_setting(name: str) -> str:
-    """The setting of a cap, by its `BudgetExhausted.name`: `budget.calls`, `budget.roles.critic.calls` or
+    """The setting of the cap with this `BudgetExhausted.name`: `budget.calls`, `budget.roles.critic.calls` or
     `budget.operators.few_shot.calls`."""
     cap, _, scope = name.partition(" of ")
     kind, _, operator = scope.partition("/")
@@ -256,11 +255,11 @@ def cap_setting(name: str) -> str:
 
 
 class Interrupted(PromptFlowError):
-    """A person has stopped the search: a call was not sent, or not again. It says nothing of what it was made for."""
+    """A person stopped the search, so a call was not sent or not retried. It says nothing about the prompt."""
 
 
 class StorageFailed(PromptFlowError):
-    """A database of ours cannot be read or written; `file` names it, `str()` is one line that says what to do."""
+    """A file of ours cannot be read or written. `file` names it; `str()` is one line that says what to do."""
 
     def __init__(self, reason: str, *, file: str) -> None:
         self.reason, self.file = reason, file
@@ -268,12 +267,12 @@ class StorageFailed(PromptFlowError):
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the operating system says of a disk that is full, or of a file that may not grow."""
+"""Error numbers of a full disk, an exceeded quota and a file at its size limit."""
 
 
 def storage_failure(error: BaseException) -> StorageFailed | None:
-    """The failure of a file that an exception is, or that a group of them holds, however deep; None if there is none.
-    A full disk is one, whoever met it."""
+    """The `StorageFailed` that an exception is, or that a group of exceptions holds at any depth; None if there is
+    none. An `OSError` for a full disk counts as one, whichever file it comes from."""
     if isinstance(error, BaseExceptionGroup):
         return next((found for inner in error.exceptions if (found := storage_failure(inner))), None)
     if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -286,7 +285,7 @@ def storage_failure(error: BaseException) -> StorageFailed | None:
 
 
 class ReplayDiffers(PromptFlowError):
-    """A decision that the journal holds is not the one that comes out of it. `envelope`: the id of the former."""
+    """Replaying the journal gives another decision than the recorded one. `envelope`: the id of the recorded one."""
 
     def __init__(self, reason: str, *, envelope: int) -> None:
         self.envelope = envelope
@@ -294,4 +293,4 @@ class ReplayDiffers(PromptFlowError):
 
 
 class BusError(PromptFlowError):
-    """A message cannot be delivered, or an agent broke the rules of the ring."""
+    """A message cannot be delivered, or an agent broke the protocol of the ring."""

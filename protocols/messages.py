@@ -1,11 +1,10 @@
-"""What the agents say to each other: a closed set of frozen records.
+"""The messages between agents: a closed set of frozen records.
 
     Controller ─Assignment▶ Proposer ─Candidate▶ Evaluator ─Evaluation▶ Critic ─Critique▶ Controller
 
 Any agent may end an assignment early with a `Failure`, which goes straight to the Controller. A candidate has the
-number of the assignment that it came from; the first prompt is candidate 0. A `Command` comes from a person, `Stop`
-also from the team; `Conclude` is what the Controller tells itself, and `Finished` its answer to the team; `Resumed`
-and `Fault` are put on record for nobody.
+number of its assignment; the first prompt is candidate 0. A person sends a `Command`; the team may send a `Stop` too.
+The Controller sends `Conclude` to itself and `Finished` to the team. `Resumed` and `Fault` are only recorded.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from protocols.prompt import Prompt
 from protocols.task import Counts
 
 Scores = tuple[float | None, ...]
-"""One score in [0, 1] per validation example, in the order of the split; None: not asked, or no answer."""
+"""One score in [0, 1] per validation example, in the order of the split; None: not asked, or not answered."""
 
 
 def mean(scores: Scores) -> float:
-    """Mean of the scores that are there; 0 for none."""
+    """Mean of the scores that are not None; 0 if there is none."""
     answered = [score for score in scores if score is not None]
     return math.fsum(answered) / len(answered) if answered else 0.0
 
@@ -32,13 +31,13 @@ def mean(scores: Scores) -> float:
 FIRST = 0
 """The number of the first prompt's candidate."""
 SHRINK: Final = "shrink"
-"""What stands for the operator in an assignment that shrinks the result."""
+"""The operator's name in an assignment that shrinks the result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One example, the reply to it, how that ended, and the judgement. `target`: written as a reply should.
-    `instead`: what came in place of a text, see `Reply`. `usage`: of the reply, as it was metered."""
+    """One example, the reply to it, how the reply ended, and its judgement. `target`: written as a reply should be.
+    `instead`: see `Reply`. `usage`: the metered usage of the reply."""
 
     example: str
     inputs: Mapping[str, str]
@@ -56,8 +55,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What a section's text is worth to its prompt: how much higher the mean score is with it than with none, and the
-    standard error of that."""
+    """The credit of a section's text: how much higher the prompt's mean score is with the text than without it, and
+    the standard error of that difference."""
 
     value: float
     error: float
@@ -65,9 +64,9 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """Another member of the archive. `credit`: by section, what is believed of its text. `ancestor`: the last prompt
-    that both this member and the assignment's parent come from, which may be one of them; None in old journals.
-    `trained`: its scores on the training examples that it was run on, by their ids."""
+    """Another member of the archive. `credit`: the estimated credit of each section. `ancestor`: the last common
+    ancestor of this member and the assignment's parent, which may be one of them; None in old journals. `trained`:
+    its scores by the ids of the training examples that it was run on."""
 
     candidate: int
     prompt: Prompt
@@ -79,8 +78,8 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """An edit that was measured: the operator, what it made of the section, and the paired mean gain over its parent
-    with its standard error, on `n` examples. `survived`: it won its race."""
+    """A measured edit: the operator, its new text of the section, and the paired mean gain over the parent with its
+    standard error, on `n` examples. `survived`: the edit won its race."""
 
     operator: str
     text: str
@@ -123,11 +122,11 @@ class Assignment:
 class Candidate:
     """Proposer to Evaluator: an edited prompt.
 
-    It races against its parent or, if it took sections from other members, the best of those that it came from.
-    `parent_scores` () and `parent_tokens` 0 for the first prompt, which has nobody to race against. `recalled`: the
-    experiences that the Proposer was shown. `section`: the one that was edited, "" in old journals. `shrunk`: it is
-    the parent with something cut, and races for being no worse. `drafts`: other texts of the same edit, of which the
-    best on training examples races. `known`: ids of the training examples that its parent was run on.
+    It races against its parent or, if it took sections from other members, against the best of its sources. The first
+    prompt has no opponent: `parent_scores` is () and `parent_tokens` 0. `recalled`: the experiences that the Proposer
+    was shown. `section`: the edited section, "" in old journals. `shrunk`: it is the parent with something cut, and
+    wins its race if it is no worse. `drafts`: other texts of the same edit; the best of all on training examples
+    races. `known`: ids of the training examples that its parent was run on.
     """
 
     assignment: int
@@ -143,18 +142,20 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Evaluator to Critic: how a candidate did.
+    """Evaluator to Critic: the result of a candidate.
 
-    `scores` holds what was asked before the race ended, all of the split if `survived`. `gain`: the paired mean gain
-    over the parent on the examples answered by both, its standard error, and their number (0 for the first prompt).
-    `outcomes`: a training minibatch, empty unless `survived`. `value`: the corpus metric over all that was answered.
-    `refused` and `truncated` replies are answers like others, counted apart; so are those that are `unreadable`, one
-    of which is `quoted` ("" for none), and those without a text, by what came instead (`textless`). `filled`: about
-    the tokens that are filled into the prompt for each input, beside the input. `unread`: examples of the minibatch
-    that were left unanswered. `cut`: the cap that refused the minibatch, as `BudgetExhausted.name` has it; "" if none
-    did. `too_long`: ids of the examples that do not fit into the model's window with it, nor with its parent; they
-    are not asked, and not `unanswered`. `drafted`: questions that were asked to choose among drafts. `usage`: of the
-    validation replies, all together. All 0 or empty in old journals.
+    `scores`: of the examples asked before the race ended; all of the split if `survived`. `gain`, `error`, `paired`:
+    the paired mean gain over the parent on the examples that both answered, its standard error, and their number (all
+    0 for the first prompt). `outcomes`: a training minibatch, empty unless `survived`. `value`: the corpus metric
+    over all answers.
+
+    `refused`, `truncated` and `unreadable`: numbers of such replies, which are also scored as answers; `quoted`: one
+    of the unreadable ones ("" if none). `textless`: numbers of replies without a text, by what came instead.
+    `filled`: approximate tokens that are filled into the prompt for each input, besides the input. `unread`: examples
+    of the minibatch that were left unanswered. `cut`: the cap (`BudgetExhausted.name`) that refused the minibatch, ""
+    if none did. `too_long`: ids of the examples that fit into the model's window neither with this prompt nor with
+    its parent; they are not asked, and not counted in `unanswered`. `drafted`: questions asked to choose among
+    drafts. `usage`: the total of the validation replies. All of these are 0 or empty in old journals.
     """
 
     assignment: int
@@ -181,7 +182,7 @@ class Evaluation:
 
     @property
     def tokens(self) -> int:
-        """About how long the prompt is as it is sent, without the input."""
+        """The approximate length of the prompt as it is sent, without the input."""
         return self.prompt.tokens + self.filled
 
     @property
@@ -192,16 +193,16 @@ class Evaluation:
 
 
 Missing = Literal["", "unreadable", "refused", "too long", "call", "budget"]
-"""Why a critique says nothing: "": it need not, or it does. unreadable: the reply was no critique. refused, too long:
-the provider refuses the request for good. call: it failed after its retries. budget: a cap."""
+"""Why a critique has no gradients. "": it has some, or needs none. unreadable: the reply was no critique. refused,
+too long: the provider refused the request permanently. call: the call failed after its retries. budget: a cap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Critique:
-    """Critic to Controller: the evaluation, and by section name textual gradients and measured credit; a section may
-    have neither. `cut`: the cap that refused them and ends the search, as `BudgetExhausted.name` has it; "" if none
-    did. `missing`: why there are no gradients where there should be some. `diagnosis`: all that was said.
-    `doubtful`: ids of training examples whose expected answers seem wrong."""
+    """Critic to Controller: the evaluation, and textual gradients and measured credit by section name; a section may
+    have neither. `cut`: the cap (`BudgetExhausted.name`) that refused them and ends the search, "" if none did.
+    `missing`: why gradients are missing. `diagnosis`: the whole text of the critique. `doubtful`: ids of training
+    examples whose expected answers seem wrong."""
 
     assignment: int
     evaluation: Evaluation
@@ -231,20 +232,20 @@ FailureKind = Literal[
     "stopped",
 ]
 ENDED_WITH_THE_RUN: Final[frozenset[FailureKind]] = frozenset({"budget", "stopped"})
-"""Failures that say nothing of an assignment: a run that goes on takes it up again."""
+"""Failures that are not the assignment's fault: a resumed run issues it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Anyone to Controller: this assignment ended without a critique.
+    """Any agent to Controller: this assignment ended without a critique.
 
     rejected: the edit would break the prompt, or changes nothing. unreadable: the reply was no edit. too long: a
-    request for it, or with it, does not fit into a model's window, or the prompt is longer than any may be. call: a
-    model call failed after its retries. budget: a cap that ends the search. allowance: a cap of this operator alone.
-    inapplicable: the operator had nothing to work with. dropped: an agent answered with nothing. raised: an agent's
-    exception, which fails the run unless such are to be skipped. stopped: the run ended first.
-    `text`: what the section would have held, for an edit that was rejected or too long, if that is known. `cap`: of a
-    budget or an allowance, as `BudgetExhausted.name` has it; "" in old journals.
+    request for the edit, or with the edited prompt, does not fit into a model's window, or the prompt exceeds the
+    limit of its length. call: a model call failed after its retries. budget: a cap that ends the search. allowance: a
+    cap of this operator only. inapplicable: the operator had nothing to work with. dropped: an agent sent no message.
+    raised: an agent raised an exception; the run fails unless they are to be skipped. stopped: the run ended first.
+    `text`: the new text of the section, for an edit that was rejected or too long, if known. `cap`: the cap
+    (`BudgetExhausted.name`) of a budget or an allowance; "" in old journals.
     """
 
     assignment: int
@@ -256,14 +257,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Team or person to Controller: issue no more assignments, and finish when those in flight have ended."""
+    """Team or person to Controller: issue no more assignments, and finish when the pending ones have ended."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Person to Controller: issue no assignment until told to continue, or until another process goes on."""
+    """Person to Controller: issue no assignment until `Continue`, or until another process resumes the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +274,8 @@ class Continue:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Person to Controller: the setting of this dotted name has this value from now on; None: a cap is lifted.
-    `instead`: the value that the configuration has for it."""
+    """Person to Controller: set the setting of this dotted name to this value; None lifts a cap.
+    `instead`: its value in the configuration."""
 
     setting: str
     value: float | None
@@ -283,14 +284,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Person to Controller: no assignment that is issued from now on may edit this section."""
+    """Person to Controller: no assignment from now on may edit this section."""
 
     section: str
 
 
 @dataclass(frozen=True, slots=True)
 class Inject:
-    """Person to Controller: let this prompt be the candidate of the next assignment."""
+    """Person to Controller: make this prompt the candidate of the next assignment."""
 
     prompt: Prompt
 
@@ -300,8 +301,8 @@ Command = Stop | Pause | Continue | Change | Freeze | Inject
 
 @dataclass(frozen=True, slots=True)
 class Conclude:
-    """Controller to itself: the search is over, stopped by this, after `made` assignments of operators; from here on
-    its result is shrunk."""
+    """Controller to itself: the search is over, for the reason `stopped_by`, after `made` assignments of operators;
+    the shrinking of its result begins."""
 
     stopped_by: str
     made: int
@@ -309,19 +310,19 @@ class Conclude:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Controller to team: the search is over. `stopped_by` says what ended it."""
+    """Controller to team: the search is over, for the reason `stopped_by`."""
 
     stopped_by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Team, on record: the run goes on after it had ended or was ended. What stopped it before is void from here on:
-    each `Stop`, each `Failure` of the budget, each `Critique` that a cap cut short, and those that nobody was told
-    of. `seconds`: how long the run had worked until then. `reopened`: operators whose own caps were raised, and who
-    are offered again. `more`: there is more to spend than before, a cap or the number of assignments, or another aim:
-    a search whose result was being shrunk is a search again. `target` and `patience`: the search's aims from now on;
-    None: it has none."""
+    """Team, recorded only: the run resumes after it ended or was stopped. From here on the earlier reasons to stop
+    are void: each `Stop`, each `Failure` of the budget or only recorded, each `Critique` that a cap cut short.
+    `seconds`: how long the run had worked until then. `reopened`: operators that are offered again because their own
+    caps were raised. `more`: a cap or the number of assignments was raised, or the aim changed, so a search whose
+    result was being shrunk continues as a search. `target` and `patience`: the search's aims from now on; None: no
+    such aim."""
 
     seconds: float
     reopened: tuple[str, ...] = ()
@@ -332,7 +333,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Of an observer, on record: it raised at the message that caused this, and the run went on."""
+    """Recorded only: an observer raised an exception at the message that is the cause; the run continued."""
 
     observer: str
     reason: str
@@ -343,7 +344,7 @@ Message = Assignment | Candidate | Evaluation | Critique | Failure | Command | C
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message on its way. `cause`: the id of the envelope that its sender was handling; `time`: Unix seconds."""
+    """A message in transit. `cause`: the id of the envelope that its sender was handling; `time`: Unix seconds."""
 
     id: int
     cause: int | None

@@ -1,4 +1,4 @@
-"""What a language model is to us: one async method from a request to a reply."""
+"""The interface of a language model: one async method from a request to a reply."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import orjson
 Speaker = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "refusal", "other"]
 Instead = Literal["tool calls", "reasoning", "nothing"]
-"""What came in place of a text: calls of tools that nobody offered, reasoning alone, or nothing at all."""
+"""The content of a reply without a text: calls of tools that were not offered, only reasoning, or nothing."""
 
 FRAME = 16
-"""Tokens that a chat template puts around one turn, at most: those that are published take 3 to 10."""
+"""Upper bound of the tokens that a chat template adds around one turn; published templates add 3 to 10."""
 TURN = 5
-"""Tokens of such a frame in most templates that are published (ChatML, Llama 3, Gemma)."""
+"""Tokens that most published templates add around one turn (ChatML, Llama 3, Gemma)."""
 EXACT = 2**53
-"""Below this a float is one whole number, and above it JSON may have no such integer."""
+"""Below this a float represents every whole number exactly; above it JSON readers may round integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Fields of a call's body that the user has set, by the names of the wire format; never those that we set.
+    """Fields of a call's body that the user sets, by their names in the wire format; never those that we set.
 
-    Two are equal if they are the same JSON: the order of names is of no matter, nor whether a number is 1 or 1.0.
+    Two are equal if they are the same JSON, whatever the order of the names; 1 equals 1.0.
     """
 
     fields: Mapping[str, object] = field(default_factory=dict, compare=False)
@@ -46,7 +46,7 @@ class Parameters:
 
 
 def _plain(value: object) -> object:
-    """JSON whose whole numbers are integers, as far as a float holds each of them."""
+    """The same JSON with floats that are whole numbers below `EXACT` as integers."""
     match value:
         case float():
             return int(value) if value.is_integer() and abs(value) < EXACT else value
@@ -87,7 +87,7 @@ class Request:
 
     @property
     def size(self) -> int:
-        """Bytes of all texts as UTF-8. Measured once: all that stands around a model asks for it at every call."""
+        """Bytes of all texts as UTF-8. Measured once, because several wrappers read it at every call."""
         if self._size < 0:
             size = sum(len(message.text.encode("utf-8", "replace")) for message in self.messages)
             object.__setattr__(self, "_size", size)
@@ -111,14 +111,14 @@ class Request:
 
     @property
     def prefix(self) -> tuple[ChatMessage, ...]:
-        """What it shares with other requests, which providers may cache: its `fixed` messages, or its system
-        messages."""
+        """The leading messages that other requests share and providers may cache: the `fixed` ones, or the system
+        messages if these are more."""
         systems = next((n for n, said in enumerate(self.messages) if said.speaker != "system"), len(self.messages))
         return self.messages[: max(self.fixed, systems)]
 
     @property
     def most_input(self) -> int:
-        """No fewer tokens than the messages are: one a byte, as tokenisers join bytes, and the frame of each turn."""
+        """Upper bound of the input tokens: one per byte, because tokenisers join bytes, and each turn's frame."""
         return self.size + FRAME * (len(self.messages) + 1)
 
 
@@ -126,8 +126,8 @@ class Request:
 class Usage:
     """Tokens of one reply, or of several together, as the provider counts them.
 
-    Of the `input`, `cached` were read from the provider's cache and `written` were written to it. `estimated`: of so
-    many replies the provider did not count all of this, so that we have estimated it.
+    Of the `input`, `cached` were read from the provider's cache and `written` were written to it. `estimated`: number
+    of replies whose counts are at least partly our estimate, because the provider did not report them all.
     """
 
     input: int = 0
@@ -153,9 +153,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What an account may send a minute, as its provider tells with every answer; None: it does not say.
+    """An account's rate limits per minute, as the provider reports them with every answer; None: not reported.
 
-    `wait`: seconds until there is room again for what is used up now; None while nothing is.
+    `wait`: seconds until an exhausted limit has room again; None while no limit is exhausted.
     """
 
     requests: int | None = None
@@ -165,8 +165,8 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back. `latency` in seconds; `model` as the provider names it; `from_cache`: ours, so free. `instead`:
-    what came in place of a text; None where there is one, or the model refused."""
+    """A model's reply. `latency`: in seconds. `model`: the provider's name for it. `from_cache`: read from our reply
+    cache, so free. `instead`: what came in place of a text; None if there is a text, or the model refused."""
 
     text: str
     usage: Usage = field(default_factory=Usage)
@@ -179,7 +179,7 @@ class Reply:
 
 
 class ChatModel(Protocol):
-    """A model, or a wrapper around one (cache, retry, limiter, ledger): all have this one interface."""
+    """The interface of a model and of every wrapper around one (cache, retry, limiter, ledger)."""
 
     @property
     def name(self) -> str:
@@ -188,6 +188,6 @@ class ChatModel(Protocol):
     async def complete(self, request: Request) -> Reply:
         """Answer one request.
 
-        :raises ModelError: the call failed; its class says how.
-        :raises BudgetExhausted: a wrapper refused it before anything was sent.
+        :raises ModelError: the call failed; the class says how.
+        :raises BudgetExhausted: a wrapper refused the call before anything was sent.
         """

@@ -1,7 +1,7 @@
-"""Which of the names that replies are read for a prompt says: labels, entity types, JSON keys, the mark of an answer.
+"""Finds the names in a prompt that the parser looks for in replies: labels, entity types, JSON keys, answer marks.
 
-A model can only write what it was told of, and a parser reads only what it knows. So a prompt that has lost one of
-these names is worse than its score may show.
+A model can only write names that the prompt tells it, and a parser reads only names that it knows. So a prompt that
+has lost one of these names is worse than its score may show.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from protocols.prompt import Prompt, Section
 from protocols.text import LETTER, UNSPACED, fold
 
 WORD = re.compile(rf"[{UNSPACED}]|{LETTER}+|[^\w\s]")
-"""A word, one character of a script without spaces, or one mark of punctuation."""
+"""A word, one character of a script without spaces, or one punctuation mark."""
 JOINED = re.compile(r"(?<=\w)[_-]+(?=\w)")
 SHOWN = 5
-"""Names that a message lists."""
+"""Most names that a message lists."""
 
 Words = tuple[str, ...]
 
 
 class Names:
-    """The names that replies of a task are read for.
+    """The names that a task's parser looks for in replies.
 
-    `forms` of each name: any of them names it. Case and white space do not count, and where one name is a part of
-    another the longer is read. `optional` ones are kept where a prompt has them, and not missed where it has not.
-    `loose`: `_`, `-` and a space between two words are one.
+    `forms`: the spellings of each name. Case and white space do not count, and the longest name at a position is
+    read. `optional` names must stay in a prompt that has them, but may be absent. `loose`: `_`, `-` and a space
+    between two words are equal.
     """
 
     def __init__(self, forms: Mapping[str, Sequence[str]], optional: Iterable[str] = (), loose: bool = False) -> None:
@@ -45,8 +45,8 @@ class Names:
         self._lengths = {first: sorted(several, reverse=True) for first, several in lengths.items()}
 
     def named(self, text: str) -> frozenset[str]:
-        """Those that the text says, in time linear in its length. Of whole numbers two stand for all between them, as
-        in "from 1 to 5"."""
+        """The names in the text, in time linear in its length. Two whole numbers stand for all between them, as in
+        "from 1 to 5"."""
         words, found, place = self._words(text), set[str](), 0
         while place < len(words):
             for length in self._lengths.get(words[place], ()):
@@ -59,32 +59,32 @@ class Names:
         return frozenset(found | self._between(found))
 
     def missing(self, prompt: Prompt) -> list[str]:
-        """Those that no section says, worked examples included, in the order of `all`; none of the optional ones."""
+        """The required names that no section, worked examples included, says; in the order of `all`."""
         said = self._said(prompt)
         return [name for name in self.all if name not in said and name not in self._optional]
 
     def warning(self, prompt: Prompt) -> str:
-        """What a person should know of those that are missing; "" where none is."""
+        """A warning to the user about missing names; "" if none is missing."""
         if not (missing := self.missing(prompt)):
             return ""
         it, stands = ("it", "stands") if len(missing) == 1 else ("them", "stand")
         return (
-            f"{listed(missing)} {stands} nowhere in the prompt, and replies are read for {it}: a model that is not "
-            f"told cannot know; write {it} into the prompt, in a section of the kind format for one"
+            f"{listed(missing)} {stands} nowhere in the prompt, but replies are searched for {it}: a model that is "
+            f"not told cannot know; write {it} into the prompt, for example into a section of the kind format"
         )
 
     def held(self, prompt: Prompt, section: str) -> list[str]:
-        """Those that this section alone says, so that an edit of it must keep them."""
+        """The names that only this section says, so an edit of it must keep them."""
         others = self._said(_instructions(s for s in prompt if s.name != section))
         named = self.named(prompt[section].said)
         return [name for name in self.all if name in named and name not in others]
 
     def check(self, parent: Prompt, child: Prompt, text: str) -> None:
-        """Refuse an edit after which a name stands nowhere that stood in the parent. `text`: what was edited.
+        """Refuse an edit that loses a name of the parent. `text`: the edited text.
 
-        Worked examples are left out of both: which of them are shown changes from edit to edit.
+        Worked examples are ignored in both prompts, because the shown ones change from edit to edit.
 
-        :raises EditRejected: says which.
+        :raises EditRejected: names are lost; the message lists them.
         """
         if lost := self._said(_instructions(parent)) - self._said(_instructions(child)):
             told = listed([name for name in self.all if name in lost])
@@ -108,17 +108,17 @@ class Names:
 
 
 NO_NAMES = Names({})
-"""Of a task whose replies may say anything."""
+"""For a task whose replies may say anything."""
 
 
 def closed(names: Collection[str], optional: Collection[str] = (), loose: bool = False) -> Names:
-    """A closed set of answers, and what is optional beside them, each of which is named by itself."""
+    """The names of a closed set of answers and of optional additions, each with itself as its only spelling."""
     every = {name: (name,) for name in (*names, *optional)}
     return Names(every, set(optional).difference(names), loose)
 
 
 def schema_names(schema: Mapping[str, object]) -> list[str]:
-    """What a JSON Schema expects word for word, in its order: required keys, and texts that are one of few."""
+    """The texts that a JSON Schema expects verbatim, in its order: required keys, enumerated and constant texts."""
     found: dict[str, None] = {}
     left: list[object] = [schema]
     while left:
@@ -133,7 +133,7 @@ def schema_names(schema: Mapping[str, object]) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Some of them for a message, and how many more there are."""
+    """The first `SHOWN` names for a message, and the number of the others."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 

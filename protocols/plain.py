@@ -1,4 +1,4 @@
-"""Text of models, servers, data and errors, made fit to be shown on a terminal and in one line, without keys."""
+"""Makes text from models, servers, data and errors safe to show on a terminal, in one line and without API keys."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ ANSI = re.compile(
 UNFIT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
-"""Control characters but line ends and tabs (Unicode's category Cc), surrogates (Cs), line and paragraph separators
-(Zl, Zp); and what turns the direction of text, which could make a line read as something else."""
+"""Control characters except line ends and tabs (Unicode category Cc), surrogates (Cs), line and paragraph separators
+(Zl, Zp), and marks of text direction, which could make a line read as something else."""
 KEY_LIKE = re.compile(r"\b(?:sk|rk|pk)-[\w*.-]{6,}|\bbearer\s+\S+", re.IGNORECASE)
 LONGEST_REASON = 300
-"""Characters of what a server or an exception says that are shown."""
+"""Most characters shown of a message from a server or an exception."""
 
 
 def printable(text: str) -> str:
-    """`text` without escape sequences, control characters (but line ends and tabs) and lone surrogates."""
+    """`text` without escape sequences, control characters (except line ends and tabs) and lone surrogates."""
     return UNFIT.sub("", ANSI.sub("", text.replace("\r\n", "\n")))
 
 
@@ -29,9 +29,9 @@ def one_line(text: str, most: int = 160) -> str:
 
 
 def redact(text: str, key: str | None) -> str:
-    """`text` without the key, or anything that looks like one.
+    """`text` without the API key, or anything that looks like one.
 
-    A stand-in of fewer than eight letters (`x`, `EMPTY`, which local servers take) is no secret and stays.
+    A placeholder of fewer than eight letters (`x`, `EMPTY`, which local servers accept) is no secret and stays.
     """
     if key and len(key) >= 8:
         text = text.replace(key, "[key]")

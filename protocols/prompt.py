@@ -3,9 +3,9 @@
 Placeholders are the names of the task's input fields in braces (`{text}`). They are substituted by exact
 name, in one pass, and every other brace, in a section or in an example, is plain text.
 
-What a section says and how it is shown are two things. Its form is `system`: text of the system message where it is
-the same for every input, else of the user message; `input`: text of the user message in any case; or `turns`: worked
-examples as turns of the chat before it (see `turns.py`).
+The form of a section says where its text is sent. `system`: in the system message if the text is the same for every
+input, else in the user message. `input`: in the user message always. `turns`: as turns of the chat before the user
+message, for worked examples (see `turns.py`).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ BRACED = re.compile(r"\{([^{}]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of a prompt. An empty text renders as nothing and is room for an operator to write in.
+    """One part of a prompt. An empty text renders as nothing; operators may fill it.
 
-    The text of the form `turns` is empty, a place such as `{examples:8}`, or turns, in which every brace is plain.
+    In the form `turns` the text is empty, a slot like `{examples:8}`, or turns, in which every brace is plain text.
     """
 
     name: str
@@ -44,8 +44,8 @@ class Section:
     form: Form = "system"
 
     def __post_init__(self) -> None:
-        """:raises PromptError: the name, the kind, the form or the text cannot be written to a prompt file, or is
-        none of its kind or form; with the line of the text, if one is at fault."""
+        """:raises PromptError: the name, kind, form or text is invalid, or cannot be written to a prompt file; with
+        the line of the text, if one is at fault."""
         if not NAME.fullmatch(self.name):
             raise PromptError(f"section name {self.name!r}: use a-z, 0-9, _ and -, starting with a letter")
         if self.kind not in KINDS:
@@ -69,22 +69,22 @@ class Section:
 
     @property
     def filled(self) -> str:
-        """The part of the text in which names in braces are places: none of turns that are written out."""
+        """The text in which names in braces are placeholders: "" if the section has literal turns."""
         return self.text if self.form != "turns" or place_in(self.text) else ""
 
     @property
     def turns(self) -> tuple[ChatMessage, ...]:
-        """The turns that are the same for every input."""
+        """The literal turns, the same for every input."""
         return load_turns(self.text) if self.form == "turns" and not place_in(self.text) else ()
 
     @property
     def said(self) -> str:
-        """The text as a model reads it: of turns without their headers."""
+        """The text as a model reads it, turns without their headers."""
         return self.text if self.form != "turns" else "\n\n".join(turn.text for turn in self.turns)
 
     @property
     def tokens(self) -> int:
-        """An estimate of its length as it is sent, without what is filled in."""
+        """The estimated tokens of the section as it is sent, without the values of placeholders."""
         if self.form != "turns":
             return estimate_tokens(self.text)
         return sum(estimate_turn(turn) for turn in self.turns)
@@ -97,7 +97,7 @@ class Prompt:
     sections: tuple[Section, ...]
 
     def __post_init__(self) -> None:
-        """:raises PromptError: no section, or two of one name."""
+        """:raises PromptError: there is no section, or two have the same name."""
         if not self.sections:
             raise PromptError("a prompt needs at least one section")
         for name, count in Counter(section.name for section in self.sections).items():
@@ -108,7 +108,7 @@ class Prompt:
         return iter(self.sections)
 
     def __getitem__(self, name: str) -> Section:
-        """:raises KeyError: no section of that name."""
+        """:raises KeyError: no section has this name."""
         for section in self.sections:
             if section.name == name:
                 return section
@@ -116,14 +116,14 @@ class Prompt:
 
     @property
     def tokens(self) -> int:
-        """An estimate of its length that needs no tokeniser."""
+        """The estimated tokens of the prompt; needs no tokeniser."""
         return sum(section.tokens for section in self.sections)
 
     def edit(self, name: str, text: str, fields: Collection[str], form: Form | None = None) -> Prompt:
-        """This prompt with the text of one section replaced, and its form; None: as it is.
+        """This prompt with one section's text replaced, and its form unless None.
 
-        :raises EditRejected: the section is frozen, the edit loses or invents a placeholder, or the text is none of
-            this form.
+        :raises EditRejected: the section is frozen, the edit loses or invents a placeholder, or the text does not
+            fit the form.
         """
         section = self[name]
         if section.frozen:
@@ -140,7 +140,7 @@ class Prompt:
         return Prompt(tuple(edited if s.name == name else s for s in self.sections))
 
     def freeze(self, names: Collection[str]) -> Prompt:
-        """This prompt with the sections of these names frozen, as far as it has them."""
+        """This prompt with the sections of these names frozen; unknown names are ignored."""
         return Prompt(tuple(replace(s, frozen=True) if s.name in names else s for s in self.sections))
 
     def reorder(self, names: Collection[str]) -> Prompt:
@@ -155,8 +155,9 @@ class Prompt:
     def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
         """The chat messages for one example.
 
-        What is the same for all examples is the prefix, which providers cache: the system message, then turns. The
-        turns nearest to the input follow, and last the user message. Each in the order of the sections.
+        First comes the prefix that is the same for all examples and that providers cache: the system message, then
+        literal turns. Then follow the turns retrieved for the input, and last the user message. Within each, the
+        order is that of the sections.
 
         :raises PromptError: see `check_inputs` and `Template.render`.
         """
@@ -164,7 +165,7 @@ class Prompt:
         return self.template(inputs).render(inputs)
 
     def template(self, fields: Collection[str]) -> Template:
-        """What `render` divides the prompt into, for all examples of these fields."""
+        """The fixed and varying parts of the prompt, for all examples with these fields."""
         fixed, varying, places = list[str](), list[str](), list[str]()
         turns = list[ChatMessage]()
         for section in self.sections:
@@ -181,16 +182,16 @@ class Prompt:
 
 @runtime_checkable
 class Turned(Protocol):
-    """Inputs that know the turns of the training examples nearest to them."""
+    """Inputs that can retrieve the training examples nearest to them as turns."""
 
     def turns(self, place: str) -> tuple[ChatMessage, ...]:
-        """Those for a place such as `examples:8`, the nearest last."""
+        """The turns for a slot such as `examples:8`, the nearest example last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A prompt as it is sent: `fixed` is the same for every example, the turns of `places` and the `varying` texts
-    are filled for each."""
+    """A prompt divided for sending: `fixed` is the same for every example; the turns of the slots `places` and the
+    `varying` texts are filled for each."""
 
     fixed: tuple[ChatMessage, ...]
     varying: tuple[str, ...]
@@ -199,7 +200,7 @@ class Template:
     def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
         """The chat messages for one example.
 
-        :raises PromptError: it has a place for turns, and the inputs are not `Turned`.
+        :raises PromptError: the prompt has a slot for turns, and the inputs are not `Turned`.
         """
         messages = list(self.fixed)
         for place in self.places:
@@ -212,22 +213,22 @@ class Template:
 
 
 def same(one: Section, other: Section) -> bool:
-    """Whether two sections say the same in the same form."""
+    """Whether two sections have the same text and form."""
     return (one.text, one.form) == (other.text, other.form)
 
 
 def estimate_tokens(text: str) -> int:
-    """About the number of tokens: a quarter of the UTF-8 bytes, rounded up."""
+    """Approximate number of tokens: a quarter of the UTF-8 bytes, rounded up."""
     return -(-len(text.encode("utf-8", "replace")) // 4)
 
 
 def estimate_turn(turn: ChatMessage) -> int:
-    """About the number of tokens of a turn with its frame."""
+    """Approximate number of tokens of a turn with its frame (`TURN`)."""
     return estimate_tokens(turn.text) + TURN
 
 
 def placeholders(text: str, fields: Collection[str]) -> Counter[str]:
-    """How often each of `fields` stands in `text` in braces."""
+    """How often each of `fields` occurs in braces in `text`."""
     return Counter(m[1] for m in BRACED.finditer(text) if m[1] in fields)
 
 
@@ -237,21 +238,21 @@ def holds_placeholder(text: str, fields: Collection[str]) -> bool:
 
 
 def fill(text: str, inputs: Mapping[str, str]) -> str:
-    """`text` with `{name}` replaced by `inputs[name]`, in one pass: what is put in is not read again."""
+    """`text` with `{name}` replaced by `inputs[name]`, in one pass: inserted values are not searched again."""
     return BRACED.sub(lambda m: inputs.get(m[1], m[0]), text)
 
 
 def names_in(prompt: Prompt) -> set[str]:
-    """What stands in braces in a prompt and could be the name of a field."""
+    """The texts in braces of a prompt that could be names of fields."""
     return {name for section in prompt for name in NAMED.findall(section.filled)}
 
 
 def check_inputs(inputs: Mapping[str, object], shown: Collection[str], known: Collection[str] | None = None) -> None:
-    """Look at what a prompt is to be rendered with. `shown`: the fields that it shows. `known`: those that there may
-    be; None where `shown` are names in braces, of which some may be plain text: then only a name that is nearly one
-    of them, or no input at all, is a mistake.
+    """Check the inputs of a prompt. `shown`: the fields that it shows. `known`: the fields that may be given; None if
+    `shown` are names in braces, some of which may be plain text: then only a near miss of one of them, or no input at
+    all, is an error.
 
-    :raises PromptError: a field is missing, or unknown, or no text.
+    :raises PromptError: a field is missing, unknown, or not a text.
     """
     missing = sorted(set(shown) - set(inputs))
     strange = sorted(set(inputs) - set(shown if known is None else known))

@@ -1,4 +1,4 @@
-"""A task: examples in three splits and a metric that says how good a reply is."""
+"""A task: examples in three splits and a metric that scores replies."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from protocols.thought import INCOMPLETE
 
 Array = npt.NDArray[np.float64]
 Counts = Mapping[str, float]
-"""What one judgement adds to the sums that a corpus metric is computed from, by name: true positives, say."""
+"""One judgement's contribution to the sums of a corpus metric, by name, for example true positives."""
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Parser = Callable[[str], Json]
-"""From the text of a reply to the answer in it, in the form of a target. Where there is none it returns None, or
-raises UnreadableReply with a reason that a critic can use."""
+"""Reads the answer out of a reply's text, in the form of a target. If there is none it returns None, or raises
+UnreadableReply with a reason that a critic can use."""
 SplitName = Literal["train", "validation", "test"]
 KindName = Literal["classification", "ner", "reading", "generation", "reasoning"]
 GENEROUS: Final = 1024
-"""Tokens of a reply that may reason before it answers, and where nothing says what a reply looks like."""
+"""Token limit of a reply that may reason before it answers, or whose length is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One input with its gold answer. `inputs` are what the prompt's placeholders name."""
+    """One input with its gold answer. `inputs`: the values of the prompt's placeholders."""
 
     id: str
     inputs: Mapping[str, str]
@@ -41,12 +41,12 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the metric says of one reply.
+    """The metric's judgement of one reply.
 
-    `score` in [0, 1], higher is better; `answer` is what was read out of the reply (None: nothing could be);
-    `feedback` tells a critic, in words, what was wrong ("" when nothing was). `counts`: what it adds to the sums of
-    the corpus metric, beside its score and itself, which are counted in any case. `mistakes`: how often each kind of
-    mistake was made, by a name that replies share which went wrong alike.
+    `score`: in [0, 1], higher is better. `answer`: read out of the reply (None: unreadable). `feedback`: tells a
+    critic in words what was wrong ("" if nothing). `counts`: added to the sums of the corpus metric, besides the
+    score and the number of judgements, which are always counted. `mistakes`: how often each kind of mistake was made;
+    similar mistakes share a name.
     """
 
     score: float
@@ -57,27 +57,28 @@ class Judgement:
 
 
 class Metric(Protocol):
-    """How good a reply is, and how good many are together. The same example and reply give the same judgement."""
+    """Scores single replies, and many together. The same example and reply give the same judgement."""
 
     async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
-        """Judge the text of one reply, which ended so. A reply that cannot be read scores 0 and the feedback says so.
+        """Judge the text of one reply. `finish`: how the reply ended. An unreadable reply scores 0, and the feedback
+        says so.
 
-        :raises ModelError, BudgetExhausted: a metric that asks a model could not.
+        :raises ModelError, BudgetExhausted: the metric's own call of a model failed.
         """
 
     def on_behalf(self, assignment: int) -> Metric:
-        """The same, whose calls to a model, if it makes any, are made for this assignment."""
+        """This metric with its calls of a model, if any, attributed to this assignment."""
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:
-        """The metric of a corpus, in [0, 1], from the sums of its counts (see `tally`), each of shape s; shape s.
+        """The corpus metric, in [0, 1], from the sums of the counts (see `tally`); sums and result have one shape.
 
-        Names that no judgement counted are absent and stand for zeros. A function of the sums and not a mean of
-        means: computed anew for every resample of a bootstrap, so it must take arrays.
+        Names that no judgement counted are absent and mean zeros. It is computed for all resamples of a bootstrap at
+        once, so it must accept arrays.
         """
 
 
 class MeanScore:
-    """The corpus metric of metrics whose value is the mean of their scores."""
+    """The corpus metric for metrics whose corpus value is the mean score."""
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:
         """Sum of the scores over their number."""
@@ -85,7 +86,7 @@ class MeanScore:
 
 
 def tally(judged: Iterable[tuple[float, Counts]]) -> dict[str, float]:
-    """The sums of `counts`, of the scores (`score`) and of ones (`n`)."""
+    """The sums of `counts` and of the scores (`score`), and the number of judgements (`n`)."""
     totals: Counter[str] = Counter()
     for score, counts in judged:
         for name, count in ({"score": score, "n": 1.0} | dict(counts)).items():
@@ -94,13 +95,13 @@ def tally(judged: Iterable[tuple[float, Counts]]) -> dict[str, float]:
 
 
 def corpus_value(metric: Metric, judged: Iterable[tuple[float, Counts]]) -> float:
-    """The corpus metric over judgements as (score, counts); 0 for none."""
+    """The corpus metric over judgements (score, counts); 0 if there are none."""
     totals = tally(judged)
     return float(metric.corpus({name: np.array(total) for name, total in totals.items()})) if totals else 0.0
 
 
 def show_text(target: Json) -> str:
-    """A text as it is, the first of several that are all right, a number in full, anything else as JSON."""
+    """A text unchanged, the first of several accepted texts, a number in full, anything else as JSON."""
     if isinstance(target, str):
         return target
     if isinstance(target, float):
@@ -117,15 +118,15 @@ def show_float(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TaskKind:
-    """What sets one kind of task apart: the words of its first prompt, and how answers are written and read.
+    """A kind of task: the texts of its first prompt, and how answers are written and read.
 
     `instruction`, `format`: the texts of the first prompt's task and format sections. `cue`: the line after the
-    input, which the reply continues ("": none). `show` writes a target as a reply should, `parse` reads an answer out
-    of a reply: `parse(show(target))` is an answer that is right. `parse_cut` does so out of one that did not come to
-    its own end (`INCOMPLETE`); None: as out of any. `reply` writes a whole reply that gives this answer; None: as
-    `show`. `metric`: the name of the metric that fits. `names`: what a prompt must name for that; no edit takes one
-    of them away. `limit` >= 1: tokens that a reply may have, and `thought` more where the prompt asks to think first.
-    `reads`: what is read out of a reply, in words.
+    input, which the reply continues ("": none). `show` writes a target as a reply should, `parse` reads the answer
+    out of a reply: `parse(show(target))` is a correct answer. `parse_cut` reads replies that ended early
+    (`INCOMPLETE`); None: `parse` does. `reply` writes a whole reply with this answer; None: `show` does.
+    `metric`: the name of the default metric. `names`: the names that a prompt must keep for the parser. `limit` >= 1:
+    token limit of a reply; `thought`: added to it if the prompt asks to think first. `reads`: describes in words what
+    is read out of a reply.
     """
 
     name: KindName = "generation"
@@ -143,25 +144,25 @@ class TaskKind:
     reads: str = ""
 
     def replied(self, target: Json) -> str:
-        """A whole reply that gives this answer."""
+        """A whole reply with this answer."""
         return (self.reply or self.show)(target)
 
     def read(self, reply: str, finish: Finish) -> Json:
-        """The answer in a reply that ended so.
+        """The answer in a reply. `finish`: how the reply ended.
 
-        :raises UnreadableReply: it holds none.
+        :raises UnreadableReply: the reply holds no answer.
         """
         parse = self.parse_cut if self.parse_cut and finish in INCOMPLETE else self.parse
         return parse(reply)
 
 
 RECUR = 2
-"""Training examples for each answer, on average, that make the answers a closed set."""
+"""The answers are a closed set if there are at least this many training examples per answer on average."""
 
 
 def closed_answers(kind: TaskKind, train: Iterable[Example]) -> Mapping[str, int]:
-    """How often each answer is right among the training examples, the most frequent first, where the answers are a
-    closed set: labels, types of entities, final answers that recur. Nothing where most are of one example alone."""
+    """How often each answer is the target of a training example, the most frequent first, if the answers are a closed
+    set: labels, entity types, recurring final answers. Empty if most answers belong to one example only."""
     examples = tuple(train)
     if kind.name == "ner":
         found = (example.target for example in examples)
@@ -175,11 +176,10 @@ def closed_answers(kind: TaskKind, train: Iterable[Example]) -> Mapping[str, int
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`train` feeds critics and operators, `validation` decides, `test` is read once, at the end.
+    """A task: critics and operators use `train`, races use `validation`, and `test` is used once, at the end.
 
-    `fields`: the input fields that every example has, sorted. `description`: what the user says of the task;
-    `scored`: the metric in words; `model`: the one that answers. `answers`: see
-    `closed_answers`.
+    `fields`: the input fields that every example has, sorted. `description`: the user's description of the task.
+    `scored`: the metric in words. `model`: the model that answers. `answers`: see `closed_answers`.
     """
 
     name: str

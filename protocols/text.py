@@ -1,4 +1,4 @@
-"""Texts made comparable, in scripts with spaces between words and in those without."""
+"""Normalises and tokenises texts for comparison, in scripts with and without spaces between words."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ TOKEN = re.compile(rf"(?=\w)[{UNSPACED}]|{LETTER}+")
 
 
 def fold(text: str) -> str:
-    """NFKC, case folded, white space collapsed."""
+    """The text in NFKC, case folded, with white space collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def normalise(text: str) -> str:
-    """Folded, outer punctuation and quotes gone."""
+    """The folded text without punctuation and quotes at its ends."""
     return re.sub(r"^[\W_]+|[\W_]+$", "", fold(text))
 
 
 def tokens(text: str) -> list[str]:
-    """Words, and single characters of scripts without spaces, folded; punctuation is none.
+    """The folded words, and single characters of scripts without spaces; punctuation is dropped.
 
-    The mixed segmentation that CMRC 2018 scores Chinese answers by (Cui et al., arXiv 1810.07366).
+    The mixed segmentation with which CMRC 2018 scores Chinese answers (Cui et al., arXiv 1810.07366).
     """
     return TOKEN.findall(fold(text))

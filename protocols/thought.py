@@ -1,7 +1,7 @@
-"""What of a reply is its answer: the thought that a model writes before it is no part of it.
+"""Separates the answer in a reply from the model's reasoning ("thought") around it.
 
-The one place that knows how models mark their thought; whatever reads a reply (a task's parser, a judge's grade, a
-critique, a proposal) asks here first.
+Only this module knows how models mark their reasoning. Every reader of a reply (a task's parser, a judge's grade, a
+critique, a proposal) calls it first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from protocols.errors import UnreadableReply
 from protocols.model import Finish
 
 INCOMPLETE: frozenset[Finish] = frozenset({"length", "refusal"})
-"""How a reply ends that did not come to its own end: what it names last need not be its answer."""
+"""Ends of an incomplete reply, in which the last name need not be the answer."""
 _NAMES = r"(?:[a-z]{1,12}:)?(?:think|thinking|thoughts?|reasoning|reflection|scratch_?pad|antthinking)"
 _OPENS = (
     rf"<\s*{_NAMES}(?:\s[^<>\n]*)?>|\[\s*think\s*\]|◁\s*think\s*▷"
@@ -32,15 +32,15 @@ _HEAD = re.compile(r"\A\s*(?:<\|(?:begin_of_solution|start_response|message|star
 
 
 def without_thought(reply: str, finish: Finish = "stop", tag: str = "") -> str:
-    """The part of a reply that is its answer: what follows the last thought in it, with or without a tag that opens
-    it (templates may write that one themselves), less a thought that is begun after it and not ended.
+    """The answer in a reply: the text after the last closed thought, without a later thought that is not closed. The
+    opening tag may be missing, because some chat templates write it themselves.
 
-    A tag of thought in backticks is one that is spoken of. With `tag`, so is one between `<tag>` and `</tag>`: a
-    proposed prompt may ask for `<think>`.
+    A thought tag in backticks is a mention and does not count. With `tag`, neither does a thought tag between `<tag>`
+    and `</tag>`: a proposed prompt may ask for `<think>`.
 
-    Where nothing follows the last thought, the answer is what stands before it: some give their reasons last.
+    If nothing follows the last thought, the answer is the text before it: some models give their reasons last.
 
-    :raises UnreadableReply: the reply ended inside its thought, or is nothing else.
+    :raises UnreadableReply: the reply ended inside its thought, or is nothing but thought.
     """
     begin, opened, earlier = _bounds(reply, tag)
     if opened is not None and (finish in INCOMPLETE or _begins_line(reply, opened)):
@@ -55,11 +55,11 @@ def without_thought(reply: str, finish: Finish = "stop", tag: str = "") -> str:
 
 
 def _bounds(reply: str, tag: str) -> tuple[int, int | None, str]:
-    """Where the last thought ends, 0 for none; where one begins after it that does not end; and the last text before
-    a thought that is opened and closed, "" for none."""
+    """The end of the last closed thought (0: none), the start of a later unclosed one (None: none), and the last text
+    before a thought that is opened and closed ("": none)."""
     begin, depth, inner, earlier = 0, 0, 0, ""
     opened: int | None = None
-    closed: int | None = None  # the last closing tag of a thought that seems to go on: it may quote an opening one
+    closed: int | None = None  # end of the last closing tag at depth > 0: the thought may quote an opening tag
     answering = False
     for mark in _marks(reply, tag):
         kind = mark.lastgroup
@@ -85,15 +85,15 @@ def _bounds(reply: str, tag: str) -> tuple[int, int | None, str]:
 
 
 def _before(reply: str, begin: int, opened: int | None, earlier: str) -> str:
-    """The answer before a thought that ends: `earlier` where there is no text between it and the one before; "" where
-    nothing opened it, for then all before it is thought."""
+    """The answer before a closed thought: `earlier` if there is no text between this thought and the previous one; ""
+    if no tag opened it, because then everything before it is thought."""
     if opened is None:
         return ""
     return _trimmed(_TURN.sub("", reply[begin:opened])).strip() or earlier
 
 
 def _marks(reply: str, tag: str) -> list[re.Match[str]]:
-    """The tags of thought that are not in backticks, and the beginnings and ends of `tag`, in order."""
+    """The thought tags outside backticks, and the opening and closing `tag`, in order."""
     marks = [mark for mark in _TAGS.finditer(reply) if not _quoted(reply, mark)]
     if tag and marks:
         name = re.escape(tag)
@@ -111,7 +111,7 @@ def _begins_line(reply: str, place: int) -> bool:
 
 
 def _trimmed(answer: str) -> str:
-    """Without the special tokens that a server left around it, and what white space stood beside them."""
+    """The answer without special tokens that a server left around it, and the white space beside them."""
     while mark := _END.search(answer, max(0, len(answer.rstrip()) - _LONGEST), len(answer.rstrip())):
         answer = answer[: mark.start()].rstrip()
     return _HEAD.sub("", answer)

@@ -5,8 +5,8 @@
     --- assistant ---
     billing
 
-A header says whose turn it is; the lines up to the next header are the turn, to the letter. A line of a turn that
-looks like a header is written with a backslash before it.
+A header names the speaker; the lines up to the next header are the turn's text, verbatim. A line of a turn that looks
+like a header is written with a backslash before it.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from protocols.model import ChatMessage, Speaker
 
 HEADER = re.compile(r"--- (user|assistant) ---\s*")
 LOOKS = re.compile(r"\\*-+ *(?:system|user|assistant) *-+\s*", re.IGNORECASE)
-"""A line that is a header, nearly one, or either with backslashes before it."""
+"""A header or a near miss of one, also with backslashes before it."""
 PLACE = re.compile(r"\{(examples:[1-9]\d{0,2})\}")
-"""What stands in a text instead of turns that are found for each input."""
+"""A slot for turns that are retrieved for each input."""
 ORDER: Final[tuple[Speaker, Speaker]] = ("user", "assistant")
 WANTED = "turns begin with `--- user ---`, then `--- assistant ---`, and so on"
 
 
 def place_in(text: str) -> str:
-    """`examples:8` for a text that is this place and nothing else; "" for any other."""
+    """The slot's name, such as `examples:8`, if the text is nothing but the slot; else ""."""
     found = PLACE.fullmatch(text.strip())
     return found[1] if found else ""
 
 
 def dump_turns(turns: Sequence[ChatMessage]) -> str:
-    """The turns as text, "" for none."""
+    """The turns as text, "" if there are none."""
     return "\n".join(
         line for turn in turns for line in (f"--- {turn.speaker} ---", *map(_escaped, turn.text.split("\n")))
     )
 
 
 def load_turns(text: str) -> tuple[ChatMessage, ...]:
-    """The turns that a text says: none where it is blank.
+    """The turns in a text, none if it is blank.
 
-    :raises PromptError: with the line at fault, counted from 1: a line before the first header or one that is nearly
-        a header, turns that do not alternate, the last one not the assistant's, or one that is blank.
+    :raises PromptError: there is text before the first header or a near miss of a header, turns do not alternate, the
+        last is not the assistant's, or one is blank; with the line at fault, counted from 1.
     """
     turns: list[tuple[Speaker, int, list[str]]] = []
     for number, line in enumerate(text.split("\n") if text.strip() else (), start=1):
@@ -70,7 +70,7 @@ def load_turns(text: str) -> tuple[ChatMessage, ...]:
 
 
 def check_turns(text: str) -> None:
-    """:raises PromptError: as `load_turns`, for a text that is no place either."""
+    """:raises PromptError: the text is neither a slot nor valid for `load_turns`."""
     if not place_in(text):
         load_turns(text)
 

@@ -1,4 +1,4 @@
-"""What all searches of a process share: one limiter for each account, and what is known of each of its models."""
+"""State shared by all searches of a process: one limiter per account, and what is known of each of its models."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from protocols.wrappers.window import Window
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """What the calls of a process wait for at a moment; times in seconds from then.
+    """A snapshot of what the calls of a process wait for; times are in seconds relative to it.
 
-    `in_flight` calls, the `oldest` of which was sent so long ago, and that have ended `within` so long (None: nobody
-    knows); `queued` to be sent; `naps` before a next try, the first `next_try` away; `held`: accounts that are held
-    back, by address, and for how long; `loading`: models that are being loaded; `others` wait for their budget, or
-    for one that is ahead with the same prefix. `replies` so far, the last `answered` ago; `failures` of tries since,
-    and what the last of them met.
+    `in_flight`: number of calls sent; `oldest`: how long ago the oldest was sent; `within`: when all will have ended
+    at the latest (None: unknown). `queued`: calls waiting to be sent. `naps`: calls waiting for their next try;
+    `next_try`: seconds until the first of these tries. `held`: accounts that are held back, as (address, seconds).
+    `loading`: models being loaded. `others`: calls waiting for their budget, or for another call with the same
+    prefix. `replies`: number so far; `answered`: seconds since the last. `failures`: failed tries since then; `last`:
+    the latest failure.
     """
 
     in_flight: int
@@ -42,7 +43,7 @@ class Waits:
 
 
 class Accounts:
-    """Opened as they are asked for. An account is a provider, a base URL and a key."""
+    """The shared state of every account, created on demand. An account is a provider, a base URL and a key."""
 
     def __init__(self) -> None:
         self._limiters: dict[Account, Limiter] = {}
@@ -53,8 +54,8 @@ class Accounts:
         self._temperatures: dict[tuple[Account, str, str], Temperature] = {}
 
     def limiter(self, account: Account, limits: Limits, closing: AsyncExitStack | None = None) -> Limiter:
-        """The account's. Of all limits that are asked for it keeps to the strictest, and to these until `closing` is
-        closed: that of the search that asks. None: for good."""
+        """The limiter of an account. It applies the strictest of all requested limits, and these until `closing`, the
+        exit stack of the requesting search, is closed; None: permanently."""
         limiter = self._limiters.get(account)
         if limiter is None:
             limiter = self._limiters[account] = Limiter(limits)
@@ -65,20 +66,20 @@ class Accounts:
         return limiter
 
     def breaker(self, account: Account, model: str, role: str) -> Breaker:
-        """Of one role: what another sends to the same model may be refused for a reason of its own."""
+        """The breaker of one role, because another role's requests to the model may be refused for other reasons."""
         return self._breakers.setdefault((account, model, role), Breaker())
 
     def window(self, account: Account, model: str) -> Window:
-        """What a request to the model may have, for all roles alike."""
+        """The context window of a model, shared by all roles."""
         return self._windows.setdefault((account, model), Window())
 
     def temperature(self, account: Account, model: str, asked: str = "") -> Temperature:
-        """Whether the model takes one beside what is `asked` of it, the key of its `Parameters`: some take it only
-        where they do not think."""
+        """Whether the model accepts a temperature together with `asked`, the key of its `Parameters`: some models
+        accept one only if they do not think."""
         return self._temperatures.setdefault((account, model, asked), Temperature())
 
     def prefixes(self, account: Account, model: str) -> Prefixes:
-        """What the provider's cache holds."""
+        """The prefixes in the provider's cache for a model."""
         return self._prefixes.setdefault((account, model), Prefixes())
 
     def waits(self) -> Waits:

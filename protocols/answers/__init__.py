@@ -1,1 +1,1 @@
-"""Answers: how labels, numbers, grades and JSON are read from what a model replies."""
+"""Reads labels, numbers, grades and JSON from a model's replies."""

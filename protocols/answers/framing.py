@@ -1,4 +1,4 @@
-"""What stands around an answer and is no part of it: code fences, and the keys of a JSON object."""
+"""Removes what surrounds an answer without being part of it: code fences and the keys of a JSON object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INLINE = re.compile(r"\A\s*`{3}(?:[a-z]+\s)?(?P<text>[^`]*)`{3}\s*\Z")
 
 
 def content_lines(text: str) -> Iterator[str]:
-    """The lines of a text, stripped, without those that only open or close a fence."""
+    """The stripped lines of a text, without the lines that open or close a fence."""
     inline = _INLINE.match(text)
     for line in (inline["text"] if inline else text).splitlines():
         if not _FENCE.fullmatch(line):
@@ -23,19 +23,19 @@ def content_lines(text: str) -> Iterator[str]:
 
 
 def without_fences(text: str) -> str:
-    """The same as one text."""
+    """The `content_lines` joined to one text."""
     return "\n".join(content_lines(text))
 
 
 def fenced(text: str) -> list[str]:
-    """What stands in the code fences of a text, in order."""
+    """The contents of a text's code fences, in order."""
     inline = _INLINE.match(text)
     return [inline["text"]] if inline else [block["text"] for block in _BLOCK.finditer(text)]
 
 
 def unwrapped(text: str) -> str:
-    """A text without the one fence, or the backticks, that are around all of it. A fence that is a part of the text,
-    with other text before or after it, stays."""
+    """A text without the single fence, or the backticks, around all of it. A fence with other text before or after it
+    stays."""
     bare = text.strip()
     lines = bare.split("\n")
     opening = _FENCE.fullmatch(lines[0])
@@ -47,7 +47,7 @@ def unwrapped(text: str) -> str:
 
 
 def _is_one(lines: Sequence[str], fence: str) -> bool:
-    """Whether the last line closes the fence of the first: those between are opened with a language, and closed."""
+    """Whether the last line closes the fence of the first: fences between them open with a language, and close."""
     depth = 0
     for line in lines[1:-1]:
         inner = _FENCE.fullmatch(line)
@@ -59,6 +59,6 @@ def _is_one(lines: Sequence[str], fence: str) -> bool:
 
 
 def field_of(value: Mapping[str, Json], keys: Sequence[str]) -> Json:
-    """The value of the first of these keys that an object has, whatever their case and separators; None for none."""
+    """The value of the first of `keys` that the object has, ignoring case and separators; None if it has none."""
     folded = {re.sub(r"[\s-]+", "_", key.strip().casefold()): inner for key, inner in value.items()}
     return next((folded[key] for key in keys if folded.get(key) is not None), None)

@@ -1,4 +1,4 @@
-"""The grade from 0 to 10 in a judge's reply, however it is written."""
+"""Reads the grade from 0 to 10 in a judge's reply, in whatever form it is written."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _REASONS = ("reason", "reasons", "reasoning", "explanation", "feedback", "ration
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """`value` in [0, 10], and the `reasons` that were given for it, "" for none."""
+    """`value`: in [0, 10]. `reasons`: the reasons given for it, "" if none."""
 
     value: float
     reasons: str
 
 
 def read_grade(reply: str, finish: Finish = "stop") -> Grade:
-    """The grade: in JSON; on the last line such as `Score: 7`; else the one number that is called a score, or is one
-    of 10; or all that there is.
+    """The grade: in JSON; else on the last line like `Score: 7`; else the one number called a score or written as
+    `7/10`; else a number that is the whole reply.
 
-    :raises UnreadableReply: there is none, several are, or it is no number from 0 to 10.
+    :raises UnreadableReply: there is no grade or there are several, or it is not a number from 0 to 10.
     """
     text = without_fences(without_thought(reply, finish))
     for start, _, value in reversed(list(placed(text))):
@@ -66,7 +66,7 @@ def read_grade(reply: str, finish: Finish = "stop") -> Grade:
 
 
 def _in_range(said: Json) -> float:
-    """:raises UnreadableReply: it is no number from 0 to 10."""
+    """:raises UnreadableReply: the grade is not a number from 0 to 10."""
     try:
         if isinstance(said, str):
             match = _SHARE.fullmatch(said.strip()) or _BARE.fullmatch(said)
@@ -85,7 +85,7 @@ def _check_whole(match: re.Match[str], text: str, finish: Finish) -> None:
 
 
 def _reasons(text: str, match: re.Match[str]) -> str:
-    """What is said beside the grade."""
+    """The text before and after the grade."""
     return "\n".join(_parts(text, match))
 
 

@@ -1,4 +1,4 @@
-"""The JSON objects in a text, whatever stands around them."""
+"""Finds JSON objects in any text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from protocols.task import Json
 _DECODER = json.JSONDecoder(strict=False)
 _BEGINS = re.compile(r"\{\s*[\"}]")
 _MOST_BROKEN = 1_000
-"""Beginnings of objects that are tried in vain, each of which may cost as much as the text is long."""
+"""The search ends after this many failed attempts, each of which may take time linear in the text's length."""
 
 
 def placed(text: str) -> Iterator[tuple[int, int, Mapping[str, Json]]]:
-    """The JSON objects in a text, in order, none inside another, each with where it begins and ends."""
+    """The outermost JSON objects in a text, in order, each as (start, end, object)."""
     end = broken = 0
     for begin in _BEGINS.finditer(text):
         start = begin.start()
@@ -23,7 +23,7 @@ def placed(text: str) -> Iterator[tuple[int, int, Mapping[str, Json]]]:
             continue
         try:
             value, end = _DECODER.raw_decode(text, start)
-            json.dumps(value, ensure_ascii=False).encode("utf-8")  # a half of a surrogate pair can be written nowhere
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # raises for a lone surrogate
             yield start, end, value
         except (ValueError, RecursionError):
             broken += 1

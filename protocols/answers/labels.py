@@ -1,4 +1,4 @@
-"""Which of a closed set of labels a reply names."""
+"""Reads from a reply one label of a closed set."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _NEXT = re.compile(
     r"|document|article|comment|title|premise|文本|输入|问题|消息)\s*\d{0,3}\s*[:：]"
 )
 _HELD_LINES = 3
-"""Lines that only announce an answer, which are joined to the one that has it: the last of them."""
+"""At most this many lines that only announce an answer are joined to the line that gives it: the last ones."""
 _KEYS = (
     "label",
     "final_label",
@@ -73,8 +73,8 @@ _KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What one line says: `cued` after words such as Label:, `exact` alone; each None where it says nothing so.
-    `vague`: words announce an answer, and no label follows."""
+    """A line and the label in it: `cued` after words such as `Label:`, `exact` without them; each None if absent.
+    `listed`: it is a list item. `vague`: words announce an answer, but no label follows."""
 
     text: str
     listed: bool
@@ -84,22 +84,22 @@ class _Line:
 
 
 class LabelParser:
-    """Reads the one label that a reply names: in JSON, after words such as `Label:`, or alone on a line; else what
-    its last line concludes, or what the whole of it asserts.
+    """Reads the one label that a reply names: in JSON, after words such as `Label:`, or alone on a line; else the
+    label that its last line concludes, or the only one that the whole reply asserts.
 
-    Labels are whole words in any of their `Spellings`, the longest first; a label that is denied, doubted or asked is
-    not named. Explanations may mention other labels; where several are left and nothing decides between them, none
-    is read.
+    Labels are whole words in any of their `Spellings`, the longest first. A label that is denied, doubted or asked
+    about does not count. Explanations may mention other labels; if several remain and nothing decides between them,
+    the reply is unreadable.
     """
 
     def __init__(self, labels: tuple[str, ...]) -> None:
-        """:raises DataError: no reply could tell two labels apart: they differ in case or white space alone."""
+        """:raises DataError: two labels differ only in case or white space, so no reply could tell them apart."""
         self._spellings = Spellings(labels)
 
     def __call__(self, reply: str, finish: Finish = "stop") -> str:
-        """The label. Of a reply that is not complete, only one that is announced, or that it begins with.
+        """The label. In an incomplete reply, only an announced label or one at its beginning counts.
 
-        :raises UnreadableReply: none is named, or several are.
+        :raises UnreadableReply: the reply names no label, or several.
         """
         text = without_thought(reply, finish)
         for _, _, value in reversed(list(placed(text))):
@@ -114,9 +114,9 @@ class LabelParser:
         return label if label is not None else self._concluded(lines)
 
     def _of_json(self, value: Mapping[str, Json]) -> str | None:
-        """The label in a JSON object; None where it mentions none.
+        """The label in a JSON object; None if it mentions none.
 
-        :raises UnreadableReply: it mentions labels, and decides on none.
+        :raises UnreadableReply: it mentions labels, but does not decide on one.
         """
         said = field_of(value, _KEYS)
         if isinstance(said, Mapping):
@@ -137,7 +137,7 @@ class LabelParser:
         return self._spellings.alone(self._spellings.prepared(text))
 
     def _lines(self, text: str) -> Iterator[str]:
-        """Prepared lines; what only announces an answer is joined to the line that has it."""
+        """The prepared lines; lines that only announce an answer are joined to the line that gives it."""
         held: deque[str] = deque(maxlen=_HELD_LINES)
         for line in content_lines(text):
             prepared = self._spellings.prepared(line)
@@ -153,7 +153,7 @@ class LabelParser:
             yield " ".join(held)
 
     def _line(self, text: str, steps: bool) -> _Line:
-        """`steps`: what begins with a number and words is a step of a list, whether or not labels are numbers."""
+        """`steps`: a line of a number and words is a step of a list, even if the labels are numbers."""
         step = _STEP.match(text)
         numeric = self._spellings.alone(step["number"]) if step else None
         if step and numeric and steps:
@@ -181,12 +181,12 @@ class LabelParser:
         return _Line(text, listed, exact=self._stated(bare))
 
     def _asked(self, text: str) -> bool:
-        """Whether a text is one label with a question mark, which is not the label's own."""
+        """Whether a text is one label with a question mark that is not part of the label."""
         label = self._spellings.alone(text) if text.rstrip("\"')")[-1:] == "?" else None
         return label is not None and not label.endswith("?")
 
     def _keyed(self, text: str) -> str | None:
-        """The label that follows a key of the user's own, such as `Team: billing`."""
+        """The label after a key that the prompt introduced, such as `Team: billing`."""
         key = _KEYED.match(text)
         if key is None or (label := self._spellings.alone(text[key.end() :])) is None:
             return None
@@ -194,7 +194,7 @@ class LabelParser:
         return None if against or self._spellings.mentions(key["key"]) else label
 
     def _stated(self, text: str) -> str | None:
-        """The label that a text is, or that it begins with before it explains."""
+        """The label that is the whole text, or that the text begins with before an explanation."""
         if self._asked(text):
             return None
         if exact := self._spellings.alone(text):
@@ -207,7 +207,7 @@ class LabelParser:
         return first.label if self._explains(first, rest) else None
 
     def _explains(self, stated: Mention, rest: str) -> bool:
-        """Whether what follows a label only explains it."""
+        """Whether the text after a label only explains it."""
         others = [label for label in self._spellings.asserted(rest) if label != stated.label]
         if strong := _STRONG.match(rest):
             why = rest[strong.end() :]
@@ -215,9 +215,9 @@ class LabelParser:
         return _WEAK.match(rest) is not None and not others
 
     def _announced(self, lines: Sequence[_Line], cut: bool) -> str | None:
-        """What is stated outright; None for nothing.
+        """The label that the lines state explicitly; None if there is none.
 
-        :raises UnreadableReply: several labels are, or an answer is announced that is none.
+        :raises UnreadableReply: several labels are stated, or an announced answer is no label.
         """
         cued = _distinct(line.cued for line in lines)
         plain = _distinct(line.exact for line in lines if not line.listed)
@@ -240,7 +240,7 @@ class LabelParser:
         return stated
 
     def _check_to_the_end(self, lines: Sequence[_Line], stated: str, cut: bool) -> None:
-        """:raises UnreadableReply: what follows takes it back, or it may be the half of another label."""
+        """:raises UnreadableReply: later lines retract the label, or it may be the cut-off beginning of another."""
         place = max(n for n, line in enumerate(lines) if stated in (line.cued, line.exact))
         if cut and place == len(lines) - 1 and self._spellings.may_go_on(stated):
             raise UnreadableReply("the reply was cut off where it named its label")
@@ -249,7 +249,10 @@ class LabelParser:
                 self._check(_distinct([stated, *self._spellings.asserted(line.text)]))
 
     def _concluded(self, lines: Sequence[_Line]) -> str:
-        """The one label that is asserted, at the end or at all."""
+        """The only label that the reply asserts; if there are several, the one that its last line concludes.
+
+        :raises UnreadableReply: the reply asserts no label, or several without a conclusion.
+        """
         texts = [line.text for line in lines]
         explains = next((n for n, text in enumerate(texts) if n and _EXPLAINS.match(text)), len(texts))
         if self._spellings.asserted("\n".join(texts[:explains])):
@@ -265,7 +268,7 @@ class LabelParser:
         return named[0]
 
     def _conclusion(self, line: str) -> str | None:
-        """The one label of the last sentence, if it follows words that conclude."""
+        """The only label of the last sentence, if it follows concluding words such as `therefore`."""
         sentence = [part for part in re.split(r"(?<=[.;!?。；！？])\s*", line) if _word(part)][-1]
         last, begun = self._spellings.asserted(sentence), _CONCLUDES.search(sentence)
         if begun and len(last) == 1 and last == self._spellings.asserted(sentence[begun.start() :]):
@@ -278,13 +281,13 @@ class LabelParser:
 
 
 class FinalLabelParser(LabelParser):
-    """Reads the one label that the final answer begins or ends with: in a reply that reasons, words such as no and
-    valid say other things too."""
+    """Reads the one label at the beginning or end of the final answer, because words such as `no` and `valid` have
+    other meanings within reasoning."""
 
     def __call__(self, reply: str, finish: Finish = "stop") -> str:
         """The label.
 
-        :raises UnreadableReply: there is none, or there are two.
+        :raises UnreadableReply: the final answer has no label there, or several.
         """
         answer = final_answer(reply, finish)
         text = self._spellings.prepared(answer)
@@ -303,14 +306,14 @@ class FinalLabelParser(LabelParser):
 
 
 def _before_next(lines: Sequence[_Line]) -> Sequence[_Line]:
-    """Without what a model adds that goes on with another example, once it has begun with its answer to this one."""
+    """The lines up to a further example that the model invents after it began with its answer to this one."""
     if not lines or lines[0].listed or not (lines[0].cued or lines[0].exact):
         return lines
     return lines[: next((n for n, line in enumerate(lines) if n and _NEXT.match(line.text)), len(lines))]
 
 
 def _texts(value: object) -> list[str]:
-    """The texts and numbers in a JSON value, itself or in a list."""
+    """A JSON value's texts and numbers as texts: the value itself, or the items of a list."""
     if isinstance(value, list):
         return [text for inner in value for text in _texts(inner)]
     return [str(value)] if isinstance(value, str | int | float) and not isinstance(value, bool) else []

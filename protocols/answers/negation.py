@@ -1,6 +1,6 @@
-"""What a text denies, doubts or asks of something that it mentions, in the languages that replies come in.
+"""Tells whether a text denies, doubts or asks about something that it mentions, in several languages.
 
-Told by words that stand near, and on the side of doubt: what may be denied is not asserted. Texts are folded.
+It looks at nearby words, and is conservative: a mention that may be denied is not asserted. Texts must be folded.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 
 WORDS = frozenset({"no", "not", "non", "none", "never", "nein", "nicht", "kein", "нет", "不", "否", "无"})
-"""Denials, each of which may be a label itself."""
+"""Denials that may be labels themselves."""
 REACH = 240
-"""Characters that a denial or a doubt reaches: more than most sentences have."""
+"""Range of a denial or a doubt in characters: longer than most sentences."""
 MOST = 200
-"""Mentions that are looked at in one text; what has as many says everything, and so decides on nothing."""
+"""Most mentions that are examined in one text; a text with this many decides on nothing."""
 _BEFORE = re.compile(
     r"(?:\b\w+n't|\b(?:not|cannot|cant|isnt|never|no|non|neither|nor|without|hardly|barely|unlikely|lacks?|minus|none"
     r"|nothing|false|rather than|instead of|as opposed to|other than|except|excluding|unlike|far from"
@@ -28,7 +28,7 @@ _BEFORE = re.compile(
     r"|niet|geen|inte|ikke|ej|ingen|не|ни|нет|без|ні|không|chẳng|bukan|tidak|ليس|ليست|لا|غير)\b"
     r"|不(?![过仅但光])|非(?!常)|没(?!错)|無(?!論)|无(?![论疑])|未|沒|ไม่)"
 )
-# "would be classified as" is how models say what they decide.
+# Models state decisions as "would be classified as", so that is no doubt.
 _DOUBT = re.compile(
     r"\b(?:whether|(?<!even )if(?! (?:anything|i (?:had|have|were|must)|forced)\b)|unless|provided|assuming"
     r"|otherwise|else|unsure|unclear|uncertain|undecided|not (?:sure|certain|clear|enough)|hard to (?:say|tell)"
@@ -45,7 +45,7 @@ _CONDITION = re.compile(
     r"(?! (?:i (?:had|have|were|must)|anything)\b)"
     r"|[\s,]*如果"
 )
-"""A part before a comma whose condition holds for what follows the comma, too."""
+"""A condition before a comma that also applies to the part after it."""
 _OPEN = re.compile(r"\b(?:whether|if)\s*\Z")
 _ON_CONDITION = re.compile(
     r"[^.;!?。；！？…\n,:，：]{0,120}?(?:,\s*(?:but |and )?(?:only )?)?"
@@ -81,8 +81,8 @@ _AFTER = re.compile(
 
 
 def denied(text: str, start: int, end: int, since: int = 0) -> bool:
-    """Whether what stands in `text` from `start` to `end` is denied, doubted or asked, and not asserted. `since`: no
-    word before it denies."""
+    """Whether `text[start:end]` is denied, doubted or asked about, and so not asserted. `since`: words before this
+    position are ignored."""
     before = text[max(since, _last(_BOUNDARY, text, start)) : start]
     if _BEFORE.search(before) or _AFTER.match(text, end, end + REACH):
         return True
@@ -91,7 +91,7 @@ def denied(text: str, start: int, end: int, since: int = 0) -> bool:
 
 
 def _doubted(text: str, start: int, end: int) -> bool:
-    """Whether the clause of what stands there doubts it, or says on what condition it holds."""
+    """Whether the clause around `text[start:end]` doubts it, or makes it conditional."""
     parts = _COMMA.split(text[_last(_TURN, text, start) : start])
     if _DOUBT.search(parts[-1]) or (len(parts) > 1 and _CONDITION.match(parts[-2])):
         return True
@@ -102,11 +102,11 @@ def _doubted(text: str, start: int, end: int) -> bool:
 
 
 def denied_directly(text: str, start: int) -> bool:
-    """Whether a denial stands right before `start`, with no more than an article or the like between."""
+    """Whether a denial comes right before `start`, with at most filler words such as an article between."""
     return _DIRECT.search(text[_last(_BOUNDARY, text, start) : start]) is not None
 
 
 def _last(pattern: re.Pattern[str], text: str, end: int) -> int:
-    """Where the last match before `end` ends, no further away than `REACH`."""
+    """The end of the last match before `end`, at most `REACH` characters away; the limit if there is none."""
     begin = max(0, end - REACH)
     return max((match.end() for match in pattern.finditer(text, begin, end)), default=begin)

@@ -1,4 +1,4 @@
-"""Numbers as people and models write them: 1,234.50, 18 000, $7, -3, 3/4, 1 1/2, 1.8e4, 1.8 × 10^-3, 2^10."""
+"""Reads numbers as people and models write them: 1,234.50, 18 000, $7, -3, 3/4, 1 1/2, 1.8e4, 1.8 × 10^-3, 2^10."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from fractions import Fraction
 from protocols.text import LETTER
 
 _MOST = 400
-"""Digits of a number that is read; Python refuses to convert more than a few thousand."""
+"""Most digits of a number; Python refuses to convert more than a few thousand."""
 _GROUPED = r"\d{1,3}(?:,\d{3}){1,40}|\d{1,2}(?:,\d{2}){1,20},\d{3}"
 _DECIMAL = (
     rf"(?:(?:{_GROUPED})(?:\.\d{{1,{_MOST}}})?"  # 18,000.5, and 12,34,567 as in India
     rf"|\d{{1,3}}(?:\.\d{{3}}){{2,40}}(?:,\d{{1,{_MOST}}})?|\d{{1,3}}(?:\.\d{{3}})+,\d{{1,{_MOST}}}"  # 1.234.567,8
-    rf"|\d{{1,{_MOST}}},(?!\d{{3}}(?!\d))\d{{1,{_MOST}}}"  # 3,5: a decimal comma, for three digits would be thousands
+    rf"|\d{{1,{_MOST}}},(?!\d{{3}}(?!\d))\d{{1,{_MOST}}}"  # 3,5: a decimal comma; three digits would be thousands
     rf"|\d{{1,{_MOST}}}(?:\.\d{{1,{_MOST}}})?|\.\d{{1,{_MOST}}})"
 )
 _EXPONENT = r"(?:[eE][+-]?\d{1,3}(?!\d)|\s?\*\s?10\^[+-]?\d{1,3}(?!\d))"
@@ -34,15 +34,15 @@ NUMBER = re.compile(
     rf"(?:\d{{1,40}}\s\d{{1,9}}/\d{{1,9}}|\d{{1,40}}/\d{{1,40}}|\d{{1,9}}\^-?\d{{1,3}}|{_DECIMAL}{_EXPONENT}?)"
     rf"(?![\d^/:]\d?|[.,'’]\d|[xX][\da-fA-F]|\s?-\d|[eE][+-]?\d|\s?\*\s?10\^|\s?(?:[*·⋅×]|\\cdot|\\times)?\s?(?:√|π|\\pi)|\s+and\s+(?:a|one)\s){_SCALE}?"
 )
-"""In a text of `plain_digits`. It matches a number whole or not at all: not the year of a date, the hour of a time,
-the first of a range, nor the digits of a name."""
+"""Matches in the output of `plain_digits` a whole number or nothing: not the year of a date, the hour of a time, the
+first number of a range, or the digits of a name."""
 TOLERANCE = Fraction(1, 1_000_000)
-"""Relative; so that a third may be written 0.333333."""
+"""Relative tolerance, so that a third may be written as 0.333333."""
 _SPACES = "\u00a0\u2007\u2008\u2009\u200a\u202f\u2005\u2006"
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _TERM = r"(?:\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}|\([^()]*\)|\s*[\d.]+|\s*\\?[a-z]+)"
 _NO_NUMBER = re.compile(
-    rf"\\[cdt]?frac\s*{_TERM}\s*{_TERM}"  # those of digits are read before
+    rf"\\[cdt]?frac\s*{_TERM}\s*{_TERM}"  # fractions of digits are already replaced
     rf"|\\?sqrt\s*(?:\[[^\]]*\])?\s*{_TERM}|√\s*{_TERM}|\\?\b(?:log|ln|lg|sin|cos|tan|exp)(?:_\w)?\s*{_TERM}"
 )
 _NEGATIVE = re.compile(
@@ -55,7 +55,7 @@ _BRACED = re.compile(r"\\(?:text|mathrm|mathbf|mathit|textbf|mbox|operatorname|b
 
 
 def plain_digits(text: str) -> str:
-    """`text` with one sign for each of minus, thousands comma, times and fraction, and without TeX around numbers."""
+    """`text` with uniform signs for minus, thousands, times and fractions, and without TeX around numbers."""
     while (bare := _BRACED.sub(r" \1 ", text)) != text:
         text = bare
     text = text.replace("{,}", ",").replace(r"\$", "$").replace(r"\%", "%").replace("{.}", ".")
@@ -81,13 +81,13 @@ def plain_digits(text: str) -> str:
 
 
 def number_of(text: str) -> Fraction | None:
-    """The value of the first number in `text`; None for none. Units, currencies and per cent signs are not read."""
+    """The value of the first number in `text`; None if there is none. Units, currencies and % are ignored."""
     match = NUMBER.search(plain_digits(text))
     return None if match is None else value_of(match)
 
 
 def value_of(match: re.Match[str]) -> Fraction | None:
-    """The value of a match of `NUMBER`; None where it has none: a division by zero."""
+    """The value of a match of `NUMBER`; None for a division by zero."""
     scale = match["word"] or match["unit"] or ""
     text = re.sub(r"[^\d.,/\s^*eE+-]", "", match[0].removesuffix(scale).replace("Rs.", "")).strip()
     sign = -1 if text.startswith("-") else 1
@@ -99,8 +99,8 @@ def value_of(match: re.Match[str]) -> Fraction | None:
 
 
 def equal_numbers(left: str, right: str) -> bool:
-    """Whether both hold a number, and the first numbers of both are equal: exactly where both are whole, else up to
-    rounding in the seventh digit."""
+    """Whether both texts hold a number and their first numbers are equal: exactly if both are whole, else within
+    `TOLERANCE`."""
     a, b = number_of(left), number_of(right)
     if a is None or b is None or a == b:
         return a is not None and a == b
@@ -109,12 +109,12 @@ def equal_numbers(left: str, right: str) -> bool:
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is one number and nothing else."""
+    """Whether a text is exactly one number."""
     return NUMBER.fullmatch(plain_digits(text.strip())) is not None
 
 
 def _magnitude(text: str) -> Fraction:
-    """Of a number without its sign, currency and scale."""
+    """The value of a number without its sign, currency and scale."""
     if "/" in text:
         return sum(map(Fraction, text.split()), Fraction())
     base, _, exponent = text.replace(" ", "").replace("*10^", "e").replace("E", "e").partition("e")
@@ -126,7 +126,7 @@ def _magnitude(text: str) -> Fraction:
 
 
 def _pointed(text: str) -> str:
-    """A decimal number with a point and without thousands signs."""
+    """A decimal number with a decimal point and without thousands separators."""
     if re.fullmatch(rf"(?:{_GROUPED})(?:\.\d+)?", text):
         return text.replace(",", "")
     if text.count(".") > 1 or ("." in text and "," in text):
@@ -140,7 +140,7 @@ def _joined(match: re.Match[str]) -> str:
 
 
 def _parted(match: re.Match[str]) -> str:
-    """A pair or a list in brackets, whose commas are none of a number's; one number with thousands signs as it is."""
+    """A bracketed pair or list with `;` for its commas; one number with thousands separators stays unchanged."""
     return match[0] if re.fullmatch(rf".\s*[-+]?(?:{_GROUPED}).*", match[0]) else match[0].replace(",", " ; ")
 
 

@@ -1,8 +1,8 @@
-"""Answer parsers: what a reply says in the end, whatever it says on its way.
+"""Answer parsers: read the final answer of a reply, ignoring what precedes it.
 
-Each takes any text, and how it ended, and returns the answer or raises `UnreadableReply` with a reason that a critic
-can use. A thought is no part of a reply here; a reply that was cut off, or refused, holds an answer only where it
-announces one and goes on after it.
+Each takes any text and how the reply ended, and returns the answer or raises `UnreadableReply` with a reason that a
+critic can use. Thoughts are removed first. A reply that was cut off or refused holds an answer only if it announces
+one and continues after it.
 """
 
 from __future__ import annotations
@@ -59,24 +59,24 @@ _ASSIGNED = re.compile(r"(?<![\w\\])([a-z](?:_?\d)?)\s*=", re.IGNORECASE)
 
 
 def whole(reply: str, finish: Finish = "stop") -> str:
-    """The reply as it is, without its thought and the white space around it."""
+    """The whole reply without its thought and the white space around it."""
     return _given(without_thought(reply, finish).strip())
 
 
 def final_answer(reply: str, finish: Finish = "stop") -> str:
-    """What follows the last `Answer:`, `the answer is`, `####` or stands in the last box; else the last line."""
+    """The text after the last `Answer:`, `the answer is` or `####`, or in the last box; else the last line."""
     return _final(reply, finish)[0]
 
 
 def span(reply: str, finish: Finish = "stop") -> Json:
-    """The final answer, or [] where it says that there is none."""
+    """The final answer, or [] if it says that there is no answer."""
     answer = final_answer(reply, finish)
     return [] if normalise(answer) in NO_ANSWERS else answer
 
 
 def number(reply: str, finish: Finish = "stop") -> str:
-    """The number of the final answer: what the last `=` in it gives; the first number after a cue such as `Answer:`,
-    the last one of a line without."""
+    """The number of the final answer, after its last `=` if it has one: the first number after a cue such as
+    `Answer:`, the last one of a line without a cue."""
     answer, cued = _final(reply, finish)
     text = plain_digits(answer)
     if _AGAIN.search(text) or (len(dict.fromkeys(_ASSIGNED.findall(text))) > 1 and cued):
@@ -89,7 +89,7 @@ def number(reply: str, finish: Finish = "stop") -> str:
 
 
 def option(reply: str, finish: Finish = "stop") -> str:
-    """The lettered option of the final answer, as `(A)`; the first after a cue, the only one of a line without."""
+    """The option of the final answer, as `(A)`: the first one after a cue, the only one of a line without a cue."""
     answer, cued = _final(reply, finish)
     text = unicodedata.normalize("NFKC", answer)
     lettered = list(islice(LETTERED.finditer(text), MOST))
@@ -109,12 +109,12 @@ def option(reply: str, finish: Finish = "stop") -> str:
 
 
 def fold_in_place(text: str) -> str:
-    """Lower case, every character where it was."""
+    """The text in lower case, with every character at its old position."""
     return "".join(low if len(low := character.lower()) == 1 else character for character in text)
 
 
 def last_line(reply: str) -> str:
-    """The last line that is not blank, and no mark of a fence; "" for none."""
+    """The last line that is neither blank nor a fence; "" if there is none."""
     return next((line for line in reversed(list(content_lines(reply))) if line), "")
 
 
@@ -138,7 +138,7 @@ def _final(reply: str, finish: Finish) -> tuple[str, bool]:
 
 
 def _in_json(text: str) -> str | None:
-    """The answer in the last JSON object of a text that has one; None for none."""
+    """The answer in the last JSON object that has one; None if there is none."""
     for _, _, value in reversed(list(placed(text))):
         if isinstance(said := field_of(value, KEYS), str | int | float) and not isinstance(said, bool):
             return show_text(said).strip() or None
@@ -146,7 +146,7 @@ def _in_json(text: str) -> str | None:
 
 
 def _boxes(text: str) -> Iterator[tuple[int, int]]:
-    """Where the contents of TeX's boxes begin and end, whatever braces are in them; one inside another, too."""
+    """The start and end of the contents of each TeX box, with any braces inside; nested boxes too."""
     boxes = {box.end() for box in BOX.finditer(text)}
     opened: list[int] = []
     for brace in re.finditer(r"[{}]", text) if boxes else ():
@@ -157,7 +157,7 @@ def _boxes(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _bare(line: str) -> str:
-    """A line without the marks around it, nor a tag, nor the TeX around its words."""
+    """A line without tags, without TeX around words, and without emphasis and quotes around it."""
     line = re.sub(r"</?[a-z_]{1,20}>", "", line)
     while (bare := TEX.sub(r"\1", line)) != line:
         line = bare
@@ -168,7 +168,7 @@ def _bare(line: str) -> str:
 
 
 def _unquoted(line: str) -> str:
-    """A line without emphasis, and without the quotes that stand around all of it."""
+    """A line without emphasis and quotes around all of it."""
     line = line.strip(MARKS)
     while len(line) > 1 and QUOTES.get(line[0]) == line[-1] and QUOTES[line[0]] not in line[1:-1]:
         line = line[1:-1].strip(MARKS)
@@ -176,7 +176,7 @@ def _unquoted(line: str) -> str:
 
 
 def _sides(text: str) -> Iterator[str]:
-    """What the last `=` gives; and where that is a sum or the like, what is said to be equal to it."""
+    """The text after the last `=`; if that is an expression such as a sum, also a single number before the first."""
     before, equals, after = text.rpartition("=")
     yield after
     if equals and (found := list(NUMBER.finditer(after))) and _is_part(after, found, cued=True):
@@ -186,7 +186,7 @@ def _sides(text: str) -> Iterator[str]:
 
 
 def _is_part(text: str, found: list[re.Match[str]], cued: bool) -> bool:
-    """Whether the number that would be read is one of several that are joined: a sum, a range, a choice."""
+    """Whether the number to be read is joined to another one, as in a sum, a range or a choice."""
     if len(found) < 2:
         return False
     left, right = (found[0], found[1]) if cued else (found[-2], found[-1])

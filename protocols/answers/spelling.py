@@ -1,4 +1,4 @@
-"""The spellings in which a reply may write the labels of a closed set, and where a text mentions them."""
+"""Finds the labels of a closed set in a text, in any spelling that a reply may use."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _LISTED = re.compile(
 )
 
 LONGEST = 40
-"""Characters of a word that is looked at."""
+"""Most characters of a word that are examined."""
 HELD = 64
-"""Texts whose mentions are kept: the lines of a reply are looked at more than once."""
+"""Number of texts whose mentions are cached, because the lines of a reply are examined more than once."""
 PARTICLES = frozenset({"no", "a", "i"})
-"""Labels that most sentences hold as a particle: each is one only where it stands alone."""
+"""Labels that are also common words: they count as labels only if they stand alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A label in a text, from `start` to `end`. `asserted`: it is neither denied, doubted nor asked."""
+    """A label in a text, from `start` to `end`. `asserted`: it is not denied, doubted or asked about."""
 
     label: str
     start: int
@@ -40,11 +40,12 @@ class Mention:
 
 
 class Spellings:
-    """`_`, `-` and space are one, as are minus and dash, and a word may be parted where its case changes, unless
-    labels differ in nothing else. Outer punctuation counts only where labels differ in nothing else (C, C++)."""
+    """Finds labels in any spelling. `_`, `-` and space are equal, as are minus and dash, and a word may be split
+    where its case changes, unless two labels differ only in this. Outer punctuation counts only if two labels differ
+    only in it (C, C++)."""
 
     def __init__(self, labels: Sequence[str]) -> None:
-        """:raises DataError: no reply could tell two labels apart: they differ in case or white space alone."""
+        """:raises DataError: two labels differ only in case or white space, so no reply could tell them apart."""
         self.labels = tuple(labels)
         self._kept = {mark for mark in "*`<" if any(mark in label for label in labels)}
         forms = _forms(labels)
@@ -57,7 +58,7 @@ class Spellings:
             alone = loose[_squeezed(parted)] == 1
             patterns.append(_pattern(parted if alone else form, alone, forms[form]))
         either = "|".join(f"({pattern})" for pattern in patterns)
-        self._room = 200 + 2 * max(map(len, forms), default=0)  # of a label and the punctuation around it
+        self._room = 200 + 2 * max(map(len, forms), default=0)  # for a label and the punctuation around it
         self._alone = re.compile(rf"[\W_]*?(?:{either})[\W_]*")
         self._begins = re.compile(rf"[\W_]*?(?:{either})")
         begins = "".join(sorted({re.escape(form[0]) for form in forms} | {r"\+"}))
@@ -74,8 +75,8 @@ class Spellings:
         self._denials = {*self._opposite.values(), *(label for label in labels if fold(label) in WORDS)}
 
     def prepared(self, text: str) -> str:
-        """A line as it is compared: folded, with one sign for each of dash and quote, and without emphasis and tags.
-        White space, and line ends among it, is collapsed."""
+        """A line prepared for comparison: folded, with uniform dashes and quotes, and without emphasis and tags.
+        White space, including line ends, is collapsed."""
         text = fold(text).translate(_SIGNS)
         text = re.sub(r"(?<![^\s\W])–(?=\d)|(?<=\w)–(?=\w)", "-", text)
         if "<" not in self._kept:
@@ -88,11 +89,11 @@ class Spellings:
         return re.sub(r"(?<![\w\\])_+(?=\w)|(?<=\w)_+(?!\w)", "", text).strip()
 
     def alone(self, text: str) -> str | None:
-        """The label that a prepared text is, but for punctuation around it."""
+        """The label that is the whole prepared text, apart from punctuation around it; None if there is none."""
         return self._label(self._alone.fullmatch(text)) if len(text) <= self._room else None
 
     def leading(self, text: str) -> Mention | None:
-        """The label that a prepared text begins with."""
+        """The label at the beginning of a prepared text; None if there is none."""
         match = self._begins.match(text, 0, self._room)
         label = self._label(match)
         if match is None or label is None or text[match.end() : match.end() + 1].isalnum():
@@ -102,12 +103,12 @@ class Spellings:
         )
 
     def mentions(self, text: str) -> Sequence[Mention]:
-        """The labels in a prepared text, in order, the longest where several stand; one that is denied with nothing
-        between is the label that says so, if there is one (spam, not_spam)."""
+        """The labels in a prepared text, in order, the longest if several match at one place. A directly denied label
+        is read as its opposite if that is a label (spam, not_spam)."""
         return self._found(text)[0]
 
     def crowded(self, text: str) -> bool:
-        """Whether a prepared text has more mentions than are looked at."""
+        """Whether a prepared text has `MOST` or more mentions."""
         return self._found(text)[1]
 
     def _find(self, text: str) -> tuple[tuple[Mention, ...], bool]:
@@ -127,23 +128,23 @@ class Spellings:
             direct = denied_directly(text, start) and label in self._opposite
             asserted = direct or not (joined or denied(text, start, end, since))
             inner = self._named.search(text, start + 1, end + LONGEST)
-            if inner and inner.start() < end < inner.end():  # not_spam, and spam_card, in: not spam card
+            if inner and inner.start() < end < inner.end():  # `not_spam` and `spam_card` overlap
                 direct, asserted = False, False
             taken_back = bool(said) and self._opposite.get(label) == said  # not spam / spam
             if before and not before[1] and not taken_back and _LISTED.fullmatch(text, before[0], start):
-                direct, asserted = False, False  # what denies the first of a list denies the others
+                direct, asserted = False, False  # a denial of the first of a list applies to all
             before, said = (end, asserted and not direct), self._opposite[label] if direct else label
-            since = end if direct or label in self._denials else since  # its denial is its own
+            since = end if direct or label in self._denials else since  # the denial is part of the label
             yield Mention(said, start, end, asserted)
 
     def asserted(self, text: str) -> list[str]:
-        """The distinct labels that a prepared text asserts, in order; all of them where it is crowded."""
+        """The distinct labels that a prepared text asserts, in order; all labels if it is `crowded`."""
         if self.crowded(text):
             return list(self.labels)
         return list(dict.fromkeys(mention.label for mention in self.mentions(text) if mention.asserted))
 
     def may_go_on(self, label: str) -> bool:
-        """Whether another label begins with this one, so that it may be half of that in a reply that was cut off."""
+        """Whether another label begins with this one, so that a cut-off reply may have meant the other."""
         return label in self._prefixes
 
     def _label(self, match: re.Match[str] | None) -> str | None:
@@ -161,7 +162,10 @@ _SIGNS = str.maketrans({"−": "-", "‒": "-", "‐": "-", "‑": "-", "’": "
 
 
 def _forms(labels: Sequence[str]) -> dict[str, str]:
-    """Each label by what tells it apart: without outer punctuation if that suffices."""
+    """The labels by their distinguishing form: without outer punctuation if that is unique.
+
+    :raises DataError: two labels have the same form.
+    """
     alike = Counter(_bare(label) for label in labels)
     forms: dict[str, str] = {}
     for label in labels:
@@ -174,7 +178,7 @@ def _forms(labels: Sequence[str]) -> dict[str, str]:
 
 
 def _bare(label: str) -> str:
-    """Folded, outer punctuation gone, but for the sign of a negative number."""
+    """The folded label without outer punctuation, except the sign of a negative number."""
     text = re.sub(r"[\W_]+$", "", re.sub(r"–(?=\d)", "-", fold(label).translate(_SIGNS)))
     bare = re.sub(r"^[\W_]+", "", text)
     return f"-{bare}" if bare[:1].isdigit() and text.removesuffix(bare).endswith("-") else bare
@@ -192,7 +196,7 @@ def _squeezed(text: str) -> str:
 
 
 def _pattern(form: str, parted: bool, label: str) -> str:
-    """What matches a form as whole words, or as a whole number."""
+    """A regular expression that matches a form as whole words, or as a whole number."""
     words = form.split(" ") if parted else [form]
     pattern = re.escape(words[0])
     for before, word in pairwise(words):
@@ -210,6 +214,6 @@ def _pattern(form: str, parted: bool, label: str) -> str:
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Whether a label such as No is an answer there, and no part of a phrase."""
+    """Whether a label such as `No` is an answer at this position, and not part of a phrase."""
     before = text[max(0, start - LONGEST) : start]
     return _ANSWERED.search(before) is not None and _ENDED.match(text, end) is not None

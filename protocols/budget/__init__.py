@@ -1,1 +1,1 @@
-"""Money: caps, what was spent under them, and what models cost."""
+"""The budget: caps, the spending under them, and prices of models."""

@@ -1,4 +1,4 @@
-"""One set of caps, and what was spent and is held back under them."""
+"""One set of caps with its spending and its reservations."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 ASIDE = 1 / 8
-"""Of a cap as much, at most, is kept for what comes after the search."""
+"""At most this share of a cap is kept for the time after the search."""
 SHARES = (0.5, 0.8)
-"""The shares of a cap that are worth a line when they are used."""
+"""A notice is given when these shares of a cap are used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Limits; None: no limit. Tokens count input and output together; minutes count from the start of the run."""
+    """Limits; None: no limit. Tokens are input and output together; minutes count from the start of the run."""
 
     calls: int | None = None
     tokens: int | None = None
@@ -23,7 +23,7 @@ class Caps:
 
 
 class Cost(NamedTuple):
-    """Tokens, input and output together, and dollars: what something cost, or may at most."""
+    """The actual or the highest possible cost: tokens, input and output together, and dollars."""
 
     tokens: int
     dollars: float
@@ -34,7 +34,7 @@ NOTHING = Cost(0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """More than a `share` of the cap is used: so much of `limit`. `scope` "" is the run."""
+    """At least `share` of a cap is used: `used` of `limit`. `scope`: "" for the run."""
 
     scope: str
     cap: str
@@ -48,9 +48,9 @@ class Notice:
 
 
 class Purse:
-    """`spent` for calls that have ended, `reserved` for those that are admitted, in flight or `waiting` to be sent;
-    both count against the caps. `aside`: calls that are kept for later, of each cap as much as so many cost on
-    average, and no more than `ASIDE` of it."""
+    """The spending under one set of caps. `spent`: by calls that have ended. `reserved`: for admitted calls, in
+    flight or `waiting` to be sent. Both count against the caps. `aside`: number of calls to keep for later; of each
+    cap their average cost is kept, at most the share `ASIDE`."""
 
     def __init__(self, name: str, caps: Caps) -> None:
         self.aside = 0
@@ -63,20 +63,21 @@ class Purse:
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether it matters what a call may cost."""
+        """Whether a cap on tokens or dollars exists, so that the cost of a call matters."""
         return "tokens" in self.limits or "dollars" in self.limits
 
     def cap(self, cap: str, limit: float | None) -> None:
-        """Another limit from now on; None: none."""
+        """Set the limit of a cap from now on; None removes it."""
         self.limits.pop(cap, None)
         if limit is not None:
             self.limits[cap], self._told[cap] = limit, 0.0
 
     def obstacle(self, most: Cost, held: int, seconds: float) -> tuple[str, bool]:
-        """The cap that stands in the way of a call that costs at most `most`, "" for none, and whether for good.
+        """The cap that blocks a call of at most `most` ("": none), and whether permanently.
 
-        `held` calls are to be possible afterwards, each at the average cost so far; the last of them must find room
-        for the most that it may cost, for which the largest so far stands. `seconds` since the start.
+        `held`: number of calls that must remain possible afterwards, each at the average cost so far; the last of
+        them needs room for its highest possible cost, for which the largest reservation so far is taken. `seconds`:
+        since the start.
         """
         if refused := self.refusal(held, seconds):
             return refused, True
@@ -94,7 +95,7 @@ class Purse:
         return waits, False
 
     def refusal(self, held: int, seconds: float) -> str:
-        """The cap that forbids any call from now on, whatever it costs; "" for none."""
+        """The cap that forbids every further call, whatever its cost; "" if none does."""
         calls, minutes = self.limits.get("calls"), self.limits.get("minutes")
         if calls is not None and self.calls + 1 + held > calls - self._aside("calls", self.calls):
             return "calls"
@@ -103,8 +104,8 @@ class Purse:
         return ""
 
     def overspent(self, most: Cost) -> str:
-        """The cap on tokens or dollars that is spent already, so that an admitted call may not be sent; "" for none,
-        or for a call that costs nothing of it."""
+        """The cap on tokens or dollars that is already spent, so that an admitted call may not be sent; "" if there
+        is none, or the call costs nothing under it."""
         for cap in ("tokens", "dollars"):
             limit, spent = self.limits.get(cap), getattr(self.spent, cap)
             if limit is not None and 0 < spent >= limit and (most is NOTHING or getattr(most, cap) > 0):
@@ -112,7 +113,7 @@ class Purse:
         return ""
 
     def reserve(self, most: Cost) -> None:
-        """A call is admitted, and waits to be sent."""
+        """Admit a call that may cost `most`; it waits to be sent."""
         self.waiting += 1
         if most is NOTHING:
             return
@@ -121,18 +122,18 @@ class Purse:
             self._largest = Cost(max(most.tokens, self._largest.tokens), max(most.dollars, self._largest.dollars))
 
     def send(self) -> None:
-        """A call is sent that was admitted."""
+        """Count an admitted call as sent."""
         self.waiting -= 1
         self.in_flight += 1
         self.calls += 1
 
     def withdraw(self, most: Cost) -> None:
-        """A call for which `most` was reserved will not be sent."""
+        """Release the reservation `most` of a call that will not be sent."""
         self.waiting -= 1
         self._free(most)
 
     def settle(self, most: Cost, cost: Cost) -> None:
-        """A call has ended for which `most` was reserved, and which cost so much."""
+        """Replace the reservation `most` of a call that has ended by its `cost`."""
         self.in_flight -= 1
         self._free(most)
         self.spent = Cost(self.spent.tokens + cost.tokens, self.spent.dollars + cost.dollars)
@@ -141,15 +142,15 @@ class Purse:
         if most is NOTHING:
             return
         left = Cost(self.reserved.tokens - most.tokens, self.reserved.dollars - most.dollars)
-        self.reserved = left if self.in_flight or self.waiting else NOTHING  # sums of floats leave a rest
+        self.reserved = left if self.in_flight or self.waiting else NOTHING  # float sums leave a remainder
 
     def take_up(self, calls: int, cost: Cost) -> None:
-        """Calls of an earlier process."""
+        """Add the calls of an earlier process."""
         self.calls += calls
         self.spent = Cost(self.spent.tokens + cost.tokens, self.spent.dollars + cost.dollars)
 
     def news(self, seconds: float) -> Iterator[Notice]:
-        """The notices that are due, each share of each cap once."""
+        """The notices now due; each share of each cap is noticed once."""
         for cap, limit in self.limits.items():
             told = self._told[cap]
             if told == SHARES[-1]:
@@ -161,7 +162,7 @@ class Purse:
                 yield Notice(self.name, cap, passed, used, limit)
 
     def _aside(self, cap: str, used: float) -> float:
-        """What is kept of a cap for later: whole calls, or a part of what has been used by all so far."""
+        """The part of a cap that is kept for later: whole calls, or `aside` times the average use per call so far."""
         if not (self.aside and self.calls):
             return 0.0
         share = ASIDE * self.limits[cap]

@@ -1,4 +1,4 @@
-"""The ledger: who called which model how often, for how many tokens and dollars, and when to stop."""
+"""The ledger: counts each role's calls, tokens and dollars by model, and enforces the caps."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from protocols.model import Request, Usage
 
 @dataclass(slots=True)
 class Account:
-    """What one role spent on one model. `calls` counts every attempt, `failed` those that brought no reply; `saved`
-    those that the reply cache made needless."""
+    """The spending of one role on one model. `calls`: all attempts. `failed`: attempts without a reply. `saved`:
+    calls that the reply cache answered."""
 
     role: str = ""
     model: str = ""
@@ -30,14 +30,14 @@ class Account:
 
     @property
     def asked(self) -> int:
-        """Calls, and those that were saved: the same with a reply cache as without, but for retries."""
+        """Calls plus saved calls: equal with and without a reply cache, except for retries."""
         return self.calls + self.saved
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt that has ended: whose, at which model, and why it brought no reply (None: it brought one).
-    `left_out`: examples that its request had no room for."""
+    """One attempt that has ended. `error`: why it brought no reply; None: it brought one. `left_out`: number of
+    examples that did not fit into its request."""
 
     role: str
     model: str
@@ -47,8 +47,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Calls that the reply cache answered, and what they would have cost; `dollars` None: a price is unknown.
-    `estimated`: of how many the tokens are an estimate."""
+    """Calls that the reply cache answered, and their cost without it; `dollars` None: a price is unknown.
+    `estimated`: number of the calls whose tokens are an estimate."""
 
     calls: int = 0
     tokens: int = 0
@@ -58,7 +58,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """All that a ledger knows, as a plain record: what one ledger gives, another can take up."""
+    """The full contents of a ledger as a plain record, which another ledger can take up."""
 
     accounts: tuple[Account, ...]
     saved: Saved
@@ -66,16 +66,16 @@ class Books:
 
 
 class Ledger:
-    """Counts every attempt of every role, and refuses what a cap forbids before it is sent.
+    """Counts every attempt of every role, and refuses attempts that a cap forbids before they are sent.
 
-    An attempt holds back the most that it may cost, and a place among the calls, from the moment that it is admitted.
-    It counts as a call once it is sent; one that is not sent, because it was cancelled before, has cost nothing. Once
-    it has ended it has cost what the provider says, or, where it does not say, what was estimated (`Usage`). So no
-    cap is ever exceeded by more than an estimate is wrong, as long as a provider keeps to `max_tokens`.
+    An admitted attempt reserves its highest possible cost and one call. It counts as a call once it is sent; an
+    attempt cancelled before that costs nothing. Once it has ended, its cost is the provider's count or, without one,
+    an estimate (`Usage`). So no cap is exceeded by more than the error of estimates, as long as the provider respects
+    `max_tokens`.
 
-    `caps` are the run's; `scopes` has those of roles and of operators, by `critic`, `proposer`, `proposer/few_shot`.
-    `clock` gives seconds. While `holding` calls back for later, as many tokens and dollars are held back as so many
-    calls have cost so far on average. The caps on minutes hold only meanwhile: what was held back may be spent.
+    `caps`: of the run. `scopes`: caps of roles and operators, by `critic`, `proposer`, `proposer/few_shot`. `clock`
+    gives seconds. While calls are kept back (`holding`), their average cost so far is kept back in tokens and
+    dollars. Caps on minutes apply only meanwhile, so that the calls kept back can still be made.
     """
 
     def __init__(
@@ -100,19 +100,19 @@ class Ledger:
         self._watchers: list[Callable[[Notice], None]] = []
 
     def tap(self, observer: Callable[[Attempt], None]) -> None:
-        """Tell `observer` of every attempt once it is in the books."""
+        """Call `observer` with every attempt once it is counted."""
         self._taps.append(observer)
 
     def watch(self, observer: Callable[[Notice], None]) -> None:
-        """Tell `observer` when a share of a cap is used that is worth a line."""
+        """Call `observer` with a notice when one of `SHARES` of a cap is used."""
         self._watchers.append(observer)
 
     def account(self, role: str, model: str) -> Account:
-        """The account of `role` with `model`, opened if need be."""
+        """The account of `role` with `model`, created if needed."""
         return self.accounts.setdefault((role, model), Account(role, model))
 
     def purses(self, role: str) -> tuple[Purse, ...]:
-        """Whose caps hold for a role: its own, its kind's, the run's."""
+        """The purses whose caps apply to a role: its own, its kind's and the run's."""
         named = (self._scopes.get(name) for name in dict.fromkeys((role, role.partition("/")[0])))
         return (*(purse for purse in named if purse), self._run)
 
@@ -128,36 +128,36 @@ class Ledger:
 
     @property
     def estimated(self) -> int:
-        """Attempts of which the tokens are, at least in part, an estimate."""
+        """Number of attempts whose tokens are, at least in part, an estimate."""
         return sum(account.usage.estimated for account in self.accounts.values())
 
     @property
     def seconds(self) -> float:
-        """Since the ledger was opened, but for pauses, and those of the books that it took up."""
+        """Seconds since the ledger was opened, without pauses, plus those of the books that it took up."""
         return (self._clock() if self._paused is None else self._paused) - self._start
 
     @property
     def dollars(self) -> float | None:
-        """What all replies cost; None when a model that was used has no known price."""
+        """The cost of all replies; None if the price of a used model is unknown."""
         if any(account.calls and account.model not in self.prices for account in self.accounts.values()):
             return None
         return self._run.spent.dollars
 
     def pause(self) -> None:
-        """Count no more seconds until `go_on`."""
+        """Stop counting seconds until `go_on`."""
         self._paused = self._clock() if self._paused is None else self._paused
 
     def go_on(self) -> None:
-        """The pause is over, if there was one."""
+        """End the pause, if there is one."""
         if self._paused is not None:
             self._start += self._clock() - self._paused
             self._paused = None
 
     def cap(self, scope: str, cap: str, limit: float | None) -> None:
-        """Another cap from now on (None: none), of the run ("") or of a scope that the ledger was opened with; what
-        was admitted before stays admitted unless the cap is used up by then.
+        """Set a cap of the run ("") or of a scope that the ledger was opened with; None removes it. Attempts admitted
+        before stay admitted unless the cap is used up when they are sent.
 
-        :raises KeyError: there is no such scope.
+        :raises KeyError: the scope does not exist.
         """
         purse = self._scopes[scope] if scope else self._run
         purse.cap(cap, limit)
@@ -173,7 +173,7 @@ class Ledger:
 
     @contextmanager
     def holding(self, calls: int) -> Iterator[None]:
-        """Keep `calls` back from the caps while the block runs: the held-out report is paid for from them."""
+        """Keep `calls` back from the caps while the block runs; they pay for the held-out report."""
         self._held += calls
         try:
             yield
@@ -181,13 +181,13 @@ class Ledger:
             self._held -= calls
 
     def set_aside(self, calls: int) -> None:
-        """Keep so many calls of the task's role for later, see `Purse.aside`; 0: what was kept may be spent now."""
+        """Keep this many calls of the task role for later, see `Purse.aside`; 0 releases them."""
         for purse in {self._run, *self.purses("task")}:
             purse.aside = calls
         self._wake()
 
     def most(self, model: str, request: Request) -> Cost:
-        """The most that one attempt may cost; nothing where nobody asks, which saves measuring the messages."""
+        """The highest possible cost of an attempt; `NOTHING` without a cap on it, to save measuring the messages."""
         if not self._counts_tokens:
             return NOTHING
         tokens_in, price = request.most_input, self.prices.get(model)
@@ -195,9 +195,9 @@ class Ledger:
         return Cost(tokens_in + request.max_tokens, dollars)
 
     async def admit(self, account: Account, purses: tuple[Purse, ...], most: Cost) -> None:
-        """Set aside what an attempt may cost; waits while only others that are admitted stand in its way.
+        """Reserve the highest possible cost of an attempt; waits while only other admitted attempts block it.
 
-        :raises BudgetExhausted: it may not be sent.
+        :raises BudgetExhausted: a cap forbids the attempt.
         """
         while self._capped and self._must_wait(purses, most):
             self._waiting = self._waiting or anyio.Event()
@@ -206,9 +206,9 @@ class Ledger:
             purse.reserve(most)
 
     def send(self, account: Account, purses: tuple[Purse, ...], most: Cost) -> None:
-        """Count an admitted attempt, which costs at most `most`: all its other waiting is over, and it is sent.
+        """Count an admitted attempt of at most `most` as sent; its other waiting is over.
 
-        :raises BudgetExhausted: it may not be sent any more: the minutes have passed, or a cap was lowered.
+        :raises BudgetExhausted: it may no longer be sent: the minutes have passed, or a cap was lowered.
         """
         for purse in purses if self._capped else ():
             if refused := purse.refusal(self._kept(purse), self._passed()) or purse.overspent(most):
@@ -219,17 +219,16 @@ class Ledger:
             purse.send()
         self._watch(purses)
         if self._waiting is not None and any("calls" in purse.limits for purse in purses):
-            self._wake()  # what waits for the last of the calls knows now that it was the last
+            self._wake()  # attempts waiting for the last call must now be refused
 
     def withdraw(self, purses: tuple[Purse, ...], most: Cost) -> None:
-        """An admitted attempt will not be sent."""
+        """Release the reservation of an admitted attempt that will not be sent."""
         for purse in purses:
             purse.withdraw(most)
         self._wake()
 
     def settle(self, account: Account, purses: tuple[Purse, ...], most: Cost, usage: Usage, failed: bool) -> None:
-        """An attempt that was sent has ended, `failed`: without a reply. What was held back for it is free but for
-        what it cost."""
+        """Count the end of a sent attempt, and replace its reservation by its cost. `failed`: it brought no reply."""
         self.in_flight -= 1
         account.failed += failed
         account.usage += usage
@@ -245,7 +244,7 @@ class Ledger:
             self._waiting = None
 
     def ended(self, attempt: Attempt) -> None:
-        """Tell the observers."""
+        """Call the observers with an attempt that has ended."""
         for observe in self._taps:
             observe(attempt)
 
@@ -259,11 +258,11 @@ class Ledger:
         self.saved = Saved(saved.calls + 1, saved.tokens + usage.total, dollars, estimated)
 
     def books(self) -> Books:
-        """All of it up to now. Attempts in flight are calls already, and have no usage yet."""
+        """The contents up to now. Attempts in flight count as calls, but have no usage yet."""
         return Books(tuple(replace(account) for account in self.accounts.values()), self.saved, self.seconds)
 
     def take_up(self, books: Books) -> None:
-        """Add another ledger's books to these, as if its attempts had been made here."""
+        """Add another ledger's books to this one, as if its attempts had been made here."""
         self._start -= books.seconds
         self.saved = books.saved
         for past in books.accounts:
@@ -281,7 +280,7 @@ class Ledger:
         return Cost(usage.total, price.of(usage) if price else 0.0)
 
     def _must_wait(self, purses: tuple[Purse, ...], most: Cost) -> bool:
-        """:raises BudgetExhausted: even if all that is in flight came back for nothing, there would be no room."""
+        """:raises BudgetExhausted: there would be no room even if all calls in flight cost nothing."""
         waits = False
         for purse in purses:
             cap, final = purse.obstacle(most, self._kept(purse), self._passed())
@@ -291,11 +290,11 @@ class Ledger:
         return waits
 
     def _kept(self, purse: Purse) -> int:
-        """Calls that are kept back: the report's, which are of the task's role."""
+        """Number of calls kept back for the report, which are of the task role."""
         return self._held if purse.name in ("", "task") else 0
 
     def _passed(self) -> float:
-        """Seconds since the start, 0 while the caps on minutes do not hold."""
+        """Seconds since the start; 0 while caps on minutes do not apply."""
         return self.seconds if self._held else 0.0
 
     def _refuse(self, purse: Purse, cap: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What models cost: the defaults are in prices.toml beside this file, with their date and sources."""
+"""Prices of models. The defaults are in prices.toml beside this file, with their date and sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from protocols.model import Usage
 from protocols.providers.parameters import UNSET
 
 WRITING = 1.25
-"""Writing to a provider's cache costs so many times the input, at Anthropic and, since gpt-5.6, at OpenAI."""
+"""Price of writing to a provider's cache, relative to input, at Anthropic and, since gpt-5.6, at OpenAI."""
 SNAPSHOT = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
 PLAIN: Final[Mapping[str, tuple[str, ...]]] = {
     "service_tier": ("auto", "default", "standard_only"),
@@ -21,14 +21,14 @@ PLAIN: Final[Mapping[str, tuple[str, ...]]] = {
     "inference_geo": ("global",),
     "web_search_options": (),
 }
-"""Parameters that change what a call costs, and their values that do not."""
+"""Parameters that change the cost of a call, each with its values that do not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
     """Dollars per million tokens: fresh input, output, and input read from the provider's cache or written to it.
 
-    `cached` None: as `input`. `written` None: `WRITING` times that.
+    `cached` None: equal to `input`. `written` None: `WRITING` times `input`.
     """
 
     input: float
@@ -45,18 +45,18 @@ class Price:
         return spent / 1e6
 
     def most(self, tokens_in: int, tokens_out: int) -> float:
-        """No fewer dollars than a reply of at most so many tokens costs."""
+        """Upper bound in dollars of a call with this many input tokens and at most this many output tokens."""
         return max(self.of(Usage(tokens_in, tokens_out, *part)) for part in ((0, 0), (tokens_in, 0), (0, tokens_in)))
 
 
 def default_prices() -> dict[str, Price]:
-    """The published prices that are known here, by `provider/model`."""
+    """The known published prices, by `provider/model`."""
     table = tomllib.loads(resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8"))
     return {name: Price(**price) for name, price in table.items()}
 
 
 def is_plain(asked: Mapping[str, object]) -> bool:
-    """Whether a call with these fields costs what is published: its tier, place and services are the usual."""
+    """Whether a call with these fields has the published price: its tier, region and services are the usual ones."""
     match asked.get("cache_control"):
         case {"ttl": kept} if kept != "5m":
             return False
@@ -64,5 +64,5 @@ def is_plain(asked: Mapping[str, object]) -> bool:
 
 
 def undated(name: str) -> str:
-    """A model's name without the date of its snapshot, which costs the same."""
+    """A model's name without the date of its snapshot; snapshots cost the same."""
     return SNAPSHOT.sub("", name)

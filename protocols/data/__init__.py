@@ -1,4 +1,4 @@
-"""Examples from files and from the Hugging Face hub, and the refusal of what would make a score meaningless."""
+"""Loads examples from files and the Hugging Face hub, and refuses data that would make scores meaningless."""
 
 from protocols.data.checks import check_labels, check_splits, told_apart
 from protocols.data.cutting import check_cut, cut

@@ -1,4 +1,4 @@
-"""CSV as people's programs write it: with semicolons, spaces, unnamed columns, rows without anything."""
+"""Reads CSV as programs really write it: with semicolons, spaces, unnamed columns and empty rows."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from protocols.data.rows import Place, Row, Rows, text_lines
 
 DELIMITERS = (",", ";", "\t", "|")
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-"""A first line that tells Excel what parts the cells."""
+"""A first line that tells Excel the delimiter."""
 LONGEST_CELL = 2**31 - 1
 
 
 class Dialect(NamedTuple):
-    """What parts the cells, and whether a space after that is left out."""
+    """`delimiter` separates the cells; `spaced`: a space after it is dropped."""
 
     delimiter: str
     spaced: bool
 
 
 def read_cells(path: Path, fields: Fields, delimiter: str) -> Rows:
-    """The rows under a header. Another delimiter is taken where a first line `sep=` says so, or where the header has
-    the columns that there must be with that one alone. Rows of empty cells are left out, and so are columns without
-    a name if they are empty, or count the rows from the left.
+    """The rows under a header. Another delimiter is used if a first line `sep=` names it, or if the header has the
+    required columns only with it. Rows of empty cells are skipped, and so are unnamed columns that are empty, or that
+    number the rows in the first column.
 
-    :raises DataError: with file, line and reason.
+    :raises DataError: the file cannot be read; with file, line and reason.
     """
     with _long_cells():
-        # A lone CR ends a row as well: so do files of old spreadsheets.
+        # A lone CR ends a row too, as in files of old spreadsheets.
         lines = (part for _, line in text_lines(path) for part in re.split(r"(?<=\r)(?!\n)", line) if part)
         first, above = next(lines, ""), 0
         if said := SEPARATOR.fullmatch(first):
@@ -57,10 +57,11 @@ def read_cells(path: Path, fields: Fields, delimiter: str) -> Rows:
 
 
 def _dialect(header: str, fields: Fields, usual: str) -> Dialect:
-    """The first that finds the columns in the header, from the usual one on, or else that which finds the most."""
+    """The first dialect, the usual one first, with which the header has the required columns; else the one that gives
+    the most columns."""
     found: dict[Dialect, list[str]] = {}
     for delimiter in dict.fromkeys((usual, *DELIMITERS)):
-        with suppress(csv.Error, ValueError):  # a quote may end on another line
+        with suppress(csv.Error, ValueError):  # a quoted cell may end on a later line
             [cells] = csv.reader([header], delimiter=delimiter, strict=True)
             spaced = len(cells) > 1 and all(cell.startswith(" ") for cell in cells[1:])
             found[Dialect(delimiter, spaced)] = [cell.strip(' "') for cell in cells]
@@ -81,9 +82,9 @@ def _check_header(header: Sequence[str], fields: Fields, place: Place) -> None:
 
 
 def _named(header: Sequence[str], cells: Sequence[str], place: Place) -> dict[str, str]:
-    """The cells of a row by the names of their columns.
+    """The cells of a row by their columns' names.
 
-    :raises DataError: there are too few or too many, or one without a name holds something.
+    :raises DataError: there are too few or too many cells, or a cell of an unnamed column is not empty.
     """
     needed = max((number for number, name in enumerate(header, start=1) if name), default=0)
     if len(cells) < needed or any(cell.strip() for cell in cells[len(header) :]):
@@ -97,7 +98,7 @@ def _named(header: Sequence[str], cells: Sequence[str], place: Place) -> dict[st
 
 @contextmanager
 def _long_cells() -> Iterator[None]:
-    """The limit of the csv module, 131,072 characters a cell, is of the process: it is set back afterwards."""
+    """Raise the csv module's limit of 131,072 characters per cell, and restore it, as it applies to the process."""
     before = csv.field_size_limit(LONGEST_CELL)
     try:
         yield

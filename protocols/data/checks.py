@@ -1,4 +1,4 @@
-"""What would make a score meaningless, in one file of examples and across splits."""
+"""Checks for faults that would make scores meaningless, in one file of examples and across splits."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from protocols.errors import DataError
 from protocols.task import Example
 
 Splits = Mapping[str, tuple[Example, ...]]
-IGNORE = f'if ids mean nothing, leave them aside: fields.id = "{NO_ID}" under [task]'
+IGNORE = f'if ids mean nothing, ignore them: fields.id = "{NO_ID}" under [task]'
 
 
 def check_file(examples: Sequence[Example], places: Sequence[Place]) -> None:
-    """Refuse an id that is there twice, and examples that differ in their fields.
+    """Refuse duplicate ids, and examples that differ in their fields.
 
-    :raises DataError: with up to five of the ids at fault, at the first of them.
+    :raises DataError: at the first example at fault, with up to five of the ids at fault.
     """
     seen: dict[str, Place] = {}
     twice: dict[str, Place] = {}
@@ -35,8 +35,8 @@ def check_file(examples: Sequence[Example], places: Sequence[Place]) -> None:
 
 
 def told_apart(splits: Splits) -> Splits:
-    """The same, but for ids that are whole numbers and begin anew in each split: these count, and get the name of the
-    split before them. Other ids that are in two splits stay as they are, for `split_problems` to find."""
+    """The splits with each split's name put before its ids, if all ids shared between splits are whole numbers: then
+    each split numbers its examples anew. Other shared ids stay, and `split_problems` reports them."""
     ids = [{example.id for example in examples} for examples in splits.values()]
     shared = {one for n, mine in enumerate(ids) for others in ids[:n] for one in mine & others}
     if not shared or not all(one.isdecimal() for one in shared):
@@ -45,16 +45,16 @@ def told_apart(splits: Splits) -> Splits:
 
 
 def check_splits(splits: Splits) -> None:
-    """Refuse the first of `split_problems`.
+    """Check that `split_problems` finds none.
 
-    :raises DataError: with up to five of the ids at fault.
+    :raises DataError: the first problem, with up to five of the ids at fault.
     """
     for problem in split_problems(splits):
         raise problem
 
 
 def split_problems(splits: Splits) -> Iterator[DataError]:
-    """Empty splits, other fields than the first split has, an id or an input that is in two splits."""
+    """Errors for empty splits, fields other than the first split's, and ids or inputs that two splits share."""
     for name, examples in splits.items():
         if not examples:
             yield DataError(f"the {name} split is empty")
@@ -68,16 +68,16 @@ def split_problems(splits: Splits) -> Iterator[DataError]:
 
 
 def check_labels(splits: Splits) -> None:
-    """Refuse the first of `label_problems`.
+    """Check that `label_problems` finds none.
 
-    :raises DataError: with the labels and up to five of the ids at fault.
+    :raises DataError: the first problem, with the labels and up to five of the ids at fault.
     """
     for problem in label_problems(splits):
         raise problem
 
 
 def label_problems(splits: Splits) -> Iterator[DataError]:
-    """Targets that are no labels, and labels of another split that the train split lacks."""
+    """Errors for targets that are no labels, and for labels that the train split lacks."""
     for name, examples in splits.items():
         odd = [e.id for e in examples if not isinstance(e.target, str | int) or not str(e.target).strip()]
         if odd:

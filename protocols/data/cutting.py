@@ -1,4 +1,4 @@
-"""One file of examples cut at random into splits, each of which has what the whole has."""
+"""Cuts one file of examples at random into splits, stratified by class."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from protocols.errors import DataError
 from protocols.task import Example, KindName
 
 LEAST = 3
-"""Validation and test examples: on fewer, a difference is all or nothing."""
+"""Fewest validation and test examples; with fewer, a difference is all or nothing."""
 
 
 def cut(
     examples: Sequence[Example], shares: Mapping[str, float], rng: Random, kind: KindName = "generation"
 ) -> dict[str, tuple[Example, ...]]:
-    """Splits in the proportions of `shares` (each > 0), to the nearest distinct input, but as the classes need them.
+    """Splits in the proportions of `shares` (each > 0) of the distinct inputs, rounded, as far as the classes allow.
 
-    Every class (see `classes`) is in the first split, and in each of them if it has as many distinct inputs as there
+    Every class (see `classes`) is in the first split, and in every split if it has as many distinct inputs as there
     are splits: iterative stratification (Sechidis et al. 2011), the rarest class first. Examples with equal inputs
-    come into one split; within a split the order stays.
+    go into the same split; within a split the order is kept.
     """
     groups = _groups(examples, kind)
     rng.shuffle(groups)
@@ -39,7 +39,7 @@ def cut(
 
 
 def check_cut(splits: Mapping[str, Sequence[Example]], shares: Mapping[str, float], kind: KindName) -> None:
-    """:raises DataError: there were too few examples to cut: the first split has none, or another less than LEAST."""
+    """:raises DataError: too few examples: the first split is empty, or another has fewer than `LEAST`."""
     sizes = {name: len(examples) for name, examples in splits.items()}
     first, *others = sizes
     if sizes[first] and all(sizes[name] >= LEAST for name in others):
@@ -58,7 +58,7 @@ def check_cut(splits: Mapping[str, Sequence[Example]], shares: Mapping[str, floa
 
 
 def classes(example: Example, kind: KindName) -> Collection[str]:
-    """What training must have seen of a target: its label, or the types of its entities; nothing for other kinds."""
+    """The classes of a target: its label, or the types of its entities; none for other kinds of task."""
     match kind, example.target:
         case "classification", str() | int() as label:
             return {str(label)}
@@ -70,15 +70,15 @@ def classes(example: Example, kind: KindName) -> Collection[str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """The places of examples whose inputs are equal, and their classes."""
+    """The indices of examples with equal inputs, and their classes."""
 
     places: tuple[int, ...]
     classes: tuple[str, ...]
 
 
 class _Drawing:
-    """Groups that are being drawn: what is left, what each split has, and what it lacks of its share, by class and in
-    all (None)."""
+    """The state of the cutting: the groups `left`, those `drawn` for each split, and how many each split still lacks
+    of its share, by class and in total (None)."""
 
     def __init__(self, groups: Sequence[_Group], shares: Mapping[str, float]) -> None:
         self.left = dict.fromkeys(groups)
@@ -98,17 +98,17 @@ class _Drawing:
             self._lacks[name] = {one: count * part / whole for one, count in self._open.items()} | {None: end - start}
 
     def rarest(self) -> str | None:
-        """The class of which the fewest groups are left; None when none is."""
+        """The class with the fewest groups left; None if no group with a class is left."""
         return min((one for one, count in self._open.items() if count), key=lambda one: self._open[one], default=None)
 
     def of(self, one: str) -> list[_Group]:
-        """The groups of a class that are left."""
+        """The remaining groups of a class."""
         return [group for group in self._of[one] if group in self.left]
 
     def choose(self, group: _Group, one: str | None) -> str:
-        """The split for a group of that class: the first one if that lacks any class of the group, or one that has
-        none of the class, or else that which lacks most of it; where none lacks a whole group, that which lacks the
-        greatest part of its share in all."""
+        """The split for a group of the class `one`: the first split if it has not all classes of the group; else a
+        split without this class; else the split that lacks most of it. If none lacks a whole group, the split that
+        lacks the greatest part of its total share."""
         first, *_ = self.drawn
         if not self._has[first].issuperset(group.classes):
             return first
@@ -123,7 +123,7 @@ class _Drawing:
         return max(lacking, key=lambda name: self._lacks[name][None] / self._shares[name])
 
     def put(self, group: _Group, split: str) -> None:
-        """Draw a group."""
+        """Put a group into a split."""
         del self.left[group]
         self.drawn[split].append(group)
         self._has[split].update(group.classes)

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, through the library `datasets` (the extra `huggingface`)."""
+"""Reads data sets of the Hugging Face hub with the library `datasets` (the extra `huggingface`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEME = "hf:"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`hf:owner/name?config=...&split=...&revision=...`; `revision`: a commit, a tag or a branch."""
+    """A parsed `hf:owner/name?config=...&split=...&revision=...`; `revision`: a commit, a tag or a branch."""
 
     name: str
     config: str | None
@@ -24,9 +24,9 @@ class Reference:
 
 
 def parse(location: str, split: str) -> Reference:
-    """What a location says; `split` is the one where it names none.
+    """Parse a location; `split` is the default for its split.
 
-    :raises DataError: it names no data set, or has a part that is not known.
+    :raises DataError: the location names no data set, or has an unknown or empty part.
     """
     name, _, query = location.removeprefix(SCHEME).partition("?")
     parts = dict(parse_qsl(query, keep_blank_values=True))
@@ -37,9 +37,9 @@ def parse(location: str, split: str) -> Reference:
 
 
 def read_huggingface(location: str, fields: Fields, split: str) -> Rows:
-    """The rows of one split. Class numbers of a column that knows its names become those names.
+    """The rows of one split. Class numbers of a column with class names become these names.
 
-    :raises DataError: the library is missing or cannot load it, or a row is at fault.
+    :raises DataError: the library is missing or cannot load the data, or a row is at fault.
     """
     wanted = parse(location, split)
     library = extra("datasets", "huggingface", "data sets of the Hugging Face hub", location)
@@ -58,6 +58,6 @@ def _class_names(features: Any) -> dict[str, list[str]]:
 
 
 def _named(values: dict[str, Any], names: dict[str, list[str]]) -> dict[str, str | None]:
-    """-1 stands for no label, in test splits that are published without."""
+    """The values of the class columns as names; None for -1, which means no label in published test splits."""
     classes = {column: values[column] for column in names}
     return {c: None if number is None or number < 0 else names[c][number] for c, number in classes.items()}

@@ -1,4 +1,4 @@
-"""From where examples are to the examples themselves."""
+"""Loads the examples of a source."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ READERS: Mapping[Format, Callable[[Path, Fields], Rows]] = {
     "squad": read_squad,
 }
 PUBLISHED: frozenset[Format] = frozenset({"cluener", "thucnews", "squad"})
-"""Formats that say themselves what is what."""
+"""Formats with fixed fields, which need no `Fields`."""
 SUFFIXES: Mapping[str, Format] = {".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
 
 PACKED = ".gz"
-"""The suffix of a compressed file, after that of its format."""
+"""The suffix of a compressed file, after the suffix of its format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where examples are: a path, or `hf:owner/name` (see `Reference`).
+    """The source of examples: a path, or `hf:owner/name` (see `Reference`).
 
-    `format`: None leaves it to the suffix: `.json`, `.csv`, `.tsv`, `.parquet`, and JSON lines for any other;
-    `.gz` after it is left aside.
+    `format`: None for the format of the suffix: `.json`, `.csv`, `.tsv`, `.parquet`, and JSON lines for any other; a
+    `.gz` after it is ignored.
     """
 
     location: str
@@ -50,9 +50,9 @@ class Source:
 
 
 def load_examples(source: Source, split: str) -> tuple[Example, ...]:
-    """The examples of one source, in its order; one without an id is called `<split>-<line or row>`.
+    """The examples of one source, in its order; an example without an id gets `<split>-<line or row>`.
 
-    :raises DataError: with the file, the line (or row) and the reason.
+    :raises DataError: the source cannot be used; with the file, the line or row, and the reason.
     """
     rows, fields = _rows(source, split)
     examples, places = [], []

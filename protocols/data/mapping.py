@@ -1,4 +1,4 @@
-"""From a row to an example: which column or key is which input field, the target and the id."""
+"""Turns rows into examples: which column or key is an input field, the target or the id."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from protocols.data.rows import Row
 from protocols.task import Example, Json
 
 DEEPEST = 32
-"""Levels of lists and objects in a target. What writes the journal goes no deeper than 254."""
+"""Most levels of lists and objects in a target; the writer of the journal allows at most 254."""
 NO_ID = "none"
-"""In the place of the column of ids: they are left aside."""
+"""Given as the column of ids, it means that ids are ignored."""
 WHOLE = 2**63
 """Whole numbers from here on are not kept exactly by every JSON parser."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Which column or key holds what; one inside an object is named with a dot (`answers.text`).
+    """The columns or keys of an example's parts; a key inside an object is written with a dot (`answers.text`).
 
-    `input`: by input field; empty: every key but target and id, or those of the object `input`. `target`, `id`: None
-    for the columns of those names; `id` NO_ID: none, and examples are called by their places. `labels`: the names of
-    the classes 0, 1, ... where targets are class numbers.
+    `input`: the column of each input field; empty: every key except target and id, or the keys of the object `input`.
+    `target`, `id`: None for the columns of these names; `id` may be `NO_ID`: examples are named by lines or rows.
+    `labels`: the names of the classes 0, 1, ... if targets are class numbers.
     """
 
     input: Mapping[str, str] = field(default_factory=dict)
@@ -34,14 +34,14 @@ class Fields:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that there must be."""
+        """The required columns."""
         return [*self.input.values(), self.target or "target", *([self.id] if self.id and self.id != NO_ID else [])]
 
 
 def example(row: Row, fields: Fields, prefix: str) -> Example:
-    """The example that a row is; without an id it is called `<prefix>-<number of its line or row>`.
+    """The example of a row; without an id it gets `<prefix>-<number of its line or row>`.
 
-    :raises DataError: the row cannot be one.
+    :raises DataError: the row cannot be an example.
     """
     try:
         identity = _identity(row.values, fields)
@@ -55,9 +55,9 @@ def example(row: Row, fields: Fields, prefix: str) -> Example:
 
 
 def find(values: Mapping[str, Any], key: str) -> Any:
-    """The value of a key, or of a key in an object in it where the key has dots.
+    """The value of a key; dots in the key lead into nested objects.
 
-    :raises ValueError: there is none; the keys that there are are named.
+    :raises ValueError: the key does not exist; the message lists existing keys.
     """
     if key in values:
         return values[key]
@@ -72,9 +72,9 @@ def find(values: Mapping[str, Any], key: str) -> Any:
 
 
 def class_name(number: object, labels: Sequence[str]) -> str:
-    """The name of a class.
+    """The name of the class with this number.
 
-    :raises ValueError: `number` is none, or names no class.
+    :raises ValueError: `number` is not a number, or has no name.
     """
     text = str(number) if isinstance(number, str | int) else f"a {type(number).__name__}"
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
@@ -103,7 +103,7 @@ def _inputs(values: Mapping[str, Any], fields: Fields) -> dict[str, str]:
     elif isinstance(values.get("input"), Mapping):
         inputs = dict(values["input"])
         if unknown := [name for name in others if name != "input"]:
-            raise ValueError(f"unknown key {', '.join(unknown)}; beside input there are target and id")
+            raise ValueError(f"unknown key {', '.join(unknown)}; besides input, only target and id are allowed")
     else:
         inputs = others
     if not inputs:
@@ -129,7 +129,7 @@ def _target(value: Any, labels: Sequence[str]) -> Json:
 
 
 def _unfit(value: Any, depth: int = 0) -> str:
-    """Why a value cannot be a target; "" where it can."""
+    """The reason why a value cannot be a target; "" if it can."""
     match value:
         case None | str() | bool():
             return ""

@@ -1,4 +1,4 @@
-"""Readers of published data sets, in the files that are downloaded."""
+"""Readers of published data sets in their original files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CLASSES = "class.txt"
 
 
 def read_cluener(path: Path, fields: Fields) -> Rows:
-    """CLUENER2020 (arXiv 2001.04351): `{"text", "label": {type: {entity: [[start, end], ...]}}}` a line, `end`
-    being the last character. The target is `{type: [entity, ...]}`.
+    """CLUENER2020 (arXiv 2001.04351): one `{"text", "label": {type: {entity: [[start, end], ...]}}}` per line; `end`
+    is the index of the last character. The target is `{type: [entity, ...]}`.
 
-    :raises DataError: with file, line and reason; one is that a span's text is not the entity.
+    :raises DataError: a line is invalid, for example a span's text is not the entity; with file, line and reason.
     """
     for row in json_lines(path):
         text, label = row.values.get("text"), row.values.get("label")
@@ -30,10 +30,10 @@ def read_cluener(path: Path, fields: Fields) -> Rows:
 
 
 def read_thucnews(path: Path, fields: Fields) -> Rows:
-    """THUCNews: a headline, a tab and a class number a line. The classes' names are `fields.labels`, or the lines of
-    a `class.txt` beside the file.
+    """THUCNews: a headline, a tab and a class number per line. The names of the classes are `fields.labels`, or the
+    lines of a `class.txt` beside the file.
 
-    :raises DataError: with file, line and reason.
+    :raises DataError: a line is invalid, or the names are missing; with file, line and reason.
     """
     labels = fields.labels or _classes(path)
     for number, line in text_lines(path):
@@ -51,10 +51,10 @@ def read_thucnews(path: Path, fields: Fields) -> Rows:
 
 
 def read_squad(path: Path, fields: Fields) -> Rows:
-    """SQuAD v1.1 and v2.0 (arXiv 1606.05250, 1806.03822). The target is the list of distinct gold answers, `[]` of
+    """SQuAD v1.1 and v2.0 (arXiv 1606.05250, 1806.03822). The target is the list of distinct gold answers, `[]` for
     an impossible question.
 
-    :raises DataError: with file and reason, and the question where one is at fault.
+    :raises DataError: the file is not SQuAD; with file and reason, and the question if one is at fault.
     """
     document = json_document(path)
     number = 0
@@ -98,7 +98,7 @@ def _classes(path: Path) -> tuple[str, ...]:
 
 
 def _items(holder: object, key: str, name: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects of an array, each with what an error calls it."""
+    """The objects of an array, each with its name for error messages."""
     items = holder.get(key) if isinstance(holder, dict) else None
     if not isinstance(items, list):
         raise DataError(f"not SQuAD: {name} has no array {key}", file=str(path))

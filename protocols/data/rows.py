@@ -1,4 +1,4 @@
-"""Rows, which every reader yields, and how files are opened so that what is wrong with them is a DataError."""
+"""The rows that every reader yields, and functions that open files and report faults as `DataError`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from protocols.files import text_files as files
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row stands: its line, or its number where the source has no lines. Both count from 1."""
+    """The position of a row: its line, or its number if the source has no lines. Both count from 1."""
 
     file: str
     number: int
     is_line: bool = True
 
     def error(self, reason: str) -> DataError:
-        """What is wrong here."""
+        """A `DataError` at this position."""
         if self.is_line:
             return DataError(reason, file=self.file, line=self.number)
         return DataError(f"row {self.number}: {reason}", file=self.file)
@@ -33,7 +33,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as its reader found it, values unchecked."""
+    """One record as the reader found it, with unchecked values."""
 
     place: Place
     values: Mapping[str, Any]
@@ -44,18 +44,18 @@ Rows: TypeAlias = Generator[Row, None, None]
 
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
-    """The file's bytes; of a file that is compressed with gzip, what it holds.
+    """Open the file for its bytes; a gzip file is unpacked.
 
-    :raises DataError: it is no file that can be opened, or reading it fails.
+    :raises DataError: the file cannot be opened, or reading it fails.
     """
     with files.opened(path, DataError, "the examples", unpack=True) as file:
         yield file
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Every line with its number and its end; lines end at LF. A byte order mark is dropped.
+    """Every line with its number, line end included; lines end at LF. A byte order mark is dropped.
 
-    :raises DataError: it cannot be read, or a line is not UTF-8.
+    :raises DataError: the file cannot be read, or a line is not UTF-8.
     """
     with opened(path) as file:
         files.look(file, path, DataError)
@@ -70,9 +70,9 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def json_lines(path: Path) -> Rows:
-    """The object on each line that is not blank.
+    """The JSON object on each line that is not blank.
 
-    :raises DataError: see `text_lines`; a line is no JSON object.
+    :raises DataError: see `text_lines`, or a line is not a JSON object.
     """
     for number, line in text_lines(path):
         if line.strip():
@@ -80,9 +80,9 @@ def json_lines(path: Path) -> Rows:
 
 
 def json_document(path: Path) -> object:
-    """The one JSON value that a file holds.
+    """The file's content as one JSON value.
 
-    :raises DataError: it cannot be read, is not UTF-8 or not JSON.
+    :raises DataError: the file cannot be read, or is not UTF-8 or not JSON.
     """
     with opened(path) as file:
         return parse_json(files.decode(file, path, DataError), path)
@@ -91,16 +91,16 @@ def json_document(path: Path) -> object:
 def json_rows(items: list[object], path: Path) -> Rows:
     """The objects of a JSON array.
 
-    :raises DataError: one is no object.
+    :raises DataError: an item is not an object.
     """
     for number, item in enumerate(items, start=1):
         yield Row(*_object(item, Place(str(path), number, is_line=False)))
 
 
 def parse_json(text: str, path: Path, line: int | None = None) -> object:
-    """The value of `text`, which is `line` of the file, or all of it.
+    """The JSON value of `text`, which is line `line` of the file, or the whole file if None.
 
-    :raises DataError: it is not JSON, or nested deeper than the parser goes (1,024 levels).
+    :raises DataError: the text is not JSON, or nested deeper than the parser allows (1,024 levels).
     """
     try:
         return orjson.loads(text)
@@ -115,16 +115,16 @@ def parse_json(text: str, path: Path, line: int | None = None) -> object:
 
 
 def _other_format(text: str) -> str:
-    """What a file may be whose first line is `text`, and is no JSON."""
+    """A hint at the right format of a file whose first line `text` is not JSON."""
     if text.lstrip()[:1] in ("{", "["):
         return '; if the file is one JSON document and not an object a line, set format = "json" under [task]'
     return '; a file is JSON lines unless its suffix or format under [task] says otherwise, such as format = "csv"'
 
 
 def extra(module: str, name: str, what: str, file: str) -> Any:
-    """An optional dependency.
+    """Import an optional dependency.
 
-    :raises DataError: it is not installed; the line says which extra brings it.
+    :raises DataError: it is not installed; the message names the extra that installs it.
     """
     try:
         return importlib.import_module(module)

@@ -10,13 +10,13 @@ from protocols.data.rows import Place, Row, Rows, extra, json_document, json_lin
 from protocols.errors import DataError
 
 BATCH = 256
-"""Rows of a Parquet file that are decoded at a time."""
+"""Rows of a Parquet file decoded at a time."""
 
 
 def read_jsonl(path: Path, fields: Fields) -> Rows:
-    """JSON lines: an object a line.
+    """JSON lines: one object per line.
 
-    :raises DataError: with file, line and reason.
+    :raises DataError: a line is not a JSON object; with file, line and reason.
     """
     return json_lines(path)
 
@@ -24,7 +24,7 @@ def read_jsonl(path: Path, fields: Fields) -> Rows:
 def read_json(path: Path, fields: Fields) -> Rows:
     """JSON: an array of objects, or an object with one array among its values.
 
-    :raises DataError: with file and reason, and the line where it is not JSON.
+    :raises DataError: the file holds something else; with file and reason, and the line if it is not JSON.
     """
     document = json_document(path)
     if isinstance(document, dict):
@@ -39,25 +39,25 @@ def read_json(path: Path, fields: Fields) -> Rows:
 
 
 def read_csv(path: Path, fields: Fields) -> Rows:
-    """CSV (RFC 4180) with a header, and what spreadsheets make of it, see `read_cells`.
+    """CSV (RFC 4180) with a header, also in the variants of spreadsheets, see `read_cells`.
 
-    :raises DataError: with file, line and reason.
+    :raises DataError: see `read_cells`.
     """
     return read_cells(path, fields, ",")
 
 
 def read_tsv(path: Path, fields: Fields) -> Rows:
-    """CSV with tabs for commas: a cell that holds a tab, a quote or a line end is quoted.
+    """CSV with tabs instead of commas: cells with a tab, a quote or a line end are quoted.
 
-    :raises DataError: with file, line and reason.
+    :raises DataError: see `read_cells`.
     """
     return read_cells(path, fields, "\t")
 
 
 def read_parquet(path: Path, fields: Fields) -> Rows:
-    """Parquet, with pyarrow (the extra `parquet`).
+    """Parquet, read with pyarrow (the extra `parquet`).
 
-    :raises DataError: with file and reason, and the row where one is at fault.
+    :raises DataError: the file cannot be read; with file, reason and the number of the last row read.
     """
     arrow = extra("pyarrow", "parquet", "Parquet files", str(path))
     parquet = extra("pyarrow.parquet", "parquet", "Parquet files", str(path))

@@ -1,1 +1,1 @@
-"""Files of the user's: text, prompts, and code that a configuration names."""
+"""Reads the user's files: text, prompts, and code that a configuration names."""

@@ -1,5 +1,5 @@
-"""Code of the user's that a configuration names as `module:name`: imported, made and looked at before a run, so that
-what is wrong with it is one line with the place in their file."""
+"""Imports, instantiates and checks the user's code (`module:name` in a configuration) before a run, so that a fault
+is reported in one line with its place in the user's file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LIBRARIES = (
     *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     *(str(OURS / room) for room in ("protocols", "memory", "agents")),
 )
-"""Folders that hold no code of a user's."""
+"""Folders without code of the user."""
 
 
 def imported(reference: str, key: str) -> Callable[..., Any]:
-    """The class or function that `module:name` names. `key`: what names it, for errors.
+    """Import the class or function `module:name`. `key`: the setting that names it, for errors.
 
-    :raises ConfigError: there is none; where importing it fails, with file and line.
+    :raises ConfigError: it does not exist, or importing it fails; the latter with file and line.
     """
     module, _, name = reference.partition(":")
     if reason := _no_reference(module, name):
@@ -54,7 +54,7 @@ def made(
     """What a class or a function makes of `arguments`, given in their order and named for errors alone, and of
     `parameters` by their names.
 
-    :raises ConfigError: it takes others, or fails.
+    :raises ConfigError: it takes other arguments, or fails.
     """
     check_takes(maker, reference, key, *arguments, **parameters)
     try:
@@ -75,7 +75,7 @@ def check_takes(
     try:
         signature = inspect.signature(found)
     except (TypeError, ValueError):
-        return  # some that are written in C do not say what they take
+        return  # some functions written in C have no signature
     try:
         signature.bind(*arguments, **parameters)
     except TypeError as error:
@@ -84,10 +84,10 @@ def check_takes(
 
 
 def check_method(thing: object, name: str, reference: str, key: str, *arguments: str, waits: bool, page: str) -> None:
-    """Look at a method of an object, or of a class of which there is no object yet; `waits`: it is `async def`.
-    `page` says what it is for.
+    """Check a method of an object or of a class. `waits`: it must be `async def`, else it must not be. `page`: the
+    page of the docs that explains it, for errors.
 
-    :raises ConfigError: there is none, it takes other arguments, or is `async def` where it may not be.
+    :raises ConfigError: the method is missing, takes other arguments, or differs from `waits`.
     """
     method = getattr(thing, name, None)
     if not callable(method):
@@ -103,7 +103,7 @@ def check_method(thing: object, name: str, reference: str, key: str, *arguments:
 
 
 def failed(error: BaseException, what: str) -> ConfigError:
-    """`what`, and what a user's code raised there, with the innermost place that is in no library."""
+    """An error that says `what` and the exception of the user's code, with its innermost place outside libraries."""
     if isinstance(error, SyntaxError) and error.filename:
         return ConfigError(f"{what}: {type(error).__name__}: {error.msg}", file=error.filename, line=error.lineno)
     said = f"{type(error).__name__}: {error}"
@@ -117,7 +117,7 @@ def failed(error: BaseException, what: str) -> ConfigError:
 
 
 def where(found: object) -> dict[str, Any]:
-    """File and line of a class, a function or an object's class, as an error takes them; nothing for a library's."""
+    """File and line of a class, a function or an object's class, as arguments of an error; empty for libraries."""
     thing: Any = found if inspect.isroutine(found) or isinstance(found, type) else type(found)
     try:
         file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
@@ -131,9 +131,9 @@ def _is_theirs(file: str) -> bool:
 
 
 def _no_reference(module: str, name: str) -> str:
-    """What is wrong with a reference before anything is imported."""
+    """The fault of a reference that shows before an import; "" if none does."""
     if module.startswith("."):
-        return "it begins with a dot, and is relative to nothing"
+        return "it begins with a dot, but there is no package that it could be relative to"
     if module.endswith(".py") or "/" in module or "\\" in module:
         plain = module.removesuffix(".py").replace("\\", "/").strip("/").replace("/", ".")
         return f"it names a module and no file; write {plain}:{name or 'name'}"

@@ -5,10 +5,10 @@
     === message (task, frozen) ===
     Message: {text}
 
-A header names a section, its kind, its form where that is not `system`, and whether it is frozen:
-`=== examples (examples, turns, frozen) ===`; the lines up to the next header are its text, to the
-letter. A line of a text that looks like a header is written with a backslash before it. Loading what was saved
-gives the identical prompt. A file without any header is the text of one section, called `task`.
+A header names a section, its kind, its form if that is not `system`, and whether it is frozen:
+`=== examples (examples, turns, frozen) ===`; the lines up to the next header are its text, verbatim. A line of a text
+that looks like a header is written with a backslash before it. Loading a saved prompt gives the identical prompt. A
+file without headers is the text of one section called `task`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from protocols.prompt import FORMS, KINDS, Form, Kind, Prompt, Section
 
 HEADER = re.compile(r"=== (?P<name>\S+) \((?P<kind>[^,()]+)(?P<words>(?:, [^,()]+)*)\) ===")
 NEARLY = re.compile(rf"=+ *\S+ *\(({'|'.join(KINDS)})(, *[a-z]+)*\) *=*")
-"""A header with other signs around it."""
+"""A near miss of a header, with other signs around it."""
 PLAIN: Final = "task"
-"""The name and the kind of the section that a file without headers is."""
+"""The name and the kind of the section of a file without headers."""
 ESCAPED = re.compile(r"\\*===")
 
 
@@ -35,12 +35,11 @@ def dumps(prompt: Prompt) -> str:
 
 
 def loads(text: str, file: str | None = None) -> Prompt:
-    """The prompt that `text` says; `file` is for the error message.
+    """Parse the text of a prompt file; `file` is for the error message.
 
-    A byte order mark is dropped, and line ends are made LF where the first line shows that something turned them into
-    CRLF.
+    A byte order mark is dropped, and CRLF becomes LF if the first line ends with CRLF.
 
-    :raises PromptError: with the line at fault.
+    :raises PromptError: the text is not a prompt; with the line at fault.
     """
     text = text.removeprefix(BOM)
     if text.split("\n", 1)[0].endswith("\r"):
@@ -67,7 +66,10 @@ def loads(text: str, file: str | None = None) -> Prompt:
 
 
 def _plain(lines: list[str], file: str | None) -> Prompt:
-    """:raises PromptError: a line is nearly a header, and would be sent as text."""
+    """The prompt of a file without headers.
+
+    :raises PromptError: a line is a near miss of a header, and would be sent as text.
+    """
     for number, line in enumerate(lines, start=1):
         if NEARLY.fullmatch(line.strip()):
             raise PromptError("a header reads `=== name (kind) ===`, with three `=`", file=file, line=number)
@@ -85,7 +87,7 @@ def save(prompt: Prompt, path: Path) -> None:
 def load(path: Path) -> Prompt:
     """Read the prompt at `path`.
 
-    :raises PromptError: no such file, not UTF-8, or not a prompt.
+    :raises PromptError: the file does not exist, is not UTF-8, or is not a prompt.
     """
     return loads(read_text(path, PromptError, "the prompt"), str(path))
 
@@ -115,9 +117,9 @@ def _load_section(lines: list[str], number: int, file: str | None) -> Section:
 
 
 def _words(words: list[str], number: int, file: str | None) -> tuple[Form, bool]:
-    """What a header says after the kind: the form, and whether the section is frozen.
+    """The form of a section and whether it is frozen, from the words after the kind in its header.
 
-    :raises PromptError: another word, two forms, or one twice.
+    :raises PromptError: there is an unknown word, a repeated one, or two forms.
     """
     forms: list[Form] = [form for form in FORMS if form in words]
     if len(set(words)) < len(words) or len(forms) > 1 or not {*FORMS, "frozen"}.issuperset(words):
@@ -127,13 +129,13 @@ def _words(words: list[str], number: int, file: str | None) -> tuple[Form, bool]
 
 
 def saved_section(section: Section) -> str:
-    """A section's text with its form: the bare text of the form `system`, else the section as a file has it."""
+    """A section's text with its form: the bare text for the form `system`, else the section as in a prompt file."""
     bare = section.form == "system" and read_section(section.text) == ("system", section.text)
     return section.text if bare else _dump_section(section)
 
 
 def readable(section: Section) -> str:
-    """The section as people are shown it: its text, under its header where the form is not `system`."""
+    """The section for display: its text, under its header if the form is not `system`."""
     return section.text if section.form == "system" else _dump_section(section).removesuffix("\n")
 
 

@@ -1,4 +1,4 @@
-"""Files that a person names: what is no text file is said in one line, and no device is read for ever."""
+"""Reads text files that the user names: other files are refused in one line, and devices are never read."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ KINDS: Mapping[bytes, str] = {
     b"\xff\xfe": "UTF-16; save it as UTF-8",
     b"\xfe\xff": "UTF-16; save it as UTF-8",
 }
-"""What a file that is no text is, by its first bytes, and what to do with it."""
+"""The type of a file that is not text, by its first bytes, and what to do with it."""
 HEAD = 256
-"""Bytes that a file is recognised by."""
+"""Number of first bytes by which a file's type is recognised."""
 
 
 @contextmanager
 def opened(path: Path, error: type[InputError], what: str, unpack: bool = False) -> Iterator[BufferedReader]:
-    """The bytes of a regular file; `unpack`: one that is compressed with gzip is read as what it holds.
+    """Open a regular file for its bytes; `unpack`: decompress a gzip file.
 
-    :raises InputError: it is none, or reading it fails; of the class `error`, in which the file is called `what`.
+    :raises InputError: it is not a regular file, or reading it fails; of the class `error`, with `what` as the file's
+        description.
     """
     with ExitStack() as stack:
         try:
@@ -58,9 +59,9 @@ def opened(path: Path, error: type[InputError], what: str, unpack: bool = False)
 
 
 def read_text(path: Path, error: type[InputError], what: str) -> str:
-    """The text of a UTF-8 file, without a byte order mark; line ends are as they are.
+    """The text of a UTF-8 file, without a byte order mark; line ends are unchanged.
 
-    :raises InputError: it cannot be read, or is no UTF-8; of the class `error`, in which the file is called `what`.
+    :raises InputError: it cannot be read, or is not UTF-8; of the class `error`, with `what` as its description.
     """
     with opened(path, error, what) as file:
         return decode(file, path, error)
@@ -69,7 +70,7 @@ def read_text(path: Path, error: type[InputError], what: str) -> str:
 def decode(file: BufferedReader, path: Path, error: type[InputError]) -> str:
     """All of an opened file as text, without a byte order mark.
 
-    :raises InputError: it is no UTF-8 text; of the class `error`.
+    :raises InputError: it is not UTF-8 text; of the class `error`.
     """
     look(file, path, error)
     content = file.read()
@@ -81,9 +82,9 @@ def decode(file: BufferedReader, path: Path, error: type[InputError]) -> str:
 
 
 def look(file: BufferedReader, path: Path, error: type[InputError]) -> None:
-    """Look at how an opened file begins.
+    """Check the first bytes of an opened file.
 
-    :raises InputError: no text begins so; of the class `error`.
+    :raises InputError: they are not the beginning of a text; of the class `error`.
     """
     head = file.peek(HEAD)[:HEAD]
     kind = next((kind for start, kind in KINDS.items() if head.startswith(start)), "")
@@ -94,13 +95,13 @@ def look(file: BufferedReader, path: Path, error: type[InputError]) -> None:
 
 
 def not_utf8(byte: int, path: Path, error: type[InputError], line: int) -> InputError:
-    """The byte of the file, which stands on that line, is none of UTF-8."""
+    """The error for an invalid UTF-8 byte: its offset in the file and its line."""
     hint = "save it as UTF-8 (Windows-1252 and other old encodings cannot be told apart)"
     return error(f"not UTF-8 at byte {byte}; {hint}", file=str(path), line=line)
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Opens a pipe that nobody writes to without waiting for somebody."""
+    """Open without blocking, so that a pipe without a writer does not wait for one."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

@@ -1,1 +1,1 @@
-"""Metrics: what a reply is worth, and why, in words that a critic can use."""
+"""Metrics: score replies, and say in words that a critic can use what was wrong."""

@@ -1,4 +1,4 @@
-"""Confidence intervals of a corpus metric, and of the difference of two, by resampling examples."""
+"""Confidence intervals of a corpus metric, or of the difference between two, by resampling examples."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from protocols.task import Array, Metric, tally
 
 RESAMPLES = 10_000
 SEED = 0
-"""Resamples are drawn with this seed each time: the same outcomes always have the same interval, in whatever run."""
+"""The fixed seed of the resamples, so that the same outcomes have the same interval in every run."""
 DRAWN = 2**20
-"""Weights of resamples that are drawn at a time, some 24 MB: all of them would take gigabytes for a large split."""
+"""Number of weights drawn at a time, about 24 MB; all resamples of a large split would take gigabytes."""
 Interval = tuple[float, float]
 
 
@@ -24,9 +24,9 @@ def interval(
     resamples: int = RESAMPLES,
     level: float = 0.95,
 ) -> Interval:
-    """95 %, or another `level`, of the corpus metric or, with `against`, outcomes of the same examples, of how much
-    higher it is than theirs: percentile bootstrap over examples, paired (Efron & Tibshirani 1993, chapter 13;
-    Berg-Kirkpatrick et al. 2012 for corpus metrics). (0, 0) without examples."""
+    """The confidence interval, at `level`, of the corpus metric. With `against`, outcomes of the same examples: of
+    the difference, own value minus theirs. Paired percentile bootstrap over examples (Efron & Tibshirani 1993,
+    chapter 13; Berg-Kirkpatrick et al. 2012 for corpus metrics). (0, 0) without examples."""
     n = len(outcomes)
     if not n:
         return 0.0, 0.0
@@ -44,8 +44,8 @@ def interval(
 
 
 def _draws(n: int, resamples: int) -> Iterator[tuple[int, Array]]:
-    """How often each of `n` examples is in each resample, some resamples at a time, with the number of the first of
-    them: the same as if all were drawn at once."""
+    """How often each of `n` examples is in each resample: blocks of resamples, each with the index of its first one.
+    The draws are the same as if all were drawn at once."""
     rng, rows = np.random.default_rng(SEED), max(1, DRAWN // n)
     for start in range(0, resamples, rows):
         drawn = rng.multinomial(n, np.full(n, 1 / n), min(rows, resamples - start))
@@ -53,7 +53,7 @@ def _draws(n: int, resamples: int) -> Iterator[tuple[int, Array]]:
 
 
 def columns(outcomes: Sequence[Outcome]) -> dict[str, Array]:
-    """Each count of the corpus metric by example, shape (len(outcomes),)."""
+    """Each count of the corpus metric per example, of shape (len(outcomes),)."""
     rows = [tally([(outcome.score, outcome.counts)]) for outcome in outcomes]
     names = sorted({name for row in rows for name in row})
     return {name: np.array([row.get(name, 0.0) for row in rows]) for name in names}

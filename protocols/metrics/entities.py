@@ -1,4 +1,4 @@
-"""Named entities: how they are written, how they are read, and what they score."""
+"""Writes, reads and scores named entities."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from protocols.text import fold
 from protocols.thought import INCOMPLETE, without_thought
 
 Entity = tuple[str, str]
-"""Type and text."""
+"""(type, text)."""
 
 
 def show_entities(target: Json) -> str:
-    """One line of JSON, the types sorted: {"person": ["Ada", "Bob"]}; {} for none."""
+    """One line of JSON with sorted types: {"person": ["Ada", "Bob"]}; {} if there are no entities."""
     if not isinstance(target, Mapping):
         return show_text(target)
     return json.dumps({kind: target[kind] for kind in sorted(target) if target[kind]}, ensure_ascii=False)
@@ -30,10 +30,10 @@ def show_entities(target: Json) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EntityParser:
-    """Reads the last JSON object of a reply whose values are lists of texts; `types` are known.
+    """Reads the last JSON object of a reply whose values are lists of texts. `types`: the known types.
 
-    A single text stands for a list of one, null for none, and a type may be written in another case. A type that is
-    not known is kept, for it is an invention.
+    A single text means a list of one, null an empty list, and types are matched ignoring case. Unknown types are
+    kept, so that they count as inventions.
     """
 
     types: tuple[str, ...]
@@ -41,7 +41,7 @@ class EntityParser:
     def __call__(self, reply: str, finish: Finish = "stop") -> Json:
         """The entities by type.
 
-        :raises UnreadableReply: there is no such object, or another was begun when the reply was cut off.
+        :raises UnreadableReply: there is no such object, or the reply was cut off inside a later one.
         """
         text = without_thought(reply, finish)
         there = list(placed(text))
@@ -64,11 +64,11 @@ class EntityParser:
 
 
 class EntityF1(ParsedMetric):
-    """Micro-averaged F1 over the distinct (type, text) of each example, strict in both, as CLUENER 2020 scores
-    (Xu et al., arXiv 2001.04351). An example without entities is perfect when none is named."""
+    """Micro-averaged F1 over the distinct (type, text) pairs of each example, strict in both, as in CLUENER 2020
+    (Xu et al., arXiv 2001.04351). An example without entities scores 1 if the reply names none."""
 
     async def compare(self, example: Example, answer: Json) -> Judgement:
-        """F1 of the one example, and the counts of the corpus."""
+        """The F1 of one example, and its counts for the corpus metric."""
         gold, said = _pairs(example.target), _pairs(answer)
         right = len(gold & said)
         missed, invented = sorted(gold - said), sorted(said - gold)
@@ -78,19 +78,19 @@ class EntityF1(ParsedMetric):
         return Judgement(score, self._kind.show(answer), words, counts, mistakes)
 
     def missed(self, target: Json) -> Counts:
-        """All of them."""
+        """All entities are false negatives."""
         return {"tp": 0, "fn": len(_pairs(target)), "fp": 0}
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:
-        """2 tp / (2 tp + fp + fn); 1 where there was nothing to find and nothing was named."""
+        """2 tp / (2 tp + fp + fn); 1 if there was nothing to find and nothing was named."""
         tp, wrong = totals["tp"], totals["fp"] + totals["fn"]
         both = 2 * tp + wrong
         return np.where(both > 0, 2 * tp, 1.0) / np.where(both > 0, both, 1.0)
 
 
 def _explain(missed: Sequence[Entity], invented: Sequence[Entity]) -> tuple[str, Counts]:
-    """What went wrong in words, and how often each kind of mistake did; a missed entity and an invented one that
-    stand for each other are one mistake: the wrong type, or the wrong boundaries."""
+    """The mistakes in words, and the count of each kind. A missed and an invented entity with the same text are one
+    mistake (wrong type), as are two of the same type of which one text contains the other (wrong boundaries)."""
     words, mistakes = [], Counter[str]()
     left = list(missed)
     for kind, text in invented:
@@ -111,7 +111,10 @@ def _explain(missed: Sequence[Entity], invented: Sequence[Entity]) -> tuple[str,
 
 
 def _pairs(entities: Json) -> set[Entity]:
-    """The distinct (type, text), white space collapsed."""
+    """The distinct (type, text) pairs, with white space collapsed.
+
+    :raises ConfigError: the answers are not entities by type.
+    """
     if not isinstance(entities, Mapping):
         raise ConfigError("entity_f1 needs a parser that gives entities by type")
     pairs = {(kind, " ".join(str(text).split())) for kind, texts in entities.items() for text in _listed(texts)}

@@ -1,4 +1,4 @@
-"""Metrics of an answer's form: a regular expression, a JSON schema."""
+"""Metrics of an answer's format: a regular expression, a JSON Schema."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from protocols.task import Example, Json, Judgement, TaskKind
 
 
 class Pattern(ParsedMetric):
-    """1.0 when a regular expression (Python's `re`) is found in the answer; the target plays no part."""
+    """1.0 if a regular expression (Python's `re`) matches anywhere in the answer; the target is ignored."""
 
     def __init__(self, kind: TaskKind, pattern: str) -> None:
-        """:raises ConfigError: it is no regular expression."""
+        """:raises ConfigError: `pattern` is not a regular expression."""
         super().__init__(kind)
         try:
             self._pattern = re.compile(pattern)
@@ -37,14 +37,14 @@ class Pattern(ParsedMetric):
 
 
 class JsonSchema(ParsedMetric):
-    """1.0 when the answer is JSON, alone or in a code fence, and valid by a JSON Schema; the target plays no part.
+    """1.0 if the answer is JSON, alone or in a code fence, and valid under a JSON Schema; the target is ignored.
 
-    The draft is the one that the schema's `$schema` names, else the latest. A reference to another document is not
+    The draft is the one named by the schema's `$schema`, else the latest. References to other documents are not
     fetched.
     """
 
     def __init__(self, kind: TaskKind, schema: dict[str, object], file: str) -> None:
-        """:raises ConfigError: it is no schema."""
+        """:raises ConfigError: `schema` is not a valid JSON Schema."""
         super().__init__(kind)
         validator = validator_for(schema)
         try:
@@ -57,7 +57,7 @@ class JsonSchema(ParsedMetric):
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer; a text is read as JSON.
 
-        :raises ConfigError: the schema refers to what is not in it.
+        :raises ConfigError: the schema refers to something outside it.
         """
         shown = self._kind.show(answer)
         if isinstance(answer, str):
@@ -78,9 +78,9 @@ class JsonSchema(ParsedMetric):
 
 
 def read_json(text: str) -> Json:
-    """A text as JSON, alone or in its first code fence.
+    """Parse a text as JSON, alone or in its first code fence.
 
-    :raises orjson.JSONDecodeError: it is none.
+    :raises orjson.JSONDecodeError: it is not JSON.
     """
     blocks = fenced(text)
     value: Json = orjson.loads(blocks[0] if blocks and not text.lstrip().startswith(("{", "[", '"')) else text)

@@ -1,4 +1,4 @@
-"""A language model as the judge of answers that no rule can judge."""
+"""A language model as the judge of answers that rules cannot score."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ TRIES = 2
 
 
 class ModelJudge(ParsedMetric):
-    """Asks `model` for a grade from 0 to 10 by a rubric, with reasons first, which are the feedback (G-Eval,
-    arXiv 2303.16634; Zheng et al., arXiv 2306.05685). The mean over a corpus, as a share of 10.
+    """Asks `model` to grade an answer from 0 to 10 by a rubric, with its reasons first, which become the feedback
+    (G-Eval, arXiv 2303.16634; Zheng et al., arXiv 2306.05685). The score is grade / 10, the corpus value the mean.
 
-    A judge may be wrong, and may be talked round by the answer: it is told that what it grades holds no instruction.
+    A judge may be wrong, and an answer may try to persuade it: the prompt says that the answer holds no instructions.
     """
 
     def __init__(self, kind: TaskKind, rubric: str, model: ChatModel | None) -> None:
-        """`model` None: only `corpus` is asked, until the run has opened its models."""
+        """`model` None: only `corpus` may be called, before the run has opened its models."""
         super().__init__(kind)
         self._rubric, self._model = rubric, model
 
     def on_behalf(self, assignment: int) -> ModelJudge:
-        """The same, whose calls are made for this assignment."""
+        """This judge with its calls attributed to this assignment."""
         return ModelJudge(self._kind, self._rubric, self._model and OnBehalf(self._model, assignment))
 
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer.
 
         :raises ModelError, BudgetExhausted: the call failed, or was refused.
-        :raises BadReply: no grade, twice: the example is unanswered, for nobody knows what it is worth.
+        :raises BadReply: two replies held no grade; the example counts as unanswered.
         """
         assert self._model is not None, "a judge is asked only in a run"
         shown = self._kind.show(answer)
@@ -51,7 +51,7 @@ class ModelJudge(ParsedMetric):
         raise BadReply("the judge's reply has no last line such as Score: 7", model=self._model.name)
 
     def question(self, example: Example, answer: str) -> str:
-        """What the model is asked."""
+        """The text of the request to the judge."""
         template = resources.files("protocols.metrics").joinpath("judge.txt").read_text(encoding="utf-8")
         inputs = "\n".join(f"{name}: {text}" for name, text in example.inputs.items())
         reference = self._kind.show(example.target)

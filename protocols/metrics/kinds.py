@@ -1,4 +1,4 @@
-"""The kinds of task: what each one's first prompt says, and how its answers are written and read."""
+"""The kinds of task, each with its first prompt and with how its answers are written and read."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from protocols.text import UNSPACED, normalise
 
 OPTION = re.compile(r"\(?[A-Z]\)?")
 REPLIES = 1024
-"""Replies whose label is kept: most are a label and nothing else, again and again."""
+"""Number of replies whose labels are cached, because most replies are only a label and recur."""
 MOST = 10
-"""Answers of a reasoning task that may still be a closed set, such as Yes and No."""
+"""Most distinct answers of a reasoning task that count as a closed set, such as Yes and No."""
 TIMES = 2
-"""How much longer an answer may be than the longest of the train split: some are, and some break JSON into lines."""
+"""An answer may be this many times as long as the longest of the train split; some models break JSON into lines."""
 LEAST_ENTITIES, LEAST_SPAN, LEAST_TEXT = 128, 128, 256
-"""Tokens that a reply may have at least: many answer with a sentence where a few words are asked for."""
+"""Lower bounds of a reply's token limit; many models write a sentence where a few words are asked for."""
 MARK = {"Answer:": ("Answer:", "answer is", "answer**:", "####", r"\boxed", "答案")}
-"""How a prompt may say what the final answer follows."""
+"""The ways in which a prompt may name the mark before the final answer."""
 
 
 def classification(splits: Splits) -> TaskKind:
-    """One label of those of the train split."""
+    """A target is one of the labels of the train split."""
     check_labels(splits)
     labels = tuple(sorted({str(example.target) for example in splits["train"]}))
     read = LabelParser(labels)
@@ -54,16 +54,14 @@ def classification(splits: Splits) -> TaskKind:
 
 
 def ner(splits: Splits) -> TaskKind:
-    """Entities of the types of the train split: a target is {type: [entity, ...]}, and a reply the same in JSON."""
+    """A target is {type: [entity, ...]} with the types of the train split; a reply is the same in JSON."""
     _check(splits, _lists_entities, 'an object of lists of texts, such as {"person": ["Ada"]}')
     types = {name: _types(examples) for name, examples in splits.items()}
     for name, among in types.items():
         if strange := sorted(set(among) - set(types["train"])):
             raise DataError(f"the {name} split has types that the train split lacks: {', '.join(strange)}")
     shape = ", ".join(f'"{kind}": ["..."]' for kind in types["train"][:2])
-    every: dict[str, Json] = {
-        kind: [] for kind in types["train"]
-    }  # some models list the types that do not occur, too
+    every: dict[str, Json] = {kind: [] for kind in types["train"]}  # some models also list types that do not occur
     found = [example.target for example in splits["train"] if isinstance(example.target, Mapping)]
     read = EntityParser(tuple(types["train"]))
     return TaskKind(
@@ -87,7 +85,7 @@ def ner(splits: Splits) -> TaskKind:
 
 
 def reading(splits: Splits) -> TaskKind:
-    """A span of a text that answers a question: a target is one, a list of those that are right, or [] for none."""
+    """The answer is a span of a text: a target is a text, a list of accepted texts, or [] if there is no answer."""
     _check(splits, lambda target: isinstance(target, str) or _is_texts(target), "a text or a list of texts")
     train = splits["train"]
     unanswerable = any(example.target == [] for example in train)
@@ -110,7 +108,7 @@ def reading(splits: Splits) -> TaskKind:
 
 
 def generation(splits: Splits) -> TaskKind:
-    """A free text: a target is any JSON. Where all are objects, a reply is one, and has the keys that all have."""
+    """A free text: a target is any JSON. If all targets are objects, a reply must be one with their common keys."""
     train = splits.get("train", ())
     free = TaskKind(
         "generation",
@@ -131,9 +129,9 @@ def generation(splits: Splits) -> TaskKind:
 
 
 def reasoning(splits: Splits) -> TaskKind:
-    """A final answer at the end of a reply that may reason first: a target is it, or a list of those that are right.
+    """A final answer at the end of a reply that may reason first: a target is an answer, or a list of accepted ones.
 
-    Where all are numbers, or options such as (A), or of a few that recur, an answer is read and compared as such.
+    If all answers are numbers, options such as (A), or a few recurring texts, replies are read and compared as such.
     """
     _check(splits, _is_answer, "a text, a number, or a list of them")
     answers = [gold for examples in splits.values() for example in examples for gold in golds(example.target)]
@@ -162,18 +160,18 @@ TASK_KINDS: Mapping[KindName, Callable[[Splits], TaskKind]] = {
     "generation": generation,
     "reasoning": reasoning,
 }
-"""From the splits of a task to its kind; a DataError says which targets do not fit."""
+"""Functions from a task's splits to its kind; they raise DataError for targets that do not fit."""
 
 
 def _show_labels(labels: tuple[str, ...], called: str = "Labels") -> str:
-    """On one line; one a line where a label has what would part it from the next."""
+    """The labels on one line; one per line if a label contains a comma or semicolon."""
     if any(re.search(r"[,，、;；]", label) for label in labels):
         return f"{called}:\n" + "\n".join(f"- {label}" for label in labels)
     return f"{called}: {', '.join(labels)}"
 
 
 def _final_answers(answers: list[str]) -> tuple[Callable[..., Json], str, tuple[str, ...]]:
-    """The parser, the name of the metric, and the answers where they are few that recur."""
+    """The parser, the metric's name, and the distinct answers if they are few and recur, else ()."""
     distinct = sorted(set(answers))
     if all(is_number(answer) for answer in distinct):
         return parsers.number, "numeric", ()

@@ -1,4 +1,4 @@
-"""Metrics of answers that are right or wrong: accuracy, macro-F1, exact and numeric match."""
+"""Metrics for answers that are right or wrong: accuracy, macro F1, exact and numeric match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from protocols.text import fold, normalise
 
 
 class Match(ParsedMetric):
-    """1.0 when the answer is like the target, or like one of the targets; the mean over a corpus is accuracy."""
+    """1.0 if the answer matches the target, or one of several targets; the mean over a corpus is accuracy."""
 
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer."""
@@ -28,7 +28,7 @@ class Match(ParsedMetric):
 
     @abstractmethod
     def alike(self, answer: str, gold: str) -> bool:
-        """Whether the answer is right."""
+        """Whether the answer matches the gold answer."""
 
     def right(self, label: str) -> Counts:
         """The counts of a right answer."""
@@ -40,32 +40,32 @@ class Match(ParsedMetric):
 
 
 class Exact(Match):
-    """Equal after normalisation (case, width, white space, outer punctuation), with or without what stands before
-    the answer's last colon; words may be parted by commas or by spaces."""
+    """Equal after normalisation (case, width, white space, outer punctuation), with or without the text before the
+    answer's last colon; commas between words count as spaces."""
 
     def alike(self, answer: str, gold: str) -> bool:
-        """Compare as `_words` writes them."""
+        """Compare the texts as normalised by `_words`."""
         tail = re.split(r"[:：]", answer)[-1]
         return _words(gold) in (_words(answer), _words(tail))
 
 
 class Numeric(Match):
-    """The same number, however it is written: `1,234`, `$1234.00`, `3/4`, `0.75`."""
+    """Equal as numbers, in any notation: `1,234`, `$1234.00`, `3/4`, `0.75`."""
 
     def alike(self, answer: str, gold: str) -> bool:
-        """Compare the first numbers."""
+        """Compare the first number of each text."""
         return equal_numbers(answer, gold)
 
 
 class Accuracy(Match):
-    """The share of answers that are the target to the letter, for answers of a closed set."""
+    """The share of answers that are identical to the target, for answers of a closed set."""
 
     def alike(self, answer: str, gold: str) -> bool:
-        """Compare as they are."""
+        """Compare the unchanged texts."""
         return answer == gold
 
     def wrong(self, answer: str, expected: str) -> tuple[Counts, Counts]:
-        """What was mistaken for what."""
+        """The mistake names both labels."""
         return {}, {f"{expected} answered as {answer}": 1}
 
 
@@ -73,7 +73,7 @@ class MacroF1(Accuracy):
     """The unweighted mean of the F1 of every label that is a target or an answer in the corpus."""
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:
-        """2 tp / (2 tp + fp + fn) by label, and their mean; labels that nobody said or wanted do not count."""
+        """The mean over labels of 2 tp / (2 tp + fp + fn), without labels that are neither target nor answer."""
         zeros = np.zeros_like(totals["n"])
         labels = sorted({name.partition(" ")[2] for name in totals if name.startswith(("tp ", "fp ", "fn "))})
         value, present = zeros, zeros

@@ -1,4 +1,4 @@
-"""Metrics of answers that are right in part: SQuAD's exact match and F1, and F1 over the tokens of any script."""
+"""Metrics for answers that may be partly right: SQuAD's exact match and F1, and F1 over tokens of any script."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from protocols.text import tokens
 
 
 class Overlap(ParsedMetric, ABC):
-    """The best score over the gold answers; [] as a target means that there is no answer, as an answer that none was
-    given, and one is right for the other. The mean over a corpus."""
+    """The best score over the gold answers; over a corpus, the mean. [] as a target means that there is no answer,
+    and [] as an answer that none was given; these two match."""
 
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer."""
@@ -31,10 +31,10 @@ class Overlap(ParsedMetric, ABC):
 
     @abstractmethod
     def score(self, said: Sequence[str], gold: Sequence[str]) -> float:
-        """How much of one the other is, in [0, 1]."""
+        """The similarity of the two token lists, in [0, 1]."""
 
     def tokens(self, text: str) -> Sequence[str]:
-        """Words as SQuAD has them."""
+        """The words after SQuAD's normalisation."""
         return squad_tokens(text)
 
 
@@ -42,15 +42,15 @@ class SquadEM(Overlap):
     """Exact match after SQuAD's normalisation (Rajpurkar et al., arXiv 1606.05250; 1806.03822 for no answer)."""
 
     def score(self, said: Sequence[str], gold: Sequence[str]) -> float:
-        """1.0 for equal, else 0.0."""
+        """1.0 if equal, else 0.0."""
         return float(said == gold)
 
 
 class SquadF1(Overlap):
-    """F1 over the bag of words after SQuAD's normalisation (as `SquadEM`)."""
+    """F1 over the bag of words after SQuAD's normalisation (see `SquadEM`)."""
 
     def score(self, said: Sequence[str], gold: Sequence[str]) -> float:
-        """2 × common / (said + gold)."""
+        """2 × common tokens / (said + gold tokens)."""
         if not said or not gold:
             return float(said == gold)
         return 2 * (Counter(said) & Counter(gold)).total() / (len(said) + len(gold))
@@ -60,7 +60,7 @@ class TokenF1(SquadF1):
     """F1 over words, and over the single characters of scripts without spaces (as CMRC 2018 scores Chinese)."""
 
     def tokens(self, text: str) -> Sequence[str]:
-        """Words and characters; a text of punctuation alone is one token, so as not to be no answer."""
+        """Words and characters; a text of only punctuation is split at white space, so that it is not empty."""
         return tokens(text) or text.split()
 
 

@@ -1,4 +1,4 @@
-"""A metric that is a function of the user's."""
+"""A metric given by a function of the user."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from protocols.metrics.parsed import ParsedMetric
 from protocols.task import Example, Json, Judgement, TaskKind
 
 Verdict = float | tuple[float, str]
-"""A score in [0, 1], alone or with a feedback in words."""
+"""A score in [0, 1], alone or with feedback in words."""
 Function = Callable[[Example, Json], Verdict | Awaitable[Verdict]]
 
 
 class Own(ParsedMetric):
-    """The mean of what `function` says of an example and the answer that was read out of a reply to it."""
+    """The score that `function` gives to an example and the answer read out of the reply; over a corpus, the mean."""
 
     def __init__(self, kind: TaskKind, function: Function, name: str) -> None:
         super().__init__(kind)
@@ -26,14 +26,14 @@ class Own(ParsedMetric):
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer.
 
-        :raises ConfigError: the function gave no score in [0, 1].
-        :raises Exception: whatever the function raises.
+        :raises ConfigError: the function returned no score in [0, 1].
+        :raises Exception: any exception of the function.
         """
         given = self._function(example, answer)
         verdict = await given if inspect.isawaitable(given) else given
-        score: Any  # whatever a function of a user's gave
+        score: Any  # the user's function may return anything
         score, feedback = verdict if isinstance(verdict, tuple) else (verdict, "")
-        number = isinstance(score, Real)  # NumPy's, too
+        number = isinstance(score, Real)  # includes NumPy's numbers
         if not number or not 0 <= score <= 1:
             raise ConfigError(f"metric {self._name} gave {score!r} for example {example.id}: no number from 0 to 1")
         shown = self._kind.show(answer)

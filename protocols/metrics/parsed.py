@@ -1,4 +1,4 @@
-"""What metrics have in common that compare an answer, read out of the reply, with a target."""
+"""The base class of metrics that read an answer out of the reply and compare it with a target."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from protocols.model import Finish
 from protocols.task import Counts, Example, Json, Judgement, MeanScore, Metric, TaskKind, show_text
 
 LONG = 4_000
-"""Characters of a reply that is read in a thread: one that repeats a label a thousand times takes tens of
-milliseconds."""
+"""Replies of at least this many characters are read in a thread: one that repeats a label a thousand times takes tens
+of milliseconds."""
 
 
 class ParsedMetric(MeanScore, ABC):
-    """Reads the answer as the kind of task has it, then compares; a reply that cannot be read scores 0."""
+    """Reads the answer with the parser of the task's kind, then compares it; an unreadable reply scores 0."""
 
     def __init__(self, kind: TaskKind) -> None:
         self._kind = kind
@@ -36,7 +36,7 @@ class ParsedMetric(MeanScore, ABC):
         return await self.compare(example, answer)
 
     def on_behalf(self, assignment: int) -> Metric:
-        """Itself: it asks no model."""
+        """This metric itself, because it calls no model."""
         return self
 
     @abstractmethod
@@ -44,10 +44,10 @@ class ParsedMetric(MeanScore, ABC):
         """Judge one answer, which is not None."""
 
     def missed(self, target: Json) -> Counts:
-        """The counts of a reply that cannot be read."""
+        """The counts of an unreadable reply."""
         return {}
 
 
 def golds(target: Json) -> list[str]:
-    """The texts that are right: a target is one, or a list of them."""
+    """The accepted texts: a target is one, or a list of them."""
     return [show_text(one) for one in (target if isinstance(target, list | tuple) else [target])]

@@ -1,4 +1,4 @@
-"""How many tokens a reply to a task may have: what a right one needs, and what models put around it."""
+"""The token limit of replies to a task: the length of correct answers, plus the text that models put around them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from collections.abc import Iterable
 from typing import Final
 
 THOUGHT: Final = 512
-"""Beside its limit, for a reply that is asked to think first: several times what a few short steps take."""
+"""Tokens added to the limit of a reply that is asked to think first: several times a few short steps."""
 AROUND: Final = 24
-"""What stands around an answer: a cue, quotes, a fence, `{"label": ...}`, or a sentence that leads up to it
+"""Tokens for text around an answer: a cue, quotes, a fence, `{"label": ...}`, or an introductory sentence
 (docs/decisions/limits.md)."""
 LEAST: Final = 32
 
 
 def limit_of(answers: Iterable[str], least: int = LEAST, times: int = 1) -> int:
-    """The limit for replies of which these are right ones: `times` the longest and what stands around it, and no less
-    than `least`."""
+    """The token limit for replies with correct `answers`: `times` the longest plus `AROUND`, but at least `least`."""
     longest = max(map(tokens_at_most, answers), default=0)
     return max(least, AROUND + times * longest)
 
 
 def tokens_at_most(text: str) -> int:
-    """More tokens than nearly any tokeniser makes of `text`: one for two characters of ASCII, one for each digit, and
-    one for each byte of other characters, which tokenisers for other scripts spell out."""
+    """Upper bound of the tokens of `text` for nearly any tokeniser: one per two ASCII characters, one per digit, and
+    one per byte of other characters, which tokenisers made for other scripts encode byte by byte."""
     ascii_only = text.encode("ascii", "ignore")
     digits = sum(character.isdigit() for character in ascii_only.decode("ascii"))
     others = len(text.encode("utf-8", "replace")) - len(ascii_only)

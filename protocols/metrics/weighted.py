@@ -1,4 +1,4 @@
-"""Several metrics as one."""
+"""Combines several metrics into one."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from protocols.task import Array, Example, Judgement, Metric, tally
 
 
 class Weighted:
-    """The weighted mean of several metrics, of their scores for an example and of their values for a corpus."""
+    """The weighted mean of several metrics: of their scores for an example, and of their values for a corpus."""
 
     def __init__(self, parts: Sequence[tuple[str, float, Metric]]) -> None:
-        """`parts`: name, weight > 0, metric. The first one's answer is shown."""
+        """`parts`: (name, weight > 0, metric) each. The answer of the first metric is shown."""
         self._parts = parts
         self._total = sum(weight for _, weight, _ in parts)
 
     async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
-        """Ask every metric, in order.
+        """Judge with every metric, in order.
 
-        :raises ModelError, BudgetExhausted: one that asks a model could not.
+        :raises ModelError, BudgetExhausted: a metric's own call of a model failed.
         """
         judged = [(name, weight, await metric.judge(example, reply, finish)) for name, weight, metric in self._parts]
         mistakes: Counter[str] = Counter()
@@ -39,11 +39,11 @@ class Weighted:
         )
 
     def on_behalf(self, assignment: int) -> Weighted:
-        """The same, whose calls to a model, if it makes any, are made for this assignment."""
+        """This metric with its calls of a model, if any, attributed to this assignment."""
         return Weighted([(name, weight, metric.on_behalf(assignment)) for name, weight, metric in self._parts])
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:
-        """Each metric from its own sums, then their weighted mean."""
+        """The weighted mean of the metrics, each computed from its own sums."""
         value = 0.0 * totals["n"]
         for name, weight, metric in self._parts:
             prefix = f"{name}/"

@@ -1,1 +1,1 @@
-"""Pacing: how much an account is sent at once and a minute, what waits, and when it is given up."""
+"""Pacing: limits an account's calls in flight and per minute, queues calls, and stops them when they are hopeless."""

@@ -1,4 +1,4 @@
-"""A circuit breaker for failures that every other call would meet as well."""
+"""A circuit breaker for failures that every further call would meet too."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from protocols.errors import AlwaysRefused, BadRequest, ModelError, TooLong
 
 ROUNDS = 4
-"""Refusals, each of a call that began after the one before had come, that say that all calls will be refused."""
+"""Number of equal refusals in a row, each of a call that began after the previous one, that open the breaker."""
 
 
 class Breaker:
-    """What one role's calls to one model have met.
+    """The circuit breaker of one role's calls to one model.
 
-    A fatal failure opens it: whoever calls later gets that failure, and nothing is sent. So does the same BadRequest
-    `ROUNDS` times over while there was never a reply; after a first one a refusal is about its own request, and one
-    for length always is.
+    A fatal failure opens it: later calls raise that failure, and nothing is sent. The same BadRequest `ROUNDS` times
+    in a row opens it too, unless there was ever a reply: then a refusal concerns only its own request. A refusal for
+    length always concerns only its own request.
     """
 
     def __init__(self) -> None:
@@ -25,20 +25,20 @@ class Breaker:
         self._round = 0
 
     def begin(self) -> int:
-        """The round that a call begins in: those in flight together are refused together, and that counts once.
+        """The current round, in which a call begins. Refusals of calls that began in the same round count once.
 
-        :raises ModelError: every call fails; nothing is to be sent.
+        :raises ModelError: the breaker is open; nothing may be sent.
         """
         if self._failure is not None:
             raise self._failure.with_traceback(None)
         return self._round
 
     def worked(self) -> None:
-        """There was a reply."""
+        """Record a reply."""
         self._worked = True
 
     def failed(self, begun: int, error: ModelError) -> ModelError:
-        """A call that began in the round `begun` failed; returns what to raise for it."""
+        """Record the failure of a call that began in the round `begun`; returns the error to raise for it."""
         if error.fatal:
             self._failure = self._failure or error
         elif self._counts(error) and begun == self._round:
@@ -56,6 +56,6 @@ class Breaker:
 
 
 def always_refused(error: ModelError) -> AlwaysRefused:
-    """The same refusal, for all requests."""
+    """The error for a refusal that every request meets."""
     reason = f"every request is refused: {error.reason}"
     return AlwaysRefused(reason, model=error.model, status=error.status, request_id=error.request_id)

@@ -1,4 +1,4 @@
-"""Seconds of the event loop, for what is asked at every call."""
+"""A fast clock of the event loop, for code that runs at every call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import anyio
 
 
 def loop_time() -> float:
-    """As `anyio.current_time`, which takes a microsecond to find out which event loop runs; asyncio's knows."""
+    """Equal to `anyio.current_time`, but saves the microsecond in which that finds out which event loop runs."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:

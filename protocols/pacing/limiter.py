@@ -1,4 +1,4 @@
-"""What one account may have in flight and send a minute: shared by all of its models, agents and searches."""
+"""The limiter of one account's calls in flight and per minute, shared by all its models, agents and searches."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ from protocols.pacing.waiting import Patience
 
 P = TypeVar("P", Pace, TokenPace)
 MOST = 64
-"""Calls in flight where the configuration does not say."""
+"""Default limit of the calls in flight."""
 FIRST = 16
-"""Calls in flight at first, where it does not say."""
+"""Calls in flight at the start, if the configuration sets no limit."""
 LONGEST_HOLD = 120.0
-"""Seconds for which an account is held back at most before it is tried again."""
+"""Longest time in seconds for which an account is held back before it is tried again."""
 FIRST_HOLD, LONGEST_OWN_HOLD = 1.0, 60.0
-"""Seconds for which it is held back at first, and at most, where the provider does not say for how long: quotas are
-mostly for a minute."""
+"""The first and the longest hold in seconds if the provider names no wait: most quotas are per minute."""
 EARLIER = 1e-6
-"""Seconds by which the clock must be watched for an earlier time for its keeper to be woken."""
+"""The waiter that watches the clock is woken only if its deadline moves earlier by more than this many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one account; None: not known. `concurrency`: calls in flight. `requests` and `tokens` a minute."""
+    """The limits of one account; None: unknown. `concurrency`: calls in flight. `requests`, `tokens`: per minute."""
 
     concurrency: int | None = None
     requests: int | None = None
     tokens: int | None = None
 
     def __or__(self, other: Limits) -> Limits:
-        """The stricter of both."""
+        """The stricter of both limits, each by itself."""
 
         def least(one: int | None, two: int | None) -> int | None:
             return min((value for value in (one, two) if value is not None), default=None)
@@ -54,8 +53,8 @@ class Limits:
 
 
 class Ticket:
-    """A call in flight: the window that it began in, when it was sent, and what is held back for it. `ends`: when it
-    is given up, if that is known."""
+    """A call in flight: the window that it began in, when it was sent, and its reservations. `ends`: when it times
+    out, if known."""
 
     __slots__ = ("ends", "request", "request_pace", "sent", "tokens", "urgent", "window")
 
@@ -67,8 +66,8 @@ class Ticket:
 
 
 class Waiter:
-    """A call that is not sent yet. `event` is set when it may be, or is to see to the clock, or when it is not to be
-    sent at all (`stopped`)."""
+    """A call that waits to be sent. `event` is set when it may be sent, when it must watch the clock, or when it must
+    not be sent at all (`stopped`)."""
 
     __slots__ = ("bound", "event", "request", "stopped", "ticket", "urgent")
 
@@ -79,7 +78,7 @@ class Waiter:
         self.stopped = False
 
     def stop(self) -> None:
-        """It is not to be sent."""
+        """Give the call up; it must not be sent."""
         self.stopped = True
         self.event.set()
 
@@ -87,14 +86,14 @@ class Waiter:
 class Limiter:
     """Adaptive concurrency, pace and priority.
 
-    Concurrency: what the configuration names is used at once; otherwise it starts low and grows by one with every
-    reply (slow start). A rate limit halves it, and from then on a window of replies adds one. Calls that began in an
-    older window say nothing of this one. Source: Chiu & Jain 1989, as in TCP's congestion avoidance and fast recovery
-    (RFC 5681, section 3.1; RFC 6582, section 3.2). `Retry-After` holds back the whole account, so that its calls do
-    not come back one by one to be refused. Where the provider names no wait, we hold it back for 1 s, 2 s, 4 s and so
-    on, and send one call after each hold until there is a reply.
+    Concurrency: a configured limit is used from the start; otherwise it starts low and grows by one with every reply
+    (slow start). A rate limit halves it, and from then on one window of replies adds one. Calls that began in an
+    older window do not count in the current one. Source: Chiu & Jain 1989, as in TCP's congestion avoidance and fast
+    recovery (RFC 5681, section 3.1; RFC 6582, section 3.2). `Retry-After` holds back the whole account, so that its
+    calls are not refused one by one. If the provider names no wait, the hold is 1 s, 2 s, 4 s and so on, and one call
+    is sent after each hold until there is a reply.
 
-    Pace: see `Pace` and `TokenPace`. Limits that become known later hold for the calls in flight too.
+    Pace: see `Pace` and `TokenPace`. Limits that become known later apply to the calls in flight too.
 
     Priority: urgent calls are first and are not spaced.
     """
@@ -120,17 +119,17 @@ class Limiter:
 
     @property
     def in_flight(self) -> int:
-        """Calls that are sent and have not ended."""
+        """Number of calls that were sent and have not ended."""
         return len(self._in_flight)
 
     @property
     def flights(self) -> Collection[Ticket]:
-        """Those calls."""
+        """The calls that were sent and have not ended."""
         return self._in_flight
 
     @property
     def queued(self) -> int:
-        """Calls that wait to be sent."""
+        """Number of calls that wait to be sent."""
         return len(self._urgent) + len(self._others)
 
     @property
@@ -139,12 +138,12 @@ class Limiter:
         return 0.0 if self._opens == -math.inf else max(0.0, self._opens - loop_time())
 
     def restrict(self, limits: Limits) -> None:
-        """Keep to these limits too, until they are given back."""
+        """Apply these limits too, until they are given back."""
         self._leases.append(limits)
         self._keep_to_leases()
 
     def give_back(self, limits: Limits) -> None:
-        """Whoever asked for these limits has ended: keep to those of the others, and without any to the last."""
+        """Drop these limits, because their search has ended; the last remaining ones stay in force."""
         self._leases.remove(limits)
         if self._leases:
             self._keep_to_leases()
@@ -160,7 +159,7 @@ class Limiter:
         self._admit()
 
     def enter_now(self, request: Request, urgent: bool) -> Ticket | None:
-        """Count a call, if it may be sent at once."""
+        """Count a call if it may be sent at once; else None."""
         if self._urgent or (self._others and not urgent):
             return None
         bound = bound_of(request) if self._tokens else None
@@ -169,7 +168,7 @@ class Limiter:
     async def enter(self, request: Request, urgent: bool, patience: Patience | None = None) -> Ticket:
         """Wait until a call may be sent, and count it.
 
-        :raises Interrupted: `patience` has ended before.
+        :raises Interrupted: `patience` was stopped before.
         """
         if ticket := self.enter_now(request, urgent):
             return ticket
@@ -193,24 +192,24 @@ class Limiter:
             patience.queued.discard(waiter)
             if self._keeper is waiter:
                 self._keeper, self._alarm = None, math.inf
-            self._admit()  # whoever was behind it, or is to watch the clock now
+            self._admit()  # the next waiter may be sent, or must watch the clock now
         return waiter.ticket
 
     def leave(self, ticket: Ticket, used: Usage | None) -> None:
-        """The call has ended; it needed so many tokens, or nobody knows how many (None)."""
+        """Count the end of a call. `used`: the tokens that it needed; None: unknown."""
         self._in_flight.remove(ticket)
         if ticket.tokens:
             ticket.tokens.end(loop_time(), used)
         self._admit()
 
     def unsent(self, ticket: Ticket) -> None:
-        """It was not sent after all, and does not count in the pace."""
+        """Remove from the pace a call that was not sent after all."""
         if ticket.request_pace:
             pace, entry = ticket.request_pace
             pace.settle(entry, 0.0)
 
     def answered(self, ticket: Ticket) -> None:
-        """There was a reply: there may be room for more."""
+        """Record a reply, which may raise the concurrency."""
         if ticket.window != self._window:
             return
         self._hold = FIRST_HOLD
@@ -222,7 +221,7 @@ class Limiter:
             self._replies = 0
 
     def pushed_back(self, ticket: Ticket, wait: float | None) -> None:
-        """The provider asks to slow down, and to send nothing for `wait` seconds; None or 0: it does not say."""
+        """Slow down after a rate limit, and send nothing for `wait` seconds; None or 0: no wait was named."""
         if wait:
             self._opens = max(self._opens, loop_time() + min(wait, LONGEST_HOLD))
         if ticket.window == self._window:
@@ -235,7 +234,8 @@ class Limiter:
             self._replies = 0
 
     def learn(self, model: str, allowance: Allowance) -> None:
-        """Keep to what the provider says of a model, to the least of several, unless the configuration says more."""
+        """Apply a model's limits as its provider reports them, the lowest of all models, unless configured limits
+        replace them."""
         told = allowance.requests, allowance.tokens
         if self._learned.get(model) != told:
             self._learned[model] = told
@@ -248,7 +248,7 @@ class Limiter:
         self._tokens = paced(self._tokens, tokens, self._token_pace)
 
     def _request_pace(self, limit: int) -> Pace:
-        """One that counts the calls in flight, as sent now."""
+        """A new pace, in which the calls in flight count as sent now."""
         pace = Pace(limit)
         if self._in_flight:
             pace.take(loop_time(), len(self._in_flight))
@@ -261,7 +261,7 @@ class Limiter:
         return pace
 
     def _delay(self, bound: Usage | None, urgent: bool) -> float:
-        """Seconds until such a call may be sent, as far as the clock decides; infinite while it waits for another."""
+        """Seconds until such a call may be sent; infinite if another call must end first."""
         if len(self._in_flight) >= self.allowed or self._is_tried():
             return math.inf
         if not (self._requests or self._tokens) and self._opens == -math.inf:
@@ -277,7 +277,7 @@ class Limiter:
         return delay
 
     def _is_tried(self) -> bool:
-        """Whether one call is out to see if the account is open again, which is not known since a hold of ours."""
+        """Whether one call is in flight to test, after a hold of our own, if the account accepts calls again."""
         return self._hold > FIRST_HOLD and any(ticket.window == self._window for ticket in self._in_flight)
 
     def _send(self, request: Request, bound: Usage | None, urgent: bool) -> Ticket:
@@ -290,7 +290,7 @@ class Limiter:
         return ticket
 
     def _admit(self) -> None:
-        """Send what may be sent; if the clock decides when the next one may, somebody must watch it."""
+        """Let all waiters go that may be sent; if the next one waits for a time, make one waiter watch the clock."""
         delay = math.inf
         while queue := self._urgent or self._others:
             delay = self._delay(queue[0].bound, queue[0].urgent)
@@ -308,7 +308,7 @@ class Limiter:
             self._keeper.event.set()
 
     async def _wait(self, waiter: Waiter) -> None:
-        """Wait for a ticket; the keeper looks again when the clock says so."""
+        """Wait for a ticket. The keeper, which watches the clock, admits calls again when the next may be sent."""
         if self._keeper is waiter:
             head = (self._urgent or self._others)[0]
             delay = self._delay(head.bound, head.urgent)
@@ -323,7 +323,7 @@ class Limiter:
 
 
 def paced(pace: P | None, limit: int | None, new: Callable[[int], P]) -> P | None:
-    """The pace at a limit, going on with its log; none without a limit."""
+    """The pace with a new limit and its old log; None without a limit."""
     if limit is None or pace is None:
         return None if limit is None else new(limit)
     pace.limit = limit

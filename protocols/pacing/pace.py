@@ -1,4 +1,4 @@
-"""How much of one quantity, requests or tokens, an account sends a minute."""
+"""Limits how much of one quantity, requests or tokens, an account sends per minute."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from collections import deque
 
 WINDOW = 60.5
-"""Seconds within which no more than a minute's allowance is sent. The half second is for the way: two calls that are
-sent 60.5 s apart arrive 60 s apart or more, unless the second takes half a second less."""
+"""Seconds in which at most a minute's allowance is sent. The extra half second covers network delay: calls that are
+sent 60.5 s apart arrive at least 60 s apart, unless the second travels half a second faster."""
 SHARE = 0.98
-"""The share of the allowance at which calls are spaced. The rest is room for urgent ones, which are not."""
+"""Share of the allowance at which calls are spaced; the rest is for urgent calls, which are not spaced."""
 CATCHING_UP = 1.0
-"""Seconds by which spaced calls may lag behind, as timers do and calls that needed less than was thought, and be sent
-the faster for it."""
+"""Seconds by which spaced calls may lag behind their schedule and catch up; late timers and calls that needed less
+than expected cause such lags."""
 
 
 class Entry:
-    """What was sent, and when (seconds)."""
+    """An amount that was sent, and its time in seconds."""
 
     __slots__ = ("amount", "time")
 
@@ -25,11 +25,11 @@ class Entry:
 
 
 class Pace:
-    """Spaces what it lets through over the minute, and counts it: no window of `WINDOW` seconds holds over `limit`.
+    """Spaces calls over the minute, and counts them: no window of `WINDOW` seconds holds more than `limit` > 0.
 
-    A log of the window, because it is exact and forgets nothing that was settled; and a virtual schedule (GCRA, ITU-T
-    I.371) before it, because a minute's allowance sent in its first second would make an urgent call wait for the
-    last of it. `limit` > 0 a minute.
+    It keeps a log of the window, because that is exact and allows later corrections; and a virtual schedule (GCRA,
+    ITU-T I.371), because if the minute's whole allowance were sent in the first second, an urgent call would have to
+    wait for the next minute.
     """
 
     def __init__(self, limit: float) -> None:
@@ -39,7 +39,7 @@ class Pace:
         self._next = -math.inf
 
     def wait(self, now: float, amount: float, urgent: bool) -> float:
-        """Seconds from `now` until so much may be sent; 0: now. What is over the limit by itself is sent alone."""
+        """Seconds from `now` until `amount` may be sent; 0: now. An amount over the limit is sent alone."""
         self._forget(now)
         spacing = 0.0 if urgent else max(0.0, self._next - now)
         excess = self._sum + min(amount, self.limit) - self.limit
@@ -49,10 +49,10 @@ class Pace:
             excess -= entry.amount
             if excess <= 0:
                 return max(spacing, (entry.time + WINDOW) - now)
-        return spacing  # sums of floats leave a rest
+        return spacing  # float sums leave a remainder
 
     def take(self, now: float, amount: float) -> Entry:
-        """So much is sent now."""
+        """Count `amount` as sent now."""
         entry = Entry(now, amount)
         self._log.append(entry)
         self._sum += amount
@@ -61,12 +61,12 @@ class Pace:
         return entry
 
     def expect(self, amount: float) -> None:
-        """Space as if so much had been sent, or less if it is negative; it does not count. What is over the limit by
-        itself takes a minute, like the limit: else a limit that is too low would hold the next call back for ever."""
+        """Move the schedule as if `amount`, which may be negative, had been sent, without counting it. An amount over
+        the limit moves it by a minute at most: else a limit that is too low would block the next call for ever."""
         self._next += max(-self.limit, min(amount, self.limit)) * 60.0 / (self.limit * SHARE)
 
     def settle(self, entry: Entry, amount: float) -> None:
-        """It was so much that was sent."""
+        """Correct an entry: the amount that was really sent."""
         more = amount - entry.amount
         if entry.time > -math.inf:
             self._sum += more

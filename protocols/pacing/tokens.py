@@ -1,4 +1,4 @@
-"""How many tokens an account sends a minute, though nobody knows what a call needs before it has ended."""
+"""Limits the tokens that an account uses per minute, although a call's need is unknown until it has ended."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from protocols.model import Request, Usage
 from protocols.pacing.pace import Entry, Pace
 
 WEIGHTS = tuple(2 / (2**n + 1) for n in range(9))
-"""Of one call in the average over a run, of 1, 2, 4, ... 256 calls; an average with exponential weights, which weighs
-as many calls (2 / weight - 1)."""
+"""Weights of one call in exponential averages over runs of 1, 2, 4, ... 256 calls: an average with the weight w
+covers about 2 / w - 1 calls."""
 UNSEEN = 16
-"""Calls of the whole bound that are added to those seen: of what was never seen, the more the less was seen."""
+"""Number of imaginary calls that need their whole bound, added to the observed ones; they count most while few calls
+were observed."""
 BEYOND = 0.25
-"""By which part of the way from the mean to the most that was seen the next may go beyond it."""
+"""How far a call may exceed the observed maximum, as a share of the distance from the mean to that maximum."""
 SURPRISE = 0.005
-"""The share of the allowance that is kept for calls that need more than any before them."""
+"""Share of the allowance kept for calls that need more than any before them."""
 MEMORY = 10_000
-"""Calls after which the most that was seen is about to be forgotten."""
+"""The observed maxima decay towards the average with a time constant of this many calls."""
 
 
 class Needs:
-    """Which share of its bound a call needs, of input or of output: n calls in flight together as much as the
-    costliest run of n calls so far, or of fewer, and a little more.
+    """Estimates the share of its bound that a call needs, of input or of output. For n calls in flight together it
+    assumes the costliest run of n calls so far, rounded down to a power of two, and a little more.
 
-    Runs, and not a mean and a deviation, since needs are neither independent (the calls in flight are often those of
-    one candidate, which may be long-winded) nor normally distributed.
+    Runs are used instead of a mean and a deviation, because needs are neither independent (the calls in flight often
+    belong to one candidate, which may be long-winded) nor normally distributed.
     """
 
     def __init__(self) -> None:
@@ -34,21 +35,21 @@ class Needs:
         self._most = [0.0] * len(WEIGHTS)
 
     def expected(self, bound: int) -> float:
-        """Tokens of a call, about."""
+        """The expected tokens of a call."""
         return bound * self._share(self._levels[-1])
 
     def most(self, bound: int) -> float:
-        """Tokens of those in flight and of one call more, at most."""
+        """Upper estimate of the tokens of the calls in flight and one more call with this bound."""
         run = min(max(self._in_flight.bit_length(), 1), len(WEIGHTS)) - 1
         return self._bounds * self._highest(run) + bound * self._highest(0)
 
     def begin(self, bound: int) -> None:
-        """A call of that bound is in flight."""
+        """Count a call with this bound as in flight."""
         self._in_flight += 1
         self._bounds += bound
 
     def end(self, bound: int, used: int | None) -> None:
-        """It has ended, and needed so many tokens, or nobody knows how many (None)."""
+        """Count the end of a call with this bound. `used`: the tokens that it needed; None: unknown."""
         self._in_flight -= 1
         self._bounds -= bound
         if used is not None and bound:
@@ -70,7 +71,7 @@ class Needs:
 
 
 class Flight:
-    """A call in flight: its bounds, what it is expected to need, and where its input is counted."""
+    """A call in flight: its bounds, its expected need, and the log entry of its input."""
 
     __slots__ = ("_pace", "bound", "entry", "expected", "urgent")
 
@@ -78,20 +79,21 @@ class Flight:
         self._pace, self.bound, self.urgent, self.entry, self.expected = pace, bound, urgent, entry, expected
 
     def end(self, now: float, used: Usage | None) -> None:
-        """It needed so much, or nobody knows how much."""
+        """End the call. `used`: what it needed; None: unknown."""
         self._pace.end(self, now, used)
 
 
 class TokenPace:
-    """A pace of which calls in flight hold back what they may need, together with the next one (see `Needs`).
+    """A pace that reserves the possible need of the calls in flight and of the next one (see `Needs`).
 
-    Input counts when it is sent. Output counts when the reply has come, and is held back until then: a server that
-    enters it with the reply keeps it in its minute for as long, and one that enters it earlier forgets it earlier. So
-    no minute is over, whenever the calls in flight end, unless they need more than any before them.
+    Input counts when it is sent. Output counts when the reply has come, and is reserved until then: a server that
+    counts it with the reply keeps it in its minute as long as we do, and one that counts it earlier drops it earlier.
+    So no minute exceeds the limit, whenever the calls in flight end, unless they need more than any before them.
 
-    Certainty comes first, and costs: L seconds from call to reply leave L / (60 + L) of the output unused; and where
-    a minute's allowance is few, large and unpredictable calls, the most that they may need is much more than they do.
-    The output of urgent calls says nothing of that of others, nor theirs of it; input is tokens to bytes with all.
+    This safety has a cost: a latency of L seconds leaves L / (60 + L) of the output allowance unused; and if few
+    large, unpredictable calls fill a minute's allowance, their possible need is much more than their real one.
+    Output is learned separately for urgent and other calls, because they differ; input, tokens per byte, for all
+    together.
     """
 
     def __init__(self, limit: float) -> None:
@@ -102,7 +104,7 @@ class TokenPace:
 
     @property
     def limit(self) -> float:
-        """Tokens a minute."""
+        """Tokens per minute."""
         return self._pace.limit
 
     @limit.setter
@@ -110,7 +112,7 @@ class TokenPace:
         self._pace.limit = limit
 
     def wait(self, now: float, bound: Usage, urgent: bool) -> float:
-        """Seconds until such a call may be sent, 0: now; infinite: not before one in flight has ended."""
+        """Seconds until such a call may be sent; 0: now; infinite: not before a call in flight has ended."""
         needed = SURPRISE * self.limit + self._input.most(bound.input)
         for kind, output in self._output.items():
             needed += output.most(bound.output if kind is urgent else 0)
@@ -119,7 +121,7 @@ class TokenPace:
         return self._pace.wait(now, needed, urgent)
 
     def begin(self, now: float, bound: Usage, urgent: bool) -> Flight:
-        """It is sent now."""
+        """Count a call as sent now."""
         output = self._output[urgent]
         expected = Usage(round(self._input.expected(bound.input)), round(output.expected(bound.output)))
         flight = Flight(self, bound, urgent, self._pace.take(now, 0.0), expected)
@@ -130,7 +132,7 @@ class TokenPace:
         return flight
 
     def end(self, flight: Flight, now: float, used: Usage | None) -> None:
-        """It has ended; one of which nobody knows what it needed has needed what was expected."""
+        """Count the end of a call; if its need is unknown, the expected need counts."""
         self._in_flight -= 1
         self._input.end(flight.bound.input, used.input if used else None)
         self._output[flight.urgent].end(flight.bound.output, used.output if used else None)
@@ -141,5 +143,5 @@ class TokenPace:
 
 
 def bound_of(request: Request) -> Usage:
-    """The most that a call can need, if the provider keeps to `max_tokens`."""
+    """The most tokens that a call can need, if the provider respects `max_tokens`."""
     return Usage(request.most_input, request.max_tokens)

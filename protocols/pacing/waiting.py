@@ -1,4 +1,4 @@
-"""What the calls of a process wait for, and whether they may wait on."""
+"""Tracks the waiting calls of a process, and decides whether they may go on waiting."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from protocols.errors import BadRequest, CallTimeout, Interrupted, ModelError
 from protocols.pacing.clock import loop_time
 
 SILENT = 3
-"""Failures in a row, without a reply between them, after which a model counts as one that does not answer."""
+"""Number of failures in a row after which a model counts as not answering."""
 BRIEF = 5.0
-"""Seconds that a call may still be held back for, once a person has stopped the search."""
+"""Longest hold in seconds that a call may still wait for after a person has stopped the search."""
 
 
 class Stoppable(Protocol):
     """A call that waits to be sent."""
 
     def stop(self) -> None:
-        """It is not to be sent."""
+        """Give the call up; it must not be sent."""
 
 
 @dataclass(eq=False, slots=True)
 class Nap:
-    """A call that waits for its next try: until when, in seconds of the event loop, and what it met."""
+    """A call that waits for its next try, `until` a time of the event loop's clock, after a `failure`."""
 
     until: float
     failure: ModelError
 
 
 class Calls:
-    """The calls of all searches of a process that have begun and not ended. `replies`: how many were answered so far,
-    the last at `answered`; `failures`: how many tries failed since then, and `last` is what the latest met.
-    `loading`: the models that calls wait for until they are loaded, once for each call."""
+    """The calls of all searches of a process. `begun`: number of those in progress. `replies`: number of replies so
+    far, the last at the time `answered`. `failures`: number of failed tries since then; `last`: the latest failure.
+    `naps`: calls waiting for their next try. `loading`: the models that are being loaded, once per waiting call."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -47,10 +47,11 @@ class Calls:
 
 
 class Patience:
-    """Whether the calls of one search may be sent, and wait. At first they may.
+    """Decides whether the calls of one search may be sent and may wait. At first they may.
 
-    `stop`: nothing more is sent, whoever waits to be sent or for a next try is `Interrupted`, and what is in flight
-    ends. `hurry`, after that: calls are sent again, each once and without long waits, as long as the model answers.
+    After `stop` nothing more is sent, calls that wait to be sent or for their next try raise `Interrupted`, and calls
+    in flight end normally. After a later `hurry` calls are sent again, each only once and without long waits, as long
+    as the model answers.
     """
 
     def __init__(self, calls: Calls | None = None) -> None:
@@ -62,7 +63,7 @@ class Patience:
         self._naps: set[anyio.CancelScope] = set()
 
     def stop(self) -> None:
-        """Nothing more is sent."""
+        """Send nothing more, and interrupt the waiting calls."""
         self.stopped = True
         for scope in self._naps:
             scope.cancel()
@@ -70,7 +71,7 @@ class Patience:
             waiter.stop()
 
     def hurry(self) -> None:
-        """What is left is sent, unless the model has ceased to answer."""
+        """Send the remaining calls, unless the model has stopped answering."""
         self.hurried, self.stopped = True, False
         if self._silent:
             self.stop()
@@ -82,25 +83,25 @@ class Patience:
         return self._failures >= SILENT or isinstance(self._last, CallTimeout)
 
     def check(self) -> None:
-        """:raises Interrupted: a call may not be sent."""
+        """:raises Interrupted: calls may not be sent."""
         if self.stopped:
             raise self.interrupted()
 
     def check_held(self, seconds: float) -> None:
-        """:raises Interrupted: a call would be held back for too long, as a person is waiting."""
+        """:raises Interrupted: after `hurry`, the hold of this many seconds is too long for the waiting person."""
         if self.hurried and seconds > BRIEF:
             self.stop()
             raise self.interrupted()
 
     def replied(self) -> None:
-        """There was a reply."""
+        """Record a reply."""
         self._failures, self._last = 0, None
         self.calls.replies += 1
         self.calls.failures = 0
         self.calls.answered = loop_time()
 
     def failed(self, failure: ModelError) -> None:
-        """A try failed. A refusal of one request is an answer: the model is there."""
+        """Record a failed try. A refusal of a single request counts as an answer: the model works."""
         if isinstance(failure, BadRequest) and not failure.fatal:
             self._failures, self._last = 0, None
             return
@@ -111,8 +112,8 @@ class Patience:
     async def nap(self, seconds: float, failure: ModelError, sleep: Callable[[float], Awaitable[None]]) -> None:
         """Wait for the next try after a failure.
 
-        :raises Interrupted: a person has stopped the search, before or meanwhile.
-        :raises ModelError: the failure, where there is to be no next try.
+        :raises Interrupted: a person stopped the search, before or during the wait.
+        :raises ModelError: the failure, if there will be no next try.
         """
         if self.hurried and self._silent:
             self.stop()
@@ -132,6 +133,6 @@ class Patience:
         raise failure from None
 
     def interrupted(self) -> Interrupted:
-        """What a call is told that is not sent, or not again."""
+        """The error for a call that is not sent or not retried."""
         met = f"; the last call met: {self._last}" if self._last else ""
         return Interrupted(f"stopped by a person{met}")

@@ -1,1 +1,1 @@
-"""Everything that speaks a provider's wire format."""
+"""Adapters to model providers: they translate wire formats and classify failures."""

@@ -27,7 +27,7 @@ FINISH: Final[dict[object, Finish]] = {
 
 
 class AnthropicModel:
-    """A `ChatModel` on Anthropic's endpoint, or one that speaks like it, over the shared session."""
+    """A `ChatModel` on Anthropic's endpoint, or a compatible one, over the shared session."""
 
     def __init__(self, model: str, endpoint: Endpoint, transport: Transport, wire: Wire | None = None) -> None:
         self._model, self._endpoint, self._transport, self._wire = model, endpoint, transport, wire or Wire()
@@ -42,19 +42,18 @@ class AnthropicModel:
 
 
 def api_version(request: Request) -> str:
-    """2026-10-21 answers any `temperature`, `top_p` or `top_k` with 400, so a request that has one goes out under the
-    version before.
+    """The API version of a request. 2026-10-21 answers any `temperature`, `top_p` or `top_k` with 400, so a request
+    with one uses the previous version.
 
-    Models that have given up sampling parameters refuse them under either, which is a `BadRequest` that says so.
+    Models without sampling parameters refuse them under both versions, with a `BadRequest` that says so.
     """
     sampling = request.temperature is not None or not SAMPLING.isdisjoint(request.parameters.fields)
     return SAMPLING_VERSION if sampling else NEWEST_VERSION
 
 
 def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
-    """The JSON body of one call. System messages become `system`, and their end is where the cached prefix ends,
-    unless `wire` says that they go elsewhere; a later end are turns that other requests have, too. What the user has
-    set goes over ours."""
+    """The JSON body of one call. System messages become `system`, unless `wire` places them elsewhere. The cached
+    prefix ends after them, or after later turns that other requests share. The user's parameters override ours."""
     messages = wire.turns(request)
     turns: list[JsonObject] = [
         {"role": turn.speaker, "content": turn.text} for turn in messages if turn.speaker != "system"
@@ -64,7 +63,7 @@ def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
         text = request.prefix[-1].text
         turns[same - 1]["content"] = [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
     body: JsonObject = {"max_tokens": request.max_tokens, "messages": turns, "model": model}
-    # An empty text block is refused.
+    # The API refuses an empty text block.
     system = [message.text for message in messages if message.speaker == "system" and message.text]
     if system and wire.system == "text":
         body["system"] = BETWEEN.join(system)
@@ -82,11 +81,10 @@ def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
 def read_reply(
     answer: Answer, name: str, key: str | None, request: Request | None = None, *, stream: bool = False
 ) -> Reply:
-    """The text blocks of the answer to `request`, joined; other blocks (thinking) are left out. Tokens that the
-    server does not count are estimated. `stream`: the answer may be a stream of events.
+    """The joined text blocks of the answer to `request`; other blocks (thinking) are dropped. Tokens that the server
+    does not count are estimated. `stream`: the answer may be a stream of events.
 
-    :raises ModelError: as `decode`; BadReply also if content is missing; ConnectionFailed for a stream that broke
-        off.
+    :raises ModelError: see `decode`; also BadReply if content is missing, ConnectionFailed if a stream broke off.
     """
     if stream:
         answer = unstreamed(answer, joined_message, name)
@@ -103,7 +101,8 @@ def read_reply(
 
 
 def read_usage(usage: object) -> Told:
-    """What was written to the cache, and read from it, is counted beside `input_tokens`; None or nothing is none."""
+    """The usage that the server reports. `input_tokens` excludes tokens read from or written to the cache, which are
+    added here; if these are None or missing, they are 0."""
     if not isinstance(usage, dict):
         return Told()
     fresh, tokens_out = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
@@ -122,7 +121,7 @@ def text_of(block: object) -> str:
 
 
 def instead_of_text(blocks: Sequence[object]) -> Instead:
-    """What the blocks of a message without a text are."""
+    """The content of a message without a text."""
     kinds = [str(block.get("type")) for block in blocks if isinstance(block, dict)]
     if any(kind.endswith("tool_use") for kind in kinds):
         return "tool calls"

@@ -1,4 +1,4 @@
-"""From a model string (`openai/…`, `anthropic/…`, `local/…`, `embedded`) and its settings to a `ChatModel`."""
+"""Opens the `ChatModel` of a model string (`openai/…`, `anthropic/…`, `local/…`, `embedded`) and its settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOCAL: Final = "local"
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Where a provider is spoken to unless something else is set, and the variables that set it."""
+    """A provider's default base URL, and the environment variables for its key and for another base URL."""
 
     base_url: str
     key_variable: str
@@ -50,13 +50,15 @@ KNOWN: Final = (*PROVIDERS, LOCAL, EMBEDDED, OWN)
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """What a user may set for one model.
+    """The user's settings of one model.
 
-    `base_url`: instead of the provider's. `api_key_env`: the variable that holds the key, instead of the provider's.
-    `client`: `module:function` that returns an SDK client, which then brings its own address and key.
-    `timeout`: seconds, for one call. `key_header`: the header that has the key, instead of Authorization. `wire`:
-    what the server wants otherwise than its format's owner. `api`: the form of a request, of `openai/…` and
-    `local/…`; None: chat, or what a local model is made for. `local`: how a model `local/…` is loaded.
+    `base_url`: replaces the provider's. `api_key_env`: the variable that holds the key, instead of the provider's.
+    `client`: `module:function` that returns an SDK client, which has its own address and key. `timeout`: seconds for
+    one call. `key_header`: the header for the key, instead of Authorization. `wire`: the server's deviations from its
+    wire format. `api`: the API of `openai/…` and `local/…` models; None: chat, or what a local model is made for.
+    `local`: how a model `local/…` is loaded.
+
+    :raises ConfigError: a value is invalid, or two exclude each other.
     """
 
     base_url: str | None = None
@@ -78,16 +80,16 @@ class ModelSettings:
         if self.key_header is not None and not HEADER.fullmatch(self.key_header):
             raise ConfigError(f"key_header = {self.key_header!r} is no name of a header; write one such as x-api-key")
         if self.client and self.api:
-            raise ConfigError("a client is asked in the form that its SDK has; remove api beside it")
+            raise ConfigError("a client uses the API of its SDK; remove api beside it")
         if self.api == "completions":
             self.wire.check_completions()
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom a call is billed to and limited by: models with equal accounts share one limiter.
+    """The account that a call is billed to: models with equal accounts share one limiter.
 
-    `address`: base URL, or the function that makes the client. `key`: a fingerprint, "" without a key.
+    `address`: the base URL, or the function that makes the client. `key`: a fingerprint, "" without a key.
     """
 
     provider: str
@@ -98,8 +100,8 @@ class Account:
 def open_model(name: str, settings: ModelSettings, environ: Mapping[str, str], transport: Transport) -> ChatModel:
     """The model that `name` and `settings` describe. Nothing is sent yet.
 
-    :raises ConfigError: a wrong model string, an unknown provider, a missing key, a proxy that cannot be used; the
-        line says what to set.
+    :raises ConfigError: the model string is wrong, the provider unknown, the key missing, or the proxy unusable; the
+        message says what to set.
     """
     provider, model = split(name)
     settings.wire.check(format_of(provider))
@@ -132,16 +134,17 @@ def import_for(name: str, settings: ModelSettings) -> None:
 def open_openai(
     model: str, settings: ModelSettings, endpoint: Endpoint, transport: Transport
 ) -> OpenAIModel | CompletionsModel:
-    """A model behind a server that speaks OpenAI's format, in one of its forms."""
+    """A model on a server with OpenAI's chat or completions API."""
     if settings.api == "completions":
         return CompletionsModel(model, endpoint, transport)
     return OpenAIModel(model, endpoint, transport, settings.wire)
 
 
 def open_local(name: str, settings: ModelSettings, transport: Transport, dimension: int | None = None) -> LocalModel:
-    """A model on this machine, which is loaded when it is first asked. `dimension`: it embeds.
+    """A model on this machine, which is loaded at its first call. `dimension`: length of the vectors of a model that
+    embeds; None: it generates text.
 
-    :raises ConfigError: llama.cpp or the weights are not there.
+    :raises ConfigError: llama.cpp or the weights are missing.
     """
     check_installed(name)
     identity(name, settings.local.path)
@@ -164,9 +167,9 @@ def open_local(name: str, settings: ModelSettings, transport: Transport, dimensi
 def open_embeddings(
     name: str, settings: ModelSettings, environ: Mapping[str, str], transport: Transport, dimension: int
 ) -> ChatModel:
-    """The model `openai/…` or `local/…` that embeds texts in `dimension` numbers. Nothing is sent yet.
+    """The model `openai/…` or `local/…` that embeds texts as vectors of length `dimension`. Nothing is sent yet.
 
-    :raises ConfigError: as `open_model`; also for a client, which chats alone.
+    :raises ConfigError: see `open_model`; also for a client, which can only chat.
     """
     if split(name)[0] == LOCAL:
         return open_local(name, settings, transport, dimension)
@@ -180,7 +183,7 @@ def open_embeddings(
 def identify(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> Account:
     """The account that calls to this model use.
 
-    :raises ConfigError: as `open_model`.
+    :raises ConfigError: see `open_model`.
     """
     provider, _ = split(name)
     if provider in (EMBEDDED, LOCAL):
@@ -195,9 +198,9 @@ def identify(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> 
 
 
 def scope(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> str:
-    """Who answers: whatever else than a request changes the reply to it.
+    """The model's part of the reply cache's key: everything outside a request that changes the reply.
 
-    :raises ConfigError: as `open_model`.
+    :raises ConfigError: see `open_model`.
     """
     account, form = identify(name, settings, environ), f" {settings.api}" if settings.api else ""
     place = identity(name, settings.local.path) if account.provider == LOCAL else account.address
@@ -205,12 +208,12 @@ def scope(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> str
 
 
 def is_local(name: str) -> bool:
-    """Whether a model string names one on this machine."""
+    """Whether a model string names a model on this machine."""
     return name.partition("/")[0] == LOCAL
 
 
 def is_theirs(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> bool:
-    """Whether calls to this model go to the provider that its name says, at its public address."""
+    """Whether calls to this model go to the provider in its name, at the provider's public address."""
     provider = PROVIDERS.get(name.partition("/")[0])
     if provider is None or settings.client:
         return False
@@ -219,9 +222,9 @@ def is_theirs(name: str, settings: ModelSettings, environ: Mapping[str, str]) ->
 
 
 def split(name: str) -> tuple[str, str]:
-    """Provider and model of a model string. A model's name may hold slashes of its own.
+    """The provider and the model's name in a model string. The name may contain slashes.
 
-    :raises ConfigError: there is no such provider, or no model's name; says what to write.
+    :raises ConfigError: the provider is unknown, or the name is missing; the message says what to write.
     """
     provider, _, model = name.partition("/")
     if provider not in (*PROVIDERS, LOCAL, OWN) and name != EMBEDDED:
@@ -234,7 +237,7 @@ def split(name: str) -> tuple[str, str]:
 
 
 def _meant(name: str) -> str:
-    """What a model string without a provider's name is likely to mean."""
+    """The likely meaning of a model string without a known provider; "" if it is empty."""
     provider, slash, model = name.strip().replace(":", "/", 1).partition("/")
     near = difflib.get_close_matches(provider.strip().lower(), KNOWN, 1)
     if near == [EMBEDDED] or (near == [LOCAL] and not slash):
@@ -249,7 +252,10 @@ def _meant(name: str) -> str:
 
 
 def resolve(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> Endpoint:
-    """Address and key of a model. Blank variables count as unset."""
+    """The address and the key of a model. Blank variables count as unset.
+
+    :raises ConfigError: the key is missing or malformed, or the address or the name is invalid.
+    """
     provider = PROVIDERS[split(name)[0]]
     variable = settings.api_key_env or provider.key_variable
     base_url = settings.base_url or environ.get(provider.url_variable, "").strip() or provider.base_url
@@ -266,7 +272,10 @@ def resolve(name: str, settings: ModelSettings, environ: Mapping[str, str]) -> E
 
 
 def check_url(url: str, name: str) -> str:
-    """`url` if it can be a base URL. What is wrong with it is not shown: a password may be in it."""
+    """`url` if it is a valid base URL.
+
+    :raises ConfigError: it is not. The message does not show the URL, which may hold a password.
+    """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -300,7 +309,7 @@ def open_client(name: str, settings: ModelSettings, named: Named, transport: Tra
 def lend(client: OpenAIClient | AnthropicClient, reference: str, transport: Transport) -> None:
     """Use a client until the transport is closed.
 
-    :raises ConfigError: it is closed already.
+    :raises ConfigError: the client is already closed.
     """
     if client.is_closed():
         raise ConfigError(f"client {reference!r} returns one that is closed; let it make a new one at every call")

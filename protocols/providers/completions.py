@@ -1,5 +1,5 @@
-"""The OpenAI completions wire format, for base models: a conversation is laid out as one plain text that they go on
-with. vLLM, llama.cpp and most servers of open weights speak it.
+"""The OpenAI completions wire format, for base models: a conversation becomes one plain text that the model
+continues. vLLM, llama.cpp and most servers of open weights support it.
 
 https://platform.openai.com/docs/api-reference/completions/create
 """
@@ -19,13 +19,13 @@ from protocols.providers.wire import with_parameters
 
 PATH: Final = "/completions"
 STOP: Final = "\n\n"
-"""A blank line ends a turn, and with it the reply."""
+"""A blank line ends a turn, and so the reply."""
 CUES: Final = (":", "：", "=", "->", "=>", "→")
-"""Ends of a turn that is gone on with on the same line."""
+"""Ends of a user's turn after which the assistant's turn follows on the same line."""
 
 
 class CompletionsModel:
-    """A `ChatModel` on an endpoint that completes text."""
+    """A `ChatModel` on an endpoint for text completions."""
 
     def __init__(self, model: str, endpoint: Endpoint, transport: Transport) -> None:
         self._model, self._endpoint, self._transport = model, endpoint, transport
@@ -40,7 +40,7 @@ class CompletionsModel:
 
 
 def request_body(request: Request, model: str) -> JsonObject:
-    """The JSON body of one call; what the user has set goes over ours."""
+    """The JSON body of one call; the user's parameters override ours."""
     body: JsonObject = {
         "model": model,
         "prompt": laid_out(request.messages),
@@ -53,9 +53,9 @@ def request_body(request: Request, model: str) -> JsonObject:
 
 
 def laid_out(messages: Sequence[ChatMessage]) -> str:
-    """The conversation as one text: turns are separated by blank lines, and what the assistant says follows its
-    user's turn on the same line if that ends with a cue such as `Label:`, else on the next. The reply continues the
-    end, which has no space after a cue: tokenisers join a space with the word behind it."""
+    """The conversation as one text. Blank lines separate turns; the assistant's turn follows the user's on the same
+    line if that ends with a cue such as `Label:`, else on the next. The reply continues the text, which has no space
+    after a final cue, because tokenisers join a space with the following word."""
     text = ""
     for place, message in enumerate(messages):
         said = message.text.strip()
@@ -69,10 +69,10 @@ def laid_out(messages: Sequence[ChatMessage]) -> str:
 
 
 def read_reply(answer: Answer, name: str, key: str | None, request: Request | None = None) -> Reply:
-    """The first choice of the answer to `request`, without the space around it, and up to a blank line unless the
-    user has set another end, or none.
+    """The first choice of the answer to `request`, stripped, and up to its first blank line unless the user has set
+    `stop`.
 
-    :raises ModelError: as `decode`; BadReply also if there is no text.
+    :raises ModelError: see `decode`; also BadReply if there is no text.
     """
     payload = decode(answer, name, key, lambda usage: used(read_usage(usage), request, ""))
     choice, _ = first_choice(payload)
@@ -82,8 +82,8 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
     if not isinstance(text, str):
         raise unusable("has no choices[0].text", answer, name, key, usage)
     if request is None or "stop" not in request.parameters.fields:
-        text, end, _ = text.lstrip().partition(STOP)  # not every server knows stop
-        finish = "stop" if end and finish == "length" else finish  # it was complete before it was too long
+        text, end, _ = text.lstrip().partition(STOP)  # not every server supports stop
+        finish = "stop" if end and finish == "length" else finish  # the turn was complete before the limit
     said = text.strip()
     model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
     missing: Instead | None = None if said or finish == "refusal" else "nothing"

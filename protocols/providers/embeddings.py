@@ -1,4 +1,4 @@
-"""The OpenAI embeddings wire format, which vLLM, Ollama, llama.cpp and most gateways speak too.
+"""The OpenAI embeddings wire format, which vLLM, Ollama, llama.cpp and most gateways support too.
 
 https://platform.openai.com/docs/api-reference/embeddings/create
 """
@@ -24,7 +24,7 @@ PATH: Final = "/embeddings"
 
 class OpenAIEmbeddings:
     """A `ChatModel` whose reply to a single message is the vector of its text: `dimension` float32, little-endian, in
-    base64. So every wrapper of a model goes around it."""
+    base64. So every wrapper of models can wrap it."""
 
     def __init__(self, model: str, endpoint: Endpoint, transport: Transport, dimension: int) -> None:
         self._model, self._endpoint, self._transport, self._dimension = model, endpoint, transport, dimension
@@ -32,9 +32,9 @@ class OpenAIEmbeddings:
         self._headers = endpoint.headers()
 
     async def complete(self, request: Request) -> Reply:
-        """The vector of the request's one message; nothing else of the request is sent.
+        """The vector of the request's only message; nothing else of the request is sent.
 
-        :raises ModelError: the call failed; its class says how.
+        :raises ModelError: the call failed; the class says how.
         :raises ConfigError: the model's vectors have another dimension.
         """
         [message] = request.messages
@@ -47,9 +47,9 @@ class OpenAIEmbeddings:
 
 
 def read_reply(answer: Answer, name: str, key: str | None, request: Request | None = None) -> tuple[Reply, int]:
-    """The one embedding of an answer, and its length; some servers give a list of numbers whatever is asked for.
+    """The embedding in an answer, and its length. Some servers send a list of numbers although base64 was requested.
 
-    :raises ModelError: as `decode`; BadReply also if there is no embedding of finite numbers.
+    :raises ModelError: see `decode`; also BadReply if there is no embedding of finite numbers.
     """
 
     def counted(told: object) -> Usage:
@@ -70,14 +70,14 @@ def read_reply(answer: Answer, name: str, key: str | None, request: Request | No
 
 
 def read_vector(embedding: str | list[object]) -> Vector | None:
-    """Shape (n,), n >= 1, finite; None if it is no such vector."""
+    """The vector of shape (n,), n >= 1, with finite numbers; None if it is not one."""
     try:
         if isinstance(embedding, str):
             vector = np.frombuffer(b64decode(embedding, validate=True), "<f4")
         else:
-            if not all(type(part) in (int, float) for part in embedding):  # numpy reads texts and truth values, too
+            if not all(type(part) in (int, float) for part in embedding):  # numpy would read texts and booleans
                 return None
-            with np.errstate(over="ignore"):  # infinite, and seen below
+            with np.errstate(over="ignore"):  # becomes infinite, which is refused below
                 vector = np.array(embedding, dtype="<f4")
     except (ValueError, TypeError, OverflowError):
         return None

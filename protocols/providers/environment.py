@@ -1,4 +1,4 @@
-"""Variables of the process, and of a .env file beneath them."""
+"""Reads the variables of the process and of a .env file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from protocols.errors import ConfigError
 
 
 def read_environment(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` over what the .env file at `path` sets, if there is one; neither is changed.
+    """The variables of the .env file at `path`, if it exists, overridden by `environ`; neither is changed.
 
-    `$` in a value is plain text: a key may hold one.
+    `$` in a value is plain text, because a key may contain one.
 
     :raises ConfigError: the file cannot be read.
     """

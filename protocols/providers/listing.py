@@ -1,4 +1,4 @@
-"""What a server's own list of models says of a model's window."""
+"""Looks up a model's context window in the server's list of models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LISTS: Final[Mapping[str, tuple[str, ...]]] = {
     "openai": ("/models", "/model/info"),
     "anthropic": ("/v1/models", "/v1/model/info"),
 }
-"""By the wire format: the list that every server has, and LiteLLM's, which says more."""
+"""Paths by wire format: the list that every server has, and LiteLLM's, which has more details."""
 NAMES: Final = (
     "max_model_len",  # vLLM, SGLang
     "loaded_context_length",  # LM Studio
@@ -29,12 +29,12 @@ NAMES: Final = (
 INNER: Final = ("meta", "model_info", "top_provider")
 SECONDS: Final = 5.0
 LONGEST: Final = 4 * 2**20
-"""Bytes of a list that are read."""
+"""Most bytes of a list that are read."""
 
 
 async def listed_window(transport: Transport, endpoint: Endpoint, provider: str, model: str) -> int | None:
-    """Tokens of the window of `model`; None if no list says it, or none came in time. Never raises for a server's
-    fault: the window is of use and not needed."""
+    """The window of `model` in tokens; None if no list names it, or none came in time. Never raises for a fault of
+    the server, because the window is useful but not required."""
     for path in LISTS[provider]:
         body = await _get(transport, endpoint, path)
         if body is None:
@@ -63,7 +63,7 @@ async def _get(transport: Transport, endpoint: Endpoint, path: str) -> bytes | N
 
 
 async def _whole(content: aiohttp.StreamReader) -> bytes | None:
-    """All of a body; None if it is longer than LONGEST."""
+    """The whole body; None if it is longer than `LONGEST`."""
     body = bytearray()
     async for chunk in content.iter_any():
         body += chunk
@@ -73,7 +73,7 @@ async def _whole(content: aiohttp.StreamReader) -> bytes | None:
 
 
 def read_window(body: bytes, model: str) -> int | None:
-    """The window of `model` in a list of models; of a list of one model that one's, whatever its name."""
+    """The window of `model` in a list of models; if the list has a single model, its window, whatever its name."""
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -86,7 +86,7 @@ def read_window(body: bytes, model: str) -> int | None:
 
 
 def _windows(entry: Mapping[str, Any]) -> Iterator[int]:
-    """What an entry says, the surest first."""
+    """The windows that an entry names, the most reliable first."""
     tables = [entry, *(inner for name in INNER if isinstance(inner := entry.get(name), dict))]
     for name in NAMES:
         for table in tables:

@@ -1,4 +1,4 @@
-"""A model on this machine as a `ChatModel`: loaded on first use, then asked as any server is."""
+"""A model on this machine as a `ChatModel`: loaded on first use, then called like any server."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from protocols.providers.transport.http import Endpoint, Transport
 Api = Literal["chat", "completions"]
 
 CONTEXT: Final = 4096
-"""Tokens of a slot where nobody says."""
+"""Default tokens of a slot."""
 SLOTS: Final = 4
 TIMEOUT: Final = 600.0
-"""Seconds of one call where nobody says: a processor reads a long request for minutes."""
+"""Default timeout of a call in seconds; a CPU needs minutes to read a long request."""
 OVERHEAD: Final = 250 * 2**20
-"""Bytes beside weights and slots, about: the program, its buffers, and what it keeps of prompts."""
+"""Approximate bytes besides weights and slots: the program, its buffers, and its cache of prompts."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """What a user may set for a local model; None: as is best here."""
+    """The user's settings of a local model; None: the default for this machine."""
 
     path: str | None = None
     context: int | None = None
@@ -36,7 +36,7 @@ class LocalSettings:
 
 
 def plan_of(name: str, weights: Weights, settings: LocalSettings, *, embeds: bool = False) -> Plan:
-    """How the model is loaded: with no longer slots than it was trained for."""
+    """How the model is loaded, with slots no longer than it was trained for."""
     context = settings.context or CONTEXT
     return Plan(
         path=str(weights.file),
@@ -49,17 +49,17 @@ def plan_of(name: str, weights: Weights, settings: LocalSettings, *, embeds: boo
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_of(plan: Plan, weights: Weights) -> int:
-    """About the bytes that it takes once it is loaded."""
+    """Approximate bytes of memory of the loaded model."""
     return weights.header.size + plan.slots * plan.context * weights.header.token_bytes + OVERHEAD
 
 
 def in_words(plan: Plan, weights: Weights) -> str:
-    """One line on what a model takes of this machine."""
+    """One line on the resources that a model uses on this machine."""
     gigabytes = memory_of(plan, weights) / 2**30
     what = "embeds" if plan.embeds else "chats" if weights.header.chats else "completes text, having no chat template"
     slots = f"{plan.slots} slot{'s' if plan.slots != 1 else ''} of {plan.context:,} tokens"
@@ -74,8 +74,8 @@ class Open(Protocol):
 
 
 class LocalModel:
-    """Loads what `settings` describe when it is first asked, see `LocalModels`; `opened` makes what is asked then.
-    `dimension`: it embeds, in so many numbers."""
+    """Loads the model that `settings` describe at its first call, see `LocalModels`; `opened` makes the adapter to
+    its process. `dimension`: length of the vectors of a model that embeds; None: it generates text."""
 
     def __init__(
         self,
@@ -106,20 +106,20 @@ class LocalModel:
         raise ServerFailed(f"{why(served)}; it is loaded again", model=self.name)
 
     async def load(self) -> None:
-        """Load it now, if it is not loaded yet.
+        """Load the model now, if it is not loaded yet.
 
-        :raises ConfigError: it cannot be loaded.
+        :raises ConfigError: the model cannot be loaded.
         """
         await self._ready()
 
     async def is_here(self) -> bool:
-        """Whether its weights need no download."""
+        """Whether the weights need no download."""
         return await to_thread.run_sync(is_here, self._settings.path)
 
     async def plan(self) -> tuple[Plan, Weights]:
-        """How it is loaded, and what; nothing is loaded yet.
+        """How the model is loaded, and its weights; nothing is loaded yet.
 
-        :raises ConfigError: the weights are not there, or cannot be used.
+        :raises ConfigError: the weights are missing, or cannot be used.
         """
         weights = await self._local.weights(self.name, self._settings.path)
         dimension, theirs = self._dimension, weights.header.embedding

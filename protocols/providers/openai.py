@@ -1,4 +1,4 @@
-"""The OpenAI chat completions wire format, which vLLM, Ollama, llama.cpp and most gateways speak too.
+"""The OpenAI chat completions wire format, which vLLM, Ollama, llama.cpp and most gateways support too.
 
 https://platform.openai.com/docs/api-reference/chat/create
 """
@@ -43,15 +43,15 @@ class OpenAIModel:
 
 
 def settled(wire: Wire, base_url: str) -> Wire:
-    """The same with a name for the limit on a reply."""
+    """The wire settings with a name for the token limit of a reply."""
     return replace(wire, token_parameter=wire.token_parameter or default_token_parameter(base_url))
 
 
 def default_token_parameter(base_url: str) -> TokenParameter:
-    """What the endpoint calls the limit on the reply.
+    """The endpoint's name for the token limit of a reply.
 
-    OpenAI's newest models refuse `max_tokens` and its older ones take both names, on Azure as well. Of the other
-    servers many know `max_tokens` alone (Ollama, LM Studio, llama.cpp before 2026) and drop the limit in silence.
+    OpenAI's newest models refuse `max_tokens` and its older ones accept both names, on Azure too. Many other servers
+    know only `max_tokens` (Ollama, LM Studio, llama.cpp before 2026), and silently ignore the other name.
     """
     host = urlsplit(base_url).hostname or ""
     theirs = host == "openai.com" or host.endswith((".openai.com", ".openai.azure.com"))
@@ -59,7 +59,7 @@ def default_token_parameter(base_url: str) -> TokenParameter:
 
 
 def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
-    """The JSON body of one call; what the user has set goes over ours."""
+    """The JSON body of one call; the user's parameters override ours."""
     body: JsonObject = {
         "model": model,
         "messages": [{"role": turn.speaker, "content": turn.text} for turn in wire.turns(request)],
@@ -75,11 +75,11 @@ def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
 def read_reply(
     answer: Answer, name: str, key: str | None, request: Request | None = None, *, stream: bool = False
 ) -> Reply:
-    """The first choice of the answer to `request`. A refusal's text is the reply's; tokens that the server does not
-    count are estimated. `stream`: the answer may be a stream of events.
+    """The first choice of the answer to `request`. The text of a refusal becomes the reply's text. Tokens that the
+    server does not count are estimated. `stream`: the answer may be a stream of events.
 
-    :raises ModelError: as `decode`, and for a choice that is an error; BadReply also if there is none with a message;
-        ConnectionFailed for a stream that broke off.
+    :raises ModelError: see `decode`; also for a choice that is an error, BadReply if there is no message with a text,
+        and ConnectionFailed if a stream broke off.
     """
     if stream:
         answer = unstreamed(answer, joined_chat, name)
@@ -90,7 +90,7 @@ def read_reply(
     usage = used(told, request, message or choice, finish)
     if isinstance(error := choice.get("error"), dict) and says_something(error):
         failure = classify(replace(answer, body=orjson.dumps({"error": error})), name, key)
-        failure.usage = usage  # a gateway's, whose model failed after it had accepted
+        failure.usage = usage  # a gateway's model failed after accepting the request
         raise failure
     if message is not None:
         content, refusal = text_of(message.get("content")), refusal_of(message)
@@ -104,7 +104,7 @@ def read_reply(
 
 
 def first_choice(payload: JsonObject) -> tuple[JsonObject, JsonObject | None]:
-    """The first choice, empty if there is none, and its message."""
+    """The first choice, {} if there is none, and its message."""
     choices = payload.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
@@ -114,8 +114,8 @@ def first_choice(payload: JsonObject) -> tuple[JsonObject, JsonObject | None]:
 
 
 def text_of(content: object) -> str | None:
-    """The text of a message, "" where there is none: cut off while it thought, or filtered. Some servers send it in
-    parts. None: it is neither."""
+    """The text of a message's content, which some servers send in parts. "": the reply was cut off in its thought, or
+    filtered. None: the content is neither a text nor parts."""
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(part["text"] for part in content if is_text(part)) if isinstance(content, list) else None
@@ -129,7 +129,7 @@ def is_text(part: object) -> bool:
 
 
 def refusal_of(message: JsonObject) -> str:
-    """The words in which the model refuses, of its own field or of the parts of the content; "" for none."""
+    """The model's refusal, from its own field or from the parts of the content; "" if there is none."""
     said, parts = message.get("refusal"), message.get("content")
     if isinstance(said, str) and said:
         return said
@@ -140,7 +140,7 @@ def refusal_of(message: JsonObject) -> str:
 
 
 def instead_of_text(message: JsonObject) -> Instead:
-    """What a message holds that has no text: the names that servers have for it, as fields or as parts."""
+    """The content of a message without a text, recognised by the fields or parts that servers use."""
     parts = message.get("content")
     kinds = {str(part.get("type")) for part in (parts if isinstance(parts, list) else []) if isinstance(part, dict)}
     if message.get("tool_calls") or message.get("function_call") or kinds & TOOLS:
@@ -149,8 +149,8 @@ def instead_of_text(message: JsonObject) -> Instead:
 
 
 def read_usage(usage: object) -> Told:
-    """`prompt_tokens` are all input tokens, those read from the cache or written to it among them. One half is the
-    total without the other."""
+    """The usage that the server reports. `prompt_tokens` includes tokens read from and written to the cache. If input
+    or output is missing, it is computed from the total."""
     if not isinstance(usage, dict):
         return Told()
     tokens_in, tokens_out = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))

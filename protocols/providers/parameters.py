@@ -1,8 +1,8 @@
-"""What a user may set of a call, by the names of each wire format, and what the format forbids of it.
+"""The parameters of a call that users may set, by their names in each wire format, and checks of their values.
 
 The names and ranges are those of the SDKs' types (openai 3.54, anthropic 2.12, against which the tests check them)
 and of https://developers.openai.com/api/reference, https://platform.claude.com/docs/en/api/messages. Anthropic's SDK
-has dropped `temperature`, `top_p` and `top_k`, which its API takes under the version 2023-06-01.
+has dropped `temperature`, `top_p` and `top_k`, which its API accepts under the version 2023-06-01.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from typing import Final
 from protocols.errors import ConfigError
 
 UNSET: Final = "unset"
-"""The value of a parameter that is not sent, though a wider table sets it."""
+"""The value that removes a parameter which a wider table sets."""
 EXTRA: Final = "extra"
-"""The name of the table whose fields are sent as they are."""
+"""The name of the table whose fields are sent unchecked."""
 Check = Callable[[object], str]
-"""What is expected instead of a value; "" where it will do."""
+"""Returns what is expected instead of a value; "" if the value is valid."""
 
 MOST_STOPS, LEAST_THOUGHT = 4, 1024
 LEAST_WHOLE, MOST_WHOLE = -(2**63), 2**64 - 1
-"""Of the whole numbers that are written to JSON."""
+"""The range of whole numbers that are written to JSON."""
 EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 
 
 def number(least: float, most: float) -> Check:
-    """A number within a range, its ends included."""
+    """A number within an inclusive range."""
     expected = f"a number from {least:g} to {most:g}"
     return lambda value: "" if _is_number(value) and least <= value <= most else expected  # type: ignore[operator]
 
 
 def whole(least: float, most: float = math.inf) -> Check:
-    """A whole number from `least` on, up to `most`."""
+    """A whole number from `least` to `most`, inclusive."""
     bounds = f" from {least:g} on" if most == math.inf else f" from {least:g} to {most:g}"
     expected = f"a whole number{'' if least == -math.inf else bounds}"
 
@@ -54,7 +54,7 @@ def one_of(*values: str) -> Check:
 
 
 def text(longest: int | None = None) -> Check:
-    """A text that is not empty, of so many characters at most."""
+    """A non-empty text of at most `longest` characters."""
     expected = "a text" + (f" of at most {longest} characters" if longest else "")
 
     def check(value: object) -> str:
@@ -70,19 +70,19 @@ def truth(value: object) -> str:
 
 
 def table(value: object) -> str:
-    """A table, whose inside the provider checks."""
+    """A non-empty table, whose contents the provider checks."""
     return "" if isinstance(value, Mapping) and value else "a table"
 
 
 def stops(value: object) -> str:
-    """One text, or one to four."""
+    """A text, or a list of one to four texts."""
     texts = [value] if isinstance(value, str) else value
     fits = isinstance(texts, list | tuple) and all(isinstance(one, str) and one for one in texts)
     return "" if fits and 0 < len(texts) <= MOST_STOPS else f"a text, or a list of at most {MOST_STOPS}"  # type: ignore[arg-type]
 
 
 def stop_sequences(value: object) -> str:
-    """Texts of more than white space."""
+    """A list of texts, none of only white space."""
     fits = isinstance(value, list | tuple) and value and all(isinstance(one, str) and one.strip() for one in value)
     return "" if fits else "a list of texts, none of white space alone"
 
@@ -94,7 +94,7 @@ def biases(value: object) -> str:
 
 
 def labels(value: object) -> str:
-    """OpenAI's metadata."""
+    """OpenAI's metadata: a table of at most 16 short texts."""
     fits = (
         isinstance(value, Mapping)
         and len(value) <= 16
@@ -122,7 +122,7 @@ def output_config(value: object) -> str:
 
 
 def thinking(value: object) -> str:
-    """Whether Claude thinks, and for how long."""
+    """Anthropic's setting of whether the model thinks, and for how long."""
     match value:
         case {"type": "adaptive" | "disabled" | "between_tools"}:
             return ""
@@ -175,20 +175,20 @@ ANTHROPIC: Final[Mapping[str, Check]] = {
 KNOWN: Final[Mapping[str, Mapping[str, Check]]] = {"openai": OPENAI, "anthropic": ANTHROPIC}
 
 ROOM: Final = "the limit on a reply is ours to set: reply_tokens, under [task] or in the provider's table"
-WRITTEN: Final = "a reply is read as text, and nothing else is asked for"
+WRITTEN: Final = "replies are read as text, so nothing else can be requested"
 OURS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("messages", "prompt", "input"), "the messages are the prompt and the input"),
     "model": "name the model under [models]",
     **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), ROOM),
     **dict.fromkeys(("n_predict", "max_new_tokens"), ROOM),
-    "n": "one reply is asked for at a time; search.repeats asks an example several times",
+    "n": "each call asks for one reply; search.repeats asks an example several times",
     "stream": "set stream = true in the provider's table",
     "system": "the system message is the prompt's; system, in the provider's table, says where it goes",
     **dict.fromkeys(("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"), WRITTEN),
     **dict.fromkeys(("audio", "modalities"), WRITTEN),
     **dict.fromkeys(("user_profile_id", "workspace_id"), "it is a header; a client of your own can send it"),
 }
-"""What nobody else sets, as an extra field neither, and what to do instead."""
+"""Fields that only PromptFlow sets, also not as extra fields, and what to do instead."""
 CALLED: Final[Mapping[str, Mapping[str, str]]] = {
     "openai": {
         "stop_sequences": "it is stop",
@@ -204,7 +204,7 @@ CALLED: Final[Mapping[str, Mapping[str, str]]] = {
         "user": "it is metadata = { user_id = … }",
     },
 }
-"""What the other format's names are in this one."""
+"""For names of the other wire format: their equivalents in this one."""
 
 
 SECRET: Final = re.compile(
@@ -212,30 +212,31 @@ SECRET: Final = re.compile(
     r"|((.*_)?(auth|authentication|api|access|bearer|id|refresh|session)_?)?token"
     r"|(.*_)?(password|passwd|secret|bearer|credentials?)"
 )
-"""Names of fields, in small letters and with _ for -, that hold what nobody else must read."""
+"""Names of fields, in lower case and with _ for -, that hold secrets."""
 
 
 def format_of(provider: str) -> str:
-    """The wire format that a provider speaks."""
+    """The wire format of a provider."""
     return "anthropic" if provider == "anthropic" else "openai"
 
 
 def merged(wide: Mapping[str, object], narrow: Mapping[str, object]) -> dict[str, object]:
-    """The parameters of two tables, of which the narrower wins, name by name, be it a parameter or an extra field."""
+    """The parameters of two tables; for each name, parameter or extra field, the narrower table wins."""
     both = {name: value for name, value in {**wide, **narrow}.items() if name != EXTRA}
     extra = {name: value for name, value in _extra(wide).items() if name not in narrow} | dict(_extra(narrow))
     return both | ({EXTRA: extra} if extra else {})
 
 
 def asked(parameters: Mapping[str, object]) -> dict[str, object]:
-    """The fields of a body, those that are `UNSET` among them; an extra one wins."""
+    """The fields of a call's body, including `UNSET` ones; extra fields override parameters."""
     return {name: value for name, value in parameters.items() if name != EXTRA} | dict(_extra(parameters))
 
 
 def check(parameters: Mapping[str, object], provider: str, key: str) -> None:
-    """Look at each parameter of one table, which `key` names.
+    """Check each parameter of one table, which `key` names.
 
-    :raises ConfigError: a name is none of the provider's wire format, or ours to set, or its value cannot be sent.
+    :raises ConfigError: a name does not belong to the wire format, only PromptFlow may set it, or its value is
+        invalid.
     """
     known = KNOWN[format_of(provider)]
     for name, value in parameters.items():
@@ -250,15 +251,15 @@ def check(parameters: Mapping[str, object], provider: str, key: str) -> None:
         elif value != UNSET and (expected := known[name](value)):
             raise ConfigError(
                 f"{key}.{name} = {_shown(value)}: {format_of(provider)}/… takes {expected}; "
-                f"what another server takes is set as {EXTRA} = {{ {name} = … }}"
+                f"for a server that takes more, set {EXTRA} = {{ {name} = … }}"
             )
 
 
 def check_together(parameters: Mapping[str, object], provider: str, key: str, reply_tokens: int | None) -> None:
-    """Look at what one role asks for in all, of which `key` names the table. `reply_tokens`: the least room that its
-    replies have by the user's word.
+    """Check all parameters of one role together; `key` names its table. `reply_tokens`: the user's lower bound of the
+    token limit of its replies.
 
-    :raises ConfigError: two of them exclude each other.
+    :raises ConfigError: two parameters exclude each other.
     """
     asks = {name: value for name, value in asked(parameters).items() if value != UNSET}
     if format_of(provider) == "openai":
@@ -290,8 +291,8 @@ def _check_extra(value: object, key: str) -> None:
             raise ConfigError(f"{key}.{name}: it takes {expected}")
     if path := secret(value):
         raise ConfigError(
-            f"{key}.{path}: what is asked is shown and stored, and this looks like a secret; a key belongs in "
-            "api_key_env, and a server that needs it elsewhere in a client"
+            f"{key}.{path}: this looks like a secret, but parameters are shown and stored; put a key into "
+            "api_key_env, or use a client if the server needs it elsewhere"
         )
 
 
@@ -333,7 +334,7 @@ def _is_number(value: object) -> bool:
 
 
 def _not_json(value: object) -> str:
-    """What is expected where JSON has no such value; "" where it has."""
+    """The expected kind of value if JSON cannot hold this one; "" if it can."""
     match value:
         case float() if not math.isfinite(value):
             return "a finite number"
@@ -351,11 +352,11 @@ def _not_json(value: object) -> str:
 
 
 def _not_names(table: Mapping[object, object]) -> str:
-    """As `_not_json`, of the names alone."""
+    """Like `_not_json`, but only for the names of a table."""
     return "" if all(isinstance(name, str) for name in table) else "tables whose names are texts"
 
 
 def _shown(value: object) -> str:
-    """A value as a person would write it, or its beginning."""
+    """A value as a user would write it, cut if it is long."""
     said = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
     return said if len(said) <= 60 else f"{said[:59]}…"

@@ -1,8 +1,8 @@
 """Models on a client object of an official SDK: Azure, Bedrock, Vertex, Foundry, a custom transport.
 
-The SDK carries what it is better at, authentication, addressing and transport; the JSON on the way there and back is
-ours, by the same functions as on the direct path. `client.post(path, body=…, cast_to=httpx2.Response)` is the SDKs'
-documented way to do so, and costs half of their `create`. Retries are ours too, so theirs are off.
+The SDK does authentication, addressing and transport. The JSON of requests and replies is written and read by the
+same functions as on the direct path: `client.post(path, body=…, cast_to=httpx2.Response)` is the SDKs' documented way
+to do this, and costs half of their `create`. We retry ourselves, so the SDKs' retries are off.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ AnthropicClient = (
 
 
 class OpenAISdkModel:
-    """A `ChatModel` on an `openai.AsyncOpenAI` or one of its subclasses. Whoever made the client closes it.
+    """A `ChatModel` on an `openai.AsyncOpenAI` or one of its subclasses. The maker of the client closes it.
 
-    `timeout` in seconds, for one whole call, beside those that the client has of its own.
+    `timeout`: in seconds for one whole call, in addition to the client's own timeouts.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class OpenAISdkModel:
 
 
 class AnthropicSdkModel:
-    """A `ChatModel` on an `anthropic.AsyncAnthropic` or its relatives. Whoever made the client closes it.
+    """A `ChatModel` on one of the `AnthropicClient` classes. The maker of the client closes it.
 
-    `timeout` as in `OpenAISdkModel`.
+    `timeout`: see `OpenAISdkModel`.
     """
 
     def __init__(self, model: str, client: AnthropicClient, timeout: float = 120.0, wire: Wire | None = None) -> None:
@@ -92,9 +92,9 @@ class AnthropicSdkModel:
 
 @contextmanager
 def sdk_errors(model: str, key: str | None) -> Iterator[None]:
-    """Map what the SDKs raise to our tree.
+    """Map the SDKs' errors to ours.
 
-    The SDK's error is no cause of ours (`from None`): it carries the request, and with it the key.
+    The SDK's error is not kept as the cause (`from None`), because it holds the request and so the key.
     """
     try:
         yield
@@ -110,9 +110,9 @@ def sdk_errors(model: str, key: str | None) -> Iterator[None]:
         raise BadRequest(f"the request cannot be written as UTF-8 JSON: {error.reason}", model=model) from None
     except (openai.APIResponseValidationError, anthropic.APIResponseValidationError, json.JSONDecodeError):
         raise BadReply("the reply is not what the SDK expects", model=model) from None
-    except (openai.OpenAIError, anthropic.AnthropicError) as error:  # what remains in both trees is about credentials
+    except (openai.OpenAIError, anthropic.AnthropicError) as error:  # the remaining SDK errors concern credentials
         raise AuthenticationFailed(explain(error, key), model=model) from None
-    except Exception as error:  # of a library that fetches credentials for the client: it has a tree of its own
+    except Exception as error:  # a library that fetches credentials for the client has its own errors
         reason = f"no credentials, or no connection: {explain(error, key)}"
         raise ConnectionFailed(reason, model=model, reached=False) from None
 
@@ -122,13 +122,13 @@ def explain(error: BaseException, key: str | None) -> str:
 
 
 def key_of(client: OpenAIClient | AnthropicClient) -> str | None:
-    """The key that a client has now, if it has one; some get a new one from time to time."""
+    """The client's current key, if any; some clients renew their key."""
     key: object = getattr(client, "api_key", None)
     return key if isinstance(key, str) else None
 
 
 def answer_of(response: httpx2.Response, latency: float) -> Answer:
-    """An SDK's response as the direct path would have read it."""
+    """An SDK's response as an `Answer` of the direct path."""
     url = str(response.url.copy_with(query=None))
     return Answer(response.status_code, response.headers, response.content, url, latency)
 
@@ -136,7 +136,7 @@ def answer_of(response: httpx2.Response, latency: float) -> Answer:
 def load_client(named: Named) -> object:
     """Call the function that is named, and return the client that it returns.
 
-    :raises ConfigError: there is no such function, or it fails, or it is asynchronous.
+    :raises ConfigError: the function does not exist, fails, or is asynchronous.
     """
     reference = named.use
     if not named.nameless and not all(reference.partition(":")[::2]):

@@ -1,4 +1,4 @@
-"""How a wire format is written, where servers that speak it differ."""
+"""Settings for servers that deviate from their wire format."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ System = Literal["message", "user", "text"]
 HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 VERSION = re.compile(r"[A-Za-z0-9._-]+")
 BETWEEN = "\n\n"
-"""Stands between system texts that are sent as one, and between them and the user's."""
+"""Separates system texts that are sent as one text, and these from the user's text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What a server wants otherwise than its wire format's owner.
+    """A server's deviations from its wire format.
 
-    `token_parameter`: what OpenAI's format calls the limit on a reply; None: by the address. `system`: where system
-    messages go: `message` as the format has them, `user` in front of the first user message, `text` (Anthropic's
-    format) as one plain text without marks for its cache. `stream`: the reply is asked for as a stream of events.
-    `version`: the header anthropic-version; None: see `anthropic.api_version`.
+    `token_parameter`: the name of a reply's token limit in OpenAI's format; None: chosen by the address. `system`:
+    where system messages are sent: `message` as usual in the format, `user` in front of the first user message,
+    `text` (Anthropic's format) as one plain text without cache marks. `stream`: request the reply as a stream of
+    events. `version`: the header anthropic-version; None: see `anthropic.api_version`.
     """
 
     token_parameter: TokenParameter | None = None
@@ -36,11 +36,11 @@ class Wire:
     version: str | None = None
 
     def turns(self, request: Request) -> Sequence[ChatMessage]:
-        """The messages of a request, its system messages folded if they must be."""
+        """The messages of a request, with system messages `folded` if `system` is `user`."""
         return folded(request.messages) if self.system == "user" else request.messages
 
     def check(self, wire_format: str) -> None:
-        """:raises ConfigError: something here is none of this wire format, `openai` or `anthropic`."""
+        """:raises ConfigError: a setting does not belong to this wire format, `openai` or `anthropic`."""
         if self.version is not None and not VERSION.fullmatch(self.version):
             raise ConfigError(f"version = {self.version!r} is no version; write one such as 2023-06-01")
         theirs = [("version", self.version), ("system", self.system == "text"), ("token_parameter", False)]
@@ -49,14 +49,14 @@ class Wire:
         for name, there in theirs:
             if there:
                 value = getattr(self, name)
-                raise ConfigError(f'{name} = "{value}" is nothing of the {wire_format}/… format; remove it')
+                raise ConfigError(f'{name} = "{value}" does not belong to the {wire_format}/… format; remove it')
 
     def check_completions(self) -> None:
-        """:raises ConfigError: something here is of a chat, and would be of no effect on a completion."""
+        """:raises ConfigError: a setting is for chats, and has no effect on completions."""
         if self.stream:
             raise ConfigError("a completion is read whole and not as a stream; remove stream beside api")
         if self.system != "message":
-            raise ConfigError("a completion is asked for with one text, without turns; remove system beside api")
+            raise ConfigError("the request of a completion is one text without turns; remove system beside api")
         if self.token_parameter is not None:
             raise ConfigError("the limit on a completion is always max_tokens; remove token_parameter beside api")
 
@@ -65,8 +65,8 @@ STANDARD: Final = Wire()
 
 
 def folded(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
-    """The same turns without a system message: its text stands in front of the first user message, and where a
-    conversation begins with another speaker it is a user message of its own."""
+    """The turns without system messages: their text is put in front of the first turn if that is the user's, else
+    into a user message before it."""
     system = BETWEEN.join(message.text for message in messages if message.speaker == "system" and message.text)
     turns = [message for message in messages if message.speaker != "system"]
     if not system:
@@ -78,12 +78,12 @@ def folded(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
 
 
 def with_parameters(body: dict[str, object], request: Request) -> dict[str, object]:
-    """The body with what the user has set, and without what is `UNSET`. Each further draw of one request has the next
-    seed: from the same they would all be the same."""
+    """The body with the user's parameters, and without `UNSET` ones. Each further draw of one request has the next
+    seed, because with the same seed all draws would be equal."""
     body |= request.parameters.fields
     for name in [name for name, value in request.parameters.fields.items() if value == UNSET]:
         del body[name]
     seed = body.get("seed")
     if request.sample and isinstance(seed, int):
-        body["seed"] = seed + request.sample if seed < 2**63 else seed - request.sample  # JSON has none above 2^64
+        body["seed"] = seed + request.sample if seed < 2**63 else seed - request.sample  # JSON: below 2^64
     return body

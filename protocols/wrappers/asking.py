@@ -1,4 +1,4 @@
-"""What the user has set for a role goes into each of its requests."""
+"""Adds the parameters that the user has set for a role to each of its requests."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from protocols.wrappers.window import spare
 
 TEMPERATURE: Final = "temperature"
 SAMPLING: Final = ("top_p", "top_k", "min_p")
-"""Who sets one of these has chosen how to draw: a temperature of ours beside it would undo it."""
+"""If the user sets one of these, a temperature of ours is left out, because it would undo the user's choice."""
 
 OWN: Final = ("stop", "stream_options")
-"""What adapters send unless something else is set."""
+"""Fields that adapters send by default, unless they are set otherwise."""
 
 
 def settles_temperature(asked: Mapping[str, object]) -> bool:
-    """Whether the user has decided on the temperature, so that a request's own is of no matter: by its name, by
-    another way to draw, or by letting the model think, which takes none (Anthropic)."""
+    """Whether the user's fields settle the temperature, so that a request's own is ignored: by naming it, by another
+    sampling parameter, or by enabling thinking, which excludes a temperature (Anthropic)."""
     if TEMPERATURE in asked or any(asked.get(name, UNSET) != UNSET for name in SAMPLING):
         return True
     match asked.get("thinking"):
@@ -30,8 +30,8 @@ def settles_temperature(asked: Mapping[str, object]) -> bool:
 
 
 class AskingModel:
-    """A model of which is asked what the user has set, whatever a request says: `asked` holds fields of the body.
-    Of those that are `UNSET` the adapters hear only where they would send one of their own."""
+    """Adds the user's fields of the body, `asked`, to every request; they override the request's own. `UNSET` fields
+    are passed on only if adapters would otherwise send a default of their own (`OWN`)."""
 
     def __init__(self, inner: ChatModel, asked: Mapping[str, object]) -> None:
         self.name = inner.name

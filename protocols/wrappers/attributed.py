@@ -1,4 +1,4 @@
-"""Whom a call is made for."""
+"""Attributes calls to an assignment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from protocols.wrappers.window import spare
 
 
 class OnBehalf:
-    """A model whose calls are all made for one assignment, whatever the requests say."""
+    """Attributes all calls to one assignment, whatever the requests say."""
 
     def __init__(self, inner: ChatModel, assignment: int) -> None:
         self.name = inner.name

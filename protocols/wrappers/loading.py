@@ -1,4 +1,4 @@
-"""A model that must be loaded before it can be asked."""
+"""Loads a model before its first call."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from protocols.model import ChatModel, Reply, Request
 
 
 class LoadingModel:
-    """Loads a model before its first call, so that neither a call's own time nor a place among those in flight is
-    spent on it. `loading` has the model's name once for each call that waits for it."""
+    """Loads a model before its first call, so that loading uses neither a call's time nor a slot of the limiter.
+    `loading` holds the model's name once for each call that waits for it."""
 
     def __init__(self, inner: ChatModel, load: Callable[[], Awaitable[None]], loading: list[str]) -> None:
         self.name = inner.name

@@ -1,4 +1,4 @@
-"""A model whose every attempt is in the ledger."""
+"""Counts every attempt of a model in the ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from protocols.providers.responses.figures import about
 
 
 class MeteredModel:
-    """Enters every attempt of one role at one model in the ledger.
+    """Counts every attempt of one role at one model in the ledger.
 
     `queued`: there is a limiter within, where a call waits once more. Meanwhile it has what it may cost set aside,
     and is no call yet.
@@ -49,11 +49,11 @@ class MeteredModel:
 
 
 def billed(error: BaseException, request: Request) -> Usage:
-    """What an attempt without a reply has cost, once it was sent.
+    """The usage of a sent attempt without a reply.
 
-    A provider bills no error of its own, unless it says so after it has accepted. Of a call that timed out, was
-    cancelled, or whose reply cannot be read or did not come whole, nobody says: it is taken to have cost its input at
-    least, unless its usage can be read.
+    A provider bills no errors, unless it accepted the request and reports usage. For a call that timed out, was
+    cancelled, or whose reply was unreadable or incomplete, the usage may be unknown: then its input is counted, as
+    the least that it cost.
     """
     match error:
         case ModelError(usage=Usage() as usage):

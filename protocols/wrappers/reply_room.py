@@ -1,4 +1,4 @@
-"""Room for a reply: a model that thinks before it writes needs more than what it is to write."""
+"""Raises the token limit of replies for models that think before they write."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from protocols.thought import without_thought
 from protocols.wrappers.window import Window
 
 THINKING: Final = re.compile(r"openai/(gpt-5(?!-chat)|o\d)")
-"""Models that think whether they are asked to or not, and whose thinking counts in the limit on a reply.
+"""Models that always think, and whose thinking counts towards a reply's token limit.
 https://developers.openai.com/api/docs/guides/reasoning"""
 ROOM: Final = 4096
-"""Tokens that a reply of theirs may have at least: for a short answer they think for up to some 1,400."""
+"""Lower bound of the token limit of their replies: for a short answer they think for up to about 1,400 tokens."""
 
 
 def room_of(name: str) -> int | None:
-    """Tokens that a reply of the model `provider/model` needs room for; None: as many as it is asked for."""
+    """Lower bound of the token limit of replies of the model `provider/model`; None: no bound."""
     return ROOM if THINKING.match(name) else None
 
 
 def cut_in_thought(reply: Reply) -> bool:
-    """Whether a reply ran into its limit while the model was still thinking."""
+    """Whether a reply reached its token limit while the model was still thinking."""
     if reply.finish != "length":
         return False
     if reply.instead == "reasoning":
@@ -37,10 +37,10 @@ def cut_in_thought(reply: Reply) -> bool:
 
 
 class RoomyModel:
-    """A model whose replies may have `tokens` >= 1 at least, whatever a request allows; who asks is told what is left
-    of its `window`. One that turns out to think before it answers, unasked, has `ROOM` from then on.
+    """Raises the token limit of every request to at least `tokens` >= 1, and takes it into account in the spare room
+    of the `window`. A model that turns out to think unasked gets `ROOM` from then on.
 
-    It stands outermost, so that the cache's key and the price that is set aside have the limit that is sent.
+    It is outside the cache and the ledger, so that the cache's key and the reserved cost use the limit that is sent.
     """
 
     def __init__(self, inner: ChatModel, tokens: int, window: Window | None = None) -> None:
@@ -48,9 +48,8 @@ class RoomyModel:
         self._inner, self._tokens, self._window = inner, tokens, window or Window()
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request. One whose reply was cut off in its thought is sent again, with room for it. One that
-        was refused for the length of its reply alone, which is shorter by the window that is known from then on, is
-        sent again, too."""
+        """Answer one request. It is sent again with a higher limit if the reply was cut off in its thought, and with
+        a lower one if it was refused only for its reply's limit, because the refusal has told the window."""
         asked = self._with_room(request)
         reply = await self._answered(asked)
         if asked.max_tokens >= ROOM or not cut_in_thought(reply):

@@ -1,4 +1,4 @@
-"""Trying again, as long as the adapter says that it may help."""
+"""Retries calls that failed with a retryable error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEADLINE = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of the event loop, and how to let some pass."""
+    """The clock in seconds of the event loop, and the function that sleeps."""
 
     clock: Callable[[], float] = loop_time
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
@@ -35,7 +35,7 @@ class RetryingModel:
     later than `deadline` seconds after the first was sent; what that waited before, for its turn and for its budget,
     does not count.
 
-    One attempt's time is limited by the adapter: a call that stalls is cancelled there, and is a CallTimeout here.
+    The adapter limits the time of one attempt: it cancels a call that stalls and raises CallTimeout.
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter).
     """
 
@@ -53,9 +53,9 @@ class RetryingModel:
         self._timing, self._patience = timing or Timing(), patience or Patience()
 
     async def complete(self, request: Request) -> Reply:
-        """:raises ModelError: the last failure, when it is not retryable or there is no time or no attempt left; or
-        at once what every call to this model meets. A rate limit that outlasts the deadline is an exhausted quota.
-        :raises Interrupted: a person has stopped the search, and the call was not sent, or not again.
+        """:raises ModelError: the last failure, if it is not retryable or no time or attempt is left; or at once, if
+        the breaker is open. A rate limit that outlasts the deadline becomes QuotaExhausted.
+        :raises Interrupted: a person stopped the search, and the call was not sent or not retried.
         """
         start: float | None = None
         left, waits, patience = ATTEMPTS, self._waits(), self._patience
@@ -93,7 +93,7 @@ class RetryingModel:
 
 
 def lasting(error: ModelError, deadline: float) -> ModelError:
-    """The error, or, for a rate limit that asks to wait for longer than any call may, the quota's."""
+    """The error, or QuotaExhausted for a rate limit whose wait exceeds the deadline."""
     if not isinstance(error, RateLimited) or (error.retry_after or 0.0) <= deadline:
         return error
     reason = f"{error.reason}; the provider asks to wait for {error.retry_after:,.0f} s"

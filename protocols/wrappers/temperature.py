@@ -1,4 +1,4 @@
-"""A temperature that nobody but us has asked for is left out where a model takes none."""
+"""Leaves out a temperature that the user did not set, for models that accept none."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from protocols.model import ChatModel, Reply, Request
 from protocols.wrappers.reply_room import THINKING
 
 FIXED: Final = re.compile(rf"{THINKING.pattern}|anthropic/claude-(opus-4-[7-9]|[a-z]+-[5-9]\b)")
-"""Models that are known to refuse it, at their providers' own addresses (November 2026): they are not tried.
-https://developers.openai.com/api/docs/guides/reasoning, https://platform.claude.com/docs/en/about-claude/model-deprecations"""
+"""Models known to refuse a temperature at their providers' own addresses (November 2026); none is sent to them.
+https://developers.openai.com/api/docs/guides/reasoning,
+https://platform.claude.com/docs/en/about-claude/model-deprecations"""
 
 
 @dataclass(slots=True)
 class Temperature:
-    """What is known of one model of one account: whether it has refused a temperature, and answered without."""
+    """Whether one model of one account has refused a temperature, and answered without one."""
 
     refused: bool = False
 
 
 class TemperatureModel:
-    """Sends a request again without its temperature if that is refused, and then no more with one. Only who asks
-    before the first such reply pays for a second call.
+    """Repeats a request without its temperature if that is refused, and sends no temperature from then on. Only
+    requests sent before the first such reply cost a second call.
 
-    It stands around the ledger, for both are calls, and within retry and warming, for to them they are one. `keep` is
-    told once, before the reply is handed on.
+    It is outside the ledger, which counts both calls, and inside retry and warming, for which they are one call.
+    `keep` is called once, before the reply is returned.
     """
 
     def __init__(self, inner: ChatModel, temperature: Temperature, keep: Callable[[], Awaitable[None]]) -> None:

@@ -1,8 +1,8 @@
 """Prefix-aware evaluation: of the calls that share a long prefix, one goes ahead and the rest read it from the cache.
 
-Calls that are sent at once all miss the provider's cache, which an answer has to come out of first. Sources:
-https://platform.openai.com/docs/guides/prompt-caching, https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching
-(on parallel requests).
+Calls sent at the same time all miss the provider's cache, which holds a prefix only after a first answer. Sources:
+https://platform.openai.com/docs/guides/prompt-caching,
+https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching (on parallel requests).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from protocols.prompt import estimate_tokens
 KEPT = 240.0
 """Seconds after its last use for which a prefix counts as cached: both providers keep it for at least 300."""
 PATIENCE = 20.0
-"""Seconds for which a call waits for the one ahead: no longer, for that one may have stalled."""
+"""Longest time in seconds that a call waits for the one ahead, which may have stalled."""
 MOST = 4096
-"""Prefixes to remember; the oldest are forgotten first, and at worst warmed again."""
+"""Most prefixes remembered; the oldest are forgotten first, and at worst warmed again."""
 SHORTEST = {
     "openai/": 1024,
     "anthropic/": 1024,
@@ -32,7 +32,8 @@ SHORTEST = {
     "anthropic/claude-3-5-haiku": 2048,
     "anthropic/claude-3-haiku": 2048,
 }
-"""Tokens of the shortest prefix that is cached, by the longest beginning of a model's name (November 2026)."""
+"""Tokens of the shortest prefix that is cached, by the longest matching beginning of a model's name (November
+2026)."""
 
 
 def shortest_prefix(name: str) -> int:
@@ -52,7 +53,7 @@ class Prefixes:
         return loop_time() - self.used.get(prefix, float("-inf")) < KEPT
 
     def touch(self, prefix: str) -> None:
-        """It was sent, and is cached from now on."""
+        """Record that the prefix was sent, and is cached from now on."""
         self.used.pop(prefix, None)
         self.used[prefix] = loop_time()
         if len(self.used) > MOST:
@@ -60,7 +61,7 @@ class Prefixes:
 
 
 class WarmingModel:
-    """Lets one call with a new prefix of at least `least` tokens go ahead. A call that waits holds nothing."""
+    """Lets one call with a new prefix of at least `least` tokens go ahead. Waiting calls hold no resource."""
 
     def __init__(self, inner: ChatModel, prefixes: Prefixes, least: int) -> None:
         self.name = inner.name

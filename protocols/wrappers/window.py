@@ -1,4 +1,4 @@
-"""The window of a model: the tokens of one request, reply included, that it takes. Told, or learned from refusals."""
+"""A model's context window: the most tokens of a request, reply included. It is told, or learned from refusals."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from protocols.errors import ServerFailed, TooLong
 from protocols.model import TURN, ChatModel, Reply, Request
 
 DEVIATIONS = 2.0
-"""Standard deviations above the mean at which a request is taken to be, for those that are built to fit."""
+"""Requests built to fit are assumed to need the mean plus this many standard deviations."""
 LEAST = 0.02
-"""The smallest deviation of tokens from their estimate that is reckoned with, as a share."""
+"""Lower bound of the assumed standard deviation, as a share of the mean."""
 MOST = 4.0
-"""Tokens for each that is estimated, at most: one a byte."""
+"""Upper bound of the real tokens per estimated token: one per byte."""
 UNCOUNTED = 2
-"""By how much an estimate may be over what it estimates, where nobody counts."""
+"""An estimate may exceed the real tokens by this factor, if the provider does not count them."""
 FAR = 2
-"""How many times as long a request was answered, for the refusal of this one to be the server's trouble."""
+"""A refusal for length counts as a fault of the server if a request this many times as long was answered."""
 SHARE = 2
-"""A reply may take the window divided by this, at most: what is left is for the request."""
+"""A reply may take at most the window divided by this; the rest is for the request."""
 
 
 @runtime_checkable
 class Windowed(Protocol):
-    """A model that knows something of its window."""
+    """A model that knows something about its window."""
 
     def spare(self, request: Request) -> float:
-        """About the tokens, as `estimate_tokens` counts them, that may still be added to the messages; negative:
-        that must go; infinite where the window is not known."""
+        """Approximate tokens, counted by `estimate_tokens`, that may still be added to the messages; negative: that
+        must be removed; infinite if the window is unknown."""
 
 
 def spare(model: object, request: Request) -> float:
@@ -42,10 +42,10 @@ def spare(model: object, request: Request) -> float:
 
 @dataclass(slots=True)
 class Known:
-    """What is kept of a window. `told`: its tokens. `accepted`: of the longest request that was answered, `input`: of
-    the longest messages of one, without its reply; `refused`: of the shortest request that was refused. `mean` and
-    `squares`: tokens for each that is estimated, and their sum of squared deviations, over a `weight` of squared
-    estimates."""
+    """The stored knowledge about a window. `told`: its tokens, if told. `accepted`: tokens of the longest answered
+    request with its reply's limit; `input`: tokens of the longest answered messages; `refused`: tokens of the
+    shortest refused request. `mean`: real tokens per estimated token; `squares`: the sum of their squared deviations;
+    both are weighted with squared estimates, whose sum is `weight`."""
 
     told: int | None = None
     accepted: float = 0.0
@@ -57,11 +57,11 @@ class Known:
 
 
 class Window:
-    """Of one model of one account. Tokens are estimated, and the estimate is corrected by what the provider counts:
-    what is built keeps `DEVIATIONS` from the window, and only what is over it by the mean is never sent.
+    """The window of one model of one account. Tokens are estimated, and the provider's counts correct the estimate.
+    Requests that we build keep a margin of `DEVIATIONS`; only a request whose mean estimate is too long is not sent.
 
-    Where no refusal names the window, it lies between the longest request that was answered and the shortest that was
-    refused; what is built keeps to their middle, so that each refusal halves what is unknown.
+    If no refusal names the window, it lies between the longest answered and the shortest refused request. Requests
+    that we build aim at their middle, so that each refusal halves the unknown range.
     """
 
     def __init__(self) -> None:
@@ -70,18 +70,18 @@ class Window:
 
     @property
     def tokens(self) -> int | None:
-        """The most that a request may have, reply included; None: not known."""
+        """The most tokens of a request, reply included; None: unknown."""
         told, refused = self._known.told, self._known.refused
         found = min(math.inf if told is None else told, refused - 1)
         return None if found == math.inf else max(1, int(found))
 
     def tell(self, tokens: int) -> None:
-        """It has so many tokens >= 1, or fewer, if it was told fewer before."""
+        """Set the window to `tokens` >= 1, unless it was told fewer before."""
         known = self._known
         known.told = tokens if known.told is None else min(tokens, known.told)
 
     def fitted(self, request: Request) -> Request:
-        """The request with no more room for a reply than the window has beside it."""
+        """The request with its reply's limit reduced to the window's share for replies (`SHARE`)."""
         tokens = self.tokens
         room = request.max_tokens if tokens is None else min(request.max_tokens, max(1, tokens // SHARE))
         return request if room == request.max_tokens else replace(request, max_tokens=room)
@@ -106,7 +106,7 @@ class Window:
         return fitted if self._needed(fitted) <= tokens else None
 
     def answered(self, request: Request, tokens: int) -> None:
-        """There was a reply; the provider counted so many tokens of input, 0: none."""
+        """Record a reply. `tokens`: the provider's count of the input; 0: it did not count."""
         known, about = self._known, estimated(request)
         if tokens > 0:
             each, weight = min(MOST, tokens / about), about**2  # least squares: the long ones say what long ones need
@@ -118,17 +118,17 @@ class Window:
         known.input = max(known.input, tokens or known.mean * about / UNCOUNTED)
 
     def believes(self, window: int | None) -> bool:
-        """Whether this may be the window: it is none that is smaller than what was answered."""
+        """Whether this may be the window: it is not smaller than an answered input."""
         return window is not None and window >= self._known.input
 
     def doubts(self, request: Request, window: int | None) -> bool:
-        """Whether a refusal of this for its length cannot be meant: it names no window that may be one, and a request
-        several times as long was answered."""
+        """Whether a refusal of the request for its length is implausible: it names no credible window, and a request
+        `FAR` times as long was answered."""
         return not self.believes(window) and FAR * self._needed(request) <= self._known.accepted
 
     def refused(self, request: Request, window: int | None) -> None:
-        """It was refused for its length; `window` as the refusal says, None: it does not. What is no longer than what
-        was answered teaches nothing."""
+        """Record a refusal for length. `window`: named by the refusal; None: not named. The refusal of a request no
+        longer than an answered one is ignored."""
         known, tokens = self._known, self._needed(request)
         if window is not None and self.believes(window):
             self.tell(window)
@@ -140,12 +140,12 @@ class Window:
             known.refused = min(known.refused, tokens)
 
     def pack(self) -> bytes:
-        """What is known, to be kept."""
+        """The knowledge about the window as bytes, for storage."""
         known = asdict(self._known)
         return orjson.dumps(known | {"refused": None if known["refused"] == math.inf else known["refused"]})
 
     def take_up(self, packed: bytes) -> None:
-        """What was known before, unless more is known by now."""
+        """Load stored knowledge, unless more is already known."""
         kept = orjson.loads(packed)
         before = Known(**kept | {"refused": math.inf if kept["refused"] is None else kept["refused"]})
         if self._known == Known(told=self._known.told):
@@ -154,19 +154,18 @@ class Window:
                 self.tell(told)
 
     def _needed(self, request: Request) -> float:
-        """Its tokens and those of the longest reply, by the mean."""
+        """The mean estimate of the request's tokens, plus its reply's limit."""
         return self._known.mean * estimated(request) + request.max_tokens
 
     def _high(self) -> float:
-        """Tokens for each that is estimated, in a request of an unlucky text."""
+        """Upper estimate of the real tokens per estimated token."""
         known = self._known
         deviation = math.sqrt(known.squares / known.weight) if known.weight else 0.0
         return min(MOST, known.mean + DEVIATIONS * max(deviation, LEAST * known.mean))
 
 
 def estimated(request: Request) -> int:
-    """About the tokens of the messages, one at least: with the frames of turns beyond those of a system and a user
-    message."""
+    """Estimated tokens of the messages, at least 1, with the frames of turns beyond a system and a user message."""
     return max(1, request.size // 4 + TURN * max(0, len(request.messages) - 2))
 
 
@@ -181,10 +180,10 @@ class WindowedModel:
         self._kept: int | None = None
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request, with no more room for the reply than the window has.
+        """Answer one request, with its reply's limit reduced to the window.
 
-        :raises TooLong: it does not fit into the window.
-        :raises ServerFailed: it is refused for its length, which cannot be, since longer ones were answered.
+        :raises TooLong: the request does not fit into the window.
+        :raises ServerFailed: it was refused for its length, although much longer requests were answered.
         """
         window, fitted = self._window, request
 
@@ -221,7 +220,7 @@ class WindowedModel:
 
 
 def in_trouble(error: TooLong) -> ServerFailed:
-    """The same failure as one of the server, which may be over at another try."""
+    """The failure as a fault of the server, so that it is retried."""
     failure = ServerFailed(
         error.reason,
         model=error.model,
@@ -235,6 +234,6 @@ def in_trouble(error: TooLong) -> ServerFailed:
 
 
 def too_long(model: str, window: Window) -> TooLong:
-    """The refusal of what was not sent."""
+    """The error for a request that was not sent because it does not fit."""
     reason = f"the request does not fit into the model's window of {window.tokens:,} tokens; it was not sent"
     return TooLong(reason, model=model, window=window.tokens, reached=False)

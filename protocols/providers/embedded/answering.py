@@ -1,4 +1,4 @@
-"""Answering: what a prompt says, read for the questions that follow it."""
+"""Answering: reads a prompt for the questions that follow it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from protocols.providers.embedded.attention import Line, Memory, Shares
 from protocols.providers.embedded.features import UNSPACED, fold
 from protocols.providers.embedded.reading import Record, Step, keyed, read_records, record_keys, template
 
-DEFINED = 3.0  # what a line that defines an answer weighs, in examples
+DEFINED = 3.0  # weight of a line that defines an answer, in examples
 BLANK = re.compile(r"\n\s*\n")
-WINDOW = 200_000  # characters of context that are read, the last ones
+WINDOW = 200_000  # characters of the context that are read at most: the last ones
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The end of a prompt: what is asked, the fields that it comes in, and the cue that the reply continues."""
+    """The end of a prompt: the question's text, the keys of its fields, and the cue that the reply continues."""
 
     text: str
     cue: str
@@ -30,7 +30,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All of a prompt but its question, parsed and embedded."""
+    """A prompt without its question, parsed and embedded."""
 
     answers: tuple[str, ...]
     memory: Memory
@@ -38,7 +38,7 @@ class Reading:
     keys: frozenset[str]
 
     def asked(self, question: Question) -> str:
-        """The question without the names of its fields, where these are fields of the prompt's records too."""
+        """The question without the names of those fields that the prompt's records have too."""
         records, _ = read_records(question.text.splitlines(), question.keys & self.keys)
         return "\n".join(record.text() for record in records) or question.text
 
@@ -46,7 +46,8 @@ class Reading:
 def split(messages: Sequence[ChatMessage]) -> tuple[list[str], str]:
     """The texts of the context, and the text of the question.
 
-    The question is the last user message; of a lone message, its last paragraph, or its last line.
+    The question is the last user message; if there is no other text, its last paragraph or, without one, its last
+    line.
     """
     last = next((i for i in reversed(range(len(messages))) if messages[i].speaker == "user"), len(messages) - 1)
     context = _context([message for i, message in enumerate(messages) if i != last])
@@ -60,9 +61,9 @@ def split(messages: Sequence[ChatMessage]) -> tuple[list[str], str]:
 
 
 def _context(messages: Sequence[ChatMessage]) -> list[str]:
-    """Earlier turns are worked examples. One that is asked in fields stands in the frame in which a prompt's text
-    shows it: the answer follows the cue that it ends with, or else `Answer:`, and blank lines go. Another is a record
-    of what was said and answered."""
+    """The messages as texts. Earlier turns are worked examples. If a user's turn has fields, it is written with its
+    answer as one example: the answer follows the turn's final cue, or else `Answer:`, without blank lines. Other
+    turns are written as `speaker: text`."""
     context: list[str] = []
     asked = ""
     for message in messages:
@@ -76,7 +77,7 @@ def _context(messages: Sequence[ChatMessage]) -> list[str]:
 
 
 def ask(text: str) -> Question:
-    """Read a question: its cue is a last line with a key and no value."""
+    """Read a question. Its cue is the key of a last line without a value."""
     lines = text.splitlines()
     found = keyed(lines[-1]) if lines else None
     cue = found.key if found and found.colon and not found.value else ""
@@ -86,7 +87,7 @@ def ask(text: str) -> Question:
 
 
 def read(context: Sequence[str], question: Question) -> Reading:
-    """Parse and embed a context for all questions of one form (the same cue and keys)."""
+    """Parse and embed a context for all questions with the same cue and keys."""
     lines = "\n\n".join(context)[-WINDOW:].splitlines()
     steps, numbers = template(lines)
     members = {name for line in lines for names in enumerations(line) for name in names.folded}
@@ -114,7 +115,7 @@ def _answer_key(records: Sequence[Record], cue: str, steps: Sequence[Step]) -> s
 def _evidence(
     lines: Sequence[str], records: Sequence[Record], free: Sequence[int], key: str, answers: Sequence[str]
 ) -> list[Line]:
-    """The records and the free lines as associations, in the order of the prompt."""
+    """The records and the free lines as lines of evidence, in the order of the prompt."""
     ends = np.cumsum([len(line) + 1 for line in lines][::-1])[::-1] if lines else np.zeros(0)
     number_of = {fold(name): number for number, name in enumerate(answers)}
     found: list[tuple[int, Line]] = []
@@ -145,7 +146,8 @@ def _bounded(name: str) -> str:
 
 
 def _free_line(line: str, pattern: re.Pattern[str] | None, number_of: dict[str, int]) -> tuple[str, Shares]:
-    """What a line outside the records supports: the name that it defines, else all the names in it, each less."""
+    """A line outside the records without its names, and the answers that it supports: the one that it defines, else
+    all that it names, with equal shares."""
     if pattern is None:
         return line, ()
     found = keyed(line)

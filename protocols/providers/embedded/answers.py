@@ -1,7 +1,7 @@
-"""Which answers a prompt allows: values of its records, names that it defines, lists that it enumerates.
+"""Finds the answers that a prompt allows: values of its records, names that it defines, lists that it enumerates.
 
-Every such set is a candidate; the one that the prompt supports best (it matches the cue or the template, other sets
-share its members) is taken, with what overlaps it. An answer that the prompt does not hold cannot be given.
+Each of these sets is a candidate. The set that the prompt supports best is chosen (it matches the cue or the
+template, or other sets share its members), together with sets that overlap it. Other answers cannot be given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from protocols.providers.embedded.reading import Record, bullet_item, keyed, slo
 
 LONGEST = 60  # characters of an answer
 MOST = 512  # answers of one set
-SETS = 256  # candidate sets that are compared, the first ones
+SETS = 256  # candidate sets that are compared at most: the first ones
 _QUOTES = "\"'`“”‘’「」『』*"
 _SEPARATOR = re.compile(
     r"\s*(?:[,，、;；|/]\s*(?:or|and|oder|und|ou|et)?\s+|[,，、;；|]\s*|\s+(?:or|and|oder|und|ou|et)\s+|\s+/\s+|[或和与及](?![\w]*[:：]))"
@@ -27,7 +27,8 @@ _CLAUSE = re.compile(r"[.。!！?？](?=\s|$|[^\x00-\x7f])|[()（）\[\]<>{}\n]|
 
 @dataclass(slots=True)
 class Names:
-    """A candidate set of answers: how it was written, how much that alone speaks for it, and what announces it."""
+    """A candidate set of answers. `kind`: how it was written. `support`: the evidence of that kind alone. `header`:
+    the text that announces it."""
 
     kind: Literal["values", "defined", "listed", "inline"]
     names: tuple[str, ...]
@@ -40,10 +41,10 @@ class Names:
 
 
 def find_answers(lines: Sequence[str], records: Sequence[Record], goal: str, key: str) -> tuple[str, ...]:
-    """The distinct answers, () when the prompt names none.
+    """The distinct answers, () if the prompt names none.
 
-    `lines` stand outside the records; `goal` is the wording of the cue and of the template's last slot; `key` is
-    the records' key whose values are answers.
+    `lines`: the lines outside the records. `goal`: the wording of the cue and of the template's last slot. `key`: the
+    records' key whose values are answers.
     """
     sets = _from_records(records, key) + _from_paragraphs(lines)
     sets += [names for line in lines for names in enumerations(line)]
@@ -60,7 +61,7 @@ def find_answers(lines: Sequence[str], records: Sequence[Record], goal: str, key
 
 
 def _overlap(left: Names, right: Names) -> bool:
-    """Whether two sets are of one kind of thing: half of the smaller is in the other."""
+    """Whether two sets share at least half of the smaller one."""
     shared = len(left.folded & right.folded)
     smaller = min(len(left.folded), len(right.folded))
     return shared * 2 >= smaller and shared >= min(2, smaller)
@@ -72,7 +73,7 @@ def _support(names: Names, sets: Sequence[Names], goal: str) -> float:
 
 
 def alike(header: str, goal: str) -> float:
-    """1 if a word of one begins a word of the other (`department`, `Departments`), else 0."""
+    """1 if a word of one text begins with a word of the other (`department`, `Departments`), else 0."""
     left = [fold(word) for word in words(name_words(header)) if len(word) > 3 or UNSPACED.search(word)]
     right = [fold(word) for word in words(name_words(goal)) if len(word) > 3 or UNSPACED.search(word)]
     return float(any(a.startswith(b[:-1] if len(b) > 4 else b) or b.startswith(a) for a in left for b in right))
@@ -84,7 +85,7 @@ def _from_records(records: Sequence[Record], key: str) -> list[Names]:
 
 
 def _from_paragraphs(lines: Sequence[str]) -> list[Names]:
-    """Defined names and bulleted or bare lists, a set for each run of such lines."""
+    """Sets of defined names and of bulleted items, one for each run of such lines."""
     sets: list[Names] = []
     defined: list[str] = []
     listed: list[str] = []
@@ -93,7 +94,7 @@ def _from_paragraphs(lines: Sequence[str]) -> list[Names]:
 
     def flush() -> None:
         nonlocal defined, listed, lists
-        if len(defined) > 1:  # one list among sentences is the list of answers, its neighbours no definitions
+        if len(defined) > 1:  # a single list among sentences holds the answers; the other lines are no definitions
             sets.append(Names("defined", tuple(dict.fromkeys(defined)), 0.5 if lists == 1 else 1.2, header))
         if len(listed) > 1:
             sets.append(Names("listed", tuple(dict.fromkeys(listed)), 1.2, header))
@@ -140,7 +141,7 @@ def enumerations(line: str) -> list[Names]:
 
 
 def _trim(parts: Sequence[str], whole: bool) -> list[str]:
-    """The items of a list without the words of the sentence around its first and last."""
+    """The items of a list without the words of the sentence before the first and after the last item."""
     parts = [part for part in parts if part]
     quoted = [
         match[1] for part in parts for match in re.finditer(r"[\"`“「']([^\"`”」']{1,60})[\"`”」'](?!\w)", part)

@@ -1,9 +1,9 @@
 """Attention from a question to the lines of a prompt.
 
 Every line or record that mentions an answer is an association: its other words are the key, the answer is the value.
-The keys are idf-weighted hashed n-grams, the idf counted in the prompt itself. Linear attention (Katharopoulos et
-al., arXiv 2006.16236) sums similarity times value, so that evidence adds up over examples; a softmax over all lines
-says how much of the attention reaches evidence at all, which is what long prompts lose.
+The keys are idf-weighted hashed n-grams; the idf is counted in the prompt itself. Linear attention (Katharopoulos et
+al., arXiv 2006.16236) sums similarity times value, so that evidence adds up over examples. A softmax over all lines
+gives the share of the attention that reaches evidence, which falls in long prompts.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ NEAR = 3000.0  # characters over which the weight of a line falls from 1 towards
 FAR = 0.6
 SHARPNESS = 8.0  # inverse temperature of the attention that lines compete for
 CAPACITY = 40_000.0  # characters of prompt that halve the attention
-NAME = 1.2  # what likeness to an answer's own name is worth, beside likeness to its evidence
-CENTRED = 0.9  # how much of the mean key is taken off each: attention is a competition
-BIAS = 0.01  # how much of the decision the last and the most frequent answer draw without evidence
+NAME = 1.2  # weight of similarity to an answer's name, relative to similarity to its evidence
+CENTRED = 0.9  # share of the mean key that is subtracted from each key, so that lines compete
+BIAS = 0.01  # weight of the bias towards recent and frequent answers
 WORDS_KEPT = 20_000
 Shares = tuple[tuple[int, float], ...]
-"""Answers by number, and how much of a line is theirs."""
-WINDOW = 512  # lines of evidence that are read, the last ones
+"""(number of an answer, its share of a line) each."""
+WINDOW = 512  # lines of evidence that are read at most: the last ones
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of evidence: its text without the answers, and their shares in it. `distance`: characters to the end."""
+    """A line of evidence: its text without the answers, and the answers' shares. `distance`: characters from its
+    beginning to the end of the prompt."""
 
     text: str
     shares: Shares
@@ -41,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An embedded question: buckets and their signed, not yet idf-weighted values."""
+    """An embedded question: buckets and their signed values, not yet weighted with idf."""
 
     index: Index
     values: Array
@@ -53,7 +54,7 @@ def query(*texts: str) -> Query:
 
 
 class Memory:
-    """What a prompt says of `answers`, ready to be attended to."""
+    """The evidence of a prompt for `answers`, prepared for attention."""
 
     def __init__(self, answers: Sequence[str], lines: Sequence[Line], length: int) -> None:
         """`length`: characters of the whole prompt."""
@@ -76,7 +77,8 @@ class Memory:
         self._saliences: dict[str, float] = {}
 
     def _evidence(self, keys: npt.NDArray[np.float32], values: Array, names: Sequence[tuple[Index, Array]]) -> Array:
-        """What linear attention adds up for each answer, shape (answers, DIMENSION); its name is one line more."""
+        """The evidence that linear attention sums for each answer, shape (answers, DIMENSION); the answer's name
+        counts as a further line."""
         centred = keys - CENTRED * keys.mean(axis=0) if len(keys) else keys
         evidence = (values * self._weights[:, None]).T @ centred
         for row, (index, parts) in zip(evidence, names, strict=True):
@@ -85,7 +87,7 @@ class Memory:
         return np.asarray(evidence / np.sqrt(np.maximum(mass, 1.0))[:, None], np.float32)
 
     def scores(self, *queries: tuple[Query, float]) -> Array:
-        """One score an answer, rounded so that it is the same on every machine. Each query comes with its weight."""
+        """One score per answer, rounded so that it is equal on every machine. Each query has a weight."""
         total = np.zeros(len(self._bias))
         for asked, weight in queries:
             found = _unit(asked.values * self.idf[asked.index]) @ self._matrix[asked.index]
@@ -94,14 +96,14 @@ class Memory:
         return np.round(total + self._bias, 6)
 
     def _share(self, likeness: Array) -> float:
-        """The part of the attention that falls on evidence, in (0, 1]."""
+        """The share of the attention that falls on evidence, in (0, 1]."""
         if not self._relevant.any():
             return self._reach
         attention = self._weights * np.exp(SHARPNESS * likeness)
         return float(self._reach * attention[self._relevant].sum() / attention.sum())
 
     def salience(self, word: str) -> float:
-        """How far a word tells the answers apart: the best answer's evidence above the mean. Kept."""
+        """How well a word distinguishes the answers: the best answer's evidence minus the mean. Cached."""
         known = self._saliences.get(word)
         if known is None:
             index, values = embed(word)

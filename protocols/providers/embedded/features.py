@@ -1,7 +1,7 @@
-"""From text to what attention compares: words, and hashed character n-grams.
+"""Turns text into the features that attention compares: words and hashed character n-grams.
 
-Scripts written without spaces carry meaning in one to three characters, others in three to five with the spaces
-around them, so each is hashed with its own sizes into one space.
+Scripts written without spaces carry meaning in one to three characters, others in three to five including the spaces
+around words. So each is hashed with its own sizes, into the same space.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Index = npt.NDArray[np.intp]
 DIMENSION = 4096
 CHARACTERS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 UNSPACED = re.compile(f"[{CHARACTERS}]+")
-"""Runs of Thai, Lao, Burmese, Khmer, kana and Han: scripts that put no space between words."""
+"""Runs of Thai, Lao, Burmese, Khmer, kana and Han: scripts without spaces between words."""
 
 _UNSPACED_GRAMS = HashedNgrams(DIMENSION, (1, 2, 3))
 _SPACED_GRAMS = HashedNgrams(DIMENSION, (3, 4, 5))
@@ -36,12 +36,12 @@ def fold(text: str) -> str:
 
 
 def name_words(name: str) -> str:
-    """An identifier as words: `AddToPlaylist` and `add_to_playlist` both read as three."""
+    """An identifier as words: `AddToPlaylist` and `add_to_playlist` both become three."""
     return _HUMP.sub(" ", name).replace("_", " ").replace("-", " ")
 
 
 def embed(text: str) -> tuple[Index, Array]:
-    """The buckets that `text` touches, ascending, and the signed square roots of their counts."""
+    """The non-zero buckets of `text`, ascending, and the signed square roots of their counts."""
     text = text[:_LONGEST]
     counts = _SPACED_GRAMS.counts(UNSPACED.sub(" ", text))
     runs = UNSPACED.findall(text)
@@ -53,7 +53,7 @@ def embed(text: str) -> tuple[Index, Array]:
 
 
 def words(text: str) -> list[str]:
-    """The words of `text` in order, as written; of unspaced scripts, all bigrams (or the lone character)."""
+    """The words of `text` in order, as written; for unspaced scripts, all bigrams (or a single character)."""
     found: list[str] = []
     for match in _WORD.finditer(text):
         word = match[0]
@@ -73,12 +73,12 @@ def words(text: str) -> list[str]:
 
 
 def length_in_words(text: str) -> int:
-    """Words as a reader counts them: runs between spaces, and single characters of unspaced scripts."""
+    """Number of words as a reader counts them: runs between spaces, and characters of unspaced scripts."""
     unspaced = sum(len(run) for run in UNSPACED.findall(text))
     return unspaced + len([part for part in UNSPACED.sub(" ", text).split() if any(map(str.isalnum, part))])
 
 
 def joined(found: Sequence[str]) -> str:
-    """A list of words in the punctuation of their script."""
+    """A list of words with the punctuation of their script."""
     unspaced = bool(found) and all(UNSPACED.match(word) for word in found)
     return "、".join(found) if unspaced else ", ".join(found)

@@ -1,7 +1,7 @@
-"""What a request for a text says: the parts to be written, the examples shown, what a diagnosis advises.
+"""Parses a request for a text: the parts to be written, the examples shown, the advice of a diagnosis.
 
-It is read from the words of the request alone. A critic's request is known by the tags that it wants its reply in, a
-writer's by these and by the part that is marked in the prompt, one for a whole prompt by the parts that it names.
+Only the words of the request are read. A critic's request is recognised by the tags that it requests, an operator's
+by these and by the part marked in the prompt, and one for a whole prompt by the parts that it names.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _USES = {
     "knowledge": r"knowledge|facts",
     "definitions": r"definition|means",
 }
-"""Words of a part's name, or of what is said of its use, by which its kind is known; any other is a task."""
+"""Words in a part's name or in the description of its use that show its kind; any other part is a task."""
 _SHOWN = ("right", "data", "only_first_right", "only_second_right", "both_wrong")
-"""Blocks with a line for every example."""
+"""Blocks with one line per example."""
 Form = Literal["critique", "new", "part"]
-"""The tags that a reply is wanted in."""
+"""The tags that the reply must use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An example: all of its input, the expected answer, and its id where that is told."""
+    """An example: its whole input, the expected answer, and its id if the request shows it."""
 
     input: str
     expected: str
@@ -47,8 +47,8 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a prompt, its text, and the words that a new one may have, or characters of a script without spaces;
-    `most` None: any number."""
+    """A part of a prompt and its text. `most`: limit of a new text in words, or in characters of a script without
+    spaces; None: no limit."""
 
     name: str
     kind: str
@@ -58,7 +58,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """A request for a text, taken apart. `others`: examples that are not among the `errors`; `most`: words of all."""
+    """A parsed request for a text. `others`: examples that are not among the `errors`. `most`: the limit in words of
+    the whole text."""
 
     form: Form
     parts: tuple[Part, ...]
@@ -70,7 +71,7 @@ class Material:
 
 
 def gather(messages: Sequence[ChatMessage]) -> Material | None:
-    """The material of a request for a text; None where an answer is wanted."""
+    """Parse a request for a text; None if the request asks for an answer."""
     texts = [message.text for message in messages if message.speaker == "user"]
     prompt = next((found for text in texts for found in _blocks(text, "prompt")), None)
     if prompt is None:
@@ -100,7 +101,7 @@ def gather(messages: Sequence[ChatMessage]) -> Material | None:
 
 
 def _blocks(text: str, tag: str) -> Iterator[str]:
-    """What stands in each `<tag ...>` at the start of a line, up to the `</tag>` that is next at one."""
+    """The contents of each `<tag ...>` at the start of a line, up to the next `</tag>` at the start of a line."""
     position = 0
     for opening in re.finditer(rf"^<{tag}(?: [^<>\n]*)?>\n", text, re.MULTILINE):
         if opening.start() < position:
@@ -112,13 +113,13 @@ def _blocks(text: str, tag: str) -> Iterator[str]:
 
 
 def _named(instruction: str, prompt: str) -> list[Part]:
-    """The parts that a critic is told of, or else all that the prompt shows."""
+    """The parts that the critic's instruction names, or else all that the prompt shows."""
     names = _NAMED.findall(instruction.partition("parts are ")[2]) or _sections(prompt)
     return [Part(name, "", "", None) for name in names]
 
 
 def _told(instruction: str, prompt: str) -> list[Part]:
-    """The parts that a new prompt may have, with their texts as they are."""
+    """The parts that a new prompt may have, with their current texts."""
     texts = _sections(prompt)
     return [
         Part(told["name"], _kind(f"{told['name']} {told['use']}"), texts.get(told["name"], ""), int(told["most"]))
@@ -138,7 +139,7 @@ def _sections(prompt: str) -> dict[str, str]:
 
 
 def _records(block: str) -> Iterator[Shown]:
-    """The records of a block: `Key: value` lines, indented ones that go on, empty ones between records."""
+    """The records of a block: `Key: value` lines, indented lines that continue a value, empty lines in between."""
     for record in block.split("\n\n"):
         fields: list[tuple[str, list[str]]] = []
         for line in record.split("\n"):
@@ -154,14 +155,14 @@ def _records(block: str) -> Iterator[Shown]:
 
 
 def _lines(block: str) -> Iterator[Shown]:
-    """The examples of a block that stand on one line each."""
+    """The examples of a block that are written on one line each."""
     for line in block.split("\n"):
         if found := _LINE.fullmatch(line):
             yield Shown(found["input"], found["answer"])
 
 
 def _further(block: str) -> Iterator[Shown]:
-    """The errors of a block that stand on one line each."""
+    """The errors of a block that are written on one line each."""
     for line in block.split("\n"):
         if found := _FURTHER.fullmatch(line):
             yield Shown(found["input"], found["answer"], found["id"])

@@ -18,15 +18,15 @@ from protocols.providers.embedded.writing import write
 from protocols.threads import in_thread
 
 WRITING = 0.7
-_KEPT = 32  # prompts whose reading is kept, the last used ones
+_KEPT = 32  # number of last used prompts whose readings are cached
 
 
 class EmbeddedModel:
-    """Answers and rewrites from the text of the messages alone, deterministically: no weights, no network, no key.
+    """Answers and rewrites deterministically, only from the text of the messages: no weights, no network, no key.
 
-    A `temperature` of None is 0 for an answer and `WRITING` for a text that it writes. Above 0, noise from a
-    generator seeded by a hash of the whole request is added, so that samples differ and the same request always has
-    the same reply. A token is up to four bytes of UTF-8.
+    A `temperature` of None means 0 for an answer and `WRITING` for a written text. Above 0, noise is added from a
+    generator seeded by a hash of the whole request, so that samples differ and the same request always has the same
+    reply. A token is up to four bytes of UTF-8.
     """
 
     name = "embedded"
@@ -67,7 +67,7 @@ class EmbeddedModel:
 
 
 def tokens(text: str) -> int:
-    """A quarter of the length in bytes, rounded up."""
+    """Number of tokens: a quarter of the length in bytes, rounded up."""
     return -(-len(text.encode("utf-8", "replace")) // 4)
 
 

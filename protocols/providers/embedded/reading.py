@@ -1,4 +1,4 @@
-"""Reading a prompt: keyed lines, records, the cue and the template, all discovered, none known beforehand."""
+"""Reads a prompt: finds keyed lines, records, the cue and the template, without prior knowledge of any."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ class Keyed:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Consecutive `key: value` lines of keys that recur; values may span lines. `line`: where it ends."""
+    """Consecutive `key: value` lines with recurring keys; values may span lines. `line`: number of its last line."""
 
     fields: tuple[tuple[str, str], ...]
     line: int
 
     def get(self, key: str) -> str | None:
-        """The value of `key`, whatever its case."""
+        """The value of `key`, ignoring case; None if there is none."""
         wanted = fold(key)
         return next((value for name, value in self.fields if name == key or fold(name) == wanted), None)
 
     def text(self, without: str = "") -> str:
-        """The values, without those of one key."""
+        """The values, except those of the key `without`."""
         return "\n".join(value for name, value in self.fields if not without or fold(name) != fold(without))
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A template line: the literal text before a slot, what the slot says, and the literal text after it."""
+    """A slot of a template: the literal text before it, its wording, and the literal text after it."""
 
     before: str
     slot: str
@@ -56,7 +56,7 @@ class Step:
 
 
 def keyed(line: str) -> Keyed | None:
-    """Read one line as `key: value`, or None when it is not one."""
+    """Read one line as `key: value`; None if it is not one."""
     match = _KEYED.match(line[:2000])
     if match is None or not _LETTER.search(match["key"]) or len(match["key"].split()) > _KEY_WORDS:
         return None
@@ -66,13 +66,13 @@ def keyed(line: str) -> Keyed | None:
 
 
 def bullet_item(line: str) -> str | None:
-    """What stands behind a bullet or a number at the start of a line."""
+    """The text after a bullet or a number at the start of a line; None without one."""
     match = _BULLET.match(line)
     return match["item"].strip() if match else None
 
 
 def slots(line: str) -> list[tuple[int, int, str]]:
-    """Start, end and wording of the slots `<...>` and `[...]` in a line; tags and numbers are none."""
+    """The slots `<...>` and `[...]` in a line as (start, end, wording); tags and numbers are no slots."""
     found: list[tuple[int, int, str]] = []
     if "<" not in line and "[" not in line:
         return found
@@ -84,9 +84,9 @@ def slots(line: str) -> list[tuple[int, int, str]]:
 
 
 def record_keys(lines: Iterable[str], asked: Collection[str], names: Collection[str]) -> set[str]:
-    """The folded keys that make records: those of the question, and those that come with several values.
+    """The folded keys of records: those of the question (`asked`), and those that occur with several values.
 
-    `names` are never keys of records: a prompt may define each of its answers twice.
+    `names` are never keys of records, because a prompt may define each of its answers twice.
     """
     values: dict[str, set[str]] = {}
     for line in lines:
@@ -97,7 +97,7 @@ def record_keys(lines: Iterable[str], asked: Collection[str], names: Collection[
 
 
 def read_records(lines: Sequence[str], keys: Collection[str]) -> tuple[list[Record], list[int]]:
-    """The records in `lines` and the numbers of the lines that belong to none."""
+    """The records in `lines`, and the numbers of the lines outside records."""
     records: list[Record] = []
     free: list[int] = []
     fields: list[list[str]] = []
@@ -123,7 +123,7 @@ def read_records(lines: Sequence[str], keys: Collection[str]) -> tuple[list[Reco
 
 
 def template(lines: Sequence[str]) -> tuple[list[Step], set[int]]:
-    """The last run of template lines (`Key: <slot>` or a slot alone, also where a sentence quotes them), and the
+    """The steps of the last run of template lines (`Key: <slot>` or only a slot, also quoted in a sentence), and the
     numbers of all template lines."""
     runs: list[list[Step]] = []
     numbers = set()

@@ -1,7 +1,7 @@
-"""Replying: a reading and a question become a reply in the form that the prompt asks for.
+"""Replying: turns a reading and a question into a reply in the form that the prompt asks for.
 
-The slots of the template are filled one after the other. The last one takes the answer; another kind of answer (a
-span, a number) would be another way to fill it.
+The slots of the template are filled one after the other; the last one gets the answer. Another kind of answer (a
+span, a number) would need another way to fill it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from protocols.providers.embedded.attention import Memory, query
 from protocols.providers.embedded.features import Array, fold, joined, words
 from protocols.providers.embedded.reading import Step
 
-UNSURE = 0.02  # a margin below which a free answer names two
-RETHOUGHT = 0.5  # the weight of a question's second reading, by the words that the reply has picked out
+UNSURE = 0.02  # margin below which a free answer names two answers
+RETHOUGHT = 0.5  # weight of a second query with the words that the reply has picked out
 PICKED = 6  # words that a reasoning step writes
-SPREAD = 0.05  # the noise of temperature 1, in the units of the scores
+SPREAD = 0.05  # noise at temperature 1, in the units of the scores
 
 
 def reply(reading: Reading, question: Question, temperature: float, rng: np.random.Generator | None) -> str:
-    """The reply, written step by step: what a step has written is read by the next."""
+    """The reply, written step by step; each step reads the text of the previous one."""
     if not reading.answers:
         return "The text names no possible answers, so I cannot give one."
     text = reading.asked(question)
@@ -43,7 +43,7 @@ def reply(reading: Reading, question: Question, temperature: float, rng: np.rand
 
 
 def _steps(steps: Sequence[Step], cue: str) -> list[Step]:
-    """The template, without the words that the cue has said already; a cue alone is a template of one slot."""
+    """The template without the words that the cue already says; a cue alone is a template of one slot."""
     if not cue:
         return list(steps)
     if not steps:
@@ -53,7 +53,7 @@ def _steps(steps: Sequence[Step], cue: str) -> list[Step]:
 
 
 def _pick(memory: Memory, text: str) -> list[str]:
-    """The words of the question that tell most, in their order."""
+    """The most distinctive words of the question, in their order."""
     distinct = list(dict.fromkeys(words(text)))[:400]
     saliences = {word: memory.salience(word) for word in distinct}
     ranked = sorted(distinct, key=lambda word: -saliences[word])[:PICKED]
@@ -61,7 +61,7 @@ def _pick(memory: Memory, text: str) -> list[str]:
 
 
 def _draw(scores: Array, temperature: float, rng: np.random.Generator | None) -> list[int]:
-    """Answers from best to worst; with a temperature, Gumbel noise makes it a draw from their softmax."""
+    """Answers from best to worst; with a temperature, Gumbel noise makes the order a draw from their softmax."""
     if rng is not None:
         scores = scores + SPREAD * temperature * rng.gumbel(size=len(scores))
     return [int(i) for i in np.argsort(-scores, kind="stable")]

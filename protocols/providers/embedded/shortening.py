@@ -1,4 +1,4 @@
-"""Shortening a text to a bound: what matters least goes first, placeholder lines never."""
+"""Shortens a text to a limit: the least important parts are dropped first, lines with placeholders never."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])")
 _ITEM = re.compile(r"[,，、;；]\s*")
 _PART = re.compile(rf"\s*(?:[{CHARACTERS}]|[^\s{CHARACTERS}]+)")
 _SHARPNESS = 10.0
-_MOST = 512  # atoms that are compared; the middle of a longer text goes first
+_MOST = 512  # most atoms that are compared; in a longer text the middle is dropped first
 
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """The smallest part that is dropped: a sentence of line `line`, or an item of the list behind its key."""
+    """The smallest part that can be dropped: a sentence of line `line`, or an item of the list after its key."""
 
     line: int
     text: str
@@ -31,7 +31,7 @@ class Atom:
 
 
 def deduplicated(lines: Sequence[str]) -> list[str]:
-    """Without lines that stood before; blank lines stay, but no two together."""
+    """The lines without repetitions; of consecutive blank lines one is kept."""
     kept: list[str] = []
     seen: set[str] = set()
     for line in lines:
@@ -46,12 +46,13 @@ def deduplicated(lines: Sequence[str]) -> list[str]:
 
 
 def length_of(lines: Sequence[str]) -> int:
-    """Words of a text."""
+    """Number of words in a text."""
     return length_in_words("\n".join(lines))
 
 
 def shorten(lines: Sequence[str], most: int, inputs: Sequence[str], noise: Callable[[], float]) -> list[str]:
-    """`lines` within `most` words, by what draws least attention from the inputs; one part stays, and is cut."""
+    """`lines` shortened to `most` words: the parts with the least attention from the inputs are dropped first. One
+    part is always kept, and cut if needed."""
     atoms = [atom for number, line in enumerate(lines) for atom in _atoms(number, line)]
     loose = [atom for atom in atoms if not atom.fixed]
     worth = _saliences(loose, inputs) if loose else np.zeros(0)
@@ -95,7 +96,7 @@ def _text(atoms: Sequence[Atom], gone: set[int]) -> str:
 
 
 def _cut(atom: Atom, atoms: Sequence[Atom], gone: set[int], most: int) -> Atom:
-    """The last loose part, cut to what room the fixed ones leave."""
+    """The last loose part, cut to the room that the fixed parts leave."""
     room = most - length_in_words(_text([other for other in atoms if other is not atom], gone))
     kept = ""
     for part in _PART.findall(atom.text) or [atom.text]:
@@ -106,7 +107,7 @@ def _cut(atom: Atom, atoms: Sequence[Atom], gone: set[int], most: int) -> Atom:
 
 
 def _saliences(atoms: Sequence[Atom], inputs: Sequence[str]) -> Array:
-    """The attention that each atom draws from the inputs; without inputs, how little it repeats the others."""
+    """The attention from the inputs to each atom; without inputs, how little it repeats the others."""
     kept = list(range(len(atoms))) if len(atoms) <= _MOST else [*range(_MOST // 2), *range(-_MOST // 2, 0)]
     keys = [_unit(atoms[number].text) for number in kept]
     if inputs:
@@ -123,7 +124,7 @@ def _saliences(atoms: Sequence[Atom], inputs: Sequence[str]) -> Array:
 
 
 def _unit(text: str) -> tuple[Index, Array]:
-    """The buckets of a text, and its embedding there, of L2 norm 1 (or 0)."""
+    """The non-zero buckets of a text, and its embedding in them, of L2 norm 1 (or 0)."""
     index, values = embed(text)
     return index, values / (np.sqrt(values @ values) or 1.0)
 

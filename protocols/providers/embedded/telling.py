@@ -1,5 +1,5 @@
-"""The words that set some texts apart from others: log-odds with a Dirichlet prior (Monroe, Colaresi & Quinn 2008,
-"Fightin' Words", eq. 22)."""
+"""Finds words that distinguish some texts from others: log-odds with a Dirichlet prior (Monroe, Colaresi & Quinn
+2008, "Fightin' Words", eq. 22)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from protocols.providers.embedded.features import UNSPACED, fold, words
 PRIOR = 1.0  # pseudo-count of each word, in the group and outside
 
 Noise = Callable[[], float]
-"""A sample's random number, 0 without a temperature."""
+"""Draws a random number; 0 without a temperature."""
 
 
 class Counted:
-    """The words of texts that each belong to an answer, counted once for all of them.
+    """The word counts of texts by the answer of each text.
 
-    `boost`: how much more a (folded) word weighs.
+    `boost`: factors of the scores of (folded) words.
     """
 
     def __init__(self, texts: Iterable[tuple[str, str]], boost: Mapping[str, float], noise: Noise) -> None:
@@ -36,7 +36,7 @@ class Counted:
             self._all.update(count)
 
     def telling(self, answer: str) -> list[str]:
-        """The words that the answer's texts have more than those of the others, the most telling first."""
+        """The words that are more frequent in the answer's texts than in the others, the most distinctive first."""
         inside = self._of[answer]
         here, there = inside.total(), self._all.total() - inside.total()
         scores = {}
@@ -52,7 +52,7 @@ class Counted:
 
 
 def _apart(found: Sequence[str]) -> list[str]:
-    """Without bigrams of unspaced scripts that continue a better one."""
+    """The words without bigrams of unspaced scripts that overlap a better one."""
     kept: list[str] = []
     for word in found:
         unspaced = UNSPACED.match(word)

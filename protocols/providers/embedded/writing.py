@@ -1,7 +1,7 @@
-"""Writing: new texts of the parts of a prompt, and critiques, from the examples that a request shows.
+"""Writes new texts for the parts of a prompt, and critiques, from the examples in a request.
 
-What is written follows from the kind of the part: for each answer a line, which holds the words that tell it from the
-other answers. Instructions are for language models; only their bounds are heeded.
+The kind of the part decides the text: one line for each answer, with the words that distinguish it from the other
+answers. Instructions are for language models; only their length limits are followed here.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ LINES: Mapping[str, tuple[str, str]] = {
     "reasoning": ("If the input speaks of ", ", think of {answer}."),
     "reminders": ("Remember that ", " mean {answer}."),
 }
-"""What stands before and after the words of a line, by the kind of the part; other kinds keep their text."""
+"""The texts before and after the words of a line, by the kind of the part; other kinds keep their text."""
 WORDS = (10, 5, 20, 3, 15)
-"""Words of a line, in the first draft and in each further one."""
+"""Number of words in a line, for the first draft and for each further one."""
 MOST, LONGEST = 40, 60
-"""Answers that get a line, and characters of one that can be an answer among several."""
+"""Most answers that get a line, and most characters of such an answer."""
 CRITICISED, IDS = 3, 5
-"""Answers that a critique names for a part, and ids of examples for each."""
+"""Most answers that a critique names for a part, and most example ids for each."""
 ADVISED = 1.5
-"""How much more a word weighs that the advice holds."""
-_JITTER = 0.5  # the noise of temperature 1, in the units of the log-odds
+"""Factor of the score of a word that the advice contains."""
+_JITTER = 0.5  # noise at temperature 1, in the units of the log-odds
 
 
 def write(material: Material, temperature: float, rng: np.random.Generator | None) -> str:
-    """The reply, in the tags that it is wanted in."""
+    """The reply, in the requested tags."""
 
     def noise() -> float:
         return float(_JITTER * temperature * rng.standard_normal()) if rng is not None else 0.0
@@ -54,14 +54,14 @@ def write(material: Material, temperature: float, rng: np.random.Generator | Non
 
 
 def _own(parts: Sequence[Part]) -> list[Part]:
-    """The parts that a whole prompt is written anew with: the task leaves it to the definitions, if there are any, to
+    """The parts to write for a whole new prompt: without the task part if there are definitions, because these
     explain the answers."""
     defined = any(part.kind == "definitions" for part in parts)
     return [part for part in parts if part.kind != "task" or not defined]
 
 
 def _text(part: Part, material: Material, most: int, noise: Noise) -> str:
-    """The new text of a part. One that is longer than it may be only becomes shorter."""
+    """The new text of a part. A part over its limit is only shortened."""
     there = part.text.split("\n") if part.text else []
     lines = deduplicated(there)
     shown = [*material.errors, *material.others]
@@ -76,7 +76,7 @@ def _text(part: Part, material: Material, most: int, noise: Noise) -> str:
 
 
 def _critique(material: Material, noise: Noise) -> str:
-    """A line for each part and each of the answers that were missed most."""
+    """One line for each part and each of the answers missed most often."""
     counted = _counted([*material.errors, *material.others], "", noise)
     said = []
     for answer in _answers(material.errors, noise)[:CRITICISED]:
@@ -90,7 +90,7 @@ def _critique(material: Material, noise: Noise) -> str:
 
 
 def _answers(examples: Sequence[Shown], noise: Noise) -> list[str]:
-    """The expected answers that can be one of several, those of most examples first."""
+    """The expected answers that are short enough to be one of several, the most frequent first."""
     count = Counter(e.expected for e in examples if len(e.expected) <= LONGEST and "\n" not in e.expected)
     worth = {answer: np.log1p(number) + noise() for answer, number in count.items()}
     return sorted(worth, key=lambda answer: -worth[answer])
@@ -102,8 +102,8 @@ def _counted(examples: Sequence[Shown], advice: str, noise: Noise) -> Counted:
 
 
 def merged(lines: Sequence[str], kind: str, answer: str, found: Sequence[str]) -> list[str]:
-    """`lines` with one for this answer. If there is one already, it is renewed in its place, and its words come after
-    those that were `found`; else the new one comes last."""
+    """`lines` with a line for this answer. An existing line is renewed in its place, its old words after the `found`
+    ones; else a new line is appended."""
     head, tail = (text.replace("{answer}", answer) for text in LINES[kind])
     for number, old in enumerate(lines):
         if (held := _held(old, head, tail, answer)) is not None:
@@ -112,7 +112,7 @@ def merged(lines: Sequence[str], kind: str, answer: str, found: Sequence[str]) -
 
 
 def _held(line: str, head: str, tail: str, answer: str) -> str | None:
-    """The words of a line that is about this answer; None for another."""
+    """The words of a line about this answer; None if the line is about something else."""
     if line.startswith(head) and line.endswith(tail) and len(line) >= len(head) + len(tail):
         return line[len(head) : len(line) - len(tail)]
     found = keyed(line) if not tail else None

@@ -1,1 +1,1 @@
-"""Models that run on this machine, through llama.cpp: weights, the process that serves them, and the `ChatModel`."""
+"""Models that run on this machine with llama.cpp: their weights, and the processes that serve them."""

@@ -1,4 +1,4 @@
-"""What the header of a GGUF file says of the model in it.
+"""Reads the header of a GGUF file.
 
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -21,16 +21,16 @@ SCALARS: Final[Mapping[int, str]] = {
 }  # fmt: skip
 TEXT, ARRAY = 8, 9
 SAMPLES, SAMPLE = 16, 4096
-"""Pieces of a file, and bytes of each, that tell weights apart: of others nearly every byte differs."""
+"""Number and bytes of the pieces of a file that identify weights: in other weights nearly every byte differs."""
 CACHE_BYTES = 2
-"""Of one number of what llama.cpp keeps of a token."""
+"""Bytes of one number in llama.cpp's cache of keys and values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`size`: bytes of the file. `file_type`: how most of its weights are quantised. `context`: tokens that the model
-    was trained for. `chats`: it has a chat template. `embedding`: numbers of its vectors. `token_bytes`: what is kept
-    of one token in a slot."""
+    """The header of a GGUF file. `size`: bytes of the file. `file_type`: how most of its weights are quantised.
+    `context`: tokens that the model was trained for. `chats`: it has a chat template. `embedding`: length of its
+    vectors. `token_bytes`: memory for one token in a slot."""
 
     size: int
     architecture: str
@@ -42,7 +42,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """:raises ConfigError: it cannot be read, or is no GGUF file."""
+    """:raises ConfigError: the file cannot be read, or is not a GGUF file."""
     try:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
@@ -56,7 +56,7 @@ def read_header(path: Path) -> Header:
 
 
 def header_of(told: Mapping[str, object], size: int) -> Header:
-    """What is of use of the metadata of a file."""
+    """The header from the metadata of a file."""
     kind = str(told.get("general.architecture", ""))
 
     def number(name: str) -> int | None:
@@ -80,8 +80,8 @@ def header_of(told: Mapping[str, object], size: int) -> Header:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a file says of itself, by key: `values`, None for an array, and where each `starts` in the file.
-    `tensors`: how many are described behind it."""
+    """The metadata of a file by key: `values`, None for an array, and `starts`, the offset of each in the file.
+    `tensors`: number of the tensor descriptions after it."""
 
     values: Mapping[str, object]
     starts: Mapping[str, int]
@@ -89,15 +89,15 @@ class Metadata:
 
 
 class Reader:
-    """Values one after the other, little-endian; `at` is where the next begins."""
+    """Reads values one after the other, little-endian; `at`: the offset of the next."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data, self.at = data, len(MAGIC)
 
     def metadata(self) -> Metadata:
-        """What stands in front of everything else.
+        """The metadata at the beginning of the file.
 
-        :raises ValueError, KeyError, struct.error: it is none.
+        :raises ValueError, KeyError, struct.error: it is invalid.
         """
         version, tensors, pairs = self.number("I"), self.number("Q"), self.number("Q")
         if not 2 <= version <= 3:
@@ -110,19 +110,19 @@ class Reader:
         return Metadata(values, starts, int(tensors))
 
     def number(self, form: str) -> int | float | bool:
-        """One number, see `struct`."""
+        """One number; `form` as in `struct`."""
         [value] = struct.unpack_from(f"<{form}", self._data, self.at)
         self.at += struct.calcsize(f"<{form}")
         found: int | float | bool = value
         return found
 
     def text(self) -> str:
-        """A text behind its length."""
+        """A text with its length before it."""
         start = self._skip_text()
         return self._data[start : self.at].decode("utf-8", "replace")
 
     def value(self, kind: int) -> object:
-        """A value of a kind; None for an array, whose elements are passed over."""
+        """A value of a kind; None for an array, whose elements are skipped."""
         if kind == TEXT:
             return self.text()
         if kind != ARRAY:
@@ -136,7 +136,7 @@ class Reader:
         return None
 
     def _skip_text(self) -> int:
-        """Where the text begins that is passed over."""
+        """Skip a text; returns the offset of its first byte."""
         start = self.at + 8
         [length] = struct.unpack_from("<Q", self._data, self.at)
         if start + length > len(self._data):
@@ -146,9 +146,9 @@ class Reader:
 
 
 def fingerprint(path: Path) -> str:
-    """Tells weights apart by their size and samples of their bytes, wherever the file lies: equal for copies.
+    """Identifies weights by their size and samples of their bytes; equal for copies of a file.
 
-    :raises ConfigError: it cannot be read.
+    :raises ConfigError: the file cannot be read.
     """
     try:
         size = path.stat().st_size

@@ -1,4 +1,4 @@
-"""The processes that serve local models: one for each way in which a model is loaded, shared by all of a process."""
+"""The processes that serve local models: one for each `Plan`, shared by everything in this process."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from protocols.providers.local.weights import Weights, find
 PROGRAM: Final = Path(__file__).with_name("serve.py")
 LONGEST_LINE: Final = 4096
 DYING: Final = 1.0
-"""Seconds in which a process ends that has broken its connections."""
+"""Seconds to wait for the end of a process that has broken its connections."""
 REASON: Final = 300
-"""Characters of llama.cpp's own words that a person is shown."""
+"""Most characters of llama.cpp's messages that the user sees."""
 LOADING: Final = "error loading model: "
-"""What stands in front of the reason; what follows only says that it is not loaded."""
+"""The text before the reason of a failed loading; later lines only say that the model is not loaded."""
 ENDED: Final[Mapping[int, str]] = {
     -9: "its process was killed, as a system does that has no memory left; set fewer slots, or less context",
     -4: "its process was ended by SIGILL: this build of llama.cpp does not suit this processor; install xllamacpp "
     "built on this machine, or ask a model behind a server (openai/… with base_url)",
 }
-"""Why a process has ended, by its code, where that says more than any words."""
+"""Reasons why a process has ended, by exit codes that say more than its messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a model is loaded. `context`: tokens of each of the `slots`, which answer at the same time."""
+    """How a model is loaded. `slots`: number of requests answered at once. `context`: tokens of each slot."""
 
     path: str
     name: str
@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model that is loaded: where it is asked, and with which key."""
+    """A loaded model: its address, its key, its process, and the process's standard error."""
 
     address: str
     key: str
@@ -63,16 +63,16 @@ class Served:
 
     @property
     def ended(self) -> bool:
-        """Whether its process is gone."""
+        """Whether its process has ended."""
         return self.process.returncode is not None
 
     async def settle(self) -> None:
-        """Wait for the end of a process that has broken a connection, and may have begun to end."""
+        """Wait up to `DYING` seconds for the end of a process that has broken a connection."""
         with anyio.move_on_after(DYING):
             await self.process.wait()
 
     async def stop(self) -> None:
-        """End the process at once: it holds nothing that is worth keeping."""
+        """Kill the process; it holds nothing worth keeping."""
         with anyio.CancelScope(shield=True):
             if not self.ended:
                 self.process.kill()
@@ -81,8 +81,8 @@ class Served:
 
 
 class LocalModels:
-    """Weights that were looked up and processes that serve them; each is looked up, and loaded, once. `environ` says
-    where caches are kept."""
+    """The weights that were found and the processes that serve them; each is found and loaded once. `environ` names
+    the folder of caches."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
@@ -91,7 +91,7 @@ class LocalModels:
         self._locks: dict[object, anyio.Lock] = {}
 
     async def weights(self, name: str, path: str | None) -> Weights:
-        """Those of the model `name`.
+        """The weights of the model `name`.
 
         :raises ConfigError: see `weights.find`.
         """
@@ -103,9 +103,9 @@ class LocalModels:
         return self._weights[source]
 
     async def serve(self, plan: Plan, weights: Weights) -> Served:
-        """The model, loaded; again, if its process has ended.
+        """The loaded model; it is loaded again if its process has ended.
 
-        :raises ConfigError: it cannot be loaded; says why.
+        :raises ConfigError: the model cannot be loaded; the message says why.
         """
         served = self._served.get(plan)
         if served is not None and not served.ended:
@@ -119,7 +119,7 @@ class LocalModels:
         return served
 
     async def _start(self, plan: Plan, weights: Weights) -> Served:
-        """A copy that cannot be loaded is taken away, and its original loaded."""
+        """Start the faster copy of the weights; if it cannot be loaded, delete it and start the original."""
         file = await to_thread.run_sync(quicker, weights.file, weights.header, self._environ)
         if file != weights.file:
             try:
@@ -136,9 +136,9 @@ class LocalModels:
 
 
 async def start(plan: Plan) -> Served:
-    """Load a model in a process of its own, which ends with this one, however that ends.
+    """Load a model in its own process, which ends with this one, even if this one is killed.
 
-    :raises ConfigError: it cannot be loaded; says why.
+    :raises ConfigError: the model cannot be loaded; the message says why.
     """
     key = secrets.token_hex(16)
     try:
@@ -153,7 +153,7 @@ async def start(plan: Plan) -> Served:
         await served.process.wait()
         reason = why(served)
     except (anyio.DelimiterNotFound, ValueError, KeyError, TypeError):
-        reason = "its process wrote something else than its address, as a module does that prints while Python starts"
+        reason = "its process wrote something else than its address; a module may have printed while Python started"
     except BaseException:
         await served.stop()
         raise
@@ -162,14 +162,14 @@ async def start(plan: Plan) -> Served:
 
 
 async def opened(key: str) -> Served:
-    """The process, which waits to be told what to serve.
+    """The started process, which waits for the line that says what to serve.
 
-    :raises OSError: the system has none, or no temporary file.
+    :raises OSError: the process or a temporary file cannot be created.
     """
     errors = TemporaryFile()  # noqa: SIM115
     try:
         process = await anyio.open_process(
-            # -P: else the folder of the program is the first that modules are sought in
+            # -P: else Python would look for modules first in the folder of the program
             [sys.executable, "-P", str(PROGRAM)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, **apart(),
         )  # fmt: skip
@@ -180,7 +180,7 @@ async def opened(key: str) -> Served:
 
 
 async def told(process: Process, line: str) -> str:
-    """The address at which a process serves what the line says, once it does."""
+    """Send a process the line that says what to serve; returns its address once the model is loaded."""
     assert process.stdin is not None
     assert process.stdout is not None
     await process.stdin.send(f"{line}\n".encode())
@@ -189,16 +189,16 @@ async def told(process: Process, line: str) -> str:
 
 
 def apart() -> Mapping[str, Any]:
-    """Arguments of a process that no signal of the terminal reaches: a first Ctrl-C lets calls end."""
+    """Arguments that shield a process from signals of the terminal, because a first Ctrl-C lets calls end."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
 
 
 def why(served: Served) -> str:
-    """Why a process has ended, in llama.cpp's words if it found any: what it last said of an error."""
+    """The reason why a process has ended: llama.cpp's last message about an error, if there is one."""
     lines = list[str]()
-    with suppress(OSError, ValueError):  # the file is closed where somebody else has stopped it
+    with suppress(OSError, ValueError):  # the file is closed if another task has stopped the process
         served.errors.seek(0)
         lines = served.errors.read().decode("utf-8", "replace").splitlines()
     code = served.process.returncode or 0
@@ -211,7 +211,7 @@ def why(served: Served) -> str:
 
 
 def ending(code: int) -> str:
-    """What is to be said of a process that said nothing."""
+    """The reason for a process that ended without a message."""
     if code >= 0:
         return f"its process ended with code {code}"
     name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")

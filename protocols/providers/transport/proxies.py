@@ -1,7 +1,7 @@
 """The proxy of a URL, from the variables that curl and Python's standard library read.
 
-`HTTPS_PROXY` or `HTTP_PROXY` by the URL's scheme, else `ALL_PROXY`, and none for the hosts of `NO_PROXY`. Nothing
-else of the machine is looked at: no ~/.netrc, whose passwords are for other programs.
+`HTTPS_PROXY` or `HTTP_PROXY` by the URL's scheme, else `ALL_PROXY`, and none for the hosts of `NO_PROXY`. ~/.netrc is
+not read, because its passwords are for other programs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """`url` has no user and no password: those are in `authorization`, a header's value. `variable` named it."""
+    """A proxy, named by the environment variable `variable`. `url`: without user and password, which are in
+    `authorization`, the value of a header."""
 
     url: str
     variable: str
@@ -31,9 +32,9 @@ class Proxy:
 
 
 class Proxies:
-    """The proxies that an environment names. A lower-case variable goes before its upper-case twin, and an empty one
-    means none; `HTTP_PROXY` counts for nothing where a CGI script may have had it from a request (`REQUEST_METHOD`
-    is set), as in the standard library."""
+    """The proxies that an environment names. A lower-case variable takes precedence over its upper-case twin, and an
+    empty one means no proxy. As in the standard library, `HTTP_PROXY` is ignored in CGI scripts (`REQUEST_METHOD` is
+    set), because a request may have set it."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -42,7 +43,7 @@ class Proxies:
         self._known: dict[str, Proxy | None] = {}
 
     def of(self, url: str) -> Proxy | None:
-        """The proxy for calls to an http or https URL; None: they go there directly.
+        """The proxy for calls to an http or https URL; None: direct calls.
 
         :raises ConfigError: a variable names a proxy that cannot be used.
         """
@@ -61,7 +62,7 @@ class Proxies:
         return read_proxy(variable, value, host)
 
     def _read(self, name: str) -> tuple[str, str]:
-        """The variable that counts, and what it holds."""
+        """The variable that takes precedence, and its value; "" if none is set."""
         for variable in self._twins(name):
             if variable in self._environ:
                 return variable, self._environ[variable].strip()
@@ -74,8 +75,8 @@ class Proxies:
 
 
 def goes_round(host: str, port: int, name: str) -> bool:
-    """Whether an entry of NO_PROXY is for this host: `*`, a name and all below it (`example.com`, `.example.com` or
-    `*.example.com`), an address, a network (`10.0.0.0/8`), or one of these with a port. Letter case is no matter."""
+    """Whether an entry of NO_PROXY matches this host: `*`, a name with its subdomains (`example.com`, `.example.com`
+    or `*.example.com`), an address, a network (`10.0.0.0/8`), or one of these with a port. Case is ignored."""
     if name == "*":
         return True
     name, _, only = name.rpartition(":") if re.fullmatch(r"(\[.*\]|[^:]*):\d+", name) else (name, "", "")
@@ -93,9 +94,9 @@ def goes_round(host: str, port: int, name: str) -> bool:
 
 
 def read_proxy(variable: str, value: str, host: str) -> Proxy:
-    """The proxy in a variable, for calls to `host`. What is wrong with it is not shown: a password may be in it.
+    """The proxy in a variable, for calls to `host`.
 
-    :raises ConfigError: it is no HTTP proxy.
+    :raises ConfigError: it is not an HTTP proxy. The message does not show the value, which may hold a password.
     """
     try:
         parts = urlsplit(value if "://" in value else f"http://{value}")

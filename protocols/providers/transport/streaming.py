@@ -1,6 +1,6 @@
-"""A reply that comes as a stream of events, read to its end and joined to what the server would have sent at once.
+"""Joins a reply's stream of events into the body that the server would have sent at once.
 
-https://html.spec.whatwg.org/multipage/server-sent-events.html, and what both providers send in them:
+https://html.spec.whatwg.org/multipage/server-sent-events.html, and the events of both providers:
 https://developers.openai.com/api/reference, https://platform.claude.com/docs/en/build-with-claude/streaming
 """
 
@@ -21,24 +21,24 @@ LINE: Final = re.compile(rb"\r\n|\r|\n")
 BEGINNING: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(:|(data|event|id|retry)\s*:)")
 DONE: Final = b"[DONE]"
 THOUGHTS: Final = ("reasoning_content", "reasoning")
-"""The fields of a delta in which servers send thoughts, as text."""
+"""The fields of a delta in which servers send thoughts as text."""
 Join = Callable[[Iterator[object]], tuple[dict[str, object], bool]]
-"""From the JSON of each event to the body of one answer, and whether it came to its end."""
+"""Joins the JSON of all events into the body of one answer; also returns whether the answer was complete."""
 
 
 def is_stream(body: bytes) -> bool:
-    """Whether a body is one of events."""
+    """Whether a body is a stream of events."""
     return BEGINNING.match(body) is not None
 
 
 def holds_events(body: bytes) -> bool:
-    """Whether a body is one of events and has at least one that says something: a colon alone begins a comment."""
+    """Whether a body is a stream with at least one event; comments, which begin with a colon, do not count."""
     return is_stream(body) and next(events(body), None) is not None
 
 
 def unstreamed(answer: Answer, join: Join, model: str) -> Answer:
-    """The answer with the body that `join` makes of its events; one that is no stream as it is. An error among the
-    events is the body, with what was counted until then.
+    """The answer with its events joined into one body by `join`; unchanged if it is not a stream. If an event is an
+    error, it becomes the body, with the usage up to then.
 
     :raises ConnectionFailed: the stream broke off.
     """
@@ -53,7 +53,7 @@ def unstreamed(answer: Answer, join: Join, model: str) -> Answer:
             try:
                 yield read_json(data)
             except ValueError:
-                continue  # the mark of the end, or a line of a proxy's
+                continue  # the end mark, or a line of a proxy
 
     body, whole = join(told())
     if not (whole or ended or "error" in body):
@@ -62,8 +62,8 @@ def unstreamed(answer: Answer, join: Join, model: str) -> Answer:
 
 
 def events(body: bytes) -> Iterator[bytes]:
-    """The data of each event; comments, which keep a connection open, and other fields are left out. An event that
-    is not ended by an empty line is one nevertheless: several servers leave out the last."""
+    """The data of each event; comments, which keep a connection open, and other fields are dropped. The last event
+    need not end with an empty line, which several servers omit."""
     data: list[bytes] = []
     for line in LINE.split(body.removeprefix(b"\xef\xbb\xbf")):
         field, _, value = line.partition(b":")
@@ -77,7 +77,7 @@ def events(body: bytes) -> Iterator[bytes]:
 
 
 def joined_chat(told: Iterator[object]) -> tuple[dict[str, object], bool]:
-    """Chunks of a chat completion. Only the first choice is read, as of an answer that comes at once."""
+    """Join the chunks of a chat completion. Only the first choice is read, as in an answer without a stream."""
     body: dict[str, object] = {"choices": []}
     texts: dict[str, list[str]] = {}
     message: dict[str, object] = {}
@@ -108,14 +108,14 @@ def joined_chat(told: Iterator[object]) -> tuple[dict[str, object], bool]:
 
 
 def text_of(content: object) -> str:
-    """What a piece of content adds to the text."""
+    """The text in a piece of content."""
     if isinstance(content, list):
         return "".join(text_of(part.get("text")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
 
 
 def joined_message(told: Iterator[object]) -> tuple[dict[str, object], bool]:
-    """Events of a message in Anthropic's format."""
+    """Join the events of a message in Anthropic's format."""
     body: dict[str, object] = {}
     usage: dict[str, object] = {}
     blocks: dict[str, dict[str, object]] = {}
@@ -144,7 +144,7 @@ def joined_message(told: Iterator[object]) -> tuple[dict[str, object], bool]:
 
 
 def counted(usage: object) -> dict[str, object]:
-    """What a usage says: a later event repeats what it knows, and may leave out the rest."""
+    """The reported counts of a usage: later events repeat the known ones, and may omit others."""
     return {name: value for name, value in usage.items() if value is not None} if isinstance(usage, dict) else {}
 
 
