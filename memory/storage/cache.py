@@ -1,4 +1,4 @@
-"""The reply cache: a request that was answered once is never paid for again, nor sent twice at once."""
+"""The reply cache: a request is never paid for twice, nor sent twice at the same time."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ SCHEMA = Schema(
     },
 )
 COLUMNS = "text, finish, model, input, output, cached, written, estimated, instead"
-# Of two processes that answer one request at once, both go on with what is stored, which is the first.
+# If two processes get a reply to the same request at once, both use the first that was stored.
 INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO NOTHING"""
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
 CHECKED = 64
-"""Replies stored from one look at the size of the file to the next."""
-# What was stored first lies together at the beginning of the table, so that whole pages become free. The size decides
-# on the bound and not on each row, for then a sixteenth of the rows would be read to delete none.
+"""Check the size of the file once per this many stored replies."""
+# The oldest rows lie together at the beginning of the table, so deleting them frees whole pages. The size is tested
+# where the bound is computed and not for each row, which would read a sixteenth of the rows to delete none.
 EVICT = f"""DELETE FROM reply WHERE place < (
     SELECT CASE WHEN (pages.page_count - free.freelist_count) * size.page_size > ?
         THEN (SELECT min(place) + max({2 * CHECKED}, (max(place) - min(place)) / 16) FROM reply) END
@@ -52,7 +52,7 @@ EVICT = f"""DELETE FROM reply WHERE place < (
 
 
 class Flight:
-    """A request that is out. Few are waited for, so an event is made for those alone."""
+    """A request in flight. The event is created only when a second caller waits, which is rare."""
 
     __slots__ = ("_landed",)
 
@@ -60,12 +60,12 @@ class Flight:
         self._landed: Event | None = None
 
     async def wait(self) -> None:
-        """Until it is back."""
+        """Wait until the reply has arrived, or the request has failed."""
         self._landed = self._landed or Event()
         await self._landed.wait()
 
     def land(self) -> None:
-        """It is back."""
+        """Wake all waiters."""
         if self._landed:
             self._landed.set()
 
@@ -73,9 +73,9 @@ class Flight:
 class ReplyCache:
     """Replies by key: the latest `recent` in memory, all of them in a file that several processes may share.
 
-    The file holds `most_bytes` or little more: beyond, the sixteenth that was stored first goes. Of several processes
-    each asks what it has not got, so that a request which is out in two of them is paid for twice. `sieve` holds the
-    keys of a file that nobody else writes to: what it does not hold is not looked for there.
+    The file holds `most_bytes` or little more: beyond that, the oldest sixteenth is deleted. Processes do not wait
+    for each other, so a request that is in flight in two of them is paid for twice. `sieve`: a Bloom filter with the
+    keys of a file that no other process writes to; a key that it does not hold is not looked up in the file.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ReplyCache:
         self._bound, self._most_bytes = recent, most_bytes
         self._stored = 0
         self.flights: dict[bytes, Flight] = {}
-        """The requests that are out, by key."""
+        """The requests in flight, by key."""
 
     def recent(self, key: bytes) -> Reply | None:
         """The reply, if it is in memory."""
@@ -107,7 +107,7 @@ class ReplyCache:
         return _reply(rows[0])
 
     async def keep(self, key: bytes, scope: str, reply: Reply) -> Reply | None:
-        """Store a reply, durable on return. What is stored in its place, if another process may have been first.
+        """Store a reply, durable on return. Returns the reply that is stored instead if another process was first.
 
         :raises StorageFailed: it could not be written.
         """
@@ -119,7 +119,7 @@ class ReplyCache:
         try:
             new = await self._database.insert(INSERT, (key, scope, time.time(), *row))
         except get_cancelled_exc_class():
-            self._hold(key, row)  # the write goes on, and nobody may ask again before it is done
+            self._hold(key, row)  # the write continues, and the request must not be sent again before it is done
             raise
         self._stored += 1
         if self._stored % CHECKED == 0:
@@ -131,7 +131,7 @@ class ReplyCache:
 
     def _hold(self, key: bytes, row: Row) -> None:
         if len(self._recent) >= self._bound:
-            self._recent.popitem(last=False)  # of a dict, the first key is behind all that were deleted
+            self._recent.popitem(last=False)  # a dict would search past all deleted entries for its first key
         self._recent[key] = row
 
 
@@ -161,12 +161,11 @@ def _sieve(connection: sqlite3.Connection) -> Sieve:
 
 
 class CachedModel:
-    """A model that asks `model` only for what `cache` does not hold.
+    """A wrapper that sends `model` only the requests whose replies `cache` does not hold.
 
-    `scope` says who answers: whatever else than the request changes the answer (provider, base URL, model). Models
-    that share a cache and a scope share replies and never have the same request out twice. A failed call is not
-    stored; those who waited for it try themselves, one after the other. `saved` is called for every reply that the
-    cache gave.
+    `scope` identifies everything besides the request that changes the reply (provider, base URL, model). Models that
+    share a cache and a scope share replies, and never have the same request in flight twice. A failed call is not
+    stored; callers that waited for it then try one after the other. `saved` is called for every reply from the cache.
     """
 
     def __init__(
@@ -176,14 +175,14 @@ class CachedModel:
 
     @property
     def name(self) -> str:
-        """The name of the model behind."""
+        """The name of the wrapped model."""
         return self._model.name
 
     async def complete(self, request: Request) -> Reply:
-        """Answer from the cache (`from_cache`, latency 0, the usage that it cost then) or ask, store and answer.
+        """Answer from the cache (`from_cache`, latency 0, the usage of the original call), or ask, store and answer.
 
         :raises ModelError: the call failed.
-        :raises BudgetExhausted: it was refused before anything was sent.
+        :raises BudgetExhausted: the call was refused before anything was sent.
         :raises StorageFailed: the cache cannot be used.
         """
         reply = await self._find_or_ask(request_key(self._scope, request), request)
