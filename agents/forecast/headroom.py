@@ -1,4 +1,4 @@
-"""Headroom measured: by `doctor`, on its own, and at the start of a search, where it is cheap."""
+"""Measures headroom: in full for `doctor`, and at the start of a search if it is cheap."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from protocols.task import Task
 from protocols.wrappers.accounts import Accounts
 
 SHARE: Final = 20
-"""A search looks for headroom where that takes one in so many of the calls and tokens that it is expected to take."""
+"""A search measures headroom if that takes at most a 20th of its expected calls and tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a plan takes: calls, and about how many tokens; at most, for replies seldom have their longest. `dollars`
-    None: a price is not known."""
+    """The cost of a plan: calls, and an upper estimate of tokens, since most replies are shorter than their limit.
+    `dollars` None: a price is not known."""
 
     calls: int
     tokens: int
@@ -51,12 +51,12 @@ class Cost:
 
 
 def draws(configuration: Configuration) -> int:
-    """Replies that are drawn at the model's own temperature; none where a person has set it to 0."""
+    """The number of replies drawn at the model's default temperature; 0 if a person has set it to 0."""
     return 0 if configuration.asked("task").get("temperature") == 0 else DRAWS
 
 
 def cost(configuration: Configuration, probe: Probe, plan: Plan, known: Mapping[str, Price]) -> Cost:
-    """What the task's model and a judge, who is asked as often, may take."""
+    """The cost for the task model and, if there is one, for a judge, which is asked as often."""
     length, judged = probe.length(plan), asks_judge(configuration)
     usage = {"task": Usage(length.input, length.output)}
     if judged:
@@ -69,7 +69,7 @@ def cost(configuration: Configuration, probe: Probe, plan: Plan, known: Mapping[
 
 
 def may_be_cheap(configuration: Configuration, task: Task) -> bool:
-    """Whether a search could be so long that it pays for a look at LEAST examples: a quick no for all short ones."""
+    """Whether a search may be long enough to pay for LEAST examples: a quick test that rules out short searches."""
     search = configuration.search
     whole = len(task.validation) + configuration.minibatch(len(task.validation))
     most = search.repeats * (whole * (1 + search.assignments) + 2 * len(task.test))
@@ -79,7 +79,7 @@ def may_be_cheap(configuration: Configuration, task: Task) -> bool:
 def affordable(
     configuration: Configuration, probe: Probe, known: Mapping[str, Price], expected: Estimate
 ) -> Plan | None:
-    """The plan of as many examples as a SHARE of the search pays for; None where that is fewer than LEAST."""
+    """The plan with as many examples as one SHARE-th of the search pays for; None if these are fewer than LEAST."""
     plan = probe.plan()
     takes = cost(configuration, probe, plan, known)
     calls, tokens = takes.calls / max(1.0, expected.calls.expected), takes.tokens / max(1.0, expected.tokens.expected)
@@ -90,10 +90,10 @@ def affordable(
 async def before_search(
     configuration: Configuration, forward: Forward, first: Prompt, known: Mapping[str, Price], tell: Tell
 ) -> Headroom | None:
-    """What is asked before a search, by the rule of `affordable`, and told; None where the rule, the configuration, a
-    cap or a person forbids it. The simulator's replies would say nothing.
+    """Measure headroom before a search if it is `affordable`, and tell the result; None if it is not, or the
+    configuration, a cap or a person prevents it. A simulator's replies would say nothing, so it is not measured.
 
-    :raises Exception: else as `Forward.until`.
+    :raises Exception: otherwise as `Forward.until`.
     """
     task, shelves = forward.task, forward.shelves
     simulated = configuration.models.of("task") == EMBEDDED
@@ -125,7 +125,7 @@ async def measure(
     tell: Tell,
     accounts: Accounts,
 ) -> Headroom:
-    """Ask all that there is to ask, within the caps of `[budget]`; replies go to the reply cache that is named.
+    """Run the whole plan, within the caps of `[budget]`; replies go to the configured reply cache.
 
     :raises BudgetExhausted: a cap refused a call.
     :raises ModelError: a failure that every other call would meet as well.
