@@ -123,7 +123,7 @@ def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Op
         found.attempt("critic", lambda: critic_instruction(configuration), lambda _: "it has your instruction")
     found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: search.selector)
     if configuration.agents != AgentsTable():
-        found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: "those of your own are there")
+        found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: "your own agents were found")
     if operators is not None:
         known = "every name of an operator or a provider is known"
         found.attempt("names", lambda: check_names(configuration), lambda _: known)
@@ -190,7 +190,7 @@ def _prompt(
 def _unshown(prompt: Prompt, task: Task) -> str:
     """A warning about input fields that no section shows; "" if there are none."""
     left = [f for f in task.fields if not any(holds_placeholder(section.filled, (f,)) for section in prompt)]
-    return f"no section shows {braced(left)}: the model is not told what stands there" if left else ""
+    return f"no section shows {braced(left)}: the model does not see it" if left else ""
 
 
 def _replies(configuration: Configuration, task: Task, prompt: Prompt) -> str:
@@ -256,7 +256,7 @@ def _paths(found: Findings, configuration: Configuration, environ: Mapping[str, 
         path = configuration.path(memory)
         found.attempt("memory", lambda: check_memory(path, embedder_of(configuration, environ)), str)
     if directory := configuration.run.directory:
-        there = f"{directory} holds a run that a search goes on with"
+        there = f"{directory} holds a run that a search resumes"
         found.attempt(
             "run directory",
             lambda: usable(configuration.path(directory)),

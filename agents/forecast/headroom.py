@@ -107,7 +107,7 @@ async def before_search(
     if plan is None:
         return None
     takes = cost(configuration, probe, plan, known)
-    tell(f"headroom: asks first what there is to gain: {takes}; search.headroom = false leaves that out")
+    tell(f"headroom: first measures what there is to gain: {takes}; search.headroom = false skips that")
     try:
         said = found(await probe.ask(plan, forward, tell))
     except (BudgetExhausted, Interrupted) as error:
@@ -135,11 +135,7 @@ async def measure(
     probe = Probe(shelves, first, draws(configuration))
     plan = await to_thread.run_sync(probe.plan)
     ledger = open_ledger(configuration, environ)
-    kept = (
-        ""
-        if configuration.cache.path
-        else "; set cache.path, and the search that follows has the replies for nothing"
-    )
+    kept = "" if configuration.cache.path else "; set cache.path, and the search can use these replies at no cost"
     tell(
         f"headroom: {len(plan.examples)} validation examples, {cost(configuration, probe, plan, ledger.prices)}{kept}"
     )

@@ -219,7 +219,7 @@ class RunLog:
         """Log an attempt that has ended; a failure that can be retried is no warning."""
         if attempt.left_out:
             left = {"role": attempt.role, "model": attempt.model, "examples": attempt.left_out}
-            self._log.info("left out of a request, for there was no room", **left)
+            self._log.info("left out of a request that did not fit the model's window", **left)
         error = attempt.error
         if error is None or (isinstance(error, TemperatureRefused) and attempt.model in self._refused):
             return
@@ -254,7 +254,7 @@ class RunLog:
             pairs = 0 if result.test is None else result.test.n
             self._log.warning("held-out report cut short", reason=result.test_missing, pairs=pairs)
         if result.unremembered:
-            self._log.warning("not in the memory, for they could not be embedded", experiences=result.unremembered)
+            self._log.warning("not in the memory, since embedding failed", experiences=result.unremembered)
         self._log.info(
             "run finished",
             stopped_by=result.stopped_by,

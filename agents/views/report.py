@@ -57,7 +57,7 @@ def read_report(directory: Path) -> Report:
 def show_report(console: Console, report: Report) -> None:
     """Print a report, as the command `show` does."""
     if report.result is None:
-        console.print(Text("This run has no result: it is going on, or it was stopped before its end."))
+        console.print(Text("This run has no result: it is still running, or it was stopped before its end."))
     else:
         show_result(console, report.result)
     console.print(Text("\nHow the best prompt came about", style="bold"))

@@ -46,11 +46,11 @@ def notes(arms: int, rows: Sequence[Row]) -> str:
     saved = sum(result["saved"]["calls"] for result in results)
     capped = sum(result["stopped_by"].startswith("budget") for result in results)
     warning = (
-        f"\nA cap of [budget] ended {capped} of the searches. Caps count calls made, so who comes later to "
-        "the shared cache gets further: leave the cap out, and compare by search.assignments."
+        f"\nA cap of [budget] ended {capped} of the searches. Caps count calls made, so searches that find more "
+        "replies in the shared cache get further: leave the cap out, and compare by search.assignments."
     )
     return (
-        "Intervals: of the mean difference over seeds, on these tasks; each by itself. What is said of the test "
+        "Intervals: of the mean difference over seeds, on these tasks; each by itself. The verdict on the test "
         f"value over all tasks is corrected for {arms} arm{'s' * (arms > 1)} (Holm), the rest is not.\n"
         f"Calls: {made:,} made, and {saved:,} more that the shared cache answered.{warning if capped else ''}"
     )

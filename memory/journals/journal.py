@@ -52,9 +52,9 @@ SCHEMA = Schema(
     },
 )
 """Version 3 added a person's commands; 4 faults of observers; 5 ancestors; 6 sections that are filled for each input.
-7 added assignments that a cap cut short, unanswered examples of a minibatch, candidates too long for a window,
-replies that could not be read or had no text; the working time of the run at each row; numbers of calls, by which
-calls are found that did not end; and marks of estimated tokens. 8 added the forms of sections. 9 added the Critic's
+7 added minibatches that a cap cut short, unanswered examples of a minibatch, examples too long for a window, and
+replies that could not be read or had no text; the working time of the run at each row; numbers of calls, to find
+calls that did not end; and marks of estimated tokens. 8 added the forms of sections. 9 added the Critic's
 diagnosis and its doubts, earlier tries, drafts, and the training examples that a candidate shares with its parent;
 the phase that shrinks the result, and the usage of replies; a search's target and patience.
 

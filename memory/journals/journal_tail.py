@@ -20,7 +20,7 @@ MOST = 2_000
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The new entries of a journal. `told`: envelopes, each with the total number of calls made before it; `spent`:
+    """The new entries of a journal. `told`: envelopes, each with the total number of calls up to its time; `spent`:
     sums of the new calls by role and model. `more`: there are further entries to read. `seconds`: working time of the
     run so far."""
 

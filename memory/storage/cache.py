@@ -1,4 +1,4 @@
-"""The reply cache: a request is never paid for twice, nor sent twice at the same time."""
+"""The reply cache: an answered request is never paid for again, and a process never sends it twice at once."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ class ReplyCache:
         return _reply(rows[0])
 
     async def keep(self, key: bytes, scope: str, reply: Reply) -> Reply | None:
-        """Store a reply, durable on return. Returns the reply that is stored instead if another process was first.
+        """Store a reply, durable on return. Returns the stored reply if another process may have been first; else
+        None.
 
         :raises StorageFailed: it could not be written.
         """
@@ -131,7 +132,7 @@ class ReplyCache:
 
     def _hold(self, key: bytes, row: Row) -> None:
         if len(self._recent) >= self._bound:
-            self._recent.popitem(last=False)  # a dict would search past all deleted entries for its first key
+            self._recent.popitem(last=False)  # a plain dict would step over all deleted entries to its first key
         self._recent[key] = row
 
 

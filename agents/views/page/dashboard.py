@@ -116,7 +116,7 @@ class Dashboard:
         if request.host not in self._hosts or not hmac.compare_digest(given, self._token.encode()):
             return _said("Open the address that PromptFlow printed, with its token.", 403)
         if request.method not in ("GET", "HEAD") and not self._from_own_page(request):
-            return _said("A command comes from this server's own page.", 403)
+            return _said("Commands are accepted only from this server's own page.", 403)
         try:
             response = await handler(request)
         except InputError as error:

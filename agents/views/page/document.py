@@ -118,7 +118,7 @@ class Figures:
         if not self.working:
             return {
                 "phase": "halted",
-                "words": "No result: nobody works on this run now. The same search command goes on.",
+                "words": "No result: no process works on this run. The same search command resumes it.",
             }
         if story.progress.paused and story.phase in ("beginning", "searching"):
             return {"phase": "paused", "words": "Paused: what is in flight ends, and nothing new is issued."}
