@@ -54,7 +54,7 @@ async def import_lines(memory: Path, source: Path) -> tuple[int, int]:
     """Import a JSON lines file into a memory; returns how many experiences were added, and how many it held already.
 
     :raises DataError: a line cannot be used; nothing was written.
-    :raises MemoryMismatch, StorageFailed: the memory cannot be used, for instance since a model embeds for it.
+    :raises MemoryMismatch, StorageFailed: the memory cannot be used, for instance because its embedder is a model.
     """
     experiences = read_lines(source)
     check_embedder(memory)

@@ -31,7 +31,7 @@ def buttons(directory: Path) -> Steering:
 
 def told(directory: Path, words: Sequence[str]) -> str:
     """Pass a command on to the run; returns the message for the person. `inject` is followed by the text of a prompt
-    file, since a path from a browser must never be opened.
+    file: text from a browser is never taken as a path.
 
     :raises InputError: it is no command, it is impossible in this run, or no process works on the run.
     :raises StorageFailed: a file of the run directory cannot be read or written.

@@ -33,8 +33,8 @@ SHORT, EXCERPT = 8_000, 1_500
 
 
 def report_document(directory: Path) -> Json:
-    """The document of a run, whether or not it has ended. Details are bounded in number and size, so that a long run
-    does not make the report much larger.
+    """The document of a run, whether or not it has ended. Its size is bounded for runs of any length, except for the
+    candidates of the lineage.
 
     :raises ConfigError: it is no run directory.
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
