@@ -1,1 +1,1 @@
-"""What is remembered: experiences, the run journal, the reply cache."""
+"""Persistent storage: the memory of experiences, the run journal and the reply cache."""

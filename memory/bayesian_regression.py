@@ -1,8 +1,8 @@
-"""Bayesian linear regression on a growing set of named features, which forgets slowly.
+"""Bayesian linear regression on a growing set of named features, with slow forgetting.
 
-Recursive least squares as a Kalman filter (Särkkä, Bayesian Filtering and Smoothing, section 3.2), of coefficients
-that revert to their priors (an Ornstein-Uhlenbeck process), so that it follows what drifts and what is no longer
-tried becomes uncertain again.
+Recursive least squares as a Kalman filter (Särkkä, Bayesian Filtering and Smoothing, section 3.2). The coefficients
+revert to their priors (an Ornstein-Uhlenbeck process), so that the model follows drift, and features that are no
+longer observed become uncertain again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """`n` observations of `f` features each. `places`: which, shape (n, f); `values`: theirs, shape (n, f)."""
+    """`n` observations of `f` features each. `places`: the features' indices; `values`: their values; both (n, f)."""
 
     places: Places
     values: Array
 
 
 class Linear:
-    """Variances are in units of the noise's. `memory` >= 1: observations until a coefficient has reverted by 63 %."""
+    """Variances are in units of the noise variance. `memory` >= 1: observations until a coefficient has reverted to
+    its prior by 63 %."""
 
     def __init__(self, memory: float) -> None:
         self._keep = 1 - 1 / memory
@@ -38,7 +39,7 @@ class Linear:
         self._covariance: Array = np.zeros((0, 0))
 
     def place(self, feature: Hashable, variance: float, mean: float = 0.0) -> int:
-        """Where a feature stands; a new one has this prior."""
+        """The index of a feature; a new feature gets this prior."""
         if feature not in self._places:
             self._places[feature] = len(self._places)
             self.mean = np.append(self.mean, mean)
@@ -54,7 +55,7 @@ class Linear:
         return predicted
 
     def deviations(self, rng: Random) -> Array:
-        """A draw of the coefficients from their posterior less its mean, shape (features,)."""
+        """A draw of the coefficients from their posterior, minus the posterior mean; shape (features,)."""
         noise = np.array([rng.gauss(0, 1) for _ in self.mean])
         values, axes = np.linalg.eigh(self._covariance)  # not Cholesky: rounding may leave a value below 0
         drawn: Array = axes @ (np.sqrt(np.maximum(values, 0)) * noise)
@@ -67,14 +68,14 @@ class Linear:
         return np.maximum(variances, 0)
 
     def gain(self, row: Rows) -> Array:
-        """How far one observation, 1 above what was predicted, moves each coefficient; shape (features,)."""
+        """How far one observation that lies 1 above its prediction moves each coefficient; shape (features,)."""
         [places], [values] = row.places, row.values
         shared: Array = self._covariance[:, places] @ values
         gain: Array = shared / (1 + float(values @ shared[places]))
         return gain
 
     def learn(self, row: Rows, target: float) -> None:
-        """Take in one observation."""
+        """Update the posterior with one observation."""
         [places], [values] = row.places, row.values
         keep = self._keep
         self.mean = self._prior_mean + keep * (self.mean - self._prior_mean)
@@ -86,10 +87,11 @@ class Linear:
         self._covariance -= np.outer(shared, shared) / scale
 
     def doubt(self, keep: float) -> None:
-        """Something has changed: the means revert to their priors but for a share `keep`, the variances wholly."""
+        """Forget after a change: the distance of the means from their priors shrinks to the share `keep`, and the
+        covariance becomes the prior's."""
         self.mean = self._prior_mean + keep * (self.mean - self._prior_mean)
         self._covariance = np.diag(self._prior)
 
     def correct(self, row: Rows, change: float) -> None:
-        """The target of an earlier observation was off by `change`."""
+        """Adjust the means because the target of an earlier observation has changed by `change`."""
         self.mean += self.gain(row) * change

@@ -1,4 +1,4 @@
-"""An experience: an edit and what it earned. What an edit is like is decided by the text that stands for it."""
+"""An experience: an edit and its reward. Similarity between edits is computed from the text of `situation`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Experience:
     """One edit of one section: `operator` turned the text `before` into `after`, answering `gradient`.
 
     `section` is the section's name, `kind` its kind. `reward` is finite, higher is better; `evidence` is the number
-    of paired examples behind it (0: none, as for a rejected edit); `cost` is in tokens; `time` in Unix seconds.
-    `model`: the task's, which it was measured with; "" where that was not kept. `id` is given by the memory, in the
-    order of remembering; 0 before.
+    of paired examples behind it (0 for an edit that was not evaluated, such as a rejected one); `cost` is in tokens;
+    `time` in Unix seconds. `model`: the task model that it was measured with; "" if that was not recorded. `id`:
+    ascending numbers that the memory assigns when it stores the experience; 0 before.
     """
 
     task: str
@@ -47,8 +47,8 @@ class Experience:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """An experience and its similarity to what was asked for, the inner product of unit vectors: in [-1, 1].
-    `same_model`: it was measured with the model of who asks, as far as is known."""
+    """An experience and its similarity to the query, the inner product of unit vectors, in [-1, 1].
+    `same_model`: it was measured with the task model of this run, or one of the two models is not known."""
 
     experience: Experience
     similarity: float
@@ -57,7 +57,7 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which experiences count: every condition holds. None sets no condition, an empty set is met by none."""
+    """A filter for experiences that meet all conditions. None: no condition; an empty set matches nothing."""
 
     operators: frozenset[str] | None = None
     kinds: frozenset[Kind] | None = None
@@ -68,10 +68,10 @@ EVERYWHERE = Where()
 
 
 def situation(kind: Kind, gradient: str, before: str) -> str:
-    """The text that is embedded for an experience, and the query for those like it.
+    """The text that is embedded for an experience, and the query for similar ones.
 
-    Known before the edit is made, so that it can be asked for then: the kind of the section, what the Critic said
-    of it, and its text, a line each. The operator, the task and what came of it are not in it: they are filters. The
-    ids of examples at the ends of a gradient's lines are no likeness, and left out.
+    It holds only what is known before the edit is made, so that it can serve as the query: the section's kind, the
+    Critic's gradient and the section's text, in this order. The operator, the task and the outcome are filters, and
+    not part of it. Ids of examples at the ends of the gradient's lines are left out: they say nothing of similarity.
     """
     return f"{kind}\n{REFERENCES.sub('', gradient)}\n{before}"

@@ -1,4 +1,4 @@
-"""The nearest neighbours among embedded experiences: FAISS for the vectors, a bit mask for the conditions."""
+"""Nearest neighbours among embedded experiences: FAISS for the vectors, a bit mask for the filters."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
 
 EXACT = 32_768
-"""Vectors up to which every one is compared: 0.15 ms at 10,000 of 256, 5 ms at 100,000."""
+"""Search exactly up to this many vectors: 0.15 ms for 10,000 of dimension 256, 5 ms for 100,000."""
 GROWTH = 4
-"""The lists are made anew when there are this many times the vectors that they were made for."""
+"""Rebuild the inverted file when it holds this many times the vectors that it was built for."""
 PROBES = 136
-"""Lists that a search reads of those of 1,000,000 vectors; docs/decisions/recall.md has what this buys."""
+"""Inverted lists that a search reads at 1,000,000 vectors; docs/decisions/recall.md gives the recall."""
 FEW = 2_000
-"""Vectors that meet the conditions, up to which every one of them is compared."""
+"""Search exactly if at most this many vectors pass the filter."""
 KEPT_MASKS = 16
 
 
 def vector_index(dimension: int) -> faiss.Index:
-    """The exact FAISS index by inner product, numbering vectors 0, 1, ... in the order in which they are added."""
+    """An exact FAISS index by inner product; it numbers vectors 0, 1, ... in the order in which they are added."""
     return faiss.IndexFlatIP(dimension)
 
 
 def listed_index(vectors: Vector) -> faiss.IndexIVF:
     """An inverted file over 4 sqrt(n) clusters of the vectors (Sivic & Zisserman, ICCV 2003; FAISS, arXiv
-    2401.08281): a search reads the `PROBES` clusters that are nearest to the query, and misses what is elsewhere.
+    2401.08281): a search reads the `probed` clusters nearest to the query, and misses vectors in the others.
 
-    In half precision: a search costs what it reads from memory. Similarities are right to about 1e-4.
+    Vectors are in half precision, since reading memory dominates a search. Similarities are right to about 1e-4.
     """
     count, dimension = vectors.shape
     index = faiss.IndexIVFScalarQuantizer(
@@ -53,13 +53,13 @@ def listed_index(vectors: Vector) -> faiss.IndexIVF:
 
 
 def probed(count: int, found: int) -> int:
-    """Lists to read where `found` of `count` vectors meet the conditions: the need grows slowly with the
-    number of vectors, and what is searched for is further away, in more lists, where few of them count."""
+    """Lists to read if `found` of `count` vectors pass the filter. The number grows slowly with `count`; if few
+    vectors pass, the nearest of them are further away and spread over more lists."""
     return max(1, round(float(PROBES * (count / 1e6) ** 0.2 * (count / found) ** 0.5)))
 
 
 class Index:
-    """Vectors with the ids and labels of their experiences, held in memory. Not safe for two threads at once.
+    """Vectors with the ids and labels of their experiences, held in memory. Not thread-safe.
 
     Up to EXACT vectors a search is exact; beyond, they are in a `listed_index`, and a search is exact where no more
     than `FEW` meet the conditions.
@@ -71,7 +71,7 @@ class Index:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all vectors."""
         self._vectors: faiss.Index = vector_index(self.dimension)
         self._listed_for = 0
         self._ids = array("q")
@@ -83,7 +83,7 @@ class Index:
 
     @property
     def last(self) -> int:
-        """The id that was added last; 0 when there is none."""
+        """The id that was added last; 0 if the index is empty."""
         return self._ids[-1] if self._ids else 0
 
     def add(self, ids: Sequence[int], labels: Iterable[Sequence[str]], vectors: Vector) -> None:
@@ -103,12 +103,12 @@ class Index:
         if wanted < 1:
             return []
         similarities, places = self._nearest(vector[np.newaxis], wanted, mask, every=mask.found <= FEW)
-        if places[0, -1] < 0:  # the lists that were read held too few
+        if places[0, -1] < 0:  # the lists that were read held too few matches
             similarities, places = self._nearest(vector[np.newaxis], wanted, mask, every=True)
         return [(self._ids[place], float(value)) for place, value in zip(places[0], similarities[0], strict=True)]
 
     def _nearest(self, vectors: Vector, k: int, mask: _Mask, *, every: bool) -> tuple[Vector, Places]:
-        # Even where all meet it: without a selector, the exact index uses an OpenMP team.
+        # Also if every vector passes: without a selector, the exact index uses an OpenMP team.
         selector = faiss.IDSelectorBitmap(mask.bits)  # type: ignore[call-arg, arg-type]  # the stub is the C++ one
         parameters: faiss.SearchParameters
         if isinstance(self._vectors, faiss.IndexIVF):
@@ -121,7 +121,7 @@ class Index:
         return similarities, places
 
     def _balance(self) -> None:
-        """Go over to lists, or make them anew, where the number of vectors asks for it: seconds for 100,000."""
+        """Build the inverted file, or rebuild it, if there are enough vectors: takes seconds for 100,000."""
         count = len(self)
         if count <= max(EXACT, GROWTH * self._listed_for):
             return
@@ -129,7 +129,7 @@ class Index:
         self._vectors, self._listed_for = listed_index(vectors), count
 
     def _mask(self, where: Where) -> _Mask:
-        """What meets `where`; the latest are kept, and only what was added since is looked at."""
+        """The vectors that pass `where`. The latest masks are kept, and only extended by the vectors added since."""
         known = self._masks.pop(where, None) or _Mask(np.zeros(0, np.bool_))
         if len(known.mask) < len(self):
             known = _Mask(np.concatenate([known.mask, self._meets(where, len(known.mask))]))
@@ -150,14 +150,14 @@ class Index:
 
 
 class _Mask:
-    """Which vectors meet a condition, the same as FAISS reads it, and how many they are."""
+    """The vectors that pass a filter: as a Boolean array, as FAISS's bitmap, and their number."""
 
     def __init__(self, mask: Mask) -> None:
         self.mask, self.bits, self.found = mask, np.packbits(mask, bitorder="little"), int(np.count_nonzero(mask))
 
 
 class _Column:
-    """Strings as numbers, so that a condition on all of them is one array lookup."""
+    """Strings stored as numbers, so that a filter over all of them is one array lookup."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -167,7 +167,7 @@ class _Column:
         self._values.extend(self._numbers.setdefault(value, len(self._numbers)) for value in values)
 
     def among(self, wanted: Collection[str], start: int) -> Mask:
-        """Which of the values from `start` on are in `wanted`."""
+        """A mask of the values from `start` on that are in `wanted`."""
         allowed = np.zeros(len(self._numbers), dtype=np.bool_)
         allowed[[self._numbers[value] for value in wanted if value in self._numbers]] = True
         return allowed[np.frombuffer(self._values, np.int64)[start:]]

@@ -1,17 +1,17 @@
-"""What a few recalled experiences say together: every edit's reward, shrunk towards that of all edits like it.
+"""Estimates the reward of recalled edits: each edit's rewards, shrunk towards the mean of all recalled ones.
 
-Empirical Bayes (Morris 1983, Parametric empirical Bayes inference; the prior's mean is read from the data). With the
-recalled experiences j, their similarity s_j to what was asked for, evidence n_j, age a_j in days and reward r_j:
+Empirical Bayes (Morris 1983, Parametric empirical Bayes inference; the prior's mean is estimated from the data). With
+the recalled experiences j, their similarity s_j to the query, evidence n_j, age a_j in days and reward r_j:
 
     vote    v_j = max(0, s_j) * n_j / (n_j + HALF_EVIDENCE) * 2 ** (-a_j / HALF_AGE)       in [0, 1)
     reward  r_j is limited to median +- LIMIT deviations (both weighted by the votes; the deviation is 1.4826 times
             the median distance from the median): Huber's winsorising (Robust Statistics, 1981)
     mean    m = sum_j v_j r_j / sum_j v_j
-    value   of one edit, over the experiences j of just it: (sum_j v_j r_j + PRIOR m) / (sum_j v_j + PRIOR)
+    value   of one edit, over its own experiences j only: (sum_j v_j r_j + PRIOR m) / (sum_j v_j + PRIOR)
 
-No experience has more than one vote, however much evidence it claims, so what contradicts it a few times outvotes
-it; and a reward unlike all others counts for little more than theirs. That the votes fall with similarity is the
-kernel of Nadaraya and Watson (1964). A selector's past is weighed by the same votes, where nothing was asked for.
+No experience has more than one vote, however much evidence it claims, so a few contradicting ones outvote it; and an
+outlying reward counts for little more than the others. Votes that fall with similarity are the kernel of Nadaraya and
+Watson (1964). Selectors weigh past experiences with the same votes without the similarity (`vote`).
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ import numpy.typing as npt
 from memory.experience import Ending, Recalled
 
 HALF_EVIDENCE = 32.0
-"""Paired examples that make half a vote."""
+"""Paired examples at which an experience has half a vote."""
 HALF_AGE = 180.0
-"""Days that halve a vote."""
+"""Days after which a vote has halved."""
 PRIOR = 1.0
-"""Votes that the mean of the similar ones has in every edit's value."""
+"""Votes of the common mean in each edit's value."""
 LIMIT = 2.0
 DAY = 86_400.0
 MEASURED: frozenset[Ending] = frozenset({"survived", "lost"})
-"""The outcomes that have evidence."""
+"""The outcomes that come with evidence."""
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An edit that was made before. `recalled`: the experience of it that is most similar to what was asked for;
-    `value`: its shrunk reward; `votes` >= 0 that decided it; `times` >= 1 that it was recalled. `same_model`: of one
-    of them at least, see `Recalled`."""
+    """An edit that was made before. `recalled`: its experience most similar to the query; `value`: its shrunk reward;
+    `votes` > 0: the sum behind that value; `times` >= 1: its recalled experiences. `same_model`: true of at least one
+    of them, see `Recalled`."""
 
     recalled: Recalled
     value: float
@@ -52,9 +52,9 @@ class Judged:
 
 
 def judge(recalled: Sequence[Recalled], now: float) -> list[Judged]:
-    """The distinct edits among `recalled`, highest value first; none of those that nobody has a vote for.
+    """The distinct edits among `recalled`, highest value first, without those that have no votes.
 
-    `now`: Unix seconds. A time to come counts as now.
+    `now`: Unix seconds. Experiences from the future count as of age 0.
     """
     votes = np.array([_vote(item, now) for item in recalled], dtype=np.float64)
     if not votes.sum() > 0:
@@ -76,7 +76,7 @@ def judge(recalled: Sequence[Recalled], now: float) -> list[Judged]:
 
 
 def vote(evidence: float, age: float) -> float:
-    """What one experience counts for, in [0, 1): by its paired examples, and its age in days."""
+    """The weight of one experience, in [0, 1), by its number of paired examples and its age in days."""
     return float(evidence / (evidence + HALF_EVIDENCE) * 2.0 ** (-age / HALF_AGE))
 
 
@@ -92,7 +92,7 @@ def _limited(rewards: Array, votes: Array) -> Array:
 
 
 def _median(values: Array, weights: Array) -> float:
-    """The smallest value that at least half of the weight is not above."""
+    """The weighted median: the smallest value such that values up to it hold at least half of the weight."""
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(total, total[-1] / 2)])

@@ -1,4 +1,4 @@
-"""Texts embedded by a model that is asked like any other."""
+"""An embedder that asks an embedding model through the `ChatModel` interface."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from protocols.model import ChatMessage, ChatModel, Request
 
 
 class ModelEmbedder:
-    """Asks `model`, whose reply to a text is its vector (see `OpenAIEmbeddings`), so that whatever stands around a
-    model stands around this one. `name` says which model it is and where."""
+    """Asks `model`, whose reply to a text is its vector (see `OpenAIEmbeddings`), so that all wrappers around models
+    apply to embeddings, too. `name` identifies the model and its provider."""
 
     def __init__(self, model: ChatModel, name: str, dimension: int) -> None:
         self._model, self.name, self.dimension = model, name, dimension
 
     async def embed(self, texts: list[str]) -> Vector:
-        """Shape (len(texts), dimension), rows of L2 norm 1; a blank text has row 0, and nobody is asked.
+        """Shape (len(texts), dimension), rows of L2 norm 1; the row of a blank text is 0, without a call.
 
         :raises ModelError, BudgetExhausted: a call failed, or was refused.
         :raises ConfigError: the model's vectors have another dimension.

@@ -1,4 +1,4 @@
-"""Finding what is near to an input: training examples to show, passages of a corpus."""
+"""Retrieval by similarity to an input: training examples to show, passages of a corpus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from protocols.files.text_files import read_text
 T = TypeVar("T")
 
 CHUNK = 600
-"""Characters of a passage, about a paragraph of 150 tokens."""
+"""Most characters of a passage: about a paragraph of 150 tokens."""
 
 
 class Shelf(Generic[T]):
@@ -27,14 +27,14 @@ class Shelf(Generic[T]):
     threads at once; among thousands a search takes milliseconds, and the first one more."""
 
     def __init__(self, keys: Sequence[str], items: Sequence[T]) -> None:
-        """`keys[i]` is what `items[i]` is found by."""
+        """`keys[i]`: the text that queries for `items[i]` are compared with."""
         self._keys, self.items = tuple(keys), tuple(items)
         self._found: tuple[TfIdf, faiss.Index] | None = None
         self._making = Lock()
 
     def nearest(self, query: str, k: int) -> list[T]:
-        """The `k` items whose keys are most similar to the query, best first, but none whose key is the query: an
-        example is not shown its own answer."""
+        """The `k` items whose keys are most similar to the query, best first. Items whose key equals the query are
+        left out, so that no example is shown its own answer."""
         wanted = min(k + self._keys.count(query), len(self.items))
         if wanted < 1 or k < 1:
             return []
@@ -45,7 +45,7 @@ class Shelf(Generic[T]):
         return [self.items[place] for place in places[0] if self._keys[place] != query][:k]
 
     def _indexed(self) -> tuple[TfIdf, faiss.Index]:
-        """Made when it is first searched: most prompts are filled from nothing."""
+        """Built at the first search: most prompts retrieve nothing."""
         fitted, vectors = TfIdf.fit(self._keys)
         index = vector_index(vectors.shape[1])
         index.add(vectors)
@@ -83,7 +83,7 @@ def _line(line: str, number: int, file: Path) -> str:
 
 
 def _chunks(text: str) -> list[str]:
-    """Paragraphs, put together while they fit; a longer one is cut between words."""
+    """Paragraphs, joined up to `CHUNK` characters; a longer paragraph is cut between words."""
     chunks: list[str] = []
     for paragraph in text.split("\n\n"):
         words = paragraph.strip()

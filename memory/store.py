@@ -1,4 +1,4 @@
-"""The memory: experiences in SQLite, found again by what they are like."""
+"""The memory: experiences in SQLite, retrieved by similarity."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from protocols.errors import MemoryMismatch, StorageFailed
 
 COLUMNS = tuple(column.name for column in fields(Experience))
 BATCH = 4096
-"""Rows read at a time into the index: 4 MB of vectors of 256."""
+"""Rows read at a time into the index: 4 MB of vectors of dimension 256."""
 EMBEDDED = 64
 """Texts embedded at a time."""
 
 CONTENT = ", ".join(COLUMNS[:-1])
-# A run that was killed between its journal and its memory tells the memory again: once is enough.
+# A run that was killed after writing its journal and before its memory stores experiences again when it resumes: the
+# index keeps each only once.
 ORIGIN = "CREATE UNIQUE INDEX origin ON experience (run, assignment)"
 SCHEMA = Schema(
     "memory",
@@ -41,9 +42,9 @@ SCHEMA = Schema(
         """CREATE TABLE embedder (
             only INTEGER PRIMARY KEY CHECK (only = 1), name TEXT NOT NULL, dimension INTEGER NOT NULL,
             deletions INTEGER NOT NULL DEFAULT 0)""",
-        # What an edit is found by, without a second copy of its texts.
+        # Finds an edit without a second copy of its texts.
         "CREATE INDEX edit ON experience (task, section, length(after), length(before))",
-        # Tells every process that has an index that it holds what is gone.
+        # Tells every process with an index in memory that the index holds deleted experiences.
         """CREATE TRIGGER deletion AFTER DELETE ON experience
             BEGIN UPDATE embedder SET deletions = deletions + 1; END""",
         ORIGIN,
@@ -63,8 +64,8 @@ TRIED = """SELECT outcome, count(*) FROM experience WHERE task = ?1 AND section 
 
 
 class Memory:
-    """Experiences of every run that used this file. Other processes may append to it at the same time. `model`: that
-    of the task of who uses it, "" for nobody in particular."""
+    """Experiences of every run that used this file. Other processes may append to it at the same time. `model`: the
+    task model of the run that uses it, "" outside a run."""
 
     def __init__(self, database: Database, embedder: Embedder) -> None:
         self._database = database
@@ -73,23 +74,24 @@ class Memory:
         self.model = ""
 
     def through(self, embedder: Embedder) -> Memory:
-        """The same file, asked through another embedder of the same name and dimension: what stands around a model
-        may not be there yet when the file is opened."""
+        """The same file with another embedder of the same name and dimension: the wrappers around the embedding model
+        may not exist yet when the file is opened."""
         memory = Memory(self._database, embedder)
         memory.model = self.model
         return memory
 
     def measured_with(self, model: str) -> Memory:
-        """The same file and index, for a run whose task this model answers: what it remembers is of that, and only
-        what was tried with it was tried."""
+        """The same file and index for a run with this task model: new experiences are marked with it, and `tried`
+        counts only edits measured with it or with an unknown model."""
         memory = copy(self)
         memory.model = model
         return memory
 
     async def remember(self, experience: Experience, origin: tuple[str, int] | None = None) -> int:
-        """Keep an experience, durable on return; its id is given anew.
+        """Store an experience, durable on return, and return its new id.
 
-        `origin`: the run and the assignment that it is of; one of the same origin is there already, or this is kept.
+        `origin`: the run and the assignment that it comes from. An experience of the same origin that is stored
+        already stays, and its id is returned.
 
         :raises StorageFailed: it could not be written.
         :raises ModelError, BudgetExhausted: the embedding model failed.
@@ -100,7 +102,7 @@ class Memory:
         return int(number)
 
     async def remembered(self, run: str) -> frozenset[int]:
-        """The assignments of this run whose experiences are there.
+        """The assignments of this run whose experiences are stored.
 
         :raises StorageFailed: the file cannot be read.
         """
@@ -108,7 +110,7 @@ class Memory:
         return frozenset(number for (number,) in rows)
 
     async def remember_all(self, experiences: Sequence[Experience]) -> None:
-        """Keep all of them, or none if that fails; durable on return.
+        """Store all experiences, or none if that fails; durable on return.
 
         :raises StorageFailed: they could not be written.
         :raises ModelError, BudgetExhausted: the embedding model failed.
@@ -119,9 +121,9 @@ class Memory:
         await self._database.write_many((INSERT, rows))
 
     async def recall(self, query: str, k: int, where: Where = EVERYWHERE) -> list[Recalled]:
-        """The `k` experiences most similar to `query` (see `situation`) among all that meet `where`, best first.
+        """The `k` experiences most similar to `query` (see `situation`) among those that pass `where`, best first.
 
-        Fewer if fewer meet it. Whatever any process remembered before the call is among them.
+        Fewer if fewer pass. Experiences that any process stored before the call are included.
 
         :raises StorageFailed: the file cannot be read.
         :raises ModelError, BudgetExhausted: the embedding model failed.
@@ -129,8 +131,8 @@ class Memory:
         return await self._database.work(partial(self._recall, await self._embed(query), k, where))
 
     async def nearest(self, asked: Sequence[tuple[str, Where]], each: int) -> list[Experience]:
-        """For each query (see `situation`) the `each` experiences most similar to it among those that meet its
-        conditions, none of them twice, in the order of remembering.
+        """The `each` most similar experiences for each query (see `situation`) among those that pass its filter,
+        without duplicates, in the order of ids.
 
         :raises StorageFailed: the file cannot be read.
         :raises ModelError, BudgetExhausted: the embedding model failed.
@@ -140,25 +142,25 @@ class Memory:
         return await self._database.work(partial(self._nearest, wanted, each))
 
     async def tried(self, task: str, section: str, before: str, after: str) -> Mapping[Ending, int]:
-        """How often exactly this edit ended in which way, with the task's model that asks.
+        """How often exactly this edit had each outcome, with this task model or one that was not recorded.
 
         :raises StorageFailed: the file cannot be read.
         """
         return dict(await self._database.read(TRIED, (task, section, before, after, self.model)))
 
     def is_theirs(self, experience: Experience) -> bool:
-        """Whether it was measured with the model of who asks; where either is not known, it may have been."""
+        """Whether the experience was measured with this run's task model; True if either model is not known."""
         return not (self.model and experience.model) or self.model == experience.model
 
     async def contents(self) -> list[Row]:
-        """Every experience as a row of its fields but the id.
+        """Every experience as a row of its fields without the id.
 
         :raises StorageFailed: the file cannot be read.
         """
         return await self._database.read(f"SELECT {CONTENT} FROM experience ORDER BY id")
 
     async def count(self) -> int:
-        """How many experiences there are."""
+        """The number of experiences."""
         [(number,)] = await self._database.read("SELECT count(*) FROM experience")
         return int(number)
 
@@ -184,11 +186,11 @@ class Memory:
         return [Experience(*row) for number in sorted(found) for row in connection.execute(select, (number,))]
 
     def _recall(self, vector: Vector, k: int, where: Where, connection: sqlite3.Connection) -> list[Recalled]:
-        """In the thread of the database, so that neither a long search nor a long catching up holds the loop."""
+        """Runs in the database's thread, so that neither a long search nor catching up blocks the event loop."""
         self._catch_up(connection)
         nearest = self._index.search(vector, k, where)
         select = f"SELECT {', '.join(COLUMNS)} FROM experience WHERE id = ?"
-        # None where another process has deleted it meanwhile.
+        # No row if another process has deleted it meanwhile.
         return [
             Recalled(experience, similarity, self.is_theirs(experience))
             for number, similarity in nearest
@@ -196,8 +198,8 @@ class Memory:
         ]
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
-        """Index what was remembered since, here or elsewhere: ids rise in the order of commits. After a deletion,
-        all that is left."""
+        """Index the experiences that any process has stored since: ids rise in the order of commits. After a
+        deletion, index all that are left."""
         [(deletions,)] = connection.execute("SELECT deletions FROM embedder")
         if deletions != self._index.deletions:
             self._index.clear()
@@ -221,8 +223,8 @@ class Memory:
 async def open_memory(path: Path, embedder: Embedder) -> AsyncIterator[Memory]:
     """Open or create a memory.
 
-    :raises MemoryMismatch: it was made with another embedder, whose vectors cannot be compared with these, or the
-        file is no memory of this version.
+    :raises MemoryMismatch: it was made with another embedder, whose vectors cannot be compared with this one's, or
+        the file is no memory of this version.
     :raises StorageFailed: the file cannot be used.
     """
     async with open_database(path, SCHEMA) as database:

@@ -1,8 +1,8 @@
-"""TF-IDF vectors of texts: hashed character n-grams within words, each weighted by how rare it is.
+"""TF-IDF vectors of texts: hashed character n-grams within words, each weighted by its rarity.
 
-What two texts of a collection share says more the fewer others have it (Spärck Jones 1972, A statistical
-interpretation of term specificity). The n-grams are those of fastText (arXiv 1607.04606), with the borders of words,
-hashed as in Weinberger et al. (arXiv 0902.2206): any script, no vocabulary to keep.
+An n-gram that two texts share is stronger evidence of similarity the fewer texts have it (Spärck Jones 1972, A
+statistical interpretation of term specificity). The n-grams are those of fastText (arXiv 1607.04606), with word
+borders, hashed as in Weinberger et al. (arXiv 0902.2206): works for any script and keeps no vocabulary.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from protocols.embedding import Hashes, Vector, bucketed, code_points, mixed, ng
 
 SIZES: Final = (2, 3, 4, 5)
 DIMENSION: Final = 1024
-"""docs/decisions/forms.md has what fewer and more of them buy."""
+"""docs/decisions/forms.md compares smaller and larger dimensions."""
 SPACE: Final = 32
 BETWEEN: Final = re.compile(r"[\W_]+")
 
 
 class TfIdf:
-    """How rare the n-grams of a collection of texts are; `vector` is the same in every process that was given the
-    same texts. `known`: their hashes, sorted; `rarity`: of each."""
+    """The inverse document frequencies of the n-grams of a collection. `vector` is the same in every process that
+    fits the same texts. `known`: the n-grams' hashes, sorted; `rarity`: the inverse document frequency of each."""
 
     def __init__(self, known: Hashes, rarity: npt.NDArray[np.float64]) -> None:
         self._known, self._rarity = known, rarity
@@ -59,8 +59,8 @@ class TfIdf:
 
 
 def grams(text: str) -> Hashes:
-    """Hashes of the n-grams of a text, in which no space stands but at an end; of one without a letter or a digit, of
-    all that it has."""
+    """Hashes of the n-grams of a text that have spaces only at their ends. Characters other than letters and digits
+    count as spaces, unless the text has nothing else."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = BETWEEN.sub(" ", folded).strip() or " ".join(folded.split())
     codes = code_points(f" {words} ")

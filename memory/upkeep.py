@@ -1,4 +1,4 @@
-"""Looking after a memory file: what is in it, to JSON lines and back, and what is to be forgotten."""
+"""Maintenance of a memory file: statistics, export to JSON lines and import, and pruning."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DAY = 86_400.0
 NAMES = tuple(field.name for field in fields(Experience) if field.name != "id")
 TEXTS = ("task", "section", "operator", "before", "after", "gradient", "model")
 SINCE = {"model": ""}
-"""What exports of earlier releases lack, and stands for it."""
+"""Defaults of the fields that exports of earlier releases lack."""
 CHOICES = {"kind": KINDS, "outcome": ("survived", "lost", *get_args(FailureKind))}
 MEANS = "count(*), avg(outcome = 'survived'), avg(reward), avg(evidence)"
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Experiences that have something in common: `survived` is a share, `reward` and `evidence` are means."""
+    """Statistics of one group of experiences: `survived` is a share, `reward` and `evidence` are means."""
 
     count: int
     survived: float
@@ -42,7 +42,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a memory holds. `size`: bytes of the file; `oldest` and `newest`: Unix seconds, None of an empty one."""
+    """The contents of a memory. `size`: bytes of the file; `oldest` and `newest`: Unix seconds, None if empty."""
 
     path: str
     size: int
@@ -83,8 +83,8 @@ def stats(path: Path) -> Stats:
 
 
 def export(path: Path) -> Iterator[bytes | None]:
-    """A line of JSON for each experience, in the order of remembering, without ids and vectors; None for one that
-    lies in a damaged part of the file.
+    """A line of JSON for each experience, in the order of ids, without ids and vectors; None for an experience in a
+    damaged part of the file.
 
     :raises StorageFailed, MemoryMismatch: the file cannot be read at all, or is no memory.
     """
@@ -101,7 +101,7 @@ def export(path: Path) -> Iterator[bytes | None]:
 
 
 def read_experiences(path: Path, numbers: Sequence[int]) -> list[Experience]:
-    """Those with these ids, as far as they are there.
+    """The experiences with these ids; ids that the memory does not hold are passed over.
 
     :raises StorageFailed, MemoryMismatch: the file cannot be read, or is no memory.
     """
@@ -114,7 +114,7 @@ def read_experiences(path: Path, numbers: Sequence[int]) -> list[Experience]:
 
 
 def _readable(connection: sqlite3.Connection, number: int) -> list[bytes | None]:
-    """The experience of this id, None if it cannot be read; nothing if there is none."""
+    """The line of this experience as one item, [None] if it cannot be read, [] if it does not exist."""
     try:
         rows = connection.execute(f"SELECT {CONTENT} FROM experience WHERE id = ?", (number,))
         return [_line(row) for row in rows]
@@ -127,7 +127,7 @@ def _line(row: Sequence[object]) -> bytes:
 
 
 def read_lines(path: Path) -> list[Experience]:
-    """What `export` wrote.
+    """Read a file that `export` wrote.
 
     :raises DataError: with file, line and reason.
     """
@@ -144,9 +144,9 @@ def read_lines(path: Path) -> list[Experience]:
 
 
 async def take_in(memory: Memory, experiences: list[Experience]) -> int:
-    """Remember those that are not there yet, all of them or none; returns how many they were.
+    """Store the experiences that the memory does not hold yet, all of them or none; returns their number.
 
-    Two are the same if everything but the id is.
+    Two experiences are the same if all fields but the id are equal.
     """
     known = {_key(row) for row in await memory.contents()}
     new: dict[bytes, Experience] = {}
@@ -165,8 +165,9 @@ async def prune(
     below_evidence: int | None = None,
     keep: int | None = None,
 ) -> dict[str, int]:
-    """Delete what is older than `older_than` days, has less evidence than `below_evidence`, or is not among the
-    `keep` newest; returns how many went, by operator. `now`: Unix seconds. Whoever has the memory open notices.
+    """Delete experiences that are older than `older_than` days, have less evidence than `below_evidence`, or are not
+    among the `keep` newest; returns the number deleted, by operator. `now`: Unix seconds. Processes that have the
+    memory open notice.
 
     :raises ConfigError: no condition is given, or there is no such file.
     :raises StorageFailed, MemoryMismatch: the file cannot be written, or is no memory.
@@ -195,7 +196,7 @@ def _key(row: tuple[Any, ...]) -> bytes:
 
 
 def _experience(row: object) -> Experience:
-    """:raises ValueError: it is none; says why."""
+    """:raises ValueError: the row is no experience; says why."""
     if not isinstance(row, dict):
         raise ValueError("expected an object")
     row = {**SINCE, **row}

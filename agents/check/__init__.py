@@ -1,1 +1,1 @@
-"""A configuration looked through before a run."""
+"""Checks of a configuration before a run."""

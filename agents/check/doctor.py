@@ -1,4 +1,4 @@
-"""A configuration and all that it names, looked through before a run."""
+"""Checks a configuration, and everything that it names, before a run."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ async def diagnose(
     accounts: Accounts | None = None,
     headroom: Tell | None = None,
 ) -> Diagnosis:
-    """Look at everything, make one small call to each model unless `offline`, and estimate what a search takes.
+    """Check everything, make one small call to each model unless `offline`, and estimate the cost of a search.
 
-    Nothing is written but replies, to a cache that is named. `accounts` know of the calls that are out. `headroom`:
-    measure that, too, where all is well, and tell of it as it goes.
+    Writes only replies, to a configured reply cache. `accounts` track the calls in flight. `headroom`: if given and
+    all checks pass, headroom is measured, too, and each result is passed to it.
     """
     found = Findings()
     configuration = found.attempt("configuration", lambda: load(path, settings), lambda _: str(path))
@@ -123,7 +123,7 @@ def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Op
         found.attempt("critic", lambda: critic_instruction(configuration), lambda _: "it has your instruction")
     found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: str(search.selector))
     if configuration.agents != AgentsTable():
-        found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: "those of your own are there")
+        found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: "your own agents were found")
     if operators is not None:
         known = "every name of an operator or a provider is known"
         found.attempt("names", lambda: check_names(configuration), lambda _: known)
@@ -133,7 +133,8 @@ def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Op
 
 
 def _examples(found: Findings, configuration: Configuration) -> tuple[Task | None, Task | None]:
-    """A task that a prompt can be checked with, which needs the examples of one split alone, and the task itself."""
+    """A task for checking the prompt, for which the examples of one split suffice, and the real task; None for those
+    that cannot be made."""
     places = sources(configuration)
     loaded = {name: _file(found, name, source) for name, source in places.items()}
     there = {name: examples for name, examples in loaded.items() if examples is not None}
@@ -155,7 +156,7 @@ def _examples(found: Findings, configuration: Configuration) -> tuple[Task | Non
     some = next((examples for examples in splits.values() if examples), ())
     if task is not None or not some:
         return task, task
-    kind = generation({})  # of no matter for what is looked at: the placeholders
+    kind = generation({})  # any kind will do, since only placeholders are checked
     return Task(configuration.task.name, some, (), (), Exact(kind), tuple(sorted(some[0].inputs)), kind), None
 
 
@@ -187,13 +188,13 @@ def _prompt(
 
 
 def _unshown(prompt: Prompt, task: Task) -> str:
-    """What to say of input fields that no section shows; "" for none."""
+    """A warning about input fields that no section shows; "" if there are none."""
     left = [f for f in task.fields if not any(holds_placeholder(section.filled, (f,)) for section in prompt)]
-    return f"no section shows {braced(left)}: the model is not told what stands there" if left else ""
+    return f"no section shows {braced(left)}: the model does not see it" if left else ""
 
 
 def _replies(configuration: Configuration, task: Task, prompt: Prompt) -> str:
-    """How long they may be, why, and how many there are of each example."""
+    """The limit of reply tokens, its reason, and the number of replies per example, in words."""
     limit, repeats = reply_limit(task.kind, prompt), configuration.search.repeats
     room = reply_room(configuration, limit)
     if room > limit:
@@ -209,14 +210,14 @@ def _replies(configuration: Configuration, task: Task, prompt: Prompt) -> str:
 
 
 def _sent(configuration: Configuration, task: Task, prompt: Prompt) -> tuple[Sent, ...]:
-    """The first training example, as it is sent to the model that answers it; and with the right answer, as it is
-    sent to a judge."""
+    """The first training example as it is sent to the task model, and, with its expected answer as the reply, to a
+    judge."""
     example, inputs = task.train[0], task.train[0].inputs
     if shelves_of(prompt):
         try:
             corpus = load_corpus(configuration)
         except InputError:
-            return ()  # that is a finding of its own
+            return ()  # the corpus has its own finding
         inputs = open_shelves(task, corpus).inputs(prompt, inputs)
     expected = task.kind.show(example.target)
     sent = [Sent("task", example.id, prompt.render(inputs), expected)]
@@ -234,7 +235,7 @@ def _budget(
     prompt: Prompt | None,
     operators: Mapping[str, Operator] | None,
 ) -> None:
-    """Whether its caps can be kept and leave room for a search."""
+    """Check that the caps can be kept, and leave room for a search."""
 
     def check() -> None:
         ledger = open_ledger(configuration, environ)
@@ -248,14 +249,14 @@ def _budget(
 
 
 def _paths(found: Findings, configuration: Configuration, environ: Mapping[str, str]) -> None:
-    """The files and folders that a configuration may name beside the examples and the prompt."""
+    """Check the files and folders that a configuration names besides the examples and the prompt."""
     if configuration.task.corpus:
         found.attempt("corpus", lambda: load_corpus(configuration), lambda passages: f"{len(passages):,} passages")
     if memory := configuration.memory.path:
         path = configuration.path(memory)
         found.attempt("memory", lambda: check_memory(path, embedder_of(configuration, environ)), str)
     if directory := configuration.run.directory:
-        there = f"{directory} holds a run that a search goes on with"
+        there = f"{directory} holds a run that a search resumes"
         found.attempt(
             "run directory",
             lambda: usable(configuration.path(directory)),
@@ -264,7 +265,7 @@ def _paths(found: Findings, configuration: Configuration, environ: Mapping[str, 
 
 
 def check_memory(path: Path, ours: tuple[str, int]) -> str:
-    """What a run would find at the path of a memory. `ours`: name and dimension of the embedder.
+    """The state of a memory's path, in words. `ours`: name and dimension of the embedder.
 
     :raises ConfigError, MemoryMismatch, StorageFailed: a run could not use it.
     """

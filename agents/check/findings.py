@@ -1,4 +1,4 @@
-"""What a look at a configuration finds: every finding is kept, not only the first that fails."""
+"""The findings of a check of a configuration: all of them are kept, not only the first that failed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Status = Literal["ok", "warning", "failed", "not checked"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at and how it is; `text`: what is there, or what is wrong and what to do. `call`: of a model
-    call."""
+    """The result of one check. `what`: the thing checked; `text`: a description, or the problem and what to do.
+    `call`: it is about a model call."""
 
     what: str
     status: Status
@@ -28,8 +28,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the model of a role would be sent for one `example`, by its id; `expected`: the answer to it, as a reply
-    should give it."""
+    """The `messages` that the model of a role would be sent for one `example`, given by id. `expected`: the right
+    answer, as a reply should give it."""
 
     role: str
     example: str
@@ -39,8 +39,8 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All findings; `estimate`: what a search takes, None where something in the input is wrong; `sent`: what one
-    example is sent as, to each role that can be shown before a run; `headroom`: None where nobody asked for it."""
+    """All findings. `estimate`: the cost of a search, None if something in the input is wrong; `sent`: the messages
+    for one example, to each role for which they are known before a run; `headroom`: None if not measured."""
 
     findings: tuple[Finding, ...]
     estimate: Estimate | None
@@ -57,13 +57,13 @@ class Diagnosis:
 
 
 class Findings:
-    """Collects what checks find, and goes on after one that fails."""
+    """Collects the findings of checks, and continues after one that fails."""
 
     def __init__(self) -> None:
         self.all: list[Finding] = []
 
     def attempt(self, what: str, work: Callable[[], T], say: Callable[[T], str]) -> T | None:
-        """What `work` returns, described by `say`; None where it fails."""
+        """Run `work` as a check, and return its value, which `say` describes; None if it fails."""
         try:
             value = work()
         except (InputError, StorageFailed) as error:
@@ -73,20 +73,20 @@ class Findings:
         return value
 
     def none_of(self, what: str, problems: Iterable[InputError], well: str) -> bool:
-        """Whether there are no problems; each is a finding."""
+        """Add a finding for each problem, or `well` if there are none; returns whether there are none."""
         failed = [Finding(what, "failed", str(problem)) for problem in problems]
         self.all += failed or [Finding(what, "ok", well)]
         return not failed
 
     def note(self, what: str, text: str) -> None:
-        """Say what is well."""
+        """Add a finding that is ok."""
         self.all.append(Finding(what, "ok", text))
 
     def warn(self, what: str, text: str) -> None:
-        """Note what may be meant, and hardly is; "" for nothing."""
+        """Add a warning about something that is allowed, but probably not intended; no warning for a `text` of ""."""
         if text:
             self.all.append(Finding(what, "warning", text))
 
     def skip(self, what: str, why: str) -> None:
-        """Note what could not be looked at, or was not wanted."""
+        """Add a finding for a check that was impossible or not wanted."""
         self.all.append(Finding(what, "not checked", why))

@@ -1,4 +1,4 @@
-"""The models of a configuration, reached: opened as they are configured, and called once."""
+"""Checks that the models of a configuration can be reached: opens them as configured, and calls each once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.reply_room import RoomyModel
 
 SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))
-"""The call that shows whether a model can be reached: with room to think, for some refuse to answer without."""
+"""The test call. It leaves room to think, since some models refuse to answer without."""
 ADVICE: Final[Mapping[type[Exception], str]] = {
     AuthenticationFailed: "check the key, and that it may use this model",
     ModelNotFound: "check the model's name and base_url",
@@ -51,8 +51,8 @@ def open_models(
     transport: Transport,
     operators: Iterable[str] | None,
 ) -> list[tuple[ChatModel, Sequence[str]]]:
-    """Each distinct model that can be reached as it is configured, and its roles, without having been called; none
-    while what is asked of them cannot be sent."""
+    """Open each distinct model of the configuration, without calling it; returns those that could be opened, with
+    their roles. None are opened if their parameters cannot be sent."""
     tables = configuration.models
     proposers = tables.proposers if operators is None else operators
     try:
@@ -85,7 +85,7 @@ def open_models(
 def to_call(
     configuration: Configuration, models: Iterable[tuple[ChatModel, Sequence[str]]]
 ) -> list[tuple[str, ChatModel]]:
-    """What is to be called, and how it is named: each model once with all that is asked of it alike."""
+    """The test calls with their names: one for each model and each distinct set of parameters."""
     calls: list[tuple[str, ChatModel]] = []
     for model, called in models:
         groups = alike(configuration, called)
@@ -97,7 +97,7 @@ def to_call(
 
 
 async def check_memory_of(found: Findings, model: LocalModel, offline: bool) -> None:
-    """What a model on this machine takes of it, once its weights are here."""
+    """Check the memory that a local model needs on this machine, if its weights are downloaded or may be."""
     if offline and not await model.is_here():
         found.skip("memory", f"the weights of {model.name} are not downloaded yet")
         return
@@ -112,8 +112,8 @@ async def check_memory_of(found: Findings, model: LocalModel, offline: bool) -> 
 async def call_each(
     found: Findings, models: Sequence[tuple[str, ChatModel]], accounts: Accounts, rooms: Mapping[str, int | None]
 ) -> None:
-    """One small call to each, all at once, without a second try. `rooms`: the tokens that a model's replies may have,
-    where that is known."""
+    """Make one small call to each model, all at once and without retries. `rooms`: most tokens of a model's replies,
+    None if not known."""
     results: list[Finding | None] = [None] * len(models)
 
     async def one(index: int, what: str, model: ChatModel) -> None:

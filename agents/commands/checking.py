@@ -58,10 +58,10 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a configuration and all that it names, and estimate what a search takes. Nothing is written.
+    """Check a configuration and all that it names, and estimate the cost of a search. Nothing is written.
 
-    One small call is made to each model. Everything that is wrong is listed: exit code 2 where it is in
-    the input, 1 where only a model call failed. With --headroom some 200 calls more, on 30 validation
+    One small call is made to each model. All problems are listed; the exit code is 2 if one is in the
+    input, 1 if only model calls failed. With --headroom, about 200 more calls, on 30 validation
     examples, show what a search could gain.
 
     \b

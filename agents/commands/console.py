@@ -1,4 +1,4 @@
-"""What every command does alike: run, print, and end with the exit code that says how it went."""
+"""Common parts of all commands: running, printing, and exit codes."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from protocols.providers.environment import read_environment
 
 T = TypeVar("T")
 YOUNG = 50_000
-"""Objects."""
+"""New objects between two runs of the garbage collector, see `drive`."""
 
 
 def drive(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` on uvloop where there is one.
+    """Run `work`, on uvloop if it is installed.
 
-    A search makes few cycles and keeps much that it made. The garbage collector looks for cycles after YOUNG objects
-    and not after 700, and never at what was there before the work began: at its defaults it takes a fifth of the CPU
-    time of a search with many calls in flight (`benchmarks.throughput`).
+    A search makes few reference cycles and keeps many objects. So the garbage collector runs after YOUNG new objects
+    instead of 700, and never examines objects from before: at its defaults it takes a fifth of the CPU time of a
+    search with many calls in flight (`benchmarks.throughput`).
     """
     gc.freeze()
     gc.set_threshold(YOUNG, 20, 50)
@@ -46,8 +46,8 @@ def drive(work: Callable[[], Awaitable[T]]) -> T:
 
 @contextmanager
 def as_ctrl_c(other: signal.Signals) -> Iterator[None]:
-    """Take a signal for a Ctrl-C, which unwinds what is under way: a terminal is restored, a file is closed. Also
-    where a Ctrl-C itself is ignored, as a shell has it for what runs in the background."""
+    """Treat a signal as a Ctrl-C, so that the program unwinds, restores the terminal and closes files; also if Ctrl-C
+    itself is ignored, as shells set it for background processes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -65,13 +65,13 @@ def as_ctrl_c(other: signal.Signals) -> Iterator[None]:
 
 
 def environment() -> Mapping[str, str]:
-    """The process's variables over those of ./.env."""
+    """The process's environment variables, and those of ./.env that it does not set."""
     return read_environment(Path(".env"), os.environ)
 
 
 @contextmanager
 def exit_codes(as_json: bool) -> Iterator[None]:
-    """One line for what is not our bug, and the exit code that says what it was; our bugs are tracebacks."""
+    """Turn errors into one line and an exit code; our bugs remain tracebacks."""
     try:
         yield
     except BaseException as error:
@@ -83,7 +83,7 @@ def exit_codes(as_json: bool) -> Iterator[None]:
 
 
 def exit_code(error: BaseException) -> int | None:
-    """What a command ends with; None for what is no answer to a person: a bug of ours, or an exit."""
+    """The exit code for an error; None for a bug of ours, and for exceptions that exit already."""
     match error:
         case BusError():
             return None
@@ -98,7 +98,10 @@ def exit_code(error: BaseException) -> int | None:
 
 
 def fail(error: BaseException, code: int, as_json: bool) -> None:
-    """:raises typer.Exit: always."""
+    """Print an error.
+
+    :raises typer.Exit: always.
+    """
     message = one_line(str(error) or "stopped at once", 2000)
     tell(message)
     try:
@@ -106,39 +109,39 @@ def fail(error: BaseException, code: int, as_json: bool) -> None:
             emit({"error": {"type": type(error).__name__, "message": message}})
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or what is left is tried again at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the exit flushes, and fails, again
     raise typer.Exit(code)
 
 
 def emit(document: object) -> None:
-    """The one document of --json: UTF-8, nothing escaped that need not be."""
+    """Print the document of --json, in UTF-8 and with as little escaped as possible."""
     print_as_is(dumps(document))
 
 
 def dumps(document: object) -> bytes:
-    """A document as people read JSON."""
+    """A document as indented JSON."""
     return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def print_as_is(content: bytes) -> None:
-    """Bytes for standard output that nothing is to wrap or to style."""
+    """Write bytes to standard output without wrapping or styling."""
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 
 def say(text: str) -> None:
-    """A line for the person, on standard output."""
+    """Print a line for the person on standard output."""
     stdout().print(Text(text), soft_wrap=True)
 
 
 def tell(text: str) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     Onlooker(stderr=True).print(Text(one_line(f"promptflow: {text}", 2000)), soft_wrap=True)
 
 
 def stdout() -> Console:
-    """Standard output; as wide as the tables need where it is no terminal."""
+    """Standard output; 120 columns wide if it is no terminal, so that tables fit."""
     return Console(width=None if sys.stdout.isatty() else 120)
 
 

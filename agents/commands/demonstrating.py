@@ -1,4 +1,4 @@
-"""The command that shows a newcomer a whole search."""
+"""The command that shows a newcomer a complete search."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def demo(
 
 
 def _announce(configuration: Configuration, why: str) -> None:
-    """What is about to be done, by which model, and how long it takes. `why`: what hinders the model of the demo."""
+    """Say what the demo will do, with which model, and how long it takes. `why`: the reason why the demo's model
+    cannot be used, "" if it can."""
     task, model = load_task(configuration), configuration.models.of("task")
     labels = len({str(example.target) for example in task.train})
     say(

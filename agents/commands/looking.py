@@ -1,4 +1,4 @@
-"""Commands that look at a run directory: show, report, replay, trace, blame and diff."""
+"""Commands that read a run directory: show, report, replay, trace, blame and diff."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def report(
         Path | None, typer.Option("--out", help="The file to write.  [default: RUN_DIR/report.html for html]")
     ] = None,
 ) -> None:
-    """Write the report of a run: what was found, how it came about, what it cost. The run may be unfinished.
+    """Write the report of a run: its result, how the best prompt came about, and the cost. The run may be unfinished.
 
     The page is one file that opens from disk, without a network.
 
@@ -91,13 +91,13 @@ def report(
 def replay(
     directory: RunDirectory,
     speed: Annotated[
-        float | None, typer.Option(min=0.001, help="So many times as fast as it was.  [default: as fast as may be]")
+        float | None, typer.Option(min=0.001, help="Times as fast as the run was.  [default: as fast as possible]")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a search once more from its journal, offline, and check that the same decisions come out.
+    """Repeat a search from its journal, offline, and check that it makes the same decisions.
 
-    Shows it as it was shown then. Nothing is written and no model is asked.
+    Shows the same view as the search. Nothing is written and no model is asked.
 
     \b
     Example:
@@ -113,7 +113,7 @@ def replay(
 
 
 def trace(directory: RunDirectory, candidate: OfCandidate = None, as_json: AsJson = False) -> None:
-    """Print how a candidate came about: who asked whom what, with models, tokens, latency and cost.
+    """Print how a candidate came about: messages and calls, with models, tokens, latency and cost.
 
     \b
     Example:
@@ -128,7 +128,7 @@ def trace(directory: RunDirectory, candidate: OfCandidate = None, as_json: AsJso
 
 
 def blame(directory: RunDirectory, candidate: OfCandidate = None, as_json: AsJson = False) -> None:
-    """Print for each line of a prompt the edit that brought it, its operator, gradient and gain.
+    """Print for each line of a prompt the edit that added it, with its operator, gradient and gain.
 
     \b
     Example:
@@ -147,7 +147,7 @@ def diff(
     b: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
     as_json: AsJson = False,
 ) -> None:
-    """Compare two prompts section by section, with their scores where a run has measured them.
+    """Compare two prompts section by section, with their scores if a run has measured them.
 
     \b
     Example:

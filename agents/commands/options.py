@@ -1,4 +1,4 @@
-"""The arguments and options that several commands share."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import typer
 Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The configuration of the task.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Over the configuration's; may be given many times."),
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a setting; may be given many times."),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Short for --set search.seed=N.")]
 Out = Annotated[
     Path | None, typer.Option("--out", help="The run directory.  [default: the next free runs/<task>-<n>]")
 ]
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Of the page.  [default: any that is free]")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port of the page.  [default: any free one]")]
 Watch = Annotated[bool, typer.Option("--watch", help="Show the search in the browser, too.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
 Verbose = Annotated[

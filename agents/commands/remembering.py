@@ -1,4 +1,4 @@
-"""Commands that look after a memory file."""
+"""Commands that maintain a memory file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MemoryFile = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory fil
 
 
 def stats(path: MemoryFile, as_json: AsJson = False) -> None:
-    """Print how many experiences there are, and what they earned by task, operator and kind of section."""
+    """Print the number of experiences, and their mean rewards by task, operator and kind of section."""
     with exit_codes(as_json):
         found = upkeep.stats(memory_file(path))
         if as_json:
@@ -33,7 +33,7 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="A file that is not there yet.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write the experiences as JSON lines; of a damaged memory those that can still be read."""
+    """Write the experiences as JSON lines; from a damaged memory, those that can still be read."""
     with exit_codes(as_json):
         count, lost = write_lines(out, upkeep.export(memory_file(path)))
         if lost:
@@ -46,7 +46,7 @@ def take_in(
     source: Annotated[Path, typer.Argument(metavar="IN.jsonl", help="What export wrote.")],
     as_json: AsJson = False,
 ) -> None:
-    """Add experiences from JSON lines; a new memory is made if need be. All lines are checked first."""
+    """Add experiences from JSON lines, to a new memory if there is none. All lines are checked first."""
     with exit_codes(as_json):
         added, known = drive(partial(import_lines, memory_file(path), source))
         if as_json:
@@ -62,7 +62,7 @@ def prune(
     keep: Annotated[int | None, typer.Option(metavar="N", min=0, help="All but the N newest.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete every experience that meets one of the conditions. Nothing is asked; runs that use it notice.
+    """Delete every experience that meets one of the conditions, without asking. Runs that use the memory notice.
 
     \b
     Example:

@@ -38,9 +38,9 @@ def search(
 ) -> None:
     """Train the prompt of a task, then compare it with the first one on the test split.
 
-    Writes a run directory: the best prompt, result.json, and a journal of all that was said. Ctrl-C
-    once stops with a result, twice at once. With the run directory of an earlier search as --out, the
-    same command goes on with it, however it ended.
+    Writes a run directory: the best prompt, result.json, and a journal of all messages. Ctrl-C once
+    stops with a result, twice at once. With the run directory of an earlier search as --out, the same
+    command resumes it, however it ended.
 
     \b
     Examples:
@@ -65,8 +65,8 @@ def sweep(
     """Search every task of a grid with every setting and every seed, several searches at once.
 
     All share the limits of their accounts, a reply cache and a memory. Writes a run directory for each
-    search, and results.jsonl. The same command again runs what has no result yet. Exit code 1 if a
-    search failed or was stopped.
+    search, and results.jsonl. The same command again runs the searches that have no result yet. Exit
+    code 1 if a search failed or was stopped.
 
     \b
     Example:
@@ -90,12 +90,12 @@ def study(
     verbose: Verbose = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what each agent, operator, model or setting is worth: arms against the tasks as they stand.
+    """Measure the effect of each agent, operator, model or setting: arms against unchanged tasks.
 
     Every arm is searched with the same seeds as the baseline, each search with a memory of its own; limits
     and reply cache are shared. Prints the effects with 95 % intervals, and writes them, a figure and the
-    rows beside the run directories. The same command again runs what has no result yet, and what new arms
-    ask for. Exit code 1 if a search failed or was stopped.
+    rows beside the run directories. The same command again runs the searches that have no result yet, also
+    those of new arms. Exit code 1 if a search failed or was stopped.
 
     \b
     Example:
@@ -127,7 +127,7 @@ def _check_whole(grid: Grid, rows: Sequence[Row], whole: bool) -> None:
 def train(
     configuration: Configuration, out: Path | None, verbose: int, port: int | None
 ) -> tuple[Mapping[str, Any], Path]:
-    """Search in front of a person; the result and the run directory. `port`: of the page, None for none.
+    """Search with output for a person; returns the result and the run directory. `port`: of the page, None for none.
 
     :raises PromptFlowError: see `session.train`.
     :raises KeyboardInterrupt: it was stopped before there was a result.

@@ -16,9 +16,9 @@ def ctl(
     words: Annotated[list[str], typer.Argument(metavar="COMMAND...", help=USAGE)],
     as_json: AsJson = False,
 ) -> None:
-    """Tell a run that is under way to pause, resume or stop, or to go on otherwise.
+    """Tell a run that is under way to pause, resume or stop, or to continue with other settings.
 
-    What is in flight ends as it began; each command is in the run's journal before anything comes of it.
+    Work in flight ends under the old settings; each command is in the run's journal before it takes effect.
 
     \b
     Examples:

@@ -11,7 +11,7 @@ from agents.views.live.terminal import Onlooker
 
 
 def watch(directory: RunDirectory, port: Port = 0) -> None:
-    """Show a run in the browser, one that has ended or one that is going on, until Ctrl-C.
+    """Show a run, finished or still running, in the browser until Ctrl-C.
 
     Prints the address to open. Only this machine reaches it, and only with the token in the address.
 

@@ -1,1 +1,1 @@
-"""What a search will take and what it could gain, told before it is paid for."""
+"""Forecasts before a search is paid for: what it will cost, and what it could gain."""

@@ -1,4 +1,4 @@
-"""Headroom measured: by `doctor`, on its own, and at the start of a search, where it is cheap."""
+"""Measures headroom: in full for `doctor`, and at the start of a search if it is cheap."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from protocols.task import Task
 from protocols.threads import in_thread
 
 SHARE: Final = 20
-"""A search looks for headroom where that takes one in so many of the calls and tokens that it is expected to take."""
+"""A search measures headroom if that takes at most a 20th of its expected calls and tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a plan takes: calls, and about how many tokens; at most, for replies seldom have their longest. `dollars`
-    None: a price is not known."""
+    """The cost of a plan: calls, and an upper estimate of tokens, since most replies are shorter than their limit.
+    `dollars` None: a price is not known."""
 
     calls: int
     tokens: int
@@ -50,12 +50,12 @@ class Cost:
 
 
 def draws(configuration: Configuration) -> int:
-    """Replies that are drawn at the model's own temperature; none where a person has set it to 0."""
+    """The number of replies drawn at the model's default temperature; 0 if a person has set it to 0."""
     return 0 if configuration.asked("task").get("temperature") == 0 else DRAWS
 
 
 def cost(configuration: Configuration, probe: Probe, plan: Plan, known: Mapping[str, Price]) -> Cost:
-    """What the task's model and a judge, who is asked as often, may take."""
+    """The cost for the task model and, if there is one, for a judge, which is asked as often."""
     length, judged = probe.length(plan), asks_judge(configuration)
     usage = {"task": Usage(length.input, length.output)}
     if judged:
@@ -68,7 +68,7 @@ def cost(configuration: Configuration, probe: Probe, plan: Plan, known: Mapping[
 
 
 def may_be_cheap(configuration: Configuration, task: Task) -> bool:
-    """Whether a search could be so long that it pays for a look at LEAST examples: a quick no for all short ones."""
+    """Whether a search may be long enough to pay for LEAST examples: a quick test that rules out short searches."""
     search = configuration.search
     whole = len(task.validation) + configuration.minibatch(len(task.validation))
     most = search.repeats * (whole * (1 + search.assignments) + 2 * len(task.test))
@@ -78,7 +78,7 @@ def may_be_cheap(configuration: Configuration, task: Task) -> bool:
 def affordable(
     configuration: Configuration, probe: Probe, known: Mapping[str, Price], expected: Estimate
 ) -> Plan | None:
-    """The plan of as many examples as a SHARE of the search pays for; None where that is fewer than LEAST."""
+    """The plan with as many examples as one SHARE-th of the search pays for; None if these are fewer than LEAST."""
     plan = probe.plan()
     takes = cost(configuration, probe, plan, known)
     calls, tokens = takes.calls / max(1.0, expected.calls.expected), takes.tokens / max(1.0, expected.tokens.expected)
@@ -89,10 +89,10 @@ def affordable(
 async def before_search(
     configuration: Configuration, forward: Forward, first: Prompt, known: Mapping[str, Price], tell: Tell
 ) -> Headroom | None:
-    """What is asked before a search, by the rule of `affordable`, and told; None where the rule, the configuration, a
-    cap or a person forbids it. The simulator's replies would say nothing.
+    """Measure headroom before a search if it is `affordable`, and tell the result; None if it is not, or the
+    configuration, a cap or a person prevents it. A simulator's replies would say nothing, so it is not measured.
 
-    :raises Exception: else as `Forward.until`.
+    :raises Exception: otherwise as `Forward.until`.
     """
     task, shelves = forward.task, forward.shelves
     simulated = configuration.models.of("task") == EMBEDDED
@@ -106,7 +106,7 @@ async def before_search(
     if plan is None:
         return None
     takes = cost(configuration, probe, plan, known)
-    tell(f"headroom: asks first what there is to gain: {takes}; search.headroom = false leaves that out")
+    tell(f"headroom: first measures what there is to gain: {takes}; search.headroom = false skips that")
     try:
         said = found(await probe.ask(plan, forward, tell))
     except (BudgetExhausted, Interrupted) as error:
@@ -124,7 +124,7 @@ async def measure(
     tell: Tell,
     accounts: Accounts,
 ) -> Headroom:
-    """Ask all that there is to ask, within the caps of `[budget]`; replies go to the reply cache that is named.
+    """Run the whole plan, within the caps of `[budget]`; replies go to the configured reply cache.
 
     :raises BudgetExhausted: a cap refused a call.
     :raises ModelError: a failure that every other call would meet as well.
@@ -134,11 +134,7 @@ async def measure(
     probe = Probe(shelves, first, draws(configuration))
     plan = await in_thread(probe.plan)
     ledger = open_ledger(configuration, environ)
-    kept = (
-        ""
-        if configuration.cache.path
-        else "; set cache.path, and the search that follows has the replies for nothing"
-    )
+    kept = "" if configuration.cache.path else "; set cache.path, and the search can use these replies at no cost"
     tell(
         f"headroom: {len(plan.examples)} validation examples, {cost(configuration, probe, plan, ledger.prices)}{kept}"
     )

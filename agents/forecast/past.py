@@ -1,5 +1,4 @@
-"""What earlier runs of a task have taken, read from their run directories: what the next one will take, if it is like
-them."""
+"""What earlier runs of a task have cost, read from their run directories, as a forecast for the next run."""
 
 from __future__ import annotations
 
@@ -15,14 +14,14 @@ from agents.results.finished import read_result
 from protocols.errors import PromptFlowError
 
 LATEST: Final = 20
-"""Runs that are looked at, the latest."""
+"""Most runs that are read, the latest."""
 
 
 @dataclass(slots=True)
 class Past:
-    """Sums over `runs` of the same task on the same model. `races` of the `assignments` came to an evaluation and
-    `survivors` of those survived. A loser was asked on `lost_at` of the validation examples, summed over `losers`.
-    `calls`, `input` and `output` by role."""
+    """Sums over `runs` of the same task on the same model. `races`: assignments that were evaluated; `survivors` and
+    `losers`: how the races ended. `lost_at`: the shares of the validation examples that losers were asked on, summed.
+    `calls`, `input` and `output`: by role."""
 
     runs: int = 0
     assignments: int = 0
@@ -36,8 +35,8 @@ class Past:
 
 
 def read_past(configuration: Configuration, folder: Path = RUNS) -> Past:
-    """What the runs in a folder tell that have a result, and the name that a search gives them. One that cannot be
-    read tells nothing."""
+    """The sums over the runs in a folder that have a result and the name that a search gives them. Runs that cannot
+    be read are skipped."""
     past, name = Past(), file_name(configuration.task.name)
     numbered = [(int(found[1]), path) for path in folder.glob(f"{name}-*") if (found := _number(name, path))]
     for _, path in sorted(numbered)[-LATEST:]:
@@ -65,7 +64,7 @@ def add_run(past: Past, configuration: Configuration, path: Path) -> None:
     validation, test = result["seed"]["n"], result["test"]["n"] if result["test"] else 0
     whole = validation + there.minibatch(validation)
     asked = result["roles"].get("task", {}).get("calls", 0) / there.search.repeats + result["saved"]["calls"]
-    # What is left of the calls when all else is taken off was asked of losers.
+    # The calls that remain after subtracting all others were made for losers.
     left = asked - whole * (1 + survivors) - test * (1 + (result["candidate"] > 0))
     past.runs += 1
     past.assignments += result["assignments"]

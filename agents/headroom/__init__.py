@@ -1,1 +1,1 @@
-"""Whether a prompt leaves anything to be gained, told before a search is paid for."""
+"""Headroom: whether a search could improve a prompt, estimated before the search is paid for."""

@@ -1,4 +1,4 @@
-"""What a look for headroom has found, as a run keeps it."""
+"""The measured headroom, as a run stores it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agents.headroom.verdict import Figures, Kind, verdict
 from protocols.errors import StorageFailed
 
 NOTE: Final = "headroom"
-"""The note of a journal that holds it."""
+"""The name of its note in a journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +24,15 @@ class Headroom:
 
 
 def found(figures: Figures) -> Headroom:
-    """The figures and what they say."""
+    """The headroom that the figures show."""
     said = verdict(figures)
     return Headroom(said.kind, said.sentence, figures)
 
 
 def unpack_headroom(note: bytes) -> Headroom:
-    """What a journal has kept.
+    """Read the headroom from a journal's note.
 
-    :raises StorageFailed: another release wrote it, and meant something else.
+    :raises StorageFailed: another release wrote it in another format.
     """
     try:
         return TypeAdapter(Headroom).validate_json(note)

@@ -1,5 +1,5 @@
-"""The questions that show what could be gained: a first prompt, the same with worked examples in each form, and the
-same asked again, all on the same few validation examples."""
+"""Measures headroom: runs the first prompt, the same prompt with worked examples in each form, and the first prompt
+again, all on the same few validation examples."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from protocols.task import Example, Metric, Task
 
 EXAMPLES: Final = 30
 LEAST: Final = 10
-"""Examples of fewer nothing can be told that is worth its calls."""
+"""Least examples: with fewer, the figures would not be worth their calls."""
 DRAWS: Final = 3
 SEED: Final = "headroom"
 COUNTS: Final = (8, 4)
-"""Worked examples that are shown: as many as the first, where they are no longer than `LONG`."""
+"""Worked examples shown: the first count, or the second if the first would take more than `LONG` tokens."""
 LONG: Final = 1024
-"""Tokens of worked examples in one prompt, at most, if fewer of them are shorter."""
+"""Most tokens of worked examples in one prompt, at the larger of `COUNTS`."""
 TRACED: Final = 16
-"""Training examples that are asked for replies to show, where bare answers show nothing."""
+"""Training examples that are run for full replies to show, if bare answers are no use."""
 WAYS: Final = {
     ("turns", True): "nearest examples as turns of the chat",
     ("turns", False): "examples as turns of the chat",
@@ -43,19 +43,20 @@ WAYS: Final = {
     ("input", False): "examples as text before the input",
 }
 SECTION: Final = Section("examples", "examples")
-"""Where a prompt has no section of worked examples that may be edited."""
+"""The section added to a prompt that has no editable section of worked examples."""
 Tell = Callable[[str], object]
 
 
 def quiet(line: str) -> None:
-    """Nobody is told."""
+    """Discards the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked: `first` on the `examples`, once as a search asks and once more, and `draws` times at the model's
-    own temperature; each of `ways` once. `traced`: training examples that are asked first for whole replies to show,
-    () where bare answers will do. `place`: the section, of `prompt`, which is `first` with such a section."""
+    """The calls of a probe on the `examples`: `first` twice as in a search, and `draws` times at the model's default
+    temperature; each of `ways` once. `traced`: training examples that are run first for full replies to show, () if
+    bare answers suffice. `place`: the section of worked examples in `prompt`, which is `first` with such a
+    section."""
 
     examples: tuple[Example, ...]
     first: Prompt
@@ -66,31 +67,31 @@ class Plan:
     traced: tuple[Example, ...]
 
     def of(self, most: int) -> Plan:
-        """The same for the first `most` examples."""
+        """The plan for only the first `most` examples."""
         return replace(self, examples=self.examples[:most])
 
     @property
     def each(self) -> int:
-        """Replies to each example."""
+        """Replies per example."""
         return 2 + self.draws + len(self.ways)
 
     @property
     def replies(self) -> int:
-        """Of the task's model, in all; a judge is asked as often."""
+        """All replies of the task model; a judge is asked as often."""
         return self.each * len(self.examples) + len(self.traced)
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """Tokens of all requests of a plan, about, and of all replies at most."""
+    """Estimated tokens of all requests of a plan, and most tokens of all replies."""
 
     input: int
     output: int
 
 
 class Probe:
-    """Asks the questions of a plan. `shelves` of the task, whose examples are drawn by SEED, whatever the
-    search's is, so that `doctor` and the searches of a sweep ask the same."""
+    """Makes and runs a plan. `shelves`: of the task. Examples are drawn with SEED and not the search's seed, so that
+    `doctor` and all searches of a sweep make the same calls."""
 
     def __init__(self, shelves: Shelves, first: Prompt, draws: int = DRAWS) -> None:
         self._shelves, self._task, self._first = shelves, shelves.task, first
@@ -98,7 +99,7 @@ class Probe:
         self._few_shot = FewShot()
 
     def plan(self) -> Plan:
-        """With EXAMPLES examples, or as many as there are. It embeds the training inputs, which takes its time."""
+        """A plan with EXAMPLES examples, or as many as there are. Slow, since it embeds the training inputs."""
         task = self._task
         drawn = self._rng.sample(task.validation, min(EXAMPLES, len(task.validation)))
         prompt, place = self._with_section()
@@ -113,7 +114,7 @@ class Probe:
         return Plan(tuple(drawn), self._first, prompt, place, tuple(ways), self._draws, tuple(traced))
 
     def length(self, plan: Plan) -> Length:
-        """About; a whole reply that is shown counts as its bare answer."""
+        """The estimated length of a plan; full replies to show are counted as bare answers."""
         kind, some = self._task.kind, plan.examples[: min(5, len(plan.examples))]
         prompts = [(plan.first, 2 + plan.draws)]
         prompts += [(p, 1) for way in plan.ways if (p := self._prompt(way, {}, plan.prompt, plan.place))]
@@ -127,7 +128,7 @@ class Probe:
         return Length(round(share * tokens), round(share * limits))
 
     async def ask(self, plan: Plan, forward: Forward, tell: Tell) -> Figures:
-        """The figures; `tell` of each part as it is known.
+        """Run the plan and return the figures; each result is passed to `tell` as it is known.
 
         :raises Exception: as `Forward.until`.
         """
@@ -188,7 +189,7 @@ class Probe:
         metric = self._task.metric
         pairs = [(a, b) for a, b in zip(first, came, strict=True) if a is not None and b is not None]
         before, after = [a for a, _ in pairs], [b for _, b in pairs]
-        # Of several forms the best is looked at, so each has a part of the 5 % (Bonferroni).
+        # The best of several forms is reported, so each gets an equal part of the 5 % (Bonferroni).
         low, high = interval(metric, after, before, level=1 - 0.05 / ways) if pairs else (0.0, 0.0)
         return Shown(
             form=in_words(way),
@@ -216,7 +217,7 @@ class Probe:
         return max(1, min(count, len(self._task.train)))
 
     def _prompt(self, way: Showing, traces: Mapping[str, str], prompt: Prompt, place: str) -> Prompt | None:
-        """None where no example can be shown so."""
+        """The prompt with examples shown in this way; None if no example can be."""
         if way.replies:
             way = replace(way, count=min(way.count, len(traces)))
             if not traces:
@@ -230,7 +231,7 @@ class Probe:
 
 
 class _Nobody:
-    """Stands where an operator has a model that it does not ask."""
+    """A placeholder for the model of an operator that makes no calls."""
 
     name = "nobody"
 
@@ -239,21 +240,22 @@ class _Nobody:
 
 
 def in_words(way: Showing) -> str:
-    """`8 nearest examples as turns of the chat`."""
+    """The way in words, such as `8 nearest examples as turns of the chat`."""
     if way.replies:
         return f"{way.count} whole replies of its own as turns of the chat"
     return f"{way.count} {WAYS[way.form, way.nearest]}"
 
 
 def chance(task: Task) -> float:
-    """That a guess is right which is drawn as the answers of training are; 0 where these are no closed set."""
-    if task.kind.name == "ner":  # whose closed set are types, and no answers
+    """The probability that a guess drawn from the distribution of training answers is right; 0 without a closed set
+    of answers."""
+    if task.kind.name == "ner":  # its closed set holds types, not answers
         return 0.0
     return sum((count / len(task.train)) ** 2 for count in task.answers.values())
 
 
 def _outcomes(results: Sequence[object]) -> list[Outcome | None]:
-    """None for what was left unanswered."""
+    """The outcomes, with None for unanswered examples."""
     return [result if isinstance(result, Outcome) else None for result in results]
 
 

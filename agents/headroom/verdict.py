@@ -1,4 +1,4 @@
-"""What figures of a first prompt say of what a search could gain: one plain sentence, and one word for programs."""
+"""The verdict on a search's headroom from figures of the first prompt: a sentence, and one word for programs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from protocols.plain import one_line
 
 Kind = Literal["wrong form", "room", "little room", "none", "not known"]
 LITTLE: Final = 0.1
-"""The share of the score that is little: of 30 examples it is 3, which few searches tell from chance."""
+"""A gain in score that counts as little: 3 of 30 examples, which few searches can tell from chance."""
 CHANCE: Final = 0.05
-"""How likely guesses may do as well as what is taken for knowledge."""
+"""Significance level: the probability that guesses do as well must be below it."""
 QUOTED: Final = 100
-"""Characters of a reply that are shown."""
+"""Most characters of a reply that are quoted."""
 INSTRUCT: Final = (
     "say in the prompt what an answer looks like, or look at the model, its reply_tokens and task.reply_tokens"
 )
@@ -24,9 +24,9 @@ INSTRUCT: Final = (
 @dataclass(frozen=True, slots=True)
 class Replies:
     """The replies to a prompt, one for each of `n` >= 0 examples. `value`: the corpus metric, in [0, 1]; `score`: the
-    mean score; `right`: how many have the full score. Of the replies no answer could be read in `unreadable`, one of
-    which is `quoted`; `truncated` were cut off, `refused` are refusals, and some have no text (`textless`, by what
-    came instead)."""
+    mean score; `right`: how many have the full score. The other fields count replies: `unreadable` without an answer
+    that could be read (one of them is `quoted`), `truncated` cut off, `refused` refusals, `textless` without a text,
+    by what came instead."""
 
     n: int
     value: float
@@ -41,8 +41,8 @@ class Replies:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The prompt with worked examples, shown as `form` says in words. `gain`: in value over the prompt as it stands,
-    paired on `n` examples, and its `interval`, of 95 % for all forms together. `tokens`: of its length, about."""
+    """The prompt with worked examples in a `form`, given in words. `gain`: in value over the prompt without them,
+    paired on `n` examples; `interval`: of the gain, 95 % for all forms together. `tokens`: estimated length."""
 
     form: str
     n: int
@@ -55,10 +55,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The prompt asked more than once. `repeated` examples were asked again as a search asks, and on `changed` of
-    them the score was another. `drawn`: on so many examples `draws` more replies were drawn at the model's own
-    temperature; `missed` of them scored less than full at first, and `mended` of those in full in one of the draws.
-    `chance`: that a guess is right."""
+    """Repeated runs of the prompt. `repeated`: examples run again as in a search; `changed`: those of them with
+    another score. `drawn`: examples with `draws` more replies at the model's default temperature; `missed`: those of
+    them without a full score at first; `mended`: those of the missed with a full score in a draw. `chance`: the
+    probability that a guess is right."""
 
     repeated: int
     changed: int
@@ -70,7 +70,7 @@ class Again:
 
     @property
     def by_chance(self) -> float:
-        """How likely so many or more would be mended if each draw were a guess."""
+        """The probability of at least `mended` mended examples if each draw were a guess."""
         each = 1 - (1 - self.chance) ** self.draws
         ways = range(self.mended, self.missed + 1)
         return sum(math.comb(self.missed, k) * each**k * (1 - each) ** (self.missed - k) for k in ways)
@@ -78,7 +78,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All that is known before a search. No `shown`, `again` None: that was not tried."""
+    """The figures known before a search. Empty `shown`, or `again` None: not measured."""
 
     first: Replies
     shown: tuple[Shown, ...] = ()
@@ -87,10 +87,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`sentence`: for a person, on one line; "" where the kind is `not known`.
+    """`sentence`: for a person, on one line; "" if the kind is `not known`.
 
-    wrong form: what is lost is lost because answers cannot be read. room: something that was tried is better.
-    little room: the prompt is right nearly everywhere. none: nothing that was tried is better.
+    wrong form: half of the loss or more is from replies that cannot be read. room: worked examples or more draws do
+    better. little room: the prompt is right nearly everywhere. none: nothing that was tried does better.
     """
 
     kind: Kind
@@ -98,7 +98,7 @@ class Verdict:
 
 
 def verdict(figures: Figures) -> Verdict:
-    """What is to be gained, by the first of these rules that holds."""
+    """The verdict by the first rule that applies."""
     first, best = figures.first, _best(figures.shown)
     if not first.n:
         return Verdict("not known", "")
@@ -128,13 +128,13 @@ def verdict(figures: Figures) -> Verdict:
 
 
 def wrong_form(first: Replies) -> bool:
-    """Whether half of what is lost, or more, is lost to replies out of which no answer can be read."""
+    """Whether replies that cannot be read are at least half of the lost score, and at least LITTLE of all replies."""
     lost = first.n * (1 - first.score)
     return first.unreadable > 0 and first.unreadable >= LITTLE * first.n and 2 * first.unreadable >= lost
 
 
 def unread(first: Replies) -> str:
-    """What is wrong with the replies, and how many of them; without what to do."""
+    """The problem with the replies and their number, without advice."""
     textless = sum(first.textless.values())
     why = [f"{_counted(first.textless)} instead of a text"] if textless else []
     why += [f"{first.refused} refused"] if first.refused else []
@@ -166,7 +166,7 @@ def _right(first: Replies) -> str:
 
 
 def _knows(again: Again) -> bool:
-    """Whether more is mended than guesses would mend, and enough to be worth a search."""
+    """Whether more examples are mended than by guesses, and enough for a search."""
     return again.mended > LITTLE * again.drawn and again.by_chance < CHANCE
 
 
@@ -183,7 +183,7 @@ def _nothing(figures: Figures) -> str:
 
 
 def _best(shown: Sequence[Shown]) -> Shown | None:
-    """The one that is surest to gain something; of equals the one that gains most."""
+    """A form with a significant gain if there is one; among these the largest gain, then the fewest tokens."""
     return max(shown, key=lambda one: (one.interval[0] > 0, one.gain, -one.tokens), default=None)
 
 

@@ -1,1 +1,1 @@
-"""How a model is spoken to: requests, what they are filled with, and the forward pass."""
+"""Requests to models, the material that fills them, and the forward pass."""

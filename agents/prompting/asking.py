@@ -1,4 +1,4 @@
-"""What an example is asked as: the one place where the task's requests are made."""
+"""Makes the requests to the task model, for all callers."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from protocols.prompt import Prompt, Section, estimate_tokens
 from protocols.task import TaskKind
 
 TEMPERATURE = 0.0
-"""The likeliest answer: what is to be told apart are prompts, and a draw would hide their difference."""
+"""Greedy decoding: random replies would hide the difference between prompts."""
 SHOWN = frozenset({"examples", "knowledge"})
-"""Kinds of sections that hold material, and tell the model to do nothing."""
+"""Kinds of sections that hold material and no instructions."""
 THINKS = re.compile(
     r"\b(?:think|reason|expla(?:in|nation)|justif|analy[sz]e|analysis|rationale|step[ -]by[ -]step|steps?\s*\d"
     r"|chain[ -]of[ -]thought)|\bfirst,|思考|推理|解释|说明理由|分析|一步一步|逐步",
     re.IGNORECASE,
 )
-"""How a section may ask for thought. Where that is not meant, a reply may be longer, and is no worse."""
+"""Phrases with which a section asks for reasoning. A false match only allows a longer reply, which does no harm."""
 FORBIDS = re.compile(
     r"(?:\b(?:not|never|without|no)\b|n['’]t\b)(?:\s+\w+)?\s+(?:think|reason|expla|justif|analy|give reasons)\w*"
     r"|(?:不要|不必|不需要?|无需|请勿)[^，。；！：、\s]{0,2}(?:思考|推理|解释|说明理由|分析)",
     re.IGNORECASE,
 )
-"""How it forbids it: with the very words, next to each other."""
+"""Phrases with which a section forbids reasoning: a negation next to the phrase."""
 REASONED = re.compile(
     r"^\W*(?:thought|thinking|reasoning|rationale|explanation|analysis|思考|推理|分析)s?\s*[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
-"""How worked examples in a text show that a reply reasons. Their inputs may speak of anything."""
+"""Labels in worked examples that show a reply with reasoning. Other words do not count: inputs may hold any words."""
 
 
 def task_request(kind: TaskKind, prompt: Prompt, messages: tuple[ChatMessage, ...]) -> Request:
-    """The request for one example; `messages` are `prompt`, rendered for it. Whoever asks the same question makes the
-    same request, or the reply cache does not find the answer."""
+    """The request for one example; `messages`: `prompt` rendered for it. All callers use this function, since the
+    reply cache finds a reply only if the request is equal."""
     return Request(messages, TEMPERATURE, reply_limit(kind, prompt))
 
 
 def reply_limit(kind: TaskKind, prompt: Prompt) -> int:
-    """Tokens that a reply to `prompt` may have: as the kind and what it asks for say, and no fewer than twice those
-    of the longest reply that it shows as a turn; what the user has set holds whatever the prompt asks for."""
+    """Most tokens of a reply to `prompt`: the kind's limit, more if the prompt asks for reasoning, and at least twice
+    the longest reply that it shows as a turn. A limit set by the user applies in any case."""
     if not kind.thought:
         return kind.limit
     shown = [estimate_tokens(turn.text) for section in prompt for turn in section.turns[1::2]]

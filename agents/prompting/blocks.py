@@ -1,4 +1,4 @@
-"""The blocks of a request to a proposer's or a critic's model, and what of them goes where there is no room."""
+"""The blocks of a request to a proposer's or critic's model, and the rule for what is left out if they do not fit."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from itertools import accumulate
 from protocols.prompt import estimate_tokens
 
 ROOM = 12_000
-"""Tokens that the examples of a block may take, whatever the window: more of them cost more than they say."""
+"""Most tokens of examples in a block, in any context window: more examples cost more than they tell."""
 SHORTEST = 32
-"""Tokens to which an example may be cut before it is left out."""
+"""An example that would be cut to fewer tokens is left out."""
 CUT = " […]"
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a block. `rank`: pieces of the lowest go first, of these the longest; None: it stays. `gap`: what
-    stands between it and the piece before."""
+    """A part of a block. `rank`: pieces of the lowest rank are left out first, the longest of them first; None: never
+    left out. `gap`: the separator from the piece before."""
 
     text: str
     rank: int | None = None
@@ -26,14 +26,14 @@ class Piece:
 
     @property
     def tokens(self) -> int:
-        """About its length."""
+        """The estimated length with the gap."""
         return estimate_tokens(self.gap + self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`<tag name="...">` around the pieces; nothing where there are none. `tag` "": the pieces alone. `left_out`:
-    pieces that have gone before."""
+    """`<tag name="...">` around the pieces; "" if there are none. `tag` "": the pieces without a tag. `left_out`:
+    number of pieces left out so far."""
 
     tag: str
     pieces: Sequence[Piece]
@@ -49,29 +49,29 @@ class Block:
 
 
 EXAMPLE, REMARK = 0, 1
-"""Ranks: examples go before what was said or earned by others."""
+"""Ranks of pieces: examples are left out before remarks and results of other edits."""
 
 
 def examples(tag: str, records: Sequence[str], **attributes: str) -> Block:
-    """The first of the records that take no more than ROOM tokens together; one at least, which may be cut."""
+    """A block of the first records that have at most ROOM tokens together; at least one, which may be cut."""
     kept = within([cut(record, ROOM) for record in records])
     pieces = [Piece(record, EXAMPLE) for record in kept]
     return Block(tag, pieces, attributes, left_out=len(records) - len(kept))
 
 
 def remark(tag: str, text: str) -> Block:
-    """A block that may go as a whole, after all examples."""
+    """A block that may be left out as a whole, after all examples."""
     return Block(tag, [Piece(text, REMARK)])
 
 
 def within(records: Sequence[str], tokens: int = ROOM) -> list[str]:
-    """The first of them that have no more than so many tokens together; one at least, if there is one."""
+    """The first records that have at most `tokens` tokens together; at least one, if there is one."""
     totals = accumulate(estimate_tokens(record) for record in records)
     return [record for n, (record, total) in enumerate(zip(records, totals, strict=True)) if not n or total <= tokens]
 
 
 def cut(text: str, tokens: int) -> str:
-    """`text` if it has no more than so many tokens, else its beginning, with a mark."""
+    """`text`, cut at its end with a mark if it has more than `tokens` tokens."""
     if estimate_tokens(text) <= tokens:
         return text
     left = max(0, 4 * tokens - len(CUT.encode()))
@@ -79,8 +79,8 @@ def cut(text: str, tokens: int) -> str:
 
 
 def cut_inside(text: str, tokens: int) -> str:
-    """`text` if it has no more than so many tokens, else its beginning and its end, with a mark between: a reply that
-    reasons ends with its answer."""
+    """`text`, cut in its middle with a mark if it has more than `tokens` tokens: a reply that reasons ends with its
+    answer."""
     if estimate_tokens(text) <= tokens:
         return text
     half = max(0, 4 * tokens - len(CUT.encode())) // 2
@@ -89,8 +89,8 @@ def cut_inside(text: str, tokens: int) -> str:
 
 
 def fit(blocks: Sequence[Block], over: Callable[[Sequence[Block]], float]) -> list[Block]:
-    """The blocks without what must go for `over`, the tokens that are too many, to be 0 or less: by rank, and of each
-    rank the longest first, so that as many stay as can. The last example is cut before it goes."""
+    """The blocks with pieces left out until `over`, the number of excess tokens, is at most 0: by rank, and the
+    longest of a rank first, so that as many as possible stay. The last example is cut before it is left out."""
     kept = list(blocks)
     while (most := over(kept)) > 0:
         places = [(n, place) for n, block in enumerate(kept) for place, _ in ranked(block)]
@@ -103,7 +103,7 @@ def fit(blocks: Sequence[Block], over: Callable[[Sequence[Block]], float]) -> li
 
 
 def ranked(block: Block) -> Iterable[tuple[int, Piece]]:
-    """The pieces that may go, with their places."""
+    """The pieces that may be left out, with their indices."""
     return ((place, piece) for place, piece in enumerate(block.pieces) if piece.rank is not None)
 
 
@@ -118,7 +118,7 @@ def tokens_of(blocks: Sequence[Block], at: tuple[int, int]) -> int:
 
 
 def _without(blocks: list[Block], pool: Sequence[tuple[int, int]], rank: int, most: float) -> list[Block]:
-    """Without the first pieces of the pool that free so many tokens."""
+    """The blocks without the first pieces of the pool that free `most` tokens."""
     if rank == EXAMPLE and len(pool) == 1 and (left := int(tokens_of(blocks, pool[0]) - most)) >= SHORTEST:
         n, place = pool[0]
         pieces = list(blocks[n].pieces)
@@ -127,7 +127,7 @@ def _without(blocks: list[Block], pool: Sequence[tuple[int, int]], rank: int, mo
     going, freed = set[tuple[int, int]](), 0.0
     for at in pool:
         if freed >= most or (rank == EXAMPLE and len(pool) > 1 and len(going) == len(pool) - 1):
-            break  # the last of them is looked at anew
+            break  # the next round decides whether the last example is cut or left out
         going.add(at)
         freed += tokens_of(blocks, at)
     return [

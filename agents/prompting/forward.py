@@ -1,4 +1,4 @@
-"""The forward pass: a prompt on examples."""
+"""The forward pass: runs prompts on examples."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from protocols.threads import in_thread
 
 Question = tuple[Prompt, Example]
 Result = Outcome | ModelError
-"""What became of one question: an outcome, or the error of a call that failed for good, which is no score."""
+"""The result of one question: an outcome, or the final error of its call, which is no score."""
 Enough = Callable[[int, Result], bool]
-"""Told of a question's index and its result; says whether no more need be asked."""
+"""Takes a question's index and its result; returns whether to stop asking."""
 
 
 @dataclass(slots=True)
 class AtOnce:
-    """How many `calls` >= 1 at a time those may have in flight who wait for them together. It may change meanwhile:
-    what is in flight then ends."""
+    """The maximum of concurrent `calls` >= 1 of each `Forward.until`. It may change during a run; calls already in
+    flight are completed."""
 
     calls: int
 
 
 class Forward:
-    """Runs prompts on examples: `model` answers, the metric of `task` judges, `at_once` says how many at a time; for
-    `assignment` if it is for one. Each example is asked `repeats` >= 1 times, and its outcome is the mean.
+    """Runs prompts on examples: `model` answers, the metric of `task` judges, `at_once` limits concurrent calls.
+    `assignment`: the assignment that the calls are made for, if any. Each example is asked `repeats` >= 1 times, and
+    its outcome is the mean.
 
-    `shelves` fill what a prompt leaves to be filled for each input."""
+    `shelves`: fill a prompt's placeholders for examples and passages."""
 
     def __init__(
         self,
@@ -57,22 +58,21 @@ class Forward:
         self._searched: tuple[Prompt, bool] | None = None
 
     def on_behalf(self, assignment: int) -> Forward:
-        """The same, all of whose calls are made for this assignment."""
+        """A copy whose calls are made for this assignment."""
         return Forward(self._model, self.task, self.shelves, self._at_once, self._repeats, assignment)
 
     def drawn(self, sample: int, temperature: float | None) -> Forward:
-        """The same, but each example is asked once, for the reply of this number at this temperature; None: the
-        model's own."""
+        """A copy that asks each example once, with this sample number and temperature; None: the model's default."""
         other = copy(self)
         other._samples, other._temperature, other._divided = (sample,), temperature, None
         return other
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Result]:
-        """One result per example, in order; see `each`."""
+        """Run one prompt; returns one result per example, in order. See `each`."""
         return await self.each([(prompt, example) for example in examples])
 
     async def each(self, questions: Sequence[Question]) -> list[Result]:
-        """One result per prompt and example, in order.
+        """Returns one result per question, in order.
 
         :raises Exception: as `until`.
         """
@@ -88,14 +88,14 @@ class Forward:
     async def until(
         self, questions: Sequence[Question], enough: Enough, room: Callable[[], int] | None = None
     ) -> None:
-        """Tell `enough` of each result as it comes. Calls begin in the questions' order.
+        """Pass each result to `enough` as it arrives. Calls begin in the order of the questions.
 
-        Once it says True, nothing more is begun: what is in flight is waited for, and told of, for it is paid for.
-        `room` >= 1, asked whenever a call ends, may lower how many are in flight.
+        Once `enough` returns True, no more calls begin; those in flight are paid for, so they are completed and
+        passed on, too. `room` >= 1 is called whenever a call ends and may lower the number of concurrent calls.
 
-        :raises ModelError: a fatal one, which every other call would meet as well.
-        :raises Exception: what else a call or the metric raised, such as BudgetExhausted. What was in flight was paid
-            for, so it is waited for.
+        :raises ModelError: a fatal error, which every other call would meet as well.
+        :raises Exception: any other error of a call or the metric, such as BudgetExhausted. Calls in flight are paid
+            for, so they are completed first.
         """
         ends: list[Exception] = []
         begun = ended = working = 0
@@ -182,17 +182,17 @@ class Forward:
 
 
 def averaged(outcomes: Sequence[Outcome]) -> Outcome:
-    """At least one outcome of the same example: their mean score, counts, mistakes and usage; all else is that of
-    the worst, the first of equals, for that is what a critic can learn from.
+    """The mean score, counts, mistakes and usage of one or more outcomes of one example; all else is from the worst,
+    the first of equals, since a critic learns most from it.
 
-    Corpus metrics are quotients of sums of counts, so that means give what the counts of all replies together give.
+    Corpus metrics are quotients of sums of counts, so means give the same as the counts of all replies together.
     """
     worst = min(outcomes, key=lambda outcome: outcome.score)
     if len(outcomes) == 1:
         return worst
     return replace(
         worst,
-        score=mean(outcome.score for outcome in outcomes),  # exact: that of equal scores is no other
+        score=mean(outcome.score for outcome in outcomes),  # statistics.mean is exact: equal scores stay the same
         counts=_means([outcome.counts for outcome in outcomes]),
         mistakes=_means([outcome.mistakes for outcome in outcomes]),
         usage=_mean_usage([outcome.usage for outcome in outcomes]),
@@ -200,7 +200,7 @@ def averaged(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _mean_usage(usages: Sequence[Usage]) -> Usage:
-    """Of one reply, to whole tokens."""
+    """The mean usage of one reply, in whole tokens."""
     summed = astuple(sum(usages, Usage()))
     return Usage(*(round(total / len(usages)) for total in summed))
 

@@ -1,4 +1,4 @@
-"""Failures, put together by what was wrong with the answer."""
+"""Groups failures by their mistakes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from protocols.embedding import Vector
 from protocols.messages import Outcome
 
 ALIKE = 0.4
-"""The least cosine of two inputs that are alike."""
+"""The least cosine at which two inputs count as similar."""
 Embed = Callable[[str], Vector]
-"""From a text to its vector, shape (dimension,), L2 norm 1 (or 0)."""
+"""Maps a text to its vector of shape (dimension,) and L2 norm 1 (or 0)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Failures that share their commonest `mistake`, the most typical input first, each next one as unlike those
-    before it as there is; and the example nearest to the first that came out `right`, of those with an answer that
-    was expected or given here, if there is one that no larger group has."""
+    """Failures that share their commonest `mistake`: the most typical input first, then always the input least like
+    those before. `right`: the correct outcome nearest to the first failure, among those whose answer was expected or
+    given in the group, and that no larger group has."""
 
     mistake: str
     members: tuple[Outcome, ...]
@@ -30,9 +30,9 @@ class Group:
 
 
 def grouped(outcomes: Sequence[Outcome], embed: Embed) -> list[Group]:
-    """The failures among some outcomes, the largest group first.
+    """The failures among the outcomes in groups, the largest first.
 
-    What counts as the mistake of one that made several is the commonest over all.
+    A failure with several mistakes counts for the mistake that is commonest over all failures.
     """
     failed = [outcome for outcome in outcomes if outcome.score < 1.0]
     right = [outcome for outcome in outcomes if outcome.score >= 1.0]
@@ -51,7 +51,8 @@ def grouped(outcomes: Sequence[Outcome], embed: Embed) -> list[Group]:
 
 
 def _alike(members: Sequence[Outcome], right: Sequence[Outcome], known: Mapping[str, Vector]) -> Outcome | None:
-    """Answers that hardly recur are no pair that could be confused: then the inputs must be alike."""
+    """The correct outcome nearest to the first member, among those with an answer that was expected or given in the
+    group. If there is none and no answer recurs, answers cannot be confused: then an outcome with a similar input."""
     said = {answer for member in members for answer in (member.target, member.answer)}
     near = [outcome for outcome in right if outcome.target in said]
     if not near and len({outcome.target for outcome in right}) == len(right):
@@ -60,7 +61,7 @@ def _alike(members: Sequence[Outcome], right: Sequence[Outcome], known: Mapping[
 
 
 def _typical(members: Sequence[Outcome], vectors: Vector) -> list[Outcome]:
-    """From the most typical one on, always the one that is farthest from those taken."""
+    """The members from the most typical one on, always followed by the one farthest from those before."""
     order = [int((vectors @ vectors.sum(axis=0)).argmax())]
     closest = vectors @ vectors[order[0]]
     while len(order) < len(members):

@@ -1,4 +1,4 @@
-"""A text that holds a list, as its items: what can be put into another order without losing anything."""
+"""Splits a text that holds a list into items, so that they can be reordered without losing anything."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 MARK = re.compile(r"(?:[-*•·]|\d+[.)])[ \t]+")
-"""What a line of a list begins with."""
+"""The mark that begins an item of a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What stands in a list after its mark. `answer`: the one that it names first; "" for none."""
+    """The text of an item after its mark. `answer`: the first answer that it names; "" for none."""
 
     text: str
     answer: str
@@ -20,7 +20,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Itemised:
-    """A text that holds a list: what stands before it, the `marks` of its lines, and its items."""
+    """A text that holds a list: the text before it (`head`), the `marks` of its items, and the items."""
 
     head: str
     marks: Sequence[str]
@@ -33,8 +33,8 @@ class Itemised:
 
 
 def itemised(text: str, known: Collection[str]) -> Itemised:
-    """The items of a text: a line that is not indented and has a mark, or that begins with an answer, begins one;
-    what follows it belongs to it. `known`: the answers that there are."""
+    """The items of a text. An unindented line with a mark, or a line that begins with an answer, begins an item; the
+    lines after it belong to it. `known`: the possible answers."""
     answer = _pattern(known)
     head, marks, items = list[str](), list[str](), list[list[str]]()
     for line in text.split("\n"):
@@ -54,7 +54,7 @@ def itemised(text: str, known: Collection[str]) -> Itemised:
 
 
 def _pattern(known: Collection[str]) -> re.Pattern[str] | None:
-    """Any of the answers, the longest first, that is no part of a longer word; scripts without spaces have no such
-    parts."""
+    """A pattern for any of the answers, the longest first, outside of longer words; in scripts without spaces,
+    answers match anywhere."""
     longest = sorted((re.escape(answer) for answer in known if answer), key=len, reverse=True)
     return re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(longest)})(?![A-Za-z0-9_])") if longest else None

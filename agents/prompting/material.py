@@ -1,7 +1,7 @@
-"""What every request to a critic's or a writer's model tells of the task, of the prompt and of how it did.
+"""The blocks on the task, the prompt and its results in requests to the models of critics and proposers.
 
-The order of the blocks is that in which they are read: what is wanted, what is sent, what went wrong, what went well,
-why, and what was tried. Each is left out where there is nothing to tell.
+Their order is that in which they are read: the task, the prompt, errors, right answers, reasons, and earlier tries.
+Empty blocks are left out.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from protocols.task import Example, Task
 
 Item = TypeVar("Item")
 GROUPS, MEMBERS, ALL, FURTHER = 5, 3, 9, 12
-"""Groups of errors that are shown, and examples of each; of few groups more, that many in all. Of further groups one
-example has a line."""
+"""Most groups of errors shown with examples; examples of each group; examples in all if there are fewer groups; and
+further groups with an example on one line."""
 LINES = 24
-"""Right examples that are shown, a line each."""
+"""Most right examples shown, a line each."""
 REASONED = 2
-"""Whole replies that were right, where replies say more than their answer."""
+"""Most full correct replies shown, if replies say more than their answer."""
 MEASURED = 200
 """Training examples whose answers are measured."""
 SOME = 2000
-"""Training examples that are looked at to find those of every answer, evenly over the file: more would take long."""
+"""Training examples searched for examples of each answer, evenly over the file: more would take long."""
 LINE, RECORD = 60, 200
-"""Tokens of each input of an example on one line, and of the inputs and of the reply of a whole one, at most."""
+"""Most tokens of each input of an example on one line, and of the inputs and of the reply of a full record."""
 OFTEN, SHARE = 3, 0.2
-"""Times that a wrong answer is given, and share of the failures, from which on it may be given too often."""
+"""A wrong answer is reported as too frequent if it is given this often and makes up this share of the failures."""
 OPENING = 40
-"""Characters with which all inputs begin, from which on they are said once."""
+"""A beginning that all inputs share is shown once if it has at least this many characters."""
 DATA = 2500
-"""Tokens of the training examples that are shown as data."""
+"""Most tokens of training examples shown as data."""
 ANSWERS = 60
-"""Answers that are listed with their numbers, the most frequent first."""
+"""Most answers listed with their frequencies, the most frequent first."""
 TRIED = 4
-"""Edits that were tried and are shown: as many of the best as of the worst."""
+"""Most earlier edits shown: half of them the best, half the worst."""
 TELLING = 8
-"""Examples on which an edit that was dropped must have been measured to be shown."""
+"""A dropped edit is shown only if it was measured on at least this many examples."""
 TEXT = 150
-"""Tokens of a text that was tried."""
+"""Most tokens shown of an earlier edit's text."""
 USES: dict[Kind, str] = {
     "task": "what comes in and what is wanted",
     "definitions": "what each answer means, and what decides between two of them",
@@ -60,7 +60,7 @@ USES: dict[Kind, str] = {
     "format": "what the reply must look like",
     "reminders": "what is most often forgotten; the last thing that is read before the input",
 }
-"""What a section of each kind is for."""
+"""The purpose of a section of each kind."""
 
 
 def task_block(
@@ -88,7 +88,8 @@ def task_block(
 
 
 def _answered(task: Task) -> str:
-    """The answers that there are, where they are a closed set; of others how many there are, and how long."""
+    """A sentence on the answers: their list if they are a closed set, else their typical length and how many examples
+    have none."""
     count = len(task.train)
     if task.answers:
         called = "Types" if task.kind.name == "ner" else "Answers"
@@ -118,9 +119,8 @@ def _standing(scores: Scores, best: float | None) -> str:
 
 
 def error_blocks(outcomes: Sequence[Outcome], embed: Embed) -> list[Block]:
-    """Groups of errors, the largest first, each with some of its examples, whole replies included, and with one that
-    came out right though it looks alike; before them what went wrong in all, and after them one of each further group
-    on a line."""
+    """A summary of the errors; the largest groups of errors with examples, full replies, and a similar example with a
+    right answer; then one example of each further group on a line."""
     groups = grouped(outcomes, embed)
     if not groups:
         return []
@@ -135,7 +135,8 @@ def error_blocks(outcomes: Sequence[Outcome], embed: Embed) -> list[Block]:
 
 
 def _summary(outcomes: Sequence[Outcome]) -> Block:
-    """How many went wrong, in what, what was answered too often, and whether that made all that came out right."""
+    """The number of errors, the mistakes, answers given too often, and whether the most frequent of them explains all
+    right answers."""
     failed = [outcome for outcome in outcomes if outcome.score < 1.0]
     mistakes = Counter[str]()
     for outcome in failed:
@@ -164,7 +165,7 @@ def _group(number: int, group: Group, members: int) -> Block:
 
 
 def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
-    """What came out right: of every answer in turn one, a line each, and whole replies where these say more."""
+    """Right examples: one of each answer in turn, a line each, and full replies if these say more than the answer."""
     right = [outcome for outcome in outcomes if outcome.score >= 1.0]
     shown = in_turn(right, lambda outcome: outcome.target)[:LINES]
     opening, lines = _listed([(outcome.inputs, answered_with(outcome), outcome.target) for outcome in shown])
@@ -194,7 +195,7 @@ def data_block(task: Task, shown: Collection[str] = ()) -> Block:
 
 
 def in_turn(items: Iterable[Item], answer: Callable[[Item], str]) -> list[Item]:
-    """The first of every answer, then the second of each that has one, and so on."""
+    """The items in rounds: the first of every answer, then the second of each, and so on."""
     by_answer: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         by_answer[answer(item)].append(item)
@@ -203,8 +204,8 @@ def in_turn(items: Iterable[Item], answer: Callable[[Item], str]) -> list[Item]:
 
 
 def tried_block(assignment: Assignment, now: str) -> Block:
-    """Edits of this part that were measured in this search, none of the text that stands there now: what came of
-    the best and of the worst of them. One that a race was over for after a few examples tells nothing."""
+    """The best and the worst edits of this section in this search, with their results, without the current text.
+    Edits that were dropped after a few examples tell nothing and are left out."""
     told = [t for t in assignment.tried if t.text != now and (t.survived or t.n >= TELLING)]
     measured = sorted(told, key=lambda tried: -tried.gain)
     half = TRIED // 2
@@ -219,25 +220,25 @@ def _tried(tried: Tried) -> str:
 
 
 def line_of(outcome: Outcome) -> str:
-    """An example that was run, and what was answered."""
+    """An example with its answer, on one line."""
     return _line(outcome.inputs, answered_with(outcome), outcome.target)
 
 
 def _failed(outcome: Outcome) -> str:
-    """A failure on one line."""
+    """A failure with its answer and the expected one, on one line."""
     answered = cut(once(answered_with(outcome)), LINE // 2)
     return f"{_line(outcome.inputs, f'{answered}, expected {outcome.target}', outcome.target)} ({outcome.example})"
 
 
 def example_line(example: Example, task: Task) -> str:
-    """An example, and its expected answer."""
+    """An example with its expected answer, on one line."""
     answer = task.kind.show(example.target)
     return _line(example.inputs, answer, answer)
 
 
 def _listed(rows: Sequence[tuple[Mapping[str, str], str, str]], tokens: int = LINE) -> tuple[list[Piece], list[str]]:
-    """A line of each row, which has inputs, an answer and the expected one, with so many tokens of each input; before
-    the lines, what all inputs begin with where they are of one field."""
+    """A line for each row of inputs, answer and expected answer, with at most `tokens` of each input. If there is one
+    field only, a beginning that all inputs share comes first and is left out of the lines."""
     texts = [" ".join(next(iter(inputs.values())).split()) for inputs, _, _ in rows if len(inputs) == 1]
     begun = _shared(texts) if len(texts) == len(rows) > 1 else ""
     opening = begun[: begun.rfind(" ") + 1]
@@ -251,7 +252,7 @@ def _listed(rows: Sequence[tuple[Mapping[str, str], str, str]], tokens: int = LI
 
 
 def _shared(texts: Sequence[str]) -> str:
-    """The beginning that all have in common."""
+    """The longest common prefix."""
     first, last = min(texts), max(texts)
     most = min(len(first), len(last))
     return first[: next((n for n in range(most) if first[n] != last[n]), most)]

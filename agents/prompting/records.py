@@ -1,4 +1,4 @@
-"""Examples that were run, as records: what was asked, expected and answered; what is long is cut to what it says."""
+"""Examples with their replies as text records: input, expected answer and answer, with long texts cut."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from protocols.messages import Outcome
 from protocols.prompt import estimate_tokens
 
 REPEATED = re.compile(r"(.{4,200}?)\1{3,}", re.DOTALL)
-"""What is said four times in a row, or more often."""
+"""A text of 4 to 200 characters that is repeated at least four times in a row."""
 NO_ANSWER = "nothing that could be read"
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 
 
 def record_of(outcome: Outcome, tokens: int = ROOM) -> str:
-    """A record of what was asked, expected and answered, of the whole reply and of what the metric said where these
-    say more, and of the example's id. What is long is cut: the inputs together, the answer and the reply have no more
-    than `tokens` each."""
+    """A record of the input, the expected answer and the answer; the whole reply and the metric's feedback, if they
+    say more; and the example's id. The inputs together, the answer and the reply are cut at `tokens` each."""
     answer = outcome.answer or (NO_ANSWER if outcome.reply.strip() else "nothing")
     record = {"Expected": outcome.target, "Answered": cut(once(answer), tokens)}
     if outcome.reply.strip() not in (answer.strip(), ""):
@@ -33,7 +32,7 @@ def record_of(outcome: Outcome, tokens: int = ROOM) -> str:
 
 
 def _why(outcome: Outcome) -> str:
-    """What the metric said, without the answer and what was expected, which have lines of their own."""
+    """The metric's feedback, without the answer and the expected answer, which have their own lines."""
     wanted = f"expected {outcome.target}"
     for known in (f"answered {answered_with(outcome)}, {wanted}", f"; {wanted}"):
         if outcome.feedback.endswith(known):
@@ -42,14 +41,14 @@ def _why(outcome: Outcome) -> str:
 
 
 def once(text: str) -> str:
-    """The text with what is said over and over in a row said once: small models repeat themselves to their limit."""
+    """The text with repetitions in a row shown once: small models repeat themselves until the token limit."""
     return REPEATED.sub(lambda found: f"{found[1]} [… said again and again]", text)
 
 
 def shortened(inputs: Mapping[str, str], tokens: int, answer: str = "") -> dict[str, str]:
-    """The inputs with no more than so many tokens together: the longest are cut and short ones, such as the question
-    about a text, stay whole. A text beside others is cut around the answer where it holds it; one that stands alone
-    says what is asked, too, and may hold the answer by chance: its beginning stays."""
+    """The inputs with at most `tokens` tokens together: the longest are cut, so that short ones, such as a question
+    about a text, stay whole. If there are several, an input that contains the answer is cut around it. A single input
+    also asks the question and may contain the answer by chance, so it is cut at its end."""
     left, kept = tokens, dict(inputs)
     answer = answer if len(inputs) > 1 else ""
     by_length = sorted(kept, key=lambda name: estimate_tokens(kept[name]))
@@ -61,16 +60,16 @@ def shortened(inputs: Mapping[str, str], tokens: int, answer: str = "") -> dict[
 
 
 def around(text: str, answer: str, tokens: int) -> str:
-    """`text` if it has no more than so many tokens, else that many of it around the answer, or else its beginning."""
+    """`text` cut to at most `tokens` tokens, around the answer if it contains it, else at its end."""
     found = text.find(answer) if answer else -1
     if estimate_tokens(text) <= tokens or found < 0:
         return cut(text, max(1, tokens))
     share = tokens / estimate_tokens(text)
     start = max(0, round(found + len(answer) / 2 - share * len(text) / 2))
-    start = text.find(" ", start, found) + 1 or start  # where words have spaces, none is cut
+    start = text.find(" ", start, found) + 1 or start  # begin at a word, in scripts with spaces
     return ("[…] " if start else "") + cut(text[start:], max(1, tokens))
 
 
 def answered_with(outcome: Outcome) -> str:
-    """The answer that was read, or else the reply."""
+    """The answer read from the reply, or the whole reply if none could be read."""
     return outcome.answer if outcome.answer is not None else outcome.reply or "nothing"

@@ -1,8 +1,8 @@
-"""How a request to a proposer's or a critic's model is put together, and how its reply is read.
+"""Composes requests to the models of proposers and critics, and reads their replies.
 
-Material goes into tagged blocks (`material.py`), and the instruction, whose text is a file beside the code or one of
-the user's, comes last. Whatever people or models wrote is put in by exact name in one pass. What does not fit into
-the window of the model that is asked is left out, examples first, and never the instruction.
+Material goes into tagged blocks (`material.py`); the instruction, whose text is a file beside the code or the user's,
+comes last. Texts by people or models are inserted by exact name in one pass. Material that does not fit into the
+model's context window is left out, examples first; the instruction never is.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from protocols.turns import dump_turns, place_in
 from protocols.wrappers.window import spare
 
 REPLY = 2048
-"""Tokens of a reply beside the text that it writes: it may think first."""
+"""Tokens of a reply in addition to the text that it writes, since models may think first."""
 LISTS = frozenset({"examples", "knowledge"})
 """Kinds of sections whose texts are lists of items, with blank lines between them."""
 PLACE = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
-"""A place that is filled for each input from the training examples or from a corpus."""
+"""A placeholder that is filled for each input from the training examples or from a corpus."""
 Sent = Literal["system", "turns", "nearest turns", "user"]
 HEADINGS: Mapping[Sent, str] = {
     "system": "--- system message ---",
@@ -37,7 +37,7 @@ HEADINGS: Mapping[Sent, str] = {
     "nearest turns": "--- turns of the chat, filled for each input ---",
     "user": "--- user message ---",
 }
-"""What stands before the sections that are sent there, in the order of the messages."""
+"""The headings of the sections in a shown prompt by where they are sent, in the order of the messages."""
 PART = re.compile(r"""<part\s+name=["']?([a-z0-9_-]+)["']?[^<>\n]*>(.*?)</part>""", re.DOTALL)
 ROLE = (
     "You write prompts for another language model, which sees nothing but the prompt and one input. It is scored on "
@@ -49,11 +49,10 @@ ROLE = (
 def compose(
     blocks: Sequence[str | Block], instruction: str, sample: int, longest: int = 0, model: object = None
 ) -> Request:
-    """A request from its blocks, empty ones left out, with the instruction at the end. The reply has room for a text
-    half as long again as one of `longest` tokens, and for `REPLY` more. What does not fit into the window of `model`
-    is left out.
+    """A request of the non-empty blocks with the instruction at the end. The reply may have `REPLY` tokens plus one
+    and a half times `longest`. Material that does not fit into the context window of `model` is left out.
 
-    The temperature is left to the provider: several models refuse to be told one.
+    The request sets no temperature, since several models refuse one.
     """
 
     def request(material: Sequence[Block]) -> Request:
@@ -87,16 +86,16 @@ def instruction(package: str, name: str) -> str:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """An instruction with `values` in place of their names in braces, and no trace of those that are empty."""
+    """An instruction with `values` inserted at their names in braces; names with empty values are removed."""
     for name in (name for name, value in values.items() if not value):
         text = re.sub(rf" ?\{{{name}\}}", "", text)
     return fill(text, values).strip()
 
 
 def show_prompt(prompt: Prompt, fields: Collection[str] = (), marked: str = "") -> Block:
-    """Every section that has a text, under its name in square brackets, in the order in which they are sent, by
-    messages; that of the name `marked` in `<part>`, also where it is empty. Worked examples and passages may go, one
-    by one, like other examples. `fields`: the input fields."""
+    """All sections with a text, under their names in square brackets, in the order of sending and grouped by message;
+    the section `marked` is in `<part>` tags, even if empty. Worked examples and passages may be left out one by one,
+    like other examples. `fields`: the input fields."""
     pieces: list[Piece] = []
     for where, heading in HEADINGS.items():
         shown = [piece for s in prompt if sent_in(s, fields) == where for piece in _pieces(s, s.name == marked)]
@@ -120,7 +119,7 @@ def _pieces(section: Section, marked: bool) -> Iterator[Piece]:
 
 
 def sent_in(section: Section, fields: Collection[str]) -> Sent:
-    """Where a section is sent, see `Prompt.render`."""
+    """The message in which a section is sent, see `Prompt.render`."""
     if section.form == "turns":
         return "nearest turns" if place_in(section.text) else "turns"
     varies = placeholders(section.filled, fields) or PLACE.search(section.filled)
@@ -128,7 +127,7 @@ def sent_in(section: Section, fields: Collection[str]) -> Sent:
 
 
 def key_of(inputs: Mapping[str, str]) -> str:
-    """What an example is found by: its inputs, in whatever order whoever asks has them."""
+    """The retrieval key of an example: its inputs, independent of their order."""
     return show_inputs(dict(sorted(inputs.items())))
 
 
@@ -140,13 +139,13 @@ def show_inputs(inputs: Mapping[str, str]) -> str:
 
 
 def indent(text: str) -> str:
-    """Continuation lines are indented, so that one record stays one record."""
+    """The text with continuation lines indented, so that they belong visibly to their record."""
     return text.strip().replace("\n", "\n  ")
 
 
 def read_tagged(reply: str, tag: str, finish: Finish = "stop", empty: bool = False) -> str:
-    """The text between `<tag>` and `</tag>`, the last such pair outside of the reply's thought, without the line ends
-    next to the tags, nor the fence or the backticks that are around all of it. `empty`: it may be none.
+    """The text between the last `<tag>` and `</tag>` outside of the reply's thought, without line ends next to the
+    tags and without a fence or backticks around the whole text. `empty`: the text may be empty.
 
     :raises UnreadableReply: no such pair of tags, nothing between them, or no valid Unicode.
     """
@@ -157,10 +156,10 @@ def read_tagged(reply: str, tag: str, finish: Finish = "stop", empty: bool = Fal
 
 
 def read_parts(reply: str, names: Collection[str], finish: Finish = "stop") -> dict[str, str]:
-    """The texts between `<part name="...">` and `</part>` outside of the reply's thought, by those of `names` that
-    have one; of several of one name the last.
+    """The texts between `<part name="...">` and `</part>` outside of the reply's thought, by name, for those of
+    `names` that occur; the last text of a name counts.
 
-    :raises UnreadableReply: there is none, or one is no valid Unicode.
+    :raises UnreadableReply: there is no such part, or a text is no valid Unicode.
     """
     told = without_thought(reply, finish, "part")
     parts = {name: _text(text, "part", empty=True) for name, text in PART.findall(told) if name in names}
@@ -173,7 +172,7 @@ def read_drafts(reply: str, finish: Finish = "stop") -> list[str]:
     """The distinct texts of all pairs of `<new>` tags outside of the reply's thought; of those alone that begin a
     line, if any does, for in the middle of one a tag may be spoken of.
 
-    :raises UnreadableReply: there is none, or one is no valid Unicode.
+    :raises UnreadableReply: there is no text, or one is no valid Unicode.
     """
     told = without_thought(reply, finish, "new")
     begins = r"^[ \t]*(?:(?:[-*•]|\d+[.)])[ \t]+)?<new>"
@@ -186,7 +185,10 @@ def read_drafts(reply: str, finish: Finish = "stop") -> list[str]:
 
 
 def _text(found: str, tag: str, empty: bool) -> str:
-    """:raises UnreadableReply: see `read_tagged`."""
+    """The text between tags, cleaned.
+
+    :raises UnreadableReply: see `read_tagged`.
+    """
     text = unwrapped(found).strip("\r\n").rstrip()
     if not text.strip() and not empty:
         raise UnreadableReply(f"the reply has nothing between <{tag}> and </{tag}>")
@@ -196,25 +198,25 @@ def _text(found: str, tag: str, empty: bool) -> str:
 
 
 def _between(text: str, tag: str) -> str | None:
-    """What the last pair of tags holds; a tag in the middle of a text of backticks is one that is spoken of."""
+    """The content of the last pair of tags; None if there is none. Tags inside backticks are only mentions."""
     opening, closing = f"<{tag}>", f"</{tag}>"
     body, closed, rest = text.rpartition(closing)
     if not closed or opening not in body:
         return None
     _, _, last = body.rpartition(closing)
-    begun = last if opening in last else body  # else the closing tag before is a part of the text
+    begun = last if opening in last else body  # else the earlier closing tag is a part of the text
     head, _, inside = begun.partition(opening)
     while inside.startswith("`") and head.endswith("`") and opening in inside:
-        head, _, inside = inside.partition(opening)  # `<tag>` is named before it is used
+        head, _, inside = inside.partition(opening)  # `<tag>` is mentioned before it is used
     if inside.startswith("`") and inside.endswith("`") and head.endswith("`") and rest.startswith("`"):
         return inside[1:-1]
     return inside
 
 
 def show_example(prompt: Prompt, task: Task, example: Example) -> str:
-    """A worked example in the frame in which the prompt shows an input: from the line of a section's first
-    placeholder on, filled, then the answer, after the cue that the frame ends with, or else after `Answer:`. Blank
-    lines go, for they part one example from the next."""
+    """A worked example in the prompt's own format: the sections from the line of their first placeholder on, filled,
+    then the answer, after the colon that ends the format or else after `Answer:`. Blank lines are removed, since they
+    separate examples."""
     inputs = {field: value.strip() for field, value in example.inputs.items()}
     frames, separator = [], ""
     for section in prompt:
@@ -229,8 +231,8 @@ def show_example(prompt: Prompt, task: Task, example: Example) -> str:
 def show_turns(
     prompt: Prompt, task: Task, example: Example, reply: str | None = None
 ) -> tuple[ChatMessage, ChatMessage]:
-    """A worked example as turns: the user message that the prompt sends for it, without worked examples and places;
-    then `reply`, or else a whole reply that gives the right answer."""
+    """A worked example as turns: the user message that the prompt sends for it, without worked examples and
+    placeholders for them; then `reply`, or else a full reply with the right answer."""
     asked = Prompt(tuple(_without_places(section, task) for section in prompt))
     user = [message for message in asked.template(example.inputs).render(example.inputs) if message.speaker == "user"]
     question = user[0] if user else ChatMessage("user", show_inputs(example.inputs))
@@ -238,8 +240,8 @@ def show_turns(
 
 
 def _without_places(section: Section, task: Task) -> Section:
-    """The section as a worked example shows it: empty where it is one itself, or where places are all that varies in
-    it, else without the lines that hold nothing but places."""
+    """The section as a worked example shows it: empty if it holds worked examples or varies only by what is filled in
+    at `PLACE`, else without the lines that hold nothing else."""
     if section.kind == "examples":
         return replace(section, text="")
     if not PLACE.search(section.text):

@@ -1,6 +1,6 @@
-"""What a prompt may leave to be filled for each input: `{examples:8}`, `{passages:2}`.
+"""Placeholders of a prompt that are filled for each input by retrieval: `{examples:8}`, `{passages:2}`.
 
-In a section of the form `turns` `{examples:8}` becomes turns, in any other a text.
+In a section of the form `turns`, `{examples:8}` becomes turns, in any other a text.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from protocols.threads import in_thread
 
 EXAMPLES, PASSAGES = "examples", "passages"
 SAMPLE = 64
-"""Items of a shelf, at most, that are measured to say how long one is."""
+"""Most items of a shelf that are measured to estimate the length of one."""
 MAX_TOKENS = "prompt.max_tokens"
-"""The setting of `Shelves.cap`."""
+"""The setting behind `Shelves.cap`."""
 LONGEST = 3
-"""Validation examples with the longest inputs, by which it is told whether a prompt fits into the model's window."""
+"""Validation examples, those with the longest inputs, that must fit into the model's context window."""
 PLACEHOLDER = re.compile(r"(examples|passages):([1-9]\d{0,2})")
 T = TypeVar("T")
 Pair = tuple[ChatMessage, ChatMessage]
-"""A worked example: the user's turn and the assistant's."""
+"""A worked example as the user's turn and the assistant's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shelves:
-    """The task's training examples and the passages of its corpus, to be found by what an input is like.
+    """The task's training examples and the passages of its corpus, for retrieval by similarity to an input.
 
-    `room`: `Windowed.spare` of the task's model. `cap`: tokens that a prompt may have as it is sent, without input.
+    `room`: `Windowed.spare` of the task's model. `cap`: most tokens of a prompt as it is sent, without the input.
     """
 
     task: Task
@@ -51,7 +51,7 @@ class Shelves:
     cap: float = math.inf
 
     def inputs(self, prompt: Prompt, inputs: Mapping[str, str]) -> Mapping[str, str]:
-        """The inputs of an example, and with them what `prompt` has left to be filled for it."""
+        """The inputs of an example, together with the values of `prompt`'s placeholders for it."""
 
         def nearest(name: str, query: str, k: int) -> Sequence[str]:
             if name == EXAMPLES:
@@ -64,29 +64,29 @@ class Shelves:
         return Filled(inputs, nearest, turns)
 
     def tokens(self, prompt: Prompt) -> int:
-        """About how long `prompt` is as it is sent, without the input."""
+        """The estimated tokens of `prompt` as it is sent, without the input."""
         return prompt.tokens + self.filled(prompt)
 
     def over_cap(self, prompt: Prompt) -> str:
-        """That `prompt` is longer than the cap, in words; "" where it is not."""
+        """A message if `prompt` is longer than the cap; else ""."""
         over = self.tokens(prompt) - self.cap if self.cap < math.inf else 0
         return f"the prompt is about {over:,.0f} tokens longer than {MAX_TOKENS} = {self.cap:,g}" if over > 0 else ""
 
     def too_long(self, prompt: Prompt, scores: Scores = ()) -> str:
-        """Why `prompt` may not be tried, in words: the cap, or the window, see `spare`; "" where it may."""
+        """The reason why `prompt` must not be tried, the cap or the context window (see `spare`); "" if it may be."""
         over = -self._beside_inputs(prompt, scores)
         window = f"the prompt is about {over:,.0f} tokens too long for the window of the task's model"
         return self.over_cap(prompt) or (window if over > 0 else "")
 
     def spare(self, prompt: Prompt, scores: Scores = ()) -> float:
-        """About the tokens that `prompt` may have beside its own, within the cap, and for the task's model to take it
-        with the longest of the validation inputs that its parent, with these `scores`, has answered; negative: that
-        it has too many; infinite where there is no cap and the window is not known."""
+        """The estimated tokens that may be added to `prompt` within the cap and the task model's context window, with
+        the longest of the validation inputs that its parent, with these `scores`, has answered. Negative: tokens that
+        it has too many; infinite if there is no cap and the window is not known."""
         capped = self.cap - self.tokens(prompt) if self.cap < math.inf else math.inf
         return min(capped, self._beside_inputs(prompt, scores))
 
     def _beside_inputs(self, prompt: Prompt, scores: Scores) -> float:
-        """`spare` as the window has it."""
+        """`spare` by the context window alone."""
         if self.room(Request(())) == math.inf:
             return math.inf
         whole = self.task.validation
@@ -97,12 +97,12 @@ class Shelves:
         return min(map(self.room, requests), default=math.inf)
 
     def room_for(self, prompt: Prompt, *sections: str, scores: Scores = ()) -> float:
-        """About the tokens that these sections of `prompt` may have together as they are sent, see `spare`."""
+        """The estimated tokens that these sections of `prompt` may have together as they are sent, see `spare`."""
         without = Prompt(tuple(replace(s, text="") if s.name in sections else s for s in prompt))
         return self.spare(without, scores)
 
     def filled(self, prompt: Prompt) -> int:
-        """About how many tokens are filled into `prompt` for each input, beside the input."""
+        """The estimated tokens that are filled into `prompt` for each input, without the input."""
         count = Counter[tuple[str, bool]]()
         for section in prompt:
             for place, times in places(section.filled).items():
@@ -111,8 +111,8 @@ class Shelves:
         return round(sum(n * self.each(prompt, name, turns) for (name, turns), n in count.items()))
 
     def each(self, prompt: Prompt, name: str, turns: bool = False) -> float:
-        """The tokens of one item of the shelf `name` as `prompt` shows it, as a text or as turns with their frames;
-        the mean of up to SAMPLE; 0 for none."""
+        """The mean tokens of an item of the shelf `name` as `prompt` shows it, as text or as turns with their
+        overhead, over up to SAMPLE items; 0 if the shelf is empty."""
         items = self._shelf(name).items
         drawn = items[:: 1 + len(items) // SAMPLE]
         return sum(self._length(prompt, item, turns) for item in drawn) / len(drawn) if drawn else 0.0
@@ -128,9 +128,8 @@ class Shelves:
         return self.examples if name == EXAMPLES else self.passages
 
     def export(self, prompt: Prompt, name: str) -> bytes:
-        """What `{examples:k}` or `{passages:k}` (by `name`) is filled from in `prompt`: JSON lines of the input, or
-        the text, that an item is found by, and of how it is shown as a text, as turns, or as both. Nothing where the
-        prompt does not use it."""
+        """The shelf `name` for `{examples:k}` or `{passages:k}` in `prompt`, as JSON lines: the input or text that an
+        item is found by, and the item shown as text, as turns, or as both. Empty if the prompt does not use it."""
         forms = {turns for used, turns in uses(prompt) if used == name}
         rows: list[dict[str, object]] = [{"text": passage, "shown": passage} for passage in self.passages.items]
         if name == EXAMPLES:
@@ -148,8 +147,8 @@ class Shelves:
 
 
 class Filled(Mapping[str, str]):
-    """Inputs by name. `shelf:k` is looked up when it is asked for: the `k` items of `nearest(shelf, query, k)`, which
-    are best first, with the best last; and so are the turns of `examples:k`, of `paired(query, k)`."""
+    """Inputs by name. `shelf:k` is retrieved on access: the `k` items of `nearest(shelf, query, k)`, which gives the
+    best first, in reverse order, with the best last; likewise the turns of `examples:k`, from `paired(query, k)`."""
 
     def __init__(
         self,
@@ -160,8 +159,8 @@ class Filled(Mapping[str, str]):
         self._inputs, self._nearest, self._paired = inputs, nearest, paired
 
     def turns(self, place: str) -> tuple[ChatMessage, ...]:
-        """The turns of the examples nearest to the inputs, the nearest last; none that has a blank turn, which
-        providers refuse."""
+        """The turns of the examples nearest to the inputs, the nearest last. Examples with a blank turn are left out,
+        since providers refuse blank turns."""
         pairs = self._paired(key_of(self._inputs), int(place.rpartition(":")[2]))
         return tuple(turn for pair in reversed(pairs) if all(turn.text.strip() for turn in pair) for turn in pair)
 
@@ -190,22 +189,22 @@ async def measured(measure: Callable[[Prompt], T], prompt: Prompt) -> T:
 
 
 def unfilled(inputs: Mapping[str, str]) -> Mapping[str, str]:
-    """Inputs for a prompt that is looked at without what is filled in."""
+    """Inputs for rendering a prompt with empty placeholders for examples and passages."""
     return Filled(inputs, lambda name, query, k: (), lambda query, k: ())
 
 
 def shelves_of(prompt: Prompt) -> set[str]:
-    """Which of `examples` and `passages` a prompt is filled from."""
+    """The shelves, `examples` or `passages`, that a prompt is filled from."""
     return {name for name, _ in uses(prompt)}
 
 
 def uses(prompt: Prompt) -> set[tuple[str, bool]]:
-    """The shelves that a prompt is filled from, each with whether its items are shown as turns."""
+    """The shelves that a prompt is filled from, each with whether items are shown as turns."""
     return {(p.partition(":")[0], section.form == "turns") for section in prompt for p in places(section.filled)}
 
 
 def places(text: str) -> Counter[str]:
-    """How often each `examples:k` and `passages:k` stands in `text` in braces."""
+    """The number of occurrences of each `examples:k` and `passages:k` in braces in `text`."""
     return Counter(PLACE.findall(text))
 
 

@@ -1,4 +1,4 @@
-"""The ways in which worked examples may be shown, and what past edits say of what each is worth."""
+"""The ways of showing worked examples, and how much each is expected to gain according to past edits."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from protocols.turns import load_turns
 
 COUNTS = (2, 4, 8, 16)
 ANY = 0.02
-"""What two worked examples are expected to be worth, in rewards, beside none; the figures below are of the same kind,
-and none is larger than what a handful of edits can overrule. What they rest on: docs/decisions/forms.md."""
+"""Prior mean of the reward of two worked examples over none. The constants below are prior means of the same kind,
+each small enough for a handful of edits to overrule. Their sources: docs/decisions/forms.md."""
 DOUBLINGS = (0.015, 0.01, 0.0)
-"""From 2 to 4, from 4 to 8, from 8 to 16: few before many."""
+"""Prior gain of going from 2 to 4, from 4 to 8 and from 8 to 16 examples: the first ones gain most."""
 TURNS = 0.04
-"""As turns of the chat and not as text: small models hardly read the text, large ones do not mind."""
+"""Prior gain of chat turns over text: small models hardly use examples in text, large ones do not care."""
 NEAREST = 0.04
-"""Those nearest to each input and not the same for all (Liu et al. 2022, arXiv 2101.06804)."""
+"""Prior gain of the examples nearest to each input over fixed ones (Liu et al. 2022, arXiv 2101.06804)."""
 BARE = -0.1
-"""Bare answers where the model is to reason before it answers: they teach it not to."""
+"""Prior loss by bare answers if the model should reason first: they teach it not to."""
 SURVIVED = 0.02
-"""A set that has survived a race beside another draw of as many: regression towards the mean."""
+"""Prior gain of a set that has survived a race over a new draw of the same size: regression towards the mean."""
 DEVIATION, STEP = 0.05, 0.02
-"""Prior deviations of the figures above, and of each doubling, in rewards."""
+"""Prior standard deviations of the constants above, and of each doubling, in rewards."""
 ALIKE = 0.25
-"""The correlation of what two tasks say: what is known of another decides a quarter of what is believed."""
+"""Correlation of a coefficient between two tasks: the share of its prior variance that all tasks have in common."""
 MOST = 0.3
-"""Rewards beyond it count as it: no record outweighs a few others by what it claims."""
+"""Rewards are clipped to this size, so that no single record outweighs a few others."""
 NOISE = 0.05
-"""The deviation, in rewards, of an edit that was measured on many examples."""
+"""Standard deviation of the reward of an edit that was measured on many examples."""
 TEMPERATURE = 0.35
-"""What the deviations of a draw are multiplied by: a section of examples is edited but a few times in a search, which
-leaves little time to explore."""
+"""Factor on the deviations of a Thompson draw: a search edits a section of examples only a few times, which leaves
+little time to explore."""
 
 Feature = tuple[Hashable, float, float, float]
-"""Its name, its value, and the prior mean and deviation of its coefficient, in rewards."""
+"""A feature's name, its value, and the prior mean and standard deviation of its coefficient, in rewards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """`count` >= 0 worked examples in one `form`: those `nearest` to each input, or the same for all. `replies`: with
-    whole replies of the model that came out right, and not with bare answers. `survived`: this very set has won a
-    race."""
+    """A way of showing `count` >= 0 worked examples in one `form`: those `nearest` to each input, or the same for
+    all. `replies`: with full correct replies of the model instead of bare answers. `survived`: this set of examples
+    has won a race."""
 
     form: Form
     nearest: bool
@@ -71,9 +71,9 @@ SHOWINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The `task`'s name. `reasons`: whether its replies reason before they answer. `bare`: its bare answers, by which
-    whole replies are told; None for another task, of which they are not known. `token_price` >= 0: the reward lost
-    for each token that an edit adds; `example`: the tokens of a worked example, on average."""
+    """The `task`'s name. `reasons`: whether its replies reason before they answer. `bare`: its bare answers, to tell
+    full replies from them; None if unknown, for another task. `token_price` >= 0: the reward lost for each token that
+    an edit adds; `example`: the mean tokens of a worked example."""
 
     task: str
     reasons: bool
@@ -83,8 +83,8 @@ class Situation:
 
 
 def shown(section: str, bare: frozenset[str] | None = None) -> Showing:
-    """What a section of examples shows whose text and form an experience has kept, see `saved_section`. Worked
-    examples in a text stand apart by a blank line. `bare`: the task's bare answers; None: replies are not told."""
+    """The way of showing of a section of examples that an experience has kept, see `saved_section`. Worked examples
+    in a text are separated by blank lines. `bare`: the task's bare answers; None: `replies` stays False."""
     form, text = read_section(section)
     if per_input := [place for place in places(text) if place.startswith(f"{EXAMPLES}:")]:
         return Showing("turns" if form == "turns" else "input", True, int(per_input[0].partition(":")[2]))
@@ -99,9 +99,8 @@ def shown(section: str, bare: frozenset[str] | None = None) -> Showing:
 def choose_showing(
     past: Sequence[Experience], possible: Sequence[Showing], situation: Situation, rng: Random
 ) -> Showing:
-    """Of the `possible` ways (one at least) the one that is worth most beyond its price, by a draw from what is
-    believed (Thompson sampling, Agrawal & Goyal, arXiv 1209.3352): what past edits speak for most often, and where
-    they say little, any."""
+    """The one of the `possible` ways (at least one) with the highest value after its price in a draw from the
+    posterior (Thompson sampling, Agrawal & Goyal, arXiv 1209.3352)."""
     table = believed(past, situation)
     rows = [_row(table, situation, NOTHING, showing) for showing in possible]
     drawn = table.mean + TEMPERATURE * table.deviations(rng)
@@ -114,11 +113,11 @@ def choose_showing(
 
 
 def believed(past: Sequence[Experience], situation: Situation) -> Linear:
-    """What the ways are worth, in NOISE: a regression on past edits, each of which weighs by its evidence.
+    """The values of the ways, in units of NOISE: a regression on past edits, weighted by their evidence.
 
-    A reward is what they were worth after the edit less before (a potential, as in Ng et al. 1999, Policy invariance
-    under reward transformations), so what was earned on the way from 2 to 8 tells of 8 where there are none yet. What
-    an edit paid for its tokens is given back: a price is known, and need not be learnt.
+    A reward is the value after the edit minus the value before (a potential, as in Ng et al. 1999, Policy invariance
+    under reward transformations), so the reward of an edit from 2 to 8 examples also tells about 8 over none. The
+    price of an edit's tokens is added back to its reward: it is known and need not be learnt.
     """
     table = Linear(math.inf)
     for edit in past:
@@ -134,8 +133,8 @@ def believed(past: Sequence[Experience], situation: Situation) -> Linear:
 
 
 def _row(table: Linear, situation: Situation, before: Showing, after: Showing, weight: float = 1.0) -> Rows:
-    """One observation: what is shown after, less what is shown before. All tasks share a part of each coefficient,
-    and each task has a part of its own (hierarchical Bayes)."""
+    """One observation: the features after an edit minus those before. Each coefficient has a part that all tasks
+    share and a part of this task (hierarchical Bayes)."""
     terms = [(name, -value, mean, deviation) for name, value, mean, deviation in _features(before, situation)]
     terms += _features(after, situation)
     where, values = list[int](), list[float]()
@@ -147,7 +146,7 @@ def _row(table: Linear, situation: Situation, before: Showing, after: Showing, w
 
 
 def _features(showing: Showing, situation: Situation) -> Iterator[Feature]:
-    """What the worth of a way is the sum of; showing nothing is worth 0."""
+    """The features whose weighted sum is the value of a way; showing nothing has none, so its value is 0."""
     if not showing.count:
         return
     yield "any", 1.0, ANY, DEVIATION

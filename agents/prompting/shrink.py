@@ -1,8 +1,8 @@
-"""What may be left out of a prompt to make it shorter: no word is written, so no model is asked.
+"""Cuts that make a prompt shorter. They only delete text, so no model is asked.
 
-A text falls into pieces: paragraphs, the items of lists, the sentences of long prose, worked examples one by one;
-places such as `{examples:8}` may be filled with fewer. Large cuts are tried first, and of one that does not hold the
-halves (Zeller & Hildebrandt 2002, Simplifying and isolating failure-inducing input).
+A text is split into pieces: paragraphs, items of lists, sentences of long prose, single worked examples; placeholders
+such as `{examples:8}` may be filled with fewer items. Large cuts are tried first; if one fails, its halves are tried
+(Zeller & Hildebrandt 2002, Simplifying and isolating failure-inducing input).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from protocols.prompt import Form, Prompt, Section, estimate_tokens
 from protocols.turns import dump_turns
 
 LONG = 24
-"""Tokens of a line of prose from which on its sentences are pieces of their own."""
+"""A line of prose with more tokens than this is split into sentences."""
 WORTH = 0.02
 """A cut that saves a smaller share of the prompt is not worth a race."""
 SURE = 2.0
-"""A section that is worth so many of its standard errors is not left out as a whole."""
+"""A section is never cut as a whole if its value exceeds this many of its standard errors."""
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^\sa-z])|(?<=[。！？])(?=\S)")
 FENCE = ("```", "~~~")
 OPEN, CLOSED = "{[(", "}])"
@@ -34,21 +34,21 @@ FEWER = re.compile(rf"\{{({PLACEHOLDER.pattern})\}}")
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What may go from `section`: its pieces of these numbers; or `fewer` of the items that fill the place of a
-    shelf, `examples` or `passages`."""
+    """A cut of `section`: the numbers of the `pieces` to delete; or by how many `fewer` items a placeholder of
+    `shelf`, `examples` or `passages`, is filled."""
 
     section: str
     pieces: tuple[int, ...] = ()
     shelf: str = ""
     fewer: int = 0
     tight: bool = False
-    """More than that was too much."""
+    """A larger cut has failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A section in pieces: `kept` are the numbers of those that are left. `per_item`: tokens of an item that fills
-    its places."""
+    """A section in pieces. `kept`: the numbers of the pieces that are left; `counts`: items for each shelf's
+    placeholders; `per_item`: tokens of such an item."""
 
     section: Section
     pieces: tuple[str, ...]
@@ -58,7 +58,7 @@ class Body:
 
     @property
     def text(self) -> tuple[str, Form]:
-        """The section's text as it is left, and its form."""
+        """The section's text after the cuts so far, and its form."""
         left = [piece for number, piece in enumerate(self.pieces) if number in self.kept]
         if not left:
             return "", "system" if self.section.form == "turns" else self.section.form
@@ -79,7 +79,7 @@ class Body:
         return replace(self, kept=self.kept.difference(cut.pieces))
 
     def saved(self, cut: Cut) -> float:
-        """About the tokens that a cut saves."""
+        """The estimated tokens that a cut saves."""
         if cut.shelf:
             return cut.fewer * self.per_item
         left = (self.pieces[number] for number in self.kept.intersection(cut.pieces))
@@ -90,7 +90,7 @@ class Body:
         return estimate_tokens(self.pieces[piece]) if piece in self.kept else 0
 
     def halves(self, cut: Cut) -> Iterator[Cut]:
-        """What to try where a cut does not hold: its halves, divided between two paragraphs if there are several."""
+        """The halves to try if a cut fails, divided between two paragraphs if possible."""
         if cut.shelf:
             if cut.fewer > 1:
                 yield replace(cut, fewer=cut.fewer // 2, tight=True)
@@ -108,9 +108,9 @@ class Body:
 
 @dataclass
 class Cuts:
-    """The cuts of one prompt that are left to be tried, those that save most first. `names`: what replies are read
-    for; `filled`: about the tokens that are filled into the prompt for each input; `credit`: by section, what is
-    believed of its text."""
+    """The cuts of one prompt that are left to try, those that save most first. `names`: the names that replies are
+    parsed for; `filled`: estimated tokens that are filled into the prompt for each input; `credit`: the estimated
+    value of each section's text."""
 
     prompt: Prompt
     fields: Sequence[str]
@@ -141,8 +141,8 @@ class Cuts:
             yield from body.halves(whole) if worth else [whole]
 
     def next(self) -> tuple[Cut, Prompt] | None:
-        """The next cut, and the prompt after it; None if none is left that is worth it. One that would lose a
-        placeholder or a name is divided at once."""
+        """The next cut, and the prompt after it; None if no cut is left that saves enough. A cut that would lose a
+        placeholder or a name is halved at once."""
         while self._left:
             _, _, cut = heappop(self._left)
             body = self._bodies[cut.section]
@@ -164,7 +164,7 @@ class Cuts:
         return after
 
     def held(self, cut: Cut, prompt: Prompt) -> None:
-        """The prompt after the cut is the one to go on from."""
+        """Accept a cut: continue from the prompt after it."""
         self.prompt = prompt
         body = self._bodies[cut.section] = self._bodies[cut.section].without(cut)
         if cut.shelf and (count := body.counts[cut.shelf]):
@@ -172,7 +172,7 @@ class Cuts:
             self._push(replace(cut, fewer=min(more, count)))
 
     def failed(self, cut: Cut) -> None:
-        """The prompt after the cut is no better, or cannot be."""
+        """Reject a cut, because the prompt after it is worse or not allowed, and try its halves."""
         for half in self._bodies[cut.section].halves(cut):
             self._push(half)
 
@@ -198,7 +198,7 @@ def _body(section: Section, each: float) -> Body:
 
 
 def _items(text: str, counts: Mapping[str, int] | None) -> int:
-    """How many items fill the places of a text, at most as many as `counts` says of a shelf."""
+    """The number of items that fill the placeholders of a text, at most `counts` of a shelf."""
     asked = [(place.partition(":"), times) for place, times in places(text).items()]
     return sum(
         times * min(int(count), int(count) if counts is None else counts[shelf]) for (shelf, _, count), times in asked
@@ -206,9 +206,8 @@ def _items(text: str, counts: Mapping[str, int] | None) -> int:
 
 
 def pieces(text: str) -> list[str]:
-    """A text in what may be left out of it by itself, in order; together they are the text, to the letter. What
-    belongs together stays so: what is fenced or in brackets over several lines, and lines that are indented under
-    another."""
+    """Splits a text into pieces that can be deleted independently; joined, they are exactly the text. A fenced block,
+    brackets over several lines, and a line with the lines indented under it each stay in one piece."""
     found: list[str] = []
     lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     number = 0
@@ -226,7 +225,7 @@ def pieces(text: str) -> list[str]:
 
 
 def _block(lines: Sequence[str], start: int) -> int:
-    """Where the block ends that begins with this line: the next one, or behind its fence or its last bracket."""
+    """The end of the block that begins with this line: after its closing fence or bracket, or else the next line."""
     mark = lines[start].lstrip()[:3]
     if mark in FENCE:
         ends = (n + 1 for n in range(start + 1, len(lines)) if lines[n].lstrip().startswith(mark))
@@ -236,10 +235,10 @@ def _block(lines: Sequence[str], start: int) -> int:
         depth += sum((c in OPEN) - (c in CLOSED) for c in lines[number])
         if depth <= 0:
             return number + 1
-    return start + 1  # a bracket that nothing closes is no block
+    return start + 1  # an unclosed bracket begins no block
 
 
 def _sentences(line: str) -> list[str]:
-    """The sentences of a line, each with the white space that follows it."""
+    """The sentences of a line, each with its trailing white space."""
     ends = [match.end() for match in SENTENCE.finditer(line)]
     return [line[a:b] for a, b in zip([0, *ends], [*ends, len(line)], strict=True)]

@@ -1,5 +1,4 @@
-"""How instructions are worded: the sentence that depends on the kind of task and on what a section is for, and the
-words that a text may have."""
+"""The wording of instructions: sentences that depend on the kind of task and of section, and limits on words."""
 
 from __future__ import annotations
 
@@ -18,18 +17,18 @@ WRITING: Mapping[KindName, str] = {
     ),
     "generation": "Content first, then form; one model answer tells more than a list of adjectives.",
 }
-"""For whoever writes a text."""
+"""Advice for writing a text, by the kind of task."""
 EXPLAIN = (
     "Explain every answer in its general sense, {each} each, so that cases which the examples do not show find their "
     "place, too; where two are near, say in a line of its own what decides between them."
 )
-"""How the data are described where there are answers to explain."""
+"""Added to the description of the data if there are answers to explain."""
 BESIDE = ", and the lines on single answers beside them"
-"""How long the description may be, where that is so."""
+"""Added to the limit on the description's length if there are answers to explain."""
 COVER = "A list must cover every answer and not only those that failed."
-"""What holds for lists of such answers."""
+"""Advice for lists of answers to explain."""
 UNHARMED = "Keep word for word what nothing speaks against, such as lines on answers without errors."
-"""What holds for a text that is there already."""
+"""Advice for rewriting an existing text."""
 SECTIONS: Mapping[Kind, str] = {
     "reasoning": (
         "Write steps to be carried out in the reply before the answer, and end with a check; nothing that serves one "
@@ -37,9 +36,9 @@ SECTIONS: Mapping[Kind, str] = {
     ),
     "reminders": "Only the two or three rules that are broken most often, in words as few as possible.",
 }
-"""The same, of sections whose use says more than the task's kind."""
+"""Advice for writing by the kind of section; it replaces that by the kind of task."""
 LOOKED_AT = 50
-"""Training examples by which it is told whether the inputs list the answers."""
+"""Training examples checked to see whether inputs list the answers."""
 READING: Mapping[KindName, str] = {
     "classification": "Name the pair that is confused and the question that decides between the two.",
     "ner": "Keep wrong type, wrong boundary, missed and invented apart.",
@@ -55,11 +54,11 @@ READING: Mapping[KindName, str] = {
         "could not be read?"
     ),
 }
-"""For a critic."""
+"""Advice for a critic, by the kind of task."""
 
 
 def writing_clause(task: Task, section: Kind | None = None) -> str:
-    """For whoever writes a section of this kind, or several."""
+    """Advice for writing a section of this kind; None: several sections."""
     text = SECTIONS.get(section, "") if section else ""
     if not text:
         empty = sum(example.target == [] for example in task.train)
@@ -69,8 +68,8 @@ def writing_clause(task: Task, section: Kind | None = None) -> str:
 
 
 def explained(task: Task) -> Collection[str]:
-    """The answers that a text should explain: a closed set, but for options that the inputs themselves list, whose
-    names mean something else in each."""
+    """The answers that a text should explain: those of a closed set; none if the inputs list the options themselves,
+    since the names then mean something else in each example."""
     answers = task.answers
     if task.kind.name == "ner" or not answers:
         return answers
@@ -81,27 +80,27 @@ def explained(task: Task) -> Collection[str]:
 
 
 def reading_clause(task: Task) -> str:
-    """For a critic."""
+    """Advice for a critic."""
     return READING[task.kind.name]
 
 
 CHARACTER = re.compile(f"[{UNSPACED}]")
-"""One of a script without spaces."""
+"""A character of a script without spaces."""
 PER_WORD = 2
-"""Such characters that are as much as a word."""
+"""Characters of a script without spaces that count as one word."""
 SCRIPT_OF = 20
-"""Training examples by which the script of a task is told."""
+"""Training examples from which a task's script is determined."""
 
 
 def count_words(text: str) -> int:
-    """The words of a text; two characters of a script without spaces are one."""
+    """The number of words of a text; `PER_WORD` characters of a script without spaces count as one."""
     found = TOKEN.findall(text)
     characters = sum(CHARACTER.match(token) is not None for token in found)
     return max(len(text.split()), len(found) - characters + characters // PER_WORD)
 
 
 def at_most(words: int, task: Task) -> str:
-    """So many words, or the characters that are as much where the task's texts have no spaces."""
+    """A limit as a sentence: in words, or in characters if most of the task's script has no spaces."""
     texts = "".join("".join(example.inputs.values()) for example in task.train[:SCRIPT_OF])
     if 2 * len(CHARACTER.findall(texts)) > len(texts):
         return f"At most {PER_WORD * words} characters."

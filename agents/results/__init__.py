@@ -1,1 +1,1 @@
-"""What a run has found: scores, comparisons, lengths, leaks, and the prompt as a program uses it."""
+"""The results of a run: scores, comparisons, lengths, leaks, and the prompt as a program uses it."""

@@ -1,4 +1,4 @@
-"""What prompts are worth on one split: one alone, and two on the same examples."""
+"""Scores of prompts on one split: of a single prompt, and of two on the same examples."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from protocols.model import Usage
 from protocols.task import Metric
 
 Answer = Result | BudgetExhausted | Interrupted
-"""What became of one question, or what kept it from being asked: a cap, or a person who has stopped the run."""
+"""The result of one question, or the reason why it was not asked: a cap, or a person who stopped the run."""
 SHOWN, LONGEST = 40, 1_000
-"""Changed examples of which a report says what was answered, and characters of each of their texts."""
+"""Most gained and most lost examples that a report shows with their answers, and most characters of their texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One prompt on one split: `value`, the corpus metric in [0, 1] over the `n` examples that were answered.
+    """One prompt on one split. `value`: the corpus metric in [0, 1] over the `n` examples that were answered.
 
-    `interval`: 95 %, by bootstrap over examples. `errors` examples have no answer, because their calls failed for
-    good or were never made, by `reasons`; they count nowhere else. `refused` and `truncated` replies are answers
-    like others, and so are those that are `unreadable` (one of which is `quoted`) or have no text (`textless`, by
-    what came instead).
+    `interval`: 95 %, by bootstrap over examples. `errors`: examples without an answer, because their calls failed
+    for good or were never made, by `reasons`; no other field counts them. The other fields count answered examples:
+    `refused`, `truncated`, `unreadable` (one of these replies is `quoted`), and `textless` without a text, by what
+    came instead.
     """
 
     value: float
@@ -45,8 +45,8 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A test example on which the two prompts do not score alike: what was asked, what each of them answered, and
-    the scores. Texts are cut at `LONGEST`."""
+    """A test example on which the scores of two prompts differ: its inputs, the reply of each prompt, and the scores.
+    Texts are cut at `LONGEST`."""
 
     example: str
     inputs: Mapping[str, str]
@@ -57,11 +57,11 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """First prompt (`seed`) and winner (`best`) on the `n` test examples that both answered, and the ids of those on
-    which the winner's score is higher (`gained`) or lower (`lost`). `interval`: 95 %, of the difference, by paired
-    bootstrap. `errors`: of both. `first` and `winner`: each on all that it answered itself. `changed`: of those that
-    were gained and of those that were lost, each the first `SHOWN`. `usage`: of the replies to the `n` examples, by
-    the first prompt and by the winner.
+    """The first prompt (`seed`) and the winner (`best`) on the `n` test examples that both answered, with the ids of
+    those on which the winner's score is higher (`gained`) or lower (`lost`). `interval`: 95 %, of the difference, by
+    paired bootstrap. `errors`: of both together. `first` and `winner`: each on all examples that it answered itself.
+    `changed`: the first `SHOWN` gained and the first `SHOWN` lost examples. `usage`: of the replies to the `n`
+    examples, of the first prompt and of the winner.
     """
 
     seed: float
@@ -79,11 +79,11 @@ class Held:
 
 
 async def answers(forward: Forward, questions: Sequence[Question]) -> list[Answer]:
-    """One per prompt and example, in order. Once a cap refuses a call, or a person stops the run, no more is asked,
-    and what came is kept: it is paid for.
+    """One answer per question, in order. Once a cap refuses a call, or a person stops the run, no more questions are
+    asked; the answers so far are kept, since they are paid for.
 
-    :raises BudgetExhausted, Interrupted: nothing came before that.
-    :raises Exception: else as `Forward.until`.
+    :raises BudgetExhausted, Interrupted: there was no outcome before.
+    :raises Exception: otherwise as `Forward.until`.
     """
     came: dict[int, Answer] = {}
 
@@ -101,12 +101,12 @@ async def answers(forward: Forward, questions: Sequence[Question]) -> list[Answe
 
 
 def refusal(answers: Sequence[Answer]) -> str | None:
-    """What kept some of the questions from being asked, in words; None if they all were."""
+    """The reason why some of the questions were not asked, in words; None if all were asked."""
     return next((str(answer) for answer in answers if isinstance(answer, BudgetExhausted | Interrupted)), None)
 
 
 def score_of(metric: Metric, results: Sequence[Answer]) -> Score:
-    """What the results of one prompt are worth; value 0, interval (0, 0) if no example was answered."""
+    """The score of one prompt's results; value 0 and interval (0, 0) if no example was answered."""
     outcomes = [result for result in results if isinstance(result, Outcome)]
     reasons = Counter(type(result).__name__ for result in results if not isinstance(result, Outcome))
     return Score(
@@ -144,7 +144,7 @@ def held_out(metric: Metric, seed: Sequence[Answer], best: Sequence[Answer]) -> 
 
 
 def used(outcomes: Sequence[Outcome]) -> Usage:
-    """By all replies together."""
+    """The usage of all replies together."""
     return sum((outcome.usage for outcome in outcomes), Usage())
 
 

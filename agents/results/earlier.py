@@ -1,4 +1,4 @@
-"""The result of a run as this release says it, also where an earlier release has written it."""
+"""Reads results of this and of earlier releases as this release writes them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ ADDED: Final[Mapping[str, Any]] = {
     "quoted": "",
     "unremembered": 0,
 }
-"""What stands for fields that earlier releases did not write. Of others that are collections nothing is known, and so
-nothing is in them; what may be None is."""
+"""Defaults of fields that earlier releases did not write. Other such fields are None if they may be, and collections
+are empty."""
 SCORES: Final = ("first", "winner")
-"""The fields of the held-out comparison that are scores."""
+"""The fields of the held-out comparison that are of type `Score`."""
 ALWAYS: Final = frozenset({"roles", "calls", "tokens", "test"})
-"""What every release wrote: without them it is no result, for nothing is not what a run has cost."""
+"""Fields that every release wrote. They get no default, since an empty one would claim that a run cost nothing."""
 
 
 def as_result(document: object, path: Path) -> Mapping[str, Any]:
-    """The result that a file holds, with what earlier releases did not write.
+    """The result in a file's `document`, with defaults for fields that earlier releases did not write.
 
-    :raises StorageFailed: this release cannot tell what it means.
+    :raises StorageFailed: this release cannot read it.
     """
     if isinstance(document, dict):
         document = _completed(document, Result)
@@ -62,7 +62,7 @@ def _completed(document: Mapping[str, Any], kind: type[object]) -> dict[str, Any
 
 
 def _nothing(hint: Any) -> Any:
-    """What says that nothing is known, in JSON; `...` where this type has no word for that."""
+    """The JSON value of this type for "not known": None or an empty collection; `...` if the type has neither."""
     if NoneType in get_args(hint):
         return None
     origin = get_origin(hint)

@@ -1,4 +1,4 @@
-"""Whether a run directory holds a run that has come to its end, and what it found."""
+"""Whether a run directory holds a finished run, and its result."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from protocols.errors import StorageFailed, cap_setting
 
 
 def finished(configuration: Configuration, directory: Path | None) -> tuple[Path, Mapping[str, Any]] | None:
-    """The run directory and its result, if the run that is asked for has ended and nothing would come of going on.
+    """The run directory and its result, if the requested run has ended and resuming it would change nothing.
 
-    An interrupted run goes on; so does one that a cap ended once that cap is raised, one whose held-out report a cap
-    cut short once any is, and one that had made all its assignments once it is given more.
+    A run can be resumed if it was interrupted; if a cap ended it and that cap is raised now; if a cap cut short its
+    held-out report and any cap is raised; or if it made all of its assignments and gets more now.
 
-    :raises InputError: the directory holds a run that this configuration cannot go on with, or the input is wrong.
+    :raises InputError: the directory holds a run that this configuration cannot resume, or the input is wrong.
     :raises StorageFailed: a file of the run directory is damaged.
     """
     directory = named(configuration, directory)
@@ -48,15 +48,15 @@ def finished(configuration: Configuration, directory: Path | None) -> tuple[Path
 def read_result(path: Path) -> Mapping[str, Any] | None:
     """The result of a run, None before there is one.
 
-    :raises StorageFailed: it cannot be read, or this release cannot tell what it means.
+    :raises StorageFailed: it cannot be read, or not by this release.
     """
     document = read_document(path)
     return None if document is None else as_result(document, path)
 
 
 def raised(before: Mapping[str, Any], now: Mapping[str, Any], table: str = "budget") -> frozenset[str]:
-    """The dotted names of the caps that are higher than before, or lifted. `before` and `now` are tables of caps with
-    other such tables in them."""
+    """The dotted names of the caps that are higher than before, or removed. `before` and `now`: nested tables of
+    caps."""
     found: set[str] = set()
     for name, cap in now.items():
         earlier = before.get(name)
@@ -71,7 +71,7 @@ def raised(before: Mapping[str, Any], now: Mapping[str, Any], table: str = "budg
 
 
 def reopened(before: Mapping[str, Any], now: Configuration) -> tuple[str, ...]:
-    """The operators whose own caps are higher than in the configuration `before`."""
+    """The operators whose own caps are higher now than in the configuration `before`."""
     names = [
         name.removeprefix(OF_OPERATORS).rpartition(".")[0]
         for name in raised(before["budget"], now.budget.model_dump(mode="json"))
@@ -81,7 +81,7 @@ def reopened(before: Mapping[str, Any], now: Configuration) -> tuple[str, ...]:
 
 
 def remedy(result: Mapping[str, Any]) -> str:
-    """What a run that has ended was ended by, and what lets it go on, on one line."""
+    """The reason why a run ended, and how to resume it, on one line."""
     stopped_by, missing = result["stopped_by"], result["test_missing"]
     if setting := _setting(stopped_by):
         said = f"stopped by {stopped_by}; to go on, raise {setting}"
@@ -96,7 +96,7 @@ def remedy(result: Mapping[str, Any]) -> str:
 
 def _goes_on(now: Configuration, before: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
     stopped_by, more = result["stopped_by"], raised(before["budget"], now.budget.model_dump(mode="json"))
-    # An earlier release said of a cap that refused one of the last assignments that all were made.
+    # If a cap refused one of the last assignments, an earlier release reported that all were made.
     incomplete = result["test_missing"] is not None or "budget" in result["failures"] or result["unremembered"]
     return (
         stopped_by == INTERRUPTED
@@ -109,6 +109,6 @@ def _goes_on(now: Configuration, before: Mapping[str, Any], result: Mapping[str,
 
 
 def _setting(stopped_by: str) -> str:
-    """The setting of the cap, or of the aim, that ended a run; "" if none did."""
+    """The setting of the cap, target or patience that ended a run; "" if none did."""
     kind, _, cap = stopped_by.partition(": ")
     return cap_setting(cap) if kind == "budget" and cap else setting_of(stopped_by)

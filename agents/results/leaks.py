@@ -11,15 +11,15 @@ from protocols.task import Example, SplitName, Task
 from protocols.text import TOKEN, fold
 
 LONGEST, SHORTEST = 8, 5
-"""Words in a row that are a copy and no coincidence: see docs/decisions/acceptance.md. A text of fewer words must be
-there whole; one of fewer than the second number is not looked for."""
+"""A run of this many words is a copy and no coincidence: see docs/decisions/acceptance.md. A text with fewer words is
+a leak if it is there completely; a text with fewer words than the second number is not searched for."""
 Gram = tuple[str, ...]
-"""Words, or single characters where a script does not part its words."""
+"""A run of words, or of characters in a script without spaces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """What a section of the prompt shares with an example of a split, to the letter of the prompt."""
+    """A `text` that a section of the prompt shares with an example of a split, as written in the prompt."""
 
     section: str
     split: SplitName
@@ -28,10 +28,9 @@ class Leak:
 
 
 def leaks(prompt: Prompt, first: Prompt, task: Task) -> tuple[Leak, ...]:
-    """The examples of validation and test that `prompt` copies from, each once, by its first run of words.
+    """The validation and test examples that `prompt` copies from, each once, with the first copied run of words.
 
-    What the first prompt had, or a training example has, may be there. Only the runs of words of `prompt` are held in
-    memory.
+    Text of the first prompt or of a training example is allowed. Memory holds the runs of words of `prompt` only.
     """
     new: dict[Gram, tuple[str, str]] = {}
     for section in prompt:
@@ -64,13 +63,13 @@ def _texts(example: Example, task: Task) -> Iterable[str]:
 
 
 def _copies(text: str) -> Iterator[tuple[Gram, str]]:
-    """Every run of words that may be a copy, the short ones first."""
+    """All runs of SHORTEST to LONGEST words, the short ones first."""
     for size in range(SHORTEST, LONGEST + 1):
         yield from _grams(text, size)
 
 
 def _grams(text: str, size: int) -> Iterator[tuple[Gram, str]]:
-    """Every run of `size` words, folded, and as it is written."""
+    """All runs of `size` words, folded and as written."""
     words = list(TOKEN.finditer(text))
     folded = [fold(word[0]) for word in words]
     for start in range(len(words) - size + 1):

@@ -1,4 +1,4 @@
-"""What 1,000 answers take, and the candidates that nobody beats in all of score, tokens, dollars and seconds."""
+"""The cost of 1,000 answers, and the Pareto front of candidates by score, tokens, dollars and seconds."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Split = Literal["test", "validation"]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What 1,000 answers of a prompt take, from those to `n` examples of `split`: tokens of input and of output, as
-    they were metered, and dollars (None: the price is not known)."""
+    """The cost of 1,000 answers of a prompt, extrapolated from `n` examples of `split`: metered tokens of input and
+    of output, and dollars (None: the price is not known)."""
 
     input: int
     output: int
@@ -32,7 +32,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Of the first prompt (`seed`) and of the winner (`best`), on the same split."""
+    """The cost of 1,000 answers of the first prompt (`seed`) and of the winner (`best`), on the same split."""
 
     seed: Taken
     best: Taken
@@ -40,9 +40,9 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One candidate of the front. `value`: on validation; `tokens`: about the prompt's length as it is sent, without
-    the input; `input`, `output` and `dollars` of 1,000 answers, see `Taken`; `seconds` of an answer, on average over
-    the calls that were made for it (None: the cache answered them all). `result`: it is the run's."""
+    """A candidate of the Pareto front. `value`: on validation; `tokens`: estimated length of the prompt as it is
+    sent, without the input; `input`, `output` and `dollars`: of 1,000 answers, see `Taken`; `seconds`: mean latency
+    of its calls (None: the cache answered all of them). `result`: it is the run's result."""
 
     candidate: int
     value: float
@@ -55,7 +55,7 @@ class Row:
 
 
 def taken(usage: Usage, n: int, price: Price | None, split: Split) -> Taken | None:
-    """What 1,000 answers take, from the `usage` of `n`; None where nothing was metered."""
+    """The cost of 1,000 answers, from the `usage` of `n` answers; None if nothing was metered."""
     if not n or not usage.total:
         return None
     dollars = None if price is None else price.of(usage) * THOUSAND / n
@@ -63,12 +63,12 @@ def taken(usage: Usage, n: int, price: Price | None, split: Split) -> Taken | No
 
 
 def taken_by(member: Member, price: Price | None) -> Taken | None:
-    """As `taken`, from validation."""
+    """The cost of 1,000 answers of a member, from its validation examples."""
     return taken(member.usage, sum(score is not None for score in member.scores), price, "validation")
 
 
 def answers_of(first: Member, winner: Member, test: Held | None, price: Price | None) -> Answers | None:
-    """What answers of the two take: on test where that was read, else on validation."""
+    """The cost of answers of both prompts: on the test split if it was read, else on validation."""
     seed, best = (taken_by(member, price) for member in (first, winner))
     if test is not None and test.n:
         seed, best = (taken(usage, test.n, price, "test") for usage in test.usage)
@@ -81,14 +81,14 @@ def front(members: Sequence[Member], winner: Member, price: Price | None, journa
 
 
 def pareto(members: Sequence[Member], winner: int, price: Price | None, seconds: Mapping[int, float]) -> list[Row]:
-    """The members that no other beats or equals in everything that is known, the shortest first."""
+    """The members that no other dominates in the measures known of both, and the winner, sorted by tokens."""
     rows = [_row(member, winner, price, seconds.get(member.candidate)) for member in members]
     kept = [row for row in rows if row.result or not any(_beats(other, row) for other in rows)]
     return sorted(kept, key=lambda row: (row.tokens, -row.value, row.candidate))
 
 
 def latencies(calls: Iterator[Call]) -> dict[int, float]:
-    """By candidate, the mean seconds of an answer of the task's model, among the calls that brought one."""
+    """The mean latency in seconds of the task model's successful calls, by candidate."""
     sums: dict[int, tuple[float, int]] = {}
     for call in calls:
         if call.role == "task" and call.error is None and call.assignment is not None:
@@ -112,7 +112,7 @@ def _row(member: Member, winner: int, price: Price | None, seconds: float | None
 
 
 def _beats(a: Row, b: Row) -> bool:
-    """As good in everything that is known of both, and better in something, or older."""
+    """Whether `a` dominates `b`: no worse in any measure known of both, and better in one, or equal and older."""
     costs = [(a.tokens, b.tokens), (a.dollars, b.dollars), (a.seconds, b.seconds), (-a.value, -b.value)]
     known = [(x, y) for x, y in costs if x is not None and y is not None]
     if a is b or any(x > y for x, y in known):

@@ -1,4 +1,4 @@
-"""Two prompts side by side: their sections, and their scores where a run has measured them."""
+"""Compares two prompts: their sections, and their scores if a run has measured them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Change = Literal["same", "changed", "moved", "added", "removed"]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the prompts. `tokens`: as it is sent, where a run has measured it. `validation` and `test` in [0, 1];
-    None where nobody measured it."""
+    """One of the prompts. `tokens`: as it is sent if a run has measured that, else of its text. `validation` and
+    `test`: scores in [0, 1]; None if not measured."""
 
     path: str
     tokens: int
@@ -29,8 +29,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class SectionChange:
-    """What became of one section. `lines`: of a unified diff, without its headers. A section that changed may have
-    moved, too."""
+    """The change of one section. `lines`: a unified diff without headers. A changed section may have moved, too."""
 
     section: str
     change: Change
@@ -39,7 +38,7 @@ class SectionChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Sections in the order of the second prompt, then those that it lacks."""
+    """Two prompts, and the changes of sections in the order of the second prompt, then of those that it lacks."""
 
     a: Side
     b: Side
@@ -92,5 +91,5 @@ def _change(name: str, before: Section | None, after: Section | None, moved: set
 
 
 def _lines(section: Section | None) -> list[str]:
-    """The header counts: the kind of a section may differ, too."""
+    """The section's lines in a prompt file, with the header, since its kind may differ, too."""
     return [] if section is None else prompt_file.dumps(Prompt((section,))).split("\n")[:-1]

@@ -1,4 +1,4 @@
-"""What a run found: everything that `result.json` says."""
+"""The result of a run: the content of `result.json`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from protocols.task import Metric
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """The corpus metric, in [0, 1], over `n` answered examples. Of their replies, some were `refused` or `truncated`,
-    out of some no answer could be read (`unreadable`; one of them is `quoted`), and some had no text (`textless`, by
-    what came instead)."""
+    """The corpus metric, in [0, 1], over `n` answered examples. The other fields count replies: `refused`,
+    `truncated`, `unreadable` without an answer that could be read (one of them is `quoted`), and `textless` without a
+    text, by what came instead."""
 
     value: float
     n: int
@@ -33,7 +33,8 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """First prompt (`seed`) and winner (`best`) on the training examples that their critics read, drawn for each."""
+    """The first prompt (`seed`) and the winner (`best`) on the training examples that the critic read of each; they
+    were drawn separately."""
 
     seed: Value
     best: Value
@@ -41,8 +42,8 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """About how many tokens the first prompt (`seed`) and the winner (`best`) have as they are sent, without the
-    input, but with what else is filled for each."""
+    """The estimated tokens of the first prompt (`seed`) and the winner (`best`) as they are sent: without the input,
+    with examples and passages that are filled in."""
 
     seed: int
     best: int
@@ -50,8 +51,8 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What one role called: attempts, those that failed, and tokens, which for `estimated` of the attempts are an
-    estimate, at least in part."""
+    """The calls of one role: attempts, failed attempts, and tokens, which are at least partly an estimate for
+    `estimated` of the attempts."""
 
     calls: int
     failed: int
@@ -62,23 +63,23 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`result.json`: the validation values of the first prompt (`seed`) and of the winner (`best`), and the rest.
-    `models`: of each role. `length` None: an earlier release did not write it. `answers`: what 1,000 answers of each
-    take, by the test split if both were run on it, else by validation; None where nothing was metered.
+    """The content of `result.json`. `seed` and `best`: the validation values of the first prompt and of the winner.
+    `models`: by role. `length` None: an earlier release did not write it. `answers`: the cost of 1,000 answers of
+    each prompt, from the test split if both were run on it, else from validation; None if nothing was metered.
 
-    `test_missing`: what cut `test`, the held-out comparison, short, a cap or a person; nothing came of that if it is
-    None.
-    `leaks`: what of validation and test examples stands in the winner. `unanswered`: validation and training examples
-    without an answer, by the error that the last call for them met, or earlier, if that was in a process before the
-    last. `too_long`: ids of validation and training examples that do not fit into the task's model's window, whatever
-    the prompt, and were left out. `dollars` None: a price is unknown. `estimated`: of so many calls `tokens` and
-    `dollars` are an estimate.
-    `saved`: what the reply cache answered to the last process, at what it would have cost. `failures`: assignments
-    that ended without an evaluation, by kind. `operators`: how the assignments of each ended. `uncriticised`:
-    survivors that should have a critique and have none, by why. `doubted`: how often the critic doubted the expected
-    answer of a training example, by its id, the most doubted first. `unremembered`: experiences that the memory
-    lacks, because they could not be embedded; it is told them again whenever the run goes on. `headroom`: what was
-    asked before the search, None where that was not cheap or not wanted.
+    `test`: the held-out comparison; `test_missing`: the cap or the person that cut it short, None if it is complete
+    (`test` is None if it has no example).
+    `leaks`: text of validation and test examples in the winner. `unanswered`: numbers of validation and training
+    examples without an answer, by the error of their last call in the last process, or in an earlier one. `too_long`:
+    ids of validation and training examples that were left out since they do not fit into the task model's context
+    window with any prompt. `dollars` None: a price is unknown. `estimated`: the number of calls for which `tokens`
+    and `dollars` are estimated.
+    `saved`: what the reply cache saved the last process. `failures`: assignments that ended without an evaluation, by
+    kind. `operators`: how the assignments of each operator ended. `uncriticised`: survivors that lack the critique
+    that they should have, by reason. `doubted`: how often the critic doubted the expected answer of a training
+    example, by id, the most doubted first. `unremembered`: experiences that are not in the memory because embedding
+    failed; they are stored when the run resumes. `headroom`: as measured before the search, None if it was not cheap
+    or not wanted.
     """
 
     task: str
@@ -120,7 +121,7 @@ def validated(member: Member) -> Value:
 
 
 def trained(metric: Metric, first: Member, winner: Member) -> Trained:
-    """What the two are worth on the examples that their critics read; 0 on none."""
+    """The values of both on the training examples that the critic read of each; 0 if there are none."""
     seed, best = (
         Value(value=value_of(metric, member.outcomes), n=len(member.outcomes), **endings(member.outcomes))
         for member in (first, winner)
@@ -129,7 +130,7 @@ def trained(metric: Metric, first: Member, winner: Member) -> Trained:
 
 
 def spent(ledger: Ledger) -> dict[str, Spent]:
-    """By role, over all its models."""
+    """The calls by role, summed over its models."""
     roles: dict[str, Spent] = {}
     for (role, _), account in sorted(ledger.accounts.items()):
         before = roles.get(role, Spent(0, 0, 0, 0))

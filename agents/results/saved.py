@@ -1,4 +1,4 @@
-"""A prompt that a run has saved, as a program uses it: the messages that the search would send."""
+"""A prompt saved by a run, for use by programs: it renders the same messages as the search."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from protocols.prompt import Prompt, check_inputs, names_in
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a shelf, as a text and as turns: empty where the prompt does not show it so."""
+    """An item of a shelf, as text and as turns; empty in a form that the prompt does not use."""
 
     text: str
     turns: Pair | tuple[()]
@@ -29,24 +29,24 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class SavedPrompt:
-    """A prompt, and what `{examples:k}` and `{passages:k}` are filled from in it, by their names. `fields`: the input
-    fields of the task; None where the run that saved it did not say."""
+    """A prompt, and the `shelves` by name from which its `{examples:k}` and `{passages:k}` are filled. `fields`: the
+    input fields of the task; None if the run that saved the prompt did not store them."""
 
     prompt: Prompt
     shelves: Mapping[str, Shelf[Item]]
     fields: tuple[str, ...] | None = None
 
     def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
-        """The chat messages for one input, with its fields in the order that they have in the data.
+        """The chat messages for one input. `inputs`: its fields, in the order of the data.
 
-        :raises PromptError: a field is missing that the prompt shows or is filled by, or one is given that the task
-            does not have.
+        :raises PromptError: a field is missing that the prompt shows or retrieves by, or the task has no field of a
+            given name.
         """
         shown, known = names_in(self.prompt), self.fields
         if known is not None:
             shown = set(known) if self.shelves else shown & set(known)
         elif not shown & set(inputs):
-            known = tuple(shown)  # nothing would be filled in
+            known = tuple(shown)  # else no input would be inserted
         check_inputs(inputs, shown, known)
         filled = Filled(
             inputs,
@@ -59,7 +59,7 @@ class SavedPrompt:
 def load_prompt(directory: Path | str) -> SavedPrompt:
     """The best prompt of a run directory, or of a folder with copies of its `best_prompt` files.
 
-    :raises PromptError, DataError: a file that is needed cannot be read.
+    :raises PromptError, DataError: a required file cannot be read.
     """
     folder, files = Path(directory), {EXAMPLES: BEST_EXAMPLES, PASSAGES: BEST_PASSAGES}
     prompt = prompt_file.load(folder / BEST_PROMPT)
@@ -72,7 +72,7 @@ def load_prompt(directory: Path | str) -> SavedPrompt:
 
 
 def _fields(path: Path) -> tuple[str, ...] | None:
-    """What a run has said of its fields; earlier releases did not."""
+    """The input fields that a run has stored; None from an earlier release."""
     if not path.exists():
         return None
     try:
@@ -85,7 +85,7 @@ def _fields(path: Path) -> tuple[str, ...] | None:
 
 
 def _shelf(path: Path, text: bool, turns: bool) -> Shelf[Item]:
-    """What `Shelves.export` wrote: its items as texts, as turns, or as both."""
+    """Reads a shelf that `Shelves.export` wrote: its items as texts, as turns, or as both."""
     try:
         rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
         keys = [key_of(row["input"]) if "input" in row else row["text"] for row in rows]
@@ -97,6 +97,9 @@ def _shelf(path: Path, text: bool, turns: bool) -> Shelf[Item]:
 
 
 def _pair(turns: Any) -> Pair:
-    """:raises KeyError, TypeError, ValueError: they are no pair of turns."""
+    """A pair of turns from JSON.
+
+    :raises KeyError, TypeError, ValueError: the value is no pair of turns.
+    """
     question, answer = (str(turn["content"]) for turn in turns)
     return ChatMessage("user", question), ChatMessage("assistant", answer)

@@ -1,4 +1,4 @@
-"""How many searches may work at once in one process, by the files that it may have open."""
+"""The number of concurrent searches that the process's limit of open files allows."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Callable
 from contextlib import suppress
 
 FILES = 12
-"""Files that a search may have open: the lock, the log, and of each of its databases two connections, the log and
-its index."""
+"""Most open files of a search: the lock, the log, and for each database two connections, its log and the log's
+index."""
 OTHERS = 160
-"""Those of the process: what all searches share, connections, and the libraries."""
+"""Other open files of the process: those that all searches share, connections, and libraries."""
 
 
 def fitting(searches: int, say: Callable[[str], None]) -> int:
-    """As many of the searches as the operating system gives files to, at least one; says so where those are fewer.
+    """The number of searches that the limit of open files allows, at most `searches` and at least one; tells `say` if
+    it is fewer.
 
-    The soft limit of the process is raised as far as need be and as the hard one lets it.
+    Raises the soft limit of the process as far as necessary, and as the hard limit allows.
     """
     if sys.platform == "win32":
         return searches
@@ -26,7 +27,7 @@ def fitting(searches: int, say: Callable[[str], None]) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return searches
-    with suppress(ValueError, OSError):  # a kernel may have a limit of its own below
+    with suppress(ValueError, OSError):  # the kernel may have a lower limit of its own
         soft_now = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft_now, hard))
         soft = soft_now

@@ -1,4 +1,4 @@
-"""What the arms of a study change: paired differences from the baseline (docs/decisions/study.md)."""
+"""The effects of a study's arms: paired differences from the baseline (docs/decisions/study.md)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Measure = Literal["test", "validation", "calls", "dollars", "seconds"]
 MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
 Verdict = Literal["higher", "lower", "includes 0", "includes 0, corrected", "the same in every pair", "too few pairs"]
 Values = Mapping[tuple[str, str, int], Mapping[Measure, float]]
-"""What was measured, by setting, task and seed."""
+"""The measures by (setting, task, seed)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One measure of one arm against the baseline, of one task or (None) of all.
+    """One measure of one arm against the baseline, on one task, or on all if `task` is None.
 
-    `baseline` and `value`: the means of both over the pairs of (task, seed), tasks weighing the same; `difference`:
-    the arm's less the baseline's. All three None where a task has no pair. `excluded`: the pairs of which one has no
-    such value, because its search failed or has not ended, or the value is not known. `corrected`: `p` after Holm
-    over the arms, of the measure `test` over all tasks alone.
+    `baseline` and `value`: the means of both over the pairs of (task, seed), with equal weights of tasks;
+    `difference`: the arm's minus the baseline's. All three are None if a task has no pair. `excluded`: pairs in which
+    a value is missing, because the search failed or has not ended, or the value is not known. `corrected`: `p` after
+    Holm's correction over the arms, only for the measure `test` over all tasks.
     """
 
     arm: str
@@ -43,7 +43,7 @@ class Effect:
 
     @property
     def verdict(self) -> Verdict:
-        """What the interval says, after the correction where there is one."""
+        """The conclusion from the interval, and from `corrected` if there is one."""
         if self.interval is None or self.difference is None:
             return "too few pairs"
         if self.p is None:
@@ -57,9 +57,9 @@ class Effect:
 
 
 def measured(row: Row) -> dict[Measure, float]:
-    """What a search came to, without what is not known: the winner's value in [0, 1] on the test and on the
-    validation examples; the calls that it asked for and their dollars, whether they were made or the cache answered,
-    so that it is of no matter which search came first; and the seconds that it took here."""
+    """The measures of a search, without unknown ones: the winner's value in [0, 1] on the test and on the validation
+    examples; calls and dollars, including calls that the cache answered, so that the order of searches does not
+    matter; and the seconds that the search took."""
     found: dict[Measure, float] = {}
     if row.result is None:
         return found
@@ -75,7 +75,7 @@ def measured(row: Row) -> dict[Measure, float]:
 
 
 def effects(cells: Sequence[Cell], rows: Sequence[Row]) -> list[Effect]:
-    """Of every arm on every measure: over all tasks, and then on each of them where there are several."""
+    """The effects of every arm on every measure: over all tasks, and on each task if there are several."""
     values = {(row.setting, row.task, row.seed): measured(row) for row in rows}
     tasks = dict.fromkeys(cell.task for cell in cells)
     seeds = dict.fromkeys(cell.seed for cell in cells)
@@ -112,7 +112,7 @@ def _effect(values: Values, arm: str, measure: Measure, strata: Sequence[Sequenc
 
 
 def _corrected(found: Sequence[Effect]) -> list[Effect]:
-    """With the correction for the number of arms: each asks whether the test value differs."""
+    """The effects with Holm's correction over the arms, each of which tests whether the test value differs."""
     primary = {e.arm: e.p for e in found if e.measure == "test" and e.task is None and e.p is not None}
     corrected = holm(primary)
     return [

@@ -1,4 +1,4 @@
-"""What a sweep goes through, read from TOML: every task with every setting and every seed."""
+"""The grid of a sweep, read from TOML: every task with every setting and every seed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from protocols.files.named import USE
 
 NAME = re.compile(r"[\w-]+")
 MOST_SEARCHES = 1024
-"""Searches that may work at once: each has about ten files open."""
+"""Most concurrent searches: each has about ten files open."""
 Vary = Callable[[dict[str, Any]], dict[str, Any]]
-"""Makes the tables of a setting out of those of a task."""
+"""Makes the tables of a setting from those of a task."""
 
 
 class SweepTable(Table):
-    """`[sweep]`: `tasks` are configurations, by paths relative to the grid's file. `searches`: how many at once.
-    `directory`: where everything is written (None: `runs/<the grid's name>`)."""
+    """`[sweep]`: `tasks` are paths of configurations, relative to the grid's file. `searches`: most concurrent
+    searches. `directory`: for all output (None: `runs/<the grid's name>`)."""
 
     tasks: Annotated[tuple[Path, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
@@ -36,7 +36,7 @@ class SweepTable(Table):
 
 
 class GridTable(Table):
-    """The whole file. `[settings.<name>]` holds tables of a configuration, which go over those of every task."""
+    """The whole file. `[settings.<name>]` holds tables of a configuration, which override those of every task."""
 
     sweep: SweepTable
     settings: Mapping[str, Mapping[str, Any]] = {}
@@ -44,7 +44,7 @@ class GridTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One search of a sweep. `name` is that of its run directory, and of no other cell's."""
+    """One search of a sweep. `name`: of its run directory, unique in the grid."""
 
     name: str
     task: str
@@ -55,8 +55,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The cells in the order in which they begin: seed after seed, so that all is compared early. `one_memory`: all
-    share it; otherwise each has its own, in its run directory."""
+    """The cells in the order in which they begin: seed after seed, so that all settings can be compared early.
+    `one_memory`: all cells share a memory; otherwise each has its own, in its run directory."""
 
     directory: Path
     searches: int
@@ -65,7 +65,7 @@ class Grid:
 
 
 def load_grid(path: Path, settings: Sequence[str] = ()) -> Grid:
-    """Read the grid at `path` and the configurations that it names, with `table.key=value` settings over all of them.
+    """Read the grid at `path` and its configurations. `settings` (`table.key=value`) override all of them.
 
     :raises ConfigError: with what is wrong, and in which file.
     """
@@ -85,8 +85,8 @@ def load_grid(path: Path, settings: Sequence[str] = ()) -> Grid:
 
 
 def spread(path: Path, tasks: Sequence[Path], seeds: Sequence[int], varied: Mapping[str, Vary]) -> tuple[Cell, ...]:
-    """Every task, varied in every way, with every seed. The ways are named as in the file at `path`: the last part of
-    a name is the setting's.
+    """The cells of every task with every variation and every seed. The keys of `varied` are those in the file at
+    `path`: after the first dot comes the setting's name.
 
     :raises ConfigError: see `load_grid`.
     """
@@ -106,7 +106,7 @@ def spread(path: Path, tasks: Sequence[Path], seeds: Sequence[int], varied: Mapp
 
 
 def overridden(table: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """The same table, with `table.key=value` settings over what it had.
+    """The same table, changed by settings of the form `table.key=value`.
 
     :raises ConfigError: one is no setting.
     """

@@ -1,4 +1,4 @@
-"""A study, read from TOML: tasks as they stand, the baseline, and arms that change something of all of them."""
+"""A study, read from TOML: unchanged tasks as the baseline, and arms that change something in all of them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ OFF: Mapping[str, Mapping[str, Any]] = {
     "critic": {"agents": {"critic": NONE}},
     "memory": {"memory": {"read": False, "write": False}},
 }
-"""Roles that `without` may name, and the settings that switch them off."""
+"""Names for `without` other than operators, and the settings that switch them off."""
 OF_OPERATORS = (("models", "proposers"), ("agents", "proposers"), ("budget", "operators"))
 """Tables with a key for each operator."""
 
 
 def _listed(seeds: object) -> object:
-    """A number of seeds is so many from 0."""
+    """The seeds 0, 1, ... for a number of seeds."""
     if isinstance(seeds, int) and not isinstance(seeds, bool):
         return tuple(range(min(seeds, MOST_SEEDS + 1)))
     return seeds
@@ -40,9 +40,9 @@ Seeds = Annotated[
 
 
 class StudyTable(Table):
-    """`[study]`: `tasks` are configurations, by paths relative to the study's file. `seeds`: those of every arm, or
-    how many from 0. `searches`: how many at once. `directory`: where everything is written (None: `runs/<the study's
-    name>`)."""
+    """`[study]`: `tasks` are paths of configurations, relative to the study's file. `seeds`: the seeds of every arm,
+    or their number, counted from 0. `searches`: most concurrent searches. `directory`: for all output (None:
+    `runs/<the study's name>`)."""
 
     tasks: Annotated[tuple[Path, ...], Field(min_length=1)]
     seeds: Seeds = tuple(range(10))
@@ -51,17 +51,17 @@ class StudyTable(Table):
 
 
 class StudyFile(Table):
-    """The whole file. `[arms.<name>]` holds tables of a configuration, which go over those of every task, and
-    `without`: what is switched off, `critic`, `memory` or operators by their names."""
+    """The whole file. `[arms.<name>]` holds tables of a configuration, which override those of every task, and
+    `without`, a list of what is switched off: `critic`, `memory` or names of operators."""
 
     study: StudyTable
     arms: Annotated[Mapping[str, Mapping[str, Any]], Field(min_length=1)]
 
 
 def load_study(path: Path, settings: Sequence[str] = ()) -> Grid:
-    """The grid of the study at `path`: its settings are `BASELINE` and the arms, and every cell has a memory of its
-    own. `table.key=value` settings go over the tasks, so that they are in the baseline and in all arms that do not
-    set the same.
+    """The grid of the study at `path`: its settings are `BASELINE` and the arms, and every cell has its own memory.
+    `settings` (`table.key=value`) override the tasks, so they apply to the baseline, and to all arms that do not set
+    the same key.
 
     :raises ConfigError: with what is wrong, and in which file.
     """
@@ -100,7 +100,7 @@ def _varied(where: str, arm: Mapping[str, Any], settings: Sequence[str]) -> Vary
 
 
 def _without_operator(where: str, tables: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The tables with one operator less, and with nothing that is set for it."""
+    """The tables without one operator and its settings."""
     used = build(tables, Path(), file=where).search.operators
     names = dict(zip(used, open_operators(used), strict=True))
     out = {given: own for given, own in names.items() if name in (given, own)}
@@ -117,7 +117,7 @@ def _without_operator(where: str, tables: Mapping[str, Any], name: str) -> dict[
 
 
 def _check_apart(path: Path, cells: Sequence[Cell]) -> None:
-    """:raises ConfigError: searches would learn from each other, or an arm is the baseline."""
+    """:raises ConfigError: searches would learn from each other, or an arm equals the baseline."""
     for cell in cells:
         memory = cell.configuration.memory
         if memory.path and memory.write:

@@ -1,4 +1,4 @@
-"""A sweep: the searches of a grid, some at once, in one process, with one file of results."""
+"""A sweep: runs the searches of a grid concurrently in one process, with one file of results."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ Search = Callable[[Cell, Run], Awaitable[Result]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of `results.jsonl`: how one cell ended. `result`: what its `result.json` says; None: it failed with
-    `error`, a type and a line."""
+    """A line of `results.jsonl`: the outcome of one cell. `result`: the content of its `result.json`; None: it failed
+    with `error`, which has a type and a message of one line."""
 
     cell: str
     task: str
@@ -68,12 +68,12 @@ class Sweep:
     _checked: dict[tuple[str, str], Transport] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Return when every cell has ended, or has been stopped.
+        """Run the cells; returns when every cell has ended or been stopped.
 
-        A cell that fails is recorded, and the others go on; one that was interrupted counts as not run.
+        A cell that fails is recorded, and the others continue; one that was interrupted counts as not run.
 
-        :raises InputError: a task or a directory cannot be used; nothing was called.
-        :raises ModelError: a failure that every cell that is left would meet as well, such as a bad key.
+        :raises InputError: a task or a directory cannot be used; no model was called.
+        :raises ModelError: a failure that every remaining cell would meet as well, such as a bad key.
         :raises StorageFailed: the results, the reply cache or the memory cannot be written.
         """
         try:
@@ -100,7 +100,7 @@ class Sweep:
                     tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
 
     async def stop(self, reason: str) -> None:
-        """Begin no more cells, and let what is in flight in the others end."""
+        """Begin no more cells, and stop the running ones once their calls in flight have ended."""
         self.stopping = True
         async with anyio.create_task_group() as tasks:
             for name, run in self._running.items():
@@ -128,7 +128,7 @@ class Sweep:
                     self._enter(row)
 
     async def _search(self, shared: Shared, cell: Cell) -> Row | None:
-        """How the cell ended; None: it has none, because all are to stop."""
+        """Run one cell; returns its row, or None if the sweep was stopped before the cell had ended."""
         directory = self.grid.directory / cell.name
         try:
             async with open_run_in(shared, cell.configuration, self.environ, directory) as run:
@@ -150,8 +150,8 @@ class Sweep:
             self._running.pop(cell.name, None)
 
     async def _has_begun(self, cell: Cell) -> None:
-        """A client that its check has opened is closed once a search has its own: had it been closed before, one that
-        the user's function gives to all would be, too."""
+        """Close the client that the cell's check has opened, now that its search has one: closing it earlier would
+        also close a client that the user's function shares among all searches."""
         if checked := self._checked.pop((cell.task, cell.setting), None):
             await checked.closing.aclose()
 
@@ -174,7 +174,7 @@ class Sweep:
 
 @asynccontextmanager
 async def open_shared(transport: Transport, grid: Grid, accounts: Accounts) -> AsyncIterator[Shared]:
-    """One reply cache, and where the grid says so one memory, in its directory.
+    """Open the reply cache, and a memory if the cells share one, in the grid's directory.
 
     :raises StorageFailed, MemoryMismatch: a file cannot be used.
     """
@@ -187,9 +187,9 @@ async def open_shared(transport: Transport, grid: Grid, accounts: Accounts) -> A
 
 
 def finished(cell: Cell, directory: Path) -> Row | None:
-    """The row of a cell that has a result already, of a search that was not interrupted.
+    """The row of a cell whose search has a result and was not interrupted; else None.
 
-    :raises ConfigError: it is the result of another configuration.
+    :raises ConfigError: the result is of another configuration.
     :raises StorageFailed: its files cannot be read.
     """
     place = directory / cell.name
@@ -208,7 +208,7 @@ def finished(cell: Cell, directory: Path) -> Row | None:
 def row_of(
     cell: Cell, directory: Path, result: Mapping[str, Any] | None = None, error: Mapping[str, str] | None = None
 ) -> Row:
-    """How a cell ended."""
+    """The row of a cell that has ended."""
     return Row(cell.name, cell.task, cell.setting, cell.seed, os.fspath(directory), result, error)
 
 

@@ -1,1 +1,1 @@
-"""What a person sees of a run: the terminal, the log, the report."""
+"""Output for people: the terminal, the log and the report of a run."""

@@ -1,4 +1,4 @@
-"""The messages of a chat on a terminal."""
+"""Prints chat messages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from protocols.model import ChatMessage
 from protocols.plain import printable
 
 LONGEST = 4000
-"""Characters of a message that are shown, a quarter of them of its end, where the cue of a reply stands."""
+"""Most characters shown of a message; a quarter of them from its end, which asks for the reply."""
 
 
 def show_messages(console: Console, messages: Sequence[ChatMessage], longest: int = LONGEST) -> None:
-    """The lines of each message are indented, so that nothing in it looks like a line of ours; of one that has more
-    than `longest` characters the beginning and the end are shown."""
+    """Print messages with indented lines, so that their text cannot look like our output. A message of more than
+    `longest` characters is shown by its beginning and end."""
     for message in messages:
         console.print(Text(f"{message.speaker}:", style="bold"))
         lines = cut(printable(message.text), longest).split("\n")
@@ -24,7 +24,7 @@ def show_messages(console: Console, messages: Sequence[ChatMessage], longest: in
 
 
 def cut(text: str, longest: int) -> str:
-    """The beginning and the end of a text that is too long."""
+    """The text, or its beginning and end if it has more than `longest` characters."""
     left_out, end = len(text) - longest, longest // 4
     if left_out <= 0:
         return text

@@ -1,4 +1,4 @@
-"""What the demo shows at its end: the first prompt and what it got wrong, the best one, and what is right now."""
+"""The demo's final output: the first prompt and its mistakes, the best prompt, and the answers that it corrects."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from protocols.messages import FIRST, Critique, Outcome
 from protocols.plain import one_line
 
 MOST = 5
-"""Examples that are shown of each kind."""
+"""Most examples shown of each kind."""
 WIDEST, LONGEST = 72, 1200
-"""Characters of a text in a table, and of a message."""
+"""Most characters of a text in a table, and of a message."""
 
 
 def show_demonstration(console: Console, directory: Path, result: Mapping[str, Any]) -> None:
-    """The prompts as they are sent for one example, and answers to others; then the result.
+    """Print the prompts as they are sent for one example, and answers to other examples; then the result.
 
     :raises InputError, StorageFailed: a file of the run directory cannot be read.
     """
@@ -35,7 +35,7 @@ def show_demonstration(console: Console, directory: Path, result: Mapping[str, A
     wrong = mistakes(directory)
     inputs = gained[0]["inputs"] if gained else wrong[0].inputs if wrong else None
     first = prompt_file.load(directory / FIRST_PROMPT)
-    if inputs is not None and not uses(first):  # a prompt of one's own may be filled from examples, not kept for it
+    if inputs is not None and not uses(first):  # a user's prompt may be filled from examples, which are not kept
         _title(console, "The first prompt, as it was sent")
         show_messages(console, first.render(inputs), LONGEST)
     if wrong:
@@ -57,13 +57,13 @@ def show_demonstration(console: Console, directory: Path, result: Mapping[str, A
 
 
 def gains(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The test examples that a result quotes on which the best prompt scores more."""
+    """The test examples quoted by a result on which the best prompt scores higher than the first."""
     changed = result["test"]["changed"] if result["test"] else ()
     return [one for one in changed if one["scores"][1] > one["scores"][0]]
 
 
 def mistakes(directory: Path) -> Sequence[Outcome]:
-    """What the first prompt did not get right of the training examples that its critic read."""
+    """The training examples read by the first prompt's critic that the prompt did not answer fully right."""
     for envelope in read_journal(directory / JOURNAL, (Critique,)):
         if isinstance(envelope.message, Critique) and envelope.message.assignment == FIRST:
             return [outcome for outcome in envelope.message.evaluation.outcomes if outcome.score < 1]
@@ -79,7 +79,7 @@ def _title(console: Console, text: str) -> None:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Texts of data and models are cut, and stand on one line as far as it is wide."""
+    """A table of texts from data and models, each as one line of at most `WIDEST` characters."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")

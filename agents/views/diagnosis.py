@@ -1,4 +1,4 @@
-"""What `doctor` prints."""
+"""The output of the command `doctor`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLES = {"ok": "green", "warning": "bold yellow", "failed": "bold red", "not ch
 
 
 def show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
-    """A line for each finding, what one example is sent as, then what a search takes."""
+    """Print a line for each finding, the messages sent for one example, the headroom and the estimate of a search."""
     for finding in diagnosis.findings:
         line = Text(f"{finding.status:<12}", style=STYLES[finding.status])
         console.print(line.append(one_line(f"{finding.what}: {finding.text}", 2000), style="default"), soft_wrap=True)
@@ -38,7 +38,7 @@ def _show_sent(console: Console, sent: Sent) -> None:
 
 
 def _show_headroom(console: Console, found: Headroom) -> None:
-    """The sentence first, then what it rests on."""
+    """Print the verdict, then the figures behind it."""
     first, again = found.figures.first, found.figures.again
     lines = [found.sentence, f"first prompt: {first.value:.2f} on {first.n} examples, {_replies(first)}"]
     for shown in found.figures.shown:
@@ -99,5 +99,5 @@ def _rough_dollars(amount: float) -> str:
 
 
 def _rough(number: float) -> str:
-    """Two digits of it: more would not be meant."""
+    """The number rounded to two digits, since an estimate has no more precision."""
     return f"{float(f'{number:.2g}'):,.0f}"

@@ -1,4 +1,4 @@
-"""A forest plot as SVG: an estimate with its interval on each line, and where 0 is."""
+"""A forest plot as SVG: one estimate with its interval per line, and a line at 0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ circle { stroke: #1f5fa8; stroke-width: 2; fill: #fff } circle.told { fill: #1f5
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One line: a value with its interval, what is said of it, and whether it tells from 0, which fills its mark."""
+    """One line of the plot: a value with its interval and the text `said` beside it. `told`: the value differs
+    significantly from 0; its circle is filled."""
 
     name: str
     value: float
@@ -30,7 +31,7 @@ class Mark:
 
 
 def forest(title: str, marks: Sequence[Mark]) -> str:
-    """The figure, a whole SVG file; the scale is the same for all marks and has 0 in it."""
+    """The figure as a complete SVG file; all marks share one scale, which includes 0."""
     ends = [end for mark in marks for end in (*mark.interval, mark.value)]
     step = _step(max([0.0, *ends]) - min([0.0, *ends]) or 1.0)
     low, high = math.floor(min([0.0, *ends]) / step), math.ceil(max([0.0, *ends]) / step)
@@ -60,7 +61,7 @@ def forest(title: str, marks: Sequence[Mark]) -> str:
 
 
 def _step(span: float) -> float:
-    """1, 2 or 5 times a power of ten, so that there are four to ten steps."""
+    """The distance of ticks: 1, 2 or 5 times a power of ten, so that `span` has four to ten steps."""
     power = 10.0 ** math.floor(math.log10(span / 4))
     return next(power * factor for factor in (5, 2, 1) if span / (power * factor) >= 4)
 

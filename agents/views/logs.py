@@ -1,6 +1,7 @@
 """The log of a run: lines for people on the console, JSON lines in the run directory.
 
-Never a key, and never a full prompt above debug: every entry passes `Redact` and `shorten` before it is written.
+It holds no API key, and no full prompt above level debug: every entry passes `Redact` and `shorten` before it is
+written.
 """
 
 from __future__ import annotations
@@ -35,20 +36,20 @@ from protocols.plain import one_line, printable, redact
 from protocols.task import Task
 
 LONGEST = 300
-"""Characters of one value above debug: less than any prompt worth hiding, more than any reason of ours."""
+"""Most characters of a value above debug: shorter than any prompt worth hiding, longer than any of our reasons."""
 
 LAST = 65_536
-"""Bytes in which the last line of a log is looked for."""
+"""Bytes at the end of a log in which its last line is searched."""
 WAITING = "waiting"
-"""The event of a line that says what is waited for."""
+"""The event of entries that tell what a run waits for."""
 IDS = 5
-"""Ids of examples in one entry."""
+"""Most ids of examples in one entry."""
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
-"""What the console shows, by the number of -v. The file holds info and above, and debug when the console does."""
+"""The console's level by the number of -v. The file holds info and above, and debug if the console does."""
 
 
 class Redact:
-    """A processor that takes every key out of every value."""
+    """A processor that removes API keys from all values."""
 
     def __init__(self, secrets: Collection[str]) -> None:
         self._secrets = sorted((s for s in secrets if len(s) >= 8), key=len, reverse=True)
@@ -74,7 +75,7 @@ class Redact:
 
 
 def shorten(logger: object, method: str, event: EventDict) -> EventDict:
-    """A processor that cuts long texts, above debug."""
+    """A processor that cuts long texts of entries above level debug."""
     return event if method == "debug" else {name: _cut(value) for name, value in event.items()}
 
 
@@ -97,13 +98,13 @@ class ToFile:
         self._file = file
 
     def __call__(self, logger: object, method: str, event: EventDict) -> EventDict:
-        with suppress(OSError):  # a full disk stops the run at the journal, with its own error, not here
+        with suppress(OSError):  # a full disk stops the run at the journal, with its own error
             self._file.write(orjson.dumps(event) + b"\n")
         return event
 
 
 class ToConsole:
-    """The logger at the end of the chain: prints what is at or above `level`, beside a live view if there is one."""
+    """The logger at the end of the chain: prints entries of `level` or above, beside a live view if there is one."""
 
     def __init__(self, console: Console, level: int) -> None:
         self._console, self._level = console, level
@@ -120,14 +121,14 @@ class ToConsole:
         try:
             self._console.print(line, soft_wrap=True)
         except OSError:
-            self._console.quiet = True  # whoever read this has gone; the run goes on
+            self._console.quiet = True  # the reader of the output has gone; the run continues
 
 
 @contextmanager
 def open_log(
     path: Path | None, console: Console, verbosity: int, secrets: Collection[str]
 ) -> Iterator[FilteringBoundLogger]:
-    """A logger of its own, without any global configuration. `path` None: the console alone. `verbosity` >= 0.
+    """A logger that needs no global configuration. `path` None: log to the console only. `verbosity` >= 0.
 
     :raises StorageFailed: the file cannot be opened.
     """
@@ -159,7 +160,7 @@ def open_log(
 
 
 class RunLog:
-    """Writes what a run does: a tap of its bus and of its ledger."""
+    """Logs the events of a run; an observer of its bus and its ledger."""
 
     def __init__(self, log: FilteringBoundLogger, so_far: Progress | None = None) -> None:
         self._log = log
@@ -168,7 +169,7 @@ class RunLog:
         self._looked = False
 
     def started(self, configuration: Configuration, task: Task, directory: Path, resumed: bool = False) -> None:
-        """The run is ready to begin, or to go on."""
+        """Log that the run starts or resumes."""
         settings = configuration.search
         self._log.info(
             "run resumed" if resumed else "run started",
@@ -183,16 +184,16 @@ class RunLog:
         )
 
     def doubted(self, why: str, aloud: bool = True) -> None:
-        """What a person should know of the first prompt; not `aloud`: they have been told."""
+        """Log a problem with the first prompt; as a warning if `aloud`, else the person knows it already."""
         (self._log.warning if aloud else self._log.info)("look at the first prompt", why=why)
 
     def looked(self, line: str, aloud: bool) -> None:
-        """What is asked before the search: the first prompt's evaluation has no more to say then."""
+        """Log the headroom found before the search; the first prompt's evaluation then adds nothing."""
         self._looked = True
         (self._log.warning if aloud else self._log.info)(line)
 
     async def observe(self, envelope: Envelope) -> None:
-        """A message crossed the bus."""
+        """Log a message of the bus."""
         if isinstance(envelope.message, Candidate):
             rendered = {section.name: readable(section) for section in envelope.message.prompt}
             self._log.debug("candidate", assignment=envelope.message.assignment, prompt=rendered)
@@ -215,10 +216,10 @@ class RunLog:
             self._log.warning("left out: too long for the task's model", examples=len(long), ids=long[:IDS])
 
     def called(self, attempt: Attempt) -> None:
-        """An attempt ended; a failed one that is worth another try is no warning yet."""
+        """Log an attempt that has ended; a failure that can be retried is no warning."""
         if attempt.left_out:
             left = {"role": attempt.role, "model": attempt.model, "examples": attempt.left_out}
-            self._log.info("left out of a request, for there was no room", **left)
+            self._log.info("left out of a request that did not fit the model's window", **left)
         error = attempt.error
         if error is None or (isinstance(error, TemperatureRefused) and attempt.model in self._refused):
             return
@@ -240,20 +241,20 @@ class RunLog:
         )
 
     def noticed(self, notice: Notice) -> None:
-        """A share of a cap is used."""
+        """Log that a share of a cap is used."""
         self._log.info("budget", scope=notice.scope or "run", cap=notice.cap, used=notice.used, limit=notice.limit)
 
     def waits(self, text: str) -> None:
-        """Nothing has been told for a while: this is what is waited for."""
+        """Log what the run waits for, after a while without other output."""
         self._log.info(WAITING, says=text)
 
     def finished(self, result: Result) -> None:
-        """There is a result."""
+        """Log the result."""
         if result.test_missing:
             pairs = 0 if result.test is None else result.test.n
             self._log.warning("held-out report cut short", reason=result.test_missing, pairs=pairs)
         if result.unremembered:
-            self._log.warning("not in the memory, for they could not be embedded", experiences=result.unremembered)
+            self._log.warning("not in the memory, since embedding failed", experiences=result.unremembered)
         self._log.info(
             "run finished",
             stopped_by=result.stopped_by,
@@ -270,11 +271,11 @@ class RunLog:
         )
 
     def told(self, text: str) -> None:
-        """A line for the person, where nothing else is there to show it."""
+        """Log a line for the person if there is no view to show it."""
         self._log.warning(text)
 
     def failed(self, error: BaseException) -> None:
-        """There is none. The person sees the error itself; this is for the file."""
+        """Log the error that ended the run, at level info: it is for the file, since the person sees the error."""
         fields = {"status": error.status, "request_id": error.request_id} if isinstance(error, ModelError) else {}
         self._log.info("run failed", kind=type(error).__name__, reason=str(error), **fields)
 
@@ -298,9 +299,10 @@ class RunLog:
 
 
 def last_wait(path: Path, heard: float | None) -> str:
-    """What a run's log says last, if that is what is waited for, and nothing has been heard since; else "".
+    """What a run waits for according to the last entry of its log; "" if that entry tells something else, or the
+    journal has a later one.
 
-    `heard`: in Unix seconds, None before there was anything.
+    `heard`: the time of the journal's latest entry in Unix seconds, None if it has none.
     """
     try:
         with path.open("rb") as file:

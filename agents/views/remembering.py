@@ -1,4 +1,4 @@
-"""What the commands on memories do beyond `memory.upkeep`: finding, writing, reading in and showing."""
+"""The commands on memories, beyond `memory.upkeep`: finding the file, export, import and printing statistics."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from protocols.plain import one_line
 
 
 def memory_file(path: Path) -> Path:
-    """The file itself, or the one of a run directory."""
+    """The memory file at `path`, or in the run directory `path`."""
     return path / MEMORY if path.is_dir() else path
 
 
 def write_lines(path: Path, lines: Iterable[bytes | None]) -> tuple[int, int]:
-    """Write a new file; returns the number of lines, and of those that are None because nobody could read them.
-    Nothing is left of a file that could not be written whole.
+    """Write a new file; returns the number of lines written, and of lines that are None because they could not be
+    read. An incomplete file is deleted.
 
-    :raises ConfigError: there is one already.
+    :raises ConfigError: the file exists already.
     :raises StorageFailed: it cannot be written.
     """
     count, lost = 0, 0
@@ -51,10 +51,10 @@ def write_lines(path: Path, lines: Iterable[bytes | None]) -> tuple[int, int]:
 
 
 async def import_lines(memory: Path, source: Path) -> tuple[int, int]:
-    """How many experiences of a JSON lines file were added to a memory, and how many were there already.
+    """Import a JSON lines file into a memory; returns how many experiences were added, and how many it held already.
 
     :raises DataError: a line cannot be used; nothing was written.
-    :raises MemoryMismatch, StorageFailed: the memory cannot be used, one that a model embeds for among them.
+    :raises MemoryMismatch, StorageFailed: the memory cannot be used, for instance because its embedder is a model.
     """
     experiences = read_lines(source)
     check_embedder(memory)
@@ -64,14 +64,14 @@ async def import_lines(memory: Path, source: Path) -> tuple[int, int]:
 
 
 def check_embedder(memory: Path) -> None:
-    """:raises MemoryMismatch: a model embeds for the memory."""
+    """:raises MemoryMismatch: the memory's embedder is a model."""
     made = stats(memory).embedder if memory.exists() else None
     if made not in (None, HashedNgrams().name):
         raise MemoryMismatch(f"made with the embedder {made}, and import asks no model", file=str(memory))
 
 
 def show_stats(console: Console, found: Stats) -> None:
-    """Print what a memory holds."""
+    """Print the statistics of a memory."""
     console.print(Text(f"{found.path}: {found.count:,} experiences, {found.size / 1e6:,.1f} MB"), soft_wrap=True)
     if found.embedder is not None:
         console.print(Text(f"Embedder: {found.embedder}, dimension {found.dimension}"), soft_wrap=True)
@@ -95,7 +95,7 @@ def _table(title: str, groups: Mapping[str, Group]) -> Table:
 
 
 def _day(time: float) -> str:
-    """A date; years that the calendar lacks as seconds."""
+    """The date of a Unix time; in seconds if the calendar has no such year."""
     try:
         return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}"
     except (ValueError, OverflowError, OSError):

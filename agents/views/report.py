@@ -1,4 +1,4 @@
-"""What is left of a run: read back from its directory, and shown to a person."""
+"""The results of a run: read from its directory and printed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from protocols.providers.catalogue import EMBEDDED
 
 NOT_RUN = "–"
 FAULTS = frozenset({"unreadable", "too long", "call", "dropped", "raised"})
-"""Endings of assignments that say that something is wrong with a model, or how it is asked."""
+"""Endings of assignments that point to a problem with a model or its settings."""
 MOST = 5
-"""Ids, or leaks, that are printed; result.json has them all."""
+"""Most ids, or leaks, printed; result.json has them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`result` as in result.json, None of a run without one. `lineage`: from the first prompt to the winner, or to
-    the best so far. `best_prompt`: the prompt file's text, None before there is one."""
+    """`result`: as in result.json, None if the run has none. `lineage`: from the first prompt to the winner, or to
+    the best so far. `best_prompt`: the text of the prompt file, None before there is one."""
 
     directory: str
     result: Mapping[str, Any] | None
@@ -40,7 +40,7 @@ class Report:
 
 
 def read_report(directory: Path) -> Report:
-    """Read a run directory; the run may have failed, or be going on still.
+    """Read a run directory; the run may have failed, or still be running.
 
     :raises ConfigError: it is no run directory.
     :raises StorageFailed, MemoryMismatch: one of its files is damaged, or of another version.
@@ -55,9 +55,9 @@ def read_report(directory: Path) -> Report:
 
 
 def show_report(console: Console, report: Report) -> None:
-    """The whole of it, as `show` prints it."""
+    """Print a report, as the command `show` does."""
     if report.result is None:
-        console.print(Text("This run has no result: it is going on, or it was stopped before its end."))
+        console.print(Text("This run has no result: it is still running, or it was stopped before its end."))
     else:
         show_result(console, report.result)
     console.print(Text("\nHow the best prompt came about", style="bold"))
@@ -69,8 +69,8 @@ def show_report(console: Console, report: Report) -> None:
 
 
 def show_result(console: Console, result: Mapping[str, Any]) -> None:
-    """The table of a result and what is to be known of it. Takes what result.json holds, so that a run and `show`
-    print the same."""
+    """Print the table of a result and the remarks on it. Takes the content of result.json, so that a search and
+    `show` print the same."""
     console.print(_table(result))
     for line in _remarks(result):
         console.print(Text(one_line(line, 500)), soft_wrap=True)
@@ -90,7 +90,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         ("train", train["seed"], train["best"]),
         ("validation", result["seed"], result["best"]),
     ):
-        known = seed["n"] and best["n"]  # a budget may end before the winner's minibatch: that is no score of 0
+        known = seed["n"] and best["n"]  # a budget may end before the winner's minibatch, which is no score of 0
         gain = f"{best['value'] - seed['value']:+.3f}" if known else NOT_RUN
         values = [f"{each['value']:.3f}" if each["n"] else NOT_RUN for each in (seed, best)]
         examples = f"{best['n']}" if seed["n"] == best["n"] else f"{seed['n']}, {best['n']}"
@@ -130,7 +130,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def thousand(result: Mapping[str, Any]) -> Iterator[str]:
-    """What 1,000 answers take; a result of an earlier release does not say."""
+    """Lines on the tokens and cost of 1,000 answers; none for a result of an earlier release."""
     if answers := result.get("answers"):
         for name, taken in (("first", answers["seed"]), ("best", answers["best"])):
             cost = "" if taken["dollars"] is None else f", {dollars(taken['dollars'])}"
@@ -139,8 +139,8 @@ def thousand(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def left_out(result: Mapping[str, Any]) -> Iterator[str]:
-    """What was too long, what nobody criticised, whose expected answers the critic doubts, and the operators none of
-    whose assignments came to anything; a result of an earlier release does not say."""
+    """Lines on examples that were too long, survivors without critique, examples whose expected answers the critic
+    doubts, and operators without any evaluated candidate; none for a result of an earlier release."""
     if long := result.get("too_long"):
         yield f"Too long for the task's model, whatever the prompt, and left out: {_some(long)}."
     if mute := result.get("uncriticised"):
@@ -164,7 +164,7 @@ def _endings(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def missing_test(result: Mapping[str, Any]) -> Iterator[str]:
-    """What a cap has kept from the held-out comparison."""
+    """A line on the part of the held-out comparison that a cap prevented."""
     if (missing := result.get("test_missing")) is None:
         return
     if (test := result["test"]) is None:
@@ -174,7 +174,7 @@ def missing_test(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def show_scored(console: Console, scored: Scored) -> None:
-    """What `evaluate` prints."""
+    """Print the score of a prompt, for the command `evaluate`."""
     line = f"{scored.prompt} on {scored.split}: {_score(asdict(scored))}"
     console.print(Text(one_line(line, 500)), soft_wrap=True)
     if said := unread_value(asdict(scored)):
@@ -185,7 +185,7 @@ def show_scored(console: Console, scored: Scored) -> None:
 
 
 def _score(score: Mapping[str, Any]) -> str:
-    """A `Score` as JSON holds it, in words."""
+    """A `Score`, given as in JSON, in words."""
     low, high = score["interval"]
     ends = [f"{score['errors']} unanswered ({counted(score['reasons'])})"] if score["errors"] else []
     ends += [f"of the replies: {ended}"] if (ended := endings(score)) else []
@@ -194,7 +194,7 @@ def _score(score: Mapping[str, Any]) -> str:
 
 
 def _some(ids: Sequence[str]) -> str:
-    """How many, and the first of them."""
+    """The number of examples, and the first ids."""
     rest = ", …" if len(ids) > MOST else ""
     plural = "" if len(ids) == 1 else "s"
     return f"{len(ids)} example{plural}" + (f" ({', '.join(ids[:MOST])}{rest})" if ids else "")

@@ -1,8 +1,8 @@
-"""A run as OpenTelemetry spans: a trace for each assignment, under it what each agent did, and each call to a model.
+"""A run as OpenTelemetry spans: a trace for each assignment, with spans for each agent's work and each model call.
 
 Names and attributes follow the semantic conventions for generative AI, as of 1.38
-(https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/ and gen-ai-agent-spans/). No text of a prompt, an
-example or a reply is in them.
+(https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/ and gen-ai-agent-spans/). They hold no text of
+prompts, examples or replies.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from protocols.wrappers.recorded import Call
 
 @dataclass(slots=True)
 class _Open:
-    """An assignment that has not ended: its span, and when each of its messages was sent."""
+    """An assignment that has not ended: its span, and the times at which its messages were sent."""
 
     span: Span
     sent: dict[int, float] = field(default_factory=dict)
 
 
 class Spans:
-    """A tap of the bus and of the journal's calls. `run` tells the run from others."""
+    """An observer of the bus and of the journal's calls. `run` identifies the run."""
 
     def __init__(self, tracer: Tracer, run: str) -> None:
         self._tracer, self._run = tracer, run
@@ -42,7 +42,7 @@ class Spans:
         self._progress = Progress()
 
     async def observe(self, envelope: Envelope) -> None:
-        """A message crossed the bus: its sender's work on what caused it is done."""
+        """Take in a message of the bus: its sender has finished its work on the message that caused it."""
         ending = self._progress.follow(envelope)
         message = envelope.message
         if not isinstance(message, Assignment | Candidate | Evaluation | Critique | Failure):
@@ -57,7 +57,7 @@ class Spans:
             self._end(self._open.pop(number).span, ending, envelope.time)
 
     def called(self, call: Call) -> None:
-        """A call ended."""
+        """Add the span of a call that has ended."""
         asked = self._open.get(call.assignment) if call.assignment is not None else None
         provider, _, model = call.model.rpartition("/")
         span = self._tracer.start_span(
@@ -82,7 +82,7 @@ class Spans:
         span.end(_nanoseconds(call.time))
 
     def _worked(self, asked: _Open, envelope: Envelope) -> None:
-        """The span of the sender's work, where it is known when that began."""
+        """Add the span of the sender's work, if its beginning is known."""
         began = asked.sent.pop(envelope.cause, None) if envelope.cause is not None else None
         asked.sent[envelope.id] = envelope.time
         if began is None:
@@ -110,8 +110,8 @@ class Spans:
 
 @contextmanager
 def open_spans(run: str) -> Iterator[Spans]:
-    """Spans that are exported by OTLP over HTTP; the standard OTEL_EXPORTER_OTLP_* variables say where to. What is
-    left when the block ends is sent then."""
+    """Spans exported by OTLP over HTTP, configured by the standard OTEL_EXPORTER_OTLP_* variables. Pending spans are
+    sent when the block ends."""
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "promptflow"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=own_session())))
     try:
@@ -121,7 +121,8 @@ def open_spans(run: str) -> Iterator[Spans]:
 
 
 def own_session() -> requests.Session | None:
-    """A session that does not look for the collector's password in ~/.netrc; None where a variable names another."""
+    """A session that does not read the collector's password from ~/.netrc; None if an environment variable names a
+    credential provider."""
     if any(name.startswith("OTEL_PYTHON_EXPORTER_OTLP_") and "CREDENTIAL_PROVIDER" in name for name in os.environ):
         return None
     session = requests.Session()

@@ -1,4 +1,4 @@
-"""What a person sees of a study: the table of effects, the figure, and the rows as CSV."""
+"""The output of a study: the table of effects, the figure, and the rows as CSV."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = ("task", "arm", "seed", "test", "validation", "calls", "dollars", "sec
 
 
 def show_study(console: Console, found: Sequence[Effect], rows: Sequence[Row]) -> None:
-    """The effects, what the intervals are, what the cache saved, and what failed."""
+    """Print the effects, notes on intervals and the cache, and the searches that failed."""
     table = plain_table("arm", "measure", "baseline", "with the arm", "difference", "95 % interval", "pairs", "", "")
     for effect in found:
         free = effect.measure == "dollars" and effect.baseline == effect.value == 0
@@ -40,24 +40,24 @@ def show_study(console: Console, found: Sequence[Effect], rows: Sequence[Row]) -
 
 
 def notes(arms: int, rows: Sequence[Row]) -> str:
-    """What is to be known to read the table."""
+    """Notes for readers of the table."""
     results = [row.result for row in rows if row.result is not None]
     made = sum(sum(result["calls"].values()) for result in results)
     saved = sum(result["saved"]["calls"] for result in results)
     capped = sum(result["stopped_by"].startswith("budget") for result in results)
     warning = (
-        f"\nA cap of [budget] ended {capped} of the searches. Caps count calls made, so who comes later to "
-        "the shared cache gets further: leave the cap out, and compare by search.assignments."
+        f"\nA cap of [budget] ended {capped} of the searches. Caps count calls made, so searches that find more "
+        "replies in the shared cache get further: leave the cap out, and compare by search.assignments."
     )
     return (
-        "Intervals: of the mean difference over seeds, on these tasks; each by itself. What is said of the test "
+        "Intervals: of the mean difference over seeds, on these tasks; each by itself. The verdict on the test "
         f"value over all tasks is corrected for {arms} arm{'s' * (arms > 1)} (Holm), the rest is not.\n"
         f"Calls: {made:,} made, and {saved:,} more that the shared cache answered.{warning if capped else ''}"
     )
 
 
 def write_study(directory: Path, found: Sequence[Effect], rows: Sequence[Row]) -> None:
-    """The effects as JSON and as a figure, and the rows as CSV, into the directory of the study.
+    """Write the effects as JSON and as a figure, and the rows as CSV, to the directory of the study.
 
     :raises StorageFailed: a file cannot be written.
     """
@@ -74,13 +74,13 @@ def write_study(directory: Path, found: Sequence[Effect], rows: Sequence[Row]) -
 
 
 def as_json(effect: Effect) -> dict[str, Any]:
-    """An effect with its verdict."""
+    """An effect and its verdict as JSON."""
     return asdict(effect) | {"verdict": effect.verdict}
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """A line for each search: what effects are computed from, with nothing where nothing is known; `made` and `saved`
-    calls, which `calls` is the sum of; and why it ended, or the type of the error that it failed with."""
+    """A line for each search: the measures that effects are computed from, empty if unknown; the calls `made` and
+    `saved`, whose sum is `calls`; and why it ended, or the type of the error that it failed with."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -1,4 +1,4 @@
-"""How a prompt came about, shown to a person: traces, blame, and two prompts side by side."""
+"""Prints how a prompt came about: traces, blame, and two prompts side by side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLES = {"+": "green", "-": "red", "@": "dim"}
 
 
 def show_trace(console: Console, links: Sequence[Link]) -> None:
-    """One paragraph for each candidate of the chain."""
+    """Print a paragraph for each candidate of the chain."""
     for link in links:
         console.print(
             Text(f"{link.ending.assignment:>4}  {one_line(str(link.ending))}", style="bold"), soft_wrap=True
@@ -35,7 +35,7 @@ def show_trace(console: Console, links: Sequence[Link]) -> None:
 
 
 def show_blame(console: Console, lines: Sequence[Line]) -> None:
-    """Each line of the prompt after what brought it; then the edits, once each."""
+    """Print each line of the prompt after the edit that added it; then each edit once."""
     edits: dict[int, Edit] = {}
     section = ""
     for line in lines:
@@ -54,7 +54,7 @@ def show_blame(console: Console, lines: Sequence[Line]) -> None:
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
-    """The scores, then what differs, section by section."""
+    """Print the scores, then the differences section by section."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("", "tokens", "validation", "test"):
         table.add_column(column, justify="left" if not column else "right")

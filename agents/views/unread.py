@@ -1,4 +1,4 @@
-"""What a person is told of replies that hold no answer, and of a first prompt that leaves little to gain."""
+"""Messages to a person about replies without an answer, and about a first prompt that leaves little to gain."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from protocols.messages import FIRST, Envelope, Evaluation, mean
 
 
 def first_evaluation(envelope: Envelope) -> str:
-    """One line if this is the evaluation of the first prompt and it alone says what there is to gain; else "". It
-    costs nothing."""
+    """A line on the headroom if this is the evaluation of the first prompt and it suffices for a verdict; else "".
+    Needs no further calls."""
     match envelope.message:
         case Evaluation(assignment=number) as evaluation if number == FIRST:
             scores = [score for score in evaluation.scores if score is not None]
@@ -31,7 +31,7 @@ def first_evaluation(envelope: Envelope) -> str:
 
 
 def unread_value(value: Mapping[str, Any]) -> str:
-    """The same of a value as JSON holds it, where answers cannot be read; "" where they can."""
+    """The same for a value as in JSON, but only if its answers cannot be read; else ""."""
     first = Replies(
         value["n"],
         value["value"],
@@ -48,8 +48,8 @@ def unread_value(value: Mapping[str, Any]) -> str:
 
 
 def endings(value: Mapping[str, Any]) -> str:
-    """How the replies ended that may be no answers, of a value as JSON holds it, in words; "" where all are answers.
-    Results of earlier releases do not know all of it."""
+    """Counts of replies that may hold no answer, by kind and in words, from a value as in JSON; "" if there are none.
+    Results of earlier releases lack some kinds."""
     counts = {
         "refusals": value["refused"],
         "truncated": value["truncated"],

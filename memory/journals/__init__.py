@@ -1,1 +1,1 @@
-"""The run journal: written, read, followed, and what a crash leaves in it."""
+"""The run journal: writing, reading and following it, and the calls in flight that a crash leaves behind."""

@@ -1,8 +1,8 @@
-"""The calls that are in flight, on record in a file beside the journal before they are sent.
+"""A file beside the journal that records each model call before it is sent.
 
-A file of its own, mapped into memory and written in place: what is there outlives the end of the process as a commit
-to the journal does, which takes a thread hop and would have every call wait. A write by a call of the system would
-hand the interpreter to another thread.
+The file is mapped into memory and written in place. A record outlives the process, as a commit to the journal does;
+but a commit takes a thread hop, for which every call would wait, and a write by system call would release the
+interpreter to another thread.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from memory.storage.sqlite import REASONS
 from protocols.errors import NO_ROOM, StorageFailed
 
 FIRST, SLOT = 64, 512
-"""Slots at first, and bytes of each, for one call; one with longer names takes several slots in a row."""
+"""Initial number of slots, and bytes of a slot. A call takes one slot, or several in a row if its names are long."""
 
 
 class Begun(NamedTuple):
-    """A call at `time` (Unix seconds), of a `number` that no other call of the run has. `input`: about its tokens."""
+    """A call begun at `time` (Unix seconds). `number` is unique in the run. `input`: estimated input tokens."""
 
     number: int
     time: float
@@ -36,7 +36,7 @@ class Begun(NamedTuple):
 
 
 class InFlight:
-    """Slots, each with the latest call that was begun in it; which of them have ended, the journal knows."""
+    """Slots, each with the latest call that was begun in it. The journal tells which of these calls have ended."""
 
     def __init__(self, path: Path, file: FileIO) -> None:
         self._path, self._file = path, file
@@ -46,7 +46,7 @@ class InFlight:
         self._map: mmap | None = None
 
     def begin(self, call: Begun) -> None:
-        """It outlives the process on return.
+        """Record a call; the record outlives the process on return.
 
         :raises StorageFailed: it could not be written.
         """
@@ -60,7 +60,7 @@ class InFlight:
         self._write(slot, size, line)
 
     def end(self, number: int) -> None:
-        """The journal has it."""
+        """Free the slot of a call that the journal has recorded."""
         slot, size = self._slots.pop(number)
         self._free.setdefault(size, []).append(slot)
 
@@ -71,7 +71,7 @@ class InFlight:
         self._map[slot * SLOT : (slot + size) * SLOT] = line.ljust(size * SLOT)
 
     def _grow(self, room: int) -> None:
-        """Blank slots are written, for a full disk is told of then, and by a map never."""
+        """Write blank slots, since a write reports a full disk and a memory map never does."""
         self.close()
         try:
             self._file.seek(0, os.SEEK_END)
@@ -83,7 +83,7 @@ class InFlight:
             raise failed(error, self._path) from error
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Close the memory map."""
         if self._map is not None:
             self._map.close()
             self._map = None
@@ -99,7 +99,7 @@ def file_errors(path: Path) -> Iterator[None]:
 
 
 def failed(error: OSError, path: Path) -> StorageFailed:
-    """What the operating system said."""
+    """The operating system's error as one of ours."""
     full = error.errno in NO_ROOM
     reason = REASONS["SQLITE_FULL"] if full else f"cannot be used: {error.strerror}"
     return StorageFailed(reason, file=str(path))
@@ -107,7 +107,7 @@ def failed(error: OSError, path: Path) -> StorageFailed:
 
 @contextmanager
 def open_in_flight(path: Path) -> Iterator[InFlight]:
-    """An empty record; what `left_behind` gives of the file must be in the journal before.
+    """Open an empty record, which overwrites the file: the calls of `left_behind` must be in the journal before.
 
     :raises StorageFailed: the file cannot be used.
     """
@@ -118,7 +118,7 @@ def open_in_flight(path: Path) -> Iterator[InFlight]:
 
 
 def left_behind(path: Path) -> list[Begun]:
-    """The calls that the file holds, ended or not, by number; none where there is no file.
+    """The calls that the file holds, ended or not, sorted by number; none if there is no file.
 
     :raises StorageFailed: it cannot be read.
     """
@@ -130,6 +130,6 @@ def left_behind(path: Path) -> list[Begun]:
         with suppress(orjson.JSONDecodeError, TypeError):
             begun.append(Begun(*orjson.loads(line)))
             line = b""
-        if line.endswith((b" ", b"\0")):  # the last slot of what is no call
+        if line.endswith((b" ", b"\0")):  # the last slot of a record that is no call
             line = b""
     return sorted(begun, key=lambda call: call.number)

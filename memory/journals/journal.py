@@ -1,4 +1,4 @@
-"""The run journal: every envelope that crossed the bus, append-only, in the order in which it was handed in, and
+"""The run journal: every envelope that crossed the bus, append-only, in the order in which they were handed in, and
 every call to a model that was paid for."""
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ sections. 9 brought the Critic's diagnosis and its doubts, what was tried, draft
 candidate shares with its parent; the phase that shrinks the result, and what replies took; the aims of a search.
 10 told partners only to operators that combine, and the best score to all, and wrote a diagnosis once.
 
-A change of the messages is a new version, too: what is in a journal must be read as it was meant."""
+A change of the messages is a new version, too: entries must be read with the meaning that they were written with."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
 INSERT = f"INSERT INTO journal ({COLUMNS}, worked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT = f"SELECT {COLUMNS} FROM journal"
@@ -68,15 +68,15 @@ CALL = "time, assignment, role, model, input, output, cached, written, estimated
 INSERT_CALL = f"INSERT INTO call ({CALL}, number, worked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SPENT = """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached), sum(written),
     sum(estimated), sum(seconds) FROM call"""
-"""The columns of `account_of`, for a GROUP BY of role and model."""
+"""Selects the columns that `account_of` reads; used with GROUP BY role, model."""
 CUT = "SELECT count(*) FROM journal WHERE type = 'Assignment' AND recipient = ?"
 LOST = "Lost"
-"""The error of a call whose process ended before it did."""
+"""The `error` of a call whose process ended before the call did."""
 
 
 class Journal:
-    """Takes envelopes and calls of any number of tasks at once. `worked` gives the seconds that the run has worked in
-    all of its processes, on a clock that nobody sets: they are kept with every row. None: nobody counts them."""
+    """Records envelopes and calls, from any number of tasks at once. `worked` gives the working time of the run over
+    all of its processes, in seconds of a monotonic clock; it is stored with every row. None: not measured."""
 
     def __init__(
         self,
@@ -95,11 +95,11 @@ class Journal:
         return self._clock() if self._clock else None
 
     def tap(self, observer: Callable[[Call], None]) -> None:
-        """Tell `observer` of every call once it is durable."""
+        """Pass every call to `observer` once it is durable."""
         self._taps.append(observer)
 
     async def append(self, envelope: Envelope) -> None:
-        """Durable on return. Ids are distinct, texts valid Unicode, numbers finite.
+        """Record an envelope, durable on return. Ids are distinct, texts valid Unicode, numbers finite.
 
         :raises StorageFailed: it could not be written.
         """
@@ -111,8 +111,8 @@ class Journal:
         self._writer.kept(parts)
 
     def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
-        """Put a call on record that is about to be sent, whose input is about so many tokens; it outlives the process
-        on return. If nothing more is heard of it, it is a call that was `LOST` once the journal is opened again.
+        """Record a call that is about to be sent; the record outlives the process on return. `tokens_in`: estimated
+        input tokens. If neither `called` nor `withdraw` follows, the call is `LOST` when the journal is opened again.
 
         :returns: its number, for `called`.
         :raises StorageFailed: it could not be written.
@@ -122,25 +122,25 @@ class Journal:
         return number
 
     async def called(self, call: Call, number: int | None = None) -> None:
-        """Keep a call that has ended, which `begin` gave this number; durable on return.
+        """Record a call that has ended, with its number from `begin`; durable on return.
 
         :raises StorageFailed: it could not be written.
         """
         await self._database.insert(INSERT_CALL, row_of(call, number, self._worked))
-        if number is not None:  # not where it is cancelled before: the write may still be on its way
+        if number is not None:  # not reached if cancelled during the write, which may still be on its way
             self._in_flight.end(number)
         for observe in self._taps:
             observe(call)
 
     async def keep(self, notes: Mapping[str, bytes]) -> None:
-        """Keep what the run begins with, by name, all of it or nothing; durable on return.
+        """Store the notes that the run begins with, by name, all of them or none; durable on return.
 
         :raises StorageFailed: it could not be written.
         """
         await self._database.write_many(("INSERT INTO note VALUES (?, ?)", list(notes.items())))
 
     async def learned(self, name: str, content: bytes) -> None:
-        """Keep what the run has learned, in the place of what had the name before; durable on return.
+        """Store a note that the run has learned, replacing an earlier note of this name; durable on return.
 
         :raises StorageFailed: it could not be written.
         """
@@ -168,14 +168,14 @@ async def open_journal(path: Path, worked: Callable[[], float] | None = None) ->
 
 
 def row_of(call: Call, number: int | None, worked: float | None = None) -> Sequence[Value]:
-    """For `INSERT_CALL`. `worked`: see `Journal`."""
+    """The row of a call for `INSERT_CALL`. `worked`: see `Journal`."""
     usage = call.usage
     tokens = (usage.input, usage.output, usage.cached, usage.written, usage.estimated)
     return (call.time, call.assignment, call.role, call.model, *tokens, call.seconds, call.error, number, worked)
 
 
 def lost_calls(connection: sqlite3.Connection, begun: Sequence[Begun]) -> list[Sequence[Value]]:
-    """The rows of those that did not end, as of the latest time on record."""
+    """The rows of the calls that did not end, with the latest time on record or their own if that is later."""
     numbers = ", ".join(str(call.number) for call in begun)
     ended = {number for (number,) in connection.execute(f"SELECT number FROM call WHERE number IN ({numbers})")}
     sql = "SELECT role, model, CAST(avg(output) AS INTEGER) FROM call WHERE error IS NULL GROUP BY role, model"
@@ -205,10 +205,10 @@ def lost_calls(connection: sqlite3.Connection, begun: Sequence[Begun]) -> list[S
 def read_journal(
     path: Path, kinds: tuple[type[Message], ...] = (), assignment: int | None = None, *, brief: bool = False
 ) -> Iterator[Envelope]:
-    """The envelopes in the order of the journal, read as they are asked for; the run may still be going on.
+    """The envelopes in the order of the journal, read lazily; the run may still be writing.
 
-    `kinds`: those alone whose message is one of these; `assignment`: those alone that are of this one. `brief`:
-    without outcomes and partners, which are left empty.
+    `kinds`: only messages of these classes; `assignment`: only messages of this assignment. `brief`: outcomes and
+    partners are left empty.
 
     :raises MemoryMismatch: the file is no journal, or one of another version.
     :raises StorageFailed: it is not there, or damaged.
@@ -227,7 +227,7 @@ def read_journal(
 
 
 def envelope_of(row: Sequence[Any], reader: Reader, path: Path) -> Envelope:
-    """The envelope in one row, of the columns of `SELECT`.
+    """Decode one row with the columns of `SELECT`.
 
     :raises StorageFailed: it cannot be read.
     """
@@ -239,7 +239,7 @@ def envelope_of(row: Sequence[Any], reader: Reader, path: Path) -> Envelope:
 
 
 def read_calls(path: Path, assignment: int | None = None) -> Iterator[Call]:
-    """The calls in the order in which they ended, of one assignment or of all.
+    """The calls of one assignment or of all, in the order in which they ended.
 
     :raises MemoryMismatch, StorageFailed: as `read_journal`.
     """
@@ -251,7 +251,7 @@ def read_calls(path: Path, assignment: int | None = None) -> Iterator[Call]:
 
 
 def read_notes(path: Path) -> dict[str, bytes]:
-    """What was kept, by name.
+    """The run's notes by name.
 
     :raises MemoryMismatch, StorageFailed: as `read_journal`.
     """
@@ -261,9 +261,9 @@ def read_notes(path: Path) -> dict[str, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """What a journal says of the run so far. `last`: the highest id of an envelope, and `resumed` that of the last
-    `Resumed`, 0 if there is none. `assignments` were made for operators. `seconds`: see `worked`. `accounts`: by role
-    and model."""
+    """The state of a run according to its journal. `last`: the highest id of an envelope; `resumed`: the id of the
+    last `Resumed`, 0 if there is none. `assignments`: the number made for operators. `seconds`: see `worked`.
+    `accounts`: by role and model."""
 
     last: int
     resumed: int
@@ -285,14 +285,14 @@ def read_durable(path: Path) -> Durable:
 
 
 def account_of(row: Sequence[Any]) -> Account:
-    """What one role spent on one model, of the columns of `SPENT`."""
+    """The account of one role and model from a row with the columns of `SPENT`."""
     role, model, calls, failed, *tokens, seconds = row
     return Account(role, model, calls, failed, usage=Usage(*tokens), seconds=seconds)
 
 
 def worked(connection: sqlite3.Connection) -> float:
-    """How many seconds a run has worked up to its last record, over all of its processes and without its pauses: what
-    was between them, and what the system's clock was set to, counts for nothing."""
+    """The working time of a run up to its last record, in seconds: over all of its processes, without pauses and the
+    time between processes, and independent of changes of the system clock."""
     told = [
         seconds
         for table in ("journal", "call")
@@ -304,8 +304,8 @@ def worked(connection: sqlite3.Connection) -> float:
 
 
 def _by_the_clock(connection: sqlite3.Connection) -> float:
-    """As far as a journal of an earlier release tells it: by the times of the last process, and what that began
-    with."""
+    """An estimate for a journal of an earlier release: the time that the last process began with, plus the span of
+    its records without pauses."""
     rows = (
         connection.execute("SELECT id, time, payload FROM journal WHERE type = 'Resumed' ORDER BY place DESC LIMIT 1")
         .fetchall() or connection.execute("SELECT 0, time, NULL FROM journal ORDER BY place LIMIT 1").fetchall()
@@ -325,7 +325,7 @@ def _by_the_clock(connection: sqlite3.Connection) -> float:
 
 
 def _paused(told: Sequence[tuple[str, float]], ended: float) -> float:
-    """Seconds of a process in which it was paused, by the types and times of what it was told."""
+    """Seconds that a process was paused, from the types and times of its Pause and Continue messages."""
     seconds, since = 0.0, None
     for kind, time in [*told, ("Continue", ended)]:
         if kind == "Pause":
@@ -336,7 +336,7 @@ def _paused(told: Sequence[tuple[str, float]], ended: float) -> float:
 
 
 def part(connection: sqlite3.Connection, number: int) -> str:
-    """The JSON of a part.
+    """The JSON of a part, a value that several messages share.
 
     :raises KeyError: there is no such part.
     """

@@ -1,4 +1,4 @@
-"""A journal read on and on, while a run writes it or after: what has come since the last look."""
+"""Reading a journal incrementally, during a run or after it: the entries since the last read."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from protocols.budget.ledger import Account
 from protocols.messages import Envelope
 
 MOST = 2_000
-"""Envelopes that one look reads."""
+"""Most envelopes per read."""
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Envelopes, each with how many calls had been made by then in all, and the sums of the calls that are new, by
-    role and model. `more`: there was not all that there is. `seconds`: how long the run has worked by now."""
+    """The new entries of a journal. `told`: envelopes, each with the total number of calls up to its time; `spent`:
+    sums of the new calls by role and model. `more`: there are further entries to read. `seconds`: working time of the
+    run so far."""
 
     told: Sequence[tuple[Envelope, int]]
     spent: Sequence[Account]
@@ -30,7 +31,7 @@ class News:
 
 
 class Following:
-    """Knows how far it has read. `news` is for one thread at a time."""
+    """A reader that keeps its position. `news` is for one thread at a time."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
@@ -38,12 +39,12 @@ class Following:
         self._last = self._called = 0
 
     def news(self) -> News:
-        """What has come since, without outcomes and partners; calls are told up to the last envelope, and
-        all of them once the envelopes are.
+        """The entries since the last call, without outcomes and partners. Calls are included up to the last envelope
+        read, and all of them once there are no more envelopes.
 
         :raises StorageFailed: the journal is damaged.
         """
-        self._connection.execute("BEGIN")  # one state of the file
+        self._connection.execute("BEGIN")  # all queries see one state of the file
         try:
             sql = f"{SELECT.replace('SELECT', 'SELECT place,', 1)} WHERE place > ? ORDER BY place LIMIT ?"
             rows = self._connection.execute(sql, (self._last, MOST)).fetchall()
@@ -62,14 +63,14 @@ class Following:
             self._connection.execute("COMMIT")
 
     def _calls(self) -> Iterator[tuple[int, float]]:
-        """The places and times of the calls that are new, and then for ever none."""
+        """The places and times of the new calls, then (0, infinity) without end."""
         sql = "SELECT place, time FROM call WHERE place > ? ORDER BY place"
         yield from self._connection.execute(sql, (self._called,))
         while True:
             yield 0, float("inf")
 
     def _spent(self, until: int | None) -> list[Account]:
-        """The sums of the calls up to this place, or of all."""
+        """The sums of the new calls up to this place, or of all new calls."""
         if until is None:
             [(until,)] = self._connection.execute("SELECT ifnull(max(place), 0) FROM call")
         where = "WHERE place > ? AND place <= ? GROUP BY role, model ORDER BY min(place)"
@@ -80,7 +81,7 @@ class Following:
 
 @contextmanager
 def following(path: Path) -> Iterator[Following]:
-    """Read a journal from its beginning.
+    """Open a reader at the beginning of a journal.
 
     :raises MemoryMismatch: the file is no journal, or one of another version.
     :raises StorageFailed: it is not there, or damaged.

@@ -1,1 +1,1 @@
-"""SQLite: files that are opened and marked in one way, statements that share a thread, the reply cache."""
+"""SQLite: opening and marking our files, statements that share a thread, the reply cache."""

@@ -1,4 +1,4 @@
-"""The reply cache: a request that was answered once is never paid for again, nor sent twice at once."""
+"""The reply cache: an answered request is never paid for again, and a process never sends it twice at once."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ SCHEMA = Schema(
     },
 )
 COLUMNS = "text, finish, model, input, output, cached, written, estimated, instead"
-# Of two processes that answer one request at once, both go on with what is stored, which is the first.
+# If two processes get a reply to the same request at once, both use the first that was stored.
 INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO NOTHING"""
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
 RECENT = 8192
 """Replies that are held in memory."""
 CHECKED = 64
-"""Replies stored from one look at the size of the file to the next."""
-# What was stored first lies together at the beginning of the table, so that whole pages become free. The size decides
-# on the bound and not on each row, for then a sixteenth of the rows would be read to delete none.
+"""Check the size of the file once per this many stored replies."""
+# The oldest rows lie together at the beginning of the table, so deleting them frees whole pages. The size is tested
+# where the bound is computed and not for each row, which would read a sixteenth of the rows to delete none.
 EVICT = f"""DELETE FROM reply WHERE place < (
     SELECT CASE WHEN (pages.page_count - free.freelist_count) * size.page_size > ?
         THEN (SELECT min(place) + max({2 * CHECKED}, (max(place) - min(place)) / 16) FROM reply) END
@@ -64,7 +64,7 @@ class ReplyCache:
         self._recent: OrderedDict[bytes, Row] = OrderedDict()
         self._stored = 0
         self.flights: dict[bytes, Flight] = {}
-        """The requests that are out, by key."""
+        """The requests in flight, by key."""
 
     def recent(self, key: bytes) -> Reply | None:
         """The reply, if it is in memory."""
@@ -85,7 +85,8 @@ class ReplyCache:
         return _reply(rows[0])
 
     async def keep(self, key: bytes, scope: str, reply: Reply) -> Reply | None:
-        """Store a reply, durable on return. What is stored in its place, if another process may have been first.
+        """Store a reply, durable on return. Returns the stored reply if another process may have been first; else
+        None.
 
         :raises StorageFailed: it could not be written.
         """
@@ -97,7 +98,7 @@ class ReplyCache:
         try:
             new = await self._database.insert(INSERT, (key, scope, time.time(), *row))
         except get_cancelled_exc_class():
-            self._hold(key, row)  # the write goes on, and nobody may ask again before it is done
+            self._hold(key, row)  # the write continues, and the request must not be sent again before it is done
             raise
         self._stored += 1
         if self._stored % CHECKED == 0:

@@ -1,8 +1,8 @@
 """One SQLite file for many tasks: statements gather while a thread works, and one thread hop serves all of them.
 
-A commit costs a thread hop and a write to the log however many statements it holds, so it is shared (group commit):
-the first to arrive leads its group, the rest wait for it. There is no worker task to own or to stop, and what waits
-is bounded by who waits: a caller is held until its own statement is done.
+A commit costs a thread hop and a write to the log however many statements it holds, so statements share it (group
+commit): the first to arrive leads its group, and the others wait for it. There is no worker task to own or to stop,
+and the queue is bounded by the number of callers, since each waits until its own statement is done.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Job = Callable[[sqlite3.Connection], T]
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """A job that can be done together with others of the same statement."""
+    """An insert that can be batched with others of the same statement."""
 
     sql: str
     row: Sequence[Value]
 
     def __call__(self, connection: sqlite3.Connection) -> bool:
-        """Alone: whether the row went in."""
+        """Insert this row alone; returns whether it was inserted."""
         return connection.execute(self.sql, self.row).rowcount == 1
 
 
@@ -56,18 +56,18 @@ class Database:
         return await self._writes.run(lambda connection: connection.execute(sql, parameters).fetchall())
 
     async def insert(self, sql: str, row: Sequence[Value]) -> bool:
-        """Insert one row with a statement that may pass over a conflict (ON CONFLICT DO NOTHING); committed on
-        return.
+        """Insert one row with a statement that may skip conflicts (ON CONFLICT DO NOTHING); committed on return.
 
-        Rows of one statement that are committed together go in as one batch, which costs a third less than `write`.
+        Rows of one statement that are committed together are inserted as one batch, which costs a third less than
+        `write`.
 
-        :returns: whether it went in, for sure; False if any row of its batch did not.
+        :returns: True if the row was certainly inserted; False if any row of its batch was skipped.
         :raises StorageFailed: the file cannot be written, and the row is not in it.
         """
         return await self._writes.run(Insert(sql, row))
 
     async def write_many(self, *batches: tuple[str, Sequence[Sequence[Value]]]) -> None:
-        """Run one statement for each of the rows beside it, batch by batch, in one transaction; committed on return.
+        """Run each batch's statement for each of its rows, in order and in one transaction; committed on return.
 
         :raises StorageFailed: the file cannot be written, and nothing of these rows is in it.
         """
@@ -86,14 +86,14 @@ class Database:
         return await self.work(lambda connection: connection.execute(sql, parameters).fetchall())
 
     async def work(self, job: Job[T]) -> T:
-        """Run `job` in the reader's thread, one at a time: queries, and work too long for the event loop.
+        """Run `job` in the reader's thread, one at a time: for queries, and for work too long for the event loop.
 
         :raises StorageFailed: the file cannot be read.
         """
         return await self._reads.run(job)
 
     async def idle(self) -> None:
-        """Wait until all that was asked for is done."""
+        """Wait until all statements and jobs so far are done."""
         await self._writes.idle()
         await self._reads.idle()
 
@@ -130,10 +130,10 @@ class _Lane:
         self._path, self._execute = path, execute
         self._gathering = _Group()
         self._turn = Lock()
-        self._thread = CapacityLimiter(1)  # our own: never in the queue of whoever else uses threads
+        self._thread = CapacityLimiter(1)  # our own: never queues behind other users of threads
 
     async def run(self, job: Job[T]) -> T:
-        """What `job` returns, or raises.
+        """Returns or raises what `job` does.
 
         :raises StorageFailed: the file cannot be used.
         """
@@ -150,12 +150,12 @@ class _Lane:
         return cast("T", outcome)
 
     async def idle(self) -> None:
-        """Wait until every group so far is done: turns are taken in order."""
+        """Wait until every group so far is done; the lock is fair, so this turn comes last."""
         async with self._turn:
             pass
 
     async def _lead(self, group: _Group) -> None:
-        """Shielded: others wait for this group, whatever becomes of the first of it."""
+        """Run the group, shielded: the other callers need it even if the leader is cancelled."""
         with CancelScope(shield=True):
             try:
                 async with self._turn:
@@ -175,7 +175,7 @@ def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Any:
 
 
 def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Any]:
-    """All in one transaction; if a statement is at fault, each in its own, so that it fails alone."""
+    """Run all jobs in one transaction; if a statement is at fault, each in its own, so that it fails alone."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         outcomes = _execute(connection, jobs)
@@ -190,7 +190,7 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Any]:
 
 
 def _execute(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Any]:
-    """The others in order, then the rows of each statement in order."""
+    """Run the jobs that are no `Insert` in order, then the rows of each statement in order."""
     outcomes: list[Any] = [None] * len(jobs)
     rows: dict[str, dict[int, Sequence[Value]]] = {}
     for place, job in enumerate(jobs):

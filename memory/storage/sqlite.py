@@ -1,4 +1,4 @@
-"""Our SQLite files: opened in WAL mode, marked with what they hold and its version, errors in one clear line."""
+"""Our SQLite files: opened in WAL mode, marked with their type and version, with errors in one clear line."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ PATIENCE = 10.0
 """Seconds to wait for another process that holds the file."""
 
 LEAST_ROOM = 65_536
-"""Bytes: SQLite makes the index of a log in pieces of 32 KiB."""
+"""Bytes of free space below which a disk counts as full: SQLite allocates the index of a log in steps of 32 KiB."""
 LEAST_FILES = 4
-"""A database, its log, the index of that, and the file that a new one is made in."""
+"""Free inodes below which a disk counts as full: for a database, its log, the log's index, and the temporary file in
+which a database is created."""
 MAY_NOT_BE_WRITTEN = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
-"""What SQLite says of a file whose directory it may not write to, by how its names begin."""
+"""Prefixes of SQLite's error names for a file in a directory without write permission."""
 REASONS = {
     "SQLITE_FULL": "the disk is full; make room and start again",
     "SQLITE_READONLY": "cannot be written; check the permissions of the file and of its directory",
@@ -40,7 +41,8 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a file holds. A change of `statements` is a new `version`; `migrations` by the version that they end."""
+    """The type of a file. A change of `statements` needs a new `version`. `migrations`: statements that lead from
+    the version that is their key to the next."""
 
     name: str
     version: int
@@ -49,26 +51,26 @@ class Schema:
 
     @property
     def mark(self) -> int:
-        """The `application_id` that tells our files from each other and from anybody else's."""
+        """The `application_id`, which tells our types of files from each other and from other programs' files."""
         return zlib.crc32(f"promptflow {self.name}".encode()) & 0x7FFFFFFF
 
 
 def is_of_the_file(error: BaseException) -> bool:
-    """Whether SQLite could not use the file, rather than the statement."""
+    """Whether the error is about the file rather than the statement."""
     return type(error) in (sqlite3.DatabaseError, sqlite3.OperationalError)
 
 
 def storage_failed(error: BaseException, path: Path) -> StorageFailed:
-    """What SQLite said, in one line that names the file and says what to do."""
+    """SQLite's error as one line that names the file and says what to do."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and _is_full(path):
-        name = "SQLITE_FULL"  # what SQLite says of a log or an index that finds no room beside the file
+        name = "SQLITE_FULL"  # SQLite reports these errors if a log or an index finds no room beside the file
     reason = next((text for code, text in REASONS.items() if name.startswith(code)), str(error))
     return StorageFailed(reason, file=str(path))
 
 
 def _is_full(path: Path) -> bool:
-    """Whether the disk has no room for another page or another file."""
+    """Whether the disk has no room for more pages or files."""
     try:
         disk = os.statvfs(path.parent)
     except (AttributeError, OSError):  # no such call on Windows
@@ -77,7 +79,7 @@ def _is_full(path: Path) -> bool:
 
 
 def raised(error: Exception, path: Path) -> NoReturn:
-    """Raise an error of SQLite, ours in its place if it is about the file.
+    """Raise an error of SQLite, or ours in its place if it is about the file.
 
     :raises StorageFailed: the file cannot be used.
     """
@@ -140,8 +142,8 @@ def reading(path: Path, schema: Schema) -> Iterator[sqlite3.Connection]:
 
 
 def _open_to_read(path: Path, stack: ExitStack) -> sqlite3.Connection:
-    """A file in WAL mode is read through `-shm`, which SQLite cannot make where nothing may be written. Without a log
-    the file is all there is, and is read as one that nobody changes; with one, both are copied."""
+    """Open a file read-only. A file in WAL mode is read through `-shm`, which SQLite cannot create in a read-only
+    directory: there a file without a log is opened as immutable, and a file with a log is copied together with it."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
     try:
         return stack.enter_context(closing(_probed(uri)))
@@ -168,7 +170,7 @@ def _open_copy(path: Path, stack: ExitStack) -> sqlite3.Connection:
 
 
 def _probed(uri: str) -> sqlite3.Connection:
-    """SQLite opens a file with the first statement."""
+    """A connection that has run one statement, since SQLite opens the file only then."""
     connection = _connect(uri, uri=True)
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -180,9 +182,9 @@ def _probed(uri: str) -> sqlite3.Connection:
 
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Whether this process alone has `path`, an empty file that is made if need be, while the block runs.
+    """Lock `path`, an empty file that is created if necessary, while the block runs; gives whether that succeeded.
 
-    SQLite's lock is the operating system's on every platform: it is gone with the process, however that ends.
+    SQLite uses the operating system's lock on every platform, which is released when the process ends in any way.
 
     :raises StorageFailed: the file cannot be used.
     """
@@ -191,7 +193,7 @@ def claimed(path: Path) -> Iterator[bool]:
 
 
 def _lock(connection: sqlite3.Connection, patience: float) -> bool:
-    """Whether the file could be locked within so many seconds, as long as the connection is open."""
+    """Lock the file until the connection is closed; returns whether that succeeded within `patience` seconds."""
     connection.execute(f"PRAGMA busy_timeout = {1000 * patience:.0f}")
     try:
         connection.execute("BEGIN EXCLUSIVE")
@@ -203,7 +205,8 @@ def _lock(connection: sqlite3.Connection, patience: float) -> bool:
 
 
 def _is_locked(connection: sqlite3.Connection) -> bool:
-    """Whether a process has the file, rather than looks at whether one has it, which takes a lock for a moment."""
+    """Whether a process holds the exclusive lock. A process that only runs this check holds a shared lock for a
+    moment, which does not count."""
     connection.execute("PRAGMA busy_timeout = 0")
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -215,7 +218,7 @@ def _is_locked(connection: sqlite3.Connection) -> bool:
 
 
 def is_claimed(path: Path) -> bool:
-    """Whether a process has `path`, see `claimed`; False where there is no such file, or nobody may look."""
+    """Whether a process has locked `path`, see `claimed`; False if the file does not exist or cannot be read."""
     if not path.exists():
         return False
     try:
@@ -230,7 +233,7 @@ def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
-    """Bring a file of an earlier version to this one, whole or not at all."""
+    """Migrate a file of an earlier version to this one, in one transaction."""
     if _version(connection, path, schema) == schema.version:
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -242,9 +245,9 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
 
 
 def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
-    """Its version.
+    """The file's version.
 
-    :raises MemoryMismatch: it is something else, or of a version that cannot be brought to this one.
+    :raises MemoryMismatch: it is something else, or of a version that cannot be migrated to this one.
     """
     (mark,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -260,9 +263,10 @@ def _version(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
 
 
 def _create(path: Path, schema: Schema) -> None:
-    """Make the file elsewhere and link it into place whole: of two processes that do so at once, one is first.
+    """Create the file under another name and link it into place when complete, so that of two processes that do so at
+    once exactly one succeeds.
 
-    (Two that switch one file to WAL at once do not wait for each other: one of them fails, busy_timeout or not.)
+    (If two processes switch one file to WAL at once, one of them fails, whatever its busy_timeout.)
     """
     made = path.with_name(f".{path.name}.{uuid4().hex}")
     try:

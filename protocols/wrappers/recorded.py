@@ -1,4 +1,4 @@
-"""Calls to a model, on record before they are sent, and again before anyone acts on what they brought."""
+"""A wrapper that records a model's calls before they are sent, and again before their results are used."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ class Call:
 
 
 class Record(Protocol):
-    """Where calls are kept: a `Journal`. All raise StorageFailed where they cannot be."""
+    """The store of calls: a `Journal`. All methods raise StorageFailed if they cannot write."""
 
     def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
-        """A call is about to be sent; its number."""
+        """Record a call that is about to be sent, and return its number."""
 
     async def called(self, call: Call, number: int) -> None:
-        """It has ended."""
+        """Record a call that has ended."""
 
 
 class RecordedModel:
-    """Puts every attempt of one role at `model` on `record`. `clock` gives Unix seconds."""
+    """Records every attempt of one role at `model` in `record`. `clock` gives Unix seconds."""
 
     def __init__(self, model: ChatModel, record: Record, role: str, clock: Callable[[], float]) -> None:
         self._model, self._record, self._role, self._clock = model, record, role, clock
         self.name = model.name
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request, which is on record before it is sent: a process that is killed has sent no call that
-        nobody knows of. Also a call that failed, or was cancelled, is on record before its caller knows. So the
-        limiter and the ledger stand around this, and not in it: who waits there has sent nothing.
+        """Answer one request. It is recorded before it is sent, so that a killed process leaves no unrecorded call;
+        and its end, also a failure or a cancellation, is recorded before the caller sees it. The rate limiter and the
+        ledger wrap this model, since a call that waits in them has not been sent.
 
-        :raises StorageFailed: the call could not be put on record; if it could not before, it was not sent.
+        :raises StorageFailed: the call could not be recorded; if that was before sending, it was not sent.
         """
         number = self._record.begin(self._clock(), request.assignment, self._role, self.name, about(request))
         try:
@@ -61,10 +61,10 @@ class RecordedModel:
             with CancelScope(shield=True):
                 await self._record.called(failed, number)
             raise
-        # Not shielded, which costs as much as the write: who is cancelled meanwhile leaves the write behind.
+        # Not shielded, which would cost as much as the write: if the caller is cancelled, the write still happens.
         await self._record.called(self._call(request, reply.usage, reply.latency), number)
         return reply
 
     def _call(self, request: Request, usage: Usage, seconds: float = 0.0, error: str | None = None) -> Call:
-        """As it is now."""
+        """The record of a call that ends now."""
         return Call(self._clock(), request.assignment, self._role, self.name, usage, seconds, error)

@@ -1,1 +1,1 @@
-"""What a person sees while something works: on a terminal, drawn anew, or in plain lines."""
+"""Views of work in progress: redrawn on a terminal, or as plain lines."""

@@ -1,4 +1,4 @@
-"""What a search is doing at the moment, in words."""
+"""A search's current activity in words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WRITTEN, MEASURED, CRITICISED = "written", "measured against its parent", "criti
 
 
 class Doing:
-    """Follows messages and attempts. `progress` is told of a message first."""
+    """Follows messages and attempts. `progress` must take in each message before this does."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

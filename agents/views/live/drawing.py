@@ -1,4 +1,4 @@
-"""A part of a terminal that is drawn anew while something goes on."""
+"""A part of a terminal that is redrawn while work is in progress."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 INTERVAL = 0.1
-"""Seconds between two drawings, at least."""
+"""Least seconds between two drawings."""
 
 
 class Drawing:
-    """Draws what it was told to show, at most every `INTERVAL`. `monotonic` gives seconds.
+    """Draws the view given to `show`, at most every `INTERVAL`. `monotonic` gives seconds.
 
-    A terminal that has gone is nobody's failure: what was to be seen goes on.
+    If the terminal has gone, drawing stops without an error and the work continues.
     """
 
     def __init__(self, live: Live, monotonic: Callable[[], float]) -> None:
@@ -24,16 +24,16 @@ class Drawing:
 
     @property
     def height(self) -> int:
-        """Lines of the terminal."""
+        """The height of the terminal in lines."""
         return self._live.console.height
 
     def show(self, view: RenderableType) -> None:
-        """Draw this, now and at every `draw`."""
+        """Draw this view, now and at every `draw`."""
         self._live.update(view)
         self._live.start()
 
     def draw(self, now: bool = False) -> None:
-        """Draw it anew, unless it was drawn just now; `now`: in any case."""
+        """Redraw, unless the last drawing is less than `INTERVAL` ago; `now`: in any case."""
         moment = self._monotonic()
         if not now and moment - self._drawn < INTERVAL:
             return
@@ -46,7 +46,7 @@ class Drawing:
 
 @contextmanager
 def drawing(console: Console, monotonic: Callable[[], float]) -> Iterator[Drawing | None]:
-    """A drawing on `console` that is taken down, and the terminal restored, when the block ends; None where there is
+    """A drawing on `console` that is removed, and the terminal restored, when the block ends; None if the console is
     no terminal that can be drawn on."""
     if not console.is_terminal or console.is_dumb_terminal:
         yield None
@@ -55,5 +55,5 @@ def drawing(console: Console, monotonic: Callable[[], float]) -> Iterator[Drawin
     try:
         yield Drawing(live, monotonic)
     finally:
-        with suppress(OSError):  # the terminal has gone, and what was found must not go with it
+        with suppress(OSError):  # the terminal has gone, which must not lose the result
             live.stop()

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: a table that lives on a terminal, plain lines elsewhere, and a summary."""
+"""The view of a sweep: a live table on a terminal, plain lines elsewhere, and a summary."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from protocols.plain import one_line
 
 
 class SweepView(Protocol):
-    """Looks on; a view never fails the sweep that it shows."""
+    """Shows a sweep; a view never makes it fail."""
 
     @contextmanager
     def attend(self, cell: Cell, run: Run) -> Iterator[None]:
-        """See one search."""
+        """Show one search while the block runs."""
 
     def ended(self, row: Row) -> None:
-        """See how a cell ended."""
+        """Show how a cell ended."""
 
     hear: Callable[[], None]
-    """Called whenever the person is told something, but for what is waited for."""
+    """Called whenever the person is told something, except by `wait`."""
 
     def say(self, text: str) -> None:
         """Tell the person something."""
 
     def wait(self, text: str) -> None:
-        """Tell the person what is waited for."""
+        """Tell the person what the sweep waits for."""
 
 
 class SweepLines:
-    """One line for each cell that has ended."""
+    """Prints a line for each cell that has ended."""
 
     def __init__(self, console: Console, cells: int) -> None:
         self._console, self._cells = console, cells
@@ -67,19 +67,19 @@ class SweepLines:
         try:
             self._console.print(Text(one_line(text, 500)), soft_wrap=True)
         except OSError:
-            self._console.quiet = True  # whoever read this has gone; the sweep goes on
+            self._console.quiet = True  # the reader of the output has gone; the sweep continues
 
 
 @dataclass(slots=True)
 class Running:
-    """A search that is going on."""
+    """A search in progress."""
 
     run: Run
     progress: Progress
 
 
 class SweepTable:
-    """The searches that run and those that ended last."""
+    """A table of the running searches and those that ended last."""
 
     def __init__(self, drawn: Drawing, cells: int) -> None:
         self._drawing, self._cells = drawn, cells
@@ -145,7 +145,7 @@ class SweepTable:
 
 @contextmanager
 def watch_sweep(console: Console, grid: Grid, monotonic: Callable[[], float]) -> Iterator[SweepView]:
-    """A view on `console` that is taken down, and the terminal restored, when the block ends."""
+    """A view on `console` that is removed, and the terminal restored, when the block ends."""
     with drawing(console, monotonic) as drawn:
         if drawn is None:
             yield SweepLines(console, len(grid.cells))
@@ -157,8 +157,9 @@ def watch_sweep(console: Console, grid: Grid, monotonic: Callable[[], float]) ->
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One task with one setting, over its seeds: how many ended and failed, the mean validation value of the best
-    prompt, the mean difference on the test split and its standard deviation (None: of fewer than two), and calls."""
+    """One task with one setting, over its seeds: the searches that ended and failed, the mean validation value of the
+    best prompt, the mean difference on the test split and its standard deviation (None for fewer than two searches),
+    and the sum of calls."""
 
     task: str
     setting: str
@@ -171,7 +172,7 @@ class Summary:
 
 
 def summarise(rows: Sequence[Row]) -> list[Summary]:
-    """By task and setting, in the order of the grid."""
+    """A summary by task and setting, in the order of the grid."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.task, row.setting), []).append(row)
@@ -195,7 +196,7 @@ def _summary(task: str, setting: str, rows: Sequence[Row]) -> Summary:
 
 
 def show_summary(console: Console, rows: Sequence[Row]) -> None:
-    """The table of a sweep, and what failed."""
+    """Print the table of a sweep, and the searches that failed."""
     table = plain_table("task", "setting", "ended", "failed", "best", "test difference", "calls")
     for line in summarise(rows):
         spread = "" if line.deviation is None else f" ± {line.deviation:.3f}"
@@ -209,7 +210,7 @@ def show_summary(console: Console, rows: Sequence[Row]) -> None:
 
 
 def in_words(row: Row) -> str:
-    """How a cell ended, on one line."""
+    """The outcome of a cell on one line."""
     if row.result is None:
         assert row.error is not None
         return f"failed: {row.error['type']}: {row.error['message']}"
@@ -243,7 +244,7 @@ def _so_far(running: Running) -> list[str]:
 
 
 def plain_table(*columns: str) -> Table:
-    """Names to the left, figures to the right."""
+    """A table without borders, with names aligned left and figures right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(

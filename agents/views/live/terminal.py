@@ -1,4 +1,4 @@
-"""What a person sees while a search works: a live view on a terminal, plain lines elsewhere."""
+"""The view of a search in progress: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,49 +25,49 @@ from protocols.plain import one_line
 BARS = "▁▂▃▄▅▆▇█"
 EVENTS = 6
 FEW = 20
-"""Assignments of which each has a line where it ends, also one that comes to nothing."""
+"""If a search has at most this many assignments, plain lines also show those that end without an evaluation."""
 SHRINKING = "The search is over; now its result is made shorter, as far as it stays as good."
 TESTING = "Reading the test split, once, for the first prompt and the best one."
 
 
 class Onlooker(Console):
-    """A console on standard error whose reader may leave: rich would end the process, and the run with it."""
+    """A console on standard error that survives a broken pipe, at which rich would end the process and the run."""
 
     def on_broken_pipe(self) -> None:
-        """What is written from now on goes nowhere, so that what is left to flush at the end is no failure."""
+        """Discard all further output, so that flushing the rest at exit does not fail."""
         self.quiet = True
         with suppress(OSError), open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), self.file.fileno())
 
 
 def unheard() -> None:
-    """Nobody asks whether the person was told anything."""
+    """The default of `hear`: does nothing."""
 
 
 class View(Protocol):
-    """Looks on; a view never fails the run that it shows."""
+    """Shows a run; a view never makes it fail."""
 
     async def observe(self, envelope: Envelope) -> None:
-        """See a message of the bus."""
+        """Take in a message of the bus."""
 
     def called(self, attempt: Attempt) -> None:
-        """See an attempt of the ledger."""
+        """Take in an attempt of the ledger."""
 
     def noticed(self, notice: Notice) -> None:
-        """See that a share of a cap is used."""
+        """Show that a share of a cap is used."""
 
     hear: Callable[[], None]
-    """Called whenever the person is told something, but for what is waited for."""
+    """Called whenever the person is told something, except by `wait`."""
 
     def say(self, text: str) -> None:
         """Tell the person something that is not in the messages."""
 
     def wait(self, text: str) -> None:
-        """Tell the person what is waited for."""
+        """Tell the person what the run waits for."""
 
 
 class PlainLines:
-    """One line for each survivor; for each assignment, if they are few."""
+    """Prints a line for each survivor, or for each assignment of a search with at most `FEW`."""
 
     def __init__(self, console: Console, ledger: Ledger, assignments: int, so_far: Progress) -> None:
         self.hear: Callable[[], None] = unheard
@@ -106,11 +106,11 @@ class PlainLines:
         try:
             self._console.print(Text(one_line(text, 500)), soft_wrap=True)
         except OSError:
-            self._console.quiet = True  # whoever read this has gone; the run goes on
+            self._console.quiet = True  # the reader of the output has gone; the run continues
 
 
 class LiveView:
-    """Drawn anew at a message or a reply."""
+    """A view that is redrawn at each message and reply."""
 
     def __init__(self, drawn: Drawing, ledger: Ledger, task: str, assignments: int, so_far: Progress) -> None:
         self._drawing, self._ledger, self._task, self._assignments = drawn, ledger, task, assignments
@@ -199,8 +199,8 @@ def watch(
     monotonic: Callable[[], float],
     so_far: Progress | None = None,
 ) -> Iterator[View]:
-    """A view on `console` that is taken down, and the terminal restored, when the block ends. `so_far`: where the run
-    stands, if it is not at its beginning."""
+    """A view on `console` that is removed, and the terminal restored, when the block ends. `so_far`: the progress of
+    a run that is resumed."""
     progress = so_far or Progress()
     with drawing(console, monotonic) as drawn:
         if drawn is None:
@@ -212,7 +212,7 @@ def watch(
 
 
 def time_left(ledger: Ledger, ended: int, assignments: int) -> float | None:
-    """Seconds until the first cap at the pace so far; None before there is a pace."""
+    """Seconds until the first cap is reached at the pace so far; None before there is a pace."""
     seconds, caps = ledger.seconds, ledger.caps
     left = [] if caps.minutes is None else [caps.minutes * 60 - seconds]
     spent = [(ended, assignments), (ledger.calls, caps.calls), (ledger.tokens, caps.tokens)]
@@ -222,7 +222,7 @@ def time_left(ledger: Ledger, ended: int, assignments: int) -> float | None:
 
 
 def sparkline(curve: Sequence[tuple[int, float]], calls: int, width: int) -> str:
-    """The best value against calls: `width` columns from the first value to now."""
+    """A chart of the best value over calls, with `width` columns from the first value to now."""
     if not curve:
         return ""
     start, values = curve[0][0], [value for _, value in curve]
@@ -243,15 +243,15 @@ def clock(seconds: float) -> str:
 
 
 def dollars(amount: float | None) -> str:
-    """`unknown` where a price is."""
+    """The amount, or `unknown` if a price is not known."""
     return "unknown (a price is not set)" if amount is None else f"${amount:,.4f}"
 
 
 def estimated(some: int, calls: int) -> str:
-    """Of how many calls tokens and cost are an estimate, to stand after them; "" for none."""
+    """A suffix for tokens and cost: the number of calls for which they are estimated; "" if none."""
     return f" (estimated for {some:,} of {calls:,} calls)" if some else ""
 
 
 def capped(used: int, cap: int | None) -> str:
-    """`used`, and of how much."""
+    """`used`, and the cap if there is one."""
     return f"{used:,}" if cap is None else f"{used:,} / {cap:,}"

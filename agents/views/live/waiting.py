@@ -1,4 +1,4 @@
-"""What a person is told while nothing else is: what is waited for."""
+"""Tells a person what a run waits for while there is no other output."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from agents.views.live.terminal import clock
 from protocols.plain import one_line
 
 PATIENCE = 5.0
-"""Seconds without a line after which one says what is waited for."""
+"""Seconds without output after which a line tells what the run waits for."""
 GAPS = (15.0, 45.0, 60.0)
-"""Seconds from such a line to the next; the last for all that follow."""
+"""Seconds between the first such lines; the last value repeats."""
 REASON = 160
-"""Characters of what the last try met."""
+"""Most characters shown of the last try's error."""
 
 
 class Silence:
@@ -48,8 +48,8 @@ class Silence:
                 self.hear()
 
     def _due(self) -> float:
-        """When the next line is, if nothing else is told before: of a new silence, soon after its beginning, unless
-        there have just been such lines."""
+        """The time of the next line if there is no other output before. A new silence starts again with short gaps
+        unless the last line is more recent than the longest gap."""
         if self._heard - self._told >= GAPS[-1]:
             self._gap = 0
         gap = GAPS[min(self._gap, len(GAPS)) - 1] if self._gap else 0.0
@@ -57,7 +57,7 @@ class Silence:
 
 
 def in_words(waits: Waits) -> str:
-    """What is waited for, on one line; "" where no call is."""
+    """What the run waits for, on one line; "" if it waits for no call."""
     parts = "; ".join(_parts(waits))
     return f"Waiting for {parts} ({_replies(waits)}).{_failures(waits)}" if parts else ""
 
@@ -97,7 +97,7 @@ def _failures(waits: Waits) -> str:
 
 
 def stopping(waits: Waits, then: str) -> str:
-    """What a first Ctrl-C brings. `then`: what follows once nothing is in flight."""
+    """The message at a first Ctrl-C. `then`: what happens once no call is in flight."""
     if not waits.in_flight:
         return f"Stopping: no call is in flight; {then}. Ctrl-C again stops at once."
     end = "ends" if waits.in_flight == 1 else "end"

@@ -1,1 +1,1 @@
-"""The page of a run: what it says, how it is drawn, and how it is served while the run goes on."""
+"""The page of a run: its content, its drawing, and serving it while the run works."""

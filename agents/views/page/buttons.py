@@ -1,4 +1,4 @@
-"""What the buttons of the page do: they say what `run.py ctl` says."""
+"""The buttons of the page: they give the same commands as `run.py ctl`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EDITED = "prompt.txt"
 
 
 def buttons(directory: Path) -> Steering:
-    """For the run in `directory`.
+    """The commands and settings for the run in `directory`.
 
     :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, or damaged.
     """
@@ -28,10 +28,10 @@ def buttons(directory: Path) -> Steering:
 
 
 def told(directory: Path, words: Sequence[str]) -> str:
-    """Hand a command on; returns what to tell the person. After `inject` comes the text of a prompt file: what a
-    browser sends is never taken as a path.
+    """Pass a command on to the run; returns the message for the person. `inject` is followed by the text of a prompt
+    file: text from a browser is never taken as a path.
 
-    :raises InputError: it is no command, it cannot be done in this run, or nobody works there.
+    :raises InputError: it is no command, it is impossible in this run, or no process works on the run.
     :raises StorageFailed: a file of the run directory cannot be read or written.
     """
     if list(words[:1]) != ["inject"] or len(words) != 2:

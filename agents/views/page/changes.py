@@ -1,4 +1,4 @@
-"""How two prompts differ, section by section, in time that is bounded whatever their length."""
+"""The differences of two prompts, section by section, in bounded time for any length."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from protocols.prompt import Prompt, Section
 
 Json = dict[str, Any]
 MATCHED = 2_000
-"""Lines of both texts together that are matched against each other, which may take time in their product."""
+"""Most lines of both texts together that are matched, since the time may grow with the product of their numbers."""
 LONGEST = 20_000
-"""Characters of one text in a report; the journal has the rest."""
+"""Most characters of a text in a report; the journal has whole texts."""
 
 
 def changes(before: Prompt | None, after: Prompt, most: int | None = None) -> list[Json]:
-    """What became of each section, in the order of `after`, then those that it lacks; `most`: characters of a text.
+    """The change of each section, in the order of `after`, then removed sections. `most`: most characters of a text.
 
     `lines` are [mark, text]: kept (`=`), removed (`-`) and added (`+`).
     """
@@ -39,7 +39,7 @@ def changes(before: Prompt | None, after: Prompt, most: int | None = None) -> li
 
 
 def lines(before: str, after: str) -> list[list[str]]:
-    """The lines of both texts as [mark, line]."""
+    """The lines of both texts as [mark, line], with the marks of `changes`."""
     left, right = before.split("\n") if before else [], after.split("\n") if after else []
     if before == after or len(left) + len(right) > MATCHED:
         same = before == after
@@ -52,7 +52,7 @@ def lines(before: str, after: str) -> list[list[str]]:
 
 
 def fit(text: str, most: int | None = None) -> str:
-    """`text` as text, cut at `most` characters."""
+    """`text` made printable, cut at `most` characters."""
     if most is None or len(text) <= most:
         return printable(text)
     return f"{printable(text[:most])}\n[… {len(text) - most:,} characters more]"

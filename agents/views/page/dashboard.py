@@ -1,4 +1,4 @@
-"""A run in the browser: the page of `html.py`, and what changes, as server-sent events.
+"""A web server for a run: the page of `html.py`, and its changes as server-sent events.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html. Bound to loopback. Every request must carry the token
 of the URL that the person was given, and name this server as its host (against DNS rebinding); a command must come
@@ -23,17 +23,17 @@ from protocols.errors import ConfigError, InputError, StorageFailed
 
 Json = Mapping[str, Any]
 Steer = Callable[[Sequence[str]], Awaitable[str]]
-"""Hands the words of a command on to the run; returns what to tell the person.
+"""Passes the words of a command on to the run; returns the message for the person.
 
-:raises InputError: they are no command, or nobody works there.
+:raises InputError: they are no command, or no process works on the run.
 """
 HOST = "127.0.0.1"
 INTERVAL = 0.25
-"""Seconds between two events to one browser, at least."""
+"""Least seconds between two events to one browser."""
 LONGEST = 4 * 2**20
-"""Bytes of a command: a prompt may be in it."""
+"""Most bytes of a command, which may hold a prompt."""
 GOODBYE = 5.0
-"""Seconds that a browser has to take the last event."""
+"""Most seconds to wait until browsers have received the last event."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -45,25 +45,25 @@ HEADERS = {
 
 
 class Source(Protocol):
-    """What a dashboard shows."""
+    """The data behind a dashboard."""
 
     def changes(self) -> AsyncGenerator[Json]:
-        """What the page's script has to know: all of it first, then what has changed. Ends after the last."""
+        """The updates for the page's script: the whole state first, then changes. Ends after the last state."""
 
     async def detail(self, number: int) -> Json | None:
-        """All that is known of one candidate; None if there is none of that number."""
+        """The details of one candidate; None if there is no candidate of that number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """What the buttons do: `command` hands words on, `settings` are those that may be set."""
+    """The actions of the buttons: `command` passes words on; `settings` names the settings that may be changed."""
 
     command: Steer
     settings: Sequence[str]
 
 
 class Dashboard:
-    """Serves one source to whoever has the token. `steering` None: there are no buttons."""
+    """Serves one source to browsers that have the token. `steering` None: the page has no buttons."""
 
     def __init__(self, source: Source, token: str, steering: Steering | None = None) -> None:
         self._source, self._token, self._steering = source, token, steering
@@ -73,9 +73,9 @@ class Dashboard:
 
     @asynccontextmanager
     async def serve(self, port: int = 0) -> AsyncIterator[str]:
-        """Listen on loopback while the block runs; the URL. `port` 0: any that is free.
+        """Listen on loopback while the block runs; gives the URL. `port` 0: any free port.
 
-        :raises ConfigError: the port cannot be had.
+        :raises ConfigError: the port cannot be used.
         """
         app = web.Application(middlewares=[self._guard], client_max_size=LONGEST)
         app.add_routes(
@@ -86,7 +86,7 @@ class Dashboard:
                 web.post("/command", self._command),
             ]
         )
-        # A request line has the token in it: none is ever logged.
+        # No access log, since request lines hold the token.
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
         await runner.setup()
         try:
@@ -104,7 +104,7 @@ class Dashboard:
                 await runner.cleanup()
 
     async def delivered(self) -> None:
-        """Wait until every browser that listens has taken the last event, or has had its time."""
+        """Wait until every connected browser has received the last event, at most `GOODBYE` seconds."""
         with anyio.move_on_after(GOODBYE):
             while self._streams:
                 self._idle = anyio.Event()
@@ -116,7 +116,7 @@ class Dashboard:
         if request.host not in self._hosts or not hmac.compare_digest(given, self._token.encode()):
             return _said("Open the address that PromptFlow printed, with its token.", 403)
         if request.method not in ("GET", "HEAD") and not self._from_own_page(request):
-            return _said("A command comes from this server's own page.", 403)
+            return _said("Commands are accepted only from this server's own page.", 403)
         try:
             response = await handler(request)
         except InputError as error:
@@ -130,7 +130,8 @@ class Dashboard:
         return response
 
     def _from_own_page(self, request: web.Request) -> bool:
-        """A browser names the page's origin; another origin cannot send JSON without being asked first."""
+        """Whether a request comes from our page: browsers send the page's origin, and other origins cannot send JSON
+        without a CORS preflight."""
         origin = request.headers.get("Origin")
         own = origin is None or origin in {f"http://{host}" for host in self._hosts}
         return own and request.content_type == "application/json"
@@ -167,7 +168,10 @@ class Dashboard:
 
 
 def _words(body: bytes) -> Sequence[str]:
-    """:raises InputError: it is no command."""
+    """The words of a command.
+
+    :raises InputError: the body is no command.
+    """
     try:
         given = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""Single candidates, from the journal: the prompt, what led to it and what became of it."""
+"""The details of single candidates, from the journal: the prompt, the gradient behind it and its outcome."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Json = dict[str, Any]
 
 
 def details(directory: Path, number: int, most: int | None = None, answers: int | None = None) -> Json | None:
-    """All that is known of one candidate, None if there is none of that number; `most`: characters of a text;
-    `answers` that are shown.
+    """The details of one candidate, None if there is no candidate of that number. `most`: most characters of a text;
+    `answers`: most answers.
 
     :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, or damaged.
     """
@@ -72,7 +72,7 @@ def _worst_first(outcomes: Iterable[Outcome]) -> Sequence[Outcome]:
 
 
 def experiences(directory: Path, numbers: Sequence[int], most: int | None = None) -> Json:
-    """What Proposers were shown, by id, as far as the memory that it was recalled from still has it; `most`:
+    """The experiences that Proposers were shown, by id, without those that their memory no longer holds. `most`: most
     characters of a text.
 
     :raises ConfigError, StorageFailed: it is no run directory, or damaged.

@@ -1,4 +1,4 @@
-"""What the page of a run says, as one document: for the page itself, for Markdown, and as JSON."""
+"""The content of a run's page as one document, for the page itself, for Markdown, and as JSON."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from protocols.budget.prices import Price
 from protocols.plain import one_line, printable
 
 DETAILED, BEST, LATEST = 48, 12, 8
-"""Candidates whose details a report has, and how many of them for being the best or the latest."""
+"""Most candidates with details in a report; among them, how many of the best and how many of the latest."""
 ANSWERS = 12
-"""Answers of each that a report has, the worst first."""
+"""Most answers of a candidate in a report, the worst first."""
 EXPERIENCES = 200
-"""Experiences that a report has, the latest."""
+"""Most experiences in a report, the latest."""
 SHORT, EXCERPT = 8_000, 1_500
-"""Characters of a text of a candidate, and of an experience, in a report. The dashboard shows the whole."""
+"""Most characters of a candidate's text, and of an experience's, in a report. The dashboard shows whole texts."""
 
 
 def report_document(directory: Path) -> Json:
-    """Of a run that has ended, or as far as it has come. Its size has a bound that no length of a run exceeds but by
-    the candidates of the lineage.
+    """The document of a run, whether or not it has ended. Its size is bounded for runs of any length, except for the
+    candidates of the lineage.
 
     :raises ConfigError: it is no run directory.
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
@@ -51,7 +51,7 @@ def report_document(directory: Path) -> Json:
 
 
 def read_story(directory: Path, prefer: Prefer) -> Story:
-    """The story of a run up to now.
+    """Reads the story of a run up to now.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
@@ -65,7 +65,7 @@ def read_story(directory: Path, prefer: Prefer) -> Story:
 
 
 def notable(story: Story) -> list[int]:
-    """The candidates that a reader looks for: the best one's lineage, the best, the front, the latest."""
+    """The candidates that readers look for: the best one's lineage, the best, the Pareto front and the latest."""
     survivors = [point for point in story.points if point["value"] is not None]
     best = sorted(survivors, key=lambda p: (*rank(p["value"], p["tokens"]), p["assignment"]))[:BEST]
     lists: list[Sequence[int]] = [story.lineage()[::-1], [point["assignment"] for point in best]]
@@ -79,8 +79,8 @@ def winner_changes(story: Story) -> list[Json]:
 
 
 class Figures:
-    """What is said of a run beside its candidates. `known`: prices by model. `result` as in result.json, None before
-    there is one. `working`: whether a process works on it."""
+    """The document of a run without candidates. `known`: prices by model. `result`: as in result.json, None before
+    there is one. `working`: whether a process works on the run."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Figures:
         self._configuration, self._prices = configuration, known
 
     def of(self, story: Story) -> Json:
-        """All of it, but for the endings and what is known of single candidates."""
+        """The document without points and details of candidates."""
         roles = [role_row(account, self._prices) for account in story.accounts]
         progress, result = story.progress, self.result
         test = result.get("test") if result else None
@@ -118,7 +118,7 @@ class Figures:
         if not self.working:
             return {
                 "phase": "halted",
-                "words": "No result: nobody works on this run now. The same search command goes on.",
+                "words": "No result: no process works on this run. The same search command resumes it.",
             }
         if story.progress.paused and story.phase in ("beginning", "searching"):
             return {"phase": "paused", "words": "Paused: what is in flight ends, and nothing new is issued."}
@@ -164,8 +164,8 @@ class Figures:
 
 
 def role_row(account: Account, known: Mapping[str, Price]) -> Json:
-    """What one role asked of one model: `estimated`, calls whose tokens are an estimate; `latency`, mean seconds of a
-    call with a reply; `dollars` None: unknown."""
+    """The calls of one role to one model. `estimated`: calls whose tokens are an estimate; `latency`: mean seconds of
+    a call with a reply; `dollars`: None if the price is unknown."""
     usage, answered = account.usage, account.calls - account.failed
     return {
         "role": account.role,
@@ -182,13 +182,13 @@ def role_row(account: Account, known: Mapping[str, Price]) -> Json:
 
 
 def _examples(test: Mapping[str, Any]) -> Json:
-    """Of the held-out comparison; runs of earlier releases did not keep what was answered."""
+    """The examples of the held-out comparison; runs of earlier releases did not keep the answers."""
     shown = [{name: _plain(value) for name, value in row.items()} for row in test.get("changed", ())]
     return {"gained": _plain(test["gained"]), "lost": _plain(test["lost"]), "changed": shown}
 
 
 def _plain(value: Any) -> Any:
-    """JSON whose texts are fit to be shown."""
+    """The JSON value with all texts made printable."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, list):

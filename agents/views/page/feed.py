@@ -1,4 +1,4 @@
-"""What browsers are shown of one run, read from its journal as it grows."""
+"""The feed of one run to browsers, read from its journal as it grows."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from protocols.files import prompt_file
 from protocols.threads import in_thread
 
 INTERVAL = 0.2
-"""Seconds between two looks at the journal, at least."""
+"""Least seconds between two reads of the journal."""
 LONGEST = 1_000_000
-"""Characters of one text that a browser is sent."""
+"""Most characters of a text sent to a browser."""
 AGENTS = ("controller", "evaluator", "critic")
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One state of the page: `document` is sent anew each time, `points` as they come, `best` when it has changed.
-    `renewed` and `total` as of the story; `last`: nothing will follow."""
+    """One state of the page. `document` is sent each time, `points` as they are added, `best` when it has changed.
+    `renewed` and `total`: see `Story`; `last`: no state follows."""
 
     document: Json = field(default_factory=dict)
     points: Sequence[Json] = ()
@@ -42,7 +42,7 @@ class Shown:
 
 
 class Feed:
-    """Follows the run in `directory`. `traffic` gives the counts of its mailboxes where it works in this process."""
+    """Follows the run in `directory`. `traffic` gives the counts of its mailboxes if it works in this process."""
 
     def __init__(self, directory: Path, traffic: Callable[[], Mapping[str, Traffic]] | None = None) -> None:
         """:raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, or damaged."""
@@ -56,16 +56,16 @@ class Feed:
         self._woken, self._told = anyio.Event(), anyio.Event()
 
     def wake(self) -> None:
-        """There may be something new."""
+        """Note that there may be new entries."""
         self._woken.set()
 
     def finish(self) -> None:
-        """The run has ended: what is there now is the last."""
+        """Note that the run has ended, so that the next state is the last."""
         self._over = True
         self.wake()
 
     async def follow(self) -> None:
-        """Look at the run whenever it was woken, at most every `INTERVAL`; returns once it is finished.
+        """Read the run's new entries after each `wake`, at most every `INTERVAL`; returns after `finish`.
 
         :raises StorageFailed: a file of the run cannot be read.
         """
@@ -80,11 +80,11 @@ class Feed:
                     more, shown = await in_thread(self._look, journal, self._over)
                     self._show(shown)
         finally:
-            self._show(replace(self._shown, last=True))  # whoever listens is not to wait for what will not come
+            self._show(replace(self._shown, last=True))  # also after an error, so that no listener waits for ever
 
     async def changes(self) -> AsyncGenerator[Json]:
-        """What a browser has to know: all of it first, then what has changed since, however much that is. Ends after
-        the last."""
+        """The updates for one browser: the whole state first, then all changes since the update before. Ends after
+        the last state."""
         seen = Shown(renewed=-1)
         while not seen.last:
             if self._shown is seen or not (self._shown.document or self._shown.last):
@@ -98,7 +98,7 @@ class Feed:
             seen = now
 
     async def detail(self, number: int) -> Json | None:
-        """All that is known of one candidate; None if there is none of that number.
+        """The details of one candidate; None if there is no candidate of that number.
 
         :raises MemoryMismatch, StorageFailed: the run directory is damaged.
         """
@@ -116,7 +116,7 @@ class Feed:
         return found | {"experiences": experiences(self._directory, found["recalled"], LONGEST)}
 
     def _look(self, journal: Following, over: bool) -> tuple[bool, Shown]:
-        """Whether there is more, and what is to be shown; works in a thread, one look at a time."""
+        """Read new entries; returns whether there are more, and the state. Runs in a thread, once at a time."""
         story, best = self._story, self._story.best
         figures = self._figures
         found = read_document(self._directory / RESULT)
@@ -137,7 +137,8 @@ class Feed:
         return news.more, shown
 
     def _agents(self) -> list[Json]:
-        """The agents of the ring: how many messages each works on, and how many wait for it, None if nobody knows."""
+        """The agents of the ring, with the numbers of messages that each works on (`busy`) and that wait for it
+        (`waiting`, None if unknown)."""
         if self._traffic is not None:
             return [
                 {"address": address, "busy": count.taken - count.done, "waiting": count.sent - count.taken}
@@ -152,7 +153,7 @@ class Feed:
 
 
 def _place(address: str) -> tuple[int, str]:
-    """In the order of the ring."""
+    """A sort key for the order of the ring."""
     order = ("controller", "proposer", "evaluator", "critic")
     kind = address.partition("/")[0]
     return order.index(kind) if kind in order else len(order), address

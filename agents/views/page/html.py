@@ -1,6 +1,6 @@
-"""The page of a run: one file without any address in it, a report from disk or a dashboard's.
+"""The page of a run: one file without links to other resources, as a report on disk or for the dashboard.
 
-What it shows is data in an element that is never drawn, escaped as HTML, and written by the script as text. Its
+Its data is escaped as HTML in an element that is not displayed, and the script writes it into the page as text. The
 Content-Security-Policy allows this one script and this one style sheet, by their hashes (CSP Level 3, section 8.4:
 https://www.w3.org/TR/CSP3/#external-hash), and nothing else.
 """
@@ -19,21 +19,21 @@ import orjson
 from protocols.prompt import fill
 
 SCRIPTS = ("dom.js", "scales.js", "charts.js", "tree.js", "ring.js", "tables.js", "detail.js", "live.js", "main.js")
-"""In the order in which they build on each other."""
+"""In order of dependence."""
 
 
 def report_page(document: Mapping[str, Any]) -> str:
-    """A page that holds all that it shows and asks nobody for anything."""
+    """A page that holds all of its data and makes no requests."""
     return _page(html.escape(orjson.dumps(document).decode("utf-8")), "'none'")
 
 
 def live_page() -> str:
-    """A page that asks the server that it came from."""
+    """A page that gets its data from its own server."""
     return _page("", "'self'")
 
 
 def live_policy() -> str:
-    """The Content-Security-Policy of `live_page`, with what only a header can say."""
+    """The Content-Security-Policy of `live_page`, with the directive that only a header can set."""
     policy = _policy(_asset("page.css"), _script(), "'self'")
     return f"{policy}; frame-ancestors 'none'"
 

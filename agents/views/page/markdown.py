@@ -14,7 +14,7 @@ SPECIAL = re.compile(r"([\\`*_\[\]<>|#~!&])")
 
 
 def markdown(document: Json) -> str:
-    """GitHub's Markdown; text of models and people is escaped, so that it is text there too."""
+    """The document in GitHub's Markdown; text of models and people is escaped, so that it shows as plain text."""
     parts = [f"# {_text(document['title'])}", _text(document["state"]["words"])]
     parts += [_table(("", ""), document["figures"]), *(_text(line) for line in document["remarks"])]
     parts += ["## What each operator earned, by section", _table(VALUES, map(_value, document["values"]))]
@@ -65,7 +65,7 @@ def _changes(sections: Sequence[Json]) -> Iterator[str]:
 
 
 def _code(text: str) -> str:
-    """A fence that is longer than any in the text."""
+    """A code block whose fence is longer than any in the text."""
     longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}diff\n{text}\n{fence}"
@@ -84,6 +84,6 @@ def _table(headings: Sequence[str], rows: Any) -> str:
 
 
 def _text(value: object, most: int = 300) -> str:
-    """One line that Markdown reads as this text."""
+    """The value as one line, escaped so that Markdown shows it as plain text."""
     shown = f"{value:,}" if isinstance(value, int) else str(value)
     return SPECIAL.sub(r"\\\1", one_line(shown, most))

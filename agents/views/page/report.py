@@ -1,4 +1,4 @@
-"""The report of a run: its page as one file that opens from disk."""
+"""The report of a run: its page as one file that browsers open from disk."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write_report(directory: Path, out: Path | None = None) -> Path:
-    """Write the page of a run to its `report.html`, or to `out`; returns where it is. Where the run directory may not
-    be written, that is the current folder: `<run directory's name>-report.html`.
+    """Write the page of a run to its `report.html`, or to `out`; returns the path. If the run directory is read-only,
+    the page goes to the current folder as `<run directory's name>-report.html`.
 
     :raises ConfigError: it is no run directory.
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or the page cannot be written.
@@ -36,7 +36,7 @@ def write_report(directory: Path, out: Path | None = None) -> Path:
 
 
 async def add_report(directory: Path, warn: Callable[[str], None]) -> None:
-    """Write the report of a run that has its result. Whatever goes wrong is a warning: the result is what counts."""
+    """Write the report of a run that has a result. Any error becomes a warning, so that it cannot hide the result."""
     try:
         await in_thread(write_report, directory)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""A run in the browser for as long as somebody wants it there."""
+"""Serves the page of a run to browsers while a block runs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from protocols.plain import one_line
 async def shown(
     feed: Feed, port: int, say: Callable[[str], None], directory: Path | None = None, steering: Steering | None = None
 ) -> AsyncIterator[None]:
-    """Serve `feed` while the block runs, and then its end to the browsers that listen. `say` tells the person the
-    address, whose token is in no log. `directory`: where another process writes what is to be followed; None: this
-    one does, and goes on even if the page fails.
+    """Serve `feed` while the block runs, and then its last state to the connected browsers. `say` tells the person
+    the address, whose token is never logged. `directory`: the run directory that another process writes; None: this
+    process does the run, which continues even if the page fails.
 
-    :raises ConfigError: the port cannot be had.
+    :raises ConfigError: the port cannot be used.
     :raises StorageFailed: a file of the run of another process cannot be read.
     """
     failed: BaseException | None = None
