@@ -1,4 +1,4 @@
-"""What stands around a search, begun by whatever command or from Python: its log, views, spans, page and report."""
+"""Log, views, spans, page and report of a search, for every command and for Python."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ Say = Callable[[str], None]
 
 
 class View(Protocol):
-    """Is shown what happens in a run."""
+    """Displays the events of a run."""
 
     async def observe(self, envelope: Envelope) -> None:
-        """A message crossed the bus."""
+        """Show a message of the bus."""
 
     def called(self, attempt: Attempt) -> None:
-        """An attempt at a model has ended."""
+        """Show an attempt at a model call, which has ended."""
 
     def noticed(self, notice: Notice) -> None:
-        """A share of a cap is used."""
+        """Show that a share of a cap is used."""
 
 
 @asynccontextmanager
@@ -56,9 +56,9 @@ async def attached(
     say: Say | None = None,
     cell: str | None = None,
 ) -> AsyncIterator[RunLog]:
-    """Log a run, show it to the views and send its spans while the block searches, and write its report at the end.
+    """Log a run, show it in the views and send its spans while the block searches, and write its report at the end.
 
-    `say` tells the person (None: the log does). `cell`: its name in a sweep.
+    `say` prints a line for the person (None: the log prints it). `cell`: the name of the run in a sweep.
 
     :raises ConfigError: as `check_spans`.
     :raises StorageFailed: the log cannot be opened.
@@ -93,7 +93,7 @@ async def attached(
 
 
 def _tell(log: RunLog, say: Say | None, line: str) -> None:
-    """A line for the person, who may be told by the log, and for the file."""
+    """Write a line to the log's file, and print it with `say`, or through the log if there is none."""
     log.looked(line, aloud=say is None)
     if say is not None:
         say(line)
@@ -101,7 +101,7 @@ def _tell(log: RunLog, say: Say | None, line: str) -> None:
 
 @asynccontextmanager
 async def spans_of(run: Run) -> AsyncIterator[None]:
-    """Send the spans of a run; what is left at the end of the block is sent then, and nobody else waits for it.
+    """Send the spans of a run while the block runs, and the rest at its end, without blocking the event loop.
 
     :raises ConfigError: as `check_spans`.
     """
@@ -117,7 +117,7 @@ async def spans_of(run: Run) -> AsyncIterator[None]:
 
 
 def check_spans(configurations: Sequence[Configuration]) -> None:
-    """:raises ConfigError: one of them wants spans, and OpenTelemetry is not installed."""
+    """:raises ConfigError: a configuration asks for spans, and OpenTelemetry is not installed."""
     if any(configuration.run.spans for configuration in configurations):
         load_spans()
 
@@ -135,8 +135,8 @@ def load_spans() -> Callable[[str], AbstractContextManager[Spans]]:
 
 @asynccontextmanager
 async def show_in_browser(run: Run, port: int | None, console: Console) -> AsyncIterator[Callable[[], None]]:
-    """Show a run of this process in the browser while the block runs, and its end; None: do not. What is given has
-    the page look anew."""
+    """Show a run of this process in the browser while the block runs, and its end. `port` None: do not show it.
+    Yields a function that refreshes the page."""
     if port is None:
         yield lambda: None
         return
@@ -152,5 +152,5 @@ async def show_in_browser(run: Run, port: int | None, console: Console) -> Async
 
 
 def say_on(console: Console, text: str) -> None:
-    """For the person alone: the console is no log."""
+    """Print a line for the person; it does not go to the log."""
     console.print(Text(text), soft_wrap=True)
