@@ -1,9 +1,9 @@
 """The archive: the Pareto front of the candidates that survived.
 
-A candidate is kept while no other is at least as good on every validation example at no more tokens. Where a value
-is 0 there is nothing that fewer tokens could do as well: length then counts for nothing, and the older stays. Parents
-are drawn in proportion to the examples on which they are best, after GEPA (arXiv 2507.19457, section 3.3). Which of
-them is the result of a run is said here, by `preferred`, and nowhere else.
+A candidate is kept while no other is at least as good on every validation example at no more tokens. For candidates
+of value 0, length does not count, and the older one stays: being shorter is no merit if nothing is right. Parents
+are drawn in proportion to the examples on which they are best, after GEPA (arXiv 2507.19457, section 3.3). The result
+of a run is chosen by `preferred`, and nowhere else.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from protocols.prompt import Prompt
 Prefer = Literal["short", "balanced", "best"]
 """Which candidate of the archive is the result."""
 WITHIN: Final[Mapping[Prefer, float]] = {"short": 1.0, "balanced": 0.5, "best": 0.0}
-"""The standard errors by which the result may be worse than the best to be shorter (Breiman et al. 1984,
-Classification and regression trees, 3.4.3: of trees, the smallest within one)."""
+"""Standard errors by which a shorter result may be worse than the best (Breiman et al. 1984, Classification and
+regression trees, 3.4.3: take the smallest tree within one standard error)."""
 TINY = 1e-9
-"""For sums of floats: a prompt that is behind on one example alone is behind by one standard error to the digit."""
+"""Tolerance for rounding: a prompt that is worse on a single example is worse by exactly one standard error."""
 
 
 class Ranked(Protocol):
-    """A survivor, as far as it is compared with others."""
+    """The properties by which survivors are compared."""
 
     @property
     def candidate(self) -> int:
-        """Its number: of two that came, the lower is the older."""
+        """The candidate's number; lower is older."""
 
     @property
     def value(self) -> float:
@@ -44,11 +44,11 @@ class Ranked(Protocol):
 
     @property
     def tokens(self) -> int:
-        """About its length as it is sent, without the input."""
+        """Estimated length as sent, without the input."""
 
     @property
     def scores(self) -> Scores:
-        """On the validation examples."""
+        """The scores on the validation examples."""
 
 
 R = TypeVar("R", bound=Ranked)
@@ -56,10 +56,10 @@ R = TypeVar("R", bound=Ranked)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A survivor with all that its children need. `value`: the corpus metric on validation, in [0, 1]. `credit`: by
-    section, what is believed of its text. `refused`, `truncated`, `unreadable`, `textless` and `quoted`: validation
-    replies that ended that way, see `Evaluation`.
-    `tokens`: about the prompt's length as it is sent, without the input. `diagnosis`: all that the Critic said.
+    """A survivor with everything that its children need. `value`: the corpus metric on validation, in [0, 1].
+    `credit`: by section, the estimated credit of its text. `refused`, `truncated`, `unreadable`, `textless` and
+    `quoted`: counts of validation replies that ended that way, see `Evaluation`.
+    `tokens`: the prompt's estimated length as sent, without the input. `diagnosis`: the Critic's whole text.
     `usage`: of the validation replies."""
 
     candidate: int
@@ -81,8 +81,8 @@ class Member:
 
 
 def survivor(critique: Critique, assignment: Assignment | None, frozen: Collection[str]) -> Member:
-    """The member that a candidate becomes which has won its race, or the first prompt, which had no assignment.
-    `frozen`: sections that a person has frozen meanwhile."""
+    """The archive's member for a candidate that has won its race, or for the first prompt, which has no assignment.
+    `frozen`: sections that a person has frozen since."""
     evaluation = critique.evaluation
     return Member(
         candidate=critique.assignment,
@@ -112,7 +112,7 @@ class _Ancestor:
 
 
 class Archive:
-    """Members in the order in which they came. Of all that were ever in, the lineage is kept."""
+    """Members in order of arrival. The lineage of every member is kept, including those since dropped."""
 
     def __init__(self, prefer: Prefer = "best") -> None:
         self._prefer: Prefer = prefer
@@ -120,7 +120,8 @@ class Archive:
         self._lineage: dict[int, _Ancestor] = {}
 
     def add(self, member: Member) -> bool:
-        """Take a survivor in, and drop whom it dominates; a dominated one stays out. Returns whether it is in."""
+        """Add a survivor and drop the members that it dominates; a dominated survivor is not added. Returns whether
+        it was."""
         self.members = front(self.members, member)
         if self.members[-1] is not member:
             return False
@@ -128,16 +129,16 @@ class Archive:
         return True
 
     def ancestor(self, one: Member, other: Member) -> Prompt:
-        """The last prompt that both come from; all come from the first. It may be one of them."""
+        """The prompt of the last common ancestor, which may be one of the two; all descend from the first prompt."""
         line = set(self._line(one.candidate))
         return self._lineage[next(number for number in self._line(other.candidate) if number in line)].prompt
 
     def tokens(self, candidate: int) -> int:
-        """How long a prompt is that is or was in."""
+        """Tokens of the prompt of a present or former member."""
         return self._lineage[candidate].tokens
 
     def _line(self, candidate: int | None) -> Iterator[int]:
-        """A member, its parent, and so on to the first prompt."""
+        """The member's number, its parent's, and so on to the first prompt's."""
         while candidate is not None:
             yield candidate
             candidate = self._lineage[candidate].parent
@@ -147,7 +148,7 @@ class Archive:
         self.members = [replace(member, prompt=member.prompt.freeze((section,))) for member in self.members]
 
     def partners(self, member: Member, most: int) -> tuple[Partner, ...]:
-        """Other members, the best first, as an assignment of this one tells of them."""
+        """At most `most` other members, best first, as partners for an assignment of this one."""
         others = [other for other in self.members if other is not member]
         best = sorted(others, key=lambda other: (-other.value, other.candidate))[:most]
         return tuple(
@@ -168,16 +169,16 @@ class Archive:
 
 
 def front(members: Sequence[R], new: R) -> list[R]:
-    """The Pareto front `members` with a survivor that came last, if it is on it, and without those that are not."""
+    """The Pareto front after a new survivor: `members` without those it dominates, then `new` if it is on it."""
     if any(_dominates(other, new) for other in members):
         return list(members)
     return [*(other for other in members if not _dominates(new, other)), new]
 
 
 def preferred(members: Sequence[R], prefer: Prefer) -> R:
-    """Of a front, the result. The best has the highest value; of equals it is the shortest, then the first. The
-    shortest is taken of those that are behind it by no more than so many standard errors of the paired difference
-    (`WITHIN`), in their mean score and in value; of equals the higher value, then the first."""
+    """The result among the members of a front. The best has the highest value; ties go to the shortest, then the
+    oldest. The result is the shortest of those that are behind the best by at most `WITHIN` standard errors of the
+    paired difference, in mean score and in value; ties go to the higher value, then the oldest."""
     best = min(members, key=lambda m: (*rank(m.value, m.tokens), m.candidate))
     if not WITHIN[prefer]:
         return best
@@ -192,15 +193,16 @@ def _is_near(member: Ranked, best: Ranked, errors: float) -> bool:
 
 
 def rank(value: float, tokens: int) -> tuple[float, float]:
-    """By which a prompt is compared with others: the lower is the better. At a value of 0 all lengths are one."""
+    """Sort key of a prompt: lower is better. At a value of 0 all lengths count the same."""
     return -value, tokens if value > 0 else math.inf
 
 
 def draw(members: Sequence[Member], rng: Random) -> Member:
-    """A parent. Each example has one vote, shared by those who are best on it.
+    """Draw a parent. Each example has one vote, shared by the members that are best on it.
 
-    Who is best nowhere alone steps back, the lowest mean first, as long as others remain for each of its examples
-    (GEPA, algorithm 2): otherwise a crowd of weak members, all right on the easy examples, would be drawn most.
+    Members that are the only best on no example are removed first, lowest value first, as long as another remains for
+    each of their examples (GEPA, algorithm 2): otherwise many weak members that are right on the same easy examples
+    would be drawn most often.
     """
     scores = np.array([[-1.0 if s is None else s for s in m.scores] for m in members])
     leads = scores == scores.max(axis=0)
@@ -212,9 +214,8 @@ def draw(members: Sequence[Member], rng: Random) -> Member:
 
 
 def best_parent(child: Prompt, assignment: Assignment) -> Partner:
-    """Of the parent and those partners whose text the child took for a section, the one with the highest mean score.
-
-    A child that copies a better member gains nothing by it.
+    """The prompt to race against: of the parent and the partners from which the child took a section's text, the one
+    with the highest mean score. So a child gains nothing by copying a better member.
     """
     taken = [
         partner
@@ -226,7 +227,7 @@ def best_parent(child: Prompt, assignment: Assignment) -> Partner:
 
 
 def _dominates(a: Ranked, b: Ranked) -> bool:
-    """At least as good everywhere, and better somewhere or older; a missing answer counts as worse than any."""
+    """Whether `a` is at least as good everywhere, and better somewhere or older; no answer is worse than any."""
     left = [-1.0 if s is None else s for s in a.scores]
     right = [-1.0 if s is None else s for s in b.scores]
     (_, mine), (_, theirs) = rank(a.value, a.tokens), rank(b.value, b.tokens)

@@ -1,4 +1,4 @@
-"""What can be done with a member of the archive: the open actions, each with its state."""
+"""The choices at a member of the archive: the actions that are possible, each with its state."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from protocols.task import Task
 
 
 class Choices:
-    """The choices that are open at each member, embedded once for each of its sections."""
+    """The choices at each member; each of its sections is embedded once."""
 
     def __init__(self, operators: Mapping[str, Operator], task: Task, embedder: Embedder) -> None:
         self.operators, self._task, self._embedder = operators, task, embedder
         self._known: dict[int, tuple[Choice, ...]] = {}
         self.closed: set[str] = set()
-        """The operators that are chosen no more."""
+        """The operators that are not offered."""
 
     def close(self, operator: str) -> None:
-        """Offer this operator no more, until it is opened again."""
+        """Stop offering this operator, until it is opened again."""
         self.closed.add(operator)
 
     def open(self, operator: str) -> None:
@@ -35,13 +35,13 @@ class Choices:
         self.closed.discard(operator)
 
     def freeze(self, section: str) -> None:
-        """Offer this section no more. A member that comes later has it frozen, which says the same."""
+        """Stop offering this section at the known members; in later members it is frozen already."""
         for member, choices in self._known.items():
             self._known[member] = tuple(choice for choice in choices if choice.action.section != section)
 
     async def of(self, member: Member, partners: Sequence[Partner] | None = None) -> tuple[Choice, ...]:
-        """Every operator on everything that it can edit and that is not frozen; always the same objects. With
-        `partners`: without those that these have nothing for.
+        """Every operator on every section that it can edit and that is not frozen; repeated calls return the same
+        objects. With `partners`, choices that need something these lack are left out.
 
         :raises ModelError: the embedding model failed.
         """
@@ -53,7 +53,7 @@ class Choices:
         return known if partners is None else tuple(c for c in known if self._works(c.action, member, partners))
 
     def mending(self, action: Action) -> bool:
-        """Whether it is open only where something failed."""
+        """Whether the action's operator edits only after failures."""
         return isinstance(self.operators[action.operator], Mending)
 
     def _works(self, action: Action, member: Member, partners: Sequence[Partner]) -> bool:
@@ -72,7 +72,7 @@ class Choices:
 
 
 def open_actions(prompt: Prompt, operators: Mapping[str, Operator], task: Task) -> list[Action]:
-    """What may be done to a prompt: frozen sections are left out here, so that no operator has to."""
+    """The actions that a prompt allows. Frozen sections are left out here, so that operators need not do it."""
     frozen = {section.name for section in prompt if section.frozen}
     return [
         Action(name, target)
