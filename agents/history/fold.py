@@ -1,4 +1,4 @@
-"""The Controller's state as a fold over the journal: the same for a run that goes on and for one that is replayed."""
+"""The Controller's state as a fold over the journal; used to resume and to replay a run."""
 
 from __future__ import annotations
 
@@ -39,24 +39,25 @@ from protocols.messages import (
 from protocols.prompt import Prompt
 
 FOLDED = (Assignment, Critique, Failure, *get_args(Command), Conclude, Finished, Resumed)
-"""The messages that a fold looks at."""
+"""The messages that a fold uses."""
 CAPPED = (Finished(ALL_MADE), Finished("budget"))
-"""What an earlier release said of a cap that refused one of the last assignments, and what is said of it now."""
+"""Messages of an earlier release, and of this one, for a cap that refused one of the last assignments."""
 
 GOING_ON = Resumed(0.0)
-"""Another process that changes nothing."""
+"""Resuming without a change of settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Where a run has concluded its search, or gone on, in the envelope of this id."""
+    """A point in the journal where the search was concluded or the run was resumed: the message, and its envelope's
+    id."""
 
     id: int
     message: Conclude | Resumed
 
 
 def read_turns(journal: Path) -> list[Turn]:
-    """Those that a journal has, in their order.
+    """The turns in a journal, in order.
 
     :raises StorageFailed: it is damaged.
     """
@@ -64,14 +65,13 @@ def read_turns(journal: Path) -> list[Turn]:
 
 
 def turns_in(log: Iterable[Envelope]) -> list[Turn]:
-    """Those among the envelopes."""
+    """The turns among the envelopes."""
     found = ((envelope.id, envelope.message) for envelope in log)
     return [Turn(number, message) for number, message in found if isinstance(message, Conclude | Resumed)]
 
 
 def stopped_short(turns: Sequence[Turn], assignments: int) -> bool:
-    """Whether the last thing that a run did of its own was to conclude a search that had made all its assignments,
-    and could make more now."""
+    """Whether the search was last concluded because all assignments were made, and `assignments` allows more now."""
     last = turns[-1].message if turns else None
     for turn in reversed(turns):
         if isinstance(turn.message, Conclude) or turn.message.more:
@@ -81,10 +81,10 @@ def stopped_short(turns: Sequence[Turn], assignments: int) -> bool:
 
 
 class Fold:
-    """Tells a new Controller what the journal says that it was told, and compares its decisions with those there.
+    """Replays the journal's messages into a new Controller, and compares its decisions with those in the journal.
 
-    `turns`: see `read_turns`; what is void from one on is left out. `said`: decisions that are not in the journal,
-    each with the id of the envelope that caused it; `made`: the number of those that are.
+    `turns`: see `read_turns`; messages that a later turn makes void are left out. `said`: decisions that are not in
+    the journal, each with the id of the envelope that caused it; `made`: the number of those that are.
     """
 
     def __init__(self, controller: Controller, turns: Sequence[Turn]) -> None:
@@ -96,9 +96,9 @@ class Fold:
         self._limit(0)
 
     async def take(self, envelope: Envelope) -> None:
-        """The next envelope of the journal.
+        """Replay the next envelope of the journal.
 
-        :raises ReplayDiffers: it is a decision, and not the one that the Controller makes now.
+        :raises ReplayDiffers: it is a decision, and the Controller decides otherwise now.
         """
         message = envelope.message
         match message:
@@ -122,20 +122,20 @@ class Fold:
                 pass
 
     def _limit(self, after: int) -> None:
-        """How many assignments the run could make from this envelope on, if it could make more later."""
+        """Set the limit on assignments that held after this envelope, if it was raised later."""
         ends = [(t.id, t.message) for t in self._turns if t.id > after]
         made = [end.made for number, end in ends if isinstance(end, Conclude) and self._is_undone(number)]
         self._controller.limit = made[0] if made else self._most
 
     def _is_undone(self, conclusion: int) -> bool:
-        """Whether the search goes on after it was concluded with this envelope."""
+        """Whether a later resume continued the search that this envelope concluded."""
         return any(t.id > conclusion and isinstance(t.message, Resumed) and t.message.more for t in self._turns)
 
     def _forget(self, *kinds: type[Message]) -> None:
         self.said = deque(told for told in self.said if not isinstance(told[0], kinds))
 
     async def resume(self, message: Resumed, envelope: int) -> None:
-        """Another process goes on; what the Controller said of an end that this undoes is said no more."""
+        """Replay that the run was resumed; pending decisions about an end that this undoes are dropped."""
         if message.more:
             self._limit(envelope)
             self._forget(Conclude)
@@ -152,7 +152,8 @@ class Fold:
         self.said.extend((decided, cause) for decided in await self._controller.handle(message))
 
     def is_void(self, envelope: Envelope) -> bool:
-        """Nobody was told of it, or it ended what has gone on since: it says nothing of the assignment itself."""
+        """Whether the Controller never received the message, or it ended work that was resumed later. Such a message
+        says nothing about the assignment itself."""
         match envelope.message:
             case Critique() as critique:
                 return bool(critique.cut_by) and self._is_reopened(envelope.id)
@@ -165,7 +166,7 @@ class Fold:
                 return False
 
     def _is_reopened(self, ended: int) -> bool:
-        """Whether the search goes on after what has ended it in part, or its result is shrunk from then on."""
+        """Whether the next turn after this envelope resumed the run, or is a conclusion that was undone later."""
         turn = next((turn for turn in self._turns if turn.id > ended), None)
         return turn is not None and (isinstance(turn.message, Resumed) or self._is_undone(turn.id))
 
@@ -185,8 +186,8 @@ async def fold(
     evaluated: Sequence[Callable[[Evaluation], object]] = (),
     going_on: Resumed = GOING_ON,
 ) -> Opening:
-    """Bring a new Controller to where the journal ends, and tell `evaluated` of every evaluation that a Critique
-    was written of; what the search goes on with, or begins with. `resumed`: the id that `going_on` will have.
+    """Bring a new Controller to the end of the journal, and pass every evaluation that has a Critique to `evaluated`.
+    Returns the messages that the search begins or resumes with. `resumed`: the id that `going_on` will have.
 
     :raises ReplayDiffers: the same messages do not lead to the same decisions.
     :raises StorageFailed: the journal is damaged.
@@ -209,8 +210,8 @@ async def fold(
 
 
 def _furthest(journal: Path, assignment: int) -> Envelope | None:
-    """The message by which an assignment that has not ended has come furthest; None if it is not in the journal. An
-    evaluation that a cap cut short is no way forward."""
+    """The last message of an assignment that has not ended; None if it is not in the journal. An evaluation that a
+    cap cut short is skipped."""
     latest: Envelope | None = None
     for envelope in read_journal(journal, (Assignment, Candidate, Evaluation), assignment):
         if not (isinstance(envelope.message, Evaluation) and envelope.message.cut):
@@ -219,7 +220,7 @@ def _furthest(journal: Path, assignment: int) -> Envelope | None:
 
 
 def _difference(told: Message, decided: Message | None) -> str:
-    """In what two decisions differ, in words."""
+    """The difference of two decisions, in words."""
     if decided is None or type(told) is not type(decided):
         now = _show(decided) if decided else "nothing"
         return f"{_show(told)} is there, and {now} is decided now"

@@ -1,4 +1,4 @@
-"""How a search is going: a fold over the envelopes that cross the bus, live or from the journal."""
+"""The progress of a search: a fold over the envelopes of the bus, live or from the journal."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ EndKind = Literal["first", "survived", "lost"] | FailureKind
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one assignment ended, in figures.
+    """The end of one assignment, in figures.
 
-    `kind` "first" is the first prompt's evaluation, which had no operator. `gain` and its standard `error` over the
-    `paired` examples are 0 for a failure, which has a `reason`. `value`: the validation value of a survivor.
-    `best`: it would be the result, if the search ended with it.
+    `kind` "first" is the evaluation of the first prompt, which had no operator. `gain` and its standard `error` over
+    the `paired` examples are 0 for a failure, which has a `reason`. `value`: a survivor's value on validation.
+    `best`: it would be the result if the search ended now.
     """
 
     assignment: int
@@ -87,7 +87,7 @@ FAILURES: dict[FailureKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A survivor, as it is compared with others; `prompt` is its own."""
+    """A survivor with the properties by which it is compared with others, and its prompt."""
 
     candidate: int
     value: float
@@ -97,9 +97,9 @@ class Standing:
 
 
 class Progress:
-    """What has happened so far. `survivors` by candidate; `best`: the one that would be the result now, of which
-    `prompt` is the prompt; `cuts`: assignments that have ended and were made to shrink the result; `stopping`: why no
-    more assignments are issued; `paused`: a person has them wait."""
+    """The state of a search so far. `survivors`: by candidate; `best`: the survivor that would be the result now, and
+    `prompt` its prompt; `cuts`: ended assignments that were to shrink the result; `stopping`: why no more assignments
+    are issued; `paused`: a person has paused the search."""
 
     def __init__(self, prefer: Prefer = "best") -> None:
         self._prefer: Prefer = prefer
@@ -123,11 +123,11 @@ class Progress:
 
     @property
     def stands(self) -> int:
-        """Those of them that a run which goes on does not take up again."""
+        """Ended assignments of operators that are not repeated when the run is resumed."""
         return self.ended - sum(ending.kind != "first" and ending.operator != SHRINK for ending, _ in self._void)
 
     def follow(self, envelope: Envelope) -> Ending | None:
-        """Take in the next envelope; the ending, if it ends an assignment."""
+        """Add the next envelope, and return the ending if it ends an assignment."""
         match envelope.message:
             case Assignment() as assignment:
                 self.open[assignment.assignment] = assignment
@@ -154,7 +154,7 @@ class Progress:
         return None
 
     def _take_up(self) -> None:
-        """What a cap or the end of the run ended is open again."""
+        """Reopen the assignments that a cap or the end of the run ended."""
         for ending, assignment in self._void:
             self.counts[ending.kind] -= 1
             self.cuts -= ending.operator == SHRINK
@@ -214,13 +214,13 @@ class Progress:
         )
 
     def _lead(self) -> None:
-        """Say who would be the result, by the survivors that there are."""
+        """Set `best` and `prompt` by the survivors so far."""
         leader = preferred(self._front, self._prefer) if self._front else None
         self.best = None if leader is None else self.survivors[leader.candidate]
         self.prompt = None if leader is None else leader.prompt
 
     def _end(self, ending: Ending, assignment: Assignment | None, void: bool) -> Ending:
-        """`void`: it is one until the run goes on."""
+        """Record an ending. `void`: resuming the run undoes it."""
         self.counts[ending.kind] += 1
         self.cuts += ending.operator == SHRINK
         if void:
@@ -232,16 +232,16 @@ class Progress:
 
 
 def progress_of(directory: Path) -> Progress:
-    """How far the run in a directory had come when it was last heard of.
+    """The progress of the run in a directory, by its journal so far.
 
-    :raises ConfigError: it is no run directory.
+    :raises ConfigError: it is not a run directory.
     :raises MemoryMismatch, StorageFailed: its configuration or its journal cannot be read.
     """
     return progress_in(directory / JOURNAL, read_configuration(directory).search.prefer)
 
 
 def progress_in(journal: Path, prefer: Prefer) -> Progress:
-    """How far a run had come, by its journal.
+    """The progress of a run, by its journal so far.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """

@@ -3,16 +3,16 @@
 Our reading of the paper's MSGD (arXiv 2510.12246; its exact equations were not at hand): the policy gradient of a
 bandit, after Sutton & Barto, Reinforcement Learning (2nd ed.; below S&B).
 
-    state        none: the policy is the same at every parent, but for which actions are open there
+    state        none: the policy is the same at every parent, except for which actions are open there
     action       a = (operator, section)
     policy       pi(a) ~ exp(H(a) - loss * n(a)), over the open actions, n(a) of which are in flight: a soft-max in
                  action preferences (S&B 13.2), with virtual loss (Chaslot et al. 2008, Parallel MCTS), mixed with a
                  share `floor` of the uniform policy, so that no action is given up (as in Exp3, Auer et al. 2002)
     preference   H(a) = h[operator] + h[section] + h[operator, section]: linear in three features (S&B 13.3), so that
                  an operator that works in one section is soon tried in others (ours)
-    reward       as it is given, in running deviations from its running mean, which is the baseline (S&B 2.8 and
-                 13.4); at most `clip` deviations count (ours: one step size fits every task, one outlier decides
-                 nothing)
+    reward       the reward in running standard deviations from its running mean, which is the baseline (S&B 2.8 and
+                 13.4), clipped to `clip` deviations (ours: one step size fits every task, and no single outlier
+                 dominates)
     update       h[f] <- (1 - decay) h[f] + alpha_t A (1[f in a] - sum of pi_t(b) over all b with f), A the reward
                  as above and pi_t the policy as it was when a was chosen (REINFORCE with baseline, S&B 13.4; for one
                  feature per action this is the gradient bandit, S&B 2.12)
@@ -38,16 +38,16 @@ Policy = Mapping[Action, float]
 
 
 def features(action: Action) -> tuple[Feature, Feature, Feature]:
-    """What an action shares with others: its operator, its section; and what is its own."""
+    """The features of an action: its operator and its section, which it shares with others, and the pair of both."""
     return (action.operator, ""), ("", action.section), (action.operator, action.section)
 
 
 @dataclass(frozen=True, slots=True)
 class MSGDSettings:
     """`alpha`, `least` > 0: the first and the least step size; `tau`: outcomes until it has fallen by 30 %. `decay`
-    in [0, 1): of the preferences, at each outcome. `loss` >= 0: preference lost by a visit in flight. `horizon`:
-    outcomes that the baseline looks back on. `clip`: deviations of a reward that count. `keep` in [0, 1]: the share
-    of the preferences that outlives a change. `floor` in [0, 1]: the share of choices that are made at random."""
+    in [0, 1): of the preferences, per outcome. `loss` >= 0: preference lost per visit in flight. `horizon`: outcomes
+    that the baseline averages over. `clip`: most standard deviations of a reward that count. `keep` in [0, 1]: the
+    share of the preferences kept after a change. `floor` in [0, 1]: the share of choices made at random."""
 
     alpha: float = 0.3
     least: float = 0.1
@@ -61,7 +61,7 @@ class MSGDSettings:
 
 
 class MSGD:
-    """Soft-max preferences over operators, sections and pairs of them."""
+    """Soft-max policy over preferences for operators, sections and pairs of them."""
 
     def __init__(self, rng: Random, settings: MSGDSettings | None = None) -> None:
         self._rng, self._settings = rng, settings or MSGDSettings()
@@ -70,14 +70,14 @@ class MSGD:
         self._rewards, self._falls = Running(self._settings.horizon), Falls()
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
-        """A draw from the policy, which is kept until the outcome comes."""
+        """A draw from the policy; the policy is kept until the outcome arrives."""
         policy = self.policy([choice.action for choice in choices])
         choice = self._rng.choices(choices, weights=list(policy.values()))[0]
         self._in_flight.add(choice, policy)
         return choice
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
-        """One step up the gradient."""
+        """Take one step of gradient ascent."""
         policy, settings = self._in_flight.take(choice), self._settings
         self._rewards.add(reward)
         advantage = max(-settings.clip, min(settings.clip, self._rewards.standard(reward)))
@@ -92,7 +92,7 @@ class MSGD:
                 self._preference[feature] += step * advantage * ((action == choice.action) - probability)
 
     def policy(self, actions: Sequence[Action]) -> dict[Action, float]:
-        """The probability of each action; they sum to 1."""
+        """The probability of each action, summing to 1."""
         loss = self._settings.loss
         preferences = {
             action: math.fsum(self._preference[feature] for feature in features(action))

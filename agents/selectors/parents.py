@@ -1,4 +1,4 @@
-"""Parents: which of them are exhausted."""
+"""The freshness of parents: which of them are exhausted."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from agents.selectors.selector import Choice
 from memory.bayesian_regression import Array, Places
 
 RATE, WEIGHT = 0.2, 5.0
-"""The share of edits at a fresh parent that earn something, before any is known, and how many edits that weighs."""
+"""Prior share of edits at a fresh parent that earn a reward, and its weight in edits."""
 
 
 class Parents:
-    """How fresh each parent is: its edits that earned something, over those that would at a fresh one.
+    """The freshness of each parent: its rate of rewarded edits, relative to that of a fresh parent.
 
-    freshness = min(1, (s / p + fresh) / (n + fresh)), s of the parent's n edits having earned something. p is the
-    rate at a fresh parent: all that earned something, over the freshness that their parents had (empirical Bayes for
-    rates). A child begins with a share `heritage` of its parent's n and s, for it is much like it.
+    freshness = min(1, (s / p + fresh) / (n + fresh)), where s of the parent's n edits earned a reward. p is the rate
+    at a fresh parent: the number of rewarded edits over the sum, over all edits, of the parent's freshness at the
+    time (empirical Bayes for rates). A child begins with a share `heritage` of its parent's n and s, because the two
+    are similar.
     """
 
     def __init__(self, fresh: float, heritage: float) -> None:
@@ -29,7 +30,8 @@ class Parents:
         self._all_earned, self._exposure = RATE * WEIGHT, WEIGHT
 
     def meet(self, choices: Sequence[Choice], origin: int | None = None) -> None:
-        """These are open at one parent, and not all of them need be new; `origin` is what a new one was made of."""
+        """Register the choices of one parent, some of which may be known. `origin`: the number of the parent's own
+        parent, used if it is new."""
         if all(choice in self._home for choice in choices):
             return
         number = next((self._home[choice] for choice in choices if choice in self._home), len(self._count))
@@ -39,23 +41,23 @@ class Parents:
         self._home.update(dict.fromkeys(choices, number))
 
     def of(self, choices: Sequence[Choice]) -> Places:
-        """The number of the parent of each; all have been met."""
+        """The number of each choice's parent; all choices must be registered with `meet`."""
         return np.array([self._home[choice] for choice in choices], np.int64)
 
     def freshness(self) -> Array:
-        """Of each parent, in (0, 1], shape (parents,)."""
+        """The freshness of each parent, in (0, 1], shape (parents,)."""
         rate = self._all_earned / self._exposure
         found = (np.array(self._earned) / rate + self._fresh) / (np.array(self._count) + self._fresh)
         return np.minimum(found, 1.0)
 
     def learn(self, number: int, earned: bool) -> None:
-        """One outcome more."""
+        """Add an outcome to the parent with this number."""
         self._exposure += float(self.freshness()[number])
         self._all_earned += earned
         self._count[number] += 1
         self._earned[number] += earned
 
     def doubt(self, keep: float) -> None:
-        """Something has changed: what is known weighs a share `keep` of what it did."""
+        """Reduce the weight of all counts to a share `keep`, after a change."""
         for known in (self._count, self._earned):
             known[:] = array("d", (keep * value for value in known))
