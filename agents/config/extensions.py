@@ -1,4 +1,4 @@
-"""The agents of a run, and those of the user's that the configuration puts in their places."""
+"""A user's own agents and observers, which the configuration puts into the ring."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TAKES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "handle": ("message", ("place",)),
     "observe": ("envelope", ("task", "directory")),
 }
-"""What the method of an agent is given, and what its class is made with."""
+"""By method of an agent: its argument, and the arguments of the class."""
 Open = Callable[[Agent], Place]
-"""The place of an agent."""
+"""Makes the place of an agent."""
 
 
 def seated(agents: Sequence[Agent], table: AgentsTable, place: Open) -> list[Agent]:
-    """The same, but for those whose places the configuration gives to others.
+    """The agents, with those replaced for which the configuration names a user's own.
 
     :raises ConfigError: there is no such class.
     """
@@ -50,13 +50,13 @@ def open_observers(table: AgentsTable, task: Task, directory: Path) -> dict[str,
 
 
 def check_agents(table: AgentsTable) -> None:
-    """:raises ConfigError: a class that is named does not exist, or is no agent."""
+    """:raises ConfigError: a named class does not exist, or is not an agent."""
     for key, name, method in _named(table):
         _class(name, key, method)
 
 
 def _named(table: AgentsTable) -> Iterator[tuple[str, str, str]]:
-    """Each class that is named: the key that names it, its name, and the method that it needs."""
+    """Each named class: the key of the configuration, the name, and the method that the class needs."""
     critic = None if table.critic == NONE else table.critic
     roles = {"agents.critic": critic, "agents.evaluator": table.evaluator}
     roles |= {f"agents.proposers.{operator}": name for operator, name in table.proposers.items()}

@@ -1,4 +1,4 @@
-"""Opening a run: everything is read and checked before anything is written or called."""
+"""Opens a run: all inputs are read and checked before anything is written or any model is called."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ from protocols.wrappers.accounts import Accounts
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the searches of one process share. `cache` and `memory` None: each has its own, in its run directory. One
-    that a configuration names goes first, and one whose embedder is a model is never shared so."""
+    """Resources that the searches of one process share. `cache` and `memory` None: each search has its own, in its
+    run directory. A cache or memory named in a configuration takes precedence; a memory whose embedder is a model is
+    not shared."""
 
     transport: Transport
     accounts: Accounts = field(default_factory=Accounts)
@@ -56,7 +57,7 @@ class Shared:
 async def open_run(
     configuration: Configuration, environ: Mapping[str, str], directory: Path | None
 ) -> AsyncIterator[Run]:
-    """A run that shares nothing, see `open_run_in`."""
+    """Open a run that shares no resources, see `open_run_in`."""
     async with (
         open_transport(environ) as transport,
         open_run_in(Shared(transport), configuration, environ, directory) as run,
@@ -68,14 +69,14 @@ async def open_run(
 async def open_run_in(
     shared: Shared, configuration: Configuration, environ: Mapping[str, str], directory: Path | None
 ) -> AsyncIterator[Run]:
-    """Read everything, check it, then make the run directory and put the run together; or go on with the run that
-    the directory holds.
+    """Read and check all inputs, then create the run directory and assemble the run; or resume the run in the
+    directory.
 
     `directory` None: the configuration's, or else the next free `runs/<task>-<n>`.
 
-    :raises InputError: something that a person wrote cannot be used; nothing was written.
+    :raises InputError: an input of the user cannot be used; nothing was written.
     :raises StorageFailed: the run directory cannot be used.
-    :raises ReplayDiffers: the run cannot be gone on with, because this release does not decide as its journal says.
+    :raises ReplayDiffers: the run cannot be resumed, because this release makes other decisions than its journal has.
     """
     given = read_inputs(configuration)
     task, first, ledger = given.task, given.first, open_ledger(configuration, environ)
@@ -114,7 +115,7 @@ async def open_run_in(
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a configuration names, read and checked."""
+    """The inputs that a configuration names, read and checked."""
 
     task: Task
     first: Prompt
@@ -122,7 +123,7 @@ class Inputs:
 
 
 def read_inputs(configuration: Configuration) -> Inputs:
-    """:raises InputError: something that a person wrote cannot be used."""
+    """:raises InputError: an input of the user cannot be used."""
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
     operators = open_operators(configuration.search.operators, own_instructions(configuration))
@@ -135,14 +136,17 @@ def read_inputs(configuration: Configuration) -> Inputs:
 
 
 def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
-    """:raises InputError: a run of it could not be opened; nothing is written."""
+    """Check that a run can be opened; nothing is written.
+
+    :raises InputError: it cannot.
+    """
     given, ledger = read_inputs(configuration), open_ledger(configuration, environ)
     check_caps(configuration, given.task, given.first, ledger.prices)
     Models(configuration, environ, transport, ledger)
 
 
 def check_editable(first: Prompt, operators: Mapping[str, Operator], task: Task) -> None:
-    """:raises ConfigError: there is nothing that the search could try."""
+    """:raises ConfigError: no operator can edit a section of the first prompt, or `targets` of an operator fails."""
     check_targets(first, operators, task)
     if not open_actions(first, operators, task):
         raise ConfigError(
