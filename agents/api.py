@@ -48,7 +48,7 @@ Event = Assignment | Ending | Command
 """The events of a search: an edit was assigned, an edit has ended (or the first prompt's evaluation), or a person has
 given a command. `str` of an `Ending` is a line for people."""
 UNREAD = 256
-"""Most events that wait for the reader; when there are more, the search waits."""
+"""Maximum number of events that wait for the reader; when there are more, the search waits."""
 
 
 @dataclass(frozen=True, slots=True)

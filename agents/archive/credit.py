@@ -13,7 +13,7 @@ from protocols.messages import Assignment, Credit, Critique, Evaluation, Outcome
 from protocols.prompt import Prompt, placeholders
 
 LEAST = 8
-"""Least number of examples: a difference over fewer says too little to be worth its cost."""
+"""Minimum number of examples: a difference over fewer says too little to be worth its cost."""
 SURE = 2.0
 """Standard errors beyond which a difference is reported."""
 UNKNOWN = 0.5

@@ -9,7 +9,7 @@ from typing import TypedDict
 from protocols.messages import Outcome
 
 LONGEST = 300
-"""Most characters of a quoted reply."""
+"""Maximum number of characters of a quoted reply."""
 HOPELESS = 3
 """Unreadable replies of a critic's or an operator's model, with none that was readable, after which it is no longer
 asked: further calls would cost as much and be unreadable, too."""

@@ -38,7 +38,7 @@ class Capital:
     """
 
     def __init__(self, alpha: float, floor: float, total: int) -> None:
-        """`alpha` in (0, 1), `floor` in (-1, 1); `total`: most differences to come."""
+        """`alpha` in (0, 1), `floor` in (-1, 1); `total`: maximum number of differences to come."""
         self._alpha, self._floor, self._left = alpha, floor, total
         self._squares, self._count = PRIOR_SQUARE * PRIOR_COUNT, PRIOR_COUNT
         self.value = 1.0

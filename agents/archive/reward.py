@@ -18,8 +18,8 @@ class Reward:
     whose differences have the sample variance d_i:
 
         true gain  ~ N(0, v)                            reward = g v / (v + s / n) - token_price * tokens added
-        s          = the mean of d_i weighted by n_i - 1, over what has come
-        v          = the mean of g_i^2 - s / n_i weighted by n_i, over what has come
+        s          = the mean of d_i weighted by n_i - 1, over all outcomes so far
+        v          = the mean of g_i^2 - s / n_i weighted by n_i, over all outcomes so far
 
     both including this outcome, and with the priors above; v is at least a hundredth of its prior. So a candidate
     that lost on a few examples counts for less than one that was measured in full. s is common to all edits, because

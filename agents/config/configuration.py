@@ -60,12 +60,12 @@ class Configuration(Table):
 
     @property
     def allowed(self) -> int:
-        """Most calls in flight to the task's model, by all searches with the same account together."""
+        """Maximum number of calls in flight to the task's model, by all searches with the same account together."""
         return self.provider(self.models.of("task")).concurrency or MOST
 
     @property
     def at_once(self) -> int:
-        """Most calls in flight for one prompt."""
+        """Maximum number of calls in flight for one prompt."""
         return self.search.concurrency or self.allowed
 
     @property

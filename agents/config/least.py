@@ -24,7 +24,7 @@ class Least:
     """The cost of running the first prompt on validation, and two prompts on test. `tokens` and `dollars` are
     estimates for these `calls` without their replies, plus twice the longest call: the ledger sends no call that
     could exceed the budget, and holds back as much for the report. `dollars` None: the price is unknown. `longest`:
-    input tokens of the longest call; `reply`: most tokens of a reply.
+    input tokens of the longest call; `reply`: maximum number of tokens of a reply.
     """
 
     calls: int
@@ -50,7 +50,8 @@ def least(configuration: Configuration, task: Task, first: Prompt, known: Mappin
 
 
 def reply_room(configuration: Configuration, limit: int) -> int:
-    """Most tokens of a task model's reply if `limit` is wanted; more than that if the model needs more."""
+    """Maximum number of tokens of a task model's reply if `limit` is wanted; more than that if the model needs
+    more."""
     name = configuration.models.of("task")
     return max(limit, configuration.provider(name).reply_tokens or room_of(name) or 0)
 

@@ -21,7 +21,7 @@ DIGITS = re.compile(r"[\d_]{1000,}")
 TOO_LONG = "a number has too many digits"
 WHOLE = 2**63
 DEEPEST = 32
-"""Most levels of nested tables and arrays."""
+"""Maximum number of levels of nested tables and arrays."""
 TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 OF_A_KEY = "[key]"
 """Pydantic's mark for an error in a key, not in its value."""

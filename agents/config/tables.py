@@ -100,8 +100,8 @@ class TaskTable(Table):
     its name, or as `module:function`, or several with weights; `parser`: another parser, as `module:function`.
     `rubric`: the text by which the metric judge grades; `pattern`: the regular expression of the metric regex;
     `json_schema`: the file of the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl files whose
-    passages the operator rag may show. `reply_tokens`: most tokens of a reply (None: as many as answers of the kind
-    need, see `protocols.metrics.reply_limits`).
+    passages the operator rag may show. `reply_tokens`: maximum number of tokens of a reply (None: as many as answers
+    of the kind need, see `protocols.metrics.reply_limits`).
     """
 
     name: str
@@ -137,9 +137,9 @@ class TaskTable(Table):
 class PromptTable(Table):
     """`[prompt]`: the first prompt, from a file or as a text that is put into the default layout.
 
-    `literal`: names in braces in the prompt that are plain text, not placeholders. `max_tokens`: most estimated
-    tokens of a prompt as sent, without the input, but with the examples and passages filled in for it (None: no
-    limit).
+    `literal`: names in braces in the prompt that are plain text, not placeholders. `max_tokens`: maximum number of
+    estimated tokens of a prompt as sent, without the input, but with the examples and passages filled in for it
+    (None: no limit).
     """
 
     file: Path | None = None
@@ -272,16 +272,16 @@ class SearchTable(Table):
     """`[search]`: how to search.
 
     `width`: assignments in flight (None: see `Configuration.width`). `barrier`: issue no assignment before all others
-    have ended, for comparisons. `assignments`: most edits in all. `alpha`: most probability that an edit without an
-    improvement survives. `min_effect`: how much worse a shorter prompt may be. `critique`: training examples that the
-    Critic sees results of (None: see `Configuration.minibatch`). `repeats`: how often each example is asked; its
-    score is the mean. `concurrency`: most calls in flight for one prompt (None: as many as the task's model may
-    have). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`: most calls
-    that measure section credit, as a share of the task's calls; 0: none. `on_agent_error`: whether an exception of an
-    agent (for example, of a user's operator) fails the run, or only its assignment; in that case, `agent_errors` such
-    assignments in a row fail the run. `prefer`: which candidate is the result, see
-    `agents.archive.archive.preferred`. `shrink`: most races to shorten the result at the end; 0: none. `headroom`:
-    whether to measure the possible gain before the search, if that is cheap.
+    have ended, for comparisons. `assignments`: edits in all, at most. `alpha`: upper bound on the probability that an
+    edit without an improvement survives. `min_effect`: how much worse a shorter prompt may be. `critique`: training
+    examples whose failures the Critic reads (None: see `Configuration.minibatch`). `repeats`: how often each example
+    is asked; its score is the mean. `concurrency`: maximum number of calls in flight for one prompt (None: as many as
+    the task's model may have). `max_unanswered`: the share of the run's examples that may be left unanswered.
+    `credit_share`: maximum number of calls that measure section credit, as a share of the task's calls; 0: none.
+    `on_agent_error`: whether an exception of an agent (for example, of a user's operator) fails the run, or only its
+    assignment; in that case, `agent_errors` such assignments in a row fail the run. `prefer`: which candidate is the
+    result, see `agents.archive.archive.preferred`. `shrink`: maximum number of races to shorten the result at the
+    end; 0: none. `headroom`: whether to measure the possible gain before the search, if that is cheap.
     """
 
     seed: Seed = 0

@@ -20,7 +20,7 @@ from protocols.task import Task
 WORTH = 0.02
 """Prior credit of a text, before anything is measured."""
 TRIES = 32
-"""Most orders of the items that are generated to find one that was not tried."""
+"""Maximum number of orders of the items that are generated to find one that was not tried."""
 
 
 class DefineSort:

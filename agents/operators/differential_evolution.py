@@ -19,7 +19,7 @@ from protocols.prompt import Prompt
 from protocols.task import Example, Task
 
 MOST = 6
-"""Most examples shown of each kind."""
+"""Maximum number of examples shown of each kind."""
 
 
 class DifferentialEvolution(Writer):

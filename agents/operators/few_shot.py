@@ -25,7 +25,7 @@ NOISE = 0.5
 CHECKED = 8
 """Training examples whose bare answers are parsed, to test whether bare answers can serve as replies."""
 CHATTER = 16
-"""Most tokens beside the answer for a reply to count as a bare answer."""
+"""Maximum number of tokens beside the answer for a reply to count as a bare answer."""
 
 
 class FewShot:
@@ -164,8 +164,8 @@ class FewShot:
 
 def worked_out(outcomes: Sequence[Outcome], answers: Mapping[str, str], chatter: int | None) -> dict[str, str]:
     """The correct replies that are more than bare answers, by the ids of their examples. `answers`: the bare answers,
-    by id; `chatter`: most tokens beside the answer for a reply to count as bare; None: any further text makes it
-    more than a bare answer."""
+    by id; `chatter`: maximum number of tokens beside the answer for a reply to count as bare; None: any further text
+    makes it more than a bare answer."""
     right = [
         o for o in outcomes if o.score >= 1.0 and o.finish == "stop" and o.reply.strip() and o.example in answers
     ]

@@ -43,7 +43,7 @@ class Restart(Writer):
         return f"{text}\n{''.join(kept(one, task) for one in parts)}{self._form(parts[0].name)}"
 
     def longest(self, assignment: Assignment, task: Task) -> int:
-        """Most tokens of the new texts of all parts together."""
+        """Maximum number of tokens of the new texts of all parts together."""
         return sum(longest(one, assignment.prompt, task) for one in _parts(assignment.prompt))
 
     def _form(self, name: str) -> str:

@@ -11,11 +11,11 @@ from protocols.prompt import Prompt
 from protocols.task import Task
 
 LONG = 60
-"""Least number of free words of a text that may be shortened: those that are not names the parser needs."""
+"""Minimum number of free words of a text that may be shortened: those that are not names the parser needs."""
 IDLE = 3
 """Assignments in a row without a gain before a text is shortened."""
 SHARE = 0.75
-"""Most free words of the new text, as a share of those before."""
+"""Maximum number of free words in the new text, as a share of those in the old one."""
 
 
 class ShortInstruction(Writer):

@@ -34,15 +34,15 @@ from protocols.wrappers.window import spare
 
 Edit = TypeVar("Edit")
 SHOWN = 2
-"""Most successful past edits shown to the model; as many unsuccessful ones are shown, too."""
+"""Maximum number of successful past edits shown to the model; as many unsuccessful ones are shown, too."""
 TAGS = re.compile(
     r"</?(?:new|part|task|prompt|errors|errors_in_all|more_errors|right|right_replies|left_out|data|diagnosis|tried|experience|first|second"
     r'|only_first_right|only_second_right|both_wrong)(?: [a-z]+="[^"\n]*")*>'
 )
 """The tags of a request's blocks; other tags are plain text."""
 WORDS: Mapping[Kind, int] = {"task": 40, "format": 40, "reasoning": 120, "reminders": 60, "knowledge": 120}
-"""Most words of a text, by kind of section. A text that explains the answers may have `DEFINITIONS` more, and then
-`EACH_ANSWER` or `EACH_TYPE` for each answer."""
+"""Maximum number of words of a text, by kind of section. A text that explains the answers may have `DEFINITIONS`
+more, and then `EACH_ANSWER` or `EACH_TYPE` for each answer."""
 DEFINITIONS = 100
 EACH_ANSWER, EACH_TYPE = 15, 50
 GROWTH = 1.2
@@ -50,7 +50,8 @@ GROWTH = 1.2
 INPUTS = 4096
 """Size of the cache of embedded inputs: the same training examples recur."""
 LEAST = 20
-"""Least characters of a sentence to be recognised as copied from the instruction; a shorter one may be chance."""
+"""Minimum number of characters of a sentence to be recognised as copied from the instruction; a shorter one may be
+chance."""
 REPLY_FORM = (
     "Think first. Then write the whole new text of the part between <new> and </new>; it takes the place of the text "
     "that stands there now."
@@ -115,7 +116,7 @@ class Writer:
         return lambda: compose(material, question, assignment.assignment, longest, context.model)
 
     def longest(self, assignment: Assignment, task: Task) -> int:
-        """Most tokens of a new text."""
+        """Maximum number of tokens of a new text."""
         return longest(assignment.prompt[assignment.section], assignment.prompt, task)
 
     def _read(self, reply: Reply, assignment: Assignment, context: Context, question: str) -> Prompt:
@@ -193,13 +194,13 @@ def written(text: str, question: str, assignment: Assignment, context: Context, 
 
 
 def longest(section: Section, prompt: Prompt, task: Task) -> int:
-    """Most tokens of a section's new text, at four tokens for three words."""
+    """Maximum number of tokens of a section's new text, at four tokens for three words."""
     return max(estimate_tokens(section.text), 4 * most_words(section, prompt, task) // 3)
 
 
 def most_words(section: Section, prompt: Prompt, task: Task) -> int:
-    """Most words of a section's new text. The task section also explains the answers if no definitions section can be
-    edited."""
+    """Maximum number of words of a section's new text. The task section also explains the answers if no definitions
+    section can be edited."""
     defines = section.kind == "definitions" or (
         section.kind == "task" and not any(s.kind == "definitions" and not s.frozen for s in prompt)
     )
@@ -214,8 +215,8 @@ def most_words(section: Section, prompt: Prompt, task: Task) -> int:
 
 
 def within(assignment: Assignment, context: Context) -> float:
-    """Most words of the section for the prompt to stay within its cap and the window of the task's model, at four
-    tokens for three words."""
+    """Maximum number of words of the section for the prompt to stay within its cap and the window of the task's
+    model, at four tokens for three words."""
     room = context.shelves.room_for(assignment.prompt, assignment.section, scores=assignment.scores)
     return room if room == math.inf else max(1, 3 * int(room) // 4)
 

@@ -56,7 +56,7 @@ the operators' caps."""
 OF_OPERATORS = "budget.operators."
 """Prefix of the settings that cap single operators."""
 PARTNERS = 4
-"""Most other members of the archive that an assignment passes to its operator."""
+"""Maximum number of other members of the archive that an assignment passes to its operator."""
 Remember = Callable[[int, Experience], Awaitable[None]]
 """Stores the experience of an assignment; a second call for the same assignment stores nothing."""
 
@@ -66,8 +66,8 @@ class SearchSettings:
     """`width` >= 1: assignments in flight; `assignments` >= 0: in all. `token_price`: reward lost per token that an
     edit adds. `failure_reward` <= 0: reward of an assignment that ended in a failure. `barrier`: issue nothing until
     all assignments in flight have ended, as in generations; only to measure the cost of that. `prefer`: which member
-    of the archive is the result. `shrink` >= 0: most races to shorten the result after the search. `aims`: those
-    that the run began with."""
+    of the archive is the result. `shrink` >= 0: maximum number of races to shorten the result after the search.
+    `aims`: those that the run began with."""
 
     width: int = 8
     assignments: int = 100

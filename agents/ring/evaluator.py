@@ -18,22 +18,22 @@ from protocols.model import Usage
 from protocols.task import Example, Metric, Task, corpus_value
 
 BURST = 10
-"""Least number of examples that `max_unanswered` is a share of, in full evaluations."""
+"""Minimum number of examples that `max_unanswered` is a share of, in full evaluations."""
 DRAFTED = 12
-"""Most training examples on which the drafts of one edit are compared."""
+"""Maximum number of training examples on which the drafts of one edit are compared."""
 SLACK = 8
 """Beyond its equal share, a race may have at most its number of examples divided by this as calls in flight."""
 
 
 @dataclass(frozen=True, slots=True)
 class RaceSettings:
-    """`alpha`: most probability that a child no better than its parent survives. `min_effect`: how much worse a
-    shorter child may be, if its parent is right on any example; a shrunk one may be worse by the standard error at
-    this number of examples, if that is more (`resolved`). `futile`: the capital below which a race is given up, 0 for
-    never. `critique`: training examples that a survivor is run on for the Critic. `max_unanswered`: the share of
-    examples that may be left unanswered. `at_once`: calls in flight of all races together, which share them equally;
-    while fewer than `racers` are running, each has more, but SLACK limits this, because the calls in flight are paid
-    for even when the race is lost."""
+    """`alpha`: upper bound on the probability that a child no better than its parent survives. `min_effect`: how much
+    worse a shorter child may be, if its parent is right on any example; a shrunk one may be worse by the standard
+    error at this number of examples, if that is more (`resolved`). `futile`: the capital below which a race is given
+    up, 0 for never. `critique`: training examples that a survivor is run on for the Critic. `max_unanswered`: the
+    share of examples that may be left unanswered. `at_once`: calls in flight of all races together, which share them
+    equally; while fewer than `racers` are running, each has more, but SLACK limits this, because the calls in flight
+    are paid for even when the race is lost."""
 
     alpha: float = 0.3
     min_effect: float = 0.01

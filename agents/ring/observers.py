@@ -13,7 +13,7 @@ from protocols.bus import Bus
 from protocols.messages import Envelope, Fault
 
 WAITING = 1024
-"""Most messages that wait for an observer; when there are more, the ring waits, too."""
+"""Maximum number of messages that wait for an observer; when there are more, the ring waits, too."""
 LAST_SECONDS = 10.0
 """Time limit for observers to handle the remaining messages after the search, in seconds."""
 

@@ -20,7 +20,7 @@ from protocols.prompt import Prompt
 from protocols.wrappers.attributed import OnBehalf
 
 RECALLED = 32
-"""Most experiences that are recalled for an edit; `judge` compares these with each other."""
+"""Maximum number of experiences that are recalled for an edit; `judge` compares these with each other."""
 
 
 class Proposer:

@@ -19,8 +19,8 @@ from protocols.task import Task
 
 
 class Shrinker:
-    """Chooses the next cut. `races` >= 0: most cuts to race. `scores`: of the prompt that all cuts are raced
-    against."""
+    """Chooses the next cut. `races` >= 0: maximum number of cuts to race. `scores`: of the prompt that all cuts are
+    raced against."""
 
     def __init__(self, archive: Archive, task: Task, races: int) -> None:
         self._archive, self._task, self._left = archive, task, races

@@ -34,7 +34,7 @@ RECORDING_SECONDS = 10.0
 """Time limit, in seconds, for records in progress when a search ends or is cancelled, and then again to record the
 open assignments."""
 WIDEST = 1024
-"""Most assignments in flight."""
+"""Maximum number of assignments in flight."""
 PERSON = "person"
 """The sender of commands."""
 Tell = Callable[[Command], Coroutine[Any, Any, None]]

@@ -318,7 +318,7 @@ class Run:
         if self._searched:
             self.patience.hurry()
         else:
-            self.patience.stop()  # first: until the message is on record, calls would go on
+            self.patience.stop()  # first: until the message is recorded, calls would continue
         await self.team.stop(reason)
 
     async def train(self) -> str:

@@ -19,7 +19,7 @@ bandit, after Sutton & Barto, Reinforcement Learning (2nd ed.; below S&B).
     step size    alpha_t = max(alpha / sqrt(1 + t / tau), least): Robbins & Monro (1951) first, then constant, and
                  the moments and the preferences forget slowly, to follow what drifts (S&B 2.5)
     change       where the rewards fall and stay below the baseline (CUSUM, Page 1954), the preferences shrink to a
-                 share `keep` and t begins anew (restarts as in CUSUM-UCB, arXiv 1711.03539)
+                 share `keep` and t restarts (restarts as in CUSUM-UCB, arXiv 1711.03539)
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def features(action: Action) -> tuple[Feature, Feature, Feature]:
 class MSGDSettings:
     """`alpha`, `least` > 0: the first and the least step size; `tau`: outcomes until it has fallen by 30 %. `decay`
     in [0, 1): of the preferences, per outcome. `loss` >= 0: preference lost per visit in flight. `horizon`: outcomes
-    that the baseline averages over. `clip`: most standard deviations of a reward that count. `keep` in [0, 1]: the
-    share of the preferences kept after a change. `floor` in [0, 1]: the share of choices made at random."""
+    that the baseline averages over. `clip`: limit on a reward, in standard deviations. `keep` in [0, 1]: the share
+    of the preferences kept after a change. `floor` in [0, 1]: the share of choices made at random."""
 
     alpha: float = 0.3
     least: float = 0.1

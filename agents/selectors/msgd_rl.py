@@ -72,7 +72,8 @@ BASE, PAST = "base", "past"
 Cell = tuple[str, Kind, bool]
 """Key by which past episodes are grouped: the operator, the section's kind, and whether it had no text."""
 PARENTS = 64
-"""Most members of the archive that are considered: those farther behind are rarely chosen, and each takes time."""
+"""Maximum number of members of the archive that are considered: those farther behind are rarely chosen, and each
+takes time."""
 CLIP = 3.0
 """Limit on a past worth, and on a reward in the test for a change, in standard deviations."""
 
