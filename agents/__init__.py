@@ -1,1 +1,1 @@
-"""Who says it: the four kinds of agent, and the team that wires them into a ring."""
+"""The agents, the ring that they form, and the runs, commands and views around it."""

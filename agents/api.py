@@ -1,11 +1,11 @@
-"""Training from Python: the run that the command line makes, with examples, prompts and settings given as objects.
+"""Training from Python: the same run as on the command line, with examples, prompts and settings given as objects.
 
     from agents.api import train
 
     found = await train({"name": "mine", "train": rows, "validation": more, "test": others}, "Which department?")
     print(found.prompt["task"].text, found.result.test)
 
-What this takes, and how a search is watched while it works, is in docs/python.md. What a run has saved is used with
+For all parameters, and for watching a search while it runs, see docs/python.md. To use the prompt of a finished run:
 
     messages = load_prompt(found.directory).render({"text": "Where is my parcel?"})
 """
@@ -57,15 +57,15 @@ __all__ = [
 ]
 
 Event = Assignment | Ending | Command
-"""What a reader is told: an edit is asked for, an edit has ended (the first prompt's evaluation, too), or a person
-has said something. `str` of an `Ending` is a line for people."""
+"""The events of a search: an edit was assigned, an edit has ended (or the first prompt's evaluation), or a person has
+given a command. `str` of an `Ending` is a line for people."""
 UNREAD = 256
-"""Events that wait for the reader; then the search waits, too."""
+"""Maximum number of events that wait for the reader; when there are more, the search waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a run found: the best prompt, what `result.json` says, and the run directory."""
+    """The outcome of a run: the best prompt, the content of `result.json`, and the run directory."""
 
     prompt: Prompt
     result: Result
@@ -73,9 +73,9 @@ class Found:
 
 
 class Training:
-    """A search that is under way: an async iterator of its events, which may be left at any time.
+    """A running search: an async iterator of its events, which the reader may leave at any time.
 
-    `progress` is how far it has come; `directory` is the run's.
+    `progress`: the state of the search so far. `directory`: the run directory.
     """
 
     def __init__(self, directory: Path, progress: Progress, events: MemoryObjectReceiveStream[Event]) -> None:
@@ -88,7 +88,7 @@ class Training:
         return self
 
     async def __anext__(self) -> Event:
-        """:raises Exception: what the search has failed with."""
+        """:raises Exception: the search failed with it."""
         try:
             return await self._events.receive()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
@@ -97,9 +97,9 @@ class Training:
             raise StopAsyncIteration from None
 
     async def found(self) -> Found:
-        """Wait for the end. Nobody reads events any more, and those that are unread are dropped.
+        """Wait for the end, and return the outcome. Unread and later events are dropped.
 
-        :raises Exception: what the search has failed with.
+        :raises Exception: the search failed with it.
         """
         await self._events.aclose()
         await self._over.wait()
@@ -109,14 +109,15 @@ class Training:
         raise self._end
 
     async def steer(self, *words: str) -> str:
-        """Say what `run.py ctl` says: `await training.steer("set", "search.width", "4")`; the line that it prints.
+        """Give a command, as `run.py ctl` does: `await training.steer("set", "search.width", "4")`. Returns the line
+        that `run.py ctl` would print.
 
-        :raises InputError: they are no command, or come too late.
+        :raises InputError: the words are not a command, or the command comes too late.
         """
         return await in_thread(command, self.directory, words)
 
     def end(self, end: Found | Exception) -> None:
-        """There is nothing more to come; what is said first holds."""
+        """Set the outcome and end the events; later calls do not change the outcome."""
         self._end = self._end or end
         self._over.set()
 
@@ -130,7 +131,7 @@ async def train(
     environ: Mapping[str, str] | None = None,
     **tables: Settings,
 ) -> Found:
-    """Train a prompt, and say what was found; everything is as with `open_training`."""
+    """Train a prompt, and return the outcome. Parameters and errors: see `open_training`."""
     opened = open_training(task, prompt, models=models, directory=directory, environ=environ, **tables)
     async with opened as training:
         return await training.found()
@@ -146,8 +147,8 @@ async def open_training(
     environ: Mapping[str, str] | None = None,
     **tables: Settings,
 ) -> AsyncIterator[Training]:
-    """A search that works while the block does. What is left when that ends is cancelled; what was paid for is in the
-    run directory, and the same call with that `directory` goes on.
+    """Run a search while the block runs. If the block ends first, the search is cancelled; all paid calls are in the
+    run directory, and the same call with that `directory` resumes the run.
 
     `task`: the path of a configuration, or the table `[task]`, in which `Rows` may stand for the path of a split.
     `prompt`: the first one, as an object, as the path of its file, or as a text for the default layout. `models`: one
@@ -155,8 +156,8 @@ async def open_training(
     (`budget`, `search`, `providers` and so on), over those of its file; code that they name may be given itself.
     `directory`: as --out. `environ` None: the process's variables, over ./.env.
 
-    :raises InputError: something cannot be used; nothing was written.
-    :raises PromptFlowError: as `open_run` and `Run.search`, where an event or what was found is asked for.
+    :raises InputError: an input cannot be used; nothing was written.
+    :raises PromptFlowError: as `open_run` and `Run.search`; raised when the next event or the outcome is asked for.
     """
     variables, given = _variables(environ), _given(task, prompt, models, tables)
     async with entered(given.kept(None if directory is None else Path(directory))) as (configuration, place):
@@ -214,7 +215,7 @@ async def _searching(run: Run, session: Session) -> AsyncIterator[Training]:
         message = envelope.message
         event = ending or (message if isinstance(message, Assignment | Command) else None)
         if event is not None:
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # nobody reads any more
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the reader has left
                 await send.send(event)
 
     async def search() -> None:
@@ -230,7 +231,7 @@ async def _searching(run: Run, session: Session) -> AsyncIterator[Training]:
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(search, name="search")
-            with receive:  # closed before anything is cancelled: a search that waits for its reader cannot be
+            with receive:  # closed before the cancellation: a search that waits for its reader cannot be cancelled
                 yield training
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
@@ -241,7 +242,7 @@ async def _searching(run: Run, session: Session) -> AsyncIterator[Training]:
 
 
 def _ended(directory: Path, result: Mapping[str, Any]) -> Training:
-    """A run that has come to its end, of which nothing more is to be told."""
+    """A training whose run had already finished: it has an outcome and no events."""
     send, receive = anyio.create_memory_object_stream[Event](1)
     training = Training(directory, progress_of(directory), receive)
     best = prompt_file.load(directory / BEST_PROMPT)

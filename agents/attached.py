@@ -1,4 +1,4 @@
-"""What stands around a search, begun by whatever command or from Python: its log, views, spans, page and report."""
+"""Log, views, spans, page and report of a search, for every command and for Python."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Session:
 
 @asynccontextmanager
 async def spans_of(run: Run) -> AsyncIterator[None]:
-    """Send the spans of a run; what is left at the end of the block is sent then, and nobody else waits for it.
+    """Send the spans of a run while the block runs, and the rest at its end, without blocking the event loop.
 
     :raises ConfigError: as `check_spans`.
     """
@@ -183,7 +183,7 @@ async def spans_of(run: Run) -> AsyncIterator[None]:
 
 
 def check_spans(configurations: Sequence[Configuration]) -> None:
-    """:raises ConfigError: one of them wants spans, and OpenTelemetry is not installed."""
+    """:raises ConfigError: a configuration asks for spans, and OpenTelemetry is not installed."""
     if any(configuration.run.spans for configuration in configurations):
         load_spans()
 
@@ -201,8 +201,8 @@ def load_spans() -> Callable[[str], AbstractContextManager[Spans]]:
 
 @asynccontextmanager
 async def show_in_browser(run: Run, port: int | None, console: Console) -> AsyncIterator[Callable[[], None]]:
-    """Show a run of this process in the browser while the block runs, and its end; None: do not. What is given has
-    the page look anew."""
+    """Show a run of this process in the browser while the block runs, and its end. `port` None: do not show it.
+    Yields a function that refreshes the page."""
     if port is None:
         yield lambda: None
         return
@@ -218,5 +218,5 @@ async def show_in_browser(run: Run, port: int | None, console: Console) -> Async
 
 
 def say_on(console: Console, text: str) -> None:
-    """For the person alone: the console is no log."""
+    """Print a line for the person; it does not go to the log."""
     console.print(Text(text), soft_wrap=True)

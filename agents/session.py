@@ -1,4 +1,4 @@
-"""A search, or a sweep of them, in front of a person: with logs, a view, and what Ctrl-C does."""
+"""Searches and sweeps in a terminal: with logs, a live view, and a clean stop on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ from protocols.wrappers.recorded import Call
 THEN_TEST = "then the test split is read, if the model answers"
 NO_RESULT = "the first prompt is not evaluated yet, so there is no result"
 LONGEST_STILL = 5.0
-"""Seconds for which a replay stands still at most: a pause of the run, or a clock that was set, shows nothing."""
+"""Longest wait of a replay between two events, in seconds: a longer gap is a pause of the run or a changed clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """`result` as result.json says it, None if the run was stopped at once. `already`: it had ended before."""
+    """`result`: the content of result.json, None if the run was stopped at once. `already`: the run had finished
+    before this command."""
 
     directory: Path
     result: Mapping[str, Any] | None
@@ -64,8 +65,8 @@ async def train(
     verbosity: int,
     port: int | None = None,
 ) -> Trained:
-    """Search, shown on `console` and logged, or go on with the search that the directory holds. `port`: where it is
-    shown in the browser, too, 0 for any that is free.
+    """Run a search, or resume that of the directory; it is shown on `console` and logged. `port`: port of the page in
+    the browser, 0 for any free one; None: no page.
 
     :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
     """
@@ -91,7 +92,7 @@ async def train(
 
 
 async def show_again(directory: Path, console: Console, speed: float | None) -> Replayed:
-    """Replay a run as the live view would have shown it, `speed` times as fast; None: as fast as may be.
+    """Replay a run in the live view, `speed` times as fast as it ran; None: without waiting.
 
     :raises PromptFlowError: as `replay`.
     """
@@ -105,7 +106,7 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
             resumed = isinstance(event, Envelope) and isinstance(event.message, Resumed)
             if moment and speed and not resumed:
                 await anyio.sleep(min(LONGEST_STILL, max(0.0, event.time - moment) / speed))
-            if not moment or resumed:  # nobody worked meanwhile
+            if not moment or resumed:  # no process worked on the run in between
                 ledger.go_on()
                 ledger.take_up(Books((), Saved(), moment - event.time))
             moment = max(moment, event.time)
@@ -122,9 +123,10 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
 
 
 async def watch_run(directory: Path, console: Console, port: int) -> None:
-    """Show a run in the browser, finished or going on in another process, until a signal ends that.
+    """Show a run in the browser until a signal comes. The run may be finished, or running in another process.
 
-    :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, damaged, or the port cannot be had.
+    :raises ConfigError, MemoryMismatch, StorageFailed: the directory is not a run directory, or is damaged, or the
+        port cannot be used.
     """
     feed = Feed(directory)
     with anyio.open_signal_receiver(*SIGNALS) as signals:
@@ -135,8 +137,8 @@ async def watch_run(directory: Path, console: Console, port: int) -> None:
 async def sweep(
     grid: Grid, environ: Mapping[str, str], console: Console, verbosity: int
 ) -> tuple[Sequence[Row], bool]:
-    """Run what is left of a grid, shown on `console` and logged; the rows of all that has ended, and whether that is
-    every cell.
+    """Run the unfinished cells of a grid, shown on `console` and logged. Returns the rows of all finished cells, and
+    whether these are all cells of the grid.
 
     :raises PromptFlowError: as `Sweep.run`.
     """
@@ -147,7 +149,7 @@ async def sweep(
 
         async def search(cell: Cell, run: Run) -> Result:
             with view.attend(cell, run):
-                if (cell.task, cell.setting) not in told:  # once, and not for each seed
+                if (cell.task, cell.setting) not in told:  # once for all seeds
                     told.add((cell.task, cell.setting))
                     for remark in remarks(run.first, run.task) if not run.resumed else ():
                         view.say(f"{cell.task}: look at the first prompt: {remark}")
@@ -162,9 +164,9 @@ async def sweep(
 async def evaluate(
     configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName, console: Console
 ) -> Scored:
-    """Score a prompt's file, see `score`; after a signal what is in flight ends, and what came is scored.
+    """Score a prompt file, see `score`. After a signal, calls in flight end, and the answers so far are scored.
 
-    :raises Interrupted: a person stopped it before anything came.
+    :raises Interrupted: a person stopped it before there was an answer.
     :raises PromptFlowError: as `score`.
     """
     session = Session(environ, console)
@@ -198,5 +200,5 @@ async def diagnose(
 
 
 def goes_on(directory: Path) -> str:
-    """What a person does with a run that was stopped before it had a result."""
+    """How to resume a run that was stopped before it had a result, in words."""
     return f"{directory} holds what was paid for: the same command with --out {directory} goes on"

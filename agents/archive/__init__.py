@@ -1,1 +1,1 @@
-"""What a search keeps and decides by: members, races, rewards, credit, aims."""
+"""The state of a search and its rules: archive, races, rewards, credit, aims."""

@@ -1,4 +1,4 @@
-"""When a search ends before its assignments and its caps do: it is good enough, or nothing comes of it any more."""
+"""Early stopping: a search ends when its result is good enough, or when it no longer improves."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 import orjson
 
 AIMS = "aims"
-"""The note of a journal that says which aims the run began with."""
+"""Key of the journal's note with the aims that the run began with."""
 TARGET, PATIENCE = "target", "patience"
 SETTINGS = {"budget.target": TARGET, "budget.patience": PATIENCE}
 
 
 @dataclass(frozen=True, slots=True)
 class Aims:
-    """`target` in [0, 1]: the value of the best candidate, the corpus metric on validation, at which a search ends.
-    `patience` >= 1: assignments that end in a row without a higher one, after which it ends. None: never."""
+    """`target` in [0, 1]: the search ends when the best candidate's corpus metric on validation reaches it.
+    `patience` >= 1: the search ends after this many assignments in a row without a higher value. None: never."""
 
     target: float | None = None
     patience: int | None = None
 
     def changed(self, setting: str, value: float | None) -> Aims:
-        """With another value for the setting of this dotted name; the same for any other setting."""
+        """The aims after a change of the setting with this dotted name; unchanged if it is not one of theirs."""
         match SETTINGS.get(setting):
             case "target":
                 return replace(self, target=value)
@@ -33,26 +33,26 @@ class Aims:
                 return self
 
     def pack(self) -> bytes:
-        """For a note of a journal."""
+        """Serialise for a note of the journal."""
         return orjson.dumps(self)
 
 
 def unpack_aims(notes: Mapping[str, bytes]) -> Aims:
-    """What `pack` made; none where nothing was kept, for earlier releases had none."""
+    """The aims from a note made by `pack`; no aims if there is no note, as in journals of earlier releases."""
     return Aims(**orjson.loads(notes[AIMS])) if AIMS in notes else Aims()
 
 
 class Standing:
-    """How the best value of the archive has moved. Only a higher one is better: a shorter prompt of the same value is
-    not, and how much higher does not matter."""
+    """Tracks the best value of the archive. Only a higher value is an improvement, by any amount; a shorter prompt of
+    the same value is none."""
 
     def __init__(self, aims: Aims) -> None:
         self.aims = aims
         self._best, self.idle = -math.inf, 0
 
     def take(self, best: float) -> bool:
-        """The first prompt was evaluated, or an assignment has ended; the best value is now `best`. Returns whether
-        it rose."""
+        """Count the evaluation of the first prompt, or the end of an assignment, after which the best value is
+        `best`. Returns whether it rose."""
         rose = best > self._best
         self.idle = 0 if rose else self.idle + 1
         self._best = max(self._best, best)
@@ -60,7 +60,7 @@ class Standing:
 
     @property
     def reached(self) -> str:
-        """Why the search is to end, in words that begin with the aim's name; "" while it is not."""
+        """The reason to end the search, which begins with the aim's name; "" if there is none."""
         target, patience = self.aims.target, self.aims.patience
         if target is not None and self._best >= target:
             return f"{TARGET}: {self._best:.3f} on validation, of budget.target = {target:g}"

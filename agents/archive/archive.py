@@ -27,10 +27,10 @@ PARTNERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A survivor with all that its children need. `value`: the corpus metric on validation, in [0, 1]. `credit`: by
-    section, what is believed of its text. `refused`, `truncated`, `unreadable`, `textless` and `quoted`: validation
-    replies that ended that way, see `Evaluation`.
-    `tokens`: about the prompt's length as it is sent, without the input. `diagnosis`: all that the Critic said.
+    """A survivor with everything that its children need. `value`: the corpus metric on validation, in [0, 1].
+    `credit`: by section, the estimated credit of its text. `refused`, `truncated`, `unreadable`, `textless` and
+    `quoted`: counts of validation replies that ended that way, see `Evaluation`.
+    `tokens`: the prompt's estimated length as sent, without the input. `diagnosis`: the Critic's whole text.
     `usage`: of the validation replies."""
 
     candidate: int
@@ -52,8 +52,8 @@ class Member:
 
 
 def survivor(critique: Critique, assignment: Assignment | None, frozen: Collection[str]) -> Member:
-    """The member that a candidate becomes which has won its race, or the first prompt, which had no assignment.
-    `frozen`: sections that a person has frozen meanwhile."""
+    """The archive's member for a candidate that has won its race, or for the first prompt, which has no assignment.
+    `frozen`: sections that a person has frozen since."""
     evaluation = critique.evaluation
     return Member(
         candidate=critique.assignment,
@@ -83,7 +83,7 @@ class _Ancestor:
 
 
 class Archive:
-    """Members in the order in which they came. Of all that were ever in, the lineage is kept."""
+    """Members in order of arrival. The lineage of every member is kept, including those since dropped."""
 
     def __init__(self, prefer: Prefer = "best") -> None:
         self._prefer: Prefer = prefer
@@ -106,16 +106,16 @@ class Archive:
         return True
 
     def ancestor(self, one: Member, other: Member) -> Prompt:
-        """The last prompt that both come from; all come from the first. It may be one of them."""
+        """The prompt of the last common ancestor, which may be one of the two; all descend from the first prompt."""
         line = set(self._line(one.candidate))
         return self._lineage[next(number for number in self._line(other.candidate) if number in line)].prompt
 
     def tokens(self, candidate: int) -> int:
-        """How long a prompt is that is or was in."""
+        """Tokens of the prompt of a present or former member."""
         return self._lineage[candidate].tokens
 
     def _line(self, candidate: int | None) -> Iterator[int]:
-        """A member, its parent, and so on to the first prompt."""
+        """The member's number, its parent's, and so on to the first prompt's."""
         while candidate is not None:
             yield candidate
             candidate = self._lineage[candidate].parent
@@ -171,8 +171,9 @@ class Archive:
 def draw(members: Sequence[Member], scores: Array, rng: Random) -> Member:
     """A parent. Each example has one vote, shared by those who are best on it. `scores`: as a `Front` has them.
 
-    Who is best nowhere alone steps back, the lowest mean first, as long as others remain for each of its examples
-    (GEPA, algorithm 2): otherwise a crowd of weak members, all right on the easy examples, would be drawn most.
+    Members that are the only best on no example are removed first, lowest value first, as long as another remains for
+    each of their examples (GEPA, algorithm 2): otherwise many weak members that are right on the same easy examples
+    would be drawn most often.
     """
     leads = scores == scores.max(axis=0)
     order = sorted(range(len(members)), key=lambda i: (members[i].value, -members[i].candidate))
@@ -189,9 +190,8 @@ def draw(members: Sequence[Member], scores: Array, rng: Random) -> Member:
 
 
 def best_parent(child: Prompt, assignment: Assignment) -> Partner:
-    """Of the parent and those partners whose text the child took for a section, the one with the highest mean score.
-
-    A child that copies a better member gains nothing by it.
+    """The prompt to race against: of the parent and the partners from which the child took a section's text, the one
+    with the highest mean score. So a child gains nothing by copying a better member.
     """
     taken = [
         partner

@@ -1,4 +1,4 @@
-"""What can be done with a member of the archive: the open actions, each with its state."""
+"""The choices at a member of the archive: the actions that are possible, each with its state."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Offer:
 
 
 class Choices:
-    """The choices that are open at each member, embedded once for each of its sections."""
+    """The choices at each member; each of its sections is embedded once."""
 
     def __init__(self, operators: Mapping[str, Operator], task: Task, embedder: Embedder) -> None:
         self.operators, self._task, self._embedder = operators, task, embedder
@@ -47,10 +47,10 @@ class Choices:
         self._useful: dict[int, _Useful] = {}
         self._offers: dict[int, _Offer] = {}
         self.closed: set[str] = set()
-        """The operators that are chosen no more."""
+        """The operators that are not offered."""
 
     def close(self, operator: str) -> None:
-        """Offer this operator no more, until it is opened again."""
+        """Stop offering this operator, until it is opened again."""
         self.closed.add(operator)
 
     def open(self, operator: str) -> None:
@@ -58,7 +58,7 @@ class Choices:
         self.closed.discard(operator)
 
     def freeze(self, section: str) -> None:
-        """Offer this section no more. A member that comes later has it frozen, which says the same."""
+        """Stop offering this section at the known members; in later members it is frozen already."""
         for member, choices in self._known.items():
             self._known[member] = tuple(choice for choice in choices if choice.action.section != section)
         self._useful.clear()
@@ -126,7 +126,7 @@ class Choices:
 
 
 def open_actions(prompt: Prompt, operators: Mapping[str, Operator], task: Task) -> list[Action]:
-    """What may be done to a prompt: frozen sections are left out here, so that no operator has to."""
+    """The actions that a prompt allows. Frozen sections are left out here, so that operators need not do it."""
     frozen = {section.name for section in prompt if section.frozen}
     return [
         Action(name, target)

@@ -1,4 +1,4 @@
-"""Section credit: what each section of a prompt is worth to it, measured by leaving it out, and along a lineage."""
+"""Section credit: how much each section adds to the score, measured by ablation and estimated along a lineage."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from protocols.messages import Assignment, Credit, Critique, Evaluation, Outcome
 from protocols.prompt import Prompt, placeholders
 
 LEAST = 8
-"""The fewest examples: a difference over fewer says too little to be paid for."""
+"""Minimum number of examples: a difference over fewer says too little to be worth its cost."""
 SURE = 2.0
-"""Standard errors beyond which a difference is told as one."""
+"""Standard errors beyond which a difference is reported."""
 UNKNOWN = 0.5
-"""The standard error of a text that nothing is known of: half of all that a score can be."""
+"""Standard error of the credit of an unmeasured text: half the range of a score."""
 
 
 class LeaveOneOut:
-    """Runs a survivor without one section after the other, on training examples that it was run on with it.
+    """Runs a survivor without each of its sections in turn, on training examples that it was run on in full.
 
-    The rule that says when: the questions asked for it are never more than `share` >= 0 of those that the evaluations
-    so far have asked. Both are counted from the evaluations, and not from the ledger, so that a run that goes on
-    measures what it would have measured. Room is shared alike by the sections; nothing is measured where it is not
-    enough for `LEAST` examples each.
+    The questions asked for this are never more than a share `share` >= 0 of those asked by the evaluations so far.
+    Both are counted from the evaluations, not from the ledger, so that a resumed run measures the same. All sections
+    get the same number of examples; nothing is measured if that would be fewer than `LEAST`.
     """
 
     def __init__(self, forward: Forward, share: float) -> None:
@@ -35,8 +34,8 @@ class LeaveOneOut:
         self._asked = self._measured = 0
 
     def plan(self, evaluation: Evaluation) -> tuple[Sequence[str], Sequence[Outcome]]:
-        """Count an evaluation, once, and say which sections are to be left out on which examples; the questions of
-        that count as asked from now on."""
+        """Count an evaluation; call it once for each. Returns the sections to leave out and the examples to use; the
+        questions for these are counted as asked."""
         self._asked += evaluation.asked
         outcomes = unseen(evaluation.prompt, evaluation.outcomes)
         names = removable(evaluation.prompt, outcomes) if evaluation.survived else []
@@ -48,8 +47,8 @@ class LeaveOneOut:
         return names, outcomes[:count]
 
     async def __call__(self, evaluation: Evaluation) -> dict[str, Credit]:
-        """The credit of each section that has a text and shows no input, frozen ones too; nothing where the rule or
-        the cap of credit alone forbids it. Calls that failed are left out of the comparison.
+        """The credit of each section that has a text and shows no input, including frozen ones; empty if `plan` or
+        the cap on the role credit allows no calls. Failed calls are left out of the comparison.
 
         :raises ModelError: a fatal one.
         :raises BudgetExhausted: a cap that ends the search.
@@ -70,12 +69,13 @@ class LeaveOneOut:
 
 
 def believed(critique: Critique, assignment: Assignment | None) -> dict[str, Credit]:
-    """What is believed of every section of a survivor: what its lineage says, pooled with what was measured.
+    """The estimated credit of every section of a survivor: the estimate along its lineage, pooled with the ablation.
 
-    Both say how much better the score is with this text than with none, and each has what the other lacks. The gains
-    of a lineage come from all of validation, but they survived for being high, and begin with a text of the first
-    prompt that nothing is known of. A measurement by leaving out is on few examples, but nothing chose it, and it
-    sees what the other sections have come to say by themselves. So neither wins: each weighs by its precision.
+    Both estimate how much better the score is with this text than with none, and each makes up for the other's
+    weakness. The gains along a lineage are measured on all of validation, but are biased upwards, since only high
+    ones survive, and they start from a text of the first prompt whose credit is unknown. The ablation uses few
+    examples, but is not biased by selection, and takes into account what the other sections say by now. So each is
+    weighted by its precision.
 
     `assignment` None: the first prompt, which has no lineage.
     """
@@ -87,8 +87,8 @@ def believed(critique: Critique, assignment: Assignment | None) -> dict[str, Cre
 
 
 def inherited(evaluation: Evaluation, assignment: Assignment) -> dict[str, Credit]:
-    """By section, what is believed of the text where it comes from, the parent or a partner; of a new text what is
-    believed of the parent's, and the paired gain; no text is worth nothing."""
+    """The credit of each section along the lineage: an inherited text has that of its parent or partner; a new text
+    has that of the parent's text plus the paired gain; an empty section has 0."""
     sources = [(assignment.prompt, assignment.credit), *((p.prompt, p.credit) for p in assignment.partners)]
     gain = Credit(evaluation.gain, _at_least(evaluation.error, evaluation.paired))
     credit = {}
@@ -101,7 +101,7 @@ def inherited(evaluation: Evaluation, assignment: Assignment) -> dict[str, Credi
 
 
 def pooled(one: Credit, other: Credit | None) -> Credit:
-    """The mean of two independent estimates weighted by their precisions (1 / error²), and its error."""
+    """The mean of two independent estimates, weighted by their precisions (1 / error²), and its standard error."""
     if other is None or not one.error:
         return one
     precision, more = 1 / one.error**2, 1 / other.error**2
@@ -110,24 +110,24 @@ def pooled(one: Credit, other: Credit | None) -> Credit:
 
 
 def left_out(prompt: Prompt, name: str) -> Prompt:
-    """The prompt with nothing in this section, which may be frozen."""
+    """The prompt with this section empty; it may be a frozen one."""
     return Prompt(tuple(replace(section, text="") if section.name == name else section for section in prompt))
 
 
 def removable(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[str]:
-    """The sections that can be left out and leave a question: they have a text, and no input is shown in them."""
+    """The sections that can be left out: those that have a text and show no input."""
     fields = {field for outcome in outcomes for field in outcome.inputs}
     return [section.name for section in prompt if section.text and not placeholders(section.filled, fields)]
 
 
 def unseen(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Those whose inputs do not stand in the prompt: what it shows solved, it is right on for no good reason."""
+    """The outcomes whose inputs the prompt does not contain: on its own worked examples it is right without merit."""
     shown = " ".join(word for section in prompt for word in section.said.split())
     return [outcome for outcome in outcomes if not all(" ".join(v.split()) in shown for v in outcome.inputs.values())]
 
 
 def show_credit(credit: Mapping[str, Credit]) -> str:
-    """For a critic: what leaving out a section does to the score, where the difference is no matter of chance."""
+    """The effects of leaving out sections, in words for the Critic; only those beyond `SURE` standard errors."""
     sure = {name: worth for name, worth in credit.items() if abs(worth.value) > SURE * worth.error}
     return "\n".join(
         f"Without {name} the score {'falls' if worth.value > 0 else 'rises'} by {abs(worth.value):.3f} "
@@ -142,5 +142,5 @@ def _credit(asked: Sequence[Outcome], without: Sequence[float | None]) -> Credit
 
 
 def _at_least(error: float, n: int) -> float:
-    """As `Reward` has it: n equal differences are no proof that there is no other."""
+    """A standard error of at least 1 / n: n equal differences do not prove that the next is equal, too."""
     return max(error, 1 / n) if n else UNKNOWN

@@ -1,4 +1,4 @@
-"""How replies ended that may be no answer, counted."""
+"""Counts of replies that ended without a readable answer."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TypedDict
 from protocols.messages import Outcome
 
 LONGEST = 300
-"""Characters of a reply that is quoted."""
+"""Maximum number of characters of a quoted reply."""
 HOPELESS = 3
-"""Replies of a critic's or an operator's model, none of which could be read, after which it is asked no more: others
-would be paid for as much, and be read as little."""
+"""Unreadable replies of a critic's or an operator's model, with none that was readable, after which it is no longer
+asked: further calls would cost as much and be unreadable, too."""
 
 
 class Endings(TypedDict):
-    """Replies that were refusals, that were cut off, out of which no answer could be read, and that had no text, by
-    what came instead; and one that could not be read, cut, "" for none."""
+    """Counts of replies. `truncated`: cut off by the token limit; `unreadable`: no answer could be parsed;
+    `textless`: without a text, by what came instead. `quoted`: the beginning of an unreadable reply, "" for none."""
 
     refused: int
     truncated: int
@@ -27,7 +27,7 @@ class Endings(TypedDict):
 
 
 def endings(outcomes: Sequence[Outcome]) -> Endings:
-    """Of some outcomes. The reply that is quoted is the first with a text, if one has."""
+    """Count the endings of some outcomes. The quoted reply is the first unreadable one with a text."""
     unread = [outcome.reply for outcome in outcomes if outcome.answer is None]
     textless = Counter(outcome.instead for outcome in outcomes if outcome.instead is not None)
     return Endings(

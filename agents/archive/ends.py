@@ -1,16 +1,16 @@
-"""Why a search has ended, where no cap of the run and no aim has ended it."""
+"""The reasons for which a search ends, other than caps of the run and aims."""
 
 from __future__ import annotations
 
 ALLOWANCES = "the operators' own budgets"
-"""Its operators may make no more calls: no cap of the run, which still has room."""
+"""Every operator has used up its own cap; the caps of the run still leave room."""
 UNREAD = "no reply of the operators' models can be read"
-"""All of its operators were given up for that."""
+"""All operators were given up for this reason."""
 FLAWLESS = "nothing that failed is left to mend"
-"""All of its operators mend what failed on training examples, where nothing did."""
+"""The remaining operators need failed training examples, and there are none."""
 UNEDITABLE = "no section left to edit"
-"""Nothing that its operators could edit is left."""
+"""The operators can edit no section of any member."""
 INTERRUPTED = "interrupted"
-"""A person has stopped it, and it goes on when it is begun again."""
+"""A person has stopped the search; it can be resumed."""
 ALL_MADE = "assignments"
-"""All of its assignments were made, and have ended."""
+"""All assignments were made, and have ended."""

@@ -1,4 +1,4 @@
-"""What has become of the assignments of a search, by operator and by section."""
+"""The outcomes of a search's assignments, by operator and by section."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from protocols.messages import Assignment, Evaluation, FailureKind, Tried
 READ: frozenset[Ending] = frozenset({"survived", "lost", "rejected", "too long"})
 """Endings of an assignment whose model's reply was read."""
 REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "too long", "inapplicable"})
-"""Failures that say something of the edit, and not of a model's day."""
+"""Failures that say something about the edit, not about the state of a service."""
 COUNTED = READ | REMEMBERED - {"inapplicable"}
-"""Endings of edits that somebody has made, or tried to."""
+"""Endings of assignments in which an edit was made or attempted."""
 TRIED = 8
-"""Edits of a section that are kept, the last ones."""
+"""Number of last edits kept for each section."""
 
 
 class History:
-    """`endings`: of each operator's assignments. `given_up`: operators none of whose first replies could be read, for
-    as long as none can."""
+    """`endings`: counts for each operator's assignments. `given_up`: operators whose first replies were all
+    unreadable; one readable reply takes an operator out again."""
 
     def __init__(self) -> None:
         self.endings: dict[str, Counter[Ending]] = {}
@@ -29,11 +29,11 @@ class History:
         self._tried: dict[str, deque[Tried]] = {}
 
     def tried(self, section: str) -> tuple[Tried, ...]:
-        """The last edits of this section that were measured, oldest first."""
+        """The last measured edits of this section, oldest first."""
         return tuple(self._tried.get(section, ()))
 
     def measure(self, assignment: Assignment, evaluation: Evaluation) -> None:
-        """An edit has raced."""
+        """Add an edit that has raced."""
         text = part(evaluation.prompt, assignment.section).text
         measured = Tried(
             assignment.operator, text, evaluation.gain, evaluation.error, evaluation.paired, evaluation.survived
@@ -41,8 +41,8 @@ class History:
         self._tried.setdefault(assignment.section, deque(maxlen=TRIED)).append(measured)
 
     def end(self, operator: str, ending: Ending) -> None:
-        """An assignment has ended so. A reply that was in flight when its operator was given up, and could be read,
-        takes that back."""
+        """Count the end of an assignment, and give up the operator if it is hopeless. A readable reply that was in
+        flight by then revokes this."""
         endings = self.endings.setdefault(operator, Counter())
         endings[ending] += 1
         if any(endings[read] for read in READ):

@@ -1,4 +1,4 @@
-"""The race of a child against its parent: the same examples for both, and a look after every answer."""
+"""The race of a child against its parent: a sequential test on paired examples, with a look after every answer."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from protocols.messages import Scores
 
 NORMAL = NormalDist()
 PRIOR_SQUARE, PRIOR_COUNT = 0.25, 4.0
-"""The mean squared difference that is expected before any is known, and how many known ones it weighs as much as."""
+"""Prior of the mean squared difference, and its weight in observed differences."""
 
 
 def resolved(examples: int) -> float:
-    """The standard error that a mean of so many differences is expected to have before any is known: a smaller
-    difference no race can tell from none."""
+    """The prior standard error of a mean over this many differences: a race cannot tell a smaller difference from
+    none."""
     return math.sqrt(PRIOR_SQUARE / examples) if examples else 0.0
 
 
 class Capital:
-    """What a bettor has who began with 1 and bets that differences to come, in [-1, 1], have a mean above `floor`.
+    """The capital of a bettor who starts with 1 and bets that the differences, in [-1, 1], have a mean above `floor`.
 
-    A difference multiplies it by 1 + bet * (difference - floor), and the bet depends on nothing but what came before.
-    So where each difference, given those before it, has a mean of at most `floor`, the capital is a non-negative
-    supermartingale: the probability that it ever reaches 1/alpha is at most alpha, however often it is looked at
-    (Ville; for bounded means Waudby-Smith & Ramdas, arXiv 2010.09686); that it exceeds U/alpha wherever it is
-    stopped, with U uniform and drawn apart, is no greater (Ramdas & Manole, arXiv 2304.02611).
+    Each difference multiplies the capital by 1 + bet * (difference - floor), where the bet depends only on earlier
+    differences. So if each difference, given the earlier ones, has a mean of at most `floor`, the capital is a
+    non-negative supermartingale: the probability that it ever reaches 1/alpha is at most alpha, however often it is
+    looked at (Ville; for bounded means Waudby-Smith & Ramdas, arXiv 2010.09686). The probability that it exceeds
+    U/alpha at any stopping time, with an independent uniform U, is no greater (Ramdas & Manole, arXiv 2304.02611).
 
-    The bet is what a z-test of level alpha on all of the `total` differences would hold if it had to be sold now: by
-    induction from its last look (Koning & van Meer, arXiv 2501.03982), and computed anew from the capital and what is
-    left to come (as STaR-Bets, arXiv 2505.22422). So it costs no power to look, and validity needs no normal law:
+    The bet follows a z-test of level alpha on all `total` differences, by induction from its last look (Koning & van
+    Meer, arXiv 2501.03982); it is computed anew each time from the capital and the differences to come (as in
+    STaR-Bets, arXiv 2505.22422). So repeated looks cost no power, and validity does not need a normal distribution:
 
         p = alpha * capital     x = Phi^-1(p)     bet = phi(x) / (p * sigma * sqrt(differences to come))
 
-    sigma^2 is the mean square so far of (difference - floor). A bet that could lose more than all is cut to all.
+    sigma^2 is the mean square so far of (difference - floor). The bet is limited to the whole capital.
     """
 
     def __init__(self, alpha: float, floor: float, total: int) -> None:
-        """`alpha` in (0, 1), `floor` in (-1, 1); `total` differences are to come at most."""
+        """`alpha` in (0, 1), `floor` in (-1, 1); `total`: maximum number of differences to come."""
         self._alpha, self._floor, self._left = alpha, floor, total
         self._squares, self._count = PRIOR_SQUARE * PRIOR_COUNT, PRIOR_COUNT
         self.value = 1.0
 
     @property
     def level(self) -> float:
-        """alpha * capital: at most the chance that what is to come takes a child to 1/alpha that is no better; 1 or
-        more is there."""
+        """alpha * capital: an upper bound of the probability that a child no better than its parent still reaches
+        1/alpha; it is there at 1 or more."""
         return self._alpha * self.value
 
     @property
     def bet(self) -> float:
-        """The share of the capital that is at stake for each point of difference; 0 once there is nothing to win."""
+        """The share of the capital that is at stake per unit of difference; 0 once there is nothing left to win."""
         if not 0 < self.level < 1 or not self._left:
             return 0.0
         slope = NORMAL.pdf(NORMAL.inv_cdf(self.level)) / self.level
         return min(slope / math.sqrt(self._squares / self._count * self._left), 1 / (1 + self._floor))
 
     def take(self, difference: float | None) -> None:
-        """The next difference; None: one that never comes."""
+        """Add the next difference; None: it is missing."""
         if difference is not None:
             over = difference - self._floor
             self.value *= max(0.0, 1 + self.bet * over)
@@ -70,9 +70,9 @@ class Capital:
 class Race:
     """The verdict on a child, from its differences in an order that was drawn before the first was known.
 
-    Won as soon as the capital reaches 1/alpha; lost when it falls below `futile` in [0, 1), which costs no validity:
-    a race that is given up accepts nobody. Who is still running when the examples run out has won if there is more
-    than there was to begin with, and `coin`, uniform in [0, 1), is below alpha * capital.
+    The race is won as soon as the capital reaches 1/alpha, and lost when it falls below `futile` in [0, 1); giving up
+    a race accepts no child, so it does not affect validity. An undecided race at the end of the examples is won if
+    the capital is above 1 and `coin`, uniform in [0, 1), is below alpha * capital.
     """
 
     def __init__(self, capital: Capital, futile: float, coin: float) -> None:
@@ -80,7 +80,7 @@ class Race:
         self.won = self.lost = False
 
     def look(self, difference: float | None) -> None:
-        """Take the next difference in; None for an example that the child left unanswered. A verdict stands."""
+        """Add the next difference; None for an example that the child left unanswered. A verdict is final."""
         if self.won or self.lost:
             return
         self._capital.take(difference)
@@ -88,7 +88,7 @@ class Race:
         self.lost = self._capital.value < self._futile
 
     def end(self) -> bool:
-        """No more differences will come: whether the child has won."""
+        """End the race, and return whether the child has won."""
         if not self.lost and self._capital.value > 1:
             self.won = self._coin < self._capital.level
         return self.won
@@ -104,7 +104,7 @@ class Paired:
 
 
 def compare(child: Scores, parent: Scores) -> Paired:
-    """The paired difference; all zero where no example was answered by both."""
+    """The paired difference; all zero if no example was answered by both."""
     differences = [c - p for c, p in zip(child, parent, strict=True) if c is not None and p is not None]
     n = len(differences)
     if n == 0:

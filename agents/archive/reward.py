@@ -1,31 +1,31 @@
-"""What an edit earned: the paired gain, shrunk by its standard error, less a price for the tokens that it adds."""
+"""The reward of an edit: the paired gain, shrunk by its standard error, less a price for the tokens that it adds."""
 
 from __future__ import annotations
 
 from protocols.messages import Evaluation
 
 PRIOR_GAIN, GAIN_EXAMPLES = 0.05**2, 1000.0
-"""The mean squared true gain that is expected before any is known, and how many examples' worth of it: ten edits that
-move the score by 5 points, measured on a hundred examples each."""
+"""Prior of the mean squared true gain, and its weight in examples: as much as ten edits that change the score by 5
+points, measured on a hundred examples each."""
 PRIOR_SPREAD, SPREAD_EXAMPLES = 0.25, 10.0
-"""The same for the variance of one difference: one answer in four changes."""
+"""Prior of the variance of one difference, and its weight in examples: one answer in four changes."""
 
 
 class Reward:
-    """The posterior mean of the true gain, as it is believed to be when the outcome comes.
+    """The posterior mean of the true gain, at the time of the outcome.
 
     Empirical Bayes after Morris (1983, Parametric empirical Bayes inference) for gains g_i over n_i paired examples,
     whose differences have the sample variance d_i:
 
         true gain  ~ N(0, v)                            reward = g v / (v + s / n) - token_price * tokens added
-        s          = the mean of d_i weighted by n_i - 1, over what has come
-        v          = the mean of g_i^2 - s / n_i weighted by n_i, over what has come
+        s          = the mean of d_i weighted by n_i - 1, over all outcomes so far
+        v          = the mean of g_i^2 - s / n_i weighted by n_i, over all outcomes so far
 
-    both with this outcome included, and with the priors above; v is at least a hundredth of its prior. So a candidate
-    that lost on a few examples counts for less than one that was measured in full. s is common to all, for
-    differences that are few have no variance of their own to speak of: all alike they look like proof. v weighs by
-    examples, for a race is lost when it looks bad: on few examples g^2 is then far above what s / n explains, though
-    nothing large was ever gained or lost.
+    both including this outcome, and with the priors above; v is at least a hundredth of its prior. So a candidate
+    that lost on a few examples counts for less than one that was measured in full. s is common to all edits, because
+    the sample variance of a few differences is unreliable: if all are equal, it is 0. v is weighted by examples,
+    because a race ends when it looks bad: on few examples g^2 is then far above s / n, although no true gain was
+    large.
     """
 
     def __init__(self, token_price: float) -> None:

@@ -1,4 +1,4 @@
-"""When operators have their time: which are due, and which must wait."""
+"""The timing of operators: which of them are due, and which must wait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agents.operators.operator import Operator, Progress, Timed, Turn
 
 
 class Timetable:
-    """How often each operator was applied, and what that says of its next time."""
+    """Counts how often each operator was applied, and decides from that when it is next."""
 
     def __init__(self, operators: Mapping[str, Operator]) -> None:
         self._operators = operators
@@ -19,13 +19,13 @@ class Timetable:
         self._issued = 0
 
     def issue(self, operator: str) -> None:
-        """An assignment of this operator, or of a person, was made."""
+        """Count an assignment of this operator; injected edits are counted, too."""
         self._issued += 1
         self._own[operator] += 1
         self._own_idle[operator] += 1
 
     def rise(self) -> None:
-        """The best value has risen."""
+        """Start counting idle assignments anew, since the best value has risen."""
         self._own_idle.clear()
 
     def due(self, idle: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What was asked and never answered, over a whole run."""
+"""Examples left unanswered, counted over a whole run."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from protocols.errors import BadRequest, ModelError, RunFailed, TooLong
 from protocols.messages import Evaluation
 
 EARLIER = "earlier"
-"""The reason of what was left unanswered before the run went on."""
+"""Reason given for examples that were left unanswered before the run was resumed."""
 
 
 class Unanswered:
-    """Keeps count, and fails the run when more than the share `most` in [0, 1] has been left unanswered.
+    """Counts unanswered examples, and fails the run when their share exceeds `most` in [0, 1].
 
-    The share is one of at least `least` examples, however few have been asked so far: a short burst of failures early
-    in a run, which will not matter by its end, does not end it; a service that is down does. An example that does not
-    fit into the model's window is none of them: its id is in `too_long`. Nor are those on which drafts are compared:
-    a draft without an answer has lost.
+    The share is of at least `least` examples, even if fewer have been asked so far: a short burst of failures early
+    in a run does not end it, since it will not matter by the end, but a service that is down does. Examples that do
+    not fit into the model's window are not counted; their ids are in `too_long`. Examples on which drafts are
+    compared are not counted either, since a draft without an answer has simply lost.
     """
 
     def __init__(self, most: float, least: int) -> None:
@@ -30,8 +30,8 @@ class Unanswered:
         self._last = ""
 
     def count(self, results: Iterable[Result], given_up: bool = False) -> None:
-        """Add what became of some examples. `given_up`: of a candidate that was refused, and answers for that
-        itself."""
+        """Count the results of some examples. `given_up`: they are a candidate's that was given up; its refusals are
+        not counted."""
         for result in results:
             if isinstance(result, TooLong) or (given_up and isinstance(result, BadRequest)):
                 continue
@@ -41,19 +41,19 @@ class Unanswered:
                 self._last = str(result)
 
     def take_up(self, evaluation: Evaluation) -> None:
-        """Add one of an earlier process, whose errors are not on record."""
+        """Count an evaluation of an earlier process, whose errors are not recorded."""
         self.asked += evaluation.asked - evaluation.drafted
         self.too_long.update(evaluation.too_long)
         if unanswered := evaluation.unanswered + evaluation.unread:
             self.reasons[EARLIER] += unanswered
 
     def check(self) -> None:
-        """:raises RunFailed: too many, with how many, which errors and what to do."""
+        """:raises RunFailed: too many are unanswered; the message has the counts, the errors and the remedy."""
         if self.reasons.total() > self.most * max(self.asked, self._least):
             raise RunFailed(str(self))
 
     def __str__(self) -> str:
-        """One line."""
+        """The counts, the errors and the remedy, on one line."""
         kinds = ", ".join(f"{count} {name}" for name, count in self.reasons.most_common())
         return (
             f"{self.reasons.total()} of {self.asked} examples were left unanswered after all retries ({kinds}), more "

@@ -1,1 +1,1 @@
-"""What a run is to do, as a person writes it: tables, TOML, the names in it, and what they stand for."""
+"""The configuration of a run: its tables, reading TOML, and loading the things that it names."""

@@ -1,4 +1,4 @@
-"""What a configuration asks of its models, looked at before anything is sent."""
+"""Checks of the model parameters in a configuration, before any call."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ROLES = ("task", "critic", "judge")
 
 
 def check_asked(configuration: Configuration, operators: Iterable[str] | None = None) -> None:
-    """Look at what is asked by every role, `operators` among them; None: those of the configuration.
+    """Check the parameters of every role, including the proposers of `operators`; None: those of the configuration.
 
-    :raises ConfigError: a parameter is none of its provider's wire format, or has a value that it forbids.
+    :raises ConfigError: a provider's wire format does not have a parameter, or forbids its value.
     """
     for name, given in configuration.providers.items():
         if name != EMBEDDED:
@@ -36,7 +36,7 @@ def check_asked(configuration: Configuration, operators: Iterable[str] | None = 
 
 
 def alike(configuration: Configuration, roles: Iterable[str]) -> dict[Parameters, list[str]]:
-    """The roles that ask for the same, by what they ask for, `UNSET` included; the embedder asks for nothing."""
+    """Roles grouped by equal parameters, including those that are `UNSET`; the embedder has none."""
     groups: dict[Parameters, list[str]] = {}
     for role in roles:
         plain = role == EMBEDDER or configuration.models.of(role) == EMBEDDED
@@ -45,7 +45,7 @@ def alike(configuration: Configuration, roles: Iterable[str]) -> dict[Parameters
 
 
 def described(groups: Mapping[Parameters, Sequence[str]]) -> str:
-    """Roles, and what each asks for, in words."""
+    """The groups of roles and their parameters, in words."""
     said = []
     for parameters, roles in groups.items():
         asks = ", ".join(f"{name} {value}" for name, value in parameters.fields.items())

@@ -1,4 +1,4 @@
-"""The operators and selectors that a configuration can name, and those of a user's own."""
+"""The operators and selectors that a configuration can name: built-in ones, and a user's own."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SELECTING: Mapping[str, tuple[str, ...]] = {
     "learn": ("choice", "reward", "successors"),
     "choose_parent": ("parents",),
 }
-"""The methods of a selector and what they take; the last is optional."""
+"""The methods of a selector and their arguments; the last method is optional."""
 
 
 def open_operators(
@@ -71,8 +71,8 @@ def open_operators(
 ) -> dict[str, Operator]:
     """The operators by their own names. `instructions`: the user's own, by operator.
 
-    :raises ConfigError: there is no such operator, it is none, two have one name, or one has a person's; or one that
-        has an instruction takes none.
+    :raises ConfigError: an operator does not exist or is not valid, two have the same name, one has the name of
+        injected edits or cuts, or an instruction is given for one that takes none.
     """
     operators: dict[str, Operator] = {}
     for one in named:
@@ -108,9 +108,9 @@ def _own_operator(named: Named) -> Operator:
 
 
 def check_targets(prompt: Prompt, operators: Mapping[str, Operator], task: Task) -> None:
-    """Ask the user's own operators what they can edit of the first prompt.
+    """Check the `targets` of the user's own operators on the first prompt.
 
-    :raises ConfigError: one fails, or names what is no section.
+    :raises ConfigError: one fails, or names something that is not a section.
     """
     known = {WHOLE, *(section.name for section in prompt)}
     for name, operator in operators.items():

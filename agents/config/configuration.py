@@ -1,4 +1,4 @@
-"""What a person may configure, read from TOML."""
+"""The configuration of a run, read from TOML."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from protocols.providers.parameters import merged
 
 
 class Configuration(Table):
-    """The whole file. `origin` is the folder that its paths are relative to."""
+    """All tables of a configuration. `origin`: the folder that its paths are relative to."""
 
     origin: Path = Path()
     task: TaskTable
@@ -56,27 +56,27 @@ class Configuration(Table):
     run: RunTable = RunTable()
 
     def path(self, path: Path | str) -> Path:
-        """A path of the configuration, resolved against its folder."""
+        """Resolve a path of the configuration relative to its folder."""
         return self.origin / path
 
     @property
     def allowed(self) -> int:
-        """Calls that the task's model may have in flight, for all searches of its account together."""
+        """Maximum number of calls in flight to the task's model, by all searches with the same account together."""
         return self.provider(self.models.of("task")).concurrency or MOST
 
     @property
     def at_once(self) -> int:
-        """Calls of one prompt that may be in flight."""
+        """Maximum number of calls in flight for one prompt."""
         return self.search.concurrency or self.allowed
 
     @property
     def width(self) -> int:
         """Assignments in flight: as configured, or a quarter of the calls that the task's model may have in flight;
-        of few calls half, for those who are chosen at once have learned nothing of each other.
+        if these are few, half, since assignments chosen at the same time do not learn from each other.
 
-        An assignment that waits for its Proposer, its Critic or the last of its answers has few calls in flight, so
-        that many must be under way for all calls to be used (docs/decisions/throughput.md); more would be chosen
-        before the earlier ones have taught anything.
+        An assignment that waits for its Proposer, its Critic or its last answers has few calls in flight, so many
+        assignments are needed to use all calls (docs/decisions/throughput.md); with even more, too many would be
+        chosen before the earlier ones have taught anything.
         """
         if self.search.width is not None or self.models.of("task") == EMBEDDED:
             return self.search.width or LEAST_WIDTH
@@ -84,13 +84,13 @@ class Configuration(Table):
         return min(MOST_WIDTH, max(least, self.allowed // 4))
 
     def minibatch(self, validation: int) -> int:
-        """Training examples that a survivor is run on for its critic: as configured, or half as many as there are
-        validation examples, from 8 to 48. With 40 of these, 48 were more than half of all calls."""
+        """Training examples that a survivor is run on for the Critic: as configured, or half the number of validation
+        examples, from 8 to 48. With 40 validation examples, always taking 48 made up more than half of all calls."""
         return self.search.critique or min(MOST_CRITIQUE, max(LEAST_CRITIQUE, validation // 2))
 
     def provider(self, model: str) -> ProviderTable:
-        """The settings of one model: its own table over its provider's; of one on this machine, with its defaults and
-        without the provider's `path`, which is of the model named `local` alone."""
+        """The settings of one model: its own table, over its provider's. A local model gets the defaults of local
+        models, and not the provider's `path`, which applies only to the model named `local`."""
         general = self.providers.get(model.partition("/")[0], ProviderTable())
         if is_local(model) and model != LOCAL:
             general = general.model_copy(update={"path": None})
@@ -119,7 +119,7 @@ class Configuration(Table):
         return self.model_copy(update={"task": self.task.model_copy(update=dict.fromkeys(own))})
 
     def asked(self, role: str) -> dict[str, object]:
-        """What is asked of a role's model: the parameters of its provider, under the model's, under the role's."""
+        """The parameters of a role's calls: the role's override the model's, which override the provider's."""
         tables = self.models.parameters.of(role).values()
         return reduce(merged, tables, dict(self.provider(self.models.of(role)).parameters))
 
@@ -142,9 +142,9 @@ def named_in(value: object, key: str = "") -> Iterator[tuple[str, Named]]:
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Configuration:
-    """Read the configuration at `path`, with `table.key=value` settings over it (values are TOML, or plain text).
+    """Read the configuration at `path`, overridden by `table.key=value` settings (values are TOML, or plain text).
 
-    :raises ConfigError: with what is wrong and, for an unknown key, the nearest one that exists.
+    :raises ConfigError: it is not valid; for an unknown key, the message names the nearest one that exists.
     """
     table = read(path)
     for setting in settings:

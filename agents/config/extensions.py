@@ -1,4 +1,4 @@
-"""The agents of a run, and those of the user's that the configuration puts in their places."""
+"""A user's own agents and observers, which the configuration puts into the ring."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TAKES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "handle": ("message", ("place",)),
     "observe": ("envelope", ("task", "directory")),
 }
-"""What the method of an agent is given, and what its class is made with."""
+"""By method of an agent: its argument, and the arguments of the class."""
 Open = Callable[[Agent], Place]
-"""The place of an agent."""
+"""Makes the place of an agent."""
 
 
 def seated(agents: Sequence[Agent], table: AgentsTable, place: Open) -> list[Agent]:
-    """The same, but for those whose places the configuration gives to others.
+    """The agents, with those replaced for which the configuration names a user's own.
 
     :raises ConfigError: there is no such class.
     """

@@ -1,4 +1,4 @@
-"""Names that a configuration gives: of operators and providers, and keys that only some providers have."""
+"""Checks of the names in a configuration: operators, providers, and keys that only some providers have."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ ELSEWHERE = {
     OWN: ON_THIS_MACHINE
     | {"api", "base_url", "api_key_env", "key_header", "client", "token_parameter", "stream", "version", "system"},
 }
-"""Keys of a provider's table that only others have."""
+"""By provider: keys of a provider's table that it does not have."""
 
 
 def check_names(configuration: Configuration) -> None:
-    """:raises ConfigError: a table names an operator that is not used, or a provider that does not exist."""
+    """:raises ConfigError: a table names an operator that is not used, or a provider that does not exist, or has a
+    key that its provider does not have."""
     operators = open_operators(configuration.search.operators)
     known = ", ".join(operators)
     tables = {
@@ -45,7 +46,7 @@ def check_names(configuration: Configuration) -> None:
 
 
 def check_keys(name: str, table: ProviderTable) -> None:
-    """:raises ConfigError: a key of a provider's table is one for other providers."""
+    """:raises ConfigError: a provider's table has a key that only other providers have."""
     provider, given = name.partition("/")[0], table.model_dump(exclude_none=True).keys()
     for key in sorted(given & ELSEWHERE.get(provider, ON_THIS_MACHINE)):
         if key in ON_THIS_MACHINE:

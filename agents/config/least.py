@@ -1,4 +1,4 @@
-"""The least that a run takes: caps below it are refused before anything is written."""
+"""The minimum cost of a run: caps below it are refused before anything is written."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from protocols.wrappers.reply_room import room_of
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """What the first prompt takes on validation, and it and another on test. `tokens` and `dollars` are about what
-    these `calls` cost without the replies, and with room for the longest call twice: the ledger sends none that may
-    cost more than there is, and holds back as much for the report. `dollars` None: the price is unknown.
+    """The cost of running the first prompt on validation, and two prompts on test. `tokens` and `dollars` are
+    estimates for these `calls` without their replies, plus twice the longest call: the ledger sends no call that
+    could exceed the budget, and holds back as much for the report. `dollars` None: the price is unknown. `longest`:
+    input tokens of the longest call; `reply`: maximum number of tokens of a reply.
     """
 
     calls: int
@@ -34,7 +35,7 @@ class Least:
 
 
 def least(configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price]) -> Least:
-    """The least for the calls of the task's model."""
+    """The minimum cost of the task model's calls."""
     asked = [
         task_request(task.kind, first, first.render(unfilled(example.inputs)))
         for example in (*task.validation, *task.test, *task.test)
@@ -49,14 +50,15 @@ def least(configuration: Configuration, task: Task, first: Prompt, known: Mappin
 
 
 def reply_room(configuration: Configuration, limit: int) -> int:
-    """Tokens that a reply of the task's model may have where `limit` is asked for: more if the model needs more."""
+    """Maximum number of tokens of a task model's reply if `limit` is wanted; more than that if the model needs
+    more."""
     name = configuration.models.of("task")
     return max(limit, configuration.provider(name).reply_tokens or room_of(name) or 0)
 
 
 def check_caps(configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price]) -> None:
-    """:raises ConfigError: under a cap of the run, or of the role task or judge, not even the first prompt could be
-    evaluated and reported; says what that takes."""
+    """:raises ConfigError: a cap of the run, or of the role task or judge, is too small to evaluate and report even
+    the first prompt; the message states the minimum."""
     takes = least(configuration, task, first, known)
     for name, table, calls in _capped(configuration, takes.calls):
         what = "the first prompt on validation and the held-out report alone take"
@@ -74,7 +76,7 @@ def check_caps(configuration: Configuration, task: Task, first: Prompt, known: M
 
 
 def check_length(configuration: Configuration, task: Task, first: Prompt) -> None:
-    """:raises ConfigError: the first prompt is longer than any may be."""
+    """:raises ConfigError: the first prompt is longer than `prompt.max_tokens`."""
     if (most := configuration.prompt.max_tokens) is None:
         return
     filled = open_shelves(task, load_corpus(configuration)).filled(first) if shelves_of(first) else 0
@@ -87,7 +89,7 @@ def check_length(configuration: Configuration, task: Task, first: Prompt) -> Non
 
 
 def _capped(configuration: Configuration, calls: int) -> Iterator[tuple[str, CapsTable, int]]:
-    """Each table of caps that hold for these calls, by its name, and the calls that it has to allow."""
+    """Each table of caps that apply to these calls: its name, the table, and the calls that it has to allow."""
     budget, judges = configuration.budget, asks_judge(configuration)
     yield "budget", budget, calls * (1 + judges)
     for role, table in budget.roles.items():

@@ -1,4 +1,4 @@
-"""From a configuration to a task and a first prompt, refusing what would waste a run."""
+"""Loads the task and the first prompt of a configuration, and refuses inputs that would waste a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load_task(configuration: Configuration) -> Task:
 
 
 def sources(configuration: Configuration) -> dict[str, Source]:
-    """Where each split is, or `data` where one source is cut into all three."""
+    """The source of each split, or of `data`, if one source is cut into all three."""
     table = configuration.task
     fields = Fields(**dict(table.fields))
     named = {name: getattr(table, name) for name in ("data", "train", "validation", "test")}
@@ -43,7 +43,7 @@ def sources(configuration: Configuration) -> dict[str, Source]:
 
 
 def in_splits(configuration: Configuration, loaded: Mapping[str, Examples]) -> Mapping[str, Examples]:
-    """The three splits: as they were loaded, with ids that only count made unique, or cut.
+    """The three splits: as loaded, with numbered ids made unique, or cut from `data`.
 
     :raises DataError: there are too few examples to cut.
     """
@@ -57,9 +57,9 @@ def in_splits(configuration: Configuration, loaded: Mapping[str, Examples]) -> M
 
 
 def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> Task:
-    """The task of three splits.
+    """The task with these three splits.
 
-    :raises DataError: they would make a score meaningless.
+    :raises DataError: the splits would make a score meaningless.
     """
     table = configuration.task
     check_splits(splits)
@@ -82,9 +82,9 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
 
 
 def load_corpus(configuration: Configuration) -> list[str]:
-    """The passages of the task's corpus; none without one.
+    """The passages of the task's corpus; none if it has no corpus.
 
-    :raises DataError: it cannot be read, or holds no passage.
+    :raises DataError: it cannot be read, or contains no passage.
     """
     corpus = configuration.task.corpus
     return read_corpus(configuration.path(corpus)) if corpus else []
@@ -93,7 +93,7 @@ def load_corpus(configuration: Configuration) -> list[str]:
 def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
     """The prompt that the search begins with.
 
-    :raises PromptError: it shows no input, or has a placeholder that no example has.
+    :raises PromptError: it shows no input, or has a placeholder that is a field of no example.
     """
     table = configuration.prompt
     if table.file and table.text is not None:
@@ -106,10 +106,10 @@ def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
 
 
 def layout(text: str | None, task: Task) -> Prompt:
-    """The sections of the task's kind around a first instruction: empty ones are room for the operators.
+    """The default layout around a first instruction; the empty sections are for the operators to fill.
 
-    Whatever the instruction says, the section `format` says what an answer looks like; the input comes last, unless
-    the instruction shows one itself.
+    The section `format` always states the form of an answer, regardless of the instruction; the input comes last,
+    unless the instruction shows it.
     """
     kind = task.kind
     sections = [
@@ -147,12 +147,12 @@ def check_input(prompt: Prompt, task: Task, file: str | None = None) -> None:
 
 
 def remarks(prompt: Prompt, task: Task) -> list[str]:
-    """What a person should know of a prompt before it is sent, a line each."""
+    """Warnings about a prompt, one line each."""
     return [said for said in (task.kind.names.warning(prompt), doubled_braces(prompt, task)) if said]
 
 
 def doubled_braces(prompt: Prompt, task: Task) -> str:
-    """What to say of braces that are doubled, as the templates of other programs need them; "" for none."""
+    """A warning about doubled braces, which the templates of other programs need; "" for none."""
     doubled = {pair[0]: section.name for section in prompt for pair in DOUBLED.finditer(section.filled)}
     if not doubled:
         return ""

@@ -1,4 +1,4 @@
-"""The kind of task, the parser and the metric that a configuration names, and those of a user's own."""
+"""The kind of task, the parser and the metric of a configuration: built-in ones, and a user's own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
     "numeric": Numeric,
 }
 SET_UP = {"regex": "pattern", "json_schema": "json_schema", JUDGE: "rubric"}
-"""Metrics that need another key of `[task]`."""
+"""Metrics that need another key of `[task]`, and that key."""
 METRICS = (*PLAIN, *SET_UP)
 SCORED: Mapping[str, str] = {
     "accuracy": "accuracy, the share of answers that are the expected one",
@@ -54,14 +54,14 @@ SCORED: Mapping[str, str] = {
     "regex": "the answer must match a pattern",
     "json_schema": "the answer must be JSON that is valid by a schema",
 }
-"""What each metric asks for, in words for whoever writes a prompt."""
+"""A description of each metric for the models that write prompts."""
 
 
 def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
-    """The kind of task that the configuration names, with its parser if it names one, and the limit on its replies. A
-    free text that is to be valid by a JSON schema is told so.
+    """The configuration's kind of task, with its parser and its limit on replies, if set. For a generation task with
+    a JSON schema, the format section asks for JSON that is valid by the schema.
 
-    :raises DataError: targets that are none of this kind.
+    :raises DataError: a target does not fit this kind.
     :raises ConfigError: there is no such parser, or the JSON schema cannot be read.
     """
     kind, own = TASK_KINDS[configuration.task.kind](splits), configuration.task.parser
@@ -79,9 +79,9 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
 
 
 def _limited(kind: TaskKind, configuration: Configuration) -> TaskKind:
-    """With the limit that the configuration sets. The kind's own was computed from the targets, and holds only where
-    replies are compared with them as the kind reads them: a function, a judge, a pattern or a schema may want
-    replies of any length."""
+    """The kind with the configured limit on replies. The kind's own limit is computed from the targets, and is kept
+    only if replies are parsed by the kind and compared with the targets: a function, a judge, a pattern or a schema
+    may need replies of any length."""
     table = configuration.task
     if table.reply_tokens is not None:
         return replace(kind, limit=table.reply_tokens, thought=0)
@@ -91,14 +91,14 @@ def _limited(kind: TaskKind, configuration: Configuration) -> TaskKind:
 
 
 def _after_thought(parse: Parser, finish: Finish) -> Parser:
-    """The same for replies that think first: their thought is no part of what a parser is given."""
+    """The parser, applied to replies without their thinking."""
     return lambda reply: parse(without_thought(reply, finish))
 
 
 def open_metric(configuration: Configuration, kind: TaskKind, judge: ChatModel | None) -> Metric:
-    """The metric that the configuration names, or else that of the kind.
+    """The configured metric, or else that of the kind.
 
-    `judge` None: a metric that asks a model gives corpus values alone.
+    `judge` None: a metric that needs a judge can then only compute corpus values.
 
     :raises ConfigError: there is no such metric, it does not suit the kind, or a key that it needs is missing.
     """
@@ -112,7 +112,7 @@ def open_metric(configuration: Configuration, kind: TaskKind, judge: ChatModel |
 
 
 def scored(configuration: Configuration, kind: TaskKind) -> str:
-    """The metric in words for whoever writes a prompt: that of the configuration, or else the kind's."""
+    """A description of the configured metric, or else the kind's, for the models that write prompts."""
 
     def words(named: Named) -> str:
         if named.use == JUDGE:
@@ -131,7 +131,7 @@ def asks_judge(configuration: Configuration) -> bool:
 
 
 def calls_per_example(configuration: Configuration) -> int:
-    """Model calls that one example takes: its answers, and a judge's verdict on each."""
+    """Model calls per example: its answers, and a judge's verdict on each."""
     return configuration.search.repeats * (1 + asks_judge(configuration))
 
 

@@ -1,4 +1,5 @@
-"""Instructions of the user's, in place of ours: `[operators.<name>] instruction` and `[critic] instruction`."""
+"""A user's own instructions, in place of the built-in ones: `[operators.<name>] instruction` and
+`[critic] instruction`."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ CRITIC = "the critic"
 
 
 def instructions(configuration: Configuration) -> dict[str, str]:
-    """By operator, and the critic's by `CRITIC`.
+    """All own instructions, by operator, and the critic's under the key `CRITIC`.
 
     :raises ConfigError: a file cannot be read, or is empty; or there is no critic.
     """
@@ -23,7 +24,7 @@ def instructions(configuration: Configuration) -> dict[str, str]:
 
 
 def own_instructions(configuration: Configuration) -> dict[str, str]:
-    """By operator.
+    """The operators' own instructions, by operator.
 
     :raises ConfigError: a file cannot be read, or is empty.
     """
@@ -32,7 +33,7 @@ def own_instructions(configuration: Configuration) -> dict[str, str]:
 
 
 def critic_instruction(configuration: Configuration) -> str:
-    """The critic's; "" for none.
+    """The critic's own instruction; "" for none.
 
     :raises ConfigError: the file cannot be read, or is empty; or there is no critic.
     """

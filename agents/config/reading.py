@@ -1,4 +1,4 @@
-"""TOML as people write it: tables, settings over them, and what is wrong with either."""
+"""Reads TOML and `--set` settings, and explains their errors."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ DIGITS = re.compile(r"[\d_]{1000,}")
 TOO_LONG = "a number has too many digits"
 WHOLE = 2**63
 DEEPEST = 32
-"""Levels of tables and arrays."""
+"""Maximum number of levels of nested tables and arrays."""
 TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 OF_A_KEY = "[key]"
-"""How pydantic says that not a value but its key is at fault."""
+"""Pydantic's mark for an error in a key, not in its value."""
 WANTED: Mapping[str, str] = {
     "path_type": "give a path, in quotes",
     "bool_type": "give true or false",
     "bool_parsing": "give true or false",
 }
-"""What is expected, where pydantic says it in words of its own."""
+"""Replacements for pydantic's messages, by type of error."""
 NO_MODEL = (
     "no model is named: write default under [models]: openai/<model>, anthropic/<model>, or local/smollm2-135m for "
     "one on this machine"
@@ -41,7 +41,7 @@ NOT_A_TABLE = frozenset({"model_type", "model_attributes_type"})
 def read(path: Path) -> dict[str, Any]:
     """The tables of a TOML file.
 
-    :raises ConfigError: it cannot be read, or is no TOML; with the line, where there is one.
+    :raises ConfigError: it cannot be read, or is not TOML; with the line, if known.
     """
     text = read_text(path, ConfigError, "the configuration")
     try:
@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _placed(reason: str, text: str) -> tuple[str, int | None]:
-    """The reason without the place that is named in it, and the line."""
+    """The reason without the position in it, and the line, None if not known."""
     if at := AT_LINE.search(reason):
         return AT_LINE.sub("", reason), int(at[1])
     if reason.endswith(AT_END):
@@ -62,9 +62,9 @@ def _placed(reason: str, text: str) -> tuple[str, int | None]:
 
 
 def toml(text: str) -> dict[str, Any]:
-    """The tables of a text.
+    """The tables of a TOML text.
 
-    :raises ValueError: it is no TOML, or none that can be held.
+    :raises ValueError: it is not TOML, is nested too deep, or has a number with too many digits.
     """
     try:
         tables = tomllib.loads(text)
@@ -72,14 +72,14 @@ def toml(text: str) -> dict[str, Any]:
         raise ValueError(TOO_DEEP) from None
     except tomllib.TOMLDecodeError:
         raise
-    except ValueError:  # Python's own limit
+    except ValueError:  # Python's limit on digits
         raise ValueError(TOO_LONG) from None
     _check_depth(tables, DEEPEST)
     return tables
 
 
 def _check_depth(value: object, left: int) -> None:
-    """:raises ValueError: there are more levels than are left."""
+    """:raises ValueError: the value has more than `left` levels."""
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     if inner and not left:
         raise ValueError(TOO_DEEP)
@@ -88,9 +88,9 @@ def _check_depth(value: object, left: int) -> None:
 
 
 def override(table: dict[str, Any], setting: str) -> None:
-    """Put `table.key=value` into `table`: a value that is not TOML is a text, to the letter.
+    """Apply the setting `table.key=value` to `table`; a value that is not TOML is taken as a text, unchanged.
 
-    :raises ConfigError: it has no `=`, what is before it is no TOML key, or it is no valid Unicode.
+    :raises ConfigError: there is no `=`, the part before it is not a TOML key, or the setting is not valid Unicode.
     """
     key, equals, value = setting.partition("=")
     path = _key(key) if equals else []
@@ -108,7 +108,7 @@ def override(table: dict[str, Any], setting: str) -> None:
 
 
 def _key(key: str) -> list[str]:
-    """The parts of a dotted TOML key; none if it is not one."""
+    """The parts of a dotted TOML key; empty if it is not one."""
     path: list[str] = []
     try:
         inner: Any = toml(f"{key} = 0")
@@ -121,7 +121,7 @@ def _key(key: str) -> list[str]:
 
 
 def parsed(value: str) -> Any:
-    """A TOML value; what is none is a text, to the letter."""
+    """A TOML value; if it is not one, the text itself, unchanged."""
     try:
         table = toml(f"value = {value}")
     except ValueError:
@@ -130,8 +130,8 @@ def parsed(value: str) -> Any:
 
 
 def misfits(value: object, key: str = "") -> Iterator[str]:
-    """What no key of a configuration may hold, in words: a text without a character, one that is no Unicode, a whole
-    number that no file of a run can keep."""
+    """Errors for values that no key may have: an empty text, one that is not valid Unicode, or an integer that a
+    run's files cannot store."""
     match value:
         case {"use": use, **parameters} if not isinstance(use, int | float):  # of which a text may be empty
             yield from misfits(use, f"{key}.use")
@@ -158,12 +158,12 @@ def _unfit(value: object) -> Iterator[str]:
 
 
 def shown(text: str) -> str:
-    """A text of the command line, as far as it is Unicode."""
+    """A text of the command line, with everything that is not valid Unicode replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def explain(detail: ErrorDetails, root: type[Table]) -> str:
-    """What pydantic found in a table of `root`, as a person would say it."""
+    """Pydantic's error in a table of `root`, in the words of the configuration."""
     location = [str(part) for part in detail["loc"] if part != OF_A_KEY]
     key = ".".join(location)
     if detail["type"] == "missing" and key == "models.default":
@@ -181,7 +181,7 @@ def explain(detail: ErrorDetails, root: type[Table]) -> str:
     nearest = difflib.get_close_matches(location[-1], siblings, 1)
     if nearest:
         return f"unknown key {key}; did you mean {'.'.join([*location[:-1], *nearest])}?"
-    paths = sorted(_paths(root), key=len, reverse=True)  # of several keys of one name, the nearest to the top
+    paths = sorted(_paths(root), key=len, reverse=True)  # of keys with the same name, the one nearest to the top
     elsewhere = {path[-1]: ".".join(path) for path in paths}
     nearest = difflib.get_close_matches(location[-1], elsewhere, 1)
     if nearest:
@@ -194,7 +194,7 @@ def _keys(model: type[Table]) -> list[str]:
 
 
 def _table(location: Sequence[str], root: type[Table]) -> type[Table]:
-    """The table at a place of the configuration; a mapping's keys are anything."""
+    """The table at this location of the configuration; keys of mappings may be any names."""
     model = root
     for part in location:
         if part in model.model_fields:

@@ -1,4 +1,4 @@
-"""The roles that call models, and which model each calls, told from a configuration alone."""
+"""The roles that call models and the model of each, derived from the configuration only."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from protocols.providers.transport.http import Transport
 from protocols.providers.wire import Wire
 
 EMBEDDER = "embedder"
-"""The role that embeds for the memory, where a model does."""
+"""The role of the memory's embedding model, if it uses one."""
 
 
 def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozenset[str]:
-    """Every key that the environment holds for a provider, used or not: what must never be written anywhere."""
+    """All provider keys in the environment, used or not. They must never be written anywhere."""
     variables = {provider.key_variable for provider in PROVIDERS.values()}
     variables |= {table.api_key_env for table in configuration.providers.values() if table.api_key_env}
     return frozenset(key for variable in variables if (key := environ.get(variable, "").strip()))
 
 
 def roles(configuration: Configuration) -> dict[str, str]:
-    """Every role that calls a model of its own, and the model; credit calls the task's."""
+    """The model of every role, except credit, which calls the task's."""
     judge = ["judge"] if asks_judge(configuration) else []
     critic = ["critic"] if configuration.agents.criticises else []
     proposers = [f"proposer/{name}" for name in open_operators(configuration.search.operators)]
@@ -40,9 +40,9 @@ def roles(configuration: Configuration) -> dict[str, str]:
 
 
 def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tuple[str, int]:
-    """Name and dimension of what embeds for the memory; a model's name has its address, or which weights it has.
+    """Name and dimension of the memory's embedder; a model's name includes its address or its weights' identity.
 
-    :raises ConfigError: the model cannot be reached as it is configured.
+    :raises ConfigError: the model cannot be reached as configured.
     """
     model, dimension = configuration.memory.embedder, configuration.memory.dimension
     if not (model and dimension):
@@ -72,7 +72,7 @@ def measures_credit(configuration: Configuration) -> bool:
 
 
 def model_settings(table: ProviderTable) -> ModelSettings:
-    """What the catalogue needs of a provider's table.
+    """The settings for the catalogue of providers, from a provider's table.
 
     :raises ConfigError: two of its keys exclude each other.
     """

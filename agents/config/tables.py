@@ -31,10 +31,10 @@ from protocols.task import KindName
 LEAST_WIDTH, MOST_WIDTH = 8, 256
 LEAST_CRITIQUE, MOST_CRITIQUE = 8, 48
 NONE = "none"
-"""In the place of an agent: nobody."""
+"""Name that switches an agent off."""
 MOST = 1e12
-"""The most that a number of seconds, dollars, tokens and so on may be where no other range is said: sums and products
-of what is no larger cannot overflow, and a person who writes more has mistyped."""
+"""Upper limit of numbers of seconds, dollars, tokens and so on without a range of their own: sums and products of
+such numbers cannot overflow, and a larger one is a typing error."""
 MOST_CALLS, LONGEST_VECTOR, MOST_REPEATS, MOST_SHRINKS = 2**16, 2**16, 1000, 1000
 Weight = Annotated[float, Field(gt=0, le=MOST)]
 Count = Annotated[int, Field(ge=1, le=int(MOST))]
@@ -118,7 +118,7 @@ class Table(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth(cls, value: object, field: ValidationInfo) -> object:
-        """true and false are no numbers."""
+        """Refuse true and false for keys that are not booleans."""
         annotation = cls.model_fields[field.field_name or ""].annotation
         if isinstance(value, bool) and bool not in (annotation, *get_args(annotation)):
             raise ValueError(f"{str(value).lower()} is given where something else is expected")
@@ -126,10 +126,10 @@ class Table(BaseModel):
 
 
 class FieldsTable(Table):
-    """`[task.fields]`: which column or key holds what; one inside an object is named with a dot (`answers.text`).
+    """`[task.fields]`: the columns or keys of the data; a key inside an object is named with a dot (`answers.text`).
 
-    `input`: column by input field; none: every column but target and id. `labels`: the names of the classes 0, 1, and
-    so on, where targets are class numbers.
+    `input`: column by input field; empty: every column except target and id. `labels`: the names of the classes 0, 1,
+    and so on, if targets are class numbers.
     """
 
     input: Mapping[str, str] = {}
@@ -139,7 +139,7 @@ class FieldsTable(Table):
 
 
 class CutTable(Table):
-    """`[task.cut]`: the shares of the splits that `task.data` is cut into at random."""
+    """`[task.cut]`: the shares of the splits into which `task.data` is randomly cut."""
 
     train: Weight = 0.4
     validation: Weight = 0.3
@@ -148,18 +148,18 @@ class CutTable(Table):
 
 
 class TaskTable(Table):
-    """`[task]`: the examples (paths are relative to the configuration's file) and what counts as right.
+    """`[task]`: the examples (paths are relative to the configuration's file) and how replies are scored.
 
-    `train`, `validation`, `test`: a path or `hf:owner/name`; or else `data`, one of these, to be cut into the three.
-    `format`: where the suffix does not say it.
+    `train`, `validation`, `test`: each a path or `hf:owner/name`; or else `data`, a single path or name, which is cut
+    into the three. `format`: of the files, if their suffix does not show it.
 
-    `description`: what comes in and what is wanted, as told to whoever writes the prompt; it is no part of it. `kind`
-    chooses the layout of the first prompt, the parser and the metric. `metric`: another one by its name, or
-    `module:function`, or several with their weights; `parser`: another one, as `module:function`. `rubric`: the text
-    that the metric judge grades by; `pattern`: the regular expression of the metric regex; `json_schema`: the file of
-    the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl whose passages the operator rag may
-    show. `reply_tokens`: tokens that a reply may have (None: as many as answers of the kind need, see
-    `protocols.metrics.reply_limits`).
+    `description`: the input and the wanted answer in words, for the models that write prompts; it is not part of the
+    prompt. `kind` sets the default layout of the first prompt, the parser and the metric. `metric`: another metric by
+    its name, or as `module:function`, or several with weights; `parser`: another parser, as `module:function`.
+    `rubric`: the text by which the metric judge grades; `pattern`: the regular expression of the metric regex;
+    `json_schema`: the file of the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl files whose
+    passages the operator rag may show. `reply_tokens`: maximum number of tokens of a reply (None: as many as answers
+    of the kind need, see `protocols.metrics.reply_limits`).
     """
 
     name: str
@@ -195,8 +195,9 @@ class TaskTable(Table):
 class PromptTable(Table):
     """`[prompt]`: the first prompt, from a file or as a text that is put into the default layout.
 
-    `literal`: names that stand in braces in the prompt and are no placeholders. `max_tokens`: about how many tokens a
-    prompt may have as it is sent, without the input, but with what else is filled for each (None: any number).
+    `literal`: names in braces in the prompt that are plain text, not placeholders. `max_tokens`: maximum number of
+    estimated tokens of a prompt as sent, without the input, but with the examples and passages filled in for it
+    (None: no limit).
     """
 
     file: Path | None = None
@@ -210,8 +211,8 @@ Parameters = Mapping[str, Any]
 
 
 class ParametersTable(Table):
-    """`[models.parameters]`: what is asked of a role's model, over what its provider's table says. `proposers`: for
-    single operators, by the operator's name, over the proposer's."""
+    """`[models.parameters]`: parameters of each role's calls, which override those of its provider's table.
+    `proposers`: for single operators, by the operator's name; these override the proposer's."""
 
     task: Parameters = {}
     critic: Parameters = {}
@@ -220,14 +221,14 @@ class ParametersTable(Table):
     proposers: Mapping[str, Parameters] = {}
 
     def of(self, role: str) -> Mapping[str, Parameters]:
-        """The tables of a role by their keys, the narrower last; credit asks as the task does."""
+        """The tables of a role by their keys, the more specific last; credit has the task's."""
         kind, _, operator = ("task" if role == "credit" else role).partition("/")
         own = {f"proposers.{operator}": self.proposers[operator]} if operator in self.proposers else {}
         return {kind: getattr(self, kind)} | own
 
 
 class ModelsTable(Table):
-    """`[models]`: `provider/model` for each role; a role without one has the default's.
+    """`[models]`: `provider/model` for each role; other roles use `default`.
 
     `proposers`: a model for single operators, by the operator's name. One of the user's is a table `{ use =
     "module:Class" }`, or from a program an object. There is no default that would suit: which model answers decides
@@ -258,7 +259,7 @@ class ModelsTable(Table):
         return next((one for one in self._own() if own_name(one) == name), None)
 
     def of(self, role: str) -> str:
-        """The model of `task`, `critic`, `judge` or `proposer/<operator>`; of `credit`, which is the task's."""
+        """The model of the role `task`, `critic`, `judge` or `proposer/<operator>`; for `credit`, the task's."""
         kind, _, operator = ("task" if role == "credit" else role).partition("/")
         named = self.proposers.get(operator) if operator else None
         model: str | Named = named or getattr(self, kind) or self.default
@@ -266,7 +267,8 @@ class ModelsTable(Table):
 
 
 class PriceTable(Table):
-    """Dollars per million tokens. `cached`: input read from the provider's cache; `written`: input written to it."""
+    """`price`: dollars per million tokens. `cached`: input read from the provider's cache; `written`: input written
+    to it."""
 
     input: Amount
     output: Amount
@@ -275,17 +277,18 @@ class PriceTable(Table):
 
 
 class ProviderTable(Table):
-    """`[providers."provider/model"]` or `[providers.provider]`: where and how to reach it; a model's own wins.
+    """`[providers."provider/model"]` or `[providers.provider]`: how to reach a model; the model's own table wins.
 
-    Of a model on this machine: `path`, its GGUF file or `hf:owner/repository/file.gguf`; `slots`, the calls that it
-    answers at the same time, `context`, the tokens of each, and `threads`. `api`: the form of a request.
-    `key_header`: the header that has the key. `client`: `module:function` that returns an SDK client. `timeout` in
-    seconds, for one call. `deadline` in seconds, for a call with all its tries. `parameters`: what is asked of its
-    models. `system`, `stream`, `version`: see `protocols.providers.wire.Wire`. `reply_tokens`: room for a reply,
-    thinking included, where a role asks for less (None: see `room_of`). `context_tokens`: the model's window, request
-    and reply together (None: as the server says or refuses). `concurrency`, `requests_per_minute` and
-    `tokens_per_minute` are limits of an account, for all of its models together: the least that is set for any of
-    them holds. `warm_prefix`: of calls that share a prefix of so many tokens one goes ahead; 0: never.
+    For local models: `path`, the GGUF file or `hf:owner/repository/file.gguf`; `slots`, the calls that it answers at
+    the same time; `context`, the tokens of each slot; and `threads`. `api`: the form of a request. `key_header`: the
+    header that carries the key. `client`: `module:function` that returns an SDK client. `timeout`: seconds for one
+    call. `deadline`: seconds for a call with all its retries. `parameters`: of all calls. `system`, `stream`,
+    `version`: see `protocols.providers.wire.Wire`. `reply_tokens`: least token limit of a reply, including thinking;
+    smaller limits of a role are raised to it (None: see `room_of`). `context_tokens`: the model's window for request
+    and reply together (None: as the server reports or refuses). `concurrency`, `requests_per_minute` and
+    `tokens_per_minute` are limits of an account, for all of its models together; the smallest value set for any of
+    them applies. `warm_prefix`: of calls that share a prefix of at least this many tokens, one is sent first, to fill
+    the provider's cache; 0: never.
     """
 
     path: str | None = None
@@ -314,10 +317,10 @@ class ProviderTable(Table):
 
 
 class AgentsTable(Table):
-    """`[agents]`: agents of your own, each as `module:Class`, in the places of the ring's (docs/agents.md).
+    """`[agents]`: a user's own agents, each as `module:Class`, in place of the ring's (docs/agents.md).
 
-    `critic` may be `none`: then nobody criticises, and nothing is measured for it. `proposers`: by the operator's
-    name. `observers` are shown every message.
+    `critic` may be `none`: then there are no critiques, and section credit is not measured. `proposers`: by the
+    operator's name. `observers` see every message.
     """
 
     critic: Own | None = None
@@ -339,7 +342,8 @@ class AgentsTable(Table):
 
 
 class OperatorTable(Table):
-    """`[operators.<name>]`, `[critic]`: `instruction`: a file with an instruction of yours, in place of ours."""
+    """`[operators.<name>]`, `[critic]`. `instruction`: a file with the user's instruction, in place of the built-in
+    one."""
 
     instruction: Path | None = None
 
@@ -385,7 +389,7 @@ class SearchTable(Table):
 
 
 class CapsTable(Table):
-    """`[budget.roles.<role>]` and `[budget.operators.<operator>]`: a cap that is not given is no cap."""
+    """`[budget.roles.<role>]` and `[budget.operators.<operator>]`. None: no cap."""
 
     calls: Count | None = None
     tokens: Count | None = None
@@ -394,11 +398,11 @@ class CapsTable(Table):
 
 
 class BudgetTable(CapsTable):
-    """`[budget]`: caps of the run, the held-out report included, and of its roles and operators.
+    """`[budget]`: caps of the run, including the held-out report, and of its roles and operators.
 
-    A critic whose budget is used up criticises no more, and an operator whose budget is used up is chosen no more;
-    any other cap ends the search. So do `target`, the best value on validation that is enough, and `patience`,
-    assignments that end in a row without a better best.
+    When a cap of the critic is used up, there are no more critiques; when an operator's is, the operator is no longer
+    chosen; any other cap ends the search. So does reaching `target`, a value on validation that is good enough, or
+    `patience`, a number of assignments in a row without a better best value.
     """
 
     target: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -409,9 +413,9 @@ class BudgetTable(CapsTable):
 
 
 class CacheTable(Table):
-    """`[cache]`: where replies are kept (None: in the run directory); runs, at once or not, may share a file.
+    """`[cache]`: the file of the reply cache (None: in the run directory); runs may share it, even at the same time.
 
-    `megabytes`: what is stored beyond that pushes out what was stored first.
+    `megabytes`: size beyond which the oldest replies are removed.
     """
 
     path: Path | None = None
@@ -419,10 +423,10 @@ class CacheTable(Table):
 
 
 class MemoryTable(Table):
-    """`[memory]`: where experiences are kept (None: in the run directory), whether they are recalled and added.
+    """`[memory]`: the folder of the experiences (None: in the run directory), and whether a run reads and adds any.
 
-    `embedder`: the model `openai/…` or `local/…` whose vectors, of `dimension` numbers, say which are alike (None:
-    hashed n-grams, which ask nobody).
+    `embedder`: the embedding model, `openai/…` or `local/…`, with vectors of `dimension` numbers (None: hashed
+    n-grams, without any call).
     """
 
     path: Path | None = None
@@ -441,8 +445,8 @@ class MemoryTable(Table):
 
 
 class RunTable(Table):
-    """`[run]`: the run directory, made if need be. `spans`: whether the run is exported as OpenTelemetry spans, which
-    takes the extra `otel`; the variables OTEL_EXPORTER_OTLP_* say where to."""
+    """`[run]`: the run directory, created if needed. `spans`: whether to export the run as OpenTelemetry spans; this
+    needs the extra `otel`, and the variables OTEL_EXPORTER_OTLP_* set the destination."""
 
     directory: Path | None = None
     spans: bool = False

@@ -1,1 +1,1 @@
-"""The run directory: its files, who has it, and whether all of it is there."""
+"""The run directory: its files, its lock, and checks that it is complete."""

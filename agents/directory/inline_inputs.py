@@ -1,5 +1,5 @@
-"""What a program gives as objects, and a person would have written to files: kept in the run directory, so that a run
-can be gone on with, replayed and looked at as any other."""
+"""Inputs that a program passes as objects, not as files. They are written to the run directory, so that the run can
+be resumed, replayed and shown like any other."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from protocols.files import prompt_file
 from protocols.prompt import Prompt
 
 Settings = Mapping[str, object]
-"""One table of the configuration, with the keys that it has in TOML."""
+"""One table of the configuration, with the same keys as in TOML."""
 Rows = Sequence[Mapping[str, object]]
-"""Examples as lines of a JSONL file have them: `input`, `target` and, if there is one, `id`."""
+"""Examples, each with the keys of a line in a JSONL file: `input`, `target` and, optionally, `id`."""
 SPLITS = ("train", "validation", "test", "data")
 PROMPT = "prompt.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The tables of a configuration, the folder of their paths, and what is to be kept: file names and contents by
-    table and key."""
+    """The tables of a configuration, the folder of their paths, and `files`: by table and key, the name and the
+    content of a file to write."""
 
     tables: Mapping[str, Any]
     origin: Path
@@ -37,10 +37,10 @@ class Given:
 
     @contextmanager
     def kept(self, directory: Path | None) -> Iterator[tuple[Configuration, Path | None]]:
-        """The configuration, and the run directory: the next free one if none is asked for and there is something to
-        keep. What is kept there is taken away again if no run comes of it.
+        """Write the files, and yield the configuration and the run directory; if none is given and there are files,
+        it is the next free one. The files are removed again if no run begins.
 
-        :raises InputError: a setting cannot be used, or the directory keeps something else.
+        :raises InputError: a setting cannot be used, or the directory has other files in their place.
         :raises StorageFailed: a file cannot be written.
         """
         configuration = build(self.tables, self.origin)  # before anything is written
@@ -80,14 +80,15 @@ class Given:
 
 
 def _take_away(made: Sequence[Path]) -> None:
-    """Files and folders, the last that was made first; but for folders that something else is in."""
+    """Remove files and folders, in reverse order; folders that contain other files are left."""
     for path in reversed(made):
         with suppress(OSError):
             path.rmdir() if path.is_dir() else path.unlink()
 
 
 def take(task: Settings | Path | str, prompt: Prompt | Path | str | None, settings: Mapping[str, Settings]) -> Given:
-    """`task`: the path of a configuration, or its table of that name; the rest over it, key by key.
+    """Combine the inputs of a run. `task`: the path of a configuration, or the table `task`; `prompt` and `settings`
+    override it, key by key.
 
     :raises InputError: a file cannot be read, or rows cannot be written as JSON.
     """
@@ -116,7 +117,7 @@ def take(task: Settings | Path | str, prompt: Prompt | Path | str | None, settin
 
 
 def _laid_over(tables: Mapping[str, Any], settings: Mapping[str, Settings]) -> dict[str, Any]:
-    """:raises ConfigError: something that is a table is none."""
+    """:raises ConfigError: a value that has to be a table is not one."""
     both = dict(tables)
     for name in ("task", "prompt", *settings):
         for table in (tables.get(name, {}), settings.get(name, {})):
@@ -127,7 +128,7 @@ def _laid_over(tables: Mapping[str, Any], settings: Mapping[str, Settings]) -> d
 
 
 def _lines(rows: object, split: str) -> bytes:
-    """:raises DataError: they are no rows that JSON can hold."""
+    """:raises DataError: `rows` is not a sequence of rows that can be written as JSON."""
     if not isinstance(rows, Sequence) or isinstance(rows, bytes):
         raise DataError(f"task.{split}: give a path, or a sequence of rows such as {{'input': ..., 'target': ...}}")
     lines = []

@@ -1,5 +1,4 @@
-"""Whether all is there that a run directory began with: a run that lost a part of itself is never gone on with as if
-it were a new one."""
+"""Checks that a run directory is complete, so that a run that lost a file is never resumed as if it were new."""
 
 from __future__ import annotations
 
@@ -28,13 +27,13 @@ from protocols.errors import StorageFailed
 REMEDY = "put it back from a copy, or name another directory with --out"
 REMEMBERED = "SELECT ifnull(max(assignment), 0) FROM experience WHERE run = ?"
 LATER = (*(name for name in KEPT if name != JOURNAL), PRICES, REPORT)
-"""What is written once there is a journal."""
+"""Files that are written only after the journal exists."""
 
 
 def check_there(directory: Path) -> None:
-    """Look which files there are in the directory of a run whose record is there.
+    """Check that the files of a run exist, in a directory that has the run's record.
 
-    :raises StorageFailed: one is gone or empty.
+    :raises StorageFailed: a file is missing or empty.
     """
     for name in (CONFIGURATION, FIRST_PROMPT):
         if not _holds(directory / name):
@@ -51,10 +50,10 @@ def check_there(directory: Path) -> None:
 
 
 def check_intact(directory: Path, run: str) -> None:
-    """Look into the files, too, by the run's name; for the process that has the directory.
+    """Check the content of the files, too. `run`: the run's id. Only for the process that has claimed the directory.
 
-    :raises StorageFailed: as `check_there`, or the journal lacks what other files show to have been.
-    :raises MemoryMismatch: one is of another version.
+    :raises StorageFailed: as `check_there`, or the journal lacks records that other files prove to have existed.
+    :raises MemoryMismatch: a file is of another version.
     """
     check_there(directory)
     if not _later(directory):
@@ -75,8 +74,9 @@ def _holds(path: Path) -> bool:
 
 
 def _lacking(directory: Path, run: str) -> Iterator[str]:
-    """What the other files show to have been in the journal and is not there. A call is on record before its reply is
-    kept, an assignment before it is remembered, an end before its result is written."""
+    """The records that the journal lacks, although other files prove that they existed, in words. The journal records
+    a call before the cache stores its reply, an assignment before the memory stores its experience, and the end
+    before the result is written."""
     remembered = _count(directory / MEMORY, MEMORIES, REMEMBERED, run)
     replies = _count(directory / CACHE, CACHES, "SELECT count(*) FROM reply")
     result = (directory / RESULT).exists()
@@ -90,7 +90,7 @@ def _lacking(directory: Path, run: str) -> Iterator[str]:
 
 
 def _count(path: Path, schema: Schema, sql: str, *values: str) -> int:
-    """The one number that a query gives; 0 where there is no such file."""
+    """The number that a query returns; 0 if there is no such file."""
     if not path.exists():
         return 0
     with reading(path, schema) as connection:

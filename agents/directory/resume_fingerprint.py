@@ -1,4 +1,4 @@
-"""What a run's decisions depend on: a run directory is gone on with by a configuration of the same meaning alone."""
+"""The settings and inputs that a run's decisions depend on; resuming a run needs the same ones."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from protocols.task import Task
 
 FREE = frozenset(
     {
-        # Where things are: what is in the files counts.
+        # Locations of files: only their content counts.
         "origin", "task.train", "task.validation", "task.test", "task.data", "task.cut", "task.format", "task.fields",
         "task.corpus", "task.json_schema", "prompt.file", "prompt.text", "prompt.literal", "run", "operators",
         "critic",
-        # How much may be spent: the run stops earlier or later, and decides the same until then.
+        # The budget: it changes when the run stops, but not its decisions until then.
         "budget", "search.assignments", "cache",
-        # How fast a model is asked, and what becomes of an agent's exception.
+        # The speed of calls, and the handling of agents' exceptions.
         "search.concurrency", "search.on_agent_error", "search.agent_errors",
-        # What is looked at before it begins, and decides nothing.
+        # The measurement before the search, which does not affect decisions.
         "search.headroom",
-        # Who looks on.
+        # Observers, which do not affect decisions.
         "agents.observers",
     }
 )  # fmt: skip
-"""Settings, and whole tables of them, that may change while a run is interrupted."""
+"""Settings and whole tables that may change when a run is resumed."""
 FREE_OF_PROVIDERS = frozenset(
     {
         "timeout", "deadline", "concurrency", "requests_per_minute", "tokens_per_minute", "warm_prefix", "price",
@@ -42,7 +42,7 @@ FREE_OF_PROVIDERS = frozenset(
         "slots", "threads",
     }
 )  # fmt: skip
-"""Settings of a provider or a model that may change."""
+"""Settings of a provider or a model that may change when a run is resumed."""
 
 BEFORE: Final[Mapping[str, Any]] = {
     "search.repeats": 1,
@@ -50,12 +50,12 @@ BEFORE: Final[Mapping[str, Any]] = {
     "search.prefer": "best",
     "search.shrink": 0,
 }
-"""What releases did that did not have these settings yet."""
+"""Values that describe the behaviour of earlier releases, which did not have these settings."""
 FIRST = "the first prompt"
 
 
 def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], first: Prompt) -> dict[str, Any]:
-    """The settings that count, by their dotted names, and digests of what the files hold."""
+    """The settings that affect decisions, by their dotted names, and digests of the files' contents."""
     dumped = configuration.model_dump(mode="json")
     providers = dumped.pop("providers")
     counts = _flat(dumped) | {"search.width": configuration.width}
@@ -77,7 +77,7 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
 
 
 def check_meaning(there: Mapping[str, Any], here: Mapping[str, Any], directory: object) -> None:
-    """:raises ConfigError: they differ; says in what."""
+    """:raises ConfigError: they differ; the message lists the differences."""
     there = {**BEFORE, **there}
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if not names:
@@ -89,7 +89,7 @@ def check_meaning(there: Mapping[str, Any], here: Mapping[str, Any], directory: 
         for name in names
     )
     remedy = "put back what it began with, or name another directory with --out"
-    if names == [FIRST]:  # another release may have another layout around the same text
+    if names == [FIRST]:  # another release may put the same text into another layout
         remedy = "it goes on with its own: name the first_prompt.txt there as prompt.file, or another --out"
     raise ConfigError(f"{directory} holds a run of something else: {differences}; {remedy}")
 
@@ -109,7 +109,7 @@ def check_findable(configuration: Configuration, directory: object) -> None:
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The settings that are not free, by their dotted names."""
+    """The settings that are not in `FREE`, by their dotted names."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
         name = f"{prefix}{key}"

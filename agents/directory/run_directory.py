@@ -1,4 +1,4 @@
-"""The run directory: what its files are called, who has it, and how a file is written to it."""
+"""The run directory: the names of its files, its claim by a process, and writing files to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from protocols.files import prompt_file
 from protocols.prompt import Prompt
 
 VERSION = 2
-"""Of run directories. Those of version 1 had no record and cannot be gone on with."""
+"""Version of run directories. Those of version 1 have no record and cannot be resumed."""
 RECORD, LOCK = "run.json", "lock"
 CONFIGURATION, JOURNAL, CACHE, MEMORY = (
     "configuration.json",
@@ -36,15 +36,15 @@ REPORT, PARETO = "report.html", "pareto.json"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
 BEST_FIELDS = "best_prompt.fields.json"
 KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, RESULT, PARETO, LOG)
-"""What is only ever written beside a record. Commands are no proof of a run: anybody may say them too early."""
+"""Files that are written only after the record. Commands are not among them, since they may be sent too early."""
 BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
-"""What may be written before the record is, and be left by a process that was killed meanwhile."""
+"""Files that may be written before the record, and be left over by a process that was killed."""
 RUNS = Path("runs")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Which run a directory holds: `run` tells it from every other, `begun` is in Unix seconds, and `meaning` is what
+    """The identity of a run. `run`: a unique id; `begun`: in Unix seconds; `meaning`: the settings and inputs that
     its decisions depend on, see `agents.directory.resume_fingerprint`."""
 
     run: str
@@ -54,16 +54,16 @@ class Record:
 
 
 def named(configuration: Configuration, directory: Path | None) -> Path | None:
-    """The run directory that was asked for; None: the next free one."""
+    """The given run directory, or the configuration's; None: use the next free one."""
     own = configuration.run.directory
     return configuration.path(own) if directory is None and own is not None else directory
 
 
 def find(directory: Path) -> Record | None:
-    """The record of the run in a directory; None where there is no run.
+    """The record of the run in a directory; None if there is no run.
 
-    :raises ConfigError: it is no directory, or holds files of a run and no record.
-    :raises MemoryMismatch: it was written by another release.
+    :raises ConfigError: it is not a directory.
+    :raises MemoryMismatch: it has files of a run but no record, or another release wrote it.
     :raises StorageFailed: the record is damaged.
     """
     if directory.exists() and not directory.is_dir():
@@ -79,9 +79,9 @@ def find(directory: Path) -> Record | None:
 
 
 def usable(directory: Path) -> Record | None:
-    """The record of the run in a directory that a search is to work in; None where it may begin one.
+    """The record of the run in a directory that a search is to use; None if it can begin a run there.
 
-    :raises ConfigError, MemoryMismatch, StorageFailed: as `find`; also where there is no run but something else.
+    :raises ConfigError, MemoryMismatch, StorageFailed: as `find`, or the directory has other files and no run.
     """
     if (record := find(directory)) is not None:
         return record
@@ -112,10 +112,10 @@ def read_record(directory: Path) -> Record:
 
 
 def read_configuration(directory: Path) -> Configuration:
-    """The configuration that the run in a directory was last gone on with.
+    """The configuration with which the run in a directory was last begun or resumed.
 
-    :raises ConfigError: it is no run directory.
-    :raises MemoryMismatch, StorageFailed: it was written by another release, or is damaged.
+    :raises ConfigError: it is not a run directory.
+    :raises MemoryMismatch, StorageFailed: another release wrote it, or it is damaged.
     """
     read_record(directory)
     path = directory / CONFIGURATION
@@ -130,7 +130,8 @@ def read_configuration(directory: Path) -> Configuration:
 
 
 def _completed(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A configuration that an earlier release may have written, with what it did where it had no setting for it."""
+    """A configuration, perhaps of an earlier release, with the settings that it lacks set to that release's
+    behaviour."""
     tables = {name: dict(table) if isinstance(table, dict) else table for name, table in document.items()}
     for setting, value in BEFORE.items():
         name, _, key = setting.partition(".")
@@ -139,7 +140,7 @@ def _completed(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def read_document(path: Path) -> Mapping[str, Any] | None:
-    """One JSON file of a run directory; None if it is not there.
+    """The content of a JSON file of a run directory; None if there is no such file.
 
     :raises StorageFailed: it cannot be read.
     """
@@ -156,10 +157,10 @@ def read_document(path: Path) -> Mapping[str, Any] | None:
 def claim(
     directory: Path | None, configuration: Configuration, first: Prompt, meaning: Mapping[str, Any]
 ) -> Iterator[tuple[Path, Record]]:
-    """Take `directory`, or the next free `runs/<task>-<n>`, for this process, and write what a run begins with where
-    there is none yet.
+    """Claim `directory`, or the next free `runs/<task>-<n>`, for this process, and write the first files if there is
+    no run yet.
 
-    :raises ConfigError: another process has it, it cannot be made, or holds a run of another meaning.
+    :raises ConfigError: another process uses it, it cannot be created, or has a run with another `meaning`.
     :raises MemoryMismatch, StorageFailed: as `find`.
     """
     try:
@@ -185,16 +186,16 @@ def claim(
 
 
 def write_configuration(directory: Path, configuration: Configuration) -> None:
-    """All settings, the defaults too.
+    """Write all settings, including defaults.
 
-    :raises StorageFailed: it cannot be written.
+    :raises StorageFailed: the file cannot be written.
     """
     document = configuration.model_dump(mode="json") | {"origin": str(configuration.origin.absolute())}
     write(directory / CONFIGURATION, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write one file of the run directory: whole, or not at all.
+    """Write one file of the run directory atomically.
 
     :raises StorageFailed: it cannot be written.
     """
@@ -224,7 +225,7 @@ def remove(path: Path) -> None:
 
 
 def not_written(error: OSError, path: Path) -> StorageFailed:
-    """What the operating system said, and what to do."""
+    """The error with the operating system's message and a remedy."""
     remedy = "make room for it" if error.errno in NO_ROOM else "check the disk and who may write there"
     return StorageFailed(f"cannot be written ({error.strerror}); {remedy}", file=str(path))
 
@@ -246,14 +247,14 @@ def _read(path: Path) -> Record:
 
 
 def file_name(task: str) -> str:
-    """A task's name as its run directories have it."""
+    """A task's name in the form used for its run directories."""
     return re.sub(r"[^\w.-]+", "-", task).strip(".-")[:80] or "run"
 
 
 def next_directory(task: str) -> Path:
-    """The next free run directory of a task, made now: of two processes that want the same name, one gets the next.
+    """Create the next free run directory of a task. If two processes want the same one, one of them gets the next.
 
-    :raises ConfigError: it cannot be made.
+    :raises ConfigError: it cannot be created.
     """
     name, number = file_name(task), 1
     while True:

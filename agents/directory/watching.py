@@ -1,7 +1,7 @@
-"""Files that other processes change, watched for all searches of a process together.
+"""Watches files that other processes change, with one watch for all searches of a process.
 
-The operating system has few watches to give (Linux allows a user 128 inotify instances, see
-`fs.inotify.max_user_instances`), and each may look at any number of files. So a process takes one.
+Watches are scarce (Linux allows a user 128 inotify instances, see `fs.inotify.max_user_instances`), and each can
+watch any number of files. So a process uses only one.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from protocols.threads import in_thread
 
 Filter = Callable[[Change, str], bool]
 STEP, LONGEST = 20, 200
-"""Milliseconds for which files must be at rest before a change is told, and the most that are waited for that."""
+"""Milliseconds without a change before changes are reported, and the most milliseconds to wait for that."""
 UNASKED = 5.0
-"""Seconds after which files are looked at where the operating system gives no watch: then it is asked again."""
+"""Polling interval in seconds if the operating system gives no watch; after each, a watch is requested again."""
 
 
 class Bell:
-    """Rung when there may be something new; a ring is kept until it is heard."""
+    """Signals a possible change; the signal is kept until it is waited for."""
 
     def __init__(self) -> None:
         self._rung = anyio.Event()
 
     def ring(self) -> None:
-        """There may be something new."""
+        """Signal a possible change."""
         self._rung.set()
 
     async def heard(self) -> None:
-        """Wait until it was rung since the last time."""
+        """Wait for a signal since the last call."""
         await self._rung.wait()
         self._rung = anyio.Event()
 
 
 class Watcher:
-    """Tells who follows a path that something has changed, perhaps another path that is followed.
+    """Signals changes to all followers of paths; the change may be of another follower's path.
 
-    Whoever follows also serves, in a task of its own: one of them watches for all, and the next takes over when it
-    leaves. `matters` None: every change does.
+    Each follower also runs `serve` in its own task: one of these watches for all, and another takes over when it
+    ends. `matters` None: every change is signalled.
     """
 
     def __init__(self, matters: Filter | None = None) -> None:
@@ -55,14 +55,14 @@ class Watcher:
         self._told = ""
 
     def tap(self, observer: Callable[[str], None]) -> None:
-        """Tell `observer` in one line if no watch can be had: what is followed is then looked at every `UNASKED`."""
+        """Call `observer` with a line of text if there is no watch, and files are polled every `UNASKED` seconds."""
         self._observers.append(observer)
         if self._told:
             observer(self._told)
 
     @contextmanager
     def following(self, path: Path) -> Iterator[Bell]:
-        """Follow a file, or a directory with all that is in it, while the block runs. It must be there."""
+        """Follow a file, or a directory with all its content, while the block runs. It must exist."""
         bell = self._bells[path] = Bell()
         self.renew()
         try:
@@ -71,14 +71,14 @@ class Watcher:
             del self._bells[path]
 
     def renew(self) -> None:
-        """Watch anew: a path that is followed has been made again."""
+        """Restart the watch, because a followed path was created again."""
         self._stale.set()
 
     async def serve(self) -> None:
-        """Watch for all, as soon as nobody else does, until cancelled."""
+        """Watch for all followers, as soon as no other task does, until cancelled."""
         threads = to_thread.current_default_thread_limiter()
         async with self._turn:
-            threads.total_tokens += 1  # the one that waits for the operating system is nobody else's
+            threads.total_tokens += 1  # one more, since the watch occupies a thread
             try:
                 while True:
                     await self._watch()
@@ -86,10 +86,10 @@ class Watcher:
                 threads.total_tokens -= 1
 
     async def _watch(self) -> None:
-        """Until the paths change."""
+        """Watch until the followed paths change."""
         self._stale = stale = _Stale(self._ring)
         async with anyio.create_task_group() as tasks, aclosing(self._changes(stale)) as changes:
-            tasks.start_soon(_at_the_end, stale.set, name="stale")  # a thread that waits cannot be cancelled
+            tasks.start_soon(_at_the_end, stale.set, name="stale")  # a waiting thread cannot be cancelled
             async for _ in changes:
                 self._ring()
             tasks.cancel_scope.cancel()
@@ -104,10 +104,10 @@ class Watcher:
                 debounce=LONGEST,
                 step=STEP,
                 yield_on_timeout=True,
-                stop_event=stale,  # type: ignore[arg-type]  # it asks for `is_set` alone
+                stop_event=stale,  # type: ignore[arg-type]  # only `is_set` is used
             ):
                 yield
-        except (OSError, RuntimeError) as error:  # what watchfiles makes of what the operating system says
+        except (OSError, RuntimeError) as error:  # watchfiles raises these for errors of the operating system
             self._tell(error)
             with anyio.move_on_after(UNASKED):
                 await stale.wait()
@@ -129,8 +129,8 @@ class Watcher:
 
 
 class _Stale:
-    """The stop event of `awatch`. That asks for it in its thread as soon as it watches, and then `begun` is called in
-    the event loop: what was changed before the watch began is told of by nobody."""
+    """The stop event of `awatch`, which first checks it, in its thread, as soon as it watches. `begun` is then called
+    in the event loop, because the watch does not report earlier changes."""
 
     def __init__(self, begun: Callable[[], None]) -> None:
         self._begun: Callable[[], None] | None = begun

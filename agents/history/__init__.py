@@ -1,1 +1,1 @@
-"""What a journal tells: the state of a search, how it is going, how a prompt came about, and the run once more."""
+"""Readers of a journal: the state of a search, its progress, the lineage of a prompt, and replay."""

@@ -1,4 +1,4 @@
-"""Which edit brought each line of a prompt."""
+"""Blame: the edit that introduced each line of a prompt."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from protocols.prompt import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One edit of a lineage. `gain`: paired, over its parent, with its standard error; candidate 0 is the first
-    prompt, which had no operator."""
+    """One edit of a lineage. `gain`: paired, over its parent, with its standard error `error`. Candidate 0 is the
+    first prompt, which had no operator."""
 
     candidate: int
     operator: str = ""
@@ -31,7 +31,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a section, and the edit after which it stood there."""
+    """One line of a section, and the edit that introduced it."""
 
     section: str
     text: str
@@ -39,11 +39,11 @@ class Line:
 
 
 def blame(directory: Path, candidate: int | None = None) -> list[Line]:
-    """The lines of `candidate`, or of the run's winner, in the order of the prompt. An edit that moves a line within
-    its section brought it; a section that moves as a whole keeps its lines' edits. The header of a section is one of
-    its lines where it says a form.
+    """The lines of `candidate`, or of the run's winner, in the order of the prompt. A line that is moved within its
+    section counts as introduced by that edit; if a whole section is moved, its lines keep their edits. The header of
+    a section is one of its lines if it states a form.
 
-    :raises ConfigError: it is no run directory, or has no such survivor.
+    :raises ConfigError: it is not a run directory, or has no such survivor.
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
     """
     read_configuration(directory)
@@ -62,7 +62,7 @@ def blame(directory: Path, candidate: int | None = None) -> list[Line]:
 
 
 def carry(before: Sequence[Line], text: str, section: str, edit: Edit) -> list[Line]:
-    """The lines of `text`: those that stood there before with their edits, the others with this one."""
+    """The lines of `text`: unchanged lines of `before` with their edits, the others with this edit."""
     after = text.split("\n") if text else []
     lines = [Line(section, line, edit) for line in after]
     matcher = SequenceMatcher(None, [line.text for line in before], after, autojunk=False)

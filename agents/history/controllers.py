@@ -1,4 +1,4 @@
-"""A Controller as it is before the first message: the same for the same configuration, whoever opens it."""
+"""Opens a Controller in its initial state, which depends only on the configuration; for a run and for its replay."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def open_controller(
     remember: Remember | None,
     aims: Aims,
 ) -> Controller:
-    """`remember` None: nothing is remembered. `aims`: those that the run began with. Without a corpus, rag has
-    nothing to retrieve, and is not offered."""
+    """A Controller before its first message. `remember` None: no experiences are stored. `aims`: those that the run
+    began with. Without a corpus, the operator rag is not offered."""
     settings = configuration.search
     offered = {name: o for name, o in operators.items() if name != Rag.name or configuration.task.corpus}
     return Controller(

@@ -1,4 +1,4 @@
-"""The Controller's state as a fold over the journal: the same for a run that goes on and for one that is replayed."""
+"""The Controller's state as a fold over the journal; used to resume and to replay a run."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ FOLDED = (Assignment, Critique, Failure, *get_args(Command), Conclude, Finished,
 TURNS = (Conclude, Resumed)
 """Those that a fold must know before it begins."""
 CAPPED = (Finished(ALL_MADE), Finished("budget"))
-"""What an earlier release said of a cap that refused one of the last assignments, and what is said of it now."""
+"""Messages of an earlier release, and of this one, for a cap that refused one of the last assignments."""
 
 GOING_ON = Resumed(0.0)
-"""Another process that changes nothing."""
+"""Resuming without a change of settings."""
 
 
 class Fold:
-    """Tells a new Controller what the journal says that it was told, and compares its decisions with those there.
+    """Replays the journal's messages into a new Controller, and compares its decisions with those in the journal.
 
     `turns`: every `Conclude` and `Resumed` of the run, others are of no matter; ends that they undo are left out.
     `said`: decisions that are not in the journal, each with the id of the envelope that caused it; `made`: the number
@@ -67,9 +67,9 @@ class Fold:
         self._limit(0)
 
     async def take(self, envelope: Envelope) -> None:
-        """The next envelope of the journal.
+        """Replay the next envelope of the journal.
 
-        :raises ReplayDiffers: it is a decision, and not the one that the Controller makes now.
+        :raises ReplayDiffers: it is a decision, and the Controller decides otherwise now.
         """
         message = envelope.message
         match message:
@@ -103,7 +103,7 @@ class Fold:
         self.said = deque(told for told in self.said if not isinstance(told[0], kinds))
 
     async def resume(self, message: Resumed, envelope: int) -> None:
-        """Another process goes on; what the Controller said of an end that this undoes is said no more."""
+        """Replay that the run was resumed; pending decisions about an end that this undoes are dropped."""
         if message.more:
             self._limit(envelope)
             self._forget(Conclude)
@@ -144,8 +144,8 @@ async def fold(
     evaluated: Sequence[Callable[[Evaluation], object]] = (),
     going_on: Resumed = GOING_ON,
 ) -> Opening:
-    """Bring a new Controller to where the journal ends, and tell `evaluated` of every evaluation that a Critique
-    was written of; what the search goes on with, or begins with. `resumed`: the id that `going_on` will have.
+    """Bring a new Controller to the end of the journal, and pass every evaluation that has a Critique to `evaluated`.
+    Returns the messages that the search begins or resumes with. `resumed`: the id that `going_on` will have.
 
     :raises ReplayDiffers: the same messages do not lead to the same decisions.
     :raises StorageFailed: the journal is damaged.
@@ -170,8 +170,8 @@ async def fold(
 
 
 def _furthest(journal: Path, assignment: int) -> Envelope | None:
-    """The message by which an assignment that has not ended has come furthest; None if it is not in the journal. An
-    evaluation that a cap cut short is no way forward."""
+    """The last message of an assignment that has not ended; None if it is not in the journal. An evaluation that a
+    cap cut short is skipped."""
     latest: Envelope | None = None
     for envelope in read_journal(journal, (Assignment, Candidate, Evaluation), assignment):
         if not (isinstance(envelope.message, Evaluation) and envelope.message.cut):
@@ -180,7 +180,7 @@ def _furthest(journal: Path, assignment: int) -> Envelope | None:
 
 
 def _difference(told: Message, decided: Message | None) -> str:
-    """In what two decisions differ, in words."""
+    """The difference of two decisions, in words."""
     if decided is None or type(told) is not type(decided):
         now = _show(decided) if decided else "nothing"
         return f"{_show(told)} is there, and {now} is decided now"

@@ -1,4 +1,4 @@
-"""How a search is going: a fold over the envelopes that cross the bus, live or from the journal."""
+"""The progress of a search: a fold over the envelopes of the bus, live or from the journal."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ EndKind = Literal["first", "survived", "lost"] | FailureKind
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one assignment ended, in figures.
+    """The end of one assignment, in figures.
 
-    `kind` "first" is the first prompt's evaluation, which had no operator. `gain` and its standard `error` over the
-    `paired` examples are 0 for a failure, which has a `reason`. `value`: the validation value of a survivor.
-    `best`: it would be the result, if the search ended with it.
+    `kind` "first" is the evaluation of the first prompt, which had no operator. `gain` and its standard `error` over
+    the `paired` examples are 0 for a failure, which has a `reason`. `value`: a survivor's value on validation.
+    `best`: it would be the result if the search ended now.
     """
 
     assignment: int
@@ -88,7 +88,7 @@ FAILURES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A survivor, as it is compared with others; `prompt` is its own."""
+    """A survivor with the properties by which it is compared with others, and its prompt."""
 
     candidate: int
     value: float
@@ -238,16 +238,16 @@ class Progress:
 
 
 def progress_of(directory: Path) -> Progress:
-    """How far the run in a directory had come when it was last heard of.
+    """The progress of the run in a directory, by its journal so far.
 
-    :raises ConfigError: it is no run directory.
+    :raises ConfigError: it is not a run directory.
     :raises MemoryMismatch, StorageFailed: its configuration or its journal cannot be read.
     """
     return progress_in(directory / JOURNAL, read_configuration(directory).search.prefer)
 
 
 def progress_in(journal: Path, prefer: Prefer) -> Progress:
-    """How far a run had come, by its journal.
+    """The progress of a run, by its journal so far.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """

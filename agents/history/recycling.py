@@ -1,4 +1,4 @@
-"""Experience recycling: what earlier runs learned is handed to a selector that knows how to use it."""
+"""Experience recycling: passes the experiences of earlier runs to a selector that can use them as a prior."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from protocols.prompt import Prompt
 from protocols.task import Task
 
 EPISODES = 2000
-"""Experiences that a selector begins with, about."""
+"""Approximate number of experiences that a selector begins with."""
 DAY = 86_400.0
 PAST = "past"
 
@@ -30,11 +30,11 @@ class Recycler(Protocol):
     """A selector that learns from other runs, too."""
 
     def recycle(self, episodes: Sequence[PastEpisode]) -> None:
-        """Take what other runs learned as a prior: once, before the first choice, and never nothing."""
+        """Use the outcomes of other runs as a prior; called once, before the first choice, with at least one."""
 
 
 def recycle(selector: Selector, past: Sequence[PastEpisode]) -> None:
-    """Hand the past to a selector that takes any."""
+    """Pass past episodes to a selector that can use them."""
     if past and isinstance(selector, Recycler):
         selector.recycle(past)
 
@@ -42,8 +42,8 @@ def recycle(selector: Selector, past: Sequence[PastEpisode]) -> None:
 async def recall_past(
     selector: Selector, memory: Memory, task: Task, first: Prompt, operators: Mapping[str, Operator], now: float
 ) -> list[PastEpisode]:
-    """If the selector takes any, the experiences of these operators on sections of the kinds that the first prompt
-    has, those nearest to its sections. `now`: Unix seconds.
+    """The past episodes for a selector, none if it cannot use them: the experiences of these operators on sections of
+    the first prompt's kinds that are nearest to its sections. `now`: Unix seconds.
 
     :raises StorageFailed: the memory cannot be read.
     :raises ModelError, BudgetExhausted: the embedding model failed.
@@ -61,14 +61,15 @@ async def recall_past(
 
 
 def pack(past: Sequence[PastEpisode]) -> dict[str, bytes]:
-    """The past as a note of a journal: a run goes on with what it began with, whatever the memory holds by then."""
+    """Serialise past episodes as a note of the journal: a resumed run uses the episodes that it began with, not those
+    in the memory by then."""
     return {PAST: orjson.dumps(past)}
 
 
 def unpack(notes: Mapping[str, bytes]) -> list[PastEpisode] | None:
-    """What `pack` made; None where nothing was kept.
+    """The past episodes from a note made by `pack`; None if there is no note.
 
-    :raises StorageFailed: another release made it, and meant something else.
+    :raises StorageFailed: another release wrote the note in another format.
     """
     try:
         return [PastEpisode(**row) for row in orjson.loads(notes[PAST])] if PAST in notes else None

@@ -1,4 +1,4 @@
-"""A run once more, offline, from its journal: the same decisions must come out."""
+"""Replays a run offline from its journal; the Controller must make the same decisions."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Watch = Callable[[Envelope | Call], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`decisions` of the Controller that came out as the journal has them; `stopped_by`: "" if it has not finished.
-    `candidate`: the best."""
+    """`decisions`: number of the Controller's decisions that matched the journal; `stopped_by`: "" if the run has not
+    finished. `candidate`: the best."""
 
     decisions: int
     assignments: int
@@ -38,11 +38,11 @@ class Replayed:
 
 
 async def replay(directory: Path, watch: Watch) -> Replayed:
-    """Tell a new Controller what the run's was told, and compare what it decides; `watch` is shown every message and
-    every call, in the order of their times, before.
+    """Replay the journal's messages into a new Controller, and compare its decisions. `watch` is called with every
+    message, before it is replayed, and every call, in order of time.
 
-    :raises ConfigError: it is no run directory, or the task's files are no longer what they were.
-    :raises ReplayDiffers: another decision came out, or another winner.
+    :raises ConfigError: it is not a run directory, or the task's files have changed.
+    :raises ReplayDiffers: a decision or the winner differs.
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
     """
     configuration, record = read_configuration(directory), read_record(directory)

@@ -1,4 +1,4 @@
-"""How a candidate came about: who asked whom what, which models answered, and what that took."""
+"""The lineage of a candidate: its messages, its model calls, and their cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from protocols.wrappers.recorded import Call
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One message: `cause` is the id of the one that its sender was answering. `seconds` since that one."""
+    """One message. `cause`: the id of the message that it answers. `seconds`: since that message."""
 
     id: int
     cause: int | None
@@ -34,7 +34,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What one role asked of one model for one assignment. `estimated`: of so many calls the tokens are an estimate.
+    """The calls of one role to one model for one assignment. `estimated`: calls whose tokens are an estimate.
     `seconds`: the sum of the latencies; `dollars` None: the price is unknown."""
 
     role: str
@@ -51,7 +51,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One assignment of the chain: what was asked, what came of it, the messages, and the calls."""
+    """One assignment of a lineage: its ending, the gradient and the recalled experiences, its messages and calls."""
 
     ending: Ending
     gradient: str
@@ -61,9 +61,9 @@ class Link:
 
 
 def trace(directory: Path, candidate: int | None = None) -> list[Link]:
-    """The chain from the first prompt to `candidate`, or to the run's winner (the best so far).
+    """The lineage from the first prompt to `candidate`, or to the run's winner (the best so far).
 
-    :raises ConfigError: it is no run directory, or has no such candidate.
+    :raises ConfigError: it is not a run directory, or has no such candidate.
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
     """
     configuration = read_configuration(directory)
@@ -74,7 +74,7 @@ def trace(directory: Path, candidate: int | None = None) -> list[Link]:
 
 
 def winner(directory: Path) -> int:
-    """The candidate that the run found best, or finds best so far.
+    """The number of the run's best candidate, or of the best so far.
 
     :raises ConfigError: there is none yet.
     """
@@ -88,9 +88,9 @@ def winner(directory: Path) -> int:
 
 
 def prompt_of(directory: Path, candidate: int) -> Prompt:
-    """The prompt of a candidate, whatever became of it.
+    """The prompt of a candidate, even if it did not survive.
 
-    :raises ConfigError: there is no such candidate, or it came to no prompt.
+    :raises ConfigError: there is no such candidate, or its assignment failed before there was a prompt.
     :raises MemoryMismatch, StorageFailed: a file of the run is damaged, or of another version.
     """
     read_configuration(directory)
@@ -144,7 +144,7 @@ def _since(times: dict[int, float], envelope: Envelope) -> float | None:
 
 
 def tally(calls: Iterator[Call], known: dict[str, Price]) -> list[Calls]:
-    """The sums by role and model, in the order of the first call of each."""
+    """The sums by role and model, in order of their first calls."""
     groups: dict[tuple[str, str], list[Call]] = {}
     for call in calls:
         groups.setdefault((call.role, call.model), []).append(call)
@@ -166,5 +166,5 @@ def tally(calls: Iterator[Call], known: dict[str, Price]) -> list[Calls]:
 
 
 def evaluation_of(envelopes: Sequence[Envelope]) -> Evaluation | None:
-    """How the candidate of these messages did; None if it was not evaluated."""
+    """The evaluation among these messages of a candidate; None if it was not evaluated."""
     return next((e.message.evaluation for e in envelopes if isinstance(e.message, Critique)), None)

@@ -1,1 +1,1 @@
-"""The models of a run: what stands around each, what they may cost, and what must be there first."""
+"""The models of a run: their wrappers, their budget, and checks of local models."""

@@ -1,4 +1,4 @@
-"""The ledger of a run: the caps that a person set, and the prices that are known."""
+"""The ledger of a run: its caps and the known prices."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from protocols.providers.catalogue import EMBEDDED, is_local, is_theirs
 from protocols.providers.parameters import asked
 
 FREE = Price(0.0, 0.0, 0.0, 0.0)
-"""What a model on this machine costs."""
+"""The price of a local model."""
 
 
 def open_ledger(configuration: Configuration, environ: Mapping[str, str]) -> Ledger:
     """The ledger with the caps of `[budget]`.
 
-    :raises ConfigError: dollars are capped, and what a model costs is not known.
+    :raises ConfigError: dollars are capped, and the price of a model is not known.
     """
     budget, known = configuration.budget, prices(configuration, environ)
     scopes: dict[str, CapsTable] = {str(role): table for role, table in budget.roles.items()}
@@ -45,7 +45,7 @@ def caps(table: CapsTable) -> Caps:
 
 
 def check_priced(configuration: Configuration, scope: str, known: Mapping[str, Price]) -> None:
-    """:raises ConfigError: the price of a model that is called under the cap on dollars of `scope` is not known."""
+    """:raises ConfigError: a model called under the dollar cap of `scope` has no known price."""
     models = roles(configuration) | (
         {"credit": configuration.models.of("credit")} if measures_credit(configuration) else {}
     )
@@ -60,8 +60,8 @@ def check_priced(configuration: Configuration, scope: str, known: Mapping[str, P
 
 
 def prices(configuration: Configuration, environ: Mapping[str, str]) -> dict[str, Price]:
-    """The known prices, by model: the configuration's, or for a provider's own address the published ones, unless
-    a role's parameters ask for something that has another price."""
+    """The known prices, by model: the configuration's, or the published ones if a model is called at its provider's
+    own address, and no role's parameters ask for something with another price."""
     known, published, unusual = {EMBEDDED: FREE}, default_prices(), unusual_prices(configuration)
     for name in set(roles(configuration).values()):
         table = configuration.provider(name)
@@ -75,13 +75,13 @@ def prices(configuration: Configuration, environ: Mapping[str, str]) -> dict[str
 
 
 def unusual_prices(configuration: Configuration) -> set[str]:
-    """The models of which a role asks for something that has another price than the published one."""
+    """The models for which a role's parameters ask for something with another price than the published one."""
     models = {role: name for role, name in roles(configuration).items() if role != EMBEDDER and name != EMBEDDED}
     return {name for role, name in models.items() if not is_plain(asked(configuration.asked(role)))}
 
 
 def keep_prices(directory: Path, known: Mapping[str, Price]) -> None:
-    """Write the prices that a run is opened with to its directory: who looks at it later has another environment.
+    """Write the prices of a run to its directory, because they depend on the environment, which may differ later.
 
     :raises StorageFailed: they cannot be written.
     """
@@ -90,8 +90,8 @@ def keep_prices(directory: Path, known: Mapping[str, Price]) -> None:
 
 
 def kept_prices(directory: Path, configuration: Configuration) -> dict[str, Price]:
-    """The prices that the run in a directory was last opened with, by model; where none are kept, those that the
-    configuration alone implies.
+    """The prices with which the run in a directory was last opened, by model; if there is no file of prices, those
+    that follow from the configuration only.
 
     :raises StorageFailed: they are damaged.
     """

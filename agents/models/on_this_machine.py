@@ -1,4 +1,4 @@
-"""Whether a model on this machine can be had, before a run asks for it."""
+"""Checks whether a local model can be loaded on this machine, before a run uses it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from protocols.providers.local.weights import check_installed, find
 
 
 def hindrance(configuration: Configuration) -> str:
-    """Why the task's model, a `local/…`, cannot be loaded here, in one line; "" where nothing is known to hinder it.
+    """The reason why the task's model, a `local/…`, cannot be loaded here, in one line; "" if none is known.
 
-    llama.cpp is imported in a process of its own: what is built for another machine can end the one that loads it.
+    llama.cpp is imported in a separate process, since a build for another machine can crash its process.
     """
     name = configuration.models.of("task")
     try:

@@ -68,9 +68,9 @@ Layer = tuple[str, Callable[[ChatModel], ChatModel]]
 class Models:
     """Builds what a role calls: an adapter, and the layers around it, see `layers`.
 
-    `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are given
-    back, and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and
-    answers faster than a cache would: it stands in the journal and the ledger alone.
+    `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are released,
+    and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and answers
+    faster than a cache would, so it has only the wrappers of the ledger and the journal.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Models:
     ) -> None:
         """Open the model of every role; nothing is sent and nothing is written.
 
-        :raises ConfigError: one cannot be reached as it is configured.
+        :raises ConfigError: a model cannot be reached as configured.
         """
         self._configuration, self._environ, self._ledger = configuration, environ, ledger
         self.accounts, self._transport = accounts or Accounts(), transport
@@ -104,7 +104,7 @@ class Models:
             self._embeddings = open_embeddings(embedder, settings, environ, transport, dimension)
 
     def of(self, role: str, cache: ReplyCache | None = None, journal: Journal | None = None) -> ChatModel:
-        """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, and what stands around it."""
+        """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, with its wrappers."""
         name = self._configuration.models.of(role)
         shared = cache if self._configuration.shares_replies_of(name) else None
         return self._stack(self.adapters[name], role, shared, journal)
@@ -160,8 +160,8 @@ class Models:
             yield "temperature", partial(TemperatureModel, temperature=self._temperature(name, role), keep=keep)
 
     async def look_up_windows(self) -> None:
-        """Ask servers of the user's own for the windows that nobody has told, once in a process, all at once and
-        within the seconds that a list has, and read those of local models. It costs no minutes.
+        """Ask the user's own servers for windows that are not configured, once per process, all at the same time and
+        for at most `SECONDS`, and read those of local models. The time does not count towards a cap on minutes.
 
         :raises ConfigError: a local model's weights cannot be used.
         """
@@ -207,8 +207,8 @@ class Models:
         return identify(name, model_settings(self._configuration.provider(name)), self._environ)
 
     def _which(self, name: str) -> str:
-        """What tells the model from others of its account: a name on this machine may stand for other weights, or
-        for shorter slots, in another search of the process."""
+        """The identity of a model within its account: the name of a local model may stand for other weights, or for
+        slots of another size, in another search of the process."""
         if is_local(name) and name not in self._local:
             table = self._configuration.provider(name)
             self._local[name] = f"{name} {identity(name, table.path)} {table.context or CONTEXT}"
@@ -239,11 +239,11 @@ class Models:
         return f"{what} {account.provider} {account.address or size or ''} {name}"
 
     def _breaker(self, name: str, role: str) -> Breaker:
-        """Credit asks as the task does: what answers the one answers the other."""
+        """The circuit breaker of a role's model; credit shares that of the task, since both make the same calls."""
         return self.accounts.breaker(self._account(name), self._which(name), "task" if role == "credit" else role)
 
     def embedder(self, cache: ReplyCache | None = None, journal: Journal | None = None) -> Embedder:
-        """What embeds for the memory; where that is a model, it has what stands around any other."""
+        """The memory's embedder; if it is a model, it has the same wrappers as others."""
         name, dimension = embedder_of(self._configuration, self._environ)
         if self._embeddings is None:
             return HashedNgrams()
@@ -269,11 +269,11 @@ class Models:
         if table.warm_prefix is not None:
             return table.warm_prefix
         if split(name)[0] == "anthropic" and table.system in ("user", "text"):
-            return 0  # without its mark nothing is cached there
+            return 0  # without the cache mark, Anthropic caches nothing
         return shortest_prefix(name) if is_theirs(name, model_settings(table), self._environ) else 0
 
     def judging(self, task: Task, cache: ReplyCache | None = None, journal: Journal | None = None) -> Task:
-        """The task, with the judge's model in its metric if that asks one."""
+        """The task, with the judge's model in its metric if that needs one."""
         if not asks_judge(self._configuration):
             return task
         return replace(task, metric=open_metric(self._configuration, task.kind, self.of("judge", cache, journal)))

@@ -1,1 +1,1 @@
-"""The operators: each edits one section of a prompt, and says to which sections it applies."""
+"""The operators: each edits a section of a prompt, or the whole prompt, and names the sections that it can edit."""

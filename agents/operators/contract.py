@@ -1,4 +1,4 @@
-"""contract: write what a reply must look like, so that its answer is always found."""
+"""contract: rewrite the output format, so that the answer can be parsed from every reply."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from protocols.prompt import Prompt
 
 
 class Contract(Writer):
-    """Applies to the output format, where replies could not be read, were cut off or broke the form."""
+    """Applies to the output format, if replies could not be parsed, or ended other than normally."""
 
     name = "contract"
     kinds = ("format",)
     file = "contract.txt"
 
     def mends(self, outcomes: Sequence[Outcome]) -> bool:
-        """A reply could not be read, or was cut off."""
+        """Whether a reply could not be parsed, or ended other than normally."""
         return any(_broke(outcome) for outcome in outcomes)
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
-        """:raises InapplicableError: all replies could be read, and none was cut off."""
+        """:raises InapplicableError: all replies could be parsed, and ended normally."""
         if not self.mends(assignment.outcomes):
             raise InapplicableError("every reply of the minibatch could be read")
         return await self.write(assignment, context)

@@ -1,6 +1,6 @@
-"""define_sort: put the items of the definitions, or the sections of the prompt, into another order.
+"""define_sort: reorder the items of the definitions, or the sections of the prompt.
 
-No model is asked: an order is a permutation, and a permutation computed here loses nothing.
+No model is asked: computing a permutation here loses nothing.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from protocols.task import Task
 from protocols.threads import in_thread
 
 WORTH = 0.02
-"""What a text is taken to be worth to its prompt before anything is known."""
+"""Prior credit of a text, before anything is measured."""
 TRIES = 32
-"""Orders of the items that are looked at for one that was not tried."""
+"""Maximum number of orders of the items that are generated to find one that was not tried."""
 
 
 class DefineSort:
     """Applies to definitions of two items or more, and to the prompt as a whole.
 
-    Items: lines with a mark of a list, or that begin with an answer, and what follows them. Those whose answer was
-    missed most come last, nearest to the input, and those whose answer was wrongly given first, for models lean to
-    what they read last (Zhao et al., arXiv 2102.09690). What stands before the first item stays there, and the marks
-    stay in their order. Sections: one that is not frozen moves before others that are read with it, so that what is
-    worth most comes nearest to the input: models use best what stands there (Liu et al., arXiv 2307.03172). Where all
-    such orders were tried, others are drawn.
+    Items: lines with a list mark, or that begin with an answer, with the lines after them. Items whose answer was
+    missed most often come last, nearest to the input, and items whose answer was given wrongly most often come first,
+    because models favour what they read last (Zhao et al., arXiv 2102.09690). Text before the first item stays there,
+    and the marks keep their order. Sections: a section that is not frozen moves before others of the same message, so
+    that those with the most credit come nearest to the input, where models use text best (Liu et al., arXiv
+    2307.03172). If all such orders were tried, random ones follow.
     """
 
     name = "define_sort"
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """Definitions of two items or more, and the whole prompt if another order of it reads differently."""
+        """Definitions of two items or more, and the whole prompt if reordering its sections changes what is sent."""
         whole = [WHOLE] if _moves(prompt, task.fields) else []
         definitions = of_kinds(prompt, "definitions")
         return whole + [name for name in definitions if len(_list(prompt[name].text, task).items) > 1]
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
-        """The first order that no recalled edit has had.
+        """The first order that no recalled edit has tried; the last one if all were tried.
 
-        :raises InapplicableError: there are not two things to put into another order.
+        :raises InapplicableError: there are fewer than two things to reorder.
         """
         return await in_thread(self._edit, assignment, context)
 
@@ -68,7 +68,7 @@ class DefineSort:
 
 
 def _list(text: str, task: Task, failed: Sequence[Outcome] = ()) -> Itemised:
-    """The list that a text holds, by the answers of the task and those of what failed."""
+    """The list in a text, found by the answers of the task and those of failed examples."""
     seen = {answer for outcome in failed for answer in (outcome.target, outcome.answer) if answer}
     return itemised(text, task.answers.keys() | seen)
 
@@ -76,7 +76,7 @@ def _list(text: str, task: Task, failed: Sequence[Outcome] = ()) -> Itemised:
 def _definitions(
     there: Itemised, failed: Sequence[Outcome], assignment: Assignment, context: Context
 ) -> Iterator[Prompt]:
-    """Orders of the items, that by their misses first."""
+    """Orders of the items: first by their misses, then at random."""
     missed = Counter[str]()
     for outcome in failed:
         missed[outcome.target] += 1
@@ -89,7 +89,7 @@ def _definitions(
 
 
 def _sections(assignment: Assignment, context: Context) -> Iterator[Prompt]:
-    """Orders of the sections, those that something speaks for first."""
+    """Orders of the sections: first those that move credit nearer to the input, then others at random."""
     prompt, fields = assignment.prompt, context.task.fields
     moves = _moves(prompt, fields)
     context.rng.shuffle(moves)
@@ -102,20 +102,20 @@ def _sections(assignment: Assignment, context: Context) -> Iterator[Prompt]:
 
 
 def _read_together(prompt: Prompt, fields: Collection[str]) -> list[list[Section]]:
-    """What is sent together (`Prompt.render`), the system message first: within each the order can be told. Empty
-    sections are not read."""
+    """The sections by message (`Prompt.render`), the system message first: only order within a message matters. Empty
+    sections are left out."""
     return [[s for s in prompt if s.text and sent_in(s, fields) == where] for where in HEADINGS]
 
 
 def _moves(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:
-    """Every section that may be moved, with each other whose place it can take so that another order is read."""
+    """Every section that may be moved, with each other section of its message, whose place it can take."""
     groups = _read_together(prompt, fields)
     return [(a.name, b.name) for group in groups for a in group for b in group if a != b and not a.frozen]
 
 
 def _nearer(prompt: Prompt, credit: Mapping[str, Credit], fields: Collection[str]) -> list[tuple[str, str]]:
-    """The moves of a section before others by which credit comes nearer to the input, the most of it first, in credit
-    times characters. Each section has WORTH beside its credit: where little is known, what is long moves first."""
+    """The moves of a section before others that bring credit nearer to the input, sorted by the gain in credit times
+    characters, largest first. WORTH is added to each credit, so that long sections move first while few are known."""
     group = _read_together(prompt, fields)[0]
     worth = [WORTH + (credit[section.name].value if section.name in credit else 0.0) for section in group]
     length = [len(section.text) for section in group]

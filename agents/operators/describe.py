@@ -1,4 +1,4 @@
-"""describe: write what the task is from its data, as the first edits of a search."""
+"""describe: write a description of the task from its data, as the first edits of a search."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from protocols.prompt import Prompt
 from protocols.task import Task
 
 TIMES = 2
-"""Edits that a search begins with: two draws of the same request, for one may miss what the other sees."""
+"""Number of edits at the start of a search: two replies to one request, since one may find what the other misses."""
 
 
 class Describe(Writer):
-    """Applies to the definitions, or where a prompt has none to the task: what comes in, what is wanted, and what
-    every answer means, also those that no failure has shown."""
+    """Applies to the definitions, or to the task if there are none: writes what the input is, what is wanted, and the
+    meaning of every answer, including those without a failure."""
 
     name = "describe"
     file = "describe.txt"
@@ -27,7 +27,7 @@ class Describe(Writer):
         return found[:1]
 
     def turn(self, progress: Progress) -> Turn:
-        """At the beginning, and then no more: what failed is the better guide."""
+        """Due at the beginning, and never again: later, failures are the better guide."""
         return "must" if progress.own < TIMES else "never"
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:

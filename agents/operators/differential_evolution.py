@@ -1,8 +1,8 @@
-"""differential_evolution: what two versions of a section did differently, made into a third.
+"""differential_evolution: combine two versions of a section into a third.
 
-After EvoPrompt's differential evolution (arXiv 2309.08532), which finds what differs between two prompts and applies
-such a change to a third. Here what differed in their answers is shown with them, so that there is a reason to keep
-the one difference and to drop the other.
+After EvoPrompt's differential evolution (arXiv 2309.08532), which finds the differences between two prompts and
+applies a similar change to a third. Here the differences of their answers are shown, too, as a reason to keep one
+difference and to drop another.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from protocols.prompt import Prompt
 from protocols.task import Example, Task
 
 MOST = 6
-"""Examples that are shown of each kind."""
+"""Maximum number of examples shown of each kind."""
 
 
 class DifferentialEvolution(Writer):
-    """Applies to any section with a text but the worked examples, once another member has another text there."""
+    """Applies to any section with a text, except worked examples, once another member has another text there."""
 
     name = "differential_evolution"
     file = "contrast.txt"
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """Everything that is prose; an empty section has no text to contrast."""
+        """All sections with a text, except worked examples."""
         return [section.name for section in prompt if section.kind != "examples" and section.text]
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
@@ -50,8 +50,8 @@ class DifferentialEvolution(Writer):
 
 
 def contrast(assignment: Assignment, partner: Partner, task: Task) -> list[Block]:
-    """The partner's text of the section as the first and the parent's as the second, and the training examples that
-    both were run on, by which of them got them right."""
+    """Blocks with the partner's text of the section (first) and the parent's (second), and the training examples that
+    both were run on, by which of the two was right."""
     mine = {outcome.example: outcome.score for outcome in assignment.outcomes}
     both = [example for example in task.train if example.id in mine and example.id in partner.trained]
     by: dict[str, list[Example]] = {"only_first_right": [], "only_second_right": [], "both_wrong": []}
@@ -76,7 +76,7 @@ def contrast(assignment: Assignment, partner: Partner, task: Task) -> list[Block
 
 
 def _others(prompt: Prompt, section: str, partners: Sequence[Partner]) -> list[Partner]:
-    """The first partner of each distinct text that the prompt has not."""
+    """The first partner for each distinct text of the section other than the prompt's."""
     found: dict[str, Partner] = {}
     for partner in partners:
         if (text := partner.prompt[section].text) and text != prompt[section].text:

@@ -24,22 +24,21 @@ from protocols.turns import dump_turns, load_turns
 
 NOISE = 0.5
 CHECKED = 8
-"""Training examples whose bare answers are read as replies are, to see whether they may stand as replies."""
+"""Training examples whose bare answers are parsed, to test whether bare answers can serve as replies."""
 CHATTER = 16
-"""Tokens that a reply may have beside its bare answer and still say no more than that."""
+"""Maximum number of tokens beside the answer for a reply to count as a bare answer."""
 
 
 class FewShot:
-    """Applies to examples sections. No model is asked: the edit is a choice of training examples, and of how they are
-    shown.
+    """Applies to examples sections. No model is asked: the edit chooses training examples and how to show them.
 
-    The form, the number, and whether each input gets those nearest to it, is drawn from what past edits earned by it
-    (`showing.py`). A fixed set takes examples in turn from each target, so that no answer is favoured (majority label
-    bias, Zhao et al., arXiv 2102.09690), and from each target the one that is farthest from those already taken, near
-    to a failed input first. Whole replies of the model that came out right may stand in place of bare answers
-    (bootstrapping, as in STaR, arXiv 2203.14465, and DSPy, arXiv 2310.03714), and must where the parser reads no bare
-    answer. What does not fit within `prompt.max_tokens`, or into the window of the task's model
-    with its longest inputs, is not shown.
+    The form, the number, and whether each input gets the examples nearest to it are drawn according to the rewards of
+    past edits (`shot_policy.py`). A fixed set takes examples in turn from each target, so that no answer is favoured
+    (majority label bias, Zhao et al., arXiv 2102.09690), and from each target the example farthest from those already
+    taken, preferring those near a failed input. Correct whole replies of the model may be shown instead of bare
+    answers (bootstrapping, as in STaR, arXiv 2203.14465, and DSPy, arXiv 2310.03714), and must be if the parser does
+    not read bare answers. Examples that do not fit within `prompt.max_tokens`, or into the window of the task's model
+    with its longest inputs, are not shown.
     """
 
     name = "few_shot"
@@ -50,7 +49,7 @@ class FewShot:
         self._embedded: tuple[Task, Vector] | None = None
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """The worked examples."""
+        """The sections of worked examples."""
         return of_kinds(prompt, "examples")
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
@@ -58,7 +57,7 @@ class FewShot:
         return True
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
-        """The chosen examples, most useful last, where they are nearest to the input.
+        """Show the chosen examples, most useful last, nearest to the input.
 
         :raises InapplicableError: there is no training example, no new way to show one, or no room for one.
         """
@@ -86,10 +85,10 @@ class FewShot:
         return self.show(showing, replies, assignment, context)
 
     def show(self, showing: Showing, replies: Mapping[str, str], assignment: Assignment, context: Context) -> Prompt:
-        """The parent with worked examples in this way, or none. `replies`: those that came out right, by the ids of
-        their examples, for a way that shows whole replies.
+        """The parent with worked examples shown this way, or without any. `replies`: correct replies by the ids of
+        their examples, used if whole replies are shown.
 
-        :raises InapplicableError: there is no room for one.
+        :raises InapplicableError: there is no room for an example.
         """
         if not showing.count:
             return assignment.prompt.edit(assignment.section, "", context.task.fields, "system")
@@ -98,9 +97,9 @@ class FewShot:
         return self._fixed(showing, replies if showing.replies else {}, assignment, context)
 
     def _per_input(self, showing: Showing, assignment: Assignment, context: Context) -> Prompt:
-        """The most examples for each input, up to the count, that the longest inputs leave room for.
+        """As many examples for each input, up to the count, as fit beside the longest inputs.
 
-        :raises InapplicableError: there is no room for one.
+        :raises InapplicableError: there is no room for an example.
         """
         for count in range(showing.count, 0, -1):
             text = per_input(count)
@@ -112,14 +111,15 @@ class FewShot:
     def _fixed(
         self, showing: Showing, replies: Mapping[str, str], assignment: Assignment, context: Context
     ) -> Prompt:
-        """The same examples for all inputs: of those with `replies`, by their ids, if there are any, else of all.
+        """The same examples for all inputs, chosen from those with `replies` (by example id), or from all if there
+        are no replies.
 
-        :raises InapplicableError: there is no room for one.
+        :raises InapplicableError: there is no room for an example.
         """
         task, prompt = context.task, assignment.prompt
         texts = [_text(showing, prompt, task, e, replies.get(e.id)) for e in task.train]
         left = [n for n, e in enumerate(task.train) if texts[n] and (not replies or e.id in replies)]
-        if showing.form != "turns":  # in which alone a brace is plain
+        if showing.form != "turns":  # only in turns, braces are plain text
             left = [n for n in left if not placeholders(texts[n], task.fields) and not places(texts[n])]
         room = context.shelves.room_for(prompt, assignment.section, scores=assignment.scores)
         sizes = [_size(text, showing) for text in texts]
@@ -136,7 +136,7 @@ class FewShot:
     def _choose(
         self, task: Task, left: Sequence[int], failed: Sequence[Outcome], count: int, rng: Random
     ) -> list[int]:
-        """`count` of the indices `left` of training examples, the most useful first."""
+        """Choose `count` of the training examples with the indices `left`, the most useful first."""
         vectors = self._vectors(task)
         wanted = self._nearness(vectors, failed)
         noise = np.array([rng.random() for _ in vectors], np.float32)
@@ -156,14 +156,14 @@ class FewShot:
         return taken
 
     def _vectors(self, task: Task) -> Vector:
-        """The embedded training inputs, shape (train, dimension); kept for the next edit."""
+        """The embedded training inputs, shape (train, dimension), computed once for a task."""
         if self._embedded is None or self._embedded[0] is not task:
             vectors = np.stack([self._embedder.vector(show_inputs(example.inputs)) for example in task.train])
             self._embedded = (task, vectors)
         return self._embedded[1]
 
     def _nearness(self, vectors: Vector, failed: Sequence[Outcome]) -> Vector:
-        """How near each training example is to an input that failed, shape (train,), in [-1, 1]."""
+        """The similarity of each training example to the nearest failed input, shape (train,), in [-1, 1]."""
         if not failed:
             return np.zeros(len(vectors), np.float32)
         lost = np.stack([self._embedder.vector(show_inputs(outcome.inputs)) for outcome in failed])
@@ -172,9 +172,9 @@ class FewShot:
 
 
 def worked_out(outcomes: Sequence[Outcome], answers: Mapping[str, str], chatter: int | None) -> dict[str, str]:
-    """The replies that came out right and are no bare answers, by the ids of their examples. `answers`: the bare
-    ones, by the same; `chatter`: tokens that a reply may have beside its answer and still be nothing to imitate;
-    None: whatever it says beside it counts."""
+    """The correct replies that are more than bare answers, by the ids of their examples. `answers`: the bare answers,
+    by id; `chatter`: maximum number of tokens beside the answer for a reply to count as bare; None: any further text
+    makes it more than a bare answer."""
     right = [
         o for o in outcomes if o.score >= 1.0 and o.finish == "stop" and o.reply.strip() and o.example in answers
     ]
@@ -187,12 +187,12 @@ def worked_out(outcomes: Sequence[Outcome], answers: Mapping[str, str], chatter:
 
 
 def per_input(count: int) -> str:
-    """What is filled for each input with the `count` examples nearest to it."""
+    """The placeholder that is filled, for each input, with the `count` examples nearest to it."""
     return f"{{{EXAMPLES}:{count}}}"
 
 
 def _text(showing: Showing, prompt: Prompt, task: Task, example: Example, reply: str | None) -> str:
-    """Nothing for an example with a blank turn, which providers refuse."""
+    """The worked example as text; "" for one with a blank turn, which providers refuse."""
     if showing.form == "turns":
         turns = show_turns(prompt, task, example, reply)
         return dump_turns(turns) if all(turn.text.strip() for turn in turns) else ""
@@ -200,14 +200,14 @@ def _text(showing: Showing, prompt: Prompt, task: Task, example: Example, reply:
 
 
 def _size(text: str, showing: Showing) -> int:
-    """About the tokens of a worked example as it is sent, with what stands between two."""
+    """Estimated tokens of a worked example as sent, including the separator."""
     if showing.form == "turns":
         return sum(map(estimate_turn, load_turns(text)))
     return estimate_tokens(f"{text}\n\n")
 
 
 def _within(room: float, chosen: Sequence[int], sizes: Sequence[int]) -> list[int]:
-    """Those of the chosen that fit into the room together, the most useful first."""
+    """The chosen examples that together fit into the room, the most useful first."""
     taken: list[int] = []
     for index in chosen:
         if sizes[index] <= room:
@@ -219,9 +219,9 @@ def _within(room: float, chosen: Sequence[int], sizes: Sequence[int]) -> list[in
 def _possible(
     now: str, own: Sequence[Experience], task: Task, bare: bool, replies: int, others: Collection[Showing]
 ) -> list[Showing]:
-    """The ways in which a section that is `now` can be edited, with bare answers if these are read. One that is
-    filled for each input is the same text every time: it is new where it has not lost on this task, and where no
-    other member shows it."""
+    """The ways to show examples in a section whose text is now `now`; with bare answers if the parser reads these
+    (`bare`). A placeholder filled for each input is always the same text, so it counts as new only if it has not lost
+    on this task, and no other member has it."""
     here = shown(now)
     lost = {shown(p.after) for p in own if p.before == now and p.task == task.name and p.outcome != "survived"}
     tried, most = {here, *others, *lost}, max(COUNTS[0], len(task.train))
@@ -239,12 +239,12 @@ def _possible(
 
 
 def bare_replies(examples: Iterable[Example], task: Task) -> dict[str, str]:
-    """By id, the replies that give the right answer and say nothing beside it."""
+    """The bare replies, which give the right answer and nothing else, by example id."""
     return {example.id: task.kind.replied(example.target).strip() for example in examples}
 
 
 def are_read(answers: Iterable[str], task: Task) -> bool:
-    """Whether most bare answers are read as answers: a parser of the user's may want more."""
+    """Whether the parser reads most bare answers; a user's parser may need more than that."""
     some = list(islice(filter(None, answers), CHECKED))
     return 2 * sum(_is_read(task, text) for text in some) > len(some)
 
@@ -252,5 +252,5 @@ def are_read(answers: Iterable[str], task: Task) -> bool:
 def _is_read(task: Task, text: str) -> bool:
     try:
         return task.kind.read(text, "stop") is not None
-    except Exception:  # the user's own code, on a text that no model has written
+    except Exception:  # the user's parser, on a text that no model has written
         return False

@@ -1,4 +1,4 @@
-"""merge: one prompt of two, section by section, against the prompt that both come from."""
+"""merge: combine two prompts section by section, relative to their last common ancestor."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from protocols.threads import in_thread
 
 
 class Merge:
-    """Applies to the prompt as a whole, where the archive has a member of another lineage.
+    """Applies to the prompt as a whole, if the archive has a member of another lineage.
 
-    A three-way merge, as of versions of a file (diff3; for prompts GEPA, arXiv 2507.19457): a section
-    that one of the two has edited since their last common ancestor comes from that one; one that both have edited
-    comes from the one that scores higher, for a text owes its credit to the company that it was in. The partner is
-    drawn by how far it is ahead where the parent is behind, for that is what there is to win.
+    A three-way merge, as for versions of a file (diff3; for prompts GEPA, arXiv 2507.19457): a section that only one
+    of the two has edited since their last common ancestor comes from that one; a section that both have edited comes
+    from the one with the higher score, because a text depends on the sections it was tested with. The partner is
+    drawn in proportion to its lead on the examples where the parent is behind, which is the possible gain.
     """
 
     name = "merge"
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """The whole prompt, unless all of it is frozen."""
+        """The whole prompt, unless all sections are frozen."""
         return [WHOLE] if any(not section.frozen for section in prompt) else []
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
-        """A partner has edited a section that the parent has not, and the other way round."""
+        """Whether a partner has edited a section that the parent has not, and vice versa."""
         return any(_complementary(prompt, partner) for partner in partners)
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
@@ -51,7 +51,7 @@ class Merge:
 
 
 def merged(one: Partner, other: Partner, fields: Collection[str]) -> Prompt:
-    """The better of the two, with what only the other has edited since `other.ancestor`."""
+    """The better of the two, with the sections that only the other has edited since `other.ancestor`."""
     assert other.ancestor is not None
     best, giver = sorted((one, other), key=lambda member: mean(member.scores), reverse=True)
     prompt = best.prompt
@@ -63,7 +63,7 @@ def merged(one: Partner, other: Partner, fields: Collection[str]) -> Prompt:
 
 
 def _complementary(prompt: Prompt, partner: Partner) -> bool:
-    """Each of the two has edited a section that the other has not."""
+    """Whether each of the two has edited a section that the other has not."""
     base, other = partner.ancestor, partner.prompt
     if base is None:
         return False
@@ -81,7 +81,7 @@ def _complementary(prompt: Prompt, partner: Partner) -> bool:
 
 
 def _ahead(member: Partner, best: Partner) -> float:
-    """The sum of the scores by which a member is better, over the validation examples on which it is. What one of the
-    two left unanswered says nothing."""
+    """The sum of a member's score advantages over the validation examples on which it is better. Examples that one of
+    the two left unanswered are skipped."""
     pairs = zip(member.scores, best.scores, strict=True)
     return sum(max(0.0, one - other) for one, other in pairs if one is not None and other is not None)

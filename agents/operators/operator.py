@@ -1,4 +1,4 @@
-"""What an operator is."""
+"""The interface of an operator."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from protocols.prompt import Kind, Prompt, Section
 from protocols.task import Task
 
 WHOLE = "*"
-"""Names the prompt as a whole where a section's name is expected: its order, or a combination of sections."""
+"""Stands for the prompt as a whole in place of a section's name, for edits of the order or of several sections."""
 ENTIRE = "whole"
-"""The name of the section that stands for it."""
+"""The name of the section that represents the whole prompt in experiences."""
 Turn = Literal["must", "may", "never"]
-"""Whether an operator is to be applied next, may be chosen by the selector, or may not."""
+"""Whether an operator has to be applied next, may be chosen by the selector, or must not be applied now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a search has come. `issued`: assignments that were made; `idle`: those that came to an edit, or tried
-    to, and ended since the best value last rose, or since the first prompt was evaluated; `own`: assignments of the
-    operator that asks, and `own_idle` those made since the best value last rose."""
+    """The progress of a search. `issued`: assignments made; `idle`: assignments with an edit, or an attempt at one,
+    that have ended since the best value last rose, or since the first prompt was evaluated; `own`: assignments of the
+    operator in question, and `own_idle` those made since the best value last rose."""
 
     issued: int
     idle: int
@@ -37,10 +37,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an operator may use: the task (its training examples only), the proposer's model, past edits of such
-    sections and what they are believed to earn (those that worked first), a generator that depends on the seed and
-    the assignment alone, the shelves that `{examples:k}` and `{passages:k}` are filled from for each input, and the
-    reward lost for each token that an edit adds."""
+    """Everything that an operator may use. `task`: its training examples only. `model`: the proposer's. `recalled`:
+    past edits of similar sections with their estimated rewards, the successful first. `rng`: depends only on the seed
+    and the assignment. `shelves`: the source of `{examples:k}` and `{passages:k}` for each input. `token_price`:
+    reward lost per token that an edit adds."""
 
     task: Task
     model: ChatModel
@@ -55,17 +55,17 @@ class Operator(Protocol):
     it: the worked examples, as turns, that a prompt has on average over a search with it; for estimates."""
 
     name: str
-    """What configurations and reports call it."""
+    """The name in configurations and reports."""
 
     def targets(self, prompt: Prompt, task: Task) -> Sequence[str]:
-        """The names of the sections that this operator can edit, or `WHOLE`. Frozen ones are left out afterwards."""
+        """The names of the sections that this operator can edit, or `WHOLE`. Frozen ones are filtered out later."""
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt | Sequence[Prompt]:
-        """The parent with one section edited; or several drafts of the edit, of which the one that does best on
-        training examples races.
+        """The parent with one section edited; or several drafts of the edit, of which the one that scores best on
+        training examples is raced.
 
         :raises EditRejected: the edit would lose or invent a placeholder.
-        :raises UnreadableReply: the model's reply is no edit.
+        :raises UnreadableReply: the model's reply contains no edit.
         :raises InapplicableError: there is nothing to work with.
         :raises ModelError, BudgetExhausted: a call failed.
         """
@@ -77,32 +77,32 @@ class Combining(Protocol):
     and is not chosen where these have nothing for it."""
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
-        """Whether the partners have what an edit of this section needs."""
+        """Whether an edit of this section is possible with these partners."""
 
 
 @runtime_checkable
 class Mending(Protocol):
-    """An operator that mends what went wrong, and is not chosen where nothing of the kind did."""
+    """An operator that corrects failures; it is offered only if `mends` is true."""
 
     def mends(self, outcomes: Sequence[Outcome]) -> bool:
-        """Whether there is something for it in what became of the parent's training examples."""
+        """Whether the parent's outcomes on training examples contain failures that it can correct."""
 
 
 @runtime_checkable
 class Timed(Protocol):
-    """An operator that has its time in a search."""
+    """An operator whose use depends on the progress of the search."""
 
     def turn(self, progress: Progress) -> Turn:
-        """Whether it is to be applied next."""
+        """Whether it must, may or must not be applied next."""
 
 
 def part(prompt: Prompt, name: str) -> Section:
-    """The section of that name; for `WHOLE` one that stands for all of them, with the prompt's file as its text."""
+    """The section of that name; for `WHOLE` one that represents the whole prompt, with the prompt file as text."""
     return Section(ENTIRE, "task", prompt_file.dumps(prompt)) if name == WHOLE else prompt[name]
 
 
 def saved(prompt: Prompt, name: str) -> str:
-    """What an experience keeps of a section: its text and its form, see `saved_section`."""
+    """A section as it is stored in an experience: its text and its form, see `saved_section`."""
     return prompt_file.saved_section(part(prompt, name))
 
 

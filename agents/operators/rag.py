@@ -20,21 +20,21 @@ NEAREST = 4
 
 
 class Rag:
-    """Applies to knowledge sections; where the task has no corpus, it is not offered. No model is asked.
+    """Applies to knowledge sections; it is not offered if the task has no corpus. No model is asked.
 
-    Half of the edits fix the passages that are nearest to the most failed inputs; the others leave a placeholder that
-    is filled for each input with the passages nearest to it.
+    Half of the edits insert the passages that are nearest to the most failed inputs; the others insert a placeholder
+    that is filled, for each input, with the passages nearest to it.
     """
 
     name = "rag"
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """The knowledge."""
+        """The knowledge sections."""
         return of_kinds(prompt, "knowledge")
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
-        """:raises InapplicableError: the task has no corpus, nothing failed, or there is no room for a passage beside
-        the prompt and the longest inputs.
+        """:raises InapplicableError: the task has no corpus, nothing failed, every passage near a failed input has a
+        placeholder in it, or no passage fits beside the prompt and the longest inputs.
         """
         return await in_thread(self._edit, assignment, context)
 

@@ -1,4 +1,4 @@
-"""restart: write all parts of a prompt anew once edits of single ones gain nothing (after GEPA, arXiv 2507.19457)."""
+"""restart: rewrite all parts of a prompt once edits of single parts gain nothing (after GEPA, arXiv 2507.19457)."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from protocols.task import Task
 from protocols.threads import in_thread
 
 PLATEAU = 5
-"""Assignments in a row that gained nothing, after which a prompt is written anew; and again after as many more."""
+"""A prompt is rewritten once for every this many assignments in a row without a gain."""
 
 
 class Restart(Writer):
-    """Applies to the prompt as a whole, but for worked examples, knowledge and what is frozen."""
+    """Applies to the prompt as a whole, except worked examples, knowledge and frozen sections."""
 
     name = "restart"
     file = "restart.txt"
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """The whole prompt, if there are two parts to be written."""
+        """The whole prompt, if there are at least two parts to write."""
         return [WHOLE] if len(_parts(prompt)) > 1 else []
 
     def turn(self, progress: Progress) -> Turn:
-        """Once on each stretch of `PLATEAU` assignments that gained nothing."""
+        """Due once for every `PLATEAU` assignments in a row without a gain."""
         return "must" if progress.own_idle < progress.idle // PLATEAU else "never"
 
     def question(self, assignment: Assignment, context: Context, words: int | None = None) -> str:
-        """The instruction with the parts that may be written, and how to reply."""
+        """The instruction, with the parts to write and the format of the reply."""
         parts, task = _parts(assignment.prompt), context.task
         told = "; ".join(
             f"{one.name} ({USES[one.kind]}; {limit.rstrip('.').lower()})"
@@ -44,7 +44,7 @@ class Restart(Writer):
         return f"{text}\n{''.join(kept(one, task) for one in parts)}{self._form(parts[0].name)}"
 
     def longest(self, assignment: Assignment, task: Task) -> int:
-        """Tokens that the new texts of all parts may have."""
+        """Maximum number of tokens of the new texts of all parts together."""
         return sum(longest(one, assignment.prompt, task) for one in _parts(assignment.prompt))
 
     def _form(self, name: str) -> str:

@@ -1,6 +1,6 @@
-"""self_reflection, chain_of_thought, repeat_instructions: rewrite a section from what failed and what the critic made
-of it. What the section is for says the rest: to tell what to do and what things mean, to reason (after Wei et al.,
-arXiv 2201.11903), or to restate near the end what failures show to be forgotten."""
+"""self_reflection, chain_of_thought, repeat_instructions: rewrite a section, given failures and the critique. They
+differ in the purpose of the section: to state the task and the definitions, to reason (after Wei et al., arXiv
+2201.11903), or to repeat near the end the instructions that failures show to be forgotten."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from protocols.prompt import Prompt
 
 
 class Rewriter(Writer):
-    """Rewrites sections of some `kinds`; what differs by the use of a section is a clause of the instruction."""
+    """Rewrites sections of its `kinds`; a clause of the instruction depends on the section's use."""
 
     file = "rewrite.txt"
     may_be_empty = True
 
     def mends(self, outcomes: Sequence[Outcome]) -> bool:
-        """Something failed."""
+        """Whether an example failed."""
         return bool(failures(outcomes))
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
@@ -31,7 +31,7 @@ class Rewriter(Writer):
 
 
 class SelfReflection(Rewriter):
-    """Applies to what tells the model what to do and what things mean."""
+    """Applies to task and definitions sections."""
 
     name = "self_reflection"
     kinds = ("task", "definitions")

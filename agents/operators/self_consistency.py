@@ -1,7 +1,7 @@
-"""self_consistency: drafts that differ in approach, of which the one that does best on training examples races.
+"""self_consistency: write drafts that differ in approach; the one that scores best on training examples is raced.
 
-After Wang et al. (arXiv 2203.11171), who sample several ways of reasoning and keep what most of them come to. A
-prompt can be tried, so the drafts are tried and not put to the vote, which kept the most ordinary of them.
+After Wang et al. (arXiv 2203.11171), who sample several ways of reasoning and keep the majority's answer. Prompts can
+be tested, so the drafts are tested instead of put to a vote, which kept the most ordinary one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from protocols.threads import in_thread
 
 
 class SelfConsistency(Writer):
-    """Applies to what tells the model what to do, what things mean and how to reason."""
+    """Applies to task, definitions and reasoning sections."""
 
     name = "self_consistency"
     file = "drafts.txt"
@@ -32,18 +32,18 @@ class SelfConsistency(Writer):
     )
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """Instructions, definitions and reasoning."""
+        """The task, definitions and reasoning sections."""
         return of_kinds(prompt, "task", "definitions", "reasoning")
 
     def mends(self, outcomes: Sequence[Outcome]) -> bool:
-        """Something failed."""
+        """Whether an example failed."""
         return bool(failures(outcomes))
 
     async def edit(self, assignment: Assignment, context: Context) -> Sequence[Prompt]:
-        """The drafts that are edits.
+        """The drafts that can be used.
 
         :raises InapplicableError: nothing failed.
-        :raises UnreadableReply, EditRejected: no draft is an edit.
+        :raises UnreadableReply, EditRejected: no draft can be used.
         """
         if not failures(assignment.outcomes):
             raise InapplicableError("no training example of the minibatch failed")
@@ -54,6 +54,6 @@ class SelfConsistency(Writer):
             for text in (texts := read_drafts(reply.text, reply.finish)):
                 with suppress(UnreadableReply, EditRejected):
                     drafts.append(edited(text, question, assignment, context))
-            return drafts or [edited(texts[-1], question, assignment, context)]  # which raises why it is none
+            return drafts or [edited(texts[-1], question, assignment, context)]  # raises the reason
 
         return await ask(self.composed(assignment, context, question), question, read, context)

@@ -1,4 +1,4 @@
-"""short_instruction: say the same in fewer words, late in a search and where a text is long enough for that."""
+"""short_instruction: say the same in fewer words, late in a search, if a text is long enough to be shortened."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from protocols.prompt import Prompt
 from protocols.task import Task
 
 LONG = 60
-"""Words beside the names that replies are read for, from which on a text may be worth shortening."""
+"""Minimum number of free words of a text that may be shortened: those that are not names the parser needs."""
 IDLE = 3
-"""Assignments in a row that gained nothing before a text is shortened."""
+"""Assignments in a row without a gain before a text is shortened."""
 SHARE = 0.75
-"""Of the words that are free to go, those that a new text may have at most."""
+"""Maximum number of free words in the new text, as a share of those in the old one."""
 
 
 class ShortInstruction(Writer):
-    """Applies to any section that is long enough to be shortened, but worked examples: how many of these are shown is
-    few_shot's to say, and a shortened one shows what nobody asked. The names that replies are read for are no words
-    that could go."""
+    """Applies to any section that is long enough, except worked examples: few_shot decides how many of these to show,
+    and a shortened example would no longer be a real one. Names that the parser needs are not counted, since they
+    have to stay."""
 
     name = "short_instruction"
     file = "simplify.txt"
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """Sections of `LONG` words or more beside the names."""
+        """Sections of at least `LONG` words, not counting the names."""
         return [s.name for s in prompt if s.kind != "examples" and _free(prompt, s.name, task) >= LONG]
 
     def turn(self, progress: Progress) -> Turn:
-        """Only once nothing has been gained for a while: while a text still grows, it is not worth polishing."""
+        """Allowed only after `IDLE` assignments without a gain: a text that still grows is not worth shortening."""
         return "may" if progress.idle >= IDLE else "never"
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
-        """:raises EditRejected: what came back is no shorter."""
+        """:raises EditRejected: the new text is no shorter."""
         name, task = assignment.section, context.task
         free = _free(assignment.prompt, name, task)
         most = count_words(assignment.prompt[name].text) - free + round(SHARE * free)
@@ -46,6 +46,6 @@ class ShortInstruction(Writer):
 
 
 def _free(prompt: Prompt, section: str, task: Task) -> int:
-    """The words of a section beside the names that stand in it alone."""
+    """Words of a section, not counting the names that no other section has."""
     held = count_words(", ".join(task.kind.names.held(prompt, section)))
     return count_words(prompt[section].text) - held

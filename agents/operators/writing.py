@@ -1,4 +1,4 @@
-"""What the operators have in common that ask a model for the text of a section."""
+"""Common parts of the operators that have a model write the text of a section."""
 
 from __future__ import annotations
 
@@ -36,27 +36,29 @@ from protocols.wrappers.window import spare
 Edit = TypeVar("Edit")
 Blocks = Callable[[], Sequence[Block]]
 SHOWN = 2
-"""Past edits that worked which the model is told of, and as many that did not."""
+"""Maximum number of successful past edits shown to the model; as many unsuccessful ones are shown, too."""
 TAGS = re.compile(
     r"</?(?:new|part|task|prompt|errors|errors_in_all|more_errors|right|right_replies|left_out|data|diagnosis|tried|experience|first|second"
     r'|only_first_right|only_second_right|both_wrong)(?: [a-z]+="[^"\n]*")*>'
 )
-"""The tags of a request's blocks; others are text."""
+"""The tags of a request's blocks; other tags are plain text."""
 WORDS: Mapping[Kind, int] = {"task": 40, "format": 40, "reasoning": 120, "reminders": 60, "knowledge": 120}
-"""Words that a text of each kind may have; what explains the answers has `DEFINITIONS`, and more for each of them."""
+"""Maximum number of words of a text, by kind of section. A text that explains the answers may have `DEFINITIONS`
+more, and then `EACH_ANSWER` or `EACH_TYPE` for each answer."""
 DEFINITIONS = 100
 EACH_ANSWER, EACH_TYPE = 15, 50
 GROWTH = 1.2
-"""A text that is longer than that already may have so many times its words: it has survived, or it is the user's."""
+"""Factor by which a text that already exceeds its limit may grow: it has survived, or it is the user's."""
 INPUTS = 4096
-"""Embedded inputs that are kept: the same training examples come again and again."""
+"""Size of the cache of embedded inputs: the same training examples recur."""
 LEAST = 20
-"""Characters of a sentence of the instruction that is recognised in a text; shorter ones anybody may write."""
+"""Minimum number of characters of a sentence to be recognised as copied from the instruction; a shorter one may be
+chance."""
 REPLY_FORM = (
     "Think first. Then write the whole new text of the part between <new> and </new>; it takes the place of the text "
     "that stands there now."
 )
-"""Ends every instruction, a user's own too, for without it nothing could be read."""
+"""Ends every instruction, including a user's own, because the parser needs the tags."""
 
 
 class Writer:
@@ -71,9 +73,9 @@ class Writer:
     file = ""
     form = REPLY_FORM
     texts = 1
-    """Texts that a reply holds."""
+    """Number of texts in a reply."""
     may_be_empty = False
-    """Whether no text at all is an edit."""
+    """Whether the new text may be empty."""
 
     def targets(self, prompt: Prompt, task: Task) -> Sequence[str]:
         """The sections of its kinds."""
@@ -99,7 +101,7 @@ class Writer:
         return await ask(self.composed(assignment, context, question, blocks), question, read, context)
 
     def question(self, assignment: Assignment, context: Context, words: int | None = None) -> str:
-        """The instruction with what it is told of the section, and how to reply."""
+        """The instruction, with the facts about the section, the limit on words and the format of the reply."""
         section = assignment.prompt[assignment.section]
         most = min(words or most_words(section, assignment.prompt, context.task), within(assignment, context))
         text = self.instruction({"part": section.name, "use": USES[section.kind], **clauses(context.task, section)})
@@ -131,7 +133,7 @@ class Writer:
         return request
 
     def longest(self, assignment: Assignment, task: Task) -> int:
-        """Tokens that a new text may have."""
+        """Maximum number of tokens of a new text."""
         return longest(assignment.prompt[assignment.section], assignment.prompt, task)
 
     def _read(self, reply: Reply, assignment: Assignment, context: Context, question: str) -> Prompt:
@@ -145,7 +147,7 @@ async def ask(
     """What `read` makes of the reply. A reply that is no edit is shown to the model once, with the reason, and asked
     for again. Both functions are called in threads.
 
-    :raises UnreadableReply, EditRejected: `read` raises it twice.
+    :raises UnreadableReply, EditRejected: `read` raises it for the second reply, too.
     """
     request, reply = await complete(context.model, composed)
     try:
@@ -179,17 +181,17 @@ def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block
 
 
 def diagnosis(assignment: Assignment) -> str:
-    """All that the Critic said of the parent, and of what it said of the section what is no part of that: a critic of
-    the user's may have gradients alone."""
+    """The Critic's diagnosis of the parent, and those lines of the section's gradient that are not part of it: a
+    user's critic may give gradients only."""
     apart = [line for line in assignment.gradient.splitlines() if line.strip() not in assignment.diagnosis]
     return "\n".join([assignment.diagnosis, *apart]).strip("\n")
 
 
 def edited(text: str, question: str, assignment: Assignment, context: Context) -> Prompt:
-    """The parent with this text in the section that is assigned.
+    """The parent with this text in the assigned section.
 
-    :raises UnreadableReply: it repeats the instruction.
-    :raises EditRejected: it loses or invents a placeholder, or loses a name that replies are read for.
+    :raises UnreadableReply: the text repeats the instruction.
+    :raises EditRejected: the text loses or invents a placeholder, or loses a name that the parser needs.
     """
     prompt = written(text, question, assignment, context, assignment.section)
     context.task.kind.names.check(assignment.prompt, prompt, text)
@@ -197,7 +199,7 @@ def edited(text: str, question: str, assignment: Assignment, context: Context) -
 
 
 def written(text: str, question: str, assignment: Assignment, context: Context, name: str) -> Prompt:
-    """The parent with this text in the section `name`, whatever names it loses: another may have taken them over.
+    """The parent with this text in the section `name`. Lost names are not checked: another section may have them now.
 
     :raises UnreadableReply, EditRejected: see `edited`.
     """
@@ -212,13 +214,13 @@ def written(text: str, question: str, assignment: Assignment, context: Context, 
 
 
 def longest(section: Section, prompt: Prompt, task: Task) -> int:
-    """Tokens that a new text of a section may have, four for three words."""
+    """Maximum number of tokens of a section's new text, at four tokens for three words."""
     return max(estimate_tokens(section.text), 4 * most_words(section, prompt, task) // 3)
 
 
 def most_words(section: Section, prompt: Prompt, task: Task) -> int:
-    """Words that a new text of a section may have. Where no section of definitions can be edited, the task explains
-    the answers, too."""
+    """Maximum number of words of a section's new text. The task section also explains the answers if no definitions
+    section can be edited."""
     defines = section.kind == "definitions" or (
         section.kind == "task" and not any(s.kind == "definitions" and not s.frozen for s in prompt)
     )
@@ -233,14 +235,15 @@ def most_words(section: Section, prompt: Prompt, task: Task) -> int:
 
 
 def within(assignment: Assignment, context: Context) -> float:
-    """Words that the section may have for the prompt to stay within its cap and the window of the task's model; four
-    tokens are three words."""
+    """Maximum number of words of the section for the prompt to stay within its cap and the window of the task's
+    model, at four tokens for three words."""
     room = context.shelves.room_for(assignment.prompt, assignment.section, scores=assignment.scores)
     return room if room == math.inf else max(1, 3 * int(room) // 4)
 
 
 def clauses(task: Task, section: Section | None = None) -> dict[str, str]:
-    """What an instruction says of the answers, where there are any to explain, and by the kind of task or section."""
+    """The clauses of an instruction that depend on the kind of task and section, and on whether there are answers to
+    explain."""
     closed = bool(explained(task))
     each = at_most(words_each(task), task).rstrip(".").lower()
     return {
@@ -253,12 +256,12 @@ def clauses(task: Task, section: Section | None = None) -> dict[str, str]:
 
 
 def words_each(task: Task) -> int:
-    """Words for each answer: a type of entities takes more, for it has borders, too."""
+    """Words for each answer; an entity type needs more, because its boundaries have to be explained, too."""
     return EACH_TYPE if task.kind.name == "ner" else EACH_ANSWER
 
 
 def kept(section: Section, task: Task) -> str:
-    """What to say of the placeholders of a section; "" where it has none."""
+    """The instruction to keep the placeholders of a section; "" if it has none."""
     names = (*sorted(placeholders(section.filled, task.fields)), *places(section.filled))
     held = [braced([name]) for name in names]
     they = "as it is: it is" if len(held) == 1 else "as they are: they are"
@@ -266,13 +269,13 @@ def kept(section: Section, task: Task) -> str:
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Those that did not score in full, worst first."""
+    """The outcomes below the full score, worst first."""
     return sorted((o for o in outcomes if o.score < 1.0), key=lambda outcome: outcome.score)
 
 
 def show_recalled(recalled: Sequence[Judged], known: Collection[str]) -> str:
-    """Past edits of such sections as they were measured, but for those that made one of the `known` texts: what
-    stands there now, and what the request shows elsewhere."""
+    """Past edits of similar sections with their measured rewards, without those that resulted in one of the `known`
+    texts: the current text, and texts that the request shows elsewhere."""
     others = [edit for edit in recalled if edit.recalled.experience.after not in known]
     worked = [edit for edit in others if edit.recalled.experience.reward > 0][:SHOWN]
     failed = [edit for edit in others if edit.recalled.experience.reward < 0][-SHOWN:]
@@ -287,7 +290,7 @@ def _past(edit: Judged) -> str:
 
 
 def _leaked(text: str, before: str, question: str) -> str:
-    """A tag of the request's blocks, or a sentence of its instruction, that came into the text; "" for none."""
+    """A tag of the request's blocks, or a sentence of its instruction, that the text contains; "" for none."""
     lines = question.split("\n")
     sentences = [*lines, *(sentence for line in lines for sentence in re.split(r"(?<=[.?:])\s", line))]
     signs = [*TAGS.findall(text), *(sentence for sentence in sentences if len(sentence) >= LEAST)]

@@ -1,4 +1,4 @@
-"""What an agent is, and the loop that runs one.
+"""The interface of an agent, and the loop that runs one.
 
 An agent is a class whose whole logic is `handle(message) -> messages`: it can be tested with no bus.
 """
@@ -34,13 +34,13 @@ from protocols.messages import (
 )
 
 Tolerance = Callable[[Exception], bool]
-"""Whether the run goes on after an agent's exception, with a failure of the assignment in its place."""
+"""Whether the run continues after an agent's exception; the assignment then ends in a failure."""
 ANSWERS: Final[Mapping[type[Message], type[Message]]] = {
     Assignment: Candidate,
     Candidate: Evaluation,
     Evaluation: Critique,
 }
-"""How an assignment is carried on; a `Failure` ends it instead."""
+"""The type of message that answers each type of message of an assignment. A `Failure` ends the assignment instead."""
 
 
 class Agent(Protocol):
@@ -48,27 +48,27 @@ class Agent(Protocol):
 
     @property
     def address(self) -> str:
-        """Where the bus finds it; unique in the ring."""
+        """The address of its mailbox on the bus; unique in the ring."""
 
     @property
     def accepts(self) -> tuple[type[Message], ...]:
-        """The types of message that `handle` is given."""
+        """The types of message that `handle` receives."""
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """What this agent says to that.
+        """Answer a message.
 
-        An assignment, a candidate or an evaluation is carried on by exactly one message of the same assignment, of
-        the type in `ANSWERS`, or ended by a `Failure`; to answer with none is to drop it, which is recorded as a
-        failure.
+        The answer to an assignment, a candidate or an evaluation is exactly one message of the same assignment: of
+        the type in `ANSWERS`, or a `Failure`, which ends the assignment. An empty answer drops the assignment, which
+        is recorded as a failure.
 
         :raises ModelError, BudgetExhausted, EditRejected, UnreadableReply, InapplicableError, Interrupted: the
             assignment ends in a failure of that kind.
-        :raises Exception: anything else is a bug; it is recorded, and fails the run unless that is tolerated.
+        :raises Exception: any other exception is a bug; it is recorded, and fails the run unless it is tolerated.
         """
 
 
 async def serve(agent: Agent, mailbox: Mailbox, bus: Bus, at_once: int, tolerated: Tolerance) -> None:
-    """Handle what comes, up to `at_once` >= 1 messages at a time, until cancelled."""
+    """Handle the messages of a mailbox, up to `at_once` >= 1 at a time, until cancelled."""
     async with anyio.create_task_group() as tasks:
         for number in range(at_once):
             tasks.start_soon(_work, agent, mailbox, bus, tolerated, name=f"{agent.address}#{number}")
@@ -82,9 +82,9 @@ async def _work(agent: Agent, mailbox: Mailbox, bus: Bus, tolerated: Tolerance) 
 
 
 async def say(bus: Bus, agent: Agent, message: Message, cause: int | None) -> None:
-    """Send what an agent says to the one whom it concerns.
+    """Send a message of an agent: an assignment to its operator's Proposer, others by their type.
 
-    :raises BusError: there is none.
+    :raises BusError: there is no recipient.
     """
     to = f"proposer/{message.operator}" if isinstance(message, Assignment) else None
     await bus.send(message, sender=agent.address, to=to, cause=cause)
@@ -110,7 +110,7 @@ async def _respond(agent: Agent, envelope: Envelope, bus: Bus, tolerated: Tolera
         fatal = error.fatal if isinstance(error, ModelError) else kind == "raised"
         if not fatal or (kind == "raised" and message.assignment != FIRST and tolerated(error)):
             return [failure]
-        await bus.note(failure, sender=agent.address, cause=envelope.id)  # on record; nobody is to act on it
+        await bus.note(failure, sender=agent.address, cause=envelope.id)  # recorded, but delivered to no agent
         raise
 
 
@@ -143,7 +143,7 @@ def _kind(error: Exception) -> FailureKind:
             return "call"
         case Interrupted():
             return "stopped"
-        case ExceptionGroup() if error.subgroup(Interrupted):  # of an operator that asks several things at once
+        case ExceptionGroup() if error.subgroup(Interrupted):  # an operator may make several calls at once
             return "stopped"
         case BudgetExhausted(scope=scope):
             return "allowance" if scope.startswith("proposer/") else "budget"

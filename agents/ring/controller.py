@@ -1,7 +1,7 @@
 """The Controller: owns the archive and the selector, and keeps `width` assignments in flight.
 
-There is no generation: every critique is answered with the next assignment at once, so that a slow reply holds back
-its own lineage and nothing else.
+There are no generations: every critique is answered with the next assignment at once, so that a slow reply delays
+only its own lineage.
 """
 
 from __future__ import annotations
@@ -53,23 +53,24 @@ from protocols.prompt import Prompt
 from protocols.task import Task
 
 WIDTH = "search.width"
-"""The one setting that a `Change` is told the Controller for; others change how fast, or for how long, it works."""
+"""Setting of the assignments in flight, which the Controller changes itself; see `_change` for those of the aims and
+the operators' caps."""
 OF_OPERATORS = "budget.operators."
 """The settings of the operators' own caps begin with it."""
 PARENTS = 64
 """Members that a selector chooses the parent from, those of highest value: who is farther behind is hardly ever
 chosen, and each takes time."""
 Remember = Callable[[int, Experience], Awaitable[None]]
-"""Keeps the experience of an assignment, once however often it is told."""
+"""Stores the experience of an assignment; a second call for the same assignment stores nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """`width` >= 1 assignments in flight, `assignments` >= 0 in all. `token_price`: reward lost for each token that
-    an edit adds. `failure_reward` <= 0: what an assignment earns that ended in a failure. `barrier`: issue nothing
-    until all that is in flight has ended, as generations do; only to see what that costs. `prefer`: which member of
-    the archive is the result. `shrink` >= 0: races, at most, in which that is made shorter after the search. `aims`:
-    those that the run began with."""
+    """`width` >= 1: assignments in flight; `assignments` >= 0: in all. `token_price`: reward lost per token that an
+    edit adds. `failure_reward` <= 0: reward of an assignment that ended in a failure. `barrier`: issue nothing until
+    all assignments in flight have ended, as in generations; only to measure the cost of that. `prefer`: which member
+    of the archive is the result. `shrink` >= 0: maximum number of races to shorten the result after the search.
+    `aims`: those that the run began with."""
 
     width: int = 8
     assignments: int = 100
@@ -82,14 +83,14 @@ class SearchSettings:
 
 
 class Controller:
-    """The search: a state that every message changes, in the order in which they come. The same messages lead to the
-    same decisions, so the state is a fold over the journal.
+    """The search: a state that changes with each message, in order of arrival. The same messages lead to the same
+    decisions, so the state is a fold over the journal.
 
-    `remember` None: nothing is remembered. `clock` gives Unix seconds, for experiences. `failures` by kind.
-    `uncriticised`: survivors whose critique is missing, by why. `doubted`: how often the Critic has doubted the
-    expected answer of a training example. `width` and `paused` are as the last command has it. `limit`: assignments
-    of operators, in all. `issued` counts all, `cut` those that shrink the result; while it is `shrinking` there are
-    no others.
+    `remember` None: no experiences are stored. `clock` gives Unix seconds, for experiences. `failures`: by kind.
+    `uncriticised`: survivors without a critique, by reason. `doubted`: how often the Critic has doubted the expected
+    answer of each training example, by id. `width` and `paused`: as set by the last command. `limit`: most
+    assignments of operators. `issued`: all assignments; `cut`: those of them that shrink the result; while
+    `shrinking`, no others are issued.
     """
 
     address = "controller"
@@ -131,20 +132,20 @@ class Controller:
 
     @property
     def aims(self) -> Aims:
-        """As they were last set."""
+        """The current aims."""
         return self._standing.aims
 
     @property
     def idle(self) -> int:
-        """Assignments that came to an edit, or tried to, and ended since the best value last rose."""
+        """Assignments with an edit, or an attempt at one, that have ended since the best value last rose."""
         return self._standing.idle
 
     def begin(self, first: Prompt) -> Candidate:
-        """The first prompt, for the Evaluator."""
+        """The first prompt as a candidate for the Evaluator."""
         return Candidate(FIRST, first)
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """Learn from what came, and answer with what keeps `width` assignments in flight.
+        """Learn from a message, and answer with the assignments that bring those in flight back to `width`.
 
         :raises RunFailed: the first prompt could not be evaluated, or no section of it may be edited.
         :raises Interrupted: a person has stopped the search before the first prompt was evaluated.
@@ -197,8 +198,8 @@ class Controller:
             self._choices.open(change.setting.removeprefix(OF_OPERATORS).rpartition(".")[0])
 
     def _resume(self, resumed: Resumed) -> None:
-        """Whoever starts the run again wants no pause, has these aims, and has raised the caps of these operators, or
-        others."""
+        """End a pause, set the aims, reopen the operators whose caps were raised, and continue a concluded search if
+        more assignments are allowed now."""
         self.paused = False
         if resumed.more and self.shrinking:
             self._shrinker, self._concluding = None, False
@@ -210,13 +211,13 @@ class Controller:
             self._stopped_by, self.finished = "", False
 
     def _aim(self, aims: Aims) -> None:
-        """An aim that has ended the search is no reason any more where the aims are others: they say it anew."""
+        """Set the aims. If others ended the search, it continues until the new ones are reached."""
         if aims != self.aims and setting_of(self._stopped_by) and not self.shrinking:
             self._stopped_by, self.finished = "", False
         self._standing.aims = aims
 
     def _exhaust(self, cap: str) -> None:
-        """A cap that ends the search has refused a call. ("": a journal of an earlier release.)"""
+        """End the search because this cap has refused a call. "" in journals of earlier releases."""
         self._stopped_by = self._stopped_by or (f"budget: {cap}" if cap else "budget")
 
     async def _learn(self, critique: Critique) -> None:
@@ -265,7 +266,7 @@ class Controller:
             self._choices.close(assignment.operator)
         if failure.kind == "budget":
             self._exhaust(failure.cap)
-        if failure.kind == "stopped":  # also of the last assignments, after which there was nothing else to stop
+        if failure.kind == "stopped":  # also if these were the last assignments, with nothing else to stop
             self._stopped_by = self._stopped_by or INTERRUPTED
             self._interrupted = True
 
@@ -275,7 +276,7 @@ class Controller:
             self._timetable.rise()
 
     def _teach(self, assignment: int, reward: float, successors: Sequence[Choice]) -> None:
-        """What a person has made was no choice of the selector's."""
+        """Pass a reward to the selector, if the selector chose this assignment: it does not choose injected edits."""
         choice = self._chosen.pop(assignment, None)
         if choice is not None:
             self._selector.learn(choice, reward, successors)
@@ -283,7 +284,7 @@ class Controller:
     async def _remember(
         self, assignment: Assignment, after: str, reward: float, ending: Ending, evidence: int = 0, cost: int = 0
     ) -> None:
-        if self._remembers is None or assignment.operator == SHRINK:  # of what no operator did nobody can learn
+        if self._remembers is None or assignment.operator == SHRINK:  # cuts teach no operator
             return
         before = part(assignment.prompt, assignment.section)
         experience = Experience(
@@ -308,11 +309,11 @@ class Controller:
 
     @property
     def shrinking(self) -> bool:
-        """Whether the search is over, and its result is made shorter, or is said to be next."""
+        """Whether the search has been concluded: the result is being made shorter, or will be next."""
         return self._concluding or self._shrinker is not None
 
     async def _go_on(self) -> list[Message]:
-        """:raises RunFailed: nothing can be edited from the beginning."""
+        """:raises RunFailed: no operator can edit the first prompt."""
         messages: list[Message] = []
         if self.first is not None and not self._all_made:  # there is something to stop
             self._stopped_by = self._stopped_by or self._standing.reached
@@ -323,7 +324,7 @@ class Controller:
             elif parents := self._choices.parents(self.archive, self._waiting()):
                 messages.append(self._assign(parents))
             elif self.open:
-                break  # a child of those in flight may be one that can be edited
+                break  # an assignment in flight may yield a child that can be edited
             elif (flawless := await self._flawless()) or self.issued or self._frozen:
                 unread = UNREAD if self.history.given_up else FLAWLESS if flawless else UNEDITABLE
                 self._stopped_by = ALLOWANCES if self._choices.closed else unread
@@ -332,21 +333,21 @@ class Controller:
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")
         if (
             self._all_made and self.first is not None and not self.open
-        ):  # and not before: a cap may yet refuse one of the last
+        ):  # not earlier: a cap may still refuse one of the last assignments
             self._stopped_by = self._stopped_by or ALL_MADE
         if self._stopped_by and self.first is not None and not self.finished:
             messages += self._conclude()
         return messages
 
     async def _flawless(self) -> bool:
-        """Whether there are sections that an operator would mend, had something failed."""
+        """Whether a mending operator could edit a section if a training example had failed."""
         for member in self.archive.members:
             if any(self._choices.mending(choice.action) for choice in await self._choices.of(member)):
                 return True
         return False
 
     def _conclude(self) -> list[Message]:
-        """What comes once no operator is asked any more: one cut after the other, and then the end."""
+        """The messages after the last operator's assignment: one cut after the other, then the end."""
         if self._shrinker is None:
             if self.open or self._concluding:
                 return []
@@ -363,7 +364,7 @@ class Controller:
         if self.open:
             return []
         self.finished = True
-        # Whoever has interrupted the run wants the rest another time.
+        # After an interruption, the cuts that are left are made when the run is resumed.
         return [Finished(INTERRUPTED if self._interrupted and self._settings.shrink else self._stopped_by)]
 
     def _waiting(self) -> frozenset[str]:

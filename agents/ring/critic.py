@@ -1,5 +1,5 @@
-"""The Critic: measures what the sections of a survivor are worth, reads what it got wrong, error by error, and says
-why: a diagnosis of the whole prompt, in it a textual gradient for each section that should change."""
+"""The Critic: measures the credit of a survivor's sections, and has a model diagnose its errors: the diagnosis is of
+the whole prompt, and contains a textual gradient for each section that should change."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from protocols.task import Task
 from protocols.wrappers.attributed import OnBehalf
 
 INPUTS = 4096
-"""Embedded inputs that are kept: the same training examples fail again and again."""
+"""Size of the cache of embedded inputs: the same training examples fail again and again."""
 SECTION = re.compile(r"\s*(?:(?:[-*•]|\d{1,3}[.)]|#{1,6})\s+)?\*{0,2}\[([^\]]+)\](?:\*\*)?[:：]?(?:\*\*)?\s*")
-"""What names a section at the start of a line."""
+"""The name of a section in brackets at the start of a line."""
 MEASURED = "Say which sentences do nothing and could go, as far as leaving out a part says so."
 REPLY_FORM = (
     "Think first. Then write this between <critique> and </critique>. If expected answers seem wrong, write the ids "
@@ -42,8 +42,8 @@ REPLY_FORM = (
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a critic's reply says: all of it, by section what should change there, and the ids of examples whose
-    expected answers seem wrong."""
+    """The content of a critic's reply: the whole diagnosis, the part for each section that should change, and the ids
+    of examples whose expected answers seem wrong."""
 
     diagnosis: str
     gradients: Mapping[str, str]
@@ -54,9 +54,9 @@ NOTHING = Said("", {}, ())
 
 
 class Critic:
-    """Textual gradients after ProTeGi (arXiv 2305.03495), by section. A loser passes through without a call.
+    """Textual gradients after ProTeGi (arXiv 2305.03495), by section. For a candidate that lost, no call is made.
 
-    `credit` None: what sections are worth is not measured. `own`: an instruction of the user's, in place of ours.
+    `credit` None: section credit is not measured. `own`: the user's instruction, in place of the built-in one.
     """
 
     address = "critic"
@@ -68,10 +68,10 @@ class Critic:
         self._embed = lru_cache(INPUTS)(HashedNgrams().vector)
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """A critique. A call that failed, was refused for good or by a cap, or a reply that is no critique leaves it
-        without gradients, and says so: what the evaluation cost is not thrown away for that. A cap that ends the
-        search is named, so that the critique is made good once the cap is raised; the critic's own cap is not, for
-        then there are no more critiques.
+        """Criticise an evaluation. If the call fails, or is refused by the provider or a cap, or the reply cannot be
+        read, the critique has no gradients and gives the reason: the paid evaluation is kept. A cap that ends the
+        search is named, so that the critique is repeated once the cap is raised; the critic's own cap is not named,
+        since no more critiques follow it.
 
         :raises ModelError: a fatal one.
         """
@@ -92,7 +92,7 @@ class Critic:
         ]
 
     async def _say(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> tuple[Said, Missing]:
-        """What there is to say, and why there is nothing where there should be something."""
+        """The diagnosis, and the reason if it is missing; "" if none is missing."""
         nothing_free = all(section.frozen for section in evaluation.prompt)
         if nothing_free or all(outcome.score >= 1.0 for outcome in evaluation.outcomes):
             return NOTHING, ""
@@ -143,13 +143,13 @@ class Silent:
     accepts = Critic.accepts
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """A critique that says nothing."""
+        """An empty critique."""
         assert isinstance(message, Evaluation)
         return [Critique(message.assignment, message, {})]
 
 
 def why(error: Exception) -> Missing:
-    """What an error leaves a critique without gradients for."""
+    """The reason, after this error, why a critique has no gradients."""
     match error:
         case TooLong():
             return "too long"
@@ -162,7 +162,7 @@ def why(error: Exception) -> Missing:
 
 
 def read_doubtful(reply: Reply, known: Collection[str]) -> tuple[str, ...]:
-    """The ids among the known ones of examples whose expected answers are doubted; none where none is."""
+    """The ids, of the `known` ones, of examples whose expected answers the reply doubts."""
     try:
         text = read_tagged(reply.text, "doubtful", reply.finish)
     except UnreadableReply:
@@ -173,10 +173,10 @@ def read_doubtful(reply: Reply, known: Collection[str]) -> tuple[str, ...]:
 
 
 def read_gradients(text: str, prompt: Prompt) -> dict[str, str]:
-    """What follows each `[section]` at the start of a line, for the sections that may be edited; the mark of a list
-    or of emphasis may stand before it.
+    """The text after each `[section]` at the start of a line, for the sections that may be edited. A list mark or a
+    mark of emphasis may precede the bracket.
 
-    Another text in brackets at the start of a line is part of what is said.
+    Any other text in brackets at the start of a line is part of the text.
     """
     names = {section.name for section in prompt}
     gradients: dict[str, list[str]] = {section.name: [] for section in prompt if not section.frozen}

@@ -1,4 +1,4 @@
-"""The Evaluator: races a candidate against its parent, and measures in full what wins."""
+"""The Evaluator: races a candidate against its parent, and evaluates a winner on all validation examples."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from protocols.model import Usage
 from protocols.task import Example, Metric, Task, corpus_value
 
 BURST = 10
-"""Full evaluations: the share that may be left unanswered is never one of fewer examples than these ask."""
+"""Minimum number of examples that `max_unanswered` is a share of, in full evaluations."""
 DRAFTED = 12
-"""Training examples on which drafts of one edit are compared, at most."""
+"""Maximum number of training examples on which the drafts of one edit are compared."""
 SLACK = 8
-"""A racer may have more than its equal share of the calls in flight only up to its examples divided by this."""
+"""Beyond its equal share, a race may have at most its number of examples divided by this as calls in flight."""
 
 
 @dataclass(frozen=True, slots=True)
 class RaceSettings:
-    """`alpha`: the chance, at most, that a child survives which is no better than its parent. `min_effect`: how much
-    worse a shorter child may be of a parent that is right anywhere; one that was shrunk may be worse by the standard
-    error of so many examples, if that is more (`resolved`). `futile`: the capital below which a race is given up, 0
-    for never. `critique`: training examples that a survivor is run on for its critic. `max_unanswered`: the
-    share of examples that may be left unanswered. `at_once`: calls that all who race may have in flight together, and
-    share equally; while fewer than `racers` do, each has more, within SLACK, for what is in flight when a race is
-    lost is paid for."""
+    """`alpha`: upper bound on the probability that a child no better than its parent survives. `min_effect`: how much
+    worse a shorter child may be, if its parent is right on any example; a shrunk one may be worse by the standard
+    error at this number of examples, if that is more (`resolved`). `futile`: the capital below which a race is given
+    up, 0 for never. `critique`: training examples that a survivor is run on for the Critic. `max_unanswered`: the
+    share of examples that may be left unanswered. `at_once`: calls in flight of all races together, which share them
+    equally; while fewer than `racers` are running, each has more, but SLACK limits this, because the calls in flight
+    are paid for even when the race is lost."""
 
     alpha: float = 0.3
     min_effect: float = 0.01
@@ -47,9 +47,9 @@ class RaceSettings:
 
 @dataclass(slots=True)
 class Hearing:
-    """What has come of a candidate's questions. `came`: by place in the `order` in which they were drawn, of which
-    `looked` were looked at. `refused`: those that the provider refused for good. `outgrown`: the refusal of a request
-    that is too long, of an example that the parent answered."""
+    """The results of a candidate's evaluation. `came`: results by position in `order`, which was drawn at random; the
+    race has seen the first `looked` of them. `refused`: requests that the provider refused for good. `outgrown`: the
+    error of a request that was too long, on an example that the parent had answered."""
 
     candidate: Candidate
     order: Sequence[int]
@@ -61,9 +61,9 @@ class Hearing:
     outgrown: TooLong | None = None
 
     def take(self, place: int, result: Result) -> bool:
-        """Answers are looked at in the order that was drawn and not as they come, for what comes first is what is
-        answered fast, and the fast ones are no random sample. Whether the candidate can win no more: then whatever
-        comes before this place was begun, since calls begin in that order."""
+        """Add a result, and return whether the candidate can no longer win. The race sees results in the drawn order,
+        not in order of arrival, because fast answers are not a random sample. Calls begin in the drawn order, so all
+        those before this place have begun when the result is True."""
         self.came[place] = result
         if isinstance(result, BadRequest) and not isinstance(result, TooLong):
             self.refused.append(result)
@@ -87,24 +87,24 @@ class Hearing:
 
     @property
     def over(self) -> bool:
-        """Whether no more is looked at."""
+        """Whether the race sees no more results."""
         return (self.race is not None and self.race.lost) or self.outgrown is not None
 
     @property
     def given_up(self) -> bool:
-        """Whether more is refused than may be left unanswered."""
+        """Whether the provider refused more requests than may be left unanswered."""
         return len(self.refused) > self.most_refused * len(self.order)
 
     @property
     def results(self) -> list[Result]:
-        """In the order that was drawn, up to the look that decided."""
+        """The results in the drawn order, up to the one that decided the race."""
         end = self.looked if self.over else len(self.order)
         return [self.came[place] for place in range(end) if place in self.came]
 
 
 class Evaluator:
-    """Validation examples in a random order until the race is lost; for a survivor all of them, and then training
-    examples for its critic, unless it is one that was shrunk, which no critic reads."""
+    """Runs a candidate on the validation examples in a random order until its race is lost, or on all of them; then
+    runs a survivor on training examples for the Critic, except a shrunk one, which is not criticised."""
 
     address = "evaluator"
     accepts: tuple[type[Message], ...] = (Candidate,)
@@ -115,14 +115,13 @@ class Evaluator:
         self._racing = 0
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """Evaluate one candidate. What is drawn depends on the seed and the assignment alone, what is found on the
-        answers alone, and neither on when they came. A candidate that is too long for an example which its parent
-        answered has failed, and so has one that is longer than any may be; an example that is too long for the
-        parent, too, is left out.
+        """Evaluate one candidate. The random draws depend only on the seed and the assignment, the outcome only on
+        the answers, and neither on timing. A candidate fails if it is longer than the cap on prompts, or too long for
+        an example that its parent answered; an example that was too long for the parent, too, is left out.
 
-        :raises ModelError: too few examples were answered to tell what the candidate is worth.
+        :raises ModelError: too few examples were answered to judge the candidate.
         :raises RunFailed: more than `max_unanswered` of the run's examples were left unanswered, or of the first
-            prompt's, which all others are measured by; or that is too long for all of them.
+            prompt's, which all others are compared with; or the first prompt is too long for every example.
         """
         assert isinstance(message, Candidate)
         shelves = self._forward.shelves
@@ -175,17 +174,17 @@ class Evaluator:
         shorter = candidate.prompt.tokens + filled < candidate.parent_tokens
         answered = [score for score in candidate.parent_scores if score is not None]
         worse = max(self.settings.min_effect, resolved(len(answered)) if candidate.shrunk else 0.0)
-        # Of a parent that is right nowhere nothing can be lost: what is no better than that does not survive.
+        # A parent that is right on no example has nothing to lose, so a child has to be better to survive.
         floor = -worse if shorter and any(answered) else 0.0
         return Race(Capital(self.settings.alpha, floor, len(answered)), self.settings.futile, coin)
 
     async def _run(self, heard: Hearing) -> Hearing:
-        """Ask until the race is lost or the candidate given up.
+        """Ask the questions until the race is lost or the candidate is given up.
 
-        What was in flight beyond the look that decided is paid for, but in no figure, which would then depend on how
-        fast it came, and be another one when the run goes on.
+        Results beyond the one that decided the race are paid for but not used in any figure: the figures would
+        depend on timing, and differ when the run is resumed.
 
-        :raises BadRequest: the first prompt's child is refused on more examples than may be left unanswered.
+        :raises BadRequest: a racing candidate was refused on more examples than may be left unanswered.
         """
         candidate, race = heard.candidate, heard.race
         questions = [(candidate.prompt, self._task.validation[index]) for index in heard.order]
@@ -208,7 +207,7 @@ class Evaluator:
             self._racing -= race is not None
 
     def _room(self) -> int:
-        """Calls that one racer may have in flight now."""
+        """Calls that one race may have in flight now."""
         share, equal = self.settings.at_once // self._racing, self.settings.at_once // self.settings.racers
         return max(1, min(share, max(equal, len(self._task.validation) // SLACK)))
 
@@ -234,10 +233,10 @@ class Evaluator:
             )
 
     async def _best_draft(self, candidate: Candidate) -> tuple[Candidate, int]:
-        """The candidate with the draft that does best on a few training examples, of equals the shortest, and the
-        questions that this took.
+        """The candidate with the draft that scores best on a few training examples (the shortest on a tie), and the
+        number of questions asked for that.
 
-        :raises BudgetExhausted: a cap refuses them.
+        :raises BudgetExhausted: a cap refuses the calls.
         """
         if not candidate.drafts:
             return candidate, 0
@@ -253,8 +252,8 @@ class Evaluator:
         return replace(candidate, prompt=drafts[best], drafts=()), len(questions)
 
     def _drawn(self, candidate: Candidate, rng: Random) -> list[Example]:
-        """The training examples for the critic: half of them of those that the parent was run on, so that the two can
-        be compared, and the others new."""
+        """The training examples for the Critic: half are examples that the parent was run on, so that the two can be
+        compared; the others are new."""
         train, count = self._task.train, min(self.settings.critique, len(self._task.train))
         known = frozenset(candidate.known)
         old = [example for example in train if example.id in known]
@@ -263,8 +262,8 @@ class Evaluator:
         return [*rng.sample(old, some), *rng.sample(new, count - some)]
 
     async def _minibatch(self, candidate: Candidate, rng: Random) -> tuple[Sequence[tuple[Example, Result]], str]:
-        """The examples that a critic reads with what became of them, and the cap that refused them; nothing where one
-        did, for the evaluation stands without."""
+        """The training examples for the Critic with their results, and the name of the cap that refused them, "" for
+        none. After a refusal there are no examples: the evaluation is complete without them."""
         drawn = self._drawn(candidate, rng)
         try:
             results = await self._forward.on_behalf(candidate.assignment)(candidate.prompt, drawn)
@@ -276,11 +275,11 @@ class Evaluator:
 
 
 def _failure(candidate: Candidate, reason: str) -> Failure:
-    """Of a candidate that is longer than any may be, or too long for an example which its parent has answered."""
+    """The failure of a candidate that is longer than the cap, or too long for an example that its parent answered."""
     text = saved(candidate.prompt, candidate.section) if candidate.section else ""
     return Failure(candidate.assignment, "too long", reason, text)
 
 
 def value_of(metric: Metric, outcomes: Sequence[Outcome]) -> float:
-    """The corpus metric over what was answered; 0 for nothing."""
+    """The corpus metric over the answered examples; 0 if there are none."""
     return corpus_value(metric, ((outcome.score, outcome.counts) for outcome in outcomes))

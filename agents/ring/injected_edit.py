@@ -1,4 +1,4 @@
-"""The pseudo-operator `hand`: a person's edit, which goes the way of every other from here on."""
+"""The pseudo-operator `hand`: a person's edit, evaluated like any other."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from protocols.messages import Assignment, Candidate, Message
 from protocols.prompt import Form, Prompt, Section
 
 HAND = "hand"
-"""What stands for the operator in an assignment whose edit a person made."""
+"""The operator's name in an assignment whose edit a person made."""
 
 
 class Hand:
-    """Among the Proposers. It asks no model, and tries again what was tried before, as somebody wants it."""
+    """The Proposer of injected edits. It asks no model, and allows edits that were tried before, since a person wants
+    this one."""
 
     address = f"proposer/{HAND}"
     accepts: tuple[type[Message], ...] = (Assignment,)
@@ -25,9 +26,9 @@ class Hand:
         self._shelves = shelves
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """The candidate that the person made.
+        """The person's edit as a candidate.
 
-        :raises EditRejected: it changes nothing, or is none of this parent; see `carried_over`.
+        :raises EditRejected: the edit changes nothing, or does not fit this parent; see `carried_over`.
         """
         assert isinstance(message, Assignment)
         assert message.edited is not None
@@ -41,10 +42,10 @@ class Hand:
 
 
 def carried_over(parent: Prompt, edited: Prompt, fields: Collection[str]) -> Prompt:
-    """The parent with the texts, the forms and the order of `edited`; what is frozen, the parent says.
+    """The parent with the texts, the forms and the order of `edited`. Which sections are frozen follows the parent.
 
-    :raises EditRejected: a text or the form of a frozen section differs, a placeholder is lost or invented, or the
-        sections are others.
+    :raises EditRejected: a frozen section differs in its text or form, a placeholder is lost or invented, or the
+        prompts do not have the same sections.
     """
     if missing := sorted({(s.name, s.kind) for s in parent} ^ {(s.name, s.kind) for s in edited}):
         names = ", ".join(dict.fromkeys(f"{name} ({kind})" for name, kind in missing))
@@ -57,7 +58,8 @@ def carried_over(parent: Prompt, edited: Prompt, fields: Collection[str]) -> Pro
 
 
 def nearest(members: Sequence[Member], edited: Prompt) -> Member:
-    """Whose edit it is: of those with the most texts in common the one with the highest value, then the oldest."""
+    """The parent of an injected prompt: the member with the most sections in common; on a tie, the one with the
+    highest value, then the oldest."""
     said = set(map(_said, edited))
 
     def near(member: Member) -> tuple[int, float, int]:

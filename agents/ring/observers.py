@@ -1,4 +1,4 @@
-"""Observers: agents that are shown every message and say nothing."""
+"""Observers: they see every message and send none."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from protocols.bus import Bus
 from protocols.messages import Envelope, Fault
 
 WAITING = 1024
-"""Messages that may wait for an observer before the ring waits for it too."""
+"""Maximum number of messages that wait for an observer; when there are more, the ring waits, too."""
 LAST_SECONDS = 10.0
-"""That observers have for what is left when the search is over."""
+"""Time limit for observers to handle the remaining messages after the search, in seconds."""
 
 
 class Observer(Protocol):
-    """What a user writes: a class that is made with the task and the run directory."""
+    """The interface of a user's observer; its class is called with the task and the run directory."""
 
     async def observe(self, envelope: Envelope) -> None:
-        """See a message: once, in the order of the journal, which has it already. It must not be changed.
+        """Handle a message. Each is passed once, in the order of the journal, where it is already recorded. It must
+        not be changed.
 
-        :raises Exception: the run fails, unless that is tolerated: then this message alone counts as not seen.
+        :raises Exception: the run fails, unless the exception is tolerated: then only this message is lost.
         """
 
 
@@ -43,8 +44,8 @@ class Sees:
 
 
 class Audience:
-    """Shows what crosses `bus` to each of `observers`, by address, in a task of its own. `errors` >= 1: the message
-    in a row at which an observer's exception fails the run."""
+    """Passes the messages of `bus` to the `observers`, given by address; each has its own task. `errors` >= 1:
+    exceptions of an observer in a row that fail the run."""
 
     def __init__(self, observers: Mapping[str, Observer], bus: Bus, errors: int) -> None:
         self._observers, self._bus, self._errors = observers, bus, errors
@@ -52,9 +53,9 @@ class Audience:
 
     @asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
-        """Watch while the block runs, and then what is left, for `LAST_SECONDS` at most.
+        """Observe while the block runs, and then handle the remaining messages, within `LAST_SECONDS`.
 
-        :raises ExceptionGroup: with what an observer raised.
+        :raises ExceptionGroup: an observer raised an exception; the group contains it.
         """
         async with anyio.create_task_group() as tasks:
             for address, observer in self._observers.items():
@@ -72,12 +73,12 @@ class Audience:
 
     async def _show(self, envelope: Envelope) -> None:
         if isinstance(envelope.message, Fault):
-            return  # or two observers that fail would fail each other for ever
+            return  # otherwise two failing observers would pass faults to each other forever
         for seat in self._seats:
             try:
                 await seat.send(envelope)
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                continue  # it has failed, and with it the run
+                continue  # this observer has failed, and the run with it
 
     async def _watch(self, address: str, observer: Observer, shown: MemoryObjectReceiveStream[Envelope]) -> None:
         raised = 0

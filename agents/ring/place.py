@@ -1,4 +1,4 @@
-"""An agent of the user's in the place of one of the ring's."""
+"""A user's agent that replaces one of the ring's."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from protocols.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place that an agent takes, and what it finds there.
+    """The place of an agent in the ring, with everything that its replacement may use.
 
     `address`: `critic`, `evaluator` or `proposer/<operator>`. `task`: its examples, metric and kind. `model`: the
-    role's; its calls are cached, counted, capped and on record like those of the agent that was there. `shelves`:
-    what `{examples:k}` and `{passages:k}` are filled from. `seed`: the run's, to draw from together with the
-    assignment's number. `usual`: the agent whose place it is, which may be asked to do its work.
+    role's; calls are cached, counted, capped and recorded like those of the replaced agent. `shelves`: the source of
+    `{examples:k}` and `{passages:k}`. `seed`: the run's, for random draws together with the assignment's number.
+    `usual`: the replaced agent, to which the replacement may delegate.
     """
 
     address: str
@@ -32,26 +32,26 @@ class Place:
 
 
 class OwnAgent(Protocol):
-    """What a user writes: a class that is made with its place and handles what comes there.
+    """The interface of a user's agent; its class is called with its place.
 
-    Several messages may be handled at a time. A run that goes on makes the agent anew: what it says should depend on
-    the message and the seed alone.
+    Several messages may be handled at a time. When a run is resumed, the agent is created anew, so its answers should
+    depend only on the message and the seed.
     """
 
     def __init__(self, place: Place) -> None: ...
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """As `Agent.handle`: one message, of the type that `agents.ring.agent.ANSWERS` names, of the same
-        assignment."""
+        """As `Agent.handle`: return one message of the same assignment, of the type in
+        `agents.ring.agent.ANSWERS`."""
 
 
 class Seated:
-    """An agent of the user's under the address, and with the messages, of the agent whose place it takes."""
+    """A user's agent, with the address and the accepted messages of the agent that it replaces."""
 
     def __init__(self, own: OwnAgent, usual: Agent) -> None:
         self._own = own
         self.address, self.accepts = usual.address, usual.accepts
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """:raises Exception: whatever the agent raises."""
+        """:raises Exception: the user's agent raises it."""
         return await self._own.handle(message)

@@ -1,4 +1,4 @@
-"""The Proposer: one per operator, each with a model of its own."""
+"""The Proposer: one per operator, each with its own model."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from protocols.threads import in_thread
 from protocols.wrappers.attributed import OnBehalf
 
 RECALLED = 32
-"""Experiences that vote on each other."""
+"""Maximum number of experiences that are recalled for an edit; `judge` compares these with each other."""
 
 
 class Proposer:
     """Applies its operator. `memory` None: nothing is recalled. `token_price`: see SearchSettings. `clock` gives Unix
-    seconds, for ages."""
+    seconds, for the ages of experiences."""
 
     accepts: tuple[type[Message], ...] = (Assignment,)
 
@@ -45,10 +45,10 @@ class Proposer:
         self.address = f"proposer/{operator.name}"
 
     async def handle(self, message: Message) -> Sequence[Message]:
-        """The candidate that the edit makes, or a failure where that would be too long.
+        """Make the edit, and return the candidate, or a failure if it would be too long.
 
-        :raises EditRejected: the edit changes nothing, breaks a placeholder, touches a frozen section, loses a name
-            that replies are read for, or has failed before on this very text.
+        :raises EditRejected: the edit changes nothing, breaks a placeholder, changes a frozen section, loses a name
+            that the parser needs, or has failed before on this very text.
         """
         assert isinstance(message, Assignment)
         recalled = await self._recall(message)
@@ -84,7 +84,7 @@ class Proposer:
     async def _usable(
         self, assignment: Assignment, drafts: Sequence[Prompt]
     ) -> tuple[list[Prompt], list[EditRejected]]:
-        """The drafts that may be evaluated, and why the others may not."""
+        """The drafts that may be evaluated, and the errors of the others."""
         kept: list[Prompt] = []
         refused: list[EditRejected] = []
         for draft in drafts:
@@ -100,8 +100,8 @@ class Proposer:
         return kept, refused or [EditRejected("the operator made no draft")]
 
     async def _recall(self, assignment: Assignment) -> list[Judged]:
-        """Edits of such sections, those that are believed to have worked best first; none if they cannot be embedded,
-        for an edit can be made without them. Whole prompts are alike to whole prompts alone.
+        """Past edits of similar sections, those judged most successful first; none if the query cannot be embedded,
+        since an edit can be made without them. Edits of whole prompts are recalled only for whole prompts.
 
         :raises ModelError: a fatal one.
         """
@@ -120,7 +120,7 @@ class Proposer:
         return judge(alike[:RECALLED], self._clock())
 
     async def _check_new(self, assignment: Assignment, prompt: Prompt) -> None:
-        """:raises EditRejected: the memory knows this edit of this text, and it has never survived."""
+        """:raises EditRejected: the memory has this edit of this text, and it has never survived."""
         if self._memory is None:
             return
         name = part(assignment.prompt, assignment.section).name
@@ -132,12 +132,12 @@ class Proposer:
 
 
 def outgrown(assignment: Assignment, child: Prompt, reason: str) -> Failure:
-    """The failure of an edit that makes a prompt too long, and why it is."""
+    """The failure of an edit that makes the prompt too long. `reason`: why it is too long."""
     return Failure(assignment.assignment, "too long", reason, saved(child, assignment.section))
 
 
 def check_frozen(child: Prompt, assignment: Assignment) -> None:
-    """:raises EditRejected: a frozen section has a text that neither the parent nor a partner has there."""
+    """:raises EditRejected: a frozen section has a text that it has neither in the parent nor in a partner."""
     known = [assignment.prompt, *(partner.prompt for partner in assignment.partners)]
     texts = {(section.name, section.text, section.form) for prompt in known for section in prompt}
     for section in assignment.prompt:

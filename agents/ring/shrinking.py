@@ -1,8 +1,8 @@
-"""The phase that makes the result shorter, once the search is over.
+"""The phase after the search that makes the result shorter.
 
-The Controller cuts something out of the prompt that would be the result, one cut at a time, and the Evaluator races
-what is left against the prompt as it was when the phase began, so that small losses do not add up. The cut holds if
-the shorter prompt survives and is now the result itself.
+The Controller makes one cut at a time in the prompt that would be the result. The Evaluator races the shorter prompt
+against the prompt as it was when the phase began, so that small losses do not add up. The cut is kept if the shorter
+prompt survives and becomes the result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from protocols.task import Task
 
 
 class Shrinker:
-    """What is cut next. `races` >= 0: as many are run at most. `scores`: of the prompt that all are compared with."""
+    """Chooses the next cut. `races` >= 0: maximum number of cuts to race. `scores`: of the prompt that all cuts are
+    raced against."""
 
     def __init__(self, archive: Archive, task: Task, races: int) -> None:
         self._archive, self._task, self._left = archive, task, races
@@ -32,8 +33,8 @@ class Shrinker:
         self._cuts = Cuts(member.prompt, self._task.fields, self._task.kind.names, filled, member.credit)
 
     def next(self) -> tuple[Member, Scores, str, Prompt] | None:
-        """Whose prompt is cut, the scores that it is raced against, the section, and the prompt after the cut; None
-        if nothing is left to be tried."""
+        """The member whose prompt is cut, the scores to race against, the section, and the prompt after the cut; None
+        if there is nothing left to try."""
         found = self._cuts.next() if self._left > 0 else None
         if found is None:
             return None
@@ -42,12 +43,12 @@ class Shrinker:
         return self.member, self.scores, self._cut.section, prompt
 
     def freeze(self, section: str) -> None:
-        """Nothing of this section is cut any more."""
+        """Make no more cuts in this section."""
         self._cuts.prompt = self._cuts.prompt.freeze((section,))
         self.member = replace(self.member, prompt=self._cuts.prompt)
 
     def raced(self, candidate: int) -> None:
-        """This candidate has survived its race, or lost it."""
+        """Keep or drop the last cut, after its candidate has raced."""
         best = self._archive.best()
         assert self._cut is not None
         if best.candidate == candidate:
@@ -56,10 +57,10 @@ class Shrinker:
         elif best.candidate == self.member.candidate:
             self._cuts.failed(self._cut)
         else:
-            self._begin(best)  # the cut has shown another member to be the one to go on from
+            self._begin(best)  # another member is the result now, so cuts continue from it
 
     def failed(self, kind: FailureKind) -> None:
-        """The cut came to no evaluation. Where a cap or a person ended it, there is no other."""
+        """Drop the last cut, which was not evaluated. If a cap or a person ended it, make no more cuts."""
         if kind in ("budget", "stopped", "allowance"):
             self._left = 0
         elif self._cut is not None:
@@ -67,7 +68,7 @@ class Shrinker:
 
 
 class Shrink:
-    """Among the Proposers: hands on what the Controller has cut. It asks no model."""
+    """The Proposer of cuts: turns the Controller's cut into a candidate, without a model call."""
 
     address = f"proposer/{SHRINK}"
     accepts: tuple[type[Message], ...] = (Assignment,)
@@ -76,7 +77,7 @@ class Shrink:
         self._shelves = shelves
 
     async def handle(self, message: Message) -> Sequence[Candidate | Failure]:
-        """The candidate, to be raced for being no worse."""
+        """The cut prompt as a candidate, which survives if it is no worse."""
         assert isinstance(message, Assignment)
         assert message.edited is not None
         tokens = await measured(self._shelves.tokens, message.prompt)

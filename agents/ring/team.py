@@ -31,20 +31,21 @@ from protocols.messages import (
 )
 
 RECORDING_SECONDS = 10.0
-"""For what is being recorded when a search ends or is cancelled, and then for the assignments that were under way."""
+"""Time limit, in seconds, for records in progress when a search ends or is cancelled, and then again to record the
+open assignments."""
 WIDEST = 1024
-"""Assignments that may ever be in flight."""
+"""Maximum number of assignments in flight."""
 PERSON = "person"
 """The sender of commands."""
 Tell = Callable[[Command], Coroutine[Any, Any, None]]
 Person = Callable[[Tell], Coroutine[Any, Any, None]]
-"""Tells of commands, one after the other, until there are no more or it is cancelled."""
+"""Passes on a person's commands, one after the other, until there are no more or it is cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a search begins with: messages of the Controller, each with the id of the envelope that caused it, and
-    envelopes of an earlier process that nobody has answered. `resumed`: of a run that goes on."""
+    """The messages that a search begins with. `said`: those of the Controller, each with the id of the envelope that
+    caused it. `unanswered`: envelopes of an earlier process without an answer. `resumed`: None for a new run."""
 
     said: Sequence[tuple[Message, int | None]]
     unanswered: Sequence[Envelope] = ()
@@ -52,8 +53,8 @@ class Opening:
 
 
 class Team:
-    """A Controller and the agents that answer it. `errors` >= 1: the assignment in a row that fails the run if each
-    ended by an agent's exception. `observers`, by address, are shown every message."""
+    """A Controller and the agents that answer it. `errors` >= 1: assignments in a row, each ended by an agent's
+    exception, that fail the run. `observers`: by address; they see every message."""
 
     address = "team"
 
@@ -80,11 +81,10 @@ class Team:
         bus.tap(self._follow)
 
     async def run(self, opening: Opening, person: Person | None = None) -> str:
-        """Search from what it begins with until the Controller has finished, and obey a person meanwhile; returns
-        what stopped it.
+        """Search, starting with `opening`, until the Controller has finished, and obey the commands of `person`.
+        Returns the reason why the search stopped.
 
-        :raises Exception: what an agent raised, with its own traceback. Assignments that were under way are then
-            recorded as failures.
+        :raises Exception: an agent raised it; it keeps its traceback. Open assignments are recorded as failures.
         """
         failed: BaseException | None = None
         stopped_by = ""
@@ -98,7 +98,8 @@ class Team:
         return stopped_by
 
     async def _search(self, opening: Opening, person: Person | None) -> tuple[str, BaseException | None]:
-        """What stopped the search, or what an agent raised: the audience is to see how that ended."""
+        """The reason why the search stopped, or the exception of an agent. It is returned, not raised, so that the
+        observers see the end of the search."""
         failed: BaseException | None = None
         stopped_by = ""
         try:
@@ -118,8 +119,8 @@ class Team:
         return stopped_by, failed
 
     async def _last_call(self, *, task_status: TaskStatus[None]) -> None:
-        """When the search ends or is cancelled, whoever shows something to a tap that hangs is to end, too: in a task
-        of its own, because all others may be among them."""
+        """Limit the time that taps have when the search ends or is cancelled, since a tap may hang. This needs its
+        own task, because all others may be waiting for the tap."""
         try:
             task_status.started()
             await anyio.sleep_forever()
@@ -127,17 +128,17 @@ class Team:
             self._bus.last_call(RECORDING_SECONDS)
 
     async def _until_finished(self, tasks: TaskGroup, opening: Opening, person: Person | None) -> str:
-        """Begin, and wait for what stops the search."""
+        """Begin, wait for the end, and return the reason why the search stopped."""
         self._widen(self._controller.width)
         await self._open_with(opening)
-        self._employ(tasks, self._controller, 1)  # only now: what it says next comes after the opening
+        self._employ(tasks, self._controller, 1)  # only now, so that its next messages come after the opening
         if person is not None:
             tasks.start_soon(person, self._obey, name=PERSON)
         async with self._finished.take() as envelope:
             return envelope.message.stopped_by if isinstance(envelope.message, Finished) else ""
 
     async def stop(self, reason: str) -> None:
-        """Let what is in flight end, and then finish; nothing happens once the search is over."""
+        """Let the assignments in flight end, and then finish. Does nothing if the search is over."""
         try:
             if not self._over:
                 await self._bus.send(Stop(reason), sender=self.address)
@@ -149,7 +150,7 @@ class Team:
         await self._bus.send(command, sender=PERSON)
 
     def _widen(self, width: int) -> None:
-        """Let every agent but the Controller handle so many messages at a time; never fewer than before."""
+        """Let every agent except the Controller handle `width` messages at a time; never fewer than before."""
         if self._tasks is not None and width > self._workers:
             for agent in self._others:
                 self._employ(self._tasks, agent, width - self._workers)
@@ -195,8 +196,8 @@ class Team:
 
 
 def only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The exception inside nested groups of one; of several a failure of storage, which the others come of, or else
-    the first."""
+    """The exception inside nested groups of one. Of several exceptions, a failure of storage, which causes the
+    others, or else the first."""
     inner: BaseException = storage_failure(group) or group
     while isinstance(inner, BaseExceptionGroup):
         inner = inner.exceptions[0]

@@ -1,1 +1,1 @@
-"""One search: opened, steered, and brought to its result."""
+"""A single search: opening, steering, scoring and the search itself."""

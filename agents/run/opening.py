@@ -1,4 +1,4 @@
-"""Opening a run: everything is read and checked before anything is written or called."""
+"""Opens a run: all inputs are read and checked before anything is written or any model is called."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ from protocols.threads import entered, in_thread
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the searches of one process share. `cache` and `memory` None: each has its own, in its run directory. One
-    that a configuration names goes first, and one whose embedder is a model is never shared so."""
+    """Resources that the searches of one process share. `cache` and `memory` None: each search has its own, in its
+    run directory. A cache or memory named in a configuration takes precedence; a memory whose embedder is a model is
+    not shared."""
 
     transport: Transport
     accounts: Accounts = field(default_factory=Accounts)
@@ -73,14 +74,14 @@ async def open_run(
 async def open_run_in(
     shared: Shared, configuration: Configuration, environ: Mapping[str, str], directory: Path | None
 ) -> AsyncIterator[Run]:
-    """Read everything, check it, then make the run directory and put the run together; or go on with the run that
-    the directory holds.
+    """Read and check all inputs, then create the run directory and assemble the run; or resume the run in the
+    directory.
 
     `directory` None: the configuration's, or else the next free `runs/<task>-<n>`.
 
-    :raises InputError: something that a person wrote cannot be used; nothing was written.
+    :raises InputError: an input of the user cannot be used; nothing was written.
     :raises StorageFailed: the run directory cannot be used.
-    :raises ReplayDiffers: the run cannot be gone on with, because this release does not decide as its journal says.
+    :raises ReplayDiffers: the run cannot be resumed, because this release makes other decisions than its journal has.
     """
     asked = named(configuration, directory)
     given, ledger, counts, heard = await in_thread(_prepared, configuration, environ, asked)
@@ -117,7 +118,7 @@ async def open_run_in(
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a configuration names, read and checked."""
+    """The inputs that a configuration names, read and checked."""
 
     task: Task
     first: Prompt
@@ -137,7 +138,7 @@ def _prepared(
 
 
 def read_inputs(configuration: Configuration) -> Inputs:
-    """:raises InputError: something that a person wrote cannot be used."""
+    """:raises InputError: an input of the user cannot be used."""
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
     operators = open_operators(configuration.search.operators, own_instructions(configuration))
@@ -156,7 +157,7 @@ async def check(configuration: Configuration, environ: Mapping[str, str], transp
 
 
 def check_editable(first: Prompt, operators: Mapping[str, Operator], task: Task) -> None:
-    """:raises ConfigError: there is nothing that the search could try."""
+    """:raises ConfigError: no operator can edit a section of the first prompt, or `targets` of an operator fails."""
     check_targets(first, operators, task)
     if not open_actions(first, operators, task):
         raise ConfigError(

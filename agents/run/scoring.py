@@ -1,4 +1,4 @@
-"""Scoring a prompt file on one split, with the forward pass of a run."""
+"""Scores a prompt file on one split, with the forward pass of a run."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from protocols.threads import in_thread
 
 @dataclass(frozen=True, slots=True)
 class Scored(Score):
-    """The score of a prompt's file, and what it cost.
+    """The score of a prompt file, and its cost.
 
-    `calls` counts every attempt; `dollars` None: the price is unknown. `estimated`: of so many calls `tokens` and
-    `dollars` are an estimate. `plain`: names in braces in the prompt that no example has, and that are therefore
+    `calls`: including failed attempts; `dollars` None: the price is unknown. `estimated`: calls whose `tokens` and
+    `dollars` are an estimate. `plain`: names in braces in the prompt that are fields of no example, and are therefore
     plain text. `remarks`: see `agents.config.loading.remarks`.
     """
 
@@ -57,17 +57,17 @@ async def score(
     accounts: Accounts | None = None,
     patience: Patience | None = None,
 ) -> Scored:
-    """Run the prompt at `path` on a split of the task; nothing is written but replies, to a cache that is named. The
-    caps of `[budget]` hold, but for minutes; what one refuses, or what `patience` cuts off, is unanswered, and what
-    came is kept.
+    """Run the prompt at `path` on a split of the task. Only replies are written, to a configured reply cache. The
+    caps of `[budget]` apply, except minutes; examples that a cap refuses, or that `patience` cuts off, count as
+    unanswered, and all answers are kept.
 
     A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
 
-    :raises InputError: something that a person wrote cannot be used.
+    :raises InputError: an input of the user cannot be used.
     :raises RunFailed: not one example was answered.
-    :raises BudgetExhausted: a cap refused a call before anything was answered.
-    :raises Interrupted: a person stopped it before that.
-    :raises ModelError: a failure that every other call would meet as well.
+    :raises BudgetExhausted: a cap refused a call before any example was answered.
+    :raises Interrupted: a person stopped it before any example was answered.
+    :raises ModelError: a failure that would affect every other call, too.
     """
     prompt, shelves, ledger = await in_thread(_read, configuration, environ, path)
     task, examples = shelves.task, shelves.task.split(split)

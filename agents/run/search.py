@@ -83,15 +83,15 @@ from protocols.threads import in_thread
 from protocols.wrappers.window import spare
 
 OpenModel = Callable[[str], ChatModel]
-"""The model of a role, with all that stands around it."""
+"""Opens the model of a role, with all its wrappers."""
 RACING = 2
-"""Times the calls allowed that racers may use together: some of them wait for the last of their answers."""
+"""Calls in flight of all races together, as a multiple of the calls allowed: some races wait for last answers."""
 
 
 class Run:
-    """One search, ready to start or to go on. Observers may look at `task`, `bus`, `controller` and `ledger` while it
-    works, and at `result` once there is one. `say` tells a person what is asked before the search; `headroom` is what
-    came of that."""
+    """One search, ready to start or to resume. Observers may read `task`, `bus`, `controller` and `ledger` while it
+    runs, and `result` once there is one. `say` reports the measurement of headroom before the search; `headroom` is
+    its outcome."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Run:
 
     @property
     def resumed(self) -> bool:
-        """Whether the run was begun by an earlier process."""
+        """Whether an earlier process began the run."""
         return self._durable.last > 0
 
     @property
@@ -144,9 +144,9 @@ class Run:
         memory: Memory,
         operators: Mapping[str, Operator],
     ) -> None:
-        """Put the agents together, and bring the Controller to where the journal ends.
+        """Assemble the agents, and bring the Controller to the end of the journal.
 
-        :raises ReplayDiffers: this release does not decide as the journal says.
+        :raises ReplayDiffers: this release makes other decisions than the journal has.
         """
         self.accounts, self.patience, self.loads = models.accounts, models.patience, models.loads
         notes = await in_thread(read_notes, self.directory / JOURNAL)
@@ -189,7 +189,7 @@ class Run:
 
     def _take_up_unanswered(self) -> None:
         for envelope in read_journal(self.directory / JOURNAL, (Evaluation,)):
-            message = envelope.message  # also one of which no Critique was written yet; what was cut is made anew
+            message = envelope.message  # also one without a Critique yet; one that a cap cut short is repeated
             if isinstance(message, Evaluation) and not message.cut:
                 self.evaluator.unanswered.take_up(message)
 
@@ -200,7 +200,7 @@ class Run:
         reads: Memory | None,
         operators: Mapping[str, Operator],
     ) -> list[Agent]:
-        """All but the Controller, those of the user's in their places."""
+        """All agents except the Controller, with the user's agents in their places."""
         settings, table = self.configuration.search, self.configuration.agents
         race = RaceSettings(
             alpha=settings.alpha,
@@ -217,7 +217,7 @@ class Run:
         price = settings.token_price
         for name, operator in operators.items():
             model = open_model(f"proposer/{name}")
-            # Ages are counted to the run's beginning, so that what is recalled depends on no clock.
+            # Ages count up to the beginning of the run, so that the recalled experiences do not depend on the clock.
             agents.append(
                 Proposer(operator, model, self.shelves, reads, settings.seed, price, lambda: self.record.begun)
             )
@@ -231,7 +231,7 @@ class Run:
     async def _begin_with(
         self, journal: Journal, memory: Memory | None, operators: Mapping[str, Operator]
     ) -> Selector:
-        """The selector, with the past that the run began with."""
+        """The selector, with the past episodes that the run began with."""
         selector = new_selector(self.configuration)
         past = unpack(await in_thread(read_notes, self.directory / JOURNAL))
         if past is None:
@@ -243,8 +243,9 @@ class Run:
         return selector
 
     async def _remembering(self, memory: Memory) -> Remember:
-        """A run that was killed between its journal and its memory catches up in the fold, and so does one whose
-        experiences could not be embedded: they are counted, and nothing waits for them."""
+        """A function that stores an experience once. Experiences missing from the memory, because the process was
+        killed or they could not be embedded, are stored when the run is resumed. The latter are counted; the search
+        does not wait for them."""
         run, known = self.record.run, await memory.remembered(self.record.run)
 
         async def remember(assignment: int, experience: Experience) -> None:
@@ -260,7 +261,8 @@ class Run:
         return remember
 
     def _credit(self, open_model: OpenModel) -> LeaveOneOut | None:
-        """Its calls go to the task's model under a role of its own: the report then says what credit cost."""
+        """Section credit, None if it is not measured. Its calls go to the task's model under their own role, so that
+        the report shows their cost."""
         if not measures_credit(self.configuration):
             return None
         settings = self.configuration.search
@@ -270,10 +272,10 @@ class Run:
     async def search(self) -> Result:
         """Train the prompt, then read the test split once; everything is written to the run directory.
 
-        The best prompt so far is written however the search ends.
+        The best prompt so far is always written, even if the search fails.
 
         :raises RunFailed: there is no result, because the first prompt could not be evaluated.
-        :raises Interrupted: there is none, because a person stopped the run before it was.
+        :raises Interrupted: there is none, because a person stopped the run before the first prompt was evaluated.
         :raises ModelError: a fatal one.
         :raises StorageFailed: a file of the run directory cannot be written.
         """
@@ -312,7 +314,8 @@ class Run:
         return result
 
     async def _look_for_headroom(self) -> None:
-        """Ask what there is to gain, if that is wanted and cheap; a run that goes on knows it, or does without."""
+        """Measure the headroom, if that is wanted and cheap. A resumed run reads the measurement of its first
+        process, or has none."""
         if self.resumed:
             kept = (await in_thread(read_notes, self.directory / JOURNAL)).get(NOTE)
             self.headroom = unpack_headroom(kept) if kept else None
@@ -323,16 +326,16 @@ class Run:
             await self.journal.learned(NOTE, orjson.dumps(self.headroom))
 
     async def stop(self, reason: str) -> None:
-        """Let what is in flight end, and send nothing more for the search; what waits for its turn or for a next try
-        is given up. The held-out report is made from what the model then answers, or cut short where it does not."""
+        """Let calls in flight end, and make no more for the search; calls that wait for the rate limit or for a retry
+        are given up. The held-out report is still made, but cut short if the model does not answer."""
         if self._searched:
             self.patience.hurry()
         else:
-            self.patience.stop()  # first: until the message is on record, calls would go on
+            self.patience.stop()  # first: until the message is recorded, calls would continue
         await self.team.stop(reason)
 
     async def train(self) -> str:
-        """Search, without a look at the test split, with what the memory recalls; returns what stopped it.
+        """Search, without reading the test split. Returns the reason why the search stopped.
 
         :raises Exception: see `search`.
         """
@@ -343,12 +346,12 @@ class Run:
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
     async def _conclude(self, envelope: Envelope) -> None:
-        """What was set aside is for what comes now."""
+        """Release the budget that was set aside for shrinking the result, once that begins."""
         if isinstance(envelope.message, Conclude):
             self.ledger.set_aside(0)
 
     def _export(self) -> None:
-        """The file of the best prompt, if there is one, and beside it what it leaves to be filled for each input."""
+        """Write the best prompt, if there is one, with the examples and passages for its placeholders."""
         if not self.controller.archive.members:
             return
         best = self.controller.archive.best().prompt
@@ -359,9 +362,9 @@ class Run:
                 write(self.directory / file, lines)
 
     async def _held_out(self, winner: Member) -> tuple[Held | None, str | None]:
-        """The comparison, None if nothing came of it, and what cut it short. The first prompt's results are
-        the winner's where it has won; else each example is asked of both in turn, so that whatever a cap leaves over
-        is whole pairs."""
+        """The held-out comparison, None if there are no answers, and the reason if it was cut short. If the first
+        prompt has won, it is run once. Otherwise each example is asked with both prompts in turn, so that even a cap
+        leaves whole pairs."""
         prompts = [self.first] if winner.candidate == FIRST else [self.first, winner.prompt]
         try:
             came = await answers(
@@ -374,7 +377,7 @@ class Run:
 
     @property
     def _price(self) -> Price | None:
-        """Of the task's model."""
+        """The price of the task's model, None if not known."""
         return self.ledger.prices.get(self.configuration.models.of("task"))
 
     def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:

@@ -1,7 +1,7 @@
-"""What a person may say to a run that is under way, from the words to the messages of the bus.
+"""Commands to a running search, from the words of the command line to the messages of the bus.
 
-The way there is a file of the run directory. Whoever steers appends a line with one write, the process that works
-there is told so by the operating system, and every command is in the journal before anything comes of it.
+Commands travel through a file of the run directory: the sender appends a line with one write, the operating system
+notifies the process that runs the search, and every command is in the journal before it takes effect.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ USAGE = "pause, resume, stop, set KEY VALUE, freeze SECTION, inject PROMPT_FILE"
 
 
 def command(directory: Path, words: Sequence[str]) -> str:
-    """Tell the process that works in `directory` what the words say; the line for the person who said them.
+    """Send the command in `words` to the process that runs the search in `directory`. Returns a confirmation.
 
-    :raises InputError: they are no command, they cannot be done in this run, or nobody works there.
+    :raises InputError: the words are not a command, the run cannot obey it, or no process works on the run.
     :raises StorageFailed: a file of the run directory cannot be read or written.
     """
     configuration, first = read_configuration(directory), prompt_file.load(directory / FIRST_PROMPT)
@@ -89,9 +89,9 @@ def command(directory: Path, words: Sequence[str]) -> str:
 def understand(
     words: Sequence[str], configuration: Configuration, first: Prompt, known: Mapping[str, Price]
 ) -> Command:
-    """What the words mean; after `inject` comes the prompt itself, as its file has it. `known`: the run's prices.
+    """The command in these words; after `inject` comes the text of the prompt's file. `known`: the run's prices.
 
-    :raises InputError: nothing, or what this run cannot do.
+    :raises InputError: the words are not a command, or this run cannot obey it.
     """
     match list(words):
         case ["pause"]:
@@ -113,7 +113,7 @@ def understand(
 
 
 def in_words(told: Command) -> str:
-    """For a person, on one line."""
+    """A confirmation of the command, on one line."""
     match told:
         case Stop():
             return "stopping: what is in flight ends, then the test split is read"
@@ -135,16 +135,16 @@ def in_words(told: Command) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """How a search hears of commands: who tells it that there may be some, and the size of the file before it began,
-    for what was said until then was meant for an earlier process."""
+    """The channel by which a search receives commands: a watcher of the file, and `heard`, the offset in bytes from
+    which this process reads: earlier commands were for an earlier process."""
 
     watcher: Watcher
     heard: int = 0
 
 
 class Steering:
-    """What commands do beside the Controller: to the budget, its clock, and calls at a time. A tap of the bus.
-    `aims`: those of a process that begins, or goes on."""
+    """Applies commands outside the Controller: to the budget, its clock, and the calls in flight. A tap of the bus.
+    `aims`: the current ones, with which a process begins or resumes the run."""
 
     def __init__(self, configuration: Configuration, ledger: Ledger) -> None:
         self._configuration, self._ledger = configuration, ledger
@@ -152,7 +152,7 @@ class Steering:
         self.aims = Aims(configuration.budget.target, configuration.budget.patience)
 
     async def observe(self, envelope: Envelope) -> None:
-        """A message crossed the bus."""
+        """Apply a message of the bus."""
         match envelope.message:
             case Pause():
                 self._ledger.pause()
@@ -164,8 +164,8 @@ class Steering:
                 pass
 
     def take_up(self, directory: Path) -> None:
-        """Make the changes of earlier processes, but for settings that the configuration has given another value
-        since: what was said last holds.
+        """Apply the changes of earlier processes, except to settings whose value in the configuration has changed
+        since: the latest value counts.
 
         :raises StorageFailed, MemoryMismatch: the journal cannot be read.
         """
@@ -186,8 +186,8 @@ class Steering:
 
 
 def settable(configuration: Configuration) -> Mapping[str, tuple[str, ...]]:
-    """The settings that may be changed while the run works, by their dotted names, each with its path. Caps of a role
-    or of an operator are among them where the run began with a table for it."""
+    """The paths of the settings that may be changed while the run works, by dotted name. Caps of a role or an
+    operator are included if the run began with a table for it."""
     budget = configuration.budget
     tables = [
         ("budget",),
@@ -200,7 +200,7 @@ def settable(configuration: Configuration) -> Mapping[str, tuple[str, ...]]:
 
 
 def configured(configuration: Configuration, path: Sequence[str]) -> float | None:
-    """The value of a settable setting, also where it follows from others."""
+    """The value of a settable setting, including values derived from other settings."""
     follows: dict[str, float] = {WIDTH: configuration.width, CONCURRENCY: configuration.at_once}
     value: Any = configuration.model_dump()
     for part in path:
@@ -210,7 +210,7 @@ def configured(configuration: Configuration, path: Sequence[str]) -> float | Non
 
 
 def scope(path: Sequence[str]) -> str:
-    """Whose cap it is, in the ledger's words."""
+    """The ledger's scope of a cap, by the path of its setting."""
     match path:
         case ["budget", "roles", role, _]:
             return role
@@ -221,7 +221,7 @@ def scope(path: Sequence[str]) -> str:
 
 
 class Listening:
-    """Hears what is said from now on; `known`: the run's prices."""
+    """Receives commands while the search runs. `known`: the run's prices."""
 
     def __init__(
         self,
@@ -235,8 +235,8 @@ class Listening:
         self._configuration, self._first, self._known = configuration, first, known
 
     async def __call__(self, tell: Tell) -> None:
-        """Tell of every command, in order, until cancelled. Where the file cannot be read there is none: that is no
-        reason to end a search.
+        """Pass on every command, in order, until cancelled. If the file cannot be read, there are no commands: the
+        search continues without.
 
         :raises StorageFailed: the disk is full.
         """
@@ -259,7 +259,7 @@ class Listening:
                 self._path.touch()
                 self._heard = 0
             with self._path.open("rb") as file:
-                self._heard = min(self._heard, file.seek(0, os.SEEK_END))  # somebody may have begun it anew
+                self._heard = min(self._heard, file.seek(0, os.SEEK_END))  # it may be a new, shorter file
                 file.seek(self._heard)
                 new = file.read()
         except OSError as error:
@@ -272,7 +272,7 @@ class Listening:
 
 
 def _words(line: bytes) -> list[str]:
-    """:raises ConfigError, orjson.JSONDecodeError: these are none."""
+    """:raises ConfigError, orjson.JSONDecodeError: the line is not a list of words."""
     words = orjson.loads(line)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ConfigError("not a list of words")
@@ -280,13 +280,13 @@ def _words(line: bytes) -> list[str]:
 
 
 def said_so_far(directory: Path | None) -> int:
-    """Bytes of the commands that are there already."""
+    """Size in bytes of the commands file, 0 if there is none: the offset from which a new process reads."""
     path = directory and directory / COMMANDS
     return path.stat().st_size if path and path.exists() else 0
 
 
 def _check_under_way(directory: Path, meant: Command) -> None:
-    """:raises ConfigError: nobody would listen, or nothing would come of it."""
+    """:raises ConfigError: no process works on the run, or the command would have no effect any more."""
     if (directory / RESULT).exists():
         raise ConfigError(f"the run in {directory} has finished")
     if not is_claimed(directory / LOCK):
@@ -301,13 +301,13 @@ def _check_under_way(directory: Path, meant: Command) -> None:
 
 
 def _issued(directory: Path) -> int:
-    """The assignments that were made."""
+    """Number of assignments made so far."""
     journal = directory / JOURNAL
     return read_durable(journal).assignments if journal.exists() else 0
 
 
 def _append(path: Path, words: Sequence[str]) -> None:
-    line = b"\n" + orjson.dumps(words) + b"\n"  # the first ends what a full disk may have cut short
+    line = b"\n" + orjson.dumps(words) + b"\n"  # the first newline ends a line that a full disk cut short
     try:
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -321,7 +321,7 @@ def _append(path: Path, words: Sequence[str]) -> None:
 
 
 def _change(setting: str, value: str, configuration: Configuration, known: Mapping[str, Price]) -> Change:
-    """:raises ConfigError: it may not be changed, or not to this."""
+    """:raises ConfigError: the setting cannot be changed while the run works, or not to this value."""
     paths = settable(configuration)
     if setting not in paths:
         raise ConfigError(f"{setting} cannot be set while the run works; what can be is {', '.join(paths)}")
@@ -339,9 +339,9 @@ def _change(setting: str, value: str, configuration: Configuration, known: Mappi
 
 
 def _check_edit(edited: Prompt, first: Prompt, configuration: Configuration, file: str) -> str:
-    """What the person should know, "" for nothing: a prompt that they made is tried although it lost a name.
+    """A warning about lost names, "" for none; the prompt is tried in spite of it, because a person made it.
 
-    :raises PromptError: it could not come of the first prompt by any edit.
+    :raises PromptError: no edit could turn the first prompt into this one.
     """
     task = load_task(configuration.judged_as_usual())
     try:

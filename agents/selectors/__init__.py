@@ -1,1 +1,1 @@
-"""The selectors: which operator to apply to which section."""
+"""The selectors: they choose which operator to apply to which section."""

@@ -1,5 +1,5 @@
-"""The baselines: selectors that learn nothing (uniform, round_robin), and bandits, which score actions by what these
-earned, whatever the state (epsilon_greedy, ucb, thompson).
+"""The baselines: selectors that do not learn (uniform, round_robin), and bandits, which score actions by their past
+rewards and ignore the state (epsilon_greedy, ucb, thompson).
 
 Epsilon-greedy: Sutton & Barto, 2nd ed., section 2.2. UCB1: Auer, Cesa-Bianchi & Fischer (2002), figure 1. Thompson:
 Thompson 1933; Russo et al., arXiv 1707.02038.
@@ -23,13 +23,13 @@ C = 0.5
 
 
 class Uniform:
-    """Every choice is as likely as any other."""
+    """Draws from all choices with equal probability."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
-        """One at random."""
+        """A random choice."""
         return self._rng.choice(choices)
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
@@ -37,7 +37,7 @@ class Uniform:
 
 
 class RoundRobin:
-    """The action that was chosen least often, of equals the first; which comes first is drawn once per action."""
+    """Chooses the action that was chosen least often; ties are broken by an order that is drawn once at random."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
@@ -57,9 +57,9 @@ class RoundRobin:
 
 
 class Bandit(ABC):
-    """Chooses the action of the highest score, of equals one at random.
+    """Chooses the action with the highest score; ties are broken at random.
 
-    Scores are in deviations of all rewards from their mean, so that neither the scale of the rewards nor an offset
+    Scores are in standard deviations of all rewards from their mean, so that neither scale nor offset of the rewards
     matters.
     """
 
@@ -70,25 +70,26 @@ class Bandit(ABC):
         self.in_flight: InFlight[None] = InFlight()
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
-        """The highest score."""
+        """The choice with the highest score."""
         return self._begin(max(choices, key=lambda choice: (self.score(choice.action), self.rng.random())))
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
-        """Take the reward in."""
+        """Add the reward to the action's."""
         self.in_flight.take(choice)
         self.rewards.add(reward)
         self.earned[choice.action].add(reward)
 
     @abstractmethod
     def score(self, action: Action) -> float:
-        """Higher is better."""
+        """The score of an action; higher is better."""
 
     def visits(self, action: Action) -> int:
-        """How often it was chosen, those in flight included."""
+        """How often the action was chosen, including choices in flight."""
         return self.earned[action].count + self.in_flight.count(action)
 
     def total(self, action: Action) -> float:
-        """The sum of what it earned, each in deviations from the mean of all; those in flight count as the mean."""
+        """The sum of the action's rewards, in standard deviations from the mean of all rewards; choices in flight
+        count as the mean."""
         earned = self.earned[action]
         return earned.count * self.rewards.standard(earned.mean)
 
@@ -107,7 +108,7 @@ class EpsilonGreedy(Bandit):
         return super().choose(choices)
 
     def score(self, action: Action) -> float:
-        """The mean of what it earned and of one visit that earned the mean of all."""
+        """The mean of the action's rewards and of one more visit with the mean of all rewards."""
         return self.total(action) / (self.visits(action) + 1)
 
 
@@ -124,7 +125,7 @@ class UCB(Bandit):
         self._chosen = 0
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
-        """The highest bound."""
+        """The choice with the highest bound."""
         self._chosen += 1
         return super().choose(choices)
 
@@ -139,13 +140,13 @@ class UCB(Bandit):
 class Thompson(Bandit):
     """A normal-inverse-gamma posterior of the mean and the variance of each action's reward.
 
-    In deviations of all rewards from their mean, the prior is one observation of mean 0 and two of variance 1
-    (m = 0, kappa = 1, alpha = 1, beta = 1). Updates as in Murphy, "Conjugate Bayesian analysis of the Gaussian
+    In standard deviations of all rewards from their mean, the prior is one observation of mean 0 and two of variance
+    1 (m = 0, kappa = 1, alpha = 1, beta = 1). Updates as in Murphy, "Conjugate Bayesian analysis of the Gaussian
     distribution" (2007), section 3; a visit in flight counts as an observation at the prior mean.
     """
 
     def score(self, action: Action) -> float:
-        """A draw of the mean reward."""
+        """A draw of the mean reward from its posterior."""
         earned, visits = self.earned[action], self.visits(action)
         scale = self.rewards.variance
         mean = self.rewards.standard(earned.mean)

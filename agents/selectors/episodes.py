@@ -1,4 +1,4 @@
-"""Episodes: states in which an operator was applied, found again by likeness."""
+"""Episodes: states in which an operator was applied, retrieved by similarity."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ SHARPNESS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """The nearest episodes of `n` choices, which have `s` states between them, `k` of each state.
+    """The `k` nearest episodes of each of the `s` distinct states of `n` choices.
 
-    `number`: which episodes, shape (s, k); `weight`: of their likeness, in [0, 1], same shape. `row`: the state of
-    each choice, shape (n,). `labels`: what each episode is, shape (episodes,), and each choice, shape (n,).
+    `number`: indices of episodes, shape (s, k); `weight`: weights by similarity, in [0, 1], same shape. `row`: index
+    of each choice's state, shape (n,). `labels`: by level, the labels of all episodes, shape (episodes,), and of the
+    choices, shape (n,).
     """
 
     number: Places
@@ -35,10 +36,11 @@ class Near:
     labels: dict[Level, tuple[Places, Places]]
 
     def sums(self, level: Level, weight: Array, value: Array) -> tuple[Array, Array]:
-        """For each choice, the sum of the weights of its near episodes and that of weight times value, shapes (n,).
+        """For each choice, the sums of weight and of weight times value over its near episodes, shapes (n,).
 
-        Those count that are of the same kind of section, or in the same cell: of the same operator, too. `weight`
-        and `value` of each near episode, shape (s, k); the former is multiplied by that of likeness.
+        Only episodes with the same label count: with the same kind of section at level "kind", and with the same
+        operator, too, at level "cell". `weight` and `value`: of each near episode, shape (s, k); `weight` is
+        multiplied by the weight of similarity.
         """
         episodes, choices = self.labels[level]
         if not self.number.size:
@@ -67,7 +69,7 @@ class Episodes:
         return len(self._labels["cell"])
 
     def add(self, operator: str, kind: str, state: Vector) -> None:
-        """Keep one; they are numbered from 0."""
+        """Add an episode; episodes are numbered from 0."""
         if not len(self):
             self._index = vector_index(len(state))
         self._index.add(state[np.newaxis])
@@ -75,9 +77,9 @@ class Episodes:
         self._labels["cell"].append(self._label(kind, operator))
 
     def near(self, choices: Sequence[Choice]) -> Near:
-        """The nearest episodes, weighted by exp(-SHARPNESS d^2 / m): d is the Euclidean distance and m the mean of
-        d^2 over those of the NEIGHBOURS nearest that are of the same kind (such a scale as in Never Give Up, arXiv
-        2002.06038: how far apart states are depends on the embedder and on how long their texts are)."""
+        """The nearest episodes, weighted by exp(-SHARPNESS d^2 / m): d is the Euclidean distance, and m the mean of
+        d^2 over those of the NEIGHBOURS nearest that are of the same kind. The scale m follows Never Give Up (arXiv
+        2002.06038), because distances depend on the embedder and on the length of the texts."""
         states = {id(choice.state): choice for choice in choices}
         rows = {key: place for place, key in enumerate(states)}
         own = self._numbers([self._of(choice) for choice in choices])
@@ -89,7 +91,7 @@ class Episodes:
         count = min(NEIGHBOURS, len(self))
         if not count:
             return Near(np.zeros((len(states), 0), np.int64), np.zeros((len(states), 0)), row, labels)
-        faiss.omp_set_num_threads(1)  # of this thread: an OpenMP team is 10 to 100 times slower on busy cores
+        faiss.omp_set_num_threads(1)  # for this thread: OpenMP is 10 to 100 times slower on busy cores
         likeness, number = self._index.search(np.stack([choice.state for choice in states.values()]), count)
         squared = np.maximum(2 - 2 * likeness.astype(np.float64), 0)
         kinds = self._numbers([self._of(choice)[0] for choice in states.values()])
@@ -102,7 +104,7 @@ class Episodes:
         return np.array(values, np.int64)
 
     def _of(self, choice: Choice) -> tuple[int, int]:
-        """The labels of its kind and of its cell."""
+        """The labels of a choice at the levels kind and cell."""
         if choice not in self._known:
             self._known[choice] = self._label(choice.kind), self._label(choice.kind, choice.action.operator)
         return self._known[choice]

@@ -1,7 +1,8 @@
-"""What a selector expects of an edit before its own outcomes: what such edits earned on a language model.
+"""Prior rewards of edits for a selector: rewards measured on a language model.
 
-Measured on SmolLM2-135M-Instruct with 40 to 50 validation texts of snips and tickets (docs/decisions/forms.md). It is
-one small model, so each figure counts as an edit of another task, which a few outcomes of one's own overrule.
+Measured on SmolLM2-135M-Instruct with 40 to 50 validation texts of snips and tickets (docs/decisions/forms.md). Since
+this is a single small model, each figure counts as an edit of another task, and a few of the run's own outcomes
+outweigh it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ EARNED: Final[Mapping[Cell, tuple[float, ...]]] = {
     ("chain_of_thought", "reasoning", True): (0.0, 0.0),
     ("short_instruction", "format", False): (0.0,),
 }
-"""Rewards, by operator, kind of section, and whether that was empty."""
+"""Measured rewards by operator, kind of section, and whether the section was empty."""
 
 
 def expected(operators: Collection[str]) -> list[PastEpisode]:
-    """The episodes of these operators."""
+    """The measured rewards of these operators as past episodes."""
     return [
         PastEpisode(operator, kind, reward, age=0.0, same_task=False, blank=blank, evidence=MEASURED_ON)
         for (operator, kind, blank), rewards in EARNED.items()

@@ -3,7 +3,7 @@
 Our reading of the paper's MSGD (arXiv 2510.12246; its exact equations were not at hand): the policy gradient of a
 bandit, after Sutton & Barto, Reinforcement Learning (2nd ed.; below S&B).
 
-    state        none: the policy is the same at every parent, but for which actions are open there
+    state        none: the policy is the same at every parent, except for which actions are open there
     action       a = (operator, section)
     policy       pi(a) ~ exp(H(a) - LOSS * n(a)), over the open actions, n(a) of which are in flight: a soft-max in
                  action preferences (S&B 13.2), with virtual loss (Chaslot et al. 2008, Parallel MCTS), mixed with a
@@ -51,12 +51,12 @@ FLOOR = 0.15
 
 
 def features(action: Action) -> tuple[Feature, Feature, Feature]:
-    """What an action shares with others: its operator, its section; and what is its own."""
+    """The features of an action: its operator and its section, which it shares with others, and the pair of both."""
     return (action.operator, ""), ("", action.section), (action.operator, action.section)
 
 
 class MSGD:
-    """Soft-max preferences over operators, sections and pairs of them."""
+    """Soft-max policy over preferences for operators, sections and pairs of them."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
@@ -65,7 +65,7 @@ class MSGD:
         self._rewards, self._falls = Running(HORIZON), Falls()
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
-        """A draw from the policy, which is kept until the outcome comes."""
+        """A draw from the policy; the policy is kept until the outcome arrives."""
         policy = self.policy([choice.action for choice in choices])
         choice = self._rng.choices(choices, weights=list(policy.values()))[0]
         self._in_flight.add(choice, policy)

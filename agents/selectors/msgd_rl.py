@@ -13,8 +13,8 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
                  (episodes.py), w_i falling with distance and age: once over those with the same kind of section (how
                  good s is), and of what that leaves over those with a's operator, too. A single neighbour never
                  decides, and contradictory ones cancel (ours; the two papers take a plain mean)
-    worth        w = max(r, 0): an edit that is lost, or fails, leaves the archive as it was. What is bold and often
-                 lost is not held to be worse than what changes nothing (ours)
+    worth        w = max(r, 0): an edit that is lost, or fails, leaves the archive unchanged. So a bold edit that is
+                 often lost does not count as worse than one that changes nothing (ours)
     return       G = w + lambda max(V(s') - V(s), 0) for an edit that survived, else G = w; V(s) = max_a Q(s, a)
     update       T and E learn G when the outcome comes (Q-learning, S&B 6.5). When an edit's child is itself edited,
                  V(s') is better known: the returns of the last STEPS edits that led there, and of REPLAYS others
@@ -27,25 +27,25 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
                  expected to rise most: f Q e^(-g / m), g how far the parent's value is below the best, m the mean
                  size of a gain. For gains that come with probability p, exponentially distributed, Q = p m, and that
                  is the expected improvement (Jones et al. 1998)
-    freshness    f of the parent, in (0, 1] (parents.py): where edits fail more often than elsewhere, it is exhausted,
-                 and gives way to others. T learns G = f T, so that this is not held against the actions (ours)
+    freshness    f of the parent, in (0, 1] (parents.py): a parent whose edits fail more often than others' is
+                 exhausted, and is chosen less. T learns G = f T, so that this does not count against actions (ours)
     change       where the rewards fall and stay below their running mean (CUSUM, Page 1954), the coefficients of T
                  shrink to a share KEEP with their prior variances, earlier episodes weigh that share, and t
                  begins anew
     in flight    virtual loss: each visit in flight counts as an outcome one deviation below its mean
 
-Why G has this form: an edit that is lost leaves its parent in the archive, so the next state is s itself, and
-Q-learning with discount gamma has the target r + gamma V(s) for it, and r + gamma V(s') for a survivor, or r + gamma
-V(s) if that is more, for its parent stays in the archive too. gamma V(s) is common to all actions at s and changes no
-choice; without it, max_a over the rest is (1 - gamma) V, which gives G with lambda = gamma / (1 - gamma). Where
-states do not matter, V(s') = V(s) and G is the worth: nothing is lost by looking ahead. (The differential return of
-S&B 10.3 is the limit.)
+Why G has this form: a lost edit leaves its parent in the archive, so the next state is s itself, and Q-learning with
+discount gamma has the target r + gamma V(s). For a survivor the target is r + gamma V(s'), or r + gamma V(s) if that
+is more, since its parent stays in the archive, too. gamma V(s) is common to all actions at s and changes no choice;
+without it, max_a over the rest is (1 - gamma) V, which gives G with lambda = gamma / (1 - gamma). Where states do not
+matter, V(s') = V(s), and G is the worth, so looking ahead costs nothing. (The differential return of S&B 10.3 is the
+limit.)
 
-Past episodes (`recycle`) enter as one more feature, p(a): the mean worth that they had for the operator, the kind of
-section and whether it had a text yet, shrunk towards 0, in deviations of their worth. Each counts by its vote
-(memory/judgement.py): what lost its race early was hardly measured, and says little whatever it claims. The feature's
-coefficient, the trust, is learnt with the rest: what own outcomes contradict loses its weight. The states of another
-task's sections are hardly ever alike, so they are left out.
+Past episodes (`recycle`) enter as one more feature, p(a): their mean worth for the operator, the kind of section and
+whether it was empty, shrunk towards 0, in standard deviations of their worth. Each counts by its vote
+(memory/judgement.py): an edit that lost its race early was measured on few examples and counts little. The feature's
+coefficient, the trust, is learnt with the others, so past episodes that the run's own outcomes contradict lose their
+weight. States are not used: sections of other tasks are rarely similar.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ OTHER_TASK = 0.5
 
 @dataclass(frozen=True, slots=True)
 class PastEpisode:
-    """What another run learned: `operator`, applied to a section of this `kind`, earned `reward`.
+    """An outcome of another run: `operator`, applied to a section of this `kind`, earned `reward`.
 
-    `age` >= 0, in days. `same_task`: it was a run of this very task with its model. `blank`: the section had no text.
-    `evidence` >= 0: the paired examples that it was measured on; half a vote where that was not kept.
+    `age` >= 0, in days. `same_task`: the run had the same task and the same model. `blank`: the section had no text.
+    `evidence` >= 0: the paired examples that it was measured on; the default gives half a vote.
     """
 
     operator: str
@@ -118,7 +118,7 @@ class PastEpisode:
 
 @dataclass(slots=True)
 class _Edit:
-    """One own outcome: its place among the episodes, its regression row and worth, and the choices that were open."""
+    """An outcome of this run: its episode's number, its regression row and worth, and the choices at its parent."""
 
     number: int
     row: Rows
@@ -147,7 +147,10 @@ class MSGDRL:
         self._gained, self._gains = GAIN * GAINS, GAINS
 
     def recycle(self, episodes: Sequence[PastEpisode]) -> None:
-        """Take what other runs learned as a prior; before the first choice."""
+        """Use the outcomes of other runs as a prior; call it at most once, before the first choice.
+
+        :raises ValueError: it was called too late or twice, or there are no episodes.
+        """
         if self._returns or self._past or not episodes:
             raise ValueError("past episodes are taken once, before the first choice, and there is at least one")
         worths = Running()
@@ -165,7 +168,7 @@ class MSGDRL:
         self._table.place(PAST, TRUST_VARIANCE, TRUST * self._deviation)
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
-        """The largest draw."""
+        """The choice with the largest draw."""
         return self.choose_parent([(0.0, choices)])
 
     def choose_parent(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> Choice:
@@ -184,7 +187,7 @@ class MSGDRL:
         return choices[place]
 
     def _drawn(self, choices: Sequence[Choice], rows: Rows) -> Array:
-        """Q drawn from its posterior, in deviations, less the virtual loss; shape (len(choices),)."""
+        """Q drawn from its posterior, in standard deviations, less the virtual loss; shape (len(choices),)."""
         scale, drawn = self._scale, self._table.deviations(self._rng)
         standard = self._value(choices, rows) / scale if scale else np.zeros(len(choices))
         standard += self._temperature() * (drawn[rows.places] * rows.values).sum(axis=1)
@@ -198,7 +201,7 @@ class MSGDRL:
         return max(decayed, FLOOR)
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
-        """Store the episode, learn its return, and pass what it says of its parent up the lineage."""
+        """Store the episode, learn its return, and update the returns of the edits that led to its parent."""
         before, row = self._in_flight.take(choice)
         [home] = self._parents.of([choice])
         self._rewards.add(reward)
@@ -227,12 +230,12 @@ class MSGDRL:
         self._back_up(before)
 
     def values(self, choices: Sequence[Choice]) -> Array:
-        """Q of each of one parent's choices, shape (len(choices),), in rewards."""
+        """Q of each choice of one parent, shape (len(choices),), in units of reward."""
         self._parents.meet(choices)
         return self._value(choices, self._rows(choices))
 
     def _back_up(self, here: Sequence[Choice]) -> None:
-        """Compute anew the returns of the last edits that led `here`, and of some others that survived."""
+        """Recompute the returns of the last edits that led `here`, and of some other survivors."""
         edits: list[tuple[_Edit, Sequence[Choice]]] = []
         while len(edits) < STEPS and (edit := self._arrivals.get(here[0])) is not None:
             edits.append((edit, here))
@@ -250,7 +253,7 @@ class MSGDRL:
         return DISCOUNT / (1 - DISCOUNT) * max(after - before, 0.0)
 
     def _best(self, parents: Sequence[Sequence[Choice]]) -> list[float]:
-        """V of each parent, given by its choices."""
+        """V of each parent; a parent is given by its choices."""
         together = [choice for choices in parents for choice in choices]
         values = self._value(together, self._rows(together))
         ends = np.cumsum([len(choices) for choices in parents])
@@ -282,7 +285,7 @@ class MSGDRL:
         return Rows(places, values)
 
     def _features(self, choice: Choice) -> list[int]:
-        """The places of an action's coefficients; that of the past, if there is one, is last."""
+        """The indices of an action's coefficients; the coefficient of the past, if there is one, is last."""
         if choice not in self._known:
             names = (BASE, *features(choice.action), *((PAST,) if self._past else ()))
             self._known[choice] = [self._table.place(name, VARIANCE) for name in names]
@@ -290,5 +293,5 @@ class MSGDRL:
 
     @property
     def _scale(self) -> float:
-        """The deviation of the rewards: the past's until there is one of this run's."""
+        """The standard deviation of the worths: that of past episodes until this run has one."""
         return math.sqrt(self._worths.variance) or self._deviation

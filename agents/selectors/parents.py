@@ -1,4 +1,4 @@
-"""Parents: which of them are exhausted."""
+"""The freshness of parents: which of them are exhausted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERITAGE = 0.5
 
 
 class Parents:
-    """How fresh each parent is: its edits that earned something, over those that would at a fresh one.
+    """The freshness of each parent: its rate of rewarded edits, relative to that of a fresh parent.
 
     freshness = min(1, (s / p + FRESH) / (n + FRESH)), s of the parent's n edits having earned something. p is the
     rate at a fresh parent: all that earned something, over the freshness that their parents had (empirical Bayes for
@@ -32,7 +32,8 @@ class Parents:
         self._all_earned, self._exposure = RATE * WEIGHT, WEIGHT
 
     def meet(self, choices: Sequence[Choice], origin: int | None = None) -> None:
-        """These are open at one parent, and not all of them need be new; `origin` is what a new one was made of."""
+        """Register the choices of one parent, some of which may be known. `origin`: the number of the parent's own
+        parent, used if it is new."""
         if all(choice in self._home for choice in choices):
             return
         number = next((self._home[choice] for choice in choices if choice in self._home), len(self._count))
@@ -42,23 +43,23 @@ class Parents:
         self._home.update(dict.fromkeys(choices, number))
 
     def of(self, choices: Sequence[Choice]) -> Places:
-        """The number of the parent of each; all have been met."""
+        """The number of each choice's parent; all choices must be registered with `meet`."""
         return np.array([self._home[choice] for choice in choices], np.int64)
 
     def freshness(self) -> Array:
-        """Of each parent, in (0, 1], shape (parents,)."""
+        """The freshness of each parent, in (0, 1], shape (parents,)."""
         rate = self._all_earned / self._exposure
         found = (np.array(self._earned) / rate + FRESH) / (np.array(self._count) + FRESH)
         return np.minimum(found, 1.0)
 
     def learn(self, number: int, earned: bool) -> None:
-        """One outcome more."""
+        """Add an outcome to the parent with this number."""
         self._exposure += float(self.freshness()[number])
         self._all_earned += earned
         self._count[number] += 1
         self._earned[number] += earned
 
     def doubt(self, keep: float) -> None:
-        """Something has changed: what is known weighs a share `keep` of what it did."""
+        """Reduce the weight of all counts to a share `keep`, after a change."""
         for known in (self._count, self._earned):
             known[:] = array("d", (keep * value for value in known))

@@ -1,4 +1,4 @@
-"""What the selectors keep: running moments of the rewards, and what is in flight."""
+"""Records of the selectors: running moments of the rewards, and choices in flight."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ SLACK, LIMIT = 0.4, 6.0
 
 
 class Running:
-    """Mean and deviation of a stream (Welford 1962); with `horizon`, the last about so many values count."""
+    """Running mean and variance of a stream (Welford 1962), over about the last `horizon` values if it is finite."""
 
     def __init__(self, horizon: float = math.inf) -> None:
         self._horizon = horizon
         self.count, self.mean, self.variance = 0, 0.0, 0.0
 
     def add(self, value: float) -> None:
-        """Take one more value in."""
+        """Add a value."""
         self.count += 1
         step = 1 / min(self.count, self._horizon)
         delta = value - self.mean
@@ -29,13 +29,13 @@ class Running:
         self.variance += step * ((1 - step) * delta * delta - self.variance)
 
     def standard(self, value: float) -> float:
-        """`value` in deviations from the mean; 0 while there is no deviation."""
+        """`value` in standard deviations from the mean; 0 while the variance is 0."""
         deviation = math.sqrt(self.variance)
         return (value - self.mean) / deviation if deviation else 0.0
 
 
 class Falls:
-    """One-sided CUSUM (Page 1954): says when a stream of standardised values has come to lie below 0.
+    """One-sided CUSUM (Page 1954): detects when the mean of a stream of standardised values falls below 0.
 
     A fall by one deviation is noticed after about LIMIT / (1 - SLACK) values: 10; without one, independent normal
     values raise an alarm once in about 900 (Siegmund's approximation).
@@ -54,19 +54,19 @@ class Falls:
 
 
 class InFlight(Generic[Note]):
-    """Choices that have not been learnt from, each with a note of its making; the oldest of equal ones goes first."""
+    """Choices without an outcome, each with a note made when it was chosen; of equal ones, the oldest goes first."""
 
     def __init__(self) -> None:
         self._notes: dict[Choice, deque[Note]] = defaultdict(deque)
         self._actions: Counter[Action] = Counter()
 
     def add(self, choice: Choice, note: Note) -> None:
-        """It was chosen."""
+        """Add a choice."""
         self._notes[choice].append(note)
         self._actions[choice.action] += 1
 
     def take(self, choice: Choice) -> Note:
-        """Its outcome has come.
+        """Remove a choice whose outcome has arrived, and return its note.
 
         :raises KeyError: it is not in flight.
         """

@@ -1,4 +1,4 @@
-"""What a selector is."""
+"""The interface of a selector."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from protocols.prompt import Kind
 
 @dataclass(frozen=True, slots=True, order=True)
 class Action:
-    """Apply this operator to that section."""
+    """The application of an operator to a section."""
 
     operator: str
     section: str
@@ -20,11 +20,11 @@ class Action:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """An action that is open at one parent, compared by identity.
+    """An action that is possible at one parent, compared by identity.
 
     `kind`: the section's. `state`: shape (dimension,), L2 norm 1 (or 0): the embedding of
-    `memory.experience.situation`, that is of the section and of its textual gradient as they are in the parent.
-    `blank`: the section has no text there.
+    `memory.experience.situation`, that is of the parent's section with its textual gradient. `blank`: the section has
+    no text.
     """
 
     action: Action
@@ -34,19 +34,20 @@ class Choice:
 
 
 class Selector(Protocol):
-    """Chooses and learns from what was earned. Owned by the Controller; called by nobody else.
+    """Chooses actions, and learns from their rewards. Only the Controller calls it.
 
-    What was chosen and has not been learnt from is in flight: the selector keeps count of it itself. The choices of
-    one parent are the same objects whenever it is drawn again, so that one may be in flight several times.
+    A choice is in flight from `choose` to `learn`; the selector has to count these itself. The choices of one parent
+    are the same objects each time, so one choice may be in flight several times.
     """
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
-        """One of `choices`, which are not empty and differ in their actions."""
+        """Choose one of `choices`, which are not empty and differ in their actions."""
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
-        """A choice in flight earned `reward`, in about [-1, 1], higher is better. Outcomes come in any order.
+        """Learn that a choice in flight earned `reward`, in about [-1, 1]; higher is better. Choices may be learnt
+        from in any order.
 
-        `successors`: the choices that are open at the child; none if it did not survive.
+        `successors`: the choices at the child; none if it did not survive.
 
         :raises KeyError: it is not in flight.
         """
@@ -54,7 +55,7 @@ class Selector(Protocol):
 
 @runtime_checkable
 class ParentSelector(Selector, Protocol):
-    """A selector that chooses the parent, too; for the others the archive draws it."""
+    """A selector that chooses the parent, too; for other selectors the archive draws it."""
 
     def choose_parent(self, parents: Sequence[tuple[float, Sequence[Choice]]]) -> Choice:
         """One of the choices that are open at any of the parents, each given with its validation value in [0, 1].
