@@ -205,7 +205,7 @@ def _given(
 
 @asynccontextmanager
 async def _searching(run: Run, session: Session) -> AsyncIterator[Training]:
-    """The search of a run as a task, with its events."""
+    """Run the search of a run as a task, and pass on its events."""
     send, receive = anyio.create_memory_object_stream[Event](UNREAD)
     training = Training(run.directory, await in_thread(progress_of, run.directory), receive)
     failed: BaseException | None = None

@@ -190,7 +190,7 @@ async def diagnose(
     console: Console,
     headroom: bool = False,
 ) -> Diagnosis:
-    """Look through a configuration, see `doctor.diagnose`; the silence of its calls is watched."""
+    """Check a configuration, see `doctor.diagnose`, and report calls that are slow to answer."""
     session = Session(environ, console)
     tell = session.say if headroom else None
     look = partial(doctor.diagnose, path, settings, environ, offline, session.accounts, tell)

@@ -98,7 +98,8 @@ class Archive:
         return self._front.members
 
     def add(self, member: Member) -> bool:
-        """Take a survivor in, and drop whom it dominates; a dominated one stays out. Returns whether it is in."""
+        """Add a survivor and drop the members that it dominates; a dominated survivor is not added. Returns whether
+        it was."""
         if not self._front.add(member):
             return False
         self._lineage[member.candidate] = _Ancestor(member.parent, member.prompt, member.tokens)

@@ -95,7 +95,7 @@ class Choices:
         return choices
 
     def mending(self, action: Action) -> bool:
-        """Whether it is open only where something failed."""
+        """Whether the action's operator edits only after failures."""
         return action.operator in self._mending
 
     def combining(self, operator: str) -> bool:

@@ -29,11 +29,11 @@ class Timetable:
         self._own_idle.clear()
 
     def due(self, idle: int) -> list[str]:
-        """Those that are to be applied next, whatever the selector thinks; `idle`: see `Progress`."""
+        """The operators to apply next, regardless of the selector; `idle`: see `Progress`."""
         return [name for name in self._timed if self._turn(name, idle) == "must"]
 
     def late(self, idle: int) -> Collection[str]:
-        """Those that may not be applied now; none where that were all."""
+        """The operators that may not be applied now; none if that would be all of them."""
         late = {name for name in self._timed if self._turn(name, idle) == "never"}
         return late if len(late) < len(self._operators) else ()
 

@@ -130,7 +130,7 @@ def check_targets(prompt: Prompt, operators: Mapping[str, Operator], task: Task)
 
 
 def open_selector(named: Named, rng: Random) -> Selector:
-    """:raises ConfigError: there is no such selector, or it is none."""
+    """:raises ConfigError: the selector does not exist, or lacks a method."""
     if _is_ours(named, "selector", SELECTORS):
         return SELECTORS[named.use](rng)
     page = "docs/selectors.md"

@@ -57,7 +57,7 @@ def open_observers(table: AgentsTable, task: Task, directory: Path) -> dict[str,
 
 
 def check_agents(table: AgentsTable) -> None:
-    """:raises ConfigError: a class that is named does not exist, or is no agent."""
+    """:raises ConfigError: a named class does not exist, or is not an agent."""
     for key, named, method in _listed(table):
         _check(named, key, method)
 

@@ -334,7 +334,7 @@ class AgentsTable(Table):
         return self.critic is None or self.critic.use != NONE
 
     def of(self, address: str) -> Named | None:
-        """What takes the place of `critic`, `evaluator` or `proposer/<operator>`, if something does."""
+        """The class that replaces `critic`, `evaluator` or `proposer/<operator>`, None if none does."""
         kind, _, operator = address.partition("/")
         return (
             self.proposers.get(operator) if operator else {"critic": self.critic, "evaluator": self.evaluator}[kind]

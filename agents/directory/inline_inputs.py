@@ -61,7 +61,8 @@ class Given:
             raise
 
     def _written(self, place: Path, made: list[Path]) -> Mapping[str, Any]:
-        """The tables, with the paths of what was kept, now or before; what is new is added to `made`."""
+        """Write the files that are not there yet, and return the tables with the paths of all. New files and folders
+        are added to `made`."""
         folder = place.absolute() / GIVEN
         tables = {name: dict(table) for name, table in self.tables.items()}
         try:

@@ -95,7 +95,8 @@ class Watcher:
             tasks.cancel_scope.cancel()
 
     async def _changes(self, stale: _Stale) -> AsyncGenerator[None]:
-        """Now and then unasked, too, for files that were there and are no more, or are on another machine's disk."""
+        """Yield at each change, and also at intervals without one: for files that were removed, or are on another
+        machine's disk."""
         paths = await in_thread(lambda followed: [path for path in followed if path.exists()], [*self._bells])
         try:
             async for _ in awatch(

@@ -40,7 +40,7 @@ from protocols.prompt import Prompt
 from protocols.threads import in_slices, in_thread
 
 FOLDED = (Assignment, Critique, Failure, *get_args(Command), Conclude, Finished, Resumed)
-"""The messages that a fold looks at."""
+"""The messages that a fold uses."""
 TURNS = (Conclude, Resumed)
 """Those that a fold must know before it begins."""
 CAPPED = (Finished(ALL_MADE), Finished("budget"))
@@ -94,7 +94,7 @@ class Fold:
                 pass
 
     def _limit(self, after: int) -> None:
-        """How many assignments the run could make from this envelope on, if it could make more later."""
+        """Set the limit on assignments that held after this envelope, if it was raised later."""
         turns = [turn for turn in self._ends.turns if turn.id > after and self._ends.undone(turn)]
         made = [turn.message.made for turn in turns if isinstance(turn.message, Conclude)]
         self._controller.limit = made[0] if made else self._most

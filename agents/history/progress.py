@@ -124,7 +124,7 @@ class Progress:
 
     @property
     def stands(self) -> int:
-        """Those of them that a run which goes on does not take up again."""
+        """Ended assignments of operators that are not repeated when the run is resumed."""
         ends = [self._ended[end.id][0] for end in self._ends.provisional if end.id in self._ended]
         return self.ended - sum(ending.kind != "first" and ending.operator != SHRINK for ending in ends)
 
@@ -139,7 +139,7 @@ class Progress:
         return next((end.message.stopped_by for end in self._ends.standing if isinstance(end.message, Finished)), "")
 
     def follow(self, envelope: Envelope) -> Ending | None:
-        """Take in the next envelope; the ending, if it ends an assignment."""
+        """Add the next envelope, and return the ending if it ends an assignment."""
         undone = self._ends.take(envelope)
         match envelope.message:
             case Assignment() as assignment:
@@ -221,7 +221,7 @@ class Progress:
         )
 
     def _lead(self) -> None:
-        """Say who would be the result, by the survivors that there are."""
+        """Set `best` and `prompt` by the survivors so far."""
         leader = self._front.preferred(self._prefer) if self._front.members else None
         self.best = None if leader is None else self.survivors[leader.candidate]
         self.prompt = None if leader is None else leader.prompt

@@ -60,7 +60,7 @@ from protocols.wrappers.warming import WarmingModel, shortest_prefix
 from protocols.wrappers.window import Window, WindowedModel
 
 BULK = frozenset({"task", "credit", "judge"})
-"""Roles that call once for each example; the others' calls go first."""
+"""Roles that make a call for each example; calls of other roles have priority."""
 Layer = tuple[str, Callable[[ChatModel], ChatModel]]
 """What the docs call a wrapper; and the wrapper with its options, which lacks the model inside."""
 
@@ -192,7 +192,8 @@ class Models:
                 window.tell(tokens)
 
     def take_up(self, notes: Mapping[str, bytes], accounts: Sequence[Spent]) -> None:
-        """What a run that goes on knows of its models: their windows, and which of them have answered whom."""
+        """Restore, for a resumed run, what its journal has about its models: windows, refused temperatures, and which
+        models have answered which roles."""
         for name in self.adapters:
             if name != EMBEDDED and (packed := notes.get(self._note("window", name))) is not None:
                 self._window(name).take_up(packed)

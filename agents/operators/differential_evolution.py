@@ -34,7 +34,7 @@ class DifferentialEvolution(Writer):
         return [section.name for section in prompt if section.kind != "examples" and section.text]
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
-        """Another member has another text there."""
+        """Whether another member has another text in the section."""
         now = prompt[section].text
         return any((text := partner.prompt[section].text) and text != now for partner in partners)
 

@@ -54,7 +54,7 @@ class Restart(Writer):
         )
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
-        """:raises UnreadableReply, EditRejected: no part could be read, or one is no edit."""
+        """:raises UnreadableReply, EditRejected: no part could be parsed, or the text of one cannot be used."""
         question = await in_thread(self.question, assignment, context)
         names = [one.name for one in _parts(assignment.prompt)]
 

@@ -116,7 +116,7 @@ class Writer:
     def composed(
         self, assignment: Assignment, context: Context, question: str, blocks: Blocks = tuple
     ) -> Callable[[], Request]:
-        """Composes the request: the blocks that all share, then those of this operator, then the question."""
+        """A function that composes the request: shared blocks, then `blocks`, then past edits and the question."""
 
         def request() -> Request:
             now = part(assignment.prompt, assignment.section)
@@ -163,7 +163,7 @@ async def ask(
 
 
 def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block]:
-    """The blocks of every writer's request, in their order."""
+    """The blocks that are in every writer's request, in order."""
     marked = assignment.section if assignment.section in {s.name for s in assignment.prompt} else ""
     return [
         task_block(

@@ -56,7 +56,7 @@ WIDTH = "search.width"
 """Setting of the assignments in flight, which the Controller changes itself; see `_change` for those of the aims and
 the operators' caps."""
 OF_OPERATORS = "budget.operators."
-"""The settings of the operators' own caps begin with it."""
+"""Prefix of the settings that cap single operators."""
 PARENTS = 64
 """Members that a selector chooses the parent from, those of highest value: who is farther behind is hardly ever
 chosen, and each takes time."""
@@ -372,7 +372,7 @@ class Controller:
         return frozenset({*self._timetable.late(self.idle), *self.history.given_up})
 
     def _offer(self, parent: Member) -> tuple[Choice, ...]:
-        """What is open at a member now."""
+        """The choices that are open at a member now."""
         return self._choices.offered(parent, self.archive.partners(parent), self._waiting())
 
     def _assign(self, parents: Sequence[Member]) -> Assignment:
@@ -394,7 +394,7 @@ class Controller:
         return next(parent for parent, offer in zip(parents, offers, strict=True) if choice in offer), choice
 
     def _due(self, parents: Sequence[Member]) -> tuple[Member, Choice] | None:
-        """What an operator that is due is to be applied to: of the best member that it can edit, the first part."""
+        """The choice of an operator that is due: the first section that it can edit, in the best member with one."""
         for name in self._timetable.due(self.idle):
             for parent in sorted(parents, key=lambda member: (-member.value, member.candidate)):
                 for choice in self._offer(parent):

@@ -151,7 +151,10 @@ def read_inputs(configuration: Configuration) -> Inputs:
 
 
 async def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
-    """:raises InputError: a run of it could not be opened; nothing is written."""
+    """Check that a run can be opened; nothing is written.
+
+    :raises InputError: it cannot.
+    """
     _, ledger, _, _ = await in_thread(_prepared, configuration, environ, None)
     Models(configuration, environ, transport, ledger)
 

@@ -286,7 +286,7 @@ class Run:
                 await self._look_for_headroom()
                 stopped_by = await self.train()
         except BaseException:
-            with suppress(StorageFailed), CancelScope(shield=True):  # what ended the search is what is reported
+            with suppress(StorageFailed), CancelScope(shield=True):  # the error that ended the search is reported
                 await in_thread(self._export)
             raise
         await in_thread(self._export)
@@ -296,7 +296,7 @@ class Run:
         winner = self.controller.archive.best()
         test, missing = await self._held_out(winner)
         if missing is not None and self.patience.hurried:
-            stopped_by = INTERRUPTED  # so that the run goes on with what is missing
+            stopped_by = INTERRUPTED  # so that a resume completes the report
         self.result = await in_thread(self._conclusion, winner, stopped_by, test, missing)
         return self.result
 

@@ -248,7 +248,7 @@ class Listening:
                     if begun_anew:
                         self._watcher.renew()
                     for line in lines:
-                        with suppress(InputError, orjson.JSONDecodeError):  # no line of ours: it was not checked
+                        with suppress(InputError, orjson.JSONDecodeError):  # a line that `command` did not write
                             await tell(understand(_words(line), self._configuration, self._first, self._known))
                     await bell.heard()
 
@@ -292,7 +292,7 @@ def _check_under_way(directory: Path, meant: Command) -> None:
     if not is_claimed(directory / LOCK):
         raise ConfigError(f"nobody works on the run in {directory}; the command that began it goes on with it")
     if not (directory / JOURNAL).exists():
-        return  # it begins
+        return  # the run is just beginning
     ends = Ends(read_journal(directory / JOURNAL, ENDS, brief=True))
     said = [end.message for end in ends.standing if end.to != NOBODY]
     # Once the search is concluded, its result is shrunk still, and no edit is made.

@@ -72,7 +72,7 @@ class MSGD:
         return choice
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
-        """One step up the gradient."""
+        """Take one step of gradient ascent."""
         policy = self._in_flight.take(choice)
         self._rewards.add(reward)
         advantage = max(-CLIP, min(CLIP, self._rewards.standard(reward)))
@@ -87,7 +87,7 @@ class MSGD:
                 self._preference[feature] += step * advantage * ((action == choice.action) - probability)
 
     def policy(self, actions: Sequence[Action]) -> dict[Action, float]:
-        """The probability of each action; they sum to 1."""
+        """The probability of each action, summing to 1."""
         preferences = {
             action: math.fsum(self._preference[feature] for feature in features(action))
             - LOSS * self._in_flight.count(action)

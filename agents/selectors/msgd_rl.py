@@ -70,9 +70,9 @@ from protocols.prompt import Kind
 
 BASE, PAST = "base", "past"
 Cell = tuple[str, Kind, bool]
-"""What past episodes are told apart by: the operator, the section's kind, and whether it had no text."""
+"""Key by which past episodes are grouped: the operator, the section's kind, and whether it had no text."""
 CLIP = 3.0
-"""Standard deviations of a past worth, or of a fall, that count."""
+"""Limit on a past worth, and on a reward in the test for a change, in standard deviations."""
 DISCOUNT = 0.8
 """gamma: lambda is gamma / (1 - gamma)."""
 STEPS, REPLAYS = 2, 2

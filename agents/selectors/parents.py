@@ -11,7 +11,7 @@ from agents.selectors.selector import Choice
 from memory.bayesian_regression import Array, Places
 
 RATE, WEIGHT = 0.2, 5.0
-"""The share of edits at a fresh parent that earn something, before any is known, and how many edits that weighs."""
+"""Prior share of edits at a fresh parent that earn a reward, and its weight in edits."""
 FRESH = 8.0
 """How much a parent is held to be fresh before any is known of it, in outcomes."""
 HERITAGE = 0.5

@@ -45,7 +45,7 @@ class Falls:
         self._sum = 0.0
 
     def add(self, value: float) -> bool:
-        """Whether this value gives the alarm; it begins anew then."""
+        """Add a value, and return whether it raises an alarm; after an alarm, the sum starts at 0."""
         self._sum = max(0.0, self._sum - value - SLACK)
         alarm = self._sum > LIMIT
         if alarm:
