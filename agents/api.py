@@ -25,7 +25,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import TypeAdapter
 
 from agents.attached import Session
-from agents.directory.inline_inputs import Given, Settings, take
+from agents.directory.inline_inputs import InlineInputs, Settings, take
 from agents.directory.run_directory import BEST_PROMPT
 from agents.history.progress import Ending, Progress, progress_of
 from agents.results.finished import finished
@@ -196,7 +196,7 @@ def _variables(environ: Mapping[str, str] | None) -> Mapping[str, str]:
 
 def _given(
     task: Settings | Path | str, prompt: Prompt | Path | str | None, models: object, tables: Mapping[str, Settings]
-) -> Given:
+) -> InlineInputs:
     if models is not None:
         named = models if isinstance(models, Mapping) and USE not in models else {"default": models}
         tables = {**tables, "models": named}

@@ -22,7 +22,7 @@ from agents.forecast.composed import composed
 from agents.forecast.estimate import Amount, Estimate, estimate
 from agents.forecast.past import Past, add_run
 from agents.models.budget import kept_prices
-from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.retrieval_slots import open_slots
 from agents.results.finished import read_result
 from memory.journals.journal import read_calls
 from protocols.errors import InputError
@@ -33,9 +33,9 @@ async def expected(directory: Path) -> Estimate:
     """Of the run in a directory, as if it were the first of its task."""
     configuration = read_configuration(directory)
     task, first = load_task(configuration), prompt_file.load(directory / FIRST_PROMPT)
-    shelves = open_shelves(task, load_corpus(configuration))
+    slots = open_slots(task, load_corpus(configuration))
     critique = configuration.minibatch(len(task.validation))
-    asked = await composed(shelves, first, open_operators(configuration.search.operators), critique)
+    asked = await composed(slots, first, open_operators(configuration.search.operators), critique)
     return estimate(configuration, kept_prices(directory, configuration), task, first, asked)
 
 

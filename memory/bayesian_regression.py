@@ -26,7 +26,7 @@ class Rows:
     values: Array
 
 
-class Linear:
+class BayesianLinearRegression:
     """Variances are in units of the noise variance. `memory` >= 1: observations until a coefficient has reverted to
     its prior by 63 %."""
 

@@ -66,7 +66,7 @@ class Metric(Protocol):
         :raises ModelError, BudgetExhausted: the metric's own call of a model failed.
         """
 
-    def on_behalf(self, assignment: int) -> Metric:
+    def attributed_to(self, assignment: int) -> Metric:
         """This metric with its calls of a model, if any, attributed to this assignment."""
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:

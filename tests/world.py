@@ -18,13 +18,13 @@ import anyio.lowlevel
 from agents.archive.choices import Choices
 from agents.archive.credit import LeaveOneOut
 from agents.operators.operator import Context, Operator, of_kinds
-from agents.prompting.forward import AtOnce, Forward
-from agents.prompting.retrieval_slots import Shelves, open_shelves
+from agents.prompting.forward import Concurrency, Forward
+from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
 from agents.ring.agent import Agent
 from agents.ring.controller import Controller, SearchSettings
 from agents.ring.critic import Critic
 from agents.ring.evaluator import Evaluator, RaceSettings
-from agents.ring.injected_edit import Hand
+from agents.ring.injected_edit import InjectedEdit
 from agents.ring.observers import Observer
 from agents.ring.proposer import Proposer
 from agents.ring.shrinking import Shrink
@@ -64,7 +64,7 @@ TASK = Task(
     ("text",),
     KIND,
 )
-NO_CORPUS: Shelves = open_shelves(TASK, ())
+NO_CORPUS: RetrievalSlots = open_slots(TASK, ())
 SETTINGS = SearchSettings(width=2, assignments=12)
 RACE = RaceSettings(alpha=0.3, critique=6, max_unanswered=0.5)
 NO_CAPS = Caps()
@@ -214,11 +214,11 @@ class Ring:
             Random(self.seed),
             lambda: 0.0,
         )
-        forward = Forward(self.metered("task"), TASK, NO_CORPUS, AtOnce(5))
+        forward = Forward(self.metered("task"), TASK, NO_CORPUS, Concurrency(5))
         others: list[Agent] = [
             Evaluator(forward, TASK, self.race, self.seed),
             Critic(self.metered("critic"), TASK, self.credit()),
-            Hand(NO_CORPUS),
+            InjectedEdit(NO_CORPUS),
             Shrink(NO_CORPUS),
             *(self.proposer(operator) for operator in self.operators),
         ]
@@ -231,7 +231,7 @@ class Ring:
     def credit(self) -> LeaveOneOut | None:
         if not self.credit_share:
             return None
-        forward = Forward(self.metered("credit"), TASK, NO_CORPUS, AtOnce(5))
+        forward = Forward(self.metered("credit"), TASK, NO_CORPUS, Concurrency(5))
         return LeaveOneOut(forward, self.credit_share)
 
     def metered(self, role: str) -> ChatModel:

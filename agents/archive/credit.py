@@ -57,7 +57,7 @@ class LeaveOneOut:
         examples = [self._examples[outcome.example] for outcome in asked]
         without = [(left_out(evaluation.prompt, name), example) for name in names for example in examples]
         try:
-            answers = await self._forward.on_behalf(evaluation.assignment).each(without)
+            answers = await self._forward.attributed_to(evaluation.assignment).each(without)
         except BudgetExhausted as error:
             if error.ends_search:
                 raise

@@ -31,7 +31,7 @@ from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger, prices
 from agents.operators.operator import Operator
 from agents.prompting.asking import reply_limit
-from agents.prompting.retrieval_slots import open_shelves, shelves_of
+from agents.prompting.retrieval_slots import open_slots, slots_of
 from agents.run.opening import check_editable
 from memory import upkeep
 from protocols.data import Source, load_examples
@@ -98,9 +98,9 @@ async def diagnose(
     diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
-    shelves = open_shelves(task, load_corpus(configuration))
+    slots = open_slots(task, load_corpus(configuration))
     critique = configuration.minibatch(len(task.validation))
-    asked = await composed(shelves, prompt, operators, critique)
+    asked = await composed(slots, prompt, operators, critique)
     past = read_past(configuration)
     expected = estimate(configuration, prices(configuration, environ), task, prompt, asked, past)
     diagnosis = replace(diagnosis, estimate=expected)
@@ -213,12 +213,12 @@ def _sent(configuration: Configuration, task: Task, prompt: Prompt) -> tuple[Sen
     """The first training example as it is sent to the task model, and, with its expected answer as the reply, to a
     judge."""
     example, inputs = task.train[0], task.train[0].inputs
-    if shelves_of(prompt):
+    if slots_of(prompt):
         try:
             corpus = load_corpus(configuration)
         except InputError:
             return ()  # the corpus has its own finding
-        inputs = open_shelves(task, corpus).inputs(prompt, inputs)
+        inputs = open_slots(task, corpus).inputs(prompt, inputs)
     expected = task.kind.show(example.target)
     sent = [Sent("task", example.id, prompt.render(inputs), expected)]
     if asks_judge(configuration):

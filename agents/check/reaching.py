@@ -30,7 +30,7 @@ from protocols.providers.local_model import LocalModel, in_words
 from protocols.providers.transport.http import Transport
 from protocols.wrappers.asking import AskingModel
 from protocols.wrappers.limited import LimitedModel
-from protocols.wrappers.reply_room import RoomyModel
+from protocols.wrappers.reply_room import MinReplyTokensModel
 
 SMALL: Final = Request((ChatMessage("user", "Reply with the word OK."),))
 """The test call. It leaves room to think, since some models refuse to answer without."""
@@ -89,7 +89,7 @@ def to_call(
     calls: list[tuple[str, ChatModel]] = []
     for model, called in models:
         groups = alike(configuration, called)
-        room = RoomyModel(model, configuration.provider(model.name).reply_tokens or 1)
+        room = MinReplyTokensModel(model, configuration.provider(model.name).reply_tokens or 1)
         for parameters, those in groups.items():
             what = f"call to {model.name}" + (f" as {', '.join(those)}" if len(groups) > 1 else "")
             calls.append((what, AskingModel(room, parameters.fields) if parameters.fields else room))

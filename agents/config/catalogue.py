@@ -21,7 +21,7 @@ from agents.operators.rewriting import ChainOfThought, RepeatInstructions, SelfR
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.short_instruction import ShortInstruction
 from agents.operators.writing import Writer
-from agents.ring.injected_edit import HAND
+from agents.ring.injected_edit import INJECTED
 from agents.selectors.baselines import UCB, EpsilonGreedy, RoundRobin, Thompson, Uniform
 from agents.selectors.msgd import MSGD
 from agents.selectors.msgd_rl import MSGDRL
@@ -99,8 +99,8 @@ def _own_operator(named: Named) -> Operator:
             f"operator {reference!r} needs a name, a text without spaces and slashes, and has {called!r} ({page})",
             **where(operator),
         )
-    if called in (HAND, SHRINK):
-        whose = "that a person makes" if called == HAND else "that shrink the result"
+    if called in (INJECTED, SHRINK):
+        whose = "that a person makes" if called == INJECTED else "that shrink the result"
         raise ConfigError(f"search.operators: {reference} is called {called}, as the edits {whose} are")
     check_method(operator, "targets", reference, "operator", "prompt", "task", waits=False, page=page)
     check_method(operator, "edit", reference, "operator", "assignment", "context", waits=True, page=page)

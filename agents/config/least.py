@@ -10,13 +10,13 @@ from agents.config.loading import load_corpus
 from agents.config.metrics import asks_judge
 from agents.config.tables import CapsTable
 from agents.prompting.asking import reply_limit, task_request
-from agents.prompting.retrieval_slots import MAX_TOKENS, open_shelves, shelves_of, unfilled
+from agents.prompting.retrieval_slots import MAX_TOKENS, open_slots, slots_of, unfilled
 from protocols.budget.prices import Price
 from protocols.errors import ConfigError
 from protocols.model import Usage
 from protocols.prompt import Prompt, estimate_tokens
 from protocols.task import Task
-from protocols.wrappers.reply_room import room_of
+from protocols.wrappers.reply_room import min_reply_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def reply_room(configuration: Configuration, limit: int) -> int:
     """Maximum number of tokens of a task model's reply if `limit` is wanted; more than that if the model needs
     more."""
     name = configuration.models.of("task")
-    return max(limit, configuration.provider(name).reply_tokens or room_of(name) or 0)
+    return max(limit, configuration.provider(name).reply_tokens or min_reply_tokens(name) or 0)
 
 
 def check_caps(configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price]) -> None:
@@ -79,7 +79,7 @@ def check_length(configuration: Configuration, task: Task, first: Prompt) -> Non
     """:raises ConfigError: the first prompt is longer than `prompt.max_tokens`."""
     if (most := configuration.prompt.max_tokens) is None:
         return
-    filled = open_shelves(task, load_corpus(configuration)).filled(first) if shelves_of(first) else 0
+    filled = open_slots(task, load_corpus(configuration)).filled(first) if slots_of(first) else 0
     sent = first.tokens + filled
     if sent > most:
         raise ConfigError(

@@ -284,8 +284,8 @@ class ProviderTable(Table):
     header that carries the key. `client`: `module:function` that returns an SDK client. `timeout`: seconds for one
     call. `deadline`: seconds for a call with all its retries. `parameters`: of all calls. `system`, `stream`,
     `version`: see `protocols.providers.wire.Wire`. `reply_tokens`: least token limit of a reply, including thinking;
-    smaller limits of a role are raised to it (None: see `room_of`). `context_tokens`: the model's window for request
-    and reply together (None: as the server reports or refuses). `concurrency`, `requests_per_minute` and
+    smaller limits of a role are raised to it (None: see `min_reply_tokens`). `context_tokens`: the model's window
+    for request and reply together (None: as the server reports or refuses). `concurrency`, `requests_per_minute` and
     `tokens_per_minute` are limits of an account, for all of its models together; the smallest value set for any of
     them applies. `warm_prefix`: of calls that share a prefix of at least this many tokens, one is sent first, to fill
     the provider's cache; 0: never.

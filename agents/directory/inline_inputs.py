@@ -27,7 +27,7 @@ PROMPT = "prompt.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class InlineInputs:
     """The tables of a configuration, the folder of their paths, and `files`: by table and key, the name and the
     content of a file to write."""
 
@@ -87,7 +87,9 @@ def _take_away(made: Sequence[Path]) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def take(task: Settings | Path | str, prompt: Prompt | Path | str | None, settings: Mapping[str, Settings]) -> Given:
+def take(
+    task: Settings | Path | str, prompt: Prompt | Path | str | None, settings: Mapping[str, Settings]
+) -> InlineInputs:
     """Combine the inputs of a run. `task`: the path of a configuration, or the table `task`; `prompt` and `settings`
     override it, key by key.
 
@@ -114,7 +116,7 @@ def take(task: Settings | Path | str, prompt: Prompt | Path | str | None, settin
             {"text": prompt} if isinstance(prompt, str) else {"file": prompt if isinstance(prompt, Path) else PROMPT}
         )
         tables["prompt"] = {**others, **named}
-    return Given(tables, origin, files)
+    return InlineInputs(tables, origin, files)
 
 
 def _laid_over(tables: Mapping[str, Any], settings: Mapping[str, Settings]) -> dict[str, Any]:

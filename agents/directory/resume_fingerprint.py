@@ -54,7 +54,9 @@ BEFORE: Final[Mapping[str, Any]] = {
 FIRST = "the first prompt"
 
 
-def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], first: Prompt) -> dict[str, Any]:
+def resume_fingerprint(
+    configuration: Configuration, task: Task, corpus: Sequence[str], first: Prompt
+) -> dict[str, Any]:
     """The settings that affect decisions, by their dotted names, and digests of the files' contents."""
     dumped = configuration.model_dump(mode="json")
     providers = dumped.pop("providers")
@@ -76,7 +78,7 @@ def meaning(configuration: Configuration, task: Task, corpus: Sequence[str], fir
     return counts
 
 
-def check_meaning(there: Mapping[str, Any], here: Mapping[str, Any], directory: object) -> None:
+def check_fingerprint(there: Mapping[str, Any], here: Mapping[str, Any], directory: object) -> None:
     """:raises ConfigError: they differ; the message lists the differences."""
     there = {**BEFORE, **there}
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]

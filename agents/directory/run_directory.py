@@ -15,7 +15,7 @@ from uuid import uuid4
 import orjson
 
 from agents.config.configuration import Configuration
-from agents.directory.resume_fingerprint import BEFORE, check_findable, check_meaning
+from agents.directory.resume_fingerprint import BEFORE, check_findable, check_fingerprint
 from memory.storage.sqlite import claimed
 from protocols.errors import NO_ROOM, ConfigError, MemoryMismatch, StorageFailed
 from protocols.files import prompt_file
@@ -175,7 +175,7 @@ def claim(
             raise ConfigError(f"{directory} is in use by another process; wait for it, or name another with --out")
         record = find(directory)
         if record is not None:
-            check_meaning(record.meaning, meaning, directory)
+            check_fingerprint(record.meaning, meaning, directory)
             check_findable(configuration, directory)
         if record is None:
             write_configuration(directory, configuration)

@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 
 from agents.operators.operator import Context, Operator
-from agents.prompting.retrieval_slots import Shelves
+from agents.prompting.retrieval_slots import RetrievalSlots
 from agents.ring.critic import Critic
 from protocols.messages import FIRST, Assignment, Evaluation, Outcome, Partner, mean
 from protocols.model import Reply, Request, Usage
@@ -59,17 +59,17 @@ class Recorder:
 
 
 async def composed(
-    shelves: Shelves, first: Prompt, operators: Mapping[str, Operator], critique: int
+    slots: RetrievalSlots, first: Prompt, operators: Mapping[str, Operator], critique: int
 ) -> Mapping[str, Asked]:
     """What `critic` and each `proposer/<operator>` that has a section to edit would ask, worked out in a thread:
     `operators` must be of no search. `critique`: training examples whose outcomes are shown."""
-    return await to_thread.run_sync(partial(anyio.run, _composed, shelves, first, operators, critique))
+    return await to_thread.run_sync(partial(anyio.run, _composed, slots, first, operators, critique))
 
 
 async def _composed(
-    shelves: Shelves, first: Prompt, operators: Mapping[str, Operator], critique: int
+    slots: RetrievalSlots, first: Prompt, operators: Mapping[str, Operator], critique: int
 ) -> Mapping[str, Asked]:
-    task, outcomes = shelves.task, _outcomes(shelves.task, critique)
+    task, outcomes = slots.task, _outcomes(slots.task, critique)
     scores = tuple(float(n % 2) for n in range(len(task.validation)))
     evaluation = Evaluation(1, first, scores, True, 0.0, 0.1, len(scores), 0, outcomes, 0.5)
 
@@ -82,7 +82,7 @@ async def _composed(
             targets = list(operator.targets(first, task))[:SECTIONS]
         except Exception:  # the user's own code
             targets = []
-        edits = [partial(_edit, operator, target, shelves, first, outcomes, scores) for target in targets]
+        edits = [partial(_edit, operator, target, slots, first, outcomes, scores) for target in targets]
         texts = [first[target].text if target in {s.name for s in first} else "" for target in targets]
         if edits:
             asked = await _asked(edits, texts)
@@ -93,7 +93,7 @@ async def _composed(
 async def _edit(
     operator: Operator,
     target: str,
-    shelves: Shelves,
+    slots: RetrievalSlots,
     first: Prompt,
     outcomes: tuple[Outcome, ...],
     scores: tuple[float, ...],
@@ -104,7 +104,7 @@ async def _edit(
     assignment = Assignment(
         1, operator.name, target, FIRST, first, ADVICE, outcomes, scores, {}, (partner,), best=mean(scores)
     )
-    await operator.edit(assignment, Context(shelves.task, model, (), Random(0), shelves, 0.0))
+    await operator.edit(assignment, Context(slots.task, model, (), Random(0), slots, 0.0))
 
 
 async def _asked(work: Sequence[Callable[[Recorder], Awaitable[None]]], texts: Sequence[str]) -> Asked:

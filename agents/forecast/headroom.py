@@ -19,8 +19,8 @@ from agents.headroom.probe import DRAWS, LEAST, Plan, Probe, Tell
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
-from agents.prompting.forward import AtOnce, Forward
-from agents.prompting.retrieval_slots import Shelves, open_shelves
+from agents.prompting.forward import Concurrency, Forward
+from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
 from memory.storage.cache import open_cache
 from protocols.budget.prices import Price
 from protocols.errors import BudgetExhausted, Interrupted
@@ -94,14 +94,14 @@ async def before_search(
 
     :raises Exception: otherwise as `Forward.until`.
     """
-    task, shelves = forward.task, forward.shelves
+    task, slots = forward.task, forward.slots
     simulated = configuration.models.of("task") == EMBEDDED
     if not configuration.search.headroom or simulated or not may_be_cheap(configuration, task):
         return None
     operators = open_operators(configuration.search.operators)
-    asked = await composed(shelves, first, operators, configuration.minibatch(len(task.validation)))
+    asked = await composed(slots, first, operators, configuration.minibatch(len(task.validation)))
     expected = estimate(configuration, known, task, first, asked, read_past(configuration))
-    probe = Probe(shelves, first, draws(configuration))
+    probe = Probe(slots, first, draws(configuration))
     plan = await in_thread(affordable, configuration, probe, known, expected)
     if plan is None:
         return None
@@ -130,8 +130,8 @@ async def measure(
     :raises ModelError: a failure that every other call would meet as well.
     :raises InputError, StorageFailed: a file cannot be used.
     """
-    shelves: Shelves = open_shelves(task, load_corpus(configuration))
-    probe = Probe(shelves, first, draws(configuration))
+    slots: RetrievalSlots = open_slots(task, load_corpus(configuration))
+    probe = Probe(slots, first, draws(configuration))
     plan = await in_thread(probe.plan)
     ledger = open_ledger(configuration, environ)
     kept = "" if configuration.cache.path else "; set cache.path, and the search can use these replies at no cost"
@@ -145,5 +145,5 @@ async def measure(
             cache = await stack.enter_async_context(opened)
         await models.look_up_windows()
         judging = models.judging(task, cache)
-        forward = Forward(models.of("task", cache), judging, shelves, AtOnce(configuration.at_once))
+        forward = Forward(models.of("task", cache), judging, slots, Concurrency(configuration.at_once))
         return found(await probe.ask(plan, forward, tell))

@@ -14,15 +14,15 @@ from agents.operators.few_shot import CHATTER, FewShot, are_read, bare_replies, 
 from agents.operators.operator import Context
 from agents.prompting.asking import TEMPERATURE, reply_limit
 from agents.prompting.forward import Forward
-from agents.prompting.retrieval_slots import Shelves
-from agents.prompting.shot_policy import Showing, shown
+from agents.prompting.retrieval_slots import RetrievalSlots
+from agents.prompting.shot_policy import ShotPolicy, shown
 from agents.ring.evaluator import value_of
 from protocols.errors import InapplicableError
 from protocols.files.prompt_file import saved_section
 from protocols.messages import FIRST, Assignment, Outcome
 from protocols.metrics.bootstrap import interval
 from protocols.model import Reply, Request
-from protocols.prompt import Prompt, Section, estimate_turn
+from protocols.prompt import Form, Prompt, Section, estimate_turn
 from protocols.task import Example, Metric, Task
 
 EXAMPLES: Final = 30
@@ -36,7 +36,7 @@ LONG: Final = 1024
 """Most tokens of worked examples in one prompt, at the larger of `COUNTS`."""
 TRACED: Final = 16
 """Training examples that are run for full replies to show, if bare answers are no use."""
-WAYS: Final = {
+WAYS: Final[Mapping[tuple[Form, bool], str]] = {
     ("turns", True): "nearest examples as turns of the chat",
     ("turns", False): "examples as turns of the chat",
     ("system", False): "examples as text in the system message",
@@ -62,7 +62,7 @@ class Plan:
     first: Prompt
     prompt: Prompt
     place: str
-    ways: tuple[Showing, ...]
+    ways: tuple[ShotPolicy, ...]
     draws: int
     traced: tuple[Example, ...]
 
@@ -90,11 +90,11 @@ class Length:
 
 
 class Probe:
-    """Makes and runs a plan. `shelves`: of the task. Examples are drawn with SEED and not the search's seed, so that
+    """Makes and runs a plan. `slots`: of the task. Examples are drawn with SEED and not the search's seed, so that
     `doctor` and all searches of a sweep make the same calls."""
 
-    def __init__(self, shelves: Shelves, first: Prompt, draws: int = DRAWS) -> None:
-        self._shelves, self._task, self._first = shelves, shelves.task, first
+    def __init__(self, slots: RetrievalSlots, first: Prompt, draws: int = DRAWS) -> None:
+        self._slots, self._task, self._first = slots, slots.task, first
         self._rng, self._draws = Random(SEED), draws
         self._few_shot = FewShot()
 
@@ -106,7 +106,8 @@ class Probe:
         bare = bare_replies(task.train, task)
         whole = task.kind.name == "reasoning" or not are_read(bare.values(), task)
         count = self._count(prompt, place)
-        ways = [Showing("turns", False, count, replies=True)] if whole else [Showing(f, n, count) for f, n in WAYS]  # type: ignore[arg-type]
+        traces = [ShotPolicy("turns", False, count, replies=True)]
+        ways = traces if whole else [ShotPolicy(form, nearest, count) for form, nearest in WAYS]
         now = shown(saved_section(prompt[place]))
         fitting = [way for way in ways if way != now and (whole or self._prompt(way, {}, prompt, place))]
         traced = self._rng.sample(task.train, min(TRACED, len(task.train))) if whole else []
@@ -120,7 +121,7 @@ class Probe:
         prompts += [(p, 1) for way in plan.ways if (p := self._prompt(way, {}, plan.prompt, plan.place))]
         tokens = limits = 0.0
         for prompt, times in prompts:
-            sent = (prompt.render(self._shelves.inputs(prompt, example.inputs)) for example in some)
+            sent = (prompt.render(self._slots.inputs(prompt, example.inputs)) for example in some)
             each = sum(estimate_turn(message) for messages in sent for message in messages) / max(1, len(some))
             tokens += each * times * len(plan.examples)
             limits += reply_limit(kind, prompt) * times * len(plan.examples)
@@ -180,7 +181,7 @@ class Probe:
 
     def _compared(
         self,
-        way: Showing,
+        way: ShotPolicy,
         prompt: Prompt,
         first: Sequence[Outcome | None],
         came: Sequence[Outcome | None],
@@ -198,7 +199,7 @@ class Probe:
             gain=value_of(metric, after) - value_of(metric, before),
             interval=(low, high),
             unreadable=endings(after)["unreadable"],
-            tokens=self._shelves.tokens(prompt),
+            tokens=self._slots.tokens(prompt),
         )
 
     def _with_section(self) -> tuple[Prompt, str]:
@@ -212,18 +213,18 @@ class Probe:
         return Prompt((*before, replace(SECTION, name=name), last)), name
 
     def _count(self, prompt: Prompt, place: str) -> int:
-        each = self._shelves.each(prompt, "examples", turns=True)
+        each = self._slots.each(prompt, "examples", turns=True)
         count = next((count for count in COUNTS if count * each <= LONG), COUNTS[-1])
         return max(1, min(count, len(self._task.train)))
 
-    def _prompt(self, way: Showing, traces: Mapping[str, str], prompt: Prompt, place: str) -> Prompt | None:
+    def _prompt(self, way: ShotPolicy, traces: Mapping[str, str], prompt: Prompt, place: str) -> Prompt | None:
         """The prompt with examples shown in this way; None if no example can be."""
         if way.replies:
             way = replace(way, count=min(way.count, len(traces)))
             if not traces:
                 return None
         assignment = Assignment(FIRST, FewShot.name, place, FIRST, prompt, "", (), ())
-        context = Context(self._task, _Nobody(), (), Random(0), self._shelves, 0.0)
+        context = Context(self._task, _Nobody(), (), Random(0), self._slots, 0.0)
         try:
             return self._few_shot.show(way, traces, assignment, context)
         except InapplicableError:
@@ -239,7 +240,7 @@ class _Nobody:
         raise AssertionError("few_shot asks no model")
 
 
-def in_words(way: Showing) -> str:
+def in_words(way: ShotPolicy) -> str:
     """The way in words, such as `8 nearest examples as turns of the chat`."""
     if way.replies:
         return f"{way.count} whole replies of its own as turns of the chat"

@@ -11,7 +11,7 @@ from pathlib import Path
 from agents.archive.aims import unpack_aims
 from agents.config.catalogue import open_operators
 from agents.config.loading import load_corpus, load_task
-from agents.directory.resume_fingerprint import check_meaning, meaning
+from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.directory.run_directory import FIRST_PROMPT, JOURNAL, RESULT, read_configuration, read_record
 from agents.history.controllers import new_selector, open_controller
 from agents.history.fold import TURNS, Fold
@@ -47,7 +47,9 @@ async def replay(directory: Path, watch: Watch) -> Replayed:
     """
     configuration, record = read_configuration(directory), read_record(directory)
     task, first = load_task(configuration), prompt_file.load(directory / FIRST_PROMPT)
-    check_meaning(record.meaning, meaning(configuration, task, load_corpus(configuration), first), directory)
+    check_fingerprint(
+        record.meaning, resume_fingerprint(configuration, task, load_corpus(configuration), first), directory
+    )
     selector = new_selector(configuration)
     notes = read_notes(directory / JOURNAL)
     recycle(selector, unpack(notes) or [])

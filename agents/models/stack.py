@@ -53,7 +53,7 @@ from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.loading import LoadingModel
 from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.recorded import RecordedModel
-from protocols.wrappers.reply_room import RoomyModel, room_of
+from protocols.wrappers.reply_room import MinReplyTokensModel, min_reply_tokens
 from protocols.wrappers.retry import DEADLINE, RetryingModel
 from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
@@ -141,8 +141,8 @@ class Models:
         if asks:
             yield "parameters", partial(AskingModel, asked=asks)
         if role != EMBEDDER:
-            tokens = table.reply_tokens or room_of(name) or 1
-            yield "room", partial(RoomyModel, tokens=tokens, window=self._window(name))
+            tokens = table.reply_tokens or min_reply_tokens(name) or 1
+            yield "room", partial(MinReplyTokensModel, tokens=tokens, window=self._window(name))
         if cache is not None:
             saved = partial(self._saved, role, name)
             yield "reply cache", partial(CachedModel, cache=cache, scope=self._scope(name, role), saved=saved)

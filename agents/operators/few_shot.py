@@ -12,7 +12,7 @@ import numpy as np
 from agents.operators.operator import Context, of_kinds, saved
 from agents.prompting.requests import show_example, show_inputs, show_turns
 from agents.prompting.retrieval_slots import EXAMPLES, places
-from agents.prompting.shot_policy import COUNTS, SHOWINGS, Showing, Situation, choose_showing, shown
+from agents.prompting.shot_policy import COUNTS, SHOWINGS, ShotPolicy, Situation, choose_policy, shown
 from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
@@ -79,37 +79,39 @@ class FewShot:
             if not readable:
                 reason = "the parser reads no bare answer, and no reply has come out right to be shown instead"
             raise InapplicableError(reason)
-        each = context.shelves.each(prompt, EXAMPLES, turns=True)
+        each = context.slots.each(prompt, EXAMPLES, turns=True)
         situation = Situation(task.name, reasons, frozenset(answers.values()), context.token_price, each)
-        showing = choose_showing(own, possible, situation, context.rng)
-        return self.show(showing, replies, assignment, context)
+        policy = choose_policy(own, possible, situation, context.rng)
+        return self.show(policy, replies, assignment, context)
 
-    def show(self, showing: Showing, replies: Mapping[str, str], assignment: Assignment, context: Context) -> Prompt:
+    def show(
+        self, policy: ShotPolicy, replies: Mapping[str, str], assignment: Assignment, context: Context
+    ) -> Prompt:
         """The parent with worked examples shown this way, or without any. `replies`: correct replies by the ids of
         their examples, used if whole replies are shown.
 
         :raises InapplicableError: there is no room for an example.
         """
-        if not showing.count:
+        if not policy.count:
             return assignment.prompt.edit(assignment.section, "", context.task.fields, "system")
-        if showing.nearest:
-            return self._per_input(showing, assignment, context)
-        return self._fixed(showing, replies if showing.replies else {}, assignment, context)
+        if policy.nearest:
+            return self._per_input(policy, assignment, context)
+        return self._fixed(policy, replies if policy.replies else {}, assignment, context)
 
-    def _per_input(self, showing: Showing, assignment: Assignment, context: Context) -> Prompt:
+    def _per_input(self, policy: ShotPolicy, assignment: Assignment, context: Context) -> Prompt:
         """As many examples for each input, up to the count, as fit beside the longest inputs.
 
         :raises InapplicableError: there is no room for an example.
         """
-        for count in range(showing.count, 0, -1):
+        for count in range(policy.count, 0, -1):
             text = per_input(count)
-            prompt = assignment.prompt.edit(assignment.section, text, context.task.fields, showing.form)
-            if context.shelves.spare(prompt, assignment.scores) >= 0:
+            prompt = assignment.prompt.edit(assignment.section, text, context.task.fields, policy.form)
+            if context.slots.spare(prompt, assignment.scores) >= 0:
                 return prompt
         raise InapplicableError("there is no room for an example beside the prompt and the longest inputs")
 
     def _fixed(
-        self, showing: Showing, replies: Mapping[str, str], assignment: Assignment, context: Context
+        self, policy: ShotPolicy, replies: Mapping[str, str], assignment: Assignment, context: Context
     ) -> Prompt:
         """The same examples for all inputs, chosen from those with `replies` (by example id), or from all if there
         are no replies.
@@ -117,21 +119,21 @@ class FewShot:
         :raises InapplicableError: there is no room for an example.
         """
         task, prompt = context.task, assignment.prompt
-        texts = [_text(showing, prompt, task, e, replies.get(e.id)) for e in task.train]
+        texts = [_text(policy, prompt, task, e, replies.get(e.id)) for e in task.train]
         left = [n for n, e in enumerate(task.train) if texts[n] and (not replies or e.id in replies)]
-        if showing.form != "turns":  # only in turns, braces are plain text
+        if policy.form != "turns":  # only in turns, braces are plain text
             left = [n for n in left if not placeholders(texts[n], task.fields) and not places(texts[n])]
-        room = context.shelves.room_for(prompt, assignment.section, scores=assignment.scores)
-        sizes = [_size(text, showing) for text in texts]
+        room = context.slots.room_for(prompt, assignment.section, scores=assignment.scores)
+        sizes = [_size(text, policy) for text in texts]
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
         fitting = [n for n in left if sizes[n] <= room]
-        count = min(showing.count, len(fitting))
+        count = min(policy.count, len(fitting))
         chosen = _within(room, self._choose(task, fitting, failed, count, context.rng), sizes)
         if not chosen:
             raise InapplicableError("no training example can be shown beside the longest inputs")
-        between = "\n" if showing.form == "turns" else "\n\n"
+        between = "\n" if policy.form == "turns" else "\n\n"
         text = between.join(texts[index] for index in reversed(chosen))
-        return prompt.edit(assignment.section, text, task.fields, showing.form)
+        return prompt.edit(assignment.section, text, task.fields, policy.form)
 
     def _choose(
         self, task: Task, left: Sequence[int], failed: Sequence[Outcome], count: int, rng: Random
@@ -191,17 +193,17 @@ def per_input(count: int) -> str:
     return f"{{{EXAMPLES}:{count}}}"
 
 
-def _text(showing: Showing, prompt: Prompt, task: Task, example: Example, reply: str | None) -> str:
+def _text(policy: ShotPolicy, prompt: Prompt, task: Task, example: Example, reply: str | None) -> str:
     """The worked example as text; "" for one with a blank turn, which providers refuse."""
-    if showing.form == "turns":
+    if policy.form == "turns":
         turns = show_turns(prompt, task, example, reply)
         return dump_turns(turns) if all(turn.text.strip() for turn in turns) else ""
     return show_example(prompt, task, example)
 
 
-def _size(text: str, showing: Showing) -> int:
+def _size(text: str, policy: ShotPolicy) -> int:
     """Estimated tokens of a worked example as sent, including the separator."""
-    if showing.form == "turns":
+    if policy.form == "turns":
         return sum(map(estimate_turn, load_turns(text)))
     return estimate_tokens(f"{text}\n\n")
 
@@ -217,8 +219,8 @@ def _within(room: float, chosen: Sequence[int], sizes: Sequence[int]) -> list[in
 
 
 def _possible(
-    now: str, own: Sequence[Experience], task: Task, bare: bool, replies: int, others: Collection[Showing]
-) -> list[Showing]:
+    now: str, own: Sequence[Experience], task: Task, bare: bool, replies: int, others: Collection[ShotPolicy]
+) -> list[ShotPolicy]:
     """The ways to show examples in a section whose text is now `now`; with bare answers if the parser reads these
     (`bare`). A placeholder filled for each input is always the same text, so it counts as new only if it has not lost
     on this task, and no other member has it."""
@@ -226,16 +228,16 @@ def _possible(
     lost = {shown(p.after) for p in own if p.before == now and p.task == task.name and p.outcome != "survived"}
     tried, most = {here, *others, *lost}, max(COUNTS[0], len(task.train))
 
-    def works(showing: Showing) -> bool:
-        if showing.replies:
-            return showing.count <= replies
-        if not showing.count:
-            return showing != here
-        if showing.nearest:
-            return bare and showing not in tried and showing.count <= most and bool(task.train)
-        return bare and showing.count <= len(task.train)
+    def works(policy: ShotPolicy) -> bool:
+        if policy.replies:
+            return policy.count <= replies
+        if not policy.count:
+            return policy != here
+        if policy.nearest:
+            return bare and policy not in tried and policy.count <= most and bool(task.train)
+        return bare and policy.count <= len(task.train)
 
-    return [showing for showing in SHOWINGS if works(showing)]
+    return [policy for policy in SHOWINGS if works(policy)]
 
 
 def bare_replies(examples: Iterable[Example], task: Task) -> dict[str, str]:

@@ -44,7 +44,7 @@ class Merge:
             if _complementary(parent.prompt, partner)
         ]
         new = [(prompt, won) for prompt, won in children if won and prompt not in known]
-        new = [(prompt, won) for prompt, won in new if context.shelves.spare(prompt, assignment.scores) >= 0] or new
+        new = [(prompt, won) for prompt, won in new if context.slots.spare(prompt, assignment.scores) >= 0] or new
         if not new:
             raise InapplicableError("no other member of the archive has edited other sections, and is ahead anywhere")
         return context.rng.choices([prompt for prompt, _ in new], [won for _, won in new])[0]

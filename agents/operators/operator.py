@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, Protocol, runtime_checkable
 
-from agents.prompting.retrieval_slots import Shelves
+from agents.prompting.retrieval_slots import RetrievalSlots
 from memory.judgement import Judged
 from protocols.files import prompt_file
 from protocols.messages import Assignment, Outcome, Partner
@@ -39,14 +39,14 @@ class Progress:
 class Context:
     """Everything that an operator may use. `task`: its training examples only. `model`: the proposer's. `recalled`:
     past edits of similar sections with their estimated rewards, the successful first. `rng`: depends only on the seed
-    and the assignment. `shelves`: the source of `{examples:k}` and `{passages:k}` for each input. `token_price`:
+    and the assignment. `slots`: the source of `{examples:k}` and `{passages:k}` for each input. `token_price`:
     reward lost per token that an edit adds."""
 
     task: Task
     model: ChatModel
     recalled: Sequence[Judged]
     rng: Random
-    shelves: Shelves
+    slots: RetrievalSlots
     token_price: float
 
 

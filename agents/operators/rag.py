@@ -39,7 +39,7 @@ class Rag:
         return await in_thread(self._edit, assignment, context)
 
     def _edit(self, assignment: Assignment, context: Context) -> Prompt:
-        shelf = context.shelves.passages
+        shelf = context.slots.passages
         if not shelf.items:
             raise InapplicableError("the task has no corpus; name one as task.corpus")
         if context.rng.random() < 0.5:
@@ -57,6 +57,6 @@ class Rag:
             texts = ["\n\n".join(reversed(chosen[:k])) for k in range(len(chosen), 0, -1)]
         for text in texts:
             prompt = assignment.prompt.edit(assignment.section, text, context.task.fields)
-            if context.shelves.spare(prompt, assignment.scores) >= 0:
+            if context.slots.spare(prompt, assignment.scores) >= 0:
                 return prompt
         raise InapplicableError("there is no room for a passage beside the prompt and the longest inputs")

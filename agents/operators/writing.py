@@ -171,7 +171,7 @@ def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block
             assignment.prompt,
             assignment.scores,
             assignment.best,
-            context.shelves.spare(assignment.prompt),
+            context.slots.spare(assignment.prompt),
         ),
         show_prompt(assignment.prompt, context.task.fields, marked),
         *error_blocks(assignment.outcomes, embed),
@@ -237,7 +237,7 @@ def most_words(section: Section, prompt: Prompt, task: Task) -> int:
 def within(assignment: Assignment, context: Context) -> float:
     """Maximum number of words of the section for the prompt to stay within its cap and the window of the task's
     model, at four tokens for three words."""
-    room = context.shelves.room_for(assignment.prompt, assignment.section, scores=assignment.scores)
+    room = context.slots.room_for(assignment.prompt, assignment.section, scores=assignment.scores)
     return room if room == math.inf else max(1, 3 * int(room) // 4)
 
 

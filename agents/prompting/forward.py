@@ -10,7 +10,7 @@ from statistics import mean
 import anyio
 
 from agents.prompting.asking import TEMPERATURE, task_request
-from agents.prompting.retrieval_slots import Shelves, shelves_of
+from agents.prompting.retrieval_slots import RetrievalSlots, slots_of
 from protocols.errors import ModelError
 from protocols.messages import Outcome
 from protocols.model import ChatModel, Request, Usage
@@ -26,7 +26,7 @@ Enough = Callable[[int, Result], bool]
 
 
 @dataclass(slots=True)
-class AtOnce:
+class Concurrency:
     """The maximum of concurrent `calls` >= 1 of each `Forward.until`. It may change during a run; calls already in
     flight are completed."""
 
@@ -34,32 +34,32 @@ class AtOnce:
 
 
 class Forward:
-    """Runs prompts on examples: `model` answers, the metric of `task` judges, `at_once` limits concurrent calls.
+    """Runs prompts on examples: `model` answers, the metric of `task` judges, `concurrency` limits concurrent calls.
     `assignment`: the assignment that the calls are made for, if any. Each example is asked `repeats` >= 1 times, and
     its outcome is the mean.
 
-    `shelves`: fill a prompt's placeholders for examples and passages."""
+    `slots`: fill a prompt's placeholders for examples and passages."""
 
     def __init__(
         self,
         model: ChatModel,
         task: Task,
-        shelves: Shelves,
-        at_once: AtOnce,
+        slots: RetrievalSlots,
+        concurrency: Concurrency,
         repeats: int = 1,
         assignment: int | None = None,
     ) -> None:
-        self.task, self.shelves, self._repeats = task, shelves, repeats
+        self.task, self.slots, self._repeats = task, slots, repeats
         self._samples: Sequence[int] = range(repeats)
         self._temperature: float | None = TEMPERATURE
-        self._model, self._at_once, self._assignment = model, at_once, assignment
-        self._metric = task.metric if assignment is None else task.metric.on_behalf(assignment)
+        self._model, self._concurrency, self._assignment = model, concurrency, assignment
+        self._metric = task.metric if assignment is None else task.metric.attributed_to(assignment)
         self._divided: tuple[Prompt, Template, Request] | None = None
         self._searched: tuple[Prompt, bool] | None = None
 
-    def on_behalf(self, assignment: int) -> Forward:
+    def attributed_to(self, assignment: int) -> Forward:
         """A copy whose calls are made for this assignment."""
-        return Forward(self._model, self.task, self.shelves, self._at_once, self._repeats, assignment)
+        return Forward(self._model, self.task, self.slots, self._concurrency, self._repeats, assignment)
 
     def drawn(self, sample: int, temperature: float | None) -> Forward:
         """A copy that asks each example once, with this sample number and temperature; None: the model's default."""
@@ -102,7 +102,7 @@ class Forward:
         done = False
 
         def most() -> int:
-            return self._at_once.calls if room is None else min(self._at_once.calls, room())
+            return self._concurrency.calls if room is None else min(self._concurrency.calls, room())
 
         def grow() -> None:
             nonlocal working
@@ -141,14 +141,14 @@ class Forward:
         return divided[1:]
 
     def _request(self, prompt: Prompt, example: Example) -> Request:
-        inputs = self.shelves.inputs(prompt, example.inputs)
+        inputs = self.slots.inputs(prompt, example.inputs)
         template, blank = self._divide(prompt, inputs)
         return replace(blank, messages=template.render(inputs), assignment=self._assignment)
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
         """The mean of the repeats that were answered, asked one after the other: no more calls are in flight."""
         if self._searched is None or self._searched[0] is not prompt:
-            self._searched = prompt, bool(shelves_of(prompt))
+            self._searched = prompt, bool(slots_of(prompt))
         if self._searched[1]:  # for what is like each input: that may take milliseconds
             request = await in_thread(self._request, prompt, example)
         else:

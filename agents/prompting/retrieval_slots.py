@@ -28,7 +28,7 @@ EXAMPLES, PASSAGES = "examples", "passages"
 SAMPLE = 64
 """Most items of a shelf that are measured to estimate the length of one."""
 MAX_TOKENS = "prompt.max_tokens"
-"""The setting behind `Shelves.cap`."""
+"""The setting behind `RetrievalSlots.cap`."""
 LONGEST = 3
 """Validation examples, those with the longest inputs, that must fit into the model's context window."""
 PLACEHOLDER = re.compile(r"(examples|passages):([1-9]\d{0,2})")
@@ -38,7 +38,7 @@ Pair = tuple[ChatMessage, ChatMessage]
 
 
 @dataclass(frozen=True, slots=True)
-class Shelves:
+class RetrievalSlots:
     """The task's training examples and the passages of its corpus, for retrieval by similarity to an input.
 
     `room`: `Windowed.spare` of the task's model. `cap`: most tokens of a prompt as it is sent, without the input.
@@ -185,7 +185,7 @@ class Filled(Mapping[str, str]):
 
 async def measured(measure: Callable[[Prompt], T], prompt: Prompt) -> T:
     """What `measure` says of the prompt; in a thread if it is filled for each input, for then examples are shown."""
-    return await in_thread(measure, prompt) if shelves_of(prompt) else measure(prompt)
+    return await in_thread(measure, prompt) if slots_of(prompt) else measure(prompt)
 
 
 def unfilled(inputs: Mapping[str, str]) -> Mapping[str, str]:
@@ -193,13 +193,13 @@ def unfilled(inputs: Mapping[str, str]) -> Mapping[str, str]:
     return Filled(inputs, lambda name, query, k: (), lambda query, k: ())
 
 
-def shelves_of(prompt: Prompt) -> set[str]:
-    """The shelves, `examples` or `passages`, that a prompt is filled from."""
+def slots_of(prompt: Prompt) -> set[str]:
+    """The slots, `examples` or `passages`, that a prompt is filled from."""
     return {name for name, _ in uses(prompt)}
 
 
 def uses(prompt: Prompt) -> set[tuple[str, bool]]:
-    """The shelves that a prompt is filled from, each with whether items are shown as turns."""
+    """The slots that a prompt is filled from, each with whether items are shown as turns."""
     return {(p.partition(":")[0], section.form == "turns") for section in prompt for p in places(section.filled)}
 
 
@@ -208,8 +208,8 @@ def places(text: str) -> Counter[str]:
     return Counter(PLACE.findall(text))
 
 
-def open_shelves(task: Task, corpus: Sequence[str], max_tokens: int | None = None) -> Shelves:
+def open_slots(task: Task, corpus: Sequence[str], max_tokens: int | None = None) -> RetrievalSlots:
     """Index the training examples by their inputs, and the passages by themselves. `max_tokens` None: no cap."""
     keys = [key_of(example.inputs) for example in task.train]
     cap = math.inf if max_tokens is None else max_tokens
-    return Shelves(task, Shelf(keys, task.train), Shelf(corpus, corpus), cap=cap)
+    return RetrievalSlots(task, Shelf(keys, task.train), Shelf(corpus, corpus), cap=cap)

@@ -1,4 +1,4 @@
-"""The ways of showing worked examples, and how much each is expected to gain according to past edits."""
+"""The ways of policy worked examples, and how much each is expected to gain according to past edits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 
 from agents.prompting.retrieval_slots import EXAMPLES, places
-from memory.bayesian_regression import Linear, Rows
+from memory.bayesian_regression import BayesianLinearRegression, Rows
 from memory.experience import Experience
 from memory.judgement import HALF_EVIDENCE
 from protocols.files.prompt_file import read_section
@@ -48,8 +48,8 @@ Feature = tuple[Hashable, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Showing:
-    """A way of showing `count` >= 0 worked examples in one `form`: those `nearest` to each input, or the same for
+class ShotPolicy:
+    """A way of policy `count` >= 0 worked examples in one `form`: those `nearest` to each input, or the same for
     all. `replies`: with full correct replies of the model instead of bare answers. `survived`: this set of examples
     has won a race."""
 
@@ -60,12 +60,12 @@ class Showing:
     survived: bool = False
 
 
-NOTHING = Showing("system", nearest=False, count=0)
+NOTHING = ShotPolicy("system", nearest=False, count=0)
 SHOWINGS = (
     NOTHING,
-    *(Showing(form, True, count) for count in COUNTS for form in ("turns", "input")),
-    *(Showing(form, False, count) for count in COUNTS for form in ("turns", "input", "system")),
-    *(Showing("turns", False, count, replies=True) for count in COUNTS),
+    *(ShotPolicy(form, True, count) for count in COUNTS for form in ("turns", "input")),
+    *(ShotPolicy(form, False, count) for count in COUNTS for form in ("turns", "input", "system")),
+    *(ShotPolicy("turns", False, count, replies=True) for count in COUNTS),
 )
 
 
@@ -82,44 +82,44 @@ class Situation:
     example: float
 
 
-def shown(section: str, bare: frozenset[str] | None = None) -> Showing:
-    """The way of showing of a section of examples that an experience has kept, see `saved_section`. Worked examples
+def shown(section: str, bare: frozenset[str] | None = None) -> ShotPolicy:
+    """The way of policy of a section of examples that an experience has kept, see `saved_section`. Worked examples
     in a text are separated by blank lines. `bare`: the task's bare answers; None: `replies` stays False."""
     form, text = read_section(section)
     if per_input := [place for place in places(text) if place.startswith(f"{EXAMPLES}:")]:
-        return Showing("turns" if form == "turns" else "input", True, int(per_input[0].partition(":")[2]))
+        return ShotPolicy("turns" if form == "turns" else "input", True, int(per_input[0].partition(":")[2]))
     if form != "turns":
         count = sum(1 for block in text.split("\n\n") if block.strip())
-        return Showing(form, False, count) if count else NOTHING
+        return ShotPolicy(form, False, count) if count else NOTHING
     turns = load_turns(text)
     replies = bare is not None and any(turn.text.strip() not in bare for turn in turns[1::2])
-    return Showing(form, False, len(turns) // 2, replies) if turns else NOTHING
+    return ShotPolicy(form, False, len(turns) // 2, replies) if turns else NOTHING
 
 
-def choose_showing(
-    past: Sequence[Experience], possible: Sequence[Showing], situation: Situation, rng: Random
-) -> Showing:
+def choose_policy(
+    past: Sequence[Experience], possible: Sequence[ShotPolicy], situation: Situation, rng: Random
+) -> ShotPolicy:
     """The one of the `possible` ways (at least one) with the highest value after its price in a draw from the
     posterior (Thompson sampling, Agrawal & Goyal, arXiv 1209.3352)."""
     table = believed(past, situation)
-    rows = [_row(table, situation, NOTHING, showing) for showing in possible]
+    rows = [_row(table, situation, NOTHING, policy) for policy in possible]
     drawn = table.mean + TEMPERATURE * table.deviations(rng)
     price = situation.token_price * situation.example / NOISE
     worth = [
-        float((drawn[row.places] * row.values).sum()) - price * showing.count
-        for showing, row in zip(possible, rows, strict=True)
+        float((drawn[row.places] * row.values).sum()) - price * policy.count
+        for policy, row in zip(possible, rows, strict=True)
     ]
     return max(zip(worth, possible, strict=True), key=lambda pair: (pair[0], rng.random()))[1]
 
 
-def believed(past: Sequence[Experience], situation: Situation) -> Linear:
+def believed(past: Sequence[Experience], situation: Situation) -> BayesianLinearRegression:
     """The values of the ways, in units of NOISE: a regression on past edits, weighted by their evidence.
 
     A reward is the value after the edit minus the value before (a potential, as in Ng et al. 1999, Policy invariance
     under reward transformations), so the reward of an edit from 2 to 8 examples also tells about 8 over none. The
     price of an edit's tokens is added back to its reward: it is known and need not be learnt.
     """
-    table = Linear(math.inf)
+    table = BayesianLinearRegression(math.inf)
     for edit in past:
         weight = math.sqrt(edit.evidence / (edit.evidence + HALF_EVIDENCE))
         reward = max(-MOST, min(MOST, edit.reward + situation.token_price * edit.cost))
@@ -132,7 +132,9 @@ def believed(past: Sequence[Experience], situation: Situation) -> Linear:
     return table
 
 
-def _row(table: Linear, situation: Situation, before: Showing, after: Showing, weight: float = 1.0) -> Rows:
+def _row(
+    table: BayesianLinearRegression, situation: Situation, before: ShotPolicy, after: ShotPolicy, weight: float = 1.0
+) -> Rows:
     """One observation: the features after an edit minus those before. Each coefficient has a part that all tasks
     share and a part of this task (hierarchical Bayes)."""
     terms = [(name, -value, mean, deviation) for name, value, mean, deviation in _features(before, situation)]
@@ -145,17 +147,17 @@ def _row(table: Linear, situation: Situation, before: Showing, after: Showing, w
     return Rows(np.array([where], np.int64).reshape(1, -1), weight * np.array([values]).reshape(1, -1))
 
 
-def _features(showing: Showing, situation: Situation) -> Iterator[Feature]:
-    """The features whose weighted sum is the value of a way; showing nothing has none, so its value is 0."""
-    if not showing.count:
+def _features(policy: ShotPolicy, situation: Situation) -> Iterator[Feature]:
+    """The features whose weighted sum is the value of a way; policy nothing has none, so its value is 0."""
+    if not policy.count:
         return
     yield "any", 1.0, ANY, DEVIATION
-    if showing.form != "system":
-        yield showing.form, 1.0, TURNS if showing.form == "turns" else 0.0, DEVIATION
-    yield "nearest", float(showing.nearest), NEAREST, DEVIATION
+    if policy.form != "system":
+        yield policy.form, 1.0, TURNS if policy.form == "turns" else 0.0, DEVIATION
+    yield "nearest", float(policy.nearest), NEAREST, DEVIATION
     if situation.bare is not None:
-        yield ("bare", situation.reasons), float(not showing.replies), BARE * situation.reasons, DEVIATION
-    yield "survived", float(showing.survived), SURVIVED, DEVIATION
-    size = math.log2(showing.count / COUNTS[0])
+        yield ("bare", situation.reasons), float(not policy.replies), BARE * situation.reasons, DEVIATION
+    yield "survived", float(policy.survived), SURVIVED, DEVIATION
+    size = math.log2(policy.count / COUNTS[0])
     for step, mean in enumerate(DOUBLINGS[: max(0, math.ceil(size))]):
-        yield (showing.nearest, step), min(1.0, size - step), mean, STEP
+        yield (policy.nearest, step), min(1.0, size - step), mean, STEP

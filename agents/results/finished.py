@@ -11,7 +11,7 @@ from agents.archive.ends import ALL_MADE, ALLOWANCES, INTERRUPTED
 from agents.config.configuration import Configuration
 from agents.config.loading import load_corpus, load_first_prompt, load_task
 from agents.directory.intact import check_there
-from agents.directory.resume_fingerprint import check_meaning, meaning
+from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.directory.run_directory import CONFIGURATION, RESULT, named, read_document, usable
 from agents.results.earlier import as_result
 from agents.ring.controller import OF_OPERATORS
@@ -34,7 +34,9 @@ def finished(configuration: Configuration, directory: Path | None) -> tuple[Path
     check_there(directory)
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
-    check_meaning(record.meaning, meaning(configuration, task, load_corpus(configuration), first), directory)
+    check_fingerprint(
+        record.meaning, resume_fingerprint(configuration, task, load_corpus(configuration), first), directory
+    )
     result, before = read_result(directory / RESULT), read_document(directory / CONFIGURATION)
     if result is None or before is None:
         return None

@@ -11,7 +11,7 @@ import orjson
 
 from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
 from agents.prompting.requests import key_of
-from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, Filled, Pair, shelves_of, uses
+from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, Filled, Pair, slots_of, uses
 from memory.retrieval import Shelf
 from protocols.errors import DataError
 from protocols.files import prompt_file
@@ -29,11 +29,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class SavedPrompt:
-    """A prompt, and the `shelves` by name from which its `{examples:k}` and `{passages:k}` are filled. `fields`: the
+    """A prompt, and the `slots` by name from which its `{examples:k}` and `{passages:k}` are filled. `fields`: the
     input fields of the task; None if the run that saved the prompt did not store them."""
 
     prompt: Prompt
-    shelves: Mapping[str, Shelf[Item]]
+    slots: Mapping[str, Shelf[Item]]
     fields: tuple[str, ...] | None = None
 
     def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
@@ -44,14 +44,14 @@ class SavedPrompt:
         """
         shown, known = names_in(self.prompt), self.fields
         if known is not None:
-            shown = set(known) if self.shelves else shown & set(known)
+            shown = set(known) if self.slots else shown & set(known)
         elif not shown & set(inputs):
             known = tuple(shown)  # else no input would be inserted
         check_inputs(inputs, shown, known)
         filled = Filled(
             inputs,
-            lambda name, query, k: [item.text for item in self.shelves[name].nearest(query, k)],
-            lambda query, k: [item.turns for item in self.shelves[EXAMPLES].nearest(query, k) if item.turns],
+            lambda name, query, k: [item.text for item in self.slots[name].nearest(query, k)],
+            lambda query, k: [item.turns for item in self.slots[EXAMPLES].nearest(query, k) if item.turns],
         )
         return self.prompt.template(filled).render(filled)
 
@@ -64,11 +64,11 @@ def load_prompt(directory: Path | str) -> SavedPrompt:
     folder, files = Path(directory), {EXAMPLES: BEST_EXAMPLES, PASSAGES: BEST_PASSAGES}
     prompt = prompt_file.load(folder / BEST_PROMPT)
     used = uses(prompt)
-    shelves = {
+    slots = {
         name: _shelf(folder / files[name], text=(name, False) in used, turns=(name, True) in used)
-        for name in shelves_of(prompt)
+        for name in slots_of(prompt)
     }
-    return SavedPrompt(prompt, shelves, _fields(folder / BEST_FIELDS))
+    return SavedPrompt(prompt, slots, _fields(folder / BEST_FIELDS))
 
 
 def _fields(path: Path) -> tuple[str, ...] | None:
@@ -85,7 +85,7 @@ def _fields(path: Path) -> tuple[str, ...] | None:
 
 
 def _shelf(path: Path, text: bool, turns: bool) -> Shelf[Item]:
-    """Reads a shelf that `Shelves.export` wrote: its items as texts, as turns, or as both."""
+    """Reads a shelf that `RetrievalSlots.export` wrote: its items as texts, as turns, or as both."""
     try:
         rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
         keys = [key_of(row["input"]) if "input" in row else row["text"] for row in rows]

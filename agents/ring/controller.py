@@ -21,7 +21,7 @@ from agents.archive.history import COUNTED, REMEMBERED, History
 from agents.archive.reward import Reward
 from agents.archive.timetable import Timetable
 from agents.operators.operator import part, saved
-from agents.ring.injected_edit import HAND, edited_section, nearest
+from agents.ring.injected_edit import INJECTED, edited_section, nearest
 from agents.ring.shrinking import Shrinker
 from agents.selectors.selector import Choice, ParentSelector, Selector
 from memory.experience import Ending, Experience
@@ -404,7 +404,7 @@ class Controller:
 
     def _assign_by_hand(self, edited: Prompt) -> Assignment:
         parent = nearest(self.archive.members, edited)
-        return self._issue(parent, HAND, edited_section(parent.prompt, edited), edited)
+        return self._issue(parent, INJECTED, edited_section(parent.prompt, edited), edited)
 
     def _issue(
         self,
@@ -428,7 +428,7 @@ class Controller:
             outcomes=parent.outcomes,
             scores=parent.scores if scores is None else scores,
             credit=parent.credit,
-            partners=partners if operator == HAND or self._choices.combining(operator) else (),
+            partners=partners if operator == INJECTED or self._choices.combining(operator) else (),
             edited=edited,
             diagnosis=parent.diagnosis,
             tried=self.history.tried(section),

@@ -27,7 +27,7 @@ from protocols.messages import Credit, Critique, Evaluation, Message, Missing
 from protocols.model import ChatModel, Reply, Request
 from protocols.prompt import Prompt
 from protocols.task import Task
-from protocols.wrappers.attributed import OnBehalf
+from protocols.wrappers.attributed import AttributedModel
 
 INPUTS = 4096
 """Size of the cache of embedded inputs: the same training examples fail again and again."""
@@ -99,7 +99,7 @@ class Critic:
         if self._unread >= HOPELESS and not self._read:
             return NOTHING, "unreadable"
         try:
-            model = OnBehalf(self._model, evaluation.assignment)
+            model = AttributedModel(self._model, evaluation.assignment)
             _, reply = await complete(model, lambda: self._request(evaluation, credit))
             return self._said_in(reply, evaluation), ""
         except (ModelError, UnreadableReply) as error:

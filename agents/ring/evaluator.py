@@ -124,13 +124,13 @@ class Evaluator:
             prompt's, which all others are compared with; or the first prompt is too long for every example.
         """
         assert isinstance(message, Candidate)
-        shelves = self._forward.shelves
-        if message.assignment != FIRST and (reason := await measured(shelves.over_cap, message.prompt)):
+        slots = self._forward.slots
+        if message.assignment != FIRST and (reason := await measured(slots.over_cap, message.prompt)):
             return [_failure(message, reason)]
         rng = Random(f"{self._seed}/evaluator/{message.assignment}")
         message, drafted = await self._best_draft(message)
         order = rng.sample(range(len(self._task.validation)), len(self._task.validation))
-        filled = await measured(shelves.filled, message.prompt)
+        filled = await measured(slots.filled, message.prompt)
         race = self._race(message, filled, rng.random()) if message.parent_scores else None
         heard = await self._run(Hearing(message, order, race, self.settings.max_unanswered))
         if heard.outgrown is not None:
@@ -188,7 +188,7 @@ class Evaluator:
         """
         candidate, race = heard.candidate, heard.race
         questions = [(candidate.prompt, self._task.validation[index]) for index in heard.order]
-        forward = self._forward.on_behalf(candidate.assignment)
+        forward = self._forward.attributed_to(candidate.assignment)
         with self._counted(race):
             await forward.until(questions, heard.take, self._room if race else None)
         given_up = race is not None and not heard.over and heard.given_up
@@ -245,7 +245,7 @@ class Evaluator:
         train = self._task.train
         drawn = rng.sample(train, min(self.settings.critique, DRAFTED, len(train)))
         questions = [(draft, example) for draft in drafts for example in drawn]
-        results = await self._forward.on_behalf(candidate.assignment).each(questions)
+        results = await self._forward.attributed_to(candidate.assignment).each(questions)
         scores = [result.score if isinstance(result, Outcome) else 0.0 for result in results]
         sums = [sum(scores[n * len(drawn) : (n + 1) * len(drawn)]) for n in range(len(drafts))]
         best = max(range(len(drafts)), key=lambda n: (sums[n], -drafts[n].tokens, -n))
@@ -266,7 +266,7 @@ class Evaluator:
         none. After a refusal there are no examples: the evaluation is complete without them."""
         drawn = self._drawn(candidate, rng)
         try:
-            results = await self._forward.on_behalf(candidate.assignment)(candidate.prompt, drawn)
+            results = await self._forward.attributed_to(candidate.assignment)(candidate.prompt, drawn)
         except BudgetExhausted as error:
             return (), error.name
         self.unanswered.count(results)

@@ -6,24 +6,24 @@ from collections.abc import Collection, Sequence
 
 from agents.archive.archive import Member, best_parent
 from agents.operators.operator import WHOLE
-from agents.prompting.retrieval_slots import Shelves, measured
+from agents.prompting.retrieval_slots import RetrievalSlots, measured
 from protocols.errors import EditRejected
 from protocols.messages import Assignment, Candidate, Message
 from protocols.prompt import Form, Prompt, Section
 
-HAND = "hand"
+INJECTED = "hand"
 """The operator's name in an assignment whose edit a person made."""
 
 
-class Hand:
+class InjectedEdit:
     """The Proposer of injected edits. It asks no model, and allows edits that were tried before, since a person wants
     this one."""
 
-    address = f"proposer/{HAND}"
+    address = f"proposer/{INJECTED}"
     accepts: tuple[type[Message], ...] = (Assignment,)
 
-    def __init__(self, shelves: Shelves) -> None:
-        self._shelves = shelves
+    def __init__(self, slots: RetrievalSlots) -> None:
+        self._slots = slots
 
     async def handle(self, message: Message) -> Sequence[Message]:
         """The person's edit as a candidate.
@@ -32,11 +32,11 @@ class Hand:
         """
         assert isinstance(message, Assignment)
         assert message.edited is not None
-        prompt = carried_over(message.prompt, message.edited, self._shelves.task.fields)
+        prompt = carried_over(message.prompt, message.edited, self._slots.task.fields)
         if prompt == message.prompt:
             raise EditRejected("the edit changes nothing")
         rival = best_parent(prompt, message)
-        tokens = await measured(self._shelves.tokens, rival.prompt)
+        tokens = await measured(self._slots.tokens, rival.prompt)
         known = tuple(outcome.example for outcome in message.outcomes)
         return [Candidate(message.assignment, prompt, rival.scores, tokens, section=message.section, known=known)]
 

@@ -43,7 +43,7 @@ class Sees:
             await said
 
 
-class Audience:
+class Observers:
     """Passes the messages of `bus` to the `observers`, given by address; each has its own task. `errors` >= 1:
     exceptions of an observer in a row that fail the run."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.prompting.retrieval_slots import Shelves
+from agents.prompting.retrieval_slots import RetrievalSlots
 from agents.ring.agent import Agent
 from protocols.messages import Message
 from protocols.model import ChatModel
@@ -18,7 +18,7 @@ class Place:
     """The place of an agent in the ring, with everything that its replacement may use.
 
     `address`: `critic`, `evaluator` or `proposer/<operator>`. `task`: its examples, metric and kind. `model`: the
-    role's; calls are cached, counted, capped and recorded like those of the replaced agent. `shelves`: the source of
+    role's; calls are cached, counted, capped and recorded like those of the replaced agent. `slots`: the source of
     `{examples:k}` and `{passages:k}`. `seed`: the run's, for random draws together with the assignment's number.
     `usual`: the replaced agent, to which the replacement may delegate.
     """
@@ -26,7 +26,7 @@ class Place:
     address: str
     task: Task
     model: ChatModel
-    shelves: Shelves
+    slots: RetrievalSlots
     seed: int
     usual: Agent
 

@@ -8,7 +8,7 @@ from random import Random
 
 from agents.archive.archive import best_parent
 from agents.operators.operator import ENTIRE, Context, Operator, part, saved
-from agents.prompting.retrieval_slots import Shelves
+from agents.prompting.retrieval_slots import RetrievalSlots
 from memory.experience import Where, situation
 from memory.judgement import MEASURED, Judged, judge
 from memory.store import Memory
@@ -18,7 +18,7 @@ from protocols.messages import Assignment, Candidate, Failure, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.threads import in_thread
-from protocols.wrappers.attributed import OnBehalf
+from protocols.wrappers.attributed import AttributedModel
 
 RECALLED = 32
 """Maximum number of experiences that are recalled for an edit; `judge` compares these with each other."""
@@ -34,13 +34,13 @@ class Proposer:
         self,
         operator: Operator,
         model: ChatModel,
-        shelves: Shelves,
+        slots: RetrievalSlots,
         memory: Memory | None,
         seed: int,
         token_price: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._operator, self._model, self._task, self._shelves = operator, model, shelves.task, shelves
+        self._operator, self._model, self._task, self._slots = operator, model, slots.task, slots
         self._memory, self._seed, self._token_price, self._clock = memory, seed, token_price, clock
         self.address = f"proposer/{operator.name}"
 
@@ -53,8 +53,8 @@ class Proposer:
         assert isinstance(message, Assignment)
         recalled = await self._recall(message)
         rng = Random(f"{self._seed}/{self.address}/{message.assignment}")
-        model = OnBehalf(self._model, message.assignment)
-        context = Context(self._task, model, recalled, rng, self._shelves, self._token_price)
+        model = AttributedModel(self._model, message.assignment)
+        context = Context(self._task, model, recalled, rng, self._slots, self._token_price)
         made = await self._operator.edit(message, context)
         drafts = [made] if isinstance(made, Prompt) else list(made)
         kept, refused = await self._usable(message, drafts)
@@ -66,7 +66,7 @@ class Proposer:
         self, assignment: Assignment, kept: Sequence[Prompt], recalled: Sequence[Judged]
     ) -> Candidate | Failure:
         rival = best_parent(kept[0], assignment)
-        reasons = [self._shelves.too_long(draft, rival.scores) for draft in kept]
+        reasons = [self._slots.too_long(draft, rival.scores) for draft in kept]
         fitting = tuple(draft for draft, reason in zip(kept, reasons, strict=True) if not reason)
         if not fitting:
             return outgrown(assignment, kept[0], reasons[0])
@@ -74,7 +74,7 @@ class Proposer:
             assignment.assignment,
             fitting[0],
             rival.scores,
-            self._shelves.tokens(rival.prompt),
+            self._slots.tokens(rival.prompt),
             tuple(edit.recalled.experience.id for edit in recalled),
             assignment.section,
             drafts=fitting[1:],

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agents.archive.archive import Archive, Member
-from agents.prompting.retrieval_slots import Shelves, measured
+from agents.prompting.retrieval_slots import RetrievalSlots, measured
 from agents.prompting.shrink import Cut, Cuts
 from protocols.messages import SHRINK, Assignment, Candidate, Failure, FailureKind, Message, Scores
 from protocols.prompt import Prompt
@@ -73,14 +73,14 @@ class Shrink:
     address = f"proposer/{SHRINK}"
     accepts: tuple[type[Message], ...] = (Assignment,)
 
-    def __init__(self, shelves: Shelves) -> None:
-        self._shelves = shelves
+    def __init__(self, slots: RetrievalSlots) -> None:
+        self._slots = slots
 
     async def handle(self, message: Message) -> Sequence[Candidate | Failure]:
         """The cut prompt as a candidate, which survives if it is no worse."""
         assert isinstance(message, Assignment)
         assert message.edited is not None
-        tokens = await measured(self._shelves.tokens, message.prompt)
+        tokens = await measured(self._slots.tokens, message.prompt)
         return [
             Candidate(
                 message.assignment, message.edited, message.scores, tokens, section=message.section, shrunk=True

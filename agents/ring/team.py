@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from agents.ring.agent import Agent, say, serve
 from agents.ring.controller import WIDTH, Controller
-from agents.ring.observers import Audience, Observer
+from agents.ring.observers import Observer, Observers
 from protocols.bus import Bus
 from protocols.errors import BusError, RunFailed, storage_failure
 from protocols.messages import (
@@ -68,7 +68,7 @@ class Team:
     ) -> None:
         self._controller, self._others, self._bus = controller, others, bus
         self._errors, self._raised = errors, 0
-        self._audience = Audience(observers or {}, bus, errors)
+        self._audience = Observers(observers or {}, bus, errors)
         self._tasks: TaskGroup | None = None
         self._workers = 0
         self._finished = bus.register(self.address, (Finished,), capacity=2)

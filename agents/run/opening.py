@@ -17,7 +17,7 @@ from agents.config.loading import load_corpus, load_first_prompt, load_task
 from agents.config.own_instructions import critic_instruction, own_instructions
 from agents.config.roles import model_settings, roles
 from agents.directory.intact import check_intact
-from agents.directory.resume_fingerprint import meaning
+from agents.directory.resume_fingerprint import resume_fingerprint
 from agents.directory.run_directory import (
     CACHE,
     JOURNAL,
@@ -131,7 +131,7 @@ def _prepared(
     """The inputs, the ledger, what the run's decisions depend on, and how much a person has said so far."""
     given, ledger = read_inputs(configuration), open_ledger(configuration, environ)
     check_caps(configuration, given.task, given.first, ledger.prices)
-    counts = meaning(configuration, given.task, load_corpus(configuration), given.first)
+    counts = resume_fingerprint(configuration, given.task, load_corpus(configuration), given.first)
     for name in {*roles(configuration).values()}:
         import_for(name, model_settings(configuration.provider(name)))
     return given, ledger, counts, said_so_far(directory)

@@ -13,8 +13,8 @@ from agents.config.metrics import calls_per_example
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
-from agents.prompting.forward import AtOnce, Forward
-from agents.prompting.retrieval_slots import Shelves, open_shelves
+from agents.prompting.forward import Concurrency, Forward
+from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
 from agents.results.comparison import Score, answers, score_of
 from memory.storage.cache import open_cache
 from protocols.budget.ledger import Ledger
@@ -69,8 +69,8 @@ async def score(
     :raises Interrupted: a person stopped it before any example was answered.
     :raises ModelError: a failure that would affect every other call, too.
     """
-    prompt, shelves, ledger = await in_thread(_read, configuration, environ, path)
-    task, examples = shelves.task, shelves.task.split(split)
+    prompt, slots, ledger = await in_thread(_read, configuration, environ, path)
+    task, examples = slots.task, slots.task.split(split)
     least = calls_per_example(configuration) * len(examples)
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
@@ -81,7 +81,7 @@ async def score(
             cache = await stack.enter_async_context(opened)
         model = models.of("task", cache)
         task = models.judging(task, cache)
-        forward = Forward(model, task, shelves, AtOnce(configuration.at_once), configuration.search.repeats)
+        forward = Forward(model, task, slots, Concurrency(configuration.at_once), configuration.search.repeats)
         results = await answers(forward, [(prompt, example) for example in examples])
     found = await in_thread(score_of, task.metric, results)
     if not found.n:
@@ -102,8 +102,10 @@ async def score(
     )
 
 
-def _read(configuration: Configuration, environ: Mapping[str, str], path: Path) -> tuple[Prompt, Shelves, Ledger]:
+def _read(
+    configuration: Configuration, environ: Mapping[str, str], path: Path
+) -> tuple[Prompt, RetrievalSlots, Ledger]:
     task = load_task(configuration)
     prompt = prompt_file.load(path)
     check_input(prompt, task, str(path))
-    return prompt, open_shelves(task, load_corpus(configuration)), open_ledger(configuration, environ)
+    return prompt, open_slots(task, load_corpus(configuration)), open_ledger(configuration, environ)

@@ -48,7 +48,7 @@ from agents.history.resumption import stopped_short
 from agents.models.stack import Models
 from agents.operators.operator import Operator
 from agents.prompting.forward import Forward
-from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, open_shelves
+from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, open_slots
 from agents.results.comparison import Held, answers, held_out, refusal
 from agents.results.finished import raised, reopened
 from agents.results.leaks import leaks
@@ -58,7 +58,7 @@ from agents.ring.agent import Agent
 from agents.ring.controller import Remember
 from agents.ring.critic import Critic, Silent
 from agents.ring.evaluator import Evaluator, RaceSettings
-from agents.ring.injected_edit import Hand
+from agents.ring.injected_edit import InjectedEdit
 from agents.ring.place import Place
 from agents.ring.proposer import Proposer
 from agents.ring.shrinking import Shrink
@@ -113,7 +113,7 @@ class Run:
         self.result: Result | None = None
         self.headroom: Headroom | None = None
         self.say: Tell = quiet
-        self.shelves = open_shelves(task, load_corpus(configuration), configuration.prompt.max_tokens)
+        self.slots = open_slots(task, load_corpus(configuration), configuration.prompt.max_tokens)
         if configuration.search.assignments < self._durable.assignments:
             raise ConfigError(
                 f"search.assignments = {configuration.search.assignments}, and the run in {directory} has made "
@@ -152,7 +152,7 @@ class Run:
         notes = await in_thread(read_notes, self.directory / JOURNAL)
         models.take_up(notes, self._durable.accounts)
         self.task = models.judging(self.task, cache, journal)
-        self.shelves = replace(self.shelves, task=self.task)
+        self.slots = replace(self.slots, task=self.task)
         settings, table = self.configuration.search, self.configuration.agents
         reads = memory if self.configuration.memory.read else None
         self.bus.tap(journal.append)
@@ -169,9 +169,9 @@ class Run:
         )  # fmt: skip
         open_model = partial(models.of, cache=cache, journal=journal)
         task_model = open_model("task")
-        self.shelves = replace(self.shelves, room=partial(spare, task_model))
+        self.slots = replace(self.slots, room=partial(spare, task_model))
         repeats = self.configuration.search.repeats
-        self.forward = Forward(task_model, self.task, self.shelves, self.steering.at_once, repeats)
+        self.forward = Forward(task_model, self.task, self.slots, self.steering.concurrency, repeats)
         credit = self._credit(open_model)
         agents = self._agents(open_model, credit, reads, operators)
         observers = open_observers(table, self.task, self.directory)
@@ -213,18 +213,18 @@ class Run:
         self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
         own = critic_instruction(self.configuration)
         critic = Critic(open_model("critic"), self.task, credit, own) if table.criticises else Silent()
-        agents: list[Agent] = [self.evaluator, critic, Hand(self.shelves), Shrink(self.shelves)]
+        agents: list[Agent] = [self.evaluator, critic, InjectedEdit(self.slots), Shrink(self.slots)]
         price = settings.token_price
         for name, operator in operators.items():
             model = open_model(f"proposer/{name}")
             # Ages count up to the beginning of the run, so that the recalled experiences do not depend on the clock.
             agents.append(
-                Proposer(operator, model, self.shelves, reads, settings.seed, price, lambda: self.record.begun)
+                Proposer(operator, model, self.slots, reads, settings.seed, price, lambda: self.record.begun)
             )
 
         def place(usual: Agent) -> Place:
             model = open_model("task" if usual is self.evaluator else usual.address)
-            return Place(usual.address, self.task, model, self.shelves, settings.seed, usual)
+            return Place(usual.address, self.task, model, self.slots, settings.seed, usual)
 
         return seated(agents, table, place)
 
@@ -266,7 +266,7 @@ class Run:
         if not measures_credit(self.configuration):
             return None
         settings = self.configuration.search
-        forward = Forward(open_model("credit"), self.task, self.shelves, self.steering.at_once, settings.repeats)
+        forward = Forward(open_model("credit"), self.task, self.slots, self.steering.concurrency, settings.repeats)
         return LeaveOneOut(forward, settings.credit_share)
 
     async def search(self) -> Result:
@@ -320,7 +320,7 @@ class Run:
             kept = (await in_thread(read_notes, self.directory / JOURNAL)).get(NOTE)
             self.headroom = unpack_headroom(kept) if kept else None
             return
-        forward = self.forward.on_behalf(FIRST)
+        forward = self.forward.attributed_to(FIRST)
         self.headroom = await before_search(self.configuration, forward, self.first, self.ledger.prices, self.say)
         if self.headroom is not None:
             await self.journal.learned(NOTE, orjson.dumps(self.headroom))
@@ -358,7 +358,7 @@ class Run:
         write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
         write(self.directory / BEST_FIELDS, orjson.dumps(self.task.fields) + b"\n")
         for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
-            if lines := self.shelves.export(best, name):
+            if lines := self.slots.export(best, name):
                 write(self.directory / file, lines)
 
     async def _held_out(self, winner: Member) -> tuple[Held | None, str | None]:

@@ -34,7 +34,7 @@ from agents.directory.run_directory import (
 from agents.directory.watching import Watcher
 from agents.history.resumption import ENDS, Ends
 from agents.models.budget import check_priced, kept_prices
-from agents.prompting.forward import AtOnce
+from agents.prompting.forward import Concurrency
 from agents.ring.controller import WIDTH
 from agents.ring.injected_edit import carried_over
 from agents.ring.team import Tell
@@ -148,7 +148,7 @@ class Steering:
 
     def __init__(self, configuration: Configuration, ledger: Ledger) -> None:
         self._configuration, self._ledger = configuration, ledger
-        self.at_once = AtOnce(configuration.at_once)
+        self.concurrency = Concurrency(configuration.at_once)
         self.aims = Aims(configuration.budget.target, configuration.budget.patience)
 
     async def observe(self, envelope: Envelope) -> None:
@@ -178,7 +178,7 @@ class Steering:
 
     def _make(self, change: Change) -> None:
         if change.setting == CONCURRENCY and change.value is not None:
-            self.at_once.calls = int(change.value)
+            self.concurrency.calls = int(change.value)
         elif change.setting in SETTINGS:
             self.aims = self.aims.changed(change.setting, change.value)
         elif (path := settable(self._configuration).get(change.setting)) and path[0] == "budget":

@@ -64,7 +64,7 @@ from agents.selectors.msgd import features
 from agents.selectors.parents import Parents
 from agents.selectors.records import Falls, InFlight, Running
 from agents.selectors.selector import Choice
-from memory.bayesian_regression import Array, Linear, Rows
+from memory.bayesian_regression import Array, BayesianLinearRegression, Rows
 from memory.judgement import HALF_EVIDENCE, vote
 from protocols.prompt import Kind
 
@@ -131,7 +131,7 @@ class MSGDRL:
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self._table = Linear(MEMORY)
+        self._table = BayesianLinearRegression(MEMORY)
         self._table.place(BASE, 1.0)
         self._rewards, self._worths = Running(HORIZON), Running(HORIZON)
         self._episodes, self._returns = Episodes(), array("d")

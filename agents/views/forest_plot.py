@@ -1,4 +1,4 @@
-"""A forest plot as SVG: one estimate with its interval per line, and a line at 0."""
+"""A forest_plot plot as SVG: one estimate with its interval per line, and a line at 0."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Mark:
     told: bool
 
 
-def forest(title: str, marks: Sequence[Mark]) -> str:
+def forest_plot(title: str, marks: Sequence[Mark]) -> str:
     """The figure as a complete SVG file; all marks share one scale, which includes 0."""
     ends = [end for mark in marks for end in (*mark.interval, mark.value)]
     step = _step(max([0.0, *ends]) - min([0.0, *ends]) or 1.0)

@@ -16,7 +16,7 @@ from rich.text import Text
 from agents.directory.run_directory import write
 from agents.study.effects import Effect, Measure, measured
 from agents.study.sweep import Row
-from agents.views.forest_plot import Mark, forest
+from agents.views.forest_plot import Mark, forest_plot
 from agents.views.live.sweeping import in_words, plain_table
 from protocols.plain import one_line
 
@@ -70,7 +70,7 @@ def write_study(directory: Path, found: Sequence[Effect], rows: Sequence[Row]) -
         if effect.difference is not None and effect.interval is not None
     ]
     title = "Test value with the arm, less the baseline's: mean paired difference, 95 % interval"
-    write(directory / FIGURE, forest(title, marks).encode("utf-8"))
+    write(directory / FIGURE, forest_plot(title, marks).encode("utf-8"))
 
 
 def as_json(effect: Effect) -> dict[str, Any]:

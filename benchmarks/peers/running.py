@@ -19,7 +19,7 @@ import anyio
 import orjson
 from anyio.abc import Process
 
-from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.retrieval_slots import open_slots
 from agents.ring.team import only
 from benchmarks.peers.catalogue import BY_HAND, FIRST, PROGRAMS
 from benchmarks.peers.endpoint import Endpoint, Said
@@ -216,7 +216,7 @@ def left(folder: Path, count: int) -> list[list[Message]]:
 
 def by_hand(material: Material, k: int) -> list[list[Message]]:
     """The first prompt with the `k` nearest training examples before each test input, as turns."""
-    shelves = open_shelves(material.task, [])
+    slots = open_slots(material.task, [])
     shown = Prompt(
         tuple(
             replace(section, form="turns", text=f"{{examples:{k}}}" if k else "")
@@ -225,7 +225,7 @@ def by_hand(material: Material, k: int) -> list[list[Message]]:
             for section in material.first
         )
     )
-    return [as_chat(shown, shelves.inputs(shown, example.inputs)) for example in material.task.test]
+    return [as_chat(shown, slots.inputs(shown, example.inputs)) for example in material.task.test]
 
 
 def version_of(name: str) -> str:

@@ -30,7 +30,7 @@ class News:
     seconds: float
 
 
-class Following:
+class JournalTail:
     """A reader that keeps its position. `news` is for one thread at a time."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -80,11 +80,11 @@ class Following:
 
 
 @contextmanager
-def following(path: Path) -> Iterator[Following]:
+def follow(path: Path) -> Iterator[JournalTail]:
     """Open a reader at the beginning of a journal.
 
     :raises MemoryMismatch: the file is no journal, or one of another version.
     :raises StorageFailed: it is not there, or damaged.
     """
     with reading(path, SCHEMA) as connection:
-        yield Following(connection, path)
+        yield JournalTail(connection, path)

@@ -47,7 +47,7 @@ class Notice:
         return f"{self.share:.0%} of the budget{whose} is used: {self.used:,.6g} of {self.limit:,g} {self.cap}"
 
 
-class Purse:
+class BudgetScope:
     """The spending under one set of caps. `spent`: by calls that have ended. `reserved`: for admitted calls, in
     flight or `waiting` to be sent. Both count against the caps. `aside`: number of calls to keep for later; of each
     cap their average cost is kept, at most the share `ASIDE`."""

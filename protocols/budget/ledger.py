@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import anyio
 
-from protocols.budget.budget_scope import NOTHING, Caps, Cost, Notice, Purse
+from protocols.budget.budget_scope import NOTHING, BudgetScope, Caps, Cost, Notice
 from protocols.budget.prices import Price
 from protocols.errors import BudgetExhausted, ModelError
 from protocols.model import Request, Usage
@@ -89,8 +89,8 @@ class Ledger:
         self.accounts: dict[tuple[str, str], Account] = {}
         self.in_flight = 0
         self.saved = Saved()
-        self._run = Purse("", caps)
-        self._scopes = {name: Purse(name, capped) for name, capped in (scopes or {}).items()}
+        self._run = BudgetScope("", caps)
+        self._scopes = {name: BudgetScope(name, capped) for name, capped in (scopes or {}).items()}
         self._look_at_caps()
         self._clock, self._start = clock, clock()
         self._paused: float | None = None
@@ -111,10 +111,10 @@ class Ledger:
         """The account of `role` with `model`, created if needed."""
         return self.accounts.setdefault((role, model), Account(role, model))
 
-    def purses(self, role: str) -> tuple[Purse, ...]:
-        """The purses whose caps apply to a role: its own, its kind's and the run's."""
+    def scopes_of(self, role: str) -> tuple[BudgetScope, ...]:
+        """The scopes whose caps apply to a role: its own, its kind's and the run's."""
         named = (self._scopes.get(name) for name in dict.fromkeys((role, role.partition("/")[0])))
-        return (*(purse for purse in named if purse), self._run)
+        return (*(scope for scope in named if scope), self._run)
 
     @property
     def calls(self) -> int:
@@ -159,17 +159,17 @@ class Ledger:
 
         :raises KeyError: the scope does not exist.
         """
-        purse = self._scopes[scope] if scope else self._run
-        purse.cap(cap, limit)
-        if purse is self._run:
+        capped = self._scopes[scope] if scope else self._run
+        capped.cap(cap, limit)
+        if capped is self._run:
             self.caps = Caps(**{**asdict(self.caps), cap: limit})
         self._look_at_caps()
         self._wake()
 
     def _look_at_caps(self) -> None:
-        purses = (self._run, *self._scopes.values())
-        self._capped = any(purse.limits for purse in purses)
-        self._counts_tokens = any(purse.counts_tokens for purse in purses)
+        scopes = (self._run, *self._scopes.values())
+        self._capped = any(scope.limits for scope in scopes)
+        self._counts_tokens = any(scope.counts_tokens for scope in scopes)
 
     @contextmanager
     def holding(self, calls: int) -> Iterator[None]:
@@ -181,9 +181,9 @@ class Ledger:
             self._held -= calls
 
     def set_aside(self, calls: int) -> None:
-        """Keep this many calls of the task role for later, see `Purse.aside`; 0 releases them."""
-        for purse in {self._run, *self.purses("task")}:
-            purse.aside = calls
+        """Keep this many calls of the task role for later, see `BudgetScope.aside`; 0 releases them."""
+        for scope in {self._run, *self.scopes_of("task")}:
+            scope.aside = calls
         self._wake()
 
     def most(self, model: str, request: Request) -> Cost:
@@ -194,48 +194,50 @@ class Ledger:
         dollars = price.most(tokens_in, request.max_tokens) if price else 0.0
         return Cost(tokens_in + request.max_tokens, dollars)
 
-    async def admit(self, account: Account, purses: tuple[Purse, ...], most: Cost) -> None:
+    async def admit(self, account: Account, scopes: tuple[BudgetScope, ...], most: Cost) -> None:
         """Reserve the highest possible cost of an attempt; waits while only other admitted attempts block it.
 
         :raises BudgetExhausted: a cap forbids the attempt.
         """
-        while self._capped and self._must_wait(purses, most):
+        while self._capped and self._must_wait(scopes, most):
             self._waiting = self._waiting or anyio.Event()
             await self._waiting.wait()
-        for purse in purses:
-            purse.reserve(most)
+        for scope in scopes:
+            scope.reserve(most)
 
-    def send(self, account: Account, purses: tuple[Purse, ...], most: Cost) -> None:
+    def send(self, account: Account, scopes: tuple[BudgetScope, ...], most: Cost) -> None:
         """Count an admitted attempt of at most `most` as sent; its other waiting is over.
 
         :raises BudgetExhausted: it may no longer be sent: the minutes have passed, or a cap was lowered.
         """
-        for purse in purses if self._capped else ():
-            if refused := purse.refusal(self._kept(purse), self._passed()) or purse.overspent(most):
-                self._refuse(purse, refused)
+        for scope in scopes if self._capped else ():
+            if refused := scope.refusal(self._kept(scope), self._passed()) or scope.overspent(most):
+                self._refuse(scope, refused)
         account.calls += 1
         self.in_flight += 1
-        for purse in purses:
-            purse.send()
-        self._watch(purses)
-        if self._waiting is not None and any("calls" in purse.limits for purse in purses):
+        for scope in scopes:
+            scope.send()
+        self._watch(scopes)
+        if self._waiting is not None and any("calls" in scope.limits for scope in scopes):
             self._wake()  # attempts waiting for the last call must now be refused
 
-    def withdraw(self, purses: tuple[Purse, ...], most: Cost) -> None:
+    def withdraw(self, scopes: tuple[BudgetScope, ...], most: Cost) -> None:
         """Release the reservation of an admitted attempt that will not be sent."""
-        for purse in purses:
-            purse.withdraw(most)
+        for scope in scopes:
+            scope.withdraw(most)
         self._wake()
 
-    def settle(self, account: Account, purses: tuple[Purse, ...], most: Cost, usage: Usage, failed: bool) -> None:
+    def settle(
+        self, account: Account, scopes: tuple[BudgetScope, ...], most: Cost, usage: Usage, failed: bool
+    ) -> None:
         """Count the end of a sent attempt, and replace its reservation by its cost. `failed`: it brought no reply."""
         self.in_flight -= 1
         account.failed += failed
         account.usage += usage
         cost = self._cost(account.model, usage)
-        for purse in purses:
-            purse.settle(most, cost)
-        self._watch(purses)
+        for scope in scopes:
+            scope.settle(most, cost)
+        self._watch(scopes)
         self._wake()
 
     def _wake(self) -> None:
@@ -272,37 +274,37 @@ class Ledger:
             account.saved += past.saved
             account.usage += past.usage
             account.seconds += past.seconds
-            for purse in self.purses(past.role):
-                purse.take_up(past.calls, self._cost(past.model, past.usage))
+            for scope in self.scopes_of(past.role):
+                scope.take_up(past.calls, self._cost(past.model, past.usage))
 
     def _cost(self, model: str, usage: Usage) -> Cost:
         price = self.prices.get(model)
         return Cost(usage.total, price.of(usage) if price else 0.0)
 
-    def _must_wait(self, purses: tuple[Purse, ...], most: Cost) -> bool:
+    def _must_wait(self, scopes: tuple[BudgetScope, ...], most: Cost) -> bool:
         """:raises BudgetExhausted: there would be no room even if all calls in flight cost nothing."""
         waits = False
-        for purse in purses:
-            cap, final = purse.obstacle(most, self._kept(purse), self._passed())
+        for scope in scopes:
+            cap, final = scope.obstacle(most, self._kept(scope), self._passed())
             if final:
-                self._refuse(purse, cap)
+                self._refuse(scope, cap)
             waits = waits or bool(cap)
         return waits
 
-    def _kept(self, purse: Purse) -> int:
+    def _kept(self, scope: BudgetScope) -> int:
         """Number of calls kept back for the report, which are of the task role."""
-        return self._held if purse.name in ("", "task") else 0
+        return self._held if scope.name in ("", "task") else 0
 
     def _passed(self) -> float:
         """Seconds since the start; 0 while caps on minutes do not apply."""
         return self.seconds if self._held else 0.0
 
-    def _refuse(self, purse: Purse, cap: str) -> NoReturn:
+    def _refuse(self, scope: BudgetScope, cap: str) -> NoReturn:
         """:raises BudgetExhausted: always."""
-        raise BudgetExhausted(cap, purse.limits[cap], purse.name)
+        raise BudgetExhausted(cap, scope.limits[cap], scope.name)
 
-    def _watch(self, purses: tuple[Purse, ...]) -> None:
-        for purse in purses if self._capped else ():
-            for notice in purse.news(self.seconds):
+    def _watch(self, scopes: tuple[BudgetScope, ...]) -> None:
+        for scope in scopes if self._capped else ():
+            for notice in scope.news(self.seconds):
                 for observe in self._watchers:
                     observe(notice)

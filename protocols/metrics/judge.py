@@ -10,7 +10,7 @@ from protocols.metrics.parsed import ParsedMetric
 from protocols.model import ChatMessage, ChatModel, Request
 from protocols.prompt import fill
 from protocols.task import Example, Json, Judgement, TaskKind
-from protocols.wrappers.attributed import OnBehalf
+from protocols.wrappers.attributed import AttributedModel
 
 TRIES = 2
 
@@ -27,9 +27,9 @@ class ModelJudge(ParsedMetric):
         super().__init__(kind)
         self._rubric, self._model = rubric, model
 
-    def on_behalf(self, assignment: int) -> ModelJudge:
+    def attributed_to(self, assignment: int) -> ModelJudge:
         """This judge with its calls attributed to this assignment."""
-        return ModelJudge(self._kind, self._rubric, self._model and OnBehalf(self._model, assignment))
+        return ModelJudge(self._kind, self._rubric, self._model and AttributedModel(self._model, assignment))
 
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer.

@@ -35,7 +35,7 @@ class ParsedMetric(MeanScore, ABC):
             return Judgement(0.0, None, feedback, self.missed(example.target), {"unreadable": 1})
         return await self.compare(example, answer)
 
-    def on_behalf(self, assignment: int) -> Metric:
+    def attributed_to(self, assignment: int) -> Metric:
         """This metric itself, because it calls no model."""
         return self
 

@@ -38,9 +38,9 @@ class Weighted:
             mistakes=dict(mistakes),
         )
 
-    def on_behalf(self, assignment: int) -> Weighted:
+    def attributed_to(self, assignment: int) -> Weighted:
         """This metric with its calls of a model, if any, attributed to this assignment."""
-        return Weighted([(name, weight, metric.on_behalf(assignment)) for name, weight, metric in self._parts])
+        return Weighted([(name, weight, metric.attributed_to(assignment)) for name, weight, metric in self._parts])
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:
         """The weighted mean of the metrics, each computed from its own sums."""

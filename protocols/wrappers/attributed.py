@@ -8,7 +8,7 @@ from protocols.model import ChatModel, Reply, Request
 from protocols.wrappers.window import spare
 
 
-class OnBehalf:
+class AttributedModel:
     """Attributes all calls to one assignment, whatever the requests say."""
 
     def __init__(self, inner: ChatModel, assignment: int) -> None:

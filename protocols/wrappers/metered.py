@@ -18,32 +18,32 @@ class MeteredModel:
     def __init__(self, inner: ChatModel, ledger: Ledger, role: str, queued: bool = False) -> None:
         self.name = inner.name
         self._inner, self._ledger, self._role, self._queued = inner, ledger, role, queued
-        self._account, self._purses = ledger.account(role, inner.name), ledger.purses(role)
+        self._account, self._scopes = ledger.account(role, inner.name), ledger.scopes_of(role)
 
     async def complete(self, request: Request) -> Reply:
         """:raises BudgetExhausted: a cap forbids the call; nothing was sent."""
-        ledger, account, purses = self._ledger, self._account, self._purses
+        ledger, account, scopes = self._ledger, self._account, self._scopes
         most, sent = ledger.most(account.model, request), False
 
         def send(waited: Request) -> Request:
             nonlocal sent
-            ledger.send(account, purses, most)
+            ledger.send(account, scopes, most)
             sent = True
             return waited
 
-        await ledger.admit(account, purses, most)
+        await ledger.admit(account, scopes, most)
         try:
             reply = await self._inner.complete(request.sent_by(send) if self._queued else send(request))
         except BaseException as error:
             if not sent:
-                ledger.withdraw(purses, most)
+                ledger.withdraw(scopes, most)
                 raise
-            ledger.settle(account, purses, most, billed(error, request), failed=True)
+            ledger.settle(account, scopes, most, billed(error, request), failed=True)
             if isinstance(error, ModelError):
                 ledger.ended(Attempt(self._role, account.model, error, request.left_out))
             raise
         account.seconds += reply.latency
-        ledger.settle(account, purses, most, reply.usage, failed=False)
+        ledger.settle(account, scopes, most, reply.usage, failed=False)
         ledger.ended(Attempt(self._role, account.model, None, request.left_out))
         return reply
 

@@ -18,7 +18,7 @@ ROOM: Final = 4096
 """Lower bound of the token limit of their replies: for a short answer they think for up to about 1,400 tokens."""
 
 
-def room_of(name: str) -> int | None:
+def min_reply_tokens(name: str) -> int | None:
     """Lower bound of the token limit of replies of the model `provider/model`; None: no bound."""
     return ROOM if THINKING.match(name) else None
 
@@ -36,7 +36,7 @@ def cut_in_thought(reply: Reply) -> bool:
     return False
 
 
-class RoomyModel:
+class MinReplyTokensModel:
     """Raises the token limit of every request to at least `tokens` >= 1, and takes it into account in the spare room
     of the `window`. A model that turns out to think unasked gets `ROOM` from then on.
 

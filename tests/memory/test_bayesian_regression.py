@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memory.bayesian_regression import Linear, Rows
+from memory.bayesian_regression import BayesianLinearRegression, Rows
 
 
 def test_the_regression_finds_the_coefficients_and_shrinks_those_that_are_unknown() -> None:
-    linear, rng = Linear(memory=10_000), np.random.default_rng(0)
+    linear, rng = BayesianLinearRegression(memory=10_000), np.random.default_rng(0)
     truth = np.array([0.5, -0.3, 0.2, 0.0])
     places = [linear.place(name, 1.0) for name in "abcd"]
     for _ in range(500):

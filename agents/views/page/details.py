@@ -26,7 +26,7 @@ def details(directory: Path, number: int, most: int | None = None, answers: int 
 
     :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, or damaged.
     """
-    progress, story, found = Progress(), "it is under way", False
+    progress, summary, found = Progress(), "it is under way", False
     assignment: Assignment | None = None
     prompt: Prompt | None = None
     row: Json = {"candidate": number, "gradient": "", "recalled": [], "gradients": []}
@@ -50,11 +50,11 @@ def details(directory: Path, number: int, most: int | None = None, answers: int 
             case _:
                 pass
         if (ending := progress.follow(envelope)) is not None:
-            story = str(ending)
+            summary = str(ending)
     if not found:
         return None
     parent = assignment.prompt if assignment else None
-    row |= {"story": fit(story, most), "parent": assignment.parent if assignment else None}
+    row |= {"summary": fit(summary, most), "parent": assignment.parent if assignment else None}
     after = prompt or parent
     row["sections"] = changes(parent, after, most) if after else []
     return row

@@ -14,9 +14,9 @@ from agents.results.finished import read_result
 from agents.views.live.terminal import clock, dollars, estimated
 from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
-from agents.views.page.run_summary import Json, Story, front
+from agents.views.page.run_summary import Json, RunSummary, front
 from agents.views.report import left_out, missing_test, thousand
-from memory.journals.journal_tail import following
+from memory.journals.journal_tail import follow
 from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Account
 from protocols.budget.prices import Price
@@ -40,42 +40,42 @@ def report_document(directory: Path) -> Json:
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
     """
     configuration, result = read_configuration(directory), read_result(directory / RESULT)
-    story = read_story(directory, configuration.search.prefer)
+    summary = read_story(directory, configuration.search.prefer)
     known = kept_prices(directory, configuration)
     figures = Figures(configuration, known, result, working=is_claimed(directory / LOCK))
-    document = figures.of(story) | {"points": story.points}
-    document |= {"sections": winner_changes(story)} if story.best else {}
-    shown = {str(number): details(directory, number, SHORT, ANSWERS) for number in notable(story)}
+    document = figures.of(summary) | {"points": summary.points}
+    document |= {"sections": winner_changes(summary)} if summary.best else {}
+    shown = {str(number): details(directory, number, SHORT, ANSWERS) for number in notable(summary)}
     recalled = sorted({number for row in shown.values() if row for number in row["recalled"]})
     return document | {"details": shown, "experiences": experiences(directory, recalled[-EXPERIENCES:], EXCERPT)}
 
 
-def read_story(directory: Path, prefer: Prefer) -> Story:
-    """Reads the story of a run up to now.
+def read_story(directory: Path, prefer: Prefer) -> RunSummary:
+    """Reads the summary of a run up to now.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
-    story = Story(prefer)
-    with following(directory / JOURNAL) as journal:
+    summary = RunSummary(prefer)
+    with follow(directory / JOURNAL) as journal:
         while True:
             news = journal.news()
-            story.take(news)
+            summary.take(news)
             if not news.more:
-                return story
+                return summary
 
 
-def notable(story: Story) -> list[int]:
+def notable(summary: RunSummary) -> list[int]:
     """The candidates that readers look for: the best one's lineage, the best, the Pareto front and the latest."""
-    survivors = [point for point in story.points if point["value"] is not None]
+    survivors = [point for point in summary.points if point["value"] is not None]
     best = sorted(survivors, key=lambda p: (*rank(p["value"], p["tokens"]), p["assignment"]))[:BEST]
-    lists: list[Sequence[int]] = [story.lineage()[::-1], [point["assignment"] for point in best]]
-    lists += [front(story.points)[::-1], [point["assignment"] for point in story.points[: -LATEST - 1 : -1]]]
+    lists: list[Sequence[int]] = [summary.lineage()[::-1], [point["assignment"] for point in best]]
+    lists += [front(summary.points)[::-1], [point["assignment"] for point in summary.points[: -LATEST - 1 : -1]]]
     return list(dict.fromkeys(number for numbers in lists for number in numbers))[:DETAILED]
 
 
-def winner_changes(story: Story) -> list[Json]:
+def winner_changes(summary: RunSummary) -> list[Json]:
     """The best prompt beside the first one; nothing before there is one."""
-    return [] if story.best is None else changes(story.first, story.best, LONGEST)
+    return [] if summary.best is None else changes(summary.first, summary.best, LONGEST)
 
 
 class Figures:
@@ -92,27 +92,27 @@ class Figures:
         self.result, self.working = result, working
         self._configuration, self._prices = configuration, known
 
-    def of(self, story: Story) -> Json:
+    def of(self, summary: RunSummary) -> Json:
         """The document without points and details of candidates."""
-        roles = [role_row(account, self._prices) for account in story.accounts]
-        progress, result = story.progress, self.result
+        roles = [role_row(account, self._prices) for account in summary.accounts]
+        progress, result = summary.progress, self.result
         test = result.get("test") if result else None
         return {
             "title": one_line(self._configuration.task.name, 80),
-            "state": self._state(story),
-            "figures": [[name, text] for name, text in self._figures(story, roles)],
+            "state": self._state(summary),
+            "figures": [[name, text] for name, text in self._figures(summary, roles)],
             "remarks": [one_line(line, 500) for line in self._remarks()],
             "best": progress.best.assignment if progress.best else None,
-            "lineage": story.lineage(),
+            "lineage": summary.lineage(),
             "held": {name: test[name] for name in ("seed", "best", "difference", "interval", "n")} if test else None,
             "examples": _examples(test) if test else None,
-            "values": story.values(),
+            "values": summary.values(),
             "roles": roles,
-            "failures": story.failures(),
-            "total": story.total,
+            "failures": summary.failures(),
+            "total": summary.total,
         }
 
-    def _state(self, story: Story) -> Json:
+    def _state(self, summary: RunSummary) -> Json:
         if self.result is not None:
             return {"phase": "ended", "words": f"Ended: stopped by {one_line(self.result['stopped_by'])}."}
         if not self.working:
@@ -120,18 +120,18 @@ class Figures:
                 "phase": "halted",
                 "words": "No result: no process works on this run. The same search command resumes it.",
             }
-        if story.progress.paused and story.phase in ("beginning", "searching"):
+        if summary.progress.paused and summary.phase in ("beginning", "searching"):
             return {"phase": "paused", "words": "Paused: what is in flight ends, and nothing new is issued."}
         words = {
             "beginning": "Evaluating the first prompt.",
             "searching": "Searching.",
-            "stopping": f"Stopping ({one_line(story.progress.stopping)}): what is in flight ends.",
-            "testing": f"Reading the test split; the search was stopped by {one_line(story.progress.stopped_by)}.",
+            "stopping": f"Stopping ({one_line(summary.progress.stopping)}): what is in flight ends.",
+            "testing": f"Reading the test split; the search was stopped by {one_line(summary.progress.stopped_by)}.",
         }
-        return {"phase": story.phase, "words": words[story.phase]}
+        return {"phase": summary.phase, "words": words[summary.phase]}
 
-    def _figures(self, story: Story, roles: Sequence[Json]) -> Iterator[tuple[str, str]]:
-        progress, result = story.progress, self.result
+    def _figures(self, summary: RunSummary, roles: Sequence[Json]) -> Iterator[tuple[str, str]]:
+        progress, result = summary.progress, self.result
         first, best = progress.survivors.get(0), progress.best
         if first and best and first.value is not None and best.value is not None:
             yield "best on validation", f"{best.value:.3f}"
@@ -149,7 +149,7 @@ class Figures:
         yield "tokens", f"{sum(role['input'] + role['output'] for role in roles):,}{guessed}"
         costs = [role["dollars"] for role in roles]
         yield "cost", dollars(None if None in costs else sum(costs))
-        yield "time", clock(story.seconds)
+        yield "time", clock(summary.seconds)
 
     def _remarks(self) -> Iterator[str]:
         result = self.result or {}

@@ -14,8 +14,8 @@ from agents.results.earlier import as_result
 from agents.views.logs import last_wait
 from agents.views.page.details import details, experiences
 from agents.views.page.document import Figures, winner_changes
-from agents.views.page.run_summary import Json, Story
-from memory.journals.journal_tail import Following, following
+from agents.views.page.run_summary import Json, RunSummary
+from memory.journals.journal_tail import JournalTail, follow
 from memory.storage.sqlite import is_claimed
 from protocols.bus import Traffic
 from protocols.files import prompt_file
@@ -31,7 +31,7 @@ AGENTS = ("controller", "evaluator", "critic")
 @dataclass(frozen=True, slots=True)
 class Shown:
     """One state of the page. `document` is sent each time, `points` as they are added, `best` when it has changed.
-    `renewed` and `total`: see `Story`; `last`: no state follows."""
+    `renewed` and `total`: see `RunSummary`; `last`: no state follows."""
 
     document: Json = field(default_factory=dict)
     points: Sequence[Json] = ()
@@ -49,7 +49,7 @@ class Feed:
         self._directory, self._traffic = directory, traffic
         self._configuration = read_configuration(directory)
         self._figures = Figures(self._configuration, kept_prices(directory, self._configuration), None, working=True)
-        self._story = Story(self._configuration.search.prefer)
+        self._story = RunSummary(self._configuration.search.prefer)
         self._best: Json = {}
         self._shown = Shown()
         self._over = False
@@ -70,7 +70,7 @@ class Feed:
         :raises StorageFailed: a file of the run cannot be read.
         """
         try:
-            with following(self._directory / JOURNAL) as journal:
+            with follow(self._directory / JOURNAL) as journal:
                 more = True
                 while more or not self._shown.last:
                     if not more:
@@ -115,25 +115,27 @@ class Feed:
             return None
         return found | {"experiences": experiences(self._directory, found["recalled"], LONGEST)}
 
-    def _look(self, journal: Following, over: bool) -> tuple[bool, Shown]:
+    def _look(self, journal: JournalTail, over: bool) -> tuple[bool, Shown]:
         """Read new entries; returns whether there are more, and the state. Runs in a thread, once at a time."""
-        story, best = self._story, self._story.best
+        summary, best = self._story, self._story.best
         figures = self._figures
         found = read_document(self._directory / RESULT)
         figures.result = None if found is None else as_result(found, self._directory / RESULT)
         figures.working = not over and (self._traffic is not None or is_claimed(self._directory / LOCK))
         news = journal.news()
-        story.take(news)
-        if story.best is not None and story.best is not best:
-            self._best = {"sections": winner_changes(story), "prompt": prompt_file.dumps(story.best)}
-        document = figures.of(story) | {
-            "waiting": last_wait(self._directory / LOG, story.heard) if figures.working else "",
+        summary.take(news)
+        if summary.best is not None and summary.best is not best:
+            self._best = {"sections": winner_changes(summary), "prompt": prompt_file.dumps(summary.best)}
+        document = figures.of(summary) | {
+            "waiting": last_wait(self._directory / LOG, summary.heard) if figures.working else "",
             "agents": self._agents(),
-            "flows": dict(story.flows),
-            "heard": story.heard,
-            "editable": [section.name for section in story.first or () if not section.frozen],
+            "flows": dict(summary.flows),
+            "heard": summary.heard,
+            "editable": [section.name for section in summary.first or () if not section.frozen],
         }
-        shown = Shown(document, tuple(story.points), story.renewed, story.total, self._best, over and not news.more)
+        shown = Shown(
+            document, tuple(summary.points), summary.renewed, summary.total, self._best, over and not news.more
+        )
         return news.more, shown
 
     def _agents(self) -> list[Json]:

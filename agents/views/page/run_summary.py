@@ -1,4 +1,4 @@
-"""The story of a run as its page tells it: a fold over the envelopes, live or from the journal."""
+"""The summary of a run as its page tells it: a fold over the envelopes, live or from the journal."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Cell:
         }
 
 
-class Story:
+class RunSummary:
     """Shows at most about `KEPT` endings; keeps a row and the scores of each survivor besides, and no answers.
 
     `points`: the endings, each a row of figures; `renewed` counts how often earlier ones were dropped from it.

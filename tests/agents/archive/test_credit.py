@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.archive.credit import LEAST, UNKNOWN, LeaveOneOut, believed, pooled
-from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.forward import Concurrency, Forward
 from agents.ring.controller import SearchSettings
 from agents.ring.critic import Critic
 from agents.ring.evaluator import RaceSettings
@@ -87,7 +87,7 @@ def measure(
     evaluation: Evaluation, model: Planted, share: float = 1.0, asked: int = 1000
 ) -> tuple[dict[str, Credit], Account]:
     ledger = Ledger(Caps(), {}, lambda: 0.0)
-    forward = Forward(MeteredModel(model, ledger, "credit"), TASK, NO_CORPUS, AtOnce(3))
+    forward = Forward(MeteredModel(model, ledger, "credit"), TASK, NO_CORPUS, Concurrency(3))
     return anyio.run(leave_one_out(forward, share, asked), evaluation), ledger.account("credit", "planted")
 
 
@@ -138,7 +138,7 @@ async def test_failed_calls_and_its_own_cap_cost_the_credit_and_not_the_gradient
     error: Exception | None, caps: Caps
 ) -> None:
     ledger = Ledger(Caps(), {}, lambda: 0.0, {"credit": caps})
-    forward = Forward(MeteredModel(Planted(error), ledger, "credit"), TASK, NO_CORPUS, AtOnce(3))
+    forward = Forward(MeteredModel(Planted(error), ledger, "credit"), TASK, NO_CORPUS, Concurrency(3))
     critic = Critic(Says("<critique>[rule] more</critique>"), TASK, leave_one_out(forward))
     [critique] = await critic.handle(evaluated(PLANTED))
     assert isinstance(critique, Critique)
@@ -147,25 +147,25 @@ async def test_failed_calls_and_its_own_cap_cost_the_credit_and_not_the_gradient
 
 async def test_a_cap_that_ends_the_search_is_named_and_nothing_is_asked_beyond_it() -> None:
     ledger = Ledger(Caps(calls=10), {}, lambda: 0.0)
-    forward = Forward(MeteredModel(Planted(None), ledger, "credit"), TASK, NO_CORPUS, AtOnce(3))
+    forward = Forward(MeteredModel(Planted(None), ledger, "credit"), TASK, NO_CORPUS, Concurrency(3))
     critic = Critic(Says("<critique>[rule] more</critique>"), TASK, leave_one_out(forward))
     [critique] = await critic.handle(evaluated(PLANTED))
     assert isinstance(critique, Critique)
     assert (critique.gradients, critique.credit, critique.cut_by) == ({}, {}, "calls")
-    fatal = Forward(Planted(AuthenticationFailed("no", model="m")), TASK, NO_CORPUS, AtOnce(3))
+    fatal = Forward(Planted(AuthenticationFailed("no", model="m")), TASK, NO_CORPUS, Concurrency(3))
     with pytest.raises(AuthenticationFailed):
         await leave_one_out(fatal)(evaluated(PLANTED))
 
 
 async def test_single_calls_that_fail_are_left_out_of_the_comparison() -> None:
     prompt = Prompt((Section("rule", "task", "Know: amber"), INPUT))
-    forward = Forward(Planted(ServerFailed("no", model="m"), "amber"), TASK, NO_CORPUS, AtOnce(3))
+    forward = Forward(Planted(ServerFailed("no", model="m"), "amber"), TASK, NO_CORPUS, Concurrency(3))
     credit = await leave_one_out(forward)(evaluated(prompt))
     assert credit == {"rule": Credit(0.0, 1 / 10)}, "the two of 12 that it tells of have no answer without it"
 
 
 async def test_the_critic_sees_the_credit_and_hands_it_on() -> None:
-    forward = Forward(Planted(), TASK, NO_CORPUS, AtOnce(3))
+    forward = Forward(Planted(), TASK, NO_CORPUS, Concurrency(3))
     model = Says("<critique>[myths] take it out\n[manners] frozen</critique>")
     critic = Critic(model, TASK, leave_one_out(forward))
     [critique] = await critic.handle(evaluated(PLANTED))

@@ -12,7 +12,7 @@ from agents.config.catalogue import OPERATORS, open_operators
 from agents.config.configuration import load
 from agents.config.loading import load_first_prompt, load_task
 from agents.config.own_instructions import critic_instruction
-from agents.directory.resume_fingerprint import check_meaning, meaning
+from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.operators.few_shot import FewShot
 from agents.operators.operator import WHOLE
 from agents.operators.writing import Writer
@@ -101,7 +101,7 @@ def test_another_text_of_an_instruction_is_another_search_and_another_place_is_n
 
     def means() -> dict[str, object]:
         configuration = load(path)
-        return meaning(configuration, load_task(configuration), (), prompt)
+        return resume_fingerprint(configuration, load_task(configuration), (), prompt)
 
     before = means()
     (tmp_path / "other.txt").write_text(OWN, encoding="utf-8")
@@ -122,7 +122,7 @@ def test_the_description_is_told_to_writers_and_is_no_part_of_the_prompt(tmp_pat
     assert said not in dumps(first)
     assert WHOLE not in {section.name for section in first}
     without = load(path)
-    counts = meaning(without, load_task(without), (), first)
+    counts = resume_fingerprint(without, load_task(without), (), first)
     there = {name: value for name, value in counts.items() if name != "task.description"}
-    check_meaning(there, counts, tmp_path)  # as runs of earlier releases have it
-    assert meaning(configuration, described, (), first)["task.description"] == said
+    check_fingerprint(there, counts, tmp_path)  # as runs of earlier releases have it
+    assert resume_fingerprint(configuration, described, (), first)["task.description"] == said

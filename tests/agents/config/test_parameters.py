@@ -11,7 +11,7 @@ import pytest
 
 from agents.check.doctor import diagnose
 from agents.config.configuration import Configuration, build, load
-from agents.directory.resume_fingerprint import check_meaning, meaning
+from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
@@ -162,7 +162,7 @@ async def test_a_stop_of_white_space_alone_can_be_written(tmp_path: Path) -> Non
 def counted(configuration: Configuration) -> dict[str, Any]:
     """As a run directory keeps it."""
     first = Prompt((Section("task", "task", "{text}"),))
-    return dict(orjson.loads(orjson.dumps(meaning(configuration, WORLD, (), first))))
+    return dict(orjson.loads(orjson.dumps(resume_fingerprint(configuration, WORLD, (), first))))
 
 
 def test_a_run_is_gone_on_with_by_what_asks_the_same() -> None:
@@ -175,12 +175,12 @@ def test_a_run_is_gone_on_with_by_what_asks_the_same() -> None:
     for table in free:
         assert of(table) == plain
     one = of({"parameters": {"seed": 1, "extra": {"a": 1, "b": {"c": 2, "d": 3}}}}, task={"stop": ["a"]})
-    check_meaning(
+    check_fingerprint(
         one, of({"parameters": {"extra": {"b": {"d": 3, "c": 2}, "a": 1}, "seed": 1}}, task={"stop": ["a"]}), "d"
     )
     for other in (plain, of({"parameters": {"seed": 1}}, task={"stop": ["a"]}), of({"system": "user"})):
         with pytest.raises(ConfigError, match="something else"):
-            check_meaning(one, other, "d")
+            check_fingerprint(one, other, "d")
 
 
 REFUSED = error_body("invalid_request_error", "Unsupported value: 'temperature' does not support 0 with this model.")

@@ -22,7 +22,7 @@ from agents.forecast.past import Past, read_past
 from agents.models.budget import prices
 from agents.operators.few_shot import FewShot
 from agents.operators.operator import Context
-from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.retrieval_slots import open_slots
 from agents.run.opening import open_run
 from protocols.files.named import Named
 from protocols.messages import Assignment
@@ -53,7 +53,7 @@ async def test_what_is_expected_of_a_search_is_about_what_it_takes(tmp_path: Pat
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
     composed_of = await composed(
-        open_shelves(task, ()), first, open_operators(configuration.search.operators), configuration.minibatch(12)
+        open_slots(task, ()), first, open_operators(configuration.search.operators), configuration.minibatch(12)
     )
     expected = estimate(configuration, {}, task, first, composed_of)
     async with open_run(configuration, {}, tmp_path / "runs" / "small-1") as run:
@@ -174,8 +174,8 @@ def test_past_runs_outweigh_what_is_written_down_the_more_the_more_there_are() -
 def test_every_operator_says_what_it_would_ask_and_asks_nobody() -> None:
     task = load_task(load(EXAMPLE))
     first = load_first_prompt(load(EXAMPLE), task)
-    shelves = open_shelves(task, ("a passage",))
-    found = anyio.run(composed, shelves, first, open_operators([*map(Named, OPERATORS)]), 12)
+    slots = open_slots(task, ("a passage",))
+    found = anyio.run(composed, slots, first, open_operators([*map(Named, OPERATORS)]), 12)
     assert found.keys() >= {"critic", "proposer/few_shot", "proposer/self_reflection"}
     assert found.keys() <= {"critic", *(f"proposer/{name}" for name in OPERATORS)}
     for role, one in found.items():
@@ -209,6 +209,6 @@ class Fails(Waits):
 
 def test_an_operator_that_will_not_say_is_taken_for_a_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(composing, "SECONDS", 0.01)
-    found = anyio.run(composed, open_shelves(splits(4, 4, 4), ()), FIRST, {"waits": Waits(), "fails": Fails()}, 4)
+    found = anyio.run(composed, open_slots(splits(4, 4, 4), ()), FIRST, {"waits": Waits(), "fails": Fails()}, 4)
     assert found["proposer/waits"] == replace(UNKNOWN, shows=3)
     assert found.keys() == {"critic", "proposer/waits"}

@@ -19,7 +19,7 @@ from agents.forecast.headroom import draws, measure
 from agents.headroom.found import Headroom, unpack_headroom
 from agents.headroom.probe import DRAWS, Probe, chance, in_words
 from agents.models.accounts import Accounts
-from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.retrieval_slots import open_slots
 from agents.results.finished import read_result
 from agents.run.opening import open_run
 from agents.views.diagnosis import show_diagnosis
@@ -188,7 +188,7 @@ def probe(folder: Path, prompt: str = PROMPT) -> tuple[Probe, Prompt]:
     configuration = load(write_task(folder, prompt=prompt))
     task = load_task(configuration)
     first = load_first_prompt(configuration, task)
-    return Probe(open_shelves(task, ()), first), first
+    return Probe(open_slots(task, ()), first), first
 
 
 def test_validation_is_asked_and_never_test_and_a_prompt_without_a_place_for_examples_gets_one(

@@ -16,7 +16,7 @@ from agents.config.configuration import load
 from agents.history.recycling import DAY, pack, recall_past, recycle, unpack
 from agents.operators.operator import WHOLE, Context, part
 from agents.operators.writing import show_recalled
-from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.retrieval_slots import open_slots
 from agents.ring.agent import _respond
 from agents.ring.controller import Controller, SearchSettings
 from agents.ring.proposer import RECALLED, Proposer
@@ -74,7 +74,7 @@ class Writes:
 
 
 def proposer(operator: Writes, memory: Memory | None) -> Proposer:
-    return Proposer(operator, Silent(), open_shelves(TASK, ()), memory, 1, 0.0, lambda: NOW)
+    return Proposer(operator, Silent(), open_slots(TASK, ()), memory, 1, 0.0, lambda: NOW)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agents.archive.ends import ALL_MADE
 from agents.history.progress import Progress
 from agents.history.resumption import Ends, is_end, stopped_short
-from agents.views.page.run_summary import Story
+from agents.views.page.run_summary import RunSummary
 from protocols.bus import NOBODY
 from protocols.messages import (
     FIRST,
@@ -90,7 +90,7 @@ def test_what_is_told_as_it_comes_is_what_the_whole_run_says(log: list[Envelope]
 def test_whoever_looks_at_a_journal_sees_what_is_void_as_if_it_had_not_been(log: list[Envelope]) -> None:
     """But for the list of endings of a page, which are told once each."""
     ends = Ends(log)
-    seen, plain = Story("best"), Story("best")
+    seen, plain = RunSummary("best"), RunSummary("best")
     for envelope in log:
         seen.follow(envelope, 0)
         if not ends.undone(envelope) and not isinstance(envelope.message, Resumed):

@@ -21,7 +21,7 @@ from agents.operators.operator import WHOLE, Context, part
 from agents.operators.rag import Rag
 from agents.operators.self_consistency import SelfConsistency
 from agents.prompting.requests import HEADINGS, sent_in
-from agents.prompting.retrieval_slots import open_shelves, places
+from agents.prompting.retrieval_slots import open_slots, places
 from memory.experience import Experience, Recalled
 from memory.judgement import Judged
 from protocols.errors import EditRejected, InapplicableError
@@ -317,7 +317,7 @@ PASSAGES = [
 
 
 def with_corpus(seed: int, corpus: list[str] = PASSAGES) -> Context:
-    return replace(context(Says(), seed=seed), shelves=open_shelves(TASK, corpus))
+    return replace(context(Says(), seed=seed), slots=open_slots(TASK, corpus))
 
 
 @given(SEEDS)

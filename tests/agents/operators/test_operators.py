@@ -28,7 +28,7 @@ from agents.operators.short_instruction import ShortInstruction
 from agents.prompting.blocks import ROOM, cut, within
 from agents.prompting.records import record_of
 from agents.prompting.requests import show_example, show_turns
-from agents.prompting.retrieval_slots import open_shelves, places
+from agents.prompting.retrieval_slots import open_slots, places
 from agents.prompting.shot_policy import COUNTS
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.files.named import Named
@@ -83,7 +83,7 @@ def assignment(section: str, outcomes: tuple[Outcome, ...] = (WRONG, BROKEN), pr
 
 
 def context(model: ChatModel, task: Task = TASK, seed: int = 0) -> Context:
-    return Context(task, model, (), Random(seed), open_shelves(task, ()), 0.0)
+    return Context(task, model, (), Random(seed), open_slots(task, ()), 0.0)
 
 
 @dataclass
@@ -320,8 +320,8 @@ def test_an_operator_knows_nothing_but_training_examples(operator: Operator, sec
         model = Says(f"<new>{kept(section, 'say more')}</new>")
         asked.append(model.asked)
         try:
-            shelves = open_shelves(task, ["amber is yes"])
-            given = Context(task, model, (), Random(seed), shelves, 0.0)
+            slots = open_slots(task, ["amber is yes"])
+            given = Context(task, model, (), Random(seed), slots, 0.0)
             return one(anyio.run(operator.edit, assignment(section), given))
         except (EditRejected, InapplicableError, UnreadableReply):
             return None

@@ -15,8 +15,8 @@ from agents.operators.few_shot import FewShot
 from agents.operators.merge import Merge
 from agents.operators.operator import Context, Operator
 from agents.operators.rag import Rag
-from agents.prompting.forward import AtOnce, Forward
-from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.forward import Concurrency, Forward
+from agents.prompting.retrieval_slots import open_slots
 from agents.ring.evaluator import Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
 from protocols.errors import InapplicableError
@@ -48,8 +48,8 @@ def room(tokens: int) -> Callable[[Request], float]:
 
 
 def context(tokens: int, seed: int) -> Context:
-    shelves = replace(open_shelves(LONG, CORPUS), room=room(tokens))
-    return Context(LONG, Says(), (), Random(seed), shelves, 0.0)
+    slots = replace(open_slots(LONG, CORPUS), room=room(tokens))
+    return Context(LONG, Says(), (), Random(seed), slots, 0.0)
 
 
 def assignment(section: str, scores: tuple[float | None, ...] = SCORES) -> Assignment:
@@ -67,7 +67,7 @@ def test_as_many_are_shown_as_there_is_room_for_beside_the_longest_input(
     except InapplicableError:
         return
     assert edited[section].text
-    assert given_here.shelves.spare(edited) >= 0
+    assert given_here.slots.spare(edited) >= 0
 
 
 @given(st.sampled_from([(FewShot(), "examples"), (Rag(), "knowledge")]), st.integers(20, 400), st.integers(0, 99))
@@ -76,29 +76,29 @@ def test_no_more_is_shown_than_the_cap_on_tokens_leaves_room_for(
     edit: tuple[Operator, str], tokens: int, seed: int
 ) -> None:
     operator, section = edit
-    shelves = open_shelves(LONG, CORPUS, tokens)
+    slots = open_slots(LONG, CORPUS, tokens)
     try:
-        context = Context(LONG, Says(), (), Random(seed), shelves, 0.0)
+        context = Context(LONG, Says(), (), Random(seed), slots, 0.0)
         edited = one(anyio.run(operator.edit, assignment(section), context))
     except InapplicableError:
         return
-    assert shelves.tokens(edited) <= tokens
-    left = shelves.room_for(edited, section)
+    assert slots.tokens(edited) <= tokens
+    left = slots.room_for(edited, section)
     assert left == tokens - PROMPT.tokens >= 0
 
 
 async def test_without_a_window_nothing_is_held_back() -> None:
-    shelves = open_shelves(LONG, CORPUS)
+    slots = open_slots(LONG, CORPUS)
     edited = [
-        await FewShot().edit(assignment("examples"), Context(LONG, Says(), (), Random(seed), shelves, 0.0))
+        await FewShot().edit(assignment("examples"), Context(LONG, Says(), (), Random(seed), slots, 0.0))
         for seed in range(20)
     ]
-    assert max(shelves.tokens(prompt) for prompt in edited) > 400
+    assert max(slots.tokens(prompt) for prompt in edited) > 400
 
 
 async def test_an_input_that_the_parent_could_not_be_asked_does_not_count() -> None:
     here, unanswered = context(200, 0), (*SCORES[:-1], None)
-    assert here.shelves.spare(PROMPT, SCORES) < 0 <= here.shelves.spare(PROMPT, unanswered)
+    assert here.slots.spare(PROMPT, SCORES) < 0 <= here.slots.spare(PROMPT, unanswered)
 
 
 class Doubles:
@@ -114,17 +114,17 @@ class Doubles:
 
 
 async def test_a_child_that_cannot_fit_fails_before_a_call_is_paid() -> None:
-    shelves = replace(open_shelves(LONG, ()), room=room(1000))
-    [failure] = await Proposer(Doubles(), Says(), shelves, None, 1, 0.0).handle(assignment("task"))
+    slots = replace(open_slots(LONG, ()), room=room(1000))
+    [failure] = await Proposer(Doubles(), Says(), slots, None, 1, 0.0).handle(assignment("task"))
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.text) == ("too long", "Answer. " * 500)
     assert "tokens too long" in failure.reason
 
 
 async def test_a_candidate_beyond_the_cap_fails_whoever_made_it() -> None:
-    shelves = open_shelves(LONG, (), 200)
-    [failure] = await Proposer(Doubles(), Says(), shelves, None, 1, 0.0).handle(assignment("task"))
-    evaluator = Evaluator(Forward(Says(), LONG, shelves, AtOnce(4)), LONG, RaceSettings(), 1)
+    slots = open_slots(LONG, (), 200)
+    [failure] = await Proposer(Doubles(), Says(), slots, None, 1, 0.0).handle(assignment("task"))
+    evaluator = Evaluator(Forward(Says(), LONG, slots, Concurrency(4)), LONG, RaceSettings(), 1)
     by_hand = Candidate(5, PROMPT.edit("task", "Answer. " * 500, ()), SCORES, PROMPT.tokens, section="task")
     [refused] = await evaluator.handle(by_hand)
     assert failure == refused

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.prompting.asking import reply_limit, task_request
-from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.forward import Concurrency, Forward
 from protocols.model import Reply, Request
 from protocols.prompt import KINDS, Kind, Prompt, Section
 from protocols.task import TaskKind
@@ -72,7 +72,7 @@ async def test_what_is_asked_is_what_windows_are_measured_with() -> None:
             asked.append(request)
             return await super().complete(request)
 
-    await Forward(Listening(), TASK, NO_CORPUS, AtOnce(1))(FIRST_PROMPT, TASK.validation)
+    await Forward(Listening(), TASK, NO_CORPUS, Concurrency(1))(FIRST_PROMPT, TASK.validation)
     expected = [task_request(TASK.kind, FIRST_PROMPT, FIRST_PROMPT.render(e.inputs)) for e in TASK.validation]
     assert asked == expected
     assert {(request.temperature, request.max_tokens) for request in asked} == {(0.0, TASK.kind.limit)}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.prompting.asking import task_request
-from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.forward import Concurrency, Forward
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Ledger
 from protocols.errors import AuthenticationFailed, BudgetExhausted, ModelError, ServerFailed
@@ -38,7 +38,7 @@ def test_outcomes_keep_their_order_and_an_error_is_no_score(
     examples = TASK.validation[:count]
 
     async def main() -> list[Outcome | ModelError]:
-        return await Forward(model, TASK, NO_CORPUS, AtOnce(at_once))(FIRST_PROMPT, examples)
+        return await Forward(model, TASK, NO_CORPUS, Concurrency(at_once))(FIRST_PROMPT, examples)
 
     results = anyio.run(main, backend=backend)
     assert model.calls == len(results) == count
@@ -59,7 +59,7 @@ def test_outcomes_keep_their_order_and_an_error_is_no_score(
 def test_at_a_cap_what_is_in_flight_is_waited_for(backend: str, cap: int, at_once: int, seed: int) -> None:
     model = Oracle(delay=shuffled(Random(seed)))
     metered = MeteredModel(model, Ledger(Caps(calls=cap), {}, lambda: 0.0), "task")
-    forward = Forward(metered, TASK, NO_CORPUS, AtOnce(at_once))
+    forward = Forward(metered, TASK, NO_CORPUS, Concurrency(at_once))
 
     async def main() -> None:
         with pytest.raises(BudgetExhausted):
@@ -83,7 +83,7 @@ def test_once_it_is_enough_nothing_more_is_begun_and_what_is_in_flight_is_told_o
         return len(told) == after
 
     async def main() -> None:
-        forward = Forward(model, TASK, NO_CORPUS, AtOnce(8))
+        forward = Forward(model, TASK, NO_CORPUS, Concurrency(8))
         await forward.until([(FIRST_PROMPT, example) for example in TASK.validation], enough, lambda: at_once)
 
     anyio.run(main, backend=backend)
@@ -97,7 +97,7 @@ def test_once_it_is_enough_nothing_more_is_begun_and_what_is_in_flight_is_told_o
 def test_with_fewer_or_more_at_once_what_is_in_flight_ends_and_as_many_are_begun(
     first: int, then: int, after: int
 ) -> None:
-    at_once = AtOnce(first)
+    at_once = Concurrency(first)
     flying: list[int] = []
     model = Oracle(delay=anyio.lowlevel.checkpoint)  # all calls take as long, so that each round ends as a whole
 
@@ -118,5 +118,5 @@ def test_with_fewer_or_more_at_once_what_is_in_flight_ends_and_as_many_are_begun
 async def test_a_fatal_error_ends_the_pass() -> None:
     model = Oracle(fault=lambda request: AuthenticationFailed("no", model="scripted"))
     with pytest.raises(AuthenticationFailed):
-        await Forward(model, TASK, NO_CORPUS, AtOnce(2))(FIRST_PROMPT, TASK.validation)
+        await Forward(model, TASK, NO_CORPUS, Concurrency(2))(FIRST_PROMPT, TASK.validation)
     assert 1 <= model.calls <= 2

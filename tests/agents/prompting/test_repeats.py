@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.prompting.forward import AtOnce, Forward, Result, averaged
+from agents.prompting.forward import Concurrency, Forward, Result, averaged
 from agents.ring.evaluator import value_of
 from protocols.errors import AuthenticationFailed, ModelError, ServerFailed
 from protocols.messages import Outcome
@@ -46,8 +46,8 @@ class Moody(Oracle):
 
 def passed(model: Oracle, repeats: int, at_once: int = 3, task: Task = TASK) -> list[Result]:
     async def main() -> list[Result]:
-        forward = Forward(model, task, NO_CORPUS, AtOnce(at_once), repeats)
-        return await forward.on_behalf(3)(FIRST_PROMPT, task.validation)
+        forward = Forward(model, task, NO_CORPUS, Concurrency(at_once), repeats)
+        return await forward.attributed_to(3)(FIRST_PROMPT, task.validation)
 
     return anyio.run(main)
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from agents.api import load_prompt
 from agents.config.configuration import Configuration, build
 from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
-from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.forward import Concurrency, Forward
 from agents.prompting.requests import show_example, show_inputs, show_turns
-from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, open_shelves, places
+from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, open_slots, places
 from agents.run.opening import open_run
 from agents.run.scoring import score
 from protocols.errors import DataError, PromptError
@@ -41,7 +41,7 @@ rows = st.lists(
 def rendered(section: str, train: tuple[Example, ...], corpus: list[str], text: str) -> str:
     """What the section has become for an input; the task's own message follows it."""
     prompt = Prompt((Section("shown", "examples", section), INPUT))
-    inputs = open_shelves(replace(TASK, train=train), corpus).inputs(prompt, {"text": text})
+    inputs = open_slots(replace(TASK, train=train), corpus).inputs(prompt, {"text": text})
     *_, message = prompt.render(inputs)
     tail = f"\n\nText: {text}\nLabel:"
     assert message.text.endswith(tail)
@@ -55,8 +55,8 @@ def test_as_many_examples_as_are_wanted_but_never_the_input_itself(
 ) -> None:
     train = tuple(Example(f"t{n}", {"text": t}, target) for n, (t, target) in enumerate(drawn))
     text = data.draw(st.sampled_from([text, *(t for t, _ in drawn)]))
-    shelves = open_shelves(replace(TASK, train=train), ())
-    found = shelves.examples.nearest(f"Input: {text.strip()}".replace("\n", "\n  "), k)
+    slots = open_slots(replace(TASK, train=train), ())
+    found = slots.examples.nearest(f"Input: {text.strip()}".replace("\n", "\n  "), k)
     others = [e for e in train if e.inputs["text"].strip() != text.strip()]
     assert len(found) == min(k, len(others))
     assert all(e in others for e in found)
@@ -75,9 +75,9 @@ def test_the_nearest_turns_stand_next_to_the_input_and_never_show_it(
     text = data.draw(st.sampled_from([text, *(t for t, _ in drawn)]))
     place = f"{{examples:{k}}}"
     shown = Section("shown", "examples", place), Section("turns", "examples", place, form="turns")
-    prompt, shelves = Prompt((*shown, INPUT)), open_shelves(replace(TASK, train=train), ())
-    *turns, asked = prompt.render(shelves.inputs(prompt, {"text": text}))
-    found = list(reversed(shelves.examples.nearest(show_inputs({"text": text}), k)))
+    prompt, slots = Prompt((*shown, INPUT)), open_slots(replace(TASK, train=train), ())
+    *turns, asked = prompt.render(slots.inputs(prompt, {"text": text}))
+    found = list(reversed(slots.examples.nearest(show_inputs({"text": text}), k)))
     assert turns == [turn for example in found for turn in show_turns(prompt, TASK, example)]
     assert text.strip() not in [example.inputs["text"].strip() for example in found]
     frames = "\n\n".join(show_example(prompt, TASK, example) for example in found)
@@ -90,8 +90,8 @@ def test_no_blank_turn_is_sent() -> None:
     train = (Example("1", {"text": " "}, "yes"), Example("2", {"text": "a"}, "yes"), Example("3", {"text": "b"}, ""))
     place = Section("turns", "examples", "{examples:3}", form="turns")
     prompt = Prompt((place, Section("input", "task", "{text}", frozen=True)))
-    shelves = open_shelves(replace(TASK, train=train), ())
-    sent = prompt.render(shelves.inputs(prompt, {"text": "c"}))
+    slots = open_slots(replace(TASK, train=train), ())
+    sent = prompt.render(slots.inputs(prompt, {"text": "c"}))
     assert [turn.text for turn in sent] == ["a", "yes", "c"]
 
 
@@ -99,12 +99,12 @@ def test_no_blank_turn_is_sent() -> None:
 @settings(deadline=None)
 def test_turns_are_counted_with_their_frames(drawn: list[tuple[str, str]], k: int) -> None:
     train = tuple(Example(f"t{n}", {"text": text}, target) for n, (text, target) in enumerate(drawn))
-    shelves = open_shelves(replace(TASK, train=train), ())
+    slots = open_slots(replace(TASK, train=train), ())
     prompt = Prompt((Section("turns", "examples", f"{{examples:{k}}}", form="turns"), INPUT))
     whole = sum(estimate_turn(turn) for example in train for turn in show_turns(prompt, TASK, example))
-    assert shelves.each(prompt, EXAMPLES, turns=True) == pytest.approx(whole / len(train))
-    assert shelves.filled(prompt) == pytest.approx(whole * min(k, len(train)) / len(train), abs=0.51)
-    assert shelves.tokens(prompt) == Prompt((INPUT,)).tokens + shelves.filled(prompt)
+    assert slots.each(prompt, EXAMPLES, turns=True) == pytest.approx(whole / len(train))
+    assert slots.filled(prompt) == pytest.approx(whole * min(k, len(train)) / len(train), abs=0.51)
+    assert slots.tokens(prompt) == Prompt((INPUT,)).tokens + slots.filled(prompt)
 
 
 @given(st.lists(st.text("abcde ", min_size=3, max_size=20), min_size=1, max_size=20, unique=True), st.integers(1, 9))
@@ -123,14 +123,14 @@ def test_the_nearest_passage_comes_last(corpus: list[str], k: int) -> None:
 def test_a_prompt_is_as_long_as_it_is_sent(drawn: list[tuple[str, str]], corpus: list[str], k: int, few: int) -> None:
     """Where all that there is fills a place, to the token; where there is more, in proportion."""
     train = tuple(Example(f"t{n}", {"text": text}, target) for n, (text, target) in enumerate(drawn))
-    shelves = open_shelves(replace(TASK, train=train), corpus)
+    slots = open_slots(replace(TASK, train=train), corpus)
     prompt = Prompt((Section("shown", "examples", f"{{examples:{k}}}\n{{passages:30}}{{examples:{few}}}"), INPUT))
     examples = sum(estimate_tokens(show_example(prompt, TASK, example)) for example in train)
     shares = [min(wanted, len(train)) / len(train) for wanted in (k, few)]
     sent = examples * sum(shares) + sum(map(estimate_tokens, corpus))
-    assert shelves.filled(prompt) == pytest.approx(sent, abs=0.51)
-    assert shelves.tokens(prompt) == prompt.tokens + shelves.filled(prompt)
-    assert shelves.tokens(Prompt((INPUT,))) == Prompt((INPUT,)).tokens
+    assert slots.filled(prompt) == pytest.approx(sent, abs=0.51)
+    assert slots.tokens(prompt) == prompt.tokens + slots.filled(prompt)
+    assert slots.tokens(Prompt((INPUT,))) == Prompt((INPUT,)).tokens
 
 
 def test_what_is_put_in_is_not_read_again() -> None:
@@ -144,23 +144,23 @@ def test_what_is_put_in_is_not_read_again() -> None:
 def test_unknown_names_stay_plain_text(text: str) -> None:
     assert not places(text)
     prompt = Prompt((Section("shown", "examples", text), INPUT))
-    inputs = open_shelves(TASK, ()).inputs(prompt, {"text": "amber"})
+    inputs = open_slots(TASK, ()).inputs(prompt, {"text": "amber"})
     assert [message.text for message in prompt.render(inputs)] == [text, "Text: amber\nLabel:"]
     assert (len(inputs), list(inputs)) == (1, ["text"])
 
 
 def test_an_input_of_a_shelfs_name_wins() -> None:
     prompt = Prompt((Section("shown", "task", "{examples:2}"),))
-    inputs = open_shelves(TASK, ()).inputs(prompt, {"examples:2": "mine"})
+    inputs = open_slots(TASK, ()).inputs(prompt, {"examples:2": "mine"})
     assert prompt.render(inputs)[0].text == "mine"
 
 
 def test_only_what_a_prompt_uses_is_exported() -> None:
-    shelves = open_shelves(TASK, ["付款 {text}"])
+    slots = open_slots(TASK, ["付款 {text}"])
     plain, both = Prompt((INPUT,)), Prompt((Section("x", "examples", "{examples:2}\n{passages:1}"), INPUT))
-    assert shelves.export(plain, EXAMPLES) == shelves.export(plain, PASSAGES) == b""
-    assert shelves.export(both, PASSAGES) == '{"text":"付款 {text}","shown":"付款 {text}"}\n'.encode()
-    lines = [orjson.loads(line) for line in shelves.export(both, EXAMPLES).splitlines()]
+    assert slots.export(plain, EXAMPLES) == slots.export(plain, PASSAGES) == b""
+    assert slots.export(both, PASSAGES) == '{"text":"付款 {text}","shown":"付款 {text}"}\n'.encode()
+    lines = [orjson.loads(line) for line in slots.export(both, EXAMPLES).splitlines()]
     assert lines == [{"input": e.inputs, "shown": show_example(both, TASK, e)} for e in TASK.train]
     near = Section("near", "examples", "{examples:2}", form="turns")
     turned, twice = Prompt((near, INPUT)), Prompt((*both.sections[:1], near, INPUT))
@@ -171,9 +171,9 @@ def test_only_what_a_prompt_uses_is_exported() -> None:
         ]
         for e in TASK.train
     ]
-    rows = [orjson.loads(line) for line in shelves.export(turned, EXAMPLES).splitlines()]
+    rows = [orjson.loads(line) for line in slots.export(turned, EXAMPLES).splitlines()]
     assert rows == [{"input": e.inputs, "turns": pair} for e, pair in zip(TASK.train, turns, strict=True)]
-    rows = [orjson.loads(line) for line in shelves.export(twice, EXAMPLES).splitlines()]
+    rows = [orjson.loads(line) for line in slots.export(twice, EXAMPLES).splitlines()]
     assert rows == [{**line, "turns": pair} for line, pair in zip(lines, turns, strict=True)]
 
 
@@ -231,7 +231,7 @@ async def test_a_loaded_prompt_sends_what_the_search_sends(
         await run.search()
         best = prompt_file.load(tmp_path / "run" / BEST_PROMPT)
         asked = [*run.task.test, *run.task.train]
-        await Forward(listening, run.task, run.shelves, AtOnce(1))(best, asked)
+        await Forward(listening, run.task, run.slots, Concurrency(1))(best, asked)
     copied.mkdir()
     for file in (tmp_path / "run").glob("best_prompt*"):
         shutil.copy(file, copied)
@@ -331,7 +331,7 @@ async def test_an_exported_prompt_scores_what_the_run_reported(
     configuration, out = tickets(tmp_path, section, *forms), tmp_path / "run"
     async with open_run(configuration, {}, out) as run:
         result = await run.search()
-        lengths = [run.shelves.tokens(prompt) for prompt in (run.first, prompt_file.load(out / BEST_PROMPT))]
+        lengths = [run.slots.tokens(prompt) for prompt in (run.first, prompt_file.load(out / BEST_PROMPT))]
     assert result.length is not None
     assert [result.length.seed, result.length.best] == lengths
     assert result.test is not None

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.prompting.forward import AtOnce, Forward, Result
-from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.forward import Concurrency, Forward, Result
+from agents.prompting.retrieval_slots import open_slots
 from agents.results.comparison import Answer, answers, held_out, refusal, score_of
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Ledger
@@ -40,7 +40,7 @@ class Micro:
         """Not asked here."""
         raise NotImplementedError
 
-    def on_behalf(self, assignment: int) -> Micro:
+    def attributed_to(self, assignment: int) -> Micro:
         """Itself."""
         return self
 
@@ -115,7 +115,7 @@ def test_two_prompts_are_compared_where_both_answered(pairs: list[tuple[Cell, Ce
 def test_what_came_before_a_cap_is_kept_and_the_rest_is_unanswered(cap: int, at_once: int, seed: int) -> None:
     model = Oracle(delay=shuffled(Random(seed)))
     ledger = Ledger(Caps(calls=cap), {}, lambda: 0.0)
-    forward = Forward(MeteredModel(model, ledger, "task"), TASK, open_shelves(TASK, ()), AtOnce(at_once))
+    forward = Forward(MeteredModel(model, ledger, "task"), TASK, open_slots(TASK, ()), Concurrency(at_once))
 
     async def asked() -> list[Answer]:
         return await answers(forward, [(FIRST_PROMPT, example) for example in TASK.validation])
@@ -202,13 +202,13 @@ def test_an_exported_prompt_has_the_runs_own_score(
     the replies come, and however many calls are in flight."""
     examples = Section("examples", "examples", f"{text}\n{{examples:2}}" if filled else text)
     prompt = Prompt((*FIRST_PROMPT.sections, examples))
-    shelves = open_shelves(TASK, ())
+    slots = open_slots(TASK, ())
 
     def fault(request: Request) -> ModelError | None:
         return ServerFailed("no", model="m") if digest(seed, request.messages) % 100 < percent else None
 
     async def scored(prompt: Prompt, at_once: int, delays: int) -> dict[str, object]:
-        forward = Forward(Guesses(fault=fault, delay=shuffled(Random(delays))), TASK, shelves, AtOnce(at_once))
+        forward = Forward(Guesses(fault=fault, delay=shuffled(Random(delays))), TASK, slots, Concurrency(at_once))
         return asdict(score_of(TASK.metric, await forward(prompt, TASK.test)))
 
     loaded = prompt_file.loads(prompt_file.dumps(prompt))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agents.archive.unanswered import Unanswered
 from agents.operators.operator import Context
-from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.forward import Concurrency, Forward
 from agents.ring.evaluator import DRAFTED, Evaluator, RaceSettings
 from agents.ring.proposer import Proposer
 from protocols.budget.budget_scope import Caps
@@ -30,7 +30,7 @@ IDS = [example.id for example in TASK.train]
 
 
 async def evaluated(candidate: Candidate, critique: int, model: Oracle, evaluator: list[Evaluator]) -> Evaluation:
-    forward = Forward(model, TASK, NO_CORPUS, AtOnce(4))
+    forward = Forward(model, TASK, NO_CORPUS, Concurrency(4))
     evaluator.append(Evaluator(forward, TASK, RaceSettings(critique=critique, max_unanswered=1.0), seed=1))
     [evaluation] = await evaluator[0].handle(candidate)
     assert isinstance(evaluation, Evaluation)
@@ -73,7 +73,7 @@ def test_the_draft_that_is_best_on_training_examples_races_of_equals_the_shortes
 
 async def test_a_cap_ends_the_choice_among_drafts() -> None:
     metered = MeteredModel(Oracle(), Ledger(Caps(calls=5), {}, lambda: 0.0), "task")
-    evaluator = Evaluator(Forward(metered, TASK, NO_CORPUS, AtOnce(4)), TASK, RaceSettings(), seed=1)
+    evaluator = Evaluator(Forward(metered, TASK, NO_CORPUS, Concurrency(4)), TASK, RaceSettings(), seed=1)
     other = FIRST_PROMPT.edit("rule", "dune", ())
     with pytest.raises(BudgetExhausted):
         await evaluator.handle(Candidate(3, other, scores_of(FIRST_PROMPT), 1, drafts=(FIRST_PROMPT,)))

@@ -20,12 +20,12 @@ from agents.archive.ends import UNREAD
 from agents.archive.reward import Reward
 from agents.archive.unanswered import EARLIER, Unanswered
 from agents.operators.operator import Context, saved
-from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.forward import Concurrency, Forward
 from agents.prompting.material import USES
 from agents.ring.controller import Controller, SearchSettings
 from agents.ring.critic import Critic, read_gradients
 from agents.ring.evaluator import Evaluator, RaceSettings
-from agents.ring.injected_edit import Hand, edited_section, nearest
+from agents.ring.injected_edit import InjectedEdit, edited_section, nearest
 from agents.ring.proposer import Proposer
 from agents.selectors.selector import Action, Choice
 from memory.experience import EVERYWHERE, Ending, Experience, Recalled, Where
@@ -80,7 +80,7 @@ def scores_of(prompt: Prompt) -> Scores:
 
 async def evaluate(model: Oracle, candidate: Candidate, race: RaceSettings, caps: Caps | None = None) -> Evaluation:
     metered = MeteredModel(model, Ledger(caps or Caps(), {}, lambda: 0.0), "task")
-    forward = Forward(metered, TASK, NO_CORPUS, AtOnce(4))
+    forward = Forward(metered, TASK, NO_CORPUS, Concurrency(4))
     [evaluation] = await Evaluator(forward, TASK, race, seed=1).handle(candidate)
     assert isinstance(evaluation, Evaluation)
     assert (evaluation.assignment, evaluation.prompt) == (candidate.assignment, candidate.prompt)
@@ -128,7 +128,7 @@ def test_racers_share_the_calls_in_flight_and_each_has_more_while_fewer_race(
     race = RaceSettings(critique=6, at_once=at_once, racers=racers, alpha=0.001, futile=0)  # lost by nobody
 
     async def main() -> None:
-        evaluator = Evaluator(Forward(model, TASK, NO_CORPUS, AtOnce(64)), TASK, race, seed=5)
+        evaluator = Evaluator(Forward(model, TASK, NO_CORPUS, Concurrency(64)), TASK, race, seed=5)
         async with anyio.create_task_group() as tasks:
             for _ in range(racing):
                 tasks.start_soon(evaluator.handle, child(NONE, FIRST_PROMPT))
@@ -202,7 +202,7 @@ def test_what_is_left_unanswered_counts_the_same_live_and_when_the_run_goes_on(
     async def main() -> None:
         model = Oracle(fault=fault, delay=shuffled(Random(seed), 3))
         it = Evaluator(
-            Forward(model, TASK, NO_CORPUS, AtOnce(4)), TASK, RaceSettings(critique=6, max_unanswered=1), 1
+            Forward(model, TASK, NO_CORPUS, Concurrency(4)), TASK, RaceSettings(critique=6, max_unanswered=1), 1
         )
         try:
             [evaluation] = await it.handle(candidate)
@@ -435,11 +435,11 @@ BY_HAND = replace(ASSIGNMENT, operator="hand", section="rule", edited=ALL)
 
 
 async def test_what_a_person_made_is_a_candidate_like_others() -> None:
-    assert await Hand(NO_CORPUS).handle(BY_HAND) == [
+    assert await InjectedEdit(NO_CORPUS).handle(BY_HAND) == [
         Candidate(5, ALL, (0.0, 1.0), FIRST_PROMPT.tokens, section="rule", known=("t1",))
     ]
     partner = Partner(3, ALL, (1.0, 1.0), {})
-    [candidate] = await Hand(NO_CORPUS).handle(replace(BY_HAND, partners=(partner,)))
+    [candidate] = await InjectedEdit(NO_CORPUS).handle(replace(BY_HAND, partners=(partner,)))
     assert candidate == Candidate(5, ALL, (1.0, 1.0), ALL.tokens, section="rule", known=("t1",)), (
         "it races whom it took a text from"
     )
@@ -450,7 +450,7 @@ async def test_a_form_alone_that_a_person_changed_is_an_edit() -> None:
     assert edited_section(FIRST_PROMPT, other) == "rule"
     members = [Member(n, None, prompt, 1, (1.0,), 1.0, {}, ()) for n, prompt in enumerate((FIRST_PROMPT, other))]
     assert nearest(members, other).candidate == 1
-    [candidate] = await Hand(NO_CORPUS).handle(replace(BY_HAND, edited=other))
+    [candidate] = await InjectedEdit(NO_CORPUS).handle(replace(BY_HAND, edited=other))
     assert isinstance(candidate, Candidate)
     assert candidate.prompt == other
 
@@ -468,7 +468,7 @@ async def test_a_form_alone_that_a_person_changed_is_an_edit() -> None:
 )
 async def test_what_a_person_made_of_another_prompt_is_rejected(edited: Prompt, says: str) -> None:
     with pytest.raises(EditRejected, match=says):
-        await Hand(NO_CORPUS).handle(replace(BY_HAND, edited=edited))
+        await InjectedEdit(NO_CORPUS).handle(replace(BY_HAND, edited=edited))
 
 
 # The controller

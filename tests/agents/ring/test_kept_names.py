@@ -14,9 +14,9 @@ from agents.operators.operator import WHOLE, Operator
 from agents.operators.rewriting import SelfReflection
 from agents.operators.self_consistency import SelfConsistency
 from agents.operators.short_instruction import ShortInstruction
-from agents.prompting.retrieval_slots import open_shelves
+from agents.prompting.retrieval_slots import open_slots
 from agents.prompting.wording import count_words
-from agents.ring.injected_edit import Hand
+from agents.ring.injected_edit import InjectedEdit
 from agents.ring.proposer import Proposer
 from protocols.errors import EditRejected
 from protocols.messages import Assignment, Candidate, Partner
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 
 NAMES = closed(["yes", "no"], loose=True)
 NAMED: Task = replace(TASK, kind=replace(KIND, names=NAMES))
-SHELVES = open_shelves(NAMED, ())
+SHELVES = open_slots(NAMED, ())
 PROMPT = Prompt(
     (
         Section("task", "task", "Read the message with all the care that you have, and say at the end what it is."),
@@ -133,7 +133,7 @@ async def test_worked_examples_are_chosen_freely() -> None:
 async def test_a_persons_edit_is_not_rejected() -> None:
     lost = PROMPT.edit("format", "A label.", ())
     by_hand = replace(assignment("format", PROMPT), operator="hand", edited=lost)
-    [candidate] = await Hand(SHELVES).handle(by_hand)
+    [candidate] = await InjectedEdit(SHELVES).handle(by_hand)
     assert isinstance(candidate, Candidate)
     assert candidate.prompt == lost
 
@@ -154,7 +154,7 @@ async def test_the_names_are_no_words_that_a_shorter_text_must_do_without() -> N
     text = f"Reply with one of these labels, please, and with nothing else whatsoever: {', '.join(many)}"
     prompt = Prompt((Section("format", "format", text), Section("input", "task", "{text}")))
     script = Script([f"<new>One of {', '.join(many)}</new>"])
-    await Proposer(ShortInstruction(), script, open_shelves(task, ()), None, 1, 0.0).handle(
+    await Proposer(ShortInstruction(), script, open_slots(task, ()), None, 1, 0.0).handle(
         assignment("format", prompt)
     )
     said = script.asked[0].messages[-1].text

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.forward import Concurrency, Forward
 from agents.ring.evaluator import Evaluator, RaceSettings
 from protocols.errors import BadRequest, ModelError, TooLong
 from protocols.messages import FIRST, Candidate, Failure, Message
@@ -44,7 +44,7 @@ async def test_a_candidate_that_is_refused_has_failed_and_not_the_run(error: Mod
     """It is given up, and what it left is charged to nobody else: ten more such candidates end nothing."""
     model = Oracle(fault=refusing(error, ALL))
     evaluator = Evaluator(
-        Forward(model, TASK, NO_CORPUS, AtOnce(2)), TASK, RaceSettings(max_unanswered=0.05, at_once=16), seed=1
+        Forward(model, TASK, NO_CORPUS, Concurrency(2)), TASK, RaceSettings(max_unanswered=0.05, at_once=16), seed=1
     )
     for _ in range(10):
         calls = model.calls
@@ -68,7 +68,7 @@ def test_whether_a_candidate_is_too_long_does_not_depend_on_what_comes_first(
 
     async def main(delays: int) -> Message:
         model = Oracle(fault=refusing(OUTGROWN, NONE, inputs), delay=shuffled(Random(delays)))
-        forward = Forward(model, TASK, NO_CORPUS, AtOnce(at_once))
+        forward = Forward(model, TASK, NO_CORPUS, Concurrency(at_once))
         [said] = await Evaluator(forward, TASK, RaceSettings(critique=6), seed).handle(child(NONE, FIRST_PROMPT))
         return said
 
@@ -89,7 +89,7 @@ async def test_an_example_that_is_too_long_for_the_parent_too_is_left_out() -> N
 
 async def test_a_run_that_goes_on_counts_what_is_too_long_as_before() -> None:
     evaluator = Evaluator(
-        Forward(Oracle(), TASK, NO_CORPUS, AtOnce(2)), TASK, RaceSettings(max_unanswered=0.0), seed=1
+        Forward(Oracle(), TASK, NO_CORPUS, Concurrency(2)), TASK, RaceSettings(max_unanswered=0.0), seed=1
     )
     evaluator.unanswered.take_up(replace(SURVIVOR, unanswered=0, too_long=("v3",)))
     evaluator.unanswered.check()

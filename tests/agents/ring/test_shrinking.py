@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.prompting.forward import AtOnce, Forward
+from agents.prompting.forward import Concurrency, Forward
 from agents.ring.controller import SearchSettings
 from agents.ring.evaluator import Evaluator, RaceSettings
 from protocols.messages import SHRINK, Assignment, Candidate, Conclude, Critique, Evaluation, Finished
@@ -51,7 +51,7 @@ async def test_a_cut_is_raced_for_being_no_worse(words: int, survives: bool) -> 
     scores = (1.0,) * len(TASK.validation)
     found = []
     for number in range(1, 9):
-        evaluator = Evaluator(Forward(model, TASK, NO_CORPUS, AtOnce(4)), TASK, race, number)
+        evaluator = Evaluator(Forward(model, TASK, NO_CORPUS, Concurrency(4)), TASK, race, number)
         [evaluation] = await evaluator.handle(Candidate(number, known, scores, long.tokens, shrunk=True))
         assert isinstance(evaluation, Evaluation)
         assert not evaluation.outcomes

@@ -25,7 +25,7 @@ from agents.history.replay import replay
 from agents.history.resumption import stopped_short
 from agents.history.trace import trace
 from agents.ring.controller import WIDTH, SearchSettings
-from agents.ring.injected_edit import HAND
+from agents.ring.injected_edit import INJECTED
 from agents.ring.team import PERSON, Person, Tell
 from agents.run.opening import open_run
 from agents.run.search import Run
@@ -144,7 +144,7 @@ def check_obeyed(log: Sequence[Envelope], width: int = 2) -> None:
         frozen[assignment.assignment] = set(told.frozen)
         assert not told.paused
         assert len(told.open) <= told.width
-        assert assignment.section not in told.frozen | {"input"} or assignment.operator == HAND
+        assert assignment.section not in told.frozen | {"input"} or assignment.operator == INJECTED
         assert all(section.frozen for section in assignment.prompt if section.name in told.frozen)
     parents = {e.message.assignment: e.message for e in issued if isinstance(e.message, Assignment)}
     for envelope in log:
@@ -308,7 +308,7 @@ async def test_a_run_does_as_it_is_told_and_every_word_is_in_its_journal(tmp_pat
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(steer)
             result = await run.search()
-        assert (run.ledger.caps.calls, run.steering.at_once.calls, run.controller.width) == (900_000, 2, 5)
+        assert (run.ledger.caps.calls, run.steering.concurrency.calls, run.controller.width) == (900_000, 2, 5)
     assert result.stopped_by == INTERRUPTED
     kinds = [type(e.message) for e in onlooker.log if e.sender == PERSON]
     assert kinds == [Pause, Change, Change, Change, Freeze, Inject, Continue, Stop]
@@ -317,16 +317,16 @@ async def test_a_run_does_as_it_is_told_and_every_word_is_in_its_journal(tmp_pat
     assert (await replay(directory, ignore)).stopped_by == INTERRUPTED
     number = ended_by_hand(onlooker.log)
     [*_, last] = trace(directory, number)
-    assert (last.ending.operator, last.ending.section) == (HAND, "definitions")
+    assert (last.ending.operator, last.ending.section) == (INJECTED, "definitions")
     assert last.ending.kind in ("survived", "lost"), "it has raced; who was best by then is a matter of time"
-    assert {line.edit.operator for line in blame(directory, number) if line.section == "definitions"} == {HAND}
+    assert {line.edit.operator for line in blame(directory, number) if line.section == "definitions"} == {INJECTED}
     with pytest.raises(ConfigError, match="has finished"):
         command(directory, ["pause"])
 
 
 def ended_by_hand(log: Sequence[Envelope]) -> int | None:
     """The number of the assignment that a person made, once it has ended."""
-    made = [e.message.assignment for e in log if isinstance(e.message, Assignment) and e.message.operator == HAND]
+    made = [e.message.assignment for e in log if isinstance(e.message, Assignment) and e.message.operator == INJECTED]
     ends = [e.message.assignment for e in log if isinstance(e.message, Critique | Failure)]
     return made[0] if made and made[0] in ends else None
 
@@ -437,7 +437,7 @@ async def test_nothing_is_taken_up_once_a_cap_has_ended_the_search(tmp_path: Pat
 class Handy:
     """An operator with a person's name."""
 
-    name = HAND
+    name = INJECTED
 
 
 def test_no_operator_is_called_as_a_persons_edits_are() -> None:

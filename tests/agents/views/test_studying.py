@@ -16,7 +16,7 @@ from rich.console import Console
 
 from agents.study.effects import Effect
 from agents.study.sweep import Row
-from agents.views.forest_plot import Mark, forest
+from agents.views.forest_plot import Mark, forest_plot
 from agents.views.studying import COLUMNS, EFFECTS, FIGURE, ROWS, as_csv, notes, show_study, write_study
 
 HOSTILE = "<script>alert(1)</script> & ]]> \x1b[31m\n\u202e退款"
@@ -41,7 +41,7 @@ FINITE = st.floats(-1e6, 1e6, allow_subnormal=False)
 @given(st.lists(st.tuples(TEXT, FINITE, FINITE, TEXT, st.booleans()), max_size=6))
 def test_a_figure_is_xml_and_every_mark_is_inside(drawn: list[tuple[str, float, float, str, bool]]) -> None:
     marks = [Mark(name, low, (low, max(low, high)), said, told) for name, low, high, said, told in drawn]
-    root = ElementTree.fromstring(forest("title", marks))
+    root = ElementTree.fromstring(forest_plot("title", marks))
     circles = root.findall("{http://www.w3.org/2000/svg}circle")
     assert [circle.get("class") for circle in circles] == ["told" if mark.told else "" for mark in marks]
     width, height = float(root.get("width", "0")), float(root.get("height", "0"))

@@ -24,7 +24,7 @@ from memory.journals.journal import (
     read_journal,
     read_notes,
 )
-from memory.journals.journal_tail import following
+from memory.journals.journal_tail import follow
 from memory.journals.message_codec import BULKY, FIELDS, Reader, Writer
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Account, Books, Ledger, Saved
@@ -144,7 +144,7 @@ async def test_the_time_worked_is_that_of_a_clock_that_nobody_sets(
                         (ledger.pause if still else ledger.go_on)()
                     message = SAID[kind]
                     await journal.append(Envelope(int(number), None, "a", "b", wall, message))
-        with following(path) as journal_now:
+        with follow(path) as journal_now:
             assert journal_now.news().seconds == read_durable(path).seconds == pytest.approx(worked)
 
 
@@ -374,7 +374,7 @@ async def test_what_a_process_began_and_did_not_end_are_calls(tmp_path: Path) ->
         (4, 1, 1),
         (1, 1, 1),
     ]
-    with following(copy) as journal_read:
+    with follow(copy) as journal_read:
         assert tuple(journal_read.news().spent) == durable.accounts
 
 

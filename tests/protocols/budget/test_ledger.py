@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.budget.budget_scope import Caps, Cost, Notice, Purse
+from protocols.budget.budget_scope import BudgetScope, Caps, Cost, Notice
 from protocols.budget.ledger import Account, Books, Ledger, Saved
 from protocols.budget.prices import Price, default_prices, undated
 from protocols.errors import BudgetExhausted, ModelError
@@ -318,8 +318,8 @@ def test_a_cap_that_changes_holds_for_every_call_that_is_admitted_after(
         with suppress(BudgetExhausted):
             await model.complete(request)
 
-    async def admit(account: Account, purses: tuple[Purse, ...], most: Cost) -> None:
-        await admitted(account, purses, most)
+    async def admit(account: Account, scopes: tuple[BudgetScope, ...], most: Cost) -> None:
+        await admitted(account, scopes, most)
         limit = getattr(ledger.caps, cap)
         used = ledger.calls + 1 if cap == "calls" else ledger.tokens + most.tokens
         assert limit is None or used <= limit
@@ -444,9 +444,9 @@ def test_the_published_prices_are_of_models_and_in_order() -> None:
 @given(st.integers(1, 200), st.integers(0, 40))
 def test_of_each_cap_an_eighth_at_most_is_kept_for_later(limit: int, races: int) -> None:
     """Every call costs a token and a minute."""
-    purse = Purse("", Caps(calls=limit))
-    others = [Purse("", Caps(tokens=limit)), Purse("", Caps(minutes=limit))]
-    for each in (purse, *others):
+    scope = BudgetScope("", Caps(calls=limit))
+    others = [BudgetScope("", Caps(tokens=limit)), BudgetScope("", Caps(minutes=limit))]
+    for each in (scope, *others):
         each.aside = races
         made = 0
         while not each.obstacle(Cost(1, 0.0), 0, 60.0 * made)[0]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from protocols.model import ChatMessage, Reply, Request
-from protocols.wrappers.reply_room import ROOM, RoomyModel
+from protocols.wrappers.reply_room import ROOM, MinReplyTokensModel
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +34,7 @@ class Thinks:
 @pytest.mark.parametrize("openly", [True, False])
 async def test_a_model_that_thinks_unasked_has_room_once_that_is_seen(openly: bool) -> None:
     model = Thinks(openly)
-    roomy = RoomyModel(model, 1)
+    roomy = MinReplyTokensModel(model, 1)
     replies = [await roomy.complete(ASKED) for _ in range(3)]
     assert all(reply.text.endswith("billing") for reply in replies)
     assert model.limits == [32, ROOM, ROOM, ROOM]
@@ -52,7 +52,7 @@ class Rambles:
 
 async def test_a_reply_that_is_only_long_has_no_more_room() -> None:
     model = Rambles()
-    roomy = RoomyModel(model, 1)
+    roomy = MinReplyTokensModel(model, 1)
     for _ in range(2):
         assert (await roomy.complete(ASKED)).finish == "length"
     assert model.limits == [32, 32]

@@ -16,7 +16,7 @@ from protocols.pacing.breaker import ROUNDS, Breaker
 from protocols.pacing.limiter import Limiter, Limits
 from protocols.prompt import estimate_tokens
 from protocols.wrappers.limited import LimitedModel
-from protocols.wrappers.reply_room import RoomyModel
+from protocols.wrappers.reply_room import MinReplyTokensModel
 from protocols.wrappers.window import SHARE, Window, WindowedModel
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +111,7 @@ async def test_a_refusal_without_a_number_halves_what_is_unknown() -> None:
 
 async def test_a_reply_that_is_too_long_for_the_window_is_asked_for_shorter() -> None:
     server, known = Server(1000), Window()
-    assert await tried(RoomyModel(WindowedModel(server, known, keep), 1, known), asks(100, reply=4096))
+    assert await tried(MinReplyTokensModel(WindowedModel(server, known, keep), 1, known), asks(100, reply=4096))
     assert [request.max_tokens for request in server.sent] == [4096, 1000 // SHARE]
 
 

@@ -59,15 +59,15 @@ def evaluation(number: int, score: float, survived: bool, gain: float) -> Evalua
 @st.composite
 def stories(draw: st.DrawFn) -> list[Message]:
     """The messages of a run, with hostile texts wherever people, data or models may write."""
-    story: list[Message] = [Critique(0, evaluation(0, 0.5, True, 0.0), {})]
+    summary: list[Message] = [Critique(0, evaluation(0, 0.5, True, 0.0), {})]
     for number in range(1, draw(st.integers(0, 5)) + 1):
-        story.append(Assignment(number, draw(hostile), draw(hostile), 0, PROMPT, draw(hostile), (), ()))
+        summary.append(Assignment(number, draw(hostile), draw(hostile), 0, PROMPT, draw(hostile), (), ()))
         if draw(st.booleans()):
-            story.append(Failure(number, draw(st.sampled_from(KINDS)), draw(hostile)))
+            summary.append(Failure(number, draw(st.sampled_from(KINDS)), draw(hostile)))
         else:
             score, survived = draw(st.floats(0, 1)), draw(st.booleans())
-            story.append(Critique(number, evaluation(number, score, survived, draw(st.floats(-1, 1))), {}))
-    return [*story, Stop(draw(hostile)), Finished(draw(hostile))]
+            summary.append(Critique(number, evaluation(number, score, survived, draw(st.floats(-1, 1))), {}))
+    return [*summary, Stop(draw(hostile)), Finished(draw(hostile))]
 
 
 def ledger(caps: Caps | None = None, step: float = 0.05) -> Ledger:
@@ -76,7 +76,7 @@ def ledger(caps: Caps | None = None, step: float = 0.05) -> Ledger:
 
 
 def shown(
-    story: Sequence[Message],
+    summary: Sequence[Message],
     task: str,
     *,
     terminal: bool,
@@ -93,7 +93,7 @@ def shown(
 
     async def play() -> None:
         with watch(console, books, task, assignments, iter(range(10_000)).__next__) as view:
-            for number, message in enumerate(story, start=1):
+            for number, message in enumerate(summary, start=1):
                 await view.observe(Envelope(number, None, sender, "b", 0.0, message))
                 view.called(Attempt("task", "m", None))
             view.say(task)
@@ -105,8 +105,8 @@ def shown(
 
 @unhurried
 @given(stories(), hostile, st.sampled_from(["utf-8", "ascii"]))
-def test_hostile_texts_never_break_the_live_view(story: list[Message], task: str, encoding: str) -> None:
-    seen = shown(story, task, terminal=True, encoding=encoding)
+def test_hostile_texts_never_break_the_live_view(summary: list[Message], task: str, encoding: str) -> None:
+    seen = shown(summary, task, terminal=True, encoding=encoding)
     assert "\x1b[2J" not in seen
     assert "\x1b]" not in seen
     assert seen.rfind("\x1b[?25h") > seen.rfind("\x1b[?25l")
@@ -114,13 +114,13 @@ def test_hostile_texts_never_break_the_live_view(story: list[Message], task: str
 
 @unhurried
 @given(stories(), hostile, st.sampled_from([FEW, FEW + 1]))
-def test_without_a_terminal_there_are_plain_lines(story: list[Message], task: str, assignments: int) -> None:
+def test_without_a_terminal_there_are_plain_lines(summary: list[Message], task: str, assignments: int) -> None:
     """One for each that survived, or for each that ended where they are few; of the test split; and what is said."""
-    seen = shown(story, task, terminal=False, assignments=assignments)
+    seen = shown(summary, task, terminal=False, assignments=assignments)
     assert not any(unicodedata.category(c) in ("Cc", "Cs") and c != "\n" for c in seen)
-    survivors = sum(isinstance(m, Critique) and m.evaluation.survived for m in story)
+    survivors = sum(isinstance(m, Critique) and m.evaluation.survived for m in summary)
     assert seen.count("validation") >= survivors
-    ended = sum(isinstance(m, Critique | Failure) for m in story)
+    ended = sum(isinstance(m, Critique | Failure) for m in summary)
     assert len(seen.splitlines()) == (ended if assignments <= FEW else survivors) + 2
     assert seen.count(TESTING) == 1
 
@@ -214,9 +214,9 @@ def test_clock() -> None:
 def test_progress_follows_the_archive_and_gives_the_lineage() -> None:
     progress = Progress()
     longer = Prompt((Section("task", "task", "{text}" + "x" * 40),))
-    story: list[tuple[int, int, float, Prompt]] = [(1, 0, 0.6, longer), (2, 1, 0.6, PROMPT), (3, 0, 0.55, PROMPT)]
+    summary: list[tuple[int, int, float, Prompt]] = [(1, 0, 0.6, longer), (2, 1, 0.6, PROMPT), (3, 0, 0.55, PROMPT)]
     progress.follow(Envelope(1, None, "", "", 0.0, Critique(0, evaluation(0, 0.5, True, 0.0), {})))
-    for number, parent, score, prompt in story:
+    for number, parent, score, prompt in summary:
         progress.follow(Envelope(1, None, "", "", 0.0, Assignment(number, "op", "s", parent, prompt, "", (), ())))
         done = replace(evaluation(number, score, True, 0.1), prompt=prompt)
         progress.follow(Envelope(1, None, "", "", 0.0, Critique(number, done, {})))

@@ -91,7 +91,7 @@ async def test_a_report_says_what_the_run_found(tmp_path: Path) -> None:
     assert 0 < calls[0] < calls[-1] <= sum(result["calls"].values())
     assert set(document["details"]) >= {str(number) for number in document["lineage"]}
     for detail in document["details"].values():
-        assert detail["story"]
+        assert detail["summary"]
         assert set(map(str, detail["recalled"])) <= set(document["experiences"])
 
 

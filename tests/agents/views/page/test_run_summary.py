@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.views.page import run_summary as storytelling
-from agents.views.page.run_summary import Story, front
+from agents.views.page.run_summary import RunSummary, front
 from protocols.bus import NOBODY
 from protocols.messages import (
     Assignment,
@@ -66,17 +66,17 @@ def critique(number: int, end: Ended) -> list[tuple[str, Message]]:
     return [("critic", made), ("controller", Critique(number, made, {}))]
 
 
-def tell(envelopes: Sequence[Envelope]) -> Story:
-    story = Story("best")
+def tell(envelopes: Sequence[Envelope]) -> RunSummary:
+    summary = RunSummary("best")
     for envelope in envelopes:
-        story.follow(envelope, envelope.id)
-    return story
+        summary.follow(envelope, envelope.id)
+    return summary
 
 
 @given(ends)
 def test_the_table_counts_every_edit_once(ended: Sequence[Ended]) -> None:
-    story = tell(told(ended))
-    rows = {(row["operator"], row["section"]): row for row in story.values()}
+    summary = tell(told(ended))
+    rows = {(row["operator"], row["section"]): row for row in summary.values()}
     expected: dict[tuple[str, str], list[Ended]] = {}
     for number, end in enumerate(ended, start=1):
         expected.setdefault((OPERATORS[number % 2], SECTIONS[number // 2 % 2]), []).append(end)
@@ -91,16 +91,16 @@ def test_the_table_counts_every_edit_once(ended: Sequence[Ended]) -> None:
         if row["interval"]:
             assert row["interval"][0] <= row["gain"] <= row["interval"][1]
     failed = Counter(kind for kind, *_ in ended if kind in ("rejected", "call"))
-    assert sum(row["count"] for row in story.failures()) == failed.total()
-    assert story.total == len(ended) + 1
-    assert not story.at_work
+    assert sum(row["count"] for row in summary.failures()) == failed.total()
+    assert summary.total == len(ended) + 1
+    assert not summary.at_work
 
 
 @given(ends)
 def test_nobody_on_the_front_is_beaten_and_everybody_else_is(ended: Sequence[Ended]) -> None:
-    story = tell(told(ended))
-    survivors = {p["assignment"]: p for p in story.points if p["value"] is not None}
-    shown = front(story.points)
+    summary = tell(told(ended))
+    survivors = {p["assignment"]: p for p in summary.points if p["value"] is not None}
+    shown = front(summary.points)
     for number, point in survivors.items():
         beaten = any(
             other["value"] >= point["value"] and other["tokens"] <= point["tokens"] and other is not point
@@ -108,8 +108,8 @@ def test_nobody_on_the_front_is_beaten_and_everybody_else_is(ended: Sequence[End
         )
         assert beaten == (number not in shown)
     best = max(point["value"] for point in survivors.values())
-    assert survivors[story.lineage()[-1]]["value"] == best
-    assert story.lineage()[0] == 0
+    assert survivors[summary.lineage()[-1]]["value"] == best
+    assert summary.lineage()[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_at_a_value_of_0_shortness_makes_nobody_the_best_nor_puts_them_on_the_fr
     values: Sequence[tuple[float, int]], best: int, leading: Sequence[int]
 ) -> None:
     first, *later = [("survived", value, words, 0.0) for value, words in values]
-    story = tell(told(later, first))
-    assert story.progress.best is not None
-    assert story.progress.best.assignment == best
-    assert front(story.points) == leading
+    summary = tell(told(later, first))
+    assert summary.progress.best is not None
+    assert summary.progress.best.assignment == best
+    assert front(summary.points) == leading
 
 
 @settings(max_examples=20)
@@ -135,13 +135,13 @@ def test_at_a_value_of_0_shortness_makes_nobody_the_best_nor_puts_them_on_the_fr
 def test_a_long_story_keeps_what_is_looked_for(ended: Sequence[Ended], kept: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storytelling, "KEPT", kept)
-        story = tell(told([*ended] * 8))
+        summary = tell(told([*ended] * 8))
     whole = tell(told([*ended] * 8))
-    there = {point["assignment"] for point in story.points}
+    there = {point["assignment"] for point in summary.points}
     wanted = {*whole.lineage(), *front(whole.points)} | {p["assignment"] for p in whole.points if p["best"]}
     assert wanted <= there
-    assert len(story.points) <= kept + len(wanted) + kept // 2
-    assert (story.total, story.values()) == (whole.total, whole.values())
+    assert len(summary.points) <= kept + len(wanted) + kept // 2
+    assert (summary.total, summary.values()) == (whole.total, whole.values())
 
 
 def test_what_the_end_of_a_run_ended_is_open_again_once_it_goes_on() -> None:
@@ -153,10 +153,10 @@ def test_what_the_end_of_a_run_ended_is_open_again_once_it_goes_on() -> None:
         ("team", Finished("interrupted")),
     ]
     envelopes += [Envelope(i, None, "s", to, float(i), message) for i, (to, message) in enumerate(late, start=90)]
-    story = tell(envelopes)
-    assert (story.phase, story.progress.stopped_by) == ("testing", "interrupted")
-    assert [row["kind"] for row in story.failures()] == ["stopped"]
-    assert len(story.values()) == 1
-    story.follow(Envelope(99, None, "team", NOBODY, 99.0, Resumed(1.0)), 0)
-    assert (story.phase, story.failures(), story.progress.stopped_by) == ("searching", [], "")
-    assert list(story.progress.open) == [2]
+    summary = tell(envelopes)
+    assert (summary.phase, summary.progress.stopped_by) == ("testing", "interrupted")
+    assert [row["kind"] for row in summary.failures()] == ["stopped"]
+    assert len(summary.values()) == 1
+    summary.follow(Envelope(99, None, "team", NOBODY, 99.0, Resumed(1.0)), 0)
+    assert (summary.phase, summary.failures(), summary.progress.stopped_by) == ("searching", [], "")
+    assert list(summary.progress.open) == [2]

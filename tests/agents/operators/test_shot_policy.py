@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from agents.operators.few_shot import FewShot
 from agents.operators.operator import Context, saved
 from agents.prompting.requests import show_turns
-from agents.prompting.retrieval_slots import open_shelves
-from agents.prompting.shot_policy import COUNTS, MOST, NOTHING, SHOWINGS, Showing, Situation, choose_showing, shown
+from agents.prompting.retrieval_slots import open_slots
+from agents.prompting.shot_policy import COUNTS, MOST, NOTHING, SHOWINGS, ShotPolicy, Situation, choose_policy, shown
 from memory.experience import Experience, Recalled
 from memory.judgement import Judged
 from protocols.errors import InapplicableError, UnreadableReply
@@ -31,7 +31,7 @@ from protocols.turns import ORDER, dump_turns
 TRAIN = tuple(Example(f"t{n}", {"text": f"text {n}"}, ("no", "yes")[n % 2]) for n in range(40))
 TASK = Task("t", TRAIN, TRAIN[:2], TRAIN[:2], Accuracy(TaskKind()), ("text",))
 FRAME = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
-BARE = [showing for showing in SHOWINGS if showing.count and not showing.replies]
+BARE = [policy for policy in SHOWINGS if policy.count and not policy.replies]
 showings = st.sampled_from([NOTHING, *BARE])
 SEEDS = 100
 
@@ -44,22 +44,22 @@ class Unasked:
         raise AssertionError("few_shot asks no model")
 
 
-def section(showing: Showing, first: int = 0) -> Section:
+def section(policy: ShotPolicy, first: int = 0) -> Section:
     """An examples section that shows this; fixed examples are numbered from `first`."""
-    if not showing.count:
+    if not policy.count:
         return Section("examples", "examples")
-    if showing.nearest:
-        return Section("examples", "examples", f"{{examples:{showing.count}}}", form=showing.form)
-    numbers = range(first, first + showing.count)
-    if showing.form == "turns":
+    if policy.nearest:
+        return Section("examples", "examples", f"{{examples:{policy.count}}}", form=policy.form)
+    numbers = range(first, first + policy.count)
+    if policy.form == "turns":
         turns = [ChatMessage(who, f"{n}" if who == "user" else "x") for n in numbers for who in ORDER]
         return Section("examples", "examples", dump_turns(turns), form="turns")
     text = "\n\n".join(f"Text: {n}\nLabel: x" for n in numbers)
-    return Section("examples", "examples", text, form=showing.form)
+    return Section("examples", "examples", text, form=policy.form)
 
 
 def told(
-    after: Showing, reward: float, evidence: int = 100, before: Showing = NOTHING, task: str = "t"
+    after: ShotPolicy, reward: float, evidence: int = 100, before: ShotPolicy = NOTHING, task: str = "t"
 ) -> Experience:
     there, here = saved_section(section(before)), saved_section(section(after, first=500))
     return Experience(task, "examples", "examples", "few_shot", there, here, "", reward, evidence, 0, "survived", 0.0)
@@ -70,7 +70,7 @@ def recalled(past: Experience) -> Judged:
 
 
 def edit(
-    now: Showing,
+    now: ShotPolicy,
     past: Sequence[Experience] = (),
     seed: int = 0,
     task: Task = TASK,
@@ -80,29 +80,31 @@ def edit(
     prompt = Prompt((section(now), FRAME))
     asked = Assignment(1, "few_shot", "examples", FIRST, prompt, "", outcomes, (0.0, 1.0))
     known = [recalled(edit) for edit in past]
-    context = Context(task, Unasked(), known, Random(seed), open_shelves(task, ()), token_price)
+    context = Context(task, Unasked(), known, Random(seed), open_slots(task, ()), token_price)
     return anyio.run(FewShot().edit, asked, context)
 
 
 def shares(
     past: Sequence[Experience],
-    possible: Sequence[Showing] = BARE,
+    possible: Sequence[ShotPolicy] = BARE,
     token_price: float = 0.0,
     reasons: bool = False,
     draws: int = SEEDS,
-) -> Counter[Showing]:
+) -> Counter[ShotPolicy]:
     situation = Situation(TASK.name, reasons, frozenset({"x"}), token_price, 20.0)
-    return Counter(choose_showing(past, possible, situation, Random(seed)) for seed in range(draws))
+    return Counter(choose_policy(past, possible, situation, Random(seed)) for seed in range(draws))
 
 
 @given(showings)
-def test_what_a_section_shows_is_read_from_what_an_experience_keeps(showing: Showing) -> None:
-    assert shown(saved_section(section(showing))) == showing
+def test_what_a_section_shows_is_read_from_what_an_experience_keeps(policy: ShotPolicy) -> None:
+    assert shown(saved_section(section(policy))) == policy
 
 
 @given(showings, showings, st.integers(0, 999))
 @settings(deadline=None)
-def test_an_edit_shows_something_else_than_before_in_one_of_the_ways(now: Showing, other: Showing, seed: int) -> None:
+def test_an_edit_shows_something_else_than_before_in_one_of_the_ways(
+    now: ShotPolicy, other: ShotPolicy, seed: int
+) -> None:
     edited = edit(now, [told(other, 0.5)], seed)
     assert shown(saved(edited, "examples")) in {NOTHING, *BARE}
     assert edited != Prompt((section(now), FRAME))
@@ -110,8 +112,8 @@ def test_an_edit_shows_something_else_than_before_in_one_of_the_ways(now: Showin
 
 @given(st.sampled_from(BARE), st.floats(0.2, MOST))
 @settings(max_examples=10, deadline=None)
-def test_what_earned_most_is_chosen_most_unless_it_is_outvoted(best: Showing, value: float) -> None:
-    others = [told(showing, 0.0) for showing in BARE if showing != best]
+def test_what_earned_most_is_chosen_most_unless_it_is_outvoted(best: ShotPolicy, value: float) -> None:
+    others = [told(policy, 0.0) for policy in BARE if policy != best]
     draws = 10  # each reads what all these edits showed
     assert shares(9 * [told(best, value), *others], draws=draws).most_common(1)[0][0] == best
     against = 9 * [told(best, -value), *others]
@@ -120,26 +122,26 @@ def test_what_earned_most_is_chosen_most_unless_it_is_outvoted(best: Showing, va
 
 def test_before_anything_is_known_the_nearest_are_shown_as_turns_and_other_ways_are_tried_too() -> None:
     chosen = shares([])
-    assert sum(n for showing, n in chosen.items() if showing.nearest and showing.form == "turns") > SEEDS / 2
+    assert sum(n for policy, n in chosen.items() if policy.nearest and policy.form == "turns") > SEEDS / 2
     assert len(chosen) > 4
 
 
 def test_few_come_before_many_where_tokens_cost() -> None:
     dear = shares([], token_price=3e-4)
-    assert max(dear, key=lambda showing: dear[showing]).count < max(COUNTS)
-    assert {showing.count for showing in shares([], token_price=1.0)} == {min(COUNTS)}
+    assert max(dear, key=lambda policy: dear[policy]).count < max(COUNTS)
+    assert {policy.count for policy in shares([], token_price=1.0)} == {min(COUNTS)}
 
 
 def test_what_a_task_said_against_turns_leads_to_text_whatever_others_say() -> None:
-    turns, text = Showing("turns", True, 8), Showing("input", True, 8)
+    turns, text = ShotPolicy("turns", True, 8), ShotPolicy("input", True, 8)
     mine = 3 * [told(turns, -0.2), told(text, 0.2)]
     theirs = 9 * [told(turns, 0.2, task="other"), told(text, -0.2, task="other")]
     chosen = shares([*mine, *theirs])
-    assert sum(n for showing, n in chosen.items() if showing.form == "turns") < SEEDS / 5
+    assert sum(n for policy, n in chosen.items() if policy.form == "turns") < SEEDS / 5
 
 
 def test_what_was_earned_on_the_way_tells_where_nothing_is_shown() -> None:
-    few, more, many = (Showing("turns", False, count) for count in (2, 8, 16))
+    few, more, many = (ShotPolicy("turns", False, count) for count in (2, 8, 16))
     steps = [told(more, 0.1, before=few), told(many, 0.1, before=more)]
     fixed = [few, more, many]
     assert shares(3 * steps, fixed)[many] > shares([], fixed)[many]
@@ -147,31 +149,31 @@ def test_what_was_earned_on_the_way_tells_where_nothing_is_shown() -> None:
 
 
 def test_what_more_examples_cost_counts_against_them_and_not_against_what_they_are_worth() -> None:
-    showing = Showing("turns", True, 16)
-    worth = 3 * [told(showing, 0.1)]
-    assert shares(worth, token_price=3e-4)[showing] < shares(worth)[showing]
+    policy = ShotPolicy("turns", True, 16)
+    worth = 3 * [told(policy, 0.1)]
+    assert shares(worth, token_price=3e-4)[policy] < shares(worth)[policy]
     paid = [replace(edit, reward=edit.reward - 1e-4 * 16 * 20, cost=16 * 20) for edit in worth]
     assert shares(paid, token_price=1e-4) == shares(worth, token_price=1e-4)
 
 
 def test_that_a_surviving_set_is_hard_to_better_says_nothing_against_showing_examples() -> None:
-    again = 10 * [told(Showing("turns", False, 8), -0.03, before=Showing("turns", False, 8))]
-    chosen = shares([told(Showing("turns", False, 8), 0.1), *again])
+    again = 10 * [told(ShotPolicy("turns", False, 8), -0.03, before=ShotPolicy("turns", False, 8))]
+    chosen = shares([told(ShotPolicy("turns", False, 8), 0.1), *again])
     assert chosen[NOTHING] == 0
-    assert sum(n for showing, n in chosen.items() if showing.form == "turns") > SEEDS / 2
+    assert sum(n for policy, n in chosen.items() if policy.form == "turns") > SEEDS / 2
 
 
 def test_what_was_measured_on_little_says_little() -> None:
-    showing = Showing("turns", True, 8)
+    policy = ShotPolicy("turns", True, 8)
 
     def chosen(evidence: int) -> int:
-        return shares([told(showing, -0.1, evidence)])[showing]
+        return shares([told(policy, -0.1, evidence)])[policy]
 
     assert 2 * chosen(1000) < chosen(2)
 
 
 def test_a_way_that_the_section_has_or_was_given_before_is_not_proposed_again() -> None:
-    now, before = Showing("turns", True, 8), Showing("turns", True, 16)
+    now, before = ShotPolicy("turns", True, 8), ShotPolicy("turns", True, 16)
     lost = replace(told(before, 0.0, before=now), outcome="lost")
     made = {shown(saved(edit(now, [lost], seed), "examples")) for seed in range(60)}
     assert not made & {now, before}
@@ -241,7 +243,7 @@ def test_blank_inputs_and_answers_and_small_trains_are_no_obstacle(rows: list[tu
     task = replace(TASK, train=train)
     for seed in range(6):
         asked = Assignment(1, "few_shot", "examples", FIRST, bare, "", (), (0.0, 1.0))
-        context = Context(task, Unasked(), [], Random(seed), open_shelves(task, ()), 0.0)
+        context = Context(task, Unasked(), [], Random(seed), open_slots(task, ()), 0.0)
         try:
             section = anyio.run(FewShot().edit, asked, context)["examples"]
         except InapplicableError:
@@ -260,8 +262,8 @@ def test_what_whole_replies_earned_says_nothing_for_bare_answers() -> None:
     """Whole replies are told from bare answers, `x` here, by their text; of another task they are not told."""
     turns = [ChatMessage(who, f"{n} reasons") for n in range(8) for who in ORDER]
     worked = saved_section(Section("examples", "examples", dump_turns(turns), form="turns"))
-    past = [replace(told(Showing("turns", False, 8), 0.3), after=worked)] * 6
-    bare, whole = Showing("turns", False, 8), Showing("turns", False, 8, replies=True)
+    past = [replace(told(ShotPolicy("turns", False, 8), 0.3), after=worked)] * 6
+    bare, whole = ShotPolicy("turns", False, 8), ShotPolicy("turns", False, 8, replies=True)
     assert shown(worked, frozenset({"x"})) == whole
     assert shares(past, [bare, whole], reasons=True)[bare] == 0
     theirs = [replace(edit, task="other") for edit in past]
@@ -294,9 +296,9 @@ def fixed(
     """The input and the label of every example that a fixed set shows, in their order."""
     outcomes = tuple(Outcome("lost", {"text": text}, "yes", "no", "no", 0.0, "") for text in failed)
     asked = Assignment(1, "few_shot", "examples", FIRST, Prompt((section(NOTHING), FRAME)), "", outcomes, (0.0, 1.0))
-    context = Context(task, Unasked(), [], Random(seed), open_shelves(task, ()), 0.0)
+    context = Context(task, Unasked(), [], Random(seed), open_slots(task, ()), 0.0)
     operator = operator or FewShot()
-    text = operator.show(Showing("system", nearest=False, count=count), {}, asked, context)["examples"].text
+    text = operator.show(ShotPolicy("system", nearest=False, count=count), {}, asked, context)["examples"].text
     return [shown.removeprefix("Text: ").split("\nLabel: ") for shown in text.split("\n\n")]
 
 
