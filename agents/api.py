@@ -159,7 +159,8 @@ async def open_training(
     :raises InputError: an input cannot be used; nothing was written.
     :raises PromptFlowError: as `open_run` and `Run.search`; raised when the next event or the outcome is asked for.
     """
-    variables, given = _variables(environ), _given(task, prompt, models, tables)
+    variables = await in_thread(_variables, environ)
+    given = await in_thread(_given, task, prompt, models, tables)
     async with entered(given.kept(None if directory is None else Path(directory))) as (configuration, place):
         if ended := await in_thread(finished, configuration, place):
             yield _ended(*ended)
@@ -183,11 +184,11 @@ async def evaluate(
 
     :raises PromptFlowError: as `score`.
     """
-    given = _given(task, prompt, models, tables)
+    given = await in_thread(_given, task, prompt, models, tables)
     async with entered(TemporaryDirectory()) as folder, entered(given.kept(Path(folder))) as (configuration, _):
         file = prompt if isinstance(prompt, Path) else configuration.prompt.file
         assert file is not None, "a prompt was given, and is kept"
-        return await score(configuration, _variables(environ), file, split)
+        return await score(configuration, await in_thread(_variables, environ), file, split)
 
 
 def _variables(environ: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -148,7 +148,7 @@ async def sweep(
         session.show(view)
 
         async def search(cell: Cell, run: Run) -> Result:
-            with view.attend(cell, run):
+            with view.attend(cell, run, await in_thread(progress_of, run.directory)):
                 if (cell.task, cell.setting) not in told:  # once for all seeds
                     told.add((cell.task, cell.setting))
                     for remark in remarks(run.first, run.task) if not run.resumed else ():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter
@@ -17,10 +17,12 @@ from agents.history.controllers import new_selector, open_controller
 from agents.history.fold import TURNS, Fold
 from agents.history.recycling import recycle, unpack
 from agents.results.finished import read_result
+from agents.ring.controller import Controller
 from memory.journals.journal import read_calls, read_journal, read_notes
 from protocols.errors import ReplayDiffers
 from protocols.files import prompt_file
 from protocols.messages import Envelope
+from protocols.threads import in_slices, in_thread
 from protocols.wrappers.recorded import Call
 
 Watch = Callable[[Envelope | Call], Awaitable[None]]
@@ -45,27 +47,30 @@ async def replay(directory: Path, watch: Watch) -> Replayed:
     :raises ReplayDiffers: a decision or the winner differs.
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
     """
-    configuration, record = read_configuration(directory), read_record(directory)
-    task, first = load_task(configuration), prompt_file.load(directory / FIRST_PROMPT)
-    check_fingerprint(
-        record.meaning, resume_fingerprint(configuration, task, load_corpus(configuration), first), directory
-    )
-    selector = new_selector(configuration)
-    notes = read_notes(directory / JOURNAL)
-    recycle(selector, unpack(notes) or [])
-    operators = open_operators(configuration.search.operators)
-    controller = open_controller(configuration, task, operators, selector, None, unpack_aims(notes))
+    controller = await in_thread(_opened, directory)
     journal = directory / JOURNAL
-    folded = Fold(controller, read_journal(journal, TURNS))
+    folded = Fold(controller, await in_thread(lambda: [*read_journal(journal, TURNS)]))
     last = 0
-    events: Iterable[Envelope | Call] = merge(read_journal(journal), read_calls(journal), key=attrgetter("time"))
-    for event in events:
+    events: Iterator[Envelope | Call] = merge(read_journal(journal), read_calls(journal), key=attrgetter("time"))
+    async for event in in_slices(events):
         await watch(event)
         if isinstance(event, Envelope):
             await folded.take(event)
             last = event.id
     best = controller.archive.best().candidate if controller.archive.members else None
-    result = read_result(directory / RESULT)
+    result = await in_thread(read_result, directory / RESULT)
     if result is not None and result["candidate"] != best:
         raise ReplayDiffers(f"the winner is {result['candidate']} there and {best} now", envelope=last)
     return Replayed(folded.made, controller.issued - controller.cut, folded.stopped_by, best)
+
+
+def _opened(directory: Path) -> Controller:
+    """The Controller as it was when the run began."""
+    configuration, record = read_configuration(directory), read_record(directory)
+    task, first = load_task(configuration), prompt_file.load(directory / FIRST_PROMPT)
+    now = resume_fingerprint(configuration, task, load_corpus(configuration), first)
+    check_fingerprint(record.meaning, now, directory)
+    selector, notes = new_selector(configuration), read_notes(directory / JOURNAL)
+    recycle(selector, unpack(notes) or [])
+    operators = open_operators(configuration.search.operators)
+    return open_controller(configuration, task, operators, selector, None, unpack_aims(notes))

@@ -40,38 +40,7 @@ microseconds."""
 OPENING = "reads what it was given and makes the run directory, before anything else is in flight"
 JOURNAL = "reads a journal that nobody writes to"
 INSTRUCTION = "reads the instruction anew for every request"
-ALLOWED: Mapping[str, str] = {
-    "agents/api.py:_searching": JOURNAL,
-    "agents/api.py:open_training": OPENING,
-    "agents/attached.py:show_in_browser": "reads the files of the page once, when it is opened",
-    "agents/check/doctor.py:diagnose": OPENING,
-    "agents/forecast/headroom.py:measure": INSTRUCTION,
-    "agents/history/fold.py:fold": JOURNAL,
-    "agents/history/replay.py:replay": JOURNAL,
-    "agents/models/stack.py:Models._look_at_local": "looks into the file of a local model, before it is started",
-    "agents/operators/restart.py:Restart.edit": INSTRUCTION,
-    "agents/operators/self_consistency.py:SelfConsistency.edit": INSTRUCTION,
-    "agents/operators/writing.py:Writer.write": INSTRUCTION,
-    "agents/prompting/requests.py:complete": INSTRUCTION,
-    "agents/run/opening.py:open_run_in": OPENING,
-    "agents/run/scoring.py:score": OPENING,
-    "agents/run/search.py:Run._begin_with": JOURNAL,
-    "agents/run/search.py:Run._look_for_headroom": "looks for a note in the journal",
-    "agents/run/search.py:Run.assemble": JOURNAL,
-    "agents/run/search.py:Run.search": "writes the result, when the search is over",
-    "agents/run/steering.py:Listening.__call__": "reads commands.jsonl from where it was read before",
-    "agents/session.py:show_again": JOURNAL,
-    "agents/session.py:sweep.<locals>.attend": OPENING,
-    "agents/session.py:train": OPENING,
-    "agents/study/sweep.py:Sweep._run": OPENING,
-    "agents/study/sweep.py:Sweep._work": "writes a row of the sweep's table",
-    "agents/views/page/dashboard.py:Dashboard._page": "reads the files of the page once, when it is opened",
-    "agents/views/page/feed.py:Feed.follow": JOURNAL,
-    "agents/views/remembering.py:import_lines": "reads the file that is imported; the command does nothing else",
-    "protocols/metrics/judge.py:ModelJudge.compare": INSTRUCTION,
-    "protocols/providers/local/processes.py:start": "reads why a local model cannot be loaded",
-    "protocols/providers/local_model.py:LocalModel.complete": "reads why the process of a local model has ended",
-}
+ALLOWED: Mapping[str, str] = {}
 """`file:function` of the coroutines that may block for now, and what they do. What is mended goes."""
 
 blocked: list[str] = []

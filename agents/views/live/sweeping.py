@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agents.history.progress import Progress, progress_of
+from agents.history.progress import Progress
 from agents.run.search import Run
 from agents.study.grid import Cell, Grid
 from agents.study.sweep import Row
@@ -27,8 +27,8 @@ class SweepView(Protocol):
     """Shows a sweep; a view never makes it fail."""
 
     @contextmanager
-    def attend(self, cell: Cell, run: Run) -> Iterator[None]:
-        """Show one search while the block runs."""
+    def attend(self, cell: Cell, run: Run, so_far: Progress) -> Iterator[None]:
+        """Show one search while the block runs. `so_far`: what it did before."""
 
     def ended(self, row: Row) -> None:
         """Show how a cell ended."""
@@ -52,7 +52,7 @@ class SweepLines:
         self.hear: Callable[[], None] = unheard
 
     @contextmanager
-    def attend(self, cell: Cell, run: Run) -> Iterator[None]:
+    def attend(self, cell: Cell, run: Run, so_far: Progress) -> Iterator[None]:
         yield
 
     def ended(self, row: Row) -> None:
@@ -89,8 +89,8 @@ class SweepTable:
         self.hear: Callable[[], None] = unheard
 
     @contextmanager
-    def attend(self, cell: Cell, run: Run) -> Iterator[None]:
-        running = self._running[cell.name] = Running(run, progress_of(run.directory))
+    def attend(self, cell: Cell, run: Run, so_far: Progress) -> Iterator[None]:
+        running = self._running[cell.name] = Running(run, so_far)
 
         async def observe(envelope: Envelope) -> None:
             if running.progress.follow(envelope) is not None:
