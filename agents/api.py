@@ -163,7 +163,7 @@ async def open_training(
     given = await in_thread(_given, task, prompt, models, tables)
     async with entered(given.kept(None if directory is None else Path(directory))) as (configuration, place):
         if ended := await in_thread(finished, configuration, place):
-            yield _ended(*ended)
+            yield await _ended(*ended)
             return
         session = Session(variables)
         async with session.opened(configuration, place) as run, _searching(run, session) as training:
@@ -242,11 +242,12 @@ async def _searching(run: Run, session: Session) -> AsyncIterator[Training]:
         raise failed
 
 
-def _ended(directory: Path, result: Mapping[str, Any]) -> Training:
+async def _ended(directory: Path, result: Mapping[str, Any]) -> Training:
     """A training whose run had already finished: it has an outcome and no events."""
     send, receive = anyio.create_memory_object_stream[Event](1)
-    training = Training(directory, progress_of(directory), receive)
-    best = prompt_file.load(directory / BEST_PROMPT)
+    so_far = await in_thread(progress_of, directory)
+    best = await in_thread(prompt_file.load, directory / BEST_PROMPT)
+    training = Training(directory, so_far, receive)
     training.end(Found(best, TypeAdapter(Result).validate_python(result), directory))
     send.close()
     receive.close()
