@@ -674,6 +674,25 @@ async def test_what_combines_members_is_chosen_once_there_are_two() -> None:
     assert [partner.candidate for partner in second.partners] == [1 - second.parent]
 
 
+async def test_the_work_for_an_assignment_does_not_grow_with_the_square_of_the_archive() -> None:
+    """Of the members, those that have something else open are not asked what they have in common with others."""
+    asked: list[str] = []
+
+    class Asked(Joins):
+        def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
+            asked.append(section)
+            return bool(partners)
+
+    choices = Choices({"joins": Asked(), "add_word": AddWord()}, TASK, HashedNgrams())
+    it = Controller(TASK, choices, Notes(), SearchSettings(1), None, Random(0), lambda: 0.0)
+    await it.handle(critique(FIRST))
+    for number, word in enumerate(WORDS[1:], start=1):
+        asked.clear()
+        await it.handle(critique(number, FIRST_PROMPT.edit("rule", f"Know: {word}", ())))
+        assert len(asked) <= 1
+    assert len(it.archive.members) == len(WORDS)
+
+
 async def test_a_persons_edit_goes_first_of_the_nearest_member_and_teaches_the_selector_nothing() -> None:
     notes = Notes()
     it = controller(2, assignments=4, notes=notes)
