@@ -185,7 +185,8 @@ async def evaluate(
     :raises PromptFlowError: as `score`.
     """
     given = await in_thread(_given, task, prompt, models, tables)
-    async with entered(TemporaryDirectory()) as folder, entered(given.kept(Path(folder))) as (configuration, _):
+    temporary = await in_thread(TemporaryDirectory)
+    async with entered(temporary) as folder, entered(given.kept(Path(folder))) as (configuration, _):
         file = prompt if isinstance(prompt, Path) else configuration.prompt.file
         assert file is not None, "a prompt was given, and is kept"
         return await score(configuration, await in_thread(_variables, environ), file, split)

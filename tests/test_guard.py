@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import socket
 import subprocess
@@ -102,11 +101,3 @@ def test_a_thread_of_ours_may_read_a_file() -> None:
     exec(compile(READS, str(blocking.ROOT / "agents/pretended.py"), "exec"), read)
     anyio.run(anyio.to_thread.run_sync, read["_read"], __file__)
     assert blocking.blocked == []
-
-
-@pytest.mark.parametrize("place", blocking.ALLOWED)
-def test_whoever_may_block_the_event_loop_is_there(place: str) -> None:
-    file, _, name = place.partition(":")
-    tree: ast.AST = ast.parse((blocking.ROOT / file).read_text(encoding="utf-8"))
-    for part in name.replace(".<locals>", "").split("."):
-        tree = next(node for node in ast.walk(tree) if node is not tree and getattr(node, "name", None) == part)

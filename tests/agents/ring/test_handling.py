@@ -109,13 +109,15 @@ async def test_a_winner_is_measured_on_the_same_examples() -> None:
     assert (evaluation.gain, evaluation.paired) == (14 / 16, 16)
 
 
-async def test_a_loser_stops_early_and_feeds_no_critic() -> None:
+async def test_a_loser_stops_early_and_feeds_no_critic(anyio_backend_name: str) -> None:
     model = Oracle(delay=anyio.lowlevel.checkpoint)
     evaluation = await evaluate(model, child(NONE, ALL), RaceSettings(critique=6, at_once=32, racers=8))
     assert not evaluation.survived
     assert (evaluation.gain, evaluation.outcomes) == (-1, ())
     looked = sum(score is not None for score in evaluation.scores)
-    assert evaluation.paired == looked < model.calls <= looked + 3, "what was in flight was paid for"
+    assert evaluation.paired == looked < model.calls
+    if anyio_backend_name == "asyncio":  # tasks have their turns in order: nobody runs ahead
+        assert model.calls <= looked + 3, "what was in flight was paid for"
 
 
 @given(racing=st.integers(1, 12), at_once=st.integers(1, 64), racers=st.integers(1, 12))

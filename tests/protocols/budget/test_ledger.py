@@ -189,9 +189,9 @@ async def test_a_call_that_waits_for_the_limiter_is_no_call_yet_and_leaves_its_p
         assert (ledger.calls, ledger.account("task", "scripted").failed, ended) == (1, 0, [])
         gate.through.release()
         await anyio.wait_all_tasks_blocked()
-        assert ended == ["a", "d calls"], "c has the second, so that there is none left"
+        assert len(ended) == 2, "one of the others has the second, so that there is none left"
         gate.through.release()
-    assert sorted(ended) == ["a", "c", "d calls"]
+    assert sorted(ended) in (["a", "c", "d calls"], ["a", "c calls", "d"])
     assert (ledger.calls, ledger.tokens, len(gate.sent)) == (2, 4, 2)
 
 
