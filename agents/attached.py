@@ -213,7 +213,8 @@ async def show_in_browser(run: Run, port: int | None, console: Console) -> Async
 
     run.bus.tap(observe)
     run.journal.tap(lambda call: feed.wake())
-    async with shown(feed, port, partial(say_on, console), steering=buttons(run.directory)):
+    steering = await in_thread(buttons, run.directory)
+    async with shown(feed, port, partial(say_on, console), steering=steering):
         yield feed.wake
 
 

@@ -129,8 +129,9 @@ async def watch_run(directory: Path, console: Console, port: int) -> None:
         port cannot be used.
     """
     feed = Feed(directory)
+    steering = await in_thread(buttons, directory)
     with anyio.open_signal_receiver(*SIGNALS) as signals:
-        async with shown(feed, port, partial(say_on, console), directory, buttons(directory)):
+        async with shown(feed, port, partial(say_on, console), directory, steering):
             await anext(signals)
 
 

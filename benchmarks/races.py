@@ -253,7 +253,7 @@ def missing(reports: int) -> Iterator[Row]:
             seed, winner = (failing(given, rng.random(344) < fails) for given in scores)
             held = held_out(METRICS["accuracy"][1], seed, winner)
             truth = scores[1].mean(), (scores[1] - scores[0]).mean()
-            errors[report] = held.winner.value - truth[0], held.difference - truth[1]
+            errors[report] = held.best_score.value - truth[0], held.difference - truth[1]
         mean, error = 100 * errors.mean(axis=0), 100 * errors.std(axis=0, ddof=1) / reports**0.5
         print(f"{name:34}" + "".join(f"{f'{m:+.2f} ± {1.96 * e:.2f}':>18}" for m, e in zip(mean, error, strict=True)))
         yield {"part": "missing", "failures": name, "value": mean[0], "difference": mean[1]} | {

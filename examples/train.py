@@ -27,7 +27,7 @@ async def main() -> None:
         budget={"calls": 3000},
         search={"assignments": 8, "critique": 12},
     )
-    print(f"validation {found.result.seed.value:.2f} to {found.result.best.value:.2f}, in {found.directory}")
+    print(f"validation {found.result.first.value:.2f} to {found.result.best.value:.2f}, in {found.directory}")
     for message in found.prompt.render({"text": "Where is my parcel?"}):
         print(f"{message.speaker}: {message.text}")
 

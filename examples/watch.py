@@ -24,7 +24,7 @@ async def main() -> None:
             print(error)  # it was at its end already
         found = await training.found()
     if found.result.test is not None:
-        print(f"test {found.result.test.seed:.2f} to {found.result.test.best:.2f}")
+        print(f"test {found.result.test.first:.2f} to {found.result.test.best:.2f}")
 
 
 if __name__ == "__main__":

@@ -79,4 +79,4 @@ async def test_the_embedded_model_runs_every_set_and_the_report_is_honest(name: 
     assert result.test is not None
     assert result.test.errors == 0
     answered = [outcome for outcome in replies if isinstance(outcome, Outcome)]
-    assert result.test.seed == value_of(run.task.metric, answered)
+    assert result.test.first == value_of(run.task.metric, answered)

@@ -105,10 +105,10 @@ def test_evaluate_scores_the_exported_prompt_as_the_run_did(tmp_path: Path) -> N
     best = Path(result["directory"]) / "best_prompt.txt"
     scored = answer("evaluate", best, config, "--split", "test")
     assert (scored["value"], scored["n"], scored["errors"]) == (result["test"]["best"], SIZES["test"], 0)
-    winner = result["test"]["winner"]
+    winner = result["test"]["best_score"]
     assert {name: scored[name] for name in winner} == winner
     first = answer("evaluate", Path(result["directory"]) / "first_prompt.txt", config, "--split", "test")
-    assert {name: first[name] for name in winner} == result["test"]["first"]
+    assert {name: first[name] for name in winner} == result["test"]["first_score"]
     validation = answer("evaluate", best, config)
     assert (validation["split"], validation["value"]) == ("validation", result["best"]["value"])
     assert scored["calls"] == SIZES["test"]

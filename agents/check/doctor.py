@@ -52,6 +52,7 @@ from protocols.prompt import Prompt, braced, holds_placeholder
 from protocols.providers.local_model import LocalModel
 from protocols.providers.transport.http import open_transport
 from protocols.task import Example, Task
+from protocols.threads import in_thread
 
 
 async def diagnose(
@@ -68,22 +69,11 @@ async def diagnose(
     all checks pass, headroom is measured, too, and each result is passed to it.
     """
     found = Findings()
-    configuration = found.attempt("configuration", lambda: load(path, settings), lambda _: str(path))
+    load_it = partial(found.attempt, "configuration", lambda: load(path, settings), lambda _: str(path))
+    configuration = await in_thread(load_it)
     if configuration is None:
         return Diagnosis(tuple(found.all), None)
-    operators = _operators(found, configuration)
-    likely, task = _examples(found, configuration)
-    prompt = _prompt(found, configuration, likely, operators)
-    if task and prompt:
-        found.warn("answers", task.kind.names.warning(prompt))
-        found.warn("input", _unshown(prompt, task))
-        found.warn("braces", doubled_braces(prompt, task))
-        found.note("replies", _replies(configuration, task, prompt))
-        if most := configuration.prompt.max_tokens:
-            check = partial(check_length, configuration, task, prompt)
-            found.attempt("length", check, lambda _: f"the first prompt keeps to {most:,} tokens")
-    _budget(found, configuration, environ, task, prompt, operators)
-    _paths(found, configuration, environ)
+    operators, task, prompt = await in_thread(_looked_at, found, configuration, environ)
     async with open_transport(environ) as transport:
         models = open_models(found, configuration, environ, transport, operators)
         for model, _ in models:
@@ -98,11 +88,12 @@ async def diagnose(
     diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
-    slots = open_slots(task, load_corpus(configuration))
+    slots = await in_thread(lambda: open_slots(task, load_corpus(configuration)))
     critique = configuration.minibatch(len(task.validation))
     asked = await composed(slots, prompt, operators, critique)
-    past = read_past(configuration)
-    expected = estimate(configuration, prices(configuration, environ), task, prompt, asked, past)
+    past = await in_thread(read_past, configuration)
+    known = await in_thread(prices, configuration, environ)
+    expected = estimate(configuration, known, task, prompt, asked, past)
     diagnosis = replace(diagnosis, estimate=expected)
     if headroom is None or offline or diagnosis.exit_code:
         return diagnosis
@@ -112,6 +103,26 @@ async def diagnose(
         failed = Finding("headroom", "failed", str(error), call=True)
         return replace(diagnosis, findings=(*diagnosis.findings, failed))
     return replace(diagnosis, headroom=measured)
+
+
+def _looked_at(
+    found: Findings, configuration: Configuration, environ: Mapping[str, str]
+) -> tuple[Mapping[str, Operator] | None, Task | None, Prompt | None]:
+    """The operators, the task and the first prompt, each None if it cannot be used; all that is wrong is `found`."""
+    operators = _operators(found, configuration)
+    likely, task = _examples(found, configuration)
+    prompt = _prompt(found, configuration, likely, operators)
+    if task and prompt:
+        found.warn("answers", task.kind.names.warning(prompt))
+        found.warn("input", _unshown(prompt, task))
+        found.warn("braces", doubled_braces(prompt, task))
+        found.note("replies", _replies(configuration, task, prompt))
+        if most := configuration.prompt.max_tokens:
+            check = partial(check_length, configuration, task, prompt)
+            found.attempt("length", check, lambda _: f"the first prompt keeps to {most:,} tokens")
+    _budget(found, configuration, environ, task, prompt, operators)
+    _paths(found, configuration, environ)
+    return operators, task, prompt
 
 
 def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Operator] | None:

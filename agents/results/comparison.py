@@ -57,14 +57,15 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The first prompt (`seed`) and the winner (`best`) on the `n` test examples that both answered, with the ids of
+    """The first prompt (`first`) and the winner (`best`) on the `n` test examples that both answered, with the ids of
     those on which the winner's score is higher (`gained`) or lower (`lost`). `interval`: 95 %, of the difference, by
-    paired bootstrap. `errors`: of both together. `first` and `winner`: each on all examples that it answered itself.
+    paired bootstrap. `errors`: of both together. `first_score` and `best_score`: of each on all examples
+    that it answered itself.
     `changed`: the first `SHOWN` gained and the first `SHOWN` lost examples. `usage`: of the replies to the `n`
     examples, of the first prompt and of the winner.
     """
 
-    seed: float
+    first: float
     best: float
     difference: float
     interval: Interval
@@ -72,8 +73,8 @@ class Held:
     errors: int
     gained: tuple[str, ...]
     lost: tuple[str, ...]
-    first: Score
-    winner: Score
+    first_score: Score
+    best_score: Score
     changed: tuple[Changed, ...]
     usage: tuple[Usage, Usage] = (Usage(), Usage())
 
@@ -119,25 +120,25 @@ def score_of(metric: Metric, results: Sequence[Answer]) -> Score:
     )
 
 
-def held_out(metric: Metric, seed: Sequence[Answer], best: Sequence[Answer]) -> Held:
+def held_out(metric: Metric, first: Sequence[Answer], best: Sequence[Answer]) -> Held:
     """Compare two prompts on the examples that both answered; both in the order of the split."""
-    pairs = [(s, b) for s, b in zip(seed, best, strict=True) if isinstance(s, Outcome) and isinstance(b, Outcome)]
+    pairs = [(s, b) for s, b in zip(first, best, strict=True) if isinstance(s, Outcome) and isinstance(b, Outcome)]
     before, after = [s for s, _ in pairs], [b for _, b in pairs]
-    first, winner = score_of(metric, seed), score_of(metric, best)
+    first_score, best_score = score_of(metric, first), score_of(metric, best)
     old, new = value_of(metric, before), value_of(metric, after)
     gained = [(s, b) for s, b in pairs if b.score > s.score]
     lost = [(s, b) for s, b in pairs if b.score < s.score]
     return Held(
-        seed=old,
+        first=old,
         best=new,
         difference=new - old,
         interval=interval(metric, after, before),
         n=len(pairs),
-        errors=first.errors + winner.errors,
+        errors=first_score.errors + best_score.errors,
         gained=tuple(s.example for s, _ in gained),
         lost=tuple(s.example for s, _ in lost),
-        first=first,
-        winner=winner,
+        first_score=first_score,
+        best_score=best_score,
         changed=tuple(_changed(s, b) for s, b in [*gained[:SHOWN], *lost[:SHOWN]]),
         usage=(used(before), used(after)),
     )

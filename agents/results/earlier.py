@@ -16,7 +16,7 @@ from protocols.errors import StorageFailed
 
 NOT_RUN: Final[Mapping[str, Any]] = {"value": 0.0, "n": 0}
 ADDED: Final[Mapping[str, Any]] = {
-    "train": {"seed": NOT_RUN, "best": NOT_RUN},
+    "train": {"first": NOT_RUN, "best": NOT_RUN},
     "saved": {"calls": 0, "tokens": 0, "dollars": None},
     "estimated": 0,
     "unreadable": 0,
@@ -25,8 +25,10 @@ ADDED: Final[Mapping[str, Any]] = {
 }
 """Defaults of fields that earlier releases did not write. Other such fields are None if they may be, and collections
 are empty."""
-SCORES: Final = ("first", "winner")
+SCORES: Final = ("first_score", "best_score")
 """The fields of the held-out comparison that are of type `Score`."""
+PAIRS: Final = frozenset({"train", "test", "length", "answers"})
+"""Tables of a result that compare the first prompt with the best."""
 ALWAYS: Final = frozenset({"roles", "calls", "tokens", "test"})
 """Fields that every release wrote. They get no default, since an empty one would claim that a run cost nothing."""
 
@@ -37,7 +39,7 @@ def as_result(document: object, path: Path) -> Mapping[str, Any]:
     :raises StorageFailed: this release cannot read it.
     """
     if isinstance(document, dict):
-        document = _completed(document, Result)
+        document = _completed(_renamed(document), Result)
         if isinstance(test := document.get("test"), dict):
             scores = {name: _completed(test[name], Score) for name in SCORES if isinstance(test.get(name), dict)}
             document["test"] = _completed(test, Held) | scores
@@ -53,6 +55,20 @@ def as_result(document: object, path: Path) -> Mapping[str, Any]:
             file=str(path),
         ) from error
     return {**document, **orjson.loads(orjson.dumps(result))}
+
+
+def _renamed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The result with the names of this release: earlier ones called the first prompt `seed`, and the scores of the
+    held-out comparison `first` and `winner`."""
+    renamed = {
+        name: _renamed(table) if name in PAIRS and isinstance(table, dict) else table
+        for name, table in document.items()
+    }
+    if "seed" in renamed:
+        if "winner" in renamed:
+            renamed |= {"first_score": renamed.pop("first", None), "best_score": renamed.pop("winner")}
+        renamed["first"] = renamed.pop("seed")
+    return renamed
 
 
 def _completed(document: Mapping[str, Any], kind: type[object]) -> dict[str, Any]:

@@ -32,9 +32,9 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The cost of 1,000 answers of the first prompt (`seed`) and of the winner (`best`), on the same split."""
+    """The cost of 1,000 answers of the first prompt (`first`) and of the winner (`best`), on the same split."""
 
-    seed: Taken
+    first: Taken
     best: Taken
 
 
@@ -69,10 +69,10 @@ def taken_by(member: Member, price: Price | None) -> Taken | None:
 
 def answers_of(first: Member, winner: Member, test: Held | None, price: Price | None) -> Answers | None:
     """The cost of answers of both prompts: on the test split if it was read, else on validation."""
-    seed, best = (taken_by(member, price) for member in (first, winner))
+    before, best = (taken_by(member, price) for member in (first, winner))
     if test is not None and test.n:
-        seed, best = (taken(usage, test.n, price, "test") for usage in test.usage)
-    return Answers(seed, best) if seed and best else None
+        before, best = (taken(usage, test.n, price, "test") for usage in test.usage)
+    return Answers(before, best) if before and best else None
 
 
 def front(members: Sequence[Member], winner: Member, price: Price | None, journal: Path) -> list[Row]:

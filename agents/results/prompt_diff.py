@@ -62,12 +62,12 @@ def compare_prompts(a: Path, b: Path) -> Comparison:
 
 def _open(path: Path) -> tuple[Prompt, Side]:
     result: Mapping[str, Any] | None = None
-    file, which = path, {BEST_PROMPT: "best", FIRST_PROMPT: "seed"}.get(path.name)
+    file, which = path, {BEST_PROMPT: "best", FIRST_PROMPT: "first"}.get(path.name)
     if path.is_dir():
         read_configuration(path)
         file, which = path / BEST_PROMPT, "best"
         if not file.exists():
-            file, which = path / FIRST_PROMPT, "seed"
+            file, which = path / FIRST_PROMPT, "first"
     if which is not None:
         result = read_result(file.parent / RESULT)
     prompt = prompt_file.load(file)

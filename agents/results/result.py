@@ -33,19 +33,19 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The first prompt (`seed`) and the winner (`best`) on the training examples that the critic read of each; they
+    """The first prompt (`first`) and the winner (`best`) on the training examples that the critic read of each; they
     were drawn separately."""
 
-    seed: Value
+    first: Value
     best: Value
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """The estimated tokens of the first prompt (`seed`) and the winner (`best`) as they are sent: without the input,
+    """The estimated tokens of the first prompt (`first`) and the winner (`best`) as they are sent: without the input,
     with examples and passages that are filled in."""
 
-    seed: int
+    first: int
     best: int
 
 
@@ -63,7 +63,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The content of `result.json`. `seed` and `best`: the validation values of the first prompt and of the winner.
+    """The content of `result.json`. `first` and `best`: the validation values of the first prompt and of the winner.
     `models`: by role. `length` None: an earlier release did not write it. `answers`: the cost of 1,000 answers of
     each prompt, from the test split if both were run on it, else from validation; None if nothing was metered.
 
@@ -85,7 +85,7 @@ class Result:
     task: str
     models: Mapping[str, str]
     random_seed: int
-    seed: Value
+    first: Value
     best: Value
     candidate: int
     length: Length | None
@@ -122,11 +122,11 @@ def validated(member: Member) -> Value:
 
 def trained(metric: Metric, first: Member, winner: Member) -> Trained:
     """The values of both on the training examples that the critic read of each; 0 if there are none."""
-    seed, best = (
+    before, best = (
         Value(value=value_of(metric, member.outcomes), n=len(member.outcomes), **endings(member.outcomes))
         for member in (first, winner)
     )
-    return Trained(seed, best)
+    return Trained(before, best)
 
 
 def spent(ledger: Ledger) -> dict[str, Spent]:

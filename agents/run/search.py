@@ -372,8 +372,8 @@ class Run:
             )
         except (BudgetExhausted, Interrupted) as error:
             return None, str(error)
-        seed, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
-        return await in_thread(held_out, self.task.metric, seed, best), refusal(came)
+        before, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
+        return await in_thread(held_out, self.task.metric, before, best), refusal(came)
 
     @property
     def _price(self) -> Price | None:
@@ -388,7 +388,7 @@ class Run:
             task=self.task.name,
             models=roles(self.configuration),
             random_seed=self.configuration.search.seed,
-            seed=validated(first),
+            first=validated(first),
             best=validated(winner),
             candidate=winner.candidate,
             length=Length(first.tokens, winner.tokens),

@@ -64,8 +64,8 @@ def measured(row: Row) -> dict[Measure, float]:
     if row.result is None:
         return found
     result, saved = row.result, row.result["saved"]
-    if result["test"] and result["test"]["winner"]["n"]:
-        found["test"] = result["test"]["winner"]["value"]
+    if result["test"] and result["test"]["best_score"]["n"]:
+        found["test"] = result["test"]["best_score"]["value"]
     found["validation"] = result["best"]["value"]
     found["calls"] = sum(result["calls"].values()) + saved["calls"]
     if result["dollars"] is not None and saved["dollars"] is not None:

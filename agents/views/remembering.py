@@ -16,6 +16,7 @@ from memory.upkeep import Group, Stats, read_lines, stats, take_in
 from protocols.embedding import HashedNgrams
 from protocols.errors import ConfigError, MemoryMismatch, StorageFailed
 from protocols.plain import one_line
+from protocols.threads import in_thread
 
 
 def memory_file(path: Path) -> Path:
@@ -56,8 +57,8 @@ async def import_lines(memory: Path, source: Path) -> tuple[int, int]:
     :raises DataError: a line cannot be used; nothing was written.
     :raises MemoryMismatch, StorageFailed: the memory cannot be used, for instance because its embedder is a model.
     """
-    experiences = read_lines(source)
-    check_embedder(memory)
+    experiences = await in_thread(read_lines, source)
+    await in_thread(check_embedder, memory)
     async with open_memory(memory, HashedNgrams()) as opened:
         added = await take_in(opened, experiences)
     return added, len(experiences) - added

@@ -86,19 +86,19 @@ def _table(result: Mapping[str, Any]) -> Table:
     for column in ("", "first prompt", "best prompt", "difference", "examples"):
         table.add_column(column, justify="left" if not column else "right")
     train = result["train"]
-    for name, seed, best in (
-        ("train", train["seed"], train["best"]),
-        ("validation", result["seed"], result["best"]),
+    for name, first, best in (
+        ("train", train["first"], train["best"]),
+        ("validation", result["first"], result["best"]),
     ):
-        known = seed["n"] and best["n"]  # a budget may end before the winner's minibatch, which is no score of 0
-        gain = f"{best['value'] - seed['value']:+.3f}" if known else NOT_RUN
-        values = [f"{each['value']:.3f}" if each["n"] else NOT_RUN for each in (seed, best)]
-        examples = f"{best['n']}" if seed["n"] == best["n"] else f"{seed['n']}, {best['n']}"
+        known = first["n"] and best["n"]  # a budget may end before the winner's minibatch, which is no score of 0
+        gain = f"{best['value'] - first['value']:+.3f}" if known else NOT_RUN
+        values = [f"{each['value']:.3f}" if each["n"] else NOT_RUN for each in (first, best)]
+        examples = f"{best['n']}" if first["n"] == best["n"] else f"{first['n']}, {best['n']}"
         table.add_row(name, *values, gain, examples)
     if test:
         low, high = test["interval"]
         difference = f"{test['difference']:+.3f} (95 %: {low:+.3f} to {high:+.3f})"
-        table.add_row("test", f"{test['seed']:.3f}", f"{test['best']:.3f}", difference, str(test["n"]))
+        table.add_row("test", f"{test['first']:.3f}", f"{test['best']:.3f}", difference, str(test["n"]))
     return table
 
 
@@ -112,10 +112,10 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     yield from missing_test(result)
     if test:
         yield f"On test, the best prompt gains {_some(test['gained'])} and loses {_some(test['lost'])}."
-        for name, score in (("first", test["first"]), ("best", test["winner"])):
+        for name, score in (("first", test["first_score"]), ("best", test["best_score"])):
             yield f"On test alone, the {name} prompt has {_score(score)}."
     if length := result.get("length"):  # none in a result of an earlier release
-        tokens = f"{length['seed']:,} tokens without the input, the best one {length['best']:,}"
+        tokens = f"{length['first']:,} tokens without the input, the best one {length['best']:,}"
         yield f"The first prompt has about {tokens}."
     yield from thousand(result)
     yield from _endings(result)
@@ -132,7 +132,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
 def thousand(result: Mapping[str, Any]) -> Iterator[str]:
     """Lines on the tokens and cost of 1,000 answers; none for a result of an earlier release."""
     if answers := result.get("answers"):
-        for name, taken in (("first", answers["seed"]), ("best", answers["best"])):
+        for name, taken in (("first", answers["first"]), ("best", answers["best"])):
             cost = "" if taken["dollars"] is None else f", {dollars(taken['dollars'])}"
             tokens = f"{taken['input']:,} tokens of input and {taken['output']:,} of output"
             yield f"1,000 answers of the {name} prompt take {tokens}{cost} (by {taken['split']})."
@@ -154,12 +154,12 @@ def left_out(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _endings(result: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in (("first", result["seed"]), ("best", result["best"])):
+    for name, value in (("first", result["first"]), ("best", result["best"])):
         if ended := endings(value):
             yield f"On validation, of the {name} prompt's {value['n']} replies: {ended}."
     if headroom := result.get("headroom"):
         yield f"Before the search: {one_line(headroom['sentence'], 1000)}"
-    elif said := unread_value(result["seed"]):
+    elif said := unread_value(result["first"]):
         yield said
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 from protocols.answers.grades import MOST, read_grade
 from protocols.errors import BadReply, UnreadableReply
 from protocols.metrics.parsed import ParsedMetric
@@ -12,6 +10,7 @@ from protocols.prompt import fill
 from protocols.task import Example, Json, Judgement, TaskKind
 from protocols.wrappers.attributed import AttributedModel
 
+TEMPLATE = resources.files("protocols.metrics").joinpath("judge.txt").read_text(encoding="utf-8")
 TRIES = 2
 
 
@@ -52,7 +51,6 @@ class ModelJudge(ParsedMetric):
 
     def question(self, example: Example, answer: str) -> str:
         """The text of the request to the judge."""
-        template = resources.files("protocols.metrics").joinpath("judge.txt").read_text(encoding="utf-8")
         inputs = "\n".join(f"{name}: {text}" for name, text in example.inputs.items())
         reference = self._kind.show(example.target)
-        return fill(template, {"rubric": self._rubric, "input": inputs, "reference": reference, "answer": answer})
+        return fill(TEMPLATE, {"rubric": self._rubric, "input": inputs, "reference": reference, "answer": answer})

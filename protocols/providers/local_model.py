@@ -13,6 +13,7 @@ from protocols.model import ChatModel, Reply, Request
 from protocols.providers.local.processes import Plan, Served, why
 from protocols.providers.local.weights import Weights, is_here
 from protocols.providers.transport.http import Endpoint, Transport
+from protocols.threads import in_thread
 
 Api = Literal["chat", "completions"]
 
@@ -103,7 +104,8 @@ class LocalModel:
             await served.settle()
             if not served.ended:
                 raise
-        raise ServerFailed(f"{why(served)}; it is loaded again", model=self.name)
+        reason = await in_thread(why, served)
+        raise ServerFailed(f"{reason}; it is loaded again", model=self.name)
 
     async def load(self) -> None:
         """Load the model now, if it is not loaded yet.

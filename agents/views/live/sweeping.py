@@ -216,7 +216,9 @@ def in_words(row: Row) -> str:
         return f"failed: {row.error['type']}: {row.error['message']}"
     result = row.result
     test = f", test {result['test']['difference']:+.3f}" if result["test"] else ""
-    return f"validation {result['seed']['value']:.3f} to {result['best']['value']:.3f}{test} ({result['stopped_by']})"
+    return (
+        f"validation {result['first']['value']:.3f} to {result['best']['value']:.3f}{test} ({result['stopped_by']})"
+    )
 
 
 def figures(row: Row) -> list[str]:
@@ -227,7 +229,7 @@ def figures(row: Row) -> list[str]:
     return [
         str(result["assignments"]),
         f"{sum(result['calls'].values()):,}",
-        f"{result['seed']['value']:.3f}",
+        f"{result['first']['value']:.3f}",
         f"{result['best']['value']:.3f}",
         f"{test['difference']:+.3f}" if test else "",
         clock(result["seconds"]),

@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler
 
 from agents.views.page.html import live_page, live_policy
 from protocols.errors import ConfigError, InputError, StorageFailed
+from protocols.threads import in_thread
 
 Json = Mapping[str, Any]
 Steer = Callable[[Sequence[str]], Awaitable[str]]
@@ -137,8 +138,10 @@ class Dashboard:
         return own and request.content_type == "application/json"
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        headers = {"Content-Security-Policy": live_policy()}
-        return web.Response(text=live_page(), content_type="text/html", charset="utf-8", headers=headers)
+        headers = {"Content-Security-Policy": await in_thread(live_policy)}
+        return web.Response(
+            text=await in_thread(live_page), content_type="text/html", charset="utf-8", headers=headers
+        )
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})

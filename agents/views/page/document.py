@@ -104,7 +104,7 @@ class Figures:
             "remarks": [one_line(line, 500) for line in self._remarks()],
             "best": progress.best.assignment if progress.best else None,
             "lineage": summary.lineage(),
-            "held": {name: test[name] for name in ("seed", "best", "difference", "interval", "n")} if test else None,
+            "held": {name: test[name] for name in ("first", "best", "difference", "interval", "n")} if test else None,
             "examples": _examples(test) if test else None,
             "values": summary.values(),
             "roles": roles,
@@ -139,7 +139,7 @@ class Figures:
             yield "tokens of the prompt, first to best", f"{first.tokens:,} → {best.tokens:,}"
         if result and (test := result.get("test")):
             low, high = test["interval"]
-            yield "on test, first to best", f"{test['seed']:.3f} → {test['best']:.3f}"
+            yield "on test, first to best", f"{test['first']:.3f} → {test['best']:.3f}"
             yield "gain on test", f"{test['difference']:+.3f}"
             yield "95 % interval of the gain", f"{low:+.3f} to {high:+.3f}"
         yield "assignments", f"{progress.ended:,} of {self._configuration.search.assignments:,}"

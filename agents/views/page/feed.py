@@ -19,7 +19,7 @@ from memory.journals.journal_tail import JournalTail, follow
 from memory.storage.sqlite import is_claimed
 from protocols.bus import Traffic
 from protocols.files import prompt_file
-from protocols.threads import in_thread
+from protocols.threads import entered, in_thread
 
 INTERVAL = 0.2
 """Least seconds between two reads of the journal."""
@@ -49,7 +49,7 @@ class Feed:
         self._directory, self._traffic = directory, traffic
         self._configuration = read_configuration(directory)
         self._figures = Figures(self._configuration, kept_prices(directory, self._configuration), None, working=True)
-        self._story = RunSummary(self._configuration.search.prefer)
+        self._summary = RunSummary(self._configuration.search.prefer)
         self._best: Json = {}
         self._shown = Shown()
         self._over = False
@@ -70,7 +70,7 @@ class Feed:
         :raises StorageFailed: a file of the run cannot be read.
         """
         try:
-            with follow(self._directory / JOURNAL) as journal:
+            async with entered(follow(self._directory / JOURNAL)) as journal:
                 more = True
                 while more or not self._shown.last:
                     if not more:
@@ -117,7 +117,7 @@ class Feed:
 
     def _look(self, journal: JournalTail, over: bool) -> tuple[bool, Shown]:
         """Read new entries; returns whether there are more, and the state. Runs in a thread, once at a time."""
-        summary, best = self._story, self._story.best
+        summary, best = self._summary, self._summary.best
         figures = self._figures
         found = read_document(self._directory / RESULT)
         figures.result = None if found is None else as_result(found, self._directory / RESULT)
@@ -147,7 +147,7 @@ class Feed:
                 for address, count in sorted(self._traffic().items(), key=lambda item: _place(item[0]))
                 if address.partition("/")[0] in (*AGENTS, "proposer")
             ]
-        at_work = self._story.at_work
+        at_work = self._summary.at_work
         names = {*AGENTS, *(f"proposer/{named.use}" for named in self._configuration.search.operators), *at_work}
         return [
             {"address": address, "busy": at_work[address], "waiting": None} for address in sorted(names, key=_place)

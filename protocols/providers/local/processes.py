@@ -23,6 +23,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from protocols.errors import ConfigError
 from protocols.providers.local.quicker import quicker
 from protocols.providers.local.weights import Weights, find
+from protocols.threads import in_thread
 
 PROGRAM: Final = Path(__file__).with_name("serve.py")
 LONGEST_LINE: Final = 4096
@@ -151,7 +152,7 @@ async def start(plan: Plan) -> Served:
         return replace(served, address=address)
     except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, OSError):
         await served.process.wait()
-        reason = why(served)
+        reason = await in_thread(why, served)
     except (anyio.DelimiterNotFound, ValueError, KeyError, TypeError):
         reason = "its process wrote something else than its address; a module may have printed while Python started"
     except BaseException:

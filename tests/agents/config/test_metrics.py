@@ -185,8 +185,8 @@ async def test_a_judge_is_a_role_that_is_metered_cached_and_reported_like_others
         scored = await score(configuration, {"OPENAI_API_KEY": "sk-x"}, tmp_path / "run" / "best_prompt.txt", "test")
     assert result.test is not None
     expected = sum(n % 11 for n in range(SIZES["test"])) / 10 / SIZES["test"]
-    assert result.test.seed == pytest.approx(expected)
-    assert result.test.seed == value_of(run.task.metric, outcomes)
+    assert result.test.first == pytest.approx(expected)
+    assert result.test.first == value_of(run.task.metric, outcomes)
     assert scored.value == pytest.approx(expected)
     assert result.calls["task"] > result.calls["judge"] == SIZES["validation"] + SIZES["test"] + 2, "equal answers"
     assert result.saved.calls == result.calls["task"] - result.calls["judge"], "to one example are judged once"

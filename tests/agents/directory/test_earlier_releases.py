@@ -44,6 +44,21 @@ def with_test(**values: object) -> Callable[[Document], object]:
     return lambda document: {**document, "test": {**document["test"], **values}}
 
 
+def in_earlier_words(document: Document) -> Document:
+    """The first prompt was `seed`, and the scores on the test split were `first` and `winner`."""
+    pairs = {name: document[name] for name in ("train", "test", "length", "answers") if document[name]}
+    test = document["test"]
+    told = {name: {**pair, "seed": pair["first"]} for name, pair in pairs.items()}
+    told["test"] |= {"first": test["first_score"], "winner": test["best_score"]}
+    for name, pair in told.items():
+        pair.pop("first_score", None), pair.pop("best_score", None)
+        if name != "test":
+            del pair["first"]
+    renamed = {**document, **told, "seed": document["first"]}
+    del renamed["first"]
+    return renamed
+
+
 ADDED = ("models", "length", "leaks", "unanswered", "unremembered", "failures", "train", "saved", "test_missing")
 READ: Mapping[str, Callable[[Document], object]] = {
     **{f"without {name}": without(name) for name in ADDED},
@@ -56,21 +71,22 @@ READ: Mapping[str, Callable[[Document], object]] = {
             **document["test"],
             **{
                 name: without("unreadable", "textless", "quoted")(document["test"][name])
-                for name in ("first", "winner")
+                for name in ("first_score", "best_score")
             },
         },
     },
+    "in the words of earlier releases": lambda document: in_earlier_words(document),
     "without refusals": lambda document: {**document, "best": {"value": 0.5, "n": 12}},
 }
 """Results that earlier and later releases may have written."""
 REFUSED: Mapping[str, Callable[[Document], object]] = {
     "a list": lambda document: [document],
     "nothing": lambda document: {},
-    "without seed": without("seed"),
+    "without first": without("first"),
     "without calls": without("calls"),
     "a number for a word": lambda document: {**document, "stopped_by": 5},
     "a word for a number": lambda document: {**document, "candidate": "the best"},
-    "a test of another kind": with_test(winner=0.5),
+    "a test of another kind": with_test(best_score=0.5),
     "calls of another kind": lambda document: {**document, "calls": [["task", 1]]},
 }
 

@@ -164,7 +164,7 @@ async def test_a_cap_that_ends_the_look_lets_the_search_go_on(
         async with open_run(configuration, ENVIRON, tmp_path / "run") as run:
             run.say = told.append
             result = await run.search()
-    assert (result.headroom, result.seed.n) == (None, N)
+    assert (result.headroom, result.first.n) == (None, N)
     assert sum(result.calls.values()) <= 60
     assert told[-1].startswith("headroom: left off: the budget of 60 calls")
 

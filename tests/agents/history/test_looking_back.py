@@ -175,9 +175,9 @@ async def test_two_prompts_are_compared_with_the_scores_that_a_run_measured(tmp_
     result = read_document(directory / RESULT)
     assert result is not None
     comparison = compare_prompts(directory / FIRST_PROMPT, directory)
-    assert (comparison.a.validation, comparison.b.validation) == (result["seed"]["value"], result["best"]["value"])
-    assert (comparison.a.test, comparison.b.test) == (result["test"]["seed"], result["test"]["best"])
-    assert (comparison.a.tokens, comparison.b.tokens) == (result["length"]["seed"], result["length"]["best"])
+    assert (comparison.a.validation, comparison.b.validation) == (result["first"]["value"], result["best"]["value"])
+    assert (comparison.a.test, comparison.b.test) == (result["test"]["first"], result["test"]["best"])
+    assert (comparison.a.tokens, comparison.b.tokens) == (result["length"]["first"], result["length"]["best"])
     prompt = prompt_file.load(directory / BEST_PROMPT)
     assert [change.section for change in comparison.sections] == [section.name for section in prompt]
     assert all(change.lines for change in comparison.sections if change.change == "changed")

@@ -54,7 +54,7 @@ async def test_a_search_under_faults_loses_nothing(
     assert stats.faults.keys() == FAULTS.keys(), "every fault happened"
     assert result.stopped_by == "assignments"
     assert result.test is not None
-    assert (result.test.n, result.test.errors, result.test.seed, result.test.best) == (SIZES["test"], 0, 1.0, 1.0)
+    assert (result.test.n, result.test.errors, result.test.first, result.test.best) == (SIZES["test"], 0, 1.0, 1.0)
     messages = [envelope.message for envelope in read_journal(tmp_path / "run" / "journal.sqlite")]
     evaluations = [message for message in messages if isinstance(message, Evaluation)]
     assert not [message for message in messages if isinstance(message, Failure) and message.kind == "call"]

@@ -129,7 +129,7 @@ async def test_a_search_whose_replies_cannot_be_read_says_so_at_its_first_evalua
     assert len(lines) == 1
     assert screen.getvalue().index(said) < screen.getvalue().index("first prompt: validation")
     assert trained.result is not None
-    assert trained.result["seed"]["unreadable"] == N
+    assert trained.result["first"]["unreadable"] == N
     log = [orjson.loads(line) for line in (trained.directory / LOG).read_bytes().splitlines()]
     assert [entry["level"] for entry in log if "hold no answer" in entry["event"]] == ["warning"]
     shown = printed(lambda console: show_report(console, read_report(trained.directory)))

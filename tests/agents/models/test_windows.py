@@ -125,7 +125,7 @@ async def test_an_example_that_is_too_long_with_any_prompt_ends_nothing(tmp_path
         result = await search(configuration, tmp_path / "run")
         sent = [call for call in server.received if b"validation0word1999" in call.raw]
     assert (result.stopped_by, result.unanswered, result.too_long) == ("assignments", {}, ("validation-0",))
-    assert result.seed.n == 15
+    assert result.first.n == 15
     assert len([call for call in sent if b"between <" not in call.raw]) == 1
     assert any("validation-0" in line for line in left_out({"too_long": result.too_long}))
 

@@ -333,7 +333,7 @@ async def test_an_exported_prompt_scores_what_the_run_reported(
         result = await run.search()
         lengths = [run.slots.tokens(prompt) for prompt in (run.first, prompt_file.load(out / BEST_PROMPT))]
     assert result.length is not None
-    assert [result.length.seed, result.length.best] == lengths
+    assert [result.length.first, result.length.best] == lengths
     assert result.test is not None
     scored = await score(configuration, {}, out / BEST_PROMPT, "test")
     assert (scored.value, scored.plain) == (result.test.best, ())

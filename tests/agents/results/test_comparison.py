@@ -102,8 +102,8 @@ def test_two_prompts_are_compared_where_both_answered(pairs: list[tuple[Cell, Ce
     assert held.gained == tuple(f"e{n}" for n, s, b in both if b > s)
     assert held.lost == tuple(f"e{n}" for n, s, b in both if b < s)
     assert held.difference == pytest.approx(np.mean([b - s for _, s, b in both]) if both else 0.0)
-    assert (held.first, held.winner) == (score_of(METRIC, seed), score_of(METRIC, best))
-    assert held.errors == held.first.errors + held.winner.errors
+    assert (held.first_score, held.best_score) == (score_of(METRIC, seed), score_of(METRIC, best))
+    assert held.errors == held.first_score.errors + held.best_score.errors
     back = held_out(METRIC, best, seed)
     assert (back.difference, back.gained) == (-held.difference, held.lost)
     assert back.interval == pytest.approx((-held.interval[1], -held.interval[0]))

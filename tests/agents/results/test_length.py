@@ -68,10 +68,10 @@ async def test_a_search_whose_calls_are_capped_shrinks_its_result_and_says_what_
     assert result.answers is not None
     assert result.test is not None
     tested = [call.usage for call in read_calls(directory / JOURNAL) if call.assignment is None]
-    if result.answers.seed.split == "test" and tested:
-        asked = sum(taken.input * taken.n for taken in (result.answers.seed, result.answers.best)) / 1000
+    if result.answers.first.split == "test" and tested:
+        asked = sum(taken.input * taken.n for taken in (result.answers.first, result.answers.best)) / 1000
         assert asked == pytest.approx(sum(usage.input for usage in tested), rel=0.01)
-    assert result.answers.seed.n == SIZES["test"]
+    assert result.answers.first.n == SIZES["test"]
 
 
 async def test_the_front_names_candidates_whose_prompts_can_be_had(tmp_path: Path) -> None:

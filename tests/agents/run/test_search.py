@@ -139,9 +139,9 @@ async def test_a_search_over_the_wire_improves_and_the_books_agree(tmp_path: Pat
     assert result.stopped_by == "assignments"
     assert result.dollars is None
     best = prompt_file.load(tmp_path / "run" / "best_prompt.txt")
-    assert result.best.value == value(best) > result.seed.value
+    assert result.best.value == value(best) > result.first.value
     assert result.test is not None
-    assert (result.test.seed, result.test.best) == (value(FIRST_PROMPT), value(best))
+    assert (result.test.first, result.test.best) == (value(FIRST_PROMPT), value(best))
     assert orjson.loads((tmp_path / "run" / "result.json").read_bytes())["test"]["difference"] > 0
     check_journal(tmp_path / "run", 40)
 
@@ -187,7 +187,7 @@ async def test_a_report_that_a_cap_cuts_short_stands_on_the_pairs_that_came(tmp_
         assert result.test is not None
         assert result.test.n == len(TASK.test) - (refused + 1) // 2
         assert result.test.errors == refused
-        assert result.test.winner.reasons == {"BudgetExhausted": (refused + 1) // 2}
+        assert result.test.best_score.reasons == {"BudgetExhausted": (refused + 1) // 2}
         assert result.test_missing == f"the budget of {cap} calls is used up; raise budget.calls"
         [line] = missing_test(asdict(result))
         assert line.endswith(f"{result.test_missing}; the comparison stands on {result.test.n} examples")
@@ -253,7 +253,7 @@ async def test_faults_cost_time_and_what_may_have_been_billed(tmp_path: Path) ->
     async with WireServer(answer, delay=trouble) as server:
         result = await search(configured(server, "bad"), tmp_path / "bad-run", {})
         stats = replace(server.stats)  # a copy: calls that stall are answered when the server goes
-    assert (result.seed, result.best, result.test) == (expected.seed, expected.best, expected.test)
+    assert (result.first, result.best, result.test) == (expected.first, expected.best, expected.test)
     assert sum(result.calls.values()) == stats.calls > sum(expected.calls.values())
     assert sum(spent.failed for spent in result.roles.values()) == stats.calls - stats.answered
     made = list(read_calls(tmp_path / "bad-run" / "journal.sqlite"))

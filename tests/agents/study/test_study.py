@@ -160,7 +160,7 @@ async def test_another_arm_takes_nothing_but_its_own_searches_and_another_meanin
 
 def row(grid: Grid, setting: str, seed: int, test: float | None, dollars: float | None = 1.0) -> Row:
     result = {
-        "test": None if test is None else {"winner": {"value": test, "n": 9}},
+        "test": None if test is None else {"best_score": {"value": test, "n": 9}},
         "best": {"value": 0.5},
         "calls": {"task": 10},
         "saved": {"calls": seed, "dollars": 0.5},

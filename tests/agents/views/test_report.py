@@ -22,7 +22,7 @@ async def test_a_minibatch_that_was_not_run_has_a_dash_and_no_score(tmp_path: Pa
         await run.search()
     result = read_document(tmp_path / "run" / RESULT)
     assert result is not None
-    seed, out = result["train"]["seed"], io.StringIO()
+    seed, out = result["train"]["first"], io.StringIO()
     cut = {**result, "train": {"seed": seed, "best": {**seed, "value": 0.0, "n": 0}}}
     show_result(Console(file=out, width=200), cut)
     [row] = [line.split() for line in out.getvalue().splitlines() if line.startswith("train")]

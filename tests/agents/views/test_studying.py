@@ -21,7 +21,7 @@ from agents.views.studying import COLUMNS, EFFECTS, FIGURE, ROWS, as_csv, notes,
 
 HOSTILE = "<script>alert(1)</script> & ]]> \x1b[31m\n\u202e退款"
 RESULT = {
-    "test": {"winner": {"value": 0.25, "n": 9}},
+    "test": {"best_score": {"value": 0.25, "n": 9}},
     "best": {"value": 0.5},
     "calls": {"task": 90, "critic": 2},
     "saved": {"calls": 8, "dollars": None},

@@ -55,14 +55,14 @@ function drawCurve(wide) {
   const [own, others, lost] = divided(), held = doc.held;
   if (!own.length) return soft(NOTHING_YET);
   const values = [...own, ...others, ...lost].map((point) => point.value ?? point.estimate);
-  if (held) values.push(held.seed, held.seed + held.interval[0], held.seed + held.interval[1]);
+  if (held) values.push(held.first, held.first + held.interval[0], held.first + held.interval[1]);
   const last = Math.max(1, doc.points[doc.points.length - 1].calls);
   const paper = frame(wide, "Value against calls", [0, last * 1.02], range(values), "calls to models", "validation value");
   const { svg, x, y } = paper, xOf = (point) => x(point.calls), yOf = (point) => y(point.value ?? point.estimate);
   if (held) {
-    const low = y(held.seed + held.interval[0]), top = y(held.seed + held.interval[1]);
+    const low = y(held.first + held.interval[0]), top = y(held.first + held.interval[1]);
     svg.append(shape("rect", { class: "band", x: paper.left, width: paper.right - paper.left, y: top, height: Math.max(1, low - top) }));
-    for (const value of [held.seed, held.best]) svg.append(shape("line", { class: "held", x1: paper.left, x2: paper.right, y1: y(value), y2: y(value) }));
+    for (const value of [held.first, held.best]) svg.append(shape("line", { class: "held", x1: paper.left, x2: paper.right, y1: y(value), y2: y(value) }));
   }
   svg.append(together("lost", lost, xOf, yOf, 2.5), kin(own, xOf, yOf), together("survived", others, xOf, yOf, 3));
   const best = doc.survivors.filter((point) => point.best);
@@ -70,7 +70,7 @@ function drawCurve(wide) {
   svg.append(...own.map((point) => mark(point, xOf(point), yOf(point))));
   if (held) {
     svg.append(shape("text", { class: "note", x: paper.left + 6, y: y(held.best) - 6, "text-anchor": "start" }, `test, best prompt: ${held.best.toFixed(3)}`),
-      shape("text", { class: "note", x: paper.right - 2, y: y(held.seed) + 15, "text-anchor": "end" }, `test, first prompt: ${held.seed.toFixed(3)}`));
+      shape("text", { class: "note", x: paper.right - 2, y: y(held.first) + 15, "text-anchor": "end" }, `test, first prompt: ${held.first.toFixed(3)}`));
   }
   return keyboard(svg);
 }
