@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 from protocols.answers.grades import MOST, read_grade
 from protocols.errors import BadReply, UnreadableReply
 from protocols.metrics.parsed import ParsedMetric
