@@ -206,7 +206,7 @@ async def show_in_browser(run: Run, port: int | None, console: Console) -> Async
     if port is None:
         yield lambda: None
         return
-    feed = Feed(run.directory, lambda: run.bus.traffic)
+    feed = await in_thread(Feed, run.directory, lambda: run.bus.traffic)
 
     async def observe(envelope: Envelope) -> None:
         feed.wake()

@@ -128,7 +128,7 @@ async def watch_run(directory: Path, console: Console, port: int) -> None:
     :raises ConfigError, MemoryMismatch, StorageFailed: the directory is not a run directory, or is damaged, or the
         port cannot be used.
     """
-    feed = Feed(directory)
+    feed = await in_thread(Feed, directory)
     steering = await in_thread(buttons, directory)
     with anyio.open_signal_receiver(*SIGNALS) as signals:
         async with shown(feed, port, partial(say_on, console), directory, steering):

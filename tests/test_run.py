@@ -187,7 +187,7 @@ def test_a_run_is_replayed_traced_blamed_and_compared(tmp_path: Path) -> None:
         (("replay", "out"), "decisions came out"),
         (("trace", "out", 0), "first prompt", "task asked embedded"),
         (("blame", "out"), "=== task ===", "退款"),
-        (("diff", "out/first_prompt.txt", "out"), f"{result['seed']['value']:.3f}", "=== input: same ==="),
+        (("diff", "out/first_prompt.txt", "out"), f"{result['first']['value']:.3f}", "=== input: same ==="),
     ):
         code, out, _ = invoke(*command)
         assert code == 0

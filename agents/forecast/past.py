@@ -61,7 +61,7 @@ def add_run(past: Past, configuration: Configuration, path: Path) -> None:
         return
     ends = [Counter(of) for of in result["operators"].values()]
     survivors, losers = (sum(end[kind] for end in ends) for kind in ("survived", "lost"))
-    validation, test = result["seed"]["n"], result["test"]["n"] if result["test"] else 0
+    validation, test = result["first"]["n"], result["test"]["n"] if result["test"] else 0
     whole = validation + there.minibatch(validation)
     asked = result["roles"].get("task", {}).get("calls", 0) / there.search.repeats + result["saved"]["calls"]
     # The calls that remain after subtracting all others were made for losers.

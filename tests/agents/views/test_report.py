@@ -22,12 +22,12 @@ async def test_a_minibatch_that_was_not_run_has_a_dash_and_no_score(tmp_path: Pa
         await run.search()
     result = read_document(tmp_path / "run" / RESULT)
     assert result is not None
-    seed, out = result["train"]["first"], io.StringIO()
-    cut = {**result, "train": {"seed": seed, "best": {**seed, "value": 0.0, "n": 0}}}
+    first, out = result["train"]["first"], io.StringIO()
+    cut = {**result, "train": {"first": first, "best": {**first, "value": 0.0, "n": 0}}}
     show_result(Console(file=out, width=200), cut)
     [row] = [line.split() for line in out.getvalue().splitlines() if line.startswith("train")]
-    assert f"The first prompt has about {result['length']['seed']:,} tokens" in out.getvalue()
+    assert f"The first prompt has about {result['length']['first']:,} tokens" in out.getvalue()
     older, out = {name: value for name, value in result.items() if name != "length"}, io.StringIO()
     show_result(Console(file=out, width=200), older)
     assert "tokens without the input" not in out.getvalue()
-    assert row == ["train", f"{seed['value']:.3f}", "–", "–", f"{seed['n']},", "0"]
+    assert row == ["train", f"{first['value']:.3f}", "–", "–", f"{first['n']},", "0"]
