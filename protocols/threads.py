@@ -26,8 +26,8 @@ _limiter: RunVar[CapacityLimiter] = RunVar("promptflow threads")
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `work` in a thread; return its result, or raise its exception. If the caller is cancelled, `work` still
-    runs to its end, and the cancellation is raised then. `work` must use nothing that other code changes meanwhile, and
-    call no code of a user's that may wait for long."""
+    runs to its end, and the cancellation is raised then. `work` must use nothing that other code changes
+    meanwhile, and call no code of a user's that may wait for long."""
     return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=_threads())
 
 

@@ -73,7 +73,7 @@ class Named:
         return made(found, self.use, key, arguments, self.parameters.fields)
 
     def copied(self, key: str) -> Named:
-        """The same, with a copy of an instance, so that each search begins with the state as given.
+        """The same, with an instance copied, so that each search begins with the state as given.
 
         :raises ConfigError: it cannot be copied.
         """
@@ -85,8 +85,8 @@ class Named:
             raise ConfigError(f"{key}: {self.use} cannot be copied for a search ({error}); give its class") from None
 
     def function(self, key: str, *arguments: str) -> Callable[..., Any]:
-        """A function of `arguments`, with the parameters set as keyword arguments. A class is made with the parameters
-        instead, and its instance is called.
+        """A function of `arguments`, with the parameters set as keyword arguments. A class is made with the
+        parameters instead, and its instance is called.
 
         :raises ConfigError: it cannot be found, or takes other arguments.
         """
