@@ -49,7 +49,7 @@ class Replies(Protocol):
 
 
 class CachedModel:
-    """A model that asks `model` only for what `cache` does not hold.
+    """A model that asks `model` only if `cache` does not hold the reply.
 
     `scope`: everything besides the request that changes the answer (provider, base URL, model). Models that share a
     cache and a scope share replies, and never have the same request in flight twice. A failed call is not stored;
