@@ -1,4 +1,4 @@
-"""The command line: the commands that there are. Each is in `agents/commands`."""
+"""The command line. Its commands are in `agents/commands`."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def set_up(problem: str) -> str:
-    """What is missing, and how to set up what this needs, in one line."""
+    """One line that says what is missing, and how to set it up."""
     if (HERE / ".venv/bin/python").exists():
         remedy = f"use {HERE / '.venv/bin/python'}, or set it up anew: make -C {HERE} clean demo"
     elif (HERE / "requirements.txt").exists():
@@ -19,7 +19,7 @@ def set_up(problem: str) -> str:
     return f"promptflow: {problem}; {remedy}\n"
 
 
-if sys.version_info < (3, 11):  # noqa: UP036 - older ones cannot read what is imported below
+if sys.version_info < (3, 11):  # noqa: UP036 - older versions cannot parse the modules imported below
     sys.stderr.write(set_up(f"needs Python 3.11 or newer, and this is {sys.version.split()[0]}"))
     sys.exit(2)
 try:
@@ -81,7 +81,7 @@ app.add_typer(memory_app, name="memory")
 
 def main() -> None:
     """The console script `promptflow`."""
-    sys.path.append(os.getcwd())  # for what a configuration names as module:name
+    sys.path.append(os.getcwd())  # so that a configuration can name module:name
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

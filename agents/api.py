@@ -150,11 +150,12 @@ async def open_training(
     """Run a search while the block runs. If the block ends first, the search is cancelled; all paid calls are in the
     run directory, and the same call with that `directory` resumes the run.
 
-    `task`: the path of a configuration, or the table `[task]`, in which `Rows` may stand for the path of a split.
-    `prompt`: the first one, as an object, as the path of its file, or as a text for the default layout. `models`: one
-    for all roles, by its name, its class or as an object, or the table. `tables`: others of the configuration
-    (`budget`, `search`, `providers` and so on), over those of its file; code that they name may be given itself.
-    `directory`: as --out. `environ` None: the process's variables, over ./.env.
+    `task`: the path of a configuration, or the table `[task]`, in which a split may be `Rows` instead of a path.
+    `prompt`: the first prompt: an object, the path of its file, or a text for the default layout. `models`: one model
+    for all roles (its name, its class or an object), or the table. `tables`: other tables of the configuration
+    (`budget`, `search`, `providers` and so on), which override those of the file; they may hold functions, classes
+    and instances instead of `module:name`. `directory`: as --out. `environ` None: the process's variables, over
+    ./.env.
 
     :raises InputError: an input cannot be used; nothing was written.
     :raises PromptFlowError: as `open_run` and `Run.search`; raised when the next event or the outcome is asked for.
@@ -179,8 +180,8 @@ async def evaluate(
     environ: Mapping[str, str] | None = None,
     **tables: Settings,
 ) -> Scored:
-    """Score a prompt, or its file, on one split, as `run.py evaluate` does; nothing is kept. The rest as with
-    `open_training`.
+    """Score a prompt, or its file, on one split, as `run.py evaluate` does; nothing is kept. Other parameters:
+    see `open_training`.
 
     :raises PromptFlowError: as `score`.
     """

@@ -45,15 +45,15 @@ Say = Callable[[str], None]
 
 T = TypeVar("T")
 Stop = Callable[[str], Coroutine[Any, Any, None]]
-"""Lets what is in flight end, for a reason."""
+"""Stops the work for a given reason; calls in flight still end."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Session:
-    """What stands around the work of one command, or of a program: every run in it is opened, logged, shown, traced
-    and reported in the same way, its calls are counted together, and a person is told what is waited for.
+    """Opens, logs, shows, traces and reports every run of one command or program in the same way, counts the calls of
+    all of them together, and tells a person what they wait for.
 
-    `console` None: nobody looks on. `verbosity`: see `open_log`.
+    `console` None: nothing is shown. `verbosity`: see `open_log`.
     """
 
     def __init__(self, environ: Mapping[str, str], console: Console | None = None, verbosity: int = 0) -> None:
@@ -68,7 +68,7 @@ class Session:
     async def opened(
         self, configuration: Configuration, directory: Path | None, port: int | None = None
     ) -> AsyncIterator[Run]:
-        """A run that shares nothing with others, shown in the browser if there is a `port`.
+        """Open a run that shares nothing with others, and show it in the browser if there is a `port`.
 
         :raises PromptFlowError: as `check_spans`, `open_run` and `show_in_browser`.
         """
@@ -81,11 +81,11 @@ class Session:
             yield run
 
     def show(self, view: View | SweepView) -> None:
-        """Tell the person all through `view` from now on."""
+        """Show everything in `view` from now on."""
         self._view, self.say, view.hear = view, view.say, self._silence.hear
 
     async def search(self, run: Run, view: View | None = None, cell: str | None = None) -> Result:
-        """Search, logged, shown to the view, with its spans sent; and write its report. `cell`: its name in a sweep.
+        """Search; log it, show it in `view`, send its spans, and write its report. `cell`: its name in a sweep.
 
         :raises ConfigError: as `check_spans`.
         :raises StorageFailed: the log cannot be opened.
@@ -134,10 +134,11 @@ class Session:
     async def waited_for(
         self, work: Callable[[], Awaitable[T]], stop: Stop | None = None, then: Callable[[], str] = str
     ) -> T | None:
-        """What the work returns; the silence is watched meanwhile. With `stop` the first signal is announced, with
-        what comes `then`, and lets what is in flight end; the second cancels the work: then None.
+        """Return the result of the work, and tell a person meanwhile if there is no output for long. With `stop`, the
+        first signal calls `stop`, after a message that says what happens `then`; calls in flight still end. The
+        second signal cancels the work; the result is None.
 
-        :raises Exception: what the work raised, with its own traceback.
+        :raises Exception: as raised by the work, with its own traceback.
         """
         failed: BaseException | None = None
         result: T | None = None

@@ -1,6 +1,6 @@
-"""Work that would hold the event loop is done in a thread: whatever reads or writes a file, or may take milliseconds.
+"""Runs work that would block the event loop in threads: all that reads or writes a file, or may take milliseconds.
 
-While the loop is held nothing else moves: no reply is read, no deadline kept, no other search of the process goes on.
+While the loop is blocked, no reply is read, no deadline is kept, and no other search of the process advances.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from anyio.lowlevel import RunVar, checkpoint
 P = ParamSpec("P")
 T = TypeVar("T")
 WORKERS = 2
-"""Threads at a time. Python runs one at a time, and whenever the loop has something to do it waits for each that is
-ready to run, 5 ms each (`sys.getswitchinterval`)."""
+"""Maximum number of threads at a time. Python runs one of them at a time, and before the loop can run it waits up to
+5 ms for each thread that is ready (`sys.getswitchinterval`)."""
 SLICE = 64
-"""Items that are taken at a time."""
+"""Number of items taken at a time."""
 _limiter: RunVar[CapacityLimiter] = RunVar("promptflow threads")
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work` returns, or raises. It runs to its end also where who waits for it is cancelled: that is told then.
-    It touches nothing that others change meanwhile, and calls no code of a user's that may wait for long."""
+    """Run `work` in a thread; return its result, or raise its exception. If the caller is cancelled, `work` still
+    runs to its end, and the cancellation is raised then. `work` must use nothing that other code changes
+    meanwhile, and call no code of a user's that may wait for long."""
     return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=_threads())
 
 
@@ -47,8 +48,8 @@ async def entered(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
 
 
 async def in_slices(items: Iterator[T]) -> AsyncIterator[T]:
-    """The items, taken in a thread, `SLICE` at a time; between two of them the loop goes round, for what is done with
-    one may take milliseconds."""
+    """The items, taken in a thread, `SLICE` at a time. The event loop runs other tasks after each item, because
+    processing one may take milliseconds."""
     while some := await in_thread(lambda: list(islice(items, SLICE))):
         for item in some:
             yield item
@@ -56,7 +57,7 @@ async def in_slices(items: Iterator[T]) -> AsyncIterator[T]:
 
 
 def _threads() -> CapacityLimiter:
-    """Of this event loop."""
+    """The limiter of this event loop."""
     limiter = _limiter.get(None)
     if limiter is None:
         limiter = CapacityLimiter(WORKERS)

@@ -20,7 +20,8 @@ from protocols.task import Task
 
 @dataclass(frozen=True, slots=True)
 class _Useful:
-    """The choices at a member that have something to mend, and the operators among them that need no partner."""
+    """The choices at a member except those whose operators have nothing to mend, and the operators among them
+    that need no partner."""
 
     choices: tuple[Choice, ...]
     alone: frozenset[str]
@@ -28,7 +29,7 @@ class _Useful:
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """All choices at a member with these partners, and those without the operators that are `hidden`."""
+    """`all`: the choices at a member with these partners; `choices`: the same without the `hidden` operators."""
 
     partners: tuple[Partner, ...]
     hidden: frozenset[str]
@@ -65,7 +66,7 @@ class Choices:
         self._offers.clear()
 
     async def of(self, member: Member) -> tuple[Choice, ...]:
-        """Every operator on everything that it can edit and that is not frozen; always the same objects.
+        """Every open operator with each target that it can edit and that is not frozen; always the same objects.
 
         :raises ModelError: the embedding model failed.
         """
@@ -75,13 +76,13 @@ class Choices:
         return tuple(c for c in known if c.action.operator not in self.closed) if self.closed else known
 
     def parents(self, archive: Archive, waiting: frozenset[str]) -> list[Member]:
-        """The members at which anything is `offered`. Their partners are looked at only where all else waits."""
+        """The members at which anything is `offered`. Partners are looked at only if all else is hidden."""
         hidden, use, partners = waiting | self.closed, self._of_use, archive.partners
         return [m for m in archive.members if not use(m).alone <= hidden or self.offered(m, partners(m), waiting)]
 
     def offered(self, member: Member, partners: tuple[Partner, ...], waiting: frozenset[str]) -> tuple[Choice, ...]:
-        """What `of` has given of a member, without the operators that wait and those for which the member and its
-        partners have nothing; the same object as long as it is the same."""
+        """The choices that `of` returned for a member, without the `waiting` operators and those to which the member
+        and its partners offer nothing; the same object as long as nothing changes."""
         hidden = waiting | self.closed
         offer = self._offers.get(member.candidate)
         if offer is not None and offer.partners is partners and offer.hidden == hidden:
@@ -99,11 +100,11 @@ class Choices:
         return action.operator in self._mending
 
     def combining(self, operator: str) -> bool:
-        """Whether it is one that is told of other members."""
+        """Whether the operator is told of other members."""
         return operator in self._combining
 
     def _of_use(self, member: Member) -> _Useful:
-        """Without the operators that mend nothing of what went wrong."""
+        """The known choices at a member, without operators that mend none of its failures."""
         if member.candidate not in self._useful:
             outcomes, mending = member.outcomes, self._mending
             idle = {name for name, operator in mending.items() if not operator.mends(outcomes)}

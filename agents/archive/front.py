@@ -1,8 +1,8 @@
 """The Pareto front of survivors, by their scores on every validation example and by their length, and its result.
 
-A candidate is on it while no other is at least as good on every example at no more tokens. Where a value is 0 there
-is nothing that fewer tokens could do as well: length then counts for nothing, and the older stays. Which of them is
-the result of a run is said here, by `preferred`, and nowhere else.
+A candidate is on it while no other is at least as good on every example with no more tokens. At a value of 0 length
+does not count, since a shorter prompt gains nothing, and the older candidate stays. Only `preferred` decides which
+member is the result of a run.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from protocols.task import Array
 Prefer = Literal["short", "balanced", "best"]
 """Which candidate of the archive is the result."""
 WITHIN: Final[Mapping[Prefer, float]] = {"short": 1.0, "balanced": 0.5, "best": 0.0}
-"""The standard errors by which the result may be worse than the best to be shorter (Breiman et al. 1984,
-Classification and regression trees, 3.4.3: of trees, the smallest within one)."""
+"""Number of standard errors by which the result may be worse than the best, to be shorter (Breiman et al. 1984,
+Classification and regression trees, 3.4.3: take the smallest tree within one standard error)."""
 TINY = 1e-9
-"""For sums of floats: a prompt that is behind on one example alone is behind by one standard error to the digit."""
+"""Tolerance for rounding: a prompt that is behind on a single example is behind by exactly one standard error."""
 UNANSWERED = -1.0
-"""What a missing answer counts as: worse than any score."""
+"""The score of a missing answer: below every real one."""
 
 
 class Ranked(Protocol):
-    """A survivor, as far as it is compared with others."""
+    """The properties of a survivor by which it is compared with others."""
 
     @property
     def candidate(self) -> int:
-        """Its number: of two that came, the lower is the older."""
+        """Its number; the lower of two is the older."""
 
     @property
     def value(self) -> float:
@@ -42,11 +42,11 @@ class Ranked(Protocol):
 
     @property
     def tokens(self) -> int:
-        """About its length as it is sent, without the input."""
+        """Its estimated length as sent, without the input."""
 
     @property
     def scores(self) -> Scores:
-        """On the validation examples."""
+        """The scores on the validation examples."""
 
 
 R = TypeVar("R", bound=Ranked)
@@ -54,13 +54,13 @@ Mask = npt.NDArray[np.bool_]
 
 
 AGE, LENGTH, SCORES = 0, 1, 2
-"""The columns of a `Front`'s rows: the number of the candidate and its length, both negative, so that more is better
-everywhere, and from the third on the scores."""
+"""The columns of a `Front`'s rows: the candidate's number and its length, both negated, so that more is better in
+every column; and from the third on the scores."""
 
 
 class Front(Generic[R]):
-    """`members` in the order in which they came, and a row of numbers for each: whoever comes is compared with all of
-    them in one operation."""
+    """`members` in the order in which they were added, with a row of numbers for each, so that a new one is compared
+    with all of them in one operation."""
 
     def __init__(self) -> None:
         self.members: list[R] = []
@@ -72,7 +72,7 @@ class Front(Generic[R]):
         return self._rows[: len(self.members), SCORES:]
 
     def add(self, new: R) -> bool:
-        """Take in a survivor, and drop whom it dominates; a dominated one stays out. Returns whether it is in."""
+        """Add a survivor, unless it is dominated, and drop those that it dominates. Returns whether it was added."""
         row = np.array([-new.candidate, -rank(new.value, new.tokens)[1], *row_of(new.scores)])
         rows = self._rows[: len(self.members)]
         if self.members:
@@ -86,7 +86,7 @@ class Front(Generic[R]):
         return True
 
     def drop(self, candidates: Collection[int]) -> None:
-        """Take these out, as far as they are in."""
+        """Remove these candidates, if they are members."""
         self._keep(np.array([member.candidate not in candidates for member in self.members], np.bool_))
 
     def preferred(self, prefer: Prefer) -> R:
@@ -101,7 +101,7 @@ class Front(Generic[R]):
 
     def _append(self, new: R, row: Array) -> None:
         count = len(self.members)
-        if count == len(self._rows):  # room for as many again, so that a row is not copied for each that comes later
+        if count == len(self._rows):  # doubles the room, so that few additions copy all rows
             grown = np.empty((max(8, 2 * count), len(row)))
             if count:
                 grown[:count] = self._rows
@@ -116,10 +116,10 @@ def row_of(scores: Scores) -> list[float]:
 
 
 def preferred(members: Sequence[R], scores: Array, prefer: Prefer) -> R:
-    """Of a front, the result. The best has the highest value; of equals it is the shortest, then the first. The
-    shortest is taken of those that are behind it by no more than so many standard errors of the paired difference
-    (`WITHIN`), in their mean score and in value; of equals the higher value, then the first. `scores`: see
-    `Front`."""
+    """The result among the members of a front. The best has the highest value; of equals it is the shortest, then the
+    oldest. The result is the shortest member that is behind the best by at most `WITHIN` standard errors of the
+    paired difference, both in mean score and in value; of equals the one with the higher value, then the oldest.
+    `scores`: see `Front`."""
     best = min(members, key=lambda m: (*rank(m.value, m.tokens), m.candidate))
     if not WITHIN[prefer]:
         return best
@@ -132,7 +132,7 @@ def preferred(members: Sequence[R], scores: Array, prefer: Prefer) -> R:
 
 
 def _may_be_near(scores: Array, best: Array, errors: float) -> Mask:
-    """Who is not farther behind than `_is_near` allows, but for roundings; it is asked only of those."""
+    """The members that `_is_near` may accept, found in one operation; with a margin for rounding."""
     answered = (scores != UNANSWERED) & (best != UNANSWERED)
     count = np.maximum(answered.sum(axis=1), 1)
     lag = np.where(answered, best - scores, 0.0)
@@ -149,5 +149,5 @@ def _is_near(member: Ranked, best: Ranked, errors: float) -> bool:
 
 
 def rank(value: float, tokens: int) -> tuple[float, float]:
-    """By which a prompt is compared with others: the lower is the better. At a value of 0 all lengths are one."""
+    """Sort key of prompts; the lower is the better. At a value of 0 all lengths count the same."""
     return -value, tokens if value > 0 else math.inf

@@ -142,7 +142,7 @@ def open_selector(named: Named, rng: Random) -> Selector:
 
 
 def _is_ours(named: Named, what: str, known: Collection[str]) -> bool:
-    """:raises ConfigError: it is neither ours nor one of the user's, or ours, which take no parameters, have some."""
+    """:raises ConfigError: it is neither built in nor `module:name`, or it is built in and is given parameters."""
     if named.use in known and named.parameters.fields:
         raise ConfigError(f"{what} {named.use} takes no parameters; one of your own does: module:Class")
     if named.use in known or named.nameless or ":" in named.use:

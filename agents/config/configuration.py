@@ -108,13 +108,13 @@ class Configuration(Table):
         return table.model_copy(update=update)
 
     def shares_replies_of(self, model: str) -> bool:
-        """Whether other runs may be given the replies of this model: not those of an object without a name, which a
-        shared file cannot tell from another's."""
+        """Whether other runs may be given the replies of this model: not if it is an object without a name, which a
+        shared file could not tell from another."""
         made = self.models.own(model) or self.provider(model).client
         return not (self.cache.path and made is not None and made.nameless)
 
     def judged_as_usual(self) -> Configuration:
-        """The same without a metric and a parser that only the process which searches has."""
+        """The same configuration, without a metric or parser that exists only in the process of the search."""
         own = [key for key in ("metric", "parser") for _, one in named_in(getattr(self.task, key)) if one.nameless]
         return self.model_copy(update={"task": self.task.model_copy(update=dict.fromkeys(own))})
 
@@ -125,7 +125,7 @@ class Configuration(Table):
 
 
 def named_in(value: object, key: str = "") -> Iterator[tuple[str, Named]]:
-    """All code that a configuration, or a part of it, names, by its key."""
+    """All code named in a configuration or a part of it, with its key."""
     match value:
         case Named():
             yield key, value

@@ -20,13 +20,13 @@ TAKES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "handle": ("message", ("place",)),
     "observe": ("envelope", ("task", "directory")),
 }
-"""By method of an agent: its argument, and the arguments of the class."""
+"""For each method of an agent: its argument, and the constructor's arguments."""
 Open = Callable[[Agent], Place]
-"""Makes the place of an agent."""
+"""Creates the place of an agent."""
 
 
 def seated(agents: Sequence[Agent], table: AgentsTable, place: Open) -> list[Agent]:
-    """The agents, with those replaced for which the configuration names a user's own.
+    """The agents, with those replaced for which the configuration has a user's own.
 
     :raises ConfigError: there is no such class.
     """
@@ -63,7 +63,7 @@ def check_agents(table: AgentsTable) -> None:
 
 
 def _listed(table: AgentsTable) -> Iterator[tuple[str, Named, str]]:
-    """Each that is named: the key that names it, its name, and the method that it needs."""
+    """For each agent of the user's: its key, its name, and the method that it needs."""
     critic = table.critic if table.criticises else None
     roles = {"agents.critic": critic, "agents.evaluator": table.evaluator}
     roles |= {f"agents.proposers.{operator}": named for operator, named in table.proposers.items()}
@@ -72,7 +72,7 @@ def _listed(table: AgentsTable) -> Iterator[tuple[str, Named, str]]:
 
 
 def _check(named: Named, key: str, method: str) -> None:
-    """:raises ConfigError: it is no class, instance or function such as is wanted."""
+    """:raises ConfigError: it is not a class, instance or function that has `method` or can stand for it."""
     if ":" not in named.use and not named.nameless:
         raise ConfigError(f"{key}: {named.use!r} is not module:Class")
     found = named.found(key)
@@ -86,5 +86,5 @@ def _check(named: Named, key: str, method: str) -> None:
 
 
 def _sees(named: Named, key: str) -> bool:
-    """Whether an observer is a function, which is shown the envelopes themselves."""
+    """Whether an observer is a function, which is called with each envelope."""
     return inspect.isroutine(named.found(key))

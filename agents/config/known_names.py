@@ -18,7 +18,7 @@ ELSEWHERE = {
     OWN: ON_THIS_MACHINE
     | {"api", "base_url", "api_key_env", "key_header", "client", "token_parameter", "stream", "version", "system"},
 }
-"""By provider: keys of a provider's table that it does not have."""
+"""By provider: the keys that its table must not have."""
 
 
 def check_names(configuration: Configuration) -> None:

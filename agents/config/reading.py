@@ -133,7 +133,7 @@ def misfits(value: object, key: str = "") -> Iterator[str]:
     """Errors for values that no key may have: an empty text, one that is not valid Unicode, or an integer that a
     run's files cannot store."""
     match value:
-        case {"use": use, **parameters} if not isinstance(use, int | float):  # of which a text may be empty
+        case {"use": use, **parameters} if not isinstance(use, int | float):  # a parameter may be an empty text
             yield from misfits(use, f"{key}.use")
             yield from misfits(parameters, f"{key}.parameters.")
         case Mapping():

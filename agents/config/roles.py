@@ -56,7 +56,7 @@ def embedder_of(configuration: Configuration, environ: Mapping[str, str]) -> tup
 def open_adapter(
     configuration: Configuration, name: str, environ: Mapping[str, str], transport: Transport
 ) -> ChatModel:
-    """The model of that name, one of the user's own or a provider's; nothing is sent yet.
+    """The model of that name, a user's own or a provider's; nothing is sent yet.
 
     :raises ConfigError: it cannot be reached as it is configured.
     """

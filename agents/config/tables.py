@@ -55,11 +55,11 @@ def _dumped(value: object) -> object:
 
 
 Own = Annotated[Named, PlainValidator(_named), PlainSerializer(_dumped)]
-"""A name of ours, `module:name`, `{ use = "module:name", parameter = … }`, or from a program an object."""
+"""A built-in name, `module:name`, `{ use = "module:name", parameter = … }`, or, from Python, an object."""
 
 
 def _weights(metric: object) -> object:
-    """A single one has all the weight; of a list each has its `weight`, or 1."""
+    """The weight of each metric: in a list its `weight`, or 1; a single metric has weight 1."""
     if isinstance(metric, list | tuple):
         listed = [(dict(one), one.get("weight", 1.0)) if isinstance(one, Mapping) else (one, 1.0) for one in metric]
         weights: dict[Named, object] = {}
@@ -88,7 +88,7 @@ Weights = Annotated[
 
 
 def _model(value: object) -> str | Named:
-    """A model string, or one of the user's."""
+    """A model string, or a user's own model."""
     if value is None or isinstance(value, bool | int | float | bytes | list | tuple):
         raise ValueError("input should be a valid string")
     return value if isinstance(value, str) else _named(value)
@@ -230,9 +230,8 @@ class ParametersTable(Table):
 class ModelsTable(Table):
     """`[models]`: `provider/model` for each role; other roles use `default`.
 
-    `proposers`: a model for single operators, by the operator's name. One of the user's is a table `{ use =
-    "module:Class" }`, or from a program an object. There is no default that would suit: which model answers decides
-    what a score means.
+    `proposers`: a model for single operators, by the operator's name. A user's own model is a table `{ use =
+    "module:Class" }`, or, from Python, an object. `default` is required, since a score depends on the model.
     """
 
     default: Model
@@ -255,7 +254,7 @@ class ModelsTable(Table):
         yield from (one for one in named if isinstance(one, Named))
 
     def own(self, name: str) -> Named | None:
-        """The user's model of that name, if it is one."""
+        """The user's own model of that name; None if it is not a user's own."""
         return next((one for one in self._own() if own_name(one) == name), None)
 
     def of(self, role: str) -> str:
@@ -351,17 +350,17 @@ class OperatorTable(Table):
 class SearchTable(Table):
     """`[search]`: how to search.
 
-    `width`: assignments in flight (None: see `Configuration.width`). `barrier`: no assignment before all others have
-    ended, to compare with. `assignments`: edits tried in all. `alpha`: the chance, at most, that an edit survives
-    which makes nothing better. `min_effect`: how much worse a shorter prompt may be. `critique`: training examples
-    whose failures a critic reads (None: see `Configuration.minibatch`). `repeats`: how often each example is asked;
-    its score is the mean. `concurrency`: one prompt's calls in flight at most (None: as many as the task's model may
-    have). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`: calls that
-    measure what sections are worth, at most so many for each that was made for the task; 0: none. `on_agent_error`:
-    whether an exception of an agent (an operator of yours, say) fails the run or its assignment alone; then
+    `width`: assignments in flight (None: see `Configuration.width`). `barrier`: issue no assignment before all others
+    have ended; only for comparison. `assignments`: edits tried in all. `alpha`: maximum probability that an edit
+    survives that improves nothing. `min_effect`: how much worse a shorter prompt may be. `critique`: training
+    examples whose failures a critic reads (None: see `Configuration.minibatch`). `repeats`: how often each example is
+    asked; its score is the mean. `concurrency`: maximum number of calls in flight for one prompt (None: the limit of
+    the task's model). `max_unanswered`: the share of the run's examples that may be left unanswered. `credit_share`:
+    maximum number of calls for section credit per call for the task; 0: none. `on_agent_error`: whether an exception
+    of an agent (a user's own operator, for example) fails the run, or only its assignment; in the latter case,
     `agent_errors` such assignments in a row fail the run. `prefer`: which candidate is the result, see
-    `agents.archive.front.preferred`. `shrink`: races, at most, by which that is made shorter at the end; 0: none.
-    `headroom`: whether a search asks first what there is to gain, where that is cheap.
+    `agents.archive.front.preferred`. `shrink`: maximum number of races to make the result shorter at the end; 0:
+    none. `headroom`: whether a search measures headroom first, if that is cheap.
     """
 
     seed: Seed = 0

@@ -97,9 +97,10 @@ def check_fingerprint(there: Mapping[str, Any], here: Mapping[str, Any], directo
 
 
 def check_findable(configuration: Configuration, directory: object) -> None:
-    """Observers decide nothing, and may be others.
+    """Check that a run can be resumed with the user's code in its configuration. Observers may differ, since they do
+    not affect decisions.
 
-    :raises ConfigError: the run depends on an object without a name, of which nobody knows whether it is the same.
+    :raises ConfigError: the run depends on an object without a name, which may not be the same as before.
     """
     for key, named in named_in(configuration):
         if named.nameless and key not in FREE:

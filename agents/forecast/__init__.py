@@ -1,1 +1,1 @@
-"""Forecasts before a search is paid for: what it will cost, and what it could gain."""
+"""Forecasts of the cost and the headroom of a search, before it is paid for."""

@@ -1,5 +1,5 @@
-"""What the critic and the operators ask, composed once from the first prompt and training examples, and sent to
-nobody: so an estimate knows how long their requests are, whatever these say."""
+"""Composes the requests of the critic and the operators once, from the first prompt and training examples, and sends
+none: so an estimate knows their number and length, even for a user's own operators."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from protocols.prompt import Prompt, estimate_tokens, estimate_turn
 from protocols.task import Task
 
 SECONDS: Final = 5.0
-"""For one operator to say what it would ask: one of the user's may wait for something that is not there."""
+"""Time limit for one operator to compose its requests: a user's own may wait for something that is not there."""
 ADVICE: Final = "Name the two answers that are confused most often, and the question that decides between them. " * 2
-"""Stands for what a critic says of a section."""
+"""Placeholder for a critic's advice about a section."""
 SECTIONS: Final = 2
-"""Sections of a prompt, at most, that an operator is tried on."""
+"""Maximum number of sections of a prompt on which an operator is tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Model calls of one edit, or of one critique, where every reply can be read (`least`) and where none can
-    (`most`); `input`: tokens of one of them, on average. `shows`: see `Operator`."""
+    """Model calls of one edit or one critique: `least` if every reply can be read, `most` if none can. `input`: mean
+    tokens of a call. `shows`: see `Operator`."""
 
     least: float
     most: float
@@ -41,19 +41,19 @@ class Asked:
 
 
 UNKNOWN: Final = Asked(1.0, 2.0, 2000)
-"""Of an operator that would not say."""
+"""For an operator that composed no request in time."""
 
 
 @dataclass(slots=True)
 class Recorder:
-    """A model that answers everything with one text, and counts what it is asked."""
+    """A model that answers every request with the same text, and records the `sizes` of requests in tokens."""
 
     text: str
     name: str = "nobody"
     sizes: list[int] = field(default_factory=list)
 
     async def complete(self, request: Request) -> Reply:
-        """Nobody is asked."""
+        """Answer with the text; nothing is sent."""
         self.sizes.append(sum(map(estimate_turn, request.messages)))
         return Reply(self.text, Usage(1, 1), model=self.name)
 
@@ -61,8 +61,9 @@ class Recorder:
 async def composed(
     slots: RetrievalSlots, first: Prompt, operators: Mapping[str, Operator], critique: int
 ) -> Mapping[str, Asked]:
-    """What `critic` and each `proposer/<operator>` that has a section to edit would ask, worked out in a thread:
-    `operators` must be of no search. `critique`: training examples whose outcomes are shown."""
+    """The calls of `critic` and of each `proposer/<operator>` that has a section to edit. They are composed in a
+    thread, so no search may use these `operators`. `critique`: number of training examples whose outcomes are
+    shown."""
     return await to_thread.run_sync(partial(anyio.run, _composed, slots, first, operators, critique))
 
 
@@ -108,7 +109,7 @@ async def _edit(
 
 
 async def _asked(work: Sequence[Callable[[Recorder], Awaitable[None]]], texts: Sequence[str]) -> Asked:
-    """Of several pieces of work of one agent, the mean. What they raise is of no matter."""
+    """The mean over several pieces of work of one agent; their exceptions are ignored."""
     counts: list[tuple[int, int]] = []
     sizes: list[int] = []
     for one, text in zip(work, texts, strict=True):
@@ -116,7 +117,7 @@ async def _asked(work: Sequence[Callable[[Recorder], Awaitable[None]]], texts: S
         for reply in (f"<new>{text or 'Decide by what is asked for.'}</new>", ""):
             model = Recorder(reply)
             with anyio.move_on_after(SECONDS) as scope:
-                with suppress(Exception):  # no edit came of it, or the user's own code failed
+                with suppress(Exception):  # the reply was no edit, or the user's own code failed
                     await one(model)
             if scope.cancelled_caught and not model.sizes:
                 return UNKNOWN
@@ -132,8 +133,8 @@ async def _asked(work: Sequence[Callable[[Recorder], Awaitable[None]]], texts: S
 
 
 def _outcomes(task: Task, count: int) -> tuple[Outcome, ...]:
-    """As if every other training example had come out wrong, each with another one's answer, and one had a reply
-    that could not be read."""
+    """Made-up outcomes: every other training example is wrong, with another example's answer, and the last has a
+    reply that could not be read."""
     some = task.train[:count]
     made = []
     for n, example in enumerate(some):
@@ -148,5 +149,5 @@ def _outcomes(task: Task, count: int) -> tuple[Outcome, ...]:
 
 
 def tokens_of(texts: Sequence[str]) -> int:
-    """The mean length of some texts."""
+    """The mean length of some texts in tokens."""
     return round(sum(map(estimate_tokens, texts)) / len(texts)) if texts else 0

@@ -1,5 +1,5 @@
-"""What a search will take, told from its configuration before anything is spent: the expected run, and how far off
-that may be."""
+"""Estimates the cost of a search from its configuration before anything is spent: the expected run, and an interval
+around it."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from protocols.prompt import Prompt, estimate_turn
 from protocols.task import Task
 
 RACED: Final = 0.6
-"""The share of assignments whose edit comes to a race: with a small model every other reply is no edit."""
+"""Share of assignments whose edit is raced: with a small model every other reply contains no edit."""
 LOST_AT: Final = 0.3
-"""The share of validation that a loser is asked on until its race is lost."""
+"""Share of validation that a loser is run on until its race is lost."""
 FOUND, IN = 1.0, 20.0
-"""Survivors of some races: the first that helps, and of the others one in so many. These figures are the
-means of short runs on SmolLM2-135M (docs/decisions/headroom.md): `python -m benchmarks.expected RUN_DIR ...`"""
+"""Expected survivors: FOUND in each run, and one more for every IN races. These figures are the means of short runs
+on SmolLM2-135M (docs/decisions/headroom.md): `python -m benchmarks.expected RUN_DIR ...`"""
 AGAIN: Final = 0.4
-"""How often a reply is no edit, and asked for again."""
+"""Share of replies that contain no edit and are asked for again."""
 MEASURED: Final = 64
-"""Examples of a split, at most, that are measured."""
+"""Maximum number of examples of a split whose length is measured."""
 WRITTEN, VERDICT, THOUGHT, REASONED = 400, 60, 300, 150
-"""Tokens of a reply of the critic or a writer, of a judge; of the task's model what it thinks if it thinks by itself,
-and what it says first if the prompt asks for that."""
+"""Tokens of replies: of the critic or a writer, and of a judge. In replies of the task's model: its thinking, if it
+thinks by itself, and its reasoning, if the prompt asks for that."""
 CREDIT: Final = 0.5
-"""The share of what credit may spend that it spends."""
+"""Share of its allowance that section credit is expected to spend."""
 WEIGHT: Final = 10.0
-"""Assignments, or calls, that what is written above weighs as much as, beside what past runs have shown."""
+"""Weight of the figures above, in assignments or calls of past runs."""
 SPREAD, KNOWN_SPREAD, KNOWN = 2.0, 1.5, 3
-"""The factor by which eight of ten runs differ from what is expected, at most: of a new task, and where so many past
-runs are known."""
+"""Eight of ten runs differ from the estimate by at most the factor SPREAD, or KNOWN_SPREAD if KNOWN or more past
+runs of the task are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """`expected`, and from `low` to `high` what eight of ten runs take; none is more than `cap`, if there is one."""
+    """`expected`, and an interval from `low` to `high` for eight of ten runs, none above `cap`; None: no cap."""
 
     expected: float
     low: float
@@ -56,7 +56,7 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What one role is expected to use of its model: `calls`, and tokens of all of them."""
+    """The expected use of one role's model: `calls`, and the tokens of all of them."""
 
     model: str
     calls: float
@@ -69,15 +69,15 @@ class Use:
         return self.input + self.output
 
     def dollars(self, known: Mapping[str, Price]) -> float:
-        """What it costs; 0 without calls or price."""
+        """The cost in dollars; 0 if there are no calls or the price is not known."""
         usage = Usage(round(self.input), round(self.output))
         return known[self.model].of(usage) if self.model in known else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Within the caps of `[budget]`; `roles`: before them. `dollars` None: the price of the models in `unpriced` is
-    not known. `past`: so many runs of this task were looked at. `assumptions`: in words."""
+    """The estimate within the caps of `[budget]`; `roles` are before caps. `dollars` None: the price of the models in
+    `unpriced` is not known. `past`: number of past runs of this task used. `assumptions`: in words."""
 
     calls: Amount
     tokens: Amount
@@ -90,8 +90,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Tokens, on average: a rendered prompt, a gold answer, an example as a prompt shows it, and the same as turns;
-    and the prompt's sections."""
+    """Mean tokens of a rendered `prompt`, of a gold answer (`target`), and of an example as text (`shown`) and as
+    `turns`; and the number of the prompt's `sections`."""
 
     prompt: int
     target: int
@@ -108,8 +108,8 @@ def estimate(
     asked: Mapping[str, Asked],
     past: Past | None = None,
 ) -> Estimate:
-    """What a search of `task` from the prompt `first` takes, the held-out report included. `known`: prices; `asked`:
-    what `composed` says of the critic and the operators."""
+    """The estimate for a search of `task` from the prompt `first`, including the held-out report. `known`: prices;
+    `asked`: the result of `composed`."""
     past = past or Past()
     expected = Expected(configuration, task, first, asked, past)
     roles = expected.roles
@@ -141,7 +141,7 @@ def estimate(
 
 
 class Expected:
-    """The expected run, before caps. `least`: calls without which there is no result."""
+    """The expected run, before caps. `least`: minimum number of calls for a result."""
 
     def __init__(
         self, configuration: Configuration, task: Task, first: Prompt, asked: Mapping[str, Asked], past: Past
@@ -189,13 +189,13 @@ class Expected:
         if asks_judge(self._configuration):
             verdicts = answers + (roles["credit"].calls if "credit" in roles else 0)
             roles["judge"] = self._use("judge", verdicts, prompt + sizes.shown + self._reply, VERDICT)
-        if embedder := self._configuration.memory.embedder:  # once for each distinct section and what is said of it
+        if embedder := self._configuration.memory.embedder:  # one call for each distinct section with its gradient
             calls = edits + sizes.sections
             roles["embedder"] = Use(embedder, calls, calls * prompt, 0)
         return roles
 
     def _use(self, role: str, calls: float, prompt: float, reply: float) -> Use:
-        """With tokens as past runs have had them, as far as they tell."""
+        """The use of a role; its tokens are averaged with those of past runs."""
         past, known = self._past, self._past.calls[role]
         sent = (WEIGHT * prompt + past.input[role]) / (WEIGHT + known)
         replied = (WEIGHT * reply + past.output[role]) / (WEIGHT + known)
@@ -203,7 +203,7 @@ class Expected:
 
     @property
     def assumptions(self) -> str:
-        """In words, for a person."""
+        """The assumptions in words, for a person."""
         runs = f"; {self._past.runs} earlier runs of this task say so, too" if self._past.runs else ""
         return (
             f"{self._races:,.0f} edits come to a race and {self._survivors:,.0f} of them win; a loser is asked on "
@@ -213,12 +213,12 @@ class Expected:
 
 
 def survivors(races: float, runs: int = 1) -> float:
-    """Survivors to be expected of the races of some runs."""
+    """Expected number of survivors of the races of some runs."""
     return min(races, FOUND * runs + races / IN)
 
 
 def measure(task: Task, first: Prompt) -> Sizes:
-    """The lengths that an estimate is made from."""
+    """The lengths from which an estimate is computed."""
     some = task.train[:MEASURED]
     shown = tokens_of([show_example(first, task, example) for example in some])
     pairs = [sum(map(estimate_turn, show_turns(first, task, example))) for example in some]
@@ -235,12 +235,12 @@ def measure(task: Task, first: Prompt) -> Sizes:
 
 
 def _item(place: str, example: int) -> int:
-    """The tokens of one item that is filled in."""
+    """Tokens of one item filled in for a placeholder."""
     return example if place.startswith(EXAMPLES) else CHUNK // 4
 
 
 def shares(roles: Mapping[str, Use]) -> Sequence[tuple[str, Use]]:
-    """The roles with all proposers as one, for a person."""
+    """The roles, with all proposers added up as one, for a person."""
     writers = [use for role, use in roles.items() if role.startswith("proposer/")]
     rest = [(role, use) for role, use in roles.items() if not role.startswith("proposer/")]
     if not writers:

@@ -1,4 +1,4 @@
-"""What earlier runs of a task have cost, read from their run directories, as a forecast for the next run."""
+"""The cost of earlier runs of a task, read from their run directories, for a forecast of the next run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from agents.results.finished import read_result
 from protocols.errors import PromptFlowError
 
 LATEST: Final = 20
-"""Most runs that are read, the latest."""
+"""Maximum number of runs that are read: the latest."""
 
 
 @dataclass(slots=True)
 class Past:
     """Sums over `runs` of the same task on the same model. `races`: assignments that were evaluated; `survivors` and
-    `losers`: how the races ended. `lost_at`: the shares of the validation examples that losers were asked on, summed.
+    `losers`: how the races ended. `lost_at`: the sum of the shares of validation that losers were run on.
     `calls`, `input` and `output`: by role."""
 
     runs: int = 0

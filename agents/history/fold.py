@@ -53,7 +53,7 @@ GOING_ON = Resumed(0.0)
 class Fold:
     """Replays the journal's messages into a new Controller, and compares its decisions with those in the journal.
 
-    `turns`: every `Conclude` and `Resumed` of the run, others are of no matter; ends that they undo are left out.
+    `turns`: every `Conclude` and `Resumed` of the run, others are ignored; ends that they undo are left out.
     `said`: decisions that are not in the journal, each with the id of the envelope that caused it; `made`: the number
     of those that are. `stopped_by`: "" until the run has finished.
     """

@@ -98,9 +98,9 @@ class Standing:
 
 
 class Progress:
-    """What has happened so far. `survivors` by candidate; `best`: the one that would be the result now, of which
-    `prompt` is the prompt; `cuts`: assignments that have ended and were made to shrink the result; `paused`: a person
-    has them wait. `reopened`: what the last `Resumed` has undone."""
+    """The state of a search so far. `survivors`: by candidate. `best`: the one that would be the result now, and
+    `prompt` its prompt. `cuts`: ended assignments that were made to shrink the result. `paused`: a person has paused
+    the search. `reopened`: the endings that the last `Resumed` has undone."""
 
     def __init__(self, prefer: Prefer = "best") -> None:
         self._prefer: Prefer = prefer
@@ -130,12 +130,12 @@ class Progress:
 
     @property
     def stopping(self) -> str:
-        """Why no more assignments are issued, if a person or the team has said so."""
+        """The reason why a person or the team has stopped new assignments; "" if they have not."""
         return next((end.message.reason for end in self._ends.standing if isinstance(end.message, Stop)), "")
 
     @property
     def stopped_by(self) -> str:
-        """What ended the search; "" while it goes on."""
+        """The reason why the search ended; "" while it goes on."""
         return next((end.message.stopped_by for end in self._ends.standing if isinstance(end.message, Finished)), "")
 
     def follow(self, envelope: Envelope) -> Ending | None:

@@ -1,4 +1,4 @@
-"""What `Resumed` makes void. This module alone owns the rule; whatever looks at a journal asks it."""
+"""The ends of a run that `Resumed` undoes. The rule is only here; all code that reads a journal uses it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from protocols.messages import (
 )
 
 ENDS = (Critique, Failure, Stop, Conclude, Finished, Resumed)
-"""The messages that `Ends` looks at."""
+"""The types of message that `Ends` needs."""
 
 
 def is_end(envelope: Envelope) -> bool:
-    """Whether it ended the search, or an assignment because the search ended, so that it says nothing of the edit."""
+    """Whether the envelope ended the search, or ended an assignment because of the search and not of its edit."""
     match envelope.message:
         case Critique() as critique:
             return bool(critique.cut_by)
@@ -36,11 +36,11 @@ def is_end(envelope: Envelope) -> bool:
 
 
 class Ends:
-    """The ends of a run, see `is_end`; those `standing` hold now, in their order.
+    """The ends of a run, see `is_end`. `standing`: those not undone so far, in their order.
 
     `Resumed` undoes the ends since the search was last concluded; with `more` to spend it undoes all of them, the
-    conclusion too. `log`: envelopes to begin with. Who must know of an end whether it will be undone gives the turns
-    of the whole run, `Conclude` and `Resumed`, and takes nothing.
+    conclusion included. `log`: the first envelopes. To ask beforehand whether an end will
+    be `undone`, pass the turns of the whole run, `Conclude` and `Resumed`, as `log`, and do not call `take`.
     """
 
     def __init__(self, log: Iterable[Envelope] = ()) -> None:
@@ -50,7 +50,7 @@ class Ends:
             self.take(envelope)
 
     def take(self, envelope: Envelope) -> list[Envelope]:
-        """The next envelope of the run; the ends that it undoes."""
+        """Add the next envelope of the run, and return the ends that it undoes."""
         if isinstance(envelope.message, Conclude | Resumed):
             self.turns.append(envelope)
         if is_end(envelope):
@@ -62,7 +62,7 @@ class Ends:
         return undone
 
     def undone(self, envelope: Envelope) -> bool:
-        """Whether it is an end, and one of the turns after it undoes it."""
+        """Whether the envelope is an end that a later turn undoes."""
         if not is_end(envelope):
             return False
         later = [turn.message for turn in self.turns if turn.id > envelope.id]
@@ -71,12 +71,12 @@ class Ends:
 
     @property
     def provisional(self) -> list[Envelope]:
-        """Those standing that any `Resumed` would undo."""
+        """The standing ends that any `Resumed` would undo."""
         last = self.turns[-1].id if self.turns else 0
         return [end for end in self.standing if end.id > last]
 
 
 def stopped_short(log: Iterable[Envelope], assignments: int) -> bool:
-    """Whether a search was concluded, and is still, when it had made all its assignments, and could make more now."""
+    """Whether a search was concluded after all its assignments and not reopened, and may now make more."""
     concluded = [end.message for end in Ends(log).standing if isinstance(end.message, Conclude)]
     return bool(concluded) and concluded[-1].stopped_by == ALL_MADE and concluded[-1].made < assignments

@@ -83,7 +83,7 @@ class Accounts:
         return self._prefixes.setdefault((account, model), Prefixes())
 
     def waits(self) -> Waits:
-        """What calls wait for now."""
+        """Everything that calls wait for now."""
         calls, now = self.calls, loop_time()
         flights = [ticket for limiter in self._limiters.values() for ticket in limiter.flights]
         queued = sum(limiter.queued for limiter in self._limiters.values())

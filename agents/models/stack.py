@@ -62,11 +62,11 @@ from protocols.wrappers.window import Window, WindowedModel
 BULK = frozenset({"task", "credit", "judge"})
 """Roles that make a call for each example; calls of other roles have priority."""
 Layer = tuple[str, Callable[[ChatModel], ChatModel]]
-"""What the docs call a wrapper; and the wrapper with its options, which lacks the model inside."""
+"""A wrapper's name in the docs, and the wrapper with all its options, but without the model inside it."""
 
 
 class Models:
-    """Builds what a role calls: an adapter, and the layers around it, see `layers`.
+    """Builds the model of each role: an adapter and the wrappers around it, see `layers`.
 
     `accounts` may be shared with other searches of the process; `patience` is the search's own. Limits are released,
     and clients closed, when `transport` is closed: see `Transport.lent`. The embedded model costs nothing and answers
@@ -117,7 +117,7 @@ class Models:
     def layers(
         self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None
     ) -> Iterator[Layer]:
-        """What stands around an adapter, from the caller inwards; the order is written here alone."""
+        """The wrappers around an adapter, from the caller inwards. Only this method sets their order."""
         name = adapter.name
         if name != EMBEDDED:
             yield from self._before_the_budget(adapter, role, cache, journal)
@@ -192,8 +192,8 @@ class Models:
                 window.tell(tokens)
 
     def take_up(self, notes: Mapping[str, bytes], accounts: Sequence[Spent]) -> None:
-        """Restore, for a resumed run, what its journal has about its models: windows, refused temperatures, and which
-        models have answered which roles."""
+        """Restore the facts about models in a resumed run's journal: windows, refused temperatures, and which models
+        have answered which roles."""
         for name in self.adapters:
             if name != EMBEDDED and (packed := notes.get(self._note("window", name))) is not None:
                 self._window(name).take_up(packed)
@@ -251,7 +251,7 @@ class Models:
         return ModelEmbedder(self._stack(self._embeddings, EMBEDDER, cache, journal), name, dimension)
 
     def _scope(self, name: str, role: str) -> str:
-        """Of the reply cache: whatever else than a request changes the answer."""
+        """The scope in the reply cache: everything besides a request that changes the answer."""
         table = self._configuration.provider(name)
         who = scope(name, model_settings(table), self._environ)
         if role == EMBEDDER:
@@ -262,7 +262,7 @@ class Models:
         self._ledger.save(role, name, reply.usage)
 
     async def _keep(self, journal: Journal | None, note: str, window: Window | None = None) -> None:
-        """`window` None: it is the temperature that was refused."""
+        """Store a note in the journal. `window` None: the model has refused a temperature."""
         if journal is not None:
             await journal.learned(note, window.pack() if window else b"refused")
 
@@ -274,7 +274,7 @@ class Models:
         return shortest_prefix(name) if is_theirs(name, model_settings(table), self._environ) else 0
 
     def judging(self, task: Task, cache: ReplyCache | None = None, journal: Journal | None = None) -> Task:
-        """The task, with the judge's model in its metric if that needs one."""
+        """The task; its metric is given the judge's model if it needs one."""
         if not asks_judge(self._configuration):
             return task
         return replace(task, metric=open_metric(self._configuration, task.kind, self.of("judge", cache, journal)))

@@ -62,14 +62,14 @@ REPLY_FORM = (
 
 
 class Writer:
-    """An operator whose text a model writes: the base of ours, and of a user's, which need say no more than `name`,
-    `kinds` and `asks` (docs/operators.md)."""
+    """An operator whose text a model writes: the base of the built-in ones and of a user's own, which need only
+    `name`, `kinds` and `asks` (docs/operators.md)."""
 
     name: str
     kinds: tuple[Kind, ...] = ()
-    """Of the sections that it edits."""
+    """The kinds of section that it edits."""
     asks = ""
-    """The instruction; without one the text of `file` beside this module."""
+    """The instruction; if empty, the text of `file` beside this module."""
     file = ""
     form = REPLY_FORM
     texts = 1
@@ -92,7 +92,7 @@ class Writer:
     async def write(
         self, assignment: Assignment, context: Context, blocks: Blocks = tuple, words: int | None = None
     ) -> Prompt:
-        """The parent with the section's text as the model writes it. `blocks`: makes those of this operator.
+        """The parent with the section's text as the model writes it. `blocks` makes the blocks of this operator.
 
         :raises UnreadableReply, EditRejected: see `ask` and `edited`.
         """
@@ -110,7 +110,7 @@ class Writer:
         return f"{text}\n{kept(section, context.task)}{limit}\n{self.form}"
 
     def instruction(self, values: Mapping[str, str]) -> str:
-        """What it asks, with `values` in place of their names in braces."""
+        """The instruction, with `values` in place of their names in braces."""
         return filled(self.asks or instruction("agents.operators", self.file), values)
 
     def composed(
@@ -144,8 +144,8 @@ class Writer:
 async def ask(
     composed: Callable[[], Request], question: str, read: Callable[[Reply], Edit], context: Context
 ) -> Edit:
-    """What `read` makes of the reply. A reply that is no edit is shown to the model once, with the reason, and asked
-    for again. Both functions are called in threads.
+    """Ask the model, and return the edit that `read` makes of the reply. A reply that cannot be used is shown to the
+    model once, with the reason, and asked for again. Both functions are called in threads.
 
     :raises UnreadableReply, EditRejected: `read` raises it for the second reply, too.
     """

@@ -66,8 +66,8 @@ def compose(
 
 
 async def complete(model: ChatModel, composed: Callable[[], Request]) -> tuple[Request, Reply]:
-    """What was asked, and the reply. A request that turns out too long for the model is composed anew, once, for its
-    window is known by then. `composed` is called in a thread.
+    """The request that was sent, and the reply. If the request is too long for the model, it is composed and sent
+    once more, since the window is then known. `composed` is called in a thread.
 
     :raises ModelError, BudgetExhausted: as `ChatModel.complete`.
     """

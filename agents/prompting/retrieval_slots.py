@@ -184,7 +184,7 @@ class Filled(Mapping[str, str]):
 
 
 async def measured(measure: Callable[[Prompt], T], prompt: Prompt) -> T:
-    """What `measure` says of the prompt; in a thread if it is filled for each input, for then examples are shown."""
+    """The result of `measure`; in a thread if the prompt is filled for each input, since it then shows examples."""
     return await in_thread(measure, prompt) if slots_of(prompt) else measure(prompt)
 
 

@@ -306,7 +306,7 @@ class Run:
             remove(self.directory / name)
 
     def _conclusion(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
-        """What the run has found, written to its directory."""
+        """Write the result of the run to its directory, and return it."""
         result = self._result(winner, stopped_by, test, missing)
         rows = front(self.controller.archive.members, winner, self._price, self.directory / JOURNAL)
         write(self.directory / PARETO, orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")

@@ -96,7 +96,7 @@ TRUST, TRUST_VARIANCE = 1.0, 2.0
 PAST_SHRINKAGE = 1.0
 """Of the past's means, in votes."""
 OTHER_TASK = 0.5
-"""What multiplies the vote of an episode of another task."""
+"""Factor for the vote of an episode of another task."""
 
 
 @dataclass(frozen=True, slots=True)

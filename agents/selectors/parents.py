@@ -13,9 +13,9 @@ from memory.bayesian_regression import Array, Places
 RATE, WEIGHT = 0.2, 5.0
 """Prior share of edits at a fresh parent that earn a reward, and its weight in edits."""
 FRESH = 8.0
-"""How much a parent is held to be fresh before any is known of it, in outcomes."""
+"""Weight of the prior that a parent is fresh, in outcomes."""
 HERITAGE = 0.5
-"""What a child has of its parent's outcomes."""
+"""Share of its parent's outcomes that a child begins with."""
 
 
 class Parents:

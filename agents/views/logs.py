@@ -299,8 +299,8 @@ class RunLog:
 
 
 def last_wait(path: Path, heard: float | None) -> str:
-    """What a run waits for according to the last entry of its log; "" if that entry tells something else, or the
-    journal has a later one.
+    """The last entry of a run's log, if it says which calls the run waits for; "" if it says something else, or the
+    journal has a later entry.
 
     `heard`: the time of the journal's latest entry in Unix seconds, None if it has none.
     """

@@ -1,8 +1,8 @@
-"""Messages in few bytes: what many of them have in common is written once, and each names it by a number.
+"""Encodes messages in few bytes: content that many messages share is written once, and each refers to it by number.
 
-A candidate's prompt is in its `Candidate`, its `Evaluation` and its `Critique`, and as a parent's or a partner's in
-many an `Assignment`; its sections are, all but one, its parent's. So prompts, sections, scores, outcomes,
-evaluations, diagnoses, partners and what was tried are parts: JSON of their own, numbered in the order of first use.
+A candidate's prompt is in its `Candidate`, `Evaluation` and `Critique`, and, as a parent's or a partner's, in many an
+`Assignment`; all its sections but one are its parent's. So prompts, sections, scores, outcomes, evaluations,
+diagnoses, partners and tried edits are parts: JSON of their own, numbered in the order of first use.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from protocols.model import Usage
 from protocols.prompt import Prompt, Section
 
 KNOWN = 65_536
-"""Parts that a writer knows by their digest: 10 MB. An older one is written anew when it is used again."""
+"""Maximum number of parts that a writer knows by their digest: 10 MB. An older one is written again if used."""
 HELD = 4_096
-"""Parts that a reader holds: some of the archive, and what is in flight."""
+"""Maximum number of parts that a reader holds: some of the archive, and the assignments in flight."""
 
 Put = Callable[[str, object], int]
 
 
 class Writer:
-    """Numbers parts from `last` + 1 on. What a message adds is known to later ones once it is `kept`: on disk."""
+    """Numbers parts from `last` + 1 on. Later messages refer to a new part only once it is `kept` on disk."""
 
     def __init__(self, last: int) -> None:
         self._last = last
         self._known: dict[bytes, int] = {}
 
     def encode(self, message: Message) -> tuple[str, dict[bytes, tuple[int, str]]]:
-        """The message as one JSON object, UTF-8 as it is, and the parts to be stored with it, (number, JSON) each.
+        """The message as one JSON object, not escaped, and the parts to store with it: (number, JSON) by digest.
 
-        :raises ValueError: a gain or its error is not finite, which JSON cannot say.
+        :raises ValueError: a gain or its error is not finite, which JSON cannot express.
         """
         evaluation = message.evaluation if isinstance(message, Critique) else message
         if isinstance(evaluation, Evaluation) and not math.isfinite(evaluation.gain + evaluation.error):
@@ -58,7 +58,7 @@ class Writer:
         return orjson.dumps(_shortened(message, put)).decode(), new
 
     def kept(self, new: Mapping[bytes, tuple[int, str]]) -> None:
-        """Later messages may name these parts."""
+        """Let later messages refer to these parts, which are on disk."""
         for digest, (number, _) in new.items():
             self._known[digest] = number
         while len(self._known) > KNOWN:
@@ -66,8 +66,8 @@ class Writer:
 
 
 class Reader:
-    """Restores messages; `fetch` gives the JSON of a part. `brief`: without outcomes, partners, drafts and what was
-    tried, which are left empty, for who does not look at them."""
+    """Restores messages; `fetch` returns the JSON of a part. `brief`: the fields in `BULKY` are left empty, for
+    readers that do not need them."""
 
     def __init__(self, fetch: Callable[[int], str], brief: bool = False) -> None:
         self._fetch = fetch
@@ -75,14 +75,14 @@ class Reader:
         self._held: dict[int, object] = {}
 
     def decode(self, name: str, payload: str) -> Message:
-        """The message of type `name` that a `Writer` made `payload` of.
+        """The message of type `name` from the `payload` that a `Writer` made of it.
 
-        :raises KeyError, TypeError, ValueError, PromptError: it made no such thing.
+        :raises KeyError, TypeError, ValueError, PromptError: no `Writer` made it.
         """
         return MESSAGES[name](**self.restored(orjson.loads(payload)))
 
     def restored(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a record, with its parts and the tuples that JSON has no word for."""
+        """The fields of a record, with its parts, and with tuples where JSON has lists."""
         forms = self._forms
         return {
             name: forms[name].restore(value, self) if name in forms else value for name, value in dict(values).items()
@@ -99,14 +99,14 @@ class Reader:
 
 
 class Form(NamedTuple):
-    """How a field is written, and how it is read."""
+    """The functions that write and read a field."""
 
     shorten: Callable[[Any, Put], object]
     restore: Callable[[Any, Reader], object]
 
 
 def _shortened(record: Message | Partner, put: Put) -> dict[str, object]:
-    """The fields of a record, its parts as their numbers."""
+    """The fields of a record, with numbers in place of its parts."""
     short: dict[str, object] = {}
     for name in FIELDS[type(record)]:
         value = getattr(record, name)
@@ -203,5 +203,5 @@ FORMS: Mapping[str, Form] = {
     "usage": Form(lambda usage, put: usage, lambda usage, reader: Usage(**usage)),
     **dict.fromkeys(("recalled", "reopened", "too_long", "known", "doubtful"), LISTED),
 }
-"""What is a part, or a tuple, by the names of fields, which mean the same in every message."""
+"""The fields that are parts or tuples; a field name means the same in every message."""
 BULKY = ("parent_scores", "outcomes", "partners", "tried", "drafts")

@@ -1,8 +1,8 @@
-"""Code of the user's as a configuration holds it: `module:name`, with or without parameters, or a program's object.
+"""A user's own code in a configuration: `module:name`, with or without parameters, or an object from Python.
 
 In TOML it is `"mine:Exp3"` or `{ use = "mine:Exp3", gamma = 0.2 }`; a program may give the class, the function or an
-instance. What can be imported again becomes its name, so that the run can go on in another process. What cannot (a
-lambda, an instance, something of `__main__`) is kept as it is beside a label in angle brackets, which no module has.
+instance. An object that can be imported is replaced by its name, so that another process can resume the run. Any
+other (a lambda, an instance, something of `__main__`) is kept, with a label in angle brackets, which no module has.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from protocols.files.own_code import check_takes, imported, made
 from protocols.model import NOTHING_SET, Parameters
 
 USE = "use"
-"""The key of a table that names what the other keys are the parameters of."""
+"""The key of a table that names the class or function; the other keys are its parameters."""
 REMEDY = "put it into a module and name it module:name"
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """`use`: a name of ours, `module:name`, or the label of an object without a name. `given`: that object, in the
-    process that was given it. Two are equal if they are named alike and their parameters are the same JSON."""
+    """`use`: a built-in name, `module:name`, or the label of an object without a name. `given`: that object, None in
+    other processes. Two are equal if their `use` and the JSON of their parameters are equal."""
 
     use: str
     parameters: Parameters = NOTHING_SET
@@ -39,15 +39,15 @@ class Named:
 
     @property
     def nameless(self) -> bool:
-        """Whether no other process can find it."""
+        """Whether it has no name by which another process could import it."""
         return self.use.startswith("<")
 
     def dumped(self) -> str | dict[str, object]:
-        """As TOML has it."""
+        """Its form in TOML."""
         return {USE: self.use, **self.parameters.fields} if self.parameters.fields else self.use
 
     def found(self, key: str) -> Any:
-        """The class, the function or the instance. `key`: what names it, for errors.
+        """The class, the function or the instance. `key`: the setting that names it, for errors.
 
         :raises ConfigError: it cannot be imported, or is an object of another process.
         """
@@ -58,10 +58,10 @@ class Named:
         return imported(self.use, key)
 
     def made(self, key: str, arguments: Mapping[str, object], method: str = "") -> Any:
-        """What the class or the function makes of `arguments`, given in their order, and of the parameters. An
-        instance, which has `method`, stands for itself.
+        """Call the class or the function with `arguments`, in their order, and with the parameters. An instance,
+        which has `method`, is returned as it is.
 
-        :raises ConfigError: it cannot be found, takes others, or fails.
+        :raises ConfigError: it cannot be found, takes other arguments, or fails.
         """
         found = self.found(key)
         if not isinstance(found, type) and method and hasattr(found, method):
@@ -73,7 +73,7 @@ class Named:
         return made(found, self.use, key, arguments, self.parameters.fields)
 
     def copied(self, key: str) -> Named:
-        """The same with a copy of an instance: whoever keeps a state begins every search as it was given.
+        """The same, with an instance copied, so that each search begins with the state as given.
 
         :raises ConfigError: it cannot be copied.
         """
@@ -85,10 +85,10 @@ class Named:
             raise ConfigError(f"{key}: {self.use} cannot be copied for a search ({error}); give its class") from None
 
     def function(self, key: str, *arguments: str) -> Callable[..., Any]:
-        """A function of `arguments`, with the parameters as its keyword arguments; or an instance that can be called,
-        which a class makes of the parameters.
+        """A function of `arguments`, with the parameters set as keyword arguments. A class is made with the
+        parameters instead, and its instance is called.
 
-        :raises ConfigError: it cannot be found, or takes others.
+        :raises ConfigError: it cannot be found, or takes other arguments.
         """
         found = self.found(key)
         parameters = self.parameters.fields
@@ -108,9 +108,9 @@ class Named:
 
 
 def as_named(value: object) -> Named:
-    """What a configuration or a program gives, as it is held.
+    """The `Named` for a value in a configuration or from Python.
 
-    :raises ValueError: a table without `use`, parameters that JSON has not, or no such thing at all.
+    :raises ValueError: a table lacks `use`, parameters cannot be written as JSON, or the value is of another type.
     """
     match value:
         case Named():
@@ -128,8 +128,8 @@ def as_named(value: object) -> Named:
 
 
 def label(thing: object) -> str:
-    """What an object without a name is called: its own `name`, or that of its class or function, and where a lambda
-    stands."""
+    """The label of an object without a name: the name of the function, its own `name`, or its class; for a lambda,
+    its line and file."""
     called = getattr(thing, "__name__", None) or getattr(thing, "name", None)
     if called == "<lambda>":
         code: Any = getattr(thing, "__code__", None)
@@ -148,7 +148,7 @@ def _with_parameters(table: Mapping[Any, object]) -> Named:
 
 
 def _name(thing: object) -> str:
-    """`module:name` if that imports this very object; "" if nothing does."""
+    """`module:name` if importing that gives this very object, else ""."""
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if not (isinstance(module, str) and isinstance(name, str)) or module == "__main__":
         return ""

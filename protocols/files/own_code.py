@@ -51,8 +51,8 @@ def made(
     arguments: Mapping[str, object],
     parameters: Mapping[str, object] = MappingProxyType({}),
 ) -> Any:
-    """What a class or a function makes of `arguments`, given in their order and named for errors alone, and of
-    `parameters` by their names.
+    """Call a class or a function with the values of `arguments`, in their order, and with `parameters` by name. The
+    names of `arguments` are only for errors.
 
     :raises ConfigError: it takes other arguments, or fails.
     """
@@ -68,7 +68,7 @@ def made(
 def check_takes(
     found: Callable[..., Any], reference: str, key: str, /, *arguments: str, **parameters: object
 ) -> None:
-    """:raises ConfigError: it cannot be called with so many arguments and parameters, or is an abstract class."""
+    """:raises ConfigError: it cannot be called with these arguments and parameters, or is an abstract class."""
     if inspect.isabstract(found):
         missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise ConfigError(f"{key} {reference!r} is an abstract class; it lacks {missing}", **where(found))
@@ -131,7 +131,7 @@ def _is_theirs(file: str) -> bool:
 
 
 def _no_reference(module: str, name: str) -> str:
-    """The fault of a reference that shows before an import; "" if none does."""
+    """The fault of a reference that is clear before importing it; "" if there is none."""
     if module.startswith("."):
         return "it begins with a dot, but there is no package that it could be relative to"
     if module.endswith(".py") or "/" in module or "\\" in module:

@@ -1,4 +1,4 @@
-"""A model of the user's: an object with `async def complete(request)`, or such a function."""
+"""A user's own model: an object with `async def complete(request)`, or such a function."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Complete = Callable[[Request], Awaitable[Reply | str]]
 
 
 def own_name(named: Named) -> str:
-    """The model string that stands for it in reports, prices and limits."""
+    """Its model string in reports, prices and limits."""
     return f"{OWN}/{named.use.strip('<>')}{named.parameters.key}"
 
 
 def open_own(named: Named, key: str, timeout: float) -> OwnModel:
-    """The model that a table, a class, an instance or a function stands for. `timeout`: seconds for one call.
+    """Open the model given by a table, a class, an instance or a function. `timeout`: seconds for one call.
 
-    :raises ConfigError: there is none, or it has no such method.
+    :raises ConfigError: it cannot be found, or has no method `complete`.
     """
     found, name = named.found(key), own_name(named)
     if inspect.iscoroutinefunction(found):
@@ -42,7 +42,7 @@ def open_own(named: Named, key: str, timeout: float) -> OwnModel:
 
 
 class OwnModel:
-    """Calls `complete`, which returns a `Reply` or a text alone. Tokens that it does not count are estimated."""
+    """Calls `complete`, which returns a `Reply` or only a text. Tokens that it does not count are estimated."""
 
     def __init__(self, name: str, complete: Complete, timeout: float) -> None:
         self.name, self._complete, self._timeout = name, complete, timeout

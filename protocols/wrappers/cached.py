@@ -14,7 +14,7 @@ from protocols.model import ChatModel, Reply, Request
 
 
 class Flight:
-    """A request that is out. Few are waited for, so an event is made for those alone."""
+    """A request in flight. Few have waiting calls, and only for these an event is created."""
 
     __slots__ = ("_landed",)
 
@@ -22,39 +22,38 @@ class Flight:
         self._landed: Event | None = None
 
     async def wait(self) -> None:
-        """Until it is back."""
+        """Wait until it has ended."""
         self._landed = self._landed or Event()
         await self._landed.wait()
 
     def land(self) -> None:
-        """It is back."""
+        """End it, and wake the calls that wait for it."""
         if self._landed:
             self._landed.set()
 
 
 class Replies(Protocol):
-    """Where replies are kept: a `ReplyCache`. All raise StorageFailed where they cannot be."""
+    """The store of replies: a `ReplyCache`. All methods raise StorageFailed if it cannot be used."""
 
     flights: dict[bytes, Flight]
-    """The requests that are out, by key."""
+    """The requests in flight, by key."""
 
     def recent(self, key: bytes) -> Reply | None:
-        """The reply, if it is at hand."""
+        """The reply, if it is in memory."""
 
     async def find(self, key: bytes) -> Reply | None:
-        """The reply, if it is there."""
+        """The reply, if it is stored."""
 
     async def keep(self, key: bytes, scope: str, reply: Reply) -> Reply | None:
-        """Store a reply; what is stored in its place, if somebody was first."""
+        """Store a reply; if another was stored first, return that one."""
 
 
 class CachedModel:
-    """A model that asks `model` only for what `cache` does not hold.
+    """A model that asks `model` only if `cache` does not hold the reply.
 
-    `scope` says who answers: whatever else than the request changes the answer (provider, base URL, model). Models
-    that share a cache and a scope share replies and never have the same request out twice. A failed call is not
-    stored; those who waited for it try themselves, one after the other. `saved` is called for every reply that the
-    cache gave.
+    `scope`: everything besides the request that changes the answer (provider, base URL, model). Models that share a
+    cache and a scope share replies, and never have the same request in flight twice. A failed call is not stored;
+    calls that waited for it are then sent, one after the other. `saved` is called for every reply from the cache.
     """
 
     def __init__(

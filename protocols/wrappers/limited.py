@@ -1,4 +1,4 @@
-"""A model whose account has a limiter."""
+"""Makes calls wait for the limiter of their account."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from protocols.pacing.waiting import Patience
 
 
 class LimitedModel:
-    """Waits for the account's limiter before every call. `urgent`: before those that are not. `timeout`: seconds
-    after which the adapter gives a call up, if that is known."""
+    """Waits for the account's limiter before every call. `urgent` calls go before others. `timeout`: seconds after
+    which the adapter cancels a call, if known."""
 
     def __init__(
         self,
@@ -25,9 +25,9 @@ class LimitedModel:
         self._patience, self._timeout = patience or Patience(), timeout
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request once there is room for it, as `Request.sending` then gives it.
+        """Answer one request once the limiter admits it, after the functions in `Request.sending` are applied to it.
 
-        :raises Interrupted: a person has stopped the search, and it was not sent.
+        :raises Interrupted: a person has stopped the search, and the request was not sent.
         """
         limiter, patience = self._limiter, self._patience
         patience.check()

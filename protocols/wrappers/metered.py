@@ -11,8 +11,8 @@ from protocols.providers.responses.figures import about
 class MeteredModel:
     """Counts every attempt of one role at one model in the ledger.
 
-    `queued`: there is a limiter within, where a call waits once more. Meanwhile it has what it may cost set aside,
-    and is no call yet.
+    `queued`: there is a limiter inside, for which a call waits after it is admitted. Meanwhile its maximum cost is
+    reserved, and it is not counted yet.
     """
 
     def __init__(self, inner: ChatModel, ledger: Ledger, role: str, queued: bool = False) -> None:
@@ -52,8 +52,8 @@ def billed(error: BaseException, request: Request) -> Usage:
     """The usage of a sent attempt without a reply.
 
     A provider bills no errors, unless it accepted the request and reports usage. For a call that timed out, was
-    cancelled, or whose reply was unreadable or incomplete, the usage may be unknown: then its input is counted, as
-    the least that it cost.
+    cancelled, or whose reply was unreadable or incomplete, the usage may be unknown: then its input is counted, the
+    minimum that it cost.
     """
     match error:
         case ModelError(usage=Usage() as usage):

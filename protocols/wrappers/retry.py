@@ -15,11 +15,11 @@ from protocols.pacing.clock import loop_time
 from protocols.pacing.waiting import Patience
 
 ATTEMPTS = 6
-"""Calls at most, those that met a rate limit not counted: it is over when the provider's window is."""
+"""Maximum number of attempts, without those that met a rate limit, which ends with the provider's window."""
 BASE, LONGEST = 0.5, 60.0
 """The wait after the n-th attempt is up to BASE * 2**n seconds, and never over LONGEST."""
 DEADLINE = 900.0
-"""Seconds after the first attempt was sent, where a configuration names no others."""
+"""Seconds after the first attempt was sent, unless configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Timing:
 
 class RetryingModel:
     """Exponential backoff with full jitter; a provider's own `Retry-After` wins where it is longer. No attempt begins
-    later than `deadline` seconds after the first was sent; what that waited before, for its turn and for its budget,
-    does not count.
+    later than `deadline` seconds after the first was sent; the first attempt's wait for the limiter and for its
+    budget does not count.
 
     The adapter limits the time of one attempt: it cancels a call that stalls and raises CallTimeout.
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter).

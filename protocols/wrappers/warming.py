@@ -1,4 +1,4 @@
-"""Prefix-aware evaluation: of the calls that share a long prefix, one goes ahead and the rest read it from the cache.
+"""Prefix-aware evaluation: of calls that share a long prefix, one goes ahead and the rest read it from the cache.
 
 Calls sent at the same time all miss the provider's cache, which holds a prefix only after a first answer. Sources:
 https://platform.openai.com/docs/guides/prompt-caching,
@@ -42,7 +42,7 @@ def shortest_prefix(name: str) -> int:
 
 
 class Prefixes:
-    """Which prefixes one account's cache for one model holds, as far as its calls from here tell."""
+    """The prefixes in one account's cache for one model, as far as known from the calls of this process."""
 
     def __init__(self) -> None:
         self.used: dict[str, float] = {}

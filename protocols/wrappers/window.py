@@ -1,4 +1,5 @@
-"""A model's context window: the most tokens of a request, reply included. It is told, or learned from refusals."""
+"""A model's context window: the most tokens of a request, reply included. It is configured, reported by the server,
+or learned from refusals."""
 
 from __future__ import annotations
 
@@ -98,7 +99,7 @@ class Window:
         return math.floor(room / self._high()) - estimated(request)
 
     def fit(self, request: Request) -> Request | None:
-        """As `fitted`; None: it is of no use to send this, it does not fit as far as its tokens can be told."""
+        """As `fitted`; None if the request does not fit, by the estimate, so that sending it is useless."""
         tokens = self.tokens
         if tokens is None:
             return request
@@ -109,7 +110,7 @@ class Window:
         """Record a reply. `tokens`: the provider's count of the input; 0: it did not count."""
         known, about = self._known, estimated(request)
         if tokens > 0:
-            each, weight = min(MOST, tokens / about), about**2  # least squares: the long ones say what long ones need
+            each, weight = min(MOST, tokens / about), about**2  # least squares: long requests weigh most
             known.weight += weight
             off = each - known.mean
             known.mean += off * weight / known.weight
@@ -132,7 +133,7 @@ class Window:
         known, tokens = self._known, self._needed(request)
         if window is not None and self.believes(window):
             self.tell(window)
-            if tokens <= window:  # its tokens are more than they were taken to be
+            if tokens <= window:  # it has more tokens than estimated
                 room = max(0, window - request.max_tokens) + 1
                 each = min(MOST, room / estimated(request))
                 known.mean, known.weight = max(known.mean, each), max(known.weight, 1.0)
@@ -170,9 +171,9 @@ def estimated(request: Request) -> int:
 
 
 class WindowedModel:
-    """Never sends what does not fit into the window, and learns it from what is refused. It looks before the call
-    waits for anything, and again when the wait is over (`Request.sending`). `keep` is told of what was learned,
-    before anybody acts on it."""
+    """Never sends a request that does not fit into the window, and learns the window from refusals. A request is
+    checked before it waits for anything, and again when the wait is over (`Request.sending`). `keep` stores what was
+    learned before the refusal is raised."""
 
     def __init__(self, inner: ChatModel, window: Window, keep: Callable[[Window], Awaitable[None]]) -> None:
         self.name = inner.name

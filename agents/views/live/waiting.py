@@ -57,7 +57,7 @@ class Silence:
 
 
 def in_words(waits: Waits) -> str:
-    """What the run waits for, on one line; "" if it waits for no call."""
+    """One line that says which calls the run waits for; "" if it waits for none."""
     parts = "; ".join(_parts(waits))
     return f"Waiting for {parts} ({_replies(waits)}).{_failures(waits)}" if parts else ""
 

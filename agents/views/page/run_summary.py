@@ -1,4 +1,4 @@
-"""The summary of a run as its page tells it: a fold over the envelopes, live or from the journal."""
+"""The summary of a run on its page: a fold over the envelopes, live or from the journal."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from protocols.prompt import Prompt
 
 Json = dict[str, Any]
 REASON = 300
-"""Characters of a failure's reason that are kept."""
+"""Maximum number of characters kept of a failure's reason."""
 KEPT = 1_000
-"""Endings that are kept; of more, those that a reader looks for and a sample of the others."""
+"""Maximum number of endings kept; of more, those that a reader looks for and a sample of the others."""
 NORMAL = 1.96
 """Half the width of a 95 % interval, in standard errors."""
 Phase = Literal["beginning", "searching", "stopping", "testing"]
@@ -36,8 +36,8 @@ Phase = Literal["beginning", "searching", "stopping", "testing"]
 
 @dataclass(slots=True)
 class Cell:
-    """What one operator earned on one section: edits that were measured, the `paired` examples of all of them and the
-    sum of their gains there (`won`), survivors, and failures."""
+    """The results of one operator on one section: edits that were `measured`, the `paired` examples of all of them,
+    the sum of the gains on these (`won`), edits that `survived`, and edits that `failed`."""
 
     measured: int = 0
     paired: int = 0
@@ -48,7 +48,7 @@ class Cell:
     failed: int = 0
 
     def add(self, paired: int, gain: float) -> None:
-        """One more edit that was measured."""
+        """Add an edit that was measured."""
         won = paired * gain
         self.measured += 1
         self.paired += paired
@@ -60,8 +60,8 @@ class Cell:
         """Mean gain over all paired examples, with a 95 % interval over the edits (a ratio of means, Cochran 1977,
         Sampling Techniques, 6.4; None below two edits).
 
-        Over examples and not over edits, for a race that goes badly ends early: edits that are counted alike would be
-        those that lost, at their worst moment. Their sums are fair at any time of ending (Wald 1944).
+        The mean is over examples and not over edits, because a race that goes badly ends early: a mean over edits
+        would count the losers at their worst moment. Sums are unbiased whenever a race ends (Wald 1944).
         """
         n, mean, half = self.measured, self.won / self.paired if self.paired else None, None
         if n > 1 and mean is not None:
@@ -80,7 +80,7 @@ class Cell:
 
 
 class RunSummary:
-    """Shows at most about `KEPT` endings; keeps a row and the scores of each survivor besides, and no answers.
+    """Shows at most about `KEPT` endings; it also keeps a row and the scores of each survivor, but no answers.
 
     `points`: the endings, each a row of figures; `renewed` counts how often earlier ones were dropped from it.
     `flows`: messages so far, by type. `heard`: the time of the last, in Unix seconds. `seconds`: for how long
@@ -103,7 +103,7 @@ class RunSummary:
         self._accounts: dict[tuple[str, str], Account] = {}
 
     def take(self, news: News) -> None:
-        """Take in what the journal has that is new."""
+        """Add the new entries of the journal."""
         self.seconds = news.seconds
         for account in news.spent:
             sums = self._accounts.setdefault((account.role, account.model), Account(account.role, account.model))
@@ -115,7 +115,7 @@ class RunSummary:
             self.follow(envelope, calls)
 
     def follow(self, envelope: Envelope, calls: int) -> Ending | None:
-        """Take in the next envelope, and how many calls had been made by then; the ending, if it is one."""
+        """Add the next envelope; `calls`: the number made by then. Returns the ending, if it is one."""
         message = envelope.message
         self.heard = envelope.time
         self.flows[type(message).__name__] += 1
@@ -135,7 +135,7 @@ class RunSummary:
 
     @property
     def phase(self) -> Phase:
-        """What the run does."""
+        """The phase that the run is in."""
         if self.progress.stopped_by:
             return "testing"
         if not any(self.flows[kind.__name__] for kind in (Assignment, Candidate, Evaluation, Resumed)):
@@ -154,7 +154,7 @@ class RunSummary:
 
     @property
     def accounts(self) -> Sequence[Account]:
-        """What each role asked of each model, in the order of the first call."""
+        """The calls of each role to each model, in the order of the first call."""
         return tuple(self._accounts.values())
 
     def values(self) -> list[Json]:
@@ -162,7 +162,7 @@ class RunSummary:
         return [self._cells[names].row(*names) for names in sorted(self._cells)]
 
     def failures(self) -> list[Json]:
-        """What went wrong, how often, and the last of it."""
+        """The failures by kind: their number, and the reason of the last."""
         return [{"kind": kind, "count": count, "last": last} for kind, (count, last) in self._failures.items()]
 
     def lineage(self) -> list[int]:
@@ -181,7 +181,7 @@ class RunSummary:
             self._failures[kind] = (self._failures.get(kind, (0, ""))[0] + 1, reason)
             if is_end(envelope):
                 return
-        if ending.assignment in self._cut:  # it was told before, and is now told in full
+        if ending.assignment in self._cut:  # added before, when it was cut short; this is the whole
             self.points = [point for point in self.points if point["assignment"] != ending.assignment]
             self.renewed += 1
         elif ending.kind != "first":
@@ -214,14 +214,14 @@ class RunSummary:
             cell.failed += 1
 
     def _estimate(self, ending: Ending) -> float | None:
-        """The value; of a loser, which was not run on all examples, its parent's and the paired gain."""
+        """The value; for a loser, which was not run on all examples, its parent's value plus the paired gain."""
         parent = self.progress.survivors.get(ending.parent) if ending.parent is not None else None
         if ending.kind != "lost" or parent is None or parent.value is None:
             return ending.value
         return min(1.0, max(0.0, parent.value + ending.gain))
 
     def _reopen(self) -> None:
-        """Failures that the run's going on has undone count no more."""
+        """Subtract the failures that resuming the run has undone."""
         for ending in self.progress.reopened:
             if kind := FAILURES.get(ending.kind):
                 count, last = self._failures.pop(kind)
@@ -229,14 +229,14 @@ class RunSummary:
                     self._failures[kind] = count - 1, last
 
     def _restore(self) -> None:
-        """Who had been dropped may turn out to be an ancestor of the best."""
+        """Put back dropped endings that turned out to be ancestors of the best."""
         there = {point["assignment"] for point in self.points}
         if missing := [self._survivors[number] for number in self.lineage() if number not in there]:
             self.points = sorted([*self.points, *missing], key=lambda point: point["serial"])
             self.renewed += 1
 
     def _thin(self) -> None:
-        """Half of the older ones go, but for those that the page must show."""
+        """Drop half of the older endings, except those that the page must show."""
         wanted = {*self.lineage(), *front(self.points)} | {p["assignment"] for p in self.points if p["best"]}
         old, new = self.points[: -KEPT // 4], self.points[-KEPT // 4 :]
         kept = [p for place, p in enumerate(old) if place % 2 == 0 or p["assignment"] in wanted]
@@ -246,7 +246,7 @@ class RunSummary:
 
 def front(points: Iterable[Json]) -> Sequence[int]:
     """The numbers of the survivors that no other equals or beats in both value and tokens, the shortest first. At a
-    value of 0 length counts for nothing."""
+    value of 0 length does not count."""
     survivors = sorted(
         (p for p in points if p["value"] is not None),
         key=lambda p: (rank(p["value"], p["tokens"])[1], -p["value"], p["assignment"]),
