@@ -96,8 +96,9 @@ async def show_again(directory: Path, console: Console, speed: float | None) -> 
 
     :raises PromptFlowError: as `replay`.
     """
-    configuration, moment = read_configuration(directory), 0.0
-    ledger = Ledger(caps(configuration.budget), kept_prices(directory, configuration), lambda: moment)
+    configuration, moment = await in_thread(read_configuration, directory), 0.0
+    known = await in_thread(kept_prices, directory, configuration)
+    ledger = Ledger(caps(configuration.budget), known, lambda: moment)
     with watch(console, ledger, configuration.task.name, configuration.search.assignments, time.monotonic) as view:
         steering = Steering(configuration, ledger)
 

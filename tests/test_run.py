@@ -79,9 +79,9 @@ def test_a_search_leaves_what_the_page_promises(tmp_path: Path) -> None:
     assert {"configuration.json", "journal.sqlite", "first_prompt.txt", "best_prompt.txt", "result.json"} <= names
     kept = orjson.loads((directory / "result.json").read_bytes())
     assert kept | {"directory": str(directory)} == result
-    assert {"seed", "best", "test", "calls", "tokens", "saved", "dollars", "seconds", "stopped_by"} <= kept.keys()
+    assert {"first", "best", "test", "calls", "tokens", "saved", "dollars", "seconds", "stopped_by"} <= kept.keys()
     assert kept["best"].keys() == {"value", "n", "refused", "truncated", "unreadable", "textless", "quoted"}
-    assert {"seed", "best", "difference", "n", "errors"} <= kept["test"].keys()
+    assert {"first", "best", "difference", "n", "errors"} <= kept["test"].keys()
     assert kept["dollars"] == 0
     assert kept["stopped_by"] == "assignments"
     assert kept["calls"].keys() == kept["tokens"].keys() >= {"task", "critic", "proposer/few_shot"}

@@ -75,7 +75,7 @@ async def diagnose(
         return Diagnosis(tuple(found.all), None)
     operators, task, prompt = await in_thread(_looked_at, found, configuration, environ)
     async with open_transport(environ) as transport:
-        models = open_models(found, configuration, environ, transport, operators)
+        models = await in_thread(open_models, found, configuration, environ, transport, operators)
         for model, _ in models:
             if isinstance(model, LocalModel):
                 await check_memory_of(found, model, offline)

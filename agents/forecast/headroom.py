@@ -20,7 +20,7 @@ from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
 from agents.prompting.forward import Concurrency, Forward
-from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
+from agents.prompting.retrieval_slots import open_slots
 from memory.storage.cache import open_cache
 from protocols.budget.prices import Price
 from protocols.errors import BudgetExhausted, Interrupted
@@ -130,20 +130,20 @@ async def measure(
     :raises ModelError: a failure that every other call would meet as well.
     :raises InputError, StorageFailed: a file cannot be used.
     """
-    slots: RetrievalSlots = open_slots(task, load_corpus(configuration))
+    slots = await in_thread(lambda: open_slots(task, load_corpus(configuration)))
     probe = Probe(slots, first, draws(configuration))
     plan = await in_thread(probe.plan)
-    ledger = open_ledger(configuration, environ)
+    ledger = await in_thread(open_ledger, configuration, environ)
     kept = "" if configuration.cache.path else "; set cache.path, and the search can use these replies at no cost"
     tell(
         f"headroom: {len(plan.examples)} validation examples, {cost(configuration, probe, plan, ledger.prices)}{kept}"
     )
     async with open_transport(environ) as transport, AsyncExitStack() as stack:
-        models, cache = Models(configuration, environ, transport, ledger, accounts), None
+        models, cache = await in_thread(Models, configuration, environ, transport, ledger, accounts), None
         if path := configuration.cache.path:
             opened = open_cache(configuration.path(path), configuration.cache.megabytes * 2**20)
             cache = await stack.enter_async_context(opened)
         await models.look_up_windows()
-        judging = models.judging(task, cache)
+        judging = await in_thread(models.judging, task, cache)
         forward = Forward(models.of("task", cache), judging, slots, Concurrency(configuration.at_once))
         return found(await probe.ask(plan, forward, tell))

@@ -47,6 +47,7 @@ from protocols.providers.own_model import OWN
 from protocols.providers.parameters import asked
 from protocols.providers.transport.http import Transport
 from protocols.task import Task
+from protocols.threads import in_thread
 from protocols.wrappers.asking import AskingModel, settles_temperature
 from protocols.wrappers.cached import CachedModel
 from protocols.wrappers.limited import LimitedModel
@@ -91,6 +92,8 @@ class Models:
         self.patience = patience or Patience(self.accounts.calls)
         self.adapters: dict[str, ChatModel] = {}
         self._embeddings: ChatModel | None = None
+        self._embedder: tuple[str, int] | None = None
+        self._scopes: dict[str, str] = {}
         self._local: dict[str, str] = {}
         self.loads: tuple[str, ...] = ()
         check_names(configuration)
@@ -166,6 +169,7 @@ class Models:
         :raises ConfigError: a local model's weights cannot be used.
         """
         self._ledger.pause()
+        await self.look_at_weights()
         await self._look_at_local()
         with anyio.move_on_after(SECONDS):
             async with anyio.create_task_group() as tasks:
@@ -175,6 +179,13 @@ class Models:
                     if name != EMBEDDED and not is_local(name) and not theirs:
                         tasks.start_soon(self._look_up_window, name, settings)
         self._ledger.go_on()
+
+    async def look_at_weights(self) -> None:
+        """Read which weights the local models have, once: every wrapper is told by it."""
+        for name in {*self.adapters, *((self._embeddings and [self._embeddings.name]) or [])}:
+            await in_thread(self._which, name)
+            self._scopes[name] = await in_thread(self._answers, name)
+        self._embedder = await in_thread(embedder_of, self._configuration, self._environ)
 
     async def _look_at_local(self) -> None:
         for model in (*self.adapters.values(), self._embeddings):
@@ -245,18 +256,21 @@ class Models:
 
     def embedder(self, cache: ReplyCache | None = None, journal: Journal | None = None) -> Embedder:
         """The memory's embedder; if it is a model, it has the same wrappers as others."""
-        name, dimension = embedder_of(self._configuration, self._environ)
+        name, dimension = self._embedder or embedder_of(self._configuration, self._environ)
         if self._embeddings is None:
             return HashedNgrams()
         return ModelEmbedder(self._stack(self._embeddings, EMBEDDER, cache, journal), name, dimension)
 
     def _scope(self, name: str, role: str) -> str:
         """The scope in the reply cache: everything besides a request that changes the answer."""
-        table = self._configuration.provider(name)
-        who = scope(name, model_settings(table), self._environ)
+        who = self._scopes.get(name) or self._answers(name)
         if role == EMBEDDER:
             return f"{who} in {self._configuration.memory.dimension}"
-        return f"{who} without system messages" if table.system == "user" else who
+        return f"{who} without system messages" if self._configuration.provider(name).system == "user" else who
+
+    def _answers(self, name: str) -> str:
+        """The server and the model, or the weights, that answer."""
+        return scope(name, model_settings(self._configuration.provider(name)), self._environ)
 
     def _saved(self, role: str, name: str, reply: Reply) -> None:
         self._ledger.save(role, name, reply.usage)

@@ -87,7 +87,8 @@ async def open_run_in(
     given, ledger, counts, heard = await in_thread(_prepared, configuration, environ, asked)
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(shared.transport.lent())
-        models = Models(configuration, environ, transport, ledger, shared.accounts)
+        models = await in_thread(Models, configuration, environ, transport, ledger, shared.accounts)
+        await models.look_at_weights()
         memory = None if configuration.memory.embedder else shared.memory
         if path := configuration.memory.path:
             memory = await stack.enter_async_context(open_memory(configuration.path(path), models.embedder()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from agents.config.configuration import Configuration
@@ -75,12 +76,13 @@ async def score(
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
     async with open_transport(environ) as transport, AsyncExitStack() as stack:
-        models, cache = Models(configuration, environ, transport, ledger, accounts, patience), None
+        open_models = partial(Models, configuration, environ, transport, ledger, accounts, patience)
+        models, cache = await in_thread(open_models), None
         if path_of_all := configuration.cache.path:
             opened = open_cache(configuration.path(path_of_all), configuration.cache.megabytes * 2**20)
             cache = await stack.enter_async_context(opened)
         model = models.of("task", cache)
-        task = models.judging(task, cache)
+        task = await in_thread(models.judging, task, cache)
         forward = Forward(model, task, slots, Concurrency(configuration.at_once), configuration.search.repeats)
         results = await answers(forward, [(prompt, example) for example in examples])
     found = await in_thread(score_of, task.metric, results)
