@@ -181,8 +181,8 @@ class Models:
         self._ledger.go_on()
 
     async def look_at_weights(self) -> None:
-        """Read which weights the local models have, once: every wrapper is told by it."""
-        for name in {*self.adapters, *((self._embeddings and [self._embeddings.name]) or [])}:
+        """Read the identity of each local model's weights, so that no later call has to read a file."""
+        for name in [*self.adapters, *([self._embeddings.name] if self._embeddings else [])]:
             await in_thread(self._which, name)
             self._scopes[name] = await in_thread(self._answers, name)
         self._embedder = await in_thread(embedder_of, self._configuration, self._environ)
