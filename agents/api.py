@@ -24,7 +24,6 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import TypeAdapter
 
-from agents.attached import Session
 from agents.directory.inline_inputs import InlineInputs, Settings, take
 from agents.directory.run_directory import BEST_PROMPT
 from agents.history.progress import Ending, Progress, progress_of
@@ -35,6 +34,7 @@ from agents.ring.team import only
 from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import command
+from agents.session import Session
 from protocols.errors import RunFailed
 from protocols.files import prompt_file
 from protocols.files.named import USE

@@ -1,206 +1,224 @@
-"""Searches and sweeps in a terminal: with logs, a live view, and a clean stop on Ctrl-C."""
+"""Log, views, spans, page and report of a search, for every command and for Python."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+from anyio.abc import TaskGroup, TaskStatus
 from rich.console import Console
+from rich.text import Text
 
-from agents.attached import SIGNALS, Session, check_spans, say_on
-from agents.check import doctor
-from agents.check.findings import Diagnosis
+from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration
 from agents.config.loading import remarks
-from agents.directory.run_directory import read_configuration
+from agents.config.roles import secrets
+from agents.directory.run_directory import LOG
 from agents.history.progress import progress_of
-from agents.history.replay import Replayed, replay
-from agents.models.budget import caps, kept_prices
-from agents.results.finished import finished
+from agents.models.accounts import Accounts
 from agents.results.result import Result
-from agents.run.scoring import Scored, score
+from agents.ring.team import only
+from agents.run.opening import open_run
 from agents.run.search import Run
-from agents.run.steering import Steering
-from agents.study.grid import Cell, Grid
-from agents.study.sweep import Row, Sweep
-from agents.views.live.sweeping import watch_sweep
-from agents.views.live.terminal import watch
+from agents.views.live.sweeping import SweepView
+from agents.views.live.terminal import View
+from agents.views.live.waiting import Silence, in_words, stopping
+from agents.views.logs import RunLog, open_log
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
+from agents.views.page.report import add_report
 from agents.views.page.serving import shown
-from protocols.budget.ledger import Account, Attempt, Books, Ledger, Saved
-from protocols.errors import Interrupted
-from protocols.messages import Envelope, Resumed
-from protocols.pacing.waiting import Patience
-from protocols.task import SplitName
-from protocols.threads import in_thread
-from protocols.wrappers.recorded import Call
+from protocols.errors import ConfigError
+from protocols.messages import Envelope
+from protocols.threads import entered, in_thread
 
-THEN_TEST = "then the test split is read, if the model answers"
-NO_RESULT = "the first prompt is not evaluated yet, so there is no result"
-LONGEST_STILL = 5.0
-"""Longest wait of a replay between two events, in seconds: a longer gap is a pause of the run or a changed clock."""
+if TYPE_CHECKING:
+    from agents.views.spans import Spans
+
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """`result`: the content of result.json, None if the run was stopped at once. `already`: the run had finished
-    before this command."""
-
-    directory: Path
-    result: Mapping[str, Any] | None
-    already: bool = False
+T = TypeVar("T")
+Stop = Callable[[str], Coroutine[Any, Any, None]]
+"""Stops the work for a given reason; calls in flight still end."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def train(
-    configuration: Configuration,
-    environ: Mapping[str, str],
-    directory: Path | None,
-    console: Console,
-    verbosity: int,
-    port: int | None = None,
-) -> Trained:
-    """Run a search, or resume that of the directory; it is shown on `console` and logged. `port`: port of the page in
-    the browser, 0 for any free one; None: no page.
+class Session:
+    """Opens, logs, shows, traces and reports every run of one command or program in the same way, counts the calls of
+    all of them together, and tells a person what they wait for.
 
-    :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
+    `console` None: nothing is shown. `verbosity`: see `open_log`.
     """
-    if ended := await in_thread(finished, configuration, directory):
-        return Trained(*ended, already=True)
-    session = Session(environ, console, verbosity)
-    async with session.opened(configuration, directory, port) as run:
-        assignments = configuration.search.assignments
+
+    def __init__(self, environ: Mapping[str, str], console: Console | None = None, verbosity: int = 0) -> None:
+        self.environ, self.accounts = environ, Accounts()
+        self._console, self._verbosity = console or Console(quiet=True), verbosity
+        self.say: Say = partial(say_on, self._console)
+        self._view: View | SweepView | None = None
+        self._waiting: list[Say] = []
+        self._silence = Silence(lambda: in_words(self.accounts.waits()), self._wait)
+
+    @asynccontextmanager
+    async def opened(
+        self, configuration: Configuration, directory: Path | None, port: int | None = None
+    ) -> AsyncIterator[Run]:
+        """Open a run that shares nothing with others, and show it in the browser if there is a `port`.
+
+        :raises PromptFlowError: as `check_spans`, `open_run` and `show_in_browser`.
+        """
+        check_spans([configuration])
+        async with (
+            open_run(configuration, self.environ, directory, self.accounts) as run,
+            show_in_browser(run, port, self._console) as shown_anew,
+        ):
+            self._waiting.append(lambda line: shown_anew())
+            yield run
+
+    def show(self, view: View | SweepView) -> None:
+        """Show everything in `view` from now on."""
+        self._view, self.say, view.hear = view, view.say, self._silence.hear
+
+    async def search(self, run: Run, view: View | None = None, cell: str | None = None) -> Result:
+        """Search; log it, show it in `view`, send its spans, and write its report. `cell`: its name in a sweep.
+
+        :raises ConfigError: as `check_spans`.
+        :raises StorageFailed: the log cannot be opened.
+        :raises PromptFlowError: as `Run.search`.
+        """
         so_far = await in_thread(progress_of, run.directory)
-        with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
-            session.show(view)
-            if so_far.stands:
-                view.say(f"Going on after {so_far.stands} assignments.")
-
-            def then() -> str:
-                return NO_RESULT if run.controller.first is None else THEN_TEST
-
+        async with AsyncExitStack() as stack:
+            keys = secrets(run.configuration, self.environ)
+            logger = stack.enter_context(open_log(run.directory / LOG, self._console, self._verbosity, keys))
+            log = RunLog(logger.bind(cell=cell) if cell else logger, so_far)
+            self._waiting.append(log.waits)
+            stack.callback(self._waiting.remove, log.waits)
+            for onlooker in (log, view) if view else (log,):
+                run.bus.tap(onlooker.observe)
+                run.ledger.tap(onlooker.called)
+                run.ledger.watch(onlooker.noticed)
+            if run.configuration.run.spans:
+                await stack.enter_async_context(spans_of(run))
+            self._introduce(run, log, alone=cell is None)
             try:
-                result = await session.waited_for(partial(session.search, run, view), run.stop, then)
-            except Interrupted as error:
-                raise Interrupted(f"{error}; {goes_on(run.directory)}") from None
-        return Trained(run.directory, None if result is None else asdict(result))
+                result = await run.search()
+            except Exception as error:
+                log.failed(error)
+                raise
+            log.finished(result)
+            await add_report(run.directory, self.say if self._view else log.told)
+            return result
 
+    def _introduce(self, run: Run, log: RunLog, alone: bool) -> None:
+        say = self.say if self._view else log.told
+        if alone:
+            run.hearing.watcher.tap(say)
+        log.started(run.configuration, run.task, run.directory, run.resumed)
 
-async def show_again(directory: Path, console: Console, speed: float | None) -> Replayed:
-    """Replay a run in the live view, `speed` times as fast as it ran; None: without waiting.
+        def tell(line: str) -> None:
+            log.looked(line, aloud=not self._view)
+            if self._view:
+                say(line)
 
-    :raises PromptFlowError: as `replay`.
-    """
-    configuration, moment = await in_thread(read_configuration, directory), 0.0
-    known = await in_thread(kept_prices, directory, configuration)
-    ledger = Ledger(caps(configuration.budget), known, lambda: moment)
-    with watch(console, ledger, configuration.task.name, configuration.search.assignments, time.monotonic) as view:
-        steering = Steering(configuration, ledger)
+        run.say = tell
+        for line in run.loads:
+            say(line)
+        for remark in remarks(run.first, run.task) if not run.resumed else ():
+            log.doubted(remark, aloud=alone)
 
-        async def see(event: Envelope | Call) -> None:
-            nonlocal moment
-            resumed = isinstance(event, Envelope) and isinstance(event.message, Resumed)
-            if moment and speed and not resumed:
-                await anyio.sleep(min(LONGEST_STILL, max(0.0, event.time - moment) / speed))
-            if not moment or resumed:  # no process worked on the run in between
-                ledger.go_on()
-                ledger.take_up(Books((), Saved(), moment - event.time))
-            moment = max(moment, event.time)
-            if isinstance(event, Envelope):
-                await steering.observe(event)
-                await view.observe(event)
-            else:
-                failed = int(event.error is not None)
-                made = Account(event.role, event.model, 1, failed, usage=event.usage, seconds=event.seconds)
-                ledger.take_up(Books((made,), Saved(), 0.0))
-                view.called(Attempt(event.role, event.model, None))
+    async def waited_for(
+        self, work: Callable[[], Awaitable[T]], stop: Stop | None = None, then: Callable[[], str] = str
+    ) -> T | None:
+        """Return the result of the work, and tell a person meanwhile if there is no output for long. With `stop`, the
+        first signal calls `stop`, after a message that says what happens `then`; calls in flight still end. The
+        second signal cancels the work; the result is None.
 
-        return await replay(directory, see)
+        :raises Exception: as raised by the work, with its own traceback.
+        """
+        failed: BaseException | None = None
+        result: T | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                if stop:
+                    await tasks.start(self._obey_signals, stop, then, tasks)
+                tasks.start_soon(self._silence.watch, name="silence")
+                result = await work()
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            failed = only(group)
+        if failed is not None:
+            raise failed
+        return result
 
-
-async def watch_run(directory: Path, console: Console, port: int) -> None:
-    """Show a run in the browser until a signal comes. The run may be finished, or running in another process.
-
-    :raises ConfigError, MemoryMismatch, StorageFailed: the directory is not a run directory, or is damaged, or the
-        port cannot be used.
-    """
-    feed = await in_thread(Feed, directory)
-    steering = await in_thread(buttons, directory)
-    with anyio.open_signal_receiver(*SIGNALS) as signals:
-        async with shown(feed, port, partial(say_on, console), directory, steering):
+    async def _obey_signals(
+        self, stop: Stop, then: Callable[[], str], tasks: TaskGroup, *, task_status: TaskStatus[None]
+    ) -> None:
+        with anyio.open_signal_receiver(*SIGNALS) as signals:
+            task_status.started()
             await anext(signals)
+            self.say(stopping(self.accounts.waits(), then()))
+            tasks.start_soon(stop, INTERRUPTED, name="stop")
+            await anext(signals)
+            tasks.cancel_scope.cancel()
+
+    def _wait(self, line: str) -> None:
+        for tell in (self._view.wait if self._view else self.say, *self._waiting):
+            tell(line)
 
 
-async def sweep(
-    grid: Grid, environ: Mapping[str, str], console: Console, verbosity: int
-) -> tuple[Sequence[Row], bool]:
-    """Run the unfinished cells of a grid, shown on `console` and logged. Returns the rows of all finished cells, and
-    whether these are all cells of the grid.
+@asynccontextmanager
+async def spans_of(run: Run) -> AsyncIterator[None]:
+    """Send the spans of a run while the block runs, and the rest at its end, without blocking the event loop.
 
-    :raises PromptFlowError: as `Sweep.run`.
+    :raises ConfigError: as `check_spans`.
     """
-    check_spans([cell.configuration for cell in grid.cells])
-    session, told = Session(environ, console, verbosity), set[tuple[str, str]]()
-    with watch_sweep(console, grid, time.monotonic) as view:
-        session.show(view)
-
-        async def search(cell: Cell, run: Run) -> Result:
-            with view.attend(cell, run, await in_thread(progress_of, run.directory)):
-                if (cell.task, cell.setting) not in told:  # once for all seeds
-                    told.add((cell.task, cell.setting))
-                    for remark in remarks(run.first, run.task) if not run.resumed else ():
-                        view.say(f"{cell.task}: look at the first prompt: {remark}")
-                return await session.search(run, cell=cell.name)
-
-        work = Sweep(grid, environ, search, view.ended, session.accounts, view.say)
-        await session.waited_for(work.run, work.stop, lambda: THEN_TEST)
-    order = {cell.name: place for place, cell in enumerate(grid.cells)}
-    return sorted(work.rows, key=lambda row: order[row.cell]), len(work.rows) == len(grid.cells)
+    async with entered(load_spans()(run.record.run)) as spans:
+        run.bus.tap(spans.observe)
+        run.journal.tap(spans.called)
+        yield
 
 
-async def evaluate(
-    configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName, console: Console
-) -> Scored:
-    """Score a prompt file, see `score`. After a signal, calls in flight end, and the answers so far are scored.
-
-    :raises Interrupted: a person stopped it before there was an answer.
-    :raises PromptFlowError: as `score`.
-    """
-    session = Session(environ, console)
-    patience = Patience(session.accounts.calls)
-
-    async def stop(reason: str) -> None:
-        patience.stop()
-
-    work = partial(score, configuration, environ, path, split, session.accounts, patience)
-    scored = await session.waited_for(work, stop, lambda: "what was answered is scored")
-    if scored is None:
-        raise Interrupted("stopped at once")
-    return scored
+def check_spans(configurations: Sequence[Configuration]) -> None:
+    """:raises ConfigError: a configuration asks for spans, and OpenTelemetry is not installed."""
+    if any(configuration.run.spans for configuration in configurations):
+        load_spans()
 
 
-async def diagnose(
-    path: Path,
-    settings: Sequence[str],
-    environ: Mapping[str, str],
-    offline: bool,
-    console: Console,
-    headroom: bool = False,
-) -> Diagnosis:
-    """Check a configuration, see `doctor.diagnose`, and report calls that are slow to answer."""
-    session = Session(environ, console)
-    tell = session.say if headroom else None
-    look = partial(doctor.diagnose, path, settings, environ, offline, session.accounts, tell)
-    diagnosis = await session.waited_for(look)
-    assert diagnosis is not None, "nothing stops it but its own end"
-    return diagnosis
+def load_spans() -> Callable[[str], AbstractContextManager[Spans]]:
+    """:raises ConfigError: OpenTelemetry is not installed."""
+    try:
+        from agents.views.spans import open_spans
+    except ImportError as error:
+        raise ConfigError(
+            f"run.spans needs the extra otel: pip install 'promptflow-agents[otel]' ({error})"
+        ) from None
+    return open_spans
 
 
-def goes_on(directory: Path) -> str:
-    """How to resume a run that was stopped before it had a result, in words."""
-    return f"{directory} holds what was paid for: the same command with --out {directory} goes on"
+@asynccontextmanager
+async def show_in_browser(run: Run, port: int | None, console: Console) -> AsyncIterator[Callable[[], None]]:
+    """Show a run of this process in the browser while the block runs, and its end. `port` None: do not show it.
+    Yields a function that refreshes the page."""
+    if port is None:
+        yield lambda: None
+        return
+    feed = await in_thread(Feed, run.directory, lambda: run.bus.traffic)
+
+    async def observe(envelope: Envelope) -> None:
+        feed.wake()
+
+    run.bus.tap(observe)
+    run.journal.tap(lambda call: feed.wake())
+    steering = await in_thread(buttons, run.directory)
+    async with shown(feed, port, partial(say_on, console), steering=steering):
+        yield feed.wake
+
+
+def say_on(console: Console, text: str) -> None:
+    """Print a line for the person; it does not go to the log."""
+    console.print(Text(text), soft_wrap=True)

@@ -22,7 +22,7 @@ import anyio
 import orjson
 from rich.console import Console
 
-from agents import session
+from agents import foreground
 from agents.config.configuration import build
 from tests.turns import Turn, counted
 
@@ -51,7 +51,7 @@ async def search(folder: Path, assignments: int) -> None:
         "models": {"default": "embedded"},
         "search": {"assignments": assignments},
     }
-    await session.train(build(table, folder), {}, folder / "run", Console(file=StringIO()), 0)
+    await foreground.train(build(table, folder), {}, folder / "run", Console(file=StringIO()), 0)
 
 
 def report(turns: list[Turn]) -> None:

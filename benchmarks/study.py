@@ -31,7 +31,7 @@ import numpy.typing as npt
 import orjson
 from rich.console import Console
 
-from agents import session
+from agents import foreground
 from agents.run.opening import open_run
 from agents.study.effects import Effect, effects, measured
 from agents.study.grid import Grid
@@ -120,7 +120,7 @@ def planted(folder: Path, name: str, seeds: Sequence[int], assignments: int) -> 
 
 def run(grid: Grid) -> Sequence[Row]:
     """The rows of a grid, all of which must have a result."""
-    rows, whole = anyio.run(partial(session.sweep, grid, {}, Console(stderr=True), 0))
+    rows, whole = anyio.run(partial(foreground.sweep, grid, {}, Console(stderr=True), 0))
     if not whole or any(row.error for row in rows):
         sys.exit("a search failed or was stopped; the same command goes on")
     return rows

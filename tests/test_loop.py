@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agents import session
+from agents import foreground
 from agents.config.configuration import load
 from agents.study.grid import load_grid
 from tests.small_task import LABELS, WORDS, Row, write_task
@@ -40,7 +40,7 @@ async def test_a_search_with_5_000_examples_never_holds_the_loop(tmp_path: Path)
     path = write_task(tmp_path, {split: rows(split, count) for split, count in SIZES.items()})
     configuration = load(path, ["search.assignments=8"])
     with counted(HELD) as turns:
-        trained = await session.train(configuration, {}, tmp_path / "run", Console(file=StringIO()), 0)
+        trained = await foreground.train(configuration, {}, tmp_path / "run", Console(file=StringIO()), 0)
     check(turns)
     assert trained.result is not None
     assert trained.result["test"]["n"] == SIZES["test"]
@@ -52,6 +52,6 @@ async def test_a_sweep_of_four_never_holds_the_loop(tmp_path: Path) -> None:
     settings = f'tasks = ["task/small.toml"]\ndirectory = "{tmp_path}/out"\nseeds = [0, 1, 2, 3]\nsearches = 4\n'
     grid.write_text(f"[sweep]\n{settings}", encoding="utf-8")
     with counted(HELD) as turns:
-        rows, ended = await session.sweep(load_grid(grid, ()), {}, Console(file=StringIO()), 0)
+        rows, ended = await foreground.sweep(load_grid(grid, ()), {}, Console(file=StringIO()), 0)
     check(turns)
     assert (len(rows), ended) == (4, True)

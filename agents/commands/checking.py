@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from agents import session
+from agents import foreground
 from agents.commands.console import drive, emit, environment, exit_codes, stdout, tell
 from agents.commands.options import AsJson, Config, Settings
 from agents.config.configuration import load
@@ -37,7 +37,7 @@ def evaluate(
     with exit_codes(as_json):
         configuration = load(config, settings or [])
         console = Onlooker(stderr=True)
-        scored = drive(partial(session.evaluate, configuration, environment(), prompt, split, console))
+        scored = drive(partial(foreground.evaluate, configuration, environment(), prompt, split, console))
         if scored.plain:
             names = ", ".join(f"{{{name}}}" for name in scored.plain)
             tell(f"{prompt}: {names} is the name of no input field and was taken as plain text")
@@ -72,7 +72,7 @@ def doctor(
         console = Onlooker(stderr=True)
         if offline and headroom:
             raise ConfigError("--headroom asks the model, and --offline forbids it: give one of them")
-        look = partial(session.diagnose, config, settings or [], environment(), offline, console, headroom)
+        look = partial(foreground.diagnose, config, settings or [], environment(), offline, console, headroom)
         diagnosis = drive(look)
         if as_json:
             emit(asdict(diagnosis))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agents import session
+from agents import foreground
 from agents.commands.console import drive, dumps, emit, exit_codes, print_as_is, say, stdout, tell
 from agents.commands.options import AsJson, OfCandidate, RunDirectory
 from agents.directory.run_directory import write
@@ -104,7 +104,7 @@ def replay(
       promptflow replay runs/tickets-1 --speed 60
     """
     with exit_codes(as_json):
-        replayed = drive(partial(session.show_again, directory, Onlooker(stderr=True), speed))
+        replayed = drive(partial(foreground.show_again, directory, Onlooker(stderr=True), speed))
         if as_json:
             emit(asdict(replayed))
         else:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agents import session
+from agents import foreground
 from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
 from agents.commands.options import AsJson, Config, Out, Port, Seed, Settings, Verbose, Watch
 from agents.config.configuration import Configuration, load
@@ -74,7 +74,7 @@ def sweep(
     """
     with exit_codes(as_json):
         cells = load_grid(grid, settings or [])
-        rows, whole = drive(partial(session.sweep, cells, environment(), Onlooker(stderr=True), verbose))
+        rows, whole = drive(partial(foreground.sweep, cells, environment(), Onlooker(stderr=True), verbose))
         results = cells.directory / RESULTS
         if as_json:
             emit({"results": printable(str(results)), "rows": rows, "summary": summarise(rows)})
@@ -103,7 +103,7 @@ def study(
     """
     with exit_codes(as_json):
         grid = load_study(file, settings or [])
-        rows, whole = drive(partial(session.sweep, grid, environment(), Onlooker(stderr=True), verbose))
+        rows, whole = drive(partial(foreground.sweep, grid, environment(), Onlooker(stderr=True), verbose))
         found = effects(grid.cells, rows)
         write_study(grid.directory, found, rows)
         if as_json:
@@ -129,14 +129,14 @@ def train(
 ) -> tuple[Mapping[str, Any], Path]:
     """Search with output for a person; returns the result and the run directory. `port`: of the page, None for none.
 
-    :raises PromptFlowError: see `session.train`.
+    :raises PromptFlowError: see `foreground.train`.
     :raises KeyboardInterrupt: it was stopped before there was a result.
     """
     console = Onlooker(stderr=True)
-    trained = drive(partial(session.train, configuration, environment(), out, console, verbose, port))
+    trained = drive(partial(foreground.train, configuration, environment(), out, console, verbose, port))
     directory = trained.directory
     if trained.result is None:
-        raise KeyboardInterrupt(f"stopped at once; {session.goes_on(directory)}")
+        raise KeyboardInterrupt(f"stopped at once; {foreground.goes_on(directory)}")
     if trained.already:
         tell(f"{directory} holds a run that is finished ({remedy(trained.result)}); this is its result")
     return trained.result, directory

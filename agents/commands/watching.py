@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from agents import session
+from agents import foreground
 from agents.commands.console import drive, exit_codes
 from agents.commands.options import Port, RunDirectory
 from agents.views.live.terminal import Onlooker
@@ -20,4 +20,4 @@ def watch(directory: RunDirectory, port: Port = 0) -> None:
       promptflow watch runs/tickets-1
     """
     with exit_codes(as_json=False):
-        drive(partial(session.watch_run, directory, Onlooker(stderr=True), port))
+        drive(partial(foreground.watch_run, directory, Onlooker(stderr=True), port))

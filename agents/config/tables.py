@@ -10,95 +10,30 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from agents.archive.front import Prefer
+from agents.config.values import MOST, Model, Own, Weight, Weights
 from agents.ring.team import WIDEST
 from protocols.data import Format
-from protocols.files.named import USE, Named, as_named
+from protocols.files.named import Named
 from protocols.providers.own_model import own_name
-from protocols.providers.parameters import secret
 from protocols.task import KindName
 
 LEAST_WIDTH, MOST_WIDTH = 8, 256
 LEAST_CRITIQUE, MOST_CRITIQUE = 8, 48
 NONE = "none"
 """Name that switches an agent off."""
-MOST = 1e12
-"""Upper limit of numbers of seconds, dollars, tokens and so on without a range of their own: sums and products of
-such numbers cannot overflow, and a larger one is a typing error."""
 MOST_CALLS, LONGEST_VECTOR, MOST_REPEATS, MOST_SHRINKS = 2**16, 2**16, 1000, 1000
-Weight = Annotated[float, Field(gt=0, le=MOST)]
 Count = Annotated[int, Field(ge=1, le=int(MOST))]
 Positive = Annotated[float, Field(gt=0, le=MOST)]
 Amount = Annotated[float, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0)]
-
-
-def _named(value: object) -> Named:
-    named = as_named(value)
-    if path := secret(named.parameters.fields):
-        raise ValueError(f"{path} looks like a secret, and settings are stored; let your code read a variable")
-    return named
-
-
-def _dumped(value: object) -> object:
-    return value.dumped() if isinstance(value, Named) else value
-
-
-Own = Annotated[Named, PlainValidator(_named), PlainSerializer(_dumped)]
-"""A built-in name, `module:name`, `{ use = "module:name", parameter = … }`, or, from Python, an object."""
-
-
-def _weights(metric: object) -> object:
-    """The weight of each metric: in a list its `weight`, or 1; a single metric has weight 1."""
-    if isinstance(metric, list | tuple):
-        listed = [(dict(one), one.get("weight", 1.0)) if isinstance(one, Mapping) else (one, 1.0) for one in metric]
-        weights: dict[Named, object] = {}
-        for one, weight in listed:
-            named = _named({k: v for k, v in one.items() if k != "weight"} if isinstance(one, dict) else one)
-            if named in weights:
-                raise ValueError(f"two are {named}")
-            weights[named] = weight
-        return weights
-    if isinstance(metric, Mapping):
-        return metric if isinstance(metric.get(USE, 1.0), int | float) else {_named(metric): 1.0}
-    return metric if metric is None or isinstance(metric, int | float) else {_named(metric): 1.0}
-
-
-def _dumped_weights(weights: Mapping[Named, float] | None) -> object:
-    if weights is None or not any(named.parameters.fields for named in weights):
-        return weights and {named.use: weight for named, weight in weights.items()}
-    return [{USE: named.use, **named.parameters.fields, "weight": weight} for named, weight in weights.items()]
-
-
-Weights = Annotated[
-    Annotated[Mapping[Own, Weight], Field(min_length=1)] | None,
-    BeforeValidator(_weights),
-    PlainSerializer(_dumped_weights),
-]
-
-
-def _model(value: object) -> str | Named:
-    """A model string, or a user's own model."""
-    if value is None or isinstance(value, bool | int | float | bytes | list | tuple):
-        raise ValueError("input should be a valid string")
-    return value if isinstance(value, str) else _named(value)
-
-
-def _tabled(value: str | Named) -> object:
-    return value if isinstance(value, str) else {USE: value.use, **value.parameters.fields}
-
-
-Model = Annotated[str | Named, PlainValidator(_model), PlainSerializer(_tabled)]
 
 
 Role = Literal["task", "credit", "critic", "judge", "proposer", "embedder"]

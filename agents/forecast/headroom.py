@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,16 +17,14 @@ from agents.headroom.found import Headroom, found
 from agents.headroom.probe import DRAWS, LEAST, Plan, Probe, Tell
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
-from agents.models.stack import Models
-from agents.prompting.forward import Concurrency, Forward
+from agents.models.outside import open_forward
+from agents.prompting.forward import Forward
 from agents.prompting.retrieval_slots import open_slots
-from memory.storage.cache import open_cache
 from protocols.budget.prices import Price
 from protocols.errors import BudgetExhausted, Interrupted
 from protocols.model import Usage
 from protocols.prompt import Prompt
 from protocols.providers.catalogue import EMBEDDED
-from protocols.providers.transport.http import open_transport
 from protocols.task import Task
 from protocols.threads import in_thread
 
@@ -138,12 +135,5 @@ async def measure(
     tell(
         f"headroom: {len(plan.examples)} validation examples, {cost(configuration, probe, plan, ledger.prices)}{kept}"
     )
-    async with open_transport(environ) as transport, AsyncExitStack() as stack:
-        models, cache = await in_thread(Models, configuration, environ, transport, ledger, accounts), None
-        if path := configuration.cache.path:
-            opened = open_cache(configuration.path(path), configuration.cache.megabytes * 2**20)
-            cache = await stack.enter_async_context(opened)
-        await models.look_up_windows()
-        judging = await in_thread(models.judging, task, cache)
-        forward = Forward(models.of("task", cache), judging, slots, Concurrency(configuration.at_once))
+    async with open_forward(configuration, environ, ledger, slots, accounts) as forward:
         return found(await probe.ask(plan, forward, tell))

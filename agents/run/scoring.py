@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 from agents.config.configuration import Configuration
@@ -13,17 +11,14 @@ from agents.config.loading import check_input, load_corpus, load_task, remarks, 
 from agents.config.metrics import calls_per_example
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
-from agents.models.stack import Models
-from agents.prompting.forward import Concurrency, Forward
+from agents.models.outside import open_forward
 from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
 from agents.results.comparison import Score, answers, score_of
-from memory.storage.cache import open_cache
 from protocols.budget.ledger import Ledger
 from protocols.errors import ConfigError, RunFailed
 from protocols.files import prompt_file
 from protocols.pacing.waiting import Patience
 from protocols.prompt import Prompt
-from protocols.providers.transport.http import open_transport
 from protocols.task import SplitName
 from protocols.threads import in_thread
 
@@ -75,17 +70,10 @@ async def score(
     least = calls_per_example(configuration) * len(examples)
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
-    async with open_transport(environ) as transport, AsyncExitStack() as stack:
-        open_models = partial(Models, configuration, environ, transport, ledger, accounts, patience)
-        models, cache = await in_thread(open_models), None
-        if path_of_all := configuration.cache.path:
-            opened = open_cache(configuration.path(path_of_all), configuration.cache.megabytes * 2**20)
-            cache = await stack.enter_async_context(opened)
-        model = models.of("task", cache)
-        task = await in_thread(models.judging, task, cache)
-        forward = Forward(model, task, slots, Concurrency(configuration.at_once), configuration.search.repeats)
+    repeats = configuration.search.repeats
+    async with open_forward(configuration, environ, ledger, slots, accounts, patience, repeats) as forward:
         results = await answers(forward, [(prompt, example) for example in examples])
-    found = await in_thread(score_of, task.metric, results)
+    found = await in_thread(score_of, forward.task.metric, results)
     if not found.n:
         raise RunFailed(f"not one example was answered: {results[0]}")
     return Scored(
@@ -93,7 +81,7 @@ async def score(
         task=task.name,
         prompt=str(path),
         split=split,
-        model=model.name,
+        model=configuration.models.of("task"),
         calls=ledger.calls,
         tokens=ledger.tokens,
         estimated=ledger.estimated,

@@ -151,6 +151,7 @@ class Run:
         self.accounts, self.patience, self.loads = models.accounts, models.patience, models.loads
         notes = await in_thread(read_notes, self.directory / JOURNAL)
         models.take_up(notes, self._durable.accounts)
+        self.headroom = unpack_headroom(notes[NOTE]) if NOTE in notes else None
         self.task = models.judging(self.task, cache, journal)
         self.slots = replace(self.slots, task=self.task)
         settings, table = self.configuration.search, self.configuration.agents
@@ -163,9 +164,9 @@ class Run:
         if not self.resumed:
             await journal.learned(AIMS, self.steering.aims.pack())
         self.controller = open_controller(
-            self.configuration, self.task, operators, await self._begin_with(journal, reads, operators),
+            self.configuration, self.task, operators, await self._begin_with(notes, reads, operators),
             await self._remembering(memory) if self.configuration.memory.write else None,
-            unpack_aims(await in_thread(read_notes, self.directory / JOURNAL)),
+            unpack_aims(notes) if self.resumed else self.steering.aims,
         )  # fmt: skip
         open_model = partial(models.of, cache=cache, journal=journal)
         task_model = open_model("task")
@@ -229,16 +230,16 @@ class Run:
         return seated(agents, table, place)
 
     async def _begin_with(
-        self, journal: Journal, memory: Memory | None, operators: Mapping[str, Operator]
+        self, notes: Mapping[str, bytes], memory: Memory | None, operators: Mapping[str, Operator]
     ) -> Selector:
         """The selector, with the past episodes that the run began with."""
         selector = new_selector(self.configuration)
-        past = unpack(await in_thread(read_notes, self.directory / JOURNAL))
+        past = unpack(notes)
         if past is None:
             begun = self.record.begun
             past = expected(operators) if isinstance(selector, Recycler) else []
             past += await recall_past(selector, memory, self.task, self.first, operators, begun) if memory else []
-            await journal.keep(pack(past))
+            await self.journal.keep(pack(past))
         recycle(selector, past)
         return selector
 
@@ -314,11 +315,9 @@ class Run:
         return result
 
     async def _look_for_headroom(self) -> None:
-        """Measure the headroom, if that is wanted and cheap. A resumed run reads the measurement of its first
-        process, or has none."""
+        """Measure the headroom, if that is wanted and cheap. A resumed run has the measurement of its first process,
+        or none."""
         if self.resumed:
-            kept = (await in_thread(read_notes, self.directory / JOURNAL)).get(NOTE)
-            self.headroom = unpack_headroom(kept) if kept else None
             return
         forward = self.forward.attributed_to(FIRST)
         self.headroom = await before_search(self.configuration, forward, self.first, self.ledger.prices, self.say)

@@ -39,7 +39,7 @@ class LimitedModel:
             ticket.ends = ticket.sent + self._timeout
         used: Usage | None = None
         try:
-            for look in reversed(request.sending or ()):
+            for look in reversed(request.sending):
                 request = look(request)
             reply = await self._inner.complete(request)
             used = reply.usage

@@ -194,11 +194,7 @@ class WindowedModel:
             return fitted
 
         try:
-            fitted = self._fitted(request)
-            if fitted.sending is None:
-                fitted = fitted.sent_by(look)
-            else:
-                fitted.sending.append(look)
+            fitted = self._fitted(request).sent_by(look)
             reply = await self._inner.complete(fitted)
         except TooLong as error:
             if error.reached and window.doubts(fitted, error.window):

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from agents import session
+from agents import foreground
 from agents.api import train
 from agents.config.configuration import load
 from agents.directory.run_directory import CONFIGURATION, RECORD, RESULT, read_document
@@ -126,7 +126,7 @@ async def look_back(directory: Path) -> None:
 
 async def again(directory: Path) -> None:
     config = load(directory.parents[1] / "task" / "small.toml", ("search.seed=0",))
-    await session.train(config, {}, directory, QUIET, 0)
+    await foreground.train(config, {}, directory, QUIET, 0)
 
 
 async def again_from_python(directory: Path) -> None:
@@ -134,13 +134,13 @@ async def again_from_python(directory: Path) -> None:
 
 
 async def sweep(directory: Path) -> None:
-    rows, _ = await session.sweep(load_grid(directory.parents[1] / "grid.toml"), {}, QUIET, 0)
+    rows, _ = await foreground.sweep(load_grid(directory.parents[1] / "grid.toml"), {}, QUIET, 0)
     show_summary(QUIET, rows)
 
 
 async def study(directory: Path) -> None:
     grid = load_study(directory.parents[1] / "study.toml")
-    rows, _ = await session.sweep(grid, {}, QUIET, 0)
+    rows, _ = await foreground.sweep(grid, {}, QUIET, 0)
     found = effects(grid.cells, rows)
     show_study(QUIET, found, rows)
     write_study(grid.directory, found, rows)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from agents import session
+from agents import foreground
 from agents.config.configuration import Configuration, load
 from agents.directory.run_directory import LOG
 from agents.run.scoring import Scored, score
@@ -123,7 +123,7 @@ async def test_a_search_whose_replies_cannot_be_read_says_so_at_its_first_evalua
     async with WireServer(lambda turns: "I \x1b[31mcannot\nsay.") as server:
         configuration = configured(tmp_path, server, way, *small)
         environ = {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}
-        trained = await session.train(configuration, environ, tmp_path / "run", console, 0)
+        trained = await foreground.train(configuration, environ, tmp_path / "run", console, 0)
     said = f"{N} of {N} replies hold no answer that can be read, such as “I cannot say.”"
     lines = [line for line in screen.getvalue().splitlines() if said in line]
     assert len(lines) == 1

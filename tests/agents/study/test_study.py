@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agents import session
+from agents import foreground
 from agents.directory.run_directory import MEMORY
 from agents.run.opening import open_run
 from agents.study.effects import Effect, effects, measured
@@ -40,7 +40,7 @@ def cell(grid: Grid, setting: str) -> Cell:
 
 
 async def finish(grid: Grid) -> list[Row]:
-    rows, whole = await session.sweep(grid, {}, QUIET, 0)
+    rows, whole = await foreground.sweep(grid, {}, QUIET, 0)
     assert whole
     return list(rows)
 

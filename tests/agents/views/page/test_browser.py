@@ -14,11 +14,11 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 from rich.console import Console
 
-from agents import session
-from agents.attached import show_in_browser
+from agents import foreground
 from agents.config.configuration import load
 from agents.run.opening import open_run
 from agents.run.search import Run
+from agents.session import show_in_browser
 from agents.views.page.document import report_document
 from agents.views.page.feed import Feed
 from agents.views.page.html import report_page
@@ -189,7 +189,7 @@ async def test_a_search_is_steered_from_its_page(tmp_path: Path, browser: Browse
 
 async def test_a_report_opens_from_disk_and_asks_nobody(tmp_path: Path, browser: Browser) -> None:
     configuration = load(write_task(tmp_path / "task"), ["search.assignments=12"])
-    trained = await session.train(configuration, {}, tmp_path / "run", Console(file=io.StringIO()), 0)
+    trained = await foreground.train(configuration, {}, tmp_path / "run", Console(file=io.StringIO()), 0)
     assert trained.result is not None
     seen, address = await visit(browser), (tmp_path / "run" / "report.html").as_uri()
     await seen.page.goto(address)

@@ -15,11 +15,11 @@ import orjson
 import pytest
 from rich.console import Console
 
-from agents import session
-from agents.attached import show_in_browser
+from agents import foreground
 from agents.config.configuration import load
 from agents.directory.run_directory import JOURNAL, LOG
 from agents.run.opening import open_run
+from agents.session import show_in_browser
 from agents.views.page import feed as feeding
 from agents.views.page.dashboard import Dashboard, Json, Steering
 from agents.views.page.document import report_document
@@ -236,7 +236,7 @@ async def test_the_token_is_told_to_the_person_and_written_nowhere(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     errors, configuration = io.StringIO(), load(write_task(tmp_path / "task"), ["search.assignments=2"])
-    trained = await session.train(configuration, {}, tmp_path / "run", Console(file=errors), 2, 0)
+    trained = await foreground.train(configuration, {}, tmp_path / "run", Console(file=errors), 2, 0)
     assert trained.result is not None
     [url] = [line for line in errors.getvalue().splitlines() if "http://" in line]
     token = url.partition("token=")[2]
@@ -256,7 +256,7 @@ async def test_a_page_that_fails_is_a_line_and_the_run_goes_on(
 
     monkeypatch.setattr(feeding, "read_document", broken)
     errors, configuration = io.StringIO(), load(write_task(tmp_path / "task"), [])
-    trained = await session.train(configuration, {}, tmp_path / "run", Console(file=errors), 0, 0)
+    trained = await foreground.train(configuration, {}, tmp_path / "run", Console(file=errors), 0, 0)
     assert trained.result is not None
     assert errors.getvalue().count("The page is shown no longer: RuntimeError: of the test") == 1
 

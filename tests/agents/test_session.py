@@ -12,7 +12,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from agents import session
+from agents import foreground
 from agents.api import train
 from agents.config.configuration import load
 from agents.directory.run_directory import LOG, REPORT
@@ -45,20 +45,20 @@ class Seen:
 
 
 async def search(folder: Path, config: Path) -> None:
-    await session.train(load(config, (SPANS,)), {}, folder / "out" / "run", QUIET, 0)
+    await foreground.train(load(config, (SPANS,)), {}, folder / "out" / "run", QUIET, 0)
 
 
 async def sweep(folder: Path, config: Path) -> None:
     grid = folder / "grid.toml"
     grid.write_text(f'[sweep]\ntasks = ["{config}"]\nseeds = [0, 1]\ndirectory = "{folder}/out"\n', encoding="utf-8")
-    await session.sweep(load_grid(grid, (SPANS,)), {}, QUIET, 0)
+    await foreground.sweep(load_grid(grid, (SPANS,)), {}, QUIET, 0)
 
 
 async def study(folder: Path, config: Path) -> None:
     file = folder / "study.toml"
     table = f'[study]\ntasks = ["{config}"]\nseeds = 2\ndirectory = "{folder}/out"\n'
     file.write_text(f"{table}[arms.wide.search]\nwidth = 4\n", encoding="utf-8")
-    await session.sweep(load_study(file, (SPANS,)), {}, QUIET, 0)
+    await foreground.sweep(load_study(file, (SPANS,)), {}, QUIET, 0)
 
 
 async def python(folder: Path, config: Path) -> None:

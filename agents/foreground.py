@@ -1,0 +1,206 @@
+"""Searches and sweeps in a terminal: with logs, a live view, and a clean stop on Ctrl-C."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+from rich.console import Console
+
+from agents.check import doctor
+from agents.check.findings import Diagnosis
+from agents.config.configuration import Configuration
+from agents.config.loading import remarks
+from agents.directory.run_directory import read_configuration
+from agents.history.progress import progress_of
+from agents.history.replay import Replayed, replay
+from agents.models.budget import caps, kept_prices
+from agents.results.finished import finished
+from agents.results.result import Result
+from agents.run.scoring import Scored, score
+from agents.run.search import Run
+from agents.run.steering import Steering
+from agents.session import SIGNALS, Session, check_spans, say_on
+from agents.study.grid import Cell, Grid
+from agents.study.sweep import Row, Sweep
+from agents.views.live.sweeping import watch_sweep
+from agents.views.live.terminal import watch
+from agents.views.page.buttons import buttons
+from agents.views.page.feed import Feed
+from agents.views.page.serving import shown
+from protocols.budget.ledger import Account, Attempt, Books, Ledger, Saved
+from protocols.errors import Interrupted
+from protocols.messages import Envelope, Resumed
+from protocols.pacing.waiting import Patience
+from protocols.task import SplitName
+from protocols.threads import in_thread
+from protocols.wrappers.recorded import Call
+
+THEN_TEST = "then the test split is read, if the model answers"
+NO_RESULT = "the first prompt is not evaluated yet, so there is no result"
+LONGEST_STILL = 5.0
+"""Longest wait of a replay between two events, in seconds: a longer gap is a pause of the run or a changed clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """`result`: the content of result.json, None if the run was stopped at once. `already`: the run had finished
+    before this command."""
+
+    directory: Path
+    result: Mapping[str, Any] | None
+    already: bool = False
+
+
+async def train(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    directory: Path | None,
+    console: Console,
+    verbosity: int,
+    port: int | None = None,
+) -> Trained:
+    """Run a search, or resume that of the directory; it is shown on `console` and logged. `port`: port of the page in
+    the browser, 0 for any free one; None: no page.
+
+    :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
+    """
+    if ended := await in_thread(finished, configuration, directory):
+        return Trained(*ended, already=True)
+    session = Session(environ, console, verbosity)
+    async with session.opened(configuration, directory, port) as run:
+        assignments = configuration.search.assignments
+        so_far = await in_thread(progress_of, run.directory)
+        with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
+            session.show(view)
+            if so_far.stands:
+                view.say(f"Going on after {so_far.stands} assignments.")
+
+            def then() -> str:
+                return NO_RESULT if run.controller.first is None else THEN_TEST
+
+            try:
+                result = await session.waited_for(partial(session.search, run, view), run.stop, then)
+            except Interrupted as error:
+                raise Interrupted(f"{error}; {goes_on(run.directory)}") from None
+        return Trained(run.directory, None if result is None else asdict(result))
+
+
+async def show_again(directory: Path, console: Console, speed: float | None) -> Replayed:
+    """Replay a run in the live view, `speed` times as fast as it ran; None: without waiting.
+
+    :raises PromptFlowError: as `replay`.
+    """
+    configuration, moment = await in_thread(read_configuration, directory), 0.0
+    known = await in_thread(kept_prices, directory, configuration)
+    ledger = Ledger(caps(configuration.budget), known, lambda: moment)
+    with watch(console, ledger, configuration.task.name, configuration.search.assignments, time.monotonic) as view:
+        steering = Steering(configuration, ledger)
+
+        async def see(event: Envelope | Call) -> None:
+            nonlocal moment
+            resumed = isinstance(event, Envelope) and isinstance(event.message, Resumed)
+            if moment and speed and not resumed:
+                await anyio.sleep(min(LONGEST_STILL, max(0.0, event.time - moment) / speed))
+            if not moment or resumed:  # no process worked on the run in between
+                ledger.go_on()
+                ledger.take_up(Books((), Saved(), moment - event.time))
+            moment = max(moment, event.time)
+            if isinstance(event, Envelope):
+                await steering.observe(event)
+                await view.observe(event)
+            else:
+                failed = int(event.error is not None)
+                made = Account(event.role, event.model, 1, failed, usage=event.usage, seconds=event.seconds)
+                ledger.take_up(Books((made,), Saved(), 0.0))
+                view.called(Attempt(event.role, event.model, None))
+
+        return await replay(directory, see)
+
+
+async def watch_run(directory: Path, console: Console, port: int) -> None:
+    """Show a run in the browser until a signal comes. The run may be finished, or running in another process.
+
+    :raises ConfigError, MemoryMismatch, StorageFailed: the directory is not a run directory, or is damaged, or the
+        port cannot be used.
+    """
+    feed = await in_thread(Feed, directory)
+    steering = await in_thread(buttons, directory)
+    with anyio.open_signal_receiver(*SIGNALS) as signals:
+        async with shown(feed, port, partial(say_on, console), directory, steering):
+            await anext(signals)
+
+
+async def sweep(
+    grid: Grid, environ: Mapping[str, str], console: Console, verbosity: int
+) -> tuple[Sequence[Row], bool]:
+    """Run the unfinished cells of a grid, shown on `console` and logged. Returns the rows of all finished cells, and
+    whether these are all cells of the grid.
+
+    :raises PromptFlowError: as `Sweep.run`.
+    """
+    check_spans([cell.configuration for cell in grid.cells])
+    session, told = Session(environ, console, verbosity), set[tuple[str, str]]()
+    with watch_sweep(console, grid, time.monotonic) as view:
+        session.show(view)
+
+        async def search(cell: Cell, run: Run) -> Result:
+            with view.attend(cell, run, await in_thread(progress_of, run.directory)):
+                if (cell.task, cell.setting) not in told:  # once for all seeds
+                    told.add((cell.task, cell.setting))
+                    for remark in remarks(run.first, run.task) if not run.resumed else ():
+                        view.say(f"{cell.task}: look at the first prompt: {remark}")
+                return await session.search(run, cell=cell.name)
+
+        work = Sweep(grid, environ, search, view.ended, session.accounts, view.say)
+        await session.waited_for(work.run, work.stop, lambda: THEN_TEST)
+    order = {cell.name: place for place, cell in enumerate(grid.cells)}
+    return sorted(work.rows, key=lambda row: order[row.cell]), len(work.rows) == len(grid.cells)
+
+
+async def evaluate(
+    configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName, console: Console
+) -> Scored:
+    """Score a prompt file, see `score`. After a signal, calls in flight end, and the answers so far are scored.
+
+    :raises Interrupted: a person stopped it before there was an answer.
+    :raises PromptFlowError: as `score`.
+    """
+    session = Session(environ, console)
+    patience = Patience(session.accounts.calls)
+
+    async def stop(reason: str) -> None:
+        patience.stop()
+
+    work = partial(score, configuration, environ, path, split, session.accounts, patience)
+    scored = await session.waited_for(work, stop, lambda: "what was answered is scored")
+    if scored is None:
+        raise Interrupted("stopped at once")
+    return scored
+
+
+async def diagnose(
+    path: Path,
+    settings: Sequence[str],
+    environ: Mapping[str, str],
+    offline: bool,
+    console: Console,
+    headroom: bool = False,
+) -> Diagnosis:
+    """Check a configuration, see `doctor.diagnose`, and report calls that are slow to answer."""
+    session = Session(environ, console)
+    tell = session.say if headroom else None
+    look = partial(doctor.diagnose, path, settings, environ, offline, session.accounts, tell)
+    diagnosis = await session.waited_for(look)
+    assert diagnosis is not None, "nothing stops it but its own end"
+    return diagnosis
+
+
+def goes_on(directory: Path) -> str:
+    """How to resume a run that was stopped before it had a result, in words."""
+    return f"{directory} holds what was paid for: the same command with --out {directory} goes on"
