@@ -1,1 +1,1 @@
-"""The state of a search and its rules: archive, races, rewards, credit, aims."""
+"""The state of a search and the rules that decide by it: survivors, races, rewards, credit and aims."""

@@ -12,7 +12,7 @@ import numpy as np
 from agents.operators.operator import Context, of_kinds, saved
 from agents.prompting.requests import show_example, show_inputs, show_turns
 from agents.prompting.retrieval_slots import EXAMPLES, places
-from agents.prompting.shot_policy import COUNTS, SHOWINGS, ShotPolicy, Situation, choose_policy, shown
+from agents.prompting.shot_policy import COUNTS, POLICIES, ShotPolicy, Situation, choose_policy, shown
 from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
@@ -237,7 +237,7 @@ def _possible(
             return bare and policy not in tried and policy.count <= most and bool(task.train)
         return bare and policy.count <= len(task.train)
 
-    return [policy for policy in SHOWINGS if works(policy)]
+    return [policy for policy in POLICIES if works(policy)]
 
 
 def bare_replies(examples: Iterable[Example], task: Task) -> dict[str, str]:

@@ -39,8 +39,8 @@ class Rag:
         return await in_thread(self._edit, assignment, context)
 
     def _edit(self, assignment: Assignment, context: Context) -> Prompt:
-        shelf = context.slots.passages
-        if not shelf.items:
+        slot = context.slots.passages
+        if not slot.items:
             raise InapplicableError("the task has no corpus; name one as task.corpus")
         if context.rng.random() < 0.5:
             count = context.rng.choice(PER_INPUT)
@@ -48,7 +48,7 @@ class Rag:
         else:
             votes: Counter[str] = Counter()
             for outcome in failures(assignment.outcomes):
-                for place, passage in enumerate(shelf.nearest(show_inputs(outcome.inputs), NEAREST)):
+                for place, passage in enumerate(slot.nearest(show_inputs(outcome.inputs), NEAREST)):
                     if not placeholders(passage, context.task.fields) and not places(passage):
                         votes[passage] += NEAREST - place
             if not votes:

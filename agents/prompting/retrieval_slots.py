@@ -26,7 +26,7 @@ from protocols.threads import in_thread
 
 EXAMPLES, PASSAGES = "examples", "passages"
 SAMPLE = 64
-"""Most items of a shelf that are measured to estimate the length of one."""
+"""Most items of a slot that are measured to estimate the length of one."""
 MAX_TOKENS = "prompt.max_tokens"
 """The setting behind `RetrievalSlots.cap`."""
 LONGEST = 3
@@ -111,8 +111,8 @@ class RetrievalSlots:
         return round(sum(n * self.each(prompt, name, turns) for (name, turns), n in count.items()))
 
     def each(self, prompt: Prompt, name: str, turns: bool = False) -> float:
-        """The mean tokens of an item of the shelf `name` as `prompt` shows it, as text or as turns with their
-        overhead, over up to SAMPLE items; 0 if the shelf is empty."""
+        """The mean tokens of an item of the slot `name` as `prompt` shows it, as text or as turns with their
+        overhead, over up to SAMPLE items; 0 if the slot is empty."""
         items = self._shelf(name).items
         drawn = items[:: 1 + len(items) // SAMPLE]
         return sum(self._length(prompt, item, turns) for item in drawn) / len(drawn) if drawn else 0.0
@@ -128,7 +128,7 @@ class RetrievalSlots:
         return self.examples if name == EXAMPLES else self.passages
 
     def export(self, prompt: Prompt, name: str) -> bytes:
-        """The shelf `name` for `{examples:k}` or `{passages:k}` in `prompt`, as JSON lines: the input or text that an
+        """The slot `name` for `{examples:k}` or `{passages:k}` in `prompt`, as JSON lines: the input or text that an
         item is found by, and the item shown as text, as turns, or as both. Empty if the prompt does not use it."""
         forms = {turns for used, turns in uses(prompt) if used == name}
         rows: list[dict[str, object]] = [{"text": passage, "shown": passage} for passage in self.passages.items]
@@ -147,7 +147,7 @@ class RetrievalSlots:
 
 
 class Filled(Mapping[str, str]):
-    """Inputs by name. `shelf:k` is retrieved on access: the `k` items of `nearest(shelf, query, k)`, which gives the
+    """Inputs by name. `slot:k` is retrieved on access: the `k` items of `nearest(slot, query, k)`, which gives the
     best first, in reverse order, with the best last; likewise the turns of `examples:k`, from `paired(query, k)`."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The ways of policy worked examples, and how much each is expected to gain according to past edits."""
+"""The ways of showing worked examples, and how much each is expected to gain according to past edits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Feature = tuple[Hashable, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class ShotPolicy:
-    """A way of policy `count` >= 0 worked examples in one `form`: those `nearest` to each input, or the same for
+    """A way of showing `count` >= 0 worked examples in one `form`: those `nearest` to each input, or the same for
     all. `replies`: with full correct replies of the model instead of bare answers. `survived`: this set of examples
     has won a race."""
 
@@ -61,7 +61,7 @@ class ShotPolicy:
 
 
 NOTHING = ShotPolicy("system", nearest=False, count=0)
-SHOWINGS = (
+POLICIES = (
     NOTHING,
     *(ShotPolicy(form, True, count) for count in COUNTS for form in ("turns", "input")),
     *(ShotPolicy(form, False, count) for count in COUNTS for form in ("turns", "input", "system")),
@@ -83,7 +83,7 @@ class Situation:
 
 
 def shown(section: str, bare: frozenset[str] | None = None) -> ShotPolicy:
-    """The way of policy of a section of examples that an experience has kept, see `saved_section`. Worked examples
+    """The policy of a section of examples that an experience has kept, see `saved_section`. Worked examples
     in a text are separated by blank lines. `bare`: the task's bare answers; None: `replies` stays False."""
     form, text = read_section(section)
     if per_input := [place for place in places(text) if place.startswith(f"{EXAMPLES}:")]:
@@ -148,7 +148,7 @@ def _row(
 
 
 def _features(policy: ShotPolicy, situation: Situation) -> Iterator[Feature]:
-    """The features whose weighted sum is the value of a way; policy nothing has none, so its value is 0."""
+    """The features whose weighted sum is the value of a way; showing nothing has none, so its value is 0."""
     if not policy.count:
         return
     yield "any", 1.0, ANY, DEVIATION

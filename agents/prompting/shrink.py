@@ -35,11 +35,11 @@ FEWER = re.compile(rf"\{{({PLACEHOLDER.pattern})\}}")
 @dataclass(frozen=True, slots=True)
 class Cut:
     """A cut of `section`: the numbers of the `pieces` to delete; or by how many `fewer` items a placeholder of
-    `shelf`, `examples` or `passages`, is filled."""
+    `slot`, `examples` or `passages`, is filled."""
 
     section: str
     pieces: tuple[int, ...] = ()
-    shelf: str = ""
+    slot: str = ""
     fewer: int = 0
     tight: bool = False
     """A larger cut has failed."""
@@ -47,7 +47,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A section in pieces. `kept`: the numbers of the pieces that are left; `counts`: items for each shelf's
+    """A section in pieces. `kept`: the numbers of the pieces that are left; `counts`: items for each slot's
     placeholders; `per_item`: tokens of such an item."""
 
     section: Section
@@ -68,19 +68,19 @@ class Body:
             text = re.sub(r"\n{3,}", "\n\n", text).strip("\n")
         return text, self.section.form if text.strip() else "system"
 
-    def _place(self, shelf: str, count: int) -> str:
-        left = min(count, self.counts[shelf])
-        return f"{{{shelf}:{left}}}" if left else ""
+    def _place(self, slot: str, count: int) -> str:
+        left = min(count, self.counts[slot])
+        return f"{{{slot}:{left}}}" if left else ""
 
     def without(self, cut: Cut) -> Body:
         """The body after a cut."""
-        if cut.shelf:
-            return replace(self, counts={**self.counts, cut.shelf: self.counts[cut.shelf] - cut.fewer})
+        if cut.slot:
+            return replace(self, counts={**self.counts, cut.slot: self.counts[cut.slot] - cut.fewer})
         return replace(self, kept=self.kept.difference(cut.pieces))
 
     def saved(self, cut: Cut) -> float:
         """The estimated tokens that a cut saves."""
-        if cut.shelf:
+        if cut.slot:
             return cut.fewer * self.per_item
         left = (self.pieces[number] for number in self.kept.intersection(cut.pieces))
         shown = (sum(places(piece).values()) and self.per_item * _items(piece, self.counts) for piece in left)
@@ -91,7 +91,7 @@ class Body:
 
     def halves(self, cut: Cut) -> Iterator[Cut]:
         """The halves to try if a cut fails, divided between two paragraphs if possible."""
-        if cut.shelf:
+        if cut.slot:
             if cut.fewer > 1:
                 yield replace(cut, fewer=cut.fewer // 2, tight=True)
             return
@@ -132,8 +132,8 @@ class Cuts:
                     self._push(cut)
 
     def _first(self, body: Body) -> Iterator[Cut]:
-        for shelf, count in body.counts.items():
-            yield Cut(body.section.name, shelf=shelf, fewer=max(1, count // 2))
+        for slot, count in body.counts.items():
+            yield Cut(body.section.name, slot=slot, fewer=max(1, count // 2))
         if not FEWER.fullmatch(body.section.text.strip()):
             whole = Cut(body.section.name, tuple(range(len(body.pieces))))
             earned = self.credit.get(body.section.name)
@@ -167,7 +167,7 @@ class Cuts:
         """Accept a cut: continue from the prompt after it."""
         self.prompt = prompt
         body = self._bodies[cut.section] = self._bodies[cut.section].without(cut)
-        if cut.shelf and (count := body.counts[cut.shelf]):
+        if cut.slot and (count := body.counts[cut.slot]):
             more = cut.fewer // 2 if cut.tight else max(1, count // 2)
             self._push(replace(cut, fewer=min(more, count)))
 
@@ -192,16 +192,16 @@ def _body(section: Section, each: float) -> Body:
         parts = pieces(section.text)
     counts: dict[str, int] = {}
     for place in places(section.filled):
-        shelf, _, count = place.partition(":")
-        counts[shelf] = max(int(count), counts.get(shelf, 0))
+        slot, _, count = place.partition(":")
+        counts[slot] = max(int(count), counts.get(slot, 0))
     return Body(section, tuple(parts), frozenset(range(len(parts))), counts, each)
 
 
 def _items(text: str, counts: Mapping[str, int] | None) -> int:
-    """The number of items that fill the placeholders of a text, at most `counts` of a shelf."""
+    """The number of items that fill the placeholders of a text, at most `counts` of a slot."""
     asked = [(place.partition(":"), times) for place, times in places(text).items()]
     return sum(
-        times * min(int(count), int(count) if counts is None else counts[shelf]) for (shelf, _, count), times in asked
+        times * min(int(count), int(count) if counts is None else counts[slot]) for (slot, _, count), times in asked
     )
 
 

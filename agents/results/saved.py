@@ -21,7 +21,7 @@ from protocols.prompt import Prompt, check_inputs, names_in
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item of a shelf, as text and as turns; empty in a form that the prompt does not use."""
+    """An item of a slot, as text and as turns; empty in a form that the prompt does not use."""
 
     text: str
     turns: Pair | tuple[()]
@@ -85,7 +85,7 @@ def _fields(path: Path) -> tuple[str, ...] | None:
 
 
 def _shelf(path: Path, text: bool, turns: bool) -> Shelf[Item]:
-    """Reads a shelf that `RetrievalSlots.export` wrote: its items as texts, as turns, or as both."""
+    """Reads a file that `RetrievalSlots.export` wrote: its items as texts, as turns, or as both."""
     try:
         rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
         keys = [key_of(row["input"]) if "input" in row else row["text"] for row in rows]

@@ -1,4 +1,4 @@
-"""A forest_plot plot as SVG: one estimate with its interval per line, and a line at 0."""
+"""A forest plot as SVG: one estimate with its interval per line, and a line at 0."""
 
 from __future__ import annotations
 

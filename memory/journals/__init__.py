@@ -1,1 +1,1 @@
-"""The run journal: writing, reading and follow it, and the calls in flight that a crash leaves behind."""
+"""The run journal: writing, reading and following it, and the calls in flight that a crash leaves behind."""

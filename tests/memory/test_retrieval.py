@@ -1,4 +1,4 @@
-"""Corpora as people have them, and the shelf's own word."""
+"""Corpora as people have them, and the slot's own word."""
 
 from __future__ import annotations
 

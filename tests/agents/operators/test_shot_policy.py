@@ -16,7 +16,7 @@ from agents.operators.few_shot import FewShot
 from agents.operators.operator import Context, saved
 from agents.prompting.requests import show_turns
 from agents.prompting.retrieval_slots import open_slots
-from agents.prompting.shot_policy import COUNTS, MOST, NOTHING, SHOWINGS, ShotPolicy, Situation, choose_policy, shown
+from agents.prompting.shot_policy import COUNTS, MOST, NOTHING, POLICIES, ShotPolicy, Situation, choose_policy, shown
 from memory.experience import Experience, Recalled
 from memory.judgement import Judged
 from protocols.errors import InapplicableError, UnreadableReply
@@ -31,7 +31,7 @@ from protocols.turns import ORDER, dump_turns
 TRAIN = tuple(Example(f"t{n}", {"text": f"text {n}"}, ("no", "yes")[n % 2]) for n in range(40))
 TASK = Task("t", TRAIN, TRAIN[:2], TRAIN[:2], Accuracy(TaskKind()), ("text",))
 FRAME = Section("input", "task", "Text: {text}\nLabel:", frozen=True)
-BARE = [policy for policy in SHOWINGS if policy.count and not policy.replies]
+BARE = [policy for policy in POLICIES if policy.count and not policy.replies]
 showings = st.sampled_from([NOTHING, *BARE])
 SEEDS = 100
 
