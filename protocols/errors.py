@@ -12,7 +12,8 @@ PromptFlowError
 │   │   ├── TooLong           the request does not fit into the model's context window; a shorter one may
 │   │   ├── TemperatureRefused  the model does not accept this temperature
 │   │   └── AlwaysRefused     the model has refused every request so far
-│   └── RateLimited, ServerFailed, ConnectionFailed, CallTimeout, BadReply   (worth another try)
+│   ├── RateLimited, ServerFailed, ConnectionFailed, CallTimeout, BadReply   (worth another try)
+│   └── ProgramFailed         the user's program raised, hung, or gave no answer to this example
 ├── BudgetExhausted       a cap was reached; `cap` names it
 ├── Interrupted           a person stopped the search, so a call was not sent or not retried
 ├── StorageFailed         a file of ours cannot be read or written: disk full, read-only, locked, damaged
@@ -209,6 +210,17 @@ class BadReply(ModelError):
     ) -> None:
         super().__init__(reason, model=model, status=status, request_id=request_id)
         self.usage = usage
+
+
+class ProgramFailed(ModelError):
+    """The user's program raised, hung, or gave no answer to an example, which stays unanswered.
+
+    `trace`: the traceback of the program's own frames, "" if there is none.
+    """
+
+    def __init__(self, reason: str, *, trace: str = "") -> None:
+        super().__init__(reason, model="the program")
+        self.trace = trace
 
 
 class UnreadableReply(PromptFlowError):
