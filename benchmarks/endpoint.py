@@ -1,11 +1,12 @@
-"""The CPU time of a model call that comes through the endpoint for programs, beside that of the same call made directly.
+"""The CPU time of a model call that comes through the endpoint for programs, beside that of the same call made
+directly.
 
     python -m benchmarks.endpoint                    # 5,000 calls of each kind, 64 in flight: half a minute
     python -m benchmarks.endpoint --calls 20000 --flight 256
 
-The client is a process of its own and is not counted. The model answers at once, so that a call costs what the endpoint
-costs: HTTP, the token, reading and writing the wire format, finding the prompt, and a task. CPU milliseconds of this
-process.
+The client is a process of its own and is not counted. The model answers at once, so that a call costs what the
+endpoint costs: HTTP, the token, reading and writing the wire format, finding the prompt, and a task. CPU milliseconds
+of this process.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import anyio
 import orjson
 from anyio.lowlevel import checkpoint
 
-from agents.programs.calls import Calls, OwnTime
-from agents.programs.endpoint import Endpoint
+from agents.programs.endpoint.calls import Calls, Patience
+from agents.programs.endpoint.server import Endpoint
 from protocols.model import ChatMessage, Reply, Usage
 from protocols.program import Answered, Prompts, Turn
 
@@ -115,7 +116,7 @@ async def directly(calls: int, flight: int) -> float:
 async def measure(calls: int, flight: int) -> None:
     """Prints a line for each kind of call."""
     async with Endpoint() as endpoint, anyio.create_task_group() as tasks:
-        with endpoint.serving("w1", Calls(tasks, PROMPTS, call, OwnTime(3600))):
+        with endpoint.serving("w1", Calls(tasks, PROMPTS, call, Patience(3600))):
             await asked(endpoint, "messages", 200, flight)
             direct = await directly(calls, flight)
             print(f"{'':44}{'CPU ms a call':>14}{'less the direct one':>21}")

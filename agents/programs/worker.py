@@ -42,14 +42,13 @@ ANSWERS: Final = frozenset({"answer", "error"})
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a worker said to an example. `failure`: why there is no `answer`, in one line, "" if there is one;
-    `trace`: more about it. `alive`: the worker can take another example. `died`: it ended before it answered;
-    `silent`: and before it printed anything."""
+    `trace`: more about it. `alive`: the worker can take another example. `silent`: it ended before it printed
+    anything."""
 
     answer: Json = None
     failure: str = ""
     trace: str = ""
     alive: bool = True
-    died: bool = False
     silent: bool = False
 
 
@@ -95,11 +94,12 @@ class Turn:
 class Worker(asyncio.SubprocessProtocol):
     """A running process. What it prints is read at once, whoever waits for it, and kept within bounds.
 
-    `answered`: number of examples that it has answered. `strayed`: it answered when nothing was asked.
+    `answered`: number of examples that it has answered. `strayed`: it answered when nothing was asked. `printed`:
+    whether it has ever printed anything.
     """
 
     def __init__(self, name: str) -> None:
-        self.name, self.answered, self.strayed = name, 0, False
+        self.name, self.answered, self.strayed, self.printed = name, 0, False, False
         self._turn: Turn | None = None
         self._line, self._cut = bytearray(), False
         self._errors = b""
@@ -109,6 +109,11 @@ class Worker(asyncio.SubprocessProtocol):
     def fit(self) -> bool:
         """Whether it can be asked."""
         return not self.strayed and not self._exited.is_set()
+
+    @property
+    def hint(self) -> str:
+        """What to look at when it hangs; "" if it speaks."""
+        return "" if self.printed else "; it must read its input line by line, and flush what it prints"
 
     @property
     def errors(self) -> str:
@@ -122,7 +127,7 @@ class Worker(asyncio.SubprocessProtocol):
         if self.answered:
             self._errors = b""
         if self._exited.is_set():
-            return Said(failure=self._ending(), alive=False, died=True, silent=True)
+            return Said(failure=self._ending(), alive=False, silent=True)
         self._turn = turn
         self._pipe(0).write(line)
         try:
@@ -158,6 +163,7 @@ class Worker(asyncio.SubprocessProtocol):
         if fd == ERROR_OUTPUT:
             self._errors = (self._errors + data[-ERRORS:])[-ERRORS:]
             return
+        self.printed = True
         first, *lines = data.split(b"\n")
         self._append(first)
         if lines:
@@ -165,7 +171,9 @@ class Worker(asyncio.SubprocessProtocol):
             self._line.clear()
             self._cut = False
             *whole, rest = lines
-            for line in whole if self._curious() else [line for line in whole if line[:1] == b"{"]:
+            for line in whole[:NOTES]:
+                self._read(line)
+            for line in [line for line in whole[NOTES:] if line.lstrip()[:1] == b"{"]:  # a flood is passed over
                 self._read(line)
             self._append(rest)
         if self._turn is not None:
@@ -214,7 +222,7 @@ class Worker(asyncio.SubprocessProtocol):
     def _died(self) -> None:
         if self._turn is not None:
             silent = not self._turn.printed
-            self._turn.end(Said(failure=self._ending(), alive=False, died=True, silent=silent))
+            self._turn.end(Said(failure=self._ending(), alive=False, silent=silent))
 
     def _ending(self) -> str:
         """How the process ended, and the last thing that it wrote to standard error."""

@@ -10,8 +10,9 @@ import anyio
 import orjson
 from anyio.lowlevel import checkpoint
 
-from agents.programs.calls import Calls, OwnTime
-from agents.programs.endpoint import Endpoint
+from agents.programs.bound import INPUTS
+from agents.programs.endpoint.calls import Calls, Patience
+from agents.programs.endpoint.server import Endpoint
 from agents.programs.environment import Command, environment
 from agents.programs.worker import Said, Worker, broken, start
 from protocols.errors import ConfigError, ProgramFailed
@@ -19,8 +20,8 @@ from protocols.program import BoundPrompt, Call, Prompts
 from protocols.prompt import NAMED
 from protocols.task import Example, Json
 
-DEATHS: Final = 3
-"""Processes that may end without an answer before any process has given one."""
+ATTEMPTS: Final = 3
+"""Processes that may go wrong before any process has answered."""
 LEAVING: Final = 2.0
 """Seconds that idle processes have to end by themselves at the end."""
 
@@ -37,7 +38,7 @@ class CommandProgram:
         self._endpoint = Endpoint()
         self._free = anyio.Semaphore(command.workers)
         self._idle: list[Worker] = []
-        self._started = self._deaths = 0
+        self._started = self._failures = 0
         self._proved = False
 
     async def __aenter__(self) -> Self:
@@ -63,7 +64,7 @@ class CommandProgram:
     async def answer(self, example: Example, prompts: Prompts, call: Call, note: Callable[[str], None]) -> Json:
         """The answer to one example. See `Program.answer`.
 
-        :raises ConfigError: the command cannot be started, or has never answered and ends each time.
+        :raises ConfigError: the command cannot be started, or has gone wrong `ATTEMPTS` times and never answered.
         """
         line = question(example, prompts)
         async with self._free:
@@ -78,11 +79,12 @@ class CommandProgram:
             raise calls.ending
         if not said.failure:
             return said.answer
-        if said.died and not self._proved:
-            self._count(said)
         if calls.failed is not None:
             raise calls.failed
-        raise ProgramFailed(said.failure, trace="\n".join(filter(None, [said.trace, worker.errors])))
+        if not self._proved:
+            self._count(said)
+        reason = f"on the example {example.id}, {said.failure}"
+        raise ProgramFailed(reason, trace="\n".join(filter(None, [said.trace, worker.errors])))
 
     async def _taken(self) -> Worker:
         """A process that can be asked."""
@@ -107,14 +109,15 @@ class CommandProgram:
         note: Callable[[str], None],
     ) -> tuple[Said, Calls]:
         """What the process says to an example, and the calls that it made for it. It is idle again, or ended."""
-        seconds = self._command.timeout
-        said = broken(f"it gave no answer within {seconds:g} seconds (its model calls not counted)")
+        said = broken("it was left")
         try:
             async with anyio.create_task_group() as tasks:
-                time = OwnTime(seconds)
-                calls = Calls(tasks, prompts, call, time)
-                with self._endpoint.serving(worker.name, calls), time.scope:
+                patience = Patience(self._command.timeout)
+                calls = Calls(tasks, prompts, call, patience)
+                with self._endpoint.serving(worker.name, calls), patience.scope:
                     said = await worker.ask(identity, line, note)
+            if patience.scope.cancelled_caught:
+                said = broken(f"it made no call and gave no answer for {self._command.timeout:g} s{worker.hint}")
         finally:
             if said.alive:
                 self._idle.append(worker)
@@ -123,13 +126,12 @@ class CommandProgram:
         return said, calls
 
     def _count(self, said: Said) -> None:
-        """:raises ConfigError: the command ends each time."""
-        self._deaths += 1
-        if self._deaths >= DEATHS:
-            command = self._command.shown
+        """:raises ConfigError: the command goes wrong each time."""
+        self._failures += 1
+        if self._failures >= ATTEMPTS:
             raise ConfigError(
-                f"the program's command {command!r} ended {self._deaths} times and never answered; the last time "
-                f"{said.failure}"
+                f"the program's command has never answered, in {self._failures} attempts; at the last one "
+                f"{said.failure}; the command is {self._command.shown}"
             )
 
 
@@ -145,6 +147,9 @@ def question(example: Example, prompts: Prompts) -> bytes:
 
 def rendered(prompt: BoundPrompt, example: Example) -> list[dict[str, str]]:
     """The messages of a prompt for an example."""
-    left = {name: f"{{{name}}}" for name in NAMED.findall(prompt.text)}
-    messages = prompt.render({**left, **example.inputs})
+    try:
+        messages = prompt.render(example.inputs)
+    except ProgramFailed:  # it shows values that the program computes
+        left = {name: f"{{{name}}}" for name in NAMED.findall(prompt.text) if name != INPUTS}
+        messages = prompt.render({**left, **example.inputs})
     return [{"role": message.speaker, "content": message.text} for message in messages]

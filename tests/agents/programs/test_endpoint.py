@@ -12,8 +12,8 @@ import openai
 import pytest
 from anyio.lowlevel import checkpoint
 
-from agents.programs.calls import Calls, OwnTime
-from agents.programs.endpoint import Endpoint
+from agents.programs.endpoint.calls import Calls, Patience
+from agents.programs.endpoint.server import Endpoint
 from protocols.errors import BadRequest, BudgetExhausted, TooLong
 from protocols.model import ChatMessage, Finish, Reply
 from protocols.program import Answered, Call, Prompts
@@ -27,7 +27,7 @@ HELLO = [{"role": "user", "content": "hello"}]
 async def serving(call: Call, prompts: Prompts = TWO) -> AsyncIterator[tuple[Endpoint, Calls]]:
     """An endpoint at which one worker, w1, is at an example."""
     async with Endpoint() as endpoint, anyio.create_task_group() as tasks:
-        calls = Calls(tasks, prompts, call, OwnTime(60))
+        calls = Calls(tasks, prompts, call, Patience(60))
         with endpoint.serving("w1", calls):
             yield endpoint, calls
 
@@ -247,7 +247,7 @@ async def test_what_cannot_be_served_is_refused_in_plain_words(
 
 
 async def test_a_request_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.programs.endpoint.LARGEST", 1000)
+    monkeypatch.setattr("agents.programs.endpoint.server.LARGEST", 1000)
     async with serving(Scripted()) as (endpoint, _):
         body, key = {"messages": HELLO, "junk": "x" * 1000}, f"Bearer {endpoint.token}"
         status, said = await post(endpoint, "/w1/v1/chat/completions", body, Authorization=key)
@@ -283,7 +283,7 @@ async def test_a_call_under_way_ends_with_its_example() -> None:
             refused.set()
 
         async with anyio.create_task_group() as tasks:
-            calls = Calls(tasks, TWO, call, OwnTime(60))
+            calls = Calls(tasks, TWO, call, Patience(60))
             with endpoint.serving("w1", calls):
                 others.start_soon(ask)
                 while not call.asked:

@@ -17,12 +17,14 @@ from anyio.lowlevel import checkpoint
 
 from agents.programs import worker as working
 from agents.programs import workers as pool
-from agents.programs.calls import OwnTime
+from agents.programs.endpoint.calls import Patience
 from agents.programs.environment import Command, environment
+from agents.programs.running import Draw, Running
 from agents.programs.workers import CommandProgram
 from protocols.errors import BadRequest, BudgetExhausted, ConfigError, ProgramFailed, PromptFlowError
-from protocols.model import ChatMessage
-from protocols.program import Call, Prompts
+from protocols.model import ChatMessage, Reply, Request, Usage
+from protocols.program import Call, Prompts, TaskProgram
+from protocols.prompt import Prompt, Section
 from protocols.task import Json
 from tests.agents.programs.helpers import ONE, TWO, Scripted, answering, example, python
 
@@ -200,7 +202,10 @@ for line in sys.stdin:
 """
     first, second, third = await answers(python(tmp_path, source), count=3)
     assert first == third
-    assert str(failed(second)) == "the program: it answered with an error: lines, the last: no such department"
+    assert (
+        str(failed(second))
+        == "the program: on the example e1, it answered with an error: lines, the last: no such department"
+    )
     assert "the reason" in failed(second).trace
 
 
@@ -270,27 +275,24 @@ async def test_standard_error_is_kept_within_bounds(tmp_path: Path) -> None:
 async def test_the_clock_of_an_example_stands_still_during_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(anyio, "current_time", lambda: now[0])
-    time = OwnTime(10)
-    assert time.scope.deadline == 110
-    now[0] = 104
-    time.stop()
-    time.stop()
+    patience = Patience(10)
+    assert patience.scope.deadline == 110
+    patience.stop()
+    patience.stop()
     now[0] = 1000
-    time.go_on()
-    assert time.scope.deadline == math.inf
-    time.shorten(2)
-    time.go_on()
-    assert time.scope.deadline == 1002
-    time.shorten(1)
-    assert time.scope.deadline == 1001
+    patience.begin()
+    assert patience.scope.deadline == math.inf
+    patience.shorten(2)
+    patience.begin()
+    assert patience.scope.deadline == 1002
 
 
 async def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([0.1, 60])
-    monkeypatch.setattr(pool, "OwnTime", lambda _: OwnTime(next(seconds)))
+    monkeypatch.setattr(pool, "Patience", lambda _: Patience(next(seconds)))
     source = answering("if it['id'] == 'e0':\n    sys.stdin.readline()\nreturn 'well'")
     first, second = await answers(python(tmp_path, source), count=2)
-    assert "no answer within 60 seconds (its model calls not counted)" in str(failed(first))
+    assert "made no call and gave no answer for 60 s; it must read its input line by line" in str(failed(first))
     assert second == "well"
 
 
@@ -301,12 +303,13 @@ async def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
         ([sys.executable, "-c", "import no_such_module"], "No module named 'no_such_module'"),
         ([sys.executable, "no-such-file.py"], "No such file"),
         ([sys.executable, "-c", ""], "ended with code 0"),
+        ([sys.executable, "-c", "print('{\"answer\": 1}')"], 'has no "id"'),
     ],
 )
 async def test_a_command_that_cannot_run_is_said_once_and_clearly(
     tmp_path: Path, command: list[str], why: str
 ) -> None:
-    said = await answers(Command(tuple(command), tmp_path), count=pool.DEATHS)
+    said = await answers(Command(tuple(command), tmp_path), count=pool.ATTEMPTS)
     assert isinstance(said[-1], ConfigError)
     assert why in str(said[-1])
     assert "\n" not in str(said[-1])
@@ -379,6 +382,41 @@ async def test_cancelling_ends_the_worker_and_its_call(tmp_path: Path) -> None:
                 await checkpoint()
             tasks.cancel_scope.cancel()
         assert not is_there(int(notes[0]))
+
+
+async def test_it_runs_as_any_program_of_a_task(tmp_path: Path) -> None:
+    """Its calls are those of the prompts that they name or quote, and its steps are traced."""
+    asked: list[Request] = []
+
+    class Model:
+        name = "scripted"
+
+        async def complete(self, request: Request) -> Reply:
+            asked.append(request)
+            return Reply(f"reply {len(asked)}", Usage(10, 2))
+
+    body = """
+print("facts first")
+facts = ask(it["prompts"]["extract"]["messages"][0]["content"])
+return {"department": ask(it["prompts"]["decide"]["messages"][0]["content"].replace("{facts}", facts))}
+"""
+    prompt = Prompt(
+        (
+            Section("extract.task", "task", "List the facts.\n{text}"),
+            Section("decide.task", "task", "Which department?\n{facts}"),
+        )
+    )
+    async with CommandProgram(python(tmp_path, answering(body)), os.environ) as program:
+        task = TaskProgram(program, {"extract": None, "decide": None}, ("inputs", "facts"), math.inf)
+        running = Running(task, Model(), ("text", "facts"), lambda name, part: 99, lambda part, values: values)
+        reply, steps = await running.answer(prompt, example(), Draw(0, None, None))
+    assert reply.text == '{"department":"reply 2"}'
+    assert reply.usage == Usage(20, 4)
+    assert [(step.prompt, step.reply) for step in steps] == [
+        *(("", "facts first"), ("extract", "reply 1"), ("decide", "reply 2"))
+    ]
+    assert steps[1].values == {"text": "Where is my parcel?"}
+    assert asked[1].messages == (ChatMessage("user", "Which department?\nreply 1"),)
 
 
 async def test_a_program_may_end_by_itself(tmp_path: Path) -> None:

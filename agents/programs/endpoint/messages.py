@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from agents.programs.asked import Asked, JsonObject, Unusable, asked_for, text_of, turn_of
+from agents.programs.endpoint.asked import Asked, JsonObject, Unusable, asked_for, text_of, turn_of
 from protocols.model import ChatMessage, Finish, Reply, Usage
 from protocols.program import Turn
 

@@ -11,14 +11,19 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from agents.programs.asked import Asked, JsonObject, Unusable, asked_for, turn_of
-from agents.programs.messages import named
+from agents.programs.endpoint.asked import Asked, JsonObject, Unusable, asked_for, turn_of
+from agents.programs.endpoint.messages import named
 from protocols.model import ChatMessage, Reply, Usage
 from protocols.program import Turn
 
 LIMITS: Final = ("max_output_tokens",)
 UNSERVED: Final = ("previous_response_id", "conversation", "background", "prompt")
-OTHER: Final = frozenset({"input", "instructions", "text", "tools", "reasoning", "include", "truncation", *UNSERVED})
+OTHER: Final = frozenset(
+    {
+        *("include", "input", "instructions", "max_tool_calls", "reasoning", "text", "tools", "truncation"),
+        *UNSERVED,
+    }
+)
 """Fields that have another name or form in chat completions, or none."""
 CUT: Final = {"length": "max_output_tokens", "refusal": "content_filter"}
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from agents.programs.asked import Asked, JsonObject, Unusable, asked_for, turn_of
+from agents.programs.endpoint.asked import Asked, JsonObject, Unusable, asked_for, turn_of
 from protocols.model import Finish, Reply, Usage
 
 LIMITS: Final = ("max_completion_tokens", "max_tokens")

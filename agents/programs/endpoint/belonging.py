@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from agents.programs.asked import Asked
+from agents.programs.endpoint.asked import Asked
 from protocols.model import ChatMessage
 from protocols.program import Prompts
 from protocols.prompt import NAMED

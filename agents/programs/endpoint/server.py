@@ -20,11 +20,11 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from agents.programs.asked import Asked, Format, JsonObject, Unusable
-from agents.programs.calls import ENDED, Calls
-from agents.programs.chat_completions import ChatCompletions
-from agents.programs.messages import Messages
-from agents.programs.responses import Responses
+from agents.programs.endpoint.asked import Asked, Format, JsonObject, Unusable
+from agents.programs.endpoint.calls import ENDED, Calls
+from agents.programs.endpoint.chat_completions import ChatCompletions
+from agents.programs.endpoint.messages import Messages
+from agents.programs.endpoint.responses import Responses
 from protocols.errors import PromptFlowError, TooLong
 from protocols.program import Answered
 from protocols.threads import in_thread
@@ -41,6 +41,10 @@ LONG: Final = 2**18
 """Bytes from which on a request is read in a thread; orjson reads some hundred megabytes a second."""
 INVALID: Final = "invalid_request_error"
 NO_RETRY: Final = {"x-should-retry": "false"}
+UNSERVED: Final = (
+    f"is not served, only POST {', '.join(FORMATS)} and GET /models; give a client of anything else, such as "
+    "embeddings, a base URL and a key of its own"
+)
 CLOSING: Final = 1.0
 """Seconds that requests have to end once the endpoint closes."""
 TOOLS: Final = "the model answered with calls of tools, which are not passed on"
@@ -104,8 +108,7 @@ class Endpoint:
         if path == "/models" and request.method == "GET":
             return respond(models(calls.prompts if calls else ()))
         if path not in FORMATS or request.method != "POST":
-            what = f"{request.method} {path} is not served; there are POST {', '.join(FORMATS)} and GET /models"
-            return refusal(form.error("not_found_error", what), 404)
+            return refusal(form.error("not_found_error", f"{request.method} {path} {UNSERVED}"), 404)
         try:
             if calls is None:
                 raise Unusable(ENDED)
@@ -130,6 +133,8 @@ async def body_of(request: web.BaseRequest) -> JsonObject:
 
     :raises Unusable: it is not a JSON object, or too large.
     """
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
         raw = await request.read()
         body = await in_thread(orjson.loads, raw) if len(raw) > LONG else orjson.loads(raw)

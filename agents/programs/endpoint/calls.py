@@ -9,8 +9,8 @@ from typing import Any, Final
 import anyio
 from anyio.abc import TaskGroup
 
-from agents.programs.asked import Asked, Unusable
-from agents.programs.belonging import Owners
+from agents.programs.endpoint.asked import Asked, Unusable
+from agents.programs.endpoint.belonging import Owners
 from protocols.errors import ModelError
 from protocols.program import Answered, Call, Prompts
 
@@ -19,32 +19,28 @@ GRACE: Final = 5.0
 """Seconds that a program has to come to an end after an error that ends its example."""
 
 
-class OwnTime:
-    """The time that a program has for an example, in seconds. It stands still while a model is asked, because a call
-    may wait long for its turn. `scope` ends with it."""
+class Patience:
+    """How long a program may go on with an example without asking a model, in seconds; what a call waits for its turn
+    does not count. `scope` is cancelled when it is over."""
 
     def __init__(self, seconds: float) -> None:
-        self._left, self._asked = seconds, 0
+        self._seconds, self._asked = seconds, 0
         self.scope = anyio.CancelScope(deadline=anyio.current_time() + seconds)
 
     def stop(self) -> None:
         """A call begins."""
-        if not self._asked:
-            self._left = self.scope.deadline - anyio.current_time()
-            self.scope.deadline = math.inf
         self._asked += 1
+        self.scope.deadline = math.inf
 
-    def go_on(self) -> None:
+    def begin(self) -> None:
         """A call has ended."""
         self._asked -= 1
         if not self._asked:
-            self.scope.deadline = anyio.current_time() + self._left
+            self.scope.deadline = anyio.current_time() + self._seconds
 
     def shorten(self, seconds: float) -> None:
-        """From now on there are at most so many seconds."""
-        self._left = min(self._left, seconds)
-        if not self._asked:
-            self.scope.deadline = min(self.scope.deadline, anyio.current_time() + seconds)
+        """From now on it is at most so long."""
+        self._seconds = min(self._seconds, seconds)
 
 
 class Pending:
@@ -63,8 +59,8 @@ class Calls:
     have, or a bug. `failed`: the error of the last call, None if it did not fail. `made`: the number of calls.
     """
 
-    def __init__(self, tasks: TaskGroup, prompts: Prompts, call: Call, time: OwnTime) -> None:
-        self._tasks, self._call, self._time = tasks, call, time
+    def __init__(self, tasks: TaskGroup, prompts: Prompts, call: Call, patience: Patience) -> None:
+        self._tasks, self._call, self._patience = tasks, call, patience
         self._owners = Owners(prompts)
         self._open = True
         self.prompts: Mapping[str, object] = prompts
@@ -89,7 +85,7 @@ class Calls:
             raise Unusable(ENDED)
         pending = Pending()
         self.made += 1
-        self._time.stop()
+        self._patience.stop()
         self._tasks.start_soon(self._make, asked, pending)
         await pending.done.wait()
         if pending.answered is None:
@@ -107,7 +103,7 @@ class Calls:
             pending.error = error
             self._fail(error)
         finally:
-            self._time.go_on()
+            self._patience.begin()
             pending.done.set()
 
     def _fail(self, error: Exception) -> None:
@@ -115,4 +111,4 @@ class Calls:
             self.failed = error
         elif self.ending is None:
             self.ending = error
-            self._time.shorten(GRACE)
+            self._patience.shorten(GRACE)
