@@ -254,6 +254,14 @@ async def test_a_request_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> 
     assert (status, "larger than 1000 bytes" in said) == (400, True)
 
 
+async def test_a_client_may_ask_before_it_sends_a_body() -> None:
+    """As curl does: https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1"""
+    async with serving(Scripted()) as (endpoint, _), aiohttp.ClientSession() as session:
+        url, headers = f"{endpoint.base_url('w1')}/chat/completions", {"Authorization": f"Bearer {endpoint.token}"}
+        async with session.post(url, json={"messages": HELLO}, headers=headers, expect100=True) as answer:
+            assert answer.status == 200
+
+
 async def test_fields_with_the_names_of_our_arguments_do_no_harm() -> None:
     call = Scripted()
     async with serving(call) as (endpoint, calls):
