@@ -16,7 +16,7 @@ from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFa
 from protocols.model import ChatMessage, ChatModel, Parameters, Reply, Request, Speaker
 from protocols.program import Answered, Prompts, Step, TaskProgram, Turn, no_prompt
 from protocols.prompt import Prompt, placeholders
-from protocols.task import Example, Json
+from protocols.task import GENEROUS, Example, Json
 
 SPEAKERS: Mapping[object, Speaker] = {
     "system": "system",
@@ -74,9 +74,8 @@ class Running:
         bound = {name: Bound(name, part, self._shown(part), self._fill) for name, part in parts.items()}
 
         def request(name: str, messages: tuple[ChatMessage, ...]) -> Request:
-            return Request(
-                messages, draw.temperature, self._limit(name, parts[name]), draw.sample, draw.assignment, prompt=name
-            )
+            most = self._limit(name, parts[name]) if name else GENEROUS
+            return Request(messages, draw.temperature, most, draw.sample, draw.assignment, prompt=name)
 
         began = time.perf_counter()
         with anyio.CancelScope(deadline=anyio.current_time() + self._program.timeout) as patience:
@@ -123,7 +122,7 @@ class Running:
         parameters: Mapping[str, object],
     ) -> Request:
         """:raises ProgramFailed: no prompt has this name, or the messages are none."""
-        if prompt not in at_work.bound:
+        if prompt and prompt not in at_work.bound:
             raise ProgramFailed(no_prompt(prompt, at_work.bound))
         blank = at_work.request(prompt, tuple(map(as_message, messages)))
         if not blank.messages:
@@ -140,7 +139,8 @@ class Running:
 
     async def _call(self, at_work: _Example, request: Request) -> Answered:
         """Make a call. The program's time does not run out while it waits for one."""
-        began, rendered = time.perf_counter(), at_work.bound[request.prompt].rendered
+        began, bound = time.perf_counter(), at_work.bound.get(request.prompt)
+        rendered = bound.rendered if bound else None
         at_work.in_flight += 1
         at_work.patience.deadline = math.inf
         try:

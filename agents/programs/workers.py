@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import TracebackType
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 import anyio
@@ -18,7 +20,7 @@ from agents.programs.worker import Said, Worker, broken, start
 from protocols.errors import ConfigError, ProgramFailed
 from protocols.program import BoundPrompt, Call, Prompts
 from protocols.prompt import NAMED
-from protocols.task import Example, Json
+from protocols.task import Example, Json, Task
 
 ATTEMPTS: Final = 3
 """Processes that may go wrong before any process has answered."""
@@ -33,8 +35,8 @@ class CommandProgram:
     killed because it hung or did not keep to the protocol. `environ`: the user's environment.
     """
 
-    def __init__(self, command: Command, environ: Mapping[str, str]) -> None:
-        self._command, self._environ = command, environ
+    def __init__(self, command: Command, environ: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.command, self._environ = command, environ
         self._endpoint = Endpoint()
         self._free = anyio.Semaphore(command.workers)
         self._idle: list[Worker] = []
@@ -96,8 +98,8 @@ class CommandProgram:
             await worker.end()
         self._started += 1
         name, endpoint = f"w{self._started}", self._endpoint
-        environ = environment(self._command, self._environ, endpoint.base_url(name), endpoint.token)
-        return await start(self._command, name, environ)
+        environ = environment(self.command, self._environ, endpoint.base_url(name), endpoint.token)
+        return await start(self.command, name, environ)
 
     async def _asked(
         self,
@@ -112,12 +114,12 @@ class CommandProgram:
         said = broken("it was left")
         try:
             async with anyio.create_task_group() as tasks:
-                patience = Patience(self._command.timeout)
+                patience = Patience(self.command.timeout)
                 calls = Calls(tasks, prompts, call, patience)
                 with self._endpoint.serving(worker.name, calls), patience.scope:
                     said = await worker.ask(identity, line, note)
             if patience.scope.cancelled_caught:
-                said = broken(f"it made no call and gave no answer for {self._command.timeout:g} s{worker.hint}")
+                said = broken(f"it made no call and gave no answer for {self.command.timeout:g} s{worker.hint}")
         finally:
             if said.alive:
                 self._idle.append(worker)
@@ -131,8 +133,18 @@ class CommandProgram:
         if self._failures >= ATTEMPTS:
             raise ConfigError(
                 f"the program's command has never answered, in {self._failures} attempts; at the last one "
-                f"{said.failure}; the command is {self._command.shown}"
+                f"{said.failure}; the command is {self.command.shown}"
             )
+
+
+@asynccontextmanager
+async def at_work(task: Task, environ: Mapping[str, str]) -> AsyncIterator[Task]:
+    """The task, with its program able to work while the context is entered, if that is a command."""
+    if task.program is None or not isinstance(task.program.program, CommandProgram):
+        yield task
+        return
+    async with CommandProgram(task.program.program.command, environ) as program:
+        yield replace(task, program=replace(task.program, program=program))
 
 
 def question(example: Example, prompts: Prompts) -> bytes:

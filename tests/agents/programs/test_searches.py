@@ -1,7 +1,10 @@
-"""A program of one prompt makes the decisions of the task without a program; one of two prompts is trained."""
+"""A program of one prompt makes the decisions of the task without a program; one of two prompts is trained, as a
+function and as a command."""
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,6 +26,23 @@ async def one(inputs, prompts, call):
 async def two(inputs, prompts, call):
     facts = await call("extract", prompts.extract.render(inputs))
     return await call("decide", prompts.decide.render(inputs, facts=facts))
+"""
+COMMAND = """
+import json, sys
+from openai import OpenAI
+
+client = OpenAI()
+
+
+def ask(name, messages):
+    return client.chat.completions.create(model=name, messages=messages).choices[0].message.content
+
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    facts = ask("extract", asked["prompts"]["extract"]["messages"])
+    told = [{**m, "content": m["content"].replace("{facts}", facts)} for m in asked["prompts"]["decide"]["messages"]]
+    print(json.dumps({"id": asked["id"], "answer": ask("decide", told)}), flush=True)
 """
 WIDTH_1 = ["search.width=1", "search.assignments=5"]
 
@@ -63,16 +83,19 @@ async def test_a_program_of_one_prompt_decides_as_the_plain_task_does(seed: int,
     assert len(usual) > 5
 
 
-async def test_the_prompts_of_a_program_are_edited_by_their_addresses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["small_programs:two", {"command": [sys.executable, "two.py"], "workers": 2}])
+async def test_the_prompts_of_a_program_are_edited_by_their_addresses(program: object, tmp_path: Path) -> None:
+    splits = {split: f"{split}.jsonl" for split in ("train", "validation", "test")}
     tables = {
-        "task": {"name": "small", "program": "small_programs:two"}
-        | {split: f"{split}.jsonl" for split in ("train", "validation", "test")},
+        "task": {"name": "small", **splits},
+        "task.program": program if isinstance(program, dict) else {"use": program},
         "prompt": {},
         "prompts.extract": {"text": "What is it about? {text}"},
-        "prompts.decide": {"text": "Which is it?\\nLabels: invoice, parcel, 退款"},
+        "prompts.decide": {"text": "Which is it?\nLabels: invoice, parcel, 退款\nText: {text}\nAbout: {facts}"},
     }
     config = write_task(tmp_path / "task", tables=tables)
-    async with open_run(load(config, WIDTH_1), {}, tmp_path / "run") as run:
+    (tmp_path / "task" / "two.py").write_text(COMMAND, encoding="utf-8")
+    async with open_run(load(config, WIDTH_1), dict(os.environ), tmp_path / "run") as run:
         await run.search()
         first = run.controller.first
     assert first is not None
