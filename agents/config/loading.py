@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from random import Random
 
+from agents.config.asking import check_images
 from agents.config.configuration import Configuration
 from agents.config.metrics import open_kind, open_metric, scored
 from memory.retrieval import read_corpus
@@ -60,9 +61,11 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
     """The task with these three splits.
 
     :raises DataError: the splits would make a score meaningless.
+    :raises ConfigError: they hold images, and the model that answers reads text alone.
     """
     table = configuration.task
     check_splits(splits)
+    check_images(configuration, splits)
     train = splits["train"]
     fields = tuple(sorted(train[0].inputs))
     kind = open_kind(configuration, splits)

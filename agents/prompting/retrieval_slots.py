@@ -19,10 +19,11 @@ from agents.prompting.asking import task_request
 from agents.prompting.requests import PLACE, key_of, show_example, show_turns
 from memory.retrieval import Shelf
 from protocols.messages import Scores
-from protocols.model import ChatMessage, Request
+from protocols.model import BYTES, ChatMessage, Request
 from protocols.prompt import Prompt, estimate_tokens, estimate_turn
 from protocols.task import Example, Task
 from protocols.threads import in_thread
+from protocols.turns import images_of
 
 EXAMPLES, PASSAGES = "examples", "passages"
 SAMPLE = 64
@@ -91,7 +92,7 @@ class RetrievalSlots:
             return math.inf
         whole = self.task.validation
         answered = [e for e, score in zip(whole, scores, strict=False) if score is not None] if scores else whole
-        longest = nlargest(LONGEST, answered, key=lambda example: sum(map(len, example.inputs.values())))
+        longest = nlargest(LONGEST, answered, key=lambda example: _length(example.inputs))
         rendered = (prompt.render(self.inputs(prompt, example.inputs)) for example in longest)
         requests = (task_request(self.task.kind, prompt, messages) for messages in rendered)
         return min(map(self.room, requests), default=math.inf)
@@ -144,6 +145,11 @@ class RetrievalSlots:
             turns = show_turns(prompt, self.task, example)
             row["turns"] = [{"role": turn.speaker, "content": turn.text} for turn in turns]
         return row
+
+
+def _length(inputs: Mapping[str, str]) -> int:
+    """Characters of the inputs, and as many for their images as so many tokens have."""
+    return sum(len(value) + BYTES * sum(image.tokens for image in images_of(value)) for value in inputs.values())
 
 
 class Filled(Mapping[str, str]):
