@@ -21,6 +21,7 @@ from memory.retrieval import Shelf
 from protocols.messages import Scores
 from protocols.model import BYTES, ChatMessage, Request
 from protocols.prompt import Prompt, estimate_tokens, estimate_turn
+from protocols.providers.openai import content_of
 from protocols.task import Example, Task
 from protocols.threads import in_thread
 from protocols.turns import images_of
@@ -130,7 +131,8 @@ class RetrievalSlots:
 
     def export(self, prompt: Prompt, name: str) -> bytes:
         """The slot `name` for `{examples:k}` or `{passages:k}` in `prompt`, as JSON lines: the input or text that an
-        item is found by, and the item shown as text, as turns, or as both. Empty if the prompt does not use it."""
+        item is found by, and the item shown as text, as turns, or as both. Images in turns are data URLs. Empty if
+        the prompt does not use it."""
         forms = {turns for used, turns in uses(prompt) if used == name}
         rows: list[dict[str, object]] = [{"text": passage, "shown": passage} for passage in self.passages.items]
         if name == EXAMPLES:
@@ -143,7 +145,7 @@ class RetrievalSlots:
             row["shown"] = show_example(prompt, self.task, example)
         if True in forms:
             turns = show_turns(prompt, self.task, example)
-            row["turns"] = [{"role": turn.speaker, "content": turn.text} for turn in turns]
+            row["turns"] = [{"role": turn.speaker, "content": content_of(turn)} for turn in turns]
         return row
 
 
