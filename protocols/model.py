@@ -119,10 +119,11 @@ class Request:
         """Bytes of all texts as UTF-8, and `BYTES` for each token of an image. Measured once, because several
         wrappers read it at every call."""
         if self._size < 0:
-            size = sum(len(message.text.encode("utf-8", "replace")) for message in self.messages)
-            size += BYTES * sum(
-                image.tokens for message in self.messages if message.parts for image in message.images
-            )
+            size = 0
+            for message in self.messages:
+                size += len(message.text.encode("utf-8", "replace"))
+                if message.parts:
+                    size += BYTES * sum(image.tokens for image in message.images)
             object.__setattr__(self, "_size", size)
         return self._size
 

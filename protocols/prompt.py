@@ -210,10 +210,13 @@ class Template:
             if not isinstance(inputs, Turned):
                 raise PromptError(f"{{{place}}} is filled from training examples, and none are given")
             messages += inputs.turns(place)
-        if self.varying and all(type(value) is str for value in inputs.values()):
-            messages.append(ChatMessage("user", "\n\n".join([fill(text, inputs) for text in self.varying])))
-        elif self.varying:
-            messages += chat([piece for text in self.varying for piece in ("\n\n", *pieces(text, inputs))][1:])
+        if not self.varying:
+            return tuple(messages)
+        for value in inputs.values():
+            if type(value) is not str:
+                spread = [piece for text in self.varying for piece in ("\n\n", *pieces(text, inputs))]
+                return (*messages, *chat(spread[1:]))
+        messages.append(ChatMessage("user", "\n\n".join([fill(text, inputs) for text in self.varying])))
         return tuple(messages)
 
 

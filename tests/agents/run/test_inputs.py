@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import orjson
@@ -14,10 +15,15 @@ from agents.check.doctor import diagnose
 from agents.config.configuration import Configuration, build
 from agents.config.loading import load_task
 from agents.directory.run_directory import BEST_EXAMPLES
+from agents.forecast.composed import Recorder
+from agents.operators.few_shot import FewShot
+from agents.operators.operator import Context
 from agents.prompting.requests import show_example, show_turns
+from agents.prompting.retrieval_slots import open_slots
 from agents.run.opening import open_run
 from memory.journals.journal import read_calls
 from protocols.errors import ConfigError, PromptError
+from protocols.messages import Assignment
 from protocols.prompt import Prompt, Section
 from protocols.providers import anthropic, openai
 from protocols.turns import images_of
@@ -193,3 +199,13 @@ def test_a_worked_example_is_a_transcript_with_its_image(tmp_path: Path) -> None
     assert question.parts == (f"{transcript}\nPicture: ", photo, "\nLabel:")
     assert reply.text == "dark"
     assert show_example(prompt, task, example) == f"{transcript}\nPicture: {photo}\nLabel: dark"
+
+
+async def test_worked_examples_that_are_seen_are_turns_filled_for_each_input(tmp_path: Path) -> None:
+    task = load_task(configured(tmp_path / "task", "", MODELS["openai"]))
+    prompt = Prompt((Section("shots", "examples"), Section("in", "task", "{talk}\nPicture: {photo}\nLabel:")))
+    assignment = Assignment(1, "few_shot", "shots", 0, prompt, "", (), (), {}, ())
+    for seed in range(8):
+        context = Context(task, Recorder(""), (), Random(seed), open_slots(task, ()), 0.0)
+        shots = (await FewShot().edit(assignment, context))["shots"]
+        assert (shots.form, shots.text.partition(":")[0]) == ("turns", "{examples")

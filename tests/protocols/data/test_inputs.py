@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from protocols.data import Fields
+from protocols.data import Fields, Source, load_examples
 from protocols.data import pictures as limits
 from protocols.data.inputs import rooted
 from protocols.errors import DataError
@@ -119,6 +119,19 @@ def test_parquet_holds_images_as_the_hub_does(folder: Path) -> None:
     [example] = load(write(folder / "train.parquet", parquet(rows)))
     assert example.inputs["photo"].startswith("[image b.png ")
     assert isinstance(example.inputs["talk"], Conversation)
+
+
+def test_the_library_of_the_hub_gives_images_as_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "cache")
+    Path("owner/seen").mkdir(parents=True)
+    features = datasets.Features({"photo": datasets.Image(), "target": datasets.Value("string")})
+    rows = {"photo": [{"bytes": RECEIPT, "path": "a/b.png"}], "target": ["t"]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet("owner/seen/train.parquet")
+    [example] = load_examples(Source("hf:owner/seen"), "train")
+    [found] = images_of(example.inputs["photo"])
+    assert (found.url, found.name) == (DATA, "b.png")
 
 
 @pytest.mark.parametrize(
