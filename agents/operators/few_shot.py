@@ -230,12 +230,12 @@ def _possible(
     sees = any(images_of(value) for example in task.train[:CHECKED] for value in example.inputs.values())
 
     def works(policy: ShotPolicy) -> bool:
+        if sees and policy.count and not (policy.nearest and policy.form == "turns"):
+            return False
         if policy.replies:
             return policy.count <= replies
         if not policy.count:
             return policy != here
-        if sees and not (policy.nearest and policy.form == "turns"):
-            return False
         if policy.nearest:
             return bare and policy not in tried and policy.count <= most and bool(task.train)
         return bare and policy.count <= len(task.train)
