@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from protocols.model import Finish, Instead, Usage
+from protocols.program import Step
 from protocols.prompt import Prompt
 from protocols.task import Counts
 
@@ -37,7 +38,8 @@ SHRINK: Final = "shrink"
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One example, the reply to it, how the reply ended, and its judgement. `target`: written as a reply should be.
-    `instead`: see `Reply`. `usage`: the metered usage of the reply."""
+    `instead`: see `Reply`. `usage`: the metered usage of the reply. `steps`: the calls and notes of the program that
+    answered, bounded in size; () if one call answered, and in old journals."""
 
     example: str
     inputs: Mapping[str, str]
@@ -51,6 +53,7 @@ class Outcome:
     finish: Finish = "stop"
     instead: Instead | None = None
     usage: Usage = field(default_factory=Usage)
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

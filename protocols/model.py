@@ -99,8 +99,9 @@ class Request:
     1, ...); adapters add it to a `seed` among the parameters, and else do not send it.
     `fixed`: messages at the beginning, if more than the system messages, that are the same in other requests.
     `assignment`: the one that it is made for; `left_out`: examples that did not fit; `sending`: functions that are
-    applied once all waiting is over, the last first, each of which returns the request to go on with. These three are
-    for wrappers: adapters do not send them, and the cache ignores them.
+    applied once all waiting is over, the last first, each of which returns the request to go on with; `prompt`: the
+    prompt of a program that it asks, "" for none. These four are for wrappers: adapters do not send them, and the
+    cache ignores them.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -112,6 +113,7 @@ class Request:
     sending: tuple[Callable[[Request], Request], ...] = field(default=(), compare=False, repr=False)
     fixed: int = field(default=0, compare=False, repr=False)
     parameters: Parameters = NOTHING_SET
+    prompt: str = field(default="", compare=False)
     _size: int = field(default=-1, init=False, compare=False, repr=False)
 
     @property
@@ -144,6 +146,7 @@ class Request:
             (*self.sending, look),
             self.fixed,
             self.parameters,
+            self.prompt,
         )
         object.__setattr__(copy, "_size", self._size)
         return copy

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from protocols.errors import ProgramFailed
 from protocols.model import ChatMessage, Finish, Reply, Usage
+from protocols.prompt import Prompt
 from protocols.task import Example, Json
 
 Turn = ChatMessage | Mapping[str, object]
@@ -132,6 +133,24 @@ class Program(Protocol):
         :raises ProgramFailed: the program raised, hung, or gave no answer.
         :raises ModelError, BudgetExhausted: a call of a model failed, and the program did not catch it.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProgram:
+    """The program of a task. `prompts`: the names of its prompts, each with the most tokens of a reply; None: as the
+    task's kind allows, or `GENEROUS` where there are several prompts. `computed`: the values that it renders them
+    with, besides the input fields. `timeout`: seconds that it may spend on an example without calling a model."""
+
+    program: Program
+    prompts: Mapping[str, int | None]
+    computed: tuple[str, ...]
+    timeout: float
+
+    def parts(self, prompt: Prompt) -> dict[str, Prompt]:
+        """The prompts by their names; a single one is the whole."""
+        if len(self.prompts) == 1:
+            return {name: prompt for name in self.prompts}
+        return {name: prompt.of(name) for name in self.prompts}
 
 
 Function = Callable[[Mapping[str, str], Prompts, Call], Awaitable[Json]]

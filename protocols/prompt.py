@@ -3,6 +3,9 @@
 Placeholders are the names of the task's input fields in braces (`{text}`). They are substituted by exact
 name, in one pass, and every other brace, in a section or in an example, is plain text.
 
+The prompts of a program (`program.py`) are one prompt here: a section's name is its address, `extract.task` for the
+section `task` of the prompt `extract`. The names of a prompt that stands alone have no dot.
+
 The form of a section says where its text is sent. `system`: in the system message if the text is the same for every
 input, else in the user message. `input`: in the user message always. `turns`: as turns of the chat before the user
 message, for worked examples (see `turns.py`).
@@ -18,6 +21,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 from protocols.errors import EditRejected, PromptError
@@ -28,7 +32,9 @@ Kind = Literal["task", "definitions", "reasoning", "examples", "knowledge", "for
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Form = Literal["system", "input", "turns"]
 FORMS: tuple[Form, ...] = get_args(Form)
-NAME = re.compile(r"[a-z][a-z0-9_-]*")
+WORD = r"[a-z][a-z0-9_-]*"
+WORD_NAME = re.compile(WORD)
+NAME = re.compile(rf"{WORD}(?:\.{WORD})?")
 NAMED = re.compile(r"\{([^\W\d]\w*)\}")
 BRACED = re.compile(r"\{([^{}]+)\}")
 
@@ -71,6 +77,11 @@ class Section:
             raise PromptError(f"section {self.name}: {error.reason}", line=error.line) from None
 
     @property
+    def prompt(self) -> str:
+        """The name of the prompt of a program that the section belongs to; "" in a prompt that stands alone."""
+        return prompt_of(self.name)
+
+    @property
     def filled(self) -> str:
         """The text in which names in braces are placeholders: "" if the section has literal turns."""
         return self.text if self.form != "turns" or place_in(self.text) else ""
@@ -95,17 +106,22 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """An ordered tuple of sections with distinct names."""
+    """An ordered tuple of sections with distinct names. The sections of each prompt of a program stand together."""
 
     sections: tuple[Section, ...]
 
     def __post_init__(self) -> None:
-        """:raises PromptError: there is no section, or two have the same name."""
+        """:raises PromptError: there is no section, two have the same name, or the prompts of a program are mixed."""
         if not self.sections:
             raise PromptError("a prompt needs at least one section")
         for name, count in Counter(section.name for section in self.sections).items():
             if count > 1:
                 raise PromptError(f"two sections are named {name!r}")
+        runs = [name for name, _ in groupby(section.prompt for section in self.sections)]
+        for name, count in Counter(runs).items():
+            if count > 1:
+                named = f"the sections of the prompt {name!r}" if name else "the sections without a prompt's name"
+                raise PromptError(f"{named} do not stand together")
 
     def __iter__(self) -> Iterator[Section]:
         return iter(self.sections)
@@ -116,6 +132,18 @@ class Prompt:
             if section.name == name:
                 return section
         raise KeyError(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the prompts of a program, in their order; `("",)` for a prompt that stands alone."""
+        return tuple(dict.fromkeys(section.prompt for section in self.sections))
+
+    def of(self, name: str) -> Prompt:
+        """The prompt of this name, with the addresses of its sections.
+
+        :raises PromptError: there is none.
+        """
+        return Prompt(tuple(section for section in self.sections if section.prompt == name))
 
     @property
     def tokens(self) -> int:
@@ -218,6 +246,12 @@ class Template:
                 return (*messages, *chat(spread[1:]))
         messages.append(ChatMessage("user", "\n\n".join([fill(text, inputs) for text in self.varying])))
         return tuple(messages)
+
+
+def prompt_of(address: str) -> str:
+    """The name of the prompt in the address of a section; "" for a prompt that stands alone."""
+    name, dot, _ = address.partition(".")
+    return name if dot else ""
 
 
 def same(one: Section, other: Section) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ import orjson
 from protocols.model import Finish
 from protocols.naming import NO_NAMES, Names
 from protocols.thought import INCOMPLETE
+
+if TYPE_CHECKING:
+    from protocols.program import TaskProgram
 
 Array = npt.NDArray[np.float64]
 Counts = Mapping[str, float]
@@ -179,7 +182,8 @@ class Task:
     """A task: critics and operators use `train`, races use `validation`, and `test` is used once, at the end.
 
     `fields`: the input fields that every example has, sorted. `description`: the user's description of the task.
-    `scored`: the metric in words. `model`: the model that answers. `answers`: see `closed_answers`.
+    `scored`: the metric in words. `model`: the model that answers. `program`: the user's code that answers the
+    examples; None: one call does. `answers`: see `closed_answers`.
     """
 
     name: str
@@ -192,10 +196,16 @@ class Task:
     description: str = ""
     scored: str = ""
     model: str = ""
+    program: TaskProgram | None = field(default=None, compare=False, repr=False)
     answers: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answers", closed_answers(self.kind, self.train))
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """The names that a prompt may show: the fields, and what a program computes."""
+        return (*self.fields, *(self.program.computed if self.program else ()))
 
     def split(self, name: SplitName) -> tuple[Example, ...]:
         """The examples of one split."""

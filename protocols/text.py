@@ -1,4 +1,5 @@
-"""Normalises and tokenises texts for comparison, in scripts with and without spaces between words."""
+"""Normalises and tokenises texts for comparison, in scripts with and without spaces between words; makes text from
+models, servers, data and errors safe to show on a terminal, in one line and without API keys."""
 
 from __future__ import annotations
 
@@ -29,3 +30,37 @@ def tokens(text: str) -> list[str]:
     The mixed segmentation with which CMRC 2018 scores Chinese answers (Cui et al., arXiv 1810.07366).
     """
     return TOKEN.findall(fold(text))
+
+
+ANSI = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|.)", re.DOTALL
+)
+UNFIT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+"""Control characters except line ends and tabs (Unicode category Cc), surrogates (Cs), line and paragraph separators
+(Zl, Zp), and marks of text direction, which could make a line read as something else."""
+KEY_LIKE = re.compile(r"\b(?:sk|rk|pk)-[\w*.-]{6,}|\bbearer\s+\S+", re.IGNORECASE)
+LONGEST_REASON = 300
+"""Most characters shown of a message from a server or an exception."""
+
+
+def printable(text: str) -> str:
+    """`text` without escape sequences, control characters (except line ends and tabs) and lone surrogates."""
+    return UNFIT.sub("", ANSI.sub("", text.replace("\r\n", "\n")))
+
+
+def one_line(text: str, most: int = 160) -> str:
+    """`printable`, white space collapsed, cut at `most` characters."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def redact(text: str, key: str | None) -> str:
+    """`text` without the API key, or anything that looks like one.
+
+    A placeholder of fewer than eight letters (`x`, `EMPTY`, which local servers accept) is no secret and stays.
+    """
+    if key and len(key) >= 8:
+        text = text.replace(key, "[key]")
+    return KEY_LIKE.sub("[key]", text)

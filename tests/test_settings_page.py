@@ -10,7 +10,8 @@ from typing import get_args, get_origin
 import pytest
 
 from agents.config.configuration import Configuration
-from agents.config.tables import CapsTable, Table
+from agents.config.tables import CapsTable
+from agents.config.values import Table
 from agents.study.grid import SweepTable
 from agents.study.study import StudyTable
 from protocols.files.named import Named
@@ -29,6 +30,11 @@ def tables(annotation: object) -> list[type[Table]]:
     return [table for argument in get_args(annotation) for table in tables(argument)]
 
 
+def names_code(annotation: object) -> bool:
+    """Whether the value may also be code of the user's."""
+    return annotation is Named or any(map(names_code, get_args(annotation)))
+
+
 def keys(table: type[Table], before: str = "") -> Iterator[tuple[str, object]]:
     """The keys of a table and of its inner ones, with their defaults."""
     for name, field in table.model_fields.items():
@@ -36,6 +42,8 @@ def keys(table: type[Table], before: str = "") -> Iterator[tuple[str, object]]:
         if get_origin(field.annotation) is Mapping and inner == [CapsTable]:
             yield f"{before}{name}.{INNER[name]}.CAP", None
         elif inner:
+            if names_code(field.annotation):
+                yield before + name, field.default
             yield from keys(inner[0], f"{before}{name}.")
         else:
             yield before + name, REQUIRED if field.is_required() else field.default

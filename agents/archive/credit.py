@@ -11,6 +11,7 @@ from agents.prompting.forward import Forward
 from protocols.errors import BudgetExhausted
 from protocols.messages import Assignment, Credit, Critique, Evaluation, Outcome
 from protocols.prompt import Prompt, placeholders
+from protocols.task import Task
 
 LEAST = 8
 """Minimum number of examples: a difference over fewer says too little to be worth its cost."""
@@ -38,7 +39,7 @@ class LeaveOneOut:
         questions for these are counted as asked."""
         self._asked += evaluation.asked
         outcomes = unseen(evaluation.prompt, evaluation.outcomes)
-        names = removable(evaluation.prompt, outcomes) if evaluation.survived else []
+        names = removable(evaluation.prompt, self._forward.task) if evaluation.survived else []
         room = math.floor(self._share * self._asked) - self._measured
         count = min(len(outcomes), room // len(names)) if names else 0
         if count < LEAST:
@@ -114,10 +115,10 @@ def left_out(prompt: Prompt, name: str) -> Prompt:
     return Prompt(tuple(replace(section, text="") if section.name == name else section for section in prompt))
 
 
-def removable(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[str]:
-    """The sections that can be left out: those that have a text and show no input."""
-    fields = {field for outcome in outcomes for field in outcome.inputs}
-    return [section.name for section in prompt if section.text and not placeholders(section.filled, fields)]
+def removable(prompt: Prompt, task: Task) -> list[str]:
+    """The sections that can be left out: those that have a text and show no input, and nothing that is computed."""
+    shown = task.placeholders
+    return [section.name for section in prompt if section.text and not placeholders(section.filled, shown)]
 
 
 def unseen(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[Outcome]:

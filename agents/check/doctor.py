@@ -10,12 +10,9 @@ from random import Random
 
 from agents.check.findings import Diagnosis, Finding, Findings, Sent
 from agents.check.reaching import call_each, check_memory_of, open_models, to_call
-from agents.config.asking import check_asked
 from agents.config.catalogue import open_operators, open_selector
 from agents.config.configuration import Configuration, load
 from agents.config.extensions import check_agents
-from agents.config.known_names import check_names
-from agents.config.least import check_caps, check_length, reply_room
 from agents.config.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.config.metrics import asks_judge
 from agents.config.own_instructions import critic_instruction, own_instructions
@@ -25,10 +22,13 @@ from agents.directory.run_directory import usable
 from agents.forecast.composed import composed
 from agents.forecast.estimate import estimate
 from agents.forecast.headroom import measure
+from agents.forecast.least import check_caps, check_length, reply_room
 from agents.forecast.past import read_past
 from agents.headroom.probe import Tell
 from agents.models.accounts import Accounts
+from agents.models.asking import check_asked
 from agents.models.budget import open_ledger, prices
+from agents.models.known_names import check_names
 from agents.operators.operator import Operator
 from agents.prompting.asking import reply_limit
 from agents.prompting.retrieval_slots import open_slots, slots_of

@@ -8,11 +8,11 @@ from typing import Final
 import anyio
 
 from agents.check.findings import Finding, Findings
-from agents.config.asking import alike, check_asked, described
 from agents.config.configuration import Configuration
 from agents.config.metrics import asks_judge
 from agents.config.roles import EMBEDDER, model_settings, open_adapter
 from agents.models.accounts import Accounts
+from agents.models.asking import alike, check_asked, described
 from protocols.errors import (
     AuthenticationFailed,
     CallTimeout,

@@ -17,8 +17,8 @@ from agents.views.diagnosis import show_diagnosis
 from agents.views.live.terminal import Onlooker
 from agents.views.report import show_scored
 from protocols.errors import ConfigError
-from protocols.plain import printable
 from protocols.task import SplitName
+from protocols.text import printable
 
 
 def evaluate(

@@ -23,8 +23,8 @@ from rich.text import Text
 from agents.ring.team import only
 from agents.views.live.terminal import Onlooker
 from protocols.errors import BusError, InputError, Interrupted, PromptFlowError, storage_failure
-from protocols.plain import one_line
 from protocols.providers.environment import read_environment
+from protocols.text import one_line
 
 T = TypeVar("T")
 YOUNG = 50_000

@@ -13,8 +13,8 @@ from agents.config.loading import load_task
 from agents.models.on_this_machine import hindrance
 from agents.views.demonstration import show_demonstration
 from protocols.errors import ConfigError
-from protocols.plain import one_line, printable
 from protocols.providers.catalogue import EMBEDDED
+from protocols.text import one_line, printable
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "home.toml"
 MODEL = "local/smollm2-135m"

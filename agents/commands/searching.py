@@ -23,7 +23,7 @@ from agents.views.live.terminal import Onlooker
 from agents.views.report import show_result
 from agents.views.studying import EFFECTS, FIGURE, ROWS, show_study, write_study
 from agents.views.studying import as_json as effect_json
-from protocols.plain import printable
+from protocols.text import printable
 
 
 def search(

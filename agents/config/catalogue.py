@@ -30,9 +30,9 @@ from protocols.errors import ConfigError
 from protocols.files.named import Named
 from protocols.files.own_code import check_method, failed, where
 from protocols.messages import SHRINK
-from protocols.plain import one_line
 from protocols.prompt import Prompt
 from protocols.task import Task
+from protocols.text import one_line
 
 OPERATORS: Mapping[str, Callable[[], Operator]] = {
     ChainOfThought.name: ChainOfThought,

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from agents.config.program_tables import ProgramPromptTable
 from agents.config.reading import explain, misfits, override, read
 from agents.config.tables import (
     LEAST_CRITIQUE,
@@ -26,9 +27,9 @@ from agents.config.tables import (
     ProviderTable,
     RunTable,
     SearchTable,
-    Table,
     TaskTable,
 )
+from agents.config.values import Table
 from protocols.errors import ConfigError
 from protocols.files.named import Named
 from protocols.pacing.limiter import MOST
@@ -44,6 +45,7 @@ class Configuration(Table):
     origin: Path = Path()
     task: TaskTable
     prompt: PromptTable = PromptTable()
+    prompts: Mapping[str, ProgramPromptTable] = {}
     models: ModelsTable = Field({}, validate_default=True)
     providers: Mapping[str, ProviderTable] = {}
     agents: AgentsTable = AgentsTable()
@@ -118,10 +120,11 @@ class Configuration(Table):
         own = [key for key in ("metric", "parser") for _, one in named_in(getattr(self.task, key)) if one.nameless]
         return self.model_copy(update={"task": self.task.model_copy(update=dict.fromkeys(own))})
 
-    def asked(self, role: str) -> dict[str, object]:
-        """The parameters of a role's calls: the role's override the model's, which override the provider's."""
+    def asked(self, role: str, model: str = "") -> dict[str, object]:
+        """The parameters of a role's calls: the role's override the model's, which override the provider's. `model`:
+        the one that answers, if it is not the role's."""
         tables = self.models.parameters.of(role).values()
-        return reduce(merged, tables, dict(self.provider(self.models.of(role)).parameters))
+        return reduce(merged, tables, dict(self.provider(model or self.models.of(role)).parameters))
 
 
 def named_in(value: object, key: str = "") -> Iterator[tuple[str, Named]]:

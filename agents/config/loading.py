@@ -8,15 +8,17 @@ from random import Random
 
 from agents.config.asking import check_images
 from agents.config.configuration import Configuration
+from agents.config.layout import layout
 from agents.config.metrics import open_kind, open_metric, scored
+from agents.config.programs import first_prompts, open_program
 from memory.retrieval import read_corpus
 from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
 from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file
-from protocols.plain import one_line
 from protocols.prompt import Prompt, Section, braced, placeholders
 from protocols.task import Example, Task
+from protocols.text import one_line
 
 Examples = tuple[Example, ...]
 DOUBLED = re.compile(r"\{\{[^{}]+\}\}")
@@ -70,6 +72,7 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
     fields = tuple(sorted(train[0].inputs))
     kind = open_kind(configuration, splits)
     metric = open_metric(configuration, kind, None)
+    program = open_program(configuration, fields)
     return Task(
         table.name,
         train,
@@ -81,6 +84,7 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
         (table.description or "").strip(),
         scored(configuration, kind),
         configuration.models.of("task"),
+        program,
     )
 
 
@@ -101,32 +105,13 @@ def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
     table = configuration.prompt
     if table.file and table.text is not None:
         raise ConfigError("prompt.file and prompt.text exclude each other")
+    if task.program is not None:
+        return first_prompts(configuration, task)
     prompt = prompt_file.load(configuration.path(table.file)) if table.file else layout(table.text, task)
     ours = Prompt((Section("format", "format", task.kind.format),))  # labels and schemas may have braces in them
     literal = {*table.literal, *(() if table.file else unknown_placeholders(ours, task))}
     check_prompt(prompt, task, literal, str(table.file) if table.file else None)
     return prompt
-
-
-def layout(text: str | None, task: Task) -> Prompt:
-    """The default layout around a first instruction; the empty sections are for the operators to fill.
-
-    The section `format` always states the form of an answer, regardless of the instruction; the input comes last,
-    unless the instruction shows it.
-    """
-    kind = task.kind
-    sections = [
-        Section("task", "task", kind.instruction if text is None else text),
-        Section("definitions", "definitions"),
-        Section("reasoning", "reasoning"),
-        Section("examples", "examples"),
-        Section("format", "format", kind.format),
-        Section("reminders", "reminders"),
-    ]
-    if text is None or not placeholders(text, task.fields):
-        shown = [f"{field.capitalize()}: {{{field}}}" for field in task.fields]
-        sections.append(Section("input", "task", "\n".join([*shown, *[kind.cue] * bool(kind.cue)]), frozen=True))
-    return Prompt(tuple(sections))
 
 
 def check_prompt(prompt: Prompt, task: Task, literal: set[str], file: str | None = None) -> None:

@@ -131,8 +131,9 @@ def asks_judge(configuration: Configuration) -> bool:
 
 
 def calls_per_example(configuration: Configuration) -> int:
-    """Model calls per example: its answers, and a judge's verdict on each."""
-    return configuration.search.repeats * (1 + asks_judge(configuration))
+    """Model calls per example: its answers, and a judge's verdict on each. A program is taken to ask each of its
+    prompts once."""
+    return configuration.search.repeats * (max(1, len(configuration.prompts)) + asks_judge(configuration))
 
 
 def _open(configuration: Configuration, kind: TaskKind, named: Named, judge: ChatModel | None) -> Metric:

@@ -34,7 +34,8 @@ def roles(configuration: Configuration) -> dict[str, str]:
     judge = ["judge"] if asks_judge(configuration) else []
     critic = ["critic"] if configuration.agents.criticises else []
     proposers = [f"proposer/{name}" for name in open_operators(configuration.search.operators)]
-    models = {role: configuration.models.of(role) for role in ("task", *critic, *judge, *proposers)}
+    prompts = [f"task/{name}" for name in configuration.models.prompts]
+    models = {role: configuration.models.of(role) for role in ("task", *prompts, *critic, *judge, *proposers)}
     embedder = configuration.memory.embedder
     return models | {EMBEDDER: embedder} if embedder else models
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 
 from agents.archive.front import Prefer
-from agents.config.values import MOST, Model, Own, Weight, Weights
+from agents.config.program_tables import Program
+from agents.config.values import MOST, Count, Model, Own, Table, Weight, Weights, variable
 from agents.ring.team import WIDEST
 from protocols.data import Format
 from protocols.files.named import Named
@@ -30,34 +26,12 @@ LEAST_CRITIQUE, MOST_CRITIQUE = 8, 48
 NONE = "none"
 """Name that switches an agent off."""
 MOST_CALLS, LONGEST_VECTOR, MOST_REPEATS, MOST_SHRINKS = 2**16, 2**16, 1000, 1000
-Count = Annotated[int, Field(ge=1, le=int(MOST))]
 Positive = Annotated[float, Field(gt=0, le=MOST)]
 Amount = Annotated[float, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0)]
 
 
 Role = Literal["task", "credit", "critic", "judge", "proposer", "embedder"]
-
-
-def _variable(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError("give the name of the environment variable that holds the key, not the key")
-    return name
-
-
-class Table(BaseModel):
-    """A table of the configuration: unknown keys are errors, values are not changed after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth(cls, value: object, field: ValidationInfo) -> object:
-        """Refuse true and false for keys that are not booleans."""
-        annotation = cls.model_fields[field.field_name or ""].annotation
-        if isinstance(value, bool) and bool not in (annotation, *get_args(annotation)):
-            raise ValueError(f"{str(value).lower()} is given where something else is expected")
-        return value
 
 
 class FieldsTable(Table):
@@ -96,13 +70,17 @@ class TaskTable(Table):
     its name, or as `module:function`, or several with weights; `parser`: another parser, as `module:function`.
     `rubric`: the text by which the metric judge grades; `pattern`: the regular expression of the metric regex;
     `json_schema`: the file of the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl files whose
-    passages the operator rag may show. `reply_tokens`: maximum number of tokens of a reply (None: as many as answers
-    of the kind need, see `protocols.metrics.reply_limits`).
+    passages the operator rag may show. `program`: the user's code that answers the examples with the prompts of
+    `[prompts]`; `program_timeout`: seconds that it may spend on an example without calling a model. `reply_tokens`:
+    maximum number of tokens of a reply (None: as many as answers of the kind need, see
+    `protocols.metrics.reply_limits`).
     """
 
     name: str
     description: str | None = None
     kind: KindName = "classification"
+    program: Program | None = None
+    program_timeout: Positive = 300.0
     metric: Weights = None
     parser: Own | None = None
     rubric: str | None = None
@@ -144,21 +122,18 @@ class PromptTable(Table):
     max_tokens: Count | None = None
 
 
-Parameters = Mapping[str, Any]
-"""Fields of a call's body, by the names of the wire format; see protocols/providers/parameters.py."""
-
-
 class ParametersTable(Table):
-    """`[models.parameters]`: parameters of each role's calls, which override those of its provider's table.
-    `proposers`: for single operators, by the operator's name; these override the proposer's."""
+    """`[models.parameters]`: parameters of each role's calls, fields of a call's body by the names of the wire format
+    (see protocols/providers/parameters.py). They override those of the provider's table. `proposers`: for single
+    operators, by the operator's name; these override the proposer's."""
 
-    task: Parameters = {}
-    critic: Parameters = {}
-    proposer: Parameters = {}
-    judge: Parameters = {}
-    proposers: Mapping[str, Parameters] = {}
+    task: Mapping[str, Any] = {}
+    critic: Mapping[str, Any] = {}
+    proposer: Mapping[str, Any] = {}
+    judge: Mapping[str, Any] = {}
+    proposers: Mapping[str, Mapping[str, Any]] = {}
 
-    def of(self, role: str) -> Mapping[str, Parameters]:
+    def of(self, role: str) -> Mapping[str, Mapping[str, Any]]:
         """The tables of a role by their keys, the more specific last; credit has the task's."""
         kind, _, operator = ("task" if role == "credit" else role).partition("/")
         own = {f"proposers.{operator}": self.proposers[operator]} if operator in self.proposers else {}
@@ -168,7 +143,8 @@ class ParametersTable(Table):
 class ModelsTable(Table):
     """`[models]`: `provider/model` for each role; other roles use `default`.
 
-    `proposers`: a model for single operators, by the operator's name. A user's own model is a table `{ use =
+    `proposers`: a model for single operators, by the operator's name; `prompts`: for single prompts of a program, by
+    the prompt's name. A user's own model is a table `{ use =
     "module:Class" }`, or, from Python, an object. `default` is required, since a score depends on the model.
     """
 
@@ -178,6 +154,7 @@ class ModelsTable(Table):
     proposer: Model | None = None
     judge: Model | None = None
     proposers: Mapping[str, Model] = {}
+    prompts: Mapping[str, Model] = {}
     parameters: ParametersTable = ParametersTable()
 
     @model_validator(mode="after")
@@ -188,7 +165,8 @@ class ModelsTable(Table):
         return self
 
     def _own(self) -> Iterator[Named]:
-        named = (self.default, self.task, self.critic, self.proposer, self.judge, *self.proposers.values())
+        single = (self.default, self.task, self.critic, self.proposer, self.judge)
+        named = (*single, *self.proposers.values(), *self.prompts.values())
         yield from (one for one in named if isinstance(one, Named))
 
     def own(self, name: str) -> Named | None:
@@ -196,9 +174,10 @@ class ModelsTable(Table):
         return next((one for one in self._own() if own_name(one) == name), None)
 
     def of(self, role: str) -> str:
-        """The model of the role `task`, `critic`, `judge` or `proposer/<operator>`; for `credit`, the task's."""
-        kind, _, operator = ("task" if role == "credit" else role).partition("/")
-        named = self.proposers.get(operator) if operator else None
+        """The model of the role `task`, `task/<prompt>`, `critic`, `judge` or `proposer/<operator>`; credit has the
+        task's."""
+        kind, _, single = ("task" if role == "credit" else role).partition("/")
+        named = (self.prompts if kind == "task" else self.proposers).get(single)
         model: str | Named = named or getattr(self, kind) or self.default
         return model if isinstance(model, str) else own_name(model)
 
@@ -234,13 +213,13 @@ class ProviderTable(Table):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     api: Literal["chat", "completions"] | None = None
     base_url: str | None = None
-    api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    api_key_env: Annotated[str, AfterValidator(variable)] | None = None
     key_header: str | None = None
     version: str | None = None
     client: Own | None = None
     timeout: Positive | None = None
     token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None
-    parameters: Parameters = {}
+    parameters: Mapping[str, Any] = {}
     system: Literal["message", "user", "text"] | None = None
     stream: bool | None = None
     reply_tokens: Count | None = None

@@ -1,12 +1,22 @@
-"""The values of a configuration that name code: a built-in name, `module:name` with or without parameters, or an
-object from Python; how they are read, and how they are written down."""
+"""The base of all tables of a configuration, and its values that name code: a built-in name, `module:name` with or
+without parameters, or an object from Python; how they are read, and how they are written down."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, get_args
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+)
 
 from protocols.files.named import USE, Named, as_named
 from protocols.providers.parameters import secret
@@ -17,18 +27,45 @@ such numbers cannot overflow, and a larger one is a typing error."""
 Weight = Annotated[float, Field(gt=0, le=MOST)]
 
 
-def _named(value: object) -> Named:
+Count = Annotated[int, Field(ge=1, le=int(MOST))]
+
+
+def variable(name: str) -> str:
+    """:raises ValueError: it cannot be the name of an environment variable."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("give the name of the environment variable that holds the key, not the key")
+    return name
+
+
+class Table(BaseModel):
+    """A table of the configuration: unknown keys are errors, values are not changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: object, field: ValidationInfo) -> object:
+        """Refuse true and false for keys that are not booleans."""
+        annotation = cls.model_fields[field.field_name or ""].annotation
+        if isinstance(value, bool) and bool not in (annotation, *get_args(annotation)):
+            raise ValueError(f"{str(value).lower()} is given where something else is expected")
+        return value
+
+
+def as_own(value: object) -> Named:
+    """:raises ValueError: it names no code, or has a parameter that looks like a secret."""
     named = as_named(value)
     if path := secret(named.parameters.fields):
         raise ValueError(f"{path} looks like a secret, and settings are stored; let your code read a variable")
     return named
 
 
-def _dumped(value: object) -> object:
+def dumped_own(value: object) -> object:
+    """Its form in TOML."""
     return value.dumped() if isinstance(value, Named) else value
 
 
-Own = Annotated[Named, PlainValidator(_named), PlainSerializer(_dumped)]
+Own = Annotated[Named, PlainValidator(as_own), PlainSerializer(dumped_own)]
 """A built-in name, `module:name`, `{ use = "module:name", parameter = … }`, or, from Python, an object."""
 
 
@@ -38,14 +75,14 @@ def _weights(metric: object) -> object:
         listed = [(dict(one), one.get("weight", 1.0)) if isinstance(one, Mapping) else (one, 1.0) for one in metric]
         weights: dict[Named, object] = {}
         for one, weight in listed:
-            named = _named({k: v for k, v in one.items() if k != "weight"} if isinstance(one, dict) else one)
+            named = as_own({k: v for k, v in one.items() if k != "weight"} if isinstance(one, dict) else one)
             if named in weights:
                 raise ValueError(f"two are {named}")
             weights[named] = weight
         return weights
     if isinstance(metric, Mapping):
-        return metric if isinstance(metric.get(USE, 1.0), int | float) else {_named(metric): 1.0}
-    return metric if metric is None or isinstance(metric, int | float) else {_named(metric): 1.0}
+        return metric if isinstance(metric.get(USE, 1.0), int | float) else {as_own(metric): 1.0}
+    return metric if metric is None or isinstance(metric, int | float) else {as_own(metric): 1.0}
 
 
 def _dumped_weights(weights: Mapping[Named, float] | None) -> object:
@@ -65,7 +102,7 @@ def _model(value: object) -> str | Named:
     """A model string, or a user's own model."""
     if value is None or isinstance(value, bool | int | float | bytes | list | tuple):
         raise ValueError("input should be a valid string")
-    return value if isinstance(value, str) else _named(value)
+    return value if isinstance(value, str) else as_own(value)
 
 
 def _tabled(value: str | Named) -> object:

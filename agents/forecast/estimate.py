@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.config.configuration import Configuration
-from agents.config.least import reply_room
 from agents.config.metrics import asks_judge
 from agents.forecast.composed import Asked, tokens_of
+from agents.forecast.least import reply_room
 from agents.forecast.past import Past
 from agents.prompting.asking import reply_limit
 from agents.prompting.requests import show_example, show_turns

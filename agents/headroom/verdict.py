@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from protocols.plain import one_line
+from protocols.text import one_line
 
 Kind = Literal["wrong form", "room", "little room", "none", "not known"]
 LITTLE: Final = 0.1

@@ -10,13 +10,13 @@ from random import Random
 
 import anyio
 
-from agents.config.asking import check_asked
 from agents.config.configuration import Configuration
-from agents.config.known_names import check_names
 from agents.config.metrics import asks_judge, open_metric
 from agents.config.roles import EMBEDDER, embedder_of, model_settings, open_adapter, roles
 from agents.config.tables import ProviderTable
 from agents.models.accounts import Accounts
+from agents.models.asking import check_asked
+from agents.models.known_names import check_names
 from memory.journals.journal import Journal
 from memory.model_embedder import ModelEmbedder
 from memory.storage.cache import ReplyCache
@@ -56,6 +56,7 @@ from protocols.wrappers.metered import MeteredModel
 from protocols.wrappers.recorded import RecordedModel
 from protocols.wrappers.reply_room import MinReplyTokensModel, min_reply_tokens
 from protocols.wrappers.retry import DEADLINE, RetryingModel
+from protocols.wrappers.routed import RoutedModel
 from protocols.wrappers.temperature import FIXED, Temperature, TemperatureModel
 from protocols.wrappers.warming import WarmingModel, shortest_prefix
 from protocols.wrappers.window import Window, WindowedModel
@@ -108,9 +109,16 @@ class Models:
 
     def of(self, role: str, cache: ReplyCache | None = None, journal: Journal | None = None) -> ChatModel:
         """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, with its wrappers."""
-        name = self._configuration.models.of(role)
-        shared = cache if self._configuration.shares_replies_of(name) else None
-        return self._stack(self.adapters[name], role, shared, journal)
+
+        def stack(name: str) -> ChatModel:
+            shared = cache if self._configuration.shares_replies_of(name) else None
+            return self._stack(self.adapters[name], role, shared, journal)
+
+        models = self._configuration.models
+        model = stack(models.of(role))
+        if not models.prompts or role not in ("task", "credit"):
+            return model
+        return RoutedModel(model, {prompt: stack(models.of(f"task/{prompt}")) for prompt in models.prompts})
 
     def _stack(self, model: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
         for _, wrapper in reversed([*self.layers(model, role, cache, journal)]):
@@ -139,7 +147,7 @@ class Models:
     def _before_the_budget(
         self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None
     ) -> Iterator[Layer]:
-        name, asks = adapter.name, asked(self._configuration.asked(role)) if role != EMBEDDER else {}
+        name, asks = adapter.name, asked(self._configuration.asked(role, adapter.name)) if role != EMBEDDER else {}
         table = self._configuration.provider(name)
         if asks:
             yield "parameters", partial(AskingModel, asked=asks)

@@ -39,7 +39,7 @@ class DefineSort:
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """Definitions of two items or more, and the whole prompt if reordering its sections changes what is sent."""
-        whole = [WHOLE] if _moves(prompt, task.fields) else []
+        whole = [WHOLE] if _moves(prompt, task.placeholders) else []
         definitions = of_kinds(prompt, "definitions")
         return whole + [name for name in definitions if len(_list(prompt[name].text, task).items) > 1]
 
@@ -84,13 +84,13 @@ def _definitions(
     ordered = sorted(there.items, key=lambda item: missed[item.answer] if item.answer else 0)
     for _ in range(TRIES):
         if ordered != there.items:
-            yield assignment.prompt.edit(assignment.section, there.of(ordered), context.task.fields)
+            yield assignment.prompt.edit(assignment.section, there.of(ordered), context.task.placeholders)
         context.rng.shuffle(ordered)
 
 
 def _sections(assignment: Assignment, context: Context) -> Iterator[Prompt]:
     """Orders of the sections: first those that move credit nearer to the input, then others at random."""
-    prompt, fields = assignment.prompt, context.task.fields
+    prompt, fields = assignment.prompt, context.task.placeholders
     moves = _moves(prompt, fields)
     context.rng.shuffle(moves)
     for name, other in (*_nearer(prompt, assignment.credit, fields), *moves):

@@ -93,7 +93,7 @@ class FewShot:
         :raises InapplicableError: there is no room for an example.
         """
         if not policy.count:
-            return assignment.prompt.edit(assignment.section, "", context.task.fields, "system")
+            return assignment.prompt.edit(assignment.section, "", context.task.placeholders, "system")
         if policy.nearest:
             return self._per_input(policy, assignment, context)
         return self._fixed(policy, replies if policy.replies else {}, assignment, context)
@@ -105,7 +105,7 @@ class FewShot:
         """
         for count in range(policy.count, 0, -1):
             text = per_input(count)
-            prompt = assignment.prompt.edit(assignment.section, text, context.task.fields, policy.form)
+            prompt = assignment.prompt.edit(assignment.section, text, context.task.placeholders, policy.form)
             if context.slots.spare(prompt, assignment.scores) >= 0:
                 return prompt
         raise InapplicableError("there is no room for an example beside the prompt and the longest inputs")
@@ -122,7 +122,7 @@ class FewShot:
         texts = [_text(policy, prompt, task, e, replies.get(e.id)) for e in task.train]
         left = [n for n, e in enumerate(task.train) if texts[n] and (not replies or e.id in replies)]
         if policy.form != "turns":  # only in turns, braces are plain text
-            left = [n for n in left if not placeholders(texts[n], task.fields) and not places(texts[n])]
+            left = [n for n in left if not placeholders(texts[n], task.placeholders) and not places(texts[n])]
         room = context.slots.room_for(prompt, assignment.section, scores=assignment.scores)
         sizes = [_size(text, policy) for text in texts]
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
@@ -133,7 +133,7 @@ class FewShot:
             raise InapplicableError("no training example can be shown beside the longest inputs")
         between = "\n" if policy.form == "turns" else "\n\n"
         text = between.join(texts[index] for index in reversed(chosen))
-        return prompt.edit(assignment.section, text, task.fields, policy.form)
+        return prompt.edit(assignment.section, text, task.placeholders, policy.form)
 
     def _choose(
         self, task: Task, left: Sequence[int], failed: Sequence[Outcome], count: int, rng: Random

@@ -37,7 +37,7 @@ class Merge:
 
     def _edit(self, assignment: Assignment, context: Context) -> Prompt:
         parent = Partner(assignment.parent, assignment.prompt, assignment.scores, assignment.credit)
-        known, fields = {parent.prompt, *(p.prompt for p in assignment.partners)}, context.task.fields
+        known, fields = {parent.prompt, *(p.prompt for p in assignment.partners)}, context.task.placeholders
         children = [
             (merged(parent, partner, fields), _ahead(partner, parent))
             for partner in assignment.partners

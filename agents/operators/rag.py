@@ -49,14 +49,14 @@ class Rag:
             votes: Counter[str] = Counter()
             for outcome in failures(assignment.outcomes):
                 for place, passage in enumerate(slot.nearest(show_inputs(outcome.inputs), NEAREST)):
-                    if not placeholders(passage, context.task.fields) and not places(passage):
+                    if not placeholders(passage, context.task.placeholders) and not places(passage):
                         votes[passage] += NEAREST - place
             if not votes:
                 raise InapplicableError("nothing failed, or every passage near to what did has a placeholder in it")
             chosen = [passage for passage, _ in votes.most_common(context.rng.choice(FIXED))]
             texts = ["\n\n".join(reversed(chosen[:k])) for k in range(len(chosen), 0, -1)]
         for text in texts:
-            prompt = assignment.prompt.edit(assignment.section, text, context.task.fields)
+            prompt = assignment.prompt.edit(assignment.section, text, context.task.placeholders)
             if context.slots.spare(prompt, assignment.scores) >= 0:
                 return prompt
         raise InapplicableError("there is no room for a passage beside the prompt and the longest inputs")

@@ -62,7 +62,7 @@ class Restart(Writer):
             prompt = assignment.prompt
             for name, text in read_parts(reply.text, names, reply.finish).items():
                 one = written(text, question, assignment, context, name)
-                prompt = prompt.edit(name, one[name].text, context.task.fields)
+                prompt = prompt.edit(name, one[name].text, context.task.placeholders)
             if prompt == assignment.prompt:
                 raise UnreadableReply("the reply changes no part")
             context.task.kind.names.check(assignment.prompt, prompt, part(prompt, WHOLE).text)

@@ -173,7 +173,7 @@ def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block
             assignment.best,
             context.slots.spare(assignment.prompt),
         ),
-        show_prompt(assignment.prompt, context.task.fields, marked),
+        show_prompt(assignment.prompt, context.task.placeholders, marked),
         *error_blocks(assignment.outcomes, embed),
         *right_blocks(assignment.outcomes),
         remark("diagnosis", diagnosis(assignment)),
@@ -210,7 +210,7 @@ def written(text: str, question: str, assignment: Assignment, context: Context, 
         raise EditRejected(f"section {name}: the edit loses {braced(lost)}", text=text)
     if invented := places(text) - places(before):
         raise EditRejected(f"section {name}: the edit invents {braced(invented)}", text=text)
-    return assignment.prompt.edit(name, text, context.task.fields)
+    return assignment.prompt.edit(name, text, context.task.placeholders)
 
 
 def longest(section: Section, prompt: Prompt, task: Task) -> int:
@@ -262,7 +262,7 @@ def words_each(task: Task) -> int:
 
 def kept(section: Section, task: Task) -> str:
     """The instruction to keep the placeholders of a section; "" if it has none."""
-    names = (*sorted(placeholders(section.filled, task.fields)), *places(section.filled))
+    names = (*sorted(placeholders(section.filled, task.placeholders)), *places(section.filled))
     held = [braced([name]) for name in names]
     they = "as it is: it is" if len(held) == 1 else "as they are: they are"
     return f"Keep {', '.join(held)} {they} filled for each input.\n" if held else ""

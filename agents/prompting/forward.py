@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 from statistics import mean
 
 import anyio
 
-from agents.prompting.asking import TEMPERATURE, task_request
+from agents.programs.running import Draw, Running
+from agents.prompting.asking import TEMPERATURE, reply_limit, task_request
 from agents.prompting.retrieval_slots import RetrievalSlots, slots_of
 from protocols.errors import ModelError
 from protocols.messages import Outcome
-from protocols.model import ChatModel, Request, Usage
+from protocols.model import ChatModel, Reply, Request, Usage
+from protocols.program import Step
 from protocols.prompt import Prompt, Template
-from protocols.task import Counts, Example, Task
+from protocols.task import GENEROUS, Counts, Example, Task
 from protocols.threads import in_thread
 
 Question = tuple[Prompt, Example]
 Result = Outcome | ModelError
 """The result of one question: an outcome, or the final error of its call, which is no score."""
+Answer = Callable[[int], Awaitable[tuple[Reply, tuple[Step, ...]]]]
+"""Answers an example, given the number of the sample: the reply, and the steps that led to it."""
 Enough = Callable[[int, Result], bool]
 """Takes a question's index and its result; returns whether to stop asking."""
 
@@ -34,9 +39,9 @@ class Concurrency:
 
 
 class Forward:
-    """Runs prompts on examples: `model` answers, the metric of `task` judges, `concurrency` limits concurrent calls.
-    `assignment`: the assignment that the calls are made for, if any. Each example is asked `repeats` >= 1 times, and
-    its outcome is the mean.
+    """Runs prompts on examples: `model` answers, or the task's program, which calls it; the metric of `task` judges,
+    `concurrency` limits the examples at work. `assignment`: the assignment that the calls are made for, if any. Each
+    example is asked `repeats` >= 1 times, and its outcome is the mean.
 
     `slots`: fill a prompt's placeholders for examples and passages."""
 
@@ -54,6 +59,8 @@ class Forward:
         self._temperature: float | None = TEMPERATURE
         self._model, self._concurrency, self._assignment = model, concurrency, assignment
         self._metric = task.metric if assignment is None else task.metric.attributed_to(assignment)
+        limit = partial(program_limit, task)
+        self._program = Running(task.program, model, task.placeholders, limit, slots.inputs) if task.program else None
         self._divided: tuple[Prompt, Template, Request] | None = None
         self._searched: tuple[Prompt, bool] | None = None
 
@@ -147,19 +154,31 @@ class Forward:
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
         """The mean of the repeats that were answered, asked one after the other: no more calls are in flight."""
+        answer = await self._answering(prompt, example)
+        results = [await self._judged(example, answer, sample) for sample in self._samples]
+        outcomes = [result for result in results if isinstance(result, Outcome)]
+        return averaged(outcomes) if outcomes else results[0]
+
+    async def _answering(self, prompt: Prompt, example: Example) -> Answer:
+        """A function of the sample's number that answers the example, with one call or through the program."""
+        if self._program is not None:
+            run, temperature, assignment = self._program, self._temperature, self._assignment
+            return lambda sample: run.answer(prompt, example, Draw(sample, temperature, assignment))
         if self._searched is None or self._searched[0] is not prompt:
             self._searched = prompt, bool(slots_of(prompt))
         if self._searched[1]:  # for what is like each input: that may take milliseconds
             request = await in_thread(self._request, prompt, example)
         else:
             request = self._request(prompt, example)
-        results = [await self._ask(example, replace(request, sample=sample)) for sample in self._samples]
-        outcomes = [result for result in results if isinstance(result, Outcome)]
-        return averaged(outcomes) if outcomes else results[0]
 
-    async def _ask(self, example: Example, request: Request) -> Result:
+        async def answer(sample: int) -> tuple[Reply, tuple[Step, ...]]:
+            return await self._model.complete(replace(request, sample=sample)), ()
+
+        return answer
+
+    async def _judged(self, example: Example, answer: Answer, sample: int) -> Result:
         try:
-            reply = await self._model.complete(request)
+            reply, steps = await answer(sample)
             judged = await self._metric.judge(example, reply.text, reply.finish)
         except ModelError as error:
             if error.fatal:
@@ -178,7 +197,14 @@ class Forward:
             finish=reply.finish,
             instead=reply.instead,
             usage=reply.usage,
+            steps=steps,
         )
+
+
+def program_limit(task: Task, name: str, part: Prompt) -> int:
+    """Most tokens of a reply to the prompt `name` of the task's program."""
+    prompts: Mapping[str, int | None] = task.program.prompts if task.program else {}
+    return prompts.get(name) or (GENEROUS if len(prompts) > 1 else reply_limit(task.kind, part))
 
 
 def averaged(outcomes: Sequence[Outcome]) -> Outcome:

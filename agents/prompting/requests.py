@@ -38,7 +38,7 @@ HEADINGS: Mapping[Sent, str] = {
     "user": "--- user message ---",
 }
 """The headings of the sections in a shown prompt by where they are sent, in the order of the messages."""
-PART = re.compile(r"""<part\s+name=["']?([a-z0-9_-]+)["']?[^<>\n]*>(.*?)</part>""", re.DOTALL)
+PART = re.compile(r"""<part\s+name=["']?([a-z0-9_.-]+)["']?[^<>\n]*>(.*?)</part>""", re.DOTALL)
 ROLE = (
     "You write prompts for another language model, which sees nothing but the prompt and one input. It is scored on "
     "inputs that you have not seen. "
@@ -94,12 +94,15 @@ def filled(text: str, values: Mapping[str, str]) -> str:
 
 def show_prompt(prompt: Prompt, fields: Collection[str] = (), marked: str = "") -> Block:
     """All sections with a text, under their names in square brackets, in the order of sending and grouped by message;
-    the section `marked` is in `<part>` tags, even if empty. Worked examples and passages may be left out one by one,
-    like other examples. `fields`: the input fields."""
+    the section `marked` is in `<part>` tags, even if empty. The prompts of a program come one after the other. Worked
+    examples and passages may be left out one by one, like other examples. `fields`: the placeholders."""
     pieces: list[Piece] = []
-    for where, heading in HEADINGS.items():
-        shown = [piece for s in prompt if sent_in(s, fields) == where for piece in _pieces(s, s.name == marked)]
-        pieces += [Piece(heading, gap="\n"), *shown] if shown else []
+    for name in prompt.names:
+        pieces += [Piece(f"=== the prompt {name} ===", gap="\n")] if name else []
+        for where, heading in HEADINGS.items():
+            sections = [s for s in prompt if s.prompt == name and sent_in(s, fields) == where]
+            shown = [piece for section in sections for piece in _pieces(section, section.name == marked)]
+            pieces += [Piece(heading, gap="\n"), *shown] if shown else []
     return Block("prompt", pieces)
 
 
@@ -247,7 +250,7 @@ def _without_places(section: Section, task: Task) -> Section:
         return replace(section, text="")
     if not PLACE.search(section.text):
         return section
-    if not placeholders(section.text, task.fields):
+    if not placeholders(section.text, task.placeholders):
         return replace(section, text="")
     lines = [(line, PLACE.sub("", line)) for line in section.text.split("\n")]
     return replace(section, text="\n".join(bare for line, bare in lines if bare.strip() or bare == line).strip("\n"))

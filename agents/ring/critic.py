@@ -119,7 +119,7 @@ class Critic:
         prompt, outcomes = evaluation.prompt, evaluation.outcomes
         blocks = [
             task_block(self._task, prompt, evaluation.scores),
-            show_prompt(prompt, self._task.fields),
+            show_prompt(prompt, self._task.placeholders),
             *error_blocks(outcomes, self._embed),
             *right_blocks(outcomes),
             remark("left_out", show_credit(credit)),

@@ -32,7 +32,7 @@ class InjectedEdit:
         """
         assert isinstance(message, Assignment)
         assert message.edited is not None
-        prompt = carried_over(message.prompt, message.edited, self._slots.task.fields)
+        prompt = carried_over(message.prompt, message.edited, self._slots.task.placeholders)
         if prompt == message.prompt:
             raise EditRejected("the edit changes nothing")
         rival = best_parent(prompt, message)

@@ -30,7 +30,7 @@ class Shrinker:
     def _begin(self, member: Member) -> None:
         self.member, self.scores = member, member.scores
         filled = member.tokens - member.prompt.tokens
-        self._cuts = Cuts(member.prompt, self._task.fields, self._task.kind.names, filled, member.credit)
+        self._cuts = Cuts(member.prompt, self._task.placeholders, self._task.kind.names, filled, member.credit)
 
     def next(self) -> tuple[Member, Scores, str, Prompt] | None:
         """The member whose prompt is cut, the scores to race against, the section, and the prompt after the cut; None

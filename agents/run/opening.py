@@ -12,7 +12,6 @@ from agents.archive.choices import open_actions
 from agents.config.catalogue import check_targets, open_operators
 from agents.config.configuration import Configuration
 from agents.config.extensions import check_agents
-from agents.config.least import check_caps, check_length
 from agents.config.loading import load_corpus, load_first_prompt, load_task
 from agents.config.own_instructions import critic_instruction, own_instructions
 from agents.config.roles import model_settings, roles
@@ -26,6 +25,7 @@ from agents.directory.run_directory import (
     named,
 )
 from agents.directory.watching import Watcher
+from agents.forecast.least import check_caps, check_length
 from agents.history.controllers import new_selector
 from agents.models.accounts import Accounts
 from agents.models.budget import keep_prices, open_ledger

@@ -355,7 +355,7 @@ class Run:
             return
         best = self.controller.archive.best().prompt
         write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
-        write(self.directory / BEST_FIELDS, orjson.dumps(self.task.fields) + b"\n")
+        write(self.directory / BEST_FIELDS, orjson.dumps(self.task.placeholders) + b"\n")
         for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
             if lines := self.slots.export(best, name):
                 write(self.directory / file, lines)

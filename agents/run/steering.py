@@ -345,7 +345,7 @@ def _check_edit(edited: Prompt, first: Prompt, configuration: Configuration, fil
     """
     task = load_task(configuration.judged_as_usual())
     try:
-        carried_over(first, edited, task.fields)
+        carried_over(first, edited, task.placeholders)
     except PromptError as error:
         raise PromptError(error.reason, file=file) from None
     return task.kind.names.warning(edited)

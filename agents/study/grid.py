@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from agents.config.configuration import Configuration, build
 from agents.config.reading import explain, override, read
-from agents.config.tables import Table
+from agents.config.values import Table
 from protocols.errors import ConfigError
 from protocols.files.named import USE
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from protocols.model import ChatMessage
-from protocols.plain import printable
+from protocols.text import printable
 
 LONGEST = 4000
 """Most characters shown of a message; a quarter of them from its end, which asks for the reply."""

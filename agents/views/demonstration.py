@@ -18,7 +18,7 @@ from agents.views.report import show_result
 from memory.journals.journal import read_journal
 from protocols.files import prompt_file
 from protocols.messages import FIRST, Critique, Outcome
-from protocols.plain import one_line
+from protocols.text import one_line
 
 MOST = 5
 """Most examples shown of each kind."""

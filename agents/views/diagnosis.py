@@ -12,7 +12,7 @@ from agents.forecast.estimate import Amount, Estimate, shares
 from agents.headroom.found import Headroom
 from agents.headroom.verdict import Replies
 from agents.views.chat import show_messages
-from protocols.plain import one_line
+from protocols.text import one_line
 
 STYLES = {"ok": "green", "warning": "bold yellow", "failed": "bold red", "not checked": "yellow"}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from protocols.plain import one_line
+from protocols.text import one_line
 
 LINE, TOP, NAME, PLOT, SAID = 26, 44, 190, 380, 230
 """Heights and widths in pixels."""

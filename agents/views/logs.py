@@ -32,8 +32,8 @@ from protocols.budget.ledger import Attempt
 from protocols.errors import ModelError, TemperatureRefused
 from protocols.files.prompt_file import readable
 from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault
-from protocols.plain import one_line, printable, redact
 from protocols.task import Task
+from protocols.text import one_line, printable, redact
 
 LONGEST = 300
 """Most characters of a value above debug: shorter than any prompt worth hiding, longer than any of our reasons."""

@@ -15,7 +15,7 @@ from memory.store import open_memory
 from memory.upkeep import Group, Stats, read_lines, stats, take_in
 from protocols.embedding import HashedNgrams
 from protocols.errors import ConfigError, MemoryMismatch, StorageFailed
-from protocols.plain import one_line
+from protocols.text import one_line
 from protocols.threads import in_thread
 
 

@@ -18,8 +18,8 @@ from agents.run.scoring import Scored
 from agents.views.live.terminal import clock, dollars, estimated
 from agents.views.unread import counted, endings, unread_value
 from protocols.errors import ConfigError, StorageFailed
-from protocols.plain import one_line, printable
 from protocols.providers.catalogue import EMBEDDED
+from protocols.text import one_line, printable
 
 NOT_RUN = "–"
 FAULTS = frozenset({"unreadable", "too long", "call", "dropped", "raised"})

@@ -18,7 +18,7 @@ from agents.study.effects import Effect, Measure, measured
 from agents.study.sweep import Row
 from agents.views.forest_plot import Mark, forest_plot
 from agents.views.live.sweeping import in_words, plain_table
-from protocols.plain import one_line
+from protocols.text import one_line
 
 ROWS, EFFECTS, FIGURE = "rows.csv", "effects.json", "effects.svg"
 COLUMNS = ("task", "arm", "seed", "test", "validation", "calls", "dollars", "seconds", "made", "saved", "stopped_by")

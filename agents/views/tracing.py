@@ -12,7 +12,7 @@ from agents.history.blame import Edit, Line
 from agents.history.trace import Calls, Link, Said
 from agents.results.prompt_diff import Comparison, Side
 from agents.views.live.terminal import dollars, estimated
-from protocols.plain import one_line, printable
+from protocols.text import one_line, printable
 
 STYLES = {"+": "green", "-": "red", "@": "dim"}
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, get_args
 import orjson
 
 from protocols.messages import Credit, Critique, Evaluation, Message, Outcome, Partner, Scores, Tried
-from protocols.model import Usage
+from protocols.model import ChatMessage, Usage
+from protocols.program import Step
 from protocols.prompt import Prompt, Section
 
 KNOWN = 65_536
@@ -127,7 +128,13 @@ def _prompt(content: Any, reader: Reader) -> Prompt:
 
 
 def _outcome(content: Any, reader: Reader) -> Outcome:
-    return Outcome(**{**content, "usage": Usage(**content.get("usage", {}))})
+    steps = tuple(map(_step, content.get("steps", ())))
+    return Outcome(**{**content, "usage": Usage(**content.get("usage", {})), "steps": steps})
+
+
+def _step(content: Any) -> Step:
+    messages = tuple(ChatMessage(**message) for message in content["messages"])
+    return Step(**{**content, "usage": Usage(**content["usage"]), "messages": messages})
 
 
 def _outcomes(content: Any, reader: Reader) -> tuple[Outcome, ...]:

@@ -14,7 +14,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from protocols.errors import ConfigError, InputError
-from protocols.plain import LONGEST_REASON, one_line, redact
+from protocols.text import LONGEST_REASON, one_line, redact
 
 OURS = Path(__file__).resolve().parents[2]
 LIBRARIES = (

@@ -14,8 +14,8 @@ from protocols.errors import CallTimeout, ConfigError, ConnectionFailed
 from protocols.files.named import Named
 from protocols.files.own_code import check_method
 from protocols.model import Reply, Request
-from protocols.plain import LONGEST_REASON, one_line
 from protocols.providers.responses.figures import Told, mended, used
+from protocols.text import LONGEST_REASON, one_line
 
 OWN = "own"
 PAGE = "docs/python.md"

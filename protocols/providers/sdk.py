@@ -21,11 +21,11 @@ import openai
 from protocols.errors import AuthenticationFailed, BadReply, BadRequest, CallTimeout, ConfigError, ConnectionFailed
 from protocols.files.named import Named
 from protocols.model import Reply, Request
-from protocols.plain import LONGEST_REASON, one_line, redact
 from protocols.providers import anthropic as messages
 from protocols.providers import openai as chat
 from protocols.providers.responses.failures import Answer, classify
 from protocols.providers.wire import Wire
+from protocols.text import LONGEST_REASON, one_line, redact
 
 OpenAIClient = openai.AsyncOpenAI
 AnthropicClient = (

@@ -17,7 +17,7 @@ from protocols.messages import (
     Finished,
     Resumed,
 )
-from protocols.plain import one_line
+from protocols.text import one_line
 
 WRITTEN, MEASURED, CRITICISED = "written", "measured against its parent", "criticised"
 

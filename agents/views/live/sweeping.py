@@ -20,7 +20,7 @@ from agents.views.live.drawing import Drawing, drawing
 from agents.views.live.terminal import clock, unheard
 from protocols.budget.ledger import Attempt
 from protocols.messages import Envelope
-from protocols.plain import one_line
+from protocols.text import one_line
 
 
 class SweepView(Protocol):

@@ -20,7 +20,7 @@ from agents.views.live.drawing import Drawing, drawing
 from protocols.budget.budget_scope import Notice
 from protocols.budget.ledger import Attempt, Ledger
 from protocols.messages import Command, Conclude, Envelope, Finished
-from protocols.plain import one_line
+from protocols.text import one_line
 
 BARS = "▁▂▃▄▅▆▇█"
 EVENTS = 6

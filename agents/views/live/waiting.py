@@ -9,7 +9,7 @@ import anyio
 
 from agents.models.accounts import Waits
 from agents.views.live.terminal import clock
-from protocols.plain import one_line
+from protocols.text import one_line
 
 PATIENCE = 5.0
 """Seconds without output after which a line tells what the run waits for."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from protocols.files.prompt_file import readable
-from protocols.plain import printable
 from protocols.prompt import Prompt, Section
+from protocols.text import printable
 
 Json = dict[str, Any]
 MATCHED = 2_000

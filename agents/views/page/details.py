@@ -14,8 +14,8 @@ from memory.journals.journal import read_journal
 from memory.upkeep import read_experiences
 from protocols.errors import MemoryMismatch, StorageFailed
 from protocols.messages import Assignment, Candidate, Critique, Evaluation, Failure, Outcome
-from protocols.plain import printable
 from protocols.prompt import Prompt
+from protocols.text import printable
 
 Json = dict[str, Any]
 

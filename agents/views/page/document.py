@@ -20,7 +20,7 @@ from memory.journals.journal_tail import follow
 from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Account
 from protocols.budget.prices import Price
-from protocols.plain import one_line, printable
+from protocols.text import one_line, printable
 
 DETAILED, BEST, LATEST = 48, 12, 8
 """Most candidates with details in a report; among them, how many of the best and how many of the latest."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.views.live.terminal import dollars
 from agents.views.page.run_summary import Json
-from protocols.plain import one_line
+from protocols.text import one_line
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>|#~!&])")
 

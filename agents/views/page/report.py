@@ -10,7 +10,7 @@ from agents.directory.run_directory import REPORT, write
 from agents.views.page.document import report_document
 from agents.views.page.html import report_page
 from protocols.errors import StorageFailed
-from protocols.plain import one_line
+from protocols.text import one_line
 from protocols.threads import in_thread
 
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -21,8 +21,8 @@ from protocols.messages import (
     Failure,
     Resumed,
 )
-from protocols.plain import one_line
 from protocols.prompt import Prompt
+from protocols.text import one_line
 
 Json = dict[str, Any]
 REASON = 300

@@ -16,7 +16,7 @@ from agents.directory.watching import Watcher
 from agents.ring.team import only
 from agents.views.page.dashboard import Dashboard, Steering
 from agents.views.page.feed import Feed
-from protocols.plain import one_line
+from protocols.text import one_line
 
 
 @asynccontextmanager

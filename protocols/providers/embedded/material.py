@@ -134,7 +134,7 @@ def _kind(said: str) -> str:
 def _sections(prompt: str) -> dict[str, str]:
     """The sections that a prompt shows, by name."""
     heads = [*_SECTION.finditer(prompt)]
-    ends = [head.start() for head in heads[1:]] + [len(prompt)]
+    ends = [*[head.start() for head in heads[1:]], len(prompt)][: len(heads)]
     return {head[1]: prompt[head.end() : end].strip("\n") for head, end in zip(heads, ends, strict=True) if head[1]}
 
 

@@ -25,7 +25,6 @@ from protocols.errors import (
     TemperatureRefused,
     TooLong,
 )
-from protocols.plain import LONGEST_REASON, one_line, redact
 from protocols.providers.responses.figures import count
 from protocols.providers.responses.rate_headers import plain, read_allowance, wait
 from protocols.providers.responses.refusals import (
@@ -35,6 +34,7 @@ from protocols.providers.responses.refusals import (
     refuses_temperature,
     window_of,
 )
+from protocols.text import LONGEST_REASON, one_line, redact
 
 NO_CREDIT = frozenset(
     {

@@ -24,13 +24,13 @@ from protocols.errors import (
     ModelError,
 )
 from protocols.model import Usage
-from protocols.plain import redact
 from protocols.providers.local.processes import LocalModels
 from protocols.providers.responses.failures import Answer, classify, is_failure
 from protocols.providers.responses.figures import read_json
 from protocols.providers.transport.clients import Clients
 from protocols.providers.transport.proxies import Proxies, Proxy
 from protocols.providers.transport.streaming import holds_events
+from protocols.text import redact
 
 JsonObject = dict[str, object]
 PROXY_AUTHENTICATION = 407

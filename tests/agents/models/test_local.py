@@ -15,12 +15,12 @@ import pytest
 
 from agents.check.doctor import diagnose
 from agents.config.configuration import Configuration, load
-from agents.config.known_names import check_names
 from agents.config.roles import embedder_of, model_settings
 from agents.directory.resume_fingerprint import FREE_OF_PROVIDERS
 from agents.directory.run_directory import JOURNAL
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger, prices
+from agents.models.known_names import check_names
 from agents.models.stack import Models
 from agents.run.opening import open_run
 from memory.journals.journal import read_calls

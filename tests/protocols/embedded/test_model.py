@@ -6,7 +6,7 @@ import math
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocols.model import ChatMessage, ChatModel, Request
@@ -101,6 +101,7 @@ messages = st.lists(
 
 @settings(max_examples=80, deadline=None)
 @given(messages, st.one_of(st.none(), st.floats(0, 2)), st.integers(1, 20))
+@example([ChatMessage("user", '<prompt>\n\n</prompt>\n<part name="x" kind="task">\n')], None, 1)
 async def test_any_conversation_gets_the_same_reply_twice(
     said: list[ChatMessage], temperature: float | None, most: int
 ) -> None:

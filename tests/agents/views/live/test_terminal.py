@@ -41,8 +41,8 @@ from protocols.messages import (
     Resumed,
     Stop,
 )
-from protocols.plain import one_line, printable
 from protocols.prompt import Prompt, Section
+from protocols.text import one_line, printable
 
 unhurried = settings(deadline=None, max_examples=60)
 MARKUP = ["[bold]", "[/]", "[red", "😀"]

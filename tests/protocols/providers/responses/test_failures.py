@@ -26,12 +26,12 @@ from protocols.errors import (
     TooLong,
 )
 from protocols.model import ChatMessage, Request, Usage
-from protocols.plain import LONGEST_REASON, redact
 from protocols.providers.openai import OpenAIModel
 from protocols.providers.responses.failures import Answer, classify, retry_after
 from protocols.providers.responses.figures import about
 from protocols.providers.sdk import OpenAISdkModel
 from protocols.providers.transport.http import Endpoint, open_transport
+from protocols.text import LONGEST_REASON, redact
 from protocols.wrappers.metered import billed
 from tests.protocols.providers.conftest import KEY, WAYS, Lab
 from tests.wire_server import Fault, WireServer

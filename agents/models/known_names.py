@@ -37,6 +37,10 @@ def check_names(configuration: Configuration) -> None:
         for name in names:
             if name not in operators:
                 raise ConfigError(f"{table}.{name}: no such operator in search.operators ({known})")
+    for name in configuration.models.prompts:
+        if name not in configuration.prompts:
+            there = ", ".join(configuration.prompts) or "none"
+            raise ConfigError(f"models.prompts.{name}: no such prompt under [prompts] ({there})")
     for name in configuration.providers:
         provider = name.partition("/")[0]
         if provider not in KNOWN:

@@ -1,0 +1,88 @@
+"""The program of a configuration: its code, and the prompts that a search begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agents.config.configuration import Configuration
+from agents.config.layout import layout, part_layout
+from agents.config.program_tables import CommandTable, ProgramPromptTable
+from agents.programs.bound import INPUTS
+from agents.programs.functions import FunctionProgram
+from protocols.errors import ConfigError, PromptError
+from protocols.files import prompt_file
+from protocols.files.named import Named
+from protocols.program import Program, TaskProgram
+from protocols.prompt import WORD_NAME, Prompt, Section, names_in
+from protocols.task import Task
+
+
+def open_program(configuration: Configuration, fields: Sequence[str]) -> TaskProgram | None:
+    """The task's program, None if it has none. `fields`: the input fields of the examples.
+
+    :raises ConfigError: it cannot be found, takes other arguments, or does not go together with the prompts.
+    :raises PromptError: a prompt's file cannot be read.
+    """
+    table, prompts = configuration.task, configuration.prompts
+    if table.program is None:
+        if prompts:
+            raise ConfigError("[prompts] belong to a program; name it under task.program, or use [prompt]")
+        return None
+    _check_prompts(configuration)
+    named = {name for each, prompt in prompts.items() for name in _shown(configuration, each, prompt)}
+    computed = (INPUTS, *sorted(named - {*fields, INPUTS}))
+    limits = {name: prompt.reply_tokens for name, prompt in prompts.items()}
+    return TaskProgram(_opened(table.program), limits, computed, table.program_timeout)
+
+
+def _check_prompts(configuration: Configuration) -> None:
+    if not configuration.prompts:
+        raise ConfigError("task.program needs its prompts; give each a table [prompts.NAME]")
+    if configuration.prompt.file or configuration.prompt.text is not None:
+        raise ConfigError("a task with a program has its prompts under [prompts]; remove prompt.file and prompt.text")
+    for name in configuration.prompts:
+        if not WORD_NAME.fullmatch(name):
+            raise ConfigError(f"prompts.{name}: use a-z, 0-9, _ and -, starting with a letter")
+
+
+def _opened(program: Named | CommandTable) -> Program:
+    if isinstance(program, CommandTable):
+        raise ConfigError("task.program: commands are not supported yet")
+    return FunctionProgram(program.function("task.program", "inputs", "prompts", "call"))
+
+
+def _shown(configuration: Configuration, name: str, table: ProgramPromptTable) -> set[str]:
+    return names_in(_given(configuration, name, table)) - {*table.literal}
+
+
+def first_prompts(configuration: Configuration, task: Task) -> Prompt:
+    """The prompts of the program as one; with addresses if there are several.
+
+    :raises PromptError, ConfigError: a file cannot be read, or a prompt has neither a file nor a text.
+    """
+    tables = configuration.prompts
+    if len(tables) == 1:
+        [(name, table)] = tables.items()
+        return layout(table.text, task) if table.file is None else _given(configuration, name, table)
+    sections: list[Section] = []
+    for name, table in tables.items():
+        given = _given(configuration, name, table)
+        if table.file is None:
+            sections += part_layout(name, table.text or "", task.placeholders)
+        else:
+            sections += [replace(section, name=f"{name}.{section.name}") for section in given]
+    return Prompt(tuple(sections))
+
+
+def _given(configuration: Configuration, name: str, table: ProgramPromptTable) -> Prompt:
+    """The prompt as the user wrote it, without a layout."""
+    if (table.file is None) == (table.text is None):
+        raise ConfigError(f"prompts.{name}: give either file or text")
+    if table.file is None:
+        return Prompt((Section("task", "task", table.text or ""),))
+    path = configuration.path(table.file)
+    given = prompt_file.load(path)
+    if given.names != ("",):
+        raise PromptError("a section's name has no dot here: the prompt has its name from [prompts]", file=str(path))
+    return given

@@ -1,0 +1,186 @@
+"""Runs a program on one example: its prompts are bound, its calls are made and traced, its answer is read."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import orjson
+
+from agents.programs.bound import Bound, Fill
+from agents.programs.trace import Trace, call_step
+from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFailed
+from protocols.model import ChatMessage, ChatModel, Parameters, Reply, Request, Speaker
+from protocols.program import Answered, Prompts, Step, TaskProgram, Turn, no_prompt
+from protocols.prompt import Prompt, placeholders
+from protocols.task import Example, Json
+
+SPEAKERS: Mapping[object, Speaker] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How the calls of an example are drawn. `sample`, `temperature`, `assignment`: see `Request`."""
+
+    sample: int
+    temperature: float | None
+    assignment: int | None
+
+
+@dataclass(slots=True)
+class _Example:
+    """One example at work. `fatal`: the error of a call that ends the search or the run, even if the program catches
+    it. `in_flight`: its calls that have not ended."""
+
+    bound: Mapping[str, Bound]
+    request: Callable[[str, tuple[ChatMessage, ...]], Request]
+    patience: anyio.CancelScope
+    timeout: float
+    trace: Trace = field(default_factory=Trace)
+    fatal: Exception | None = None
+    in_flight: int = 0
+
+
+class Running:
+    """Runs `program`. `model` answers the calls, by `Request.prompt`. `known`: the placeholders that a section may
+    show. `limit`: most tokens of a reply to a prompt, given its name. `fill`: see `Fill`."""
+
+    def __init__(
+        self,
+        program: TaskProgram,
+        model: ChatModel,
+        known: Collection[str],
+        limit: Callable[[str, Prompt], int],
+        fill: Fill,
+    ) -> None:
+        self._program, self._model, self._known = program, model, frozenset(known)
+        self._limit, self._fill = limit, fill
+
+    async def answer(self, prompt: Prompt, example: Example, draw: Draw) -> tuple[Reply, tuple[Step, ...]]:
+        """The program's answer as a reply, whose usage is that of all calls, and the steps that led to it.
+
+        :raises ProgramFailed: the program raised, gave no answer, or made no call for its `timeout`.
+        :raises ModelError, BudgetExhausted: a call failed and the program did not catch the error.
+        """
+        parts = self._program.parts(prompt)
+        bound = {name: Bound(name, part, self._shown(part), self._fill) for name, part in parts.items()}
+
+        def request(name: str, messages: tuple[ChatMessage, ...]) -> Request:
+            return Request(
+                messages, draw.temperature, self._limit(name, parts[name]), draw.sample, draw.assignment, prompt=name
+            )
+
+        began = time.perf_counter()
+        with anyio.CancelScope(deadline=anyio.current_time() + self._program.timeout) as patience:
+            at_work = _Example(bound, request, patience, self._program.timeout)
+            said = await self._said(at_work, example)
+        if at_work.fatal is not None:
+            raise at_work.fatal
+        if patience.cancelled_caught:
+            raise ProgramFailed(
+                f"it made no call and gave no answer for {self._program.timeout:g} s, on the example {example.id}"
+            )
+        reply = Reply(_text(said, example), at_work.trace.usage, latency=time.perf_counter() - began)
+        return reply, at_work.trace.steps
+
+    def _shown(self, prompt: Prompt) -> frozenset[str]:
+        return frozenset(name for section in prompt for name in placeholders(section.filled, self._known))
+
+    async def _said(self, at_work: _Example, example: Example) -> Json:
+        async def call(
+            prompt: str,
+            messages: Sequence[Turn],
+            *,
+            temperature: float | None = None,
+            max_tokens: int | None = None,
+            **parameters: object,
+        ) -> Answered:
+            asked = self._asked(at_work, prompt, messages, temperature, max_tokens, parameters)
+            return await self._call(at_work, asked)
+
+        try:
+            return await self._program.program.answer(example, Prompts(at_work.bound), call, at_work.trace.note)
+        except Exception:
+            if at_work.fatal is None:
+                raise
+            return None
+
+    def _asked(
+        self,
+        at_work: _Example,
+        prompt: str,
+        messages: Sequence[Turn],
+        temperature: float | None,
+        max_tokens: int | None,
+        parameters: Mapping[str, object],
+    ) -> Request:
+        """:raises ProgramFailed: no prompt has this name, or the messages are none."""
+        if prompt not in at_work.bound:
+            raise ProgramFailed(no_prompt(prompt, at_work.bound))
+        blank = at_work.request(prompt, tuple(map(as_message, messages)))
+        if not blank.messages:
+            raise ProgramFailed(f"the call of {prompt} has no messages")
+        return Request(
+            blank.messages,
+            blank.temperature if temperature is None else temperature,
+            max_tokens or blank.max_tokens,
+            blank.sample,
+            blank.assignment,
+            parameters=Parameters(parameters) if parameters else blank.parameters,
+            prompt=prompt,
+        )
+
+    async def _call(self, at_work: _Example, request: Request) -> Answered:
+        """Make a call. The program's time does not run out while it waits for one."""
+        began, rendered = time.perf_counter(), at_work.bound[request.prompt].rendered
+        at_work.in_flight += 1
+        at_work.patience.deadline = math.inf
+        try:
+            reply = await self._model.complete(request)
+        except (ModelError, BudgetExhausted, Interrupted) as error:
+            if not isinstance(error, ModelError) or error.fatal:
+                at_work.fatal = at_work.fatal or error
+            at_work.trace.add(call_step(request, None, rendered, time.perf_counter() - began, str(error)))
+            raise
+        finally:
+            at_work.in_flight -= 1
+            if not at_work.in_flight:
+                at_work.patience.deadline = anyio.current_time() + at_work.timeout
+        at_work.trace.add(call_step(request, reply, rendered, time.perf_counter() - began))
+        return Answered(reply)
+
+
+def as_message(turn: Turn) -> ChatMessage:
+    """A message of a call, ours or as `{"role": ..., "content": ...}`.
+
+    :raises ProgramFailed: it is neither.
+    """
+    if isinstance(turn, ChatMessage):
+        return turn
+    if isinstance(turn, Mapping):
+        speaker, text = SPEAKERS.get(turn.get("role")), turn.get("content")
+        if speaker is not None and isinstance(text, str):
+            return ChatMessage(speaker, text)
+    raise ProgramFailed(
+        'a message is {"role": "system" | "user" | "assistant", "content": "..."}, or what render() gives'
+    )
+
+
+def _text(said: Json, example: Example) -> str:
+    """:raises ProgramFailed: the answer is none, or cannot be written as JSON."""
+    if said is None:
+        raise ProgramFailed(f"it returned None for the example {example.id}; return a text or an object")
+    if isinstance(said, str):
+        return str(said)
+    try:
+        return orjson.dumps(said).decode()
+    except TypeError as error:
+        raise ProgramFailed(f"its answer to the example {example.id} cannot be written as JSON: {error}") from None

@@ -1,0 +1,27 @@
+"""A model for each prompt of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from protocols.model import ChatModel, Reply, Request
+from protocols.wrappers.window import spare
+
+
+class RoutedModel:
+    """Asks the model of the prompt that a request is for; `model` answers all other requests."""
+
+    def __init__(self, model: ChatModel, by_prompt: Mapping[str, ChatModel]) -> None:
+        self.name = model.name
+        self._model, self._by_prompt = model, by_prompt
+
+    async def complete(self, request: Request) -> Reply:
+        """The reply of the prompt's model.
+
+        :raises ModelError, BudgetExhausted: as that model.
+        """
+        return await self._by_prompt.get(request.prompt, self._model).complete(request)
+
+    def spare(self, request: Request) -> float:
+        """See `Windowed`: of the smallest window, because any of the prompts may be the longest."""
+        return min(spare(model, request) for model in (self._model, *self._by_prompt.values()))
