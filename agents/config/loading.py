@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from random import Random
 
-from agents.config.asking import check_images
 from agents.config.configuration import Configuration
 from agents.config.layout import layout
 from agents.config.metrics import open_kind, open_metric, scored
@@ -17,8 +16,10 @@ from protocols.data.huggingface import SCHEME
 from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file
 from protocols.prompt import Prompt, Section, braced, placeholders
+from protocols.providers.catalogue import is_local
 from protocols.task import Example, Task
 from protocols.text import one_line
+from protocols.turns import images_of
 
 Examples = tuple[Example, ...]
 DOUBLED = re.compile(r"\{\{[^{}]+\}\}")
@@ -86,6 +87,20 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
         configuration.models.of("task"),
         program,
     )
+
+
+def check_images(configuration: Configuration, splits: Mapping[str, Examples]) -> None:
+    """:raises ConfigError: the examples have images, and the model that answers them reads text alone. A program may
+    show them to another, and hears of it by its calls."""
+    model = configuration.models.of("task")
+    blind = is_local(model) or configuration.provider(model).api == "completions"
+    examples = (example for split in splits.values() for example in split) if blind else ()
+    seen = (name for example in examples for name, value in example.inputs.items() if images_of(value))
+    if configuration.task.program is None and (field := next(seen, None)) is not None:
+        raise ConfigError(
+            f"the input field {field} holds images, and {model} reads text alone; set models.task to a model that "
+            "sees, or leave the field out with [task.fields]"
+        )
 
 
 def load_corpus(configuration: Configuration) -> list[str]:

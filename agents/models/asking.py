@@ -1,4 +1,4 @@
-"""Checks of what models are asked, before any call: parameters, and images."""
+"""Checks of the model parameters in a configuration, before any call."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from agents.config.catalogue import open_operators
 from agents.config.configuration import Configuration
 from agents.config.roles import EMBEDDER
-from protocols.errors import ConfigError
 from protocols.model import Parameters
-from protocols.providers.catalogue import EMBEDDED, is_local
+from protocols.providers.catalogue import EMBEDDED
 from protocols.providers.parameters import asked, check, check_together
-from protocols.task import Example
-from protocols.turns import images_of
 
 ROLES = ("task", "critic", "judge")
 
@@ -36,19 +33,6 @@ def check_asked(configuration: Configuration, operators: Iterable[str] | None = 
             check(table, provider, f"models.parameters.{key}")
         room = configuration.provider(model).reply_tokens
         check_together(configuration.asked(role), provider, f"parameters of {role}", room)
-
-
-def check_images(configuration: Configuration, splits: Mapping[str, Sequence[Example]]) -> None:
-    """:raises ConfigError: the examples have images, and the model that answers them reads text alone."""
-    model = configuration.models.of("task")
-    blind = is_local(model) or configuration.provider(model).api == "completions"
-    examples = (example for split in splits.values() for example in split) if blind else ()
-    seen = (name for example in examples for name, value in example.inputs.items() if images_of(value))
-    if (field := next(seen, None)) is not None:
-        raise ConfigError(
-            f"the input field {field} holds images, and {model} reads text alone; set models.task to a model that "
-            "sees, or leave the field out with [task.fields]"
-        )
 
 
 def alike(configuration: Configuration, roles: Iterable[str]) -> dict[Parameters, list[str]]:
