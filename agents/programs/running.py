@@ -6,17 +6,21 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 import orjson
 
 from agents.programs.bound import Bound, Fill
 from agents.programs.trace import Trace, call_step
+from protocols.data.inputs import read_input
+from protocols.data.pictures import Pictures
 from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFailed
-from protocols.model import ChatMessage, ChatModel, Parameters, Reply, Request, Speaker
+from protocols.model import ChatMessage, ChatModel, Parameters, Reply, Request, Speaker, spoken
 from protocols.program import Answered, Prompts, Step, TaskProgram, Turn, no_prompt
 from protocols.prompt import Prompt, placeholders
 from protocols.task import GENEROUS, Example, Json
+from protocols.turns import parts_of
 
 SPEAKERS: Mapping[object, Speaker] = {
     "system": "system",
@@ -169,9 +173,22 @@ def as_message(turn: Turn) -> ChatMessage:
         speaker, text = SPEAKERS.get(turn.get("role")), turn.get("content")
         if speaker is not None and isinstance(text, str):
             return ChatMessage(speaker, text)
+        if speaker == "user" and isinstance(text, list):
+            return _seen(text)
     raise ProgramFailed(
         'a message is {"role": "system" | "user" | "assistant", "content": "..."}, or what render() gives'
     )
+
+
+def _seen(content: Sequence[object]) -> ChatMessage:
+    """A turn of the user in parts, some of which are images.
+
+    :raises ProgramFailed: a part cannot be read.
+    """
+    try:
+        return spoken("user", parts_of(read_input(content, Pictures(Path()))))
+    except ValueError as error:
+        raise ProgramFailed(f"a message of the user in parts {error}") from None
 
 
 def _text(said: Json, example: Example) -> str:

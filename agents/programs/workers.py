@@ -20,7 +20,9 @@ from agents.programs.worker import Said, Worker, broken, start
 from protocols.errors import ConfigError, ProgramFailed
 from protocols.program import BoundPrompt, Call, Prompts
 from protocols.prompt import NAMED
+from protocols.providers.openai import content_of, part_of
 from protocols.task import Example, Json, Task
+from protocols.turns import Conversation, images_of, parts_of
 
 ATTEMPTS: Final = 3
 """Processes that may go wrong before any process has answered."""
@@ -154,14 +156,23 @@ def question(example: Example, prompts: Prompts) -> bytes:
     :raises ProgramFailed: a prompt cannot be rendered.
     """
     told = {name: {"text": prompt.text, "messages": rendered(prompt, example)} for name, prompt in prompts.items()}
-    return orjson.dumps({"id": example.id, "inputs": dict(example.inputs), "prompts": told}) + b"\n"
+    inputs = {name: as_json(value) for name, value in example.inputs.items()}
+    return orjson.dumps({"id": example.id, "inputs": inputs, "prompts": told}) + b"\n"
 
 
-def rendered(prompt: BoundPrompt, example: Example) -> list[dict[str, str]]:
+def as_json(value: str) -> object:
+    """An input as a process gets it: a text, a conversation as a list of messages, a text with images as a list of
+    parts; messages and parts are written as OpenAI's format has them, with data URLs."""
+    if isinstance(value, Conversation):
+        return [{"role": turn.speaker, "content": content_of(turn)} for turn in value.turns]
+    return [part_of(part) for part in parts_of(value)] if images_of(value) else value
+
+
+def rendered(prompt: BoundPrompt, example: Example) -> list[dict[str, object]]:
     """The messages of a prompt for an example."""
     try:
         messages = prompt.render(example.inputs)
     except ProgramFailed:  # it shows values that the program computes
         left = {name: f"{{{name}}}" for name in NAMED.findall(prompt.text) if name != INPUTS}
         messages = prompt.render({**left, **example.inputs})
-    return [{"role": message.speaker, "content": message.text} for message in messages]
+    return [{"role": message.speaker, "content": content_of(message)} for message in messages]

@@ -21,7 +21,7 @@ from protocols.prompt import Prompt, Section, fill, placeholders
 from protocols.task import Example, Task
 from protocols.thought import without_thought
 from protocols.threads import in_thread
-from protocols.turns import dump_turns, place_in
+from protocols.turns import dump_turns, place_in, transcribed
 from protocols.wrappers.window import spare
 
 REPLY = 2048
@@ -235,10 +235,11 @@ def show_turns(
     prompt: Prompt, task: Task, example: Example, reply: str | None = None
 ) -> tuple[ChatMessage, ChatMessage]:
     """A worked example as turns: the user message that the prompt sends for it, without worked examples and
-    placeholders for them; then `reply`, or else a full reply with the right answer."""
-    asked = Prompt(tuple(_without_places(section, task) for section in prompt))
-    user = [message for message in asked.template(example.inputs).render(example.inputs) if message.speaker == "user"]
-    question = user[0] if user else ChatMessage("user", show_inputs(example.inputs))
+    placeholders for them, and with conversations as transcripts; then `reply`, or else a full reply with the right
+    answer. Images are in it, but not in what `dump_turns` writes."""
+    asked, inputs = Prompt(tuple(_without_places(section, task) for section in prompt)), transcribed(example.inputs)
+    user = [message for message in asked.template(inputs).render(inputs) if message.speaker == "user"]
+    question = user[0] if user else ChatMessage("user", show_inputs(inputs))
     return question, ChatMessage("assistant", task.kind.replied(example.target) if reply is None else reply)
 
 
