@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 import orjson
 
-Speaker = Literal["system", "user", "assistant"]
+Speaker = Literal["system", "user", "assistant", "tool"]
 Finish = Literal["stop", "length", "refusal", "other"]
 Instead = Literal["tool calls", "reasoning", "nothing"]
 """The content of a reply without a text: calls of tools that were not offered, only reasoning, or nothing."""
@@ -22,11 +23,37 @@ EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's call of a tool. `arguments`: a JSON object as the model wrote it, so it may be unreadable. `id`: the
+    name of the call in the tool's result; "" if the provider gave none."""
+
+    name: str
+    arguments: str = "{}"
+    id: str = ""
+
+    @property
+    def value(self) -> object:
+        """The arguments as JSON; the text itself if they are none."""
+        try:
+            return orjson.loads(self.arguments) if self.arguments.strip() else {}
+        except orjson.JSONDecodeError:
+            return self.arguments
+
+
+def show_calls(calls: Sequence[ToolCall]) -> str:
+    """Calls as one line of JSON: `[{"name": ..., "arguments": {...}}]`."""
+    listed = [{"name": call.name, "arguments": call.value} for call in calls]
+    return json.dumps(listed, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One turn of a conversation, plain text."""
+    """One turn of a conversation. `calls`: the assistant's calls of tools; in a turn of the speaker `tool`, the one
+    call whose result the text is."""
 
     speaker: Speaker
     text: str
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +88,27 @@ NOTHING_SET: Final = Parameters()
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What a reply may be besides free text: calls of tools, and JSON that is valid by a schema.
+
+    `openai`, `anthropic`: the fields of a call's body in each wire format; never changed. `names`: the tools. `key`:
+    all of it as JSON, by which two are equal: tools in another order are another offer.
+    """
+
+    openai: Mapping[str, object] = field(compare=False, repr=False)
+    anthropic: Mapping[str, object] = field(compare=False, repr=False)
+    names: tuple[str, ...] = field(default=(), compare=False)
+    key: str = field(default="", init=False, repr=False)
+    size: int = field(default=0, init=False, compare=False)
+    """Bytes of the definitions as JSON."""
+
+    def __post_init__(self) -> None:
+        key = orjson.dumps([self.openai, self.anthropic])
+        object.__setattr__(self, "key", key.decode())
+        object.__setattr__(self, "size", len(orjson.dumps(self.openai)))
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One call. Everything here that changes the answer is part of the reply cache's key.
 
@@ -68,6 +116,7 @@ class Request:
     `temperature`: None leaves it to the provider. `max_tokens`: at most so many tokens of reply (>= 1).
     `parameters`: what the user has set beside these; they win. `sample`: tells apart several draws of one request (0,
     1, ...); adapters add it to a `seed` among the parameters, and else do not send it.
+    `offer`: the tools that the reply may call, and its schema; None: neither.
     `fixed`: messages at the beginning, if more than the system messages, that are the same in other requests.
     `assignment`: the one that it is made for; `left_out`: examples that did not fit; `sending`: functions that are
     applied once all waiting is over, the last first, each of which returns the request to go on with. These three are
@@ -83,13 +132,18 @@ class Request:
     sending: tuple[Callable[[Request], Request], ...] = field(default=(), compare=False, repr=False)
     fixed: int = field(default=0, compare=False, repr=False)
     parameters: Parameters = NOTHING_SET
+    offer: Offer | None = None
     _size: int = field(default=-1, init=False, compare=False, repr=False)
 
     @property
     def size(self) -> int:
-        """Bytes of all texts as UTF-8. Measured once, because several wrappers read it at every call."""
+        """Bytes of all texts as UTF-8, with calls and the offer. Measured once, because several wrappers read it at
+        every call."""
         if self._size < 0:
             size = sum(len(message.text.encode("utf-8", "replace")) for message in self.messages)
+            for call in (call for message in self.messages if message.calls for call in message.calls):
+                size += len(f"{call.name}{call.arguments}".encode("utf-8", "replace"))
+            size += self.offer.size if self.offer else 0
             object.__setattr__(self, "_size", size)
         return self._size
 
@@ -105,6 +159,7 @@ class Request:
             (*self.sending, look),
             self.fixed,
             self.parameters,
+            self.offer,
         )
         object.__setattr__(copy, "_size", self._size)
         return copy
@@ -166,7 +221,8 @@ class Allowance:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A model's reply. `latency`: in seconds. `model`: the provider's name for it. `from_cache`: read from our reply
-    cache, so free. `instead`: what came in place of a text; None if there is a text, or the model refused."""
+    cache, so free. `instead`: what came in place of a text; None if there is a text, or the model refused, or it
+    called a tool that was offered. `calls`: those calls."""
 
     text: str
     usage: Usage = field(default_factory=Usage)
@@ -176,6 +232,14 @@ class Reply:
     from_cache: bool = False
     allowance: Allowance | None = None
     instead: Instead | None = None
+    calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The text, and after it the calls as `show_calls` writes them."""
+        if not self.calls:
+            return self.text
+        return f"{self.text.rstrip()}\n{show_calls(self.calls)}" if self.text.strip() else show_calls(self.calls)
 
 
 class ChatModel(Protocol):
