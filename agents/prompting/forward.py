@@ -160,7 +160,8 @@ class Forward:
     async def _ask(self, example: Example, request: Request) -> Result:
         try:
             reply = await self._model.complete(request)
-            judged = await self._metric.judge(example, reply.text, reply.finish)
+            said = reply.said
+            judged = await self._metric.judge(example, said, reply.finish)
         except ModelError as error:
             if error.fatal:
                 raise
@@ -169,7 +170,7 @@ class Forward:
             example=example.id,
             inputs=example.inputs,
             target=self.task.kind.show(example.target),
-            reply=reply.text,
+            reply=said,
             answer=judged.answer,
             score=judged.score,
             feedback=judged.feedback,
