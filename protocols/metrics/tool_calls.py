@@ -146,7 +146,7 @@ class ToolCalls(ParsedMetric):
         score = 2 * likeness / (len(said) + len(wanted)) if said or wanted else 1.0
         mistakes = [*_mistakes(said, wanted, pairs)]
         counted = Counter(kind for kind, _ in mistakes)
-        return Judgement(score, show_calls(answer), "; ".join(words for _, words in mistakes), {}, dict(counted))
+        return Judgement(score, self._kind.show(answer), "; ".join(words for _, words in mistakes), {}, dict(counted))
 
     def missed(self, target: Json) -> Counts:
         """Nothing is counted: the corpus metric is the mean score."""

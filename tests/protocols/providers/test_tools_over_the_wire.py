@@ -22,10 +22,6 @@ from tests.wire_server import Fault
 pytestmark = pytest.mark.anyio
 PARAMETERS = {"type": "object", "properties": {"at": {}}}
 WEATHER = {"name": "weather", "description": "The weather.", "parameters": PARAMETERS}
-    "name": "weather",
-    "description": "The weather.",
-    "parameters": {"type": "object", "properties": {"at": {}}},
-}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 PROMPT = Prompt((Section("input", "task", "{text}"),))
 OFFER = Definitions(read_tools([WEATHER]), read_schema(SCHEMA)).offer(PROMPT)
