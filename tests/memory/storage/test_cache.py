@@ -314,8 +314,9 @@ async def test_a_cache_of_a_version_before_is_read_and_knows_what_came_in_place_
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(old)
+        more = ", 0, NULL" * (version - 2)
         connection.execute(
-            f"INSERT INTO reply VALUES (1, ?, 's', 0.0, 'said', 'stop', 'm', 1, 2, 0, 0{', 0, NULL' * (version - 2)})",
+            f"INSERT INTO reply VALUES (1, ?, 's', 0.0, 'said', 'stop', 'm', 1, 2, 0, 0{more})",
             (key,),
         )
         connection.execute(f"PRAGMA application_id = {SCHEMA.mark}")
