@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
@@ -10,7 +11,7 @@ import orjson
 
 from protocols.images.image import Image
 
-Speaker = Literal["system", "user", "assistant"]
+Speaker = Literal["system", "user", "assistant", "tool"]
 Finish = Literal["stop", "length", "refusal", "other"]
 Instead = Literal["tool calls", "reasoning", "nothing"]
 """The content of a reply without a text: calls of tools that were not offered, only reasoning, or nothing."""
@@ -26,13 +27,39 @@ EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's call of a tool. `arguments`: a JSON object as the model wrote it, so it may be unreadable. `id`: the
+    name of the call in the tool's result; "" if the provider gave none."""
+
+    name: str
+    arguments: str = "{}"
+    id: str = ""
+
+    @property
+    def value(self) -> object:
+        """The arguments as JSON; the text itself if they are none."""
+        try:
+            return orjson.loads(self.arguments) if self.arguments.strip() else {}
+        except orjson.JSONDecodeError:
+            return self.arguments
+
+
+def show_calls(calls: Sequence[ToolCall]) -> str:
+    """Calls as one line of JSON: `[{"name": ..., "arguments": {...}}]`."""
+    listed = [{"name": call.name, "arguments": call.value} for call in calls]
+    return json.dumps(listed, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One turn of a conversation. `parts`: its texts and images in order, which together are `text`, where an image
-    is its label; () without images."""
+    is its label; () without images. `calls`: the assistant's calls of tools; in a turn of the speaker `tool`, the one
+    call whose result the text is."""
 
     speaker: Speaker
     text: str
     parts: tuple[str, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -90,6 +117,27 @@ NOTHING_SET: Final = Parameters()
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What a reply may be besides free text: calls of tools, and JSON that is valid by a schema.
+
+    `openai`, `anthropic`: the fields of a call's body in each wire format; never changed. `names`: the tools. `key`:
+    all of it as JSON, by which two are equal: tools in another order are another offer.
+    """
+
+    openai: Mapping[str, object] = field(compare=False, repr=False)
+    anthropic: Mapping[str, object] = field(compare=False, repr=False)
+    names: tuple[str, ...] = field(default=(), compare=False)
+    key: str = field(default="", init=False, repr=False)
+    size: int = field(default=0, init=False, compare=False)
+    """Bytes of the definitions as JSON."""
+
+    def __post_init__(self) -> None:
+        key = orjson.dumps([self.openai, self.anthropic])
+        object.__setattr__(self, "key", key.decode())
+        object.__setattr__(self, "size", len(orjson.dumps(self.openai)))
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One call. Everything here that changes the answer is part of the reply cache's key.
 
@@ -97,6 +145,7 @@ class Request:
     `temperature`: None leaves it to the provider. `max_tokens`: at most so many tokens of reply (>= 1).
     `parameters`: what the user has set beside these; they win. `sample`: tells apart several draws of one request (0,
     1, ...); adapters add it to a `seed` among the parameters, and else do not send it.
+    `offer`: the tools that the reply may call, and its schema; None: neither.
     `fixed`: messages at the beginning, if more than the system messages, that are the same in other requests.
     `assignment`: the one that it is made for; `left_out`: examples that did not fit; `sending`: functions that are
     applied once all waiting is over, the last first, each of which returns the request to go on with; `prompt`: the
@@ -113,19 +162,22 @@ class Request:
     sending: tuple[Callable[[Request], Request], ...] = field(default=(), compare=False, repr=False)
     fixed: int = field(default=0, compare=False, repr=False)
     parameters: Parameters = NOTHING_SET
+    offer: Offer | None = None
     prompt: str = field(default="", compare=False)
     _size: int = field(default=-1, init=False, compare=False, repr=False)
 
     @property
     def size(self) -> int:
-        """Bytes of all texts as UTF-8, and `BYTES` for each token of an image. Measured once, because several
-        wrappers read it at every call."""
+        """Bytes of all texts as UTF-8, `BYTES` for each token of an image, and the calls and the offer. Measured
+        once, because several wrappers read it at every call."""
         if self._size < 0:
-            size = 0
+            size = self.offer.size if self.offer else 0
             for message in self.messages:
                 size += len(message.text.encode("utf-8", "replace"))
                 if message.parts:
                     size += BYTES * sum(image.tokens for image in message.images)
+                for call in message.calls:
+                    size += len(f"{call.name}{call.arguments}".encode("utf-8", "replace"))
             object.__setattr__(self, "_size", size)
         return self._size
 
@@ -146,6 +198,7 @@ class Request:
             (*self.sending, look),
             self.fixed,
             self.parameters,
+            self.offer,
             self.prompt,
         )
         object.__setattr__(copy, "_size", self._size)
@@ -208,7 +261,8 @@ class Allowance:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A model's reply. `latency`: in seconds. `model`: the provider's name for it. `from_cache`: read from our reply
-    cache, so free. `instead`: what came in place of a text; None if there is a text, or the model refused."""
+    cache, so free. `instead`: what came in place of a text; None if there is a text, or the model refused, or it
+    called a tool that was offered. `calls`: those calls."""
 
     text: str
     usage: Usage = field(default_factory=Usage)
@@ -218,6 +272,14 @@ class Reply:
     from_cache: bool = False
     allowance: Allowance | None = None
     instead: Instead | None = None
+    calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The text, and after it the calls as `show_calls` writes them."""
+        if not self.calls:
+            return self.text
+        return f"{self.text.rstrip()}\n{show_calls(self.calls)}" if self.text.strip() else show_calls(self.calls)
 
 
 class ChatModel(Protocol):

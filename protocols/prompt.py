@@ -12,6 +12,9 @@ message, for worked examples (see `turns.py`).
 
 The value of a field may be a conversation. Its placeholder becomes turns of the chat where it has a line of the user
 message for itself, and a transcript elsewhere. An image stands in the user message where its placeholder does.
+
+A section of the kind `tool` describes a tool, or the fields of the schema of a reply (`tools/definitions.py`). It is
+part of no message and has no placeholders.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from protocols.errors import EditRejected, PromptError
 from protocols.model import TURN, ChatMessage
 from protocols.turns import Conversation, chat, check_turns, load_turns, parts_of, place_in
 
-Kind = Literal["task", "definitions", "reasoning", "examples", "knowledge", "format", "reminders"]
+Kind = Literal["task", "definitions", "reasoning", "examples", "knowledge", "format", "reminders", "tool"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Form = Literal["system", "input", "turns"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -67,6 +70,8 @@ class Section:
             raise PromptError(f"section {self.name}: unknown form {self.form!r}; forms are {', '.join(FORMS)}")
         if self.form == "turns":
             self._check_turns()
+        elif self.kind == "tool" and self.form != "system":
+            raise PromptError(f"section {self.name}: it describes a tool, which is in no message; remove {self.form}")
 
     def _check_turns(self) -> None:
         if self.kind != "examples":
@@ -83,7 +88,10 @@ class Section:
 
     @property
     def filled(self) -> str:
-        """The text in which names in braces are placeholders: "" if the section has literal turns."""
+        """The text in which names in braces are placeholders: "" if the section has literal turns, or describes a
+        tool."""
+        if self.kind == "tool":
+            return ""
         return self.text if self.form != "turns" or place_in(self.text) else ""
 
     @property
@@ -200,6 +208,8 @@ class Prompt:
         fixed, varying, places = list[str](), list[str](), list[str]()
         turns = list[ChatMessage]()
         for section in self.sections:
+            if section.kind == "tool":
+                continue
             if section.form == "turns":
                 turns += section.turns
                 places += filter(None, [place_in(section.text)])

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from protocols.model import Finish
+from protocols.model import Finish, Offer
 from protocols.naming import NO_NAMES, Names
+from protocols.prompt import Prompt
 from protocols.thought import INCOMPLETE
 
 if TYPE_CHECKING:
@@ -119,6 +120,11 @@ def show_float(value: float) -> str:
     return f"{Decimal(repr(value)):f}" if math.isfinite(value) else repr(value)
 
 
+def nothing(prompt: Prompt) -> Offer | None:
+    """No tools and no schema."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class TaskKind:
     """A kind of task: the texts of its first prompt, and how answers are written and read.
@@ -129,7 +135,7 @@ class TaskKind:
     (`INCOMPLETE`); None: `parse` does. `reply` writes a whole reply with this answer; None: `show` does.
     `metric`: the name of the default metric. `names`: the names that a prompt must keep for the parser. `limit` >= 1:
     token limit of a reply; `thought`: added to it if the prompt asks to think first. `reads`: describes in words what
-    is read out of a reply.
+    is read out of a reply. `offer`: the tools and the schema that a request with a prompt offers, None if nothing.
     """
 
     name: KindName = "generation"
@@ -145,6 +151,7 @@ class TaskKind:
     limit: int = GENEROUS
     thought: int = 0
     reads: str = ""
+    offer: Callable[[Prompt], Offer | None] = nothing
 
     def replied(self, target: Json) -> str:
         """A whole reply with this answer."""

@@ -200,7 +200,9 @@ def _prompt(
         return None
 
     def describe(prompt: Prompt) -> str:
-        return f"{len(prompt.sections)} sections, about {prompt.tokens:,} tokens; the placeholders are input fields"
+        said = f"{len(prompt.sections)} sections, about {prompt.tokens:,} tokens; the placeholders are input fields"
+        tools = [section.name for section in prompt if section.kind == "tool"]
+        return said + (f"; sent beside the messages: {', '.join(tools)}" if tools else "")
 
     prompt = found.attempt("prompt", lambda: load_first_prompt(configuration, likely), describe)
     if prompt is not None and operators is not None:

@@ -22,11 +22,13 @@ from protocols.metrics.kinds import TASK_KINDS
 from protocols.metrics.match import Accuracy, Exact, MacroF1, Numeric
 from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
 from protocols.metrics.own import Own
+from protocols.metrics.tool_calls import OrderedToolCalls, ToolCalls, calling
 from protocols.metrics.weighted import Weighted
 from protocols.model import ChatModel, Finish
 from protocols.naming import closed, schema_names
 from protocols.task import GENEROUS, Metric, Parser, TaskKind
 from protocols.thought import without_thought
+from protocols.tools.definitions import NO_DEFINITIONS, Definitions, read_schema, read_tools
 
 ENTITY, JUDGE = "entity_f1", "judge"
 PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
@@ -38,7 +40,11 @@ PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
     "token_f1": TokenF1,
     "exact": Exact,
     "numeric": Numeric,
+    "tool_calls": ToolCalls,
+    "tool_calls_in_order": OrderedToolCalls,
 }
+CALLS = frozenset({"tool_calls", "tool_calls_in_order"})
+"""Metrics of the kind generation that read calls of tools."""
 SET_UP = {"regex": "pattern", "json_schema": "json_schema", JUDGE: "rubric"}
 """Metrics that need another key of `[task]`, and that key."""
 METRICS = (*PLAIN, *SET_UP)
@@ -51,6 +57,7 @@ SCORED: Mapping[str, str] = {
     "token_f1": "F1 of the words or characters that the answer shares with an expected one",
     "exact": "exact match with an expected answer, but for case and punctuation",
     "numeric": "the number must be the expected one, however it is written",
+    **dict.fromkeys(CALLS, "F1 of the expected calls of tools: the tool must be right, and each of its arguments"),
     "regex": "the answer must match a pattern",
     "json_schema": "the answer must be JSON that is valid by a schema",
 }
@@ -59,12 +66,18 @@ SCORED: Mapping[str, str] = {
 
 def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
     """The configuration's kind of task, with its parser and its limit on replies, if set. For a generation task with
-    a JSON schema, the format section asks for JSON that is valid by the schema.
+    a JSON schema, the format section asks for JSON that is valid by the schema; where calls of tools are scored, they
+    are what is read.
 
     :raises DataError: a target does not fit this kind.
-    :raises ConfigError: there is no such parser, or the JSON schema cannot be read.
+    :raises ConfigError: there is no such parser, or a JSON schema or the tools cannot be read.
     """
     kind, own = TASK_KINDS[configuration.task.kind](splits), configuration.task.parser
+    definitions = open_definitions(configuration)
+    if kind.name == "generation" and any(named.use in CALLS for named in configuration.task.metric or ()):
+        kind = calling(kind, splits, [tool.name for tool in definitions.tools])
+    if definitions.tools or definitions.schema:
+        kind = replace(kind, offer=definitions.offer, limit=max(kind.limit, GENEROUS))
     if configuration.task.json_schema and kind.name == "generation":
         schema, _ = _schema(configuration)
         shape = orjson.dumps(schema).decode("utf-8")
@@ -143,6 +156,8 @@ def _open(configuration: Configuration, kind: TaskKind, named: Named, judge: Cha
     if name in PLAIN:
         if (name == ENTITY) != (kind.name == "ner"):
             raise ConfigError(f"task.metric: {name} does not suit task.kind = {kind.name!r}")
+        if name in CALLS and kind.name != "generation":
+            raise ConfigError(f'task.metric: {name} needs task.kind = "generation", not {kind.name!r}')
         return PLAIN[name](kind)
     if name == "regex":
         return Pattern(kind, table.pattern or "")
@@ -163,12 +178,34 @@ def _plain(parse: Parser, named: Named) -> Parser:
     return parse
 
 
-def _schema(configuration: Configuration) -> tuple[dict[str, object], str]:
-    path = configuration.path(configuration.task.json_schema or Path())
+def open_definitions(configuration: Configuration) -> Definitions:
+    """The tools of the prompt, and the schema of its replies.
+
+    :raises ConfigError: a file cannot be read, or holds something else.
+    """
+    tools, schema = configuration.prompt.tools, configuration.prompt.response_schema
+    if tools is None and schema is None:
+        return NO_DEFINITIONS
+    return Definitions(
+        read_tools(*_json(configuration, tools, "the tools")) if tools else (),
+        read_schema(*_json(configuration, schema, "the schema of replies")) if schema else None,
+    )
+
+
+def _json(configuration: Configuration, file: Path, what: str) -> tuple[object, str]:
+    """The JSON of a file, and its path.
+
+    :raises ConfigError: it cannot be read, or is not JSON.
+    """
+    path = configuration.path(file)
     try:
-        schema = orjson.loads(read_text(path, ConfigError, "the JSON schema"))
+        return orjson.loads(read_text(path, ConfigError, what)), str(path)
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"not JSON: {error.msg}", file=str(path), line=error.lineno) from None
+
+
+def _schema(configuration: Configuration) -> tuple[dict[str, object], str]:
+    schema, path = _json(configuration, configuration.task.json_schema or Path(), "the JSON schema")
     if not isinstance(schema, dict):
-        raise ConfigError("a JSON schema is an object", file=str(path))
-    return schema, str(path)
+        raise ConfigError("a JSON schema is an object", file=path)
+    return schema, path

@@ -111,13 +111,17 @@ class TaskTable(Table):
 class PromptTable(Table):
     """`[prompt]`: the first prompt, from a file or as a text that is put into the default layout.
 
-    `literal`: names in braces in the prompt that are plain text, not placeholders. `max_tokens`: maximum number of
+    `tools`: a file with the definitions of tools that a reply may call; `response_schema`: a file with the JSON
+    schema of replies; their descriptions are sections of the prompt (docs/tools.md). `literal`: names in braces in
+    the prompt that are plain text, not placeholders. `max_tokens`: maximum number of
     estimated tokens of a prompt as sent, without the input, but with the examples and passages filled in for it
     (None: no limit).
     """
 
     file: Path | None = None
     text: str | None = None
+    tools: Path | None = None
+    response_schema: Path | None = None
     literal: tuple[str, ...] = ()
     max_tokens: Count | None = None
 

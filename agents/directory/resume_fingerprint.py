@@ -22,8 +22,8 @@ FREE = frozenset(
     {
         # Locations of files: only their content counts.
         "origin", "task.train", "task.validation", "task.test", "task.data", "task.cut", "task.format", "task.fields",
-        "task.corpus", "task.json_schema", "prompt.file", "prompt.text", "prompt.literal", "run", "operators",
-        "critic",
+        "task.corpus", "task.json_schema", "prompt.file", "prompt.text", "prompt.literal", "prompt.tools",
+        "prompt.response_schema", "run", "operators", "critic",
         # The budget: it changes when the run stops, but not its decisions until then.
         "budget", "search.assignments", "cache",
         # The speed of calls, and the handling of agents' exceptions.
@@ -69,6 +69,10 @@ def resume_fingerprint(
         counts[f"the {split} examples"] = _digest(task.split(split))
     if schema := configuration.task.json_schema:
         counts["the JSON schema"] = _digest(configuration.path(schema).read_text(encoding="utf-8"))
+    prompt = configuration.prompt
+    for what, file in (("tools", prompt.tools), ("schema of replies", prompt.response_schema)):
+        if file:
+            counts[f"the {what}"] = _digest(configuration.path(file).read_text(encoding="utf-8"))
     counts |= {f"the instruction of {name}": _digest(text) for name, text in instructions(configuration).items()}
     for name in sorted({*roles(configuration).values()}):
         if is_local(name):

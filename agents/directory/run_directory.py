@@ -35,7 +35,9 @@ COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
 REPORT, PARETO = "report.html", "pareto.json"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
 BEST_FIELDS = "best_prompt.fields.json"
-KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, RESULT, PARETO, LOG)
+BEST_OFFER = "best_prompt.offer.json"
+BEST = (BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, BEST_OFFER)
+KEPT = (JOURNAL, CACHE, MEMORY, *BEST, RESULT, PARETO, LOG)
 """Files that are written only after the record. Commands are not among them, since they may be sent too early."""
 BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
 """Files that may be written before the record, and be left over by a process that was killed."""

@@ -19,6 +19,7 @@ from memory.retrieval import CHUNK
 from protocols.budget.prices import Price
 from protocols.model import Usage
 from protocols.prompt import Prompt, estimate_turn
+from protocols.providers.responses.figures import BYTES
 from protocols.task import Task
 
 RACED: Final = 0.6
@@ -231,7 +232,9 @@ def measure(task: Task, first: Prompt) -> Sizes:
     sent = [first.render(unfilled(example.inputs)) for example in task.validation[:MEASURED]]
     rendered = sum(estimate_turn(message) for messages in sent for message in messages)
     target = tokens_of([task.kind.show(example.target) for example in some])
-    return Sizes(round(rendered / max(1, len(sent))) + filled, target, shown, turns, len(first.sections))
+    offer = task.kind.offer(first)
+    beside = filled + (offer.size // BYTES if offer else 0)
+    return Sizes(round(rendered / max(1, len(sent))) + beside, target, shown, turns, len(first.sections))
 
 
 def _item(place: str, example: int) -> int:

@@ -23,6 +23,7 @@ from memory.storage.cache import ReplyCache
 from protocols.budget.ledger import Account as Spent
 from protocols.budget.ledger import Ledger
 from protocols.embedding import Embedder, HashedNgrams
+from protocols.errors import ConfigError
 from protocols.model import ChatModel, Parameters, Reply
 from protocols.pacing.breaker import Breaker
 from protocols.pacing.limiter import Limits
@@ -199,8 +200,18 @@ class Models:
         for model in (*self.adapters.values(), self._embeddings):
             if isinstance(model, LocalModel):
                 plan, weights = await model.plan()
+                self._check_chats(model.name, weights.header.chats)
                 self._window(model.name).tell(plan.context)
                 self.loads = (*self.loads, in_words(plan, weights))
+
+    def _check_chats(self, name: str, chats: bool) -> None:
+        """:raises ConfigError: tools or a schema are to be offered to weights that only complete a text."""
+        prompt = self._configuration.prompt
+        if not chats and name == self._configuration.models.of("task") and (prompt.tools or prompt.response_schema):
+            key = "tools" if prompt.tools else "response_schema"
+            raise ConfigError(
+                f"prompt.{key}: {name} has no chat template; it completes text without tools and schemas"
+            )
 
     async def _look_up_window(self, name: str, settings: ModelSettings) -> None:
         window = self._window(name)

@@ -104,7 +104,7 @@ def _sections(assignment: Assignment, context: Context) -> Iterator[Prompt]:
 def _read_together(prompt: Prompt, fields: Collection[str]) -> list[list[Section]]:
     """The sections by message (`Prompt.render`), the system message first: only order within a message matters. Empty
     sections are left out."""
-    return [[s for s in prompt if s.text and sent_in(s, fields) == where] for where in HEADINGS]
+    return [[s for s in prompt if s.text and sent_in(s, fields) == where] for where in HEADINGS if where != "tools"]
 
 
 def _moves(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:

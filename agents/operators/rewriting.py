@@ -31,10 +31,10 @@ class Rewriter(Writer):
 
 
 class SelfReflection(Rewriter):
-    """Applies to task and definitions sections."""
+    """Applies to task and definitions sections, and to descriptions of tools."""
 
     name = "self_reflection"
-    kinds = ("task", "definitions")
+    kinds = ("task", "definitions", "tool")
 
 
 class ChainOfThought(Rewriter):

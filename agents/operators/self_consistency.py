@@ -21,7 +21,7 @@ from protocols.threads import in_thread
 
 
 class SelfConsistency(Writer):
-    """Applies to task, definitions and reasoning sections."""
+    """Applies to task, definitions and reasoning sections, and to descriptions of tools."""
 
     name = "self_consistency"
     file = "drafts.txt"
@@ -32,8 +32,8 @@ class SelfConsistency(Writer):
     )
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """The task, definitions and reasoning sections."""
-        return of_kinds(prompt, "task", "definitions", "reasoning")
+        """The sections of these kinds."""
+        return of_kinds(prompt, "task", "definitions", "reasoning", "tool")
 
     def mends(self, outcomes: Sequence[Outcome]) -> bool:
         """Whether an example failed."""

@@ -42,11 +42,18 @@ TAGS = re.compile(
     r'|only_first_right|only_second_right|both_wrong)(?: [a-z]+="[^"\n]*")*>'
 )
 """The tags of a request's blocks; other tags are plain text."""
-WORDS: Mapping[Kind, int] = {"task": 40, "format": 40, "reasoning": 120, "reminders": 60, "knowledge": 120}
+WORDS: Mapping[Kind, int] = {
+    "task": 40,
+    "format": 40,
+    "reasoning": 120,
+    "reminders": 60,
+    "knowledge": 120,
+    "tool": 60,
+}
 """Maximum number of words of a text, by kind of section. A text that explains the answers may have `DEFINITIONS`
-more, and then `EACH_ANSWER` or `EACH_TYPE` for each answer."""
+more, and then `EACH_ANSWER` or `EACH_TYPE` for each answer; one that describes a tool, `EACH_FIELD` a line."""
 DEFINITIONS = 100
-EACH_ANSWER, EACH_TYPE = 15, 50
+EACH_ANSWER, EACH_TYPE, EACH_FIELD = 15, 50, 15
 GROWTH = 1.2
 """Factor by which a text that already exceeds its limit may grow: it has survived, or it is the user's."""
 INPUTS = 4096
@@ -227,6 +234,8 @@ def most_words(section: Section, prompt: Prompt, task: Task) -> int:
     most = WORDS.get(section.kind, 0)
     if defines:
         most += DEFINITIONS + words_each(task) * len(explained(task))
+    if section.kind == "tool":
+        most += EACH_FIELD * section.text.count("\n")
     if section.kind == "format":
         most += count_words(", ".join(task.kind.names.all))
     if (there := count_words(section.text)) > most:

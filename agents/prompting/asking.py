@@ -34,7 +34,7 @@ REASONED = re.compile(
 def task_request(kind: TaskKind, prompt: Prompt, messages: tuple[ChatMessage, ...]) -> Request:
     """The request for one example; `messages`: `prompt` rendered for it. All callers use this function, since the
     reply cache finds a reply only if the request is equal."""
-    return Request(messages, TEMPERATURE, reply_limit(kind, prompt))
+    return Request(messages, TEMPERATURE, reply_limit(kind, prompt), offer=kind.offer(prompt))
 
 
 def reply_limit(kind: TaskKind, prompt: Prompt) -> int:

@@ -179,7 +179,8 @@ class Forward:
     async def _judged(self, example: Example, answer: Answer, sample: int) -> Result:
         try:
             reply, steps = await answer(sample)
-            judged = await self._metric.judge(example, reply.text, reply.finish)
+            said = reply.said
+            judged = await self._metric.judge(example, said, reply.finish)
         except ModelError as error:
             if error.fatal:
                 raise
@@ -188,7 +189,7 @@ class Forward:
             example=example.id,
             inputs=example.inputs,
             target=self.task.kind.show(example.target),
-            reply=reply.text,
+            reply=said,
             answer=judged.answer,
             score=judged.score,
             feedback=judged.feedback,

@@ -59,6 +59,10 @@ USES: dict[Kind, str] = {
     "knowledge": "facts that answers rest on",
     "format": "what the reply must look like",
     "reminders": "what is most often forgotten; the last thing that is read before the input",
+    "tool": (
+        "what a tool does and when to call it, or what a reply is; then a line `name: what it is` for each parameter "
+        "or field, whose names cannot change"
+    ),
 }
 """The purpose of a section of each kind."""
 

@@ -30,12 +30,13 @@ LISTS = frozenset({"examples", "knowledge"})
 """Kinds of sections whose texts are lists of items, with blank lines between them."""
 PLACE = re.compile(r"\{((?:examples|passages):[1-9]\d{0,2})\}")
 """A placeholder that is filled for each input from the training examples or from a corpus."""
-Sent = Literal["system", "turns", "nearest turns", "user"]
+Sent = Literal["system", "turns", "nearest turns", "user", "tools"]
 HEADINGS: Mapping[Sent, str] = {
     "system": "--- system message ---",
     "turns": "--- turns of the chat, the same for every input ---",
     "nearest turns": "--- turns of the chat, filled for each input ---",
     "user": "--- user message ---",
+    "tools": "--- descriptions of tools and of the reply's fields, sent beside the messages ---",
 }
 """The headings of the sections in a shown prompt by where they are sent, in the order of the messages."""
 PART = re.compile(r"""<part\s+name=["']?([a-z0-9_.-]+)["']?[^<>\n]*>(.*?)</part>""", re.DOTALL)
@@ -122,7 +123,9 @@ def _pieces(section: Section, marked: bool) -> Iterator[Piece]:
 
 
 def sent_in(section: Section, fields: Collection[str]) -> Sent:
-    """The message in which a section is sent, see `Prompt.render`."""
+    """The message in which a section is sent, see `Prompt.render`; `tools` if it is in none."""
+    if section.kind == "tool":
+        return "tools"
     if section.form == "turns":
         return "nearest turns" if place_in(section.text) else "turns"
     varies = placeholders(section.filled, fields) or PLACE.search(section.filled)

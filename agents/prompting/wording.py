@@ -35,6 +35,10 @@ SECTIONS: Mapping[Kind, str] = {
         "example alone, and nothing on the form of the answer that other parts say."
     ),
     "reminders": "Only the two or three rules that are broken most often, in words as few as possible.",
+    "tool": (
+        "Say when to call it and when not, and what tells it from the others; of a parameter, what belongs there, in "
+        "which form, and what to write if the input does not say it. Keep the line of each parameter."
+    ),
 }
 """Advice for writing by the kind of section; it replaces that by the kind of task."""
 LOOKED_AT = 50

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT
+from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_OFFER, BEST_PASSAGES, BEST_PROMPT
 from agents.prompting.requests import key_of
 from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, Filled, Pair, slots_of, uses
 from memory.retrieval import Shelf
@@ -17,7 +17,7 @@ from protocols.data.inputs import read_input
 from protocols.data.pictures import Pictures
 from protocols.errors import DataError, PromptError
 from protocols.files import prompt_file
-from protocols.model import ChatMessage, spoken
+from protocols.model import ChatMessage, Offer, spoken
 from protocols.prompt import Prompt, check_inputs, names_in
 from protocols.turns import parts_of
 
@@ -33,11 +33,13 @@ class Item:
 @dataclass(frozen=True, slots=True)
 class SavedPrompt:
     """A prompt, and the `slots` by name from which its `{examples:k}` and `{passages:k}` are filled. `fields`: the
-    input fields of the task; None if the run that saved the prompt did not store them."""
+    input fields of the task; None if the run that saved the prompt did not store them. `offer`: the tools and the
+    schema that are sent beside its messages, None if there are none."""
 
     prompt: Prompt
     slots: Mapping[str, Shelf[Item]]
     fields: tuple[str, ...] | None = None
+    offer: Offer | None = None
 
     def render(self, inputs: Mapping[str, object]) -> tuple[ChatMessage, ...]:
         """The chat messages for one input. `inputs`: its fields, in the order of the data: texts, or conversations
@@ -84,7 +86,18 @@ def load_prompt(directory: Path | str) -> SavedPrompt:
         name: _shelf(folder / files[name], text=(name, False) in used, turns=(name, True) in used)
         for name in slots_of(prompt)
     }
-    return SavedPrompt(prompt, slots, _fields(folder / BEST_FIELDS))
+    return SavedPrompt(prompt, slots, _fields(folder / BEST_FIELDS), _offer(folder / BEST_OFFER))
+
+
+def _offer(path: Path) -> Offer | None:
+    """The offer that a run has stored by its key."""
+    if not path.exists():
+        return None
+    try:
+        openai, anthropic = orjson.loads(path.read_bytes())
+        return Offer(dict(openai), dict(anthropic), tuple(tool["name"] for tool in anthropic.get("tools", ())))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"not what a run saves beside its best prompt ({error})", file=str(path)) from None
 
 
 def _fields(path: Path) -> tuple[str, ...] | None:

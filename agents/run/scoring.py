@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agents.config.configuration import Configuration
 from agents.config.loading import check_input, load_corpus, load_task, remarks, unknown_placeholders
-from agents.config.metrics import calls_per_example
+from agents.config.metrics import calls_per_example, open_definitions
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.outside import open_forward
@@ -96,6 +96,6 @@ def _read(
     configuration: Configuration, environ: Mapping[str, str], path: Path
 ) -> tuple[Prompt, RetrievalSlots, Ledger]:
     task = load_task(configuration)
-    prompt = prompt_file.load(path)
+    prompt = open_definitions(configuration).completed(prompt_file.load(path), str(path))
     check_input(prompt, task, str(path))
     return prompt, open_slots(task, load_corpus(configuration)), open_ledger(configuration, environ)

@@ -25,6 +25,7 @@ from agents.config.roles import measures_credit, roles
 from agents.directory.run_directory import (
     BEST_EXAMPLES,
     BEST_FIELDS,
+    BEST_OFFER,
     BEST_PASSAGES,
     BEST_PROMPT,
     CONFIGURATION,
@@ -350,12 +351,15 @@ class Run:
             self.ledger.set_aside(0)
 
     def _export(self) -> None:
-        """Write the best prompt, if there is one, with the examples and passages for its placeholders."""
+        """Write the best prompt, if there is one, with the examples and passages for its placeholders, and the tools
+        and the schema that it offers."""
         if not self.controller.archive.members:
             return
         best = self.controller.archive.best().prompt
         write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
         write(self.directory / BEST_FIELDS, orjson.dumps(self.task.placeholders) + b"\n")
+        if offer := self.task.kind.offer(best):
+            write(self.directory / BEST_OFFER, offer.key.encode() + b"\n")
         for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
             if lines := self.slots.export(best, name):
                 write(self.directory / file, lines)

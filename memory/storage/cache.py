@@ -7,35 +7,38 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import astuple
 from pathlib import Path
 
+import orjson
 from anyio import get_cancelled_exc_class
 
 from memory.storage.database import Database, Row, open_database
 from memory.storage.sqlite import Schema
-from protocols.model import Reply, Usage
+from protocols.model import Reply, ToolCall, Usage
 from protocols.wrappers.cached import Flight
 
 SCHEMA = Schema(
     "reply cache",
-    3,
+    4,
     (
         """CREATE TABLE reply (
             place INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, scope TEXT NOT NULL, time REAL NOT NULL,
             text TEXT NOT NULL, finish TEXT NOT NULL, model TEXT NOT NULL,
             input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
-            written INTEGER NOT NULL, estimated INTEGER NOT NULL DEFAULT 0, instead TEXT)""",
+            written INTEGER NOT NULL, estimated INTEGER NOT NULL DEFAULT 0, instead TEXT, calls TEXT)""",
     ),
     migrations={
         2: (
             "ALTER TABLE reply ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0",
             "ALTER TABLE reply ADD COLUMN instead TEXT",
-        )
+        ),
+        3: ("ALTER TABLE reply ADD COLUMN calls TEXT",),
     },
 )
-COLUMNS = "text, finish, model, input, output, cached, written, estimated, instead"
+COLUMNS = "text, finish, model, input, output, cached, written, estimated, instead, calls"
 # If two processes get a reply to the same request at once, both use the first that was stored.
-INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT = f"""INSERT INTO reply (key, scope, time, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO NOTHING"""
 SELECT = f"SELECT {COLUMNS} FROM reply WHERE key = ?"
 RECENT = 8192
@@ -92,7 +95,8 @@ class ReplyCache:
         """
         usage = reply.usage
         tokens = (usage.input, usage.output, usage.cached, usage.written, usage.estimated)
-        row = (reply.text, reply.finish, reply.model, *tokens, reply.instead)
+        calls = orjson.dumps([astuple(call) for call in reply.calls]).decode() if reply.calls else None
+        row = (reply.text, reply.finish, reply.model, *tokens, reply.instead, calls)
         if self._keys is not None:
             self._keys.add(key)
         try:
@@ -115,8 +119,9 @@ class ReplyCache:
 
 
 def _reply(row: Row) -> Reply:
-    text, finish, model, *usage, instead = row
-    return Reply(text, Usage(*usage), finish, latency=0.0, model=model, from_cache=True, instead=instead)
+    text, finish, model, *usage, instead, packed = row
+    calls = tuple(ToolCall(*call) for call in orjson.loads(packed)) if packed else ()
+    return Reply(text, Usage(*usage), finish, latency=0.0, model=model, from_cache=True, instead=instead, calls=calls)
 
 
 @asynccontextmanager

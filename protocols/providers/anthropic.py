@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocols.images.image import Image
-from protocols.model import ChatMessage, Finish, Instead, Reply, Request
+from protocols.model import ChatMessage, Finish, Instead, Reply, Request, ToolCall
+from protocols.providers.openai import arguments_of, text_id
 from protocols.providers.responses.failures import Answer
 from protocols.providers.responses.figures import Told, count, finish_of, name_of, used
 from protocols.providers.responses.rate_headers import read_allowance
@@ -58,12 +59,16 @@ def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
     parameters override ours."""
     messages = alternating(wire.turns(request))
     turns: list[JsonObject] = [
-        {"role": turn.speaker, "content": content_of(turn)} for turn in messages if turn.speaker != "system"
+        {"role": turn.speaker, "content": content_of(turn)} if not turn.calls else turn_of(turn)
+        for turn in messages
+        if turn.speaker != "system"
     ]
     same = sum(message.speaker != "system" for message in request.prefix)
-    if same and wire.system == "message":
+    if same and wire.system == "message" and not request.prefix[-1].calls:
         text = request.prefix[-1].text
         turns[same - 1]["content"] = [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
+    if any(turn.calls for turn in messages):
+        turns = joined_results(turns)
     body: JsonObject = {"max_tokens": request.max_tokens, "messages": turns, "model": model}
     # The API refuses an empty text block.
     system = [message.text for message in messages if message.speaker == "system" and message.text]
@@ -77,7 +82,48 @@ def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
         body["temperature"] = request.temperature
     if wire.stream:
         body["stream"] = True
-    return with_parameters(body, request)
+    if request.offer is None:
+        return with_parameters(body, request)
+    body |= request.offer.anthropic
+    form = body.get("output_config")
+    body = with_parameters(body, request)
+    asked = body.get("output_config")
+    if isinstance(form, dict) and isinstance(asked, dict):  # the user's effort beside the prompt's schema
+        body["output_config"] = {**form, **asked}
+    return body
+
+
+def turn_of(turn: ChatMessage) -> JsonObject:
+    """A turn that calls tools, or the result of a tool. The API refuses an empty text block."""
+    if turn.speaker == "tool":
+        result = {"type": "tool_result", "tool_use_id": turn.calls[0].id, "content": turn.text}
+        return {"role": "user", "content": [result]}
+    blocks: list[JsonObject] = [{"type": "text", "text": turn.text}] if turn.text.strip() else []
+    for call in turn.calls:
+        value = call.value
+        taken = value if isinstance(value, dict) else {"arguments": value}  # the API takes nothing but an object
+        blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": taken})
+    return {"role": turn.speaker, "content": blocks}
+
+
+def joined_results(turns: Sequence[JsonObject]) -> list[JsonObject]:
+    """The turns with all results of one turn's calls in one message, as the API demands."""
+    joined: list[JsonObject] = []
+    for turn in turns:
+        before = results_of(joined[-1]) if joined else []
+        if before and (more := results_of(turn)):
+            joined[-1] = {"role": "user", "content": [*before, *more]}
+        else:
+            joined.append(turn)
+    return joined
+
+
+def results_of(turn: JsonObject) -> list[object]:
+    """The blocks of a turn that holds results of tools; none of any other."""
+    match turn:
+        case {"role": "user", "content": [{"type": "tool_result"}, *_] as blocks}:
+            return list(blocks)
+    return []
 
 
 def content_of(turn: ChatMessage) -> str | list[JsonObject]:
@@ -114,9 +160,23 @@ def read_reply(
     text = "".join(text_of(block) for block in blocks)
     finish = finish_of(FINISH, payload.get("stop_reason"))
     usage = used(told, request, blocks, finish)
+    calls = read_calls(blocks) if request and request.offer else ()
+    if calls and finish == "other":
+        finish = "stop"
     model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
-    missing = None if text.strip() or finish == "refusal" else instead_of_text(blocks)
-    return Reply(text, usage, finish, answer.latency, model, allowance=allowance, instead=missing)
+    missing = None if text.strip() or calls or finish == "refusal" else instead_of_text(blocks)
+    return Reply(text, usage, finish, answer.latency, model, allowance=allowance, instead=missing, calls=calls)
+
+
+def read_calls(blocks: Sequence[object]) -> tuple[ToolCall, ...]:
+    """The calls among the blocks of a message, in their order. Tools that the provider runs itself are none."""
+    calls = []
+    for block in blocks:
+        match block:
+            case {"type": "tool_use", "name": str(name), **told} if name:
+                streamed = told.get("partial_json")
+                calls.append(ToolCall(name, arguments_of(streamed or told.get("input")), text_id(told.get("id"))))
+    return tuple(calls)
 
 
 def read_usage(usage: object) -> Told:

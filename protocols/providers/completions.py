@@ -21,6 +21,7 @@ from protocols.providers.wire import with_parameters
 PATH: Final = "/completions"
 STOP: Final = "\n\n"
 """A blank line ends a turn, and so the reply."""
+NO_TOOLS: Final = "a completion is one text, without tools and schemas; a model that chats has them"
 CUES: Final = (":", "：", "=", "->", "=>", "→")
 """Ends of a user's turn after which the assistant's turn follows on the same line."""
 
@@ -38,10 +39,12 @@ class CompletionsModel:
     async def complete(self, request: Request) -> Reply:
         """See `ChatModel`. The reply ends before its first blank line.
 
-        :raises BadRequest: the request has an image.
+        :raises BadRequest: the request has an image, offers tools or a schema, or its turns hold calls.
         """
         if request.has_images:
             raise BadRequest(NO_IMAGES, model=self.name)
+        if request.offer or any(turn.calls for turn in request.messages):
+            raise BadRequest(NO_TOOLS, model=self.name)
         body = request_body(request, self._model)
         answer = await post(self._transport, self._endpoint, PATH, self._headers, body, self.name)
         return read_reply(answer, self.name, self._endpoint.key, request)

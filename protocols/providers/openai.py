@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from protocols.images.image import Image
-from protocols.model import ChatMessage, Finish, Instead, Reply, Request
+from protocols.model import ChatMessage, Finish, Instead, Reply, Request, ToolCall
 from protocols.providers.responses.failures import Answer, classify, says_something
 from protocols.providers.responses.figures import Told, count, finish_of, name_of, used
 from protocols.providers.responses.rate_headers import read_allowance
@@ -63,13 +63,15 @@ def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
     """The JSON body of one call; the user's parameters override ours."""
     body: JsonObject = {
         "model": model,
-        "messages": [{"role": turn.speaker, "content": content_of(turn)} for turn in wire.turns(request)],
+        "messages": [message_of(turn) for turn in wire.turns(request)],
         wire.token_parameter or "max_tokens": request.max_tokens,
     }
     if request.temperature is not None:
         body["temperature"] = request.temperature
     if wire.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
+    if request.offer:
+        body |= request.offer.openai
     return with_parameters(body, request)
 
 
@@ -87,6 +89,19 @@ def part_of(part: str) -> JsonObject:
         return {"type": "text", "text": part}
     detail = {"detail": part.detail} if part.detail else {}
     return {"type": "image_url", "image_url": {"url": part.url, **detail}}
+
+
+def message_of(turn: ChatMessage) -> JsonObject:
+    """A turn in the format's form."""
+    if not turn.calls:
+        return {"role": turn.speaker, "content": content_of(turn)}
+    if turn.speaker == "tool":
+        return {"role": "tool", "tool_call_id": turn.calls[0].id, "content": turn.text}
+    calls = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in turn.calls
+    ]
+    return {"role": turn.speaker, "content": turn.text or None, "tool_calls": calls}
 
 
 def read_reply(
@@ -115,9 +130,38 @@ def read_reply(
         raise unusable("has no choices[0].message with a text", answer, name, key, usage)
     if refusal:
         content, finish = content or refusal, "refusal"
+    calls = read_calls(message) if request and request.offer else ()
+    if calls and finish == "other":
+        finish = "stop"
     model, allowance = name_of(payload.get("model")), read_allowance(answer.headers, usage)
-    missing = None if content.strip() or finish == "refusal" else instead_of_text(message)
-    return Reply(content, usage, finish, answer.latency, model, allowance=allowance, instead=missing)
+    missing = None if content.strip() or calls or finish == "refusal" else instead_of_text(message)
+    return Reply(content, usage, finish, answer.latency, model, allowance=allowance, instead=missing, calls=calls)
+
+
+def read_calls(message: JsonObject) -> tuple[ToolCall, ...]:
+    """The calls of a message, in its order; those without a name are none."""
+    listed = message.get("tool_calls")
+    entries = listed if isinstance(listed, list) else []
+    if not entries and message.get("function_call"):
+        entries = [{"function": message["function_call"]}]
+    calls = []
+    for entry in entries:
+        match entry:
+            case {"function": {"name": str(name), **told}, **more} if name:
+                calls.append(ToolCall(name, arguments_of(told.get("arguments")), text_id(more.get("id"))))
+    return tuple(calls)
+
+
+def arguments_of(arguments: object) -> str:
+    """The arguments of a call as text; some servers send them as an object."""
+    if isinstance(arguments, str):
+        return arguments if arguments.strip() else "{}"
+    return "{}" if arguments is None else orjson.dumps(arguments).decode()
+
+
+def text_id(given: object) -> str:
+    """The id of a call; "" if it is no text."""
+    return given if isinstance(given, str) else ""
 
 
 def first_choice(payload: JsonObject) -> tuple[JsonObject, JsonObject | None]:

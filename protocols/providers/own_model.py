@@ -67,7 +67,7 @@ class OwnModel:
             raise ConfigError(f"model {self.name}: complete returned {type(said).__name__}; return a Reply or a text")
         usage = reply.usage
         if not usage.estimated and not (usage.input and usage.output):
-            usage = used(Told(usage.input, usage.output or None, usage.cached, usage.written), request, reply.text)
+            usage = used(Told(usage.input, usage.output or None, usage.cached, usage.written), request, reply.said)
         text: Any = mended(reply.text)
         return replace(
             reply,
@@ -75,5 +75,5 @@ class OwnModel:
             usage=usage,
             latency=reply.latency or time.perf_counter() - begun,
             model=reply.model or self.name,
-            instead=reply.instead or (None if text or reply.finish == "refusal" else "nothing"),
+            instead=reply.instead or (None if text or reply.calls or reply.finish == "refusal" else "nothing"),
         )

@@ -121,6 +121,24 @@ def output_config(value: object) -> str:
     return table(value)
 
 
+def tool_choice(value: object) -> str:
+    """OpenAI's choice of tools: a word, or the function that has to be called."""
+    match value:
+        case "none" | "auto" | "required" | {"type": "function", "function": {"name": str()}}:
+            return ""
+        case {"type": "allowed_tools", "allowed_tools": Mapping()}:
+            return ""
+    return 'none, auto, required, or { type = "function", function = { name = "…" } }'
+
+
+def choice_of_tool(value: object) -> str:
+    """Anthropic's choice of tools."""
+    match value:
+        case {"type": "auto" | "any" | "none"} | {"type": "tool", "name": str()}:
+            return ""
+    return '{ type = "auto" }, any, none, or { type = "tool", name = "…" }'
+
+
 def thinking(value: object) -> str:
     """Anthropic's setting of whether the model thinks, and for how long."""
     match value:
@@ -141,6 +159,8 @@ OPENAI: Final[Mapping[str, Check]] = {
     "reasoning_effort": one_of("none", "minimal", *EFFORTS),
     "verbosity": one_of("low", "medium", "high"),
     "response_format": response_format,
+    "tool_choice": tool_choice,
+    "parallel_tool_calls": truth,
     "logit_bias": biases,
     "logprobs": truth,
     "top_logprobs": whole(0, 20),
@@ -164,6 +184,7 @@ ANTHROPIC: Final[Mapping[str, Check]] = {
     "stop_sequences": stop_sequences,
     "thinking": thinking,
     "output_config": output_config,
+    "tool_choice": choice_of_tool,
     "service_tier": one_of("auto", "standard_only"),
     "speed": one_of("standard", "fast"),
     "metadata": table,
@@ -176,6 +197,7 @@ KNOWN: Final[Mapping[str, Mapping[str, Check]]] = {"openai": OPENAI, "anthropic"
 
 ROOM: Final = "the limit on a reply is ours to set: reply_tokens, under [task] or in the provider's table"
 WRITTEN: Final = "replies are read as text, so nothing else can be requested"
+DEFINED: Final = "the tools are the prompt's: name the file of their definitions under [prompt], tools"
 OURS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("messages", "prompt", "input"), "the messages are the prompt and the input"),
     "model": "name the model under [models]",
@@ -184,7 +206,8 @@ OURS: Final[Mapping[str, str]] = {
     "n": "each call asks for one reply; search.repeats asks an example several times",
     "stream": "set stream = true in the provider's table",
     "system": "the system message is the prompt's; system, in the provider's table, says where it goes",
-    **dict.fromkeys(("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"), WRITTEN),
+    **dict.fromkeys(("tools", "functions"), DEFINED),
+    "function_call": "it is tool_choice",
     **dict.fromkeys(("audio", "modalities"), WRITTEN),
     **dict.fromkeys(("user_profile_id", "workspace_id"), "it is a header; a client of your own can send it"),
 }
@@ -202,6 +225,7 @@ CALLED: Final[Mapping[str, Mapping[str, str]]] = {
         "effort": 'it is output_config = { effort = "low" }',
         "response_format": "it is output_config = { format = { … } }",
         "user": "it is metadata = { user_id = … }",
+        "parallel_tool_calls": 'it is tool_choice = { type = "auto", disable_parallel_tool_use = true }',
     },
 }
 """For names of the other wire format: their equivalents in this one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from protocols.errors import ConfigError
@@ -82,16 +82,17 @@ def alternating(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
     system message becomes the user's, after `System:`; consecutive turns of one speaker become one."""
     before = "system"
     for message in messages:
-        if message.speaker == before != "system" or (message.speaker == "system" != before):
+        speaker = message.speaker
+        if speaker == before in ("user", "assistant") or speaker == "system" != before:
             break
-        before = message.speaker
+        before = speaker
     else:
         return messages
     turns: list[ChatMessage] = []
     for message in messages:
         late = message.speaker == "system" and any(turn.speaker != "system" for turn in turns)
         turn = spoken("user", ("System: ", *parts_of(message))) if late else message
-        if turns and turns[-1].speaker == turn.speaker != "system":
+        if turns and turns[-1].speaker == turn.speaker in ("user", "assistant"):
             turns[-1] = _both(turns[-1], turn)
         else:
             turns.append(turn)
@@ -101,7 +102,8 @@ def alternating(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
 def _both(first: ChatMessage, then: ChatMessage) -> ChatMessage:
     """Two turns of one speaker as one."""
     between = [BETWEEN] if first.text and then.text else []
-    return spoken(first.speaker, (*parts_of(first), *between, *parts_of(then)))
+    both = spoken(first.speaker, (*parts_of(first), *between, *parts_of(then)))
+    return replace(both, calls=first.calls + then.calls) if first.calls or then.calls else both
 
 
 def with_parameters(body: dict[str, object], request: Request) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Protocol
 
 import orjson
@@ -95,19 +95,30 @@ class CachedModel:
         first = await self._cache.keep(key, self._scope, reply)
         if first is None:
             return reply
-        return replace(reply, text=first.text, finish=first.finish, model=first.model, instead=first.instead)
+        return replace(
+            reply,
+            text=first.text,
+            finish=first.finish,
+            model=first.model,
+            instead=first.instead,
+            calls=first.calls,
+        )
 
 
 def request_key(scope: str, request: Request) -> bytes:
     """32 bytes of BLAKE2b over the scope and the whole request: equal for equal requests and for no others."""
     turns: list[object] = [
-        (turn.speaker, turn.text, *map(_identity, turn.parts)) if turn.parts else (turn.speaker, turn.text)
+        (turn.speaker, turn.text)
+        if not (turn.parts or turn.calls)
+        else (turn.speaker, turn.text, *map(_identity, turn.parts), *map(astuple, turn.calls))
         for turn in request.messages
     ]
     temperature = None if request.temperature is None else request.temperature + 0.0  # 0, 0.0 and -0.0 are one
     parts: list[object] = [scope, turns, temperature, request.max_tokens, request.sample]
     if request.parameters.key:
         parts.append(request.parameters.key)
+    if request.offer:
+        parts.append([request.offer.key])
     return hashlib.blake2b(orjson.dumps(parts), digest_size=32).digest()
 
 

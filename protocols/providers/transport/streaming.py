@@ -81,6 +81,7 @@ def joined_chat(told: Iterator[object]) -> tuple[dict[str, object], bool]:
     body: dict[str, object] = {"choices": []}
     texts: dict[str, list[str]] = {}
     message: dict[str, object] = {}
+    calls: dict[object, dict[str, object]] = {}
     choice: dict[str, object] | None = None
     for chunk in told:
         if not isinstance(chunk, dict):
@@ -96,15 +97,40 @@ def joined_chat(told: Iterator[object]) -> tuple[dict[str, object], bool]:
         choice |= {name: first[name] for name in ("finish_reason", "error") if first.get(name)}
         delta = first.get("delta") or first.get("message")
         for name, value in delta.items() if isinstance(delta, dict) else ():
-            if name in ("content", "refusal", *THOUGHTS):
+            if name == "tool_calls" and isinstance(value, list):
+                join_calls(calls, value)
+            elif name in ("content", "refusal", *THOUGHTS):
                 texts.setdefault(name, []).append(text_of(value))
             elif value:
                 message[name] = value
     if choice is not None:
-        message |= {name: "".join(parts) for name, parts in texts.items()}
-        message.setdefault("content", "")
+        message |= {"content": ""} | {name: "".join(parts) for name, parts in texts.items()}
+        message |= {"tool_calls": list(calls.values())} if calls else {}
         body["choices"] = [choice]
     return body, choice is not None and "finish_reason" in choice
+
+
+def join_calls(calls: dict[object, dict[str, object]], pieces: list[object]) -> None:
+    """Add the pieces of tool calls to the `calls` by index. The first piece of a call has its id and name, and each a
+    part of the arguments; a server that sends whole calls may leave out the index, and then every piece is a call."""
+    for piece in pieces:
+        if not isinstance(piece, dict):
+            continue
+        told = piece.get("function")
+        function = told if isinstance(told, dict) else {}
+        index = piece.get("index")
+        call = calls.setdefault(len(calls) if index is None else str(index), {"function": {}})
+        if piece.get("id"):
+            call["id"] = piece["id"]
+        joined = call["function"]
+        assert isinstance(joined, dict)
+        if function.get("name"):
+            joined["name"] = function["name"]
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            joined["arguments"] = f"{joined.get('arguments') or ''}{arguments}"
+        elif arguments is not None:
+            joined["arguments"] = arguments
 
 
 def text_of(content: object) -> str:

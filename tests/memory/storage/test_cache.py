@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from memory.storage.cache import CHECKED, EVICT, SCHEMA, ReplyCache, open_cache
 from memory.storage.database import Database, open_database
 from protocols.errors import ModelError, ServerFailed
-from protocols.model import ChatMessage, Reply, Request, Usage
+from protocols.model import ChatMessage, Reply, Request, ToolCall, Usage
 from protocols.wrappers.cached import CachedModel, request_key
 from tests.memory.helpers import directory
 from tests.memory.strategies import texts
@@ -302,25 +302,35 @@ async def test_one_request_is_out_once_whatever_happens(steps: list[tuple[str, i
     assert ended <= desk.model.calls.total() <= ended + cancelled
 
 
-async def test_a_cache_of_the_version_before_is_read_and_knows_what_came_in_place_of_a_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "lacks"),
+    [(2, ", estimated INTEGER NOT NULL DEFAULT 0, instead TEXT, calls TEXT"), (3, ", calls TEXT")],
+)
+async def test_a_cache_of_a_version_before_is_read_and_knows_what_came_in_place_of_a_text(
+    tmp_path: Path, version: int, lacks: str
+) -> None:
     path, key = tmp_path / "cache.db", request_key("s", ask("a"))
-    old = SCHEMA.statements[0].replace(", estimated INTEGER NOT NULL DEFAULT 0, instead TEXT", "")
+    old = SCHEMA.statements[0].replace(lacks, "")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(old)
+        more = ", 0, NULL" * (version - 2)
         connection.execute(
-            "INSERT INTO reply VALUES (1, ?, 's', 0.0, 'said', 'stop', 'm', 1, 2, 0, 0)",
+            f"INSERT INTO reply VALUES (1, ?, 's', 0.0, 'said', 'stop', 'm', 1, 2, 0, 0{more})",
             (key,),
         )
         connection.execute(f"PRAGMA application_id = {SCHEMA.mark}")
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {version}")
     async with open_cache(path) as cache:
         found = await cache.find(key)
         assert found is not None
         assert (found.text, found.usage, found.instead) == ("said", Usage(1, 2), None)
         silent = request_key("s", ask("b"))
         await cache.keep(silent, "s", Reply("", instead="tool calls"))
+        calling, calls = request_key("s", ask("c")), (ToolCall("f", "{bad", "1"), ToolCall("g"))
+        await cache.keep(calling, "s", Reply("", calls=calls))
     async with open_cache(path) as cache:
-        again = await cache.find(silent)
+        again, called = await cache.find(silent), await cache.find(calling)
     assert again is not None
-    assert again.instead == "tool calls"
+    assert called is not None
+    assert (again.instead, again.calls, called.calls) == ("tool calls", (), calls)

@@ -1,0 +1,1 @@
+"""Tools and schemas that a prompt offers, and their descriptions as sections."""
