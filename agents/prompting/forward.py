@@ -64,7 +64,7 @@ class Forward:
     def drawn(self, sample: int, temperature: float | None) -> Forward:
         """A copy that asks each example once, with this sample number and temperature; None: the model's default."""
         other = copy(self)
-        other._samples, other._temperature, other._divided = (sample,), temperature, None
+        other._samples, other._temperature = (sample,), temperature
         return other
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Result]:
@@ -135,25 +135,28 @@ class Forward:
         divided = self._divided
         if divided is None or divided[0] is not prompt:
             template = prompt.template(inputs)
-            asked = task_request(self.task.kind, prompt, ())
-            blank = replace(asked, fixed=len(template.fixed), temperature=self._temperature)
-            divided = self._divided = prompt, template, blank
+            divided = self._divided = prompt, template, task_request(self.task.kind, prompt, ())
         return divided[1:]
 
-    def _request(self, prompt: Prompt, example: Example) -> Request:
-        inputs = self.slots.inputs(prompt, example.inputs)
+    def _request(self, prompt: Prompt, inputs: Mapping[str, str], sample: int) -> Request:
         template, blank = self._divide(prompt, inputs)
-        return replace(blank, messages=template.render(inputs), assignment=self._assignment)
+        messages, limit = template.render(inputs), blank.max_tokens
+        return Request(messages, self._temperature, limit, sample, self._assignment, fixed=len(template.fixed))
+
+    def _filled(self, prompt: Prompt, example: Example, sample: int) -> Request:
+        return self._request(prompt, self.slots.inputs(prompt, example.inputs), sample)
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
         """The mean of the repeats that were answered, asked one after the other: no more calls are in flight."""
         if self._searched is None or self._searched[0] is not prompt:
             self._searched = prompt, bool(slots_of(prompt))
+        first, *others = self._samples
         if self._searched[1]:  # for what is like each input: that may take milliseconds
-            request = await in_thread(self._request, prompt, example)
+            request = await in_thread(self._filled, prompt, example, first)
         else:
-            request = self._request(prompt, example)
-        results = [await self._ask(example, replace(request, sample=sample)) for sample in self._samples]
+            request = self._request(prompt, example.inputs, first)
+        results = [await self._ask(example, request)]
+        results += [await self._ask(example, replace(request, sample=sample)) for sample in others]
         outcomes = [result for result in results if isinstance(result, Outcome)]
         return averaged(outcomes) if outcomes else results[0]
 
