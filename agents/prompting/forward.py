@@ -71,7 +71,7 @@ class Forward:
     def drawn(self, sample: int, temperature: float | None) -> Forward:
         """A copy that asks each example once, with this sample number and temperature; None: the model's default."""
         other = copy(self)
-        other._samples, other._temperature, other._divided = (sample,), temperature, None
+        other._samples, other._temperature = (sample,), temperature
         return other
 
     async def __call__(self, prompt: Prompt, examples: Sequence[Example]) -> list[Result]:
@@ -142,15 +142,23 @@ class Forward:
         divided = self._divided
         if divided is None or divided[0] is not prompt:
             template = prompt.template(inputs)
-            asked = task_request(self.task.kind, prompt, ())
-            blank = replace(asked, fixed=len(template.fixed), temperature=self._temperature)
-            divided = self._divided = prompt, template, blank
+            divided = self._divided = prompt, template, task_request(self.task.kind, prompt, ())
         return divided[1:]
 
-    def _request(self, prompt: Prompt, example: Example) -> Request:
-        inputs = self.slots.inputs(prompt, example.inputs)
+    def _request(self, prompt: Prompt, inputs: Mapping[str, str], sample: int) -> Request:
         template, blank = self._divide(prompt, inputs)
-        return replace(blank, messages=template.render(inputs), assignment=self._assignment)
+        return Request(
+            template.render(inputs),
+            self._temperature,
+            blank.max_tokens,
+            sample,
+            self._assignment,
+            fixed=len(template.fixed),
+            offer=blank.offer,
+        )
+
+    def _filled(self, prompt: Prompt, example: Example, sample: int) -> Request:
+        return self._request(prompt, self.slots.inputs(prompt, example.inputs), sample)
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
         """The mean of the repeats that were answered, asked one after the other: no more calls are in flight."""
@@ -166,13 +174,15 @@ class Forward:
             return lambda sample: run.answer(prompt, example, Draw(sample, temperature, assignment))
         if self._searched is None or self._searched[0] is not prompt:
             self._searched = prompt, bool(slots_of(prompt))
+        first = self._samples[0]
         if self._searched[1]:  # for what is like each input: that may take milliseconds
-            request = await in_thread(self._request, prompt, example)
+            request = await in_thread(self._filled, prompt, example, first)
         else:
-            request = self._request(prompt, example)
+            request = self._request(prompt, example.inputs, first)
 
         async def answer(sample: int) -> tuple[Reply, tuple[Step, ...]]:
-            return await self._model.complete(replace(request, sample=sample)), ()
+            asked = request if sample == first else replace(request, sample=sample)
+            return await self._model.complete(asked), ()
 
         return answer
 

@@ -205,9 +205,12 @@ class WindowedModel:
                 self._kept = window.tokens
                 await self._keep(window)
             raise
-        counted = 0 if reply.usage.estimated else reply.usage.input
-        window.answered(fitted, min(counted, fitted.most_input))
-        return reply
+        else:
+            counted = 0 if reply.usage.estimated else reply.usage.input
+            window.answered(fitted, min(counted, fitted.most_input))
+            return reply
+        finally:
+            fitted = request  # otherwise it and `look` hold each other until the garbage collector runs
 
     def _fitted(self, request: Request) -> Request:
         """:raises TooLong: it does not fit into the window, and is not sent."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +20,7 @@ from agents.models.budget import open_ledger
 from agents.models.stack import Models
 from memory.journals.journal import open_journal
 from memory.storage.cache import open_cache
-from protocols.model import ChatMessage, Request
+from protocols.model import ChatMessage, ChatModel, Reply, Request
 from protocols.providers.transport.http import open_transport
 from tests.gguf_files import write_gguf
 from tests.small_task import write_task
@@ -94,3 +96,37 @@ async def test_a_call_passes_each_module_once(tmp_path: Path) -> None:
     assert len(passed) >= 9
     assert {*passed.values()} == {1}
     assert ledger.calls == 1
+
+
+class Instant:
+    """A model that answers at once."""
+
+    name = "openai/x"
+
+    async def complete(self, request: Request) -> Reply:
+        return Reply("hi")
+
+
+async def test_a_call_leaves_nothing_to_the_garbage_collector(tmp_path: Path) -> None:
+    """The wrappers make no reference cycles; when they did, collecting them took 7 % of the CPU time of a search."""
+    async with (
+        open_transport() as transport,
+        open_journal(tmp_path / "journal") as journal,
+        open_cache(tmp_path / "cache") as cache,
+    ):
+        environ = {"OPENAI_API_KEY": "k"}
+        configuration = configured(tmp_path, "models.default=openai/x", *EVERYTHING)
+        models = Models(configuration, environ, transport, open_ledger(configuration, environ))
+        model: ChatModel = Instant()
+        for _, wrapper in reversed([*models.layers(model, "task", cache, journal)]):
+            model = wrapper(model)
+        await model.complete(REQUEST)
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(20):
+                await model.complete(replace(REQUEST, sample=number + 1))
+            found = gc.collect()
+        finally:
+            gc.enable()
+    assert found < 20
