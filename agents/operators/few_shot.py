@@ -267,9 +267,10 @@ def show_call(part: Prompt, task: Task, shown: Demonstration, form: Form) -> str
 
 def _shows_calls(policy: ShotPolicy, here: ShotPolicy, bare: int, full: int) -> bool:
     """Whether so many calls, or calls with full replies, can be shown this way in a section that shows `here`."""
-    if policy.nearest:
-        return False
-    return policy.count <= (full if policy.replies else bare) if policy.count else policy != here
+    if not policy.count:
+        return policy != here
+    there = full if policy.replies else bare
+    return not policy.nearest and there > 0 and policy.count <= max(COUNTS[0], there)
 
 
 def _size(text: str, form: Form) -> int:

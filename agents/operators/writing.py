@@ -184,18 +184,18 @@ async def ask(
 
 def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block]:
     """The blocks that are in every writer's request, in order."""
-    marked = assignment.section if assignment.section in {s.name for s in assignment.prompt} else ""
-    calls = calls_of(assignment.prompt, assignment.outcomes)
+    prompt, calls = assignment.prompt, calls_of(assignment.prompt, assignment.outcomes)
+    marked = assignment.section if assignment.section in {s.name for s in prompt} else ""
     return [
         task_block(
             context.task,
-            assignment.prompt,
+            prompt,
             assignment.scores,
             assignment.best,
-            context.slots.spare(assignment.prompt),
+            context.slots.spare(prompt),
             calls,
         ),
-        show_prompt(assignment.prompt, context.task.placeholders, marked),
+        show_prompt(calls.ordered(prompt) if calls else prompt, context.task.placeholders, marked),
         *error_blocks(assignment.outcomes, embed, calls),
         *right_blocks(assignment.outcomes, calls),
         remark("diagnosis", diagnosis(assignment)),

@@ -45,6 +45,10 @@ class Calls:
         """The calls of the prompt of this name."""
         return next(called for called in self.called if called.prompt == prompt)
 
+    def ordered(self, prompt: Prompt) -> Prompt:
+        """The prompts in the order of `called`."""
+        return Prompt(tuple(section for called in self.called for section in prompt.of(called.prompt)))
+
     def inner(self, prompt: str) -> bool:
         """Whether the replies to this prompt are read by the program and are not its answers."""
         return bool(self.answers) and prompt != self.answers

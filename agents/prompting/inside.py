@@ -95,7 +95,8 @@ def _is_short(step: Step) -> bool:
 def told_program(task: Task, prompt: Prompt, calls: Calls) -> str:
     """What the program does, a line for each of its prompts."""
     seen = f", in the order in which it called them on {calls.examples} examples" if calls.examples else ""
-    lines = [f"A program answers each example. Its prompts{seen}:"]
+    asks = f" As a rule it asks the model {task.model}." if task.model else ""
+    lines = [f"A program answers each example.{asks} Its prompts{seen}:"]
     for called in calls.called:
         limit = program_limit(task, called.prompt, prompt.of(called.prompt))
         facts = [_often(called, calls), _rendered(called), _use(called, calls), f"at most {limit} tokens of a reply"]

@@ -128,7 +128,8 @@ class Critic:
 
     def _request(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> Request:
         prompt, outcomes = evaluation.prompt, evaluation.outcomes
-        calls = calls_of(prompt, outcomes)
+        if calls := calls_of(prompt, outcomes):
+            prompt = calls.ordered(prompt)
         blocks = [
             task_block(self._task, prompt, evaluation.scores, calls=calls),
             show_prompt(prompt, self._task.placeholders),
