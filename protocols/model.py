@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 import orjson
+
+from protocols.images.image import Image
 
 Speaker = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "refusal", "other"]
@@ -17,16 +19,43 @@ FRAME = 16
 """Upper bound of the tokens that a chat template adds around one turn; published templates add 3 to 10."""
 TURN = 5
 """Tokens that most published templates add around one turn (ChatML, Llama 3, Gemma)."""
+BYTES = 4
+"""The most bytes of a text that one token usually stands for; a token of an image counts as so many."""
 EXACT = 2**53
 """Below this a float represents every whole number exactly; above it JSON readers may round integers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One turn of a conversation, plain text."""
+    """One turn of a conversation. `parts`: its texts and images in order, which together are `text`, where an image
+    is its label; () without images."""
 
     speaker: Speaker
     text: str
+    parts: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images in it."""
+        return tuple(part for part in self.parts if isinstance(part, Image))
+
+
+def spoken(speaker: Speaker, parts: Iterable[str]) -> ChatMessage:
+    """A turn of these texts and images."""
+    whole = joined(parts)
+    images = any(isinstance(part, Image) for part in whole)
+    return ChatMessage(speaker, "".join(whole), whole if images else ())
+
+
+def joined(parts: Iterable[str]) -> tuple[str, ...]:
+    """The same parts with neighbouring texts put together, and without empty ones."""
+    whole: list[str] = []
+    for part in parts:
+        if whole and not isinstance(part, Image) and not isinstance(whole[-1], Image):
+            whole[-1] += part
+        elif part:
+            whole.append(part if isinstance(part, Image) else str(part))
+    return tuple(whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +118,21 @@ class Request:
 
     @property
     def size(self) -> int:
-        """Bytes of all texts as UTF-8. Measured once, because several wrappers read it at every call."""
+        """Bytes of all texts as UTF-8, and `BYTES` for each token of an image. Measured once, because several
+        wrappers read it at every call."""
         if self._size < 0:
-            size = sum(len(message.text.encode("utf-8", "replace")) for message in self.messages)
+            size = 0
+            for message in self.messages:
+                size += len(message.text.encode("utf-8", "replace"))
+                if message.parts:
+                    size += BYTES * sum(image.tokens for image in message.images)
             object.__setattr__(self, "_size", size)
         return self._size
+
+    @property
+    def has_images(self) -> bool:
+        """Whether a message has an image."""
+        return any(message.parts for message in self.messages)
 
     def sent_by(self, look: Callable[[Request], Request]) -> Request:
         """The same request with one more function in `sending`; several times as fast as `replace`."""

@@ -62,8 +62,9 @@ class Call(Protocol):
     ) -> Answered:
         """The model's reply.
 
-        `prompt`: the name of one of the program's prompts. `temperature`, `max_tokens`: None leaves them as they are
-        for the prompt. `parameters`: further fields of the call's body, by their names in the wire format.
+        `prompt`: the name of one of the program's prompts, "" for a call that belongs to none. `temperature`,
+        `max_tokens`: None leaves them as they are for the prompt. `parameters`: further fields of the call's body, by
+        their names in the wire format.
 
         :raises ProgramFailed: no prompt has this name, or the messages are none.
         :raises ModelError: the call failed.

@@ -9,6 +9,9 @@ section `task` of the prompt `extract`. The names of a prompt that stands alone 
 The form of a section says where its text is sent. `system`: in the system message if the text is the same for every
 input, else in the user message. `input`: in the user message always. `turns`: as turns of the chat before the user
 message, for worked examples (see `turns.py`).
+
+The value of a field may be a conversation. Its placeholder becomes turns of the chat where it has a line of the user
+message for itself, and a transcript elsewhere. An image stands in the user message where its placeholder does.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 
 from protocols.errors import EditRejected, PromptError
 from protocols.model import TURN, ChatMessage
-from protocols.turns import check_turns, load_turns, place_in
+from protocols.turns import Conversation, chat, check_turns, load_turns, parts_of, place_in
 
 Kind = Literal["task", "definitions", "reasoning", "examples", "knowledge", "format", "reminders"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -184,8 +187,8 @@ class Prompt:
         """The chat messages for one example.
 
         First comes the prefix that is the same for all examples and that providers cache: the system message, then
-        literal turns. Then follow the turns retrieved for the input, and last the user message. Within each, the
-        order is that of the sections.
+        literal turns. Then follow the turns retrieved for the input, and last the user message, or several messages
+        if a conversation is a part of it. Within each, the order is that of the sections.
 
         :raises PromptError: see `check_inputs` and `Template.render`.
         """
@@ -235,8 +238,13 @@ class Template:
             if not isinstance(inputs, Turned):
                 raise PromptError(f"{{{place}}} is filled from training examples, and none are given")
             messages += inputs.turns(place)
-        if self.varying:
-            messages.append(ChatMessage("user", "\n\n".join([fill(text, inputs) for text in self.varying])))
+        if not self.varying:
+            return tuple(messages)
+        for value in inputs.values():
+            if type(value) is not str:
+                spread = [piece for text in self.varying for piece in ("\n\n", *pieces(text, inputs))]
+                return (*messages, *chat(spread[1:]))
+        messages.append(ChatMessage("user", "\n\n".join([fill(text, inputs) for text in self.varying])))
         return tuple(messages)
 
 
@@ -256,9 +264,14 @@ def estimate_tokens(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // 4)
 
 
+def estimate_message(message: ChatMessage) -> int:
+    """Approximate number of tokens of a message, its images counted."""
+    return estimate_tokens(message.text) + sum(image.tokens for image in message.images)
+
+
 def estimate_turn(turn: ChatMessage) -> int:
     """Approximate number of tokens of a turn with its frame (`TURN`)."""
-    return estimate_tokens(turn.text) + TURN
+    return estimate_message(turn) + TURN
 
 
 def placeholders(text: str, fields: Collection[str]) -> Counter[str]:
@@ -274,6 +287,27 @@ def holds_placeholder(text: str, fields: Collection[str]) -> bool:
 def fill(text: str, inputs: Mapping[str, str]) -> str:
     """`text` with `{name}` replaced by `inputs[name]`, in one pass: inserted values are not searched again."""
     return BRACED.sub(lambda m: inputs.get(m[1], m[0]), text)
+
+
+def pieces(text: str, inputs: Mapping[str, str]) -> Iterator[str]:
+    """`text` filled as by `fill`, in pieces: texts, images, and conversations with a line for themselves, see `chat`.
+    Any other conversation is its transcript."""
+    end = 0
+    for found in BRACED.finditer(text):
+        value = inputs.get(found[1], found[0])
+        yield text[end : found.start()]
+        if isinstance(value, Conversation) and value.turns and _is_alone(text, found):
+            yield value
+        else:
+            yield from parts_of(value)
+        end = found.end()
+    yield text[end:]
+
+
+def _is_alone(text: str, found: re.Match[str]) -> bool:
+    """Whether a placeholder has a line of the text for itself."""
+    before, after = text[: found.start()].rpartition("\n")[2], text[found.end() :].partition("\n")[0]
+    return not before.strip() and not after.strip()
 
 
 def names_in(prompt: Prompt) -> set[str]:

@@ -1,4 +1,4 @@
-"""Worked examples as turns of a chat, written as text.
+"""Turns of a chat: worked examples, written as text, and conversations that are the value of an input field.
 
     --- user ---
     Message: I was charged twice
@@ -12,11 +12,12 @@ like a header is written with a backslash before it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Self
 
 from protocols.errors import PromptError
-from protocols.model import ChatMessage, Speaker
+from protocols.images.image import Image
+from protocols.model import ChatMessage, Speaker, joined, spoken
 
 HEADER = re.compile(r"--- (user|assistant) ---\s*")
 LOOKS = re.compile(r"\\*-+ *(?:system|user|assistant) *-+\s*", re.IGNORECASE)
@@ -24,6 +25,9 @@ LOOKS = re.compile(r"\\*-+ *(?:system|user|assistant) *-+\s*", re.IGNORECASE)
 PLACE = re.compile(r"\{(examples:[1-9]\d{0,2})\}")
 """A slot for turns that are retrieved for each input."""
 ORDER: Final[tuple[Speaker, Speaker]] = ("user", "assistant")
+OPENING: Final = "(The assistant speaks first.)"
+"""The user's turn before a conversation that the assistant begins, since many chat templates, and Anthropic's API,
+want the user's first."""
 WANTED = "turns begin with `--- user ---`, then `--- assistant ---`, and so on"
 
 
@@ -77,3 +81,101 @@ def check_turns(text: str) -> None:
 
 def _escaped(line: str) -> str:
     return "\\" + line if LOOKS.fullmatch(line) else line
+
+
+class Mixed(str):
+    """A text with images in it, as the value of an input field. `parts`: its texts and images, see `ChatMessage`."""
+
+    parts: tuple[str, ...]
+
+    def __new__(cls, parts: Iterable[str]) -> Self:
+        """The text of these parts."""
+        whole = joined(parts)
+        made = super().__new__(cls, "".join(whole))
+        made.parts = whole
+        return made
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+class Conversation(Mixed):
+    """A conversation as the value of an input field. Its text is the transcript, a turn a line: `user: ...`.
+    `turns`: any number, of any speaker, without blank ones."""
+
+    turns: tuple[ChatMessage, ...]
+
+    @classmethod
+    def of(cls, turns: Iterable[ChatMessage]) -> Self:
+        """The conversation of these turns; blank ones are left out, since providers refuse them."""
+        said = tuple(turn for turn in turns if turn.text.strip())
+        lines = [part for turn in said for part in (f"\n{turn.speaker}: ", *parts_of(turn))]
+        made = cls([lines[0][1:], *lines[1:]] if lines else [])
+        made.turns = said
+        return made
+
+
+def parts_of(value: str | ChatMessage) -> tuple[str, ...]:
+    """The texts and images of a value or a turn."""
+    if isinstance(value, ChatMessage):
+        return value.parts or (value.text,)
+    return value.parts if isinstance(value, Mixed) else (value,)
+
+
+def images_of(value: str) -> tuple[Image, ...]:
+    """The images in the value of an input field."""
+    return tuple(part for part in parts_of(value) if isinstance(part, Image))
+
+
+def transcribed(inputs: Mapping[str, str]) -> Mapping[str, str]:
+    """The inputs with conversations as transcripts, which keep their images."""
+    if not any(isinstance(value, Conversation) for value in inputs.values()):
+        return inputs
+    return {name: Mixed(value.parts) if isinstance(value, Conversation) else value for name, value in inputs.items()}
+
+
+def chat(pieces: Sequence[str]) -> Iterator[ChatMessage]:
+    """The messages of a user message in `pieces`: texts, images, and conversations that become turns.
+
+    Texts before, between and after conversations are turns of the user, without blank lines at their ends. A
+    conversation that ends with the assistant's turn stays a transcript if no text follows, because a model would
+    continue that turn instead of answering, and several refuse to.
+    """
+    pieces = _with_end(pieces)
+    if not any(isinstance(piece, Conversation) for piece in pieces):
+        yield spoken("user", pieces)
+        return
+    text: list[str] = []
+    begun = False
+    for piece in pieces:
+        if not isinstance(piece, Conversation):
+            text.append(piece)
+            continue
+        for turn in (*_asked(text), *piece.turns):
+            if not begun and turn.speaker == "assistant":
+                yield ChatMessage("user", OPENING)
+            begun = begun or turn.speaker != "system"
+            yield turn
+        text = []
+    yield from _asked(text)
+
+
+def _with_end(pieces: Sequence[str]) -> Sequence[str]:
+    """The pieces, the last conversation as a transcript if it has to be."""
+    last = max((n for n, piece in enumerate(pieces) if isinstance(piece, Conversation)), default=-1)
+    found = pieces[last] if last >= 0 else None
+    if not isinstance(found, Conversation) or found.turns[-1].speaker != "assistant":
+        return pieces
+    if any(piece.strip() for piece in pieces[last + 1 :]):
+        return pieces
+    return [*pieces[:last], *found.parts, *pieces[last + 1 :]]
+
+
+def _asked(text: Sequence[str]) -> tuple[ChatMessage, ...]:
+    """A turn of the user with this text, without white space at its ends; none if it is blank."""
+    parts = list(joined(text))
+    for place, strip in ((0, str.lstrip), (-1, str.rstrip)):
+        if parts and not isinstance(parts[place], Image):
+            parts[place] = strip(parts[place])
+    turn = spoken("user", parts)
+    return (turn,) if turn.text else ()

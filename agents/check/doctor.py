@@ -53,6 +53,7 @@ from protocols.providers.local_model import LocalModel
 from protocols.providers.transport.http import open_transport
 from protocols.task import Example, Task
 from protocols.threads import in_thread
+from protocols.turns import Conversation, images_of
 
 
 async def diagnose(
@@ -179,7 +180,16 @@ def _file(found: Findings, name: str, source: Source) -> tuple[Example, ...] | N
 
 
 def _describe(task: Task) -> str:
-    return f"{task.kind.name}; input fields {', '.join(task.fields)}"
+    return f"{task.kind.name}; input fields {', '.join(_field(task, name) for name in task.fields)}"
+
+
+def _field(task: Task, name: str) -> str:
+    """An input field, with what it holds in training if that is not text alone."""
+    values = [example.inputs[name] for example in task.train]
+    tokens = [image.tokens for value in values for image in images_of(value)]
+    held = ["conversations"] if any(isinstance(value, Conversation) for value in values) else []
+    held += [f"images of about {sum(tokens) // len(tokens):,} tokens"] if tokens else []
+    return f"{name} ({' with '.join(held)})" if held else name
 
 
 def _prompt(

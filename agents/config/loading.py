@@ -16,8 +16,10 @@ from protocols.data.huggingface import SCHEME
 from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file
 from protocols.prompt import Prompt, Section, braced, placeholders
+from protocols.providers.catalogue import is_local
 from protocols.task import Example, Task
 from protocols.text import one_line
+from protocols.turns import images_of
 
 Examples = tuple[Example, ...]
 DOUBLED = re.compile(r"\{\{[^{}]+\}\}")
@@ -62,9 +64,11 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
     """The task with these three splits.
 
     :raises DataError: the splits would make a score meaningless.
+    :raises ConfigError: they hold images, and the model that answers reads text alone.
     """
     table = configuration.task
     check_splits(splits)
+    check_images(configuration, splits)
     train = splits["train"]
     fields = tuple(sorted(train[0].inputs))
     kind = open_kind(configuration, splits)
@@ -83,6 +87,20 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
         configuration.models.of("task"),
         program,
     )
+
+
+def check_images(configuration: Configuration, splits: Mapping[str, Examples]) -> None:
+    """:raises ConfigError: the examples have images, and the model that answers them reads text alone. A program may
+    show them to another, and hears of it by its calls."""
+    model = configuration.models.of("task")
+    blind = is_local(model) or configuration.provider(model).api == "completions"
+    examples = (example for split in splits.values() for example in split) if blind else ()
+    seen = (name for example in examples for name, value in example.inputs.items() if images_of(value))
+    if configuration.task.program is None and (field := next(seen, None)) is not None:
+        raise ConfigError(
+            f"the input field {field} holds images, and {model} reads text alone; set models.task to a model that "
+            "sees, or leave the field out with [task.fields]"
+        )
 
 
 def load_corpus(configuration: Configuration) -> list[str]:

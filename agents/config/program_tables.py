@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
 from agents.config.values import Count, Table, as_own, dumped_own, variable
+from agents.programs.environment import BASE_URL
 from protocols.files.named import Named
 
 WORKERS = 8
@@ -19,14 +20,14 @@ class CommandTable(Table):
     """`[task] program = { command = [...] }`: a program of another environment or language.
 
     `command`: the program and its arguments; paths are relative to the configuration's file. `workers`: processes at
-    work at the same time, each on one example. `base_url_env`, `api_key_env`: the variables that tell a worker where
-    to send its model calls, and with which key.
+    work at the same time, each on one example. `base_url_env`, `api_key_env`: the variables that tell a process where
+    to send its model calls, and with which key (None: the one of the same provider, such as OPENAI_API_KEY).
     """
 
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = WORKERS
-    base_url_env: Annotated[str, AfterValidator(variable)] = "OPENAI_BASE_URL"
-    api_key_env: Annotated[str, AfterValidator(variable)] = "OPENAI_API_KEY"
+    base_url_env: Annotated[str, AfterValidator(variable)] = BASE_URL
+    api_key_env: Annotated[str, AfterValidator(variable)] | None = None
 
 
 class ProgramPromptTable(Table):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,11 +10,12 @@ from agents.config.configuration import Configuration
 from agents.config.layout import layout, part_layout
 from agents.config.program_tables import CommandTable, ProgramPromptTable
 from agents.programs.bound import INPUTS
+from agents.programs.environment import Command
 from agents.programs.functions import FunctionProgram
+from agents.programs.workers import CommandProgram
 from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file
-from protocols.files.named import Named
-from protocols.program import Program, TaskProgram
+from protocols.program import TaskProgram
 from protocols.prompt import WORD_NAME, Prompt, Section, names_in
 from protocols.task import Task
 
@@ -33,7 +35,10 @@ def open_program(configuration: Configuration, fields: Sequence[str]) -> TaskPro
     named = {name for each, prompt in prompts.items() for name in _shown(configuration, each, prompt)}
     computed = (INPUTS, *sorted(named - {*fields, INPUTS}))
     limits = {name: prompt.reply_tokens for name, prompt in prompts.items()}
-    return TaskProgram(_opened(table.program), limits, computed, table.program_timeout)
+    if isinstance(table.program, CommandTable):  # it keeps the time itself, for examples wait for a free process
+        return TaskProgram(_command(configuration, table.program), limits, computed, math.inf)
+    function = table.program.function("task.program", "inputs", "prompts", "call")
+    return TaskProgram(FunctionProgram(function), limits, computed, table.program_timeout)
 
 
 def _check_prompts(configuration: Configuration) -> None:
@@ -46,10 +51,16 @@ def _check_prompts(configuration: Configuration) -> None:
             raise ConfigError(f"prompts.{name}: use a-z, 0-9, _ and -, starting with a letter")
 
 
-def _opened(program: Named | CommandTable) -> Program:
-    if isinstance(program, CommandTable):
-        raise ConfigError("task.program: commands are not supported yet")
-    return FunctionProgram(program.function("task.program", "inputs", "prompts", "call"))
+def _command(configuration: Configuration, table: CommandTable) -> CommandProgram:
+    command = Command(
+        table.command,
+        configuration.origin,
+        table.base_url_env,
+        table.api_key_env or "",
+        table.workers,
+        configuration.task.program_timeout,
+    )
+    return CommandProgram(command)
 
 
 def _shown(configuration: Configuration, name: str, table: ProgramPromptTable) -> set[str]:

@@ -38,13 +38,16 @@ class FieldsTable(Table):
     """`[task.fields]`: the columns or keys of the data; a key inside an object is named with a dot (`answers.text`).
 
     `input`: column by input field; empty: every column except target and id. `labels`: the names of the classes 0, 1,
-    and so on, if targets are class numbers.
+    and so on, if targets are class numbers. `conversations`, `images`: the input fields whose texts are conversations
+    in JSON, or names of images.
     """
 
     input: Mapping[str, str] = {}
     target: str | None = None
     id: str | None = None
     labels: tuple[str, ...] = ()
+    conversations: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 class CutTable(Table):

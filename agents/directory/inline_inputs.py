@@ -14,6 +14,7 @@ import orjson
 from agents.config.configuration import Configuration, build
 from agents.config.reading import read
 from agents.directory.run_directory import GIVEN, RECORD, named, next_directory, usable, write
+from protocols.data.inputs import rooted
 from protocols.errors import ConfigError, DataError, InputError, StorageFailed
 from protocols.files import prompt_file
 from protocols.prompt import Prompt
@@ -100,13 +101,15 @@ def take(
     else:
         tables, origin = {"task": dict(task)}, Path.cwd()
     tables = _laid_over(tables, settings)
+    fields = tables.get("task", {}).get("fields")
+    images = fields.get("images", ()) if isinstance(fields, Mapping) else ()
     files = {}
     for split in SPLITS:
         rows = tables.get("task", {}).get(split)
         if isinstance(rows, Path):
             tables["task"][split] = str(rows)
         elif rows is not None and not isinstance(rows, str):
-            files["task", split] = f"{split}.jsonl", _lines(rows, split)
+            files["task", split] = f"{split}.jsonl", _lines(rows, split, origin, images)
             tables["task"][split] = f"{split}.jsonl"
     if isinstance(prompt, Prompt):
         files["prompt", "file"] = PROMPT, prompt_file.dumps(prompt).encode("utf-8")
@@ -130,14 +133,18 @@ def _laid_over(tables: Mapping[str, Any], settings: Mapping[str, Settings]) -> d
     return both
 
 
-def _lines(rows: object, split: str) -> bytes:
-    """:raises DataError: `rows` is not a sequence of rows that can be written as JSON."""
+def _lines(rows: object, split: str, origin: Path, images: Sequence[str]) -> bytes:
+    """The rows as JSON lines. Paths of images begin at `origin`; `images`: the fields that are said to hold some.
+
+    :raises DataError: `rows` is not a sequence of rows that can be written as JSON.
+    """
     if not isinstance(rows, Sequence) or isinstance(rows, bytes):
         raise DataError(f"task.{split}: give a path, or a sequence of rows such as {{'input': ..., 'target': ...}}")
     lines = []
     for number, row in enumerate(rows, start=1):
         try:
-            lines.append(orjson.dumps(row) + b"\n")
+            placed = rooted(row, origin, images) if isinstance(row, Mapping) else row
+            lines.append(orjson.dumps(placed) + b"\n")
         except TypeError as error:
             raise DataError(f"task.{split}, row {number}: {error}") from None
     return b"".join(lines)

@@ -14,7 +14,7 @@ from agents.prompting.retrieval_slots import MAX_TOKENS, open_slots, slots_of, u
 from protocols.budget.prices import Price
 from protocols.errors import ConfigError
 from protocols.model import Usage
-from protocols.prompt import Prompt, estimate_tokens
+from protocols.prompt import Prompt, estimate_message
 from protocols.task import Task
 from protocols.wrappers.reply_room import min_reply_tokens
 
@@ -43,7 +43,7 @@ def least(configuration: Configuration, task: Task, first: Prompt, known: Mappin
     name, repeats = configuration.models.of("task"), configuration.search.repeats
     reply = reply_room(configuration, reply_limit(task.kind, first))
     longest = max(request.most_input for request in asked)
-    tokens = repeats * sum(estimate_tokens(message.text) for request in asked for message in request.messages)
+    tokens = repeats * sum(estimate_message(message) for request in asked for message in request.messages)
     price = known.get(name)
     dollars = price.of(Usage(tokens)) + 2 * price.most(longest, reply) if price else None
     return Least(repeats * len(asked), tokens + 2 * (longest + reply), dollars, longest, reply)

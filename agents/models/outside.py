@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from agents.config.configuration import Configuration
 from agents.models.accounts import Accounts
 from agents.models.stack import Models
+from agents.programs.workers import at_work
 from agents.prompting.forward import Concurrency, Forward
 from agents.prompting.retrieval_slots import RetrievalSlots
 from memory.storage.cache import open_cache
@@ -39,4 +40,5 @@ async def open_forward(
             cache = await stack.enter_async_context(opened)
         await models.look_up_windows()
         task = await in_thread(models.judging, slots.task, cache)
+        task = await stack.enter_async_context(at_work(task, environ))
         yield Forward(models.of("task", cache), task, slots, Concurrency(configuration.at_once), repeats)

@@ -23,7 +23,7 @@ from protocols.messages import Assignment, Outcome, Partner
 from protocols.prompt import Form, Prompt, estimate_tokens, estimate_turn, placeholders
 from protocols.task import Example, Task
 from protocols.threads import in_thread
-from protocols.turns import dump_turns, load_turns
+from protocols.turns import dump_turns, images_of, load_turns
 
 NOISE = 0.5
 CHECKED = 8
@@ -295,12 +295,15 @@ def _possible(
 ) -> list[ShotPolicy]:
     """The ways to show examples in a section whose text is now `now`; with bare answers if the parser reads these
     (`bare`). A placeholder filled for each input is always the same text, so it counts as new only if it has not lost
-    on this task, and no other member has it."""
+    on this task, and no other member has it. Images can be seen only in turns that are filled for each input."""
     here = shown(now)
     lost = {shown(p.after) for p in own if p.before == now and p.task == task.name and p.outcome != "survived"}
     tried, most = {here, *others, *lost}, max(COUNTS[0], len(task.train))
+    sees = any(images_of(value) for example in task.train[:CHECKED] for value in example.inputs.values())
 
     def works(policy: ShotPolicy) -> bool:
+        if sees and policy.count and not (policy.nearest and policy.form == "turns"):
+            return False
         if policy.replies:
             return policy.count <= replies
         if not policy.count:

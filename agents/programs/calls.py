@@ -79,12 +79,17 @@ def scored(prompt: Prompt, answers: str) -> Prompt:
 
 def asked(steps: Sequence[Step], prompt: str = "") -> Iterator[Step]:
     """The calls among the steps; those of one prompt if it is named."""
-    return (step for step in steps if step.prompt and prompt in ("", step.prompt))
+    return (step for step in steps if is_call(step) and prompt in ("", step.prompt))
+
+
+def is_call(step: Step) -> bool:
+    """Whether the step is a call, of a prompt or of none, and no note."""
+    return bool(step.prompt or step.messages)
 
 
 def given(step: Step, inputs: Mapping[str, str]) -> dict[str, str]:
     """What a call was rendered with beside the inputs of the example."""
-    known = {middle(value) for value in inputs.values()}
+    known = {middle(str(value)) for value in inputs.values()}
     return {name: value for name, value in step.values.items() if value not in known}
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from agents.programs.bound import INPUTS, Values
 from agents.programs.calls import asked
-from agents.programs.trace import TEXT
+from agents.programs.trace import TEXT, middle
 from protocols.messages import Outcome
 from protocols.program import Step
 from protocols.prompt import Prompt, placeholders
+from protocols.turns import images_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Demonstration:
 
 def demonstrations(prompt: str, outcomes: Sequence[Outcome]) -> dict[str, Demonstration]:
     """The last call of the prompt in each example that came out right, by the example's id. Calls that had other
-    messages than the rendered ones, or texts that the trace has cut, are no examples."""
+    messages than the rendered ones, texts that the trace has cut, or images, are no examples."""
     right = (outcome for outcome in outcomes if outcome.score >= 1.0)
     return {outcome.example: Demonstration(step.values, step.reply) for outcome, step in _calls(prompt, right)}
 
@@ -59,8 +60,9 @@ def rendered(prompt: Prompt, values: Mapping[str, str]) -> list[str]:
 
 def _calls(prompt: str, outcomes: Iterable[Outcome]) -> Iterator[tuple[Outcome, Step]]:
     for outcome in outcomes:
+        images = {middle(str(value)) for value in outcome.inputs.values() if images_of(value)}
         usable = [step for step in asked(outcome.steps, prompt) if _is_usable(step)]
-        if usable:
+        if usable and images.isdisjoint(usable[-1].values.values()):
             yield outcome, usable[-1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,8 +18,6 @@ from protocols.task import Example, Json
 
 FRAMES = 6
 """Most frames of a program's own code in the trace of an exception, the innermost."""
-THREADS = 128
-"""Most examples that a plain function works on at the same time."""
 OURS = Path(__file__).resolve().parent
 
 
@@ -30,7 +29,7 @@ class FunctionProgram:
         called = function if inspect.isroutine(function) or isinstance(function, partial) else type(function).__call__
         self._waits = inspect.iscoroutinefunction(called)
         # Not the limiter that all threads share: a call needs threads of its own, and would wait for ever for them.
-        self._threads = CapacityLimiter(THREADS)
+        self._threads = CapacityLimiter(math.inf)
 
     async def answer(self, example: Example, prompts: Prompts, call: Call, note: Callable[[str], None]) -> Json:
         """The function's answer.

@@ -6,17 +6,21 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 import orjson
 
 from agents.programs.bound import Bound, Fill
 from agents.programs.trace import Trace, call_step
+from protocols.data.inputs import read_input
+from protocols.data.pictures import Pictures
 from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFailed
-from protocols.model import ChatMessage, ChatModel, Parameters, Reply, Request, Speaker
+from protocols.model import ChatMessage, ChatModel, Parameters, Reply, Request, Speaker, spoken
 from protocols.program import Answered, Prompts, Step, TaskProgram, Turn, no_prompt
 from protocols.prompt import Prompt, placeholders
-from protocols.task import Example, Json
+from protocols.task import GENEROUS, Example, Json
+from protocols.turns import parts_of
 
 SPEAKERS: Mapping[object, Speaker] = {
     "system": "system",
@@ -74,9 +78,8 @@ class Running:
         bound = {name: Bound(name, part, self._shown(part), self._fill) for name, part in parts.items()}
 
         def request(name: str, messages: tuple[ChatMessage, ...]) -> Request:
-            return Request(
-                messages, draw.temperature, self._limit(name, parts[name]), draw.sample, draw.assignment, prompt=name
-            )
+            most = self._limit(name, parts[name]) if name else GENEROUS
+            return Request(messages, draw.temperature, most, draw.sample, draw.assignment, prompt=name)
 
         began = time.perf_counter()
         with anyio.CancelScope(deadline=anyio.current_time() + self._program.timeout) as patience:
@@ -123,7 +126,7 @@ class Running:
         parameters: Mapping[str, object],
     ) -> Request:
         """:raises ProgramFailed: no prompt has this name, or the messages are none."""
-        if prompt not in at_work.bound:
+        if prompt and prompt not in at_work.bound:
             raise ProgramFailed(no_prompt(prompt, at_work.bound))
         blank = at_work.request(prompt, tuple(map(as_message, messages)))
         if not blank.messages:
@@ -140,7 +143,8 @@ class Running:
 
     async def _call(self, at_work: _Example, request: Request) -> Answered:
         """Make a call. The program's time does not run out while it waits for one."""
-        began, rendered = time.perf_counter(), at_work.bound[request.prompt].rendered
+        began, bound = time.perf_counter(), at_work.bound.get(request.prompt)
+        rendered = bound.rendered if bound else None
         at_work.in_flight += 1
         at_work.patience.deadline = math.inf
         try:
@@ -169,9 +173,22 @@ def as_message(turn: Turn) -> ChatMessage:
         speaker, text = SPEAKERS.get(turn.get("role")), turn.get("content")
         if speaker is not None and isinstance(text, str):
             return ChatMessage(speaker, text)
+        if speaker == "user" and isinstance(text, list):
+            return _seen(text)
     raise ProgramFailed(
         'a message is {"role": "system" | "user" | "assistant", "content": "..."}, or what render() gives'
     )
+
+
+def _seen(content: Sequence[object]) -> ChatMessage:
+    """A turn of the user in parts, some of which are images.
+
+    :raises ProgramFailed: a part cannot be read.
+    """
+    try:
+        return spoken("user", parts_of(read_input(content, Pictures(Path()))))
+    except ValueError as error:
+        raise ProgramFailed(f"a message of the user in parts {error}") from None
 
 
 def _text(said: Json, example: Example) -> str:

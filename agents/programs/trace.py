@@ -49,12 +49,12 @@ class Trace:
 
 
 def shortened(step: Step) -> Step:
-    """The step with every text cut to `TEXT` characters."""
+    """The step with every text cut to `TEXT` characters, and with the labels of images in place of them."""
     return replace(
         step,
         reply=middle(step.reply),
-        values={name: middle(value) for name, value in step.values.items()},
-        messages=tuple(replace(message, text=middle(message.text)) for message in step.messages[-STEPS:]),
+        values={name: middle(str(value)) for name, value in step.values.items()},
+        messages=tuple(ChatMessage(message.speaker, middle(message.text)) for message in step.messages[-STEPS:]),
         error=middle(step.error),
     )
 

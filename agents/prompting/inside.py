@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from agents.programs.calls import Called, Calls, asked, given
+from agents.programs.calls import Called, Calls, asked, given, is_call
 from agents.prompting.asking import program_limit
 from agents.prompting.blocks import cut_inside
 from agents.prompting.records import ENDS, once
@@ -31,7 +31,7 @@ def inside(outcome: Outcome, tokens: int) -> list[str]:
     steps = outcome.steps
     numbers, count = dict[int, int](), 0
     for place, step in enumerate(steps):
-        count += bool(step.prompt)
+        count += is_call(step)
         numbers[place] = count
     kept = range(len(steps))
     shown = [*kept] if len(steps) <= STEPS else [*kept[: STEPS // 2], *kept[-STEPS // 2 :]]
@@ -41,16 +41,16 @@ def inside(outcome: Outcome, tokens: int) -> list[str]:
     for before, place in zip([-1, *shown], shown, strict=False):
         if place - before > 1:
             lines.append(f"({place - before - 1} more steps)")
-        earlier = {steps[n].reply.strip(): numbers[n] for n in range(place) if steps[n].prompt and steps[n].reply}
+        earlier = {steps[n].reply.strip(): numbers[n] for n in range(place) if is_call(steps[n]) and steps[n].reply}
         lines += _step(steps[place], numbers[place], outcome.inputs, earlier, room)
     return lines
 
 
 def _step(step: Step, number: int, inputs: Mapping[str, str], earlier: Mapping[str, int], room: int) -> Iterator[str]:
-    if not step.prompt:
+    if not is_call(step):
         yield f"Noted: {indent(cut_inside(once(step.reply), room))}"
         return
-    yield f"Call {number}: {step.prompt}"
+    yield f"Call {number}: {step.prompt or 'a model, with none of the prompts'}"
     for name, value in given(step, inputs).items():
         same = earlier.get(value.strip())
         told = f"the reply of call {same}" if same else _deep(value, room)
@@ -72,7 +72,9 @@ def _deep(text: str, tokens: int) -> str:
 
 def in_short(outcome: Outcome) -> str:
     """The replies before the answer, on one line; only those that are short."""
-    replies = [f"{step.prompt}: {' '.join(step.reply.split())}" for step in _before(outcome) if _is_short(step)]
+    replies = [
+        f"{step.prompt or 'a model'}: {' '.join(step.reply.split())}" for step in _before(outcome) if _is_short(step)
+    ]
     return " | ".join(replies[:FEW])
 
 

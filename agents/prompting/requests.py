@@ -21,7 +21,7 @@ from protocols.prompt import Prompt, Section, fill, placeholders
 from protocols.task import Example, Task
 from protocols.thought import without_thought
 from protocols.threads import in_thread
-from protocols.turns import dump_turns, place_in
+from protocols.turns import dump_turns, place_in, transcribed
 from protocols.wrappers.window import spare
 
 REPLY = 2048
@@ -253,8 +253,10 @@ def show_turns(
     prompt: Prompt, task: Task, example: Example, reply: str | None = None
 ) -> tuple[ChatMessage, ChatMessage]:
     """A worked example as turns: the user message that the prompt sends for it, without worked examples and
-    placeholders for them; then `reply`, or else a full reply with the right answer."""
-    return turned(prompt, task, example.inputs, task.kind.replied(example.target) if reply is None else reply)
+    placeholders for them, and with conversations as transcripts; then `reply`, or else a full reply with the right
+    answer. Images are in it, but not in what `dump_turns` writes."""
+    replied = task.kind.replied(example.target) if reply is None else reply
+    return turned(prompt, task, transcribed(example.inputs), replied)
 
 
 def turned(prompt: Prompt, task: Task, inputs: Mapping[str, str], reply: str) -> tuple[ChatMessage, ChatMessage]:

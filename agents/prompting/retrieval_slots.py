@@ -20,10 +20,12 @@ from agents.prompting.asking import program_limit, task_request
 from agents.prompting.requests import PLACE, key_of, show_example, show_turns
 from memory.retrieval import Shelf
 from protocols.messages import Scores
-from protocols.model import ChatMessage, Request
+from protocols.model import BYTES, ChatMessage, Request
 from protocols.prompt import Prompt, estimate_tokens, estimate_turn
+from protocols.providers.openai import content_of
 from protocols.task import Example, Task
 from protocols.threads import in_thread
+from protocols.turns import images_of
 
 EXAMPLES, PASSAGES = "examples", "passages"
 SAMPLE = 64
@@ -92,7 +94,7 @@ class RetrievalSlots:
             return math.inf
         whole = self.task.validation
         answered = [e for e, score in zip(whole, scores, strict=False) if score is not None] if scores else whole
-        longest = nlargest(LONGEST, answered, key=lambda example: sum(map(len, example.inputs.values())))
+        longest = nlargest(LONGEST, answered, key=lambda example: _length(example.inputs))
         if len(prompt.names) > 1:
             return min((self._beside(prompt, name, e) for name in prompt.names for e in longest), default=math.inf)
         rendered = (prompt.render(self.inputs(prompt, example.inputs)) for example in longest)
@@ -140,7 +142,8 @@ class RetrievalSlots:
 
     def export(self, prompt: Prompt, name: str) -> bytes:
         """The slot `name` for `{examples:k}` or `{passages:k}` in `prompt`, as JSON lines: the input or text that an
-        item is found by, and the item shown as text, as turns, or as both. Empty if the prompt does not use it."""
+        item is found by, and the item shown as text, as turns, or as both. Images in turns are data URLs. Empty if
+        the prompt does not use it."""
         forms = {turns for used, turns in uses(prompt) if used == name}
         rows: list[dict[str, object]] = [{"text": passage, "shown": passage} for passage in self.passages.items]
         if name == EXAMPLES:
@@ -153,8 +156,13 @@ class RetrievalSlots:
             row["shown"] = show_example(prompt, self.task, example)
         if True in forms:
             turns = show_turns(prompt, self.task, example)
-            row["turns"] = [{"role": turn.speaker, "content": turn.text} for turn in turns]
+            row["turns"] = [{"role": turn.speaker, "content": content_of(turn)} for turn in turns]
         return row
+
+
+def _length(inputs: Mapping[str, str]) -> int:
+    """Characters of the inputs, and as many for their images as so many tokens have."""
+    return sum(len(value) + BYTES * sum(image.tokens for image in images_of(value)) for value in inputs.values())
 
 
 class Filled(Mapping[str, str]):

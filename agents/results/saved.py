@@ -13,10 +13,13 @@ from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASS
 from agents.prompting.requests import key_of
 from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, Filled, Pair, slots_of, uses
 from memory.retrieval import Shelf
-from protocols.errors import DataError
+from protocols.data.inputs import read_input
+from protocols.data.pictures import Pictures
+from protocols.errors import DataError, PromptError
 from protocols.files import prompt_file
-from protocols.model import ChatMessage
+from protocols.model import ChatMessage, spoken
 from protocols.prompt import Prompt, check_inputs, names_in
+from protocols.turns import parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,14 @@ class SavedPrompt:
     slots: Mapping[str, Shelf[Item]]
     fields: tuple[str, ...] | None = None
 
-    def render(self, inputs: Mapping[str, str]) -> tuple[ChatMessage, ...]:
-        """The chat messages for one input. `inputs`: its fields, in the order of the data.
+    def render(self, inputs: Mapping[str, object]) -> tuple[ChatMessage, ...]:
+        """The chat messages for one input. `inputs`: its fields, in the order of the data: texts, or conversations
+        and images as a data file has them, with paths that begin at the working directory.
 
-        :raises PromptError: a field is missing that the prompt shows or retrieves by, or the task has no field of a
-            given name.
+        :raises PromptError: a field is missing that the prompt shows or retrieves by, the task has no field of a
+            given name, or a value cannot be used.
         """
+        inputs = _read(inputs)
         shown, known = names_in(self.prompt), self.fields
         if known is not None:
             shown = set(known) if self.slots else shown & set(known)
@@ -54,6 +59,17 @@ class SavedPrompt:
             lambda query, k: [item.turns for item in self.slots[EXAMPLES].nearest(query, k) if item.turns],
         )
         return self.prompt.template(filled).render(filled)
+
+
+def _read(inputs: Mapping[str, object]) -> dict[str, Any]:
+    """:raises PromptError: a conversation or an image cannot be used."""
+    pictures, read = Pictures(Path()), dict[str, Any]()
+    for name, value in inputs.items():
+        try:
+            read[name] = read_input(value, pictures) if isinstance(value, list | tuple | Mapping) else value
+        except ValueError as error:
+            raise PromptError(f"the field {name}: {error}") from None
+    return read
 
 
 def load_prompt(directory: Path | str) -> SavedPrompt:
@@ -101,5 +117,5 @@ def _pair(turns: Any) -> Pair:
 
     :raises KeyError, TypeError, ValueError: the value is no pair of turns.
     """
-    question, answer = (str(turn["content"]) for turn in turns)
-    return ChatMessage("user", question), ChatMessage("assistant", answer)
+    question, answer = (read_input(turn["content"], Pictures(Path())) for turn in turns)
+    return spoken("user", parts_of(question)), ChatMessage("assistant", str(answer))

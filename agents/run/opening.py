@@ -31,6 +31,7 @@ from agents.models.accounts import Accounts
 from agents.models.budget import keep_prices, open_ledger
 from agents.models.stack import Models
 from agents.operators.operator import Operator
+from agents.programs.workers import at_work
 from agents.run.search import Run
 from agents.run.steering import Hearing, said_so_far
 from memory.journals.journal import open_journal
@@ -110,7 +111,8 @@ async def open_run_in(
         memory = memory.measured_with(configuration.models.of("task"))
         await models.look_up_windows()
         hearing = Hearing(shared.watcher, heard)
-        run = await in_thread(Run, configuration, claimed, record, given.task, given.first, ledger, hearing)
+        task = await stack.enter_async_context(at_work(given.task, environ))
+        run = await in_thread(Run, configuration, claimed, record, task, given.first, ledger, hearing)
         stack.callback(run.bus.close)
         await run.assemble(models, cache, journal, memory, given.operators)
         await in_thread(keep_prices, claimed, ledger.prices)

@@ -133,7 +133,7 @@ def _outcome(content: Any, reader: Reader) -> Outcome:
 
 
 def _step(content: Any) -> Step:
-    messages = tuple(ChatMessage(**message) for message in content["messages"])
+    messages = tuple(ChatMessage(message["speaker"], message["text"]) for message in content["messages"])
     return Step(**{**content, "usage": Usage(**content["usage"]), "messages": messages})
 
 

@@ -45,12 +45,18 @@ def read_huggingface(location: str, fields: Fields, split: str) -> Rows:
     library = extra("datasets", "huggingface", "data sets of the Hugging Face hub", location)
     try:
         loaded = library.load_dataset(wanted.name, wanted.config, split=wanted.split, revision=wanted.revision)
+        for column in _pictures(loaded.features):
+            loaded = loaded.cast_column(column, library.Image(decode=False))  # as bytes, not as pixels
         names = {} if fields.labels else _class_names(loaded.features)
         for number, values in enumerate(loaded, start=1):
             yield Row(Place(location, number, is_line=False), values | _named(values, names))
     except (OSError, ValueError, RuntimeError, library.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())[:300]
         raise DataError(f"cannot be loaded: {reason or type(error).__name__}", file=location) from None
+
+
+def _pictures(features: Any) -> list[str]:
+    return [column for column, feature in features.items() if type(feature).__name__ == "Image"]
 
 
 def _class_names(features: Any) -> dict[str, list[str]]:

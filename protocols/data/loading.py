@@ -11,6 +11,7 @@ from typing import Literal
 from protocols.data.checks import check_file
 from protocols.data.huggingface import SCHEME, read_huggingface
 from protocols.data.mapping import Fields, example
+from protocols.data.pictures import Pictures
 from protocols.data.published import read_cluener, read_squad, read_thucnews
 from protocols.data.rows import Rows
 from protocols.data.tables import read_csv, read_json, read_jsonl, read_parquet, read_tsv
@@ -56,9 +57,11 @@ def load_examples(source: Source, split: str) -> tuple[Example, ...]:
     """
     rows, fields = _rows(source, split)
     examples, places = [], []
+    hub = source.location.startswith(SCHEME)
+    pictures = Pictures(Path() if hub else Path(source.location).parent)
     with closing(rows):
         for row in rows:
-            examples.append(example(row, fields, split))
+            examples.append(example(row, fields, split, pictures))
             places.append(row.place)
     if not examples:
         raise DataError(f"the {split} split is empty: the file holds no example", file=source.location)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocols.data.inputs import NO_TEXT, read_conversation, read_images, read_input
+from protocols.data.pictures import Pictures
 from protocols.data.rows import Row
 from protocols.task import Example, Json
 
@@ -23,6 +25,7 @@ class Fields:
     """The columns or keys of an example's parts; a key inside an object is written with a dot (`answers.text`).
 
     `input`: the column of each input field; empty: every key except target and id, or the keys of the object `input`.
+    `conversations`, `images`: the input fields whose texts are conversations in JSON, or names of images.
     `target`, `id`: None for the columns of these names; `id` may be `NO_ID`: examples are named by lines or rows.
     `labels`: the names of the classes 0, 1, ... if targets are class numbers.
     """
@@ -31,6 +34,8 @@ class Fields:
     target: str | None = None
     id: str | None = None
     labels: tuple[str, ...] = ()
+    conversations: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -38,16 +43,17 @@ class Fields:
         return [*self.input.values(), self.target or "target", *([self.id] if self.id and self.id != NO_ID else [])]
 
 
-def example(row: Row, fields: Fields, prefix: str) -> Example:
-    """The example of a row; without an id it gets `<prefix>-<number of its line or row>`.
+def example(row: Row, fields: Fields, prefix: str, pictures: Pictures) -> Example:
+    """The example of a row; without an id it gets `<prefix>-<number of its line or row>`. `pictures` reads images.
 
     :raises DataError: the row cannot be an example.
     """
+    pictures.begin_row()
     try:
         identity = _identity(row.values, fields)
         return Example(
             id=f"{prefix}-{row.place.number}" if identity is None else identity,
-            inputs=_inputs(row.values, fields),
+            inputs=_inputs(row.values, fields, pictures),
             target=_target(find(row.values, fields.target or "target"), fields.labels),
         )
     except ValueError as error:
@@ -95,7 +101,7 @@ def _identity(values: Mapping[str, Any], fields: Fields) -> str | None:
     return str(identity)
 
 
-def _inputs(values: Mapping[str, Any], fields: Fields) -> dict[str, str]:
+def _inputs(values: Mapping[str, Any], fields: Fields, pictures: Pictures) -> dict[str, str]:
     named = (fields.target or "target", "id" if fields.id in (None, NO_ID) else fields.id)
     others = {name: value for name, value in values.items() if name not in named}
     if fields.input:
@@ -108,13 +114,28 @@ def _inputs(values: Mapping[str, Any], fields: Fields) -> dict[str, str]:
         inputs = others
     if not inputs:
         raise ValueError('no input; an example has input fields that are texts, such as {"text": "..."}')
-    for name, value in inputs.items():
-        if not isinstance(value, str):
-            hint = "" if fields.input else "; name those to use under [task.fields], input"
-            raise ValueError(f"input field {_short(name)} is not a text{hint}")
+    if missing := [name for name in (*fields.conversations, *fields.images) if name not in inputs]:
+        raise ValueError(
+            f"no input field {_short(missing[0])}, which [task.fields] names; there are {', '.join(inputs)}"
+        )
+    for name in inputs:
         if not name.strip() or "{" in name or "}" in name:
             raise ValueError(f"input field {_short(name)} can be no placeholder; name it under [task.fields], input")
-    return inputs
+    return {name: _value(name, value, fields, pictures) for name, value in inputs.items()}
+
+
+def _value(name: str, value: object, fields: Fields, pictures: Pictures) -> str:
+    """:raises ValueError: the field cannot have this value."""
+    if type(value) is str and name not in fields.conversations and name not in fields.images:
+        return value
+    read = read_conversation if name in fields.conversations else read_images if name in fields.images else read_input
+    try:
+        return read(value, pictures)
+    except ValueError as error:
+        said = str(error)
+        hint = "" if fields.input or said != NO_TEXT else "; name those to use under [task.fields], input"
+        beginning = f"input field {_short(name)}"
+        raise ValueError(f"{beginning}: {said}" if said.startswith("the ") else f"{beginning} {said}{hint}") from None
 
 
 def _target(value: Any, labels: Sequence[str]) -> Json:

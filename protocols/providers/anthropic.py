@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from protocols.model import Finish, Instead, Reply, Request
+from protocols.images.image import Image
+from protocols.model import ChatMessage, Finish, Instead, Reply, Request
 from protocols.providers.responses.failures import Answer
 from protocols.providers.responses.figures import Told, count, finish_of, name_of, used
 from protocols.providers.responses.rate_headers import read_allowance
 from protocols.providers.transport.http import Endpoint, JsonObject, Transport, decode, post, unusable
 from protocols.providers.transport.streaming import joined_message, unstreamed
-from protocols.providers.wire import BETWEEN, Wire, with_parameters
+from protocols.providers.wire import BETWEEN, Wire, alternating, with_parameters
 
 PATH: Final = "/v1/messages"
 NEWEST_VERSION: Final = "2026-10-21"
@@ -52,11 +53,12 @@ def api_version(request: Request) -> str:
 
 
 def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
-    """The JSON body of one call. System messages become `system`, unless `wire` places them elsewhere. The cached
-    prefix ends after them, or after later turns that other requests share. The user's parameters override ours."""
-    messages = wire.turns(request)
+    """The JSON body of one call. System messages become `system`, unless `wire` places them elsewhere; see also
+    `alternating`. The cached prefix ends after them, or after later turns that other requests share. The user's
+    parameters override ours."""
+    messages = alternating(wire.turns(request))
     turns: list[JsonObject] = [
-        {"role": turn.speaker, "content": turn.text} for turn in messages if turn.speaker != "system"
+        {"role": turn.speaker, "content": content_of(turn)} for turn in messages if turn.speaker != "system"
     ]
     same = sum(message.speaker != "system" for message in request.prefix)
     if same and wire.system == "message":
@@ -76,6 +78,23 @@ def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
     if wire.stream:
         body["stream"] = True
     return with_parameters(body, request)
+
+
+def content_of(turn: ChatMessage) -> str | list[JsonObject]:
+    """The content of a message: a text, or blocks if it has images. The API refuses blank text blocks.
+
+    https://platform.claude.com/docs/en/build-with-claude/vision
+    """
+    return [block_of(part) for part in turn.parts if part.strip()] if turn.parts else turn.text
+
+
+def block_of(part: str) -> JsonObject:
+    """A block of a content: a text or an image."""
+    if not isinstance(part, Image):
+        return {"type": "text", "text": part}
+    if not part.media:
+        return {"type": "image", "source": {"type": "url", "url": part.url}}
+    return {"type": "image", "source": {"type": "base64", "media_type": part.media, "data": part.data}}
 
 
 def read_reply(

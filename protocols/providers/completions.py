@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from protocols.errors import BadRequest
 from protocols.model import ChatMessage, Instead, Reply, Request
 from protocols.providers.openai import FINISH, first_choice, read_usage
 from protocols.providers.responses.failures import Answer
@@ -23,6 +24,8 @@ STOP: Final = "\n\n"
 CUES: Final = (":", "：", "=", "->", "=>", "→")
 """Ends of a user's turn after which the assistant's turn follows on the same line."""
 
+NO_IMAGES: Final = "a completion continues a text, and the request has an image; ask a model that chats and sees"
+
 
 class CompletionsModel:
     """A `ChatModel` on an endpoint for text completions."""
@@ -33,7 +36,12 @@ class CompletionsModel:
         self._headers = endpoint.headers()
 
     async def complete(self, request: Request) -> Reply:
-        """See `ChatModel`. The reply ends before its first blank line."""
+        """See `ChatModel`. The reply ends before its first blank line.
+
+        :raises BadRequest: the request has an image.
+        """
+        if request.has_images:
+            raise BadRequest(NO_IMAGES, model=self.name)
         body = request_body(request, self._model)
         answer = await post(self._transport, self._endpoint, PATH, self._headers, body, self.name)
         return read_reply(answer, self.name, self._endpoint.key, request)

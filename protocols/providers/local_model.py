@@ -8,7 +8,7 @@ from typing import Final, Literal, Protocol
 
 from anyio import to_thread
 
-from protocols.errors import ConfigError, ConnectionFailed, ServerFailed
+from protocols.errors import BadRequest, ConfigError, ConnectionFailed, ServerFailed
 from protocols.model import ChatModel, Reply, Request
 from protocols.providers.local.processes import Plan, Served, why
 from protocols.providers.local.weights import Weights, is_here
@@ -24,6 +24,7 @@ TIMEOUT: Final = 600.0
 """Default timeout of a call in seconds; a CPU needs minutes to read a long request."""
 OVERHEAD: Final = 250 * 2**20
 """Approximate bytes besides weights and slots: the program, its buffers, and its cache of prompts."""
+NO_IMAGES: Final = "models on this machine read text alone, and the request has an image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,10 @@ class LocalModel:
         """See `ChatModel`.
 
         :raises ConfigError: the model cannot be loaded.
+        :raises BadRequest: the request has an image.
         """
+        if request.has_images:
+            raise BadRequest(NO_IMAGES, model=self.name)
         inner, served = await self._ready()
         try:
             return await inner.complete(request)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from protocols.model import Finish, Instead, Reply, Request
+from protocols.images.image import Image
+from protocols.model import ChatMessage, Finish, Instead, Reply, Request
 from protocols.providers.responses.failures import Answer, classify, says_something
 from protocols.providers.responses.figures import Told, count, finish_of, name_of, used
 from protocols.providers.responses.rate_headers import read_allowance
@@ -62,7 +63,7 @@ def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
     """The JSON body of one call; the user's parameters override ours."""
     body: JsonObject = {
         "model": model,
-        "messages": [{"role": turn.speaker, "content": turn.text} for turn in wire.turns(request)],
+        "messages": [{"role": turn.speaker, "content": content_of(turn)} for turn in wire.turns(request)],
         wire.token_parameter or "max_tokens": request.max_tokens,
     }
     if request.temperature is not None:
@@ -70,6 +71,22 @@ def request_body(request: Request, model: str, wire: Wire) -> JsonObject:
     if wire.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return with_parameters(body, request)
+
+
+def content_of(turn: ChatMessage) -> str | list[JsonObject]:
+    """The content of a message: a text, or parts if it has images.
+
+    https://developers.openai.com/api/docs/guides/images-vision
+    """
+    return [part_of(part) for part in turn.parts] if turn.parts else turn.text
+
+
+def part_of(part: str) -> JsonObject:
+    """A part of a content: a text or an image."""
+    if not isinstance(part, Image):
+        return {"type": "text", "text": part}
+    detail = {"detail": part.detail} if part.detail else {}
+    return {"type": "image_url", "image_url": {"url": part.url, **detail}}
 
 
 def read_reply(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from protocols.errors import ConfigError
-from protocols.model import ChatMessage, Request
+from protocols.model import ChatMessage, Request, spoken
 from protocols.providers.parameters import UNSET
+from protocols.turns import parts_of
 
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
 System = Literal["message", "user", "text"]
@@ -37,7 +38,7 @@ class Wire:
 
     def turns(self, request: Request) -> Sequence[ChatMessage]:
         """The messages of a request, with system messages `folded` if `system` is `user`."""
-        return folded(request.messages) if self.system == "user" else request.messages
+        return folded(alternating(request.messages)) if self.system == "user" else request.messages
 
     def check(self, wire_format: str) -> None:
         """:raises ConfigError: a setting does not belong to this wire format, `openai` or `anthropic`."""
@@ -72,9 +73,35 @@ def folded(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
     if not system:
         return turns or [ChatMessage("user", "")]
     if turns and turns[0].speaker == "user":
-        text = BETWEEN.join(text for text in (system, turns[0].text) if text)
-        return [ChatMessage("user", text), *turns[1:]]
+        return [_both(ChatMessage("user", system), turns[0]), *turns[1:]]
     return [ChatMessage("user", system), *turns]
+
+
+def alternating(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+    """The messages for a format in which system messages come first, and the turns of two speakers alternate. A later
+    system message becomes the user's, after `System:`; consecutive turns of one speaker become one."""
+    before = "system"
+    for message in messages:
+        if message.speaker == before != "system" or (message.speaker == "system" != before):
+            break
+        before = message.speaker
+    else:
+        return messages
+    turns: list[ChatMessage] = []
+    for message in messages:
+        late = message.speaker == "system" and any(turn.speaker != "system" for turn in turns)
+        turn = spoken("user", ("System: ", *parts_of(message))) if late else message
+        if turns and turns[-1].speaker == turn.speaker != "system":
+            turns[-1] = _both(turns[-1], turn)
+        else:
+            turns.append(turn)
+    return turns
+
+
+def _both(first: ChatMessage, then: ChatMessage) -> ChatMessage:
+    """Two turns of one speaker as one."""
+    between = [BETWEEN] if first.text and then.text else []
+    return spoken(first.speaker, (*parts_of(first), *between, *parts_of(then)))
 
 
 def with_parameters(body: dict[str, object], request: Request) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import Protocol
 import orjson
 from anyio import Event
 
+from protocols.images.image import Image
 from protocols.model import ChatModel, Reply, Request
 
 
@@ -99,9 +100,17 @@ class CachedModel:
 
 def request_key(scope: str, request: Request) -> bytes:
     """32 bytes of BLAKE2b over the scope and the whole request: equal for equal requests and for no others."""
-    turns = [(message.speaker, message.text) for message in request.messages]
+    turns: list[object] = [
+        (turn.speaker, turn.text, *map(_identity, turn.parts)) if turn.parts else (turn.speaker, turn.text)
+        for turn in request.messages
+    ]
     temperature = None if request.temperature is None else request.temperature + 0.0  # 0, 0.0 and -0.0 are one
     parts: list[object] = [scope, turns, temperature, request.max_tokens, request.sample]
     if request.parameters.key:
         parts.append(request.parameters.key)
     return hashlib.blake2b(orjson.dumps(parts), digest_size=32).digest()
+
+
+def _identity(part: str) -> object:
+    """A part of a message with images, told from all others."""
+    return (part.digest, part.detail) if isinstance(part, Image) else part

@@ -41,9 +41,9 @@ def conversation(body: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def _text(content: object) -> str:
-    """A text, or the texts of a list of blocks."""
+    """A text, or the texts of a list of blocks, with `<image>` for each image."""
     if isinstance(content, list):
-        return "".join(block["text"] for block in content)
+        return "".join(block["text"] if block["type"] == "text" else "<image>" for block in content)
     return str(content)
 
 

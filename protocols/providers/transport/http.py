@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import ssl
 import time
@@ -35,6 +36,8 @@ JsonObject = dict[str, object]
 PROXY_AUTHENTICATION = 407
 KEEP_ALIVE = 60.0
 """Seconds that an idle connection stays open."""
+WHOLE = 2**20
+"""Longest body in bytes that is sent in one piece."""
 UNSENT = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL)
 """aiohttp's errors that are raised before anything is sent to the server."""
 
@@ -148,7 +151,7 @@ async def post(
     try:
         async with transport.session.post(
             url,
-            data=aiohttp.BytesPayload(data),  # for plain bytes aiohttp looks up their type at every call
+            data=payload_of(data),
             headers=headers,
             timeout=endpoint.client_timeout,
             allow_redirects=False,
@@ -178,6 +181,12 @@ async def post(
         failure = ConnectionFailed(f"no whole reply from {whom}: {what}", model=model, reached=reached)
     # Raised here, outside `except`, because aiohttp's errors hold the request's headers and so the key.
     raise failure
+
+
+def payload_of(data: bytes) -> aiohttp.Payload:
+    """The body for aiohttp: it would look up the type of plain bytes at every call, and it sends many bytes piece by
+    piece only if they are a file."""
+    return aiohttp.BytesPayload(data) if len(data) <= WHOLE else aiohttp.BytesIOPayload(io.BytesIO(data))
 
 
 def through(proxy: Proxy, url: str, headers: Mapping[str, str]) -> tuple[Mapping[str, str], dict[str, str]]:

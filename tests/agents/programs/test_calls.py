@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from agents.programs.calls import answering, calls_of
 from agents.programs.trace import TEXT, middle
+from agents.prompting.inside import inside
 from protocols.messages import Outcome
+from protocols.model import ChatMessage
 from protocols.program import Step
 from protocols.prompt import Prompt, Section
 from tests.programs import OUTCOMES, PROMPTS, step
@@ -68,6 +70,17 @@ def test_calls_are_counted_and_what_is_never_called_comes_last() -> None:
     assert (extract.times, extract.examples, extract.failed) == (6, 5, 1)
     assert (extract.values, extract.becomes) == (("text",), (("decide", "facts"),))
     assert (decide.times, decide.becomes, spare.times, spare.examples) == (5, (), 0, 0)
+
+
+def test_a_call_that_belongs_to_no_prompt_may_answer_and_is_no_note() -> None:
+    unnamed = Step("", "yes", messages=(ChatMessage("user", "Is it?"),))
+    made = replace(told("yes", "yes"), steps=(step("a", "maybe yes", {}), Step("", "yes"), unnamed))
+    assert answering(prompts("a", "b"), [made]) == ""
+    assert answering(prompts("a", "b"), [replace(made, steps=made.steps[:2])]) == "a"
+    assert inside(made, 50) == [
+        "Call 1: a", "  replied: maybe yes", "Noted: yes",
+        "Call 2: a model, with none of the prompts", "  last message, of the user: Is it?", "  replied: yes",
+    ]  # fmt: skip
 
 
 def test_a_short_reply_in_a_longer_text_becomes_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 import anthropic
@@ -139,11 +140,11 @@ def test_bodies_hold_the_text_as_it_is(turns: list[ChatMessage]) -> None:
 
 
 @given(st.lists(st.builds(ChatMessage, st.sampled_from(["system", "user", "assistant"]), texts), min_size=1))
-def test_anthropic_marks_one_prefix_the_last_system_text(turns: list[ChatMessage]) -> None:
+def test_anthropic_marks_one_prefix_the_last_of_the_first_system_texts(turns: list[ChatMessage]) -> None:
     body = messages.request_body(Request(tuple(turns)), "m", Wire())
     blocks = body.get("system", [])
     assert isinstance(blocks, list)
-    said = [turn.text for turn in turns if turn.speaker == "system" and turn.text]
+    said = [turn.text for turn in takewhile(lambda turn: turn.speaker == "system", turns) if turn.text]
     assert [block["text"] for block in blocks] == said
     assert [("cache_control" in block) for block in blocks] == [False] * (len(blocks) - 1) + [True] * bool(blocks)
 

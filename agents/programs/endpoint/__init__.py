@@ -1,0 +1,1 @@
+"""A local server that a program asks instead of a provider."""

@@ -1,0 +1,1 @@
+"""Images as values of input fields, and their formats."""
