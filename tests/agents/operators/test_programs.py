@@ -206,6 +206,8 @@ def test_sections_are_reordered_within_their_prompt(seed: int, measured: bool) -
     assert moved != prompt
     assert sorted(moved, key=str) == sorted(prompt, key=str)
     assert moved.names == prompt.names
+    names = [section.name for section in moved]
+    assert not measured or names.index("extract.format") < names.index("extract.task"), "credit comes nearer"
 
 
 async def test_restart_writes_the_parts_of_all_prompts() -> None:
@@ -297,6 +299,15 @@ def test_a_prompt_is_shown_its_own_calls_of_right_answers_as_worked_examples(
     assert shown <= set(known.values())
     unknown = {o.example for o in unseen(edited, outcomes)}
     assert not {n for n, pair in known.items() if pair in shown} & unknown
+
+
+async def test_an_example_is_seen_if_a_prompt_shows_what_it_was_given_and_nothing_of_the_input() -> None:
+    bare = replace(PROMPTS["decide.input"], text="Facts: {facts}\nLabel:")
+    inner = Prompt(tuple(bare if section.name == bare.name else section for section in PROMPTS))
+    shown = one(await FewShot().edit(given_here("decide.examples", OUTCOMES[:2], inner), context(Says(""), TWO)))
+    assert not any(o.inputs["text"] in shown["decide.examples"].said for o in OUTCOMES)
+    assert unseen(shown, OUTCOMES) == [*OUTCOMES[2:]]
+    assert unseen(inner, OUTCOMES) == [*OUTCOMES]
 
 
 async def test_full_replies_of_the_prompt_that_answers_may_be_shown() -> None:
