@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.archive.archive import Archive, Member
-from agents.operators.operator import Combining, Mending, Operator, part
+from agents.operators.operator import Combining, Fitting, Mending, Operator, part
 from agents.selectors.selector import Action, Choice
 from memory.experience import situation
 from protocols.embedding import Embedder
@@ -44,6 +44,7 @@ class Choices:
         self.operators, self._task, self._embedder = operators, task, embedder
         self._mending = {name: o for name, o in operators.items() if isinstance(o, Mending)}
         self._combining = {name: o for name, o in operators.items() if isinstance(o, Combining)}
+        self._fitting = {name: o for name, o in operators.items() if isinstance(o, Fitting)}
         self._known: dict[int, tuple[Choice, ...]] = {}
         self._useful: dict[int, _Useful] = {}
         self._offers: dict[int, _Offer] = {}
@@ -104,14 +105,19 @@ class Choices:
         return operator in self._combining
 
     def _of_use(self, member: Member) -> _Useful:
-        """The known choices at a member, without operators that mend none of its failures."""
+        """The known choices at a member, without those whose operators have nothing to mend in it."""
         if member.candidate not in self._useful:
             outcomes, mending = member.outcomes, self._mending
             idle = {name for name, operator in mending.items() if not operator.mends(outcomes)}
-            choices = tuple(c for c in self._known[member.candidate] if c.action.operator not in idle)
+            known = (c for c in self._known[member.candidate] if c.action.operator not in idle)
+            choices = tuple(c for c in known if self._fits(c.action, member))
             alone = frozenset(c.action.operator for c in choices if c.action.operator not in self._combining)
             self._useful[member.candidate] = _Useful(choices, alone)
         return self._useful[member.candidate]
+
+    def _fits(self, action: Action, member: Member) -> bool:
+        operator = self._fitting.get(action.operator)
+        return operator is None or operator.fits(member.prompt, action.section, member.outcomes)
 
     def _has_partners(self, action: Action, member: Member, partners: Sequence[Partner]) -> bool:
         operator = self._combining.get(action.operator)

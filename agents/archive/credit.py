@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agents.archive.race import compare
+from agents.programs.demonstrations import seen_in
 from agents.prompting.forward import Forward
 from protocols.errors import BudgetExhausted
 from protocols.messages import Assignment, Credit, Critique, Evaluation, Outcome
@@ -122,9 +123,11 @@ def removable(prompt: Prompt, task: Task) -> list[str]:
 
 
 def unseen(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes whose inputs the prompt does not contain: on its own worked examples it is right without merit."""
+    """The outcomes whose inputs the prompt does not contain: on its own worked examples it is right without merit. In
+    a program, the same holds for what each prompt was rendered with."""
     shown = " ".join(word for section in prompt for word in section.said.split())
-    return [outcome for outcome in outcomes if not all(" ".join(v.split()) in shown for v in outcome.inputs.values())]
+    new = [outcome for outcome in outcomes if not all(" ".join(v.split()) in shown for v in outcome.inputs.values())]
+    return new if len(prompt.names) < 2 else [outcome for outcome in new if not seen_in(prompt, outcome)]
 
 
 def show_credit(credit: Mapping[str, Credit]) -> str:

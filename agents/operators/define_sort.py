@@ -103,8 +103,13 @@ def _sections(assignment: Assignment, context: Context) -> Iterator[Prompt]:
 
 def _read_together(prompt: Prompt, fields: Collection[str]) -> list[list[Section]]:
     """The sections by message (`Prompt.render`), the system message first: only order within a message matters. Empty
-    sections are left out."""
-    return [[s for s in prompt if s.text and sent_in(s, fields) == where] for where in HEADINGS if where != "tools"]
+    sections are left out. The messages of each prompt of a program are its own."""
+    messages = [where for where in HEADINGS if where != "tools"]
+    return [
+        [s for s in prompt.of(name) if s.text and sent_in(s, fields) == where]
+        for name in prompt.names
+        for where in messages
+    ]
 
 
 def _moves(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:
@@ -116,14 +121,15 @@ def _moves(prompt: Prompt, fields: Collection[str]) -> list[tuple[str, str]]:
 def _nearer(prompt: Prompt, credit: Mapping[str, Credit], fields: Collection[str]) -> list[tuple[str, str]]:
     """The moves of a section before others that bring credit nearer to the input, sorted by the gain in credit times
     characters, largest first. WORTH is added to each credit, so that long sections move first while few are known."""
-    group = _read_together(prompt, fields)[0]
-    worth = [WORTH + (credit[section.name].value if section.name in credit else 0.0) for section in group]
-    length = [len(section.text) for section in group]
-    won = {
-        (section.name, group[first].name): length[last] * sum(worth[first:last])
-        - worth[last] * sum(length[first:last])
-        for last, section in enumerate(group)
-        if not section.frozen
-        for first in range(last)
-    }
+    won: dict[tuple[str, str], float] = {}
+    for group in _read_together(prompt, fields)[:: len(HEADINGS)]:
+        worth = [WORTH + (credit[section.name].value if section.name in credit else 0.0) for section in group]
+        length = [len(section.text) for section in group]
+        won |= {
+            (section.name, group[first].name): length[last] * sum(worth[first:last])
+            - worth[last] * sum(length[first:last])
+            for last, section in enumerate(group)
+            if not section.frozen
+            for first in range(last)
+        }
     return sorted((move for move in won if won[move] > 0), key=lambda move: -won[move])

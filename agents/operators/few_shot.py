@@ -10,14 +10,17 @@ from random import Random
 import numpy as np
 
 from agents.operators.operator import Context, of_kinds, saved
-from agents.prompting.requests import show_example, show_inputs, show_turns
+from agents.programs.bound import Values
+from agents.programs.calls import Calls, calls_of
+from agents.programs.demonstrations import Demonstration, corrected, demonstrations
+from agents.prompting.requests import framed, show_example, show_inputs, show_turns, turned
 from agents.prompting.retrieval_slots import EXAMPLES, places
 from agents.prompting.shot_policy import COUNTS, POLICIES, ShotPolicy, Situation, choose_policy, shown
 from memory.experience import Experience
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome, Partner
-from protocols.prompt import Prompt, estimate_tokens, estimate_turn, placeholders
+from protocols.prompt import Form, Prompt, estimate_tokens, estimate_turn, placeholders
 from protocols.task import Example, Task
 from protocols.threads import in_thread
 from protocols.turns import dump_turns, images_of, load_turns
@@ -39,6 +42,10 @@ class FewShot:
     answers (bootstrapping, as in STaR, arXiv 2203.14465, and DSPy, arXiv 2310.03714), and must be if the parser does
     not read bare answers. Examples that do not fit within `prompt.max_tokens`, or into the window of the task's model
     with its longest inputs, are not shown.
+
+    In a program of several prompts, each prompt has worked examples of its own, made of its calls that the parent's
+    outcomes tell of (`demonstrations.py`), the same for all inputs: the training examples of the task fit no inner
+    prompt.
     """
 
     name = "few_shot"
@@ -65,6 +72,8 @@ class FewShot:
 
     def _edit(self, assignment: Assignment, context: Context) -> Prompt:
         prompt, task = assignment.prompt, context.task
+        if (calls := calls_of(prompt, assignment.outcomes)) is not None:
+            return self._of_program(calls, assignment, context)
         reasons = task.kind.name == "reasoning"
         recalled = [edit.recalled.experience for edit in context.recalled]
         own = [experience for experience in recalled if experience.operator == self.name]
@@ -83,6 +92,39 @@ class FewShot:
         situation = Situation(task.name, reasons, frozenset(answers.values()), context.token_price, each)
         policy = choose_policy(own, possible, situation, context.rng)
         return self.show(policy, replies, assignment, context)
+
+    def _of_program(self, calls: Calls, assignment: Assignment, context: Context) -> Prompt:
+        """Worked examples of the section's prompt.
+
+        :raises InapplicableError: no call can be shown, or there is no room for one.
+        """
+        section, task, outcomes = assignment.prompt[assignment.section], context.task, assignment.outcomes
+        part = assignment.prompt.of(section.prompt)
+        answers = bare_replies(task.train, task)
+        own = demonstrations(section.prompt, outcomes)
+        bare: Mapping[str, Demonstration] = own
+        full: Mapping[str, Demonstration] = {}
+        labelled = section.prompt == calls.answers and calls.whole and are_read(answers.values(), task)
+        if labelled:
+            bare = corrected(section.prompt, outcomes, {name: text for name, text in answers.items() if text})
+            full = {name: own[name] for name in worked_out(outcomes, answers, CHATTER) if name in own}
+        now = saved(assignment.prompt, assignment.section)
+        here = shown(now)
+        possible = [policy for policy in POLICIES if _shows_calls(policy, here, len(bare), len(full))]
+        if not possible:
+            raise InapplicableError("no example came out right whose calls of this prompt could be shown")
+        texts = [show_call(part, task, one, "turns") for one in bare.values()]
+        each = sum(_size(text, "turns") for text in texts if text) / max(1, len(texts))
+        own_edits = [e for e in (r.recalled.experience for r in context.recalled) if e.operator == self.name]
+        reasons = task.kind.name == "reasoning"
+        told = frozenset(answers.values()) if labelled else None
+        situation = Situation(task.name, reasons, told, context.token_price, each)
+        policy = choose_policy(own_edits, possible, situation, context.rng)
+        if not policy.count:
+            return assignment.prompt.edit(assignment.section, "", task.placeholders, "system")
+        chosen = full if policy.replies else bare
+        written = {name: show_call(part, task, one, policy.form) for name, one in chosen.items()}
+        return self._shown(policy, [written.get(e.id, "") for e in task.train], assignment, context)
 
     def show(
         self, policy: ShotPolicy, replies: Mapping[str, str], assignment: Assignment, context: Context
@@ -118,13 +160,24 @@ class FewShot:
 
         :raises InapplicableError: there is no room for an example.
         """
+        prompt, task = assignment.prompt, context.task
+        texts = [
+            _text(policy, prompt, task, e, replies.get(e.id)) if not replies or e.id in replies else ""
+            for e in task.train
+        ]
+        return self._shown(policy, texts, assignment, context)
+
+    def _shown(self, policy: ShotPolicy, texts: Sequence[str], assignment: Assignment, context: Context) -> Prompt:
+        """As many of the `texts` as the policy shows, one for each training example; "": it cannot be shown.
+
+        :raises InapplicableError: there is no room for an example.
+        """
         task, prompt = context.task, assignment.prompt
-        texts = [_text(policy, prompt, task, e, replies.get(e.id)) for e in task.train]
-        left = [n for n, e in enumerate(task.train) if texts[n] and (not replies or e.id in replies)]
+        left = [n for n, text in enumerate(texts) if text]
         if policy.form != "turns":  # only in turns, braces are plain text
             left = [n for n in left if not placeholders(texts[n], task.placeholders) and not places(texts[n])]
         room = context.slots.room_for(prompt, assignment.section, scores=assignment.scores)
-        sizes = [_size(text, policy) for text in texts]
+        sizes = [_size(text, policy.form) for text in texts]
         failed = [outcome for outcome in assignment.outcomes if outcome.score < 1.0]
         fitting = [n for n in left if sizes[n] <= room]
         count = min(policy.count, len(fitting))
@@ -201,9 +254,28 @@ def _text(policy: ShotPolicy, prompt: Prompt, task: Task, example: Example, repl
     return show_example(prompt, task, example)
 
 
-def _size(text: str, policy: ShotPolicy) -> int:
+def show_call(part: Prompt, task: Task, shown: Demonstration, form: Form) -> str:
+    """A call of the prompt `part` as a worked example in this form; "" if it would have a blank turn, or show nothing
+    that the prompt was rendered with."""
+    values = Values({name: value.strip() for name, value in shown.values.items()})
+    if form != "turns":
+        rendered = any(placeholders(section.filled, values) for section in part)
+        return framed(part, values, shown.reply) if rendered else ""
+    turns = turned(part, task, values, shown.reply.strip())
+    return dump_turns(turns) if all(turn.text.strip() for turn in turns) else ""
+
+
+def _shows_calls(policy: ShotPolicy, here: ShotPolicy, bare: int, full: int) -> bool:
+    """Whether so many calls, or calls with full replies, can be shown this way in a section that shows `here`."""
+    if not policy.count:
+        return policy != here
+    there = full if policy.replies else bare
+    return not policy.nearest and there > 0 and policy.count <= max(COUNTS[0], there)
+
+
+def _size(text: str, form: Form) -> int:
     """Estimated tokens of a worked example as sent, including the separator."""
-    if policy.form == "turns":
+    if form == "turns":
         return sum(map(estimate_turn, load_turns(text)))
     return estimate_tokens(f"{text}\n\n")
 

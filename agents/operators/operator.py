@@ -89,6 +89,14 @@ class Mending(Protocol):
 
 
 @runtime_checkable
+class Fitting(Protocol):
+    """An operator that is offered only for those of its targets that it fits, given the parent's outcomes."""
+
+    def fits(self, prompt: Prompt, section: str, outcomes: Sequence[Outcome]) -> bool:
+        """Whether the operator has something to do in this section."""
+
+
+@runtime_checkable
 class Timed(Protocol):
     """An operator whose use depends on the progress of the search."""
 

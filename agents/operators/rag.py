@@ -6,10 +6,11 @@ from collections import Counter
 
 from agents.operators.operator import Context, of_kinds
 from agents.operators.writing import failures
+from agents.programs.calls import asked
 from agents.prompting.requests import show_inputs
 from agents.prompting.retrieval_slots import PASSAGES, places
 from protocols.errors import InapplicableError
-from protocols.messages import Assignment
+from protocols.messages import Assignment, Outcome
 from protocols.prompt import Prompt, placeholders
 from protocols.task import Task
 from protocols.threads import in_thread
@@ -47,8 +48,9 @@ class Rag:
             texts = [f"{{{PASSAGES}:{k}}}" for k in range(count, 0, -1)]
         else:
             votes: Counter[str] = Counter()
-            for outcome in failures(assignment.outcomes):
-                for place, passage in enumerate(slot.nearest(show_inputs(outcome.inputs), NEAREST)):
+            name = assignment.prompt[assignment.section].prompt
+            for query in (text for outcome in failures(assignment.outcomes) for text in _queries(outcome, name)):
+                for place, passage in enumerate(slot.nearest(query, NEAREST)):
                     if not placeholders(passage, context.task.placeholders) and not places(passage):
                         votes[passage] += NEAREST - place
             if not votes:
@@ -60,3 +62,9 @@ class Rag:
             if context.slots.spare(prompt, assignment.scores) >= 0:
                 return prompt
         raise InapplicableError("there is no room for a passage beside the prompt and the longest inputs")
+
+
+def _queries(outcome: Outcome, prompt: str) -> list[str]:
+    """The inputs of the example; for a prompt of a program what it was rendered with, where it was called."""
+    rendered = [step.values for step in asked(outcome.steps, prompt) if step.values] if prompt else []
+    return [show_inputs(values) for values in rendered or [outcome.inputs]]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agents.operators.operator import WHOLE, Context, Progress, Turn, part
-from agents.operators.writing import Writer, ask, clauses, kept, longest, most_words, written
+from agents.operators.writing import Writer, ask, check_names, clauses, kept, longest, most_words, written
+from agents.programs.calls import calls_of
 from agents.prompting.material import USES, data_block
 from agents.prompting.requests import read_parts
 from agents.prompting.wording import at_most
@@ -16,10 +17,15 @@ from protocols.threads import in_thread
 
 PLATEAU = 5
 """A prompt is rewritten once for every this many assignments in a row without a gain."""
+SEVERAL = (
+    "The parts belong to several prompts, whose names come before the dot. Settle first what each prompt gives to "
+    "the next, and in which form; what the program reads out of a reply must stay in it."
+)
 
 
 class Restart(Writer):
-    """Applies to the prompt as a whole, except worked examples, knowledge and frozen sections."""
+    """Applies to the prompt as a whole, except worked examples, knowledge and frozen sections. The prompts of a
+    program are written together: no other edit can change what passes from one to the next on both sides."""
 
     name = "restart"
     file = "restart.txt"
@@ -35,17 +41,20 @@ class Restart(Writer):
     def question(self, assignment: Assignment, context: Context, words: int | None = None) -> str:
         """The instruction, with the parts to write and the format of the reply."""
         parts, task = _parts(assignment.prompt), context.task
+        calls = calls_of(assignment.prompt, assignment.outcomes)
         told = "; ".join(
             f"{one.name} ({USES[one.kind]}; {limit.rstrip('.').lower()})"
             for one in parts
-            if (limit := at_most(most_words(one, assignment.prompt, task), task))
+            if (limit := at_most(most_words(one, assignment.prompt, task, calls), task))
         )
         text = self.instruction({"parts": told, **clauses(task)})
-        return f"{text}\n{''.join(kept(one, task) for one in parts)}{self._form(parts[0].name)}"
+        places = f"\n{SEVERAL}" if calls else ""
+        return f"{text}{places}\n{''.join(kept(one, task) for one in parts)}{self._form(parts[0].name)}"
 
     def longest(self, assignment: Assignment, task: Task) -> int:
         """Maximum number of tokens of the new texts of all parts together."""
-        return sum(longest(one, assignment.prompt, task) for one in _parts(assignment.prompt))
+        calls = calls_of(assignment.prompt, assignment.outcomes)
+        return sum(longest(one, assignment.prompt, task, calls) for one in _parts(assignment.prompt))
 
     def _form(self, name: str) -> str:
         return (
@@ -65,7 +74,7 @@ class Restart(Writer):
                 prompt = prompt.edit(name, one[name].text, context.task.placeholders)
             if prompt == assignment.prompt:
                 raise UnreadableReply("the reply changes no part")
-            context.task.kind.names.check(assignment.prompt, prompt, part(prompt, WHOLE).text)
+            check_names(prompt, assignment, context.task, part(prompt, WHOLE).text)
             return prompt
 
         shown = {outcome.example for outcome in assignment.outcomes}

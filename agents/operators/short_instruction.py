@@ -46,6 +46,6 @@ class ShortInstruction(Writer):
 
 
 def _free(prompt: Prompt, section: str, task: Task) -> int:
-    """Words of a section, not counting the names that no other section has."""
-    held = count_words(", ".join(task.kind.names.held(prompt, section)))
+    """Words of a section, not counting the names that no other section of its prompt has."""
+    held = count_words(", ".join(task.kind.names.held(prompt.of(prompt[section].prompt), section)))
     return count_words(prompt[section].text) - held

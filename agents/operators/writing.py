@@ -10,8 +10,10 @@ from functools import cached_property, lru_cache, partial
 from typing import TypeVar
 
 from agents.operators.operator import Context, of_kinds, part
+from agents.programs.calls import Calls, answering, calls_of, scored
 from agents.prompting.blocks import Block, cut, remark
 from agents.prompting.groups import Embed
+from agents.prompting.inside import place_of
 from agents.prompting.material import (
     USES,
     error_blocks,
@@ -19,7 +21,16 @@ from agents.prompting.material import (
     task_block,
     tried_block,
 )
-from agents.prompting.requests import complete, compose, filled, instruction, read_tagged, show_prompt
+from agents.prompting.requests import (
+    PROGRAM_ROLE,
+    ROLE,
+    complete,
+    compose,
+    filled,
+    instruction,
+    read_tagged,
+    show_prompt,
+)
 from agents.prompting.retrieval_slots import places
 from agents.prompting.wording import BESIDE, COVER, EXPLAIN, UNHARMED, at_most, count_words, explained, writing_clause
 from memory.judgement import Judged
@@ -78,6 +89,8 @@ class Writer:
     asks = ""
     """The instruction; if empty, the text of `file` beside this module."""
     file = ""
+    inner_file = ""
+    """The same for prompts of a program whose replies are not the answer; if empty, `file`."""
     form = REPLY_FORM
     texts = 1
     """Number of texts in a reply."""
@@ -109,16 +122,21 @@ class Writer:
 
     def question(self, assignment: Assignment, context: Context, words: int | None = None) -> str:
         """The instruction, with the facts about the section, the limit on words and the format of the reply."""
-        section = assignment.prompt[assignment.section]
-        most = min(words or most_words(section, assignment.prompt, context.task), within(assignment, context))
-        text = self.instruction({"part": section.name, "use": USES[section.kind], **clauses(context.task, section)})
-        limit = at_most(int(most), context.task)
+        section, calls = assignment.prompt[assignment.section], calls_of(assignment.prompt, assignment.outcomes)
+        most = words or most_words(section, assignment.prompt, context.task, calls)
+        most = int(min(most, within(assignment, context)))
+        told = {"part": section.name, "use": USES[section.kind], **clauses(context.task, section, calls)}
+        text = self.instruction(told, inner(section, calls))
+        limit = at_most(most, context.task)
         limit = limit.replace(".", " each.") if self.texts > 1 else limit
-        return f"{text}\n{kept(section, context.task)}{limit}\n{self.form}"
+        place = f"\n{place_of(section, calls)}" if calls else ""
+        return f"{text}{place}\n{kept(section, context.task)}{limit}\n{self.form}"
 
-    def instruction(self, values: Mapping[str, str]) -> str:
-        """The instruction, with `values` in place of their names in braces."""
-        return filled(self.asks or instruction("agents.operators", self.file), values)
+    def instruction(self, values: Mapping[str, str], inner: bool = False) -> str:
+        """The instruction, with `values` in place of their names in braces. `inner`: for a prompt of a program whose
+        reply is not the answer."""
+        file = self.inner_file if inner and self.inner_file else self.file
+        return filled(self.asks or instruction("agents.operators", file), values)
 
     def composed(
         self, assignment: Assignment, context: Context, question: str, blocks: Blocks = tuple
@@ -135,13 +153,15 @@ class Writer:
                 remark("experience", show_recalled(context.recalled, known)),
             ]
             longest = self.texts * self.longest(assignment, context.task)
-            return compose(material, question, assignment.assignment, longest, context.model)
+            role = PROGRAM_ROLE if len(assignment.prompt.names) > 1 else ROLE
+            return compose(material, question, assignment.assignment, longest, context.model, role)
 
         return request
 
     def longest(self, assignment: Assignment, task: Task) -> int:
         """Maximum number of tokens of a new text."""
-        return longest(assignment.prompt[assignment.section], assignment.prompt, task)
+        calls = calls_of(assignment.prompt, assignment.outcomes)
+        return longest(assignment.prompt[assignment.section], assignment.prompt, task, calls)
 
     def _read(self, reply: Reply, assignment: Assignment, context: Context, question: str) -> Prompt:
         text = read_tagged(reply.text, "new", reply.finish, self.may_be_empty)
@@ -171,18 +191,20 @@ async def ask(
 
 def shared(assignment: Assignment, context: Context, embed: Embed) -> list[Block]:
     """The blocks that are in every writer's request, in order."""
-    marked = assignment.section if assignment.section in {s.name for s in assignment.prompt} else ""
+    prompt, calls = assignment.prompt, calls_of(assignment.prompt, assignment.outcomes)
+    marked = assignment.section if assignment.section in {s.name for s in prompt} else ""
     return [
         task_block(
             context.task,
-            assignment.prompt,
+            prompt,
             assignment.scores,
             assignment.best,
-            context.slots.spare(assignment.prompt),
+            context.slots.spare(prompt),
+            calls,
         ),
-        show_prompt(assignment.prompt, context.task.placeholders, marked),
-        *error_blocks(assignment.outcomes, embed),
-        *right_blocks(assignment.outcomes),
+        show_prompt(calls.ordered(prompt) if calls else prompt, context.task.placeholders, marked),
+        *error_blocks(assignment.outcomes, embed, calls),
+        *right_blocks(assignment.outcomes, calls),
         remark("diagnosis", diagnosis(assignment)),
     ]
 
@@ -201,8 +223,22 @@ def edited(text: str, question: str, assignment: Assignment, context: Context) -
     :raises EditRejected: the text loses or invents a placeholder, or loses a name that the parser needs.
     """
     prompt = written(text, question, assignment, context, assignment.section)
-    context.task.kind.names.check(assignment.prompt, prompt, text)
+    check_names(prompt, assignment, context.task, text)
     return prompt
+
+
+def check_names(prompt: Prompt, assignment: Assignment, task: Task, text: str) -> None:
+    """Check the names that the parser needs. In a program, they belong into the prompt whose reply is the answer.
+
+    :raises EditRejected: the edit loses one.
+    """
+    answers = answering(assignment.prompt, assignment.outcomes)
+    task.kind.names.check(scored(assignment.prompt, answers), scored(prompt, answers), text)
+
+
+def inner(section: Section, calls: Calls | None) -> bool:
+    """Whether the section belongs to a prompt of a program whose reply is not the answer."""
+    return calls is not None and calls.inner(section.prompt)
 
 
 def written(text: str, question: str, assignment: Assignment, context: Context, name: str) -> Prompt:
@@ -220,23 +256,24 @@ def written(text: str, question: str, assignment: Assignment, context: Context, 
     return assignment.prompt.edit(name, text, context.task.placeholders)
 
 
-def longest(section: Section, prompt: Prompt, task: Task) -> int:
+def longest(section: Section, prompt: Prompt, task: Task, calls: Calls | None = None) -> int:
     """Maximum number of tokens of a section's new text, at four tokens for three words."""
-    return max(estimate_tokens(section.text), 4 * most_words(section, prompt, task) // 3)
+    return max(estimate_tokens(section.text), 4 * most_words(section, prompt, task, calls) // 3)
 
 
-def most_words(section: Section, prompt: Prompt, task: Task) -> int:
+def most_words(section: Section, prompt: Prompt, task: Task, calls: Calls | None = None) -> int:
     """Maximum number of words of a section's new text. The task section also explains the answers if no definitions
-    section can be edited."""
+    section of its prompt can be edited. `calls`: of a program with several prompts."""
+    beside = prompt.of(section.prompt)
     defines = section.kind == "definitions" or (
-        section.kind == "task" and not any(s.kind == "definitions" and not s.frozen for s in prompt)
+        section.kind == "task" and not any(s.kind == "definitions" and not s.frozen for s in beside)
     )
     most = WORDS.get(section.kind, 0)
     if defines:
-        most += DEFINITIONS + words_each(task) * len(explained(task))
+        most += DEFINITIONS + words_each(task) * len(() if inner(section, calls) else explained(task))
     if section.kind == "tool":
         most += EACH_FIELD * section.text.count("\n")
-    if section.kind == "format":
+    if section.kind == "format" and not inner(section, calls):
         most += count_words(", ".join(task.kind.names.all))
     if (there := count_words(section.text)) > most:
         most = round(GROWTH * there)
@@ -250,13 +287,14 @@ def within(assignment: Assignment, context: Context) -> float:
     return room if room == math.inf else max(1, 3 * int(room) // 4)
 
 
-def clauses(task: Task, section: Section | None = None) -> dict[str, str]:
+def clauses(task: Task, section: Section | None = None, calls: Calls | None = None) -> dict[str, str]:
     """The clauses of an instruction that depend on the kind of task and section, and on whether there are answers to
-    explain."""
-    closed = bool(explained(task))
+    explain, which only the prompt of a program does whose reply is the answer."""
+    apart = section is not None and inner(section, calls)
+    closed = bool(explained(task)) and not apart
     each = at_most(words_each(task), task).rstrip(".").lower()
     return {
-        "clause": writing_clause(task, section.kind if section else None),
+        "clause": writing_clause(task, section.kind if section else None, apart),
         "cover": COVER if closed else "",
         "unharmed": UNHARMED if section is not None and section.text else "",
         "explain": EXPLAIN.replace("{each}", each) if closed else "",

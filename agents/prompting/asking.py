@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, Section, estimate_tokens
-from protocols.task import TaskKind
+from protocols.task import GENEROUS, Task, TaskKind
 
 TEMPERATURE = 0.0
 """Greedy decoding: random replies would hide the difference between prompts."""
@@ -44,6 +45,12 @@ def reply_limit(kind: TaskKind, prompt: Prompt) -> int:
         return kind.limit
     shown = [estimate_tokens(turn.text) for section in prompt for turn in section.turns[1::2]]
     return max(kind.limit + kind.thought * any(map(_asks_for_thought, prompt)), 2 * max(shown, default=0))
+
+
+def program_limit(task: Task, name: str, part: Prompt) -> int:
+    """Most tokens of a reply to the prompt `name` of the task's program."""
+    prompts: Mapping[str, int | None] = task.program.prompts if task.program else {}
+    return prompts.get(name) or (GENEROUS if len(prompts) > 1 else reply_limit(task.kind, part))
 
 
 def _asks_for_thought(section: Section) -> bool:

@@ -11,14 +11,14 @@ from statistics import mean
 import anyio
 
 from agents.programs.running import Draw, Running
-from agents.prompting.asking import TEMPERATURE, reply_limit, task_request
+from agents.prompting.asking import TEMPERATURE, program_limit, task_request
 from agents.prompting.retrieval_slots import RetrievalSlots, slots_of
 from protocols.errors import ModelError
 from protocols.messages import Outcome
 from protocols.model import ChatModel, Reply, Request, Usage
 from protocols.program import Step
 from protocols.prompt import Prompt, Template
-from protocols.task import GENEROUS, Counts, Example, Task
+from protocols.task import Counts, Example, Task
 from protocols.threads import in_thread
 
 Question = tuple[Prompt, Example]
@@ -210,12 +210,6 @@ class Forward:
             usage=reply.usage,
             steps=steps,
         )
-
-
-def program_limit(task: Task, name: str, part: Prompt) -> int:
-    """Most tokens of a reply to the prompt `name` of the task's program."""
-    prompts: Mapping[str, int | None] = task.program.prompts if task.program else {}
-    return prompts.get(name) or (GENEROUS if len(prompts) > 1 else reply_limit(task.kind, part))
 
 
 def averaged(outcomes: Sequence[Outcome]) -> Outcome:

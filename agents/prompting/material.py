@@ -13,9 +13,11 @@ from itertools import islice
 from statistics import median
 from typing import TypeVar
 
+from agents.programs.calls import Calls
 from agents.prompting.asking import reply_limit
 from agents.prompting.blocks import EXAMPLE, REMARK, Block, Piece, cut, examples, within
 from agents.prompting.groups import Embed, Group, grouped
+from agents.prompting.inside import in_short, inside, is_long, told_program
 from agents.prompting.records import answered_with, once, record_of, shortened
 from agents.prompting.wording import count_words
 from protocols.answers.numbers import is_number
@@ -24,6 +26,8 @@ from protocols.prompt import Kind, Prompt, estimate_tokens
 from protocols.task import Example, Task
 
 Item = TypeVar("Item")
+Row = tuple[Mapping[str, str], str, str, str]
+"""The inputs of an example, the answer, the expected answer, and what comes between: "" or short inner replies."""
 GROUPS, MEMBERS, ALL, FURTHER = 5, 3, 9, 12
 """Most groups of errors shown with examples; examples of each group; examples in all if there are fewer groups; and
 further groups with an example on one line."""
@@ -73,17 +77,17 @@ def task_block(
     scores: Scores = (),
     best: float | None = None,
     room: float = math.inf,
+    calls: Calls | None = None,
 ) -> Block:
     """The task in the user's words; its kind, inputs, answers and metric; who answers, and in how many tokens; where
     the search stands. `scores`: of the prompt at hand; `best`: the highest mean so far, None where that is not known;
-    `room`: tokens that may be added, infinite if nothing bounds them."""
+    `room`: tokens that may be added, infinite if nothing bounds them; `calls`: of a program with several prompts."""
     lines = [
         task.description,
         f"A task of the kind {task.kind.name}. Input: {', '.join(task.fields)}.",
         _answered(task),
-        f"The model that answers{' is ' * bool(task.model)}{task.model}; "
-        f"its reply may have {reply_limit(task.kind, prompt)} tokens.",
-        task.kind.reads and f"Read from a reply: {task.kind.reads}.",
+        _answering(task, prompt) if calls is None else told_program(task, prompt, calls),
+        task.kind.reads and f"Read from {'a reply' if calls is None else 'its answer'}: {task.kind.reads}.",
         task.scored and f"Score: {task.scored}.",
         _standing(scores, best),
         "" if room == math.inf else f"The prompt may grow by {max(0, round(room)):,} tokens.",
@@ -110,6 +114,13 @@ def _answered(task: Task) -> str:
     return "; ".join(filter(None, (usual, none))) + "." if usual or none else ""
 
 
+def _answering(task: Task, prompt: Prompt) -> str:
+    return (
+        f"The model that answers{' is ' * bool(task.model)}{task.model}; "
+        f"its reply may have {reply_limit(task.kind, prompt)} tokens."
+    )
+
+
 def _standing(scores: Scores, best: float | None) -> str:
     """Where the search stands, as far as it is known."""
     answered = sum(score is not None for score in scores)
@@ -122,25 +133,26 @@ def _standing(scores: Scores, best: float | None) -> str:
     return f"This prompt scores {now:.2f} on {answered} examples that you do not see{ahead}."
 
 
-def error_blocks(outcomes: Sequence[Outcome], embed: Embed) -> list[Block]:
+def error_blocks(outcomes: Sequence[Outcome], embed: Embed, calls: Calls | None = None) -> list[Block]:
     """A summary of the errors; the largest groups of errors with examples, full replies, and a similar example with a
-    right answer; then one example of each further group on a line."""
+    right answer; then one example of each further group on a line. `calls`: of a program with several prompts; then
+    the examples show them."""
     groups = grouped(outcomes, embed)
     if not groups:
         return []
     members = max(MEMBERS, ALL // len(groups))
-    shown = [_group(number, group, members) for number, group in enumerate(groups[:GROUPS], start=1)]
+    shown = [_group(number, group, members, calls) for number, group in enumerate(groups[:GROUPS], start=1)]
     lines = [_failed(group.members[0]) for group in groups[GROUPS : GROUPS + FURTHER]]
     return [
-        _summary(outcomes),
+        _summary(outcomes, calls),
         *shown,
         Block("more_errors", [Piece(line, EXAMPLE, "\n") for line in lines]),
     ]
 
 
-def _summary(outcomes: Sequence[Outcome]) -> Block:
-    """The number of errors, the mistakes, answers given too often, and whether the most frequent of them explains all
-    right answers."""
+def _summary(outcomes: Sequence[Outcome], calls: Calls | None) -> Block:
+    """The number of errors, the mistakes, answers given too often, whether the most frequent of them explains all
+    right answers, and the calls that failed."""
     failed = [outcome for outcome in outcomes if outcome.score < 1.0]
     mistakes = Counter[str]()
     for outcome in failed:
@@ -150,31 +162,39 @@ def _summary(outcomes: Sequence[Outcome]) -> Block:
     often = [f"{answer!r} ({times})" for answer, times in given.most_common(3) if times >= least]
     right = {outcome.target for outcome in outcomes if outcome.score >= 1.0}
     chance = often and right == {given.most_common(1)[0][0]}
+    failing = [f"{one.prompt} ({one.failed} of {one.times})" for one in calls.called if one.failed] if calls else []
     lines = [
         f"{len(failed)} of {len(outcomes)} examples went wrong.",
         mistakes and f"Mistakes: {', '.join(f'{name} ({n})' for name, n in mistakes.most_common(FURTHER))}.",
         often and f"Wrongly answered most often: {', '.join(often)}.",
         chance and f"All that came out right expect {min(right)!r}, too: they show no rule that works.",
+        failing and f"Calls that failed: {', '.join(failing)}.",
     ]
     return Block("errors_in_all", [Piece("\n".join(line for line in lines if line), REMARK)])
 
 
-def _group(number: int, group: Group, members: int) -> Block:
-    records = [record_of(outcome, RECORD) for outcome in group.members[:members]]
+def _record(outcome: Outcome, calls: Calls | None) -> str:
+    return record_of(outcome, RECORD, inside(outcome, RECORD) if calls else ())
+
+
+def _group(number: int, group: Group, members: int, calls: Calls | None) -> Block:
+    records = [_record(outcome, calls) for outcome in group.members[:members]]
     pieces = [Piece(record, EXAMPLE) for record in records]
     if group.right is not None:
-        pieces.append(Piece(f"Right, and alike: {line_of(group.right)}", EXAMPLE))
+        pieces.append(Piece(f"Right, and alike: {line_of(group.right, calls)}", EXAMPLE))
     label = {"error": " ".join(group.mistake.replace('"', "'").split())} if group.mistake else {}
     return Block("errors", pieces, {"group": str(number), **label, "examples": str(len(group.members))})
 
 
-def right_blocks(outcomes: Sequence[Outcome]) -> list[Block]:
-    """Right examples: one of each answer in turn, a line each, and full replies if these say more than the answer."""
+def right_blocks(outcomes: Sequence[Outcome], calls: Calls | None = None) -> list[Block]:
+    """Right examples: one of each answer in turn, a line each, and full replies if these say more than the answer.
+    `calls`: of a program with several prompts; then a line has the short replies before the answer, too, and some
+    examples show all calls if there are long ones."""
     right = [outcome for outcome in outcomes if outcome.score >= 1.0]
     shown = in_turn(right, lambda outcome: outcome.target)[:LINES]
-    opening, lines = _listed([(outcome.inputs, answered_with(outcome), outcome.target) for outcome in shown])
-    long = [o for o in right if estimate_tokens(o.reply) > LINE + estimate_tokens(o.target)]
-    whole = [record_of(outcome, RECORD) for outcome in long[:REASONED]]
+    opening, lines = _listed([(o.inputs, answered_with(o), o.target, _short(o, calls)) for o in shown])
+    long = [o for o in right if estimate_tokens(o.reply) > LINE + estimate_tokens(o.target) or (calls and is_long(o))]
+    whole = [_record(outcome, calls) for outcome in long[:REASONED]]
     pieces = [*opening, *(Piece(line, EXAMPLE, "\n") for line in lines)]
     return [Block("right", pieces), examples("right_replies", whole)]
 
@@ -190,7 +210,7 @@ def data_block(task: Task, shown: Collection[str] = ()) -> Block:
     some = sorted(task.train[:: 1 + len(task.train) // SOME], key=lambda example: example.id in shown)
     drawn = in_turn(some, answer)[: 2 * LINES]
     answers = [task.kind.show(example.target) for example in drawn]
-    rows = [(example.inputs, said, said) for example, said in zip(drawn, answers, strict=True)]
+    rows = [(example.inputs, said, said, "") for example, said in zip(drawn, answers, strict=True)]
     opening, lines = _listed(rows, RECORD if task.kind.name == "reasoning" else LINE)
     kept = within(lines, DATA)
     order = {name: place for place, name in enumerate(dict.fromkeys(map(answer, drawn)))}
@@ -223,9 +243,13 @@ def _tried(tried: Tried) -> str:
     return f"{tried.operator} ({measured}) wrote:\n{cut(tried.text, TEXT) or '(nothing)'}"
 
 
-def line_of(outcome: Outcome) -> str:
+def line_of(outcome: Outcome, calls: Calls | None = None) -> str:
     """An example with its answer, on one line."""
-    return _line(outcome.inputs, answered_with(outcome), outcome.target)
+    return _line(outcome.inputs, answered_with(outcome), outcome.target, _short(outcome, calls))
+
+
+def _short(outcome: Outcome, calls: Calls | None) -> str:
+    return in_short(outcome) if calls else ""
 
 
 def _failed(outcome: Outcome) -> str:
@@ -240,17 +264,17 @@ def example_line(example: Example, task: Task) -> str:
     return _line(example.inputs, answer, answer)
 
 
-def _listed(rows: Sequence[tuple[Mapping[str, str], str, str]], tokens: int = LINE) -> tuple[list[Piece], list[str]]:
-    """A line for each row of inputs, answer and expected answer, with at most `tokens` of each input. If there is one
-    field only, a beginning that all inputs share comes first and is left out of the lines."""
-    texts = [" ".join(next(iter(inputs.values())).split()) for inputs, _, _ in rows if len(inputs) == 1]
+def _listed(rows: Sequence[Row], tokens: int = LINE) -> tuple[list[Piece], list[str]]:
+    """A line for each row, with at most `tokens` of each input. If there is one field only, a beginning that all
+    inputs share comes first and is left out of the lines."""
+    texts = [" ".join(next(iter(inputs.values())).split()) for inputs, *_ in rows if len(inputs) == 1]
     begun = _shared(texts) if len(texts) == len(rows) > 1 else ""
     opening = begun[: begun.rfind(" ") + 1]
     if len(opening) < OPENING:
         return [], [_line(*row, tokens) for row in rows]
     lines = [
-        _line(dict.fromkeys(inputs, f"[…] {text[len(opening) :]}"), answer, expected, tokens)
-        for (inputs, answer, expected), text in zip(rows, texts, strict=True)
+        _line(dict.fromkeys(inputs, f"[…] {text[len(opening) :]}"), answer, expected, inner, tokens)
+        for (inputs, answer, expected, inner), text in zip(rows, texts, strict=True)
     ]
     return [Piece(f"All inputs begin: {opening.strip()}", REMARK, "\n")], lines
 
@@ -262,8 +286,8 @@ def _shared(texts: Sequence[str]) -> str:
     return first[: next((n for n in range(most) if first[n] != last[n]), most)]
 
 
-def _line(inputs: Mapping[str, str], answer: str, expected: str, tokens: int = LINE) -> str:
+def _line(inputs: Mapping[str, str], answer: str, expected: str, inner: str = "", tokens: int = LINE) -> str:
     plain = {name: " ".join(value.split()) for name, value in inputs.items()}
     kept = shortened(plain, tokens * len(plain), expected)
     texts = [*kept.values()] if len(kept) == 1 else [f"{name}: {value}" for name, value in kept.items()]
-    return f"- {' | '.join(texts)} → {cut(' '.join(answer.split()), LINE)}"
+    return f"- {' | '.join(texts + [inner] * bool(inner))} → {cut(' '.join(answer.split()), LINE)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agents.prompting.blocks import ROOM, cut, cut_inside
 from agents.prompting.requests import indent, show_inputs
@@ -16,19 +16,21 @@ NO_ANSWER = "nothing that could be read"
 ENDS = {"length": "the reply was cut off at its longest", "refusal": "the model refused"}
 
 
-def record_of(outcome: Outcome, tokens: int = ROOM) -> str:
+def record_of(outcome: Outcome, tokens: int = ROOM, inside: Sequence[str] = ()) -> str:
     """A record of the input, the expected answer and the answer; the whole reply and the metric's feedback, if they
-    say more; and the example's id. The inputs together, the answer and the reply are cut at `tokens` each."""
+    say more; and the example's id. The inputs together, the answer and the reply are cut at `tokens` each. `inside`:
+    lines on the calls of a program, after the input; the reply is not shown again if it is the last call's."""
     answer = outcome.answer or (NO_ANSWER if outcome.reply.strip() else "nothing")
     record = {"Expected": outcome.target, "Answered": cut(once(answer), tokens)}
-    if outcome.reply.strip() not in (answer.strip(), ""):
-        record["Replied"] = cut_inside(once(outcome.reply), tokens)
+    last = outcome.steps[-1].reply.strip() if inside and outcome.steps else ""
+    if outcome.reply.strip() not in (answer.strip(), "", last):
+        record["Returned" if inside else "Replied"] = cut_inside(once(outcome.reply), tokens)
     instead = outcome.instead and f"the model gave no text ({outcome.instead})"
     said = (_why(outcome), ENDS.get(outcome.finish), instead)
     record["Why"] = "; ".join(one for one in said if one)
     record["Example"] = outcome.example
     lines = [f"{key}: {indent(value)}" for key, value in record.items() if value]
-    return "\n".join([show_inputs(shortened(outcome.inputs, tokens, outcome.target)), *lines])
+    return "\n".join([show_inputs(shortened(outcome.inputs, tokens, outcome.target)), *inside, *lines])
 
 
 def _why(outcome: Outcome) -> str:

@@ -45,20 +45,33 @@ ROLE = (
     "inputs that you have not seen. "
     "Write in the language of the prompt."
 )
+PROGRAM_ROLE = (
+    "You write the prompts of a program, which asks language models several times to answer one input. "
+    "The model that gets a prompt sees nothing but this prompt and the values that the program puts into it. "
+    "The program's answers are scored on inputs that you have not seen. "
+    "Write in the language of the prompts."
+)
+"""For a program with several prompts."""
 
 
 def compose(
-    blocks: Sequence[str | Block], instruction: str, sample: int, longest: int = 0, model: object = None
+    blocks: Sequence[str | Block],
+    instruction: str,
+    sample: int,
+    longest: int = 0,
+    model: object = None,
+    role: str = ROLE,
 ) -> Request:
-    """A request of the non-empty blocks with the instruction at the end. The reply may have `REPLY` tokens plus one
-    and a half times `longest`. Material that does not fit into the context window of `model` is left out.
+    """A request of the non-empty blocks with the instruction at the end, after the system message `role`. The reply
+    may have `REPLY` tokens plus one and a half times `longest`. Material that does not fit into the context window of
+    `model` is left out.
 
     The request sets no temperature, since several models refuse one.
     """
 
     def request(material: Sequence[Block]) -> Request:
         body = "\n\n".join([*filter(None, map(str, material)), instruction.strip()])
-        messages = (ChatMessage("system", ROLE), ChatMessage("user", body))
+        messages = (ChatMessage("system", role), ChatMessage("user", body))
         left_out = sum(block.left_out for block in material)
         return Request(messages, max_tokens=REPLY + 3 * longest // 2, sample=sample, left_out=left_out)
 
@@ -224,6 +237,11 @@ def show_example(prompt: Prompt, task: Task, example: Example) -> str:
     then the answer, after the colon that ends the format or else after `Answer:`. Blank lines are removed, since they
     separate examples."""
     inputs = {field: value.strip() for field, value in example.inputs.items()}
+    return framed(prompt, inputs, task.kind.show(example.target))
+
+
+def framed(prompt: Prompt, inputs: Mapping[str, str], answer: str) -> str:
+    """As `show_example`, for these values and this answer."""
     frames, separator = [], ""
     for section in prompt:
         lines = section.filled.split("\n")
@@ -231,7 +249,7 @@ def show_example(prompt: Prompt, task: Task, example: Example) -> str:
         if first is not None:
             frames.append(fill("\n".join(lines[first:]), inputs).rstrip())
             separator = " " if section.text.rstrip().endswith((":", "：")) else "\nAnswer: "
-    return re.sub(r"\n\s*\n", "\n", "\n".join(frames) + separator + task.kind.show(example.target).strip())
+    return re.sub(r"\n\s*\n", "\n", "\n".join(frames) + separator + answer.strip())
 
 
 def show_turns(
@@ -240,10 +258,16 @@ def show_turns(
     """A worked example as turns: the user message that the prompt sends for it, without worked examples and
     placeholders for them, and with conversations as transcripts; then `reply`, or else a full reply with the right
     answer. Images are in it, but not in what `dump_turns` writes."""
-    asked, inputs = Prompt(tuple(_without_places(section, task) for section in prompt)), transcribed(example.inputs)
+    replied = task.kind.replied(example.target) if reply is None else reply
+    return turned(prompt, task, transcribed(example.inputs), replied)
+
+
+def turned(prompt: Prompt, task: Task, inputs: Mapping[str, str], reply: str) -> tuple[ChatMessage, ChatMessage]:
+    """As `show_turns`, for these values."""
+    asked = Prompt(tuple(_without_places(section, task) for section in prompt))
     user = [message for message in asked.template(inputs).render(inputs) if message.speaker == "user"]
     question = user[0] if user else ChatMessage("user", show_inputs(inputs))
-    return question, ChatMessage("assistant", task.kind.replied(example.target) if reply is None else reply)
+    return question, ChatMessage("assistant", reply)
 
 
 def _without_places(section: Section, task: Task) -> Section:

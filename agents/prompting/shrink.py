@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import accumulate
 
+from agents.programs.calls import scored
 from agents.prompting.retrieval_slots import PLACEHOLDER, places
 from protocols.errors import EditRejected
 from protocols.messages import Credit
@@ -110,13 +111,14 @@ class Body:
 class Cuts:
     """The cuts of one prompt that are left to try, those that save most first. `names`: the names that replies are
     parsed for; `filled`: estimated tokens that are filled into the prompt for each input; `credit`: the estimated
-    value of each section's text."""
+    value of each section's text; `answers`: the prompt of a program that must keep the names, if it is known."""
 
     prompt: Prompt
     fields: Sequence[str]
     names: Names
     filled: int
     credit: Mapping[str, Credit]
+    answers: str = ""
     _bodies: dict[str, Body] = field(default_factory=dict)
     _left: list[tuple[float, int, Cut]] = field(default_factory=list)
     _pushed: int = 0
@@ -160,7 +162,7 @@ class Cuts:
         after = self.prompt.edit(cut.section, text, self.fields, form)
         if after == self.prompt:
             raise EditRejected("the edit changes nothing")
-        self.names.check(self.prompt, after, text)
+        self.names.check(scored(self.prompt, self.answers), scored(after, self.answers), text)
         return after
 
     def held(self, cut: Cut, prompt: Prompt) -> None:

@@ -61,10 +61,11 @@ READING: Mapping[KindName, str] = {
 """Advice for a critic, by the kind of task."""
 
 
-def writing_clause(task: Task, section: Kind | None = None) -> str:
-    """Advice for writing a section of this kind; None: several sections."""
+def writing_clause(task: Task, section: Kind | None = None, inner: bool = False) -> str:
+    """Advice for writing a section of this kind; None: several sections. `inner`: it belongs to a prompt of a program
+    whose reply is not the answer, for which the advice by the kind of task makes no sense."""
     text = SECTIONS.get(section, "") if section else ""
-    if not text:
+    if not text and not inner:
         empty = sum(example.target == [] for example in task.train)
         text = WRITING.get(task.kind.name, "")
         text = text.replace("{empty}", str(empty)).replace("{train}", str(len(task.train)))

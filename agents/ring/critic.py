@@ -4,15 +4,26 @@ the whole prompt, and contains a textual gradient for each section that should c
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from agents.archive.credit import LeaveOneOut, show_credit
 from agents.archive.endings import HOPELESS
+from agents.programs.calls import calls_of
 from agents.prompting.blocks import remark
 from agents.prompting.material import USES, error_blocks, right_blocks, task_block
-from agents.prompting.requests import complete, compose, filled, instruction, read_tagged, show_prompt
+from agents.prompting.requests import (
+    PROGRAM_ROLE,
+    ROLE,
+    complete,
+    compose,
+    filled,
+    instruction,
+    read_tagged,
+    show_prompt,
+)
 from agents.prompting.wording import reading_clause
 from protocols.embedding import HashedNgrams
 from protocols.errors import (
@@ -117,11 +128,13 @@ class Critic:
 
     def _request(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> Request:
         prompt, outcomes = evaluation.prompt, evaluation.outcomes
+        if calls := calls_of(prompt, outcomes):
+            prompt = calls.ordered(prompt)
         blocks = [
-            task_block(self._task, prompt, evaluation.scores),
+            task_block(self._task, prompt, evaluation.scores, calls=calls),
             show_prompt(prompt, self._task.placeholders),
-            *error_blocks(outcomes, self._embed),
-            *right_blocks(outcomes),
+            *error_blocks(outcomes, self._embed, calls),
+            *right_blocks(outcomes, calls),
             remark("left_out", show_credit(credit)),
         ]
         free = [section for section in prompt if not section.frozen]
@@ -133,7 +146,9 @@ class Critic:
             "measured": MEASURED if show_credit(credit) else "",
         }
         text = filled(self._own or instruction("agents.ring", "critic.txt"), values)
-        return compose(blocks, f"{text}\n{REPLY_FORM}", evaluation.assignment, model=self._model)
+        first = instruction("agents.ring", "critic_program.txt") if calls else ""
+        role = PROGRAM_ROLE if calls else ROLE
+        return compose(blocks, f"{first}{text}\n{REPLY_FORM}", evaluation.assignment, model=self._model, role=role)
 
 
 class Silent:
@@ -174,18 +189,28 @@ def read_doubtful(reply: Reply, known: Collection[str]) -> tuple[str, ...]:
 
 def read_gradients(text: str, prompt: Prompt) -> dict[str, str]:
     """The text after each `[section]` at the start of a line, for the sections that may be edited. A list mark or a
-    mark of emphasis may precede the bracket.
+    mark of emphasis may precede the bracket. In a program, a section's name without its prompt's counts if no other
+    prompt has such a section.
 
     Any other text in brackets at the start of a line is part of the text.
     """
-    names = {section.name for section in prompt}
+    names = addresses(prompt)
     gradients: dict[str, list[str]] = {section.name: [] for section in prompt if not section.frozen}
     current: list[str] = []
     for line in text.splitlines():
         match = SECTION.match(line)
-        if match and match[1].strip() in names:
-            current = gradients.get(match[1].strip(), [])
+        if match and (name := names.get(match[1].strip())):
+            current = gradients.get(name, [])
             line = line[match.end() :]
         if line.strip():
             current.append(line.rstrip())
     return {name: "\n".join(lines) for name, lines in gradients.items() if lines}
+
+
+def addresses(prompt: Prompt) -> dict[str, str]:
+    """The names of sections by what a critic may call them: their names, and without those of their prompts where
+    these are not needed."""
+    bare = Counter(section.name.rpartition(".")[2] for section in prompt)
+    short = {name.rpartition(".")[2]: name for name in (section.name for section in prompt)}
+    alone = {called: name for called, name in short.items() if bare[called] == 1}
+    return alone | {section.name: section.name for section in prompt}

@@ -8,6 +8,7 @@ from random import Random
 
 from agents.archive.archive import best_parent
 from agents.operators.operator import ENTIRE, Context, Operator, part, saved
+from agents.operators.writing import check_names
 from agents.prompting.retrieval_slots import RetrievalSlots
 from memory.experience import Where, situation
 from memory.judgement import MEASURED, Judged, judge
@@ -92,7 +93,7 @@ class Proposer:
                 if draft == assignment.prompt:
                     raise EditRejected("the edit changes nothing")
                 check_frozen(draft, assignment)
-                self._task.kind.names.check(assignment.prompt, draft, part(draft, assignment.section).text)
+                check_names(draft, assignment, self._task, part(draft, assignment.section).text)
                 await self._check_new(assignment, draft)
                 kept.append(draft)
             except EditRejected as error:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agents.archive.archive import Archive, Member
+from agents.programs.calls import answering
 from agents.prompting.retrieval_slots import RetrievalSlots, measured
 from agents.prompting.shrink import Cut, Cuts
 from protocols.messages import SHRINK, Assignment, Candidate, Failure, FailureKind, Message, Scores
@@ -30,7 +31,8 @@ class Shrinker:
     def _begin(self, member: Member) -> None:
         self.member, self.scores = member, member.scores
         filled = member.tokens - member.prompt.tokens
-        self._cuts = Cuts(member.prompt, self._task.placeholders, self._task.kind.names, filled, member.credit)
+        prompt, names, answers = member.prompt, self._task.kind.names, answering(member.prompt, member.outcomes)
+        self._cuts = Cuts(prompt, self._task.placeholders, names, filled, member.credit, answers)
 
     def next(self) -> tuple[Member, Scores, str, Prompt] | None:
         """The member whose prompt is cut, the scores to race against, the section, and the prompt after the cut; None

@@ -14,9 +14,9 @@ from typing import Literal
 from protocols.model import ChatMessage
 
 _MARKED = re.compile(r'^<part name="([^"\n]*)" kind="([^"\n]*)">\n', re.MULTILINE)
-_TOLD = re.compile(r"(?P<name>[\w-]+) \((?P<use>[^()\n]*); at most (?P<most>\d{1,6}) (?:words|characters)\)")
-_NAMED = re.compile(r"([\w-]+) \([^()\n]*\)[;.]")
-_SECTION = re.compile(r"^(?:\[([\w-]+)\]|--- .* ---)$", re.MULTILINE)
+_TOLD = re.compile(r"(?P<name>[\w.-]+) \((?P<use>[^()\n]*); at most (?P<most>\d{1,6}) (?:words|characters)\)")
+_NAMED = re.compile(r"([\w.-]+) \([^()\n]*\)[;.]")
+_SECTION = re.compile(r"^(?:\[([\w.-]+)\]|--- .* ---|=== .* ===)$", re.MULTILINE)
 _LINE = re.compile(r"(?:Right, and alike: )?- (?P<input>.*) → (?P<answer>.+)")
 _FURTHER = re.compile(r"- (?P<input>.*) → .*, expected (?P<answer>.+) \((?P<id>[^()]*)\)")
 _BOUND = re.compile(r"(?<![\w.])(\d{1,6}) (?:words|characters)\b")

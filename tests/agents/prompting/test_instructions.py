@@ -29,5 +29,6 @@ def test_an_instruction_holds_no_template(path: Path) -> None:
 
 def test_there_are_instructions_for_all_who_write() -> None:
     assert {path.stem for path in FILES} == {
-        "critic", "rewrite", "drafts", "contrast", "simplify", "describe", "contract", "restart",
+        "critic", "critic_program", "rewrite", "drafts", "contrast", "simplify", "describe", "contract",
+        "contract_inner", "restart",
     }  # fmt: skip
