@@ -18,6 +18,8 @@ from protocols.prompt import Prompt, Section
 from protocols.task import Task
 from protocols.threads import in_thread
 
+MESSAGES = tuple(where for where in HEADINGS if where != "tools")
+"""Where the sections of messages are sent."""
 WORTH = 0.02
 """Prior credit of a text, before anything is measured."""
 TRIES = 32
@@ -104,11 +106,10 @@ def _sections(assignment: Assignment, context: Context) -> Iterator[Prompt]:
 def _read_together(prompt: Prompt, fields: Collection[str]) -> list[list[Section]]:
     """The sections by message (`Prompt.render`), the system message first: only order within a message matters. Empty
     sections are left out. The messages of each prompt of a program are its own."""
-    messages = [where for where in HEADINGS if where != "tools"]
     return [
         [s for s in prompt.of(name) if s.text and sent_in(s, fields) == where]
         for name in prompt.names
-        for where in messages
+        for where in MESSAGES
     ]
 
 
@@ -122,7 +123,7 @@ def _nearer(prompt: Prompt, credit: Mapping[str, Credit], fields: Collection[str
     """The moves of a section before others that bring credit nearer to the input, sorted by the gain in credit times
     characters, largest first. WORTH is added to each credit, so that long sections move first while few are known."""
     won: dict[tuple[str, str], float] = {}
-    for group in _read_together(prompt, fields)[:: len(HEADINGS)]:
+    for group in _read_together(prompt, fields)[:: len(MESSAGES)]:
         worth = [WORTH + (credit[section.name].value if section.name in credit else 0.0) for section in group]
         length = [len(section.text) for section in group]
         won |= {
