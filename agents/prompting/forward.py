@@ -11,14 +11,15 @@ from statistics import mean
 import anyio
 
 from agents.programs.running import Draw, Running
-from agents.prompting.asking import TEMPERATURE, reply_limit, task_request
+from agents.prompting.asking import TEMPERATURE, task_request
+from agents.prompting.likely import program_limit
 from agents.prompting.retrieval_slots import RetrievalSlots, slots_of
 from protocols.errors import ModelError
 from protocols.messages import Outcome
 from protocols.model import ChatModel, Reply, Request, Usage
 from protocols.program import Step
 from protocols.prompt import Prompt, Template
-from protocols.task import GENEROUS, Counts, Example, Task
+from protocols.task import Counts, Example, Task
 from protocols.threads import in_thread
 
 Question = tuple[Prompt, Example]
@@ -67,6 +68,11 @@ class Forward:
     def attributed_to(self, assignment: int) -> Forward:
         """A copy whose calls are made for this assignment."""
         return Forward(self._model, self.task, self.slots, self._concurrency, self._repeats, assignment)
+
+    def through(self, wrap: Callable[[ChatModel], ChatModel]) -> Forward:
+        """A copy whose calls go through a wrapper around the model."""
+        model = wrap(self._model)
+        return Forward(model, self.task, self.slots, self._concurrency, self._repeats, self._assignment)
 
     def drawn(self, sample: int, temperature: float | None) -> Forward:
         """A copy that asks each example once, with this sample number and temperature; None: the model's default."""
@@ -199,12 +205,6 @@ class Forward:
             usage=reply.usage,
             steps=steps,
         )
-
-
-def program_limit(task: Task, name: str, part: Prompt) -> int:
-    """Most tokens of a reply to the prompt `name` of the task's program."""
-    prompts: Mapping[str, int | None] = task.program.prompts if task.program else {}
-    return prompts.get(name) or (GENEROUS if len(prompts) > 1 else reply_limit(task.kind, part))
 
 
 def averaged(outcomes: Sequence[Outcome]) -> Outcome:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import orjson
 
-from agents.prompting.asking import task_request
+from agents.prompting.likely import likely_requests
 from agents.prompting.requests import PLACE, key_of, show_example, show_turns
 from memory.retrieval import Shelf
 from protocols.messages import Scores
@@ -92,9 +92,8 @@ class RetrievalSlots:
         whole = self.task.validation
         answered = [e for e, score in zip(whole, scores, strict=False) if score is not None] if scores else whole
         longest = nlargest(LONGEST, answered, key=lambda example: sum(map(len, example.inputs.values())))
-        rendered = (prompt.render(self.inputs(prompt, example.inputs)) for example in longest)
-        requests = (task_request(self.task.kind, prompt, messages) for messages in rendered)
-        return min(map(self.room, requests), default=math.inf)
+        likely = (likely_requests(self.task, prompt, example.inputs, self.inputs) for example in longest)
+        return min((self.room(request) for requests in likely for request in requests), default=math.inf)
 
     def room_for(self, prompt: Prompt, *sections: str, scores: Scores = ()) -> float:
         """The estimated tokens that these sections of `prompt` may have together as they are sent, see `spare`."""
@@ -188,7 +187,7 @@ async def measured(measure: Callable[[Prompt], T], prompt: Prompt) -> T:
     return await in_thread(measure, prompt) if slots_of(prompt) else measure(prompt)
 
 
-def unfilled(inputs: Mapping[str, str]) -> Mapping[str, str]:
+def unfilled(prompt: Prompt, inputs: Mapping[str, str]) -> Mapping[str, str]:
     """Inputs for rendering a prompt with empty placeholders for examples and passages."""
     return Filled(inputs, lambda name, query, k: (), lambda query, k: ())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agents.config.configuration import Configuration
 from agents.config.loading import check_input, load_corpus, load_task, remarks, unknown_placeholders
-from agents.config.metrics import calls_per_example
+from agents.config.metrics import least_per_example
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.outside import open_forward
@@ -67,7 +67,7 @@ async def score(
     """
     prompt, slots, ledger = await in_thread(_read, configuration, environ, path)
     task, examples = slots.task, slots.task.split(split)
-    least = calls_per_example(configuration) * len(examples)
+    least = least_per_example(configuration) * len(examples)
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
     repeats = configuration.search.repeats
