@@ -13,6 +13,7 @@ from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.outside import open_forward
 from agents.programs.trial import Trial
+from agents.programs.watched import HELD_UP
 from agents.prompting.retrieval_slots import open_slots
 from protocols.errors import BudgetExhausted, InputError, ModelError
 from protocols.prompt import Prompt
@@ -58,8 +59,9 @@ def look(found: Findings, trial: Trial) -> None:
             f"answered {answered} of {count} training examples; {first}: {one_line(said, 100) or '(an empty text)'}"
         )
         found.all.append(Finding("program", "ok" if trial.stands else "warning", what))
-    for error in dict.fromkeys(trial.errors):
-        found.all.append(Finding("program", "warning" if answered else "failed", error))
+    if trial.errors:
+        others = f"; {len(trial.errors) - 1} more of {count} examples failed, too" if len(trial.errors) > 1 else ""
+        found.all.append(Finding("program", "warning" if answered else "failed", f"{trial.errors[0]}{others}"))
     for name, use in trial.prompts.items():
         if not use.total:
             found.warn("prompts", f"the prompt {name} was never called on {count} examples")
@@ -72,7 +74,7 @@ def look(found: Findings, trial: Trial) -> None:
             "prompts", f"{name} was called {use.total} times on {count} examples ({times} an example{failed}), {each}"
         )
     for note in trial.notes:
-        found.note("note", note)
+        found.all.append(Finding("note", "warning" if HELD_UP in note else "ok", note))
 
 
 def first_requests(task: Task, tried: Tried) -> tuple[Sent, ...]:

@@ -43,6 +43,8 @@ def evaluate(
             tell(f"{prompt}: {names} is the name of no input field and was taken as plain text")
         for remark in scored.remarks:
             tell(f"{prompt}: {printable(remark)}")
+        if scored.first_error:
+            tell(f"the first example without an answer: {printable(scored.first_error)}")
         if as_json:
             emit(asdict(scored) | {"prompt": printable(scored.prompt)})
         else:

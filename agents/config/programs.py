@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agents.config.configuration import Configuration
 from agents.config.layout import layout, part_layout
@@ -13,9 +15,12 @@ from agents.programs.functions import FunctionProgram
 from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file
 from protocols.files.named import Named
+from protocols.files.own_code import check_takes
 from protocols.program import Program, TaskProgram
 from protocols.prompt import WORD_NAME, Prompt, Section, names_in
 from protocols.task import Task
+
+KEY = "task.program"
 
 
 def open_program(configuration: Configuration, fields: Sequence[str]) -> TaskProgram | None:
@@ -33,7 +38,7 @@ def open_program(configuration: Configuration, fields: Sequence[str]) -> TaskPro
     named = {name for each, prompt in prompts.items() for name in _shown(configuration, each, prompt)}
     computed = (INPUTS, *sorted(named - {*fields, INPUTS}))
     limits = {name: prompt.reply_tokens for name, prompt in prompts.items()}
-    return TaskProgram(_opened(table.program), limits, computed, table.program_timeout)
+    return TaskProgram(_opened(table.program, table.program_timeout), limits, computed, table.program_timeout)
 
 
 def _check_prompts(configuration: Configuration) -> None:
@@ -44,12 +49,26 @@ def _check_prompts(configuration: Configuration) -> None:
     for name in configuration.prompts:
         if not WORD_NAME.fullmatch(name):
             raise ConfigError(f"prompts.{name}: use a-z, 0-9, _ and -, starting with a letter")
+        if hasattr(Mapping, name):
+            raise ConfigError(f"prompts.{name}: a program could not write prompts.{name}; give it another name")
 
 
-def _opened(program: Named | CommandTable) -> Program:
+def _opened(program: Named | CommandTable, timeout: float) -> Program:
     if isinstance(program, CommandTable):
         raise ConfigError("task.program: commands are not supported yet")
-    return FunctionProgram(program.function("task.program", "inputs", "prompts", "call"))
+    return FunctionProgram(_function(program), timeout)
+
+
+def _function(program: Named) -> Callable[..., Any]:
+    """A function, or the method `answer` of an object or of a class, which is made with the parameters."""
+    found, arguments = program.found(KEY), ("inputs", "prompts", "call")
+    if inspect.isroutine(found) or not hasattr(found, "answer"):
+        return program.function(KEY, *arguments)
+    answer = getattr(program.made(KEY, {}, "answer"), "answer", None)
+    if not callable(answer):
+        raise ConfigError(f"{KEY}: {program} is no function of {', '.join(arguments)}, and has no method answer")
+    check_takes(answer, f"{program}.answer", KEY, *arguments)
+    return answer  # type: ignore[no-any-return]
 
 
 def _shown(configuration: Configuration, name: str, table: ProgramPromptTable) -> set[str]:

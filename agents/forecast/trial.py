@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 
 from agents.programs.trial import CountingModel, PromptUse, Trial, added
+from agents.programs.watched import HELD_UP
 from agents.prompting.asking import TEMPERATURE
 from agents.prompting.forward import Forward, Result
 from protocols.errors import ProgramFailed
@@ -85,10 +86,11 @@ def _trial(examples: Sequence[Example], results: Sequence[Result], uses: Mapping
 
 
 def told(trial: Trial) -> Iterator[str]:
-    """Lines for a person about a trial: the number of calls, prompts that were never called, and errors."""
+    """Lines for a person about a trial: the number of calls, prompts that were never called, and the first error."""
     count = len(trial.examples)
     each = ", ".join(f"{name} {use.each:.3g}" for name, use in trial.prompts.items())
     yield f"calls on {count} examples, for each: {each}"
     for name in trial.never_called:
         yield f"the prompt {name} was never called on {count} examples"
-    yield from dict.fromkeys(trial.errors)
+    yield from (note for note in trial.notes if HELD_UP in note)
+    yield from trial.errors[:1]

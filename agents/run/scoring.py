@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agents.config.configuration import Configuration
-from agents.config.loading import check_input, load_corpus, load_task, remarks, unknown_placeholders
+from agents.config.loading import check_input, check_names, load_corpus, load_task, remarks, unknown_placeholders
 from agents.config.metrics import least_per_example
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
@@ -29,7 +29,8 @@ class Scored(Score):
 
     `calls`: including failed attempts; `dollars` None: the price is unknown. `estimated`: calls whose `tokens` and
     `dollars` are an estimate. `plain`: names in braces in the prompt that are fields of no example, and are therefore
-    plain text. `remarks`: see `agents.config.loading.remarks`.
+    plain text. `remarks`: see `agents.config.loading.remarks`. `first_error`: why the first of the
+    unanswered examples has no answer, "" if all were answered.
     """
 
     task: str
@@ -43,6 +44,7 @@ class Scored(Score):
     seconds: float
     plain: tuple[str, ...]
     remarks: tuple[str, ...]
+    first_error: str = ""
 
 
 async def score(
@@ -89,6 +91,7 @@ async def score(
         seconds=ledger.seconds,
         plain=tuple(unknown_placeholders(prompt, task)),
         remarks=tuple(remarks(prompt, task)),
+        first_error=next((str(result) for result in results if isinstance(result, Exception)), ""),
     )
 
 
@@ -97,5 +100,6 @@ def _read(
 ) -> tuple[Prompt, RetrievalSlots, Ledger]:
     task = load_task(configuration)
     prompt = prompt_file.load(path)
+    check_names(prompt, task, str(path))
     check_input(prompt, task, str(path))
     return prompt, open_slots(task, load_corpus(configuration)), open_ledger(configuration, environ)
