@@ -155,8 +155,8 @@ async def open_training(
     for all roles (its name, its class or an object), or the table. `tables`: other tables of the configuration
     (`budget`, `search`, `providers` and so on), which override those of the file; they may hold functions, classes
     and instances instead of `module:name`. A program, `task["program"]`, may be a function or an object with a method
-    `answer`, and each of its `prompts` a text, a path or a `Prompt` instead of a table. `directory`: as --out. `environ` None: the process's variables, over
-    ./.env.
+    `answer`, and each of its `prompts` a text, a path or a `Prompt` instead of a table. `directory`: as --out.
+    `environ` None: the process's variables, over ./.env.
 
     :raises InputError: an input cannot be used; nothing was written.
     :raises PromptFlowError: as `open_run` and `Run.search`; raised when the next event or the outcome is asked for.

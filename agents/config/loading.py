@@ -139,7 +139,8 @@ def check_names(prompt: Prompt, task: Task, file: str | None = None) -> None:
         return
     if wanted == {""}:
         raise PromptError(f"it has the prompts {', '.join(sorted(there))}, and the task has one prompt", file=file)
-    missing, strange = sorted(wanted - there), sorted(there - wanted - {""})
+    missing = [name for name in names if name not in there]
+    strange = [name for name in prompt.names if name and name not in wanted]
     said = [f"no section belongs to the prompt {name}" for name in missing]
     said += [f"the program has no prompt {name}" for name in strange]
     if "" in there:

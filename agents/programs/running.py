@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -60,6 +60,13 @@ class _Example:
     calls: int = 0
     refused: int = 0
     over: bool = False
+
+
+class _GiveWay:
+    """Gives way once; also while its coroutine is closed, when there may be no event loop any more."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
 
 
 class Running:
@@ -185,6 +192,7 @@ class Running:
         :raises Exception: the fatal error of an earlier call.
         """
         if at_work.over:
+            await _GiveWay()  # one that catches even its end and tries again must not hold up everything
             raise ProgramFailed("the example is over, and no call may be made for it any more")
         at_work.calls += 1
         if at_work.calls > MOST_CALLS and at_work.fatal is None:
@@ -196,7 +204,7 @@ class Running:
         at_work.refused += 1
         if at_work.refused > REFUSED:
             at_work.patience.cancel()
-        await anyio.lowlevel.checkpoint()  # else a program that tries again for ever would hold up everything
+        await anyio.lowlevel.checkpoint()  # for the same reason
         raise at_work.fatal
 
 
