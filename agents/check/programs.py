@@ -70,9 +70,7 @@ def look(found: Findings, trial: Trial) -> None:
         sent, replied = use.mean(use.usage.input), use.mean(use.usage.output)
         each = f"{sent:,.0f} + {replied:,.0f} tokens and {use.mean(use.seconds):.2f} s each"
         times = f"{min(use.calls)} to {max(use.calls)}" if len({*use.calls}) > 1 else f"{use.calls[0]}"
-        found.note(
-            "prompts", f"{name}: {use.total} calls on {count} examples ({times} an example{failed}), {each}"
-        )
+        found.note("prompts", f"{name}: {use.total} calls on {count} examples ({times} an example{failed}), {each}")
     for note in trial.notes:
         found.all.append(Finding("note", "warning" if HELD_UP in note else "ok", note))
 

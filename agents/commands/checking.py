@@ -22,7 +22,10 @@ from protocols.text import printable
 
 
 def evaluate(
-    prompt: Annotated[Path, typer.Argument(metavar="PROMPT", help="A prompt file, such as a run's best_prompt.txt.")],
+    prompt: Annotated[
+        Path,
+        typer.Argument(metavar="PROMPT", help="A prompt file, such as a run's best_prompt.txt, or a folder of them."),
+    ],
     config: Config,
     split: Annotated[SplitName, typer.Option(help="The examples to score on.")] = "validation",
     settings: Settings = None,

@@ -35,7 +35,21 @@ COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
 REPORT, PARETO = "report.html", "pareto.json"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
 BEST_FIELDS = "best_prompt.fields.json"
-KEPT = (JOURNAL, CACHE, MEMORY, BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, RESULT, PARETO, LOG)
+BEST_PROMPTS = "best_prompts"
+"""The folder of the best prompts of a program with several, a file for each."""
+KEPT = (
+    JOURNAL,
+    CACHE,
+    MEMORY,
+    BEST_PROMPT,
+    BEST_PROMPTS,
+    BEST_EXAMPLES,
+    BEST_PASSAGES,
+    BEST_FIELDS,
+    RESULT,
+    PARETO,
+    LOG,
+)
 """Files that are written only after the record. Commands are not among them, since they may be sent too early."""
 BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
 """Files that may be written before the record, and be left over by a process that was killed."""
@@ -209,6 +223,17 @@ def write(path: Path, content: bytes) -> None:
             made.replace(path)
         finally:
             made.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_written(error, path) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of the run directory, unless it is there.
+
+    :raises StorageFailed: it cannot be made.
+    """
+    try:
+        path.mkdir(exist_ok=True)
     except OSError as error:
         raise not_written(error, path) from error
 

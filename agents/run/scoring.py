@@ -16,7 +16,7 @@ from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
 from agents.results.comparison import Score, answers, score_of
 from protocols.budget.ledger import Ledger
 from protocols.errors import ConfigError, RunFailed
-from protocols.files import prompt_file
+from protocols.files import prompt_folder
 from protocols.pacing.waiting import Patience
 from protocols.prompt import Prompt
 from protocols.task import SplitName
@@ -55,9 +55,9 @@ async def score(
     accounts: Accounts | None = None,
     patience: Patience | None = None,
 ) -> Scored:
-    """Run the prompt at `path` on a split of the task. Only replies are written, to a configured reply cache. The
-    caps of `[budget]` apply, except minutes; examples that a cap refuses, or that `patience` cuts off, count as
-    unanswered, and all answers are kept.
+    """Run the prompt at `path`, a file or a folder of files, on a split of the task. Only replies are written, to a
+    configured reply cache. The caps of `[budget]` apply, except minutes; examples that a cap refuses, or that
+    `patience` cuts off, count as unanswered, and all answers are kept.
 
     A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
 
@@ -99,7 +99,8 @@ def _read(
     configuration: Configuration, environ: Mapping[str, str], path: Path
 ) -> tuple[Prompt, RetrievalSlots, Ledger]:
     task = load_task(configuration)
-    prompt = prompt_file.load(path)
+    prompt = prompt_folder.load(path)
     check_names(prompt, task, str(path))
+    prompt = prompt_folder.in_order(prompt, tuple(task.program.prompts) if task.program else ())
     check_input(prompt, task, str(path))
     return prompt, open_slots(task, load_corpus(configuration)), open_ledger(configuration, environ)

@@ -28,12 +28,14 @@ from agents.directory.run_directory import (
     BEST_FIELDS,
     BEST_PASSAGES,
     BEST_PROMPT,
+    BEST_PROMPTS,
     CONFIGURATION,
     JOURNAL,
     PARETO,
     REPORT,
     RESULT,
     Record,
+    make_folder,
     read_document,
     remove,
     write,
@@ -53,6 +55,7 @@ from agents.programs.trial import NOTE as PROGRAM
 from agents.programs.trial import Trial, unpack_trial
 from agents.prompting.forward import Forward
 from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, open_slots
+from agents.results.by_prompt import by_prompt
 from agents.results.comparison import Held, answers, held_out, refusal
 from agents.results.finished import raised, reopened
 from agents.results.leaks import leaks
@@ -78,7 +81,7 @@ from protocols.budget.ledger import Books, Ledger, Saved
 from protocols.budget.prices import Price
 from protocols.bus import Bus
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
-from protocols.files import prompt_file
+from protocols.files import prompt_file, prompt_folder
 from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
@@ -378,11 +381,16 @@ class Run:
             self.ledger.set_aside(0)
 
     def _export(self) -> None:
-        """Write the best prompt, if there is one, with the examples and passages for its placeholders."""
+        """Write the best prompt, if there is one, with the examples and passages for its placeholders; that of a
+        program with several prompts as a folder, too."""
         if not self.controller.archive.members:
             return
         best = self.controller.archive.best().prompt
         write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
+        if len(best.names) > 1:
+            make_folder(self.directory / BEST_PROMPTS)
+            for name, text in prompt_folder.dumps(best).items():
+                write(self.directory / BEST_PROMPTS / name, text.encode("utf-8"))
         write(self.directory / BEST_FIELDS, orjson.dumps(self.task.placeholders) + b"\n")
         for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
             if lines := self.slots.export(best, name):
@@ -401,6 +409,10 @@ class Run:
             return None, str(error)
         before, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
         return await in_thread(held_out, self.task.metric, before, best), refusal(came)
+
+    def _price_of(self, prompt: str) -> Price | None:
+        """The price of the model of a prompt."""
+        return self.ledger.prices.get(self.configuration.models.of(f"task/{prompt}"))
 
     @property
     def _price(self) -> Price | None:
@@ -441,4 +453,5 @@ class Run:
             unremembered=self._unremembered,
             stopped_by=stopped_by,
             headroom=self.headroom,
+            prompts=by_prompt(first, winner, self.slots, self._price_of),
         )
