@@ -20,7 +20,6 @@ from agents.views.page.details import STEP, STEPS, details
 from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file, prompt_folder
 from protocols.messages import Assignment, Envelope
-from protocols.model import ChatMessage
 from tests.agents.forecast.test_trial import PROMPTS
 from tests.small_task import write_task
 
@@ -69,11 +68,7 @@ def test_a_run_has_its_prompts_as_a_folder_and_both_forms_are_the_same(config: P
     assert "What the program did" in (out / "report.html").read_text(encoding="utf-8")
 
     saved = load_prompt(out)
-    assert (
-        saved.of("decide").render({"words": "pay"})[-1]
-        == ChatMessage("user", "Labels: invoice, parcel, 退款. Words: pay")
-        or saved.of("decide").prompt["decide.task"] != prompt_file.load(out / "first_prompt.txt")["decide.task"]
-    )
+    assert "Words: pay" in saved.of("decide").render({"words": "pay"})[-1].text
     for wrong in (
         lambda: saved.render({"text": "a"}),
         lambda: saved.of("decid"),
