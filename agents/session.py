@@ -126,6 +126,7 @@ class Session:
                 say(line)
 
         run.say = tell
+        run.evaluator.unanswered.tell = log.program_failed
         for line in run.loads:
             say(line)
         for remark in remarks(run.first, run.task) if not run.resumed else ():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from agents.prompting.forward import Result
 from protocols.errors import BadRequest, ModelError, RunFailed, TooLong
@@ -19,7 +19,8 @@ class Unanswered:
     The share is of at least `least` examples, even if fewer have been asked so far: a short burst of failures early
     in a run does not end it, since it will not matter by the end, but a service that is down does. Examples that do
     not fit into the model's window are not counted; their ids are in `too_long`. Examples on which drafts are
-    compared are not counted either, since a draft without an answer has simply lost.
+    compared are not counted either, since a draft without an answer has simply lost. `tell` is called with each
+    error.
     """
 
     def __init__(self, most: float, least: int) -> None:
@@ -28,6 +29,7 @@ class Unanswered:
         self.reasons: Counter[str] = Counter()
         self.too_long: set[str] = set()
         self._last = ""
+        self.tell: Callable[[ModelError], None] = lambda error: None
 
     def count(self, results: Iterable[Result], given_up: bool = False) -> None:
         """Count the results of some examples. `given_up`: they are a candidate's that was given up; its refusals are
@@ -39,6 +41,7 @@ class Unanswered:
             if isinstance(result, ModelError):
                 self.reasons[type(result).__name__] += 1
                 self._last = str(result)
+                self.tell(result)
 
     def take_up(self, evaluation: Evaluation) -> None:
         """Count an evaluation of an earlier process, whose errors are not recorded."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 from agents.check.findings import Diagnosis, Finding, Findings, Sent
+from agents.check.programs import first_requests, run_on_a_few
 from agents.check.reaching import call_each, check_memory_of, open_models, to_call
 from agents.config.catalogue import open_operators, open_selector
 from agents.config.configuration import Configuration, load
@@ -22,16 +23,18 @@ from agents.directory.run_directory import usable
 from agents.forecast.composed import composed
 from agents.forecast.estimate import estimate
 from agents.forecast.headroom import measure
-from agents.forecast.least import check_caps, check_length, reply_room
+from agents.forecast.least import check_caps, check_length, reply_room, role_of
 from agents.forecast.past import read_past
+from agents.forecast.trial import Tried
 from agents.headroom.probe import Tell
 from agents.models.accounts import Accounts
 from agents.models.asking import check_asked
 from agents.models.budget import open_ledger, prices
 from agents.models.known_names import check_names
 from agents.operators.operator import Operator
-from agents.prompting.asking import reply_limit
-from agents.prompting.retrieval_slots import open_slots, slots_of
+from agents.prompting.asking import program_limit
+from agents.prompting.likely import likely_requests
+from agents.prompting.retrieval_slots import open_slots, slots_of, unfilled
 from agents.run.opening import check_editable
 from memory import upkeep
 from protocols.data import Source, load_examples
@@ -64,7 +67,8 @@ async def diagnose(
     accounts: Accounts | None = None,
     headroom: Tell | None = None,
 ) -> Diagnosis:
-    """Check everything, make one small call to each model unless `offline`, and estimate the cost of a search.
+    """Check everything, make one small call to each model and run a program on a few training examples, unless
+    `offline`, and estimate the cost of a search.
 
     Writes only replies, to a configured reply cache. `accounts` track the calls in flight. `headroom`: if given and
     all checks pass, headroom is measured, too, and each result is passed to it.
@@ -83,10 +87,19 @@ async def diagnose(
         if offline:
             found.skip("model calls", "--offline")
         else:
-            room = reply_room(configuration, reply_limit(task.kind, prompt)) if task and prompt else None
-            rooms = {configuration.models.of("task"): room}
+            rooms = _rooms(configuration, task, prompt) if task and prompt else {}
             await call_each(found, to_call(configuration, models), accounts or Accounts(), rooms)
-    diagnosis = Diagnosis(tuple(found.all), None, _sent(configuration, task, prompt) if task and prompt else ())
+    sent = _sent(configuration, task, prompt) if task and prompt else ()
+    tried: Tried | None = None
+    if task and prompt and task.program and operators:
+        if offline or Diagnosis(tuple(found.all), None).exit_code:
+            why = "--offline" if offline else "the rest must be put right first"
+            found.skip("program", f"{why}; the estimate takes each prompt to be called once for an example")
+        else:
+            tried = await run_on_a_few(found, configuration, environ, task, prompt, accounts or Accounts())
+    sent = first_requests(task, tried) if task and tried and tried.requests else sent
+    seen = tried.trial if tried else None
+    diagnosis = Diagnosis(tuple(found.all), None, sent)
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
     slots = await in_thread(lambda: open_slots(task, load_corpus(configuration)))
@@ -94,12 +107,12 @@ async def diagnose(
     asked = await composed(slots, prompt, operators, critique)
     past = await in_thread(read_past, configuration)
     known = await in_thread(prices, configuration, environ)
-    expected = estimate(configuration, known, task, prompt, asked, past)
+    expected = estimate(configuration, known, task, prompt, asked, past, seen)
     diagnosis = replace(diagnosis, estimate=expected)
     if headroom is None or offline or diagnosis.exit_code:
         return diagnosis
     try:
-        measured = await measure(configuration, environ, task, prompt, headroom, accounts or Accounts())
+        measured = await measure(configuration, environ, task, prompt, headroom, accounts or Accounts(), seen)
     except (ModelError, BudgetExhausted) as error:
         failed = Finding("headroom", "failed", str(error), call=True)
         return replace(diagnosis, findings=(*diagnosis.findings, failed))
@@ -115,7 +128,7 @@ def _looked_at(
     prompt = _prompt(found, configuration, likely, operators)
     if task and prompt:
         found.warn("answers", task.kind.names.warning(prompt))
-        found.warn("input", _unshown(prompt, task))
+        found.warn("input", "" if task.program else _unshown(prompt, task))
         found.warn("braces", doubled_braces(prompt, task))
         found.note("replies", _replies(configuration, task, prompt))
         if most := configuration.prompt.max_tokens:
@@ -200,9 +213,12 @@ def _prompt(
         return None
 
     def describe(prompt: Prompt) -> str:
-        said = f"{len(prompt.sections)} sections, about {prompt.tokens:,} tokens; the placeholders are input fields"
+        size = f"{len(prompt.sections)} sections, about {prompt.tokens:,} tokens"
+        if likely.program is not None:
+            return f"{', '.join(likely.program.prompts)}: {size} together"
         tools = [section.name for section in prompt if section.kind == "tool"]
-        return said + (f"; sent beside the messages: {', '.join(tools)}" if tools else "")
+        beside = f"; sent beside the messages: {', '.join(tools)}" if tools else ""
+        return f"{size}; the placeholders are input fields{beside}"
 
     prompt = found.attempt("prompt", lambda: load_first_prompt(configuration, likely), describe)
     if prompt is not None and operators is not None:
@@ -216,34 +232,55 @@ def _unshown(prompt: Prompt, task: Task) -> str:
     return f"no section shows {braced(left)}: the model does not see it" if left else ""
 
 
+def _rooms(configuration: Configuration, task: Task, prompt: Prompt) -> dict[str, int | None]:
+    """Most tokens of a reply by each model that answers the task, the least of its prompts."""
+    parts = task.program.parts(prompt) if task.program else {"": prompt}
+    rooms: dict[str, int | None] = {}
+    for name, part in parts.items():
+        model = configuration.models.of(role_of(name))
+        room = reply_room(configuration, program_limit(task, name, part), role_of(name))
+        rooms[model] = min(room, rooms.get(model) or room)
+    return rooms
+
+
 def _replies(configuration: Configuration, task: Task, prompt: Prompt) -> str:
     """The limit of reply tokens, its reason, and the number of replies per example, in words."""
-    limit, repeats = reply_limit(task.kind, prompt), configuration.search.repeats
-    room = reply_room(configuration, limit)
+    repeats = configuration.search.repeats
+    asked = f"; each example is asked {repeats} times" if repeats > 1 else ""
+    if task.program is not None and len(task.program.prompts) > 1:
+        parts = task.program.parts(prompt).items()
+        rooms = [(n, reply_room(configuration, program_limit(task, n, part), role_of(n))) for n, part in parts]
+        each = ", ".join(f"{room:,} of {name}" for name, room in rooms)
+        return f"tokens at most: {each} (prompts.NAME.reply_tokens sets another limit){asked}"
+    [(name, part)] = (task.program.parts(prompt) if task.program else {"": prompt}).items()
+    limit = program_limit(task, name, part)
+    room = reply_room(configuration, limit, role_of(name))
     if room > limit:
         why = "what the model needs, which may think first"
     elif configuration.task.reply_tokens:
         why = "task.reply_tokens"
+    elif name and configuration.prompts[name].reply_tokens:
+        why = f"prompts.{name}.reply_tokens"
     elif limit > task.kind.limit:
         why = f"{task.kind.limit} for an answer of this kind, {task.kind.thought} to think first, as the prompt asks"
     else:
         why = "for an answer of this kind; task.reply_tokens sets another limit"
-    asked = f"; each example is asked {repeats} times" if repeats > 1 else ""
     return f"of {room:,} tokens at most ({why}){asked}"
 
 
 def _sent(configuration: Configuration, task: Task, prompt: Prompt) -> tuple[Sent, ...]:
     """The first training example as it is sent to the task model, and, with its expected answer as the reply, to a
-    judge."""
-    example, inputs = task.train[0], task.train[0].inputs
+    judge. Of a program, each prompt with the names of the values that it computes."""
+    example, fill = task.train[0], unfilled
     if slots_of(prompt):
         try:
             corpus = load_corpus(configuration)
         except InputError:
             return ()  # the corpus has its own finding
-        inputs = open_slots(task, corpus).inputs(prompt, inputs)
+        fill = open_slots(task, corpus).inputs
     expected = task.kind.show(example.target)
-    sent = [Sent("task", example.id, prompt.render(inputs), expected)]
+    likely = likely_requests(task, prompt, example.inputs, fill)
+    sent = [Sent(role_of(request.prompt), example.id, request.messages, expected) for request in likely]
     if asks_judge(configuration):
         question = ModelJudge(task.kind, configuration.task.rubric or "", None).question(example, expected)
         sent.append(Sent("judge", example.id, (ChatMessage("user", question),), expected))

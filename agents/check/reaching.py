@@ -63,7 +63,8 @@ def open_models(
     roles: dict[str, list[str]] = {}
     critic = ["critic"] if configuration.agents.criticises else []
     judge = ["judge"] if asks_judge(configuration) else []
-    for role in ("task", *critic, *judge, *(f"proposer/{name}" for name in proposers)):
+    prompts = [f"task/{name}" for name in tables.prompts]
+    for role in ("task", *prompts, *critic, *judge, *(f"proposer/{name}" for name in proposers)):
         roles.setdefault(tables.of(role), []).append(role)
 
     def attempt(name: str, said: str, dimension: int | None = None) -> ChatModel | None:

@@ -22,7 +22,10 @@ from protocols.text import printable
 
 
 def evaluate(
-    prompt: Annotated[Path, typer.Argument(metavar="PROMPT", help="A prompt file, such as a run's best_prompt.txt.")],
+    prompt: Annotated[
+        Path,
+        typer.Argument(metavar="PROMPT", help="A prompt file, such as a run's best_prompt.txt, or a folder of them."),
+    ],
     config: Config,
     split: Annotated[SplitName, typer.Option(help="The examples to score on.")] = "validation",
     settings: Settings = None,
@@ -43,6 +46,8 @@ def evaluate(
             tell(f"{prompt}: {names} is the name of no input field and was taken as plain text")
         for remark in scored.remarks:
             tell(f"{prompt}: {printable(remark)}")
+        if scored.first_error:
+            tell(f"the first example without an answer: {printable(scored.first_error)}")
         if as_json:
             emit(asdict(scored) | {"prompt": printable(scored.prompt)})
         else:

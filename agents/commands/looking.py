@@ -143,7 +143,7 @@ def blame(directory: RunDirectory, candidate: OfCandidate = None, as_json: AsJso
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A prompt file, or a run directory: its best prompt.")],
+    a: Annotated[Path, typer.Argument(metavar="A", help="A prompt file, a folder of them, or a run directory.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
     as_json: AsJson = False,
 ) -> None:

@@ -148,8 +148,26 @@ def check_prompt(prompt: Prompt, task: Task, literal: set[str], file: str | None
 
 def check_input(prompt: Prompt, task: Task, file: str | None = None) -> None:
     """:raises PromptError: the prompt is the same for every example."""
-    if not any(placeholders(section.filled, task.fields) for section in prompt):
+    if task.program is None and not any(placeholders(section.filled, task.fields) for section in prompt):
         raise PromptError(f"the prompt shows no input; put {{{task.fields[0]}}} where it belongs", file=file)
+
+
+def check_names(prompt: Prompt, task: Task, file: str | None = None) -> None:
+    """:raises PromptError: the prompt has other names than the prompts of the task's program."""
+    names = tuple(task.program.prompts) if task.program else ()
+    wanted, there = set(names if len(names) > 1 else ("",)), set(prompt.names)
+    if wanted == there:
+        return
+    if wanted == {""}:
+        raise PromptError(f"it has the prompts {', '.join(sorted(there))}, and the task has one prompt", file=file)
+    missing = [name for name in names if name not in there]
+    strange = [name for name in prompt.names if name and name not in wanted]
+    said = [f"no section belongs to the prompt {name}" for name in missing]
+    said += [f"the program has no prompt {name}" for name in strange]
+    if "" in there:
+        plain = next(section.name for section in prompt if not section.prompt)
+        said.append(f"the section {plain} belongs to no prompt; write {names[0]}.{plain}")
+    raise PromptError("; ".join(said), file=file)
 
 
 def remarks(prompt: Prompt, task: Task) -> list[str]:
@@ -176,6 +194,6 @@ def unknown_placeholders(prompt: Prompt, task: Task) -> dict[str, str]:
     unknown: dict[str, str] = {}
     for section in prompt:
         for name in re.findall(r"\{([A-Za-z_]\w*)\}", section.filled):
-            if name not in task.fields:
+            if name not in task.placeholders:
                 unknown.setdefault(name, section.name)
     return unknown

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from agents.config.configuration import Configuration
+from agents.programs.trial import Trial
 from protocols.data.checks import Splits
 from protocols.errors import ConfigError
 from protocols.files.named import Named
@@ -143,10 +144,16 @@ def asks_judge(configuration: Configuration) -> bool:
     return Named(JUDGE) in (configuration.task.metric or ())
 
 
-def calls_per_example(configuration: Configuration) -> int:
-    """Model calls per example: its answers, and a judge's verdict on each. A program is taken to ask each of its
-    prompts once."""
-    return configuration.search.repeats * (max(1, len(configuration.prompts)) + asks_judge(configuration))
+def calls_per_example(configuration: Configuration, seen: Trial | None = None) -> float:
+    """Model calls per example: its answers, and a judge's verdict on each. A program makes as many calls as were
+    `seen`; None: one for each of its prompts."""
+    answer = max(1, len(configuration.prompts)) if seen is None else seen.calls
+    return configuration.search.repeats * (answer + asks_judge(configuration))
+
+
+def least_per_example(configuration: Configuration) -> int:
+    """The fewest model calls per example: a program may leave prompts out, but is taken to make one call."""
+    return configuration.search.repeats * (1 + asks_judge(configuration))
 
 
 def _open(configuration: Configuration, kind: TaskKind, named: Named, judge: ChatModel | None) -> Metric:

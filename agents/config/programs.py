@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agents.config.configuration import Configuration
 from agents.config.layout import layout, part_layout
@@ -15,9 +17,13 @@ from agents.programs.functions import FunctionProgram
 from agents.programs.workers import CommandProgram
 from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file
+from protocols.files.named import Named
+from protocols.files.own_code import check_takes
 from protocols.program import TaskProgram
 from protocols.prompt import WORD_NAME, Prompt, Section, names_in
 from protocols.task import Task
+
+KEY = "task.program"
 
 
 def open_program(configuration: Configuration, fields: Sequence[str]) -> TaskProgram | None:
@@ -37,8 +43,8 @@ def open_program(configuration: Configuration, fields: Sequence[str]) -> TaskPro
     limits = {name: prompt.reply_tokens for name, prompt in prompts.items()}
     if isinstance(table.program, CommandTable):  # it keeps the time itself, for examples wait for a free process
         return TaskProgram(_command(configuration, table.program), limits, computed, math.inf)
-    function = table.program.function("task.program", "inputs", "prompts", "call")
-    return TaskProgram(FunctionProgram(function), limits, computed, table.program_timeout)
+    function = FunctionProgram(_function(table.program), table.program_timeout)
+    return TaskProgram(function, limits, computed, table.program_timeout)
 
 
 def _check_prompts(configuration: Configuration) -> None:
@@ -49,6 +55,8 @@ def _check_prompts(configuration: Configuration) -> None:
     for name in configuration.prompts:
         if not WORD_NAME.fullmatch(name):
             raise ConfigError(f"prompts.{name}: use a-z, 0-9, _ and -, starting with a letter")
+        if hasattr(Mapping, name):
+            raise ConfigError(f"prompts.{name}: a program could not write prompts.{name}; give it another name")
 
 
 def _command(configuration: Configuration, table: CommandTable) -> CommandProgram:
@@ -61,6 +69,18 @@ def _command(configuration: Configuration, table: CommandTable) -> CommandProgra
         configuration.task.program_timeout,
     )
     return CommandProgram(command)
+
+
+def _function(program: Named) -> Callable[..., Any]:
+    """A function, or the method `answer` of an object or of a class, which is made with the parameters."""
+    found, arguments = program.found(KEY), ("inputs", "prompts", "call")
+    if inspect.isroutine(found) or not hasattr(found, "answer"):
+        return program.function(KEY, *arguments)
+    answer = getattr(program.made(KEY, {}, "answer"), "answer", None)
+    if not callable(answer):
+        raise ConfigError(f"{KEY}: {program} is no function of {', '.join(arguments)}, and has no method answer")
+    check_takes(answer, f"{program}.answer", KEY, *arguments)
+    return answer  # type: ignore[no-any-return]
 
 
 def _shown(configuration: Configuration, name: str, table: ProgramPromptTable) -> set[str]:

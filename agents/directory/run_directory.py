@@ -36,7 +36,9 @@ REPORT, PARETO = "report.html", "pareto.json"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
 BEST_FIELDS = "best_prompt.fields.json"
 BEST_OFFER = "best_prompt.offer.json"
-BEST = (BEST_PROMPT, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, BEST_OFFER)
+BEST_PROMPTS = "best_prompts"
+"""The folder of the best prompts of a program with several, a file for each."""
+BEST = (BEST_PROMPT, BEST_PROMPTS, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, BEST_OFFER)
 KEPT = (JOURNAL, CACHE, MEMORY, *BEST, RESULT, PARETO, LOG)
 """Files that are written only after the record. Commands are not among them, since they may be sent too early."""
 BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
@@ -211,6 +213,17 @@ def write(path: Path, content: bytes) -> None:
             made.replace(path)
         finally:
             made.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_written(error, path) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of the run directory, unless it is there.
+
+    :raises StorageFailed: it cannot be made.
+    """
+    try:
+        path.mkdir(exist_ok=True)
     except OSError as error:
         raise not_written(error, path) from error
 

@@ -10,9 +10,11 @@ from typing import Final
 from agents.config.configuration import Configuration
 from agents.config.metrics import asks_judge
 from agents.forecast.composed import Asked, tokens_of
-from agents.forecast.least import reply_room
+from agents.forecast.least import reply_room, role_of
 from agents.forecast.past import Past
-from agents.prompting.asking import reply_limit
+from agents.programs.trial import Trial
+from agents.prompting.asking import program_limit
+from agents.prompting.likely import likely_requests
 from agents.prompting.requests import show_example, show_turns
 from agents.prompting.retrieval_slots import EXAMPLES, places, unfilled
 from memory.retrieval import CHUNK
@@ -91,14 +93,28 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Mean tokens of a rendered `prompt`, of a gold answer (`target`), and of an example as text (`shown`) and as
-    `turns`; and the number of the prompt's `sections`."""
+    """Mean tokens of the rendered `prompts` by name ("" without a program), of a gold answer (`target`), and of an
+    example as text (`shown`) and as `turns`; and the number of the prompt's `sections`."""
 
-    prompt: int
+    prompts: Mapping[str, int]
     target: int
     shown: int
     turns: int
     sections: int
+
+    @property
+    def prompt(self) -> int:
+        """Of all prompts together."""
+        return sum(self.prompts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The calls of one prompt: how many there are for an answer, and the mean tokens of each and of its reply."""
+
+    each: float
+    input: float
+    output: float
 
 
 def estimate(
@@ -108,11 +124,12 @@ def estimate(
     first: Prompt,
     asked: Mapping[str, Asked],
     past: Past | None = None,
+    seen: Trial | None = None,
 ) -> Estimate:
     """The estimate for a search of `task` from the prompt `first`, including the held-out report. `known`: prices;
-    `asked`: the result of `composed`."""
+    `asked`: the result of `composed`; `seen`: of a program, None if it was not tried."""
     past = past or Past()
-    expected = Expected(configuration, task, first, asked, past)
+    expected = Expected(configuration, task, first, asked, past, seen)
     roles = expected.roles
     unpriced = tuple(sorted({use.model for use in roles.values() if use.calls} - known.keys()))
     totals = {
@@ -145,9 +162,15 @@ class Expected:
     """The expected run, before caps. `least`: minimum number of calls for a result."""
 
     def __init__(
-        self, configuration: Configuration, task: Task, first: Prompt, asked: Mapping[str, Asked], past: Past
+        self,
+        configuration: Configuration,
+        task: Task,
+        first: Prompt,
+        asked: Mapping[str, Asked],
+        past: Past,
+        seen: Trial | None = None,
     ) -> None:
-        self._configuration, self._asked, self._past = configuration, asked, past
+        self._configuration, self._asked, self._past, self._seen = configuration, asked, past, seen
         sizes, edits = measure(task, first), configuration.search.assignments
         critique = min(configuration.minibatch(len(task.validation)), len(task.train))
         whole = len(task.validation) + critique
@@ -162,23 +185,39 @@ class Expected:
         of_others = repeats * (whole * self._survivors + lost + len(task.test) * bool(edits))
         self.least = repeats * (len(task.validation) + len(task.test))
         self._grown = min(max(one.shows for one in asked.values()), len(task.train)) * sizes.turns
-        self._reply = self._length_of_replies(task, first, sizes)
         answers = of_first + of_others
-        prompt = (of_first * sizes.prompt + of_others * (sizes.prompt + self._grown)) / answers
-        self.roles = self._roles(edits, answers, prompt, sizes)
+        grown = self._grown * of_others / answers / len(sizes.prompts)
+        self._calls = self._calls_of_an_answer(task, first, sizes, grown)
+        self.roles = self._roles(edits, answers, sum(calls.input for calls in self._calls.values()), sizes)
 
-    def _length_of_replies(self, task: Task, first: Prompt, sizes: Sizes) -> float:
-        limit = reply_limit(task.kind, first)
-        room = reply_room(self._configuration, limit)
+    def _calls_of_an_answer(self, task: Task, first: Prompt, sizes: Sizes, grown: float) -> dict[str, Calls]:
+        """The calls of each prompt by its name, "" without a program. `grown`: by how many tokens an edited prompt is
+        longer."""
+        parts = task.program.parts(first) if task.program else {"": first}
+        calls = {}
+        for name, part in parts.items():
+            seen = self._seen.prompts.get(name) if self._seen else None
+            if self._seen and seen and seen.usage.total:
+                sent, replied = seen.mean(seen.usage.input), seen.mean(seen.usage.output)
+                calls[name] = Calls(self._seen.of(name), sent + grown, replied)
+            else:
+                each = self._seen.of(name) if self._seen else 1.0
+                reply = self._length_of_replies(task, name, part, sizes)
+                calls[name] = Calls(each, sizes.prompts[name] + grown, reply)
+        return calls
+
+    def _length_of_replies(self, task: Task, name: str, part: Prompt, sizes: Sizes) -> float:
+        limit = program_limit(task, name, part)
+        room = reply_room(self._configuration, limit, role_of(name))
         first_words = REASONED if limit > task.kind.limit or task.kind.name == "reasoning" else 0
         return min(room, 1.5 * sizes.target + 6 + first_words + THOUGHT * (room > limit))
 
     def _roles(self, edits: int, answers: float, prompt: float, sizes: Sizes) -> dict[str, Use]:
         critic = self._configuration.agents.criticises
         share = self._configuration.search.credit_share * CREDIT * (self._survivors >= 1)
-        roles = {"task": self._use("task", answers, prompt, self._reply)}
-        if critic and share:
-            roles["credit"] = self._use("credit", share * answers, prompt, self._reply)
+        roles = self._task_roles("task", answers)
+        credit = self._task_roles("credit", share * answers) if critic and share else {}
+        roles |= credit
         if critic:
             calls = 1 + self._survivors
             roles["critic"] = self._use("critic", calls, self._asked["critic"].input + self._grown / 2, WRITTEN)
@@ -188,12 +227,32 @@ class Expected:
             if one.most:
                 roles[role] = self._use(role, calls, one.input + self._grown / 2, WRITTEN)
         if asks_judge(self._configuration):
-            verdicts = answers + (roles["credit"].calls if "credit" in roles else 0)
+            verdicts = answers + (share * answers if credit else 0)
             roles["judge"] = self._use("judge", verdicts, prompt + sizes.shown + self._reply, VERDICT)
         if embedder := self._configuration.memory.embedder:  # one call for each distinct section with its gradient
             calls = edits + sizes.sections
             roles["embedder"] = Use(embedder, calls, calls * prompt, 0)
         return roles
+
+    @property
+    def _reply(self) -> float:
+        """Mean tokens of a reply of the task."""
+        return sum(calls.output for calls in self._calls.values()) / len(self._calls)
+
+    def _task_roles(self, role: str, answers: float) -> dict[str, Use]:
+        """The calls for some answers; those of a program with several prompts by prompt."""
+        if len(self._calls) == 1:
+            [calls] = self._calls.values()
+            return {role: self._use(role, answers * calls.each, calls.input, calls.output)}
+        return {
+            f"{role}/{name}": Use(
+                self._configuration.models.of(role_of(name)),
+                answers * calls.each,
+                answers * calls.each * calls.input,
+                answers * calls.each * calls.output,
+            )
+            for name, calls in self._calls.items()
+        }
 
     def _use(self, role: str, calls: float, prompt: float, reply: float) -> Use:
         """The use of a role; its tokens are averaged with those of past runs."""
@@ -205,12 +264,21 @@ class Expected:
     @property
     def assumptions(self) -> str:
         """The assumptions in words, for a person."""
-        runs = f"; {self._past.runs} earlier runs of this task say so, too" if self._past.runs else ""
+        runs = self._program() + f"; {self._past.runs} earlier runs of this task say so, too" * bool(self._past.runs)
         return (
             f"{self._races:,.0f} edits come to a race and {self._survivors:,.0f} of them win; a loser is asked on "
             f"{self._lost_at:.0%} of validation; replies of the task have {self._reply:,.0f} tokens, those of critic "
             f"and writers {WRITTEN}{runs}. Four bytes are a token; retries and discounts for cached input left out"
         )
+
+    def _program(self) -> str:
+        """The assumption about the calls of a program, "" without one."""
+        if "" in self._calls:
+            return ""
+        if self._seen is None:
+            return "; the program calls each prompt once for an example (it was not tried)"
+        each = ", ".join(f"{name} {calls.each:.3g}" for name, calls in self._calls.items())
+        return f"; for an example, the program calls {each} times, as on {len(self._seen.examples)} examples"
 
 
 def survivors(races: float, runs: int = 1) -> float:
@@ -224,17 +292,27 @@ def measure(task: Task, first: Prompt) -> Sizes:
     shown = tokens_of([show_example(first, task, example) for example in some])
     pairs = [sum(map(estimate_turn, show_turns(first, task, example))) for example in some]
     turns = round(sum(pairs) / len(pairs)) if pairs else 0
-    filled = sum(
+    sent: dict[str, list[int]] = {}
+    for example in task.validation[:MEASURED]:
+        for request in likely_requests(task, first, example.inputs, unfilled):
+            beside = request.offer.size // BYTES if request.offer else 0
+            sent.setdefault(request.prompt, []).append(sum(map(estimate_turn, request.messages)) + beside)
+    parts = task.program.parts(first) if task.program else {"": first}
+    prompts = {
+        name: round(sum(sent.get(name, [])) / max(1, len(sent.get(name, [])))) + _filled(part, turns, shown)
+        for name, part in parts.items()
+    }
+    target = tokens_of([task.kind.show(example.target) for example in some])
+    return Sizes(prompts, target, shown, turns, len(first.sections))
+
+
+def _filled(prompt: Prompt, turns: int, shown: int) -> int:
+    """Tokens that are filled in for the placeholders of a prompt."""
+    return sum(
         int(place.partition(":")[2]) * count * _item(place, turns if section.form == "turns" else shown)
-        for section in first
+        for section in prompt
         for place, count in places(section.filled).items()
     )
-    sent = [first.render(unfilled(example.inputs)) for example in task.validation[:MEASURED]]
-    rendered = sum(estimate_turn(message) for messages in sent for message in messages)
-    target = tokens_of([task.kind.show(example.target) for example in some])
-    offer = task.kind.offer(first)
-    beside = filled + (offer.size // BYTES if offer else 0)
-    return Sizes(round(rendered / max(1, len(sent))) + beside, target, shown, turns, len(first.sections))
 
 
 def _item(place: str, example: int) -> int:
@@ -243,10 +321,13 @@ def _item(place: str, example: int) -> int:
 
 
 def shares(roles: Mapping[str, Use]) -> Sequence[tuple[str, Use]]:
-    """The roles, with all proposers added up as one, for a person."""
-    writers = [use for role, use in roles.items() if role.startswith("proposer/")]
-    rest = [(role, use) for role, use in roles.items() if not role.startswith("proposer/")]
-    if not writers:
-        return rest
-    calls, sent, replied = (sum(getattr(use, name) for use in writers) for name in ("calls", "input", "output"))
-    return [*rest, ("proposers", Use("", calls, sent, replied))]
+    """The roles, with all proposers added up as one and the credit of all prompts as one, for a person."""
+    shown: dict[str, Use] = {}
+    for role, use in sorted(roles.items(), key=lambda one: one[0].startswith("proposer/")):
+        kind = role.partition("/")[0]
+        name = {"proposer": "proposers", "credit": "credit"}.get(kind, role)
+        before = shown.get(name, Use("", 0, 0, 0))
+        shown[name] = Use(
+            before.model or use.model, before.calls + use.calls, before.input + use.input, before.output + use.output
+        )
+    return [*shown.items()]

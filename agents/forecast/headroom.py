@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,12 +13,14 @@ from agents.config.loading import load_corpus
 from agents.config.metrics import asks_judge
 from agents.forecast.composed import composed
 from agents.forecast.estimate import Estimate, estimate
+from agents.forecast.least import role_of
 from agents.forecast.past import read_past
 from agents.headroom.found import Headroom, found
 from agents.headroom.probe import DRAWS, LEAST, Plan, Probe, Tell
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.outside import open_forward
+from agents.programs.trial import Trial
 from agents.prompting.forward import Forward
 from agents.prompting.retrieval_slots import open_slots
 from protocols.budget.prices import Price
@@ -51,58 +54,86 @@ def draws(configuration: Configuration) -> int:
     return 0 if configuration.asked("task").get("temperature") == 0 else DRAWS
 
 
-def cost(configuration: Configuration, probe: Probe, plan: Plan, known: Mapping[str, Price]) -> Cost:
-    """The cost for the task model and, if there is one, for a judge, which is asked as often."""
+def cost(
+    configuration: Configuration, probe: Probe, plan: Plan, known: Mapping[str, Price], seen: Trial | None = None
+) -> Cost:
+    """The cost for the task model and, if there is one, for a judge, which is asked as often. A program makes as many
+    calls as were `seen`; None: it was not tried, or there is none."""
     length, judged = probe.length(plan), asks_judge(configuration)
-    usage = {"task": Usage(length.input, length.output)}
+    usage, calls = {"task": Usage(length.input, length.output)}, float(plan.replies)
+    if seen is not None:
+        calls *= seen.calls
+        usage = {role_of(name): _times(seen, name, plan.replies) for name in seen.prompts}
+    elif configuration.prompts:
+        calls *= len(configuration.prompts)
     if judged:
         usage["judge"] = Usage(length.input + length.output, length.output)
+        calls += plan.replies
     models = {role: configuration.models.of(role) for role in usage}
     priced = all(name in known for name in models.values())
     dollars = sum(known[models[role]].of(used) for role, used in usage.items()) if priced else None
     tokens = sum(used.input + used.output for used in usage.values())
-    return Cost(plan.replies * (1 + judged), tokens, dollars)
+    return Cost(round(calls), tokens, dollars)
 
 
-def may_be_cheap(configuration: Configuration, task: Task) -> bool:
-    """Whether a search may be long enough to pay for LEAST examples: a quick test that rules out short searches."""
+def _times(seen: Trial, name: str, answers: int) -> Usage:
+    """The tokens of the calls of a prompt for some answers."""
+    use = seen.prompts[name]
+    calls = answers * seen.of(name)
+    return Usage(round(calls * use.mean(use.usage.input)), round(calls * use.mean(use.usage.output)))
+
+
+def may_be_cheap(configuration: Configuration, task: Task, calls: float = 1.0) -> bool:
+    """Whether a search may be long enough to pay for LEAST examples: a quick test that rules out short searches.
+    `calls`: of an answer."""
     search = configuration.search
     whole = len(task.validation) + configuration.minibatch(len(task.validation))
     most = search.repeats * (whole * (1 + search.assignments) + 2 * len(task.test))
-    return min(most, configuration.budget.calls or most) >= SHARE * 2 * LEAST
+    return min(most, (configuration.budget.calls or math.inf) / calls) >= SHARE * 2 * LEAST
 
 
 def affordable(
-    configuration: Configuration, probe: Probe, known: Mapping[str, Price], expected: Estimate
+    configuration: Configuration,
+    probe: Probe,
+    known: Mapping[str, Price],
+    expected: Estimate,
+    seen: Trial | None = None,
 ) -> Plan | None:
     """The plan with as many examples as one SHARE-th of the search pays for; None if these are fewer than LEAST."""
     plan = probe.plan()
-    takes = cost(configuration, probe, plan, known)
+    takes = cost(configuration, probe, plan, known, seen)
     calls, tokens = takes.calls / max(1.0, expected.calls.expected), takes.tokens / max(1.0, expected.tokens.expected)
     most = int(len(plan.examples) / max(1.0, SHARE * calls, SHARE * tokens))
     return plan.of(most) if most >= LEAST else None
 
 
 async def before_search(
-    configuration: Configuration, forward: Forward, first: Prompt, known: Mapping[str, Price], tell: Tell
+    configuration: Configuration,
+    forward: Forward,
+    first: Prompt,
+    known: Mapping[str, Price],
+    tell: Tell,
+    seen: Trial | None = None,
 ) -> Headroom | None:
     """Measure headroom before a search if it is `affordable`, and tell the result; None if it is not, or the
     configuration, a cap or a person prevents it. A simulator's replies would say nothing, so it is not measured.
+    `seen`: of a program.
 
     :raises Exception: otherwise as `Forward.until`.
     """
     task, slots = forward.task, forward.slots
     simulated = configuration.models.of("task") == EMBEDDED
-    if not configuration.search.headroom or simulated or not may_be_cheap(configuration, task):
+    each = seen.calls if seen else 1.0
+    if not configuration.search.headroom or simulated or not may_be_cheap(configuration, task, each):
         return None
     operators = open_operators(configuration.search.operators)
     asked = await composed(slots, first, operators, configuration.minibatch(len(task.validation)))
-    expected = estimate(configuration, known, task, first, asked, read_past(configuration))
+    expected = estimate(configuration, known, task, first, asked, read_past(configuration), seen)
     probe = Probe(slots, first, draws(configuration))
-    plan = await in_thread(affordable, configuration, probe, known, expected)
+    plan = await in_thread(affordable, configuration, probe, known, expected, seen)
     if plan is None:
         return None
-    takes = cost(configuration, probe, plan, known)
+    takes = cost(configuration, probe, plan, known, seen)
     tell(f"headroom: first measures what there is to gain: {takes}; search.headroom = false skips that")
     try:
         said = found(await probe.ask(plan, forward, tell))
@@ -120,8 +151,10 @@ async def measure(
     first: Prompt,
     tell: Tell,
     accounts: Accounts,
+    seen: Trial | None = None,
 ) -> Headroom:
-    """Run the whole plan, within the caps of `[budget]`; replies go to the configured reply cache.
+    """Run the whole plan, within the caps of `[budget]`; replies go to the configured reply cache. `seen`: what a
+    program was seen to call.
 
     :raises BudgetExhausted: a cap refused a call.
     :raises ModelError: a failure that every other call would meet as well.
@@ -132,8 +165,7 @@ async def measure(
     plan = await in_thread(probe.plan)
     ledger = await in_thread(open_ledger, configuration, environ)
     kept = "" if configuration.cache.path else "; set cache.path, and the search can use these replies at no cost"
-    tell(
-        f"headroom: {len(plan.examples)} validation examples, {cost(configuration, probe, plan, ledger.prices)}{kept}"
-    )
+    takes = cost(configuration, probe, plan, ledger.prices, seen)
+    tell(f"headroom: {len(plan.examples)} validation examples, {takes}{kept}")
     async with open_forward(configuration, environ, ledger, slots, accounts) as forward:
         return found(await probe.ask(plan, forward, tell))

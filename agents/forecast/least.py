@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -9,11 +10,12 @@ from agents.config.configuration import Configuration
 from agents.config.loading import load_corpus
 from agents.config.metrics import asks_judge
 from agents.config.tables import CapsTable
-from agents.prompting.asking import reply_limit, task_request
+from agents.programs.trial import Trial
+from agents.prompting.likely import likely_requests
 from agents.prompting.retrieval_slots import MAX_TOKENS, open_slots, slots_of, unfilled
 from protocols.budget.prices import Price
 from protocols.errors import ConfigError
-from protocols.model import Usage
+from protocols.model import Request, Usage
 from protocols.prompt import Prompt, estimate_message
 from protocols.providers.responses.figures import BYTES
 from protocols.task import Task
@@ -36,33 +38,73 @@ class Least:
 
 
 def least(configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price]) -> Least:
-    """The minimum cost of the task model's calls."""
-    asked = [
-        task_request(task.kind, first, first.render(unfilled(example.inputs)))
+    """The minimum cost of the task model's calls. Of the calls of a program, which nobody knows beforehand, only one
+    is counted for each example: the shortest, to the cheapest model."""
+    repeats = configuration.search.repeats
+    costs = [
+        [_cost(configuration, request, known) for request in likely_requests(task, first, example.inputs, unfilled)]
         for example in (*task.validation, *task.test, *task.test)
     ]
-    name, repeats = configuration.models.of("task"), configuration.search.repeats
-    reply = reply_room(configuration, reply_limit(task.kind, first))
-    longest = max(request.most_input for request in asked)
-    tokens = repeats * sum(estimate_message(message) for request in asked for message in request.messages)
-    tokens += repeats * sum(request.offer.size // BYTES for request in asked if request.offer)
-    price = known.get(name)
-    dollars = price.of(Usage(tokens)) + 2 * price.most(longest, reply) if price else None
-    return Least(repeats * len(asked), tokens + 2 * (longest + reply), dollars, longest, reply)
+    every = [cost for each in costs for cost in each]
+    longest = max(every, key=lambda cost: cost.longest + cost.reply)
+    tokens = repeats * sum(min(cost.tokens for cost in each) for each in costs)
+    dollars = repeats * sum(min(cost.dollars for cost in each) for each in costs)
+    dollars += 2 * max(cost.most for cost in every)
+    known_price = all(cost.priced for cost in every)
+    return Least(
+        calls=repeats * len(costs),
+        tokens=tokens + 2 * (longest.longest + longest.reply),
+        dollars=dollars if known_price else None,
+        longest=longest.longest,
+        reply=longest.reply,
+    )
 
 
-def reply_room(configuration: Configuration, limit: int) -> int:
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """The cost of one call: the estimated `tokens` and `dollars` of its input, at most `longest` tokens of input and
+    `reply` of output, and `most` dollars. Dollars are 0 unless it is `priced`."""
+
+    tokens: int
+    longest: int
+    reply: int
+    priced: bool
+    dollars: float
+    most: float
+
+
+def _cost(configuration: Configuration, request: Request, known: Mapping[str, Price]) -> _Cost:
+    role = role_of(request.prompt)
+    price = known.get(configuration.models.of(role))
+    tokens = sum(map(estimate_message, request.messages)) + (request.offer.size // BYTES if request.offer else 0)
+    reply, longest = reply_room(configuration, request.max_tokens, role), request.most_input
+    if price is None:
+        return _Cost(tokens, longest, reply, False, 0.0, 0.0)
+    return _Cost(tokens, longest, reply, True, price.of(Usage(tokens)), price.most(longest, reply))
+
+
+def role_of(prompt: str) -> str:
+    """The role whose model answers the prompt of this name; "" without a program."""
+    return f"task/{prompt}" if prompt else "task"
+
+
+def reply_room(configuration: Configuration, limit: int, role: str = "task") -> int:
     """Maximum number of tokens of a task model's reply if `limit` is wanted; more than that if the model needs
     more."""
-    name = configuration.models.of("task")
+    name = configuration.models.of(role)
     return max(limit, configuration.provider(name).reply_tokens or min_reply_tokens(name) or 0)
 
 
-def check_caps(configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price]) -> None:
-    """:raises ConfigError: a cap of the run, or of the role task or judge, is too small to evaluate and report even
-    the first prompt; the message states the minimum."""
+def check_caps(
+    configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price], seen: Trial | None = None
+) -> None:
+    """`seen`: the calls of a program; None: it was not tried.
+
+    :raises ConfigError: a cap of the run, or of the role task or judge, is too small to evaluate and report even
+        the first prompt; the message states the minimum.
+    """
     takes = least(configuration, task, first, known)
-    for name, table, calls in _capped(configuration, takes.calls):
+    for name, table, calls in _capped(configuration, takes.calls, seen.calls if seen else 1.0):
         what = "the first prompt on validation and the held-out report alone take"
         if table.calls is not None and table.calls <= calls:
             raise ConfigError(f"{name}.calls = {table.calls} is too small: {what} {calls}, and a search needs more")
@@ -90,10 +132,11 @@ def check_length(configuration: Configuration, task: Task, first: Prompt) -> Non
         )
 
 
-def _capped(configuration: Configuration, calls: int) -> Iterator[tuple[str, CapsTable, int]]:
-    """Each table of caps that apply to these calls: its name, the table, and the calls that it has to allow."""
+def _capped(configuration: Configuration, answers: int, calls: float) -> Iterator[tuple[str, CapsTable, int]]:
+    """Each table of caps that apply to these answers, of so many `calls` each: its name, the table, and the calls
+    that it has to allow."""
     budget, judges = configuration.budget, asks_judge(configuration)
-    yield "budget", budget, calls * (1 + judges)
+    yield "budget", budget, math.ceil(answers * (calls + judges))
     for role, table in budget.roles.items():
         if role == "task" or (role == "judge" and judges):
-            yield f"budget.roles.{role}", table, calls
+            yield f"budget.roles.{role}", table, math.ceil(answers * (calls if role == "task" else 1))

@@ -10,6 +10,7 @@ from typing import Final
 
 from agents.config.configuration import Configuration
 from agents.directory.run_directory import RESULT, RUNS, file_name, read_configuration
+from agents.results.by_prompt import THOUSAND
 from agents.results.finished import read_result
 from protocols.errors import PromptFlowError
 
@@ -63,7 +64,10 @@ def add_run(past: Past, configuration: Configuration, path: Path) -> None:
     survivors, losers = (sum(end[kind] for end in ends) for kind in ("survived", "lost"))
     validation, test = result["first"]["n"], result["test"]["n"] if result["test"] else 0
     whole = validation + there.minibatch(validation)
+    # A result of an earlier release has no `prompts`; a single prompt has none either, and is called once.
+    per_answer = sum(costs["first"]["calls"] for costs in result.get("prompts", {}).values()) / THOUSAND or 1.0
     asked = result["roles"].get("task", {}).get("calls", 0) / there.search.repeats + result["saved"]["calls"]
+    asked /= per_answer
     # The calls that remain after subtracting all others were made for losers.
     left = asked - whole * (1 + survivors) - test * (1 + (result["candidate"] > 0))
     past.runs += 1

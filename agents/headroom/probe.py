@@ -12,8 +12,9 @@ from agents.archive.endings import endings
 from agents.headroom.verdict import Again, Figures, Replies, Shown
 from agents.operators.few_shot import CHATTER, FewShot, are_read, bare_replies, worked_out
 from agents.operators.operator import Context
-from agents.prompting.asking import TEMPERATURE, reply_limit
+from agents.prompting.asking import TEMPERATURE
 from agents.prompting.forward import Forward
+from agents.prompting.likely import likely_requests
 from agents.prompting.retrieval_slots import RetrievalSlots
 from agents.prompting.shot_policy import ShotPolicy, shown
 from agents.ring.evaluator import value_of
@@ -56,7 +57,7 @@ class Plan:
     """The calls of a probe on the `examples`: `first` twice as in a search, and `draws` times at the model's default
     temperature; each of `ways` once. `traced`: training examples that are run first for full replies to show, () if
     bare answers suffice. `place`: the section of worked examples in `prompt`, which is `first` with such a
-    section."""
+    section. For a program with several prompts there are no `ways`, and `place` is ""."""
 
     examples: tuple[Example, ...]
     first: Prompt
@@ -102,6 +103,9 @@ class Probe:
         """A plan with EXAMPLES examples, or as many as there are. Slow, since it embeds the training inputs."""
         task = self._task
         drawn = self._rng.sample(task.validation, min(EXAMPLES, len(task.validation)))
+        if task.program is not None and len(task.program.prompts) > 1:
+            # Training examples show what the whole program answers, and nothing of any one of its prompts.
+            return Plan(tuple(drawn), self._first, self._first, "", (), self._draws, ())
         prompt, place = self._with_section()
         bare = bare_replies(task.train, task)
         whole = task.kind.name == "reasoning" or not are_read(bare.values(), task)
@@ -115,16 +119,18 @@ class Probe:
         return Plan(tuple(drawn), self._first, prompt, place, tuple(ways), self._draws, tuple(traced))
 
     def length(self, plan: Plan) -> Length:
-        """The estimated length of a plan; full replies to show are counted as bare answers."""
-        kind, some = self._task.kind, plan.examples[: min(5, len(plan.examples))]
+        """The estimated length of a plan; full replies to show are counted as bare answers, and each prompt of a
+        program is taken to be called once."""
+        some = plan.examples[: min(5, len(plan.examples))]
         prompts = [(plan.first, 2 + plan.draws)]
         prompts += [(p, 1) for way in plan.ways if (p := self._prompt(way, {}, plan.prompt, plan.place))]
         tokens = limits = 0.0
         for prompt, times in prompts:
-            sent = (prompt.render(self._slots.inputs(prompt, example.inputs)) for example in some)
-            each = sum(estimate_turn(message) for messages in sent for message in messages) / max(1, len(some))
-            tokens += each * times * len(plan.examples)
-            limits += reply_limit(kind, prompt) * times * len(plan.examples)
+            likely = (likely_requests(self._task, prompt, example.inputs, self._slots.inputs) for example in some)
+            requests = [request for each in likely for request in each]
+            sent = sum(estimate_turn(message) for request in requests for message in request.messages)
+            tokens += sent / max(1, len(some)) * times * len(plan.examples)
+            limits += sum(r.max_tokens for r in requests) / max(1, len(some)) * times * len(plan.examples)
         share = 1 + len(plan.traced) / max(1, plan.each * len(plan.examples))
         return Length(round(share * tokens), round(share * limits))
 

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import inspect
 import math
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter, from_thread, to_thread
 
+from agents.programs.watched import Printed, Watch
 from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFailed
+from protocols.files.own_code import is_theirs
 from protocols.program import Answered, Call, Prompts, Turn
 from protocols.task import Example, Json
 
 FRAMES = 6
-"""Most frames of a program's own code in the trace of an exception, the innermost."""
-OURS = Path(__file__).resolve().parent
+"""Most frames in the trace of an exception, the innermost."""
+PATIENCE = 300.0
+"""Seconds for which `async def` may hold up the event loop."""
 
 
 class FunctionProgram:
-    """`async def answer(inputs, prompts, call)`; a plain `def` runs in a thread, where `call` waits for the reply."""
+    """`async def answer(inputs, prompts, call)`; a plain `def` runs in a thread, where `call` waits for the reply.
+    What it prints becomes notes. `patience`: see `Watch`."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], patience: float = PATIENCE) -> None:
         self._function = function
         called = function if inspect.isroutine(function) or isinstance(function, partial) else type(function).__call__
         self._waits = inspect.iscoroutinefunction(called)
         # Not the limiter that all threads share: a call needs threads of its own, and would wait for ever for them.
         self._threads = CapacityLimiter(math.inf)
+        self._watch = Watch(patience)
 
     async def answer(self, example: Example, prompts: Prompts, call: Call, note: Callable[[str], None]) -> Json:
         """The function's answer.
@@ -38,33 +43,77 @@ class FunctionProgram:
         :raises ModelError, BudgetExhausted: a call failed.
         """
         inputs = dict(example.inputs)
-        try:
-            if self._waits:
-                said = await self._function(inputs, prompts, call)
-            else:
-                said = await to_thread.run_sync(
-                    self._function, inputs, prompts, waiting(call), abandon_on_cancel=True
-                )
-        except (ModelError, BudgetExhausted, Interrupted):
-            raise
-        except Exception as error:
-            raise raised(error, example) from error
+        with self._watch.watched(note) as printed:
+            asks = noting(call, printed)
+            try:
+                if self._waits:
+                    said = self._function(inputs, prompts, asks)
+                else:
+                    said = await to_thread.run_sync(
+                        self._function,
+                        inputs,
+                        prompts,
+                        waiting(asks),
+                        abandon_on_cancel=True,
+                        limiter=self._threads,
+                    )
+                if inspect.iscoroutine(said):
+                    said = await self._watch.drive(said, note)
+            except ProgramFailed as error:
+                raise error if error.trace else placed(error, example) from None
+            except (ModelError, BudgetExhausted, Interrupted):
+                raise
+            except (Exception, SystemExit) as error:
+                raise raised(error, example) from error
         return said  # type: ignore[no-any-return]  # `Running` refuses what is no JSON
 
 
-def waiting(call: Call) -> Callable[..., Answered]:
-    """`call` for a function that runs in a thread."""
+def noting(call: Call, printed: Printed) -> Call:
+    """`call`, before which what was printed is noted."""
 
-    def ask(prompt: str, messages: Sequence[Turn], **settings: Any) -> Answered:
-        return from_thread.run(partial(call, prompt, messages, **settings))
+    async def ask(prompt: str, messages: Sequence[Turn], **settings: Any) -> Answered:
+        printed.flush()
+        return await call(prompt, messages, **settings)
 
     return ask
 
 
-def raised(error: Exception, example: Example) -> ProgramFailed:
+def waiting(call: Call) -> Callable[..., Any]:
+    """`call` for a function that runs in a thread, where it waits. A coroutine that the function returns runs where
+    this was made, and awaits it."""
+    here = threading.get_ident()
+
+    def ask(prompt: str, messages: Sequence[Turn], **settings: Any) -> Any:
+        asked = partial(call, prompt, messages, **settings)
+        return asked() if threading.get_ident() == here else from_thread.run(asked)
+
+    return ask
+
+
+def raised(error: BaseException, example: Example) -> ProgramFailed:
     """The failure for an exception of the user's code, with the place where it was raised."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if OURS not in Path(f.filename).resolve().parents]
-    where = f", {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     said = "".join(traceback.format_exception_only(error)).strip()
-    trace = "".join([*traceback.format_list(frames[-FRAMES:]), said])
-    return ProgramFailed(f"{said.splitlines()[-1]}, on the example {example.id}{where}", trace=trace)
+    if isinstance(error, SystemExit):
+        said = "it ends the process (sys.exit)"
+    trace = "".join([*traceback.format_list(frames(error)[-FRAMES:]), said])
+    return ProgramFailed(f"{said.splitlines()[-1]}{place(error, example)}", trace=trace)
+
+
+def placed(error: ProgramFailed, example: Example) -> ProgramFailed:
+    """A failure of a call or a prompt, with the place in the user's code."""
+    trace = "".join([*traceback.format_list(frames(error)[-FRAMES:]), error.reason])
+    return ProgramFailed(f"{error.reason}{place(error, example)}", trace=trace)
+
+
+def frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """The frames of an exception from the user's code on."""
+    every = traceback.extract_tb(error.__traceback__)
+    first = next((n for n, frame in enumerate(every) if is_theirs(frame.filename)), 0)
+    return every[first:]
+
+
+def place(error: BaseException, example: Example) -> str:
+    """Where an exception comes from, in words: the example, and the innermost line of the user's code."""
+    theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if is_theirs(frame.filename)]
+    where = f", {theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
+    return f", on the example {example.id}{where}"

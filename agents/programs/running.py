@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import orjson
+from anyio import get_cancelled_exc_class
 
 from agents.programs.bound import Bound, Fill
 from agents.programs.trace import Trace, call_step
@@ -39,11 +42,18 @@ class Draw:
     assignment: int | None
 
 
+MOST_CALLS = 1000
+"""Most calls of a program on one example: one that makes more goes round in circles."""
+REFUSED = 100
+"""Calls that are refused after a fatal error before the program is cancelled."""
+
+
 @dataclass(slots=True)
 class _Example:
-    """One example at work. `fatal`: the error of a call that ends the search or the run, even if the program catches
-    it. `in_flight`: its calls that have not ended."""
+    """One example at work. `fatal`: an error that ends the example, the search or the run, even if the program
+    catches it. `in_flight`: calls that have not ended. `calls`, `refused`: so far. `over`: the example has ended."""
 
+    id: str
     bound: Mapping[str, Bound]
     request: Callable[[str, tuple[ChatMessage, ...]], Request]
     patience: anyio.CancelScope
@@ -51,6 +61,16 @@ class _Example:
     trace: Trace = field(default_factory=Trace)
     fatal: Exception | None = None
     in_flight: int = 0
+    calls: int = 0
+    refused: int = 0
+    over: bool = False
+
+
+class _GiveWay:
+    """Gives way once; also while its coroutine is closed, when there may be no event loop any more."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
 
 
 class Running:
@@ -83,8 +103,11 @@ class Running:
 
         began = time.perf_counter()
         with anyio.CancelScope(deadline=anyio.current_time() + self._program.timeout) as patience:
-            at_work = _Example(bound, request, patience, self._program.timeout)
-            said = await self._said(at_work, example)
+            at_work = _Example(example.id, bound, request, patience, self._program.timeout)
+            try:
+                said = await self._said(at_work, example)
+            finally:
+                at_work.over = True
         if at_work.fatal is not None:
             raise at_work.fatal
         if patience.cancelled_caught:
@@ -143,6 +166,7 @@ class Running:
 
     async def _call(self, at_work: _Example, request: Request) -> Answered:
         """Make a call. The program's time does not run out while it waits for one."""
+        await self._admit(at_work)
         began, bound = time.perf_counter(), at_work.bound.get(request.prompt)
         rendered = bound.rendered if bound else None
         at_work.in_flight += 1
@@ -154,12 +178,38 @@ class Running:
                 at_work.fatal = at_work.fatal or error
             at_work.trace.add(call_step(request, None, rendered, time.perf_counter() - began, str(error)))
             raise
+        except get_cancelled_exc_class():
+            seconds = time.perf_counter() - began
+            at_work.trace.add(call_step(request, None, rendered, seconds, f"cancelled after {seconds:.2f} s"))
+            raise
         finally:
             at_work.in_flight -= 1
             if not at_work.in_flight:
                 at_work.patience.deadline = anyio.current_time() + at_work.timeout
         at_work.trace.add(call_step(request, reply, rendered, time.perf_counter() - began))
         return Answered(reply)
+
+    async def _admit(self, at_work: _Example) -> None:
+        """Count a call.
+
+        :raises ProgramFailed: the example is over, or has made too many calls.
+        :raises Exception: the fatal error of an earlier call.
+        """
+        if at_work.over:
+            await _GiveWay()  # one that catches even its end and tries again must not hold up everything
+            raise ProgramFailed("the example is over, and no call may be made for it any more")
+        at_work.calls += 1
+        if at_work.calls > MOST_CALLS and at_work.fatal is None:
+            at_work.fatal = ProgramFailed(
+                f"it made {MOST_CALLS:,} calls and gave no answer, on the example {at_work.id}"
+            )
+        if at_work.fatal is None:
+            return
+        at_work.refused += 1
+        if at_work.refused > REFUSED:
+            at_work.patience.cancel()
+        await anyio.lowlevel.checkpoint()  # for the same reason
+        raise at_work.fatal
 
 
 def as_message(turn: Turn) -> ChatMessage:
@@ -198,6 +248,12 @@ def _text(said: Json, example: Example) -> str:
     if isinstance(said, str):
         return str(said)
     try:
-        return orjson.dumps(said).decode()
-    except TypeError as error:
-        raise ProgramFailed(f"its answer to the example {example.id} cannot be written as JSON: {error}") from None
+        text = orjson.dumps(said).decode()
+        if "null" in text:  # which stands for NaN and infinity, too
+            json.dumps(said, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ProgramFailed(
+            f"its answer to the example {example.id}, of the type {type(said).__name__}, cannot be written as JSON: "
+            f"{error}; return a text, or an object of texts, numbers and lists"
+        ) from None
+    return text

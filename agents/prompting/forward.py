@@ -68,6 +68,11 @@ class Forward:
         """A copy whose calls are made for this assignment."""
         return Forward(self._model, self.task, self.slots, self._concurrency, self._repeats, assignment)
 
+    def through(self, wrap: Callable[[ChatModel], ChatModel]) -> Forward:
+        """A copy whose calls go through a wrapper around the model."""
+        model = wrap(self._model)
+        return Forward(model, self.task, self.slots, self._concurrency, self._repeats, self._assignment)
+
     def drawn(self, sample: int, temperature: float | None) -> Forward:
         """A copy that asks each example once, with this sample number and temperature; None: the model's default."""
         other = copy(self)

@@ -15,8 +15,7 @@ from typing import TypeVar
 
 import orjson
 
-from agents.programs.bound import Values
-from agents.prompting.asking import program_limit, task_request
+from agents.prompting.likely import likely_requests
 from agents.prompting.requests import PLACE, key_of, show_example, show_turns
 from memory.retrieval import Shelf
 from protocols.messages import Scores
@@ -95,19 +94,8 @@ class RetrievalSlots:
         whole = self.task.validation
         answered = [e for e, score in zip(whole, scores, strict=False) if score is not None] if scores else whole
         longest = nlargest(LONGEST, answered, key=lambda example: _length(example.inputs))
-        if len(prompt.names) > 1:
-            return min((self._beside(prompt, name, e) for name in prompt.names for e in longest), default=math.inf)
-        rendered = (prompt.render(self.inputs(prompt, example.inputs)) for example in longest)
-        requests = (task_request(self.task.kind, prompt, messages) for messages in rendered)
-        return min(map(self.room, requests), default=math.inf)
-
-    def _beside(self, prompt: Prompt, name: str, example: Example) -> float:
-        """The same for one prompt of a program, beside the inputs of an example; what the program computes is not
-        known."""
-        part = prompt.of(name)
-        filled = self.inputs(part, Values(example.inputs))
-        messages = part.template(filled).render(filled)
-        return self.room(Request(messages, max_tokens=program_limit(self.task, name, part)))
+        likely = (likely_requests(self.task, prompt, example.inputs, self.inputs) for example in longest)
+        return min((self.room(request) for requests in likely for request in requests), default=math.inf)
 
     def room_for(self, prompt: Prompt, *sections: str, scores: Scores = ()) -> float:
         """The estimated tokens that these sections of `prompt` may have together as they are sent, see `spare`."""
@@ -207,7 +195,7 @@ async def measured(measure: Callable[[Prompt], T], prompt: Prompt) -> T:
     return await in_thread(measure, prompt) if slots_of(prompt) else measure(prompt)
 
 
-def unfilled(inputs: Mapping[str, str]) -> Mapping[str, str]:
+def unfilled(prompt: Prompt, inputs: Mapping[str, str]) -> Mapping[str, str]:
     """Inputs for rendering a prompt with empty placeholders for examples and passages."""
     return Filled(inputs, lambda name, query, k: (), lambda query, k: ())
 

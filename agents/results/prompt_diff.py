@@ -8,9 +8,10 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any, Literal
 
-from agents.directory.run_directory import BEST_PROMPT, FIRST_PROMPT, RESULT, read_configuration
+from agents.directory.run_directory import BEST_PROMPT, BEST_PROMPTS, FIRST_PROMPT, RECORD, RESULT, read_configuration
 from agents.results.finished import read_result
-from protocols.files import prompt_file
+from protocols.files import prompt_file, prompt_folder
+from protocols.files.prompt_folder import SUFFIX
 from protocols.prompt import Prompt, Section
 
 Change = Literal["same", "changed", "moved", "added", "removed"]
@@ -46,12 +47,13 @@ class Comparison:
 
 
 def compare_prompts(a: Path, b: Path) -> Comparison:
-    """Compare two prompt files or the best prompts of two run directories.
+    """Compare two prompt files, folders of prompt files, or the best prompts of two run directories.
 
     :raises PromptError: one is not a prompt file.
     :raises ConfigError: one is a directory and no run directory.
     """
     (before, one), (after, other) = _open(a), _open(b)
+    after = prompt_folder.in_order(after, before.names)  # a folder has the order of its file names
     names = [s.name for s in after] + [s.name for s in before if s not in after]
     kept = [s.name for s in before if s.name in {t.name for t in after}]
     order = [s.name for s in after if s.name in kept]
@@ -63,14 +65,17 @@ def compare_prompts(a: Path, b: Path) -> Comparison:
 def _open(path: Path) -> tuple[Prompt, Side]:
     result: Mapping[str, Any] | None = None
     file, which = path, {BEST_PROMPT: "best", FIRST_PROMPT: "first"}.get(path.name)
-    if path.is_dir():
+    folder = path.is_dir() and not (path / RECORD).exists() and any(path.glob(f"*{SUFFIX}"))
+    if path.name == BEST_PROMPTS and folder:
+        which = "best"
+    elif path.is_dir() and not folder:
         read_configuration(path)
         file, which = path / BEST_PROMPT, "best"
         if not file.exists():
             file, which = path / FIRST_PROMPT, "first"
     if which is not None:
         result = read_result(file.parent / RESULT)
-    prompt = prompt_file.load(file)
+    prompt = prompt_folder.load(file)
     validation = result[which]["value"] if result and which else None
     test = result["test"][which] if result and which and result["test"] else None
     length = result.get("length") if result else None

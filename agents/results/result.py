@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from agents.archive.archive import Member
 from agents.archive.endings import endings
 from agents.headroom.found import Headroom
+from agents.results.by_prompt import PromptCosts
 from agents.results.comparison import Held
 from agents.results.leaks import Leak
 from agents.results.pareto import Answers
@@ -79,7 +80,7 @@ class Result:
     that they should have, by reason. `doubted`: how often the critic doubted the expected answer of a training
     example, by id, the most doubted first. `unremembered`: experiences that are not in the memory because embedding
     failed; they are stored when the run resumes. `headroom`: as measured before the search, None if it was not cheap
-    or not wanted.
+    or not wanted. `prompts`: of a program with several prompts, the length and the cost of each, by name.
     """
 
     task: str
@@ -111,6 +112,7 @@ class Result:
     unremembered: int
     stopped_by: str
     headroom: Headroom | None = None
+    prompts: Mapping[str, PromptCosts] = field(default_factory=dict)
 
 
 def validated(member: Member) -> Value:

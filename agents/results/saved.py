@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_OFFER, BEST_PASSAGES, BEST_PROMPT
+from agents.programs.bound import INPUTS, Values
 from agents.prompting.requests import key_of
 from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, Filled, Pair, slots_of, uses
 from memory.retrieval import Shelf
@@ -18,6 +19,7 @@ from protocols.data.pictures import Pictures
 from protocols.errors import DataError, PromptError
 from protocols.files import prompt_file
 from protocols.model import ChatMessage, Offer, spoken
+from protocols.program import no_prompt
 from protocols.prompt import Prompt, check_inputs, names_in
 from protocols.turns import parts_of
 
@@ -34,23 +36,46 @@ class Item:
 class SavedPrompt:
     """A prompt, and the `slots` by name from which its `{examples:k}` and `{passages:k}` are filled. `fields`: the
     input fields of the task; None if the run that saved the prompt did not store them. `offer`: the tools and the
-    schema that are sent beside its messages, None if there are none."""
+    schema that are sent beside its messages, None if there are none. `of_program`: it is one of several prompts of a
+    program, which is rendered with the values that the program computes."""
 
     prompt: Prompt
     slots: Mapping[str, Shelf[Item]]
     fields: tuple[str, ...] | None = None
     offer: Offer | None = None
+    of_program: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the prompts of a program with several, else ("",)."""
+        return self.prompt.names
+
+    def of(self, name: str) -> SavedPrompt:
+        """One of the prompts of a program with several.
+
+        :raises PromptError: no prompt has this name.
+        """
+        if not name or name not in self.names:
+            raise PromptError(no_prompt(name, dict.fromkeys(filter(None, self.names))))
+        return replace(self, prompt=self.prompt.of(name), of_program=True)
 
     def render(self, inputs: Mapping[str, object]) -> tuple[ChatMessage, ...]:
         """The chat messages for one input. `inputs`: its fields, in the order of the data: texts, or conversations
         and images as a data file has them, with paths that begin at the working directory.
 
         :raises PromptError: a field is missing that the prompt shows or retrieves by, the task has no field of a
-            given name, or a value cannot be used.
+            given name, or a value cannot be used; or these are several prompts.
         """
+        if len(self.names) > 1:
+            raise PromptError(
+                f"these are the prompts {', '.join(self.names)}; render one of them: of({self.names[0]!r})"
+            )
         inputs = _read(inputs)
         shown, known = names_in(self.prompt), self.fields
-        if known is not None:
+        if self.of_program:
+            shown, known = (shown & {*(known or shown)}) - {INPUTS}, tuple(inputs)
+            inputs = Values(inputs)
+        elif known is not None:
             shown = set(known) if self.slots else shown & set(known)
         elif not shown & set(inputs):
             known = tuple(shown)  # else no input would be inserted

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agents.config.configuration import Configuration
-from agents.config.loading import check_input, load_corpus, load_task, remarks, unknown_placeholders
-from agents.config.metrics import calls_per_example, open_definitions
+from agents.config.loading import check_input, check_names, load_corpus, load_task, remarks, unknown_placeholders
+from agents.config.metrics import least_per_example, open_definitions
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.outside import open_forward
@@ -16,7 +16,7 @@ from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
 from agents.results.comparison import Score, answers, score_of
 from protocols.budget.ledger import Ledger
 from protocols.errors import ConfigError, RunFailed
-from protocols.files import prompt_file
+from protocols.files import prompt_folder
 from protocols.pacing.waiting import Patience
 from protocols.prompt import Prompt
 from protocols.task import SplitName
@@ -29,7 +29,8 @@ class Scored(Score):
 
     `calls`: including failed attempts; `dollars` None: the price is unknown. `estimated`: calls whose `tokens` and
     `dollars` are an estimate. `plain`: names in braces in the prompt that are fields of no example, and are therefore
-    plain text. `remarks`: see `agents.config.loading.remarks`.
+    plain text. `remarks`: see `agents.config.loading.remarks`. `first_error`: why the first of the
+    unanswered examples has no answer, "" if all were answered.
     """
 
     task: str
@@ -43,6 +44,7 @@ class Scored(Score):
     seconds: float
     plain: tuple[str, ...]
     remarks: tuple[str, ...]
+    first_error: str = ""
 
 
 async def score(
@@ -53,9 +55,9 @@ async def score(
     accounts: Accounts | None = None,
     patience: Patience | None = None,
 ) -> Scored:
-    """Run the prompt at `path` on a split of the task. Only replies are written, to a configured reply cache. The
-    caps of `[budget]` apply, except minutes; examples that a cap refuses, or that `patience` cuts off, count as
-    unanswered, and all answers are kept.
+    """Run the prompt at `path`, a file or a folder of files, on a split of the task. Only replies are written, to a
+    configured reply cache. The caps of `[budget]` apply, except minutes; examples that a cap refuses, or that
+    `patience` cuts off, count as unanswered, and all answers are kept.
 
     A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
 
@@ -67,7 +69,7 @@ async def score(
     """
     prompt, slots, ledger = await in_thread(_read, configuration, environ, path)
     task, examples = slots.task, slots.task.split(split)
-    least = calls_per_example(configuration) * len(examples)
+    least = least_per_example(configuration) * len(examples)
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
     repeats = configuration.search.repeats
@@ -89,6 +91,7 @@ async def score(
         seconds=ledger.seconds,
         plain=tuple(unknown_placeholders(prompt, task)),
         remarks=tuple(remarks(prompt, task)),
+        first_error=next((str(result) for result in results if isinstance(result, Exception)), ""),
     )
 
 
@@ -96,6 +99,8 @@ def _read(
     configuration: Configuration, environ: Mapping[str, str], path: Path
 ) -> tuple[Prompt, RetrievalSlots, Ledger]:
     task = load_task(configuration)
-    prompt = open_definitions(configuration).completed(prompt_file.load(path), str(path))
+    prompt = open_definitions(configuration).completed(prompt_folder.load(path), str(path))
+    check_names(prompt, task, str(path))
+    prompt = prompt_folder.in_order(prompt, tuple(task.program.prompts) if task.program else ())
     check_input(prompt, task, str(path))
     return prompt, open_slots(task, load_corpus(configuration)), open_ledger(configuration, environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,18 +29,21 @@ from agents.directory.run_directory import (
     BEST_OFFER,
     BEST_PASSAGES,
     BEST_PROMPT,
+    BEST_PROMPTS,
     CONFIGURATION,
     JOURNAL,
     PARETO,
     REPORT,
     RESULT,
     Record,
+    make_folder,
     read_document,
     remove,
     write,
     write_configuration,
 )
 from agents.forecast.headroom import before_search
+from agents.forecast.trial import TRIED, told, try_program
 from agents.headroom.found import NOTE, Headroom, unpack_headroom
 from agents.headroom.probe import Tell, quiet
 from agents.history.controllers import new_selector, open_controller
@@ -48,8 +52,11 @@ from agents.history.recycling import Recycler, pack, recall_past, recycle, unpac
 from agents.history.resumption import stopped_short
 from agents.models.stack import Models
 from agents.operators.operator import Operator
+from agents.programs.trial import NOTE as PROGRAM
+from agents.programs.trial import Trial, unpack_trial
 from agents.prompting.forward import Forward
 from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, open_slots
+from agents.results.by_prompt import by_prompt
 from agents.results.comparison import Held, answers, held_out, refusal
 from agents.results.finished import raised, reopened
 from agents.results.leaks import leaks
@@ -75,7 +82,7 @@ from protocols.budget.ledger import Books, Ledger, Saved
 from protocols.budget.prices import Price
 from protocols.bus import Bus
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
-from protocols.files import prompt_file
+from protocols.files import prompt_file, prompt_folder
 from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
@@ -91,8 +98,8 @@ RACING = 2
 
 class Run:
     """One search, ready to start or to resume. Observers may read `task`, `bus`, `controller` and `ledger` while it
-    runs, and `result` once there is one. `say` reports the measurement of headroom before the search; `headroom` is
-    its outcome."""
+    runs, and `result` once there is one. `say` reports what is measured before the search; `seen` and `headroom` are
+    its outcomes."""
 
     def __init__(
         self,
@@ -113,6 +120,7 @@ class Run:
         self._searched = False
         self.result: Result | None = None
         self.headroom: Headroom | None = None
+        self.seen: Trial | None = None
         self.say: Tell = quiet
         self.slots = open_slots(task, load_corpus(configuration), configuration.prompt.max_tokens)
         if configuration.search.assignments < self._durable.assignments:
@@ -153,6 +161,7 @@ class Run:
         notes = await in_thread(read_notes, self.directory / JOURNAL)
         models.take_up(notes, self._durable.accounts)
         self.headroom = unpack_headroom(notes[NOTE]) if NOTE in notes else None
+        self.seen = unpack_trial(notes[PROGRAM]) if PROGRAM in notes else None
         self.task = models.judging(self.task, cache, journal)
         self.slots = replace(self.slots, task=self.task)
         settings, table = self.configuration.search, self.configuration.agents
@@ -284,7 +293,8 @@ class Run:
         if self.resumed:
             await in_thread(self._go_on)
         try:
-            with self.ledger.holding(2 * len(self.task.test) * calls_per_example(self.configuration)):
+            await self._try_program()
+            with self.ledger.holding(self._calls_of(2 * len(self.task.test))):
                 await self._look_for_headroom()
                 stopped_by = await self.train()
         except BaseException:
@@ -315,13 +325,34 @@ class Run:
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         return result
 
+    def _calls_of(self, answers: int) -> int:
+        """Model calls of some answers."""
+        return math.ceil(answers * calls_per_example(self.configuration, self.seen))
+
+    async def _try_program(self) -> None:
+        """Run a program on a few validation examples, whose replies the first evaluation then has from the cache,
+        and tell what is to be known before a search. A resumed run has what its first process saw."""
+        if self.task.program is None or self.seen is not None:
+            return
+        forward = self.forward.attributed_to(FIRST)
+        try:
+            tried = await try_program(forward, self.first, self.task.validation[:TRIED])
+        except (BudgetExhausted, Interrupted) as error:
+            self.say(f"program: not tried: {error}")
+            return
+        self.seen = tried.trial
+        await self.journal.learned(PROGRAM, orjson.dumps(self.seen))
+        for line in told(self.seen):
+            self.say(f"program: {line}")
+
     async def _look_for_headroom(self) -> None:
         """Measure the headroom, if that is wanted and cheap. A resumed run has the measurement of its first process,
         or none."""
         if self.resumed:
             return
         forward = self.forward.attributed_to(FIRST)
-        self.headroom = await before_search(self.configuration, forward, self.first, self.ledger.prices, self.say)
+        known = self.ledger.prices
+        self.headroom = await before_search(self.configuration, forward, self.first, known, self.say, self.seen)
         if self.headroom is not None:
             await self.journal.learned(NOTE, orjson.dumps(self.headroom))
 
@@ -341,7 +372,7 @@ class Run:
         """
         resumed = self._resumption if self.resumed else None
         races = 0 if self.controller.shrinking else self.configuration.search.shrink
-        self.ledger.set_aside(races * len(self.task.validation) * calls_per_example(self.configuration))
+        self.ledger.set_aside(self._calls_of(races * len(self.task.validation)))
         listening = Listening(self.directory, self.hearing, self.configuration, self.first, self.ledger.prices)
         return await self.team.run(replace(self.opening, resumed=resumed), listening)
 
@@ -352,11 +383,15 @@ class Run:
 
     def _export(self) -> None:
         """Write the best prompt, if there is one, with the examples and passages for its placeholders, and the tools
-        and the schema that it offers."""
+        and the schema that it offers; that of a program with several prompts as a folder, too."""
         if not self.controller.archive.members:
             return
         best = self.controller.archive.best().prompt
         write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
+        if len(best.names) > 1:
+            make_folder(self.directory / BEST_PROMPTS)
+            for name, text in prompt_folder.dumps(best).items():
+                write(self.directory / BEST_PROMPTS / name, text.encode("utf-8"))
         write(self.directory / BEST_FIELDS, orjson.dumps(self.task.placeholders) + b"\n")
         if offer := self.task.kind.offer(best):
             write(self.directory / BEST_OFFER, offer.key.encode() + b"\n")
@@ -377,6 +412,10 @@ class Run:
             return None, str(error)
         before, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
         return await in_thread(held_out, self.task.metric, before, best), refusal(came)
+
+    def _price_of(self, prompt: str) -> Price | None:
+        """The price of the model of a prompt."""
+        return self.ledger.prices.get(self.configuration.models.of(f"task/{prompt}"))
 
     @property
     def _price(self) -> Price | None:
@@ -417,4 +456,5 @@ class Run:
             unremembered=self._unremembered,
             stopped_by=stopped_by,
             headroom=self.headroom,
+            prompts=by_prompt(first, winner, self.slots, self._price_of),
         )

@@ -44,7 +44,7 @@ from protocols.budget.ledger import Ledger
 from protocols.budget.prices import Price
 from protocols.bus import NOBODY
 from protocols.errors import NO_ROOM, ConfigError, InputError, PromptError, StorageFailed
-from protocols.files import prompt_file
+from protocols.files import prompt_file, prompt_folder
 from protocols.messages import (
     Change,
     Command,
@@ -74,16 +74,29 @@ def command(directory: Path, words: Sequence[str]) -> str:
     configuration, first = read_configuration(directory), prompt_file.load(directory / FIRST_PROMPT)
     told, doubt = list(words), ""
     if told[:1] == ["inject"] and len(told) == 2:
-        edited = prompt_file.load(Path(told[1]))
+        edited = prompt_folder.in_order(prompt_folder.load(Path(told[1])), first.names)
         doubt = _check_edit(edited, first, configuration, told[1])
         told[1] = prompt_file.dumps(edited)
-    meant = understand(told, configuration, first, kept_prices(directory, configuration))
+    every = _each_section(told, first)
+    meant = understand(every[0], configuration, first, kept_prices(directory, configuration))
     _check_under_way(directory, meant)
     most = configuration.search.assignments
     if isinstance(meant, Inject) and _issued(directory) >= most:
         raise ConfigError(f"the run in {directory} has made all of its {most} assignments")
-    _append(directory / COMMANDS, told)
+    for one in every:
+        _append(directory / COMMANDS, one)
+    if len(every) > 1:
+        return f"{told[1]} is frozen, with all of its sections: no assignment that is issued from now on edits them"
     return in_words(meant) + (f"; but {doubt}" if doubt else "")
+
+
+def _each_section(words: Sequence[str], first: Prompt) -> list[list[str]]:
+    """The command for each section of a prompt of a program, if it is about a whole prompt."""
+    match list(words):
+        case ["freeze", prompt] if prompt and prompt in first.names:
+            return [["freeze", section.name] for section in first.of(prompt)]
+        case other:
+            return [other]
 
 
 def understand(
@@ -104,7 +117,8 @@ def understand(
             return _change(setting, value, configuration, known)
         case ["freeze", section]:
             if section not in (names := [section.name for section in first]):
-                raise ConfigError(f"no section is named {section!r}; there are {', '.join(names)}")
+                prompts = f", and the prompts {', '.join(first.names)}" if len(first.names) > 1 else ""
+                raise ConfigError(f"no section is named {section!r}; there are {', '.join(names)}{prompts}")
             return Freeze(section)
         case ["inject", text]:
             return Inject(prompt_file.loads(text))

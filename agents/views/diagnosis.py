@@ -31,7 +31,9 @@ def show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
 
 
 def _show_sent(console: Console, sent: Sent) -> None:
-    what = f"What the {sent.role} model is sent for the example {sent.example}"
+    role, _, prompt = sent.role.partition("/")
+    by = f" by the prompt {prompt}" if prompt else ""
+    what = f"What the {role} model is sent{by} for the example {sent.example}"
     console.print(Text(f"\n{one_line(what, 200)}", style="bold"))
     show_messages(console, sent.messages)
     console.print(Text("expected:", style="bold").append(f" {one_line(sent.expected, 300)}", style="not bold"))

@@ -29,7 +29,7 @@ from agents.run.steering import in_words
 from agents.views.unread import first_evaluation
 from protocols.budget.budget_scope import Notice
 from protocols.budget.ledger import Attempt
-from protocols.errors import ModelError, TemperatureRefused
+from protocols.errors import ModelError, ProgramFailed, TemperatureRefused
 from protocols.files.prompt_file import readable
 from protocols.messages import FIRST, Candidate, Command, Critique, Envelope, Fault
 from protocols.task import Task
@@ -42,6 +42,8 @@ LAST = 65_536
 """Bytes at the end of a log in which its last line is searched."""
 WAITING = "waiting"
 """The event of entries that tell what a run waits for."""
+TRACE = 20
+"""Most lines of a traceback, the last."""
 IDS = 5
 """Most ids of examples in one entry."""
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
@@ -166,7 +168,7 @@ class RunLog:
         self._log = log
         self._progress = so_far or Progress()
         self._refused: set[str] = set()
-        self._looked = False
+        self._looked = self._traced = False
 
     def started(self, configuration: Configuration, task: Task, directory: Path, resumed: bool = False) -> None:
         """Log that the run starts or resumes."""
@@ -188,9 +190,15 @@ class RunLog:
         (self._log.warning if aloud else self._log.info)("look at the first prompt", why=why)
 
     def looked(self, line: str, aloud: bool) -> None:
-        """Log the headroom found before the search; the first prompt's evaluation then adds nothing."""
-        self._looked = True
+        """Log what was found before the search; the first prompt's evaluation adds nothing to its headroom."""
+        self._looked |= line.startswith("headroom")
         (self._log.warning if aloud else self._log.info)(line)
+
+    def program_failed(self, error: ModelError) -> None:
+        """Log the traceback of the first example on which the user's program raised."""
+        if isinstance(error, ProgramFailed) and error.trace and not self._traced:
+            self._traced = True
+            self._log.info("the program raised", reason=error.reason, trace=error.trace.splitlines()[-TRACE:])
 
     async def observe(self, envelope: Envelope) -> None:
         """Log a message of the bus."""

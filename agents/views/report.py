@@ -118,6 +118,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
         tokens = f"{length['first']:,} tokens without the input, the best one {length['best']:,}"
         yield f"The first prompt has about {tokens}."
     yield from thousand(result)
+    yield from of_each_prompt(result)
     yield from _endings(result)
     if result["unanswered"]:
         yield f"Examples that the search left unanswered: {counted(result['unanswered'])}."
@@ -136,6 +137,20 @@ def thousand(result: Mapping[str, Any]) -> Iterator[str]:
             cost = "" if taken["dollars"] is None else f", {dollars(taken['dollars'])}"
             tokens = f"{taken['input']:,} tokens of input and {taken['output']:,} of output"
             yield f"1,000 answers of the {name} prompt take {tokens}{cost} (by {taken['split']})."
+
+
+def of_each_prompt(result: Mapping[str, Any]) -> Iterator[str]:
+    """A line on the length and cost of each prompt of a program; none for a result of an earlier release."""
+    for name, costs in (result.get("prompts") or {}).items():
+        first, best = costs["first"], costs["best"]
+        line = f"The prompt {name}: about {first['tokens']:,} tokens at first, {best['tokens']:,} in the best"
+        if best["n"]:
+            cost = "" if best["dollars"] is None else f", {dollars(best['dollars'])}"
+            line += (
+                f"; for 1,000 answers {best['calls']:,.0f} calls, {best['input']:,} tokens of input and "
+                f"{best['output']:,} of output{cost} (by {best['n']} training examples)"
+            )
+        yield f"{line}."
 
 
 def left_out(result: Mapping[str, Any]) -> Iterator[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -33,7 +35,8 @@ def imported(reference: str, key: str) -> Callable[..., Any]:
     if reason := _no_reference(module, name):
         raise ConfigError(f"{key} {reference!r} cannot be imported: {reason}")
     try:
-        loaded = import_module(module)
+        with redirect_stdout(sys.stderr):  # standard output may be for one JSON document
+            loaded = import_module(module)
         found: Any = getattr(loaded, name, None)
     except (Exception, SystemExit) as error:
         raise failed(error, f"{key} {reference!r} cannot be imported") from None
@@ -112,7 +115,7 @@ def failed(error: BaseException, what: str) -> ConfigError:
     elif isinstance(error, ImportError):
         said = str(error)
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    file, line = next(((file, line) for file, line in reversed(places) if _is_theirs(file)), (None, None))
+    file, line = next(((file, line) for file, line in reversed(places) if is_theirs(file)), (None, None))
     return ConfigError(f"{what}: {one_line(redact(said, None), LONGEST_REASON)}", file=file, line=line)
 
 
@@ -123,10 +126,11 @@ def where(found: object) -> dict[str, Any]:
         file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
     except (OSError, TypeError):
         return {}
-    return {"file": file, "line": line} if file and _is_theirs(file) else {}
+    return {"file": file, "line": line} if file and is_theirs(file) else {}
 
 
-def _is_theirs(file: str) -> bool:
+def is_theirs(file: str) -> bool:
+    """Whether a file of code is the user's, and not a library's or ours."""
     return not file.startswith("<") and not any(Path(file).is_relative_to(folder) for folder in LIBRARIES)
 
 

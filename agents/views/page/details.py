@@ -14,10 +14,13 @@ from memory.journals.journal import read_journal
 from memory.upkeep import read_experiences
 from protocols.errors import MemoryMismatch, StorageFailed
 from protocols.messages import Assignment, Candidate, Critique, Evaluation, Failure, Outcome
+from protocols.program import Step
 from protocols.prompt import Prompt
 from protocols.text import printable
 
 Json = dict[str, Any]
+STEPS, STEP = 8, 500
+"""Most steps of a program on one example, and most characters of a text of a step, where texts are bounded."""
 
 
 def details(directory: Path, number: int, most: int | None = None, answers: int | None = None) -> Json | None:
@@ -64,7 +67,24 @@ def _answer(outcome: Outcome, most: int | None) -> Json:
     texts = {"target": outcome.target, "reply": outcome.reply, "feedback": outcome.feedback}
     inputs = [[printable(name), fit(text, most)] for name, text in outcome.inputs.items()]
     shown = {name: fit(text, most) for name, text in texts.items()}
-    return {"example": printable(outcome.example), "score": outcome.score, "inputs": inputs, **shown}
+    steps = [_step(step, most) for step in outcome.steps[: STEPS if most is not None else None]]
+    row = {"example": printable(outcome.example), "score": outcome.score, "inputs": inputs, **shown}
+    return row | {"steps": steps, "made": len(outcome.steps)}
+
+
+def _step(step: Step, most: int | None) -> Json:
+    """A call or a note of a program. In a report its texts are short, since there may be thousands of them."""
+    longest = None if most is None else min(most, STEP)
+    return {
+        "prompt": printable(step.prompt),
+        "values": [[printable(name), fit(text, longest)] for name, text in step.values.items()],
+        "messages": [[message.speaker, fit(message.text, longest)] for message in step.messages],
+        "reply": fit(step.reply, longest),
+        "error": fit(step.error, longest),
+        "input": step.usage.input,
+        "output": step.usage.output,
+        "seconds": step.seconds,
+    }
 
 
 def _worst_first(outcomes: Iterable[Outcome]) -> Sequence[Outcome]:

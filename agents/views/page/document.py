@@ -15,7 +15,7 @@ from agents.views.live.terminal import clock, dollars, estimated
 from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.run_summary import Json, RunSummary, front
-from agents.views.report import left_out, missing_test, thousand
+from agents.views.report import left_out, missing_test, of_each_prompt, thousand
 from memory.journals.journal_tail import follow
 from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Account
@@ -155,6 +155,7 @@ class Figures:
         result = self.result or {}
         yield from missing_test(result)
         yield from thousand(result)
+        yield from of_each_prompt(result)
         for name, number in (result.get("unanswered") or {}).items():
             yield f"{number} examples of the search have no answer: {name}."
         yield from left_out(result)

@@ -19,6 +19,7 @@ from memory.journals.journal_tail import JournalTail, follow
 from memory.storage.sqlite import is_claimed
 from protocols.bus import Traffic
 from protocols.files import prompt_file
+from protocols.prompt import Prompt, prompt_of
 from protocols.threads import entered, in_thread
 
 INTERVAL = 0.2
@@ -131,7 +132,7 @@ class Feed:
             "agents": self._agents(),
             "flows": dict(summary.flows),
             "heard": summary.heard,
-            "editable": [section.name for section in summary.first or () if not section.frozen],
+            "editable": _editable(summary.first),
         }
         shown = Shown(
             document, tuple(summary.points), summary.renewed, summary.total, self._best, over and not news.more
@@ -159,3 +160,9 @@ def _place(address: str) -> tuple[int, str]:
     order = ("controller", "proposer", "evaluator", "critic")
     kind = address.partition("/")[0]
     return order.index(kind) if kind in order else len(order), address
+
+
+def _editable(first: Prompt | None) -> list[str]:
+    """The sections that may be frozen, after the prompts of a program, which may be frozen whole."""
+    names = [section.name for section in first or () if not section.frozen]
+    return [*dict.fromkeys(filter(None, map(prompt_of, names))), *names]

@@ -41,14 +41,22 @@ function diffText(lines) {
 
 const CHANGES = { same: "as it was", changed: "changed", added: "added", removed: "removed", moved: "moved", "": "" };
 
-// Sections that changed stand open.
+// The name of the prompt of a program in the address of a section; "" for a prompt that stands alone.
+function promptOf(address) {
+  const dot = address.indexOf(".");
+  return dot < 0 ? "" : address.slice(0, dot);
+}
+
+// Sections that changed stand open. Those of a program stand below the names of their prompts.
 function sectionTexts(sections) {
-  return sections.map((section) => {
+  return sections.flatMap((section, place) => {
+    const prompt = promptOf(section.section), before = place ? promptOf(sections[place - 1].section) : "";
     const name = section.section === "*" ? "order of the sections" : section.section;
     const words = [section.kind !== name && section.section !== "*" ? section.kind : "", CHANGES[section.change]].filter(Boolean).join(", ");
     const head = element("summary", {}, element("b", {}, name), words ? ` ${words}` : "");
     const body = section.lines.length ? diffText(section.lines) : soft("empty");
-    return element("details", { class: "section", open: section.change !== "same" && section.change !== "removed" }, head, body);
+    const shown = element("details", { class: "section", open: section.change !== "same" && section.change !== "removed" }, head, body);
+    return prompt && prompt !== before ? [element("h4", {}, `Prompt ${prompt}`), shown] : [shown];
   });
 }
 
@@ -99,5 +107,17 @@ function answer(row) {
   const said = (name, text) => (text ? element("div", { class: "said" }, element("h4", {}, name), longText(text)) : null);
   return element("details", { class: "example" },
     element("summary", {}, `${row.score.toFixed(2)} ${row.example}: `, element("span", { class: "soft" }, clipped(row.reply, 80))),
-    ...row.inputs.map(([name, text]) => said(name, text)), said("expected", row.target), said("reply", row.reply), said("feedback", row.feedback));
+    ...row.inputs.map(([name, text]) => said(name, text)), said("expected", row.target), said("reply", row.reply), said("feedback", row.feedback),
+    ...(row.steps?.length ? [element("h4", {}, `What the program did: ${row.steps.length} of ${row.made} steps`), ...row.steps.map(step)] : []));
+}
+
+// A call of a program, or a note of it.
+function step(row) {
+  const said = (name, text) => (text ? element("div", { class: "said" }, element("h4", {}, name), longText(text)) : null);
+  if (!row.prompt && !row.messages.length) return said("note", row.reply);
+  const cost = `${count(row.input)} + ${count(row.output)} tokens, ${row.seconds.toFixed(2)} s`;
+  return element("details", { class: "example" },
+    element("summary", {}, `${row.prompt || "a call"}: `, element("span", { class: "soft" }, `${clipped(row.error || row.reply, 80)} (${cost})`)),
+    ...row.values.map(([name, text]) => said(name, text)), ...row.messages.map(([speaker, text]) => said(speaker, text)),
+    said("reply", row.reply), said("error", row.error));
 }

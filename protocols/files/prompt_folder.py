@@ -1,0 +1,61 @@
+"""The prompts of a program as a folder of prompt files, one for each, named after its prompt: `extract.txt`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from protocols.errors import PromptError
+from protocols.files import prompt_file
+from protocols.prompt import WORD_NAME, Prompt, Section
+
+SUFFIX = ".txt"
+
+
+def dumps(prompt: Prompt) -> dict[str, str]:
+    """The text of each file by its name. The names of its sections are bare; those of a prompt that stands alone are
+    written to `prompt.txt`."""
+    return {
+        f"{name or 'prompt'}{SUFFIX}": prompt_file.dumps(
+            Prompt(tuple(replace(section, name=bare(section)) for section in prompt.of(name)))
+        )
+        for name in prompt.names
+    }
+
+
+def load(path: Path) -> Prompt:
+    """Read the prompts in a folder, in the order of their names, or all of them from one file. A single prompt in a
+    folder stands alone.
+
+    :raises PromptError: there is none, or one cannot be read.
+    """
+    if not path.is_dir():
+        return prompt_file.load(path)
+    try:
+        files = sorted(file for file in path.iterdir() if file.suffix == SUFFIX)
+    except OSError as error:
+        raise PromptError(f"cannot read the prompts: {error.strerror}", file=str(path)) from None
+    if not files:
+        raise PromptError(f"the folder holds no prompt; there is to be one NAME{SUFFIX} for each", file=str(path))
+    if len(files) == 1:
+        return prompt_file.load(files[0])
+    sections: list[Section] = []
+    for file in files:
+        if not WORD_NAME.fullmatch(file.stem):
+            raise PromptError(f"{file.stem!r} names no prompt: use a-z, 0-9, _ and -", file=str(file))
+        given = prompt_file.load(file)
+        if given.names != ("",):
+            raise PromptError("a section's name has no dot here: the prompt is named by the file", file=str(file))
+        sections += [replace(section, name=f"{file.stem}.{section.name}") for section in given]
+    return Prompt(tuple(sections))
+
+
+def in_order(prompt: Prompt, names: tuple[str, ...]) -> Prompt:
+    """The prompt with the prompts of these names first, in this order."""
+    order = [*(name for name in names if name in prompt.names), *(name for name in prompt.names if name not in names)]
+    return Prompt(tuple(section for name in order for section in prompt.of(name)))
+
+
+def bare(section: Section) -> str:
+    """The name of a section within its prompt."""
+    return section.name.rpartition(".")[2]
