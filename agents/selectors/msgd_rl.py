@@ -8,7 +8,8 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     value        Q(s, a) = T(a) + E(s, a), in rewards
     T            tabular: b + h[operator] + h[section] + h[operator, section] + trust p(a), a Bayesian regression
                  (memory/bayesian_regression.py) that forgets slowly. Each coefficient is shrunk to its prior: one
-                 outcome moves little
+                 outcome moves little. In a program of several prompts there are two more, h[prompt] and, where the
+                 Critic blames the prompt, h[blamed] (ours)
     E            episodic: sum_i w_i (G_i - f_i T(a_i)) / (sum_i w_i + SHRINKAGE) over the nearest episodes
                  (episodes.py), w_i falling with distance and age: once over those with the same kind of section (how
                  good s is), and of what that leaves over those with a's operator, too. A single neighbour never
@@ -20,6 +21,8 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
                  V(s') is better known: the returns of the last STEPS edits that led there, and of REPLAYS others
                  drawn from all that survived, are computed anew and T is corrected by the difference (multi-step
                  backup along the lineage, S&B 7; replay of what was met, S&B 8.2)
+    blame        an edit of a prompt that the Critic blames is drawn BLAMED deviations higher, of which half is left
+                 after TRUSTED outcomes: by then h[blamed] and h[prompt] say what blame is worth (ours)
     exploration  Thompson: the coefficients of T are drawn from their posterior, whose deviations are multiplied by a
                  temperature that decays as 1 / sqrt(1 + t / TAU) to a floor; one draw for all choices, so that what
                  they share does not set them apart (Agrawal & Goyal, arXiv 1209.3352)
@@ -68,7 +71,7 @@ from memory.bayesian_regression import Array, BayesianLinearRegression, Rows
 from memory.judgement import HALF_EVIDENCE, vote
 from protocols.prompt import Kind
 
-BASE, PAST = "base", "past"
+BASE, BLAME, PAST = "base", "blame", "past"
 Cell = tuple[str, Kind, bool]
 """Key by which past episodes are grouped: the operator, the section's kind, and whether it had no text."""
 CLIP = 3.0
@@ -93,6 +96,10 @@ GAIN, GAINS = 0.05, 4.0
 """The size of a gain before any is known, and how many gains that weighs."""
 TRUST, TRUST_VARIANCE = 1.0, 2.0
 """The prior of the past's coefficient: 1 is to believe it as it is."""
+BLAMED, TRUSTED = 2.0, 20.0
+"""See `blame` above."""
+BLAME_PLACE = 5
+"""The place of the blame in a row of a program."""
 PAST_SHRINKAGE = 1.0
 """Of the past's means, in votes."""
 OTHER_TASK = 0.5
@@ -191,6 +198,9 @@ class MSGDRL:
         scale, drawn = self._scale, self._table.deviations(self._rng)
         standard = self._value(choices, rows) / scale if scale else np.zeros(len(choices))
         standard += self._temperature() * (drawn[rows.places] * rows.values).sum(axis=1)
+        if choices[0].prompt:
+            trust = TRUSTED / (TRUSTED + len(self._returns))
+            standard += BLAMED * trust * np.array([choice.blamed for choice in choices])
         variance = self._table.variance(Rows(rows.places[:, 1:], rows.values[:, 1:]))
         flying = np.array([self._in_flight.count(choice.action) for choice in choices])
         standard -= flying * variance / (1 + flying * variance)
@@ -280,6 +290,8 @@ class MSGDRL:
     def _rows(self, choices: Sequence[Choice]) -> Rows:
         places = np.array([self._features(choice) for choice in choices], np.int64)
         values = np.ones(places.shape)
+        if choices[0].prompt:
+            values[:, BLAME_PLACE] = [choice.blamed for choice in choices]
         if self._past:
             values[:, -1] = [self._past.get((c.action.operator, c.kind, c.blank), 0.0) for c in choices]
         return Rows(places, values)
@@ -287,7 +299,8 @@ class MSGDRL:
     def _features(self, choice: Choice) -> list[int]:
         """The indices of an action's coefficients; the coefficient of the past, if there is one, is last."""
         if choice not in self._known:
-            names = (BASE, *features(choice.action), *((PAST,) if self._past else ()))
+            blame = (BLAME,) if choice.prompt else ()
+            names = (BASE, *features(choice), *blame, *((PAST,) if self._past else ()))
             self._known[choice] = [self._table.place(name, VARIANCE) for name in names]
         return self._known[choice]
 
