@@ -1,19 +1,20 @@
-"""Programs with a fault that is known: `python -m benchmarks.planted_programs [--seeds 20] [--assignments 80]`.
+"""Programs with a fault that is known: `python -m benchmarks.planted_programs [--seeds 20] [--assignments 120]`.
 
 fault      A program of three prompts, each of four sections. An example is answered right if every prompt knows its
            word; two prompts know all words, the faulty one few. A writer that edits the faulty prompt adds a word that
-           is missing, with a chance that depends on the operator; one that edits another prompt adds a remark, or
-           loses a word. The Critic's model is scripted: it names one section, of the faulty prompt with a chance of
-           80 %, otherwise of another. Who blames, by row: that critic; one that names any prompt; one that always
-           names a prompt that is not at fault; nobody. The rest of the ring is as it is in a search.
+           is missing, with a chance that depends on the operator, divided by `--hard`; one that edits another prompt
+           adds a remark, or loses a word. The Critic's model is scripted: it names one section, of the faulty prompt
+           with a chance of 80 %, otherwise of another. Who blames, by row: that critic; one that names any prompt; one
+           that always names the same sound prompt; nobody. The rest of the ring is as it is in a search, at width 1.
            Share: of the assignments that edit one prompt and were made while the fault was there, those that edit the
            faulty prompt, of the assignments from the 6th to the 30th, and of those after the 30th. Mended: the
-           assignments until a member of the archive answers every example.
+           assignment by which a survivor knows every word.
 together   A program of two prompts. A new format of what `extract` writes helps few examples as long as `decide` does
            not read it, and reading it helps few others as long as nothing writes it; both together answer nearly all.
-           Found: the assignments until a member of the archive has both, with merge and without.
+           A writer makes the change in a prompt that it edits with a chance of a tenth. Found: the assignment by which
+           a survivor has both, with merge and without, and how many of these were made by merge.
 
-Each figure is a mean over the seeds, with the half of its 95 % interval.
+Each figure is a mean over the seeds, with half the width of its 95 % interval.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from random import Random
 
 import anyio
@@ -53,25 +53,31 @@ from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.messages import Assignment, Critique, Envelope
 from protocols.metrics.match import Accuracy
-from protocols.model import Reply, Request
+from protocols.model import ChatModel, Reply, Request
 from protocols.program import Call, Prompts, TaskProgram
 from protocols.prompt import Kind, Prompt, Section, prompt_of
 from protocols.task import Example, Task, TaskKind
 
 PROMPTS = ("extract", "route", "decide")
-PARTS: Mapping[str, Kind] = {"task": "task", "definitions": "definitions", "examples": "examples", "format": "format"}
-WORDS = tuple(f"word{n:02}" for n in range(24))
+PARTS: Mapping[str, Kind] = {
+    "task": "task",
+    "definitions": "definitions",
+    "reminders": "reminders",
+    "format": "format",
+}
+WORDS = tuple(f"word{n:02}" for n in range(16))
 KNOWN = 4
 """Words that the faulty prompt knows at first."""
-WRITERS = {"self_reflection": 0.6, "chain_of_thought": 0.4, "short_instruction": 0.4, "few_shot": 0.3}
+WRITERS = {"self_reflection": 0.6, "chain_of_thought": 0.4, "short_instruction": 0.3}
 """The operators, and the chance that each adds a missing word to the faulty prompt."""
 LOSES = 0.3
 """The chance that an edit of a prompt without a fault loses a word."""
 ACCURATE = 0.8
 FIRST, LAST = 6, 30
-TRAIN, VALIDATION = 72, 96
+TRAIN, VALIDATION = 48, 48
+TASK_KIND: Kind = "task"
 KIND = TaskKind("classification", parse=LabelParser(("no", "yes")))
-Blame = Callable[[Prompt, Random], str]
+Blame = Callable[[Random], str]
 
 
 def examples(split: str, count: int) -> tuple[Example, ...]:
@@ -132,8 +138,8 @@ class ScriptedWriter:
         self.name, self._chance = name, chance
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
-        """Every section; worked examples are few_shot's alone."""
-        return [s.name for s in prompt if (s.kind == "examples") == (self.name == "few_shot") and not s.frozen]
+        """Every section but the inputs."""
+        return [section.name for section in prompt if not section.frozen]
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """A word more that is missing; or a remark, or a word less."""
@@ -153,8 +159,8 @@ class ScriptedCritic:
 
     name = "critic"
 
-    def __init__(self, blame: Callable[[Random], str], seed: int) -> None:
-        self._blame, self._seed = blame, seed
+    def __init__(self, blame: Blame, seed: int, parts: Sequence[str] = ("task", "definitions")) -> None:
+        self._blame, self._seed, self._parts = blame, seed, parts
 
     async def complete(self, request: Request) -> Reply:
         """The critique."""
@@ -164,7 +170,7 @@ class ScriptedCritic:
         )
 
 
-def blames(faulty: str) -> dict[str, Callable[[Random], str] | None]:
+def blames(faulty: str) -> dict[str, Blame | None]:
     """The critics, by what they blame; None: there is no critic."""
     others = [name for name in PROMPTS if name != faulty]
     return {
@@ -173,6 +179,76 @@ def blames(faulty: str) -> dict[str, Callable[[Random], str] | None]:
         "always wrong": lambda rng: others[-1],
         "no blame": None,
     }
+
+
+# Two prompts that must change together
+
+NEW = "json"
+"""The word that stands for the new format, in the prompt that writes it and in the one that reads it."""
+MAKES = 0.1
+"""The chance that an edit makes the change."""
+RIGHT = {
+    (False, False): {0, 1, 2},
+    (True, False): {0, 1, 2, 3},
+    (False, True): {0, 1, 2, 4},
+    (True, True): {*range(9)},
+}
+"""By which prompts have changed, the last digits of the examples that are answered right."""
+PAIR = ("extract", "decide")
+
+
+async def pipeline(inputs: Mapping[str, str], prompts: Prompts, call: Call) -> str:
+    """Right where the two prompts together say so."""
+    said = [await call(name, prompts[name].render(inputs)) for name in PAIR]
+    number = int(inputs["text"].split()[0][1:])
+    right = number % 10 in RIGHT[said[0] == NEW, said[1] == NEW]
+    return ("yes" if number % 3 else "no") if right else "neither"
+
+
+class Formats:
+    """The task's model: answers in the new format if the prompt has it."""
+
+    name = "planted"
+
+    async def complete(self, request: Request) -> Reply:
+        """The reply."""
+        return Reply(NEW if NEW in request.messages[0].text.split() else "plain")
+
+
+class Reformats:
+    """An operator that rarely makes the change."""
+
+    name = "self_reflection"
+
+    def targets(self, prompt: Prompt, task: Task) -> list[str]:
+        """Every section but the inputs."""
+        return [section.name for section in prompt if not section.frozen]
+
+    async def edit(self, assignment: Assignment, context: Context) -> Prompt:
+        """The change, or a remark."""
+        word = NEW if context.rng.random() < MAKES else f"Remark {assignment.assignment}."
+        text = f"{assignment.prompt[assignment.section].text} {word}".strip()
+        return assignment.prompt.edit(assignment.section, text, context.task.placeholders)
+
+
+def both(prompt: Prompt) -> bool:
+    """Whether both prompts have changed."""
+    return all(any(NEW in section.text.split() for section in prompt.of(name)) for name in PAIR)
+
+
+def two_prompts() -> Prompt:
+    """The two prompts before the change."""
+    return Prompt(
+        tuple(
+            Section(f"{name}.{part}", kind, text, frozen)
+            for name in PAIR
+            for part, kind, text, frozen in (
+                ("task", TASK_KIND, f"Do your part of the work, {name}.", False),
+                ("format", "format", "", False),
+                ("input", TASK_KIND, "Input: {text}", True),
+            )
+        )
+    )
 
 
 # The ring around both
@@ -185,7 +261,7 @@ class Search:
     task: Task
     first: Prompt
     operators: Sequence[Operator]
-    model: Knows
+    model: ChatModel
     selector: Selector
     critic: ScriptedCritic | None
     seed: int
@@ -202,10 +278,10 @@ class Search:
         slots = open_slots(self.task, ())
         forward = Forward(self.model, self.task, slots, Concurrency(8))
         operators = {operator.name: operator for operator in self.operators}
-        self.controller = Controller(
-            self.task, Choices(operators, self.task, HashedNgrams()), self.selector,
-            SearchSettings(width=1, assignments=self.assignments, aims=Aims(self.target)), None, Random(f"{self.seed}/controller"), time.time,
-        )  # fmt: skip
+        settings = SearchSettings(width=1, assignments=self.assignments, aims=Aims(self.target))
+        choices = Choices(operators, self.task, HashedNgrams())
+        rng = Random(f"{self.seed}/controller")
+        self.controller = Controller(self.task, choices, self.selector, settings, None, rng, time.time)
         credit = LeaveOneOut(forward, self.credit_share) if self.credit_share else None
         agents: list[Agent] = [
             Evaluator(forward, self.task, RaceSettings(), self.seed),
@@ -246,10 +322,10 @@ class Share:
     mended: int | None
 
 
-async def search_fault(selector: str, blame: str, seed: int, assignments: int) -> Share:
+async def search_fault(selector: str, blame: str, seed: int, assignments: int, hard: float = 1.0) -> Share:
     """One search in a program of which one prompt, in turn, has the fault."""
     faulty = PROMPTS[seed % len(PROMPTS)]
-    operators: list[Operator] = [ScriptedWriter(name, chance) for name, chance in WRITERS.items()]
+    operators: list[Operator] = [ScriptedWriter(name, chance / hard) for name, chance in WRITERS.items()]
     operators.append(Merge())
     whom = blames(faulty)[blame]
     search = Search(
@@ -263,6 +339,19 @@ async def search_fault(selector: str, blame: str, seed: int, assignments: int) -
         share([right for n, right in edits if FIRST <= n <= LAST]), share([right for n, right in edits if n > LAST]),
         search.found,
     )  # fmt: skip
+
+
+async def search_together(merge: bool, seed: int, assignments: int) -> tuple[int | None, bool]:
+    """The assignment that found both changes, None if there is none, and whether merge made it."""
+    operators: list[Operator] = [Reformats(), *([Merge()] if merge else [])]
+    critic = ScriptedCritic(lambda rng: rng.choice(PAIR), seed, ("task", "format"))
+    search = Search(
+        task_of(pipeline, PAIR), two_prompts(), operators, Formats(), opened("msgd_rl", seed, operators), critic, seed,
+        assignments, both, 0.85,
+    )  # fmt: skip
+    await search.run()
+    made = {assignment.assignment: assignment.operator for assignment in search.log}
+    return search.found, search.found is not None and made[search.found] == Merge.name
 
 
 def share(of: Sequence[bool]) -> float | None:
@@ -279,21 +368,28 @@ def shown(values: Sequence[float | None], form: str) -> str:
     return f"{statistics.mean(there):{form}} ± {half:{form}}"
 
 
-def main(seeds: int, assignments: int, selectors: Sequence[str]) -> None:
+def main(seeds: int, assignments: int, selectors: Sequence[str], hard: float) -> None:
     """Both tables."""
-    print(f"fault: share of edits in the faulty prompt, {seeds} seeds, at most {assignments} assignments")
     print(
-        f"{'':14}{'who blames':16}{f'{FIRST} to {LAST}':>16}{f'after {LAST}':>16}{'mended':>12}{'after assignments':>20}"
+        f"fault: share of edits in the faulty prompt, {seeds} seeds, at most {assignments} assignments, hard {hard:g}"
     )
+    early, late = f"{FIRST} to {LAST}", f"after {LAST}"
+    print(f"{'':14}{'who blames':16}{early:>16}{late:>16}{'mended':>12}{'at':>12}")
     for selector in selectors:
         for blame in blames(PROMPTS[0]):
-            rows = [anyio.run(search_fault, selector, blame, seed, assignments) for seed in range(seeds)]
+            rows = [anyio.run(search_fault, selector, blame, seed, assignments, hard) for seed in range(seeds)]
             mended = [row.mended for row in rows]
-            print(
-                f"{selector:14}{blame:16}{shown([row.early for row in rows], '.2f'):>16}"
-                f"{shown([row.late for row in rows], '.2f'):>16}"
-                f"{sum(m is not None for m in mended):>6} of {seeds}{shown(mended, '.0f'):>20}", flush=True,
-            )  # fmt: skip
+            shares = shown([row.early for row in rows], ".2f"), shown([row.late for row in rows], ".2f")
+            count = f"{sum(one is not None for one in mended)} of {seeds}"
+            cells = f"{shares[0]:>16}{shares[1]:>16}{count:>12}{shown(mended, '.0f'):>12}"
+            print(f"{selector:14}{blame:16}{cells}", flush=True)
+    print(f"\ntogether: two prompts, {seeds} seeds, at most {assignments} assignments")
+    for merge in (True, False):
+        found = [anyio.run(search_together, merge, seed, assignments) for seed in range(seeds)]
+        at, by = [one for one, _ in found], sum(one for _, one in found)
+        count = f"{sum(one is not None for one in at)} of {seeds}"
+        name = "with merge" if merge else "without"
+        print(f"{name:14}found {count}, at {shown(at, '.0f')}, {by} by merge", flush=True)
 
 
 if __name__ == "__main__":
@@ -301,5 +397,6 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=20, help="at least 2")
     parser.add_argument("--assignments", type=int, default=120)
     parser.add_argument("--selectors", nargs="+", default=["msgd_rl", "msgd", "uniform"])
+    parser.add_argument("--hard", type=float, default=1.0, help="by which the chances of writers are divided")
     arguments = parser.parse_args()
-    main(arguments.seeds, arguments.assignments, arguments.selectors)
+    main(arguments.seeds, arguments.assignments, arguments.selectors, arguments.hard)

@@ -10,8 +10,7 @@ bandit, after Sutton & Barto, Reinforcement Learning (2nd ed.; below S&B).
                  share FLOOR of the uniform policy, so that no action is given up (as in Exp3, Auer et al. 2002)
     preference   H(a) = h[operator] + h[section] + h[operator, section]: linear in three features (S&B 13.3), so that
                  an operator that works in one section is soon tried in others (ours). In a program of several prompts
-                 there are two more, h[prompt] and, where the Critic blames the prompt, h[blamed], which begins at
-                 BLAMED: the first choices go to what is blamed e^BLAMED times as often (ours)
+                 h[prompt] is a fourth, and ln(f) is added, f the odds that the prompt is at fault (fault.py)
     reward       as it is given, in running deviations from its running mean, which is the baseline (S&B 2.8 and
                  13.4); at most CLIP deviations count (ours: one step size fits every task, one outlier decides
                  nothing)
@@ -31,12 +30,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from random import Random
 
+from agents.selectors.fault import Fault
 from agents.selectors.records import Falls, InFlight, Running
 from agents.selectors.selector import Action, Choice
 
 Feature = tuple[str, str]
 Policy = Mapping[Action, float]
-BLAME: Feature = ("", "!")
 ALPHA, LEAST, TAU = 0.3, 0.1, 50.0
 """The first and the least step size, and outcomes until it has fallen by 30 %."""
 DECAY = 0.002
@@ -51,8 +50,6 @@ KEEP = 0.1
 """The share of the preferences that outlives a change."""
 FLOOR = 0.15
 """The share of choices that are made at random."""
-BLAMED = 1.5
-"""The first preference for an edit of a prompt that the Critic blames."""
 
 
 def features(choice: Choice) -> tuple[Feature, ...]:
@@ -68,9 +65,10 @@ class MSGD:
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self._preference: dict[Feature, float] = defaultdict(float, {BLAME: BLAMED})
+        self._preference: dict[Feature, float] = defaultdict(float)
         self._in_flight: InFlight[tuple[Sequence[Choice], Policy]] = InFlight()
         self._rewards, self._falls = Running(HORIZON), Falls()
+        self._fault = Fault()
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
         """A draw from the policy; the policy is kept until the outcome arrives."""
@@ -83,6 +81,8 @@ class MSGD:
         """Take one step of gradient ascent."""
         choices, policy = self._in_flight.take(choice)
         self._rewards.add(reward)
+        self._fault.learn(choice, reward > 0)
+        self._fault.hear(successors)
         advantage = max(-CLIP, min(CLIP, self._rewards.standard(reward)))
         step = max(ALPHA / math.sqrt(1 + self._rewards.count / TAU), LEAST)
         keep = 1 - DECAY
@@ -91,7 +91,7 @@ class MSGD:
         for feature in self._preference:
             self._preference[feature] *= keep
         for other in choices:
-            for feature in _felt(other):
+            for feature in features(other):
                 self._preference[feature] += (
                     step * advantage * ((other.action == choice.action) - policy[other.action])
                 )
@@ -99,16 +99,15 @@ class MSGD:
     def policy(self, choices: Sequence[Choice]) -> dict[Action, float]:
         """The probability of each action, summing to 1."""
         preferences = {
-            choice.action: math.fsum(self._preference[feature] for feature in _felt(choice))
+            choice.action: math.fsum(self._preference[feature] for feature in features(choice))
             - LOSS * self._in_flight.count(choice.action)
             for choice in choices
         }
+        if choices[0].prompt:
+            odds = self._fault.odds(choices)
+            for choice in choices:
+                preferences[choice.action] += math.log(odds[choice.prompt])
         highest = max(preferences.values())
         weights = {action: math.exp(preference - highest) for action, preference in preferences.items()}
         total = math.fsum(weights.values())
         return {action: (1 - FLOOR) * weight / total + FLOOR / len(choices) for action, weight in weights.items()}
-
-
-def _felt(choice: Choice) -> tuple[Feature, ...]:
-    """The features that hold for a choice."""
-    return (*features(choice), BLAME) if choice.blamed else features(choice)

@@ -8,8 +8,7 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     value        Q(s, a) = T(a) + E(s, a), in rewards
     T            tabular: b + h[operator] + h[section] + h[operator, section] + trust p(a), a Bayesian regression
                  (memory/bayesian_regression.py) that forgets slowly. Each coefficient is shrunk to its prior: one
-                 outcome moves little. In a program of several prompts there are two more, h[prompt] and, where the
-                 Critic blames the prompt, h[blamed] (ours)
+                 outcome moves little. In a program of several prompts there is h[prompt], too (ours)
     E            episodic: sum_i w_i (G_i - f_i T(a_i)) / (sum_i w_i + SHRINKAGE) over the nearest episodes
                  (episodes.py), w_i falling with distance and age: once over those with the same kind of section (how
                  good s is), and of what that leaves over those with a's operator, too. A single neighbour never
@@ -21,8 +20,8 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
                  V(s') is better known: the returns of the last STEPS edits that led there, and of REPLAYS others
                  drawn from all that survived, are computed anew and T is corrected by the difference (multi-step
                  backup along the lineage, S&B 7; replay of what was met, S&B 8.2)
-    blame        an edit of a prompt that the Critic blames is drawn BLAMED deviations higher, of which half is left
-                 after TRUSTED outcomes: by then h[blamed] and h[prompt] say what blame is worth (ours)
+    prompt       in a program, the prompt that is edited next is drawn by the probability that it is at fault
+                 (fault.py): the choice is among its edits and those of the program as a whole (ours)
     exploration  Thompson: the coefficients of T are drawn from their posterior, whose deviations are multiplied by a
                  temperature that decays as 1 / sqrt(1 + t / TAU) to a floor; one draw for all choices, so that what
                  they share does not set them apart (Agrawal & Goyal, arXiv 1209.3352)
@@ -61,17 +60,20 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.selectors.episodes import Episodes
+from agents.selectors.fault import Fault
 from agents.selectors.msgd import features
 from agents.selectors.parents import Parents
 from agents.selectors.records import Falls, InFlight, Running
-from agents.selectors.selector import Choice
+from agents.selectors.selector import WHOLE_PROGRAM, Choice
 from memory.bayesian_regression import Array, BayesianLinearRegression, Rows
 from memory.judgement import HALF_EVIDENCE, vote
 from protocols.prompt import Kind
 
-BASE, BLAME, PAST = "base", "blame", "past"
+Mask = npt.NDArray[np.bool_]
+BASE, PAST = "base", "past"
 Cell = tuple[str, Kind, bool]
 """Key by which past episodes are grouped: the operator, the section's kind, and whether it had no text."""
 CLIP = 3.0
@@ -96,10 +98,6 @@ GAIN, GAINS = 0.05, 4.0
 """The size of a gain before any is known, and how many gains that weighs."""
 TRUST, TRUST_VARIANCE = 1.0, 2.0
 """The prior of the past's coefficient: 1 is to believe it as it is."""
-BLAMED, TRUSTED = 2.0, 20.0
-"""See `blame` above."""
-BLAME_PLACE = 5
-"""The place of the blame in a row of a program."""
 PAST_SHRINKAGE = 1.0
 """Of the past's means, in votes."""
 OTHER_TASK = 0.5
@@ -151,6 +149,7 @@ class MSGDRL:
         self._past: dict[Cell, float] = {}
         self._deviation = 0.0
         self._known: dict[Choice, list[int]] = {}
+        self._fault = Fault()
         self._gained, self._gains = GAIN * GAINS, GAINS
 
     def recycle(self, episodes: Sequence[PastEpisode]) -> None:
@@ -188,7 +187,8 @@ class MSGDRL:
         drawn, fresh = self._drawn(choices, rows), self._parents.freshness()[self._parents.of(choices)]
         values = np.array([value for value, _ in owners])
         steps = (values.max() - values) / (self._gained / self._gains)
-        place = int(np.argmax(np.where(drawn > 0, drawn * fresh * np.exp(-steps), drawn - steps)))
+        rises = np.where(drawn > 0, drawn * fresh * np.exp(-steps), drawn - steps)
+        place = int(np.argmax(np.where(self._at_fault(choices), rises, -np.inf)))
         row = Rows(rows.places[place : place + 1], rows.values[place : place + 1])
         self._in_flight.add(choices[place], (owners[place][1], row))
         return choices[place]
@@ -198,13 +198,19 @@ class MSGDRL:
         scale, drawn = self._scale, self._table.deviations(self._rng)
         standard = self._value(choices, rows) / scale if scale else np.zeros(len(choices))
         standard += self._temperature() * (drawn[rows.places] * rows.values).sum(axis=1)
-        if choices[0].prompt:
-            trust = TRUSTED / (TRUSTED + len(self._returns))
-            standard += BLAMED * trust * np.array([choice.blamed for choice in choices])
         variance = self._table.variance(Rows(rows.places[:, 1:], rows.values[:, 1:]))
         flying = np.array([self._in_flight.count(choice.action) for choice in choices])
         standard -= flying * variance / (1 + flying * variance)
         return np.asarray(standard)
+
+    def _at_fault(self, choices: Sequence[Choice]) -> Mask:
+        """The choices that edit the prompt drawn as the one at fault, or all of a program; shape (len(choices),)."""
+        if not choices[0].prompt:
+            return np.ones(len(choices), np.bool_)
+        odds = self._fault.odds(choices)
+        del odds[WHOLE_PROGRAM]
+        [prompt] = self._rng.choices([*odds], [*odds.values()]) if odds else [WHOLE_PROGRAM]
+        return np.array([choice.prompt in (prompt, WHOLE_PROGRAM) for choice in choices], np.bool_)
 
     def _temperature(self) -> float:
         decayed = TEMPERATURE / math.sqrt(1 + (len(self._returns) - self._changed) / TAU)
@@ -215,6 +221,8 @@ class MSGDRL:
         before, row = self._in_flight.take(choice)
         [home] = self._parents.of([choice])
         self._rewards.add(reward)
+        self._fault.learn(choice, reward > 0)
+        self._fault.hear(successors)
         target = worth = max(reward, 0.0)
         self._worths.add(worth)
         self._gained, self._gains = self._gained + worth, self._gains + (worth > 0)
@@ -290,8 +298,6 @@ class MSGDRL:
     def _rows(self, choices: Sequence[Choice]) -> Rows:
         places = np.array([self._features(choice) for choice in choices], np.int64)
         values = np.ones(places.shape)
-        if choices[0].prompt:
-            values[:, BLAME_PLACE] = [choice.blamed for choice in choices]
         if self._past:
             values[:, -1] = [self._past.get((c.action.operator, c.kind, c.blank), 0.0) for c in choices]
         return Rows(places, values)
@@ -299,8 +305,7 @@ class MSGDRL:
     def _features(self, choice: Choice) -> list[int]:
         """The indices of an action's coefficients; the coefficient of the past, if there is one, is last."""
         if choice not in self._known:
-            blame = (BLAME,) if choice.prompt else ()
-            names = (BASE, *features(choice), *blame, *((PAST,) if self._past else ()))
+            names = (BASE, *features(choice), *((PAST,) if self._past else ()))
             self._known[choice] = [self._table.place(name, VARIANCE) for name in names]
         return self._known[choice]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import anyio
@@ -85,10 +85,10 @@ def leave_one_out(forward: Forward, share: float = 1.0, asked: int = 1000) -> Le
 
 def measure(
     evaluation: Evaluation, model: Planted, share: float = 1.0, asked: int = 1000
-) -> tuple[dict[str, Credit], Account]:
+) -> tuple[Mapping[str, Credit], Account]:
     ledger = Ledger(Caps(), {}, lambda: 0.0)
     forward = Forward(MeteredModel(model, ledger, "credit"), TASK, NO_CORPUS, Concurrency(3))
-    return anyio.run(leave_one_out(forward, share, asked), evaluation), ledger.account("credit", "planted")
+    return anyio.run(leave_one_out(forward, share, asked), evaluation).credit, ledger.account("credit", "planted")
 
 
 def test_a_useless_and_a_harmful_section_are_found() -> None:
