@@ -1,18 +1,19 @@
 """Programs with a fault that is known: `python -m benchmarks.planted_programs [--seeds 20] [--assignments 120]`.
 
-fault      A program of three prompts, each of four sections. An example is answered right if every prompt knows its
-           word; two prompts know all words, the faulty one few. A writer that edits the faulty prompt adds a word that
-           is missing, with a chance that depends on the operator, divided by `--hard`; one that edits another prompt
+fault      A program of three prompts, each of four sections. An example is answered right if every prompt knows
+           its word; two prompts know all words, the faulty one few. A writer that edits the faulty prompt adds a word
+           that is missing, with a chance that depends on the operator, divided by `--hard`; one that edits another prompt
            adds a remark, or loses a word. The Critic's model is scripted: it names one section, of the faulty prompt
-           with a chance of 80 %, otherwise of another. Who blames, by row: that critic; one that names any prompt; one
-           that always names the same sound prompt; nobody. The rest of the ring is as it is in a search, at width 1.
+           with a chance of 80 %, otherwise of another. Who blames, by row: that critic; one that names any prompt;
+           one that always names the same sound prompt; nobody. The rest of the ring is as it is in a search, at width 1.
            Share: of the assignments that edit one prompt and were made while the fault was there, those that edit the
            faulty prompt, of the assignments from the 6th to the 30th, and of those after the 30th. Mended: the
            assignment by which a survivor knows every word.
 together   A program of two prompts. A new format of what `extract` writes helps few examples as long as `decide` does
            not read it, and reading it helps few others as long as nothing writes it; both together answer nearly all.
-           A writer makes the change in a prompt that it edits with a chance of a tenth. Found: the assignment by which
-           a survivor has both, with merge and without, and how many of these were made by merge.
+           A writer makes the change in a prompt that it edits with a chance of a tenth: `anywhere`; or only where
+           nothing has changed yet, since what one prompt writes suits what the other reads: `apart`. Found: the
+           assignment by which a survivor has both, with merge and without, and how many of these merge made.
 
 Each figure is a mean over the seeds, with half the width of its 95 % interval.
 """
@@ -24,6 +25,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from random import Random
 
 import anyio
@@ -216,9 +218,12 @@ class Formats:
 
 
 class Reformats:
-    """An operator that rarely makes the change."""
+    """An operator that rarely makes the change; `apart`: only where nothing has changed yet."""
 
     name = "self_reflection"
+
+    def __init__(self, apart: bool) -> None:
+        self._apart = apart
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """Every section but the inputs."""
@@ -226,7 +231,8 @@ class Reformats:
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """The change, or a remark."""
-        word = NEW if context.rng.random() < MAKES else f"Remark {assignment.assignment}."
+        may = not self._apart or not any(NEW in section.text.split() for section in assignment.prompt)
+        word = NEW if may and context.rng.random() < MAKES else f"Remark {assignment.assignment}."
         text = f"{assignment.prompt[assignment.section].text} {word}".strip()
         return assignment.prompt.edit(assignment.section, text, context.task.placeholders)
 
@@ -341,13 +347,13 @@ async def search_fault(selector: str, blame: str, seed: int, assignments: int, h
     )  # fmt: skip
 
 
-async def search_together(merge: bool, seed: int, assignments: int) -> tuple[int | None, bool]:
+async def search_together(apart: bool, merge: bool, seed: int, assignments: int) -> tuple[int | None, bool]:
     """The assignment that found both changes, None if there is none, and whether merge made it."""
-    operators: list[Operator] = [Reformats(), *([Merge()] if merge else [])]
+    operators: list[Operator] = [Reformats(apart), *([Merge()] if merge else [])]
     critic = ScriptedCritic(lambda rng: rng.choice(PAIR), seed, ("task", "format"))
     search = Search(
-        task_of(pipeline, PAIR), two_prompts(), operators, Formats(), opened("msgd_rl", seed, operators), critic, seed,
-        assignments, both, 0.85,
+        task_of(pipeline, PAIR), two_prompts(), operators, Formats(), opened("msgd_rl", seed, operators), critic,
+        seed, assignments, both, 0.85,
     )  # fmt: skip
     await search.run()
     made = {assignment.assignment: assignment.operator for assignment in search.log}
@@ -384,12 +390,12 @@ def main(seeds: int, assignments: int, selectors: Sequence[str], hard: float) ->
             cells = f"{shares[0]:>16}{shares[1]:>16}{count:>12}{shown(mended, '.0f'):>12}"
             print(f"{selector:14}{blame:16}{cells}", flush=True)
     print(f"\ntogether: two prompts, {seeds} seeds, at most {assignments} assignments")
-    for merge in (True, False):
-        found = [anyio.run(search_together, merge, seed, assignments) for seed in range(seeds)]
+    for apart, merge in product((True, False), repeat=2):
+        found = [anyio.run(search_together, apart, merge, seed, assignments) for seed in range(seeds)]
         at, by = [one for one, _ in found], sum(one for _, one in found)
         count = f"{sum(one is not None for one in at)} of {seeds}"
-        name = "with merge" if merge else "without"
-        print(f"{name:14}found {count}, at {shown(at, '.0f')}, {by} by merge", flush=True)
+        name = f"{'apart' if apart else 'anywhere'}, {'with merge' if merge else 'without'}"
+        print(f"{name:24}found {count}, at {shown(at, '.0f')}, {by} by merge", flush=True)
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """A survivor was run with the prompt `prompt` of the earlier survivor `candidate` in place of its own. `worth`: how
-    much higher its mean score is then."""
+    """A survivor was run with the prompt `prompt` of the earlier survivor `candidate` in place of its own. `worth`:
+    how much higher its mean score is then."""
 
     candidate: int
     prompt: str

@@ -24,8 +24,8 @@ class Merge:
     drawn in proportion to its lead on the examples where the parent is behind, which is the possible gain.
 
     In a program, the better of the two may take a whole prompt instead that the other has edited, also where both
-    have: the sections of a prompt were tested together. If swaps were measured (`Partner.swapped`), a prompt that made
-    the better one worse by more than a standard error is not taken, and one that made it better is preferred.
+    have: the sections of a prompt were tested together. If swaps were measured (`Partner.swapped`), a prompt that
+    made the better one worse by more than a standard error is not taken, and one that made it better is preferred.
     """
 
     name = "merge"

@@ -161,7 +161,7 @@ async def test_single_calls_that_fail_are_left_out_of_the_comparison() -> None:
     prompt = Prompt((Section("rule", "task", "Know: amber"), INPUT))
     forward = Forward(Planted(ServerFailed("no", model="m"), "amber"), TASK, NO_CORPUS, Concurrency(3))
     credit = await leave_one_out(forward)(evaluated(prompt))
-    assert credit == {"rule": Credit(0.0, 1 / 10)}, "the two of 12 that it tells of have no answer without it"
+    assert credit.credit == {"rule": Credit(0.0, 1 / 10)}, "the two of 12 that it tells of have no answer without it"
 
 
 async def test_the_critic_sees_the_credit_and_hands_it_on() -> None:
