@@ -2,10 +2,10 @@
 
 fault      A program of three prompts, each of four sections. An example is answered right if every prompt knows
            its word; two prompts know all words, the faulty one few. A writer that edits the faulty prompt adds a word
-           that is missing, with a chance that depends on the operator, divided by `--hard`; one that edits another prompt
-           adds a remark, or loses a word. The Critic's model is scripted: it names one section, of the faulty prompt
-           with a chance of 80 %, otherwise of another. Who blames, by row: that critic; one that names any prompt;
-           one that always names the same sound prompt; nobody. The rest of the ring is as it is in a search, at width 1.
+           that is missing, with a chance that depends on the operator, divided by `--hard`; one that edits another
+           prompt adds a remark, or loses a word. The Critic's model is scripted: it names one section, of the faulty
+           one with a chance of 80 %, else of another. Who blames, by row: that critic; one that names any prompt;
+           one that always names the same sound prompt; nobody. The rest of the ring is a search's, at width 1.
            Share: of the assignments that edit one prompt and were made while the fault was there, those that edit the
            faulty prompt, of the assignments from the 6th to the 30th, and of those after the 30th. Mended: the
            assignment by which a survivor knows every word.

@@ -45,12 +45,14 @@ class Fault:
             for prompt in blamed:
                 self._named[prompt] += 1 / len(blamed)
 
-    def learn(self, choice: Choice, earned: bool) -> None:
-        """Take the outcome of an edit; one of the program as a whole says nothing of a prompt."""
+    def learn(self, choice: Choice, earned: float) -> None:
+        """Take the outcome of an edit; one of the program as a whole says nothing of a prompt. `earned`: 0 if it
+        earned nothing, else 1, or less at a parent that is behind the best: making up for that mends nothing."""
         if choice.prompt not in ("", WHOLE_PROGRAM):
             _fade(self._earned)
             _fade(self._failed)
-            (self._earned if earned else self._failed)[choice.prompt] += 1
+            self._earned[choice.prompt] += earned
+            self._failed[choice.prompt] += 1 - earned
 
     def odds(self, choices: Sequence[Choice]) -> dict[str, float]:
         """The probability of each prompt that has a choice, times their number: 1 on average. Edits of the program as

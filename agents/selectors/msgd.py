@@ -81,7 +81,7 @@ class MSGD:
         """Take one step of gradient ascent."""
         choices, policy = self._in_flight.take(choice)
         self._rewards.add(reward)
-        self._fault.learn(choice, reward > 0)
+        self._fault.learn(choice, float(reward > 0))
         self._fault.hear(successors)
         advantage = max(-CLIP, min(CLIP, self._rewards.standard(reward)))
         step = max(ALPHA / math.sqrt(1 + self._rewards.count / TAU), LEAST)

@@ -142,7 +142,7 @@ class MSGDRL:
         self._episodes, self._returns = Episodes(), array("d")
         self._parents = Parents()
         self._places, self._values = array("q"), array("d")
-        self._in_flight: InFlight[tuple[Sequence[Choice], Rows]] = InFlight()
+        self._in_flight: InFlight[tuple[Sequence[Choice], Rows, float]] = InFlight()
         self._arrivals: dict[Choice, _Edit] = {}
         self._survivors: list[tuple[_Edit, Sequence[Choice]]] = []
         self._falls, self._changed = Falls(), 0
@@ -190,7 +190,7 @@ class MSGDRL:
         rises = np.where(drawn > 0, drawn * fresh * np.exp(-steps), drawn - steps)
         place = int(np.argmax(np.where(self._at_fault(choices), rises, -np.inf)))
         row = Rows(rows.places[place : place + 1], rows.values[place : place + 1])
-        self._in_flight.add(choices[place], (owners[place][1], row))
+        self._in_flight.add(choices[place], (owners[place][1], row, float(np.exp(-steps[place]))))
         return choices[place]
 
     def _drawn(self, choices: Sequence[Choice], rows: Rows) -> Array:
@@ -218,10 +218,10 @@ class MSGDRL:
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
         """Store the episode, learn its return, and update the returns of the edits that led to its parent."""
-        before, row = self._in_flight.take(choice)
+        before, row, near = self._in_flight.take(choice)
         [home] = self._parents.of([choice])
         self._rewards.add(reward)
-        self._fault.learn(choice, reward > 0)
+        self._fault.learn(choice, near * (reward > 0))
         self._fault.hear(successors)
         target = worth = max(reward, 0.0)
         self._worths.add(worth)
