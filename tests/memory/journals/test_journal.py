@@ -43,6 +43,7 @@ from protocols.messages import (
     Partner,
     Pause,
     Resumed,
+    Swap,
     Tried,
 )
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
