@@ -154,8 +154,9 @@ async def open_training(
     `prompt`: the first prompt: an object, the path of its file, or a text for the default layout. `models`: one model
     for all roles (its name, its class or an object), or the table. `tables`: other tables of the configuration
     (`budget`, `search`, `providers` and so on), which override those of the file; they may hold functions, classes
-    and instances instead of `module:name`. `directory`: as --out. `environ` None: the process's variables, over
-    ./.env.
+    and instances instead of `module:name`. A program, `task["program"]`, may be a function or an object with a method
+    `answer`, and each of its `prompts` a text, a path or a `Prompt` instead of a table. `directory`: as --out.
+    `environ` None: the process's variables, over ./.env.
 
     :raises InputError: an input cannot be used; nothing was written.
     :raises PromptFlowError: as `open_run` and `Run.search`; raised when the next event or the outcome is asked for.
@@ -185,11 +186,12 @@ async def evaluate(
 
     :raises PromptFlowError: as `score`.
     """
-    given = await in_thread(_given, task, prompt, models, tables)
+    given = await in_thread(_given, task, None, models, tables)
     temporary = await in_thread(TemporaryDirectory)
-    async with entered(temporary) as folder, entered(given.kept(Path(folder))) as (configuration, _):
-        file = prompt if isinstance(prompt, Path) else configuration.prompt.file
-        assert file is not None, "a prompt was given, and is kept"
+    async with entered(temporary) as folder, entered(given.kept(Path(folder) / "run")) as (configuration, _):
+        file = prompt if isinstance(prompt, Path) else Path(folder) / BEST_PROMPT
+        if isinstance(prompt, Prompt):
+            await in_thread(prompt_file.save, prompt, file)
         return await score(configuration, await in_thread(_variables, environ), file, split)
 
 

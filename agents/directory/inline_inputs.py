@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,12 @@ PROMPT = "prompt.txt"
 
 @dataclass(frozen=True, slots=True)
 class InlineInputs:
-    """The tables of a configuration, the folder of their paths, and `files`: by table and key, the name and the
+    """The tables of a configuration, the folder of their paths, and `files`: by the path of a key, the name and the
     content of a file to write."""
 
     tables: Mapping[str, Any]
     origin: Path
-    files: Mapping[tuple[str, str], tuple[str, bytes]]
+    files: Mapping[tuple[str, ...], tuple[str, bytes]]
 
     @contextmanager
     def kept(self, directory: Path | None) -> Iterator[tuple[Configuration, Path | None]]:
@@ -65,20 +67,26 @@ class InlineInputs:
         """Write the files that are not there yet, and return the tables with the paths of all. New files and folders
         are added to `made`."""
         folder = place.absolute() / GIVEN
-        tables = {name: dict(table) for name, table in self.tables.items()}
+        tables = _copied(self.tables)
         try:
             made += [path for path in (place, folder) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
-            for (table, key), (name, content) in self.files.items():
+            for key, (name, content) in self.files.items():
                 if not (folder / name).exists():
                     write(folder / name, content)
                     made.append(folder / name)
                 elif (folder / name).read_bytes() != content:
-                    raise ConfigError(f"{place} keeps another {table}.{key}; name another directory")
-                tables[table][key] = str(folder / name)
+                    raise ConfigError(f"{place} keeps another {'.'.join(key)}; name another directory")
+                table = reduce(getitem, key[:-1], tables)
+                table[key[-1]] = str(folder / name)
         except OSError as error:
             raise StorageFailed(f"cannot be written: {error.strerror}", file=str(folder)) from error
         return tables
+
+
+def _copied(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables and the tables in them; other values are the same objects."""
+    return {name: _copied(inner) if isinstance(inner, Mapping) else inner for name, inner in tables.items()}
 
 
 def _take_away(made: Sequence[Path]) -> None:
@@ -103,7 +111,7 @@ def take(
     tables = _laid_over(tables, settings)
     fields = tables.get("task", {}).get("fields")
     images = fields.get("images", ()) if isinstance(fields, Mapping) else ()
-    files = {}
+    files: dict[tuple[str, ...], tuple[str, bytes]] = {}
     for split in SPLITS:
         rows = tables.get("task", {}).get(split)
         if isinstance(rows, Path):
@@ -119,7 +127,24 @@ def take(
             {"text": prompt} if isinstance(prompt, str) else {"file": prompt if isinstance(prompt, Path) else PROMPT}
         )
         tables["prompt"] = {**others, **named}
+    if isinstance(tables.get("prompts"), Mapping):
+        tables["prompts"] = {name: _one_prompt(name, given, files) for name, given in tables["prompts"].items()}
     return InlineInputs(tables, origin, files)
+
+
+def _one_prompt(name: str, given: object, files: dict[tuple[str, ...], tuple[str, bytes]]) -> object:
+    """The table of a program's prompt, which may be given as a text, as the path of its file, or as an object."""
+    match given:
+        case str():
+            return {"text": given}
+        case Path():
+            return {"file": str(given)}
+        case Prompt():
+            file = f"prompt.{name}.txt"
+            files["prompts", name, "file"] = file, prompt_file.dumps(given).encode("utf-8")
+            return {"file": file}
+        case _:
+            return given
 
 
 def _laid_over(tables: Mapping[str, Any], settings: Mapping[str, Settings]) -> dict[str, Any]:
