@@ -93,6 +93,14 @@ class FewShot:
         policy = choose_policy(own, possible, situation, context.rng)
         return self.show(policy, replies, assignment, context)
 
+    def fits(self, prompt: Prompt, section: str, outcomes: Sequence[Outcome]) -> bool:
+        """Whether a prompt of a program has calls to show; nothing else is new there. Always without a program."""
+        calls = calls_of(prompt, outcomes)
+        name = prompt[section].prompt
+        if calls is None or not outcomes or demonstrations(name, outcomes):
+            return True
+        return name == calls.answers and calls.whole
+
     def _of_program(self, calls: Calls, assignment: Assignment, context: Context) -> Prompt:
         """Worked examples of the section's prompt.
 
