@@ -8,10 +8,9 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any, Literal
 
-from agents.directory.run_directory import BEST_PROMPT, BEST_PROMPTS, FIRST_PROMPT, RECORD, RESULT, read_configuration
+from agents.directory.run_directory import BEST_PROMPT, BEST_PROMPTS, FIRST_PROMPT, RESULT, read_configuration
 from agents.results.finished import read_result
 from protocols.files import prompt_file, prompt_folder
-from protocols.files.prompt_folder import SUFFIX
 from protocols.prompt import Prompt, Section
 
 Change = Literal["same", "changed", "moved", "added", "removed"]
@@ -65,7 +64,7 @@ def compare_prompts(a: Path, b: Path) -> Comparison:
 def _open(path: Path) -> tuple[Prompt, Side]:
     result: Mapping[str, Any] | None = None
     file, which = path, {BEST_PROMPT: "best", FIRST_PROMPT: "first"}.get(path.name)
-    folder = path.is_dir() and not (path / RECORD).exists() and any(path.glob(f"*{SUFFIX}"))
+    folder = prompt_folder.is_folder(path)
     if path.name == BEST_PROMPTS and folder:
         which = "best"
     elif path.is_dir() and not folder:

@@ -50,6 +50,14 @@ def load(path: Path) -> Prompt:
     return Prompt(tuple(sections))
 
 
+def is_folder(path: Path) -> bool:
+    """Whether the path is a folder that holds prompt files and nothing else."""
+    if not path.is_dir():
+        return False
+    there = [*path.iterdir()]
+    return bool(there) and all(file.suffix == SUFFIX and file.is_file() for file in there)
+
+
 def in_order(prompt: Prompt, names: tuple[str, ...]) -> Prompt:
     """The prompt with the prompts of these names first, in this order."""
     order = [*(name for name in names if name in prompt.names), *(name for name in prompt.names if name not in names)]
