@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from protocols.errors import ProgramFailed
-from protocols.model import ChatMessage, Finish, Reply, Usage
-from protocols.prompt import Prompt
+from protocols.model import ChatMessage, Finish, Offer, Reply, Usage
+from protocols.prompt import Prompt, without_addresses
 from protocols.task import Example, Json
 
 Turn = ChatMessage | Mapping[str, object]
@@ -140,18 +140,28 @@ class Program(Protocol):
 class TaskProgram:
     """The program of a task. `prompts`: the names of its prompts, each with the most tokens of a reply; None: as the
     task's kind allows, or `GENEROUS` where there are several prompts. `computed`: the values that it renders them
-    with, besides the input fields. `timeout`: seconds that it may spend on an example without calling a model."""
+    with, besides the input fields. `timeout`: seconds that it may spend on an example without calling a model.
+    `offers`: what the calls of a prompt offer, given the prompt with the bare names of its sections."""
 
     program: Program
     prompts: Mapping[str, int | None]
     computed: tuple[str, ...]
     timeout: float
+    offers: Mapping[str, Callable[[Prompt], Offer | None]] = field(default_factory=dict)
 
     def parts(self, prompt: Prompt) -> dict[str, Prompt]:
         """The prompts by their names; a single one is the whole."""
         if len(self.prompts) == 1:
             return {name: prompt for name in self.prompts}
         return {name: prompt.of(name) for name in self.prompts}
+
+    def offered(self, prompt: Prompt) -> dict[str, Offer]:
+        """What the calls of its prompts offer, by their names; those that offer nothing are left out."""
+        if not self.offers:
+            return {}
+        parts = self.parts(prompt)
+        found = {name: offer(without_addresses(parts[name])) for name, offer in self.offers.items()}
+        return {name: offer for name, offer in found.items() if offer is not None}
 
 
 Function = Callable[[Mapping[str, str], Prompts, Call], Awaitable[Json]]

@@ -264,6 +264,18 @@ def prompt_of(address: str) -> str:
     return name if dot else ""
 
 
+def without_addresses(prompt: Prompt) -> Prompt:
+    """The prompt with the bare names of its sections."""
+    if prompt.names == ("",):
+        return prompt
+    return Prompt(tuple(replace(section, name=section.name.rpartition(".")[2]) for section in prompt))
+
+
+def with_addresses(prompt: Prompt, name: str) -> Prompt:
+    """A prompt that stands alone as the one of this name in a program."""
+    return Prompt(tuple(replace(section, name=f"{name}.{section.name}") for section in prompt))
+
+
 def same(one: Section, other: Section) -> bool:
     """Whether two sections have the same text and form."""
     return (one.text, one.form) == (other.text, other.form)

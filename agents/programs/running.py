@@ -19,7 +19,7 @@ from agents.programs.trace import Trace, call_step
 from protocols.data.inputs import read_input
 from protocols.data.pictures import Pictures
 from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFailed
-from protocols.model import ChatMessage, ChatModel, Parameters, Reply, Request, Speaker, spoken
+from protocols.model import ChatMessage, ChatModel, Offer, Parameters, Reply, Request, Speaker, spoken
 from protocols.program import Answered, Prompts, Step, TaskProgram, Turn, no_prompt
 from protocols.prompt import Prompt, placeholders
 from protocols.task import GENEROUS, Example, Json
@@ -87,6 +87,7 @@ class Running:
     ) -> None:
         self._program, self._model, self._known = program, model, frozenset(known)
         self._limit, self._fill = limit, fill
+        self._offered: tuple[Prompt, Mapping[str, Offer]] | None = None
 
     async def answer(self, prompt: Prompt, example: Example, draw: Draw) -> tuple[Reply, tuple[Step, ...]]:
         """The program's answer as a reply, whose usage is that of all calls, and the steps that led to it.
@@ -95,11 +96,13 @@ class Running:
         :raises ModelError, BudgetExhausted: a call failed and the program did not catch the error.
         """
         parts = self._program.parts(prompt)
+        offers = self._offers(prompt)
         bound = {name: Bound(name, part, self._shown(part), self._fill) for name, part in parts.items()}
 
         def request(name: str, messages: tuple[ChatMessage, ...]) -> Request:
             most = self._limit(name, parts[name]) if name else GENEROUS
-            return Request(messages, draw.temperature, most, draw.sample, draw.assignment, prompt=name)
+            offer = offers.get(name)
+            return Request(messages, draw.temperature, most, draw.sample, draw.assignment, offer=offer, prompt=name)
 
         began = time.perf_counter()
         with anyio.CancelScope(deadline=anyio.current_time() + self._program.timeout) as patience:
@@ -116,6 +119,13 @@ class Running:
             )
         reply = Reply(_text(said, example), at_work.trace.usage, latency=time.perf_counter() - began)
         return reply, at_work.trace.steps
+
+    def _offers(self, prompt: Prompt) -> Mapping[str, Offer]:
+        """What the calls of each prompt offer: made once for a program that runs on one example after the other."""
+        offered = self._offered
+        if offered is None or offered[0] is not prompt:
+            offered = self._offered = prompt, self._program.offered(prompt)
+        return offered[1]
 
     def _shown(self, prompt: Prompt) -> frozenset[str]:
         return frozenset(name for section in prompt for name in placeholders(section.filled, self._known))
@@ -161,6 +171,7 @@ class Running:
             blank.sample,
             blank.assignment,
             parameters=Parameters(parameters) if parameters else blank.parameters,
+            offer=blank.offer,
             prompt=prompt,
         )
 
