@@ -13,7 +13,7 @@ from protocols.prompt import Prompt, without_addresses
 from protocols.task import Example, Json
 
 Turn = ChatMessage | Mapping[str, object]
-"""A message of a call: ours, or `{"role": ..., "content": ...}`."""
+"""A message of a call: ours, or as OpenAI's or Anthropic's format has it, `{"role": ..., "content": ...}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Step:
 
     `prompt`: the name of the prompt that was asked, "" for a note and for a call that belongs to no prompt. `values`:
     what the prompt was rendered with, if it was rendered. `messages`: the messages of a call that were not rendered
-    from the prompt. `reply`: the reply's text, or the note. `error`: why the call failed, "" if it did not.
-    `seconds`: how long the call took.
+    from the prompt. `reply`: the reply's text, with its calls of tools, or the note. `error`: why the call
+    failed, "" if it did not. `seconds`: how long the call took.
     """
 
     prompt: str
@@ -58,15 +58,18 @@ class Call(Protocol):
         *,
         temperature: float | None = None,
         max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, object]] | None = None,
         **parameters: object,
     ) -> Answered:
         """The model's reply.
 
         `prompt`: the name of one of the program's prompts, "" for a call that belongs to none. `temperature`,
-        `max_tokens`: None leaves them as they are for the prompt. `parameters`: further fields of the call's body, by
+        `max_tokens`: None leaves them as they are for the prompt. `tools`: definitions of tools in either API's form,
+        in place of the prompt's own, whose sections describe them if it has any; `reply.calls` are calls of them.
+        `parameters`: further fields of the call's body, by
         their names in the wire format.
 
-        :raises ProgramFailed: no prompt has this name, or the messages are none.
+        :raises ProgramFailed: no prompt has this name, or the messages or tools are none.
         :raises ModelError: the call failed.
         :raises BudgetExhausted: a cap refused it; it ends the example, whatever the program does with it.
         """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -134,7 +134,7 @@ class Definitions:
         there = {section.name for section in prompt}
         return Prompt((*prompt, *(section for name, section in ours.items() if name not in there)))
 
-    def offer(self, prompt: Prompt) -> Offer | None:
+    def offer(self, prompt: Iterable[Section]) -> Offer | None:
         """What a request with this prompt offers, described by its sections; None if that is nothing."""
         if not self.tools and not self.schema:
             return None
