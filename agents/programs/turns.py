@@ -38,19 +38,22 @@ def as_messages(turns: Sequence[Turn]) -> tuple[ChatMessage, ...]:
     """
     messages: list[ChatMessage] = []
     for turn in turns:
+        if isinstance(turn, ChatMessage):
+            messages.append(turn)
+            continue
         for message in _read(turn):
             if message.calls:
-                _add(messages, message, given=isinstance(turn, ChatMessage))
+                _add(messages, message)
             else:
                 messages.append(message)
     return tuple(messages)
 
 
-def _add(messages: list[ChatMessage], message: ChatMessage, given: bool) -> None:
-    """Add a message with calls, or with a result, whose call is found by its id unless it is `given`."""
+def _add(messages: list[ChatMessage], message: ChatMessage) -> None:
+    """Add a message with calls, or with a result, whose call is found by its id."""
     if message.speaker == "tool":
-        messages.append(message if given else replace(message, calls=(_called(messages, message.calls[0].id),)))
-    elif messages and messages[-1].speaker == "assistant" and not given:
+        messages.append(replace(message, calls=(_called(messages, message.calls[0].id),)))
+    elif messages and messages[-1].speaker == "assistant":
         text = BETWEEN.join(filter(None, (messages[-1].text, message.text)))
         messages[-1] = ChatMessage("assistant", text, calls=messages[-1].calls + message.calls)
     else:
@@ -66,18 +69,15 @@ def _called(messages: Sequence[ChatMessage], identity: str) -> ToolCall:
     raise ProgramFailed(f"a message is the result of the tool call {identity!r}, and no message before it makes it")
 
 
-def _read(turn: Turn) -> Iterator[ChatMessage]:
+def _read(turn: Mapping[str, object]) -> Iterator[ChatMessage]:
     """:raises ProgramFailed: see `as_messages`."""
-    if isinstance(turn, ChatMessage):
-        yield turn
-        return
     match turn:
+        case {"role": str(role), "content": str(text)} if role in SPEAKERS and not turn.get("tool_calls"):
+            yield ChatMessage(SPEAKERS[role], text)
         case {"role": "tool", "tool_call_id": str(identity), **more}:
             yield _result(identity, more.get("content"))
         case {"role": "assistant", "tool_calls": list(calls), **more} if calls:
             yield ChatMessage("assistant", _text(more.get("content") or ""), calls=tuple(map(_call, calls)))
-        case {"role": str(role), "content": str(text)} if role in SPEAKERS:
-            yield ChatMessage(SPEAKERS[role], text)
         case {"role": "user", "content": list(content)}:
             yield from _parts(content)
         case {"role": "assistant", "content": list(content)}:
