@@ -66,10 +66,21 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
+class Swap:
+    """A survivor was run with the prompt `prompt` of the earlier survivor `candidate` in place of its own. `worth`:
+    how much higher its mean score is then."""
+
+    candidate: int
+    prompt: str
+    worth: Credit
+
+
+@dataclass(frozen=True, slots=True)
 class Partner:
     """Another member of the archive. `credit`: the estimated credit of each section. `ancestor`: the last common
     ancestor of this member and the assignment's parent, which may be one of them; None in old journals. `trained`:
-    its scores by the ids of the training examples that it was run on."""
+    its scores by the ids of the training examples that it was run on. `swapped`: by prompt of a program, how much
+    higher the parent's mean score is with this member's, where that was measured."""
 
     candidate: int
     prompt: Prompt
@@ -77,6 +88,7 @@ class Partner:
     credit: Mapping[str, Credit]
     ancestor: Prompt | None = None
     trained: Mapping[str, float] = field(default_factory=dict)
+    swapped: Mapping[str, Credit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +217,7 @@ class Critique:
     """Critic to Controller: the evaluation, and textual gradients and measured credit by section name; a section may
     have neither. `cut`: the cap (`BudgetExhausted.name`) that refused them and ends the search, "" if none did.
     `missing`: why gradients are missing. `diagnosis`: the whole text of the critique. `doubtful`: ids of training
-    examples whose expected answers seem wrong."""
+    examples whose expected answers seem wrong. `swaps`: of the prompts of a program."""
 
     assignment: int
     evaluation: Evaluation
@@ -215,6 +227,7 @@ class Critique:
     missing: Missing = ""
     diagnosis: str = ""
     doubtful: tuple[str, ...] = ()
+    swaps: tuple[Swap, ...] = ()
 
     @property
     def cut_by(self) -> str:

@@ -276,6 +276,18 @@ def with_addresses(prompt: Prompt, name: str) -> Prompt:
     return Prompt(tuple(replace(section, name=f"{name}.{section.name}") for section in prompt))
 
 
+def differing(one: Prompt, other: Prompt) -> list[str]:
+    """The names of the prompts of a program that differ, if there are two at least: with one, a swap makes either of
+    the two anew."""
+    names = [name for name in one.names if one.of(name) != other.of(name)]
+    return names if len(names) > 1 else []
+
+
+def with_prompt(one: Prompt, other: Prompt, name: str) -> Prompt:
+    """The program with the prompt of this name from another, in its place."""
+    return Prompt(tuple(s for each in one.names for s in (other if each == name else one).of(each)))
+
+
 def same(one: Section, other: Section) -> bool:
     """Whether two sections have the same text and form."""
     return (one.text, one.form) == (other.text, other.form)

@@ -107,6 +107,7 @@ RUN = {
     "tests/test_docs.py": (
         "README.md",
         "docs/metrics.md",
+        "docs/programs.md",
         "docs/reports.md",
         "docs/runs.md",
         "docs/simulator.md",

@@ -23,13 +23,17 @@ from typer.testing import CliRunner
 import run
 from agents.api import train
 from agents.config.catalogue import OPERATORS
-from agents.config.configuration import build
+from agents.config.configuration import build, load
 from agents.config.loading import sources
 from agents.config.metrics import METRICS
 from agents.config.tables import CapsTable
 from agents.directory.resume_fingerprint import FREE, FREE_OF_PROVIDERS
 from agents.directory.run_directory import JOURNAL
+from agents.programs.bound import Bound
+from agents.programs.worker import ANSWERS
+from agents.programs.workers import question
 from agents.run.steering import settable
+from examples.agent.program import PRICES
 from memory.journals.journal import read_calls, read_journal
 from protocols.data import load_examples
 from protocols.files import prompt_file
@@ -46,7 +50,8 @@ from protocols.messages import (
     Stop,
 )
 from protocols.metrics.kinds import TASK_KINDS
-from protocols.prompt import FORMS
+from protocols.program import Prompts
+from protocols.prompt import FORMS, Prompt, Section
 from tests.guard import python_path
 from tests.pages import KEY, README, ROOT, blocks, checkout, commands, execute, page
 from tests.small_task import SIMULATED, SIZES, write_task
@@ -61,6 +66,7 @@ STEERING_PAGE = page("docs/steering.md")
 PYTHON_PAGE = page("docs/python.md")
 REPORTS_PAGE = page("docs/reports.md")
 METRICS_PAGE = page("docs/metrics.md")
+PROGRAMS_PAGE = page("docs/programs.md")
 
 
 async def test_every_command_runs_as_it_is_written(tmp_path: Path) -> None:
@@ -198,6 +204,19 @@ FORMATS = re.findall(
 )
 
 
+NUMBERS = {
+    6: "six|half a dozen",
+    12: "twelve|a dozen",
+    1: "one|a",
+    **{n + 2: word for n, word in enumerate(["two", "three", "four", "five"])},
+    **{n + 7: word for n, word in enumerate(["seven", "eight", "nine", "ten", "eleven"])},
+    **{n + 13: word for n, word in enumerate(["thirteen", "fourteen", "fifteen", "sixteen"])},
+    18: "eighteen",
+    20: "twenty",
+}
+"""Numbers as the orders of the examples say them; `half a dozen` before `a dozen`, and these before `a`."""
+
+
 def test_every_format_of_the_page_is_read() -> None:
     assert [name for name, *_ in FORMATS] == re.findall(r"^### (.*)$", DATA_PAGE, re.MULTILINE)
 
@@ -253,6 +272,71 @@ def test_a_prompt_with_turns_is_sent_as_the_page_says() -> None:
         ("user", "Message: x\nDepartment:"),
     ]
     assert [row[1:-1] for row in re.findall(r"^\| (`\w+`) \| t(?:ext|urns) of ", OPERATORS_PAGE, re.M)] == [*FORMS]
+
+
+async def test_a_program_is_trained_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 30 lines, and from Python. A local server answers, of which both prompts ask the same."""
+    checkout(tmp_path)
+    [program, script, *_], [table, *_] = blocks("python", PROGRAMS_PAGE), blocks("toml", PROGRAMS_PAGE)
+    run_by = "".join(blocks("sh", PROGRAMS_PAGE))
+    assert len([line for line in (program + table + run_by).splitlines() if line.strip()]) <= 30
+    (tmp_path / "mine.py").write_text(program, encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(table, encoding="utf-8")
+    assert '"assignments": 20' in script
+    (tmp_path / "objects.py").write_text(script.replace(": 20}", ": 1}"), encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", python_path(ROOT))
+    async with WireServer(lambda turns: "3 x croissant") as server:
+        for command in commands(PROGRAMS_PAGE):
+            await to_thread.run_sync(execute, command, tmp_path, server)
+        await to_thread.run_sync(execute, ["python", "objects.py"], tmp_path, server)
+    for run_name in ("orders", "objects"):
+        best = prompt_file.load(tmp_path / "runs" / run_name / "best_prompt.txt")
+        assert best.names == ("extract", "write")
+
+
+def test_what_the_page_of_programs_names_is_what_there_is() -> None:
+    task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}}
+    for given in map(tomllib.loads, blocks("toml", PROGRAMS_PAGE)):
+        prompts = given.get("prompts") or {"extract": {"text": "x"}}
+        build({"models": SIMULATED, **given, "prompts": prompts, "task": task | given.get("task", {})}, ROOT)
+    asked, answered = (orjson.loads(block) for block in blocks("json", PROGRAMS_PAGE))
+    [example] = load_examples(sources(load(ROOT / "examples" / "pipeline.toml"))["train"], "train")[:1]
+    bound = Bound("extract", Prompt((Section("task", "task"),)), frozenset(), lambda prompt, values: values)
+    sent = orjson.loads(question(example, Prompts({"extract": bound})))
+    assert sent.keys() == asked.keys()
+    assert sent["prompts"]["extract"].keys() == asked["prompts"]["extract"].keys()
+    assert answered.keys() <= {"id", *ANSWERS}
+
+
+@pytest.mark.parametrize("name", ["pipeline", "agent"])
+def test_an_example_of_a_program_runs_on_the_simulator(tmp_path: Path, name: str) -> None:
+    checkout(tmp_path)
+    less = ["search.assignments=1", "search.critique=4"]
+    command = ["search", f"examples/{name}.toml", "--out", "out", *(word for one in less for word in ("--set", one))]
+    done = subprocess.run(
+        [sys.executable, "run.py", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    messages = [envelope.message for envelope in read_journal(tmp_path / "out" / JOURNAL)]
+    outcomes = [outcome for message in messages if isinstance(message, Evaluation) for outcome in message.outcomes]
+    tables = tomllib.loads((ROOT / "examples" / f"{name}.toml").read_text(encoding="utf-8"))
+    assert {step.prompt for outcome in outcomes for step in outcome.steps} == tables["prompts"].keys()
+
+
+@pytest.mark.parametrize("name", ["pipeline", "agent"])
+def test_the_rows_of_a_program_s_example_are_right(name: str) -> None:
+    """Each order says its number in words, and its item; what it costs is in the price list."""
+    rows = [
+        orjson.loads(line)
+        for split in SIZES
+        for line in (ROOT / "examples" / name / f"{split}.jsonl").read_bytes().splitlines()
+    ]
+    assert len({row["input"]["text"] for row in rows}) == len({row["id"] for row in rows}) == 96
+    for row in rows:
+        said = row["input"]["text"].lower().replace("loaves", "loaf")
+        [item] = [item for item in PRICES if item in said]
+        count = next(number for number, words in NUMBERS.items() if re.search(rf"\b({words})\b[a-z ]* {item}", said))
+        assert row["target"] == (f"{count} x {item}" if name == "pipeline" else str(count * PRICES[item])), row
 
 
 def test_the_targets_that_are_named_exist() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.archive.credit import believed
 from agents.archive.front import Front, Prefer
-from protocols.messages import Assignment, Credit, Critique, Outcome, Partner, Scores, mean
+from protocols.messages import Assignment, Credit, Critique, Outcome, Partner, Scores, Swap, mean
 from protocols.model import Usage
 from protocols.prompt import Prompt
 from protocols.task import Array
@@ -31,7 +31,7 @@ class Member:
     `credit`: by section, the estimated credit of its text. `refused`, `truncated`, `unreadable`, `textless` and
     `quoted`: counts of validation replies that ended that way, see `Evaluation`.
     `tokens`: the prompt's estimated length as sent, without the input. `diagnosis`: the Critic's whole text.
-    `usage`: of the validation replies."""
+    `usage`: of the validation replies. `swaps`: with prompts of earlier survivors."""
 
     candidate: int
     parent: int | None
@@ -49,6 +49,7 @@ class Member:
     quoted: str = ""
     diagnosis: str = ""
     usage: Usage = field(default_factory=Usage)
+    swaps: tuple[Swap, ...] = ()
 
 
 def survivor(critique: Critique, assignment: Assignment | None, frozen: Collection[str]) -> Member:
@@ -72,6 +73,7 @@ def survivor(critique: Critique, assignment: Assignment | None, frozen: Collecti
         quoted=evaluation.quoted,
         diagnosis=critique.diagnosis,
         usage=evaluation.usage,
+        swaps=critique.swaps,
     )
 
 
@@ -143,7 +145,13 @@ class Archive:
             return before
         trained = {outcome.example: outcome.score for outcome in other.outcomes}
         return Partner(
-            other.candidate, other.prompt, other.scores, other.credit, self.ancestor(member, other), trained
+            other.candidate,
+            other.prompt,
+            other.scores,
+            other.credit,
+            self.ancestor(member, other),
+            trained,
+            swapped(member, other),
         )
 
     def _rank(self) -> None:
@@ -188,6 +196,13 @@ def draw(members: Sequence[Member], scores: Array, rng: Random) -> Member:
             leads[index] = False
     votes = (leads / leads.sum(axis=0)).sum(axis=1)
     return rng.choices(members, weights=votes.tolist())[0]
+
+
+def swapped(member: Member, other: Member) -> dict[str, Credit]:
+    """By prompt, how much better `member` is with the prompt of `other`. What was measured the other way round counts
+    with its sign changed: the prompts of the two are compared beside the other's prompts then."""
+    back = {s.prompt: Credit(-s.worth.value, s.worth.error) for s in other.swaps if s.candidate == member.candidate}
+    return back | {s.prompt: s.worth for s in member.swaps if s.candidate == other.candidate}
 
 
 def best_parent(child: Prompt, assignment: Assignment) -> Partner:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.archive.archive import Archive, Member
-from agents.operators.operator import Combining, Fitting, Mending, Operator, part
+from agents.operators.operator import WHOLE, Combining, Fitting, Mending, Operator, part
 from agents.selectors.selector import Action, Choice
 from memory.experience import situation
 from protocols.embedding import Embedder
 from protocols.files.prompt_file import saved_section
 from protocols.messages import Partner
-from protocols.prompt import Prompt
+from protocols.prompt import Prompt, prompt_of
 from protocols.task import Task
 
 
@@ -129,7 +129,14 @@ class Choices:
         texts = [situation(s.kind, member.gradients.get(name, ""), saved_section(s)) for name, s in parts.items()]
         states = dict(zip(parts, np.asarray(await self._embedder.embed(texts)), strict=True))
         blank = {name: not section.text for name, section in parts.items()}
-        return tuple(Choice(a, parts[a.section].kind, states[a.section], blank[a.section]) for a in actions)
+        alone, named = member.prompt.names == ("",), {prompt_of(name) for name in member.gradients}
+        prompts = {name: "" if alone else name if name == WHOLE else prompt_of(name) for name in parts}
+        blamed = {
+            name: not alone and (name == WHOLE or prompt in named) and bool(named) for name, prompt in prompts.items()
+        }
+        return tuple(
+            Choice(a, parts[s].kind, states[s], blank[s], prompts[s], blamed[s]) for a in actions for s in [a.section]
+        )
 
 
 def open_actions(prompt: Prompt, operators: Mapping[str, Operator], task: Task) -> list[Action]:

@@ -1,32 +1,58 @@
-"""Section credit: how much each section adds to the score, measured by ablation and estimated along a lineage."""
+"""Credit: how much each section adds to the score, measured by ablation and estimated along a lineage; and what the
+prompts of a program are worth, measured by swapping them between two survivors."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from agents.archive.race import compare
 from agents.programs.demonstrations import seen_in
 from agents.prompting.forward import Forward
 from protocols.errors import BudgetExhausted
-from protocols.messages import Assignment, Credit, Critique, Evaluation, Outcome
-from protocols.prompt import Prompt, placeholders
+from protocols.messages import Assignment, Credit, Critique, Evaluation, Outcome, Swap
+from protocols.prompt import Prompt, differing, placeholders, with_prompt
 from protocols.task import Task
 
 LEAST = 8
 """Minimum number of examples: a difference over fewer says too little to be worth its cost."""
 SURE = 2.0
 """Standard errors beyond which a difference is reported."""
+OTHERS = 4
+"""Survivors, the best, with whose prompts a survivor may be run."""
 UNKNOWN = 0.5
 """Standard error of the credit of an unmeasured text: half the range of a score."""
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A survivor changed in one way: without the section `name`, or with the prompt `name` of `candidate`."""
+
+    name: str
+    prompt: Prompt
+    candidate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The credit of sections by name, and the swaps of prompts."""
+
+    credit: Mapping[str, Credit] = field(default_factory=dict)
+    swaps: tuple[Swap, ...] = ()
+
+
+NOTHING_MEASURED = Measured()
+
+
 class LeaveOneOut:
-    """Runs a survivor without each of its sections in turn, on training examples that it was run on in full.
+    """Runs a survivor without each of its sections in turn, on training examples that it was run on in full. In a
+    program of several prompts, it is run with prompts of another survivor instead, where that makes a combination
+    that is new.
 
     The questions asked for this are never more than a share `share` >= 0 of those asked by the evaluations so far.
-    Both are counted from the evaluations, not from the ledger, so that a resumed run measures the same. All sections
+    Both are counted from the evaluations, not from the ledger, so that a resumed run measures the same. All runs
     get the same number of examples; nothing is measured if that would be fewer than `LEAST`.
     """
 
@@ -34,40 +60,69 @@ class LeaveOneOut:
         self._forward, self._share = forward, share
         self._examples = {example.id: example for example in forward.task.train}
         self._asked = self._measured = 0
+        self._survivors: list[Evaluation] = []
+        self._combined: set[Prompt] = set()
 
-    def plan(self, evaluation: Evaluation) -> tuple[Sequence[str], Sequence[Outcome]]:
-        """Count an evaluation; call it once for each. Returns the sections to leave out and the examples to use; the
-        questions for these are counted as asked."""
+    def plan(self, evaluation: Evaluation) -> tuple[Sequence[Run], Sequence[Outcome]]:
+        """Count an evaluation; call it once for each. Returns the runs to make and the examples to use; the questions
+        for these are counted as asked."""
         self._asked += evaluation.asked
+        if not evaluation.survived:
+            return (), ()
         outcomes = unseen(evaluation.prompt, evaluation.outcomes)
-        names = removable(evaluation.prompt, self._forward.task) if evaluation.survived else []
+        runs = self._swaps(evaluation) or leaving_out(evaluation.prompt, self._forward.task)
         room = math.floor(self._share * self._asked) - self._measured
-        count = min(len(outcomes), room // len(names)) if names else 0
+        count = min(len(outcomes), room // len(runs)) if runs else 0
         if count < LEAST:
             return (), ()
-        self._measured += count * len(names)
-        return names, outcomes[:count]
+        self._measured += count * len(runs)
+        self._combined.update(run.prompt for run in runs if run.candidate is not None)
+        return runs, outcomes[:count]
 
-    async def __call__(self, evaluation: Evaluation) -> dict[str, Credit]:
-        """The credit of each section that has a text and shows no input, including frozen ones; empty if `plan` or
-        the cap on the role credit allows no calls. Failed calls are left out of the comparison.
+    def _swaps(self, evaluation: Evaluation) -> list[Run]:
+        """The runs with prompts of the best earlier survivor that makes any new combination, and remember this one.
+        Prompts that are as in the first prompt are not put back: a lineage's gains say what its edits are worth."""
+        prompt = evaluation.prompt
+        if len(prompt.names) == 1:
+            return []
+        known = {other.prompt for other in self._survivors} | self._combined
+        first = self._survivors[0].prompt if self._survivors else prompt
+        best = sorted(self._survivors, key=lambda other: (-other.value, other.assignment))[:OTHERS]
+        self._survivors.append(evaluation)
+        for other in best:
+            changed = [name for name in differing(prompt, other.prompt) if other.prompt.of(name) != first.of(name)]
+            made = [Run(name, with_prompt(prompt, other.prompt, name), other.assignment) for name in changed]
+            if runs := [run for run in made if run.prompt not in known]:
+                return runs
+        return []
+
+    async def __call__(self, evaluation: Evaluation) -> Measured:
+        """The credit of each section that has a text and shows no input, including frozen ones, or the swaps; nothing
+        if `plan` or the cap on the role credit allows no calls. Failed calls are left out of the comparison.
 
         :raises ModelError: a fatal one.
         :raises BudgetExhausted: a cap that ends the search.
         """
-        names, asked = self.plan(evaluation)
+        runs, asked = self.plan(evaluation)
         examples = [self._examples[outcome.example] for outcome in asked]
-        without = [(left_out(evaluation.prompt, name), example) for name in names for example in examples]
+        questions = [(run.prompt, example) for run in runs for example in examples]
         try:
-            answers = await self._forward.attributed_to(evaluation.assignment).each(without)
+            answers = await self._forward.attributed_to(evaluation.assignment).each(questions)
         except BudgetExhausted as error:
             if error.ends_search:
                 raise
-            return {}
+            return NOTHING_MEASURED
         scores = [answer.score if isinstance(answer, Outcome) else None for answer in answers]
-        parts = [scores[place * len(asked) : (place + 1) * len(asked)] for place in range(len(names))]
-        measured = {name: _credit(asked, part) for name, part in zip(names, parts, strict=True)}
-        return {name: credit for name, credit in measured.items() if credit is not None}
+        parts = [scores[place * len(asked) : (place + 1) * len(asked)] for place in range(len(runs))]
+        worths = [(run, _credit(asked, part)) for run, part in zip(runs, parts, strict=True)]
+        return Measured(
+            {run.name: worth for run, worth in worths if worth is not None and run.candidate is None},
+            tuple(
+                Swap(run.candidate, run.name, Credit(-worth.value, worth.error))
+                for run, worth in worths
+                if worth is not None and run.candidate is not None
+            ),
+        )
 
 
 def believed(critique: Critique, assignment: Assignment | None) -> dict[str, Credit]:
@@ -116,10 +171,16 @@ def left_out(prompt: Prompt, name: str) -> Prompt:
     return Prompt(tuple(replace(section, text="") if section.name == name else section for section in prompt))
 
 
-def removable(prompt: Prompt, task: Task) -> list[str]:
-    """The sections that can be left out: those that have a text and show no input, and nothing that is computed."""
-    shown = task.placeholders
-    return [section.name for section in prompt if section.text and not placeholders(section.filled, shown)]
+def leaving_out(prompt: Prompt, task: Task) -> list[Run]:
+    """The runs without a section each, of those that can be left out: those that have a text and show no input, and
+    nothing that is computed. A prompt of a program keeps one text: it cannot be asked without any."""
+    shown, texts = task.placeholders, Counter(section.prompt for section in prompt if section.text)
+    alone = len(prompt.names) == 1
+    return [
+        Run(section.name, left_out(prompt, section.name))
+        for section in prompt
+        if section.text and not placeholders(section.filled, shown) and (alone or texts[section.prompt] > 1)
+    ]
 
 
 def unseen(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -130,13 +191,18 @@ def unseen(prompt: Prompt, outcomes: Sequence[Outcome]) -> list[Outcome]:
     return new if len(prompt.names) < 2 else [outcome for outcome in new if not seen_in(prompt, outcome)]
 
 
-def show_credit(credit: Mapping[str, Credit]) -> str:
-    """The effects of leaving out sections, in words for the Critic; only those beyond `SURE` standard errors."""
-    sure = {name: worth for name, worth in credit.items() if abs(worth.value) > SURE * worth.error}
+def show_credit(measured: Measured) -> str:
+    """The effects of leaving out sections, or of swapping prompts, in words for the Critic; only those beyond `SURE`
+    standard errors."""
+    changes = [(f"Without {name}", -worth.value, worth.error) for name, worth in measured.credit.items()]
+    changes += [
+        (f"With another text of the prompt {s.prompt}, which was tried before,", s.worth.value, s.worth.error)
+        for s in measured.swaps
+    ]
     return "\n".join(
-        f"Without {name} the score {'falls' if worth.value > 0 else 'rises'} by {abs(worth.value):.3f} "
-        f"± {worth.error:.3f}."
-        for name, worth in sure.items()
+        f"{change} the score {'rises' if gain > 0 else 'falls'} by {abs(gain):.3f} ± {error:.3f}."
+        for change, gain, error in changes
+        if abs(gain) > SURE * error
     )
 
 

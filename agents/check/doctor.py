@@ -32,8 +32,7 @@ from agents.models.asking import check_asked
 from agents.models.budget import open_ledger, prices
 from agents.models.known_names import check_names
 from agents.operators.operator import Operator
-from agents.prompting.asking import program_limit
-from agents.prompting.likely import likely_requests
+from agents.prompting.asking import likely_requests, program_limit
 from agents.prompting.retrieval_slots import open_slots, slots_of, unfilled
 from agents.run.opening import check_editable
 from memory import upkeep

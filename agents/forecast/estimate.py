@@ -13,8 +13,7 @@ from agents.forecast.composed import Asked, tokens_of
 from agents.forecast.least import reply_room, role_of
 from agents.forecast.past import Past
 from agents.programs.trial import Trial
-from agents.prompting.asking import program_limit
-from agents.prompting.likely import likely_requests
+from agents.prompting.asking import likely_requests, program_limit
 from agents.prompting.requests import show_example, show_turns
 from agents.prompting.retrieval_slots import EXAMPLES, places, unfilled
 from memory.retrieval import CHUNK

@@ -11,7 +11,7 @@ from agents.config.loading import load_corpus
 from agents.config.metrics import asks_judge
 from agents.config.tables import CapsTable
 from agents.programs.trial import Trial
-from agents.prompting.likely import likely_requests
+from agents.prompting.asking import likely_requests
 from agents.prompting.retrieval_slots import MAX_TOKENS, open_slots, slots_of, unfilled
 from protocols.budget.prices import Price
 from protocols.errors import ConfigError

@@ -12,9 +12,8 @@ from agents.archive.endings import endings
 from agents.headroom.verdict import Again, Figures, Replies, Shown
 from agents.operators.few_shot import CHATTER, FewShot, are_read, bare_replies, worked_out
 from agents.operators.operator import Context
-from agents.prompting.asking import TEMPERATURE
+from agents.prompting.asking import TEMPERATURE, likely_requests
 from agents.prompting.forward import Forward
-from agents.prompting.likely import likely_requests
 from agents.prompting.retrieval_slots import RetrievalSlots
 from agents.prompting.shot_policy import ShotPolicy, shown
 from agents.ring.evaluator import value_of

@@ -6,10 +6,13 @@ from collections.abc import Collection, Sequence
 
 from agents.operators.operator import WHOLE, Context
 from protocols.errors import InapplicableError
-from protocols.messages import Assignment, Partner, mean
-from protocols.prompt import Prompt, same
+from protocols.messages import Assignment, Credit, Partner, mean
+from protocols.prompt import Prompt, differing, same, with_prompt
 from protocols.task import Task
 from protocols.threads import in_thread
+
+UNKNOWN = Credit(0.0, 1.0)
+"""Of what was not measured."""
 
 
 class Merge:
@@ -19,6 +22,10 @@ class Merge:
     of the two has edited since their last common ancestor comes from that one; a section that both have edited comes
     from the one with the higher score, because a text depends on the sections it was tested with. The partner is
     drawn in proportion to its lead on the examples where the parent is behind, which is the possible gain.
+
+    In a program, the better of the two may take a whole prompt instead that the other has edited, also where both
+    have: the sections of a prompt were tested together. If swaps were measured (`Partner.swapped`), a prompt that
+    made the better one worse by more than a standard error is not taken, and one that made it better is preferred.
     """
 
     name = "merge"
@@ -29,7 +36,7 @@ class Merge:
 
     def combines(self, prompt: Prompt, section: str, partners: Sequence[Partner]) -> bool:
         """Whether a partner has edited a section that the parent has not, and vice versa."""
-        return any(_complementary(prompt, partner) for partner in partners)
+        return any(_complementary(prompt, partner) or _crossing(prompt, partner) for partner in partners)
 
     async def edit(self, assignment: Assignment, context: Context) -> Prompt:
         """:raises InapplicableError: no member of the archive has edited other sections than the parent has."""
@@ -39,9 +46,9 @@ class Merge:
         parent = Partner(assignment.parent, assignment.prompt, assignment.scores, assignment.credit)
         known, fields = {parent.prompt, *(p.prompt for p in assignment.partners)}, context.task.placeholders
         children = [
-            (merged(parent, partner, fields), _ahead(partner, parent))
+            (child, _ahead(partner, parent))
             for partner in assignment.partners
-            if _complementary(parent.prompt, partner)
+            for child in _children(parent, partner, fields)
         ]
         new = [(prompt, won) for prompt, won in children if won and prompt not in known]
         new = [(prompt, won) for prompt, won in new if context.slots.spare(prompt, assignment.scores) >= 0] or new
@@ -60,6 +67,41 @@ def merged(one: Partner, other: Partner, fields: Collection[str]) -> Prompt:
         if not section.frozen and same(section, base) and not same(base, given):
             prompt = prompt.edit(section.name, given.text, fields, given.form)
     return prompt
+
+
+def _children(parent: Partner, partner: Partner, fields: Collection[str]) -> list[Prompt]:
+    """What the two can be combined to: those that a swap has shown to be better, if there are any."""
+    worths: dict[Prompt, Credit] = {}
+    if _complementary(parent.prompt, partner):
+        worths[merged(parent, partner, fields)] = UNKNOWN
+    if _crossing(parent.prompt, partner):
+        worths |= _crosses(parent, partner)
+    better = [child for child, worth in worths.items() if worth.value > worth.error]
+    return better or [child for child, worth in worths.items() if worth.value >= -worth.error]
+
+
+def _crosses(parent: Partner, partner: Partner) -> dict[Prompt, Credit]:
+    """The better of the two with one prompt each that the other has edited, and what is known of it."""
+    behind = mean(partner.scores) > mean(parent.scores)
+    best, giver = (partner, parent) if behind else (parent, partner)
+    assert partner.ancestor is not None
+    crosses: dict[Prompt, Credit] = {}
+    for name in differing(best.prompt, giver.prompt):
+        if giver.prompt.of(name) != partner.ancestor.of(name):
+            worth = partner.swapped.get(name, UNKNOWN)
+            child = with_prompt(best.prompt, giver.prompt, name)
+            crosses[child] = Credit(-worth.value, worth.error) if behind else worth
+    return crosses
+
+
+def _crossing(prompt: Prompt, partner: Partner) -> bool:
+    """Whether, in a program, the two differ in two prompts at least, one of which each has edited."""
+    base, other = partner.ancestor, partner.prompt
+    if base is None or len(prompt.names) == 1:
+        return False
+    names = differing(prompt, other)
+    mine = any(prompt.of(name) != base.of(name) for name in names)
+    return mine and any(other.of(name) != base.of(name) for name in names)
 
 
 def _complementary(prompt: Prompt, partner: Partner) -> bool:

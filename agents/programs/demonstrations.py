@@ -37,7 +37,7 @@ def corrected(prompt: str, outcomes: Sequence[Outcome], replies: Mapping[str, st
     reply is the answer. `replies`: the right ones, by the ids of the examples."""
     return {
         outcome.example: Demonstration(step.values, replies[outcome.example])
-        for outcome, step in _calls(prompt, outcomes)
+        for outcome, step in _calls(prompt, outcomes, cut=True)
         if outcome.example in replies
     }
 
@@ -58,16 +58,17 @@ def rendered(prompt: Prompt, values: Mapping[str, str]) -> list[str]:
     return [value for name, value in values.items() if name in shown or INPUTS in shown or not shown]
 
 
-def _calls(prompt: str, outcomes: Iterable[Outcome]) -> Iterator[tuple[Outcome, Step]]:
+def _calls(prompt: str, outcomes: Iterable[Outcome], cut: bool = False) -> Iterator[tuple[Outcome, Step]]:
+    """`cut`: calls count whose reply ended early, since it is not shown."""
     for outcome in outcomes:
         images = {middle(str(value)) for value in outcome.inputs.values() if images_of(value)}
-        usable = [step for step in asked(outcome.steps, prompt) if _is_usable(step)]
+        usable = [step for step in asked(outcome.steps, prompt) if _is_usable(step, cut)]
         if usable and images.isdisjoint(usable[-1].values.values()):
             yield outcome, usable[-1]
 
 
-def _is_usable(step: Step) -> bool:
-    if step.error or step.messages or step.finish != "stop" or not step.reply.strip():
+def _is_usable(step: Step, cut: bool) -> bool:
+    if step.error or step.messages or not step.reply.strip() or (step.finish != "stop" and not cut):
         return False
     texts = [step.reply, *step.values.values()]
     return any(value.strip() for value in step.values.values()) and all(len(text) <= TEXT for text in texts)

@@ -1,10 +1,11 @@
-"""Makes the requests to the task model, for all callers."""
+"""Makes the requests to the task model, for all callers; and those that a program is expected to make."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
+from agents.programs.bound import INPUTS, Fill, Values
 from protocols.model import ChatMessage, Request
 from protocols.prompt import Prompt, Section, estimate_tokens
 from protocols.task import GENEROUS, Task, TaskKind
@@ -36,6 +37,20 @@ def task_request(kind: TaskKind, prompt: Prompt, messages: tuple[ChatMessage, ..
     """The request for one example; `messages`: `prompt` rendered for it. All callers use this function, since the
     reply cache finds a reply only if the request is equal."""
     return Request(messages, TEMPERATURE, reply_limit(kind, prompt), offer=kind.offer(prompt))
+
+
+def likely_requests(task: Task, prompt: Prompt, inputs: Mapping[str, str], fill: Fill) -> list[Request]:
+    """One request without a program, else one for each of its prompts (`Request.prompt`), in which the names of
+    values that the program computes stand for the values."""
+    if task.program is None:
+        return [task_request(task.kind, prompt, prompt.render(fill(prompt, inputs)))]
+    values = {name: f"{{{name}}}" for name in task.program.computed} | {INPUTS: Values(inputs)[INPUTS]} | dict(inputs)
+    made = []
+    for name, part in task.program.parts(prompt).items():
+        filled = fill(part, values)
+        messages = part.template(filled).render(filled)
+        made.append(Request(messages, TEMPERATURE, program_limit(task, name, part), prompt=name))
+    return made
 
 
 def reply_limit(kind: TaskKind, prompt: Prompt) -> int:

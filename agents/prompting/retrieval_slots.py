@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import orjson
 
-from agents.prompting.likely import likely_requests
+from agents.prompting.asking import likely_requests
 from agents.prompting.requests import PLACE, key_of, show_example, show_turns
 from memory.retrieval import Shelf
 from protocols.messages import Scores

@@ -61,13 +61,12 @@ class Body:
     def text(self) -> tuple[str, Form]:
         """The section's text after the cuts so far, and its form."""
         left = [piece for number, piece in enumerate(self.pieces) if number in self.kept]
-        if not left:
-            return "", "system" if self.section.form == "turns" else self.section.form
+        empty: Form = "system" if self.section.form == "turns" else self.section.form
         text = "".join(left) if self.section.form != "turns" else "\n".join(left)
         text = FEWER.sub(lambda match: self._place(match[2], int(match[3])), text)
         if self.section.form != "turns":
             text = re.sub(r"\n{3,}", "\n\n", text).strip("\n")
-        return text, self.section.form if text.strip() else "system"
+        return text, self.section.form if text.strip() else empty
 
     def _place(self, slot: str, count: int) -> str:
         left = min(count, self.counts[slot])

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from agents.archive.credit import LeaveOneOut, show_credit
+from agents.archive.credit import NOTHING_MEASURED, LeaveOneOut, Measured, show_credit
 from agents.archive.endings import HOPELESS
 from agents.programs.calls import calls_of
 from agents.prompting.blocks import remark
@@ -34,7 +34,7 @@ from protocols.errors import (
     TooLong,
     UnreadableReply,
 )
-from protocols.messages import Credit, Critique, Evaluation, Message, Missing
+from protocols.messages import Critique, Evaluation, Message, Missing
 from protocols.model import ChatModel, Reply, Request
 from protocols.prompt import Prompt
 from protocols.task import Task
@@ -87,22 +87,32 @@ class Critic:
         :raises ModelError: a fatal one.
         """
         assert isinstance(message, Evaluation)
-        credit: Mapping[str, Credit] = {}
+        credit = NOTHING_MEASURED
         said, cut = NOTHING, ""
         missing: Missing = ""
         try:
-            credit = await self._credit(message) if self._credit is not None else {}
+            credit = await self._credit(message) if self._credit is not None else credit
             if not message.survived:
                 return [Critique(message.assignment, message, {})]
             said, missing = await self._say(message, credit)
         except BudgetExhausted as error:
             missing, cut = "budget" if message.survived else "", error.name if error.ends_search else ""
-        kept = credit if message.survived else {}
+        kept = credit if message.survived else NOTHING_MEASURED
         return [
-            Critique(message.assignment, message, said.gradients, kept, cut, missing, said.diagnosis, said.doubtful)
+            Critique(
+                message.assignment,
+                message,
+                said.gradients,
+                kept.credit,
+                cut,
+                missing,
+                said.diagnosis,
+                said.doubtful,
+                kept.swaps,
+            )
         ]
 
-    async def _say(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> tuple[Said, Missing]:
+    async def _say(self, evaluation: Evaluation, credit: Measured) -> tuple[Said, Missing]:
         """The diagnosis, and the reason if it is missing; "" if none is missing."""
         nothing_free = all(section.frozen for section in evaluation.prompt)
         if nothing_free or all(outcome.score >= 1.0 for outcome in evaluation.outcomes):
@@ -126,7 +136,7 @@ class Critic:
         doubtful = read_doubtful(reply, {outcome.example for outcome in evaluation.outcomes})
         return Said(diagnosis, read_gradients(diagnosis, evaluation.prompt), doubtful)
 
-    def _request(self, evaluation: Evaluation, credit: Mapping[str, Credit]) -> Request:
+    def _request(self, evaluation: Evaluation, credit: Measured) -> Request:
         prompt, outcomes = evaluation.prompt, evaluation.outcomes
         if calls := calls_of(prompt, outcomes):
             prompt = calls.ordered(prompt)

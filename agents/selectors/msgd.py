@@ -9,7 +9,8 @@ bandit, after Sutton & Barto, Reinforcement Learning (2nd ed.; below S&B).
                  action preferences (S&B 13.2), with virtual loss (Chaslot et al. 2008, Parallel MCTS), mixed with a
                  share FLOOR of the uniform policy, so that no action is given up (as in Exp3, Auer et al. 2002)
     preference   H(a) = h[operator] + h[section] + h[operator, section]: linear in three features (S&B 13.3), so that
-                 an operator that works in one section is soon tried in others (ours)
+                 an operator that works in one section is soon tried in others (ours). In a program of several prompts
+                 h[prompt] is a fourth, and ln(f) is added, f the odds that the prompt is at fault (fault.py)
     reward       as it is given, in running deviations from its running mean, which is the baseline (S&B 2.8 and
                  13.4); at most CLIP deviations count (ours: one step size fits every task, one outlier decides
                  nothing)
@@ -29,6 +30,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from random import Random
 
+from agents.selectors.fault import Fault
 from agents.selectors.records import Falls, InFlight, Running
 from agents.selectors.selector import Action, Choice
 
@@ -50,9 +52,12 @@ FLOOR = 0.15
 """The share of choices that are made at random."""
 
 
-def features(action: Action) -> tuple[Feature, Feature, Feature]:
-    """The features of an action: its operator and its section, which it shares with others, and the pair of both."""
-    return (action.operator, ""), ("", action.section), (action.operator, action.section)
+def features(choice: Choice) -> tuple[Feature, ...]:
+    """The features of a choice: its operator and its section, which it shares with others, and the pair of both; in a
+    program of several prompts its prompt, too."""
+    operator, section = choice.action.operator, choice.action.section
+    own = (operator, ""), ("", section), (operator, section)
+    return (*own, ("", f"{choice.prompt}.")) if choice.prompt else own
 
 
 class MSGD:
@@ -61,20 +66,23 @@ class MSGD:
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self._preference: dict[Feature, float] = defaultdict(float)
-        self._in_flight: InFlight[Policy] = InFlight()
+        self._in_flight: InFlight[tuple[Sequence[Choice], Policy]] = InFlight()
         self._rewards, self._falls = Running(HORIZON), Falls()
+        self._fault = Fault()
 
     def choose(self, choices: Sequence[Choice]) -> Choice:
         """A draw from the policy; the policy is kept until the outcome arrives."""
-        policy = self.policy([choice.action for choice in choices])
+        policy = self.policy(choices)
         choice = self._rng.choices(choices, weights=list(policy.values()))[0]
-        self._in_flight.add(choice, policy)
+        self._in_flight.add(choice, (choices, policy))
         return choice
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
         """Take one step of gradient ascent."""
-        policy = self._in_flight.take(choice)
+        choices, policy = self._in_flight.take(choice)
         self._rewards.add(reward)
+        self._fault.learn(choice, float(reward > 0))
+        self._fault.hear(successors)
         advantage = max(-CLIP, min(CLIP, self._rewards.standard(reward)))
         step = max(ALPHA / math.sqrt(1 + self._rewards.count / TAU), LEAST)
         keep = 1 - DECAY
@@ -82,18 +90,24 @@ class MSGD:
             keep, self._rewards = KEEP, Running(HORIZON)
         for feature in self._preference:
             self._preference[feature] *= keep
-        for action, probability in policy.items():
-            for feature in features(action):
-                self._preference[feature] += step * advantage * ((action == choice.action) - probability)
+        for other in choices:
+            for feature in features(other):
+                self._preference[feature] += (
+                    step * advantage * ((other.action == choice.action) - policy[other.action])
+                )
 
-    def policy(self, actions: Sequence[Action]) -> dict[Action, float]:
+    def policy(self, choices: Sequence[Choice]) -> dict[Action, float]:
         """The probability of each action, summing to 1."""
         preferences = {
-            action: math.fsum(self._preference[feature] for feature in features(action))
-            - LOSS * self._in_flight.count(action)
-            for action in actions
+            choice.action: math.fsum(self._preference[feature] for feature in features(choice))
+            - LOSS * self._in_flight.count(choice.action)
+            for choice in choices
         }
+        if choices[0].prompt:
+            odds = self._fault.odds(choices)
+            for choice in choices:
+                preferences[choice.action] += math.log(odds[choice.prompt])
         highest = max(preferences.values())
         weights = {action: math.exp(preference - highest) for action, preference in preferences.items()}
         total = math.fsum(weights.values())
-        return {action: (1 - FLOOR) * weight / total + FLOOR / len(actions) for action, weight in weights.items()}
+        return {action: (1 - FLOOR) * weight / total + FLOOR / len(choices) for action, weight in weights.items()}

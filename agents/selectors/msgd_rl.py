@@ -8,7 +8,7 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
     value        Q(s, a) = T(a) + E(s, a), in rewards
     T            tabular: b + h[operator] + h[section] + h[operator, section] + trust p(a), a Bayesian regression
                  (memory/bayesian_regression.py) that forgets slowly. Each coefficient is shrunk to its prior: one
-                 outcome moves little
+                 outcome moves little. In a program of several prompts there is h[prompt], too (ours)
     E            episodic: sum_i w_i (G_i - f_i T(a_i)) / (sum_i w_i + SHRINKAGE) over the nearest episodes
                  (episodes.py), w_i falling with distance and age: once over those with the same kind of section (how
                  good s is), and of what that leaves over those with a's operator, too. A single neighbour never
@@ -20,6 +20,8 @@ Control (arXiv 1606.04460), Neural Episodic Control (arXiv 1703.01988) and Sutto
                  V(s') is better known: the returns of the last STEPS edits that led there, and of REPLAYS others
                  drawn from all that survived, are computed anew and T is corrected by the difference (multi-step
                  backup along the lineage, S&B 7; replay of what was met, S&B 8.2)
+    prompt       in a program, the prompt that is edited next is drawn by the probability that it is at fault
+                 (fault.py): the choice is among its edits and those of the program as a whole (ours)
     exploration  Thompson: the coefficients of T are drawn from their posterior, whose deviations are multiplied by a
                  temperature that decays as 1 / sqrt(1 + t / TAU) to a floor; one draw for all choices, so that what
                  they share does not set them apart (Agrawal & Goyal, arXiv 1209.3352)
@@ -58,16 +60,19 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.selectors.episodes import Episodes
+from agents.selectors.fault import Fault
 from agents.selectors.msgd import features
 from agents.selectors.parents import Parents
 from agents.selectors.records import Falls, InFlight, Running
-from agents.selectors.selector import Choice
+from agents.selectors.selector import WHOLE_PROGRAM, Choice
 from memory.bayesian_regression import Array, BayesianLinearRegression, Rows
 from memory.judgement import HALF_EVIDENCE, vote
 from protocols.prompt import Kind
 
+Mask = npt.NDArray[np.bool_]
 BASE, PAST = "base", "past"
 Cell = tuple[str, Kind, bool]
 """Key by which past episodes are grouped: the operator, the section's kind, and whether it had no text."""
@@ -137,13 +142,14 @@ class MSGDRL:
         self._episodes, self._returns = Episodes(), array("d")
         self._parents = Parents()
         self._places, self._values = array("q"), array("d")
-        self._in_flight: InFlight[tuple[Sequence[Choice], Rows]] = InFlight()
+        self._in_flight: InFlight[tuple[Sequence[Choice], Rows, float]] = InFlight()
         self._arrivals: dict[Choice, _Edit] = {}
         self._survivors: list[tuple[_Edit, Sequence[Choice]]] = []
         self._falls, self._changed = Falls(), 0
         self._past: dict[Cell, float] = {}
         self._deviation = 0.0
         self._known: dict[Choice, list[int]] = {}
+        self._fault = Fault()
         self._gained, self._gains = GAIN * GAINS, GAINS
 
     def recycle(self, episodes: Sequence[PastEpisode]) -> None:
@@ -181,9 +187,10 @@ class MSGDRL:
         drawn, fresh = self._drawn(choices, rows), self._parents.freshness()[self._parents.of(choices)]
         values = np.array([value for value, _ in owners])
         steps = (values.max() - values) / (self._gained / self._gains)
-        place = int(np.argmax(np.where(drawn > 0, drawn * fresh * np.exp(-steps), drawn - steps)))
+        rises = np.where(drawn > 0, drawn * fresh * np.exp(-steps), drawn - steps)
+        place = int(np.argmax(np.where(self._at_fault(choices), rises, -np.inf)))
         row = Rows(rows.places[place : place + 1], rows.values[place : place + 1])
-        self._in_flight.add(choices[place], (owners[place][1], row))
+        self._in_flight.add(choices[place], (owners[place][1], row, float(np.exp(-steps[place]))))
         return choices[place]
 
     def _drawn(self, choices: Sequence[Choice], rows: Rows) -> Array:
@@ -196,15 +203,26 @@ class MSGDRL:
         standard -= flying * variance / (1 + flying * variance)
         return np.asarray(standard)
 
+    def _at_fault(self, choices: Sequence[Choice]) -> Mask:
+        """The choices that edit the prompt drawn as the one at fault, or all of a program; shape (len(choices),)."""
+        if not choices[0].prompt:
+            return np.ones(len(choices), np.bool_)
+        odds = self._fault.odds(choices)
+        del odds[WHOLE_PROGRAM]
+        [prompt] = self._rng.choices([*odds], [*odds.values()]) if odds else [WHOLE_PROGRAM]
+        return np.array([choice.prompt in (prompt, WHOLE_PROGRAM) for choice in choices], np.bool_)
+
     def _temperature(self) -> float:
         decayed = TEMPERATURE / math.sqrt(1 + (len(self._returns) - self._changed) / TAU)
         return max(decayed, FLOOR)
 
     def learn(self, choice: Choice, reward: float, successors: Sequence[Choice]) -> None:
         """Store the episode, learn its return, and update the returns of the edits that led to its parent."""
-        before, row = self._in_flight.take(choice)
+        before, row, near = self._in_flight.take(choice)
         [home] = self._parents.of([choice])
         self._rewards.add(reward)
+        self._fault.learn(choice, near * (reward > 0))
+        self._fault.hear(successors)
         target = worth = max(reward, 0.0)
         self._worths.add(worth)
         self._gained, self._gains = self._gained + worth, self._gains + (worth > 0)
@@ -287,7 +305,7 @@ class MSGDRL:
     def _features(self, choice: Choice) -> list[int]:
         """The indices of an action's coefficients; the coefficient of the past, if there is one, is last."""
         if choice not in self._known:
-            names = (BASE, *features(choice.action), *((PAST,) if self._past else ()))
+            names = (BASE, *features(choice), *((PAST,) if self._past else ()))
             self._known[choice] = [self._table.place(name, VARIANCE) for name in names]
         return self._known[choice]
 

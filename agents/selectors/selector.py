@@ -9,6 +9,9 @@ from typing import Protocol, runtime_checkable
 from protocols.embedding import Vector
 from protocols.prompt import Kind
 
+WHOLE_PROGRAM = "*"
+"""The prompt of a choice that edits a program as a whole."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Action:
@@ -24,13 +27,16 @@ class Choice:
 
     `kind`: the section's. `state`: shape (dimension,), L2 norm 1 (or 0): the embedding of
     `memory.experience.situation`, that is of the parent's section with its textual gradient. `blank`: the section has
-    no text.
+    no text. `prompt`: the prompt of a program that the action edits, `*` if it edits all of it; "" if the prompt
+    stands alone. `blamed`: in a program, the Critic has named a part of this prompt.
     """
 
     action: Action
     kind: Kind
     state: Vector
     blank: bool = False
+    prompt: str = ""
+    blamed: bool = False
 
 
 class Selector(Protocol):

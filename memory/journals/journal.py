@@ -26,7 +26,7 @@ from protocols.wrappers.recorded import Call
 
 SCHEMA = Schema(
     "journal",
-    11,
+    12,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -49,7 +49,7 @@ SCHEMA = Schema(
             "ALTER TABLE call ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0",
             "ALTER TABLE call ADD COLUMN number INTEGER",
         ),
-        **dict.fromkeys(range(7, 11), ()),
+        **dict.fromkeys(range(7, 12), ()),
     },
 )
 """3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input. 7
@@ -59,7 +59,7 @@ which those are known that were begun and did not end; and which tokens are esti
 sections. 9 brought the Critic's diagnosis and its doubts, what was tried, drafts, and which training examples a
 candidate shares with its parent; the phase that shrinks the result, and what replies took; the aims of a search.
 10 told partners only to operators that combine, and the best score to all, and wrote a diagnosis once. 11 brought the
-steps of programs.
+steps of programs, 12 the swaps of their prompts.
 
 A change of the messages is a new version, too: entries must be read with the meaning that they were written with."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"

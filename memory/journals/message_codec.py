@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, get_args
 
 import orjson
 
-from protocols.messages import Credit, Critique, Evaluation, Message, Outcome, Partner, Scores, Tried
+from protocols.messages import Credit, Critique, Evaluation, Message, Outcome, Partner, Scores, Swap, Tried
 from protocols.model import ChatMessage, Usage
 from protocols.program import Step
 from protocols.prompt import Prompt, Section
@@ -149,6 +149,10 @@ def _tried(content: Any, reader: Reader) -> Tried:
     return Tried(**content)
 
 
+def _swap(content: Any) -> Swap:
+    return Swap(**{**content, "worth": Credit(**content["worth"])})
+
+
 def _evaluation(content: Any, reader: Reader) -> Evaluation:
     return Evaluation(**reader.restored(content))
 
@@ -173,6 +177,9 @@ PROMPT = Form(
     lambda prompt, put: prompt and put("prompt", [put("section", section) for section in prompt]),
     lambda number, reader: number and reader.part(number, _prompt),
 )
+CREDIT = Form(
+    lambda credit, put: credit, lambda credit, reader: {name: Credit(**worth) for name, worth in credit.items()}
+)
 LISTED = Form(lambda values, put: values, lambda values, reader: tuple(values))
 FORMS: Mapping[str, Form] = {
     "prompt": PROMPT,
@@ -196,9 +203,9 @@ FORMS: Mapping[str, Form] = {
         lambda diagnosis, put: put("diagnosis", diagnosis) if diagnosis else "",
         lambda told, reader: told if isinstance(told, str) else reader.part(told, _text),
     ),
-    "credit": Form(
-        lambda credit, put: credit, lambda credit, reader: {name: Credit(**worth) for name, worth in credit.items()}
-    ),
+    "credit": CREDIT,
+    "swapped": CREDIT,
+    "swaps": Form(lambda swaps, put: swaps, lambda swaps, reader: tuple(map(_swap, swaps))),
     "tried": Form(
         lambda tried, put: [put("tried", one) for one in tried],
         lambda numbers, reader: tuple(reader.part(number, _tried) for number in numbers),

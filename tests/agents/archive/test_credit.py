@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import anyio
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.archive.credit import LEAST, UNKNOWN, LeaveOneOut, believed, pooled
+from agents.archive.credit import LEAST, UNKNOWN, LeaveOneOut, believed, pooled, show_credit
 from agents.prompting.forward import Concurrency, Forward
 from agents.ring.controller import SearchSettings
 from agents.ring.critic import Critic
@@ -85,10 +85,10 @@ def leave_one_out(forward: Forward, share: float = 1.0, asked: int = 1000) -> Le
 
 def measure(
     evaluation: Evaluation, model: Planted, share: float = 1.0, asked: int = 1000
-) -> tuple[dict[str, Credit], Account]:
+) -> tuple[Mapping[str, Credit], Account]:
     ledger = Ledger(Caps(), {}, lambda: 0.0)
     forward = Forward(MeteredModel(model, ledger, "credit"), TASK, NO_CORPUS, Concurrency(3))
-    return anyio.run(leave_one_out(forward, share, asked), evaluation), ledger.account("credit", "planted")
+    return anyio.run(leave_one_out(forward, share, asked), evaluation).credit, ledger.account("credit", "planted")
 
 
 def test_a_useless_and_a_harmful_section_are_found() -> None:
@@ -161,7 +161,7 @@ async def test_single_calls_that_fail_are_left_out_of_the_comparison() -> None:
     prompt = Prompt((Section("rule", "task", "Know: amber"), INPUT))
     forward = Forward(Planted(ServerFailed("no", model="m"), "amber"), TASK, NO_CORPUS, Concurrency(3))
     credit = await leave_one_out(forward)(evaluated(prompt))
-    assert credit == {"rule": Credit(0.0, 1 / 10)}, "the two of 12 that it tells of have no answer without it"
+    assert credit.credit == {"rule": Credit(0.0, 1 / 10)}, "the two of 12 that it tells of have no answer without it"
 
 
 async def test_the_critic_sees_the_credit_and_hands_it_on() -> None:
@@ -274,3 +274,54 @@ def test_a_text_taken_from_a_partner_brings_its_credit() -> None:
     merged = believed(critique(other, 0.2, {}), assigned(mine, [Partner(7, other, (1.0,), theirs)]))
     assert merged["myths"] == Credit(0.3, 0.02)
     assert merged["rule"] == Credit(-0.1, 0.02), "what was not taken is the parent's"
+
+
+# Swaps of the prompts of a program
+
+
+def program(**texts: str) -> Prompt:
+    """Two prompts; the model knows what either says."""
+    return Prompt(
+        tuple(
+            section
+            for name in ("extract", "decide")
+            for section in (
+                Section(f"{name}.rule", "task", texts.get(name, "Say it.")),
+                Section(f"{name}.input", "task", "Text: {text}", frozen=True),
+            )
+        )
+    )
+
+
+def survived(number: int, prompt: Prompt, value: float) -> Evaluation:
+    return replace(evaluated(prompt), assignment=number, value=value)
+
+
+KNOWING, HALF = f"Know: {' '.join(WORDS)}", f"Know: {' '.join(WORDS[:2])}"
+
+
+async def test_a_prompt_of_another_survivor_is_tried_in_its_place() -> None:
+    model = Planted()
+    it = leave_one_out(Forward(model, TASK, NO_CORPUS, Concurrency(3)))
+    assert (await it(survived(0, program(), 0.1))).swaps == (), "there is nobody to swap with"
+    assert (await it(survived(1, program(extract=KNOWING), 0.2))).swaps == (), "one prompt differs"
+    measured = await it(survived(2, program(decide=HALF), 0.3))
+    assert [(swap.candidate, swap.prompt) for swap in measured.swaps] == [(1, "extract")], "decide is the first one"
+    assert measured.credit == {}
+    [swap] = measured.swaps
+    both, own = program(extract=KNOWING, decide=HALF), program(decide=HALF)
+    gained = sum(right(both, e.inputs["text"]) - right(own, e.inputs["text"]) for e in TASK.train)
+    assert swap.worth.value == pytest.approx(gained / len(TASK.train))
+    assert "another text of the prompt extract" in show_credit(measured)
+    again = it.plan(survived(3, program(decide=HALF), 0.3))
+    assert all(run.candidate is None for run in again[0]), "the same combination is not measured twice"
+
+
+async def test_a_resumed_credit_plans_the_same_swaps() -> None:
+    log = [survived(n, program(extract=f"{n}", decide=f"{n % 3}"), n / 10) for n in range(6)]
+    first, resumed = (leave_one_out(Forward(Planted(), TASK, NO_CORPUS, Concurrency(3))) for _ in range(2))
+    for evaluation in log[:-1]:
+        await first(evaluation)
+        resumed.plan(evaluation)
+    assert first.plan(log[-1]) == resumed.plan(log[-1])
+    assert first.plan(log[-1])[1], "there is something to measure"

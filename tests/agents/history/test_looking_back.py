@@ -189,8 +189,9 @@ async def test_two_prompts_are_compared_with_the_scores_that_a_run_measured(tmp_
     assert changes[prompt.sections[1].name] == "removed"
     assert changes["extra"] == "added"
     assert compare_prompts(other, other).a.validation is None
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(ConfigError, match="not a run directory"):
-        compare_prompts(tmp_path, directory)
+        compare_prompts(tmp_path / "nothing", directory)
 
 
 sections = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=5, unique=True)

@@ -110,6 +110,32 @@ async def test_merge_needs_another_member() -> None:
         await Merge().edit(replace(assignment(WHOLE), partners=()), context(Says()))
 
 
+def pair(extract: str = "-", decide: str = "-", more: str = "") -> Prompt:
+    """A program of two prompts, the first of two sections."""
+    texts = {"extract.task": extract, "extract.format": more, "decide.task": decide}
+    return Prompt(tuple(Section(name, "task", text) for name, text in texts.items()))
+
+
+def test_merge_crosses_prompts_that_both_have_edited_and_believes_a_swap() -> None:
+    mine, theirs = pair("one", "one", "one"), pair("other", "other")
+    partner = Partner(1, theirs, (1.0, 0.0, 1.0), {}, pair())
+    assert Merge().combines(mine, WHOLE, [partner])
+    crosses = {pair("one", "other", "one"), pair("other", "one")}
+    scores = (0.0, 1.0, 0.0)
+    assert {merged(mine, scores, [partner], seed) for seed in range(30)} == crosses
+    for worth, wanted in ((-0.5, pair("one", "other", "one")), (0.5, pair("other", "one"))):
+        known = replace(partner, swapped={"extract": Credit(worth, 0.1), "decide": Credit(-worth, 0.1)})
+        assert {merged(mine, scores, [known], seed) for seed in range(10)} == {wanted}
+
+
+def test_merge_joins_two_prompts_that_two_members_have_changed_and_puts_none_back() -> None:
+    mine, theirs = pair(extract="writes json"), pair(decide="reads json")
+    partner = Partner(1, theirs, (1.0, 0.0), {}, pair())
+    joined = {merged(mine, (0.0, 1.0), [partner], seed) for seed in range(10)}
+    assert joined == {pair(extract="writes json", decide="reads json")}
+    assert not Merge().combines(mine, WHOLE, [replace(partner, prompt=pair("writes xml"))]), "one prompt differs"
+
+
 # define_sort
 
 items = st.lists(st.text("ab:- {}付", min_size=1, max_size=6).map(str.strip), min_size=2, unique=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agents.prompting.retrieval_slots import places
@@ -59,6 +60,7 @@ def test_what_belongs_together_is_one_piece(text: str, found: list[str] | None) 
 
 
 @given(prompts, st.randoms(use_true_random=False), st.integers(0, 50))
+@example(Prompt((Section("a", "task", "\n--- assistant ---\n--- user ---", form="input"),)), Random(0), 0)
 @settings(max_examples=150, deadline=None)
 def test_no_cut_takes_what_must_stay(prompt: Prompt, rng: object, filled: int) -> None:
     draw: Callable[[], float] = rng.random  # type: ignore[attr-defined]

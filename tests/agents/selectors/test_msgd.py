@@ -42,7 +42,7 @@ def test_what_earned_more_than_the_mean_is_likelier_than_what_earned_less(
         for reward in (mean + apart, mean - apart):
             selector, chosen = after(seed, rewards)
             selector.learn(chosen, reward, ())
-            shares.append(selector.policy(ACTIONS)[chosen.action])
+            shares.append(selector.policy(CHOICES)[chosen.action])
     assert shares[0] > shares[1]
 
 
@@ -51,7 +51,7 @@ def test_what_shares_the_operator_or_the_section_goes_with_it(reward: float, sig
     """The first reward says nothing, for it is the mean: the second moves a policy that is uniform."""
     selector, chosen = after(0, [0.0])
     selector.learn(chosen, reward, ())
-    policy, action = selector.policy(ACTIONS), chosen.action
+    policy, action = selector.policy(CHOICES), chosen.action
     shared = {each: (each.operator == action.operator) + (each.section == action.section) for each in ACTIONS}
     for one in ACTIONS:
         for other in ACTIONS:
@@ -62,7 +62,7 @@ def test_what_shares_the_operator_or_the_section_goes_with_it(reward: float, sig
 @given(st.integers(), histories)
 def test_nothing_is_given_up(seed: int, rewards: list[float]) -> None:
     selector, _ = after(seed, rewards)
-    assert min(selector.policy(ACTIONS).values()) >= msgd.FLOOR / len(ACTIONS)
+    assert min(selector.policy(CHOICES).values()) >= msgd.FLOOR / len(ACTIONS)
 
 
 @pytest.mark.parametrize("loss", [0.1, 1.0, 3.0])
@@ -71,7 +71,7 @@ def test_a_visit_in_flight_costs_its_action_so_much_preference(loss: float, monk
     monkeypatch.setattr(msgd, "FLOOR", 0.0)
     selector = MSGD(Random(0))
     chosen = selector.choose(CHOICES).action
-    policy = selector.policy(ACTIONS)
+    policy = selector.policy(CHOICES)
     other = next(action for action in ACTIONS if action != chosen)
     assert policy[chosen] / policy[other] == pytest.approx(np.exp(-loss))
 
@@ -84,10 +84,10 @@ def test_after_a_change_little_is_left_of_what_was_learnt(monkeypatch: pytest.Mo
     for _ in range(60):
         chosen = selector.choose(CHOICES)
         selector.learn(chosen, float(chosen is favourite), ())
-    before = selector.policy(ACTIONS)[favourite.action]
+    before = selector.policy(CHOICES)[favourite.action]
     shares = []
     for _ in range(12):
         selector.learn(selector.choose(CHOICES), -1.0, ())
-        shares.append(selector.policy(ACTIONS)[favourite.action])
+        shares.append(selector.policy(CHOICES)[favourite.action])
     assert before > 0.5
     assert min(shares) < before / 2

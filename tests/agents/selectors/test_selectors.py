@@ -83,7 +83,7 @@ def test_the_scale_of_the_rewards_changes_no_choice(make: Make, seed: int, scrip
 def test_the_policy_of_msgd_is_a_distribution(seed: int, script: list[Step], now: list[Action]) -> None:
     selector = MSGD(Random(seed))
     play(selector, script, Random(seed))
-    policy = selector.policy(now)
+    policy = selector.policy([Choice(action, "task", EMBEDDER.vector(action.section)) for action in now])
     assert list(policy) == now
     assert math.fsum(policy.values()) == pytest.approx(1)
     assert all(probability >= 0 for probability in policy.values())

@@ -1,0 +1,1 @@
+"""Programs written with other libraries; nothing here imports them but the module that a user imports."""
