@@ -127,7 +127,7 @@ def completed(configuration: Configuration, prompt: Prompt, file: str | None = N
         part, table = prompt.of(name), tables.get(name or next(iter(tables)))
         if table is not None and (table.tools or table.response_schema):
             definitions, named = open_definitions(configuration, table), file or (str(table.file or "") or None)
-            part = definitions.completed(without_addresses(part), named)
+            part = definitions.completed(without_addresses(part), named, others=table.tools is None)
             part = with_addresses(part, name) if name else part
         sections += part
     return Prompt(tuple(sections))

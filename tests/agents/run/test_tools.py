@@ -253,3 +253,18 @@ def test_what_a_prompt_of_a_program_cannot_offer_is_refused(
     with pytest.raises(InputError) as caught:
         opened(load(of_program(tmp_path), [setting]))
     assert said in str(caught.value)
+
+
+def test_a_prompt_without_a_file_of_tools_may_describe_those_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "find.txt").write_text(PROMPT + "=== tool-x (tool) ===\nOther.\n", encoding="utf-8")
+    config = of_program(tmp_path, **{"prompts.find": {"file": "find.txt", "response_schema": "schema.json"}})
+    configuration = load(config)
+    task = load_task(configuration)
+    first = load_first_prompt(configuration, task)
+    assert (first["find.tool-x"].text, first["find.reply-schema"].text) == ("Other.", "")
+    configuration = load(config, ['prompts.find.tools="tools.json"'])
+    with pytest.raises(PromptError, match="tool-x describes a tool that is not there"):
+        load_first_prompt(configuration, task)
