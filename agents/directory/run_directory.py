@@ -57,6 +57,11 @@ class Record:
     version: int = VERSION
 
 
+def offer_file(prompt: str) -> str:
+    """The file with what the best prompt offers; of a program with several, that of the prompt of this name."""
+    return f"{BEST_PROMPTS}/{prompt}.offer.json" if prompt else BEST_OFFER
+
+
 def named(configuration: Configuration, directory: Path | None) -> Path | None:
     """The given run directory, or the configuration's; None: use the next free one."""
     own = configuration.run.directory

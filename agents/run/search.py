@@ -26,7 +26,6 @@ from agents.config.roles import measures_credit, roles
 from agents.directory.run_directory import (
     BEST_EXAMPLES,
     BEST_FIELDS,
-    BEST_OFFER,
     BEST_PASSAGES,
     BEST_PROMPT,
     BEST_PROMPTS,
@@ -37,6 +36,7 @@ from agents.directory.run_directory import (
     RESULT,
     Record,
     make_folder,
+    offer_file,
     read_document,
     remove,
     write,
@@ -84,7 +84,7 @@ from protocols.bus import Bus
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
 from protocols.files import prompt_file, prompt_folder
 from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
-from protocols.model import ChatModel
+from protocols.model import ChatModel, Offer
 from protocols.prompt import Prompt
 from protocols.task import Task
 from protocols.threads import in_thread
@@ -393,11 +393,19 @@ class Run:
             for name, text in prompt_folder.dumps(best).items():
                 write(self.directory / BEST_PROMPTS / name, text.encode("utf-8"))
         write(self.directory / BEST_FIELDS, orjson.dumps(self.task.placeholders) + b"\n")
-        if offer := self.task.kind.offer(best):
-            write(self.directory / BEST_OFFER, offer.key.encode() + b"\n")
+        for name, offer in self._offers(best).items():
+            write(self.directory / offer_file(name), offer.key.encode() + b"\n")
         for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
             if lines := self.slots.export(best, name):
                 write(self.directory / file, lines)
+
+    def _offers(self, prompt: Prompt) -> Mapping[str, Offer]:
+        """What it offers; of several prompts what each does, by their names."""
+        if self.task.program is None:
+            offer = self.task.kind.offer(prompt)
+            return {"": offer} if offer else {}
+        offered = self.task.program.offered(prompt)
+        return {name if len(prompt.names) > 1 else "": offer for name, offer in offered.items()}
 
     async def _held_out(self, winner: Member) -> tuple[Held | None, str | None]:
         """The held-out comparison, None if there are no answers, and the reason if it was cut short. If the first
