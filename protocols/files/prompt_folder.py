@@ -9,6 +9,8 @@ from protocols.files import prompt_file
 from protocols.prompt import WORD_NAME, Prompt, Section, with_addresses, without_addresses
 
 SUFFIX = ".txt"
+OFFER = ".offer.json"
+"""Ends the names of files with the tools and the schema that a prompt offers."""
 
 
 def dumps(prompt: Prompt) -> dict[str, str]:
@@ -47,11 +49,9 @@ def load(path: Path) -> Prompt:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether the path is a folder that holds prompt files and nothing else."""
-    if not path.is_dir():
-        return False
-    there = [*path.iterdir()]
-    return bool(there) and all(file.suffix == SUFFIX and file.is_file() for file in there)
+    """Whether the path is a folder that holds prompt files and nothing else but what they offer."""
+    names = [file.name for file in path.iterdir()] if path.is_dir() else []
+    return any(name.endswith(SUFFIX) for name in names) and all(name.endswith((SUFFIX, OFFER)) for name in names)
 
 
 def in_order(prompt: Prompt, names: tuple[str, ...]) -> Prompt:
