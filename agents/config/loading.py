@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from random import Random
 
 from agents.config.configuration import Configuration
-from agents.config.layout import layout
 from agents.config.metrics import open_kind, open_metric, scored
-from agents.config.programs import completed, first_prompts, open_program
+from agents.config.programs import completed, first_prompts, layout, open_program
 from memory.retrieval import read_corpus
 from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME

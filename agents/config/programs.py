@@ -1,14 +1,13 @@
-"""The program of a configuration: its code, and the prompts that a search begins with."""
+"""The program of a configuration: its code, and the prompts that a search begins with, in their default layouts."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from agents.config.configuration import Configuration
-from agents.config.layout import layout, part_layout
 from agents.config.metrics import open_definitions
 from agents.config.program_tables import CommandTable, ProgramPromptTable
 from agents.programs.bound import INPUTS
@@ -20,7 +19,7 @@ from protocols.files import prompt_file
 from protocols.files.named import Named
 from protocols.files.own_code import check_takes
 from protocols.program import TaskProgram
-from protocols.prompt import WORD_NAME, Prompt, Section, names_in, with_addresses, without_addresses
+from protocols.prompt import WORD_NAME, Prompt, Section, names_in, placeholders, with_addresses, without_addresses
 from protocols.task import GENEROUS, Task
 
 KEY = "task.program"
@@ -144,3 +143,38 @@ def _given(configuration: Configuration, name: str, table: ProgramPromptTable) -
     if given.names != ("",):
         raise PromptError("a section's name has no dot here: the prompt has its name from [prompts]", file=str(path))
     return given
+
+
+def layout(text: str | None, task: Task) -> Prompt:
+    """The default layout around a first instruction; the empty sections are for the operators to fill.
+
+    The section `format` always states the form of an answer, regardless of the instruction; the input comes last,
+    unless the instruction shows it.
+    """
+    kind = task.kind
+    sections = [
+        Section("task", "task", kind.instruction if text is None else text),
+        Section("definitions", "definitions"),
+        Section("reasoning", "reasoning"),
+        Section("examples", "examples"),
+        Section("format", "format", kind.format),
+        Section("reminders", "reminders"),
+    ]
+    if text is None or not placeholders(text, task.fields):
+        shown = [f"{field.capitalize()}: {{{field}}}" for field in task.fields]
+        sections.append(Section("input", "task", "\n".join([*shown, *[kind.cue] * bool(kind.cue)]), frozen=True))
+    return Prompt(tuple(sections))
+
+
+def part_layout(name: str, text: str, known: Collection[str]) -> tuple[Section, ...]:
+    """The sections of one of several prompts of a program. `known`: the placeholders that the text may show; unless
+    it shows one, all values that the program renders the prompt with come last."""
+    sections = [
+        Section(f"{name}.task", "task", text),
+        Section(f"{name}.reasoning", "reasoning"),
+        Section(f"{name}.examples", "examples"),
+        Section(f"{name}.format", "format"),
+    ]
+    if not placeholders(text, known):
+        sections.append(Section(f"{name}.input", "task", f"{{{INPUTS}}}", frozen=True))
+    return tuple(sections)

@@ -12,8 +12,8 @@ from typing import Any, Final
 import orjson
 
 from agents.config.configuration import build
-from agents.config.layout import layout
 from agents.config.loading import in_splits, make_task, sources
+from agents.config.programs import layout
 from benchmarks.peers.programs.job import Message
 from protocols.data import load_examples
 from protocols.errors import InputError
