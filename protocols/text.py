@@ -64,3 +64,12 @@ def redact(text: str, key: str | None) -> str:
     if key and len(key) >= 8:
         text = text.replace(key, "[key]")
     return KEY_LIKE.sub("[key]", text)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold the text, which is so unless it has half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

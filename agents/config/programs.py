@@ -23,6 +23,8 @@ from protocols.prompt import WORD_NAME, Prompt, Section, names_in, placeholders,
 from protocols.task import GENEROUS, Task
 
 KEY = "task.program"
+LONGEST = 64
+"""Most characters of a prompt's name, which is the name of a file, too."""
 
 
 def open_program(configuration: Configuration, fields: Sequence[str]) -> TaskProgram | None:
@@ -58,6 +60,8 @@ def _check_prompts(configuration: Configuration) -> None:
     for name in configuration.prompts:
         if not WORD_NAME.fullmatch(name):
             raise ConfigError(f"prompts.{name}: use a-z, 0-9, _ and -, starting with a letter")
+        if len(name) > LONGEST:
+            raise ConfigError(f"prompts.{name}: the name has {len(name)} characters; {LONGEST} are the most")
         if hasattr(Mapping, name):
             raise ConfigError(f"prompts.{name}: a program could not write prompts.{name}; give it another name")
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from anyio import CapacityLimiter, from_thread, to_thread
+from anyio import CapacityLimiter, current_effective_deadline, from_thread, get_cancelled_exc_class, to_thread
 
 from agents.programs.watched import Printed, Watch
 from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFailed
 from protocols.files.own_code import is_theirs
 from protocols.program import Answered, Call, Prompts, Turn
 from protocols.task import Example, Json
+from protocols.text import LONGEST_REASON, one_line
 
 FRAMES = 6
 """Most frames in the trace of an exception, the innermost."""
@@ -65,6 +66,10 @@ class FunctionProgram:
                 raise
             except (Exception, SystemExit) as error:
                 raise raised(error, example) from error
+            except get_cancelled_exc_class() as error:
+                if current_effective_deadline() == -math.inf:
+                    raise
+                raise raised(error, example) from error  # it awaited a task that it had cancelled itself
         return said  # type: ignore[no-any-return]  # `Running` refuses what is no JSON
 
 
@@ -92,11 +97,25 @@ def waiting(call: Call) -> Callable[..., Any]:
 
 def raised(error: BaseException, example: Example) -> ProgramFailed:
     """The failure for an exception of the user's code, with the place where it was raised."""
-    said = "".join(traceback.format_exception_only(error)).strip()
+    first = error
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    said = first.reason if isinstance(first, ProgramFailed) else _said(first)
+    trace = "".join([*traceback.format_list(frames(first)[-FRAMES:]), said])
+    return ProgramFailed(f"{_line(first, said)}{place(first, example, error)}", trace=trace)
+
+
+def _said(error: BaseException) -> str:
     if isinstance(error, SystemExit):
-        said = "it ends the process (sys.exit)"
-    trace = "".join([*traceback.format_list(frames(error)[-FRAMES:]), said])
-    return ProgramFailed(f"{said.splitlines()[-1]}{place(error, example)}", trace=trace)
+        return "it ends the process (sys.exit)"
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def _line(error: BaseException, said: str) -> str:
+    """What an exception says, as one line."""
+    if isinstance(error, SyntaxError):
+        return said.splitlines()[-1]  # after the line of code
+    return one_line(said, LONGEST_REASON)
 
 
 def placed(error: ProgramFailed, example: Example) -> ProgramFailed:
@@ -112,8 +131,13 @@ def frames(error: BaseException) -> list[traceback.FrameSummary]:
     return every[first:]
 
 
-def place(error: BaseException, example: Example) -> str:
-    """Where an exception comes from, in words: the example, and the innermost line of the user's code."""
-    theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if is_theirs(frame.filename)]
+def place(error: BaseException, example: Example, group: BaseException | None = None) -> str:
+    """Where an exception comes from, in words: the example, and the innermost line of the user's code; that of the
+    exception's `group`, if it has none itself."""
+    theirs = _theirs(error) or (_theirs(group) if group else [])
     where = f", {theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
     return f", on the example {example.id}{where}"
+
+
+def _theirs(error: BaseException) -> list[traceback.FrameSummary]:
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if is_theirs(frame.filename)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import time
@@ -21,6 +22,7 @@ from protocols.model import ChatMessage, ChatModel, Offer, Parameters, Reply, Re
 from protocols.program import Answered, Prompts, Step, TaskProgram, Turn, no_prompt
 from protocols.prompt import Prompt, placeholders, without_addresses
 from protocols.task import GENEROUS, Example, Json
+from protocols.text import is_unicode
 from protocols.tools.definitions import Definitions, read_tools
 
 
@@ -159,6 +161,8 @@ class Running:
         blank = at_work.request(prompt, as_messages(messages))
         if not blank.messages:
             raise ProgramFailed(f"the call of {prompt} has no messages")
+        if not all(is_unicode(message.text) for message in blank.messages):
+            raise ProgramFailed(f"a message of the call of {prompt} holds half of a surrogate pair")
         return Request(
             blank.messages,
             blank.temperature if temperature is None else temperature,
@@ -243,7 +247,11 @@ def _text(said: Json, example: Example) -> str:
     if said is None:
         raise ProgramFailed(f"it returned None for the example {example.id}; return a text or an object")
     if isinstance(said, str):
+        if not is_unicode(said):
+            raise ProgramFailed(f"its answer to the example {example.id} holds half of a surrogate pair")
         return str(said)
+    if inspect.isawaitable(said):
+        raise ProgramFailed(f"its answer to the example {example.id} was not awaited; write: return await call(...)")
     try:
         text = orjson.dumps(said).decode()
         if "null" in text:  # which stands for NaN and infinity, too

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from protocols.model import ChatMessage, Reply, Request, Usage, with_calls
 from protocols.program import Step
+from protocols.text import is_unicode
 
 STEPS = 24
 """Most steps kept: the first half and the last half of them."""
@@ -65,7 +66,9 @@ def _said(message: ChatMessage) -> str:
 
 
 def middle(text: str) -> str:
-    """The text, or its beginning and its end if it is longer than `TEXT` characters."""
+    """The text, or its beginning and its end if it is longer than `TEXT` characters. Halves of surrogate
+    pairs are replaced: a journal cannot hold them."""
+    text = text if is_unicode(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if len(text) <= TEXT:
         return text
     half = TEXT // 2

@@ -79,6 +79,32 @@ async def not_given(inputs, prompts, call):
     return await call("decide", prompts.decide.render(inputs))
 
 
+async def cancels_itself(inputs, prompts, call):
+    raise asyncio.CancelledError()
+
+
+async def in_a_group(inputs, prompts, call):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(call("exract", prompts.extract.render(inputs)))
+
+
+async def many_lines(inputs, prompts, call):
+    raise ValueError("first\\n\\nsecond")
+
+
+async def not_awaited(inputs, prompts, call):
+    return asyncio.get_running_loop().create_future()
+
+
+async def half_a_pair(inputs, prompts, call):
+    print("\\ud83d")
+    return "\\ud83d"
+
+
+async def asks_half_a_pair(inputs, prompts, call):
+    return await call("extract", prompts.extract.render(text="\\ud83d"))
+
+
 async def circles(inputs, prompts, call):
     while True:
         try:
@@ -165,6 +191,12 @@ FAULTS = [
     ),
     ("unknown_attribute", "did you mean extract?, on the example train-0, ", "misbehaving.py:52"),
     ("not_given", "the prompt decide shows {words}, which render() was not given", "misbehaving.py:56"),
+    ("cancels_itself", "CancelledError, on the example train-0, ", "misbehaving.py:"),
+    ("in_a_group", "no prompt is called 'exract'", "misbehaving.py:"),
+    ("many_lines", "ValueError: first second, on the example train-0, ", "misbehaving.py:"),
+    ("not_awaited", "was not awaited; write: return await call(...)", ""),
+    ("half_a_pair", "its answer to the example train-0 holds half of a surrogate pair", ""),
+    ("asks_half_a_pair", "a message of the call of extract holds half of a surrogate pair", "misbehaving.py:"),
     ("circles", f"it made {MOST_CALLS:,} calls and gave no answer, on the example train-0", ""),
 ]
 
@@ -177,6 +209,11 @@ def test_doctor_says_what_a_program_did_and_where(config: Path, name: str, said:
     assert where in line
     assert line.endswith("; 2 more of 3 examples failed, too")
     assert "the prompt decide was never called on 3 examples" in out
+
+
+def test_half_a_surrogate_pair_costs_its_example_and_not_the_run(config: Path) -> None:
+    _, said = called("search", config, *program("half_a_pair"), "--out", "o", code=1)
+    assert "holds half of a surrogate pair" in said.splitlines()[-1]
 
 
 def test_doctor_counts_the_calls_of_each_prompt_and_shows_them(config: Path) -> None:
@@ -229,6 +266,10 @@ def test_an_exception_leaves_its_example_unanswered_and_its_traceback_in_the_log
         (["task.program=no_such_module:two"], "No module named 'no_such_module'"),
         (["task.program=misbehaving:two", 'prompts.keys.text="a"'], "prompts.keys: a program could not write"),
         (["task.program=misbehaving:two", 'prompts."a b".text="a"'], "prompts.a b: use a-z"),
+        (
+            ["task.program=misbehaving:two", f"prompts.{'a' * 65}.text=a"],
+            "the name has 65 characters; 64 are the most",
+        ),
         (["task.program=misbehaving:two", "prompts.extract.file=x.txt"], "prompts.extract: give either file or text"),
         (["task.program=misbehaving:two", "prompt.text=a"], "has its prompts under [prompts]"),
         ([], "[prompts] belong to a program; name it under task.program"),
