@@ -26,7 +26,7 @@ try:
     import typer
 
     from agents.commands import checking, demonstrating, looking, remembering, searching, steering, watching
-    from agents.commands.console import program
+    from agents.commands.console import leave, program
 except ImportError as error:
     sys.stderr.write(set_up(f"this environment ({sys.executable}) lacks what it needs: {error}"))
     sys.exit(2)
@@ -85,7 +85,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    app(prog_name=program())
+    try:
+        app(prog_name=program())
+    except SystemExit as ended:
+        leave(ended.code)
+        raise
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from anyio import CapacityLimiter, current_effective_deadline, from_thread, get_cancelled_exc_class, to_thread
+from anyio.lowlevel import current_token
 
 from agents.programs.watched import Printed, Watch
 from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFailed
@@ -84,13 +85,13 @@ def noting(call: Call, printed: Printed) -> Call:
 
 
 def waiting(call: Call) -> Callable[..., Any]:
-    """`call` for a function that runs in a thread, where it waits. A coroutine that the function returns runs where
-    this was made, and awaits it."""
-    here = threading.get_ident()
+    """`call` for a function that runs in a thread, where it waits, and in threads of the function's own. A coroutine
+    that the function returns runs where this was made, and awaits it."""
+    here, token = threading.get_ident(), current_token()
 
     def ask(prompt: str, messages: Sequence[Turn], **settings: Any) -> Any:
         asked = partial(call, prompt, messages, **settings)
-        return asked() if threading.get_ident() == here else from_thread.run(asked)
+        return asked() if threading.get_ident() == here else from_thread.run(asked, token=token)
 
     return ask
 

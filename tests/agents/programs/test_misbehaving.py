@@ -148,6 +148,19 @@ class Answerer:
 
 def few(inputs, prompts):
     return ""
+
+
+def never_ends(inputs, prompts, call):
+    import threading
+
+    threading.Event().wait()
+
+
+def in_threads_of_its_own(inputs, prompts, call):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda _: ask(prompts, inputs, call), range(2)))[-1]
 """
 
 
@@ -292,7 +305,14 @@ def test_a_prompt_file_with_other_names_is_refused(config: Path) -> None:
     assert "the section task belongs to no prompt; write extract.task" in said
 
 
-@pytest.mark.parametrize("name", ["holds_up", "circles_stubbornly"])
+TOLD = {
+    "holds_up": "held up everything else for 0 s without giving way, ",
+    "circles_stubbornly": f"{MOST_CALLS:,} calls",
+    "never_ends": "made no call and gave no answer for 0.3 s",
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
 def test_a_program_that_nothing_else_stops_is_stopped(config: Path, name: str) -> None:
     """In a process of its own: the tests' time limit needs the alarm that stops it here."""
     command = [
@@ -306,5 +326,10 @@ def test_a_program_that_nothing_else_stops_is_stopped(config: Path, name: str) -
         command, capture_output=True, text=True, timeout=60, env={"PYTHONPATH": str(config.parent.parent)}
     )
     assert done.returncode == 2, done.stderr
-    said = "held up everything else for 0 s without giving way, " if name == "holds_up" else f"{MOST_CALLS:,} calls"
-    assert said in done.stdout
+    assert TOLD[name] in done.stdout
+
+
+def test_a_plain_function_may_call_from_threads_of_its_own(config: Path) -> None:
+    settings = [*program("in_threads_of_its_own"), "--set", "search.assignments=1"]
+    result = orjson.loads(called("search", config, "--out", "o", "--json", *settings)[0])
+    assert result["unanswered"] == {}
