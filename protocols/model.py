@@ -50,6 +50,13 @@ def show_calls(calls: Sequence[ToolCall]) -> str:
     return json.dumps(listed, ensure_ascii=False)
 
 
+def with_calls(text: str, calls: Sequence[ToolCall]) -> str:
+    """The text, and after it the calls as `show_calls` writes them."""
+    if not calls:
+        return text
+    return f"{text.rstrip()}\n{show_calls(calls)}" if text.strip() else show_calls(calls)
+
+
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One turn of a conversation. `parts`: its texts and images in order, which together are `text`, where an image
@@ -277,9 +284,7 @@ class Reply:
     @property
     def said(self) -> str:
         """The text, and after it the calls as `show_calls` writes them."""
-        if not self.calls:
-            return self.text
-        return f"{self.text.rstrip()}\n{show_calls(self.calls)}" if self.text.strip() else show_calls(self.calls)
+        return with_calls(self.text, self.calls)
 
 
 class ChatModel(Protocol):

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from protocols.errors import ProgramFailed
-from protocols.model import ChatMessage, Finish, Reply, Usage
-from protocols.prompt import Prompt
+from protocols.model import ChatMessage, Finish, Offer, Reply, Usage
+from protocols.prompt import Prompt, without_addresses
 from protocols.task import Example, Json
 
 Turn = ChatMessage | Mapping[str, object]
-"""A message of a call: ours, or `{"role": ..., "content": ...}`."""
+"""A message of a call: ours, or as OpenAI's or Anthropic's format has it, `{"role": ..., "content": ...}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Step:
 
     `prompt`: the name of the prompt that was asked, "" for a note and for a call that belongs to no prompt. `values`:
     what the prompt was rendered with, if it was rendered. `messages`: the messages of a call that were not rendered
-    from the prompt. `reply`: the reply's text, or the note. `error`: why the call failed, "" if it did not.
-    `seconds`: how long the call took.
+    from the prompt. `reply`: the reply's text, with its calls of tools, or the note. `error`: why the call
+    failed, "" if it did not. `seconds`: how long the call took.
     """
 
     prompt: str
@@ -58,15 +58,18 @@ class Call(Protocol):
         *,
         temperature: float | None = None,
         max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, object]] | None = None,
         **parameters: object,
     ) -> Answered:
         """The model's reply.
 
         `prompt`: the name of one of the program's prompts, "" for a call that belongs to none. `temperature`,
-        `max_tokens`: None leaves them as they are for the prompt. `parameters`: further fields of the call's body, by
+        `max_tokens`: None leaves them as they are for the prompt. `tools`: definitions of tools in either API's form,
+        in place of the prompt's own, whose sections describe them if it has any; `reply.calls` are calls of them.
+        `parameters`: further fields of the call's body, by
         their names in the wire format.
 
-        :raises ProgramFailed: no prompt has this name, or the messages are none.
+        :raises ProgramFailed: no prompt has this name, or the messages or tools are none.
         :raises ModelError: the call failed.
         :raises BudgetExhausted: a cap refused it; it ends the example, whatever the program does with it.
         """
@@ -140,18 +143,28 @@ class Program(Protocol):
 class TaskProgram:
     """The program of a task. `prompts`: the names of its prompts, each with the most tokens of a reply; None: as the
     task's kind allows, or `GENEROUS` where there are several prompts. `computed`: the values that it renders them
-    with, besides the input fields. `timeout`: seconds that it may spend on an example without calling a model."""
+    with, besides the input fields. `timeout`: seconds that it may spend on an example without calling a model.
+    `offers`: what the calls of a prompt offer, given the prompt with the bare names of its sections."""
 
     program: Program
     prompts: Mapping[str, int | None]
     computed: tuple[str, ...]
     timeout: float
+    offers: Mapping[str, Callable[[Prompt], Offer | None]] = field(default_factory=dict)
 
     def parts(self, prompt: Prompt) -> dict[str, Prompt]:
         """The prompts by their names; a single one is the whole."""
         if len(self.prompts) == 1:
             return {name: prompt for name in self.prompts}
         return {name: prompt.of(name) for name in self.prompts}
+
+    def offered(self, prompt: Prompt) -> dict[str, Offer]:
+        """What the calls of its prompts offer, by their names; those that offer nothing are left out."""
+        if not self.offers:
+            return {}
+        parts = self.parts(prompt)
+        found = {name: offer(without_addresses(parts[name])) for name, offer in self.offers.items()}
+        return {name: offer for name, offer in found.items() if offer is not None}
 
 
 Function = Callable[[Mapping[str, str], Prompts, Call], Awaitable[Json]]

@@ -264,6 +264,18 @@ def prompt_of(address: str) -> str:
     return name if dot else ""
 
 
+def without_addresses(prompt: Prompt) -> Prompt:
+    """The prompt with the bare names of its sections."""
+    if prompt.names == ("",):
+        return prompt
+    return Prompt(tuple(replace(section, name=section.name.rpartition(".")[2]) for section in prompt))
+
+
+def with_addresses(prompt: Prompt, name: str) -> Prompt:
+    """A prompt that stands alone as the one of this name in a program."""
+    return Prompt(tuple(replace(section, name=f"{name}.{section.name}") for section in prompt))
+
+
 def differing(one: Prompt, other: Prompt) -> list[str]:
     """The names of the prompts of a program that differ, if there are two at least: with one, a swap makes either of
     the two anew."""

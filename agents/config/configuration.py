@@ -62,6 +62,14 @@ class Configuration(Table):
         return self.origin / path
 
     @property
+    def offering(self) -> dict[str, tuple[str, PromptTable | ProgramPromptTable]]:
+        """The prompts that offer tools or ask for JSON by a schema: by the keys of their tables, the role that each
+        asks and the table."""
+        tables: dict[str, tuple[str, PromptTable | ProgramPromptTable]] = {"prompt": ("task", self.prompt)}
+        tables |= {f"prompts.{name}": (f"task/{name}", table) for name, table in self.prompts.items()}
+        return {key: (role, table) for key, (role, table) in tables.items() if table.tools or table.response_schema}
+
+    @property
     def allowed(self) -> int:
         """Maximum number of calls in flight to the task's model, by all searches with the same account together."""
         return self.provider(self.models.of("task")).concurrency or MOST

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from random import Random
 
 from agents.config.configuration import Configuration
-from agents.config.layout import layout
-from agents.config.metrics import open_definitions, open_kind, open_metric, scored
-from agents.config.programs import first_prompts, open_program
+from agents.config.metrics import open_kind, open_metric, scored
+from agents.config.programs import completed, first_prompts, layout, open_program
 from memory.retrieval import read_corpus
 from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
@@ -125,7 +124,7 @@ def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
     if task.program is not None:
         return first_prompts(configuration, task)
     prompt = prompt_file.load(configuration.path(table.file)) if table.file else layout(table.text, task)
-    prompt = open_definitions(configuration).completed(prompt, str(table.file) if table.file else None)
+    prompt = completed(configuration, prompt)
     ours = Prompt((Section("format", "format", task.kind.format),))  # labels and schemas may have braces in them
     literal = {*table.literal, *(() if table.file else unknown_placeholders(ours, task))}
     check_prompt(prompt, task, literal, str(table.file) if table.file else None)

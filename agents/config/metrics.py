@@ -10,6 +10,8 @@ from pathlib import Path
 import orjson
 
 from agents.config.configuration import Configuration
+from agents.config.program_tables import ProgramPromptTable
+from agents.config.tables import PromptTable
 from agents.programs.trial import Trial
 from protocols.data.checks import Splits
 from protocols.errors import ConfigError
@@ -74,9 +76,10 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
     :raises ConfigError: there is no such parser, or a JSON schema or the tools cannot be read.
     """
     kind, own = TASK_KINDS[configuration.task.kind](splits), configuration.task.parser
-    definitions = open_definitions(configuration)
+    definitions = open_definitions(configuration, configuration.prompt)
     if kind.name == "generation" and any(named.use in CALLS for named in configuration.task.metric or ()):
-        kind = calling(kind, splits, [tool.name for tool in definitions.tools])
+        of_program = [open_definitions(configuration, table) for table in configuration.prompts.values()]
+        kind = calling(kind, splits, [tool.name for each in (definitions, *of_program) for tool in each.tools])
     if definitions.tools or definitions.schema:
         kind = replace(kind, offer=definitions.offer, limit=max(kind.limit, GENEROUS))
     if configuration.task.json_schema and kind.name == "generation":
@@ -185,12 +188,12 @@ def _plain(parse: Parser, named: Named) -> Parser:
     return parse
 
 
-def open_definitions(configuration: Configuration) -> Definitions:
-    """The tools of the prompt, and the schema of its replies.
+def open_definitions(configuration: Configuration, table: PromptTable | ProgramPromptTable) -> Definitions:
+    """The tools of the prompt of this table, and the schema of its replies.
 
     :raises ConfigError: a file cannot be read, or holds something else.
     """
-    tools, schema = configuration.prompt.tools, configuration.prompt.response_schema
+    tools, schema = table.tools, table.response_schema
     if tools is None and schema is None:
         return NO_DEFINITIONS
     return Definitions(

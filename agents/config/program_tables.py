@@ -33,12 +33,14 @@ class CommandTable(Table):
 class ProgramPromptTable(Table):
     """`[prompts.NAME]`: a prompt of the task's program, from a file or as a text that is put into a default layout.
 
-    `literal`: names in braces that are plain text. `reply_tokens`: maximum number of tokens of a reply (None: 1,024;
-    for a program of one prompt, as for a task without a program).
+    `tools`, `response_schema`: as in `PromptTable`. `literal`: names in braces that are plain text. `reply_tokens`:
+    maximum number of tokens of a reply (None: 1,024; for a program of one prompt, as for a task without a program).
     """
 
     file: Path | None = None
     text: str | None = None
+    tools: Path | None = None
+    response_schema: Path | None = None
     literal: tuple[str, ...] = ()
     reply_tokens: Count | None = None
 

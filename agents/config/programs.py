@@ -1,15 +1,14 @@
-"""The program of a configuration: its code, and the prompts that a search begins with."""
+"""The program of a configuration: its code, and the prompts that a search begins with, in their default layouts."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from agents.config.configuration import Configuration
-from agents.config.layout import layout, part_layout
+from agents.config.metrics import open_definitions
 from agents.config.program_tables import CommandTable, ProgramPromptTable
 from agents.programs.bound import INPUTS
 from agents.programs.environment import Command
@@ -20,8 +19,8 @@ from protocols.files import prompt_file
 from protocols.files.named import Named
 from protocols.files.own_code import check_takes
 from protocols.program import TaskProgram
-from protocols.prompt import WORD_NAME, Prompt, Section, names_in
-from protocols.task import Task
+from protocols.prompt import WORD_NAME, Prompt, Section, names_in, placeholders, with_addresses, without_addresses
+from protocols.task import GENEROUS, Task
 
 KEY = "task.program"
 
@@ -40,11 +39,13 @@ def open_program(configuration: Configuration, fields: Sequence[str]) -> TaskPro
     _check_prompts(configuration)
     named = {name for each, prompt in prompts.items() for name in _shown(configuration, each, prompt)}
     computed = (INPUTS, *sorted(named - {*fields, INPUTS}))
-    limits = {name: prompt.reply_tokens for name, prompt in prompts.items()}
+    definitions = {name: open_definitions(configuration, prompt) for name, prompt in prompts.items()}
+    offers = {name: each.offer for name, each in definitions.items() if each.tools or each.schema}
+    limits = {name: prompt.reply_tokens or (GENEROUS if name in offers else None) for name, prompt in prompts.items()}
     if isinstance(table.program, CommandTable):  # it keeps the time itself, for examples wait for a free process
-        return TaskProgram(_command(configuration, table.program), limits, computed, math.inf)
+        return TaskProgram(_command(configuration, table.program), limits, computed, math.inf, offers)
     function = FunctionProgram(_function(table.program), table.program_timeout)
-    return TaskProgram(function, limits, computed, table.program_timeout)
+    return TaskProgram(function, limits, computed, table.program_timeout, offers)
 
 
 def _check_prompts(configuration: Configuration) -> None:
@@ -52,6 +53,8 @@ def _check_prompts(configuration: Configuration) -> None:
         raise ConfigError("task.program needs its prompts; give each a table [prompts.NAME]")
     if configuration.prompt.file or configuration.prompt.text is not None:
         raise ConfigError("a task with a program has its prompts under [prompts]; remove prompt.file and prompt.text")
+    if configuration.prompt.tools or configuration.prompt.response_schema:
+        raise ConfigError("a program's tools and schemas are those of single prompts; name them under [prompts.NAME]")
     for name in configuration.prompts:
         if not WORD_NAME.fullmatch(name):
             raise ConfigError(f"prompts.{name}: use a-z, 0-9, _ and -, starting with a letter")
@@ -95,14 +98,37 @@ def first_prompts(configuration: Configuration, task: Task) -> Prompt:
     tables = configuration.prompts
     if len(tables) == 1:
         [(name, table)] = tables.items()
-        return layout(table.text, task) if table.file is None else _given(configuration, name, table)
+        given = layout(table.text, task) if table.file is None else _given(configuration, name, table)
+        return completed(configuration, given)
     sections: list[Section] = []
     for name, table in tables.items():
         given = _given(configuration, name, table)
         if table.file is None:
             sections += part_layout(name, table.text or "", task.placeholders)
         else:
-            sections += [replace(section, name=f"{name}.{section.name}") for section in given]
+            sections += with_addresses(given, name)
+    return completed(configuration, Prompt(tuple(sections)))
+
+
+def completed(configuration: Configuration, prompt: Prompt, file: str | None = None) -> Prompt:
+    """The prompt, or the prompts of a program, with the sections that describe tools and schemas. A prompt without a
+    file of tools may describe those that the program offers.
+
+    :raises PromptError: see `Definitions.completed`. `file`: where all of it was read, else each has its own.
+    :raises ConfigError: a file of definitions cannot be read.
+    """
+    tables = configuration.prompts
+    if not tables:
+        named = file or (str(configuration.prompt.file) if configuration.prompt.file else None)
+        return open_definitions(configuration, configuration.prompt).completed(prompt, named)
+    sections: list[Section] = []
+    for name in prompt.names:
+        part, table = prompt.of(name), tables.get(name or next(iter(tables)))
+        if table is not None and (table.tools or table.response_schema):
+            definitions, named = open_definitions(configuration, table), file or (str(table.file or "") or None)
+            part = definitions.completed(without_addresses(part), named, others=table.tools is None)
+            part = with_addresses(part, name) if name else part
+        sections += part
     return Prompt(tuple(sections))
 
 
@@ -117,3 +143,38 @@ def _given(configuration: Configuration, name: str, table: ProgramPromptTable) -
     if given.names != ("",):
         raise PromptError("a section's name has no dot here: the prompt has its name from [prompts]", file=str(path))
     return given
+
+
+def layout(text: str | None, task: Task) -> Prompt:
+    """The default layout around a first instruction; the empty sections are for the operators to fill.
+
+    The section `format` always states the form of an answer, regardless of the instruction; the input comes last,
+    unless the instruction shows it.
+    """
+    kind = task.kind
+    sections = [
+        Section("task", "task", kind.instruction if text is None else text),
+        Section("definitions", "definitions"),
+        Section("reasoning", "reasoning"),
+        Section("examples", "examples"),
+        Section("format", "format", kind.format),
+        Section("reminders", "reminders"),
+    ]
+    if text is None or not placeholders(text, task.fields):
+        shown = [f"{field.capitalize()}: {{{field}}}" for field in task.fields]
+        sections.append(Section("input", "task", "\n".join([*shown, *[kind.cue] * bool(kind.cue)]), frozen=True))
+    return Prompt(tuple(sections))
+
+
+def part_layout(name: str, text: str, known: Collection[str]) -> tuple[Section, ...]:
+    """The sections of one of several prompts of a program. `known`: the placeholders that the text may show; unless
+    it shows one, all values that the program renders the prompt with come last."""
+    sections = [
+        Section(f"{name}.task", "task", text),
+        Section(f"{name}.reasoning", "reasoning"),
+        Section(f"{name}.examples", "examples"),
+        Section(f"{name}.format", "format"),
+    ]
+    if not placeholders(text, known):
+        sections.append(Section(f"{name}.input", "task", f"{{{INPUTS}}}", frozen=True))
+    return tuple(sections)

@@ -69,10 +69,7 @@ def resume_fingerprint(
         counts[f"the {split} examples"] = _digest(task.split(split))
     if schema := configuration.task.json_schema:
         counts["the JSON schema"] = _digest(configuration.path(schema).read_text(encoding="utf-8"))
-    prompt = configuration.prompt
-    for what, file in (("tools", prompt.tools), ("schema of replies", prompt.response_schema)):
-        if file:
-            counts[f"the {what}"] = _digest(configuration.path(file).read_text(encoding="utf-8"))
+    counts |= _definitions(configuration)
     counts |= {f"the instruction of {name}": _digest(text) for name, text in instructions(configuration).items()}
     for name in sorted({*roles(configuration).values()}):
         if is_local(name):
@@ -80,6 +77,17 @@ def resume_fingerprint(
     counts["the corpus"] = _digest(corpus)
     counts[FIRST] = _digest(prompt_file.dumps(first))
     return counts
+
+
+def _definitions(configuration: Configuration) -> dict[str, str]:
+    """Digests of the files of tools and of schemas."""
+    digests: dict[str, str] = {}
+    for key, (_, prompt) in configuration.offering.items():
+        of = "" if key == "prompt" else f" of {key}"
+        for what, file in (("tools", prompt.tools), ("schema of replies", prompt.response_schema)):
+            if file:
+                digests[f"the {what}{of}"] = _digest(configuration.path(file).read_text(encoding="utf-8"))
+    return digests
 
 
 def check_fingerprint(there: Mapping[str, Any], here: Mapping[str, Any], directory: object) -> None:

@@ -19,6 +19,7 @@ from agents.directory.resume_fingerprint import BEFORE, check_findable, check_fi
 from memory.storage.sqlite import claimed
 from protocols.errors import NO_ROOM, ConfigError, MemoryMismatch, StorageFailed
 from protocols.files import prompt_file
+from protocols.files.prompt_folder import OFFER
 from protocols.prompt import Prompt
 
 VERSION = 2
@@ -55,6 +56,11 @@ class Record:
     begun: float
     meaning: Mapping[str, Any]
     version: int = VERSION
+
+
+def offer_file(prompt: str) -> str:
+    """The file with what the best prompt offers; of a program with several, that of the prompt of this name."""
+    return f"{BEST_PROMPTS}/{prompt}{OFFER}" if prompt else BEST_OFFER
 
 
 def named(configuration: Configuration, directory: Path | None) -> Path | None:

@@ -12,7 +12,7 @@ from protocols.errors import ConfigError
 from protocols.model import Parameters
 from protocols.providers.catalogue import EMBEDDED
 from protocols.providers.parameters import UNSET, asked, check, check_together
-from protocols.tools.definitions import open_objects
+from protocols.tools.definitions import Definitions, open_objects
 
 ROLES = ("task", "critic", "judge")
 
@@ -37,45 +37,47 @@ def check_asked(configuration: Configuration, operators: Iterable[str] | None = 
         room = configuration.provider(model).reply_tokens
         check_together(configuration.asked(role), provider, f"parameters of {role}", room)
         check_tools_of(configuration, role)
-    check_offered(configuration)
+    for key, (role, prompt) in configuration.offering.items():
+        check_offered(configuration, key, configuration.models.of(role), open_definitions(configuration, prompt))
 
 
 def check_tools_of(configuration: Configuration, role: str) -> None:
     """:raises ConfigError: a role without tools has parameters for them."""
-    if role == "task" and configuration.prompt.tools:
+    tables = configuration.prompts.values() or [configuration.prompt]
+    if role == "task" and all(table.tools for table in tables):
         return
     for name in ("tool_choice", "parallel_tool_calls"):
         if asked(configuration.asked(role)).get(name, UNSET) != UNSET:
-            hint = (
-                "name their file under [prompt], tools" if role == "task" else "set it under [models.parameters.task]"
-            )
+            hint = "name their file under [prompt], tools"
+            if role != "task":
+                hint = "set it under [models.parameters.task]"
+            elif configuration.prompts:
+                hint = f"name the tools of each prompt, or give {name} to single calls of the program"
             raise ConfigError(
                 f"parameters of {role}: {name} is for calls that offer tools, which these do not; {hint}"
             )
 
 
-def check_offered(configuration: Configuration) -> None:
-    """Check that the task's model can be offered the prompt's tools and the schema of its replies.
+def check_offered(configuration: Configuration, where: str, name: str, definitions: Definitions) -> None:
+    """Check that the model `name` can be offered the tools and the schema of the prompt with the table `where`.
 
-    :raises ConfigError: it cannot, a parameter sets another format of replies, or a file cannot be read.
+    :raises ConfigError: it cannot, or a parameter sets another format of replies.
     """
-    definitions, name = open_definitions(configuration), configuration.models.of("task")
-    key = "prompt.tools" if definitions.tools else "prompt.response_schema"
-    if not definitions.tools and not definitions.schema:
-        return
+    key = f"{where}.tools" if definitions.tools else f"{where}.response_schema"
     if name == EMBEDDED:
         raise ConfigError(f"{key}: the simulator reads messages only; name a model that is offered them")
     if configuration.provider(name).api == "completions":
         raise ConfigError(f"{key}: {name} is asked for completions of a text, without tools and schemas; remove api")
     if not definitions.schema:
         return
-    given = asked(configuration.asked("task"))
+    given = asked(configuration.asked("task", name))
+    key = f"{where}.response_schema"
     output = given.get("output_config")
     if "response_format" in given or (isinstance(output, Mapping) and "format" in output):
-        raise ConfigError("prompt.response_schema: the parameters of task set a format of replies too; keep one")
+        raise ConfigError(f"{key}: the parameters of task set a format of replies too; keep one")
     if name.startswith("anthropic/") and (places := open_objects(definitions.schema.schema)):
         raise ConfigError(
-            f'prompt.response_schema: {name} takes no schema without "additionalProperties": false in each object; '
+            f'{key}: {name} takes no schema without "additionalProperties": false in each object; '
             f"it is missing in {', '.join(places)}"
         )
 

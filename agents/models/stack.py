@@ -206,12 +206,10 @@ class Models:
 
     def _check_chats(self, name: str, chats: bool) -> None:
         """:raises ConfigError: tools or a schema are to be offered to weights that only complete a text."""
-        prompt = self._configuration.prompt
-        if not chats and name == self._configuration.models.of("task") and (prompt.tools or prompt.response_schema):
-            key = "tools" if prompt.tools else "response_schema"
-            raise ConfigError(
-                f"prompt.{key}: {name} has no chat template; it completes text without tools and schemas"
-            )
+        for key, (role, prompt) in self._configuration.offering.items():
+            if not chats and name == self._configuration.models.of(role):
+                key = f"{key}.{'tools' if prompt.tools else 'response_schema'}"
+                raise ConfigError(f"{key}: {name} has no chat template; it completes text without tools and schemas")
 
     async def _look_up_window(self, name: str, settings: ModelSettings) -> None:
         window = self._window(name)

@@ -6,8 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.lowlevel
@@ -16,21 +15,13 @@ from anyio import get_cancelled_exc_class
 
 from agents.programs.bound import Bound, Fill
 from agents.programs.trace import Trace, call_step
-from protocols.data.inputs import read_input
-from protocols.data.pictures import Pictures
-from protocols.errors import BudgetExhausted, Interrupted, ModelError, ProgramFailed
-from protocols.model import ChatMessage, ChatModel, Parameters, Reply, Request, Speaker, spoken
+from agents.programs.turns import as_messages
+from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, ProgramFailed
+from protocols.model import ChatMessage, ChatModel, Offer, Parameters, Reply, Request
 from protocols.program import Answered, Prompts, Step, TaskProgram, Turn, no_prompt
-from protocols.prompt import Prompt, placeholders
+from protocols.prompt import Prompt, placeholders, without_addresses
 from protocols.task import GENEROUS, Example, Json
-from protocols.turns import parts_of
-
-SPEAKERS: Mapping[object, Speaker] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-}
+from protocols.tools.definitions import Definitions, read_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +45,7 @@ class _Example:
     catches it. `in_flight`: calls that have not ended. `calls`, `refused`: so far. `over`: the example has ended."""
 
     id: str
+    parts: Mapping[str, Prompt]
     bound: Mapping[str, Bound]
     request: Callable[[str, tuple[ChatMessage, ...]], Request]
     patience: anyio.CancelScope
@@ -87,6 +79,7 @@ class Running:
     ) -> None:
         self._program, self._model, self._known = program, model, frozenset(known)
         self._limit, self._fill = limit, fill
+        self._offered: tuple[Prompt, Mapping[str, Offer]] | None = None
 
     async def answer(self, prompt: Prompt, example: Example, draw: Draw) -> tuple[Reply, tuple[Step, ...]]:
         """The program's answer as a reply, whose usage is that of all calls, and the steps that led to it.
@@ -95,15 +88,17 @@ class Running:
         :raises ModelError, BudgetExhausted: a call failed and the program did not catch the error.
         """
         parts = self._program.parts(prompt)
+        offers = self._offers(prompt)
         bound = {name: Bound(name, part, self._shown(part), self._fill) for name, part in parts.items()}
 
         def request(name: str, messages: tuple[ChatMessage, ...]) -> Request:
             most = self._limit(name, parts[name]) if name else GENEROUS
-            return Request(messages, draw.temperature, most, draw.sample, draw.assignment, prompt=name)
+            offer = offers.get(name)
+            return Request(messages, draw.temperature, most, draw.sample, draw.assignment, offer=offer, prompt=name)
 
         began = time.perf_counter()
         with anyio.CancelScope(deadline=anyio.current_time() + self._program.timeout) as patience:
-            at_work = _Example(example.id, bound, request, patience, self._program.timeout)
+            at_work = _Example(example.id, parts, bound, request, patience, self._program.timeout)
             try:
                 said = await self._said(at_work, example)
             finally:
@@ -117,6 +112,13 @@ class Running:
         reply = Reply(_text(said, example), at_work.trace.usage, latency=time.perf_counter() - began)
         return reply, at_work.trace.steps
 
+    def _offers(self, prompt: Prompt) -> Mapping[str, Offer]:
+        """What the calls of each prompt offer: made once for a program that runs on one example after the other."""
+        offered = self._offered
+        if offered is None or offered[0] is not prompt:
+            offered = self._offered = prompt, self._program.offered(prompt)
+        return offered[1]
+
     def _shown(self, prompt: Prompt) -> frozenset[str]:
         return frozenset(name for section in prompt for name in placeholders(section.filled, self._known))
 
@@ -127,9 +129,12 @@ class Running:
             *,
             temperature: float | None = None,
             max_tokens: int | None = None,
+            tools: Sequence[Mapping[str, object]] | None = None,
             **parameters: object,
         ) -> Answered:
             asked = self._asked(at_work, prompt, messages, temperature, max_tokens, parameters)
+            if tools is not None:
+                asked = replace(asked, offer=offer_of(tools, at_work.parts.get(prompt), asked.offer))
             return await self._call(at_work, asked)
 
         try:
@@ -151,7 +156,7 @@ class Running:
         """:raises ProgramFailed: no prompt has this name, or the messages are none."""
         if prompt and prompt not in at_work.bound:
             raise ProgramFailed(no_prompt(prompt, at_work.bound))
-        blank = at_work.request(prompt, tuple(map(as_message, messages)))
+        blank = at_work.request(prompt, as_messages(messages))
         if not blank.messages:
             raise ProgramFailed(f"the call of {prompt} has no messages")
         return Request(
@@ -161,6 +166,7 @@ class Running:
             blank.sample,
             blank.assignment,
             parameters=Parameters(parameters) if parameters else blank.parameters,
+            offer=blank.offer,
             prompt=prompt,
         )
 
@@ -212,33 +218,24 @@ class Running:
         raise at_work.fatal
 
 
-def as_message(turn: Turn) -> ChatMessage:
-    """A message of a call, ours or as `{"role": ..., "content": ...}`.
+def offer_of(tools: Sequence[Mapping[str, object]], part: Prompt | None, own: Offer | None) -> Offer | None:
+    """What a call with these definitions offers: the tools, described by the sections of the prompt `part` where it
+    has them, and the schema of the prompt's `own` offer.
 
-    :raises ProgramFailed: it is neither.
+    :raises ProgramFailed: they cannot be read.
     """
-    if isinstance(turn, ChatMessage):
-        return turn
-    if isinstance(turn, Mapping):
-        speaker, text = SPEAKERS.get(turn.get("role")), turn.get("content")
-        if speaker is not None and isinstance(text, str):
-            return ChatMessage(speaker, text)
-        if speaker == "user" and isinstance(text, list):
-            return _seen(text)
-    raise ProgramFailed(
-        'a message is {"role": "system" | "user" | "assistant", "content": "..."}, or what render() gives'
-    )
-
-
-def _seen(content: Sequence[object]) -> ChatMessage:
-    """A turn of the user in parts, some of which are images.
-
-    :raises ProgramFailed: a part cannot be read.
-    """
+    openai, anthropic = ({k: v for k, v in fields.items() if k != "tools"} for fields in _fields(own))
+    if not tools:
+        return Offer(openai, anthropic) if openai else None
     try:
-        return spoken("user", parts_of(read_input(content, Pictures(Path()))))
-    except ValueError as error:
-        raise ProgramFailed(f"a message of the user in parts {error}") from None
+        given = Definitions(read_tools(list(tools))).offer(without_addresses(part) if part else ())
+    except (ConfigError, TypeError, ValueError) as error:
+        raise ProgramFailed(f"the tools of a call: {error}") from None
+    return given and Offer({**openai, **given.openai}, {**anthropic, **given.anthropic}, given.names)
+
+
+def _fields(offer: Offer | None) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    return (offer.openai, offer.anthropic) if offer else ({}, {})
 
 
 def _text(said: Json, example: Example) -> str:

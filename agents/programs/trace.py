@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from protocols.model import ChatMessage, Reply, Request, Usage
+from protocols.model import ChatMessage, Reply, Request, Usage, with_calls
 from protocols.program import Step
 
 STEPS = 24
@@ -49,14 +49,19 @@ class Trace:
 
 
 def shortened(step: Step) -> Step:
-    """The step with every text cut to `TEXT` characters, and with the labels of images in place of them."""
+    """The step with every text cut to `TEXT` characters. Images are their labels, and calls of tools are text."""
     return replace(
         step,
         reply=middle(step.reply),
         values={name: middle(str(value)) for name, value in step.values.items()},
-        messages=tuple(ChatMessage(message.speaker, middle(message.text)) for message in step.messages[-STEPS:]),
+        messages=tuple(ChatMessage(message.speaker, middle(_said(message))) for message in step.messages[-STEPS:]),
         error=middle(step.error),
     )
+
+
+def _said(message: ChatMessage) -> str:
+    """The text of a message, and the calls that it makes."""
+    return with_calls(message.text, message.calls if message.speaker == "assistant" else ())
 
 
 def middle(text: str) -> str:
@@ -78,4 +83,4 @@ def call_step(
         values, messages = rendered[0], messages[len(rendered[1]) :]
     if reply is None:
         return Step(request.prompt, "", values, messages, "other", seconds=seconds, error=error)
-    return Step(request.prompt, reply.text, values, messages, reply.finish, reply.usage, seconds)
+    return Step(request.prompt, reply.said, values, messages, reply.finish, reply.usage, seconds)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_OFFER, BEST_PASSAGES, BEST_PROMPT
+from agents.directory.run_directory import BEST_EXAMPLES, BEST_FIELDS, BEST_PASSAGES, BEST_PROMPT, offer_file
 from agents.programs.bound import INPUTS, Values
 from agents.prompting.requests import key_of
 from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, Filled, Pair, slots_of, uses
@@ -36,7 +36,8 @@ class Item:
 class SavedPrompt:
     """A prompt, and the `slots` by name from which its `{examples:k}` and `{passages:k}` are filled. `fields`: the
     input fields of the task; None if the run that saved the prompt did not store them. `offer`: the tools and the
-    schema that are sent beside its messages, None if there are none. `of_program`: it is one of several prompts of a
+    schema that are sent beside its messages, None if there are none; `offers`: those of several prompts, by their
+    names. `of_program`: it is one of several prompts of a
     program, which is rendered with the values that the program computes."""
 
     prompt: Prompt
@@ -44,6 +45,7 @@ class SavedPrompt:
     fields: tuple[str, ...] | None = None
     offer: Offer | None = None
     of_program: bool = False
+    offers: Mapping[str, Offer] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,7 +59,7 @@ class SavedPrompt:
         """
         if not name or name not in self.names:
             raise PromptError(no_prompt(name, dict.fromkeys(filter(None, self.names))))
-        return replace(self, prompt=self.prompt.of(name), of_program=True)
+        return replace(self, prompt=self.prompt.of(name), of_program=True, offer=self.offers.get(name), offers={})
 
     def render(self, inputs: Mapping[str, object]) -> tuple[ChatMessage, ...]:
         """The chat messages for one input. `inputs`: its fields, in the order of the data: texts, or conversations
@@ -111,7 +113,8 @@ def load_prompt(directory: Path | str) -> SavedPrompt:
         name: _shelf(folder / files[name], text=(name, False) in used, turns=(name, True) in used)
         for name in slots_of(prompt)
     }
-    return SavedPrompt(prompt, slots, _fields(folder / BEST_FIELDS), _offer(folder / BEST_OFFER))
+    offers = {name: offer for name in filter(None, prompt.names) if (offer := _offer(folder / offer_file(name)))}
+    return SavedPrompt(prompt, slots, _fields(folder / BEST_FIELDS), _offer(folder / offer_file("")), offers=offers)
 
 
 def _offer(path: Path) -> Offer | None:

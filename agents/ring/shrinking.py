@@ -13,7 +13,7 @@ from dataclasses import replace
 from agents.archive.archive import Archive, Member
 from agents.programs.calls import answering
 from agents.prompting.retrieval_slots import RetrievalSlots, measured
-from agents.prompting.shrink import Cut, Cuts
+from agents.ring.cuts import Cut, Cuts
 from protocols.messages import SHRINK, Assignment, Candidate, Failure, FailureKind, Message, Scores
 from protocols.prompt import Prompt
 from protocols.task import Task

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from agents.config.configuration import Configuration
 from agents.config.loading import check_input, check_names, load_corpus, load_task, remarks, unknown_placeholders
-from agents.config.metrics import least_per_example, open_definitions
+from agents.config.metrics import least_per_example
+from agents.config.programs import completed
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.outside import open_forward
@@ -99,7 +100,7 @@ def _read(
     configuration: Configuration, environ: Mapping[str, str], path: Path
 ) -> tuple[Prompt, RetrievalSlots, Ledger]:
     task = load_task(configuration)
-    prompt = open_definitions(configuration).completed(prompt_folder.load(path), str(path))
+    prompt = completed(configuration, prompt_folder.load(path), str(path))
     check_names(prompt, task, str(path))
     prompt = prompt_folder.in_order(prompt, tuple(task.program.prompts) if task.program else ())
     check_input(prompt, task, str(path))

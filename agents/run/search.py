@@ -24,19 +24,12 @@ from agents.config.metrics import calls_per_example
 from agents.config.own_instructions import critic_instruction
 from agents.config.roles import measures_credit, roles
 from agents.directory.run_directory import (
-    BEST_EXAMPLES,
-    BEST_FIELDS,
-    BEST_OFFER,
-    BEST_PASSAGES,
-    BEST_PROMPT,
-    BEST_PROMPTS,
     CONFIGURATION,
     JOURNAL,
     PARETO,
     REPORT,
     RESULT,
     Record,
-    make_folder,
     read_document,
     remove,
     write,
@@ -55,13 +48,14 @@ from agents.operators.operator import Operator
 from agents.programs.trial import NOTE as PROGRAM
 from agents.programs.trial import Trial, unpack_trial
 from agents.prompting.forward import Forward
-from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, open_slots
+from agents.prompting.retrieval_slots import open_slots
 from agents.results.by_prompt import by_prompt
 from agents.results.comparison import Held, answers, held_out, refusal
 from agents.results.finished import raised, reopened
 from agents.results.leaks import leaks
 from agents.results.pareto import answers_of, front
 from agents.results.result import Length, Result, spent, trained, validated
+from agents.results.saving import save_best
 from agents.ring.agent import Agent
 from agents.ring.controller import Remember
 from agents.ring.critic import Critic, Silent
@@ -82,7 +76,6 @@ from protocols.budget.ledger import Books, Ledger, Saved
 from protocols.budget.prices import Price
 from protocols.bus import Bus
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
-from protocols.files import prompt_file, prompt_folder
 from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
@@ -382,22 +375,9 @@ class Run:
             self.ledger.set_aside(0)
 
     def _export(self) -> None:
-        """Write the best prompt, if there is one, with the examples and passages for its placeholders, and the tools
-        and the schema that it offers; that of a program with several prompts as a folder, too."""
-        if not self.controller.archive.members:
-            return
-        best = self.controller.archive.best().prompt
-        write(self.directory / BEST_PROMPT, prompt_file.dumps(best).encode("utf-8"))
-        if len(best.names) > 1:
-            make_folder(self.directory / BEST_PROMPTS)
-            for name, text in prompt_folder.dumps(best).items():
-                write(self.directory / BEST_PROMPTS / name, text.encode("utf-8"))
-        write(self.directory / BEST_FIELDS, orjson.dumps(self.task.placeholders) + b"\n")
-        if offer := self.task.kind.offer(best):
-            write(self.directory / BEST_OFFER, offer.key.encode() + b"\n")
-        for name, file in ((EXAMPLES, BEST_EXAMPLES), (PASSAGES, BEST_PASSAGES)):
-            if lines := self.slots.export(best, name):
-                write(self.directory / file, lines)
+        """Write the best prompt, if there is one."""
+        if self.controller.archive.members:
+            save_best(self.directory, self.controller.archive.best().prompt, self.slots)
 
     async def _held_out(self, winner: Member) -> tuple[Held | None, str | None]:
         """The held-out comparison, None if there are no answers, and the reason if it was cut short. If the first

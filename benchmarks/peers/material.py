@@ -12,8 +12,8 @@ from typing import Any, Final
 import orjson
 
 from agents.config.configuration import build
-from agents.config.layout import layout
 from agents.config.loading import in_splits, make_task, sources
+from agents.config.programs import layout
 from benchmarks.peers.programs.job import Message
 from benchmarks.peers.programs.pipeline import FIELDS
 from protocols.data import load_examples

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from protocols.errors import PromptError
 from protocols.files import prompt_file
-from protocols.prompt import WORD_NAME, Prompt, Section
+from protocols.prompt import WORD_NAME, Prompt, Section, with_addresses, without_addresses
 
 SUFFIX = ".txt"
+OFFER = ".offer.json"
+"""Ends the names of files with the tools and the schema that a prompt offers."""
 
 
 def dumps(prompt: Prompt) -> dict[str, str]:
     """The text of each file by its name. The names of its sections are bare; those of a prompt that stands alone are
     written to `prompt.txt`."""
     return {
-        f"{name or 'prompt'}{SUFFIX}": prompt_file.dumps(
-            Prompt(tuple(replace(section, name=bare(section)) for section in prompt.of(name)))
-        )
-        for name in prompt.names
+        f"{name or 'prompt'}{SUFFIX}": prompt_file.dumps(without_addresses(prompt.of(name))) for name in prompt.names
     }
 
 
@@ -46,24 +44,17 @@ def load(path: Path) -> Prompt:
         given = prompt_file.load(file)
         if given.names != ("",):
             raise PromptError("a section's name has no dot here: the prompt is named by the file", file=str(file))
-        sections += [replace(section, name=f"{file.stem}.{section.name}") for section in given]
+        sections += with_addresses(given, file.stem)
     return Prompt(tuple(sections))
 
 
 def is_folder(path: Path) -> bool:
-    """Whether the path is a folder that holds prompt files and nothing else."""
-    if not path.is_dir():
-        return False
-    there = [*path.iterdir()]
-    return bool(there) and all(file.suffix == SUFFIX and file.is_file() for file in there)
+    """Whether the path is a folder that holds prompt files and nothing else but what they offer."""
+    names = [file.name for file in path.iterdir()] if path.is_dir() else []
+    return any(name.endswith(SUFFIX) for name in names) and all(name.endswith((SUFFIX, OFFER)) for name in names)
 
 
 def in_order(prompt: Prompt, names: tuple[str, ...]) -> Prompt:
     """The prompt with the prompts of these names first, in this order."""
     order = [*(name for name in names if name in prompt.names), *(name for name in prompt.names if name not in names)]
     return Prompt(tuple(section for name in order for section in prompt.of(name)))
-
-
-def bare(section: Section) -> str:
-    """The name of a section within its prompt."""
-    return section.name.rpartition(".")[2]

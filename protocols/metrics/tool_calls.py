@@ -118,7 +118,7 @@ def calling(kind: TaskKind, splits: Splits, offered: Sequence[str]) -> TaskKind:
                 raise DataError(f"the {name} split has a target that is not {wanted}: id {example.id}")
             if strange := sorted({call.name for call in calls} - set(offered)) if offered else []:
                 known = ", ".join(offered)
-                raise DataError(f"the target of {example.id} ({name}) calls {strange[0]}; prompt.tools has {known}")
+                raise DataError(f"the target of {example.id} ({name}) calls {strange[0]}; tools has {known}")
     form = "" if offered else f"Reply with the calls as one line of JSON, {SHOWN}, and nothing else; [] for no call."
     return replace(
         kind,

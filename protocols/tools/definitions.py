@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -119,14 +119,15 @@ class Definitions:
         schema = (Section(REPLY, KIND, self.schema.text),) if self.schema else ()
         return (*(Section(tool.section, KIND, tool.text) for tool in self.tools), *schema)
 
-    def completed(self, prompt: Prompt, file: str | None = None) -> Prompt:
-        """The prompt with those sections that it lacks; the others have its own texts.
+    def completed(self, prompt: Prompt, file: str | None = None, others: bool = False) -> Prompt:
+        """The prompt with those sections that it lacks; the others have its own texts. `others`: further sections may
+        describe tools that are defined elsewhere.
 
         :raises PromptError: a section describes no tool, or has the name of one that does.
         """
         ours = {section.name: section for section in self.sections}
         for section in prompt:
-            if section.kind == KIND and section.name not in ours:
+            if section.kind == KIND and section.name not in ours and not others:
                 known = ", ".join(ours) or "none: name their file under [prompt], tools = "
                 raise PromptError(f"section {section.name} describes a tool that is not there ({known})", file=file)
             if section.kind != KIND and section.name in ours:
@@ -134,7 +135,7 @@ class Definitions:
         there = {section.name for section in prompt}
         return Prompt((*prompt, *(section for name, section in ours.items() if name not in there)))
 
-    def offer(self, prompt: Prompt) -> Offer | None:
+    def offer(self, prompt: Iterable[Section]) -> Offer | None:
         """What a request with this prompt offers, described by its sections; None if that is nothing."""
         if not self.tools and not self.schema:
             return None

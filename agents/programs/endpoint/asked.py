@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from protocols.errors import PromptFlowError
-from protocols.model import ChatMessage, Reply, Speaker
+from protocols.model import ChatMessage, Finish, Reply, Speaker, ToolCall
 from protocols.program import Turn
 
 JsonObject = dict[str, object]
@@ -98,6 +98,20 @@ def asked_for(
         bool(body.get("stream")),
         isinstance(options, Mapping) and bool(options.get("include_usage")),
     )
+
+
+def calls_of(asked: Asked, reply: Reply) -> list[ToolCall]:
+    """The calls of tools in a reply. One without an id gets one that no other call of the conversation has, and that
+    is the same when the same is asked again."""
+    return [
+        call if call.id else replace(call, id=f"call_{len(asked.messages)}_{number}")
+        for number, call in enumerate(reply.calls)
+    ]
+
+
+def finish_of(reply: Reply, known: Mapping[Finish, str], calling: str) -> str:
+    """Why the reply has ended, in the words of a format: `calling` if it calls tools and was not cut short."""
+    return calling if reply.calls and reply.finish in ("stop", "other") else known[reply.finish]
 
 
 def is_number(value: object) -> bool:

@@ -9,8 +9,8 @@ from typing import Final
 
 import orjson
 
-from agents.programs.endpoint.asked import Asked, JsonObject, Unusable, asked_for, turn_of
-from protocols.model import Finish, Reply, Usage
+from agents.programs.endpoint.asked import Asked, JsonObject, Unusable, asked_for, calls_of, finish_of, turn_of
+from protocols.model import Finish, Reply, ToolCall, Usage
 
 LIMITS: Final = ("max_completion_tokens", "max_tokens")
 FINISH: Final[Mapping[Finish, str]] = {
@@ -19,6 +19,7 @@ FINISH: Final[Mapping[Finish, str]] = {
     "refusal": "content_filter",
     "other": "stop",
 }
+CALLING: Final = "tool_calls"
 DONE: Final = b"data: [DONE]\n\n"
 
 
@@ -31,12 +32,18 @@ class ChatCompletions:
             raise Unusable("messages is a list of messages")
         if body.get("n") not in (None, 1):
             raise Unusable("n: a call has one reply; call several times")
+        if body.get("functions"):
+            raise Unusable("functions is not served here; send them as tools")
         fields = {name: value for name, value in body.items() if name != "n"}
         return asked_for(body, [turn_of(message) for message in messages], LIMITS, fields)
 
     def document(self, asked: Asked, reply: Reply) -> JsonObject:
-        message = {"role": "assistant", "content": reply.text, "refusal": None}
-        choice = {"index": 0, "message": message, "finish_reason": FINISH[reply.finish], "logprobs": None}
+        message: JsonObject = {"role": "assistant", "content": reply.text, "refusal": None}
+        if reply.calls:
+            calls = [call_of(call) for call in calls_of(asked, reply)]
+            message |= {"content": reply.text or None, "tool_calls": calls}
+        finish = finish_of(reply, FINISH, CALLING)
+        choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
         return head("chat.completion", asked, reply) | {"choices": [choice], "usage": usage_of(reply.usage)}
 
     def events(self, asked: Asked, reply: Reply) -> bytes:
@@ -47,8 +54,12 @@ class ChatCompletions:
 
         chunks = [
             chunk({"role": "assistant", "content": ""}),
-            chunk({"content": reply.text}),
-            chunk({}, FINISH[reply.finish]),
+            *([chunk({"content": reply.text})] if reply.text or not reply.calls else []),
+            *(
+                chunk({"tool_calls": [{"index": number, **call_of(call)}]})
+                for number, call in enumerate(calls_of(asked, reply))
+            ),
+            chunk({}, finish_of(reply, FINISH, CALLING)),
         ]
         if asked.counted:
             chunks.append(shared | {"choices": [], "usage": usage_of(reply.usage)})
@@ -56,6 +67,10 @@ class ChatCompletions:
 
     def error(self, kind: str, message: str, code: str | None = None) -> JsonObject:
         return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def call_of(call: ToolCall) -> JsonObject:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def head(kind: str, asked: Asked, reply: Reply) -> JsonObject:

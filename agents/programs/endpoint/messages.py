@@ -8,8 +8,17 @@ from typing import Final
 
 import orjson
 
-from agents.programs.endpoint.asked import Asked, JsonObject, Unusable, asked_for, text_of, turn_of
-from protocols.model import ChatMessage, Finish, Reply, Usage
+from agents.programs.endpoint.asked import (
+    Asked,
+    JsonObject,
+    Unusable,
+    asked_for,
+    calls_of,
+    finish_of,
+    text_of,
+    turn_of,
+)
+from protocols.model import ChatMessage, Finish, Reply, ToolCall, Usage
 from protocols.program import Turn
 
 LIMITS: Final = ("max_tokens",)
@@ -19,6 +28,7 @@ FINISH: Final[Mapping[Finish, str]] = {
     "refusal": "refusal",
     "other": "end_turn",
 }
+CALLING: Final = "tool_use"
 
 
 class Messages:
@@ -38,14 +48,15 @@ class Messages:
         return asked_for(body, turns, LIMITS, fields)
 
     def document(self, asked: Asked, reply: Reply) -> JsonObject:
-        content = [{"type": "text", "text": reply.text}] if reply.text else []
+        content: list[JsonObject] = [{"type": "text", "text": reply.text}] if reply.text else []
+        content += map(block_of, calls_of(asked, reply))
         return {
             "id": f"msg_{secrets.token_hex(12)}",
             "type": "message",
             "role": "assistant",
             "model": reply.model or asked.model,
             "content": content,
-            "stop_reason": FINISH[reply.finish],
+            "stop_reason": finish_of(reply, FINISH, CALLING),
             "stop_sequence": None,
             "usage": usage_of(reply.usage),
         }
@@ -56,18 +67,37 @@ class Messages:
         begun = whole | {"content": [], "stop_reason": None, "usage": usage | {"output_tokens": 1}}
         said: list[JsonObject] = [{"type": "message_start", "message": begun}]
         if reply.text:
-            delta = {"type": "text_delta", "text": reply.text}
-            said += [
-                {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-                {"type": "content_block_delta", "index": 0, "delta": delta},
-                {"type": "content_block_stop", "index": 0},
-            ]
-        ended = {"stop_reason": FINISH[reply.finish], "stop_sequence": None}
+            said += block_events(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": reply.text})
+        for index, call in enumerate(calls_of(asked, reply), start=1 if reply.text else 0):
+            block = block_of(call)
+            delta = {"type": "input_json_delta", "partial_json": orjson.dumps(block["input"]).decode()}
+            said += block_events(index, block | {"input": {}}, delta)
+        ended = {"stop_reason": finish_of(reply, FINISH, CALLING), "stop_sequence": None}
         said += [{"type": "message_delta", "delta": ended, "usage": usage}, {"type": "message_stop"}]
         return b"".join(named(event) for event in said)
 
     def error(self, kind: str, message: str, code: str | None = None) -> JsonObject:
         return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def block_of(call: ToolCall) -> JsonObject:
+    """A call as a block of the content; its input is always an object."""
+    value = call.value
+    return {
+        "type": "tool_use",
+        "id": call.id,
+        "name": call.name,
+        "input": value if isinstance(value, dict) else {"arguments": value},
+    }
+
+
+def block_events(index: int, begun: Mapping[str, object], delta: Mapping[str, object]) -> list[JsonObject]:
+    """The events of one block of the content."""
+    return [
+        {"type": "content_block_start", "index": index, "content_block": begun},
+        {"type": "content_block_delta", "index": index, "delta": delta},
+        {"type": "content_block_stop", "index": index},
+    ]
 
 
 def named(event: JsonObject) -> bytes:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from agents.programs.endpoint.asked import Asked, JsonObject, Unusable, asked_for, turn_of
+from agents.programs.endpoint.asked import Asked, JsonObject, Unusable, asked_for, calls_of, turn_of
 from agents.programs.endpoint.messages import named
 from protocols.model import ChatMessage, Reply, Usage
 from protocols.program import Turn
@@ -46,28 +46,17 @@ class Responses:
         return asked_for(body, turns, LIMITS, fields)
 
     def document(self, asked: Asked, reply: Reply) -> JsonObject:
-        item = message(reply, f"msg_{secrets.token_hex(12)}")
-        return made(asked) | finished(reply, item) | {"model": reply.model or asked.model}
+        return made(asked) | finished(reply, output(asked, reply)) | {"model": reply.model or asked.model}
 
     def events(self, asked: Asked, reply: Reply) -> bytes:
-        begun, item = made(asked), message(reply, f"msg_{secrets.token_hex(12)}")
-        place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-        part = part_of(reply.text)
+        begun, items = made(asked), output(asked, reply)
         said: list[JsonObject] = [
             {"type": "response.created", "response": begun},
             {"type": "response.in_progress", "response": begun},
-            {
-                "type": "response.output_item.added",
-                "output_index": 0,
-                "item": item | {"content": [], "status": "in_progress"},
-            },
-            {"type": "response.content_part.added", **place, "part": part_of("")},
-            {"type": "response.output_text.delta", **place, "delta": reply.text, "logprobs": []},
-            {"type": "response.output_text.done", **place, "text": reply.text, "logprobs": []},
-            {"type": "response.content_part.done", **place, "part": part},
-            {"type": "response.output_item.done", "output_index": 0, "item": item},
         ]
-        last = begun | finished(reply, item) | {"model": reply.model or asked.model}
+        for index, item in enumerate(items):
+            said += item_events(index, item, reply.text)
+        last = begun | finished(reply, items) | {"model": reply.model or asked.model}
         said.append({"type": f"response.{last['status']}", "response": last})
         return b"".join(named({**event, "sequence_number": number}) for number, event in enumerate(said))
 
@@ -139,15 +128,62 @@ def made(asked: Asked) -> JsonObject:
     }
 
 
-def finished(reply: Reply, item: JsonObject) -> JsonObject:
+def finished(reply: Reply, items: list[JsonObject]) -> JsonObject:
     """What the end adds."""
     cut = CUT.get(reply.finish)
     return {
         "status": "incomplete" if cut else "completed",
         "incomplete_details": {"reason": cut} if cut else None,
-        "output": [item],
+        "output": items,
         "usage": usage_of(reply.usage),
     }
+
+
+def output(asked: Asked, reply: Reply) -> list[JsonObject]:
+    """The items of a reply: its text, unless it is calls alone, and its calls of tools."""
+    status = "incomplete" if reply.finish in CUT else "completed"
+    text = [message(reply, f"msg_{secrets.token_hex(12)}")] if reply.text or not reply.calls else []
+    calls: list[JsonObject] = [
+        {
+            "id": f"fc_{secrets.token_hex(12)}",
+            "type": "function_call",
+            "call_id": call.id,
+            "name": call.name,
+            "arguments": call.arguments,
+            "status": status,
+        }
+        for call in calls_of(asked, reply)
+    ]
+    return [*text, *calls]
+
+
+def item_events(index: int, item: JsonObject, text: str) -> list[JsonObject]:
+    """The events of one item. `text`: that of a message."""
+    place = {"item_id": item["id"], "output_index": index}
+    within = {**place, "content_index": 0}
+    begun: JsonObject
+    said: list[JsonObject]
+    if item["type"] == "message":
+        begun = {"content": []}
+        said = [
+            {"type": "response.content_part.added", **within, "part": part_of("")},
+            {"type": "response.output_text.delta", **within, "delta": text, "logprobs": []},
+            {"type": "response.output_text.done", **within, "text": text, "logprobs": []},
+            {"type": "response.content_part.done", **within, "part": part_of(text)},
+        ]
+    else:
+        kind, arguments = "response.function_call_arguments", item["arguments"]
+        begun = {"arguments": ""}
+        said = [
+            {"type": f"{kind}.delta", **place, "delta": arguments},
+            {"type": f"{kind}.done", **place, "name": item["name"], "arguments": arguments},
+        ]
+    added = item | begun | {"status": "in_progress"}
+    return [
+        {"type": "response.output_item.added", "output_index": index, "item": added},
+        *said,
+        {"type": "response.output_item.done", "output_index": index, "item": item},
+    ]
 
 
 def message(reply: Reply, identity: str) -> JsonObject:

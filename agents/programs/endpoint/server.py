@@ -47,7 +47,7 @@ UNSERVED: Final = (
 )
 CLOSING: Final = 1.0
 """Seconds that requests have to end once the endpoint closes."""
-TOOLS: Final = "the model answered with calls of tools, which are not passed on"
+TOOLS: Final = "the model answered with calls of tools that it was not offered"
 
 
 class Endpoint:
@@ -148,7 +148,7 @@ async def body_of(request: web.BaseRequest) -> JsonObject:
 
 
 def reply(form: Format, asked: Asked, answered: Answered) -> web.Response:
-    """:raises Unusable: the reply has no text, but calls of tools."""
+    """:raises Unusable: the reply has no text, but calls of tools that were not offered."""
     if answered.reply.instead == "tool calls":
         raise Unusable(TOOLS)
     if asked.stream:

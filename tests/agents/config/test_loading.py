@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 
 from agents.config.configuration import build, load
-from agents.config.layout import layout
 from agents.config.loading import check_prompt, load_first_prompt, load_task, sources, unknown_placeholders
+from agents.config.programs import layout
 from protocols.errors import ConfigError, PromptError
 from protocols.metrics.kinds import classification
 from protocols.metrics.match import Accuracy

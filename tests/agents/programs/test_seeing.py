@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from agents.programs.bound import Bound
-from agents.programs.running import as_message
 from agents.programs.trace import shortened
+from agents.programs.turns import as_messages
 from agents.programs.workers import question
 from memory.journals.message_codec import Reader, Writer
 from protocols.errors import ProgramFailed
@@ -41,11 +41,11 @@ def test_a_process_gets_them_as_openai_writes_them() -> None:
 
 def test_a_message_in_parts_is_sent_with_its_images() -> None:
     said = spoken("user", ("See\n", PHOTO))
-    sent = as_message({"role": "user", "content": content_of(said)})
+    [sent] = as_messages([{"role": "user", "content": content_of(said)}])
     assert [found.url for found in sent.images] == [PHOTO.url]
     assert content_of(sent) == content_of(said)
     with pytest.raises(ProgramFailed, match="a message of the user in parts is not a text"):
-        as_message({"role": "user", "content": [{"type": "video"}]})
+        as_messages([{"role": "user", "content": [{"type": "video"}]}])
 
 
 def test_a_trace_has_labels_alone_and_comes_back_from_the_journal() -> None:

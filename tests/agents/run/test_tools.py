@@ -10,8 +10,9 @@ import orjson
 import pytest
 
 from agents.api import evaluate, load_prompt, train
-from agents.config.configuration import load
+from agents.config.configuration import Configuration, load
 from agents.config.loading import load_first_prompt, load_task
+from agents.directory.resume_fingerprint import resume_fingerprint
 from agents.directory.run_directory import BEST_PROMPT, JOURNAL
 from agents.models.asking import check_asked
 from agents.prompting.asking import task_request
@@ -21,6 +22,7 @@ from protocols.errors import DataError, InputError, PromptError
 from protocols.messages import Evaluation
 from protocols.model import Reply, Request, ToolCall
 from protocols.prompt import Section
+from protocols.task import Task
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +41,12 @@ TOOLS = [
     }
 ]
 PROMPT = "=== rule (task, frozen) ===\nRoute the message.\n=== input (task, frozen) ===\nMessage: {text}\n"
+
+
+PROGRAM = """
+async def answer(inputs, prompts, call):
+    return await call("find", prompts.find.render(inputs))
+"""
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -173,10 +181,90 @@ def toml(value: object) -> str:
 
 def test_a_target_of_another_tool_and_a_section_of_no_tool_are_refused(tmp_path: Path) -> None:
     configuration = load(written(tmp_path, [{"name": "other"}]))
-    with pytest.raises(DataError, match=r"calls route; prompt\.tools has other"):
+    with pytest.raises(DataError, match=r"calls route; tools has other"):
         load_task(configuration)
     configuration = load(written(tmp_path))
     task = load_task(configuration)
     (tmp_path / "prompt.txt").write_text(PROMPT + "=== tool-x (tool) ===\nOther.\n", encoding="utf-8")
+    with pytest.raises(PromptError, match="tool-x describes a tool that is not there"):
+        load_first_prompt(configuration, task)
+
+
+def of_program(folder: Path, **tables: Mapping[str, object]) -> Path:
+    """The configuration of a program of two prompts, one of which has a tool and a schema."""
+    (folder / "schema.json").write_text('{"type": "object", "properties": {}}', encoding="utf-8")
+    (folder / "calling_programs.py").write_text(PROGRAM, encoding="utf-8")
+    usual: dict[str, Mapping[str, object]] = {
+        "task.program": {"use": "calling_programs:answer"},
+        "prompt": {},
+        "prompts.find": {"text": "Find it.", "tools": "tools.json", "response_schema": "schema.json"},
+        "prompts.say": {"text": "Say it. {text}"},
+    }
+    return written(folder, **{**usual, **tables})
+
+
+def opened(configuration: Configuration) -> Task:
+    check_asked(configuration)
+    return load_task(configuration)
+
+
+async def test_each_prompt_of_a_program_offers_its_own_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    configuration = load(of_program(tmp_path))
+    task = opened(configuration)
+    assert task.program is not None
+    first = load_first_prompt(configuration, task)
+    assert first["find.tool-route"].text == "Routes.\nto: where"
+    assert first["find.reply-schema"].kind == "tool"
+    assert task.program.offered(first).keys() == {"find"}
+    edited = task.program.offered(first.edit("find.tool-route", "Other.", ()))["find"].openai["tools"]
+    assert edited[0]["function"]["description"] == "Other."  # type: ignore[index]
+    assert "the tools of prompts.find" in resume_fingerprint(configuration, task, (), first)
+
+
+async def test_a_program_of_one_prompt_offers_its_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    path = of_program(tmp_path, **{"prompts.say": {"text": "Say it. {text}", "tools": "tools.json"}})
+    text = path.read_text(encoding="utf-8")
+    head, _, rest = text.partition("[prompts.find]")
+    path.write_text(head + rest[rest.index("[") :], encoding="utf-8")
+    configuration = load(path)
+    task = load_task(configuration)
+    first = load_first_prompt(configuration, task)
+    assert task.program is not None
+    assert first["tool-route"].text == "Routes.\nto: where"
+    assert task.program.offered(first)["say"].names == ("route",)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ('models.prompts.find="embedded"', "prompts.find.tools: the simulator"),
+        ('models.prompts.find="anthropic/m"', "prompts.find.response_schema: anthropic/m takes no schema without"),
+        ('models.parameters.task.tool_choice="auto"', "give tool_choice to single calls"),
+        ('prompts.find.tools="nowhere.json"', "nowhere.json: cannot read the tools"),
+        ('prompt.tools="tools.json"', "name them under [prompts.NAME]"),
+    ],
+)
+def test_what_a_prompt_of_a_program_cannot_offer_is_refused(
+    setting: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError) as caught:
+        opened(load(of_program(tmp_path), [setting]))
+    assert said in str(caught.value)
+
+
+def test_a_prompt_without_a_file_of_tools_may_describe_those_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "find.txt").write_text(PROMPT + "=== tool-x (tool) ===\nOther.\n", encoding="utf-8")
+    config = of_program(tmp_path, **{"prompts.find": {"file": "find.txt", "response_schema": "schema.json"}})
+    configuration = load(config)
+    task = load_task(configuration)
+    first = load_first_prompt(configuration, task)
+    assert (first["find.tool-x"].text, first["find.reply-schema"].text) == ("Other.", "")
+    configuration = load(config, ['prompts.find.tools="tools.json"'])
     with pytest.raises(PromptError, match="tool-x describes a tool that is not there"):
         load_first_prompt(configuration, task)

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agents.prompting.retrieval_slots import places
-from agents.prompting.shrink import Cuts, pieces
+from agents.ring.cuts import Cuts, pieces
 from protocols.messages import Credit
 from protocols.model import ChatMessage
 from protocols.naming import NO_NAMES, Names, closed
