@@ -86,14 +86,13 @@ def main() -> None:
         score, _ = job.judged(items[gold.id], str(predicted[job.field]))
         return score if trace is None else score == 1
 
-    fields = ", ".join(job.train[0].inputs)
-    alone = dspy.Predict(dspy.Signature(f"{fields} -> {job.field}", job.instruction)) if not job.prompts else None
-    best = searched(job, alone or Pipeline(job), metric, writer)
-    if alone is None:
-        named = best.named_predictors()
+    if job.prompts:
+        named = searched(job, Pipeline(job), metric, writer).named_predictors()
         job.done([{n: adapter.format(p.signature, p.demos, template(n)) for n, p in named}] * len(job.test))
         return
-    [predictor] = best.predictors()
+    fields = ", ".join(job.train[0].inputs)
+    student = dspy.Predict(dspy.Signature(f"{fields} -> {job.field}", job.instruction))
+    [predictor] = searched(job, student, metric, writer).predictors()
     job.done([adapter.format(predictor.signature, predictor.demos, item.inputs) for item in job.test])
 
 
