@@ -7,7 +7,8 @@ every test input, and read by one parser. How, and what came of it: docs/decisio
 Rows go to `rows.jsonl` in the work folder, one for each data set, seed and program. A row that is there is not
 measured again, so that the same command goes on where it was stopped. Each peer has an environment of its own in that
 folder, made with pip when it is first needed. A data set is a folder of `train.jsonl`, `validation.jsonl` and
-`test.jsonl`.
+`test.jsonl`, or the configuration of a program of several prompts, `examples/pipeline.toml`, with all of its
+examples.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 import anyio
 
 from benchmarks.peers.catalogue import PROGRAMS
+from benchmarks.peers.chains import chain
 from benchmarks.peers.endpoint import served
 from benchmarks.peers.material import Material, Sizes, material
 from benchmarks.peers.rows import parse
@@ -43,12 +45,12 @@ def materials(options: argparse.Namespace) -> Iterator[tuple[int, Material]]:
     sizes = Sizes(options.train, options.validation, options.test, options.labels)
     for seed in options.seeds:
         for folder in folders or (EXAMPLES / "home", EXAMPLES / "tickets"):
-            yield seed, material(folder, options.kind, sizes, seed)
+            yield seed, chain(folder) if folder.is_file() else material(folder, options.kind, sizes, seed)
 
 
 def data_sets(folder: Path) -> list[Path]:
-    """The folder itself, if it is a data set, or those in it that are."""
-    if (folder / "train.jsonl").exists():
+    """The folder or the configuration itself, if it is a data set, or those in it that are."""
+    if folder.is_file() or (folder / "train.jsonl").exists():
         return [folder]
     return sorted(found.parent for found in folder.glob("*/train.jsonl"))
 
@@ -86,7 +88,9 @@ def parsed() -> argparse.Namespace:
     made.add_argument(
         "--work", type=Path, help="folder of rows and environments; one of the user's caches without it"
     )
-    made.add_argument("--data", type=Path, action="append", help="a data set, or a folder of them; may be repeated")
+    made.add_argument(
+        "--data", type=Path, action="append", help="a data set, a folder of them, or a configuration; may be repeated"
+    )
     made.add_argument("--kind", default="classification", help="of the tasks")
     made.add_argument("--labels", type=int, help="keep only the examples of the most frequent labels")
     for split, count in {"train": 60, "validation": 40, "test": 100}.items():

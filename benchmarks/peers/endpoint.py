@@ -85,12 +85,12 @@ class Endpoint:
         """Task calls that are left."""
         return max(0, self._calls - self.accounts[TASK].calls)
 
-    async def ask(self, messages: Sequence[Message]) -> Said:
-        """One call of the benchmark's own.
+    async def ask(self, messages: Sequence[Message], most: int | None = None) -> Said:
+        """One call of the benchmark's own, with a reply of `most` tokens; None: as many as the row allows.
 
         :raises UpstreamFailed: the server gave no answer.
         """
-        status, document = await self._sent(JUDGE, {"messages": list(messages)})
+        status, document = await self._sent(JUDGE, {"messages": list(messages), "max_tokens": most})
         if status == 200:
             return said(document)
         if status == 400:

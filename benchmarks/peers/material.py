@@ -15,13 +15,16 @@ from agents.config.configuration import build
 from agents.config.loading import in_splits, make_task, sources
 from agents.config.programs import layout
 from benchmarks.peers.programs.job import Message
+from benchmarks.peers.programs.pipeline import FIELDS
 from protocols.data import load_examples
 from protocols.errors import InputError
-from protocols.prompt import Prompt
-from protocols.task import Example, SplitName, Task, show_text
+from protocols.prompt import Prompt, names_in
+from protocols.task import GENEROUS, Example, SplitName, Task, show_text
 
 FEW: Final = 40
 """Distinct targets, at most, that examples are drawn from in turn: more are no labels."""
+Found = list[Message] | dict[str, list[Message]]
+"""What is asked for one test input: a chat, or the prompts of a program by their names."""
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
 
 
@@ -38,34 +41,59 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """A task of drawn examples, and the first prompt. `spare`: an example of the test split that is not drawn."""
+    """A task of drawn examples, and the first prompt. `spare`: an example that is none of them. `configuration`: the
+    file of a task whose program has several prompts; "" for any other task."""
 
     name: str
     task: Task
     first: Prompt
     spare: Example
+    configuration: str = ""
 
     def sent(self, example: Example) -> list[Message]:
         """The first prompt for one input, a system and a user message."""
         return as_chat(self.first, example.inputs)
 
+    @property
+    def parts(self) -> dict[str, list[Message]]:
+        """The first prompts of a program by their names, with the names of fields in braces; none without one."""
+        if self.task.program is None:
+            return {}
+        return {name: as_template(self.first.of(name)) for name in self.task.program.prompts}
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a reply of the task's model."""
+        program = self.task.program
+        return max(limit or GENEROUS for limit in program.prompts.values()) if program else self.task.kind.limit
+
+    def begun(self) -> list[Found]:
+        """What the first prompt asks for each test input."""
+        parts = self.parts
+        return [parts or self.sent(example) for example in self.task.test]
+
     def job(self, **told: Any) -> dict[str, Any]:
         """What a program is told, see `Job`; the rest of its fields are `told`."""
         kind, task = self.task.kind, self.task
         targets = {show_text(example.target) for example in task.train}
+        parts = self.parts
         return {
-            "instruction": self.sent(task.train[0])[0]["content"],
-            "field": kind.cue.strip(":").lower() or "answer",
+            "instruction": "" if parts else self.sent(task.train[0])[0]["content"],
+            "field": FIELDS["write"][1] if parts else kind.cue.strip(":").lower() or "answer",
             "kind": kind.name,
             "labels": sorted(targets) if kind.name == "classification" else [],
             "train": [self._item(example) for example in task.train],
             "validation": [self._item(example) for example in task.validation],
             "test": [{**self._item(example), "answer": "", "target": None} for example in task.test],
             "spare": [self._item(self.spare)],
+            "prompts": parts,
+            "limits": dict(task.program.prompts) if task.program else {},
+            "configuration": self.configuration,
         } | told
 
     def _item(self, example: Example) -> dict[str, Any]:
-        asked, answer = self.sent(example)[-1]["content"], self.task.kind.replied(example.target)
+        asked = "" if self.configuration else self.sent(example)[-1]["content"]
+        answer = self.task.kind.replied(example.target)
         return {
             "id": example.id,
             "inputs": dict(example.inputs),
@@ -78,6 +106,11 @@ class Material:
 def as_chat(prompt: Prompt, inputs: Mapping[str, str]) -> list[Message]:
     """The messages of a prompt for one input."""
     return [{"role": message.speaker, "content": message.text} for message in prompt.render(inputs)]
+
+
+def as_template(prompt: Prompt) -> list[Message]:
+    """The messages of a prompt, with the names of its fields in braces."""
+    return as_chat(prompt, {name: f"{{{name}}}" for name in names_in(prompt)})
 
 
 def material(folder: Path, kind: str, sizes: Sizes, seed: int) -> Material:

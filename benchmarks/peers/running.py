@@ -22,10 +22,11 @@ from anyio.abc import Process
 from agents.prompting.retrieval_slots import open_slots
 from agents.ring.team import only
 from benchmarks.peers.catalogue import BY_HAND, FIRST, PROGRAMS
+from benchmarks.peers.chains import answered
 from benchmarks.peers.endpoint import Endpoint, Said
 from benchmarks.peers.environments import python_of, variables, versions
-from benchmarks.peers.material import Material, as_chat, write_job
-from benchmarks.peers.programs.job import TASK, WRITER, Message
+from benchmarks.peers.material import Found, Material, as_chat, write_job
+from benchmarks.peers.programs.job import TASK, WRITER
 from benchmarks.peers.rows import Row
 from protocols.errors import PromptFlowError
 from protocols.prompt import Prompt
@@ -84,14 +85,14 @@ class Bench:
         :raises UpstreamFailed: the model's server is gone.
         :raises ConfigError: the program's environment cannot be made.
         """
-        allowed, longest = self.allowed, self.allowed.reply_tokens or material.task.kind.limit
+        allowed, longest = self.allowed, self.allowed.reply_tokens or material.longest
         self.endpoint.begin(material.task, allowed.calls, longest, allowed.writer_tokens)
         note: Mapping[str, object] = {}
         try:
             if name == BY_HAND:
                 asked, note = await self._by_hand(material)
             elif name == FIRST:
-                asked = await self.judged(material, [material.sent(example) for example in material.task.test])
+                asked = await self.judged(material, material.begun())
             else:
                 chats, seconds = await self._trained(name, material, seed)
                 return replace(self._row(name, material, seed, await self.judged(material, chats)), seconds=seconds)
@@ -122,21 +123,24 @@ class Bench:
             note={},
         )
 
-    async def judged(self, material: Material, chats: Sequence[list[Message]]) -> Asked:
-        """The chats of all test examples, asked and read. A request that the server refuses scores 0.
+    async def judged(self, material: Material, found: Sequence[Found]) -> Asked:
+        """What was found for all test examples, asked and read. A request that the server refuses scores 0.
 
         :raises UpstreamFailed: the model's server is gone.
         """
-        said: list[Said] = [Said(None, 0, 0)] * len(chats)
+        said: list[Said] = [Said(None, 0, 0)] * len(found)
+        task, ask_one = material.task, self.endpoint.ask
         gate = anyio.CapacityLimiter(self.allowed.at_once)
 
         async def ask(place: int) -> None:
             async with gate:
-                said[place] = await self.endpoint.ask(chats[place])
+                one = found[place]
+                answering = answered(task, task.test[place], one, ask_one) if isinstance(one, dict) else ask_one(one)
+                said[place] = await answering
 
         try:
             async with anyio.create_task_group() as tasks:
-                for place in range(len(chats)):
+                for place in range(len(found)):
                     tasks.start_soon(ask, place)
         except BaseExceptionGroup as group:
             raise only(group) from None
@@ -145,19 +149,26 @@ class Bench:
 
     async def _by_hand(self, material: Material) -> tuple[Asked, Mapping[str, object]]:
         """The best, on the test examples, of what a person would write who knows that nearest turns are good: what is
-        there to be had, and no program's result."""
+        there to be had, and no program's result.
+
+        :raises ProgramFailed: the task has a program.
+        """
+        if material.task.program:
+            raise ProgramFailed("it knows one prompt alone")
         found = {k: await self.judged(material, by_hand(material, k)) for k in NEAREST}
         best = max(found, key=lambda k: found[k].value)
         return found[best], {"nearest": {str(k): asked.value for k, asked in found.items()}}
 
-    async def _trained(self, name: str, material: Material, seed: int) -> tuple[list[list[Message]], float]:
-        """The messages for each test input that a program has left, and how many seconds it took.
+    async def _trained(self, name: str, material: Material, seed: int) -> tuple[list[Found], float]:
+        """What a program has left for each test input, and how many seconds it took.
 
         :raises ProgramFailed: it has left none.
         """
         program = PROGRAMS[name]
         if program.labels and material.task.kind.name != "classification":
             raise ProgramFailed("it knows labels alone")
+        if material.task.program and not program.several:
+            raise ProgramFailed("it knows one prompt alone")
         python = await anyio.to_thread.run_sync(python_of, program.environment, self.work)
         folder = self.work / "programs" / f"{material.name}-{seed}-{name}"
         shutil.rmtree(folder, ignore_errors=True)
@@ -198,14 +209,14 @@ def ended(process: Process) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def left(folder: Path, count: int) -> list[list[Message]]:
+def left(folder: Path, count: int) -> list[Found]:
     """What a program has written.
 
     :raises ProgramFailed: nothing, or not for every test example.
     """
     output = (folder / "output.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     try:
-        found: list[list[Message]] = orjson.loads((folder / "found.json").read_bytes())
+        found: list[Found] = orjson.loads((folder / "found.json").read_bytes())
     except (OSError, orjson.JSONDecodeError):
         errors = [line for line in output if ERROR.match(line)] or output
         raise ProgramFailed(errors[-1][:300] if errors else "it ended and said nothing") from None
@@ -214,7 +225,7 @@ def left(folder: Path, count: int) -> list[list[Message]]:
     return found
 
 
-def by_hand(material: Material, k: int) -> list[list[Message]]:
+def by_hand(material: Material, k: int) -> list[Found]:
     """The first prompt with the `k` nearest training examples before each test input, as turns."""
     slots = open_slots(material.task, [])
     shown = Prompt(

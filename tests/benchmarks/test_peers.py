@@ -205,6 +205,7 @@ def test_labels_are_drawn_in_turn(targets: list[str], count: int, seed: int) -> 
 def test_by_hand_shows_the_nearest_as_turns(data: Path) -> None:
     drawn: Material = material(data, "classification", SIZES, 0)
     [chat, *_] = by_hand(drawn, 4)
+    assert isinstance(chat, list)
     assert [message["role"] for message in chat] == ["system", *["user", "assistant"] * 4, "user"]
     assert by_hand(drawn, 0)[0] == drawn.sent(drawn.task.test[0])
 

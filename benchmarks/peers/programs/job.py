@@ -38,6 +38,9 @@ class Job:
     """`url`: the endpoint, without `/v1`. `calls`: of the task's model. `instruction`: the first prompt's system
     message. `field`: what an answer is called. `labels`: empty where answers are no labels. `test`: without answers.
     `spare`: one more example, for programs that must have a test split.
+
+    A task whose program has several prompts: `prompts` are its first ones (see `pipeline.py`), `limits` the most
+    tokens of a reply to each, and `configuration` its file. `instruction`, and how examples are asked for, are "".
     """
 
     url: str
@@ -53,6 +56,9 @@ class Job:
     test: list[Item]
     spare: list[Item]
     work: Path
+    prompts: dict[str, list[Message]]
+    limits: dict[str, int]
+    configuration: str
 
     @property
     def base(self) -> str:
@@ -74,27 +80,27 @@ class Job:
         answer = self._post("/read", {"reply": reply})["answer"]
         return None if answer is None else str(answer)
 
-    def ask(self, chats: Sequence[list[Message]], model: str = TASK) -> list[str | None]:
+    def ask(self, chats: Sequence[list[Message]]) -> list[str | None]:
         """The replies, in order; None where no call was left, or this one was refused."""
-
-        def one(messages: list[Message]) -> str | None:
-            try:
-                found = self._post("/v1/chat/completions", {"model": model, "messages": messages})
-            except urllib.error.HTTPError as error:
-                if error.code != 400:
-                    raise
-                return None
-            return str(found["choices"][0]["message"]["content"] or "")
-
         with ThreadPoolExecutor(self.at_once) as pool:
-            return list(pool.map(one, chats))
+            return list(pool.map(self.reply, chats))
+
+    def reply(self, messages: list[Message], most: int | None = None) -> str | None:
+        """The reply, of `most` tokens; None if no call was left, or this one was refused."""
+        try:
+            found = self._post("/v1/chat/completions", {"model": TASK, "messages": messages, "max_tokens": most})
+        except urllib.error.HTTPError as error:
+            if error.code != 400:
+                raise
+            return None
+        return str(found["choices"][0]["message"]["content"] or "")
 
     def first(self, item: Item) -> list[Message]:
         """The first prompt, as it is sent."""
         return [{"role": "system", "content": self.instruction}, {"role": "user", "content": item.asked}]
 
-    def done(self, chats: Sequence[list[Message]]) -> None:
-        """What was found: the messages of each test input, in order."""
+    def done(self, chats: Sequence[list[Message]] | Sequence[dict[str, list[Message]]]) -> None:
+        """What was found: the messages of each test input, in order, or the prompts of the program for each."""
         (self.work / "found.json").write_text(json.dumps(list(chats), ensure_ascii=False), encoding="utf-8")
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dspy.teleprompt import BootstrapFewShotWithRandomSearch, MIPROv2
 from dspy.utils.exceptions import AdapterParseError
 
 from benchmarks.peers.programs.job import KEY, TASK, WRITER, Item, Job, taken
+from benchmarks.peers.programs.pipeline import FIELDS, shown
 
 MANY = 10**6
 
@@ -31,6 +32,25 @@ class Chat(dspy.ChatAdapter):  # type: ignore[misc]
             return super().__call__(lm, lm_kwargs, signature, demos, inputs)
         except AdapterParseError as error:
             return [dict.fromkeys(signature.output_fields, error.lm_response)]
+
+
+class Pipeline(dspy.Module):  # type: ignore[misc]
+    """The program of two prompts as a module of two predictors, which begin with its instructions and examples."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.extract, self.write = (self._predictor(job, name) for name in FIELDS)
+
+    def _predictor(self, job: Job, name: str) -> Any:
+        messages, (takes, gives) = job.prompts[name], FIELDS[name]
+        signature = dspy.Signature(f"{takes} -> {gives}", messages[0]["content"])
+        made = dspy.Predict(signature, max_tokens=job.limits[name])
+        made.demos = [dspy.Example(**fields).with_inputs(takes) for fields in shown(name, messages)]
+        return made
+
+    def forward(self, text: str) -> Any:
+        """The prediction of the second."""
+        return self.write(order=self.extract(text=text).order)
 
 
 def searched(job: Job, student: Any, metric: Any, writer: Any) -> Any:
@@ -66,11 +86,20 @@ def main() -> None:
         score, _ = job.judged(items[gold.id], str(predicted[job.field]))
         return score if trace is None else score == 1
 
+    if job.prompts:
+        named = searched(job, Pipeline(job), metric, writer).named_predictors()
+        job.done([{n: adapter.format(p.signature, p.demos, template(n)) for n, p in named}] * len(job.test))
+        return
     fields = ", ".join(job.train[0].inputs)
     student = dspy.Predict(dspy.Signature(f"{fields} -> {job.field}", job.instruction))
-    best = searched(job, student, metric, writer)
-    [predictor] = best.predictors()
+    [predictor] = searched(job, student, metric, writer).predictors()
     job.done([adapter.format(predictor.signature, predictor.demos, item.inputs) for item in job.test])
+
+
+def template(name: str) -> dict[str, str]:
+    """The input of the prompt `name`, as its name in braces."""
+    takes, _ = FIELDS[name]
+    return {takes: f"{{{takes}}}"}
 
 
 if __name__ == "__main__":
