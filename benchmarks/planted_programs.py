@@ -56,9 +56,9 @@ from protocols.embedding import HashedNgrams
 from protocols.messages import Assignment, Critique, Envelope
 from protocols.metrics.match import Accuracy
 from protocols.model import ChatModel, Reply, Request
-from protocols.program import Call, Prompts, TaskProgram
+from protocols.program import Call, Prompts
 from protocols.prompt import Kind, Prompt, Section, prompt_of
-from protocols.task import Example, Task, TaskKind
+from protocols.task import Example, Task, TaskKind, TaskProgram
 
 PROMPTS = ("extract", "route", "decide")
 PARTS: Mapping[str, Kind] = {

@@ -1,17 +1,22 @@
-"""A program: the user's code, which answers an example by asking models with one or several prompts."""
+"""What a program works with: its prompts, its calls, and the steps that are traced. See `task.Program`."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from protocols.errors import ProgramFailed
-from protocols.model import ChatMessage, Finish, Offer, Reply, Usage
-from protocols.prompt import Prompt, without_addresses
-from protocols.task import Example, Json
+from protocols.model import ChatMessage, Finish, Reply, Speaker, Usage
 
+SPEAKERS: Final[Mapping[object, Speaker]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+"""The speaker of each role in a wire format, tools aside."""
 Turn = ChatMessage | Mapping[str, object]
 """A message of a call: ours, or as OpenAI's or Anthropic's format has it, `{"role": ..., "content": ...}`."""
 
@@ -126,46 +131,3 @@ def no_prompt(name: str, known: Mapping[str, object]) -> str:
     near = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"no prompt is called {name!r}; there are {', '.join(known)}{hint}"
-
-
-class Program(Protocol):
-    """Answers examples with the prompts that it is given."""
-
-    async def answer(self, example: Example, prompts: Prompts, call: Call, note: Callable[[str], None]) -> Json:
-        """The answer to one example; many may be answered at the same time. `note`: adds a note to the trace.
-
-        :raises ProgramFailed: the program raised, hung, or gave no answer.
-        :raises ModelError, BudgetExhausted: a call of a model failed, and the program did not catch it.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class TaskProgram:
-    """The program of a task. `prompts`: the names of its prompts, each with the most tokens of a reply; None: as the
-    task's kind allows, or `GENEROUS` where there are several prompts. `computed`: the values that it renders them
-    with, besides the input fields. `timeout`: seconds that it may spend on an example without calling a model.
-    `offers`: what the calls of a prompt offer, given the prompt with the bare names of its sections."""
-
-    program: Program
-    prompts: Mapping[str, int | None]
-    computed: tuple[str, ...]
-    timeout: float
-    offers: Mapping[str, Callable[[Prompt], Offer | None]] = field(default_factory=dict)
-
-    def parts(self, prompt: Prompt) -> dict[str, Prompt]:
-        """The prompts by their names; a single one is the whole."""
-        if len(self.prompts) == 1:
-            return {name: prompt for name in self.prompts}
-        return {name: prompt.of(name) for name in self.prompts}
-
-    def offered(self, prompt: Prompt) -> dict[str, Offer]:
-        """What the calls of its prompts offer, by their names; those that offer nothing are left out."""
-        if not self.offers:
-            return {}
-        parts = self.parts(prompt)
-        found = {name: offer(without_addresses(parts[name])) for name, offer in self.offers.items()}
-        return {name: offer for name, offer in found.items() if offer is not None}
-
-
-Function = Callable[[Mapping[str, str], Prompts, Call], Awaitable[Json]]
-"""A user's program as a function: `async def answer(inputs, prompts, call)`."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,9 @@ import orjson
 
 from protocols.model import Finish, Offer
 from protocols.naming import NO_NAMES, Names
-from protocols.prompt import Prompt
+from protocols.program import Call, Prompts
+from protocols.prompt import Prompt, without_addresses
 from protocols.thought import INCOMPLETE
-
-if TYPE_CHECKING:
-    from protocols.program import TaskProgram
 
 Array = npt.NDArray[np.float64]
 Counts = Mapping[str, float]
@@ -182,6 +180,45 @@ def closed_answers(kind: TaskKind, train: Iterable[Example]) -> Mapping[str, int
     known = Counter(kind.show(example.target) for example in examples)
     closed = kind.name == "classification" or RECUR * len(known) <= len(examples)
     return dict(known.most_common()) if closed else {}
+
+
+class Program(Protocol):
+    """Answers examples with the prompts that it is given."""
+
+    async def answer(self, example: Example, prompts: Prompts, call: Call, note: Callable[[str], None]) -> Json:
+        """The answer to one example; many may be answered at the same time. `note`: adds a note to the trace.
+
+        :raises ProgramFailed: the program raised, hung, or gave no answer.
+        :raises ModelError, BudgetExhausted: a call of a model failed, and the program did not catch it.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProgram:
+    """The program of a task. `prompts`: the names of its prompts, each with the most tokens of a reply; None: as the
+    task's kind allows, or `GENEROUS` where there are several prompts. `computed`: the values that it renders them
+    with, besides the input fields. `timeout`: seconds that it may spend on an example without calling a model.
+    `offers`: what the calls of a prompt offer, given the prompt with the bare names of its sections."""
+
+    program: Program
+    prompts: Mapping[str, int | None]
+    computed: tuple[str, ...]
+    timeout: float
+    offers: Mapping[str, Callable[[Prompt], Offer | None]] = field(default_factory=dict)
+
+    def parts(self, prompt: Prompt) -> dict[str, Prompt]:
+        """The prompts by their names; a single one is the whole."""
+        if len(self.prompts) == 1:
+            return {name: prompt for name in self.prompts}
+        return {name: prompt.of(name) for name in self.prompts}
+
+    def offered(self, prompt: Prompt) -> dict[str, Offer]:
+        """What the calls of its prompts offer, by their names; those that offer nothing are left out."""
+        if not self.offers:
+            return {}
+        parts = self.parts(prompt)
+        found = {name: offer(without_addresses(parts[name])) for name, offer in self.offers.items()}
+        return {name: offer for name, offer in found.items() if offer is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from dataclasses import replace
 from protocols.messages import Outcome
 from protocols.model import Finish
 from protocols.naming import closed
-from protocols.program import Call, Prompts, Step, TaskProgram
+from protocols.program import Call, Prompts, Step
 from protocols.prompt import Prompt, Section
-from protocols.task import Example, Json, Task, TaskKind
+from protocols.task import Example, Json, Task, TaskKind, TaskProgram
 from tests.world import KIND, TASK
 
 LABELS: TaskKind = replace(KIND, names=closed(("no", "yes")))

@@ -18,9 +18,8 @@ from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file
 from protocols.files.named import Named
 from protocols.files.own_code import check_takes
-from protocols.program import TaskProgram
 from protocols.prompt import WORD_NAME, Prompt, Section, names_in, placeholders, with_addresses, without_addresses
-from protocols.task import GENEROUS, Task
+from protocols.task import GENEROUS, Task, TaskProgram
 
 KEY = "task.program"
 LONGEST = 64

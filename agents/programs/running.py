@@ -19,9 +19,9 @@ from agents.programs.trace import Trace, call_step
 from agents.programs.turns import as_messages
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, ProgramFailed
 from protocols.model import ChatMessage, ChatModel, Offer, Parameters, Reply, Request
-from protocols.program import Answered, Prompts, Step, TaskProgram, Turn, no_prompt
+from protocols.program import Answered, Prompts, Step, Turn, no_prompt
 from protocols.prompt import Prompt, placeholders, without_addresses
-from protocols.task import GENEROUS, Example, Json
+from protocols.task import GENEROUS, Example, Json, TaskProgram
 from protocols.text import is_unicode
 from protocols.tools.definitions import Definitions, read_tools
 

@@ -10,17 +10,11 @@ from typing import Final
 from protocols.data.inputs import read_input
 from protocols.data.pictures import Pictures
 from protocols.errors import ProgramFailed
-from protocols.model import ChatMessage, Speaker, ToolCall, spoken
-from protocols.program import Turn
+from protocols.model import ChatMessage, ToolCall, spoken
+from protocols.program import SPEAKERS, Turn
 from protocols.providers.openai import arguments_of
 from protocols.turns import parts_of
 
-SPEAKERS: Final[Mapping[object, Speaker]] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-}
 TEXTS: Final = frozenset({"text", "input_text", "output_text"})
 THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 BETWEEN: Final = "\n"

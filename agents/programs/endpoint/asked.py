@@ -8,16 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from protocols.errors import PromptFlowError
-from protocols.model import ChatMessage, Finish, Reply, Speaker, ToolCall
-from protocols.program import Turn
+from protocols.model import ChatMessage, Finish, Reply, ToolCall
+from protocols.program import SPEAKERS, Turn
 
 JsonObject = dict[str, object]
-SPEAKERS: Final[Mapping[object, Speaker]] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-}
 PLAIN: Final = frozenset({"role", "content", "name", "type", "id", "status"})
 """Fields of a message that is text alone."""
 TEXTS: Final = frozenset({"text", "input_text", "output_text"})

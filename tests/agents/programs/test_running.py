@@ -16,9 +16,9 @@ from agents.programs.running import Draw, Running
 from agents.programs.trace import STEPS, TEXT, Trace
 from protocols.errors import BudgetExhausted, ModelError, ProgramFailed, ServerFailed
 from protocols.model import ChatMessage, Reply, Request, Usage
-from protocols.program import Prompts, Step, TaskProgram
+from protocols.program import Prompts, Step
 from protocols.prompt import Prompt, Section
-from protocols.task import Example
+from protocols.task import Example, TaskProgram
 
 pytestmark = pytest.mark.anyio
 TWO = Prompt(

@@ -15,11 +15,11 @@ from agents.programs.running import Draw, Running
 from agents.programs.turns import as_messages
 from protocols.errors import ProgramFailed
 from protocols.model import ChatMessage, Reply, Request, ToolCall
-from protocols.program import Prompts, TaskProgram, Turn
+from protocols.program import Prompts, Turn
 from protocols.prompt import Prompt, Section
 from protocols.providers import anthropic, openai
 from protocols.providers.wire import Wire
-from protocols.task import Example
+from protocols.task import Example, TaskProgram
 from protocols.tools.definitions import Definitions, read_schema, read_tools
 
 pytestmark = pytest.mark.anyio

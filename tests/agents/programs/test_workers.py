@@ -23,9 +23,9 @@ from agents.programs.running import Draw, Running
 from agents.programs.workers import CommandProgram
 from protocols.errors import BadRequest, BudgetExhausted, ConfigError, ProgramFailed, PromptFlowError
 from protocols.model import ChatMessage, Reply, Request, Usage
-from protocols.program import Call, Prompts, TaskProgram
+from protocols.program import Call, Prompts
 from protocols.prompt import Prompt, Section
-from protocols.task import Json
+from protocols.task import Json, TaskProgram
 from tests.agents.programs.helpers import ONE, TWO, Scripted, answering, example, python
 
 pytestmark = pytest.mark.anyio
