@@ -1,8 +1,7 @@
 """One SQLite file for many tasks: statements gather while a thread works, and one thread hop serves all of them.
 
 A commit costs a thread hop and a write to the log however many statements it holds, so statements share it (group
-commit): the first to arrive leads its group, and the others wait for it. There is no worker task to own or to stop,
-and the queue is bounded by the number of callers, since each waits until its own statement is done.
+commit, see `Grouping`).
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from anyio import CancelScope, CapacityLimiter, Event, Lock, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from memory.storage.sqlite import Schema, is_of_the_file, open_file, raised
+from protocols.grouping import Grouping
 
 Value = None | int | float | str | bytes
 Row = tuple[Any, ...]
@@ -116,20 +116,12 @@ async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
                 await to_thread.run_sync(connection.close)
 
 
-@dataclass(slots=True)
-class _Group:
-    jobs: list[Job[Any]] = field(default_factory=list)
-    outcomes: list[Any] = field(default_factory=list)
-    done: Event = field(default_factory=Event)
-
-
 class _Lane:
     """Runs jobs in the order of arrival, a group at a time, in a thread."""
 
     def __init__(self, path: Path, execute: Callable[[list[Job[Any]]], list[Any]]) -> None:
         self._path, self._execute = path, execute
-        self._gathering = _Group()
-        self._turn = Lock()
+        self._groups = Grouping[Job[Any], Any](self._work)
         self._thread = CapacityLimiter(1)  # our own: never queues behind other users of threads
 
     async def run(self, job: Job[T]) -> T:
@@ -137,34 +129,17 @@ class _Lane:
 
         :raises StorageFailed: the file cannot be used.
         """
-        group = self._gathering
-        place = len(group.jobs)
-        group.jobs.append(job)
-        if place == 0:
-            await self._lead(group)
-        else:
-            await group.done.wait()
-        outcome = group.outcomes[place]
+        outcome = await self._groups.do(job)
         if isinstance(outcome, Exception):
             raised(outcome, self._path)
         return cast("T", outcome)
 
     async def idle(self) -> None:
-        """Wait until every group so far is done; the lock is fair, so this turn comes last."""
-        async with self._turn:
-            pass
+        """Wait until every group so far is done."""
+        await self._groups.idle()
 
-    async def _lead(self, group: _Group) -> None:
-        """Run the group, shielded: the other callers need it even if the leader is cancelled."""
-        with CancelScope(shield=True):
-            try:
-                async with self._turn:
-                    self._gathering = _Group()
-                    group.outcomes = await to_thread.run_sync(self._execute, group.jobs, limiter=self._thread)
-            except Exception as error:  # no thread can be started, or a rollback failed
-                group.outcomes = [error] * len(group.jobs)
-            finally:
-                group.done.set()
+    async def _work(self, jobs: list[Job[Any]]) -> list[Any]:
+        return await to_thread.run_sync(self._execute, jobs, limiter=self._thread)
 
 
 def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Any:
