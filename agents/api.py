@@ -35,6 +35,7 @@ from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import command
 from agents.session import Session
+from protocols.concurrency.threads import entered, in_thread
 from protocols.errors import RunFailed
 from protocols.files import prompt_file
 from protocols.files.named import USE
@@ -42,7 +43,6 @@ from protocols.messages import Assignment, Command, Envelope
 from protocols.prompt import Prompt
 from protocols.providers.environment import read_environment
 from protocols.task import SplitName
-from protocols.threads import entered, in_thread
 
 __all__ = [
     "Event",

@@ -34,11 +34,11 @@ from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.serving import shown
 from protocols.budget.ledger import Account, Attempt, Books, Ledger, Saved
+from protocols.concurrency.threads import in_thread
 from protocols.errors import Interrupted
 from protocols.messages import Envelope, Resumed
 from protocols.pacing.waiting import Patience
 from protocols.task import SplitName
-from protocols.threads import in_thread
 from protocols.wrappers.recorded import Call
 
 THEN_TEST = "then the test split is read, if the model answers"

@@ -33,9 +33,9 @@ from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.report import add_report
 from agents.views.page.serving import shown
+from protocols.concurrency.threads import entered, in_thread
 from protocols.errors import ConfigError
 from protocols.messages import Envelope
-from protocols.threads import entered, in_thread
 
 if TYPE_CHECKING:
     from agents.views.spans import Spans

@@ -36,6 +36,7 @@ from agents.prompting.asking import likely_requests, program_limit
 from agents.prompting.retrieval_slots import open_slots, slots_of, unfilled
 from agents.run.opening import check_editable
 from memory import upkeep
+from protocols.concurrency.threads import in_thread
 from protocols.data import Source, load_examples
 from protocols.data.checks import label_problems, split_problems
 from protocols.errors import (
@@ -54,7 +55,6 @@ from protocols.prompt import Prompt, braced, holds_placeholder
 from protocols.providers.local_model import LocalModel
 from protocols.providers.transport.http import open_transport
 from protocols.task import Example, Task
-from protocols.threads import in_thread
 from protocols.turns import Conversation, images_of
 
 

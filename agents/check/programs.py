@@ -15,11 +15,11 @@ from agents.models.outside import open_forward
 from agents.programs.trial import Trial
 from agents.programs.watched import HELD_UP
 from agents.prompting.retrieval_slots import open_slots
+from protocols.concurrency.threads import in_thread
 from protocols.errors import BudgetExhausted, InputError, ModelError
 from protocols.prompt import Prompt
 from protocols.task import Task
 from protocols.text import one_line
-from protocols.threads import in_thread
 
 
 async def run_on_a_few(

@@ -14,7 +14,7 @@ import anyio
 from anyio import from_thread, to_thread
 from watchfiles import Change, awatch
 
-from protocols.threads import in_thread
+from protocols.concurrency.threads import in_thread
 
 Filter = Callable[[Change, str], bool]
 STEP, LONGEST = 20, 200

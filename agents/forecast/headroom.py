@@ -24,12 +24,12 @@ from agents.programs.trial import Trial
 from agents.prompting.forward import Forward
 from agents.prompting.retrieval_slots import open_slots
 from protocols.budget.prices import Price
+from protocols.concurrency.threads import in_thread
 from protocols.errors import BudgetExhausted, Interrupted
 from protocols.model import Usage
 from protocols.prompt import Prompt
 from protocols.providers.catalogue import EMBEDDED
 from protocols.task import Task
-from protocols.threads import in_thread
 
 SHARE: Final = 20
 """A search measures headroom if that takes at most a 20th of its expected calls and tokens."""

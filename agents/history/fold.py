@@ -15,6 +15,7 @@ from agents.ring.controller import Controller
 from agents.ring.team import Opening
 from memory.journals.journal import read_journal
 from protocols.bus import NOBODY
+from protocols.concurrency.threads import in_slices, in_thread
 from protocols.errors import ReplayDiffers
 from protocols.messages import (
     FIRST,
@@ -37,7 +38,6 @@ from protocols.messages import (
     Stop,
 )
 from protocols.prompt import Prompt
-from protocols.threads import in_slices, in_thread
 
 FOLDED = (Assignment, Critique, Failure, *get_args(Command), Conclude, Finished, Resumed)
 """The messages that a fold uses."""

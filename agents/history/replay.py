@@ -19,10 +19,10 @@ from agents.history.recycling import recycle, unpack
 from agents.results.finished import read_result
 from agents.ring.controller import Controller
 from memory.journals.journal import read_calls, read_journal, read_notes
+from protocols.concurrency.threads import in_slices, in_thread
 from protocols.errors import ReplayDiffers
 from protocols.files import prompt_file
 from protocols.messages import Envelope
-from protocols.threads import in_slices, in_thread
 from protocols.wrappers.recorded import Call
 
 Watch = Callable[[Envelope | Call], Awaitable[None]]

@@ -13,9 +13,9 @@ from agents.prompting.forward import Concurrency, Forward
 from agents.prompting.retrieval_slots import RetrievalSlots
 from memory.storage.cache import open_cache
 from protocols.budget.ledger import Ledger
+from protocols.concurrency.threads import in_thread
 from protocols.pacing.waiting import Patience
 from protocols.providers.transport.http import open_transport
-from protocols.threads import in_thread
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from memory.model_embedder import ModelEmbedder
 from memory.storage.cache import ReplyCache
 from protocols.budget.ledger import Account as Spent
 from protocols.budget.ledger import Ledger
+from protocols.concurrency.threads import in_thread
 from protocols.embedding import Embedder, HashedNgrams
 from protocols.errors import ConfigError
 from protocols.model import ChatModel, Parameters, Reply
@@ -48,7 +49,6 @@ from protocols.providers.own_model import OWN
 from protocols.providers.parameters import asked
 from protocols.providers.transport.http import Transport
 from protocols.task import Task
-from protocols.threads import in_thread
 from protocols.wrappers.asking import AskingModel, settles_temperature
 from protocols.wrappers.cached import CachedModel
 from protocols.wrappers.limited import LimitedModel

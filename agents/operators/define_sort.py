@@ -12,11 +12,11 @@ from agents.operators.operator import WHOLE, Context, of_kinds, saved
 from agents.operators.writing import failures
 from agents.prompting.itemised import Itemised, itemised
 from agents.prompting.requests import HEADINGS, sent_in
+from protocols.concurrency.threads import in_thread
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Credit, Outcome
 from protocols.prompt import Prompt, Section
 from protocols.task import Task
-from protocols.threads import in_thread
 
 MESSAGES = tuple(where for where in HEADINGS if where != "tools")
 """Where the sections of messages are sent."""

@@ -17,12 +17,12 @@ from agents.prompting.requests import framed, show_example, show_inputs, show_tu
 from agents.prompting.retrieval_slots import EXAMPLES, places
 from agents.prompting.shot_policy import COUNTS, POLICIES, ShotPolicy, Situation, choose_policy, shown
 from memory.experience import Experience
+from protocols.concurrency.threads import in_thread
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome, Partner
 from protocols.prompt import Form, Prompt, estimate_tokens, estimate_turn, placeholders
 from protocols.task import Example, Task
-from protocols.threads import in_thread
 from protocols.turns import dump_turns, images_of, load_turns
 
 NOISE = 0.5

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from agents.operators.operator import WHOLE, Context
+from protocols.concurrency.threads import in_thread
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Credit, Partner, mean
 from protocols.prompt import Prompt, differing, same, with_prompt
 from protocols.task import Task
-from protocols.threads import in_thread
 
 UNKNOWN = Credit(0.0, 1.0)
 """Of what was not measured."""

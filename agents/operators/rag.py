@@ -9,11 +9,11 @@ from agents.operators.writing import failures
 from agents.programs.calls import asked
 from agents.prompting.requests import show_inputs
 from agents.prompting.retrieval_slots import PASSAGES, places
+from protocols.concurrency.threads import in_thread
 from protocols.errors import InapplicableError
 from protocols.messages import Assignment, Outcome
 from protocols.prompt import Prompt, placeholders
 from protocols.task import Task
-from protocols.threads import in_thread
 
 FIXED = (1, 2, 4)
 PER_INPUT = (1, 2, 4)

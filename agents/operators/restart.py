@@ -8,12 +8,12 @@ from agents.programs.calls import calls_of
 from agents.prompting.material import USES, data_block
 from agents.prompting.requests import read_parts
 from agents.prompting.wording import at_most
+from protocols.concurrency.threads import in_thread
 from protocols.errors import UnreadableReply
 from protocols.messages import Assignment
 from protocols.model import Reply
 from protocols.prompt import Prompt, Section
 from protocols.task import Task
-from protocols.threads import in_thread
 
 PLATEAU = 5
 """A prompt is rewritten once for every this many assignments in a row without a gain."""

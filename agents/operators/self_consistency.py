@@ -12,12 +12,12 @@ from contextlib import suppress
 from agents.operators.operator import Context, of_kinds
 from agents.operators.writing import Writer, ask, edited, failures
 from agents.prompting.requests import read_drafts
+from protocols.concurrency.threads import in_thread
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
 from protocols.messages import Assignment, Outcome
 from protocols.model import Reply
 from protocols.prompt import Prompt
 from protocols.task import Task
-from protocols.threads import in_thread
 
 
 class SelfConsistency(Writer):

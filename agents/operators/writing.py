@@ -34,6 +34,7 @@ from agents.prompting.requests import (
 from agents.prompting.retrieval_slots import places
 from agents.prompting.wording import BESIDE, COVER, EXPLAIN, UNHARMED, at_most, count_words, explained, writing_clause
 from memory.judgement import Judged
+from protocols.concurrency.threads import in_thread
 from protocols.embedding import HashedNgrams
 from protocols.errors import EditRejected, UnreadableReply
 from protocols.files.prompt_file import saved_section
@@ -41,7 +42,6 @@ from protocols.messages import Assignment, Outcome
 from protocols.model import ChatMessage, Reply, Request
 from protocols.prompt import Kind, Prompt, Section, braced, estimate_tokens, placeholders
 from protocols.task import Task
-from protocols.threads import in_thread
 from protocols.wrappers.window import spare
 
 Edit = TypeVar("Edit")

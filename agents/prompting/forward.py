@@ -13,13 +13,13 @@ import anyio
 from agents.programs.running import Draw, Running
 from agents.prompting.asking import TEMPERATURE, program_limit, task_request
 from agents.prompting.retrieval_slots import RetrievalSlots, slots_of
+from protocols.concurrency.threads import in_thread
 from protocols.errors import ModelError
 from protocols.messages import Outcome
 from protocols.model import ChatModel, Reply, Request, Usage
 from protocols.program import Step
 from protocols.prompt import Prompt, Template
 from protocols.task import Counts, Example, Task
-from protocols.threads import in_thread
 
 Question = tuple[Prompt, Example]
 Result = Outcome | ModelError

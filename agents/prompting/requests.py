@@ -15,12 +15,12 @@ from typing import Literal
 
 from agents.prompting.blocks import EXAMPLE, Block, Piece, fit
 from protocols.answers.framing import unwrapped
+from protocols.concurrency.threads import in_thread
 from protocols.errors import TooLong, UnreadableReply
 from protocols.model import ChatMessage, ChatModel, Finish, Reply, Request
 from protocols.prompt import Prompt, Section, fill, placeholders
 from protocols.task import Example, Task
 from protocols.thought import without_thought
-from protocols.threads import in_thread
 from protocols.turns import dump_turns, place_in, transcribed
 from protocols.wrappers.window import spare
 

@@ -18,12 +18,12 @@ import orjson
 from agents.prompting.asking import likely_requests
 from agents.prompting.requests import PLACE, key_of, show_example, show_turns
 from memory.retrieval import Shelf
+from protocols.concurrency.threads import in_thread
 from protocols.messages import Scores
 from protocols.model import BYTES, ChatMessage, Request
 from protocols.prompt import Prompt, estimate_tokens, estimate_turn
 from protocols.providers.openai import content_of
 from protocols.task import Example, Task
-from protocols.threads import in_thread
 from protocols.turns import images_of
 
 EXAMPLES, PASSAGES = "examples", "passages"

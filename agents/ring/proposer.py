@@ -13,12 +13,12 @@ from agents.prompting.retrieval_slots import RetrievalSlots
 from memory.experience import Where, situation
 from memory.judgement import MEASURED, Judged, judge
 from memory.store import Memory
+from protocols.concurrency.threads import in_thread
 from protocols.errors import EditRejected, ModelError
 from protocols.files.prompt_file import saved_section
 from protocols.messages import Assignment, Candidate, Failure, Message
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
-from protocols.threads import in_thread
 from protocols.wrappers.attributed import AttributedModel
 
 RECALLED = 32

@@ -38,12 +38,12 @@ from memory.journals.journal import open_journal
 from memory.storage.cache import ReplyCache, open_cache
 from memory.store import Memory, open_memory
 from protocols.budget.ledger import Ledger
+from protocols.concurrency.threads import entered, in_thread
 from protocols.errors import ConfigError
 from protocols.prompt import Prompt
 from protocols.providers.catalogue import import_for
 from protocols.providers.transport.http import Transport, open_transport
 from protocols.task import Task
-from protocols.threads import entered, in_thread
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ from agents.models.outside import open_forward
 from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
 from agents.results.comparison import Score, answers, score_of
 from protocols.budget.ledger import Ledger
+from protocols.concurrency.threads import in_thread
 from protocols.errors import ConfigError, RunFailed
 from protocols.files import prompt_folder
 from protocols.pacing.waiting import Patience
 from protocols.prompt import Prompt
 from protocols.task import SplitName
-from protocols.threads import in_thread
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,12 +75,12 @@ from memory.store import Memory
 from protocols.budget.ledger import Books, Ledger, Saved
 from protocols.budget.prices import Price
 from protocols.bus import Bus
+from protocols.concurrency.threads import in_thread
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
 from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
-from protocols.threads import in_thread
 from protocols.wrappers.window import spare
 
 OpenModel = Callable[[str], ChatModel]

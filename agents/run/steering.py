@@ -43,6 +43,7 @@ from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Ledger
 from protocols.budget.prices import Price
 from protocols.bus import NOBODY
+from protocols.concurrency.threads import in_thread
 from protocols.errors import NO_ROOM, ConfigError, InputError, PromptError, StorageFailed
 from protocols.files import prompt_file, prompt_folder
 from protocols.messages import (
@@ -58,7 +59,6 @@ from protocols.messages import (
     Stop,
 )
 from protocols.prompt import Prompt
-from protocols.threads import in_thread
 
 CONCURRENCY = "search.concurrency"
 NO_CAP = "none"

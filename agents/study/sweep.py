@@ -25,10 +25,10 @@ from agents.study.descriptors import fitting
 from agents.study.grid import Cell, Grid
 from memory.storage.cache import open_cache
 from memory.store import Memory, open_memory
+from protocols.concurrency.threads import in_thread
 from protocols.embedding import HashedNgrams
 from protocols.errors import BusError, ConfigError, Interrupted, ModelError, PromptFlowError, StorageFailed
 from protocols.providers.transport.http import Transport, open_transport
-from protocols.threads import in_thread
 
 RESULTS = "results.jsonl"
 Search = Callable[[Cell, Run], Awaitable[Result]]

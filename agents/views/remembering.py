@@ -13,10 +13,10 @@ from rich.text import Text
 from agents.directory.run_directory import MEMORY
 from memory.store import open_memory
 from memory.upkeep import Group, Stats, read_lines, stats, take_in
+from protocols.concurrency.threads import in_thread
 from protocols.embedding import HashedNgrams
 from protocols.errors import ConfigError, MemoryMismatch, StorageFailed
 from protocols.text import one_line
-from protocols.threads import in_thread
 
 
 def memory_file(path: Path) -> Path:

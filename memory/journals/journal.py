@@ -18,10 +18,10 @@ from memory.journals.message_codec import Reader, Writer
 from memory.storage.database import Database, Value, open_database
 from memory.storage.sqlite import Schema, reading
 from protocols.budget.ledger import Account
+from protocols.concurrency.threads import in_thread
 from protocols.errors import PromptError, StorageFailed
 from protocols.messages import SHRINK, Envelope, Message
 from protocols.model import Usage
-from protocols.threads import in_thread
 from protocols.wrappers.recorded import Call
 
 SCHEMA = Schema(

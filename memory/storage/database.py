@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from memory.storage.sqlite import Schema, is_of_the_file, open_file, raised
-from protocols.grouping import Grouping
+from protocols.concurrency.grouping import Grouping
 
 Value = None | int | float | str | bytes
 Row = tuple[Any, ...]

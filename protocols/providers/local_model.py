@@ -8,12 +8,12 @@ from typing import Final, Literal, Protocol
 
 from anyio import to_thread
 
+from protocols.concurrency.threads import in_thread
 from protocols.errors import BadRequest, ConfigError, ConnectionFailed, ServerFailed
 from protocols.model import ChatModel, Reply, Request
 from protocols.providers.local.processes import Plan, Served, why
 from protocols.providers.local.weights import Weights, is_here
 from protocols.providers.transport.http import Endpoint, Transport
-from protocols.threads import in_thread
 
 Api = Literal["chat", "completions"]
 

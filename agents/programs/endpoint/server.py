@@ -25,9 +25,9 @@ from agents.programs.endpoint.calls import ENDED, Calls
 from agents.programs.endpoint.chat_completions import ChatCompletions
 from agents.programs.endpoint.messages import Messages
 from agents.programs.endpoint.responses import Responses
+from protocols.concurrency.threads import in_thread
 from protocols.errors import PromptFlowError, TooLong
 from protocols.program import Answered
-from protocols.threads import in_thread
 
 FORMATS: Final[Mapping[str, Format]] = {
     "/chat/completions": ChatCompletions(),

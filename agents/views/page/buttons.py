@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from agents.directory.run_directory import read_configuration
 from agents.run.steering import command, settable
 from agents.views.page.dashboard import Steering
+from protocols.concurrency.threads import in_thread
 from protocols.errors import InputError
-from protocols.threads import in_thread
 
 EDITED = "prompt.txt"
 

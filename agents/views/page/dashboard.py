@@ -19,8 +19,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from agents.views.page.html import live_page, live_policy
+from protocols.concurrency.threads import in_thread
 from protocols.errors import ConfigError, InputError, StorageFailed
-from protocols.threads import in_thread
 
 Json = Mapping[str, Any]
 Steer = Callable[[Sequence[str]], Awaitable[str]]

@@ -18,9 +18,9 @@ from agents.views.page.run_summary import Json, RunSummary
 from memory.journals.journal_tail import JournalTail, follow
 from memory.storage.sqlite import is_claimed
 from protocols.bus import Traffic
+from protocols.concurrency.threads import entered, in_thread
 from protocols.files import prompt_file
 from protocols.prompt import Prompt, prompt_of
-from protocols.threads import entered, in_thread
 
 INTERVAL = 0.2
 """Least seconds between two reads of the journal."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from agents.directory.run_directory import REPORT, write
 from agents.views.page.document import report_document
 from agents.views.page.html import report_page
+from protocols.concurrency.threads import in_thread
 from protocols.errors import StorageFailed
 from protocols.text import one_line
-from protocols.threads import in_thread
 
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 

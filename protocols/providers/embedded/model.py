@@ -10,12 +10,12 @@ import anyio
 import anyio.lowlevel
 import numpy as np
 
+from protocols.concurrency.threads import in_thread
 from protocols.model import Finish, Reply, Request, Usage
 from protocols.providers.embedded.answering import Question, Reading, ask, read, split
 from protocols.providers.embedded.material import gather
 from protocols.providers.embedded.replying import reply
 from protocols.providers.embedded.writing import write
-from protocols.threads import in_thread
 
 WRITING = 0.7
 _KEPT = 32  # number of last used prompts whose readings are cached

@@ -20,10 +20,10 @@ from anyio import to_thread
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from protocols.concurrency.threads import in_thread
 from protocols.errors import ConfigError
 from protocols.providers.local.quicker import quicker
 from protocols.providers.local.weights import Weights, find
-from protocols.threads import in_thread
 
 PROGRAM: Final = Path(__file__).with_name("serve.py")
 LONGEST_LINE: Final = 4096

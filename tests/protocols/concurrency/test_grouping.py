@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from protocols.grouping import Grouping
+from protocols.concurrency.grouping import Grouping
 
 
 @pytest.mark.anyio
