@@ -31,7 +31,19 @@ if TYPE_CHECKING:
 
 
 class PromptFlowError(Exception):
-    """The root: catch it to catch every error of PromptFlow and no other."""
+    """The root: catch it to catch every error of PromptFlow and no other. One that crosses to another process is the
+    same error there."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own would call the class with the line that a person sees as its only argument.
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[PromptFlowError], args: tuple[object, ...]) -> PromptFlowError:
+    """The error without its attributes."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class InputError(PromptFlowError):
