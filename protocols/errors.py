@@ -271,6 +271,11 @@ def whose(scope: str) -> str:
     return f" of the {scope}" if scope in SHARED else f" of {scope}" if scope else ""
 
 
+def is_shared(name: str) -> bool:
+    """Whether the cap with this `BudgetExhausted.name` is one over several runs."""
+    return name.partition(" of ")[2] in SHARED
+
+
 def cap_setting(name: str) -> str:
     """The setting of the cap with this `BudgetExhausted.name`: `budget.calls`, `budget.roles.critic.calls`,
     `budget.operators.few_shot.calls` or `sweep.budget.calls`."""

@@ -24,6 +24,9 @@ class Caps:
     minutes: float | None = None
 
 
+NO_CAPS = Caps()
+
+
 class Cost(NamedTuple):
     """The actual or the highest possible cost: tokens, input and output together, and dollars."""
 
@@ -61,7 +64,7 @@ class BudgetScope:
         self.limits: dict[str, float] = {cap: limit for cap, limit in asdict(caps).items() if limit is not None}
         self.calls, self.in_flight, self.waiting = 0, 0, 0
         self.spent, self.reserved = NOTHING, NOTHING
-        self._largest = NOTHING
+        self.largest = NOTHING
         self._told = dict.fromkeys(self.limits, 0.0)
 
     @property
@@ -137,8 +140,8 @@ class BudgetScope:
         if most is NOTHING:
             return
         self.reserved = Cost(self.reserved.tokens + most.tokens, self.reserved.dollars + most.dollars)
-        if most.tokens > self._largest.tokens or most.dollars > self._largest.dollars:
-            self._largest = Cost(max(most.tokens, self._largest.tokens), max(most.dollars, self._largest.dollars))
+        if most.tokens > self.largest.tokens or most.dollars > self.largest.dollars:
+            self.largest = Cost(max(most.tokens, self.largest.tokens), max(most.dollars, self.largest.dollars))
 
     def send(self) -> None:
         """Count an admitted call as sent."""
@@ -200,5 +203,5 @@ class BudgetScope:
             return held
         if not (held and self.calls):
             return 0.0
-        spent, largest = getattr(self.spent, cap), getattr(self._largest, cap)
+        spent, largest = getattr(self.spent, cap), getattr(self.largest, cap)
         return float(held * spent / self.calls + largest)

@@ -120,7 +120,7 @@ class Ledger:
     def scopes_of(self, role: str) -> tuple[BudgetScope, ...]:
         """The scopes whose caps apply to a role: its own, its kind's, the run's and that of several runs."""
         named = (self._scopes.get(name) for name in dict.fromkeys((role, role.partition("/")[0])))
-        shared = (self.share,) if self.share else ()
+        shared = (self.share.of(role),) if self.share else ()
         return (*(scope for scope in named if scope), self._run, *shared)
 
     @property

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from protocols.budget.wallet import Wallet
 
 
+ANSWERING = ("task", "judge")
+"""The roles, with those below them, that reports and shrinking call."""
+
+
 class Phase(IntEnum):
     """What a ledger's run is doing. What is kept for a later phase may be used by nobody who is in an earlier one."""
 
@@ -30,7 +34,7 @@ class SharedBudget(BudgetScope):
     while room may come back: from calls in flight, and from ledgers that are further than its own and have reserved
     what they are about to use. Nobody waits for ledgers that are less far, so nobody waits for ever. `wakeup`: wakes
     the waiting calls of all ledgers. `wallet`: where the limits come from, if other processes spend under the same
-    caps; None: they are `caps`.
+    caps; None: they are `caps`. `answers`: the calls of `ANSWERING` roles, by which is estimated what is kept.
     """
 
     def __init__(self, name: str, caps: Caps, clock: Callable[[], float] = lambda: 0.0) -> None:
@@ -40,6 +44,7 @@ class SharedBudget(BudgetScope):
         self.wallet: Wallet | None = None
         self.kept = self.laid_aside = ZERO
         self.released = [ZERO for _ in Phase]
+        self.answers = BudgetScope(name, Caps())
         self._clock, self._start = clock, clock()
         self._watchers: list[Callable[[Notice], None]] = []
 
@@ -114,8 +119,8 @@ NOT_KEPT = Kept(Phase.SEARCHING)
 
 
 class Share(BudgetScope):
-    """The part of one ledger in a shared budget: its own spending, and what is kept for its report and for shrinking
-    its result. The limits are those of the budget. `watchers`: of the ledger."""
+    """The part of one ledger in a shared budget: what its answering roles have spent, and what is kept for its report
+    and for shrinking its result. The limits are those of the budget. `watchers`: of the ledger."""
 
     def __init__(self, budget: SharedBudget) -> None:
         super().__init__(budget.name, Caps())
@@ -124,6 +129,11 @@ class Share(BudgetScope):
         self.watchers: list[Callable[[Notice], None]] = []
         self.kept = NOT_KEPT
         self._held = self._own = 0
+        self._other = Other(self)
+
+    def of(self, role: str) -> BudgetScope:
+        """The scope for the calls of a role."""
+        return self if role.partition("/")[0] in ANSWERING else self._other
 
     def hold(self, calls: int) -> None:
         """Keep calls for the report; the caps on minutes apply until `report`."""
@@ -185,29 +195,26 @@ class Share(BudgetScope):
 
     def reserve(self, most: Cost) -> None:
         super().reserve(most)
-        self.budget.reserve(most)
-        self._moved()
+        self.budget.answers.reserve(most)
+        self._other.reserve(most)
 
     def send(self) -> None:
         super().send()
-        self.budget.send()
+        self.budget.answers.send()
+        self._other.send()
         self._own = max(0, self._own - 1)
         self._look()
 
     def withdraw(self, most: Cost) -> None:
         super().withdraw(most)
-        self.budget.withdraw(most)
-        self._moved()
+        self.budget.answers.withdraw(most)
+        self._other.withdraw(most)
 
     def settle(self, most: Cost, cost: Cost) -> None:
         super().settle(most, cost)
-        self.budget.settle(most, cost)
+        self.budget.answers.settle(most, cost)
         self._look()
-        self._moved()
-
-    def _moved(self) -> None:
-        if self.budget.wallet is not None:
-            self.budget.wallet.moved()
+        self._other.settle(most, cost)
 
     def _kept(self, cap: str, held: int) -> float:
         return self.budget.kept.of(cap)
@@ -230,8 +237,58 @@ class Share(BudgetScope):
         self.budget.keep(before, self.kept)
 
     def _of(self, calls: int, last: bool = True) -> Amount:
-        """Calls at the average cost so far; with room for the `last`, which may cost as much as any."""
-        if not (calls and self.calls):
+        """Calls at the average cost of answers so far, of all ledgers if this has none; with room for the `last`,
+        which may cost as much as any."""
+        known: BudgetScope = self if self.calls else self.budget.answers
+        if not (calls and known.calls):
             return Amount(calls)
-        tokens, dollars = (calls * part / self.calls for part in self.spent)
-        return Amount(calls, tokens, dollars) + (Amount(0, *self._largest) if last else ZERO)
+        tokens, dollars = (calls * part / known.calls for part in known.spent)
+        return Amount(calls, tokens, dollars) + (Amount(0, *known.largest) if last else ZERO)
+
+
+class Other(BudgetScope):
+    """The calls of a ledger's other roles, under the same caps."""
+
+    def __init__(self, share: Share) -> None:
+        super().__init__(share.name, Caps())
+        self._share, self._budget, self.limits = share, share.budget, share.limits
+
+    def obstacle(self, most: Cost, held: int, seconds: float) -> tuple[str, bool]:
+        return self._share.obstacle(most, held, seconds)
+
+    def refusal(self, held: int, seconds: float) -> str:
+        return self._share.refusal(held, seconds)
+
+    def overspent(self, most: Cost) -> str:
+        return self._share.overspent(most)
+
+    def refuse(self, cap: str) -> None:
+        self._share.refuse(cap)
+
+    def limit_of(self, cap: str) -> float:
+        return self._share.limit_of(cap)
+
+    def news(self, seconds: float) -> Iterator[Notice]:
+        return self._share.news(seconds)
+
+    def take_up(self, calls: int, cost: Cost) -> None:
+        """The budget has them already."""
+
+    def reserve(self, most: Cost) -> None:
+        self._budget.reserve(most)
+        self._moved()
+
+    def send(self) -> None:
+        self._budget.send()
+
+    def withdraw(self, most: Cost) -> None:
+        self._budget.withdraw(most)
+        self._moved()
+
+    def settle(self, most: Cost, cost: Cost) -> None:
+        self._budget.settle(most, cost)
+        self._moved()
+
+    def _moved(self) -> None:
+        if self._budget.wallet is not None:
+            self._budget.wallet.moved()
