@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
+from random import Random
 
-import anyio
 import orjson
 import pytest
+from anyio import to_thread
 
 from agents.directory.run_directory import BEST_PROMPT, JOURNAL, RECORD, RESULT
 from agents.study.grid import load_grid
@@ -16,8 +17,9 @@ from agents.study.spent import covered
 from agents.study.study import load_study
 from agents.study.sweep import Row, Sweep
 from memory.journals.journal import read_spent
-from protocols.budget.budget_scope import Notice
 from protocols.errors import ConfigError
+from tests.agents.run.test_resume import Executioner
+from tests.agents.study import sweeping
 from tests.agents.study.test_sweep import KEY, lines, unattended, write_grid
 from tests.small_task import write_task
 from tests.wire_server import WireServer
@@ -85,29 +87,27 @@ async def test_no_more_calls_than_the_cap_and_a_raised_cap_goes_on(tmp_path: Pat
     assert {row.result["stopped_by"] for row in last.rows if row.result} == {"assignments"}
 
 
-async def test_a_killed_sweep_counts_what_it_has_spent(tmp_path: Path) -> None:
-    """Also the calls that were in flight: the cap holds for what the server has seen."""
-    path = write_grid(tmp_path, "searches = 3\nseeds = [0, 1]\nbudget = { calls = 150 }")
-    async with WireServer(lambda turns: "parcel") as server:
-        for _ in range(3):
-            with anyio.CancelScope() as killed:
-                work = Sweep(load_grid(path, asking(server)), KEY, unattended, lambda row: None)
-                assert work.budget is not None
-                half = work.budget.calls + 25
-
-                def kill(notice: Notice | None = None) -> None:
-                    killed.cancel()
-
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(work.run)
-                    while not work.budget.calls >= half and not work.shortfall:
-                        await anyio.lowlevel.checkpoint()
-                        if work.budget.refused:
-                            break
-                    kill()
-        with suppress(ConfigError):
-            await sweep(path, *asking(server))
-        assert server.stats.calls <= 150
+@pytest.mark.parametrize("budget", ["calls = 120", "tokens = 25_000"])
+async def test_the_cap_holds_for_all_calls_of_processes_that_were_killed(tmp_path: Path, budget: str) -> None:
+    """Also for those in flight when they were; the server keeps the books."""
+    path = write_grid(tmp_path, f"searches = 3\nseeds = [0, 1]\nbudget = {{ {budget} }}")
+    executioner = Executioner(Random(0))
+    async with WireServer(lambda turns: "parcel", delay=executioner) as server:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([sweeping.__name__])
+        for gap in (20, 30, 0):
+            executioner.left = gap
+            executioner.process = process = context.Process(target=sweeping.sweep, args=(path, asking(server), KEY))
+            process.start()
+            await to_thread.run_sync(process.join)
+            assert process.exitcode == (-9 if gap else 0)
+        last = await sweep(path, *asking(server))
+        assert last.budget is not None
+        used = {"calls": server.stats.calls, "tokens": server.stats.input_tokens + server.stats.output_tokens}
+        [(cap, limit)] = last.budget.limits.items()
+        assert limit / 2 < used[cap] <= limit
+        assert last.shortfall
+        assert server.stats.calls <= journalled(path)
 
 
 async def test_dollars_are_never_exceeded_and_half_is_told(tmp_path: Path) -> None:
