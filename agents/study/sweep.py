@@ -204,9 +204,8 @@ class Sweep:
             return ""
         undone = [f"{every - begun} of {every} searches did not begin"] if begun < every else []
         undone += [f"{cut} {'was' if cut == 1 else 'were'} cut short"] if cut else []
-        kind = self.grid.kind
-        remedy = f"raise {kind}.budget.{self._used_up} and give the command again"
-        return f"the budget of the {kind} is used: {', and '.join(undone)}; {remedy}"
+        kind, left, cap = self.grid.kind, ", and ".join(undone), self._used_up
+        return f"the budget of the {kind} is used: {left}; raise {kind}.budget.{cap} and give the command again"
 
     def _met_by_all(self, model: str) -> bool:
         over = {row.cell for row in self.rows}
