@@ -32,7 +32,7 @@ CONFIGURATION, JOURNAL, CACHE, MEMORY = (
     "memory.sqlite",
 )
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
-COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
+COMMANDS, GIVEN, PRICES, SHARED_CAPS = "commands.jsonl", "given", "prices.json", "shared_caps.json"
 REPORT, PARETO = "report.html", "pareto.json"
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
 BEST_FIELDS = "best_prompt.fields.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,8 @@ import orjson
 
 from agents.archive.ends import INTERRUPTED
 from agents.config.roles import roles
-from agents.directory.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
+from agents.directory.run_directory import CACHE, MEMORY, RECORD, RESULT, not_written, read_configuration, write
+from agents.directory.shared_caps import raised_shared_caps, shared_cap
 from agents.models.accounts import Accounts
 from agents.results.finished import read_result
 from agents.results.result import Result
@@ -23,11 +25,23 @@ from agents.run.opening import Shared, check, open_run_in
 from agents.run.search import Run
 from agents.study.descriptors import fitting
 from agents.study.grid import Cell, Grid
+from agents.study.spent import count_spent
 from memory.opening import LocalStores, Stores
 from memory.store import Memory
+from protocols.budget.budget_scope import NO_CAPS, Caps
+from protocols.budget.shared_budget import SharedBudget
 from protocols.concurrency.threads import in_thread
 from protocols.embedding import HashedNgrams
-from protocols.errors import BusError, ConfigError, Interrupted, ModelError, PromptFlowError, StorageFailed
+from protocols.errors import (
+    BudgetExhausted,
+    BusError,
+    ConfigError,
+    Interrupted,
+    ModelError,
+    PromptFlowError,
+    StorageFailed,
+    is_shared,
+)
 from protocols.providers.transport.http import Transport, open_transport
 
 RESULTS = "results.jsonl"
@@ -51,9 +65,13 @@ class Row:
 
 @dataclass
 class Sweep:
-    """Runs the cells of `grid` that have no result yet. `search` does each search, `ended` is
-    told of every row, those of earlier processes first, `say` of what a person should know. `accounts` are shared by
-    all searches. `rows`: what has ended so far."""
+    """Runs the cells of `grid` that have no result yet.
+
+    `search` does each search, `ended` is told of every row, those of earlier processes first, `say` of what a person
+    should know. `accounts` are shared by all searches. `rows`: what has ended so far. `budget`: the caps over all
+    searches, None if there are none; a search that they end counts as stopped, with its best prompt and its report in
+    its run directory.
+    """
 
     grid: Grid
     environ: Mapping[str, str]
@@ -63,9 +81,15 @@ class Sweep:
     say: Callable[[str], None] = lambda line: None
     rows: list[Row] = field(default_factory=list)
     stopping: bool = False
+    budget: SharedBudget | None = field(init=False, default=None)
+    _closed: str = ""
     _appending: anyio.Lock = field(default_factory=anyio.Lock)
     _running: dict[str, Run] = field(default_factory=dict)
     _checked: dict[tuple[str, str], Transport] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.grid.budget != NO_CAPS:
+            self.budget = SharedBudget(self.grid.kind, self.grid.budget, time.monotonic)
 
     async def run(self) -> None:
         """Run the cells; returns when every cell has ended or been stopped.
@@ -88,13 +112,16 @@ class Sweep:
         async with open_transport(self.environ) as transport, AsyncExitStack() as checked:
             for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():
                 lent = await checked.enter_async_context(transport.lent())
-                await check(cell.configuration, self.environ, lent)
+                await check(cell.configuration, self.environ, lent, self.budget)
                 self._checked[cell.task, cell.setting] = lent
             done = await in_thread(self._begin)
             for row in done.values():
                 self._enter(row)
             left = iter([cell for cell in self.grid.cells if cell.name not in done])
-            async with open_shared(transport, self.grid, self.accounts) as shared, anyio.create_task_group() as tasks:
+            async with (
+                open_shared(transport, self.grid, self.accounts, self.budget) as shared,
+                anyio.create_task_group() as tasks,
+            ):
                 shared.watcher.tap(self.say)
                 for number in range(fitting(min(self.grid.searches, len(self.grid.cells)), self.say)):
                     tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
@@ -114,15 +141,20 @@ class Sweep:
         except OSError as error:
             raise ConfigError(f"cannot make the directory {directory}: {error.strerror}") from None
         done = {cell.name: row for cell in self.grid.cells if (row := finished(cell, directory)) is not None}
+        if self.budget is not None:
+            named = {cell.name: cell.configuration for cell in self.grid.cells}
+            count_spent(self.budget, directory, named, self.environ)
+            closed = (cut_by(directory / cell.name, self.budget.caps) for cell in self.grid.cells)
+            self._closed = next(filter(None, closed), "")
         write(directory / RESULTS, b"".join(map(line, done.values())))
         return done
 
     async def _work(self, shared: Shared, left: Iterator[Cell]) -> None:
         for cell in left:
-            if self.stopping:
+            if self.stopping or self._used_up:
                 return
             row = await self._search(shared, cell)
-            if row is not None and (row.result is None or row.result["stopped_by"] != INTERRUPTED):
+            if row is not None and (row.result is None or not _stopped(row.result)):
                 async with self._appending:
                     await in_thread(self._append, row)
                     self._enter(row)
@@ -145,6 +177,8 @@ class Sweep:
         except PromptFlowError as error:
             if isinstance(error, ModelError) and error.fatal and self._met_by_all(error.model):
                 raise
+            if is_shared(error.name if isinstance(error, BudgetExhausted) else getattr(error, "cap", "")):
+                return None
             return row_of(cell, directory, error={"type": type(error).__name__, "message": str(error)})
         finally:
             self._running.pop(cell.name, None)
@@ -154,6 +188,24 @@ class Sweep:
         also close a client that the user's function shares among all searches."""
         if checked := self._checked.pop((cell.task, cell.setting), None):
             await checked.closing.aclose()
+
+    @property
+    def _used_up(self) -> str:
+        """The cap over all searches that has refused a call, or has ended a search in an earlier process and was not
+        raised since; "" if none did."""
+        return self._closed or (self.budget.refused if self.budget else "")
+
+    @property
+    def shortfall(self) -> str:
+        """What the caps over all searches have left undone, and what to do, in words; "" if nothing."""
+        begun = sum((self.grid.directory / cell.name / RECORD).exists() for cell in self.grid.cells)
+        every, cut = len(self.grid.cells), begun - len(self.rows)
+        if not self._used_up or (begun == every and not cut):
+            return ""
+        undone = [f"{every - begun} of {every} searches did not begin"] if begun < every else []
+        undone += [f"{cut} {'was' if cut == 1 else 'were'} cut short"] if cut else []
+        kind, left, cap = self.grid.kind, ", and ".join(undone), self._used_up
+        return f"the budget of the {kind} is used: {left}; raise {kind}.budget.{cap} and give the command again"
 
     def _met_by_all(self, model: str) -> bool:
         over = {row.cell for row in self.rows}
@@ -174,7 +226,11 @@ class Sweep:
 
 @asynccontextmanager
 async def open_shared(
-    transport: Transport, grid: Grid, accounts: Accounts, stores: Stores | None = None
+    transport: Transport,
+    grid: Grid,
+    accounts: Accounts,
+    budget: SharedBudget | None = None,
+    stores: Stores | None = None,
 ) -> AsyncIterator[Shared]:
     """Open the reply cache, and a memory if the cells share one, in the grid's directory; `stores` None: as files.
 
@@ -186,18 +242,18 @@ async def open_shared(
         memory: Memory | None = None
         if grid.one_memory:
             memory = await stack.enter_async_context(stores.memory(grid.directory / MEMORY, HashedNgrams()))
-        yield Shared(transport, accounts, cache=cache, memory=memory, stores=stores)
+        yield Shared(transport, accounts, cache=cache, memory=memory, budget=budget, stores=stores)
 
 
 def finished(cell: Cell, directory: Path) -> Row | None:
-    """The row of a cell whose search has a result and was not interrupted; else None.
+    """The row of a cell whose search has a result and was not stopped; else None.
 
     :raises ConfigError: the result is of another configuration.
     :raises StorageFailed: its files cannot be read.
     """
     place = directory / cell.name
     result = read_result(place / RESULT)
-    if result is None or result["stopped_by"] == INTERRUPTED:
+    if result is None or _stopped(result):
         return None
     now, before = (each.model_dump(mode="json") for each in (cell.configuration, read_configuration(place)))
     if changed := sorted(name for name in now if name != "origin" and now[name] != before[name]):
@@ -206,6 +262,18 @@ def finished(cell: Cell, directory: Path) -> Row | None:
             "or move it away"
         )
     return row_of(cell, place, result=result)
+
+
+def cut_by(directory: Path, caps: Caps) -> str:
+    """The cap over all searches that has ended the one in a directory, if it was not raised since; else ""."""
+    result = read_result(directory / RESULT)
+    cap = "" if result is None else shared_cap(result["stopped_by"])
+    return "" if cap in raised_shared_caps(directory, caps) else cap
+
+
+def _stopped(result: Mapping[str, Any]) -> bool:
+    """Whether a person or a cap over all searches has stopped the search, so that it can go on."""
+    return result["stopped_by"] == INTERRUPTED or bool(shared_cap(result["stopped_by"]))
 
 
 def row_of(
