@@ -34,6 +34,8 @@ CONFIGURATION, JOURNAL, CACHE, MEMORY = (
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
 COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
 REPORT, PARETO = "report.html", "pareto.json"
+INCARNATION = ".incarnation"
+"""How often machines have taken over a run that works on a copy elsewhere, see `agents/books`."""
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
 BEST_FIELDS = "best_prompt.fields.json"
 BEST_OFFER = "best_prompt.offer.json"
