@@ -16,6 +16,7 @@ from agents.directory.run_directory import (
     LOCK,
     LOG,
     RECORD,
+    find,
     make_folder,
     not_written,
     remove,
@@ -50,8 +51,7 @@ class RunDirectory:
         if not self.incarnation:
             self._take()
         self.incarnation = self._count()
-        record = usable(self.path)
-        if record is not None:
+        if (record := find(self.path)) is not None:
             check_intact(self.path, record.run)
         if (self.path / JOURNAL).exists():
             self._open_journal()  # ends the calls of earlier openings, before the image is made
@@ -154,6 +154,8 @@ class RunDirectory:
 
     def _open_journal(self) -> JournalCopy:
         if self._journal is None:
+            if not (self.path / RECORD).exists():
+                raise self._refused(f"what a run records before its {RECORD}")
             self._journal = self._files.enter_context(open_copy(self.path / JOURNAL))
         return self._journal
 

@@ -12,6 +12,7 @@ from agents.books.at_the_head import RunDirectory, superseded
 from agents.books.shipments import Heard, Opened, Shipment
 from agents.directory.run_directory import COMMANDS
 from agents.directory.watching import Bell, Watcher
+from agents.ring.team import only
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ConfigError
 
@@ -131,11 +132,17 @@ async def open_books(within: Path, watcher: Watcher | None = None) -> AsyncItera
     and left in one task."""
     watcher = watcher or Watcher()
     books = Books(within, watcher)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watcher.serve, name="watcher")
-        try:
-            yield books
-        finally:
-            with anyio.CancelScope(shield=True):
-                await books.close_all()
+    failed: BaseException | None = None
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watcher.serve, name="watcher")
+            try:
+                yield books
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await books.close_all()
             tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        failed = only(group)
+    if failed is not None:
+        raise failed

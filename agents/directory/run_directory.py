@@ -44,7 +44,7 @@ BEST_PROMPTS = "best_prompts"
 BEST = (BEST_PROMPT, BEST_PROMPTS, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, BEST_OFFER)
 KEPT = (JOURNAL, CACHE, MEMORY, *BEST, RESULT, PARETO, LOG)
 """Files that are written only after the record. Commands are not among them, since they may be sent too early."""
-BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
+BEGINNINGS = (LOCK, f"{LOCK}-journal", GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
 """Files that may be written before the record, and be left over by a process that was killed."""
 RUNS = Path("runs")
 
