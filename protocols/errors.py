@@ -17,6 +17,7 @@ PromptFlowError
 ├── BudgetExhausted       a cap was reached; `cap` names it
 ├── Interrupted           a person stopped the search, so a call was not sent or not retried
 ├── StorageFailed         a file of ours cannot be read or written: disk full, read-only, locked, damaged
+│   └── Superseded        another process has taken over the run, or it was closed
 ├── ReplayDiffers         replaying a journal gives other decisions: another release, or another machine
 └── BusError              no agent accepts a message: a bug of ours, or of a custom agent
 """
@@ -309,6 +310,10 @@ class StorageFailed(PromptFlowError):
     def __init__(self, reason: str, *, file: str) -> None:
         self.reason, self.file = reason, file
         super().__init__(f"{file}: {reason}")
+
+
+class Superseded(StorageFailed):
+    """This process may not write to the run any more, because another has taken it over, or it was closed."""
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
