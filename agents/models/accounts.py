@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from protocols.pacing.breaker import Breaker
 from protocols.pacing.clock import loop_time
-from protocols.pacing.limiter import Limiter, Limits
+from protocols.pacing.limiter import Limiter
+from protocols.pacing.limits import Limits
 from protocols.pacing.waiting import Calls
 from protocols.providers.catalogue import Account
 from protocols.wrappers.temperature import Temperature
