@@ -24,7 +24,8 @@ EARLIER = 1e-6
 class Limiter:
     """Queues the calls of one account until its gate admits them.
 
-    `gate` None: one that shares the account with no other process, see `Alone`.
+    `gate` makes it; None: it is that of a process that shares the account with no other, see `Alone`. `Leased` shares
+    it.
 
     Priority: urgent calls are first and are not spaced.
     """
@@ -32,7 +33,7 @@ class Limiter:
     def __init__(self, limits: Limits, gate: Callable[[Limits, Calls], Gate] | None = None) -> None:
         self._asked = [limits]
         self.limits = limits
-        self._calls = Calls()
+        self._calls = Calls(self.admit)
         self._in_flight = self._calls.flights
         self._urgent, self._others = self._calls.urgent, self._calls.others
         self._gate: Gate = gate(limits, self._calls) if gate else Alone(limits, self._calls)
@@ -52,7 +53,7 @@ class Limiter:
     @property
     def queued(self) -> int:
         """Number of calls that wait to be sent."""
-        return len(self._urgent) + len(self._others)
+        return self._calls.queued
 
     @property
     def allowed(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
@@ -46,11 +47,13 @@ class Waiter:
 
 
 class Calls:
-    """The calls of one limiter: those in flight, and those that wait, urgent ones apart."""
+    """The calls of one limiter: those in flight, and those that wait, urgent ones apart. `admit` lets go all waiting
+    calls that may be sent."""
 
-    __slots__ = ("flights", "others", "urgent")
+    __slots__ = ("admit", "flights", "others", "urgent")
 
-    def __init__(self) -> None:
+    def __init__(self, admit: Callable[[], None]) -> None:
+        self.admit = admit
         self.flights: set[Ticket] = set()
         self.urgent: deque[Waiter] = deque()
         self.others: deque[Waiter] = deque()

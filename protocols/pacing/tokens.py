@@ -17,6 +17,8 @@ BEYOND = 0.25
 """How far a call may exceed the observed maximum, as a share of the distance from the mean to that maximum."""
 SURPRISE = 0.005
 """Share of the allowance kept for calls that need more than any before them."""
+LEAST_SHARE = 0.1
+"""Least part of a reservation that counts as expected."""
 MEMORY = 10_000
 """The observed maxima decay towards the average with a time constant of this many calls."""
 
@@ -37,6 +39,10 @@ class Needs:
     def expected(self, bound: int) -> float:
         """The expected tokens of a call."""
         return bound * self._share(self._levels[-1])
+
+    def mean(self, bound: int) -> float:
+        """The mean tokens of a call so far, with one imaginary call that needed its whole bound."""
+        return bound * (self._levels[-1] * self._calls + 1.0) / (self._calls + 1)
 
     def most(self, bound: int) -> float:
         """Upper estimate of the tokens of the calls in flight and one more call with this bound."""
@@ -97,6 +103,13 @@ class Reserve:
         for kind, output in self._output.items():
             needed += output.most(bound.output if kind is urgent else 0)
         return needed
+
+    def share(self, bound: Usage) -> float:
+        """What a call with this bound is expected to need, of what is reserved for one."""
+        expected = self._input.mean(bound.input) + self._output[False].mean(bound.output)
+        most = self._input.most(bound.input) + self._output[False].most(bound.output)
+        most -= self._input.most(0) + self._output[False].most(0)
+        return min(1.0, max(LEAST_SHARE, expected / most)) if most else 1.0
 
     def begin(self, bound: Usage, urgent: bool) -> Reserved:
         """Reserve the need of a call."""
