@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +24,8 @@ PURE = (
 )
 """Tests of what uses no library that needs asyncio."""
 REACHED = stand_guard()
+CACHES = tempfile.TemporaryDirectory(prefix="caches-")
+os.environ["XDG_CACHE_HOME"] = CACHES.name  # no test shares limits, or anything else, with its user's own processes
 blocking.watch()
 
 

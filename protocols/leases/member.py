@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -25,7 +26,7 @@ RETRY = 1.0
 GOODBYE = 2.0
 """Seconds that giving back a lease may take."""
 NONE = Usage(0, 0)
-Begin = Callable[[Callable[[], Awaitable[None]]], None]
+Begin = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
 """Starts a task, which may be cancelled once no more calls are made."""
 
 
@@ -34,7 +35,7 @@ class Leased:
 
     While there are calls a task, started by `begin`, asks for the next lease: every `RENEW` seconds; after `GAP` if
     calls wait that the lease cannot admit and that were not reported; at once after a rate limit, and nothing is sent
-    before the answer. Once nothing was sent for that long, and no call is in flight, it gives the lease back and ends.
+    before the answer. Once nothing was sent for that long and no call is in flight, it gives the lease back and ends.
     """
 
     def __init__(self, source: Source, begin: Begin, limits: Limits, calls: Calls) -> None:
@@ -49,7 +50,11 @@ class Leased:
         self._wait = -math.inf
         self._pushed_back = self._blocked = self._news = self._short = False
         self._keeping, self._alarm, self._event = False, -math.inf, anyio.Event()
-        self.failure = ""
+        self._failure = ""
+
+    @property
+    def failure(self) -> str:
+        return self._failure
 
     @property
     def allowed(self) -> int:
@@ -161,7 +166,7 @@ class Leased:
         """When to ask for the next lease."""
         if self._news:
             return self._asked
-        if self.failure:
+        if self._failure:
             return self._asked + RETRY
         lease, calls = self._lease, self._calls
         if self._short and calls.queued:
@@ -193,12 +198,12 @@ class Leased:
         try:
             lease = await self._source.exchange(self._name, report)
         except NoLease as error:
-            self.failure = str(error) or type(error).__name__
+            self._failure = str(error) or type(error).__name__
             self._sent, self._used = self._sent + report.sent, self._used + report.used
             self._replies += report.replies
             self._pushed_back |= report.pushed_back
             return True
-        self.failure = ""
+        self._failure = ""
         self._take(lease)
         self._calls.admit()
         return bool(lease.seconds or self._calls.queued)

@@ -21,6 +21,8 @@ class Alone:
     """Admits calls by the limits that this process knows: see `Concurrency`, `Pace` and `TokenPace`. Limits that
     become known later apply to the calls in flight too."""
 
+    failure = ""
+
     def __init__(self, limits: Limits, calls: Calls) -> None:
         self._limits, self._flights = limits, calls.flights
         self._concurrency = Concurrency(limits.concurrency)

@@ -70,6 +70,11 @@ class Limiter:
         """Seconds for which the account is held back by what its provider said; 0: it is not."""
         return self._gate.held
 
+    @property
+    def failure(self) -> str:
+        """Why the account's quota cannot be reached; "" if it can."""
+        return self._gate.failure
+
     def restrict(self, limits: Limits) -> None:
         """Apply these limits too, until they are given back."""
         self._asked.append(limits)

@@ -69,6 +69,7 @@ class Gate(Protocol):
 
     `allowed`: calls in flight now; `most`: what they may grow to. `counts_tokens`: whether `delay` and `send` need
     the bounds of calls. `held`: seconds for which the account is held back by what its provider said; 0: it is not.
+    `failure`: why it cannot find out what may be sent; "" if it can.
     """
 
     @property
@@ -82,6 +83,9 @@ class Gate(Protocol):
 
     @property
     def held(self) -> float: ...
+
+    @property
+    def failure(self) -> str: ...
 
     def keep_to(self, limits: Limits) -> None:
         """Apply these configured limits instead of earlier ones."""
