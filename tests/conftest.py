@@ -18,6 +18,7 @@ settings.load_profile("promptflow")
 PURE = (
     "tests/agents/ring/",
     "tests/protocols/budget/",
+    "tests/protocols/leases/",
     "tests/protocols/pacing/",
     "tests/protocols/test_bus.py",
     "tests/protocols/wrappers/",

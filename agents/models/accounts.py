@@ -78,13 +78,17 @@ class Accounts:
             return
         failed: Exception | None = None
         with self._closing:
-            async with anyio.create_task_group() as self._tasks:
-                try:
-                    yield
-                except Exception as error:  # the group would wrap it
-                    failed = error
-                self._tasks.cancel_scope.cancel()
+            try:
+                async with anyio.create_task_group() as self._tasks:
+                    try:
+                        yield
+                    except Exception as error:  # the group would wrap it
+                        failed = error
+                    self._tasks.cancel_scope.cancel()
+            finally:
                 self._tasks = None
+                for limiter in self._limiters.values():
+                    await limiter.close()
         if failed is not None:
             raise failed
 

@@ -37,7 +37,7 @@ class Report:
     `window`: of its lease; `replies`: to calls that were sent in this window; `pushed_back`: whether one of those met
     a rate limit. `wait`: seconds from now on for which the provider asked it to wait, 0: none were named.
     `waiting`: calls that wait now. `urgent`, `others`: those of them without a grant, and such as are expected until
-    the next report. `leaves`: the member has nothing to do, and gives everything back.
+    the next report. `leaves`: the member has nothing to do now, and gives everything back; `ends`: for ever.
     """
 
     limits: Limits = UNKNOWN
@@ -57,6 +57,7 @@ class Report:
     urgent: Demand = NOTHING
     others: Demand = NOTHING
     leaves: bool = False
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Leased:
         self._wait = -math.inf
         self._pushed_back = self._blocked = self._news = self._short = False
         self._keeping, self._alarm, self._event = False, -math.inf, anyio.Event()
-        self._failure = ""
+        self._failure, self._known = "", False
 
     @property
     def failure(self) -> str:
@@ -189,12 +189,12 @@ class Leased:
         finally:
             self._keeping, self._alarm = False, -math.inf
             if stays:  # it was cancelled
-                await self._leave()
+                await self.leave()
 
     async def _renew(self) -> bool:
         """Exchange a report for a lease; whether there is more to do."""
         report = self._report = self._take_stock()
-        self._asked = loop_time()
+        self._asked, self._known = loop_time(), True
         try:
             lease = await self._source.exchange(self._name, report)
         except NoLease as error:
@@ -208,10 +208,11 @@ class Leased:
         self._calls.admit()
         return bool(lease.seconds or self._calls.queued)
 
-    async def _leave(self) -> None:
-        """Give back the lease, because no more calls are made."""
-        self._ends = -math.inf
-        report = replace(self._take_stock(), leaves=True, held_requests=0, held_tokens=0)
+    async def leave(self) -> None:
+        if not self._known:
+            return
+        self._known, self._ends = False, -math.inf
+        report = replace(self._take_stock(), ends=True, held_requests=0, held_tokens=0)
         self._lease = Lease()
         with anyio.move_on_after(GOODBYE, shield=True):
             try:

@@ -63,6 +63,9 @@ class Quota:
     counts as taken until its member reports that it is free. Limits: the strictest of all configured ones, or else of
     those that providers named.
 
+    What replies and refusals have taught is forgotten once the last member has ended, so that a person who starts
+    again tries at once; what was sent is not.
+
     Urgent demand of any member goes before other demand of all. The rest is divided fairly (max-min) by demand; where
     there is less than one call for each, the one who has waited longest is served.
     """
@@ -79,8 +82,10 @@ class Quota:
         seat = self._members.get(member) or Seat(since=now, placed=now)
         self._settle(seat, report, now)
         self._learn(report, now)
-        if report.leaves:
+        if report.leaves or report.ends:
             self._members.pop(member, None)
+            if report.ends and not self._members:
+                self._concurrency = Concurrency(None)
             return Lease()
         self._members[member] = seat
         seat.ends = now + LEASE
@@ -88,12 +93,13 @@ class Quota:
         hold = concurrency.held(now)
         self._choose_trial(seat, report)
         target = self._place(seat, now)
+        changes = seat.held > seat.places or min(target, seat.in_flight + seat.waiting) > seat.places
         unmet = 0
         if hold < RENEW and seat.places:
             unmet = self._grant(seat, report.share, now)
         return Lease(
             seconds=LEASE,
-            again=SOON if unmet or min(target, seat.in_flight + seat.waiting) > seat.places else RENEW,
+            again=SOON if unmet or changes else RENEW,
             growing=concurrency.slow_start and concurrency.allowed < concurrency.most,
             places=seat.places,
             whole=seat.places == concurrency.allowed,

@@ -114,6 +114,9 @@ class Alone:
         if ticket.tokens:
             ticket.tokens.end(loop_time(), used)
 
+    async def leave(self) -> None:
+        return
+
     def unsent(self, ticket: Ticket) -> None:
         if ticket.request_pace:
             pace, entry = ticket.request_pace

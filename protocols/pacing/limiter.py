@@ -150,6 +150,10 @@ class Limiter:
         replace them."""
         self._gate.learn(model, allowance)
 
+    async def close(self) -> None:
+        """No more calls are made: give back what others may use."""
+        await self._gate.leave()
+
     def admit(self) -> None:
         """Let all waiters go that may be sent; if the next one waits for a time, make one waiter watch the clock."""
         delay = math.inf

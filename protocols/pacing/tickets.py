@@ -111,6 +111,9 @@ class Gate(Protocol):
     def learn(self, model: str, told: Allowance) -> None:
         """A model's limits, as its provider reports them."""
 
+    async def leave(self) -> None:
+        """No more calls are made."""
+
 
 class Learned:
     """The limits that the headers of each model of an account named."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup
 
-from protocols.leases.lease import Lease, NoLease, Report
+from protocols.leases.lease import Lease, NoLease, Report, Source
 from protocols.leases.member import Leased
 from protocols.leases.quota import Quota
 from protocols.model import Request
@@ -23,15 +22,14 @@ from tests.protocols.wrappers.clocked import REQUEST, Clocked
 
 @dataclass
 class Shared:
-    """A quota that is packed and unpacked at every exchange, on a clock that is `ahead` of the members'. An exchange
-    takes `trip()` there and as much back, and fails if `fails()`, before or after the quota has heard of it."""
+    """A quota, packed and unpacked now and then, on a clock that is `ahead` of the members'. An exchange takes
+    `trip()` there and as much back, and fails if `fails()` says so: "before" or "after" the quota has heard of it."""
 
     trip: Callable[[], float] = lambda: 0.001
     ahead: float = 0.0
     fails: Callable[[], str] = lambda: ""
-    packed: dict[str, object] = field(default_factory=lambda: Quota().pack())
+    quota: Quota = field(default_factory=Quota)
     times: list[float] = field(default_factory=list)
-    turn: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def exchange(self, member: str, report: Report) -> Lease:
         self.times.append(anyio.current_time())
@@ -39,24 +37,16 @@ class Shared:
         failure = self.fails()
         if failure == "before":
             raise NoLease("cut off")
-        quota = Quota.unpack(self.packed)
-        lease = quota.exchange(member, report, anyio.current_time() + self.ahead)
-        self.packed = quota.pack()
+        if len(self.times) % 50 == 0:
+            self.quota = Quota.unpack(self.quota.pack())
+        lease = self.quota.exchange(member, report, anyio.current_time() + self.ahead)
         await anyio.sleep(self.trip())
         if failure:
             raise NoLease("cut off")
         return lease
 
 
-@asynccontextmanager
-async def member(source: Shared, limits: Limits) -> AsyncIterator[Limiter]:
-    """The limiter of a member, which gives back its lease at the end."""
-    async with anyio.create_task_group() as tasks:
-        yield joined(source, limits, tasks)
-        tasks.cancel_scope.cancel()
-
-
-def joined(source: Shared, limits: Limits, tasks: TaskGroup) -> Limiter:
+def joined(source: Source, limits: Limits, tasks: TaskGroup) -> Limiter:
     """The limiter of a member, whose tasks are among these."""
 
     def gate(limits: Limits, calls: Calls) -> Leased:
@@ -66,7 +56,7 @@ def joined(source: Shared, limits: Limits, tasks: TaskGroup) -> Limiter:
 
 
 async def crowd(
-    model: Clocked, source: Shared, limits: Sequence[Limits], seconds: float, callers: int, request: Request = REQUEST
+    model: Clocked, source: Source, limits: Sequence[Limits], seconds: float, callers: int, request: Request = REQUEST
 ) -> float:
     """Keep `callers` calls queued at a member with each of these limits; returns when it began."""
     start = anyio.current_time()
