@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import anyio
@@ -42,14 +42,12 @@ def test_only_accounts_at_an_address_are_shared(tmp_path: Path, account: Account
 async def test_a_block_shares_limits_and_gives_them_back_whatever_ends_it(tmp_path: Path) -> None:
     for error in (None, RunFailed("it failed")):
         one, other = (Accounts(QuotaFiles({"XDG_CACHE_HOME": str(tmp_path)}, print)) for _ in range(2))
-        try:
+        with pytest.raises(RunFailed) if error else nullcontext():
             async with one.sharing(), one.sharing():
                 ticket = await one.limiter(SERVER, Limits(4)).enter(REQUEST, urgent=False)
                 one.limiter(SERVER, Limits(4)).leave(ticket, Usage(1, 1))
                 if error:
                     raise error
-        except RunFailed as raised:
-            assert raised is error
         async with other.sharing():
             limiter = other.limiter(SERVER, Limits(4))
             ticket = await limiter.enter(REQUEST, urgent=False)
