@@ -20,18 +20,14 @@ GRAIN = 0.5
 class Meter:
     """The log of one minute, and the schedule by which its allowance is granted: as `Pace`, for grants.
 
-    `limit`: per minute; None: unknown, and everything is only counted. Times in seconds.
+    `limit`: per minute; None: unknown, and everything is only counted. `used`: in the last minute. Times in seconds.
     """
 
     def __init__(self) -> None:
         self.limit: float | None = None
         self._log: deque[tuple[float, float]] = deque()
+        self.used = 0.0
         self._next = -math.inf
-
-    @property
-    def used(self) -> float:
-        """What was reported in the last minute."""
-        return sum(amount for _, amount in self._log)
 
     @property
     def empty(self) -> bool:
@@ -41,6 +37,7 @@ class Meter:
         """Count what was sent until this time."""
         if not amount:
             return
+        self.used += amount
         time = math.ceil(time / GRAIN) * GRAIN
         if self._log and self._log[-1][0] >= time:
             time, before = self._log.pop()
@@ -50,7 +47,9 @@ class Meter:
     def forget(self, now: float) -> None:
         """Drop what is older than the window."""
         while self._log and self._log[0][0] + WINDOW <= now:
-            self._log.popleft()
+            self.used -= self._log.popleft()[1]
+        if not self._log:
+            self.used = 0.0  # float sums leave a remainder
 
     def plan(self, now: float, amount: float) -> None:
         """Move the schedule by a grant; a negative amount was given back."""
@@ -79,5 +78,6 @@ class Meter:
         """:raises KeyError, TypeError, ValueError: this is no packed meter."""
         meter = cls()
         meter._log = deque((float(time), float(amount)) for time, amount in packed["log"])
+        meter.used = sum(amount for _, amount in meter._log)
         meter._next = -math.inf if packed["next"] is None else float(packed["next"])
         return meter

@@ -158,8 +158,8 @@ class Quota:
             self._concurrency.pushed_back(window, report.wait or None, now)
 
     def _apply_limits(self) -> Limits:
-        named = reduce(or_, (seat.limits for seat in self._members.values()))
-        learned = reduce(or_, (seat.learned for seat in self._members.values()))
+        named = reduce(or_, {seat.limits for seat in self._members.values()})
+        learned = reduce(or_, {seat.learned for seat in self._members.values()})
         self._concurrency.limit(named.concurrency)
         limits = Limits(self._concurrency.most, named.requests or learned.requests, named.tokens or learned.tokens)
         self._requests.limit = limits.requests

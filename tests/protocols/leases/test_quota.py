@@ -67,10 +67,10 @@ steps = st.tuples(
 @given(
     limits=st.builds(Limits, st.none(), st.integers(1, 300), st.none() | st.integers(100, 3000)),
     offsets=st.lists(st.floats(-1e5, 1e5), min_size=5, max_size=5),
-    steps=st.lists(steps, min_size=20, max_size=150),
+    steps=st.lists(steps, min_size=20, max_size=100),
     urgent=st.booleans(),
 )
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_no_minute_exceeds_the_limit_whatever_the_members_do_within_their_leases(
     limits: Limits, offsets: list[float], steps: list[tuple[str, int, float, int, int]], urgent: bool
 ) -> None:
