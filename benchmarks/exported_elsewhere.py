@@ -120,7 +120,7 @@ def main():
         if form in case["refused"]:
             refused += 1
             continue
-        if form == "promptfoo" and n >= 8:
+        if form == "promptfoo" and n >= 14:
             break
         try:
             render = open_one(folder / f"case{n}")

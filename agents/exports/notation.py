@@ -11,7 +11,8 @@ from typing import NoReturn
 from agents.exports.portable import Piece
 from protocols.errors import PromptError
 
-OPENS = re.compile(r"\{(?=[{%#])")
+OPENS = re.compile(r"\{(?=[{%#])|#(?=\})")
+"""The signs that begin or end a tag. A comment's end by itself is an error for Nunjucks."""
 RESERVED = frozenset(
     {*keyword.kwlist, *map(str.lower, keyword.kwlist), "self", "loop", "caller", "varargs", "kwargs", "super"}
     | {"allow_partial", "use_jinja_sandbox", "range", "dict", "lipsum", "cycler", "joiner", "namespace"}
@@ -45,7 +46,7 @@ def jinja(pieces: Sequence[Piece], names: Mapping[str, str]) -> str:
     Jinja changes them (https://jinja.palletsprojects.com/en/stable/api/, `newline_sequence`)."""
     before = [*(not isinstance(piece, str) for piece in pieces[1:]), False][: len(pieces)]
     whole = "".join(
-        OPENS.sub('{{ "{" }}', piece + ("{" if follows else ""))[: -1 if follows else None]
+        OPENS.sub(r'{{ "\g<0>" }}', piece + ("{" if follows else ""))[: -1 if follows else None]
         if isinstance(piece, str)
         else f"{{{{ {names[piece.name]} }}}}"
         for piece, follows in zip(pieces, before, strict=True)

@@ -21,7 +21,7 @@ def promptfoo(context: dict) -> dict:
 
 def escaped(content: object) -> object:
     if isinstance(content, str):
-        return re.sub(r"\\{(?=[{%#])", '{{ "{" }}', content)
+        return re.sub(r"\\{(?=[{%#])|#(?=\\})", lambda found: '{{ "%s" }}' % found[0], content)
     return [{**part, "text": escaped(part["text"])} if "text" in part else part for part in content]
 '''
 CONFIGURATION = """# The prompt {name}, for promptfoo: `promptfoo eval -c {file}`.
@@ -44,12 +44,18 @@ class Reply(dspy.Signature):
     reply: str = dspy.OutputField()
 
 
+SYSTEM = next((message["content"] for message in FIXED[:1] if message["role"] == "system"), "")
+# The same as DSPy keeps it: without white space at its ends, and with a text of its own if it is empty.
+KEPT = Reply.with_instructions(SYSTEM).instructions
+
+
 class AsSearched(dspy.Adapter):
     """Sends the messages that the search has sent, in which the instructions and demos may be others."""
 
     def format(self, signature: type, demos: list, inputs: dict) -> list:
         names = {{name: field for field, name in NAMES.items()}}
-        system = [{{"role": "system", "content": signature.instructions}}] if signature.instructions else []
+        said = SYSTEM if signature.instructions == KEPT else signature.instructions
+        system = [{{"role": "system", "content": said}}] if said else []
         filled = render({{names[name]: value for name, value in inputs.items() if name in names}})
         return [*system, *(turn for demo in demos for turn in shown(demo, names)), *filled[len(FIXED) :]]
 
@@ -67,9 +73,8 @@ def shown(demo: dict, names: dict) -> list:
 
 def program() -> dspy.Predict:
     """The prompt as a module: `dspy.configure(lm=..., adapter=AsSearched())`, then `program()({call}).reply`."""
-    said = {{message["role"]: message["content"] for message in FIXED[:1] if message["role"] == "system"}}
-    turns = FIXED[len(said) :]
-    predict = dspy.Predict(Reply.with_instructions(said.get("system", "")), **OFFER)
+    turns = FIXED[bool(SYSTEM) :]
+    predict = dspy.Predict(Reply.with_instructions(SYSTEM), **OFFER)
     predict.demos = [
         dspy.Example(message=user["content"], reply=assistant["content"])
         for user, assistant in zip(turns[::2], turns[1::2])
