@@ -76,6 +76,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for command in COMMANDS:
     app.command()(command)
+app.command("import")(exporting.take_in)
 
 memory_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after a memory file.")
 OF_MEMORY: dict[str, Callable[..., None]] = {

@@ -3,7 +3,6 @@ that has the library, and needs nothing of ours. The last line of its output is 
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 import subprocess
@@ -20,9 +19,15 @@ def module(path):
 
 def plain(folder):
     document = json.loads((folder / "messages-json.json").read_text("utf-8"))
+
     def content(said, inputs):
-        return said if isinstance(said, str) else "".join(p if isinstance(p, str) else inputs[p["field"]] for p in said)
-    return lambda inputs: [{"role": m["role"], "content": content(m["content"], inputs)} for m in document["messages"]]
+        return (
+            said if isinstance(said, str) else "".join(p if isinstance(p, str) else inputs[p["field"]] for p in said)
+        )
+
+    return lambda inputs: [
+        {"role": m["role"], "content": content(m["content"], inputs)} for m in document["messages"]
+    ]
 
 
 def python(folder):
@@ -31,17 +36,24 @@ def python(folder):
 
 def jinja(folder):
     import jinja2
+
     text = (folder / "jinja.json.jinja").read_bytes().decode("utf-8")
-    made = [jinja2.Environment(**o).from_string(text) for o in ({}, {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True})]
+    made = [
+        jinja2.Environment(**o).from_string(text)
+        for o in ({}, {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True})
+    ]
+
     def render(inputs):
         one, other = (json.loads(template.render(**inputs)) for template in made)
         assert one == other
         return one
+
     return render
 
 
 def mlflow(folder):
     from mlflow.entities.model_registry.prompt_version import PromptVersion
+
     document = json.loads((folder / "mlflow.json").read_text("utf-8"))
     made = PromptVersion(document["name"], 1, document["template"])
     again = PromptVersion(document["name"], 1, json.loads(json.dumps(document["template"])))
@@ -52,6 +64,7 @@ def mlflow(folder):
 def langfuse(folder):
     from langfuse.api import Prompt_Chat
     from langfuse.model import ChatPromptClient
+
     document = json.loads((folder / "langfuse.json").read_text("utf-8"))
     made = Prompt_Chat.model_validate({**document, "version": 1, "labels": [], "tags": []})
     client = ChatPromptClient(made)
@@ -60,38 +73,53 @@ def langfuse(folder):
 
 def langsmith(folder):
     from langchain_core.load import load
-    from langsmith.wrappers import _openai  # noqa: F401 - says that langsmith is there
     from langchain_core.messages import convert_to_openai_messages
+    from langsmith.wrappers import _openai  # noqa: F401 - says that langsmith is there
+
     made = load(json.loads((folder / "langsmith.json").read_text("utf-8")), allowed_objects="core")
-    return lambda inputs: [{"role": m["role"], "content": m["content"]} for m in convert_to_openai_messages(made.invoke(inputs).to_messages())]
+    return lambda inputs: [
+        {"role": m["role"], "content": m["content"]}
+        for m in convert_to_openai_messages(made.invoke(inputs).to_messages())
+    ]
 
 
 def openai(folder):
     from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
     from pydantic import TypeAdapter
+
     document = json.loads((folder / "openai.json").read_text("utf-8"))
     TypeAdapter(CompletionCreateParamsNonStreaming).validate_python({"model": "m", **document})
     import re
+
     def render(inputs):
         names = re.compile(r"\{\{(" + "|".join(map(re.escape, inputs)) + r")\}\}")
-        return [{"role": m["role"], "content": names.sub(lambda f: inputs[f[1]], m["content"])} for m in document["messages"]]
+        return [
+            {"role": m["role"], "content": names.sub(lambda f: inputs[f[1]], m["content"])}
+            for m in document["messages"]
+        ]
+
     return render
 
 
 def dspy(folder):
     import dspy
+
     made = module(folder / "dspy.py")
     seen = []
+
     class Recorder(dspy.BaseLM):
         def __init__(self):
             super().__init__("recorder")
+
         def __call__(self, prompt=None, messages=None, **kwargs):
             seen.append(messages)
             return ["yes"]
+
     def render(inputs):
         with dspy.context(lm=Recorder(), adapter=made.AsSearched()):
             assert made.program()(**inputs).reply == "yes"
         return seen[-1]
+
     return render
 
 
@@ -101,12 +129,31 @@ def promptfoo(folder, command):
     config = (folder / "promptfoo.yaml").read_text("utf-8").partition("\ntests:")[0]
     tests = json.dumps([{"vars": one} for one in cases["inputs"]])
     (folder / "tested.yaml").write_text(f"{config}\ntests: {tests}\n", "utf-8")
-    done = subprocess.run([*command, "eval", "-c", "tested.yaml", "-o", "out.json", "--no-cache", "--no-table", "--no-progress-bar", "-j", "1"],
-        cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            *command,
+            "eval",
+            "-c",
+            "tested.yaml",
+            "-o",
+            "out.json",
+            "--no-cache",
+            "--no-table",
+            "--no-progress-bar",
+            "-j",
+            "1",
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     if not (folder / "out.json").exists():
         raise RuntimeError((done.stderr or done.stdout)[-600:])
     results = json.loads((folder / "out.json").read_text("utf-8"))["results"]["results"]
-    said = {json.dumps(r["testIdx"]): json.loads(r["response"]["output"]) if r.get("response") else r.get("error") for r in results}
+    said = {
+        json.dumps(r["testIdx"]): json.loads(r["response"]["output"]) if r.get("response") else r.get("error")
+        for r in results
+    }
     order = iter([said[str(n)] for n in range(len(cases["inputs"]))])
     return lambda inputs: next(order)
 
@@ -128,7 +175,7 @@ def main():
             print(f"skipped: {error}")
             return
         made += 1
-        for inputs, sent in zip(case["inputs"], case["sent"]):
+        for inputs, sent in zip(case["inputs"], case["sent"], strict=True):
             total += 1
             got = render(inputs)
             equal += got == sent

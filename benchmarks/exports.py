@@ -33,8 +33,40 @@ from protocols.task import Example, Task
 
 CHECK = Path(__file__).with_name("exported_elsewhere.py")
 SPICE = [
-    *("{text}", "{{text}}", "{{ question }}", "{% raw %}", "{% endraw %}", "{#", "#}", "{{", "}}", "{", "}", '{"a": {"b": 1}}'),
-    *("付款", "退款。", "😀", "👩‍🚀", "\x00", "\x1b[0m", "\t", "\r", "\r\n", "\n", "\\", "\\n", '"', "'", "%s", "${x}", "<b>&", "\u2028"),
+    *(
+        "{text}",
+        "{{text}}",
+        "{{ question }}",
+        "{% raw %}",
+        "{% endraw %}",
+        "{#",
+        "#}",
+        "{{",
+        "}}",
+        "{",
+        "}",
+        '{"a": {"b": 1}}',
+    ),
+    *(
+        "付款",
+        "退款。",
+        "😀",
+        "👩‍🚀",
+        "\x00",
+        "\x1b[0m",
+        "\t",
+        "\r",
+        "\r\n",
+        "\n",
+        "\\",
+        "\\n",
+        '"',
+        "'",
+        "%s",
+        "${x}",
+        "<b>&",
+        "\u2028",
+    ),
     *("parcel", "card", "My invoice", "two words", " ", ":"),
 ]
 """What breaks the prompts of other people."""
@@ -62,7 +94,12 @@ def prompts(rng: Random, rounds: int) -> Iterator[Prompt]:
         texts = [drawn(rng, 8), drawn(rng, 4)]
         yield Prompt(
             tuple(
-                replace(s, text=s.text.replace("{a}", texts[0].replace("\r", " ") if s.form == "turns" else texts[0]).replace("{b}", texts[1]))
+                replace(
+                    s,
+                    text=s.text.replace(
+                        "{a}", texts[0].replace("\r", " ") if s.form == "turns" else texts[0]
+                    ).replace("{b}", texts[1]),
+                )
                 for s in blank
             )
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agents.commands.console import exit_codes, print_as_is, say, tell
+from agents.commands.console import emit, exit_codes, print_as_is, program, say, tell
+from agents.commands.options import AsJson
 from agents.exports.formats import Format
 from agents.exports.writing import export_to
+from agents.imports.writing import Origin, import_to
 from protocols.text import printable
 
 
@@ -50,3 +53,34 @@ def export(
         else:
             for name in exported.files:
                 say(f"Written: {name}")
+
+
+def take_in(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="The file, or several: an eval's definition and its data."),
+    ],
+    origin: Annotated[Origin, typer.Option("--from", help="What the file is.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder to make.  [default: one with the file's name, here]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a task of another tool's files: a folder with data, a prompt and a configuration to search with.
+
+    What cannot be carried over is listed, by line.
+
+    \b
+    Examples:
+      promptflow import promptfooconfig.yaml --from promptfoo
+      promptflow import eval.json data.jsonl --from openai-evals --out sorting
+    """
+    with exit_codes(as_json):
+        imported = import_to(origin, files, out)
+        if as_json:
+            emit(asdict(imported))
+            return
+        for remark in imported.remarks:
+            tell(printable(remark))
+        say(f"{imported.examples} examples; next: {program()} doctor {imported.configuration} --offline")
