@@ -63,7 +63,7 @@ def mlflow(portable: Portable, fixed: bool) -> Exported:
     whose variables are replaced one after the other, could give another text."""
     turns = portable.turns(fixed, "mlflow")
     names = notation.identifiers(portable.fields) | {"inputs": "inputs"}
-    plain = _mlflow_is_exact(turns, names)
+    plain = len(portable.fields) <= 1 and _mlflow_is_exact(turns, names)
     write = notation.doubled if plain else notation.jinja
     messages = [{"role": turn.role, "content": write(turn.pieces, names)} for turn in turns]
     if not plain and not any("{%" in message["content"] and "%}" in message["content"] for message in messages):
@@ -157,8 +157,7 @@ def _langfuse(text: str, names: Sequence[str]) -> list[Piece]:
 
 
 def _mlflow_is_exact(turns: Sequence[Turn], names: Mapping[str, str]) -> bool:
-    """Whether MLflow's own notation gives the same text whatever the values are."""
-    known = set(variables_of(turns, names))
+    """Whether MLflow's own notation finds our variables in these texts, and no others."""
     texts = [notation.doubled(turn.pieces, names) for turn in turns]
     marked = any("{%" in text and "%}" in text for text in texts)
     found = all(
@@ -166,7 +165,7 @@ def _mlflow_is_exact(turns: Sequence[Turn], names: Mapping[str, str]) -> bool:
         and VARIABLE.findall(text) == variables_of([turn], names)
         for turn, text in zip(turns, texts, strict=True)
     )
-    return len(known) <= 1 and not marked and found
+    return found and not marked
 
 
 def _dumps(document: Json) -> str:

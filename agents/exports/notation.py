@@ -11,8 +11,9 @@ from typing import NoReturn
 from agents.exports.portable import Piece
 from protocols.errors import PromptError
 
-OPENS = re.compile(r"\{(?=[{%#])|#(?=\})")
-"""The signs that begin or end a tag. A comment's end by itself is an error for Nunjucks."""
+OPENS = re.compile(r"\{(?=[{%#\r]|\n\Z)|#(?=\})")
+"""The signs that begin or end a tag, or stand before what is written as one. Nunjucks refuses a comment's end that is
+alone."""
 RESERVED = frozenset(
     {*keyword.kwlist, *map(str.lower, keyword.kwlist), "self", "loop", "caller", "varargs", "kwargs", "super"}
     | {"allow_partial", "use_jinja_sandbox", "range", "dict", "lipsum", "cycler", "joiner", "namespace"}

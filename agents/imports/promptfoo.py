@@ -205,7 +205,7 @@ def _judged(rows: Sequence[Pair], remarks: list[Remark], whole: Record) -> Draft
             if one.how and (record, one) != chosen
         ]
         if chosen is None:
-            place = found[0][0] if found else whole
+            place = found[-1][0] if found else whole
             shown = json.dumps(inputs, ensure_ascii=False)[:60]
             remarks.append(place.say(f"a test without {metric} is left out: {shown}"))
             continue

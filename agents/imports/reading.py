@@ -181,7 +181,7 @@ def yaml_of(text: str, file: str) -> Any:
 
 
 def _key(key: object) -> str:
-    return key if isinstance(key, str) else json.dumps(key)
+    return str(key) if isinstance(key, str) else json.dumps(key)
 
 
 def read_all(paths: Sequence[Path]) -> list[Record]:

@@ -16,7 +16,7 @@ from agents.imports.draft import Draft, Row
 from agents.imports.logs import chat_log, langfuse, mlflow
 from agents.imports.openai_files import evals, finetune
 from agents.imports.promptfoo import promptfoo
-from agents.imports.reading import Remark
+from agents.imports.reading import Remark, summed_up
 from protocols.errors import ConfigError, DataError
 from protocols.files import prompt_file
 
