@@ -129,9 +129,9 @@ def _of_langfuse(record: Record) -> tuple[Any, Any, bool]:
     return given, output if expected is None else expected, expected is None
 
 
-def _parsed(value: Any) -> Any:
-    """JSON in a text, as in exports to CSV, as what it is, if that is an object or a list."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+def _parsed(value: Any, begins: str = "{[") -> Any:
+    """JSON in a text, as in exports to CSV, as what it is, if it is an object or a list."""
+    if isinstance(value, str) and value.strip() and value.lstrip()[0] in begins:
         try:
             return json.loads(value)
         except json.JSONDecodeError:
@@ -161,8 +161,8 @@ def _of_mlflow(record: Record, remarks: list[Remark]) -> tuple[Any, Any, bool]:
     for span in (value.get("data") or {}).get("spans", ()) if isinstance(value.get("data"), Mapping) else ():
         if not (span.get("parent_id") or span.get("parent_span_id")):
             attributes = span.get("attributes") or {}
-            given = _parsed(span.get("inputs", attributes.get("mlflow.spanInputs"))) or given
-            output = _parsed(span.get("outputs", attributes.get("mlflow.spanOutputs"))) or output
+            given = _parsed(span.get("inputs") or attributes.get("mlflow.spanInputs"), '{["') or given
+            output = _parsed(span.get("outputs") or attributes.get("mlflow.spanOutputs"), '{["') or output
     info = value.get("info") if isinstance(value.get("info"), Mapping) else {}
     wanted = {
         one.get("assessment_name") or one.get("name"): one["expectation"].get("value")

@@ -157,7 +157,7 @@ def yaml_of(text: str, file: str) -> Any:
         return made
 
     def line(loader: Any, node: Any) -> Text:
-        made = Text(node.value)
+        made = Text(node.value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))  # as in JSON
         made.line = node.start_mark.line + 1
         return made
 

@@ -19,6 +19,7 @@ from agents.imports.promptfoo import promptfoo
 from agents.imports.reading import Remark, summed_up
 from protocols.errors import ConfigError, DataError
 from protocols.files import prompt_file
+from protocols.prompt import names_in
 
 Origin = Literal["promptfoo", "openai-evals", "openai-finetune", "chat-log", "langfuse", "mlflow"]
 ORIGINS: Mapping[Origin, Callable[[Sequence[Path]], Draft]] = {
@@ -46,7 +47,7 @@ cut = {{ train = 0.4, validation = 0.3, test = 0.3, seed = 0 }}
 
 [prompt]
 file = "{prompt}"  # empty sections are for the search to fill
-
+{literal}
 [models]
 {model}
 
@@ -130,6 +131,7 @@ def _distinct(draft: Draft, source: Path) -> list[Row]:
 
 
 def _configuration(draft: Draft, name: str, origin: str, source: Path) -> str:
+    literal = sorted(names_in(draft.prompts[0]) - draft.rows[0].input.keys())
     model = f"default = {_toml(draft.model)}" if draft.model else '# default = "openai/gpt-5-mini"  # what is missing'
     return CONFIGURATION.format(
         source=source.name.replace("\n", " "),
@@ -141,6 +143,7 @@ def _configuration(draft: Draft, name: str, origin: str, source: Path) -> str:
         settings="".join(f"{key} = {_toml(value)}\n" for key, value in draft.settings.items()),
         data=DATA,
         prompt=PROMPT,
+        literal=f"literal = {json.dumps(literal)}  # plain text in braces\n" if literal else "",
         model=model,
     )
 
