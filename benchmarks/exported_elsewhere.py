@@ -3,24 +3,28 @@ that has the library, and needs nothing of ours. The last line of its output is 
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+Inputs = Mapping[str, str]
+Render = Callable[[Inputs], Any]
 
 
-def module(path):
-    spec = importlib.util.spec_from_file_location(f"made{abs(hash(str(path)))}", path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+def module(path: Path) -> Any:
+    """The names of a file of Python."""
+    return SimpleNamespace(**runpy.run_path(str(path)))
 
 
-def plain(folder):
+def plain(folder: Path) -> Render:
     document = json.loads((folder / "messages-json.json").read_text("utf-8"))
 
-    def content(said, inputs):
+    def content(said: Any, inputs: Inputs) -> str:
         return (
             said if isinstance(said, str) else "".join(p if isinstance(p, str) else inputs[p["field"]] for p in said)
         )
@@ -30,11 +34,12 @@ def plain(folder):
     ]
 
 
-def python(folder):
-    return module(folder / "python.py").render
+def python(folder: Path) -> Render:
+    render: Render = module(folder / "python.py").render
+    return render
 
 
-def jinja(folder):
+def jinja(folder: Path) -> Render:
     import jinja2
 
     text = (folder / "jinja.json.jinja").read_bytes().decode("utf-8")
@@ -43,7 +48,7 @@ def jinja(folder):
         for o in ({}, {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True})
     ]
 
-    def render(inputs):
+    def render(inputs: Inputs) -> Any:
         one, other = (json.loads(template.render(**inputs)) for template in made)
         assert one == other
         return one
@@ -51,7 +56,7 @@ def jinja(folder):
     return render
 
 
-def mlflow(folder):
+def mlflow(folder: Path) -> Render:
     from mlflow.entities.model_registry.prompt_version import PromptVersion
 
     document = json.loads((folder / "mlflow.json").read_text("utf-8"))
@@ -61,7 +66,7 @@ def mlflow(folder):
     return lambda inputs: made.format(**inputs)
 
 
-def langfuse(folder):
+def langfuse(folder: Path) -> Render:
     from langfuse.api import Prompt_Chat
     from langfuse.model import ChatPromptClient
 
@@ -71,7 +76,7 @@ def langfuse(folder):
     return lambda inputs: [{"role": m["role"], "content": m["content"]} for m in client.compile(**inputs)]
 
 
-def langsmith(folder):
+def langsmith(folder: Path) -> Render:
     from langchain_core.load import load
     from langchain_core.messages import convert_to_openai_messages
     from langsmith.wrappers import _openai  # noqa: F401 - says that langsmith is there
@@ -83,7 +88,7 @@ def langsmith(folder):
     ]
 
 
-def openai(folder):
+def openai(folder: Path) -> Render:
     from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
     from pydantic import TypeAdapter
 
@@ -91,7 +96,7 @@ def openai(folder):
     TypeAdapter(CompletionCreateParamsNonStreaming).validate_python({"model": "m", **document})
     import re
 
-    def render(inputs):
+    def render(inputs: Inputs) -> Any:
         names = re.compile(r"\{\{(" + "|".join(map(re.escape, inputs)) + r")\}\}")
         return [
             {"role": m["role"], "content": names.sub(lambda f: inputs[f[1]], m["content"])}
@@ -101,21 +106,21 @@ def openai(folder):
     return render
 
 
-def dspy(folder):
+def dspy(folder: Path) -> Render:
     import dspy
 
     made = module(folder / "dspy.py")
     seen = []
 
-    class Recorder(dspy.BaseLM):
-        def __init__(self):
+    class Recorder(dspy.BaseLM):  # type: ignore[misc]
+        def __init__(self) -> None:
             super().__init__("recorder")
 
-        def __call__(self, prompt=None, messages=None, **kwargs):
+        def __call__(self, prompt: Any = None, messages: Any = None, **kwargs: Any) -> list[str]:
             seen.append(messages)
             return ["yes"]
 
-    def render(inputs):
+    def render(inputs: Inputs) -> Any:
         with dspy.context(lm=Recorder(), adapter=made.AsSearched()):
             assert made.program()(**inputs).reply == "yes"
         return seen[-1]
@@ -123,7 +128,7 @@ def dspy(folder):
     return render
 
 
-def promptfoo(folder, command):
+def promptfoo(folder: Path, command: Sequence[str]) -> Render:
     """All inputs in one evaluation with the provider `echo`."""
     cases = json.loads((folder.parent / "cases.json").read_text("utf-8"))[int(folder.name[4:])]
     config = (folder / "promptfoo.yaml").read_text("utf-8").partition("\ntests:")[0]
@@ -158,7 +163,7 @@ def promptfoo(folder, command):
     return lambda inputs: next(order)
 
 
-def main():
+def main() -> None:
     form, folder, command = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
     open_one = {"messages-json": plain, "promptfoo": lambda one: promptfoo(one, command)}.get(form) or globals()[form]
     equal = total = refused = made = 0

@@ -1,4 +1,4 @@
-"""Whether the exports render, in the libraries that they are for, what the search has sent: python -m benchmarks.exports
+"""Whether exports render, in the libraries that read them, what the search has sent: python -m benchmarks.exports
 
 The libraries are not installed beside us. Name an interpreter that has them (pip install jinja2 dspy mlflow-skinny
 langfuse langsmith langchain-core openai) and the promptfoo of npm, which needs Node 22:
@@ -70,14 +70,15 @@ SPICE = [
     *("parcel", "card", "My invoice", "two words", " ", ":"),
 ]
 """What breaks the prompts of other people."""
+TASK, IN = "=== task (task) ===\n{a}\n", "=== in (task) ===\n"
 LAYOUTS = [
-    "=== task (task) ===\n{a}\n=== in (task) ===\nText: {text}{b}",
-    "=== task (task) ===\n{a}\n=== in (task) ===\n{b}{text}\n{text}",
-    "=== task (task) ===\n{a}\n=== in (task) ===\nText: {text}\nQuestion: {question}{b}",
-    "=== task (task) ===\n{a}\n=== e (examples, turns) ===\n--- user ---\nQ {text} {a}\n--- assistant ---\nyes\n=== in (task) ===\n{text}",
-    "=== in (task) ===\n{a}\n\n{text}",
-    "=== task (task) ===\n{a}\n=== e (examples, turns) ===\n{examples:2}\n=== in (task) ===\nText: {text}\nLabel:",
-    "=== task (task) ===\n{a}\n=== e (examples) ===\n{examples:3}\n=== k (knowledge) ===\n{passages:1}\n=== in (task) ===\n{text}{b}",
+    f"{TASK}{IN}Text: {{text}}{{b}}",
+    f"{TASK}{IN}{{b}}{{text}}\n{{text}}",
+    f"{TASK}{IN}Text: {{text}}\nQuestion: {{question}}{{b}}",
+    f"{TASK}=== e (examples, turns) ===\n--- user ---\nQ {{text}} {{a}}\n--- assistant ---\nyes\n{IN}{{text}}",
+    f"{IN}{{a}}\n\n{{text}}",
+    f"{TASK}=== e (examples, turns) ===\n{{examples:2}}\n{IN}Text: {{text}}\nLabel:",
+    f"{TASK}=== e (examples) ===\n{{examples:3}}\n=== k (knowledge) ===\n{{passages:1}}\n{IN}{{text}}{{b}}",
 ]
 """Prompts, with `{a}` and `{b}` in the place of arbitrary text."""
 

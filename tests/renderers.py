@@ -197,7 +197,7 @@ def langsmith(text: str) -> Callable[[Inputs], Messages]:
 
 RENDERERS: Mapping[str, Callable[[str], Callable[[Inputs], Messages]]] = {
     "messages-json": messages_json,
-    "python": lambda text: python(text)["render"],  # type: ignore[no-any-return]
+    "python": lambda text: python(text)["render"],
     "jinja": jinja,
     "promptfoo": promptfoo,
     "dspy": dspy,

@@ -477,4 +477,4 @@ async def test_every_command_about_exports_runs_as_it_is_written(tmp_path: Path)
     rendered = python((tmp_path / "tickets.py").read_text(encoding="utf-8"))["render"]({"text": "{text} 付款"})
     assert rendered == plainly(load_prompt(tmp_path / "runs" / "tickets-1").render({"text": "{text} 付款"}))
     assert tomllib.loads((tmp_path / "sorting" / "sorting.toml").read_text(encoding="utf-8"))["models"]["default"]
-    assert set(re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE)) == {*FORMATS_OF_EXPORT, *ORIGINS}
+    assert set(re.findall(r"^\| `([a-z][\w-]+)` \|", text, re.MULTILINE)) == {*FORMATS_OF_EXPORT, *ORIGINS}
