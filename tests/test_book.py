@@ -106,6 +106,7 @@ RUN = {
     "tests/test_book.py": ("docs/first-run.md", "docs/providers.md"),
     "tests/test_docs.py": (
         "README.md",
+        "docs/export.md",
         "docs/metrics.md",
         "docs/programs.md",
         "docs/reports.md",

@@ -203,7 +203,7 @@ WRONG: list[tuple[str, Origin, str, str]] = [
     ("c.json", "promptfoo", '{"prompts": ["a"], "tests": "file://no.csv"}', r"no\.csv: .*No such file"),
     ("s.jsonl", "openai-evals", '{"input": "a", "ideal": "b"}\n{"input": "a"}\n', r"s\.jsonl:2: no sample"),
     ("s.jsonl", "openai-evals", '{"item": {"a": "b"}}\n', r"s\.jsonl:1: no grader names"),
-    ("t.jsonl", "openai-finetune", '{"messages": [{"role": "user"}]}\n\n{"messages": 3}\n', r"t\.jsonl:3: no list of"),
+    ("t.jsonl", "openai-finetune", '{"messages": [{"role": "user"}]}\n\n{"messages": 3}\n', r"t\.jsonl:3: no list"),
     ("t.jsonl", "openai-finetune", "\n\n[1, 2\n", r"t\.jsonl:\d: "),
     ("l.jsonl", "chat-log", '{"messages": [], "rating": "down"}\n', r"l\.jsonl:1: no conversation was liked"),
     ("f.json", "langfuse", '[{"input": "a", "output": "b"},\n {"output": "b"}]', r"f\.json:2: no item"),
