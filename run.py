@@ -25,7 +25,16 @@ if sys.version_info < (3, 11):  # noqa: UP036 - older versions cannot parse the 
 try:
     import typer
 
-    from agents.commands import checking, demonstrating, looking, remembering, searching, steering, watching
+    from agents.commands import (
+        checking,
+        demonstrating,
+        exporting,
+        looking,
+        remembering,
+        searching,
+        steering,
+        watching,
+    )
     from agents.commands.console import leave, program
 except ImportError as error:
     sys.stderr.write(set_up(f"this environment ({sys.executable}) lacks what it needs: {error}"))
@@ -64,9 +73,11 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     looking.trace,
     looking.blame,
     looking.diff,
+    exporting.export,
 )
 for command in COMMANDS:
     app.command()(command)
+app.command("import")(exporting.take_in)
 
 memory_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after a memory file.")
 OF_MEMORY: dict[str, Callable[..., None]] = {

@@ -107,6 +107,7 @@ RUN = {
     "tests/test_docs.py": (
         "docs/answers.md",
         "README.md",
+        "docs/export.md",
         "docs/metrics.md",
         "docs/programs.md",
         "docs/reports.md",

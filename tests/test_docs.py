@@ -29,9 +29,12 @@ from agents.config.metrics import METRICS
 from agents.config.tables import CapsTable
 from agents.directory.resume_fingerprint import FREE, FREE_OF_PROVIDERS
 from agents.directory.run_directory import JOURNAL
+from agents.exports.formats import FORMATS as FORMATS_OF_EXPORT
+from agents.imports.writing import ORIGINS
 from agents.programs.bound import Bound
 from agents.programs.worker import ANSWERS
 from agents.programs.workers import question
+from agents.results.saved import load_prompt
 from agents.run.steering import settable
 from examples.agent.program import PRICES
 from memory.journals.journal import read_calls, read_journal
@@ -54,6 +57,7 @@ from protocols.program import Prompts
 from protocols.prompt import FORMS, Prompt, Section
 from tests.guard import python_path
 from tests.pages import KEY, README, ROOT, blocks, checkout, commands, execute, page
+from tests.renderers import plainly, python
 from tests.small_task import SIMULATED, SIZES, write_task
 from tests.wire_server import WireServer
 
@@ -458,3 +462,19 @@ def watch(command: list[str], folder: Path, server: WireServer) -> None:
         assert "http://127.0.0.1:" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
+
+
+async def test_every_command_about_exports_runs_as_it_is_written(tmp_path: Path) -> None:
+    """The files that the page shows are imported; what was exported renders what the search has sent."""
+    checkout(tmp_path)
+    text = page("docs/export.md")
+    for name, language in (("promptfooconfig.yaml", "yaml"), ("answers.jsonl", "jsonl")):
+        [block] = blocks(language, text)
+        (tmp_path / name).write_text(block, encoding="utf-8")
+    async with WireServer(lambda turns: "billing") as server:
+        for command in commands(text):
+            await to_thread.run_sync(execute, command, tmp_path, server)
+    rendered = python((tmp_path / "tickets.py").read_text(encoding="utf-8"))["render"]({"text": "{text} 付款"})
+    assert rendered == plainly(load_prompt(tmp_path / "runs" / "tickets-1").render({"text": "{text} 付款"}))
+    assert tomllib.loads((tmp_path / "sorting" / "sorting.toml").read_text(encoding="utf-8"))["models"]["default"]
+    assert set(re.findall(r"^\| `([a-z][\w-]+)` \|", text, re.MULTILINE)) == {*FORMATS_OF_EXPORT, *ORIGINS}

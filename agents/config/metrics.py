@@ -22,7 +22,7 @@ from protocols.metrics.entities import EntityF1
 from protocols.metrics.formats import JsonSchema, Pattern
 from protocols.metrics.judge import ModelJudge
 from protocols.metrics.kinds import TASK_KINDS
-from protocols.metrics.match import Accuracy, Exact, MacroF1, Numeric
+from protocols.metrics.match import Accuracy, Contains, Exact, MacroF1, Numeric
 from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
 from protocols.metrics.own import Own
 from protocols.metrics.tool_calls import OrderedToolCalls, ToolCalls, calling
@@ -42,6 +42,7 @@ PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
     "squad_f1": SquadF1,
     "token_f1": TokenF1,
     "exact": Exact,
+    "contains": Contains,
     "numeric": Numeric,
     "tool_calls": ToolCalls,
     "tool_calls_in_order": OrderedToolCalls,
@@ -59,6 +60,7 @@ SCORED: Mapping[str, str] = {
     "squad_f1": "F1 of the words that the answer shares with an expected one, but for case, articles and punctuation",
     "token_f1": "F1 of the words or characters that the answer shares with an expected one",
     "exact": "exact match with an expected answer, but for case and punctuation",
+    "contains": "an expected answer must be somewhere in the answer",
     "numeric": "the number must be the expected one, however it is written",
     **dict.fromkeys(CALLS, "F1 of the expected calls of tools: the tool must be right, and each of its arguments"),
     "regex": "the answer must match a pattern",
@@ -97,12 +99,12 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
 
 def _limited(kind: TaskKind, configuration: Configuration) -> TaskKind:
     """The kind with the configured limit on replies. The kind's own limit is computed from the targets, and is kept
-    only if replies are parsed by the kind and compared with the targets: a function, a judge, a pattern or a schema
-    may need replies of any length."""
+    only if replies are parsed by the kind and compared with the targets: a function, a judge, a pattern, a schema, or
+    a target that may be anywhere may need replies of any length."""
     table = configuration.task
     if table.reply_tokens is not None:
         return replace(kind, limit=table.reply_tokens, thought=0)
-    if table.parser is None and all(named.use in PLAIN for named in table.metric or ()):
+    if table.parser is None and all(named.use in PLAIN and named.use != "contains" for named in table.metric or ()):
         return kind
     return replace(kind, limit=max(kind.limit, GENEROUS), thought=0)
 

@@ -1,4 +1,4 @@
-"""Metrics for answers that are right or wrong: accuracy, macro F1, exact and numeric match."""
+"""Metrics for answers that are right or wrong: accuracy, macro F1, exact and numeric match, and being contained."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ class Exact(Match):
         """Compare the texts as normalised by `_words`."""
         tail = re.split(r"[:：]", answer)[-1]
         return _words(gold) in (_words(answer), _words(tail))
+
+
+class Contains(Match):
+    """The target is somewhere in the answer, whatever their case, width and white space."""
+
+    def alike(self, answer: str, gold: str) -> bool:
+        """Search the folded answer for the folded gold answer."""
+        return fold(gold) in fold(answer)
 
 
 class Numeric(Match):

@@ -1,0 +1,1 @@
+"""Prompts for use elsewhere: in a program of the user's, and in other tools."""

@@ -1,0 +1,1 @@
+"""Code that exports carry with them: it needs nothing but Python 3.9, and nothing of ours."""

@@ -1,0 +1,171 @@
+"""A task made from other tools' files, before it is written: its examples, prompt and settings."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.imports.reading import Record, Remark
+from protocols.errors import DataError, PromptError
+from protocols.model import ChatMessage
+from protocols.prompt import Prompt, Section, names_in
+from protocols.turns import dump_turns
+
+LONGEST_LABEL, MOST_LABELS = 60, 50
+"""Characters of a text that may be a label, and the most labels of a classification."""
+SYSTEM = ("system", "developer")
+FREE = (Section("reasoning", "reasoning"), Section("examples", "examples"), Section("format", "format"))
+"""Empty sections that a search may fill."""
+
+
+@dataclass(slots=True)
+class Row:
+    """An example."""
+
+    input: Mapping[str, Any]
+    target: Any
+
+
+@dataclass(slots=True)
+class Draft:
+    """A task. `prompts`: the first is the one to train. `kind`, `metric`: "" where the targets decide. `settings`:
+    more keys of `[task]`. `model`: "" if the files name none that we know. `remarks`: what could not be carried over,
+    by line. `beside`: more files by their names."""
+
+    rows: list[Row]
+    prompts: list[Prompt]
+    kind: str = ""
+    metric: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    model: str = ""
+    remarks: list[Remark] = field(default_factory=list)
+    beside: dict[str, bytes] = field(default_factory=dict)
+
+
+def kind_of(targets: Sequence[Any]) -> tuple[str, str]:
+    """The kind and the metric for targets of which nothing else is known."""
+    if all(isinstance(target, str) for target in targets):
+        counts = Counter(targets)
+        labels = all(label.strip() and len(label) <= LONGEST_LABEL and "\n" not in label for label in counts)
+        if labels and len(counts) <= MOST_LABELS and len(counts) >= 2 and 3 * len(counts) <= len(targets):
+            return "classification", "accuracy"
+        if all(_is_number(target) for target in targets):
+            return "reasoning", "numeric"
+        return "generation", "exact" if all(len(target) <= LONGEST_LABEL for target in targets) else "token_f1"
+    if all(isinstance(target, list) and all(isinstance(one, str) for one in target) for target in targets):
+        return "reading", "exact"
+    return "generation", "exact"
+
+
+def _is_number(text: str) -> bool:
+    return text.strip().lstrip("-").replace(".", "", 1).replace(",", "").isdecimal()
+
+
+def conversation(value: Any, record: Record) -> list[dict[str, Any]]:
+    """The messages of a list of them, as they can be the value of an input field.
+
+    :raises DataError: it is none.
+    """
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) and "role" in one for one in value):
+        raise record.wrong('no list of messages, {"role": ..., "content": ...}')
+    return [{"role": _role(one), "content": _content(one, record)} for one in value]
+
+
+def _role(message: Mapping[str, Any]) -> str:
+    """The role; `name` marks worked examples in system messages (OpenAI's cookbook, `example_user`)."""
+    named = str(message.get("name") or "")
+    return {"example_user": "user", "example_assistant": "assistant"}.get(named, str(message["role"]))
+
+
+def _content(message: Mapping[str, Any], record: Record) -> Any:
+    """The content, with what a message has called or been answered by tools as text."""
+    said = message.get("content")
+    if calls := message.get("tool_calls") or ([message["function_call"]] if message.get("function_call") else []):
+        return f"{said or ''}\n{calls_of(calls, record)}".strip()
+    if isinstance(said, list) and len(said) == 1 and isinstance(said[0], Mapping) and "text" in said[0]:
+        return said[0]["text"]
+    return "" if said is None else said
+
+
+def calls_of(calls: Any, record: Record) -> str:
+    """Calls of tools in one line, as `show_calls` writes them.
+
+    :raises DataError: they are none.
+    """
+    try:
+        made = [call.get("function", call) for call in calls]
+        listed = [{"name": call["name"], "arguments": _arguments(call.get("arguments"))} for call in made]
+    except (AttributeError, KeyError, TypeError):
+        raise record.wrong("calls of tools that cannot be read") from None
+    return json.dumps(listed, ensure_ascii=False)
+
+
+def _arguments(text: Any) -> Any:
+    try:
+        return json.loads(text) if isinstance(text, str) else text or {}
+    except json.JSONDecodeError:
+        return text
+
+
+def common_start(chats: Sequence[list[dict[str, Any]]]) -> int:
+    """How many messages at the beginning are the same in all conversations: system messages, then, if there are
+    several conversations, whole pairs of turns; the last message of a conversation is none of them."""
+    first, most = chats[0], min(map(len, chats)) - 1
+    same = next((n for n in range(most) if any(chat[n] != first[n] for chat in chats)), most)
+    roles = [message["role"] for message in first[:same]]
+    start = next((n for n, role in enumerate(roles) if role not in SYSTEM), same)
+    while len(chats) > 1 and roles[start : start + 2] == ["user", "assistant"]:
+        start += 2
+    return start
+
+
+def split_chats(
+    chats: Sequence[list[dict[str, Any]]], records: Sequence[Record]
+) -> tuple[Prompt, list[Mapping[str, Any]]]:
+    """A prompt of what all conversations begin with, and the inputs that differ: a text, where all end with one
+    message of the user, or else the rest of the conversation.
+
+    :raises DataError: a conversation has no message.
+    """
+    for chat, record in zip(chats, records, strict=True):
+        if not chat:
+            raise record.wrong("a conversation without messages")
+    start = common_start(chats)
+    rests = [chat[start:] for chat in chats]
+    one = all(len(rest) == 1 and rest[0]["role"] == "user" and isinstance(rest[0]["content"], str) for rest in rests)
+    before = prompt_of(chats[0][:start], "")
+    name = free_name(before, "text" if one else "chat")
+    inputs: list[Mapping[str, Any]] = [{name: rest[0]["content"] if one else rest} for rest in rests]
+    return prompt_of(chats[0][:start], f"{{{name}}}"), inputs
+
+
+def free_name(prompt: Prompt, wanted: str) -> str:
+    """A name for a field that no text in braces of the prompt has."""
+    return wanted if wanted not in names_in(prompt) else free_name(prompt, f"{wanted}_")
+
+
+def prompt_of(messages: Sequence[Mapping[str, Any]], shown: str) -> Prompt:
+    """A prompt of fixed messages, with a section for the input; `shown` is its text.
+
+    :raises DataError: a fixed message is no text, or the messages are no pairs of turns.
+    """
+    systems = [as_text(m["content"]) for m in messages if m["role"] in SYSTEM]
+    turns = [ChatMessage(m["role"], as_text(m["content"])) for m in messages if m["role"] not in SYSTEM]
+    sections = [Section("task", "task", "\n\n".join(systems)), FREE[0]]
+    try:
+        sections.append(Section("examples", "examples", dump_turns(turns), form="turns") if turns else FREE[1])
+        return Prompt((*sections, FREE[2], Section("input", "task", shown)))
+    except PromptError as error:
+        raise DataError(error.reason) from None
+
+
+def as_text(value: Any) -> str:
+    """A text unchanged, the texts of parts below each other, anything else as JSON."""
+    if isinstance(value, list) and all(
+        isinstance(one, Mapping) and isinstance(one.get("text"), str) for one in value
+    ):
+        return "\n".join(one["text"] for one in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,264 @@
+"""Imports what was recorded: conversations with a rating, and traces and datasets of Langfuse and MLflow.
+
+https://langfuse.com/docs/evaluation/experiments/datasets,
+https://langfuse.com/docs/api-and-data-platform/features/export-from-ui,
+https://mlflow.org/docs/latest/genai/datasets/, https://mlflow.org/docs/latest/genai/tracing/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.imports.draft import FREE, Draft, Row, as_text, conversation, free_name, kind_of, prompt_of, split_chats
+from agents.imports.reading import Record, Remark, read_all, unpacked
+from protocols.prompt import Prompt, Section
+
+CHATS = ("messages", "conversation", "conversations", "chat", "turns", "history")
+RATINGS = ("rating", "thumbs", "thumb", "feedback", "vote", "liked", "like", "score", "label")
+UP = ("up", "thumbs_up", "thumbs-up", "thumbsup", "👍", "good", "like", "liked", "positive", "yes", "+1")
+DOWN = ("down", "thumbs_down", "thumbs-down", "thumbsdown", "👎", "bad", "dislike", "disliked", "negative", "no")
+EXPECTED = ("expectedOutput", "expected_output", "expectations", "expected", "reference", "ideal", "target")
+OF_DATASETS = ("expected_response", "expected_output", "expected_answer", "answer")
+RUBRIC = (
+    "10: the answer says what the reference says, as helpfully. 5: it misses or adds something that matters. "
+    "0: it is wrong, or does not help."
+)
+"""For recorded answers, which are good examples, and not the only right ones."""
+
+
+def chat_log(paths: Sequence[Path]) -> Draft:
+    """Conversations with a rating: what the assistant said last in those that were liked are the targets, and a judge
+    compares with them. Those that were not liked are kept beside, since they tell no right answer.
+
+    :raises DataError: a record is no conversation, or none was liked.
+    """
+    liked, disliked, unrated = list[Record](), list[Record](), list[Record]()
+    found = unpacked(read_all(paths), "conversations", "data")
+    most = max((r for one in found if isinstance(r := _rating(one), float)), default=1.0)
+    for one in found:
+        good = _is_good(_rating(one), most)
+        (unrated if good is None else liked if good else disliked).append(one)
+    remarks = [one.say("a conversation without a rating is left out") for one in unrated]
+    remarks += [one.say("was not liked, and tells no right answer: it is in disliked.jsonl") for one in disliked]
+    chats, targets, kept = list[list[dict[str, Any]]](), list[str](), list[Record]()
+    for one in liked:
+        messages = conversation(_chat(one), one)
+        last = next((n for n in reversed(range(len(messages))) if messages[n]["role"] == "assistant"), 0)
+        if not last:
+            remarks.append(one.say("a conversation in which the assistant answers nothing is left out"))
+            continue
+        chats.append(messages[:last])
+        targets.append(as_text(messages[last]["content"]))
+        kept.append(one)
+    if not kept:
+        raise found[0].wrong(
+            f"no conversation was liked; a rating is one of {', '.join(RATINGS)}: up, down, 1, -1, …"
+        )
+    prompt, inputs = split_chats(chats, kept)
+    rows = [Row(given, target) for given, target in zip(inputs, targets, strict=True)]
+    draft = Draft(rows, [prompt], "generation", "judge", {"rubric": RUBRIC}, remarks=remarks)
+    if disliked:
+        draft.beside["disliked.jsonl"] = b"".join(
+            json.dumps(one.value, ensure_ascii=False).encode() + b"\n" for one in disliked
+        )
+    return draft
+
+
+def _chat(record: Record) -> Any:
+    for name in CHATS:
+        if isinstance(record.value, Mapping) and name in record.value:
+            turns = record.value[name]
+            ours = {"human": "user", "gpt": "assistant", "bot": "assistant", "ai": "assistant"}
+            if isinstance(turns, list) and all(isinstance(t, Mapping) and "from" in t for t in turns):
+                return [{"role": ours.get(t["from"], t["from"]), "content": t.get("value", "")} for t in turns]
+            return turns
+    raise record.wrong(f"no conversation: it has none of {', '.join(CHATS)}")
+
+
+def _rating(record: Record) -> float | str | None:
+    """The rating of a conversation or of its last message: a number or a word."""
+    places = [record.value]
+    if isinstance(record.value, Mapping):
+        places += [turns[-1] for name in CHATS if isinstance(turns := record.value.get(name), list) and turns]
+    for place in places:
+        for name in RATINGS if isinstance(place, Mapping) else ():
+            value = place.get(name)
+            value = (
+                next((value[k] for k in ("rating", "thumbs", "value", "score") if k in value), None)
+                if isinstance(value, Mapping)
+                else value
+            )
+            if isinstance(value, bool):
+                return float(value)
+            if isinstance(value, int | float):
+                return float(value)
+            if isinstance(value, str) and value.strip():
+                return value.strip().casefold()
+    return None
+
+
+def _is_good(rating: float | str | None, most: float) -> bool | None:
+    """Whether a rating is good: a word; 1 of 0 and 1 or of -1 and 1; more than two thirds of a longer scale."""
+    if rating is None:
+        return None
+    if isinstance(rating, float):
+        return rating > 0 if most <= 1 else rating > 2 * most / 3
+    return True if rating in UP else False if rating in DOWN else None
+
+
+def langfuse(paths: Sequence[Path]) -> Draft:
+    """Items of a dataset, `input` and `expectedOutput`, or traces, whose `output` is then the target.
+
+    :raises DataError: a record has no input and output.
+    """
+    found = unpacked(read_all(paths), "data", "items", "traces")
+    remarks: list[Remark] = []
+    taken = [(one, *_of_langfuse(one)) for one in found]
+    return _recorded([(r, i, t) for r, i, t, _ in taken], any(traced for *_, traced in taken), remarks)
+
+
+def _of_langfuse(record: Record) -> tuple[Any, Any, bool]:
+    value = record.value
+    if not isinstance(value, Mapping) or "input" not in value:
+        raise record.wrong("no item of a dataset and no trace: it has no `input`")
+    expected = next((_parsed(value[name]) for name in EXPECTED if value.get(name) not in (None, "")), None)
+    given, output = _parsed(value["input"]), _parsed(value.get("output"))
+    return given, output if expected is None else expected, expected is None
+
+
+def _parsed(value: Any, begins: str = "{[") -> Any:
+    """JSON in a text, as in exports to CSV, as what it is, if it is an object or a list."""
+    if isinstance(value, str) and value.strip() and value.lstrip()[0] in begins:
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value
+
+
+def mlflow(paths: Sequence[Path]) -> Draft:
+    """Records of a dataset, `inputs` and `expectations`, or traces, whose response is then the target.
+
+    :raises DataError: a record has no inputs.
+    """
+    found = unpacked(read_all(paths), "records", "traces", "data")
+    remarks: list[Remark] = []
+    taken = [(one, *_of_mlflow(one, remarks)) for one in found]
+    return _recorded([(r, i, t) for r, i, t, _ in taken], any(traced for *_, traced in taken), remarks)
+
+
+def _of_mlflow(record: Record, remarks: list[Remark]) -> tuple[Any, Any, bool]:
+    value = record.value
+    if isinstance(value, Mapping) and "inputs" in value:
+        wanted = _parsed(value.get("expectations") or {})
+        return _parsed(value["inputs"]), *_expectation(wanted, _parsed(value.get("outputs")), record, remarks)
+    if not isinstance(value, Mapping) or not ({"info", "request"} & value.keys()):
+        raise record.wrong("no record of a dataset and no trace: it has neither `inputs` nor `info` nor `request`")
+    given, output = _parsed(value.get("request")), _parsed(value.get("response"))
+    for span in (value.get("data") or {}).get("spans", ()) if isinstance(value.get("data"), Mapping) else ():
+        if not (span.get("parent_id") or span.get("parent_span_id")):
+            attributes = span.get("attributes") or {}
+            given = _parsed(span.get("inputs") or attributes.get("mlflow.spanInputs"), '{["') or given
+            output = _parsed(span.get("outputs") or attributes.get("mlflow.spanOutputs"), '{["') or output
+    info = value.get("info") if isinstance(value.get("info"), Mapping) else {}
+    wanted = {
+        one.get("assessment_name") or one.get("name"): one["expectation"].get("value")
+        for one in (value.get("assessments") or (info or {}).get("assessments") or ())
+        if isinstance(one.get("expectation"), Mapping)
+    }
+    if given is None:
+        raise record.wrong("a trace without its request")
+    return given, *_expectation(wanted, output, record, remarks)
+
+
+def _expectation(wanted: Any, output: Any, record: Record, remarks: list[Remark]) -> tuple[Any, bool]:
+    """The target, and whether it is only what was answered."""
+    if isinstance(wanted, Mapping):
+        name = next((one for one in OF_DATASETS if wanted.get(one) is not None), None)
+        name = name or (next(iter(wanted)) if len(wanted) == 1 else None)
+        remarks += [
+            record.say(f"the expectation {one} is not carried over") for one in wanted if one != name and name
+        ]
+        if name:
+            return wanted[name], False
+        if wanted:
+            return wanted, False
+    return output, True
+
+
+def _recorded(found: Sequence[tuple[Record, Any, Any]], traced: bool, remarks: list[Remark]) -> Draft:
+    """A task of recorded inputs and targets."""
+    kept = [(one, given, target) for one, given, target in found if target not in (None, "")]
+    remarks += [one.say("a record without an output is left out") for one, _, target in found if target in (None, "")]
+    if not kept:
+        raise found[0][0].wrong("no record has an output")
+    records = [one for one, _, _ in kept]
+    chats = [_messages(given) for _, given, _ in kept]
+    if all(chat is not None for chat in chats):
+        prompt, inputs = split_chats(
+            [conversation(chat, one) for chat, one in zip(chats, records, strict=True)], records
+        )
+    else:
+        prompt, inputs = _fields([(one, given) for one, given, _ in kept])
+    targets = _plainly([_answer(target) for *_, target in kept])
+    rows = [Row(given, target) for given, target in zip(inputs, targets, strict=True)]
+    kind, metric = kind_of(targets)
+    draft = Draft(rows, [prompt], kind, metric, remarks=remarks)
+    if traced:
+        remarks.append(records[0].say("targets are recorded outputs where none was expected: check them"))
+        if kind == "generation":
+            draft.metric, draft.settings["rubric"] = "judge", RUBRIC
+    return draft
+
+
+def _plainly(targets: Sequence[Any]) -> Sequence[Any]:
+    """The targets; of objects that all have one text under the same name, these texts."""
+    names = {tuple(target) if isinstance(target, Mapping) else () for target in targets}
+    if len(names) == 1 and len(name := names.pop()) == 1 and all(isinstance(t[name[0]], str) for t in targets):
+        return [target[name[0]] for target in targets]
+    return targets
+
+
+def _messages(given: Any) -> list[Any] | None:
+    turns = given.get("messages") if isinstance(given, Mapping) else given
+    return (
+        turns
+        if isinstance(turns, list) and turns and all(isinstance(t, Mapping) and "role" in t for t in turns)
+        else None
+    )
+
+
+def _answer(target: Any) -> Any:
+    """The text of an answer in the form of a provider's reply, or of a message; anything else unchanged."""
+    if isinstance(target, Mapping):
+        for inner in (*(target.get("choices") or ())[:1], target):
+            message = inner.get("message", inner) if isinstance(inner, Mapping) else {}
+            if isinstance(message, Mapping) and isinstance(message.get("content"), str) and message.keys() <= MESSAGE:
+                return message["content"]
+    return _answer(target[-1]) if isinstance(target, list) and target and isinstance(target[-1], Mapping) else target
+
+
+MESSAGE = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "annotations", "audio", "name"})
+
+
+def _fields(found: Sequence[tuple[Record, Any]]) -> tuple[Prompt, list[Mapping[str, Any]]]:
+    """A prompt that shows the fields of all inputs, which are objects with the same names, or texts."""
+    objects = all(isinstance(given, Mapping) and given for _, given in found)
+    if not objects:
+        name = free_name(prompt_of([], ""), "text")
+        return prompt_of([], f"{{{name}}}"), [{name: as_text(given)} for _, given in found]
+    names = list(found[0][1])
+    for one, given in found:
+        if set(given) != set(names):
+            raise one.wrong(f"other inputs ({', '.join(given)}) than the first record has ({', '.join(names)})")
+    shown = "\n".join(f"{name}: {{{name}}}" for name in names) if len(names) > 1 else f"{{{names[0]}}}"
+    prompt = Prompt((Section("task", "task"), *FREE, Section("input", "task", shown)))
+    return prompt, [dict(_values(given)) for _, given in found]
+
+
+def _values(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in given.items():
+        yield name, value if _messages(value) else as_text(value)
