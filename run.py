@@ -25,7 +25,16 @@ if sys.version_info < (3, 11):  # noqa: UP036 - older versions cannot parse the 
 try:
     import typer
 
-    from agents.commands import checking, demonstrating, looking, remembering, searching, steering, watching
+    from agents.commands import (
+        beginning,
+        checking,
+        demonstrating,
+        looking,
+        remembering,
+        searching,
+        steering,
+        watching,
+    )
     from agents.commands.console import leave, program
 except ImportError as error:
     sys.stderr.write(set_up(f"this environment ({sys.executable}) lacks what it needs: {error}"))
@@ -49,6 +58,7 @@ app = typer.Typer(
 )
 
 COMMANDS: tuple[Callable[..., None], ...] = (
+    beginning.init,
     searching.search,
     searching.sweep,
     searching.study,
