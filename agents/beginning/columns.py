@@ -20,6 +20,7 @@ from protocols.errors import DataError
 
 HEAD = 2_000
 """Most rows by which a file is judged."""
+INPUT = frozenset({"input", "inputs"})
 Row = Mapping[str, Any]
 Form = Literal["text", "number", "list", "object", "turns", "mixed", "empty"]
 
@@ -43,7 +44,7 @@ class Column:
     @property
     def texts(self) -> list[str]:
         """The same as texts."""
-        return [value if isinstance(value, str) else orjson.dumps(value).decode() for value in self.there]
+        return list(map(as_text, self.there))
 
     @property
     def distinct(self) -> Counter[str]:
@@ -80,22 +81,33 @@ def columns_of(rows: Sequence[Row]) -> list[Column]:
     return [_column(name, tuple(present(row.get(name)) for row in rows)) for name in names]
 
 
+def as_text(value: Any) -> str:
+    """A text unchanged, JSON as JSON; a date, or another value of a Parquet file, as Python writes it."""
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return str(value)
+
+
 def present(value: Any) -> Any:
     """The value, None if it is an empty text."""
     return None if isinstance(value, str) and not value.strip() else value
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with the keys of an object as keys of their own, joined by a dot. An object whose values are all lists,
-    such as entities by type, or that has no keys, stays."""
+    """A row with the keys of an object as keys of their own, too, joined by a dot; not of one whose values are all
+    lists, such as entities by type. An object of inputs, or of the answers of SQuAD, is its parts alone."""
     return dict(_flat(values))
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
-        if isinstance(value, Mapping) and value and not before and not _holds_lists(value):
+        parts = isinstance(value, Mapping) and value and not before and not _holds_lists(value)
+        if parts:
             yield from _flat(value, f"{name}.")
-        else:
+        if not parts or not (name in INPUT or "answer_start" in value):
             yield before + name, value
 
 
@@ -111,7 +123,7 @@ def _column(name: str, values: tuple[Any, ...]) -> Column:
     if not packed:
         opened = values
         forms = {form_of(value) for value in values if value is not None}
-    if forms == {"text"} and all(is_number(value) for value in values if value is not None):
+    if forms == {"text"} and all(isinstance(v, str) and is_number(v) for v in values if v is not None):
         forms = {"number"}
     [form] = forms if len(forms) == 1 else {"mixed" if forms else "empty"}
     return Column(name, opened, form, packed)  # type: ignore[arg-type]  # `form_of` gives no other words
@@ -138,5 +150,7 @@ def form_of(value: Any) -> Form:
             return "turns"
         case list():
             return "list"
-        case _:
+        case dict():
             return "object"
+        case _:
+            return "text"

@@ -87,7 +87,7 @@ def _lines(draft: Draft) -> Iterator[str]:
     yield f"{cap} = {value:g}   # the search ends here, with a result; there are calls, tokens, dollars, minutes"
     yield ""
     yield "[search]"
-    yield "# assignments = 300      # edits to try, at most"
+    yield "# assignments = 100      # edits to try, at most"
 
 
 def _fields(draft: Draft) -> Iterator[str]:

@@ -100,10 +100,15 @@ def guess(columns: Sequence[Column], wishes: Wishes, file: Path) -> Guess:
         kind=kind,
         why=why,
         metric="macro_f1" if kind == "classification" and _uneven(target) else None,
-        others=tuple(name for name in named if name not in used),
+        others=tuple(name for name in named if not any(_within(name, each) for each in used if each)),
         rivals=rivals,
         sure=sure,
     )
+
+
+def _within(name: str, used: str) -> bool:
+    """Whether one of two columns is the other, or part of it."""
+    return name == used or name.startswith(f"{used}.") or used.startswith(f"{name}.")
 
 
 def _target(
@@ -169,7 +174,7 @@ def _inputs(
     fit = [
         column
         for column in columns
-        if column is not target and column.name != identity
+        if not _within(column.name, target.name) and column.name != identity
         if column.form in ("text", "turns") and len(column.distinct) > 1 and not column.words & ASIDE
         if not _says_the_same(column, target) and not _copies(column, target)
     ]

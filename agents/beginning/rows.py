@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from agents.beginning.columns import Column, Row, flat, present, unpacked
+from agents.beginning.columns import Column, Row, as_text, flat, present, unpacked
 from agents.beginning.guess import Guess
 from protocols.data import raw_rows
 from protocols.data.mapping import NO_ID
@@ -51,7 +51,8 @@ def copied(path: Path, guess: Guess, names: Mapping[str, str]) -> Copied:
                 made.left_out[reason] += 1
                 continue
             made.rows += 1
-            made.lines.append(orjson.dumps(_example(values, guess, names, spellings, made.changed)) + b"\n")
+            example = _example(values, guess, names, spellings, made.changed)
+            made.lines.append(orjson.dumps(example, default=as_text) + b"\n")
     return made
 
 
@@ -116,18 +117,20 @@ def _input(value: Any, column: Column) -> Any:
         return [] if column.form == "turns" else ""
     if isinstance(value, str):
         return unpacked(value) if column.form == "turns" else value
-    return value if isinstance(value, list | dict) and column.form == "turns" else orjson.dumps(value).decode()
+    return value if column.form == "turns" else as_text(value)
 
 
 def as_target(value: Any, kind: KindName, packed: bool = False) -> Any:
     """A value as an answer of this kind."""
     value = unpacked(value) if packed else value
     if isinstance(value, bool):
-        return orjson.dumps(value).decode() if kind in ("classification", "reasoning", "reading") else value
+        return as_text(value) if kind in ("classification", "reasoning", "reading") else value
     if kind == "classification" and isinstance(value, float):
         return str(int(value) if value.is_integer() else value)
-    if kind == "reading" and isinstance(value, int | float):
-        return orjson.dumps(value).decode()
+    if (kind == "reading" and isinstance(value, int | float)) or not isinstance(
+        value, str | int | float | list | dict
+    ):
+        return as_text(value)
     return value.strip() if kind == "classification" and isinstance(value, str) else value
 
 
