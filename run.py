@@ -28,6 +28,7 @@ try:
     from agents.commands import (
         beginning,
         checking,
+        comparing,
         demonstrating,
         looking,
         remembering,
@@ -65,6 +66,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     checking.evaluate,
     checking.doctor,
     looking.show,
+    comparing.runs,
+    comparing.compare,
     steering.ctl,
     looking.report,
     watching.watch,
