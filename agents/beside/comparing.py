@@ -218,8 +218,8 @@ def _remarks(runs: Sequence[_Run], shared: int) -> list[str]:
     ]
     if len(runs) > LEAST:
         said.append(
-            f"Each interval stands by itself: that one of {len(runs) - 1} leaves out 0 by chance alone is likelier "
-            "than 5 %."
+            f"Each interval stands by itself: the chance that one of {len(runs) - 1} leaves out 0 by accident is "
+            "above 5 %."
         )
     if len({run.configuration.task.kind for run in runs}) > 1:
         kinds = ", ".join(run.configuration.task.kind for run in runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -14,7 +15,7 @@ from protocols.text import one_line, printable
 
 MOST = 300
 """Most test examples in the table of those that differ."""
-WIDTH, LINE, LEFT, RIGHT = 640, 30, 200, 20
+WIDTH, LINE, LEFT, RIGHT = 640, 30, 220, 30
 """Of the plot, in pixels: its width, the height of a line, and what is kept free at both sides."""
 
 
@@ -60,7 +61,7 @@ def _plot(sides: Sequence[Side]) -> str:
     """The differences from the first run: a line for each interval, a filled circle where it does not include 0."""
     shown = [(side, side.difference, side.interval) for side in sides]
     known = [(side, value, ends) for side, value, ends in shown if value is not None and ends is not None]
-    reach = max([0.01, *(abs(end) for _, value, ends in known for end in (*ends, value))]) * 1.1
+    reach = _round(max([0.01, *(abs(end) for _, value, ends in known for end in (*ends, value))]))
     height = LINE * len(known) + 24
 
     def x(value: float) -> float:
@@ -68,7 +69,8 @@ def _plot(sides: Sequence[Side]) -> str:
 
     drawn = [f'<line class="zero" x1="{x(0):.1f}" y1="0" x2="{x(0):.1f}" y2="{height - 20}"/>']
     drawn += [
-        f'<text x="{x(at):.1f}" y="{height - 4}" text-anchor="middle">{at:+.3g}</text>' for at in (-reach, 0, reach)
+        f'<text x="{x(at):.1f}" y="{height - 4}" text-anchor="middle">{f"{at:+g}" if at else "0"}</text>'
+        for at in (-reach, 0, reach)
     ]
     for place, (side, value, (low, high)) in enumerate(known):
         y, kind = LINE * (place + 0.5), "open" if low <= 0 <= high else "told"
@@ -80,9 +82,16 @@ def _plot(sides: Sequence[Side]) -> str:
     )
     legend = '<p class="legend">A filled circle: the interval does not include 0.</p>'
     return (
-        f'<svg class="plot" role="img" aria-label="{_text(label, 1000)}" viewBox="0 0 {WIDTH} {height}">'
-        f"{''.join(drawn)}</svg>{legend}"
+        f'<div class="scroll" tabindex="0"><svg class="plot" role="img" aria-label="{_text(label, 1000)}" '
+        f'viewBox="0 0 {WIDTH} {height}">'
+        f"{''.join(drawn)}</svg></div>{legend}"
     )
+
+
+def _round(value: float) -> float:
+    """The next of 1, 2 and 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(float(f"{factor * power:.1g}") for factor in (1, 2, 5, 10) if factor * power >= value)
 
 
 def _part(part: Part, sides: Sequence[Side]) -> str:
