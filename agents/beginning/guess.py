@@ -81,7 +81,8 @@ class Guess:
 def guess(columns: Sequence[Column], wishes: Wishes, file: Path) -> Guess:
     """The best guess, with the person's wishes in it.
 
-    :raises ConfigError: a wish names no column, or no column looks like the answer or like the input.
+    :raises ConfigError: a wish names no column, no column looks like the answer or like the input, or the answer is a
+        list of labels.
     """
     named = {column.name: column for column in columns}
     for name in (wishes.target, *wishes.inputs, None if wishes.id == NO_ID else wishes.id):
@@ -91,6 +92,11 @@ def guess(columns: Sequence[Column], wishes: Wishes, file: Path) -> Guess:
     scores = {c.name: _score(c, c is columns[-1], c.name == identity) for c in columns}
     target, sure, rivals = _target(columns, scores, wishes, file)
     inputs = _inputs(columns, target, identity, wishes, file)
+    if wishes.kind is None and _lists_labels(target):
+        raise ConfigError(
+            f"{file}: {target.name} holds lists of labels, and a row has one label here; keep one of them, write "
+            'each list as one text such as "a, b", or say with --kind what the lists are'
+        )
     kind, why = (wishes.kind, "you said so") if wishes.kind else kind_of(target, inputs)
     used = {target.name, identity, *(column.name for column in inputs)}
     return Guess(
@@ -235,6 +241,13 @@ def _entities(column: Column) -> bool:
     return len(found) == len(column.there) and bool(lists) and all(
         isinstance(one, list) and all(isinstance(text, str) for text in one) for one in lists
     )  # fmt: skip
+
+
+def _lists_labels(column: Column) -> bool:
+    """Whether the values are lists of few labels that recur, several in some."""
+    items = [str(item) for value in column.there if isinstance(value, list) for item in value]
+    several = any(len(value) > 1 for value in column.there if isinstance(value, list))
+    return column.form == "list" and several and 4 * len(set(items)) <= len(items)
 
 
 def is_closed(column: Column) -> bool:

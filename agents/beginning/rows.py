@@ -90,7 +90,7 @@ def _example(
         given = values.get(column.name)
         inputs[names[column.name]] = value = _input(given, column)
         if value != given:
-            changed[f"{column.name} as {'turns' if column.form == 'turns' else 'a text'}"] += 1
+            changed[_said_of(column, given)] += 1
     given = values[guess.target.name]
     target = as_target(given, guess.kind, guess.target.packed)
     if guess.kind == "classification":
@@ -101,6 +101,12 @@ def _example(
     if guess.id not in (None, NO_ID) and (identity := present(values.get(guess.id))) is not None:
         example["id"] = str(identity)
     return example
+
+
+def _said_of(column: Column, given: Any) -> str:
+    if given is None:
+        return f"an empty text where {column.name} is missing"
+    return f"{column.name} as {'turns' if column.form == 'turns' else 'a text'}"
 
 
 def _said(given: Any, guess: Guess) -> str:

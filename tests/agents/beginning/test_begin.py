@@ -133,6 +133,13 @@ def test_json_in_cells_is_read(tmp_path: Path) -> None:
     assert (made.task.kind.name, set(made.task.answers)) == ("ner", {"person"})
 
 
+def test_what_is_missing_in_json_is_an_empty_text(tmp_path: Path) -> None:
+    table = [{"title": None if n % 2 else f"t {n}", "body": f"body {n}", "label": LABELS[n % 3]} for n in range(30)]
+    made = begun(written(tmp_path / "d.jsonl", "".join(json.dumps(row) + "\n" for row in table)))
+    assert made.remarks == ("d.jsonl: the copy has an empty text where title is missing",)
+    assert made.task.fields == ("body", "title")
+
+
 def test_three_files_are_three_splits(tmp_path: Path) -> None:
     for number, name in enumerate(("train", "dev", "test")):
         table = [{"text": f"{name} {n}", "label": LABELS[n % 3], "id": str(n)} for n in range(12)]

@@ -114,6 +114,14 @@ def test_what_cannot_be_guessed_is_asked_for(wishes: Wishes, said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_lists_of_labels_are_refused_and_lists_of_answers_are_not() -> None:
+    """Alternatives of an answer differ from row to row."""
+    lists = [[["a", "b"], ["c"], ["b"]][number % 3] for number in range(30)]
+    with pytest.raises(ConfigError, match="holds lists of labels"):
+        guessed(rows_of(text=TEXTS, labels=lists))
+    assert guessed(rows_of(question=QUESTIONS, answers=[[f"{n}", f"{n}.0"] for n in range(30)])).kind == "reasoning"
+
+
 def test_wishes_are_obeyed() -> None:
     rows = rows_of(text=TEXTS, title=TEXTS[::-1], label=labels(), other=labels())
     found = guessed(rows, Wishes("other", ("title",), "text", "generation"))
