@@ -137,7 +137,8 @@ def _target(
         if column is not best and scores[column.name] >= min(scores[best.name], SURE) - 1
         if not _says_the_same(column, best)
     ]
-    return best, scores[best.name] >= SURE, tuple(rivals)
+    sure = scores[best.name] >= SURE
+    return best, sure, () if sure else tuple(rivals)
 
 
 def _score(column: Column, last: bool, identity: bool) -> float:
