@@ -1,9 +1,11 @@
+#!/usr/bin/env python3
 """The command line. Its commands are in `agents/commands`."""
 
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 HERE = Path(__file__).resolve().parent
 
@@ -26,29 +28,31 @@ try:
     import typer
 
     from agents.commands import (
+        beginning,
         checking,
+        comparing,
         demonstrating,
         exporting,
         looking,
+        pricing,
         remembering,
         searching,
         steering,
         watching,
     )
-    from agents.commands.console import leave, program
+    from agents.commands.console import command_name, leave, version
 except ImportError as error:
     sys.stderr.write(set_up(f"this environment ({sys.executable}) lacks what it needs: {error}"))
     sys.exit(2)
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="""Train prompts the way networks are trained.
 
-    Start with `demo`: it trains a prompt on a small language model on this machine, with no key. Then write a
-    configuration of your own, after examples/home.toml, and `search` with it.
+    Start with `demo`: it trains a prompt on a small language model on this machine, with no key. Then `init` writes a
+    configuration for a file of examples of yours, `doctor` checks it, and `search` trains its prompt.
 
     \b
     Exit codes: 0 done; 1 the run could not be completed; 2 something in the input is wrong, and
@@ -57,14 +61,35 @@ app = typer.Typer(
     """,
 )
 
+
+def say_version(asked: bool) -> None:
+    """Print the version, and exit, if that is asked."""
+    if asked:
+        typer.echo(f"promptflow {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    asked: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=say_version, help="Print the version, and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 COMMANDS: tuple[Callable[..., None], ...] = (
+    beginning.init,
     searching.search,
     searching.sweep,
     searching.study,
     checking.evaluate,
     checking.ask,
     checking.doctor,
+    pricing.prices,
     looking.show,
+    comparing.runs,
+    comparing.compare,
     steering.ctl,
     looking.report,
     watching.watch,
@@ -98,7 +123,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        app(prog_name=program())
+        app(prog_name=command_name())
     except SystemExit as ended:
         leave(ended.code)
         raise

@@ -76,6 +76,7 @@ PROGRAMS_PAGE = page("docs/programs.md")
 async def test_every_command_runs_as_it_is_written(tmp_path: Path) -> None:
     """In order, in a folder that looks like the checkout; a local server stands in for the provider."""
     checkout(tmp_path)
+    write_post(tmp_path)
     write_task(tmp_path / "data")
     for split in SIZES:
         shutil.copy(tmp_path / "data" / f"{split}.jsonl", tmp_path)
@@ -104,9 +105,27 @@ async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) ->
     }
 
 
-@pytest.mark.parametrize("name", ["docs/answers.md", "docs/simulator.md", "docs/sweeps.md"])
+COMMANDED = [
+    "docs/answers.md",
+    "docs/beginning.md",
+    "docs/comparing.md",
+    "docs/simulator.md",
+    "docs/spending.md",
+    "docs/sweeps.md",
+]
+
+
+def write_post(folder: Path) -> None:
+    """The file of examples that a page and the README begin with, and more of its kind."""
+    [said] = blocks("csv", page("docs/beginning.md"))
+    more = "".join(f'"Nachricht {n}; mehr davon";{("versand", "rechnung")[n % 2]};2026-02-01\n' for n in range(40))
+    (folder / "post.csv").write_text(said + more, encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", COMMANDED)
 async def test_every_command_of_a_page_runs_as_it_is_written(tmp_path: Path, name: str) -> None:
     checkout(tmp_path)
+    write_post(tmp_path)
     async with WireServer(lambda turns: "billing") as server:
         for command in commands(page(name)):
             await to_thread.run_sync(execute, command, tmp_path, server)

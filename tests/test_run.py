@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -249,14 +250,44 @@ def test_the_demo_of_another_model_asks_nothing_of_this_machine(monkeypatch: pyt
 
 
 def test_the_demo_needs_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demonstrating, "EXAMPLE", Path("not/here.toml"))
+    monkeypatch.setattr(demonstrating, "EXAMPLES", (Path("not/here"), Path("nor/there")))
     code, _, err = invoke("demo")
     assert code == 2
-    assert "checkout" in err
+    assert "install the package again" in err
+
+
+def test_the_demo_finds_the_examples_in_an_installed_package(tmp_path: Path) -> None:
+    """Which setup.py puts there; nothing of a checkout is beside it."""
+    site = tmp_path / "site"
+    for name in ("agents", "memory", "protocols"):
+        shutil.copytree(ROOT / name, site / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "examples", site / "agents" / "examples")
+    shutil.copy(ROOT / "run.py", site)
+    less = ["--set", "models.default=embedded", "--set", "search.assignments=0"]
+    command = [sys.executable, "-c", "import run; run.main()", "demo", *less, "--out", "out"]
+    environ = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "site/agents/examples/home.toml" in done.stdout
 
 
 @pytest.mark.parametrize(
-    "command", ["search", "evaluate", "doctor", "show", "demo", "replay", "trace", "blame", "diff"]
+    "command",
+    [
+        "init",
+        "search",
+        "evaluate",
+        "doctor",
+        "prices",
+        "show",
+        "runs",
+        "compare",
+        "demo",
+        "replay",
+        "trace",
+        "blame",
+        "diff",
+    ],
 )
 def test_help_teaches(command: str) -> None:
     code, out, _ = invoke(command, "--help")

@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 import threading
+import tomllib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -29,6 +31,8 @@ from protocols.text import one_line
 T = TypeVar("T")
 LEAVING = 1.0
 """Seconds that each thread has to come to its end."""
+DISTRIBUTION = "promptflow-agents"
+COMPLETION = frozenset({"--show-completion", "--install-completion"})
 YOUNG = 50_000
 """New objects between two runs of the garbage collector, see `drive`."""
 
@@ -157,6 +161,21 @@ def tell(text: str) -> None:
 def stdout() -> Console:
     """Standard output; 120 columns wide if it is no terminal, so that tables fit."""
     return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def version() -> str:
+    """The installed version, or that of the checkout."""
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]) + " (a checkout)"
+
+
+def command_name() -> str:
+    """The name by which the command line was called: one word where a shell completes it, else as people type it."""
+    completes = any(word in COMPLETION for word in sys.argv[1:]) or any(n.endswith("_COMPLETE") for n in os.environ)
+    return Path(sys.argv[0]).name if completes else program()
 
 
 def program() -> str:

@@ -16,7 +16,10 @@ from protocols.errors import ConfigError
 from protocols.providers.catalogue import EMBEDDED
 from protocols.text import one_line, printable
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "home.toml"
+AGENTS = Path(__file__).resolve().parents[1]
+EXAMPLES = (AGENTS / "examples", AGENTS.parent / "examples")
+"""The examples in an installed package, and in a checkout."""
+HOME = "home.toml"
 MODEL = "local/smollm2-135m"
 NO_LANGUAGE_MODEL = "It is no language model: the run shows how a search works, and its scores say nothing about one."
 
@@ -40,30 +43,39 @@ def demo(
       promptflow demo --seed 1
     """
     with exit_codes(as_json):
-        if not EXAMPLE.is_file():
-            raise ConfigError(f"the demo needs {EXAMPLE}; run it from a checkout of the project")
-        given = with_seed(settings, seed)
-        configuration, why = load(EXAMPLE, given), ""
+        example, given = _example(), with_seed(settings, seed)
+        configuration, why = load(example, given), ""
         if configuration.models.of("task") == MODEL and (why := hindrance(configuration)):
-            configuration = load(EXAMPLE, [*given, f"models.default={EMBEDDED}"])
+            configuration = load(example, [*given, f"models.default={EMBEDDED}"])
         if not as_json:
-            _announce(configuration, why)
+            _announce(example, configuration, why)
         result, directory = train(configuration, out, verbose, port if watch else None)
         if as_json:
             emit({**result, "directory": printable(str(directory))})
         else:
             show_demonstration(stdout(), directory, result)
-            _next_steps(directory)
+            _next_steps(example, directory)
 
 
-def _announce(configuration: Configuration, why: str) -> None:
+def _example() -> Path:
+    """The configuration of the demo.
+
+    :raises ConfigError: it was not installed.
+    """
+    for folder in EXAMPLES:
+        if (folder / HOME).is_file():
+            return folder / HOME
+    raise ConfigError(f"the demo needs the examples, which are not in {EXAMPLES[0]}; install the package again")
+
+
+def _announce(example: Path, configuration: Configuration, why: str) -> None:
     """Say what the demo will do, with which model, and how long it takes. `why`: the reason why the demo's model
     cannot be used, "" if it can."""
     task, model = load_task(configuration), configuration.models.of("task")
     labels = len({str(example.target) for example in task.train})
     say(
         f"Training a prompt that tells which of {labels} skills of a voice assistant should take a request "
-        f"({os.path.relpath(EXAMPLE)})."
+        f"({_near(example)})."
     )
     if why:
         say(f"{MODEL} cannot be used here ({one_line(why, 500)}), so a simulator answers. {NO_LANGUAGE_MODEL}")
@@ -80,13 +92,20 @@ def _announce(configuration: Configuration, why: str) -> None:
     )
 
 
-def _next_steps(directory: Path) -> None:
-    example = os.path.relpath(EXAMPLE)
+def _near(path: Path) -> str:
+    """The path as a person at the current folder would write it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith(os.path.join("..", "..")) else relative
+
+
+def _next_steps(path: Path, directory: Path) -> None:
+    example = _near(path)
     say(f"""
 Run directory: {directory}
 Next:
   {program()} show {directory}
   {program()} watch {directory}
   {program()} evaluate {directory}/best_prompt.txt {example} --split test
-With a key, and then with a task of your own (README.md says how):
-  {program()} search {example} --set models.default=openai/<model> --set budget.dollars=1""")
+With a key, and then with examples of your own:
+  {program()} search {example} --set models.default=openai/<model> --set budget.dollars=1
+  {program()} init examples.csv""")

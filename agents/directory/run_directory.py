@@ -33,7 +33,7 @@ CONFIGURATION, JOURNAL, CACHE, MEMORY = (
 )
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
 COMMANDS, GIVEN, PRICES, SHARED_CAPS = "commands.jsonl", "given", "prices.json", "shared_caps.json"
-REPORT, PARETO = "report.html", "pareto.json"
+REPORT, PARETO, TEST_SCORES = "report.html", "pareto.json", "test_scores.json"
 INCARNATION = ".incarnation"
 """How often machines have taken over a run that works on a copy elsewhere, see `agents/books`."""
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
@@ -42,7 +42,7 @@ BEST_OFFER = "best_prompt.offer.json"
 BEST_PROMPTS = "best_prompts"
 """The folder of the best prompts of a program with several, a file for each."""
 BEST = (BEST_PROMPT, BEST_PROMPTS, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, BEST_OFFER)
-KEPT = (JOURNAL, CACHE, MEMORY, *BEST, RESULT, PARETO, LOG)
+KEPT = (JOURNAL, CACHE, MEMORY, *BEST, RESULT, PARETO, TEST_SCORES, LOG)
 """Files that are written only after the record. Commands are not among them, since they may be sent too early."""
 BEGINNINGS = (LOCK, f"{LOCK}-journal", GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
 """Files that may be written before the record, and be left over by a process that was killed."""

@@ -52,13 +52,17 @@ def compare_prompts(a: Path, b: Path) -> Comparison:
     :raises ConfigError: one is a directory and no run directory.
     """
     (before, one), (after, other) = _open(a), _open(b)
+    return Comparison(one, other, changes_of(before, after))
+
+
+def changes_of(before: Prompt, after: Prompt) -> Sequence[SectionChange]:
+    """The changes of sections from one prompt to another, in the order of the second, then of those that it lacks."""
     after = prompt_folder.in_order(after, before.names)  # a folder has the order of its file names
     names = [s.name for s in after] + [s.name for s in before if s not in after]
     kept = [s.name for s in before if s.name in {t.name for t in after}]
     order = [s.name for s in after if s.name in kept]
     moved = {name for name, was in zip(order, kept, strict=True) if name != was}
-    changes = [_change(name, _section(before, name), _section(after, name), moved) for name in dict.fromkeys(names)]
-    return Comparison(one, other, changes)
+    return [_change(name, _section(before, name), _section(after, name), moved) for name in dict.fromkeys(names)]
 
 
 def _open(path: Path) -> tuple[Prompt, Side]:

@@ -29,6 +29,7 @@ from agents.directory.run_directory import (
     PARETO,
     REPORT,
     RESULT,
+    TEST_SCORES,
     Record,
     read_document,
     remove,
@@ -53,6 +54,7 @@ from agents.prompting.retrieval_slots import open_slots
 from agents.results.by_prompt import by_prompt
 from agents.results.comparison import Held, answers, held_out, refusal
 from agents.results.finished import raised, reopened
+from agents.results.kept_scores import keep_scores
 from agents.results.leaks import leaks
 from agents.results.pareto import answers_of, front
 from agents.results.result import Length, Result, spent, trained, validated
@@ -318,7 +320,7 @@ class Run:
 
     def _go_on(self) -> None:
         write_configuration(self.directory, self.configuration)
-        for name in (RESULT, REPORT, PARETO):
+        for name in (RESULT, REPORT, PARETO, TEST_SCORES):
             remove(self.directory / name)
 
     def _conclusion(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
@@ -411,6 +413,7 @@ class Run:
             for candidate, exchanges in kept.items():
                 await self._keep(candidate, "test", exchanges)
         before, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
+        await in_thread(keep_scores, self.directory, self.configuration, self.task, before, best)
         return await in_thread(held_out, self.task.kind.name, self.task.metric, before, best), refusal(came)
 
     def _price_of(self, prompt: str) -> Price | None:

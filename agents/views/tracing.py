@@ -10,7 +10,7 @@ from rich.text import Text
 
 from agents.history.blame import Edit, Line
 from agents.history.trace import Calls, Link, Said
-from agents.results.prompt_diff import Comparison, Side
+from agents.results.prompt_diff import Comparison, SectionChange, Side
 from agents.views.exchanges import show_texts
 from agents.views.live.terminal import dollars, estimated
 from memory.journals.exchanges import Exchange
@@ -66,7 +66,12 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     for side in (comparison.a, comparison.b):
         table.add_row(*_side(side))
     console.print(table)
-    for change in comparison.sections:
+    show_changes(console, comparison.sections)
+
+
+def show_changes(console: Console, changes: Sequence[SectionChange]) -> None:
+    """Print the differences of two prompts section by section."""
+    for change in changes:
         console.print(Text(f"=== {change.section}: {change.change} ===", style="bold"))
         for line in change.lines:
             console.print(Text(printable(line), style=STYLES.get(line[:1], "")), soft_wrap=True)

@@ -49,10 +49,28 @@ class Price:
         return max(self.of(Usage(tokens_in, tokens_out, *part)) for part in ((0, 0), (tokens_in, 0), (0, tokens_in)))
 
 
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """The published prices of a provider, by model: read from `source` in the month `date` (2026-11)."""
+
+    provider: str
+    date: str
+    source: str
+    models: Mapping[str, Price]
+
+
+def published() -> list[PriceList]:
+    """The known price lists."""
+    tables = tomllib.loads(resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8"))
+    return [
+        PriceList(name, table["date"], table["source"], {model: Price(**p) for model, p in table["models"].items()})
+        for name, table in tables.items()
+    ]
+
+
 def default_prices() -> dict[str, Price]:
     """The known published prices, by `provider/model`."""
-    table = tomllib.loads(resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8"))
-    return {name: Price(**price) for name, price in table.items()}
+    return {f"{each.provider}/{model}": price for each in published() for model, price in each.models.items()}
 
 
 def is_plain(asked: Mapping[str, object]) -> bool:

@@ -2,7 +2,7 @@
 
 from protocols.data.checks import check_labels, check_splits, told_apart
 from protocols.data.cutting import check_cut, cut
-from protocols.data.loading import Format, Source, load_examples
+from protocols.data.loading import Format, Source, load_examples, raw_rows
 from protocols.data.mapping import Fields
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "check_splits",
     "cut",
     "load_examples",
+    "raw_rows",
     "told_apart",
 ]

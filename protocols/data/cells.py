@@ -57,15 +57,16 @@ def read_cells(path: Path, fields: Fields, delimiter: str) -> Rows:
 
 
 def _dialect(header: str, fields: Fields, usual: str) -> Dialect:
-    """The first dialect, the usual one first, with which the header has the required columns; else the one that gives
-    the most columns."""
+    """The first dialect, the usual one first, with which the header has the required columns; else, or if none is
+    required, the one that gives the most columns."""
     found: dict[Dialect, list[str]] = {}
     for delimiter in dict.fromkeys((usual, *DELIMITERS)):
         with suppress(csv.Error, ValueError):  # a quoted cell may end on a later line
             [cells] = csv.reader([header], delimiter=delimiter, strict=True)
             spaced = len(cells) > 1 and all(cell.startswith(" ") for cell in cells[1:])
             found[Dialect(delimiter, spaced)] = [cell.strip(' "') for cell in cells]
-    whole = [dialect for dialect, names in found.items() if set(fields.columns) <= set(names)]
+    needed = set(fields.columns)
+    whole = [dialect for dialect, names in found.items() if needed and needed <= set(names)]
     return whole[0] if whole else max(found, key=lambda one: len(found[one]), default=Dialect(usual, False))
 
 

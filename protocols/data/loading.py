@@ -69,12 +69,33 @@ def load_examples(source: Source, split: str) -> tuple[Example, ...]:
     return tuple(examples)
 
 
+def format_of(path: Path) -> Format:
+    """The format that a file's suffix shows."""
+    suffix = Path(path.stem).suffix if path.suffix.lower() == PACKED else path.suffix
+    return SUFFIXES.get(suffix.lower(), "jsonl")
+
+
+def raw_rows(path: Path) -> Rows:
+    """The rows of a file as they are there, whatever its columns are called.
+
+    :raises DataError: the file cannot be read; with the line or row, and the reason.
+    """
+    return READERS[format_of(path)](path, _AnyColumns())
+
+
+class _AnyColumns(Fields):
+    """No column is required."""
+
+    @property
+    def columns(self) -> list[str]:
+        return []
+
+
 def _rows(source: Source, split: str) -> tuple[Rows, Fields]:
     if source.location.startswith(SCHEME):
         return read_huggingface(source.location, source.fields, split), source.fields
     path = Path(source.location)
-    suffix = Path(path.stem).suffix if path.suffix.lower() == PACKED else path.suffix
-    chosen: Format = source.format or SUFFIXES.get(suffix.lower(), "jsonl")
+    chosen = source.format or format_of(path)
     rows = READERS[chosen](path, source.fields)
     if chosen not in PUBLISHED:
         return rows, source.fields

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from protocols.messages import Outcome
-from protocols.task import Array, Metric, tally
+from protocols.task import Array, Counts, Metric, tally
 
 RESAMPLES = 10_000
 SEED = 0
@@ -17,10 +18,30 @@ DRAWN = 2**20
 Interval = tuple[float, float]
 
 
+class Judged(Protocol):
+    """What a corpus metric is computed from: an `Outcome`, or its `Mark`."""
+
+    @property
+    def score(self) -> float:
+        """In [0, 1]."""
+
+    @property
+    def counts(self) -> Counts:
+        """See `Judgement`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The judgement of one reply, without the reply."""
+
+    score: float
+    counts: Counts = field(default_factory=dict)
+
+
 def interval(
     metric: Metric,
-    outcomes: Sequence[Outcome],
-    against: Sequence[Outcome] = (),
+    outcomes: Sequence[Judged],
+    against: Sequence[Judged] = (),
     resamples: int = RESAMPLES,
     level: float = 0.95,
 ) -> Interval:
@@ -52,7 +73,7 @@ def _draws(n: int, resamples: int) -> Iterator[tuple[int, Array]]:
         yield start, drawn.astype(np.float64)
 
 
-def columns(outcomes: Sequence[Outcome]) -> dict[str, Array]:
+def columns(outcomes: Sequence[Judged]) -> dict[str, Array]:
     """Each count of the corpus metric per example, of shape (len(outcomes),)."""
     rows = [tally([(outcome.score, outcome.counts)]) for outcome in outcomes]
     names = sorted({name for row in rows for name in row})

@@ -32,6 +32,14 @@ def live_page() -> str:
     return _page("", "'self'")
 
 
+def still_page(title: str, body: str) -> str:
+    """A page without scripts. `body`: HTML, in which all text from elsewhere is escaped."""
+    style = _asset("page.css") + _asset("beside.css")
+    policy = f"default-src 'none'; style-src {_hash(style)}; img-src data:; base-uri 'none'; form-action 'none'"
+    parts = {"policy": policy, "style": style, "title": html.escape(title), "body": body}
+    return fill(_asset("still.html"), parts)
+
+
 def live_policy() -> str:
     """The Content-Security-Policy of `live_page`, with the directive that only a header can set."""
     policy = _policy(_asset("page.css"), _script(), "'self'")

@@ -1,0 +1,256 @@
+"""Begins a task: from a data file to a configuration and a first prompt that a search runs as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from agents.beginning.columns import Column
+from agents.beginning.draft import Draft, toml
+from agents.beginning.guess import Guess, Wishes, guess
+from agents.beginning.rows import Copied, copied, unique_ids
+from agents.beginning.sources import Source
+from agents.config.catalogue import open_operators
+from agents.config.configuration import build
+from agents.config.loading import check_prompt, load_task, remarks, unknown_placeholders
+from agents.config.programs import layout
+from agents.config.reading import toml as parsed
+from agents.directory.run_directory import file_name, write
+from agents.forecast.least import check_caps
+from agents.models.budget import prices
+from agents.run.opening import check_editable
+from protocols.budget.prices import Price
+from protocols.data.mapping import NO_ID
+from protocols.errors import ConfigError, DataError
+from protocols.files import prompt_file
+from protocols.prompt import Prompt
+from protocols.task import Task
+from protocols.text import one_line
+
+ENOUGH = {"validation": 200, "test": 300}
+"""Most examples of a split that is cut from a file: beyond these, each candidate costs more than it tells."""
+USUAL = {"train": 0.4, "validation": 0.3, "test": 0.3}
+DOLLARS = (2.0, 5.0, 10.0, 25.0, 100.0, 1000.0)
+"""Caps to try: the first that pays for the first prompt and for the report."""
+CALLS, TIMES = 3_000, 8
+"""The cap on calls where no price is known, at least this many times the calls of the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the person has said beside their wishes about columns. None: usual. `instruction`: what the model should
+    do; `folder`: where files are written; `name`: of the task and its files."""
+
+    instruction: str | None = None
+    model: str | None = None
+    name: str | None = None
+    folder: Path = Path()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The files to write, by their paths, the configuration's first; what was found, and what the person should know
+    of it."""
+
+    files: Mapping[Path, bytes]
+    task: Task
+    guess: Guess | None
+    remarks: tuple[str, ...]
+
+    @property
+    def configuration(self) -> Path:
+        """The file of the configuration."""
+        return next(iter(self.files))
+
+
+def begin(source: Source, wishes: Wishes, said: Said, environ: Mapping[str, str]) -> Begun:
+    """Make a configuration and a first prompt, and check that a search would take them. Nothing is written.
+
+    :raises InputError: the data cannot be used, or the wishes do not fit it.
+    """
+    name = said.name or _name(source.files)
+    stem = file_name(name)
+    found = None if source.published else guess(source.columns, wishes, next(iter(source.files.values())))
+    if found is not None and not all(unique_ids(path, found.id or "") for path in source.files.values() if found.id):
+        found = replace(found, id=NO_ID)
+    fields = _field_names(found.inputs) if found else {}
+    copies = {key: copied(path, found, fields) for key, path in source.files.items()} if found else {}
+    use_copies = any(copy.needed for copy in copies.values())
+    files = {
+        key: f"{stem}.{key}.jsonl" if use_copies else _relative(path, said.folder)
+        for key, path in source.files.items()
+    }
+    draft = Draft(
+        made_from=", ".join(path.name for path in source.files.values()),
+        name=name,
+        kind=found.kind if found else wishes.kind or ("reading" if source.published == "squad" else "ner"),
+        why=found.why if found else f"the file has the form of {source.published}",
+        metric=found.metric if found else None,
+        files=files,
+        published=source.published,
+        fields=None if not found or use_copies or source.native else {fields[c.name]: c.name for c in found.inputs},
+        target=found.target.name if found else "",
+        id=found.id if found else None,
+        others=found.others if found else (),
+        class_numbers=_class_numbers(found),
+        shares=_shares(sum(copy.rows for copy in copies.values())) if "data" in files and found else None,
+        prompt=f"{stem}.prompt.txt",
+        literal=(),
+        model=said.model or usual_model(environ),
+        cap=("calls", CALLS),
+    )
+    written = {said.folder / files[key]: b"".join(copy.lines) for key, copy in copies.items()} if use_copies else {}
+    task = _load(draft, source.files, copies if use_copies else {})
+    prompt = layout(said.instruction, task)
+    draft = _finished(draft, task, prompt, said.folder, environ)
+    return Begun(
+        files={
+            said.folder / f"{stem}.toml": toml(draft).encode("utf-8"),
+            said.folder / draft.prompt: prompt_file.dumps(prompt).encode("utf-8"),
+            **written,
+        },
+        task=task,
+        guess=found,
+        remarks=(*_remarks(found, copies, source), *remarks(prompt, task)),
+    )
+
+
+def write_all(begun: Begun, overwrite: bool) -> None:
+    """Write the files.
+
+    :raises ConfigError: one is there already, and `overwrite` is not set; nothing was written.
+    :raises StorageFailed: one cannot be written.
+    """
+    if not overwrite and (there := [path for path in begun.files if path.exists()]):
+        raise ConfigError(f"{there[0]} is there already; overwrite it with --force, or take another --name")
+    for path in begun.files:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot make the folder {path.parent}: {error.strerror}") from None
+    for path, content in begun.files.items():
+        write(path, content)
+
+
+def usual_model(environ: Mapping[str, str]) -> str:
+    """The model to name where the person names none: of the provider whose key is there."""
+    ours = environ.get("ANTHROPIC_API_KEY") and not environ.get("OPENAI_API_KEY")
+    return "anthropic/claude-haiku-4-5" if ours else "openai/gpt-5-mini"
+
+
+def _finished(draft: Draft, task: Task, prompt: Prompt, folder: Path, environ: Mapping[str, str]) -> Draft:
+    """The draft with the sizes of the splits, plain names in braces, and a cap that pays for a search.
+
+    :raises InputError: a search would not take it.
+    """
+    if draft.shares:
+        sizes = {"train": task.train, "validation": task.validation, "test": task.test}
+        draft = replace(draft, shares={name: (share, len(sizes[name])) for name, (share, _) in draft.shares.items()})
+    draft = replace(draft, literal=tuple(unknown_placeholders(prompt, task)))
+    check_prompt(prompt, task, set(draft.literal))
+    configuration = build(parsed(toml(draft)), folder)
+    check_editable(prompt, open_operators(configuration.search.operators), task)
+    known = prices(configuration, environ)
+    price = known.get(configuration.models.of("task"))
+    if price is None or not price.input:  # a model on this machine costs time
+        return replace(draft, cap=("calls", max(CALLS, TIMES * (len(task.validation) + 2 * len(task.test)))))
+    return replace(draft, cap=("dollars", _dollars(draft, task, prompt, folder, known)))
+
+
+def _dollars(draft: Draft, task: Task, prompt: Prompt, folder: Path, known: Mapping[str, Price]) -> float:
+    """The first of `DOLLARS` that pays for more than the report."""
+    for dollars in DOLLARS:
+        try:
+            check_caps(build(parsed(toml(replace(draft, cap=("dollars", dollars / 2)))), folder), task, prompt, known)
+        except ConfigError:
+            continue
+        return dollars
+    raise ConfigError(f"{draft.model} would cost over {DOLLARS[-1]:,.0f} dollars on these examples; give fewer")
+
+
+def _load(draft: Draft, sources: Mapping[str, Path], copies: Mapping[str, Copied]) -> Task:
+    """The task, with the copies in the place of the files if there are any.
+
+    :raises DataError: it cannot be loaded, or has too few examples.
+    """
+    with TemporaryDirectory() as temporary:
+        tables = parsed(toml(draft))
+        for key, path in sources.items():
+            tables["task"][key] = str(path.absolute())
+            if key in copies:
+                kept = Path(temporary) / f"{key}.jsonl"
+                kept.write_bytes(b"".join(copies[key].lines))
+                tables["task"][key] = str(kept)
+        try:
+            return load_task(build(tables, Path()))
+        except DataError as error:
+            file = None if error.file and error.file.startswith(temporary) else error.file
+            raise DataError(error.reason, file=file or draft.made_from, line=error.line) from None
+
+
+def _name(files: Mapping[str, Path]) -> str:
+    """The name of a task: of its one file, or of the folder of the three."""
+    if "data" in files:
+        return files["data"].name.partition(".")[0] or "task"
+    return files["train"].absolute().parent.name or "task"
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """The path as a configuration in `folder` names it; the whole one if they have little of it in common."""
+    try:
+        relative = Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive
+        return str(path.absolute())
+    return str(path.absolute()) if relative.startswith("../../") else relative
+
+
+def _field_names(columns: Sequence[Column]) -> dict[str, str]:
+    """The input field of each column: its name, as a word that can be a placeholder."""
+    names: dict[str, str] = {}
+    for column in columns:
+        last = column.name.rpartition(".")[2]
+        word = re.sub(r"\W+", "_", last).strip("_") or "text"
+        while word in names.values():
+            word += "_2"
+        names[column.name] = word
+    return names
+
+
+def _shares(rows: int) -> dict[str, tuple[float, int]]:
+    """The shares of a cut, with sizes to be filled in: the usual ones, but no more than `ENOUGH` to validate and
+    test."""
+    shares = {name: min(USUAL[name], most / max(1, rows)) for name, most in ENOUGH.items()}
+    if shares == {name: USUAL[name] for name in ENOUGH}:
+        return {name: (share, 0) for name, share in USUAL.items()}
+    rounded = {name: max(0.001, round(share, 3)) for name, share in shares.items()}
+    return {
+        "train": (round(1 - sum(rounded.values()), 3), 0),
+        **{name: (share, 0) for name, share in rounded.items()},
+    }
+
+
+def _class_numbers(found: Guess | None) -> Sequence[str]:
+    """The labels, if they are the numbers of classes from 0 on without names."""
+    if found is None or found.kind != "classification":
+        return ()
+    labels = sorted(found.target.distinct, key=lambda label: (len(label), label))
+    return labels if labels == [str(number) for number in range(len(labels))] else ()
+
+
+def _remarks(found: Guess | None, copies: Mapping[str, Copied], source: Source) -> Sequence[str]:
+    """What the person should know, one line each."""
+    said = []
+    if found is not None and not found.sure:
+        said.append(f"nothing says that {found.target.name} holds the answer; if it does not, name it with --target")
+    if found is not None and found.rivals:
+        said.append(f"the answer could be in {' or '.join(found.rivals)} as well: --target")
+    for key, copy in copies.items():
+        file = source.files[key].name
+        said += [f"{file}: {count:,} of {copy.rows + copy.left_out.total():,} rows left out, with {reason}"
+                 for reason, count in copy.left_out.items()]  # fmt: skip
+        said += [f"{file}: the copy has {change}" for change in copy.changed]
+    return [one_line(line, 300) for line in said]

@@ -1,0 +1,63 @@
+"""Commands that show runs beside each other: runs and compare."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.beside.comparing import compare as compare_runs
+from agents.beside.listing import list_runs
+from agents.commands.console import emit, exit_codes, say, stdout, tell
+from agents.commands.options import AsJson
+from agents.directory.run_directory import RUNS
+from agents.views.beside import show_beside, show_runs
+from agents.views.page.comparison import write_comparison
+from protocols.text import printable
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where the run directories are.")] = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, the newest first, with those of sweeps and studies: task, model, state, scores, tokens and cost.
+
+    \b
+    Example:
+      promptflow runs
+    """
+    with exit_codes(as_json):
+        found = list_runs(folder)
+        if as_json:
+            emit({"runs": [asdict(run) for run in found]})
+        elif found:
+            show_runs(stdout(), found)
+        else:
+            say(f"There is no run in {folder}.")
+
+
+def compare(
+    directories: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Two run directories or more.")],
+    page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page, too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs on the test examples that all of them answered, each with the first, and show their prompts.
+
+    Differences are paired, with 95 % intervals. Runs with other test examples or another metric are refused.
+
+    \b
+    Example:
+      promptflow compare runs/tickets-1 runs/tickets-2 --html beside.html
+    """
+    with exit_codes(as_json):
+        beside = compare_runs(directories)
+        if page is not None:
+            write_comparison(beside, page)
+        if as_json:
+            emit(asdict(beside) | {"html": None if page is None else printable(str(page))})
+            return
+        show_beside(stdout(), beside)
+        if page is not None:
+            tell(f"the page is {page}")

@@ -1,0 +1,131 @@
+"""Prints runs beside each other: the list of runs, and a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agents.beside.comparing import Beside, Side
+from agents.beside.listing import Listed
+from agents.views.tracing import show_changes
+from protocols.text import one_line
+
+STATES = {"running": "bold green", "failed": "red", "stopped": "yellow"}
+UNKNOWN = "–"
+
+
+class Cells(NamedTuple):
+    """A run in a comparison, as text."""
+
+    run: str
+    model: str
+    first: str
+    best: str
+    shared: str
+    difference: str
+    gained: str
+    tokens: str
+    thousand: str
+
+
+COLUMNS = Cells(
+    "run", "model", "first prompt", "best prompt", "on shared", "difference", "won, lost", "tokens", "per 1,000"
+)
+
+
+def show_runs(console: Console, runs: Sequence[Listed]) -> None:
+    """Print a line for each run, those that cannot be read at the end."""
+    table = _table("run", "task", "model", "state", "first", "test (95 %)", "validation", "tokens", "cost", "begun")
+    for run in runs:
+        if run.state != "unreadable":
+            table.add_row(*_row(run))
+    if table.rows:
+        console.print(table)
+    for run in runs:
+        if run.reason:
+            style = "dim" if run.state == "unreadable" else ""
+            console.print(Text(one_line(f"{run.directory}: {run.reason}", 300), style=style), soft_wrap=True)
+
+
+def _row(run: Listed) -> list[Text]:
+    test = UNKNOWN if run.best is None else f"{run.best:.3f}"
+    if run.interval is not None:
+        test += " ({:.3f} to {:.3f})".format(*run.interval)
+    words = (
+        run.directory,
+        run.task,
+        run.model,
+        run.state,
+        _figure(run.first),
+        test,
+        _figure(run.validation),
+        UNKNOWN if run.tokens is None else f"{run.tokens:,}",
+        money(run.dollars),
+        UNKNOWN if run.begun is None else datetime.fromtimestamp(run.begun).strftime("%Y-%m-%d %H:%M"),
+    )
+    return [
+        Text(one_line(word, 60), style=STATES.get(run.state, "") if n == 3 else "") for n, word in enumerate(words)
+    ]
+
+
+def show_beside(console: Console, beside: Beside) -> None:
+    """Print a comparison: the scores, then what changes from the first run's prompt to each other one's."""
+    console.print(Text(one_line(heading(beside), 400)), soft_wrap=True)
+    table = _table(*COLUMNS)
+    for side in beside.sides:
+        table.add_row(*(Text(one_line(cell, 60)) for cell in cells(side)))
+    console.print(table)
+    for remark in beside.remarks:
+        console.print(Text(one_line(remark, 400)), soft_wrap=True)
+    first, *others = beside.sides
+    for place, side in enumerate(others):
+        title = f"\nFrom the best prompt of {first.directory} to that of {side.directory}"
+        console.print(Text(title.strip("\n"), style="bold"), soft_wrap=True)
+        show_changes(console, [part.changes[place] for part in beside.parts])
+
+
+def heading(beside: Beside) -> str:
+    """The metric, and on how many examples the runs are compared."""
+    metric = " + ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in beside.metric.items())
+    return f"{metric} on {beside.shared:,} test examples that all answered; differences from the first run, paired"
+
+
+def cells(side: Side) -> Cells:
+    """A run's line of the table."""
+    difference = UNKNOWN
+    if side.difference is not None and side.interval is not None:
+        difference = "{:+.3f} ({:+.3f} to {:+.3f})".format(side.difference, *side.interval)
+    return Cells(
+        run=side.directory,
+        model=side.model,
+        first=f"{side.first:.3f}",
+        best=f"{side.best:.3f}",
+        shared=f"{side.value:.3f}",
+        difference=difference,
+        gained=UNKNOWN if side.difference is None else f"+{len(side.gained)} −{len(side.lost)}",
+        tokens=UNKNOWN if side.tokens is None else f"{side.tokens:,}",
+        thousand=money(side.thousand),
+    )
+
+
+def money(amount: float | None) -> str:
+    """Dollars to the cent, or to four digits where a cent is much."""
+    return UNKNOWN if amount is None else f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:,.4f}"
+
+
+def _figure(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def _table(*columns: str) -> Table:
+    """A table without borders: names to the left, figures to the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        names = column in ("run", "task", "model", "state")
+        table.add_column(column, justify="left" if names else "right", no_wrap=not names)
+    return table

@@ -1,0 +1,111 @@
+"""The list of runs: every run is in it once with its figures, and nothing that lies about ends it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+from rich.console import Console
+
+from agents.archive.ends import INTERRUPTED
+from agents.beside.listing import list_runs, listed
+from agents.config.configuration import load
+from agents.directory.run_directory import CONFIGURATION, JOURNAL, LOCK, LOG, RECORD, RESULT
+from agents.run.opening import open_run
+from agents.views.beside import show_runs
+from memory.storage.sqlite import claimed
+from protocols.errors import ConfigError
+from tests.small_task import write_task
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def finished(tmp_path: Path) -> Path:
+    config = load(write_task(tmp_path / "task"), ["search.assignments=1"])
+    async with open_run(config, {}, tmp_path / "runs" / "first") as opened:
+        await opened.search()
+    return tmp_path / "runs" / "first"
+
+
+def begun(directory: Path, moment: float) -> None:
+    record = orjson.loads((directory / RECORD).read_bytes())
+    (directory / RECORD).write_bytes(orjson.dumps({**record, "begun": moment}))
+
+
+async def test_a_finished_run_has_the_figures_of_its_result(finished: Path) -> None:
+    result = orjson.loads((finished / RESULT).read_bytes())
+    [run] = list_runs(finished.parent)
+    assert (run.state, run.task, run.model) == ("finished", "small", "embedded")
+    assert (run.first, run.best) == (result["test"]["first"], result["test"]["best"])
+    assert run.interval == tuple(result["test"]["best_score"]["interval"])
+    assert (run.tokens, run.dollars) == (result["length"]["best"], result["dollars"])
+    assert list_runs(finished) == [run]
+
+
+async def test_the_newest_are_first_and_those_of_sweeps_are_there(finished: Path) -> None:
+    top = finished.parent
+    for moment, place in ((3.0, "sweep/home.default.0"), (2.0, "study/home.no-critic.1"), (4.0, "last")):
+        shutil.copytree(finished, top / place)
+        begun(top / place, moment)
+    begun(finished, 1.0)
+    names = [Path(run.directory).relative_to(top).as_posix() for run in list_runs(top)]
+    assert names == ["last", "sweep/home.default.0", "study/home.no-critic.1", "first"]
+
+
+async def test_the_state_is_told_by_what_is_there(finished: Path) -> None:
+    assert listed(finished).state == "finished"
+    result = orjson.loads((finished / RESULT).read_bytes())
+    (finished / RESULT).write_bytes(orjson.dumps({**result, "stopped_by": INTERRUPTED}))
+    assert listed(finished).state == "stopped"
+    (finished / RESULT).unlink()
+    assert listed(finished).state == "stopped"
+    (finished / LOG).write_bytes(orjson.dumps({"event": "run failed", "reason": "no\nkey"}) + b"\n")
+    failed = listed(finished)
+    assert (failed.state, failed.reason, failed.validation is not None) == ("failed", "no key", True)
+    with claimed(finished / LOCK) as mine:
+        assert mine
+        assert listed(finished).state == "running"
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "no record": lambda run: (run / RECORD).unlink(),
+    "torn record": lambda run: (run / RECORD).write_bytes(b"{"),
+    "another release": lambda run: (run / RECORD).write_bytes(b'{"version": 99}'),
+    "no configuration": lambda run: (run / CONFIGURATION).unlink(),
+    "torn configuration": lambda run: (run / CONFIGURATION).write_bytes(b'{"task": 3}'),
+    "torn result": lambda run: (run / RESULT).write_bytes(b'{"test": 3}'),
+    "a list for a result": lambda run: (run / RESULT).write_bytes(b"[]"),
+    "torn journal": lambda run: (run / JOURNAL).write_bytes(b"no database at all" * 99),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_run_is_a_line_and_no_end(finished: Path, damage: str) -> None:
+    shutil.copytree(finished, finished.parent / "damaged")
+    DAMAGES[damage](finished.parent / "damaged")
+    if damage == "torn journal":  # it is read where there is no result
+        (finished.parent / "damaged" / RESULT).unlink()
+    good, bad = list_runs(finished.parent)
+    assert (good.state, bad.state) == ("finished", "unreadable")
+    assert bad.reason
+    assert "\n" not in bad.reason
+    console = Console(width=200, record=True, quiet=True)
+    show_runs(console, [good, bad])
+
+
+async def test_a_foreign_folder_is_a_line_once(finished: Path) -> None:
+    (finished.parent / "notes" / "deep" / "deeper").mkdir(parents=True)
+    (finished.parent / "a file").write_text("x", encoding="utf-8")
+    good, foreign = list_runs(finished.parent)
+    assert (Path(foreign.directory).name, foreign.state, foreign.reason) == ("notes", "unreadable", "no run")
+    assert good.state == "finished"
+
+
+def test_no_folder_is_refused_and_an_empty_one_is_empty(tmp_path: Path) -> None:
+    assert list_runs(tmp_path) == []
+    with pytest.raises(ConfigError, match="no folder"):
+        list_runs(tmp_path / "nowhere")

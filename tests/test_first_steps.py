@@ -1,0 +1,175 @@
+"""The commands that a stranger meets first: version, completion, prices, init, runs and compare."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from anyio import to_thread
+from typer.testing import CliRunner
+
+import run
+from agents.config.configuration import load
+from protocols.budget.prices import published
+from tests.guard import python_path
+from tests.pages import ROOT, execute
+from tests.small_task import write_task
+from tests.wire_server import WireServer
+
+pytestmark = pytest.mark.anyio
+LABELS = ("billing", "shipping", "returns")
+CSV = "Nachricht;Team\n" + "".join(f'"Wo ist {n}; und wann?";{LABELS[n % 3]}\n' for n in range(60))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own, without anybody's keys."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def invoke(*args: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(run.app, [str(arg) for arg in args])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def answer(*args: object) -> dict[str, Any]:
+    code, out, _ = invoke(*args, "--json")
+    assert code == 0, out
+    document: dict[str, Any] = orjson.loads(out)
+    return document
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    said = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    code, out, _ = invoke("--version")
+    assert (code, out.split()[:2]) == (0, ["promptflow", said])
+
+
+COMPLETED = [
+    (["com"], "compare"),
+    (["evaluate", "a", "b", "--sp"], "--split"),
+    (["evaluate", "a", "b", "--split", "val"], "validation"),
+    (["memory", "pr"], "prune"),
+]
+
+
+@pytest.mark.parametrize(("words", "completed"), COMPLETED)
+def test_a_shell_completes_commands_options_and_values(words: list[str], completed: str) -> None:
+    """bash itself, with the script that the command line prints."""
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    typed = " ".join(["run.py", *words])
+    script = (
+        f"source <({ROOT}/run.py --show-completion bash); COMP_WORDS=({typed}); COMP_CWORD={len(words)}; "
+        f'$(complete -p run.py | sed "s/.*-F //; s/ .*//") {ROOT}/run.py; echo "${{COMPREPLY[@]}}"'
+    )
+    done = subprocess.run(["bash", "-c", script], env=environ, capture_output=True, text=True, check=True)
+    assert completed in done.stdout.split(), done.stderr
+
+
+def test_known_prices_have_a_date_and_a_source() -> None:
+    code, out, _ = invoke("prices")
+    assert code == 0
+    for each in answer("prices")["lists"]:
+        assert re.fullmatch(r"20\d\d-\d\d", each["date"])
+        assert f"{each['provider']}: read in {each['date']} from {each['source']}" in " ".join(out.split())
+        for model, price in each["models"].items():
+            assert 0 <= price["cached"] <= price["input"] <= price["output"], model
+    assert {each.provider for each in published()} == {"openai", "anthropic"}
+
+
+def test_the_price_of_each_role_is_that_of_its_model(here: Path) -> None:
+    config = write_task(here / "task")
+    models = ("--set", "models.default=openai/gpt-5-mini", "--set", "models.critic=openai/unheard-of")
+    own = ("--set", 'providers."openai/gpt-5-mini".price={input=9.0,output=99.0}')
+    roles = answer("prices", config, *models)["roles"]
+    assert roles["task"]["price"]["output"] == 2.0
+    assert roles["critic"]["price"] is None
+    assert answer("prices", config, *[*models, *own])["roles"]["task"]["price"]["output"] == 99.0
+    _, out, _ = invoke("prices", config, *models)
+    assert "openai/unheard-of: no price is known" in out
+    assert invoke("prices", "--set", "a.b=1")[0] == 2
+
+
+async def test_from_a_csv_file_to_a_trained_prompt(here: Path) -> None:
+    """In three commands, each as the one before it says; the model is a local server."""
+    (here / "post.csv").write_text("\ufeff" + CSV, encoding="utf-8")
+    code, out, err = invoke("init", "post.csv")
+    assert (code, err) == (0, "")
+    lines = [found.split() for found in re.findall(r"^  (?:promptflow|python run\.py) (.*)$", out, re.MULTILINE)]
+    assert [words[0] for words in lines] == ["doctor", "search"]
+    config = here / "post.toml"
+    capped = re.sub(r"^dollars = \S+", "calls = 3000", config.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    config.write_text(capped, encoding="utf-8")  # no price is known of the server
+    async with WireServer(lambda turns: "billing") as server:
+        for words in lines:
+            await to_thread.run_sync(execute, ["python", str(ROOT / "run.py"), *words], here, server)
+    assert (here / "runs" / "post-1" / "best_prompt.txt").is_file()
+
+
+def test_questions_are_asked_on_a_terminal_and_answers_obeyed(here: Path) -> None:
+    (here / "post.csv").write_text(CSV.replace("Team", "Wohin"), encoding="utf-8")
+    leader, follower = pty.openpty()
+    environ = {**os.environ, "PYTHONPATH": python_path(ROOT), "COLUMNS": "200"}
+    command = [sys.executable, str(ROOT / "run.py"), "init"]
+    with subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environ) as asked:
+        os.close(follower)
+        os.write(leader, b"post.csv\n\nWhich team takes this?\nopenai/gpt-5\n")
+        said = b""
+        try:
+            while chunk := os.read(leader, 4096):
+                said += chunk
+        except OSError:  # Linux's end of a terminal
+            pass
+        assert asked.wait() == 0, said
+    os.close(leader)
+    assert b"(Nachricht, Wohin) [Wohin]" in said
+    configuration = load(here / "post.toml", [])
+    assert configuration.models.of("task") == "openai/gpt-5"
+    assert "Which team takes this?" in (here / "post.prompt.txt").read_text(encoding="utf-8")
+
+
+def test_without_a_terminal_nothing_is_asked(here: Path) -> None:
+    assert invoke("init")[0] == 2
+    (here / "post.csv").write_text(CSV, encoding="utf-8")
+    found = answer("init", "post.csv", "--model", "embedded")
+    assert (found["kind"], found["target"], found["input"]) == ("classification", "Team", ["Nachricht"])
+    assert sorted(found["labels"]) == sorted(LABELS)
+    code, _, err = invoke("init", "post.csv")
+    assert code == 2
+    assert "--force" in err
+    assert invoke("init", "post.csv", "--force")[0] == 0
+
+
+def test_runs_are_listed_and_compared(here: Path) -> None:
+    config = write_task(here / "task")
+    for number in range(2):
+        assert invoke("search", config, "--set", f"search.assignments={number}")[0] == 0
+    (here / "runs" / "foreign").mkdir()
+    code, out, _ = invoke("runs")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "run", "runs/small-2", "runs/small-1", "runs/foreign:",
+    ]  # fmt: skip
+    assert [row["state"] for row in answer("runs")["runs"]] == ["finished", "finished", "unreadable"]
+    code, out, err = invoke("compare", "runs/small-1", "runs/small-2", "--html", "beside.html")
+    assert code == 0, err
+    assert "accuracy on 9 test examples" in out
+    assert (here / "beside.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    document = answer("compare", "runs/small-1", "runs/small-2")
+    assert document["shared"] == 9
+    assert len(document["sides"]) == 2
+    code, _, err = invoke("compare", "runs/small-1", "runs/foreign")
+    assert (code, len(err.splitlines())) == (2, 1)
