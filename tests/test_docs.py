@@ -37,6 +37,7 @@ from examples.agent.program import PRICES
 from memory.journals.journal import read_calls, read_journal
 from protocols.data import load_examples
 from protocols.files import prompt_file
+from protocols.kinds.kinds import TASK_KINDS
 from protocols.messages import (
     Assignment,
     Candidate,
@@ -49,7 +50,6 @@ from protocols.messages import (
     Pause,
     Stop,
 )
-from protocols.metrics.kinds import TASK_KINDS
 from protocols.program import Prompts
 from protocols.prompt import FORMS, Prompt, Section
 from tests.guard import python_path

@@ -23,7 +23,7 @@ from agents.prompting.wording import count_words
 from protocols.answers.numbers import is_number
 from protocols.messages import Assignment, Outcome, Scores, Tried, mean
 from protocols.prompt import Kind, Prompt, estimate_tokens
-from protocols.task import Example, Task
+from protocols.task import Example, KindName, Task
 
 Item = TypeVar("Item")
 Row = tuple[Mapping[str, str], str, str, str]
@@ -47,6 +47,8 @@ OPENING = 40
 """A beginning that all inputs share is shown once if it has at least this many characters."""
 DATA = 2500
 """Most tokens of training examples shown as data."""
+CALLED: Mapping[KindName, str] = {"ner": "Types", "multilabel": "Labels", "ordinal": "Ratings"}
+"""What the members of a closed set of answers are called, if not answers."""
 ANSWERS = 60
 """Most answers listed with their frequencies, the most frequent first."""
 TRIED = 4
@@ -100,7 +102,7 @@ def _answered(task: Task) -> str:
     have none."""
     count = len(task.train)
     if task.answers:
-        called = "Types" if task.kind.name == "ner" else "Answers"
+        called = CALLED.get(task.kind.name, "Answers")
         listed = ", ".join(f"{answer} ({times})" for answer, times in islice(task.answers.items(), ANSWERS))
         more = f" and {len(task.answers) - ANSWERS} more" if len(task.answers) > ANSWERS else ""
         return f"{called}, with their numbers among {count} training examples: {listed}{more}."

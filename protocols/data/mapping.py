@@ -27,7 +27,8 @@ class Fields:
     `input`: the column of each input field; empty: every key except target and id, or the keys of the object `input`.
     `conversations`, `images`: the input fields whose texts are conversations in JSON, or names of images.
     `target`, `id`: None for the columns of these names; `id` may be `NO_ID`: examples are named by lines or rows.
-    `labels`: the names of the classes 0, 1, ... if targets are class numbers.
+    `labels`: the names of the classes 0, 1, ... if targets are class numbers, or lists of them. `separator`: if
+    given, a target that is a text is the list of the texts between which it stands; an empty text is the empty list.
     """
 
     input: Mapping[str, str] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Fields:
     labels: tuple[str, ...] = ()
     conversations: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    separator: str | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -54,7 +56,7 @@ def example(row: Row, fields: Fields, prefix: str, pictures: Pictures) -> Exampl
         return Example(
             id=f"{prefix}-{row.place.number}" if identity is None else identity,
             inputs=_inputs(row.values, fields, pictures),
-            target=_target(find(row.values, fields.target or "target"), fields.labels),
+            target=_target(find(row.values, fields.target or "target"), fields),
         )
     except ValueError as error:
         raise row.place.error(str(error)) from None
@@ -138,9 +140,13 @@ def _value(name: str, value: object, fields: Fields, pictures: Pictures) -> str:
         raise ValueError(f"{beginning}: {said}" if said.startswith("the ") else f"{beginning} {said}{hint}") from None
 
 
-def _target(value: Any, labels: Sequence[str]) -> Json:
-    if labels:
-        return class_name(value, labels)
+def _target(value: Any, fields: Fields) -> Json:
+    if fields.separator is not None and isinstance(value, str):
+        value = [part for each in value.split(fields.separator) if (part := each.strip())]
+    if fields.labels:
+        if isinstance(value, list | tuple):
+            return [class_name(one, fields.labels) for one in value]
+        return class_name(value, fields.labels)
     if value is None:
         raise ValueError("the target is null; an example without a gold answer cannot be scored")
     if reason := _unfit(value):
