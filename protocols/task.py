@@ -28,13 +28,15 @@ Parser = Callable[[str], Json]
 UnreadableReply with a reason that a critic can use."""
 SplitName = Literal["train", "validation", "test"]
 KindName = Literal["classification", "multilabel", "ordinal", "ner", "reading", "generation", "reasoning"]
+GRADED: Final = 0.8
+"""A judge seldom gives the highest grade, and eight of ten is good by most rubrics."""
 GENEROUS: Final = 1024
 """Token limit of a reply that may reason before it answers, or whose length is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One input with its gold answer. `inputs`: the values of the prompt's placeholders."""
+    """One input with its gold answer (None: the task has none). `inputs`: values of the prompt's placeholders."""
 
     id: str
     inputs: Mapping[str, str]
@@ -103,9 +105,11 @@ def corpus_value(metric: Metric, judged: Iterable[tuple[float, Counts]]) -> floa
 
 
 def show_text(target: Json) -> str:
-    """A text unchanged, the first of several accepted texts, a number in full, anything else as JSON."""
+    """A text unchanged, the first of several accepted texts, a number in full, "" for None, else JSON."""
     if isinstance(target, str):
         return target
+    if target is None:
+        return ""
     if isinstance(target, float):
         return show_float(target)
     if isinstance(target, list | tuple) and target and all(isinstance(item, str) for item in target):
@@ -260,6 +264,16 @@ class Task:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answers", closed_answers(self.kind, self.train))
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether the examples have gold answers; without any, replies are judged by themselves."""
+        return not any(example.target is None for example in self.train[:1])
+
+    @property
+    def good(self) -> float:
+        """The least score of a reply that may be shown as a worked example: 1, or without targets `GRADED`."""
+        return 1.0 if self.has_targets else GRADED
 
     @property
     def placeholders(self) -> tuple[str, ...]:

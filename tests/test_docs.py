@@ -384,9 +384,22 @@ class Asks(NameTheMissed):
     assert calls, "it has asked its model"
 
 
+async def test_a_judge_is_compared_with_people_as_it_is_written(tmp_path: Path) -> None:
+    [table] = [text for text in blocks("toml", METRICS_PAGE) if 'target = "none"' in text]
+    rows = [orjson.loads(line) for line in blocks("jsonl", METRICS_PAGE)[0].splitlines()]
+    task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}, **tomllib.loads(table)["task"]}
+    some = {split: [{"text": f"{split} {n}"} for n in range(4)] for split in SIZES}
+    models = {"task": task, "models": {"default": "openai/m"}}
+    write_task(tmp_path, splits=some, tables=models).rename(tmp_path / "mine.toml")
+    (tmp_path / "grades.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows * 10)))
+    command, _ = commands(METRICS_PAGE)
+    async with WireServer(lambda turns: f"Score: {8 if 'book' in turns[-1][1] else 3}") as server:
+        await to_thread.run_sync(execute, command, tmp_path, server)
+
+
 def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:
     [code], [*_, table] = blocks("python", METRICS_PAGE), blocks("toml", METRICS_PAGE)
-    [command] = commands(METRICS_PAGE)
+    *_, command = commands(METRICS_PAGE)
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}, **tomllib.loads(table)["task"]}
     write_task(tmp_path, tables={"task": task}).rename(tmp_path / "mine.toml")

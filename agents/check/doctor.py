@@ -292,7 +292,7 @@ def _sent(configuration: Configuration, task: Task, prompt: Prompt) -> tuple[Sen
     likely = likely_requests(task, prompt, example.inputs, fill)
     sent = [Sent(role_of(request.prompt), example.id, request.messages, expected) for request in likely]
     if asks_judge(configuration):
-        question = ModelJudge(task.kind, configuration.task.rubric or "", None).question(example, expected)
+        question = ModelJudge(task.kind, configuration.task.rubric or "", None).question(example, expected or "...")
         sent.append(Sent("judge", example.id, (ChatMessage("user", question),), expected))
     return tuple(sent)
 

@@ -15,6 +15,7 @@ from agents.config.program_tables import ProgramPromptTable
 from agents.config.tables import PromptTable
 from agents.programs.trial import Trial
 from protocols.data.checks import Splits
+from protocols.data.mapping import NO_TARGET
 from protocols.errors import ConfigError
 from protocols.files.named import Named
 from protocols.files.own_code import where
@@ -185,6 +186,17 @@ def scored(configuration: Configuration, kind: TaskKind) -> str:
     if len(weights) == 1:
         return words(next(iter(weights)))
     return "; ".join(f"{weight:g} × {words(named)}" for named, weight in weights.items())
+
+
+def check_targets(configuration: Configuration) -> None:
+    """:raises ConfigError: there are no targets, and the metric compares answers with them."""
+    table = configuration.task
+    needed = [named.use for named in table.metric or {Named("token_f1"): 1.0} if named.use in PLAIN]
+    if table.fields.target == NO_TARGET and needed:
+        raise ConfigError(
+            f'task.metric: {needed[0]} compares answers with targets, and fields.target = "{NO_TARGET}" says that '
+            f"there are none; without targets there are {', '.join(SET_UP)}, or module:function for your own"
+        )
 
 
 def asks_judge(configuration: Configuration) -> bool:

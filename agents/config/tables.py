@@ -17,6 +17,7 @@ from agents.config.program_tables import Program
 from agents.config.values import MOST, Count, Model, Own, Table, Weight, Weights, variable
 from agents.ring.team import WIDEST
 from protocols.data import Format
+from protocols.data.mapping import NO_TARGET
 from protocols.files.named import Named
 from protocols.providers.own_model import own_name
 from protocols.task import KindName
@@ -109,6 +110,11 @@ class TaskTable(Table):
             raise ValueError(f"{' and '.join(missing)} missing; give train, validation and test, or data to be cut")
         if self.cut != CutTable() and not self.data:
             raise ValueError("cut says how data is cut, and there is no data")
+        if self.fields.target == NO_TARGET and self.kind != "generation":
+            raise ValueError(
+                f'fields.target = "{NO_TARGET}" says that there are no targets, and answers of the kind {self.kind} '
+                'are compared with them; for answers that are judged by themselves set kind = "generation"'
+            )
         return self
 
 

@@ -162,7 +162,7 @@ class Probe:
         bare = bare_replies(plan.traced, task)
         outcomes = [o for o in await forward.drawn(0, TEMPERATURE)(plan.first, plan.traced) if isinstance(o, Outcome)]
         readable = are_read(bare.values(), task) and task.kind.name != "reasoning"
-        return worked_out(outcomes, bare, CHATTER if readable else None)
+        return worked_out(outcomes, bare, CHATTER if readable else None, task.good)
 
     async def _again(self, plan: Plan, forward: Forward, first: Sequence[Outcome | None]) -> Again:
         more = _outcomes(await forward.drawn(1, TEMPERATURE)(plan.first, plan.examples))

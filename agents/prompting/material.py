@@ -101,6 +101,8 @@ def _answered(task: Task) -> str:
     """A sentence on the answers: their list if they are a closed set, else their typical length and how many examples
     have none."""
     count = len(task.train)
+    if not task.has_targets:
+        return "There are no expected answers: each answer is judged by itself, and the score says how good it is."
     if task.answers:
         called = CALLED.get(task.kind.name, "Answers")
         listed = ", ".join(f"{answer} ({times})" for answer, times in islice(task.answers.items(), ANSWERS))
@@ -255,9 +257,10 @@ def _short(outcome: Outcome, calls: Calls | None) -> str:
 
 
 def _failed(outcome: Outcome) -> str:
-    """A failure with its answer and the expected one, on one line."""
+    """A failure with its answer and the expected one, if there is one, on one line."""
     answered = cut(once(answered_with(outcome)), LINE // 2)
-    return f"{_line(outcome.inputs, f'{answered}, expected {outcome.target}', outcome.target)} ({outcome.example})"
+    answered += f", expected {outcome.target}" if outcome.target else ""
+    return f"{_line(outcome.inputs, answered, outcome.target)} ({outcome.example})"
 
 
 def example_line(example: Example, task: Task) -> str:
@@ -292,4 +295,5 @@ def _line(inputs: Mapping[str, str], answer: str, expected: str, inner: str = ""
     plain = {name: " ".join(value.split()) for name, value in inputs.items()}
     kept = shortened(plain, tokens * len(plain), expected)
     texts = [*kept.values()] if len(kept) == 1 else [f"{name}: {value}" for name, value in kept.items()]
-    return f"- {' | '.join(texts + [inner] * bool(inner))} → {cut(' '.join(answer.split()), LINE)}"
+    arrow = f" → {cut(' '.join(answer.split()), LINE)}" if answer else ""
+    return f"- {' | '.join(texts + [inner] * bool(inner))}{arrow}"

@@ -63,6 +63,8 @@ READING: Mapping[KindName, str] = {
     ),
 }
 """Advice for a critic, by the kind of task."""
+JUDGED = "What do the reasons of the grades have in common, and what do the best replies do that the others do not?"
+"""Advice for a critic of a task without targets."""
 
 
 def writing_clause(task: Task, section: Kind | None = None, inner: bool = False) -> str:
@@ -90,6 +92,8 @@ def explained(task: Task) -> Collection[str]:
 
 def reading_clause(task: Task) -> str:
     """Advice for a critic."""
+    if not task.has_targets:
+        return JUDGED
     return READING[task.kind.name]
 
 

@@ -33,7 +33,7 @@ class ParsedMetric(MeanScore, ABC):
             if answer is None:
                 raise UnreadableReply("the reply holds no answer")
         except UnreadableReply as error:
-            feedback = f"{error}; expected {self._kind.show(example.target)}"
+            feedback = f"{error}{self.expected(example, '; ')}"
             return Judgement(0.0, None, feedback, self.missed(example.target), {"unreadable": 1})
         return await self.compare(example, answer)
 
@@ -44,6 +44,10 @@ class ParsedMetric(MeanScore, ABC):
     @abstractmethod
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer, which is not None."""
+
+    def expected(self, example: Example, before: str) -> str:
+        """What was expected, in words that follow `before`; "" if the example has no target."""
+        return "" if example.target is None else f"{before}expected {self._kind.show(example.target)}"
 
     def missed(self, target: Json) -> Counts:
         """The counts of an unreadable reply."""
