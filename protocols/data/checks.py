@@ -97,10 +97,12 @@ def label_problems(
     for name, examples in splits.items():
         strange = {label: example.id for example in examples for label in read(example.target) if label not in known}
         if strange:
-            where = "task.labels lacks" if labels else "the train split lacks"
-            hint = "" if labels else "; if train lacks it only by chance, name all labels: task.labels"
-            ids = _some(list(dict.fromkeys(strange.values())))
-            yield DataError(f"the {name} split has labels that {where}: {_some(sorted(strange))} (ids {ids}){hint}")
+            named = f"{_some(sorted(strange))} (ids {_some(list(dict.fromkeys(strange.values())))})"
+            if labels:
+                yield DataError(f"the {name} split has labels that task.labels lacks: {named}")
+            else:
+                hint = "if train lacks it only by chance, name all labels: task.labels"
+                yield DataError(f"the {name} split has labels that the train split lacks: {named}; {hint}")
 
 
 def _label(target: Json) -> list[str]:
