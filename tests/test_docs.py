@@ -387,10 +387,13 @@ class Asks(NameTheMissed):
 async def test_a_judge_is_compared_with_people_as_it_is_written(tmp_path: Path) -> None:
     [table] = [text for text in blocks("toml", METRICS_PAGE) if 'target = "none"' in text]
     rows = [orjson.loads(line) for line in blocks("jsonl", METRICS_PAGE)[0].splitlines()]
-    task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}, **tomllib.loads(table)["task"]}
+    said = tomllib.loads(table)["task"]
+    fields = said.pop("fields")
+    task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}, **said}
     some = {split: [{"text": f"{split} {n}"} for n in range(4)] for split in SIZES}
-    models = {"task": task, "models": {"default": "openai/m"}}
-    write_task(tmp_path, splits=some, tables=models).rename(tmp_path / "mine.toml")
+    checkout(tmp_path)
+    tables = {"task": task, "task.fields": fields, "models": {"default": "openai/m"}}
+    write_task(tmp_path, splits=some, tables=tables).rename(tmp_path / "mine.toml")
     (tmp_path / "grades.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows * 10)))
     command, _ = commands(METRICS_PAGE)
     async with WireServer(lambda turns: f"Score: {8 if 'book' in turns[-1][1] else 3}") as server:
