@@ -65,6 +65,7 @@ PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
 CALLS = frozenset({"tool_calls", "tool_calls_in_order"})
 """Metrics of the kind generation that read calls of tools."""
 OF_LISTS = frozenset({"micro_f1", "jaccard", "exact", "macro_f1"})
+"""Metrics of lists of labels."""
 ONLY: Mapping[str, frozenset[str]] = {
     ENTITY: frozenset({"ner"}),
     "micro_f1": frozenset({"multilabel"}),
@@ -95,11 +96,8 @@ SCORED: Mapping[str, str] = {
     "json_schema": "the answer must be JSON that is valid by a schema",
 }
 """A description of each metric for the models that write prompts."""
-SCORED_LISTS = {
-    "exact": "1 if the labels are exactly the expected ones, else 0",
-    "macro_f1": "macro F1, the mean over all labels of how well each is found: rare ones count as much as others",
-}
-"""The same for lists of labels, where it is another."""
+SAME_LABELS = "1 if the labels are exactly the expected ones, else 0"
+"""The description of `exact` for lists of labels."""
 
 
 def suits(metric: str, kind: KindName) -> bool:
@@ -178,8 +176,8 @@ def scored(configuration: Configuration, kind: TaskKind) -> str:
     def words(named: Named) -> str:
         if named.use == JUDGE:
             return f"a grade that a model gives by this rubric: {configuration.task.rubric}"
-        if kind.name == "multilabel" and named.use in SCORED_LISTS:
-            return SCORED_LISTS[named.use]
+        if kind.name == "multilabel" and named.use == "exact":
+            return SAME_LABELS
         return "a function of the user's" if named.nameless else SCORED.get(named.use, f"the function {named}")
 
     weights = configuration.task.metric or {Named(kind.metric): 1.0}

@@ -267,7 +267,10 @@ class LabelParser:
 
     def _conclusion(self, line: str) -> str | None:
         """The only label of the last sentence, if it follows concluding words such as `therefore`."""
-        sentence = [part for part in re.split(r"(?<=[.;!?。；！？])\s*", line) if _word(part)][-1]
+        sentences = [part for part in re.split(r"(?<=[.;!?。；！？])\s*", line) if _word(part)]
+        if not sentences:
+            return None
+        sentence = sentences[-1]
         last, begun = self._spellings.asserted(sentence), CONCLUDES.search(sentence)
         if begun and len(last) == 1 and last == self._spellings.asserted(sentence[begun.start() :]):
             return last[0]
