@@ -71,7 +71,7 @@ def resume_fingerprint(
     if schema := configuration.task.json_schema:
         counts["the JSON schema"] = _digest(configuration.path(schema).read_text(encoding="utf-8"))
     if configuration.task.labels is not None:
-        counts["the labels"] = known_labels(configuration)
+        counts["the list of labels"] = _digest(known_labels(configuration))
     counts |= _definitions(configuration)
     counts |= {f"the instruction of {name}": _digest(text) for name, text in instructions(configuration).items()}
     for name in sorted({*roles(configuration).values()}):

@@ -12,6 +12,7 @@ import pytest
 from agents.config.configuration import Configuration, build
 from agents.config.loading import load_first_prompt, load_task
 from agents.config.roles import roles
+from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.forecast.composed import Asked
 from agents.forecast.estimate import estimate
 from agents.ring.evaluator import value_of
@@ -147,6 +148,20 @@ async def test_labels_that_no_training_example_has_are_known_to_prompt_parser_an
         assert (await task.metric.judge(task.test[-1], task.kind.show(target))).score == 1
     with pytest.raises(DataError, match="the train split lacks"):
         load_task(configuration.model_copy(update={"task": configuration.task.model_copy(update={"labels": None})}))
+
+
+def test_a_run_goes_on_with_the_same_labels_however_they_are_given(tmp_path: Path) -> None:
+    def fingerprint(labels: object) -> Mapping[str, object]:
+        configuration = configure(tmp_path, "classification", {"labels": labels})
+        task = load_task(configuration)
+        return resume_fingerprint(configuration, task, (), load_first_prompt(configuration, task))
+
+    labels = ["invoice", "parcel", "退款", "fraud"]
+    (tmp_path / "labels.txt").write_text("\n".join(labels), encoding="utf-8")
+    stored = orjson.loads(orjson.dumps(fingerprint(labels)))
+    check_fingerprint(stored, fingerprint("labels.txt"), "out")
+    with pytest.raises(ConfigError, match="the list of labels differs"):
+        check_fingerprint(stored, fingerprint([*labels[:3], "theft"]), "out")
 
 
 @pytest.mark.parametrize(
