@@ -26,6 +26,7 @@ from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import Steering
 from agents.session import SIGNALS, Session, check_spans, say_on
+from agents.study.engine import InThisProcess
 from agents.study.grid import Cell, Grid
 from agents.study.sweep import Row, Sweep
 from agents.views.live.sweeping import watch_sweep
@@ -157,7 +158,8 @@ async def sweep(
                         view.say(f"{cell.task}: look at the first prompt: {remark}")
                 return await session.search(run, cell=cell.name)
 
-        work = Sweep(grid, environ, search, view.ended, session.accounts, view.say)
+        here = InThisProcess(environ, search, session.accounts)
+        work = Sweep(grid, environ, here, view.ended, view.say)
         await session.waited_for(work.run, work.stop, lambda: THEN_TEST)
     order = {cell.name: place for place, cell in enumerate(grid.cells)}
     return sorted(work.rows, key=lambda row: order[row.cell]), len(work.rows) == len(grid.cells)

@@ -1,38 +1,32 @@
-"""A sweep: runs the searches of a grid concurrently in one process, with one file of results."""
+"""A sweep: runs the searches of a grid concurrently, with one file of results."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import orjson
+from anyio import CancelScope
 
 from agents.archive.ends import INTERRUPTED
 from agents.config.roles import roles
-from agents.directory.run_directory import CACHE, MEMORY, RESULT, not_written, read_configuration, write
-from agents.models.accounts import Accounts
+from agents.directory.run_directory import RESULT, not_written, read_configuration, write
 from agents.results.finished import read_result
-from agents.results.result import Result
 from agents.ring.team import only
-from agents.run.opening import Shared, check, open_run_in
-from agents.run.search import Run
-from agents.study.descriptors import fitting
+from agents.run.opening import check
+from agents.study.engine import Engine, Place, Say
 from agents.study.grid import Cell, Grid
-from memory.storage.cache import open_cache
-from memory.store import Memory, open_memory
 from protocols.concurrency.threads import in_thread
-from protocols.embedding import HashedNgrams
 from protocols.errors import BusError, ConfigError, Interrupted, ModelError, PromptFlowError, StorageFailed
 from protocols.providers.transport.http import Transport, open_transport
 
 RESULTS = "results.jsonl"
-Search = Callable[[Cell, Run], Awaitable[Result]]
-"""Searches one cell, with its log and its view, and its report in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +45,18 @@ class Row:
 
 @dataclass
 class Sweep:
-    """Runs the cells of `grid` that have no result yet. `search` does each search, `ended` is
-    told of every row, those of earlier processes first, `say` of what a person should know. `accounts` are shared by
-    all searches. `rows`: what has ended so far."""
+    """Runs the cells of `grid` that have no result yet on `engine`. `ended` is told of every row, those of earlier
+    processes first, `say` of what a person should know. `rows`: what has ended so far."""
 
     grid: Grid
     environ: Mapping[str, str]
-    search: Search
+    engine: Engine
     ended: Callable[[Row], None]
-    accounts: Accounts = field(default_factory=Accounts)
-    say: Callable[[str], None] = lambda line: None
+    say: Say = lambda line: None
     rows: list[Row] = field(default_factory=list)
     stopping: bool = False
     _appending: anyio.Lock = field(default_factory=anyio.Lock)
-    _running: dict[str, Run] = field(default_factory=dict)
+    _waiting: set[CancelScope] = field(default_factory=set)
     _checked: dict[tuple[str, str], Transport] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -94,17 +86,16 @@ class Sweep:
             for row in done.values():
                 self._enter(row)
             left = iter([cell for cell in self.grid.cells if cell.name not in done])
-            async with open_shared(transport, self.grid, self.accounts) as shared, anyio.create_task_group() as tasks:
-                shared.watcher.tap(self.say)
-                for number in range(fitting(min(self.grid.searches, len(self.grid.cells)), self.say)):
-                    tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
+            opened = self.engine.opened(self.grid, transport, self.say)
+            async with opened as at_once, anyio.create_task_group() as tasks:
+                for number in range(at_once):
+                    tasks.start_soon(self._work, left, name=f"sweep#{number}")
 
     async def stop(self, reason: str) -> None:
         """Begin no more cells, and stop the running ones once their calls in flight have ended."""
         self.stopping = True
-        async with anyio.create_task_group() as tasks:
-            for name, run in self._running.items():
-                tasks.start_soon(run.stop, reason, name=f"stop {name}")
+        self._wait_no_more()
+        await self.engine.stop(reason)
 
     def _begin(self) -> Mapping[str, Row]:
         """The rows of the cells that have ended, by name, and in the file again."""
@@ -117,27 +108,30 @@ class Sweep:
         write(directory / RESULTS, b"".join(map(line, done.values())))
         return done
 
-    async def _work(self, shared: Shared, left: Iterator[Cell]) -> None:
-        for cell in left:
-            if self.stopping:
-                return
-            row = await self._search(shared, cell)
-            if row is not None and (row.result is None or row.result["stopped_by"] != INTERRUPTED):
-                async with self._appending:
-                    await in_thread(self._append, row)
-                    self._enter(row)
+    async def _work(self, left: Iterator[Cell]) -> None:
+        """Search cell after cell in one place."""
+        with CancelScope() as scope:
+            self._waiting.add(scope)
+            async with self.engine.place() as place:
+                self._waiting.discard(scope)
+                while not self.stopping and (cell := next(left, None)):
+                    row = await self._search(place, cell)
+                    if row is not None and (row.result is None or row.result["stopped_by"] != INTERRUPTED):
+                        async with self._appending:
+                            await in_thread(self._append, row)
+                            self._enter(row)
+                self._wait_no_more()
 
-    async def _search(self, shared: Shared, cell: Cell) -> Row | None:
+    def _wait_no_more(self) -> None:
+        """No cell is left for places that are still waited for."""
+        for scope in self._waiting:
+            scope.cancel()
+
+    async def _search(self, place: Place, cell: Cell) -> Row | None:
         """Run one cell; returns its row, or None if the sweep was stopped before the cell had ended."""
         directory = self.grid.directory / cell.name
         try:
-            async with open_run_in(shared, cell.configuration, self.environ, directory) as run:
-                await self._has_begun(cell)
-                if self.stopping:
-                    return None
-                self._running[cell.name] = run
-                result = await self.search(cell, run)
-                return row_of(cell, directory, result=orjson.loads(orjson.dumps(result)))
+            return row_of(cell, directory, result=await place(cell, directory, partial(self._has_begun, cell)))
         except (StorageFailed, BusError):
             raise
         except Interrupted:
@@ -146,8 +140,6 @@ class Sweep:
             if isinstance(error, ModelError) and error.fatal and self._met_by_all(error.model):
                 raise
             return row_of(cell, directory, error={"type": type(error).__name__, "message": str(error)})
-        finally:
-            self._running.pop(cell.name, None)
 
     async def _has_begun(self, cell: Cell) -> None:
         """Close the client that the cell's check has opened, now that its search has one: closing it earlier would
@@ -170,20 +162,6 @@ class Sweep:
     def _enter(self, row: Row) -> None:
         self.rows.append(row)
         self.ended(row)
-
-
-@asynccontextmanager
-async def open_shared(transport: Transport, grid: Grid, accounts: Accounts) -> AsyncIterator[Shared]:
-    """Open the reply cache, and a memory if the cells share one, in the grid's directory.
-
-    :raises StorageFailed, MemoryMismatch: a file cannot be used.
-    """
-    async with AsyncExitStack() as stack:
-        cache = await stack.enter_async_context(open_cache(grid.directory / CACHE))
-        memory: Memory | None = None
-        if grid.one_memory:
-            memory = await stack.enter_async_context(open_memory(grid.directory / MEMORY, HashedNgrams()))
-        yield Shared(transport, accounts, cache=cache, memory=memory)
 
 
 def finished(cell: Cell, directory: Path) -> Row | None:
