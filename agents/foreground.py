@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import Steering
 from agents.session import SIGNALS, Session, check_spans, say_on
-from agents.study.engine import InThisProcess
+from agents.study.engine import Engine, InThisProcess
 from agents.study.grid import Cell, Grid
 from agents.study.sweep import Row, Sweep
 from agents.views.live.sweeping import watch_sweep
@@ -138,16 +138,20 @@ async def watch_run(directory: Path, console: Console, port: int) -> None:
 
 
 async def sweep(
-    grid: Grid, environ: Mapping[str, str], console: Console, verbosity: int
+    grid: Grid,
+    environ: Mapping[str, str],
+    console: Console,
+    verbosity: int,
+    elsewhere: Callable[[Mapping[str, str]], Engine] | None = None,
 ) -> tuple[Sequence[Row], bool]:
     """Run the unfinished cells of a grid, shown on `console` and logged. Returns the rows of all finished cells, and
-    whether these are all cells of the grid.
+    whether these are all cells of the grid. `elsewhere` opens the engine, None: this process.
 
     :raises PromptFlowError: as `Sweep.run`.
     """
     check_spans([cell.configuration for cell in grid.cells])
     session, told = Session(environ, console, verbosity), set[tuple[str, str]]()
-    with watch_sweep(console, grid, time.monotonic) as view:
+    with watch_sweep(console, grid, time.monotonic, here=elsewhere is None) as view:
         session.show(view)
 
         async def search(cell: Cell, run: Run) -> Result:
@@ -158,8 +162,8 @@ async def sweep(
                         view.say(f"{cell.task}: look at the first prompt: {remark}")
                 return await session.search(run, cell=cell.name)
 
-        here = InThisProcess(environ, search, session.accounts)
-        work = Sweep(grid, environ, here, view.ended, view.say)
+        engine = elsewhere(environ) if elsewhere else InThisProcess(environ, search, session.accounts)
+        work = Sweep(grid, environ, engine, view.ended, view.say)
         await session.waited_for(work.run, work.stop, lambda: THEN_TEST)
     order = {cell.name: place for place, cell in enumerate(grid.cells)}
     return sorted(work.rows, key=lambda row: order[row.cell]), len(work.rows) == len(grid.cells)

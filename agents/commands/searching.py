@@ -11,6 +11,7 @@ import typer
 
 from agents import foreground
 from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
+from agents.commands.engines import Address, EngineName, OnEngine, chosen
 from agents.commands.options import AsJson, Config, Out, Port, Seed, Settings, Verbose, Watch
 from agents.config.configuration import Configuration, load
 from agents.results.finished import remedy
@@ -59,6 +60,8 @@ def search(
 def sweep(
     grid: Annotated[Path, typer.Argument(metavar="GRID.toml", help="Which tasks, settings and seeds.")],
     settings: Settings = None,
+    engine: OnEngine = EngineName.PROCESS,
+    address: Address = None,
     verbose: Verbose = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -74,7 +77,7 @@ def sweep(
     """
     with exit_codes(as_json):
         cells = load_grid(grid, settings or [])
-        rows, whole = drive(partial(foreground.sweep, cells, environment(), Onlooker(stderr=True), verbose))
+        rows, whole = _run(cells, engine, address, verbose)
         results = cells.directory / RESULTS
         if as_json:
             emit({"results": printable(str(results)), "rows": rows, "summary": summarise(rows)})
@@ -87,6 +90,8 @@ def sweep(
 def study(
     file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="Which tasks, seeds and arms.")],
     settings: Settings = None,
+    engine: OnEngine = EngineName.PROCESS,
+    address: Address = None,
     verbose: Verbose = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -103,7 +108,7 @@ def study(
     """
     with exit_codes(as_json):
         grid = load_study(file, settings or [])
-        rows, whole = drive(partial(foreground.sweep, grid, environment(), Onlooker(stderr=True), verbose))
+        rows, whole = _run(grid, engine, address, verbose)
         found = effects(grid.cells, rows)
         write_study(grid.directory, found, rows)
         if as_json:
@@ -114,6 +119,15 @@ def study(
             show_study(stdout(), found, rows)
             say(f"Written to {grid.directory}: {', '.join((RESULTS, ROWS, EFFECTS, FIGURE))}")
         _check_whole(grid, rows, whole)
+
+
+def _run(grid: Grid, engine: EngineName, address: str | None, verbose: int) -> tuple[Sequence[Row], bool]:
+    """See `foreground.sweep`.
+
+    :raises PromptFlowError: as `chosen` and `foreground.sweep`.
+    """
+    with chosen(engine, address, grid) as opened:
+        return drive(partial(foreground.sweep, grid, environment(), Onlooker(stderr=True), verbose, opened))
 
 
 def _check_whole(grid: Grid, rows: Sequence[Row], whole: bool) -> None:

@@ -23,7 +23,15 @@ from agents.run.opening import check
 from agents.study.engine import Engine, Place, Say
 from agents.study.grid import Cell, Grid
 from protocols.concurrency.threads import in_thread
-from protocols.errors import BusError, ConfigError, Interrupted, ModelError, PromptFlowError, StorageFailed
+from protocols.errors import (
+    BusError,
+    ClusterFailed,
+    ConfigError,
+    Interrupted,
+    ModelError,
+    PromptFlowError,
+    StorageFailed,
+)
 from protocols.providers.transport.http import Transport, open_transport
 
 RESULTS = "results.jsonl"
@@ -67,6 +75,7 @@ class Sweep:
         :raises InputError: a task or a directory cannot be used; no model was called.
         :raises ModelError: a failure that every remaining cell would meet as well, such as a bad key.
         :raises StorageFailed: the results, the reply cache or the memory cannot be written.
+        :raises ClusterFailed: the searches ran elsewhere, and cannot go on there.
         """
         try:
             await self._run()
@@ -132,7 +141,7 @@ class Sweep:
         directory = self.grid.directory / cell.name
         try:
             return row_of(cell, directory, result=await place(cell, directory, partial(self._has_begun, cell)))
-        except (StorageFailed, BusError):
+        except (StorageFailed, BusError, ClusterFailed):
             raise
         except Interrupted:
             return None

@@ -1,0 +1,181 @@
+"""The engine of a sweep on Ray: each place is a Searcher, on whichever node has a core free."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import ray
+from anyio.abc import TaskStatus
+from ray.exceptions import RayError
+
+from agents.cluster.carrying import Answer, Failed, Hello, Job, News
+from agents.cluster.heartbeat import watch
+from agents.cluster.sealing import seal
+from agents.cluster.searcher import Searcher, Surroundings, needed
+from agents.cluster.starting import Cluster
+from agents.config.roles import variables
+from agents.study.engine import Outcome, Place, Say
+from agents.study.grid import Cell, Grid
+from agents.views.live.waiting import PATIENCE
+from protocols.concurrency.threads import in_thread
+from protocols.errors import ClusterFailed, Interrupted
+from protocols.providers.transport.http import Transport
+from protocols.text import one_line
+
+STOPPING = 20.0
+"""Seconds that a search without a node has to hear that it is to stop."""
+
+
+@dataclass
+class OnRay:
+    """Runs each search in a `Searcher`, which Ray restarts on another node if its own dies. `environ`: the variables
+    of the command, of which the searches get those that they need and their node has not."""
+
+    cluster: Cluster
+    environ: Mapping[str, str]
+    _grid: Grid | None = None
+    _say: Say = lambda line: None
+    _stopped: str | None = None
+    _places: set[SearcherPlace] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def opened(self, grid: Grid, transport: Transport, say: Say) -> AsyncIterator[int]:
+        self._grid, self._say = grid, say
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, self.cluster.address, name="head of the cluster")
+            yield min(grid.searches, len(grid.cells))
+            tasks.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[Place]:
+        assert self._grid is not None, "the engine was opened"
+        here, names = None if self.cluster.shipped else os.getcwd(), self._names(self._grid)
+        options = {"num_cpus": 1, "scheduling_strategy": "SPREAD", "max_restarts": -1, "max_task_retries": -1}
+        made = ray.remote(Searcher).options(**options)
+        actor: Any = made.remote(Surroundings(here, _path(here), names))
+        place = SearcherPlace(actor, self._grid, partial(needed, self.environ), self._say)
+        try:
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(place.listen, self._stopped)
+                self._places.add(place)
+                yield place.search
+                tasks.cancel_scope.cancel()
+        finally:
+            self._places.discard(place)
+            ray.kill(actor)
+
+    async def stop(self, reason: str) -> None:
+        self._stopped = reason
+        async with anyio.create_task_group() as tasks:
+            for place in self._places:
+                tasks.start_soon(place.stop, reason, name="stop")
+
+    def _names(self, grid: Grid) -> Sequence[str]:
+        """The variables that the models' addresses and keys are in, and those of .env."""
+        named = {name for cell in grid.cells for name in variables(cell.configuration)}
+        return sorted((named | (self.environ.keys() - os.environ.keys())) & self.environ.keys())
+
+
+@dataclass(eq=False)
+class SearcherPlace:
+    """The command's side of one Searcher."""
+
+    actor: Any
+    grid: Grid
+    values: Callable[[Sequence[str]], Mapping[str, str]]
+    say: Say
+    _cell: str = ""
+    _node: str = ""
+    _stopped: str | None = None
+    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+    async def listen(self, stopped: str | None, *, task_status: TaskStatus[None]) -> None:
+        """Pass on what the Searcher says until cancelled, and give each incarnation what it needs. Started once the
+        first runs."""
+        self._stopped, incarnation, count = stopped, "", 0
+        news = await self._first(self._asked(incarnation, count))
+        while True:
+            if news.hello.incarnation != incarnation:
+                await self._greet(news.hello)
+                if not incarnation:
+                    task_status.started()
+            incarnation, count = news.hello.incarnation, news.count
+            for line, _ in news.lines:
+                self.say(f"{self._cell}: {line}")
+            news = await self._asked(incarnation, count)
+
+    async def _first(self, asked: Awaitable[News]) -> News:
+        """The first news, and meanwhile a line if it takes long."""
+        news: News | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._wait_for_core)
+            news = await asked
+            tasks.cancel_scope.cancel()
+        assert news is not None
+        return news
+
+    async def _wait_for_core(self) -> None:
+        await anyio.sleep(PATIENCE)
+        free = (await in_thread(ray.available_resources)).get("CPU", 0)
+        cores = (await in_thread(ray.cluster_resources)).get("CPU", 0)
+        taken = f"a free core: the cluster has {cores:g}, and each search takes one"
+        self.say(f"A search waits for {'its process to start' if free >= 1 else taken}.")
+
+    async def _asked(self, incarnation: str, count: int) -> News:
+        news: News = await _answer(self.actor.news.remote(incarnation, count))
+        return news
+
+    async def _greet(self, hello: Hello) -> None:
+        if self._node and self._cell:
+            self.say(f"{self._cell} goes on on {hello.node}, after {self._node} was lost")
+        self._node = hello.node
+        sealed = seal(self.values(hello.missing), hello.public)
+        await _answer(self.actor.give.remote(hello.incarnation, sealed, self._stopped))
+
+    async def search(self, cell: Cell, directory: Path, begun: Callable[[], Awaitable[None]]) -> Outcome:
+        """See `Place`."""
+        await begun()
+        self._cell = cell.name
+        self.say(f"{cell.name} runs on {self._node}")
+        job = Job(cell, os.fspath(directory), os.fspath(self.grid.directory), self.grid.one_memory)
+        try:
+            with anyio.CancelScope() as self._scope:
+                answer: Answer = await _answer(self.actor.search.remote(job))
+                if isinstance(answer, Failed):
+                    raise answer.error()
+                return answer
+        finally:
+            self._cell = ""
+        raise Interrupted("stopped while it had no node")
+
+    async def stop(self, reason: str) -> None:
+        """Stop its search; give it up if it has no node now, because its own was lost."""
+        self._stopped = reason
+        with anyio.move_on_after(STOPPING):
+            await _answer(self.actor.stop.remote(reason))
+            return
+        self._scope.cancel()
+
+
+async def _answer(asked: Any) -> Any:
+    """The answer of an actor.
+
+    :raises ClusterFailed: there is none, and will be none.
+    """
+    try:
+        return await asked
+    except RayError as error:
+        raise ClusterFailed(f"the cluster gives no answer: {one_line(str(error), 300)}") from None
+
+
+def _path(here: str | None) -> Sequence[str]:
+    """The folders from which this process imports, for processes of the same machine."""
+    return () if here is None else tuple(folder for folder in sys.path if folder)

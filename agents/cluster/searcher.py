@@ -1,0 +1,141 @@
+"""Runs searches in a process of its own, on some node: an actor with one search at a time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import anyio
+import ray
+
+from agents.cluster.carrying import Answer, Failed, Hello, Job, News
+from agents.cluster.sealing import Lock
+from agents.history.progress import Progress
+from agents.run.opening import open_run_in
+from agents.run.search import Run
+from agents.session import Session, check_spans
+from agents.study.engine import Outcome, open_shared, outcome
+from agents.study.grid import Cell, Grid
+from agents.study.sweep import Row
+from agents.views.live.terminal import unheard
+from protocols.errors import Interrupted, PromptFlowError
+from protocols.providers.transport.http import open_transport
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a search finds where it runs. `folder`: the working directory, None where Ray has made one of the shipped
+    files; `path`: the folders that Python imports from; `variables`: those that the searches need."""
+
+    folder: str | None
+    path: Sequence[str]
+    variables: Sequence[str]
+
+
+class Searcher:
+    """An async actor: every method is a task of its own on the actor's loop. Each may be called again, by Ray after
+    a restart and by the command after an answer was lost."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        if surroundings.folder is not None:
+            os.chdir(surroundings.folder)
+        sys.path += [folder for folder in (*surroundings.path, os.getcwd()) if folder not in sys.path]
+        lacking = tuple(name for name in surroundings.variables if name not in os.environ)
+        self._lock, self._said, self._session = Lock(), Said(), Session(os.environ)
+        self._session.show(self._said)
+        node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        self._hello = Hello(uuid4().hex, node, self._lock.public, lacking)
+        self._given = anyio.Event()
+        self._run: Run | None = None
+        self._stopped: str | None = None
+
+    async def news(self, incarnation: str, count: int) -> News:
+        """What was said since the `count`-th line of this incarnation; of another, everything. Waits for it."""
+        if incarnation == self._hello.incarnation:
+            await self._said.beyond(count)
+        else:
+            count = 0
+        lines = tuple(self._said.lines[count:])
+        return News(self._hello, count + len(lines), lines)
+
+    async def give(self, incarnation: str, sealed: bytes, stopped: str | None) -> None:
+        """The variables that this incarnation asked for, and why all searches were stopped, None if they were not."""
+        if incarnation == self._hello.incarnation and not self._given.is_set():
+            self._session.environ = {**os.environ, **self._lock.opened(sealed)}
+            self._stopped = stopped
+            self._given.set()
+
+    async def search(self, job: Job) -> Answer:
+        """Run or resume a search; an error of ours is a value."""
+        await self._given.wait()
+        try:
+            found = await self._session.waited_for(partial(self._searched, job))
+        except PromptFlowError as error:
+            return Failed.by(error)
+        finally:
+            self._run = None
+        assert found is not None, "nothing stops it but its own end"
+        return found
+
+    async def stop(self, reason: str) -> None:
+        """Stop this search once its calls in flight have ended, and every later one at once."""
+        self._stopped = reason
+        if self._run is not None:
+            await self._run.stop(reason)
+
+    async def _searched(self, job: Job) -> Outcome:
+        environ, grid = self._session.environ, Grid(Path(job.shared), 1, (job.cell,), job.one_memory)
+        check_spans([job.cell.configuration])
+        async with (
+            open_transport(environ) as transport,
+            open_shared(transport, grid, self._session.accounts) as shared,
+            open_run_in(shared, job.cell.configuration, environ, Path(job.directory)) as run,
+        ):
+            if self._stopped is not None:
+                raise Interrupted("stopped before it began")
+            self._run = run
+            return outcome(await self._session.search(run, cell=job.cell.name))
+
+
+class Said:
+    """Keeps what a search says, as its view, for a command that asks."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, bool]] = []
+        self.hear: Callable[[], None] = unheard
+        self._more = anyio.Event()
+
+    async def beyond(self, count: int) -> None:
+        """Wait until there are more than `count` lines."""
+        while len(self.lines) <= count:
+            await self._more.wait()
+
+    @contextmanager
+    def attend(self, cell: Cell, run: Run, so_far: Progress) -> Iterator[None]:
+        yield
+
+    def ended(self, row: Row) -> None:
+        """The command hears of it by the answer."""
+
+    def say(self, text: str) -> None:
+        self.hear()
+        self._say(text, waits=False)
+
+    def wait(self, text: str) -> None:
+        self._say(text, waits=True)
+
+    def _say(self, text: str, waits: bool) -> None:
+        self.lines.append((text, waits))
+        self._more.set()
+        self._more = anyio.Event()
+
+
+def needed(environ: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """The named variables, those that are set."""
+    return {name: environ[name] for name in names if name in environ}

@@ -1,0 +1,55 @@
+"""The engine of a command: this process, or Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from agents.study.engine import Engine
+from agents.study.grid import Grid
+from protocols.errors import ConfigError
+
+
+class EngineName(StrEnum):
+    """The engines by their names on the command line."""
+
+    PROCESS = "process"
+    RAY = "ray"
+
+
+OnEngine = Annotated[
+    EngineName, typer.Option("--engine", help="Where searches run: in this process, or on Ray (docs/scale.md).")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="The Ray cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: start Ray on this machine]",
+    ),
+]
+Open = Callable[[Mapping[str, str]], Engine]
+"""Opens an engine for the variables of a command."""
+
+
+@contextmanager
+def chosen(name: EngineName, address: str | None, grid: Grid) -> Iterator[Open | None]:
+    """The engine of that name; None: this process.
+
+    :raises ConfigError: the extra is not installed, there is no such cluster, or a file cannot reach its nodes.
+    """
+    if name is EngineName.PROCESS:
+        if address is not None:
+            raise ConfigError("--address names a Ray cluster; add --engine ray")
+        yield None
+        return
+    from agents.cluster.starting import joined
+
+    with joined(address) as cluster:
+        from agents.cluster.engine import OnRay  # imports ray, which reads its variables then
+
+        yield lambda environ: OnRay(cluster, environ)
