@@ -20,6 +20,7 @@ from agents.cluster.carrying import Answer, Failed, Hello, Job, News
 from agents.cluster.heartbeat import watch
 from agents.cluster.sealing import seal
 from agents.cluster.searcher import Searcher, Surroundings, needed
+from agents.cluster.shipping import relative
 from agents.cluster.starting import Cluster
 from agents.config.roles import variables
 from agents.study.engine import Outcome, Place, Say
@@ -61,7 +62,7 @@ class OnRay:
         options = {"num_cpus": 1, "scheduling_strategy": "SPREAD", "max_restarts": -1, "max_task_retries": -1}
         made = ray.remote(Searcher).options(**options)
         actor: Any = made.remote(Surroundings(here, _path(here), names))
-        place = SearcherPlace(actor, self._grid, partial(needed, self.environ), self._say)
+        place = SearcherPlace(actor, self._job, partial(needed, self.environ), self._say)
         try:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(place.listen, self._stopped)
@@ -78,6 +79,12 @@ class OnRay:
             for place in self._places:
                 tasks.start_soon(place.stop, reason, name="stop")
 
+    def _job(self, cell: Cell, directory: Path) -> Job:
+        assert self._grid is not None, "the engine was opened"
+        grid, here = self._grid, Path.cwd()
+        cell = relative(cell, here) if self.cluster.shipped else cell
+        return Job(cell, os.fspath(here / directory), os.fspath(here / grid.directory), grid.one_memory)
+
     def _names(self, grid: Grid) -> Sequence[str]:
         """The variables that the models' addresses and keys are in, and those of .env."""
         named = {name for cell in grid.cells for name in variables(cell.configuration)}
@@ -89,7 +96,7 @@ class SearcherPlace:
     """The command's side of one Searcher."""
 
     actor: Any
-    grid: Grid
+    job: Callable[[Cell, Path], Job]
     values: Callable[[Sequence[str]], Mapping[str, str]]
     say: Say
     _cell: str = ""
@@ -145,10 +152,9 @@ class SearcherPlace:
         await begun()
         self._cell = cell.name
         self.say(f"{cell.name} runs on {self._node}")
-        job = Job(cell, os.fspath(directory), os.fspath(self.grid.directory), self.grid.one_memory)
         try:
             with anyio.CancelScope() as self._scope:
-                answer: Answer = await _answer(self.actor.search.remote(job))
+                answer: Answer = await _answer(self.actor.search.remote(self.job(cell, directory)))
                 if isinstance(answer, Failed):
                     raise answer.error()
                 return answer

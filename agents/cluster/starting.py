@@ -30,6 +30,7 @@ ROOT = Path(agents.__file__).resolve().parents[1]
 """The folder from which our package is imported."""
 QUIET: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_RUNTIME_ENV_IGNORE_GITIGNORE": "1",  # data that git ignores is needed on the nodes
     "RAY_DEDUP_LOGS": "1",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # of the lines that Ray prints on standard output
 }

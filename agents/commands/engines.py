@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,9 +48,12 @@ def chosen(name: EngineName, address: str | None, grid: Grid) -> Iterator[Open |
             raise ConfigError("--address names a Ray cluster; add --engine ray")
         yield None
         return
-    from agents.cluster.starting import joined
+    from agents.cluster.shipping import shipping
+    from agents.cluster.starting import check_installed, joined
 
-    with joined(address) as cluster:
+    check_installed()
+    shipped = shipping(grid, Path.cwd()) if address else None
+    with joined(address, shipped) as cluster:
         from agents.cluster.engine import OnRay  # imports ray, which reads its variables then
 
         yield lambda environ: OnRay(cluster, environ)
