@@ -70,7 +70,7 @@ def joined(address: str | None, shipping: Mapping[str, Any] | None = None) -> It
             try:
                 if address is not None:
                     _reach(address)
-                with _hushed():
+                with _hushed(), without_reports():
                     context = ray.init(address or "local", **options)
             except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
                 where = f"the cluster at {address} cannot be joined" if address else "Ray cannot be started here"
@@ -81,6 +81,20 @@ def joined(address: str | None, shipping: Mapping[str, Any] | None = None) -> It
             finally:
                 with _hushed():
                     ray.shutdown()
+
+
+@contextmanager
+def without_reports() -> Iterator[None]:
+    """A Ray that is started while the block runs has no process for dashboard and usage statistics: without them it
+    still asks the cloud's metadata address where it runs, and reports that it reports nothing."""
+    from ray._private.node import Node
+
+    usual = Node.start_api_server
+    Node.start_api_server = lambda node, **options: None  # type: ignore[method-assign, misc, assignment]
+    try:
+        yield
+    finally:
+        Node.start_api_server = usual  # type: ignore[method-assign]
 
 
 def _reach(address: str) -> None:

@@ -5,7 +5,6 @@ All of it is in one file, so that one worker of the suite starts Ray, once.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -27,8 +26,10 @@ if missing := [name for name in ("ray", "cryptography") if find_spec(name) is No
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("default")]
 KEY = "sk-test-on-the-nodes-0123456789"
-SETTINGS = '[settings.msgd.search]\nselector = "msgd"\nwidth = 1\n[settings.uniform.search]\nselector = "uniform"\nwidth = 1\n'
-ALONE = "[settings.{0}.memory]\nread = false\nwrite = false\n"
+SETTINGS = "".join(
+    f'[settings.{name}]\nsearch = {{ selector = "{name}", width = 1 }}\nmemory = {{ read = false, write = false }}\n'
+    for name in ("msgd", "uniform")
+)
 
 
 @pytest.fixture(scope="session")
@@ -49,18 +50,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             patch.setenv(name, value)
         from ray.cluster_utils import Cluster
 
-        started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        from agents.cluster.starting import without_reports
+
+        with without_reports():
+            started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         for _ in range(2):
             started.add_node(num_cpus=2)
         yield started
-        started.shutdown()
+        started.shutdown()  # type: ignore[no-untyped-call]
 
 
 def write_grid(folder: Path, sweep: str = "seeds = [0, 1]", settings: str = SETTINGS) -> Path:
     write_task(folder / "task")
     path = folder / "grid.toml"
-    alone = "".join(ALONE.format(name) for name in ("msgd", "uniform")) if settings == SETTINGS else ""
-    path.write_text(f'[sweep]\ntasks = ["task/small.toml"]\n{sweep}\n{settings}{alone}', encoding="utf-8")
+    path.write_text(f'[sweep]\ntasks = ["task/small.toml"]\n{sweep}\n{settings}', encoding="utf-8")
     return path
 
 
