@@ -18,6 +18,7 @@ PromptFlowError
 ├── Interrupted           a person stopped the search, so a call was not sent or not retried
 ├── ClusterFailed         the cluster that runs the searches is gone, or cannot run them
 ├── StorageFailed         a file of ours cannot be read or written: disk full, read-only, locked, damaged
+│   └── Superseded        another process has taken over the run, or it was closed
 ├── ReplayDiffers         replaying a journal gives other decisions: another release, or another machine
 └── BusError              no agent accepts a message: a bug of ours, or of a custom agent
 """
@@ -28,11 +29,25 @@ import errno
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from protocols.model import Allowance, Usage
 
 
 class PromptFlowError(Exception):
     """The root: catch it to catch every error of PromptFlow and no other."""
+
+    def __reduce__(self) -> tuple[Callable[..., PromptFlowError], tuple[object, ...]]:
+        """So that it reaches another process as it is: its arguments are not those of its constructor."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[PromptFlowError], arguments: tuple[object, ...], fields: dict[str, object]
+) -> PromptFlowError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(fields)
+    return error
 
 
 class InputError(PromptFlowError):
@@ -281,6 +296,10 @@ class StorageFailed(PromptFlowError):
     def __init__(self, reason: str, *, file: str) -> None:
         self.reason, self.file = reason, file
         super().__init__(f"{file}: {reason}")
+
+
+class Superseded(StorageFailed):
+    """This process may not write to the run any more, because another has taken it over, or it was closed."""
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

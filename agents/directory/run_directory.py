@@ -34,6 +34,8 @@ CONFIGURATION, JOURNAL, CACHE, MEMORY = (
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
 COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
 REPORT, PARETO = "report.html", "pareto.json"
+INCARNATION = ".incarnation"
+"""How often machines have taken over a run that works on a copy elsewhere, see `agents/books`."""
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"
 BEST_FIELDS = "best_prompt.fields.json"
 BEST_OFFER = "best_prompt.offer.json"
@@ -42,7 +44,7 @@ BEST_PROMPTS = "best_prompts"
 BEST = (BEST_PROMPT, BEST_PROMPTS, BEST_EXAMPLES, BEST_PASSAGES, BEST_FIELDS, BEST_OFFER)
 KEPT = (JOURNAL, CACHE, MEMORY, *BEST, RESULT, PARETO, LOG)
 """Files that are written only after the record. Commands are not among them, since they may be sent too early."""
-BEGINNINGS = (LOCK, GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
+BEGINNINGS = (LOCK, f"{LOCK}-journal", GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
 """Files that may be written before the record, and be left over by a process that was killed."""
 RUNS = Path("runs")
 

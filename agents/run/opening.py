@@ -34,7 +34,7 @@ from agents.operators.operator import Operator
 from agents.programs.workers import at_work
 from agents.run.search import Run
 from agents.run.steering import Hearing, said_so_far
-from memory.journals.journal import open_journal
+from memory.journals.journal import Replica, open_journal
 from memory.storage.cache import ReplyCache, open_cache
 from memory.store import Memory, open_memory
 from protocols.budget.ledger import Ledger
@@ -73,12 +73,17 @@ async def open_run(
 
 @asynccontextmanager
 async def open_run_in(
-    shared: Shared, configuration: Configuration, environ: Mapping[str, str], directory: Path | None
+    shared: Shared,
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    directory: Path | None,
+    replica: Replica | None = None,
 ) -> AsyncIterator[Run]:
     """Read and check all inputs, then create the run directory and assemble the run; or resume the run in the
     directory.
 
-    `directory` None: the configuration's, or else the next free `runs/<task>-<n>`.
+    `directory` None: the configuration's, or else the next free `runs/<task>-<n>`. `replica`: a second place of its
+    journal, as `Journal` takes it.
 
     :raises InputError: an input of the user cannot be used; nothing was written.
     :raises StorageFailed: the run directory cannot be used.
@@ -100,7 +105,8 @@ async def open_run_in(
         claim_it = entered(claim(asked, configuration, given.first, counts))
         claimed, record = await stack.enter_async_context(claim_it)
         await in_thread(check_intact, claimed, record.run)
-        journal = await stack.enter_async_context(open_journal(claimed / JOURNAL, worked=lambda: ledger.seconds))
+        opened = open_journal(claimed / JOURNAL, lambda: ledger.seconds, replica)
+        journal = await stack.enter_async_context(opened)
         if cache is None:
             kept = open_cache(claimed / CACHE, table.megabytes * 2**20, alone=True)
             cache = await stack.enter_async_context(kept)

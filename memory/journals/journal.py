@@ -4,18 +4,18 @@ every call to a model that was paid for."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from memory.journals.in_flight import Begun, InFlight, left_behind, open_in_flight
 from memory.journals.message_codec import Reader, Writer
-from memory.storage.database import Database, Value, open_database
+from memory.storage.database import Batch, Database, Value, open_database
 from memory.storage.sqlite import Schema, reading
 from protocols.budget.ledger import Account
 from protocols.concurrency.threads import in_thread
@@ -70,14 +70,31 @@ INSERT_CALL = f"INSERT INTO call ({CALL}, number, worked) VALUES (?, ?, ?, ?, ?,
 SPENT = """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached), sum(written),
     sum(estimated), sum(seconds) FROM call"""
 """Selects the columns that `account_of` reads; used with GROUP BY role, model."""
+INSERT_PART = "INSERT INTO part VALUES (?, ?)"
+INSERT_NOTE = "INSERT INTO note VALUES (?, ?)"
+REPLACE_NOTE = "INSERT OR REPLACE INTO note VALUES (?, ?)"
+WRITES = frozenset({INSERT, INSERT_CALL, INSERT_PART, INSERT_NOTE, REPLACE_NOTE})
+"""All statements that write to a journal."""
 CUT = "SELECT count(*) FROM journal WHERE type = 'Assignment' AND recipient = ?"
 LOST = "Lost"
 """The `error` of a call whose process ended before the call did."""
 
 
+class Replica(Protocol):
+    """Where a journal is kept a second time, on another machine. Both methods return once it is durable there, and
+    raise StorageFailed if it cannot be."""
+
+    async def committed(self, batches: Sequence[Batch]) -> None:
+        """Run these statements, see `WRITES`, in order."""
+
+    async def begun(self, call: Begun) -> None:
+        """Record a call that is about to be sent."""
+
+
 class Journal:
     """Records envelopes and calls, from any number of tasks at once. `worked` gives the working time of the run over
-    all of its processes, in seconds of a monotonic clock; it is stored with every row. None: not measured."""
+    all of its processes, in seconds of a monotonic clock; it is stored with every row. None: not measured. `replica`:
+    what is durable is durable there, too."""
 
     def __init__(
         self,
@@ -86,9 +103,11 @@ class Journal:
         parts: int,
         calls: int,
         worked: Callable[[], float] | None = None,
+        replica: Replica | None = None,
     ) -> None:
         self._database, self._in_flight, self._writer = database, in_flight, Writer(parts)
         self._numbers, self._clock = count(calls + 1), worked
+        self._replica, self._unconfirmed = replica, dict[int, Begun]()
         self._taps: list[Callable[[Call], None]] = []
 
     @property
@@ -108,7 +127,7 @@ class Journal:
         payload, parts = self._writer.encode(e.message)
         number = getattr(e.message, "assignment", None)
         row = (e.id, e.cause, e.sender, e.to, e.time, type(e.message).__name__, number, payload, self._worked)
-        await self._database.write_many(("INSERT INTO part VALUES (?, ?)", list(parts.values())), (INSERT, [row]))
+        await self._database.write_many((INSERT_PART, list(parts.values())), (INSERT, [row]))
         self._writer.kept(parts)
 
     def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
@@ -118,9 +137,20 @@ class Journal:
         :returns: its number, for `called`.
         :raises StorageFailed: it could not be written.
         """
-        number = next(self._numbers)
-        self._in_flight.begin(Begun(number, time, assignment, role, model, tokens_in))
-        return number
+        call = Begun(next(self._numbers), time, assignment, role, model, tokens_in)
+        self._in_flight.begin(call)
+        if self._replica is not None:
+            self._unconfirmed[call.number] = call
+        return call.number
+
+    @property
+    def confirm(self) -> Callable[[int], Awaitable[None]] | None:
+        """Waits until a call that was begun is recorded in the replica; None if there is no replica."""
+        return None if self._replica is None else self._confirm
+
+    async def _confirm(self, number: int) -> None:
+        assert self._replica is not None, "only a journal with a replica confirms"
+        await self._replica.begun(self._unconfirmed.pop(number))
 
     async def called(self, call: Call, number: int | None = None) -> None:
         """Record a call that has ended, with its number from `begin`; durable on return.
@@ -138,34 +168,41 @@ class Journal:
 
         :raises StorageFailed: it could not be written.
         """
-        await self._database.write_many(("INSERT INTO note VALUES (?, ?)", list(notes.items())))
+        await self._database.write_many((INSERT_NOTE, list(notes.items())))
 
     async def learned(self, name: str, content: bytes) -> None:
         """Store a note that the run has learned, replacing an earlier note of this name; durable on return.
 
         :raises StorageFailed: it could not be written.
         """
-        await self._database.write_many(("INSERT OR REPLACE INTO note VALUES (?, ?)", [(name, content)]))
+        await self._database.write_many((REPLACE_NOTE, [(name, content)]))
 
 
 @asynccontextmanager
-async def open_journal(path: Path, worked: Callable[[], float] | None = None) -> AsyncIterator[Journal]:
-    """Open or create a journal, for the one process that writes it; `worked` as `Journal` takes it. Calls that an
-    earlier process has begun and not ended are ended: they may have been billed, and count for the caps, with an
-    output as long as the role's mean.
+async def open_journal(
+    path: Path, worked: Callable[[], float] | None = None, replica: Replica | None = None
+) -> AsyncIterator[Journal]:
+    """Open or create a journal, for the one process that writes it; `worked` and `replica` as `Journal` takes them.
+    Calls that an earlier process has begun and not ended are ended: they may have been billed, and count for the
+    caps, with an output as long as the role's mean.
 
     :raises MemoryMismatch: the file is no journal, or one of another version.
     :raises StorageFailed: a file cannot be used.
     """
-    beside = path.with_name(f"{path.name}-begun")
-    async with open_database(path, SCHEMA) as database:
+    beside = begun_file(path)
+    async with open_database(path, SCHEMA, replica.committed if replica else None) as database:
         if begun := await in_thread(left_behind, beside):
             lost = await database.work(lambda connection: lost_calls(connection, begun))
             await database.write_many((INSERT_CALL, lost))
         [(parts,)] = await database.read("SELECT ifnull(max(number), 0) FROM part")
         [(calls,)] = await database.read("SELECT ifnull(max(number), 0) FROM call")
         with open_in_flight(beside) as in_flight:
-            yield Journal(database, in_flight, parts, max([calls, *(call.number for call in begun)]), worked)
+            yield Journal(database, in_flight, parts, max([calls, *(call.number for call in begun)]), worked, replica)
+
+
+def begun_file(path: Path) -> Path:
+    """The file of the calls in flight, beside the journal."""
+    return path.with_name(f"{path.name}-begun")
 
 
 def row_of(call: Call, number: int | None, worked: float | None = None) -> Sequence[Value]:

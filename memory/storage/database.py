@@ -7,7 +7,7 @@ commit, see `Grouping`).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,10 @@ from protocols.concurrency.grouping import Grouping
 Value = None | int | float | str | bytes
 Row = tuple[Any, ...]
 """One row as sqlite3 gives it: values of type `Value`."""
+Batch = tuple[str, Sequence[Sequence[Value]]]
+"""A statement, and the parameters of each time that it is run."""
+Ship = Callable[[Sequence[Batch]], Awaitable[None]]
+"""Takes what was committed to another machine; its exceptions reach all whose writes it took."""
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 
@@ -36,13 +40,55 @@ class Insert:
         """Insert this row alone; returns whether it was inserted."""
         return connection.execute(self.sql, self.row).rowcount == 1
 
+    @property
+    def batches(self) -> Sequence[Batch]:
+        """What is written."""
+        return ((self.sql, (self.row,)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """A statement whose rows are returned."""
+
+    sql: str
+    parameters: Sequence[Value]
+
+    def __call__(self, connection: sqlite3.Connection) -> list[Row]:
+        """Run it."""
+        return connection.execute(self.sql, self.parameters).fetchall()
+
+    @property
+    def batches(self) -> Sequence[Batch]:
+        """What is written."""
+        return ((self.sql, (self.parameters,)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Statements of one transaction, each for many rows."""
+
+    batches: Sequence[Batch]
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        """Run them, in order."""
+        for sql, rows in self.batches:
+            connection.executemany(sql, rows)
+
+
+Write = Insert | Returning | Batches
+
 
 class Database:
-    """An open file: one connection that writes and one that reads, each serving a group at a time."""
+    """An open file: one connection that writes and one that reads, each serving a group at a time.
 
-    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+    `ship`: gets what a group has committed, in an order that leads to the same tables; a write returns once it has.
+    """
+
+    def __init__(
+        self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, ship: Ship | None = None
+    ) -> None:
         self.path = path
-        self._writes = _Lane(path, lambda jobs: _commit(writer, jobs))
+        self._writes = _Lane(path, lambda jobs: _commit(writer, jobs), ship)
         self._reads = _Lane(path, lambda jobs: [_attempt(reader, job) for job in jobs])
 
     async def write(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
@@ -53,7 +99,7 @@ class Database:
 
         :raises StorageFailed: the file cannot be written, and nothing of this statement is in it.
         """
-        return await self._writes.run(lambda connection: connection.execute(sql, parameters).fetchall())
+        return await self._writes.run(Returning(sql, parameters))
 
     async def insert(self, sql: str, row: Sequence[Value]) -> bool:
         """Insert one row with a statement that may skip conflicts (ON CONFLICT DO NOTHING); committed on return.
@@ -66,17 +112,12 @@ class Database:
         """
         return await self._writes.run(Insert(sql, row))
 
-    async def write_many(self, *batches: tuple[str, Sequence[Sequence[Value]]]) -> None:
+    async def write_many(self, *batches: Batch) -> None:
         """Run each batch's statement for each of its rows, in order and in one transaction; committed on return.
 
         :raises StorageFailed: the file cannot be written, and nothing of these rows is in it.
         """
-
-        def execute(connection: sqlite3.Connection) -> None:
-            for sql, rows in batches:
-                connection.executemany(sql, rows)
-
-        await self._writes.run(execute)
+        await self._writes.run(Batches(batches))
 
     async def read(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Run one query. It sees every write, of any process, that returned before the call.
@@ -99,14 +140,14 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
-    """Open or create a file; leaving the block waits for what is under way and closes it.
+async def open_database(path: Path, schema: Schema, ship: Ship | None = None) -> AsyncIterator[Database]:
+    """Open or create a file; leaving the block waits for what is under way and closes it. `ship`: see `Database`.
 
     :raises MemoryMismatch: the file is something else, or of another version.
     :raises StorageFailed: it cannot be used.
     """
     connections = await to_thread.run_sync(open_file, path, schema)
-    database = Database(path, *connections)
+    database = Database(path, *connections, ship)
     try:
         yield database
     finally:
@@ -119,8 +160,8 @@ async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
 class _Lane:
     """Runs jobs in the order of arrival, a group at a time, in a thread."""
 
-    def __init__(self, path: Path, execute: Callable[[list[Job[Any]]], list[Any]]) -> None:
-        self._path, self._execute = path, execute
+    def __init__(self, path: Path, execute: Callable[[list[Job[Any]]], list[Any]], ship: Ship | None = None) -> None:
+        self._path, self._execute, self._ship = path, execute, ship
         self._groups = Grouping[Job[Any], Any](self._work)
         self._thread = CapacityLimiter(1)  # our own: never queues behind other users of threads
 
@@ -139,7 +180,19 @@ class _Lane:
         await self._groups.idle()
 
     async def _work(self, jobs: list[Job[Any]]) -> list[Any]:
-        return await to_thread.run_sync(self._execute, jobs, limiter=self._thread)
+        outcomes = await to_thread.run_sync(self._execute, jobs, limiter=self._thread)
+        if self._ship is not None and (written := _written(jobs, outcomes)):
+            await self._ship(written)
+        return outcomes
+
+
+def _written(jobs: Sequence[Job[Any]], outcomes: Sequence[Any]) -> list[Batch]:
+    """What the jobs have committed, in order. An `Insert` was run after the others of its group, which leads to other
+    rows only where both write to one table."""
+    ended = zip(jobs, outcomes, strict=True)
+    done = [job for job, outcome in ended if isinstance(job, Write) and not isinstance(outcome, Exception)]
+    ordered = sorted(done, key=lambda job: isinstance(job, Insert))
+    return [batch for job in ordered for batch in job.batches]
 
 
 def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,6 +35,10 @@ class Record(Protocol):
     def begin(self, time: float, assignment: int | None, role: str, model: str, tokens_in: int) -> int:
         """Record a call that is about to be sent, and return its number."""
 
+    @property
+    def confirm(self) -> Callable[[int], Awaitable[None]] | None:
+        """Waits until a call that was begun may be sent, by its number; None if it may at once."""
+
     async def called(self, call: Call, number: int) -> None:
         """Record a call that has ended."""
 
@@ -44,6 +48,7 @@ class RecordedModel:
 
     def __init__(self, model: ChatModel, record: Record, role: str, clock: Callable[[], float]) -> None:
         self._model, self._record, self._role, self._clock = model, record, role, clock
+        self._confirm = record.confirm
         self.name = model.name
 
     async def complete(self, request: Request) -> Reply:
@@ -55,6 +60,8 @@ class RecordedModel:
         """
         number = self._record.begin(self._clock(), request.assignment, self._role, self.name, about(request))
         try:
+            if self._confirm is not None:
+                await self._confirm(number)
             reply = await self._model.complete(request)
         except BaseException as error:
             failed = self._call(request, billed(error, request), error=type(error).__name__)

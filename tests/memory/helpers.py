@@ -23,6 +23,8 @@ def directory() -> Iterator[Path]:
 class Kept:
     """A record in memory: `begun` by number, `ended` in order."""
 
+    confirm = None
+
     def __init__(self) -> None:
         self.begun: dict[int, Begun] = {}
         self.ended: list[Call] = []
