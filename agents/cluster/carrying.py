@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from agents.study.engine import Outcome
 from agents.study.grid import Cell
@@ -12,35 +11,18 @@ from protocols.errors import PromptFlowError
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One search: its cell, its run directory and that of the sweep; `one_memory` as in `Grid`."""
+    """One search: its cell; its run directory and that of the sweep, on the machine of the command; `one_memory` as
+    in `Grid`. `home`: the working directory of the command, which paths on a node stand for."""
 
     cell: Cell
     directory: str
     shared: str
     one_memory: bool
+    home: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """An error of ours as a value: Ray would wrap one that is raised, with the traceback of another machine."""
-
-    kind: type[PromptFlowError]
-    args: tuple[Any, ...]
-    fields: dict[str, Any]
-
-    @classmethod
-    def by(cls, error: PromptFlowError) -> Failed:
-        return cls(type(error), error.args, dict(vars(error)))
-
-    def error(self) -> PromptFlowError:
-        """The same error, without what raised it."""
-        error = self.kind.__new__(self.kind)
-        error.args = self.args
-        vars(error).update(self.fields)
-        return error
-
-
-Answer = Outcome | Failed
+Answer = Outcome | PromptFlowError
+"""An error of ours is a value: Ray would wrap one that is raised, with the traceback of another machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,10 @@ import ray
 from anyio.abc import TaskStatus
 from ray.exceptions import RayError
 
-from agents.cluster.carrying import Answer, Failed, Hello, Job, News
+from agents.books.books import open_books
+from agents.cluster.carrying import Answer, Hello, Job, News
 from agents.cluster.heartbeat import watch
+from agents.cluster.rooms import opened_room
 from agents.cluster.sealing import seal
 from agents.cluster.searcher import Searcher, Surroundings, needed
 from agents.cluster.shipping import relative
@@ -27,7 +29,7 @@ from agents.study.engine import Outcome, Place, Say
 from agents.study.grid import Cell, Grid
 from agents.views.live.waiting import PATIENCE
 from protocols.concurrency.threads import in_thread
-from protocols.errors import ClusterFailed, Interrupted
+from protocols.errors import ClusterFailed, Interrupted, PromptFlowError, Superseded
 from protocols.providers.transport.http import Transport
 from protocols.text import one_line
 
@@ -43,6 +45,7 @@ class OnRay:
     cluster: Cluster
     environ: Mapping[str, str]
     _grid: Grid | None = None
+    _books: Any = None
     _say: Say = lambda line: None
     _stopped: str | None = None
     _places: set[SearcherPlace] = field(default_factory=set)
@@ -50,7 +53,8 @@ class OnRay:
     @asynccontextmanager
     async def opened(self, grid: Grid, transport: Transport, say: Say) -> AsyncIterator[int]:
         self._grid, self._say = grid, say
-        async with anyio.create_task_group() as tasks:
+        within = Path.cwd() / grid.directory
+        async with opened_room(partial(open_books, within)) as self._books, anyio.create_task_group() as tasks:
             tasks.start_soon(watch, self.cluster.address, name="head of the cluster")
             yield min(grid.searches, len(grid.cells))
             tasks.cancel_scope.cancel()
@@ -61,7 +65,7 @@ class OnRay:
         here, names = None if self.cluster.shipped else os.getcwd(), self._names(self._grid)
         options = {"num_cpus": 1, "scheduling_strategy": "SPREAD", "max_restarts": -1, "max_task_retries": -1}
         made = ray.remote(Searcher).options(**options)
-        actor: Any = made.remote(Surroundings(here, _path(here), names))
+        actor: Any = made.remote(Surroundings(here, _path(here), names), self._books)
         place = SearcherPlace(actor, self._job, partial(needed, self.environ), self._say)
         try:
             async with anyio.create_task_group() as tasks:
@@ -83,7 +87,9 @@ class OnRay:
         assert self._grid is not None, "the engine was opened"
         grid, here = self._grid, Path.cwd()
         cell = relative(cell, here) if self.cluster.shipped else cell
-        return Job(cell, os.fspath(here / directory), os.fspath(here / grid.directory), grid.one_memory)
+        return Job(
+            cell, os.fspath(here / directory), os.fspath(here / grid.directory), grid.one_memory, os.fspath(here)
+        )
 
     def _names(self, grid: Grid) -> Sequence[str]:
         """The variables that the models' addresses and keys are in, and those of .env."""
@@ -154,13 +160,18 @@ class SearcherPlace:
         self.say(f"{cell.name} runs on {self._node}")
         try:
             with anyio.CancelScope() as self._scope:
-                answer: Answer = await _answer(self.actor.search.remote(self.job(cell, directory)))
-                if isinstance(answer, Failed):
-                    raise answer.error()
+                while isinstance(answer := await self._answered(cell, directory), Superseded):
+                    pass  # the run directories' actor was started anew, and knows of no search
+                if isinstance(answer, PromptFlowError):
+                    raise answer
                 return answer
         finally:
             self._cell = ""
         raise Interrupted("stopped while it had no node")
+
+    async def _answered(self, cell: Cell, directory: Path) -> Answer:
+        answer: Answer = await _answer(self.actor.search.remote(self.job(cell, directory)))
+        return answer
 
     async def stop(self, reason: str) -> None:
         """Stop its search; give it up if it has no node now, because its own was lost."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import anyio
 import ray
 
-from agents.cluster.carrying import Answer, Failed, Hello, Job, News
+from agents.books.working_copy import open_working_copy
+from agents.cluster.carrying import Answer, Hello, Job, News
+from agents.cluster.rooms import ReachedBooks
 from agents.cluster.sealing import Lock
 from agents.history.progress import Progress
 from agents.run.opening import open_run_in
@@ -42,11 +46,12 @@ class Searcher:
     """An async actor: every method is a task of its own on the actor's loop. Each may be called again, by Ray after
     a restart and by the command after an answer was lost."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: Surroundings, books: Any) -> None:
         if surroundings.folder is not None:
             os.chdir(surroundings.folder)
         sys.path += [folder for folder in (*surroundings.path, os.getcwd()) if folder not in sys.path]
         lacking = tuple(name for name in surroundings.variables if name not in os.environ)
+        self._books = ReachedBooks("the run directories", books)
         self._lock, self._said, self._session = Lock(), Said(), Session(os.environ)
         self._session.show(self._said)
         node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
@@ -77,7 +82,7 @@ class Searcher:
         try:
             found = await self._session.waited_for(partial(self._searched, job))
         except PromptFlowError as error:
-            return Failed.by(error)
+            return error
         finally:
             self._run = None
         assert found is not None, "nothing stops it but its own end"
@@ -92,15 +97,19 @@ class Searcher:
     async def _searched(self, job: Job) -> Outcome:
         environ, grid = self._session.environ, Grid(Path(job.shared), 1, (job.cell,), job.one_memory)
         check_spans([job.cell.configuration])
-        async with (
-            open_transport(environ) as transport,
-            open_shared(transport, grid, self._session.accounts) as shared,
-            open_run_in(shared, job.cell.configuration, environ, Path(job.directory)) as run,
-        ):
-            if self._stopped is not None:
-                raise Interrupted("stopped before it began")
-            self._run = run
-            return outcome(await self._session.search(run, cell=job.cell.name))
+        places = {os.getcwd(): job.home}
+        with tempfile.TemporaryDirectory(prefix="pf-") as folder:
+            copied = open_working_copy(self._books, job.directory, Path(folder), places)
+            async with (
+                open_transport(environ) as transport,
+                open_shared(transport, grid, self._session.accounts) as shared,
+                copied as copy,
+                open_run_in(shared, job.cell.configuration, environ, copy.folder, copy) as run,
+            ):
+                if self._stopped is not None:
+                    raise Interrupted("stopped before it began")
+                self._run = run
+                return outcome(await self._session.search(run, cell=job.cell.name))
 
 
 class Said:
