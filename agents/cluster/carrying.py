@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from agents.study.engine import Outcome
 from agents.study.grid import Cell
@@ -36,6 +37,24 @@ class Hello:
     node: str
     public: bytes
     missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The actors on the machine of the command."""
+
+    books: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a Searcher gets after its `Hello`: the variables that it asked for, sealed; why all searches were stopped,
+    None if they were not; and the rooms. They are no arguments of its constructor, for Ray keeps actors that it is
+    given there in the object store, where a restart may not find them."""
+
+    sealed: bytes
+    stopped: str | None
+    rooms: Rooms
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from anyio.abc import TaskStatus
 from ray.exceptions import RayError
 
 from agents.books.books import open_books
-from agents.cluster.carrying import Answer, Hello, Job, News
+from agents.cluster.carrying import Answer, Given, Hello, Job, News, Rooms
 from agents.cluster.heartbeat import watch
 from agents.cluster.rooms import opened_room
 from agents.cluster.sealing import seal
@@ -45,7 +45,7 @@ class OnRay:
     cluster: Cluster
     environ: Mapping[str, str]
     _grid: Grid | None = None
-    _books: Any = None
+    _rooms: Rooms | None = None
     _say: Say = lambda line: None
     _stopped: str | None = None
     _places: set[SearcherPlace] = field(default_factory=set)
@@ -54,7 +54,8 @@ class OnRay:
     async def opened(self, grid: Grid, transport: Transport, say: Say) -> AsyncIterator[int]:
         self._grid, self._say = grid, say
         within = Path.cwd() / grid.directory
-        async with opened_room(partial(open_books, within)) as self._books, anyio.create_task_group() as tasks:
+        async with opened_room(partial(open_books, within)) as books, anyio.create_task_group() as tasks:
+            self._rooms = Rooms(books)
             tasks.start_soon(watch, self.cluster.address, name="head of the cluster")
             yield min(grid.searches, len(grid.cells))
             tasks.cancel_scope.cancel()
@@ -62,11 +63,12 @@ class OnRay:
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
         assert self._grid is not None, "the engine was opened"
+        assert self._rooms is not None
         here, names = None if self.cluster.shipped else os.getcwd(), self._names(self._grid)
         options = {"num_cpus": 1, "scheduling_strategy": "SPREAD", "max_restarts": -1, "max_task_retries": -1}
         made = ray.remote(Searcher).options(**options)
-        actor: Any = made.remote(Surroundings(here, _path(here), names), self._books)
-        place = SearcherPlace(actor, self._job, partial(needed, self.environ), self._say)
+        actor: Any = made.remote(Surroundings(here, _path(here), names))
+        place = SearcherPlace(actor, self._rooms, self._job, partial(needed, self.environ), self._say)
         try:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(place.listen, self._stopped)
@@ -102,6 +104,7 @@ class SearcherPlace:
     """The command's side of one Searcher."""
 
     actor: Any
+    rooms: Rooms
     job: Callable[[Cell, Path], Job]
     values: Callable[[Sequence[str]], Mapping[str, str]]
     say: Say
@@ -151,7 +154,7 @@ class SearcherPlace:
             self.say(f"{self._cell} goes on on {hello.node}, after {self._node} was lost")
         self._node = hello.node
         sealed = seal(self.values(hello.missing), hello.public)
-        await _answer(self.actor.give.remote(hello.incarnation, sealed, self._stopped))
+        await _answer(self.actor.give.remote(hello.incarnation, Given(sealed, self._stopped, self.rooms)))
 
     async def search(self, cell: Cell, directory: Path, begun: Callable[[], Awaitable[None]]) -> Outcome:
         """See `Place`."""

@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import anyio
 import ray
 
 from agents.books.working_copy import open_working_copy
-from agents.cluster.carrying import Answer, Hello, Job, News
+from agents.cluster.carrying import Answer, Given, Hello, Job, News, Rooms
 from agents.cluster.rooms import ReachedBooks
 from agents.cluster.sealing import Lock
 from agents.history.progress import Progress
@@ -46,12 +45,12 @@ class Searcher:
     """An async actor: every method is a task of its own on the actor's loop. Each may be called again, by Ray after
     a restart and by the command after an answer was lost."""
 
-    def __init__(self, surroundings: Surroundings, books: Any) -> None:
+    def __init__(self, surroundings: Surroundings) -> None:
         if surroundings.folder is not None:
             os.chdir(surroundings.folder)
         sys.path += [folder for folder in (*surroundings.path, os.getcwd()) if folder not in sys.path]
         lacking = tuple(name for name in surroundings.variables if name not in os.environ)
-        self._books = ReachedBooks("the run directories", books)
+        self._rooms: Rooms | None = None
         self._lock, self._said, self._session = Lock(), Said(), Session(os.environ)
         self._session.show(self._said)
         node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
@@ -69,11 +68,11 @@ class Searcher:
         lines = tuple(self._said.lines[count:])
         return News(self._hello, count + len(lines), lines)
 
-    async def give(self, incarnation: str, sealed: bytes, stopped: str | None) -> None:
-        """The variables that this incarnation asked for, and why all searches were stopped, None if they were not."""
+    async def give(self, incarnation: str, given: Given) -> None:
+        """What this incarnation needs; it is given once."""
         if incarnation == self._hello.incarnation and not self._given.is_set():
-            self._session.environ = {**os.environ, **self._lock.opened(sealed)}
-            self._stopped = stopped
+            self._session.environ = {**os.environ, **self._lock.opened(given.sealed)}
+            self._stopped, self._rooms = given.stopped, given.rooms
             self._given.set()
 
     async def search(self, job: Job) -> Answer:
@@ -97,9 +96,10 @@ class Searcher:
     async def _searched(self, job: Job) -> Outcome:
         environ, grid = self._session.environ, Grid(Path(job.shared), 1, (job.cell,), job.one_memory)
         check_spans([job.cell.configuration])
-        places = {os.getcwd(): job.home}
+        assert self._rooms is not None, "they come with the variables"
+        books, places = ReachedBooks("the run directories", self._rooms.books), {os.getcwd(): job.home}
         with tempfile.TemporaryDirectory(prefix="pf-") as folder:
-            copied = open_working_copy(self._books, job.directory, Path(folder), places)
+            copied = open_working_copy(books, job.directory, Path(folder), places)
             async with (
                 open_transport(environ) as transport,
                 open_shared(transport, grid, self._session.accounts) as shared,

@@ -5,21 +5,30 @@ All of it is in one file, so that one worker of the suite starts Ray, once.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from importlib.util import find_spec
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anyio
+import orjson
 import pytest
+from anyio import to_thread
 from rich.console import Console
 
 from agents import foreground
+from agents.directory.run_directory import REPORT, RESULT
 from agents.study.grid import Grid, load_grid
 from agents.study.sweep import Row
-from tests.small_task import write_task
+from tests.small_task import LABELS, write_task
+from tests.wire_server import Stats, WireServer
 
 if missing := [name for name in ("ray", "cryptography") if find_spec(name) is None]:
     pytest.skip(f"needs the extra ray ({', '.join(missing)})", allow_module_level=True)
@@ -44,6 +53,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
         "RAY_RUNTIME_ENV_IGNORE_GITIGNORE": "1",
+        "RAY_health_check_period_ms": "1000",
+        "RAY_health_check_failure_threshold": "3",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
@@ -67,21 +78,49 @@ def write_grid(folder: Path, sweep: str = "seeds = [0, 1]", settings: str = SETT
     return path
 
 
-def on_ray(address: str, grid: Grid, environ: Mapping[str, str] | None = None) -> tuple[list[Row], bool, str]:
+Beside = Callable[[], Coroutine[Any, Any, None]]
+
+
+async def nothing() -> None:
+    """Beside most sweeps nothing happens."""
+
+
+@dataclass
+class Swept:
+    rows: list[Row]
+    whole: bool
+    said: str
+    served: Stats | None = None
+
+
+def on_ray(
+    address: str,
+    grid: Grid,
+    environ: Mapping[str, str] | None = None,
+    beside: Beside = nothing,
+    serve: Callable[[], WireServer] | None = None,
+) -> Swept:
+    """The sweep of the command; on its loop, `beside` it, what `serve` makes."""
     from agents.cluster.shipping import shipping
     from agents.cluster.starting import joined
 
-    shown = Console(file=StringIO(), width=200)
+    shown = StringIO()
     with joined(address, shipping(grid, Path.cwd())) as joint:
         from agents.cluster.engine import OnRay
 
-        async def work() -> tuple[list[Row], bool]:
-            rows, whole = await foreground.sweep(grid, environ or {}, shown, 0, lambda given: OnRay(joint, given))
-            return [*rows], whole
+        async def work() -> Swept:
+            async with AsyncExitStack() as stack:
+                server = await stack.enter_async_context(serve()) if serve else None
+                tasks = await stack.enter_async_context(anyio.create_task_group())
+                tasks.start_soon(beside)
+                console = Console(file=shown, width=200)
+                rows, whole = await foreground.sweep(
+                    grid, environ or {}, console, 0, lambda given: OnRay(joint, given)
+                )
+                tasks.cancel_scope.cancel()
+            return Swept([*rows], whole, shown.getvalue(), server.stats if server else None)
 
-        rows, whole = anyio.run(work)
-    assert isinstance(shown.file, StringIO)
-    return rows, whole, shown.file.getvalue()
+        return anyio.run(work)
 
 
 def here(grid: Grid) -> list[Row]:
@@ -111,9 +150,69 @@ def test_a_sweep_is_that_of_one_process_cell_by_cell(
         if place == "one":
             results.append([decided(row) for row in here(grid)])
         else:
-            rows, whole, said = on_ray(cluster.address, grid)
-            results.append([decided(row) for row in rows])
-    assert whole
+            swept = on_ray(cluster.address, grid)
+            results.append([decided(row) for row in swept.rows])
+    assert swept.whole
     assert results[0] == results[1]
-    assert all(f"{row.cell} runs on 127.0.0.1" in said for row in rows)
-    assert all((Path(row.directory) / "report.html").exists() for row in rows)
+    for row in swept.rows:
+        assert f"{row.cell} runs on 127.0.0.1" in swept.said
+        assert row.result == orjson.loads((Path(row.directory) / RESULT).read_bytes())
+        assert (Path(row.directory) / REPORT).exists()
+
+
+def answer(turns: Sequence[tuple[str, str]]) -> str:
+    """A function of the request alone."""
+    said = "\n".join(text for _, text in turns)
+    mark = int.from_bytes(hashlib.blake2b(said.encode(), digest_size=4).digest(), "big")
+    if "<new> and </new>" in said:
+        return f"<new>Which of {', '.join(LABELS)} is it? Think of {mark % 1000}.</new>"
+    if "<critique> and </critique>" in said:
+        return "<critique>\n[task] more skill\n</critique>"
+    return LABELS[mark % len(LABELS)]
+
+
+def asking(port: int) -> tuple[str, ...]:
+    few = ("search.critique=4", "search.headroom=false", "providers.openai.concurrency=4")
+    url = f"providers.openai.base_url=http://127.0.0.1:{port}/v1"
+    return ("models.default=openai/m", url, 'search.operators=["describe"]', *few)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+    return port
+
+
+def test_a_search_whose_node_is_killed_goes_on_on_another_from_what_is_on_record(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = list[list[dict[str, object]]]()
+
+    async def kill() -> None:
+        await enough.wait()
+        node = next(iter(cluster.worker_nodes))
+        await to_thread.run_sync(lambda: cluster.remove_node(node, allow_graceful=False))
+
+    for place, beside in (("calm", nothing), ("storm", kill)):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        port, calls, enough = free_port(), count(1), anyio.Event()
+
+        def answering(turns: Sequence[tuple[str, str]]) -> str:
+            if next(calls) == 100:  # noqa: B023 - used within this round
+                enough.set()  # noqa: B023
+            return answer(turns)
+
+        async def delay() -> None:
+            await anyio.sleep(0.02)
+
+        grid = load_grid(write_grid(Path("."), "seeds = [0, 1]"), asking(port))
+        swept = on_ray(cluster.address, grid, {}, beside, lambda: WireServer(answering, delay=delay, port=port))  # noqa: B023
+        results.append([decided(row) for row in swept.rows])
+        assert swept.served is not None
+        paid = sum(sum(row.result["calls"].values()) for row in swept.rows if row.result)
+        assert swept.whole
+        assert 0 <= paid - swept.served.calls <= swept.served.most_in_flight
+    cluster.add_node(num_cpus=2)
+    assert results[0] == results[1]
+    assert "goes on on 127.0.0.1" in swept.said
