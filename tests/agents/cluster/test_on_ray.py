@@ -135,7 +135,7 @@ def decided(row: Row) -> dict[str, object]:
     """What does not depend on the clock."""
     assert row.result is not None, row.error
     return {
-        key: row.result[key] for key in ("best", "test", "candidate", "assignments", "calls", "operators", "length")
+        key: row.result[key] for key in ("best", "test", "candidate", "assignments", "operators", "length")
     }
 
 
