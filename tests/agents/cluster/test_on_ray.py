@@ -27,7 +27,9 @@ from agents import foreground
 from agents.directory.run_directory import REPORT, RESULT
 from agents.study.grid import Grid, load_grid
 from agents.study.sweep import Row
+from protocols.errors import ConfigError
 from tests.small_task import LABELS, write_task
+from tests.wire.http import Call, Connection
 from tests.wire_server import Stats, WireServer
 
 if missing := [name for name in ("ray", "cryptography") if find_spec(name) is None]:
@@ -134,9 +136,7 @@ def here(grid: Grid) -> list[Row]:
 def decided(row: Row) -> dict[str, object]:
     """What does not depend on the clock."""
     assert row.result is not None, row.error
-    return {
-        key: row.result[key] for key in ("best", "test", "candidate", "assignments", "operators", "length")
-    }
+    return {key: row.result[key] for key in ("best", "test", "candidate", "assignments", "operators", "length")}
 
 
 def test_a_sweep_is_that_of_one_process_cell_by_cell(
@@ -216,3 +216,58 @@ def test_a_search_whose_node_is_killed_goes_on_on_another_from_what_is_on_record
     cluster.add_node(num_cpus=2)
     assert results[0] == results[1]
     assert "goes on on 127.0.0.1" in swept.said
+
+
+MINE = """
+def near(example, answer):
+    return 1.0 if answer == example.target else 0.25
+"""
+
+
+def test_code_of_the_user_and_keys_reach_the_nodes_and_keys_are_written_nowhere(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("mine.py").write_text(MINE, encoding="utf-8")
+    port, keys = free_port(), set[str]()
+
+    class Noting(WireServer):
+        def _arrived(self, call: Call, connection: Connection) -> None:
+            keys.add(call.headers.find("Authorization"))
+            super()._arrived(call, connection)
+
+    settings = (*asking(port), "search.assignments=1", "task.metric=mine:near")
+    grid = load_grid(write_grid(Path("."), "", "[settings.one]\n"), settings)
+    swept = on_ray(cluster.address, grid, {"OPENAI_API_KEY": KEY}, serve=lambda: Noting(answer, port=port))
+    assert swept.whole
+    assert keys == {f"Bearer {KEY}"}
+    [row] = swept.rows
+    assert row.result is not None
+    assert 0.25 <= row.result["best"]["value"] < 1
+    session = Path(cluster.head_node.get_session_dir_path())
+    files = [path for place in (session, tmp_path) for path in place.rglob("*") if path.is_file()]
+    assert any("gcs" in path.name for path in files)
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("task.train=../train.jsonl",), "task.train = ../train.jsonl does not reach the nodes"),
+        (("prompt.file=/etc/hostname",), "prompt.file = /etc/hostname does not reach the nodes"),
+    ],
+)
+def test_a_file_that_does_not_reach_the_nodes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], said: str
+) -> None:
+    from agents.cluster.shipping import shipping
+
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    path = write_grid(Path("."))
+    assert shipping(load_grid(path), Path.cwd())["working_dir"] == str(Path.cwd())
+    write_task(tmp_path)
+    outside = tuple(setting.replace("../", "../../") for setting in settings)
+    with pytest.raises(ConfigError, match=said.replace("../", "../../")):
+        shipping(load_grid(path, outside), Path.cwd())
