@@ -140,10 +140,8 @@ class SearcherPlace:
 
     async def _wait_for_core(self) -> None:
         await anyio.sleep(PATIENCE)
-        free = (await in_thread(ray.available_resources)).get("CPU", 0)
         cores = (await in_thread(ray.cluster_resources)).get("CPU", 0)
-        taken = f"a free core: the cluster has {cores:g}, and each search takes one"
-        self.say(f"A search waits for {'its process to start' if free >= 1 else taken}.")
+        self.say(f"A search waits for its node; the cluster has {cores:g} cores, and each search takes one.")
 
     async def _asked(self, incarnation: str, count: int) -> News:
         news: News = await _answer(self.actor.news.remote(incarnation, count))

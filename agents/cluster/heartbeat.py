@@ -21,7 +21,9 @@ async def watch(address: str) -> None:
     while failed < LOST:
         await anyio.sleep(EVERY if not failed else 1.0)
         failed = 0 if await _answers(host.strip("[]"), int(port)) else failed + 1
-    raise ClusterFailed(f"the head of the cluster at {address} does not answer any more; start it again")
+    raise ClusterFailed(
+        f"the head of the cluster at {address} does not answer any more; once there is one, the same command goes on"
+    )
 
 
 async def _answers(host: str, port: int) -> bool:
