@@ -53,6 +53,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     searching.sweep,
     searching.study,
     checking.evaluate,
+    checking.ask,
     checking.doctor,
     looking.show,
     steering.ctl,

@@ -22,6 +22,8 @@ from agents.history.replay import Replayed, replay
 from agents.models.budget import caps, kept_prices
 from agents.results.finished import finished
 from agents.results.result import Result
+from agents.run import asking
+from agents.run.asking import Asked
 from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import Steering
@@ -170,7 +172,12 @@ async def sweep(
 
 
 async def evaluate(
-    configuration: Configuration, environ: Mapping[str, str], path: Path, split: SplitName, console: Console
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    path: Path,
+    split: SplitName,
+    console: Console,
+    rows: Path | None = None,
 ) -> Scored:
     """Score a prompt file, see `score`. After a signal, calls in flight end, and the answers so far are scored.
 
@@ -183,11 +190,31 @@ async def evaluate(
     async def stop(reason: str) -> None:
         patience.stop()
 
-    work = partial(score, configuration, environ, path, split, session.accounts, patience)
+    work = partial(score, configuration, environ, path, split, session.accounts, patience, rows)
     scored = await session.waited_for(work, stop, lambda: "what was answered is scored")
     if scored is None:
         raise Interrupted("stopped at once")
     return scored
+
+
+async def ask(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    path: Path,
+    example: str,
+    offline: bool,
+    console: Console,
+) -> Asked:
+    """Ask one example, see `asking.ask`.
+
+    :raises PromptFlowError: as `asking.ask`.
+    """
+    session = Session(environ, console)
+    asked = await session.waited_for(
+        partial(asking.ask, configuration, environ, path, example, session.accounts, offline)
+    )
+    assert asked is not None, "nothing stops it but its own end"
+    return asked
 
 
 async def diagnose(

@@ -251,7 +251,7 @@ def missing(reports: int) -> Iterator[Row]:
             scores = [(rng.random(344) < skill).astype(float) for skill in (first, best)]
             fails = 0.1 + by_length * 0.2 * (length - 0.5)
             seed, winner = (failing(given, rng.random(344) < fails) for given in scores)
-            held = held_out(METRICS["accuracy"][1], seed, winner)
+            held = held_out("classification", METRICS["accuracy"][1], seed, winner)
             truth = scores[1].mean(), (scores[1] - scores[0]).mean()
             errors[report] = held.best_score.value - truth[0], held.difference - truth[1]
         mean, error = 100 * errors.mean(axis=0), 100 * errors.std(axis=0, ddof=1) / reports**0.5

@@ -105,6 +105,7 @@ def test_the_table_of_contents_names_every_page() -> None:
 RUN = {
     "tests/test_book.py": ("docs/first-run.md", "docs/providers.md"),
     "tests/test_docs.py": (
+        "docs/answers.md",
         "README.md",
         "docs/metrics.md",
         "docs/programs.md",

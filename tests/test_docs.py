@@ -100,7 +100,7 @@ async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) ->
     }
 
 
-@pytest.mark.parametrize("name", ["docs/simulator.md", "docs/sweeps.md"])
+@pytest.mark.parametrize("name", ["docs/answers.md", "docs/simulator.md", "docs/sweeps.md"])
 async def test_every_command_of_a_page_runs_as_it_is_written(tmp_path: Path, name: str) -> None:
     checkout(tmp_path)
     async with WireServer(lambda turns: "billing") as server:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -13,7 +16,10 @@ from agents.directory.run_directory import CONFIGURATION, LOG
 from protocols.errors import StorageFailed
 
 Stamp = tuple[int, int, int]
-"""Inode, time of the last change in nanoseconds, and size: every whole file is written as a new one."""
+"""Inode, time of the last change in nanoseconds, and size."""
+SETTLED = 100_000_000
+"""Nanoseconds after which a change shows in a file's stamp: the kernel's clock for files ticks every few
+milliseconds, and the inode of a file that was removed is given to the next."""
 
 
 class Changes:
@@ -23,6 +29,7 @@ class Changes:
     def __init__(self, folder: Path, places: Mapping[str, str]) -> None:
         self._folder, self._places = folder, places
         self._stamps: dict[str, Stamp] = {}
+        self._digests: dict[str, bytes] = {}
         self._logged = 0
 
     def seen(self) -> None:
@@ -41,22 +48,22 @@ class Changes:
             raise StorageFailed(f"cannot be read: {error.strerror}", file=str(error.filename)) from error
 
     def _changes(self) -> Iterator[File | Appended]:
+        now = time.time_ns()
         found = {name: self._stamp(name) for name in reversed(FILES)}  # what is written first is looked at last
         inner = [f"{each}/{path.name}" for each in FOLDERS for path in sorted((self._folder / each).glob("[!.]*"))]
         found |= {name: self._stamp(name) for name in inner}
-        names = [*inner, *FILES]
-        stamps = {name: stamp for name, stamp in found.items() if stamp}
-        for name in [name for name in self._stamps if name not in stamps]:
-            del self._stamps[name]
+        for name in [name for name in self._digests if not found.get(name)]:
+            del self._digests[name]
+            self._stamps.pop(name, None)
             yield File(name, None)
-        for name in names:
-            if name not in stamps or stamps[name] == self._stamps.get(name):
+        for name in (*inner, *FILES):
+            stamp = found[name]
+            if stamp is None or stamp == self._stamps.get(name):
                 continue
-            if name == LOG:
-                yield from self._appended()
-            else:
-                yield File(name, self._content(name))
-            self._stamps[name] = stamps[name]
+            with suppress(FileNotFoundError):  # it was removed meanwhile: the next call tells
+                yield from self._appended() if name == LOG else self._whole(name)
+            if now - stamp[1] > SETTLED:
+                self._stamps[name] = stamp
 
     def _stamp(self, name: str) -> Stamp | None:
         try:
@@ -65,9 +72,12 @@ class Changes:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
-    def _content(self, name: str) -> bytes:
+    def _whole(self, name: str) -> Iterator[File]:
         content = (self._folder / name).read_bytes()
-        return elsewhere(content, self._places) if name == CONFIGURATION else content
+        digest = hashlib.blake2b(content, digest_size=16).digest()
+        if digest != self._digests.get(name):
+            self._digests[name] = digest
+            yield File(name, elsewhere(content, self._places) if name == CONFIGURATION else content)
 
     def _appended(self) -> Iterator[Appended]:
         with (self._folder / LOG).open("rb") as file:

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import anyio
-from anyio import CancelScope
+from anyio import CancelScope, CapacityLimiter, to_thread
 from watchfiles import Change
 
 from agents.books.changes import Changes
@@ -34,6 +34,7 @@ class WorkingCopy:
         self._incarnation, self._heard = opened.incarnation, opened.heard
         self._changes = Changes(folder, {os.path.abspath(folder): directory, **places})
         self._numbers = count(1)
+        self._thread = CapacityLimiter(1)  # our own: every call waits for it, and never behind other users of threads
         self._trips = Grouping[Shipment | None, None](self._trip)
         self._failed: Exception | None = None
 
@@ -100,7 +101,7 @@ class WorkingCopy:
         if self._failed is not None:
             raise self._failed
         try:
-            load: list[Shipment] = [*await in_thread(self._changes.since)]
+            load: list[Shipment] = [*await to_thread.run_sync(self._changes.since, limiter=self._thread)]
             load += [shipment for shipment in shipments if shipment is not None]
             if load:
                 await self._head.write(self._directory, self._incarnation, next(self._numbers), load)

@@ -1,4 +1,4 @@
-"""Commands that check and measure, and write nothing: evaluate and doctor."""
+"""Commands that check and measure outside of a run: evaluate, ask and doctor."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from agents.commands.console import drive, emit, environment, exit_codes, stdout
 from agents.commands.options import AsJson, Config, Settings
 from agents.config.configuration import load
 from agents.views.diagnosis import show_diagnosis
+from agents.views.exchanges import show_asked, show_breakdown
 from agents.views.live.terminal import Onlooker
 from agents.views.report import show_scored
+from memory.journals.exchanges import as_json as as_json_of
 from protocols.errors import ConfigError
 from protocols.task import SplitName
 from protocols.text import printable
@@ -28,19 +30,23 @@ def evaluate(
     ],
     config: Config,
     split: Annotated[SplitName, typer.Option(help="The examples to score on.")] = "validation",
+    rows: Annotated[
+        Path | None, typer.Option("--rows", metavar="FILE.jsonl", help="Write what was asked and answered to it.")
+    ] = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a prompt file on one split of a task. Nothing is written.
+    """Score a prompt file on one split of a task. Only --rows writes a file.
 
     \b
-    Example:
+    Examples:
       promptflow evaluate runs/home-1/best_prompt.txt examples/home.toml --split test
+      promptflow evaluate runs/home-1/best_prompt.txt examples/home.toml --rows answers.jsonl
     """
     with exit_codes(as_json):
         configuration = load(config, settings or [])
         console = Onlooker(stderr=True)
-        scored = drive(partial(foreground.evaluate, configuration, environment(), prompt, split, console))
+        scored = drive(partial(foreground.evaluate, configuration, environment(), prompt, split, console, rows))
         if scored.plain:
             names = ", ".join(f"{{{name}}}" for name in scored.plain)
             tell(f"{prompt}: {names} is the name of no input field and was taken as plain text")
@@ -52,6 +58,34 @@ def evaluate(
             emit(asdict(scored) | {"prompt": printable(scored.prompt)})
         else:
             show_scored(stdout(), scored)
+            show_breakdown(stdout(), asdict(scored.breakdown))
+
+
+def ask(
+    prompt: Annotated[
+        Path,
+        typer.Argument(metavar="PROMPT", help="A prompt file, such as a run's best_prompt.txt, or a folder of them."),
+    ],
+    config: Config,
+    example: Annotated[str, typer.Option("--id", help="The id of the example.")],
+    offline: Annotated[bool, typer.Option("--offline", help="Call no model: show the messages alone.")] = False,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask one example of a task with a prompt, and show the messages, the reply and the judgement of it.
+
+    \b
+    Example:
+      promptflow ask runs/home-1/best_prompt.txt examples/home.toml --id test-3
+    """
+    with exit_codes(as_json):
+        configuration, console = load(config, settings or []), Onlooker(stderr=True)
+        work = partial(foreground.ask, configuration, environment(), prompt, example, offline, console)
+        asked = drive(work)
+        if as_json:
+            emit({"split": asked.split, "dollars": asked.dollars} | as_json_of(asked.exchange))
+        else:
+            show_asked(stdout(), asked)
 
 
 def doctor(

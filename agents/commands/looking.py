@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,20 +16,31 @@ from agents.commands.options import AsJson, OfCandidate, RunDirectory
 from agents.directory.run_directory import write
 from agents.history import blame as blaming
 from agents.history import trace as tracing
+from agents.history.wrong import wrong
 from agents.results.prompt_diff import compare_prompts
+from agents.views.exchanges import show_wrong
 from agents.views.live.terminal import Onlooker
 from agents.views.page.document import report_document
 from agents.views.page.markdown import markdown
 from agents.views.page.report import write_report
 from agents.views.report import read_report, show_report
 from agents.views.tracing import show_blame, show_comparison, show_trace
+from memory.journals.exchanges import Exchange
+from memory.journals.exchanges import as_json as as_json_of
 from protocols.files import prompt_file
+from protocols.task import SplitName
 
 
 def show(
     directory: RunDirectory,
     candidate: Annotated[
         int | None, typer.Option("--candidate", min=0, help="Print the prompt of this one instead, as a prompt file.")
+    ] = None,
+    still_wrong: Annotated[
+        bool, typer.Option("--wrong", help="List what the winner, or --candidate, still answers wrong.")
+    ] = False,
+    split: Annotated[
+        SplitName | None, typer.Option(help="With --wrong: on this split.  [default: test, else validation]")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,8 +50,19 @@ def show(
     Examples:
       promptflow show runs/tickets-1
       promptflow show runs/tickets-1 --candidate 17 > shorter.txt
+      promptflow show runs/tickets-1 --wrong
     """
     with exit_codes(as_json):
+        if still_wrong:
+            found = wrong(directory, candidate, split)
+            if as_json:
+                emit(
+                    {"candidate": found.candidate, "split": found.split, "n": found.n}
+                    | {"wrong": [as_json_of(each) for each in found.exchanges]}
+                )
+            else:
+                show_wrong(stdout(), found)
+            return
         if candidate is not None:
             text = prompt_file.dumps(tracing.prompt_of(directory, candidate))
             if as_json:
@@ -112,19 +135,29 @@ def replay(
             say(f"All {replayed.decisions} decisions came out as the journal has them; {ended}.")
 
 
-def trace(directory: RunDirectory, candidate: OfCandidate = None, as_json: AsJson = False) -> None:
+def trace(
+    directory: RunDirectory,
+    candidate: OfCandidate = None,
+    with_texts: Annotated[
+        bool, typer.Option("--texts", help="Print what the critic and the operators asked, and the replies, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Print how a candidate came about: messages and calls, with models, tokens, latency and cost.
 
     \b
-    Example:
+    Examples:
       promptflow trace runs/tickets-1 17
+      promptflow trace runs/tickets-1 17 --texts
     """
     with exit_codes(as_json):
         links = tracing.trace(directory, candidate)
+        asked = [tracing.asked_for(directory, link.ending.assignment) if with_texts else () for link in links]
         if as_json:
-            emit({"links": [asdict(link) for link in links]})
+            each = zip(links, asked, strict=True)
+            emit({"links": [asdict(link) | ({"texts": texts_of(said)} if with_texts else {}) for link, said in each]})
         else:
-            show_trace(stdout(), links)
+            show_trace(stdout(), links, asked)
 
 
 def blame(directory: RunDirectory, candidate: OfCandidate = None, as_json: AsJson = False) -> None:
@@ -159,3 +192,8 @@ def diff(
             emit(asdict(comparison))
         else:
             show_comparison(stdout(), comparison)
+
+
+def texts_of(asked: Sequence[tuple[str, Exchange]]) -> list[dict[str, object]]:
+    """What the critic and the operators asked for a candidate, as JSON."""
+    return [{"role": role} | as_json_of(exchange) for role, exchange in asked]

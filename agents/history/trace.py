@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from agents.config.configuration import Configuration
 from agents.directory.run_directory import JOURNAL, RESULT, read_configuration
 from agents.history.progress import Ending, Progress, progress_of
 from agents.models.budget import kept_prices
 from agents.results.finished import read_result
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.exchanges import Exchange
+from memory.journals.journal import read_calls, read_exchanges, read_journal
 from protocols.budget.prices import Price
 from protocols.errors import ConfigError
 from protocols.messages import FIRST, Assignment, Candidate, Critique, Envelope, Evaluation
 from protocols.prompt import Prompt
+from protocols.task import SplitName
 from protocols.wrappers.recorded import Call
+
+SPLITS = frozenset(get_args(SplitName))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,15 @@ def trace(directory: Path, candidate: int | None = None) -> list[Link]:
         candidate = winner(directory)
     links = [_link(envelopes, directory, configuration) for envelopes in lineage(directory, candidate)]
     return links[::-1]
+
+
+def asked_for(directory: Path, candidate: int) -> list[tuple[str, Exchange]]:
+    """What the critic, the judge and the operators asked for a candidate, and the replies, by role and in order.
+
+    :raises MemoryMismatch, StorageFailed: the journal is damaged, or of another version.
+    """
+    kept = read_exchanges(directory / JOURNAL, candidate)
+    return [(about, exchange) for about, exchanges in kept if about not in SPLITS for exchange in exchanges]
 
 
 def winner(directory: Path) -> int:

@@ -16,6 +16,7 @@ from agents.config.roles import EMBEDDER, embedder_of, model_settings, open_adap
 from agents.config.tables import ProviderTable
 from agents.models.accounts import Accounts
 from agents.models.asking import check_asked
+from agents.models.kept import KeptModel
 from agents.models.known_names import check_names
 from memory.journals.journal import Journal
 from memory.model_embedder import ModelEmbedder
@@ -131,6 +132,8 @@ class Models:
     ) -> Iterator[Layer]:
         """The wrappers around an adapter, from the caller inwards. Only this method sets their order."""
         name = adapter.name
+        if journal is not None and role not in {*BULK, EMBEDDER} and self._configuration.run.exchanges:
+            yield "exchanges", partial(KeptModel, role=role, keep=journal.exchanged)
         if name != EMBEDDED:
             yield from self._before_the_budget(adapter, role, cache, journal)
         yield "ledger", partial(MeteredModel, ledger=self._ledger, role=role, queued=name != EMBEDDED)

@@ -13,10 +13,11 @@ import anyio
 from agents.programs.running import Draw, Running
 from agents.prompting.asking import TEMPERATURE, program_limit, task_request
 from agents.prompting.retrieval_slots import RetrievalSlots, slots_of
+from memory.journals.exchanges import Exchange, told
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ModelError
 from protocols.messages import Outcome
-from protocols.model import ChatModel, Reply, Request, Usage
+from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
 from protocols.program import Step
 from protocols.prompt import Prompt, Template
 from protocols.task import Counts, Example, Task
@@ -24,8 +25,12 @@ from protocols.task import Counts, Example, Task
 Question = tuple[Prompt, Example]
 Result = Outcome | ModelError
 """The result of one question: an outcome, or the final error of its call, which is no score."""
-Answer = Callable[[int], Awaitable[tuple[Reply, tuple[Step, ...]]]]
-"""Answers an example, given the number of the sample: the reply, and the steps that led to it."""
+Messages = tuple[ChatMessage, ...]
+Answer = Callable[[int], Awaitable[tuple[Reply, Messages, tuple[Step, ...]]]]
+"""Answers an example, given the number of the sample: the reply, the messages that it answers, () if a program did,
+and the program's steps that led to it."""
+Hear = Callable[[Prompt, Exchange], None]
+"""Is told of each reply to a prompt, or of the error in its place."""
 Enough = Callable[[int, Result], bool]
 """Takes a question's index and its result; returns whether to stop asking."""
 
@@ -61,12 +66,19 @@ class Forward:
         self._metric = task.metric if assignment is None else task.metric.attributed_to(assignment)
         limit = partial(program_limit, task)
         self._program = Running(task.program, model, task.placeholders, limit, slots.inputs) if task.program else None
+        self._hear: Hear | None = None
         self._divided: tuple[Prompt, Template, Request] | None = None
         self._searched: tuple[Prompt, bool] | None = None
 
     def attributed_to(self, assignment: int) -> Forward:
         """A copy whose calls are made for this assignment."""
         return Forward(self._model, self.task, self.slots, self._concurrency, self._repeats, assignment)
+
+    def heard_by(self, hear: Hear) -> Forward:
+        """A copy that tells `hear` of each question and its answer."""
+        other = copy(self)
+        other._hear = hear
+        return other
 
     def through(self, wrap: Callable[[ChatModel], ChatModel]) -> Forward:
         """A copy whose calls go through a wrapper around the model."""
@@ -162,13 +174,20 @@ class Forward:
             offer=blank.offer,
         )
 
+    def unasked(self, prompt: Prompt, example: Example) -> Exchange:
+        """The messages for an example, not sent; for a task without a program."""
+        messages = self._filled(prompt, example, self._samples[0]).messages
+        return Exchange(
+            example.id, told(messages), "", target=self.task.kind.show(example.target), inputs=example.inputs
+        )
+
     def _filled(self, prompt: Prompt, example: Example, sample: int) -> Request:
         return self._request(prompt, self.slots.inputs(prompt, example.inputs), sample)
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
         """The mean of the repeats that were answered, asked one after the other: no more calls are in flight."""
         answer = await self._answering(prompt, example)
-        results = [await self._judged(example, answer, sample) for sample in self._samples]
+        results = [await self._judged(prompt, example, answer, sample) for sample in self._samples]
         outcomes = [result for result in results if isinstance(result, Outcome)]
         return averaged(outcomes) if outcomes else results[0]
 
@@ -176,7 +195,12 @@ class Forward:
         """A function of the sample's number that answers the example, with one call or through the program."""
         if self._program is not None:
             run, temperature, assignment = self._program, self._temperature, self._assignment
-            return lambda sample: run.answer(prompt, example, Draw(sample, temperature, assignment))
+
+            async def run_it(sample: int) -> tuple[Reply, Messages, tuple[Step, ...]]:
+                reply, steps = await run.answer(prompt, example, Draw(sample, temperature, assignment))
+                return reply, (), steps
+
+            return run_it
         if self._searched is None or self._searched[0] is not prompt:
             self._searched = prompt, bool(slots_of(prompt))
         first = self._samples[0]
@@ -185,22 +209,24 @@ class Forward:
         else:
             request = self._request(prompt, example.inputs, first)
 
-        async def answer(sample: int) -> tuple[Reply, tuple[Step, ...]]:
+        async def answer(sample: int) -> tuple[Reply, Messages, tuple[Step, ...]]:
             asked = request if sample == first else replace(request, sample=sample)
-            return await self._model.complete(asked), ()
+            return await self._model.complete(asked), asked.messages, ()
 
         return answer
 
-    async def _judged(self, example: Example, answer: Answer, sample: int) -> Result:
+    async def _judged(self, prompt: Prompt, example: Example, answer: Answer, sample: int) -> Result:
         try:
-            reply, steps = await answer(sample)
+            reply, messages, steps = await answer(sample)
             said = reply.said
             judged = await self._metric.judge(example, said, reply.finish)
         except ModelError as error:
             if error.fatal:
                 raise
+            if self._hear is not None:
+                self._hear(prompt, Exchange(example.id, (), "", error=str(error)))
             return error
-        return Outcome(
+        outcome = Outcome(
             example=example.id,
             inputs=example.inputs,
             target=self.task.kind.show(example.target),
@@ -215,6 +241,29 @@ class Forward:
             usage=reply.usage,
             steps=steps,
         )
+        if self._hear is not None:
+            self._hear(prompt, exchange_of(outcome, messages, reply))
+        return outcome
+
+
+def exchange_of(outcome: Outcome, messages: Messages, reply: Reply) -> Exchange:
+    """The exchange that led to an outcome."""
+    return Exchange(
+        outcome.example,
+        told(messages),
+        outcome.reply,
+        outcome.finish,
+        outcome.instead,
+        outcome.usage,
+        reply.latency,
+        reply.from_cache,
+        outcome.target,
+        outcome.answer,
+        outcome.score,
+        outcome.feedback,
+        outcome.inputs,
+        outcome.steps,
+    )
 
 
 def averaged(outcomes: Sequence[Outcome]) -> Outcome:

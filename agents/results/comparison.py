@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.archive.endings import endings
 from agents.prompting.forward import Forward, Question, Result
+from agents.results.breakdown import Breakdown, breakdown
 from agents.ring.evaluator import value_of
 from protocols.errors import BudgetExhausted, Interrupted
 from protocols.messages import Outcome
 from protocols.metrics.bootstrap import Interval, interval
 from protocols.model import Usage
-from protocols.task import Metric
+from protocols.task import KindName, Metric
 
 Answer = Result | BudgetExhausted | Interrupted
 """The result of one question, or the reason why it was not asked: a cap, or a person who stopped the run."""
@@ -28,7 +29,7 @@ class Score:
     `interval`: 95 %, by bootstrap over examples. `errors`: examples without an answer, because their calls failed
     for good or were never made, by `reasons`; no other field counts them. The other fields count answered examples:
     `refused`, `truncated`, `unreadable` (one of these replies is `quoted`), and `textless` without a text, by what
-    came instead.
+    came instead. `breakdown`: the value by label and by metric.
     """
 
     value: float
@@ -41,6 +42,7 @@ class Score:
     unreadable: int
     textless: Mapping[str, int]
     quoted: str
+    breakdown: Breakdown = field(default_factory=Breakdown, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def refusal(answers: Sequence[Answer]) -> str | None:
     return next((str(answer) for answer in answers if isinstance(answer, BudgetExhausted | Interrupted)), None)
 
 
-def score_of(metric: Metric, results: Sequence[Answer]) -> Score:
+def score_of(kind: KindName, metric: Metric, results: Sequence[Answer]) -> Score:
     """The score of one prompt's results; value 0 and interval (0, 0) if no example was answered."""
     outcomes = [result for result in results if isinstance(result, Outcome)]
     reasons = Counter(type(result).__name__ for result in results if not isinstance(result, Outcome))
@@ -116,15 +118,16 @@ def score_of(metric: Metric, results: Sequence[Answer]) -> Score:
         n=len(outcomes),
         errors=reasons.total(),
         reasons=dict(sorted(reasons.items())),
+        breakdown=breakdown(kind, metric, outcomes),
         **endings(outcomes),
     )
 
 
-def held_out(metric: Metric, first: Sequence[Answer], best: Sequence[Answer]) -> Held:
+def held_out(kind: KindName, metric: Metric, first: Sequence[Answer], best: Sequence[Answer]) -> Held:
     """Compare two prompts on the examples that both answered; both in the order of the split."""
     pairs = [(s, b) for s, b in zip(first, best, strict=True) if isinstance(s, Outcome) and isinstance(b, Outcome)]
     before, after = [s for s, _ in pairs], [b for _, b in pairs]
-    first_score, best_score = score_of(metric, first), score_of(metric, best)
+    first_score, best_score = score_of(kind, metric, first), score_of(kind, metric, best)
     old, new = value_of(metric, before), value_of(metric, after)
     gained = [(s, b) for s, b in pairs if b.score > s.score]
     lost = [(s, b) for s, b in pairs if b.score < s.score]

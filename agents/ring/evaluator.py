@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -13,10 +13,11 @@ from agents.archive.unanswered import Unanswered
 from agents.operators.operator import saved
 from agents.prompting.forward import Forward, Result
 from agents.prompting.retrieval_slots import measured
+from memory.journals.exchanges import Exchange, Keep
 from protocols.errors import BadRequest, BudgetExhausted, ModelError, RunFailed, TooLong
 from protocols.messages import FIRST, Candidate, Evaluation, Failure, Message, Outcome
 from protocols.model import Usage
-from protocols.task import Example, Metric, Task, corpus_value
+from protocols.task import Example, Metric, SplitName, Task, corpus_value
 
 BURST = 10
 """Minimum number of examples that `max_unanswered` is a share of, in full evaluations."""
@@ -109,8 +110,12 @@ class Evaluator:
     address = "evaluator"
     accepts: tuple[type[Message], ...] = (Candidate,)
 
-    def __init__(self, forward: Forward, task: Task, settings: RaceSettings, seed: int) -> None:
+    def __init__(
+        self, forward: Forward, task: Task, settings: RaceSettings, seed: int, keep: Keep | None = None
+    ) -> None:
+        """`keep` None: what is asked and answered is not kept."""
         self._forward, self._task, self.settings, self._seed = forward, task, settings, seed
+        self._keep = keep
         self.unanswered = Unanswered(settings.max_unanswered, BURST * len(task.validation))
         self._racing = 0
 
@@ -188,15 +193,29 @@ class Evaluator:
         """
         candidate, race = heard.candidate, heard.race
         questions = [(candidate.prompt, self._task.validation[index]) for index in heard.order]
-        forward = self._forward.attributed_to(candidate.assignment)
-        with self._counted(race):
-            await forward.until(questions, heard.take, self._room if race else None)
+        async with self._kept(candidate, "validation") as forward:
+            with self._counted(race):
+                await forward.until(questions, heard.take, self._room if race else None)
         given_up = race is not None and not heard.over and heard.given_up
         self.unanswered.count(heard.results, given_up or heard.outgrown is not None)
         if given_up:
             self.unanswered.check()
             raise heard.refused[0]
         return heard
+
+    @asynccontextmanager
+    async def _kept(self, candidate: Candidate, split: SplitName) -> AsyncIterator[Forward]:
+        """The forward pass for a candidate; what was asked and answered is kept when the block ends, also by an
+        error."""
+        forward = self._forward.attributed_to(candidate.assignment)
+        if self._keep is None:
+            yield forward
+            return
+        exchanges: list[Exchange] = []
+        try:
+            yield forward.heard_by(lambda prompt, exchange: exchanges.append(exchange))
+        finally:
+            await self._keep(candidate.assignment, split, exchanges)
 
     @contextmanager
     def _counted(self, race: Race | None) -> Iterator[None]:
@@ -245,7 +264,8 @@ class Evaluator:
         train = self._task.train
         drawn = rng.sample(train, min(self.settings.critique, DRAFTED, len(train)))
         questions = [(draft, example) for draft in drafts for example in drawn]
-        results = await self._forward.attributed_to(candidate.assignment).each(questions)
+        async with self._kept(candidate, "train") as forward:
+            results = await forward.each(questions)
         scores = [result.score if isinstance(result, Outcome) else 0.0 for result in results]
         sums = [sum(scores[n * len(drawn) : (n + 1) * len(drawn)]) for n in range(len(drafts))]
         best = max(range(len(drafts)), key=lambda n: (sums[n], -drafts[n].tokens, -n))
@@ -266,7 +286,8 @@ class Evaluator:
         none. After a refusal there are no examples: the evaluation is complete without them."""
         drawn = self._drawn(candidate, rng)
         try:
-            results = await self._forward.attributed_to(candidate.assignment)(candidate.prompt, drawn)
+            async with self._kept(candidate, "train") as forward:
+                results = await forward(candidate.prompt, drawn)
         except BudgetExhausted as error:
             return (), error.name
         self.unanswered.count(results)

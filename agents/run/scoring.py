@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+
+import anyio
+import orjson
 
 from agents.config.configuration import Configuration
 from agents.config.loading import check_input, check_names, load_corpus, load_task, remarks, unknown_placeholders
 from agents.config.metrics import least_per_example
 from agents.config.programs import completed
-from agents.directory.run_directory import BEST_PROMPT, RECORD
+from agents.directory.run_directory import BEST_PROMPT, RECORD, write
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.outside import open_forward
+from agents.prompting.forward import Forward, Question
 from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
-from agents.results.comparison import Score, answers, score_of
+from agents.results.comparison import Answer, Score, answers, score_of
+from memory.journals.exchanges import Exchange, as_json
 from protocols.budget.ledger import Ledger
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ConfigError, RunFailed
@@ -56,10 +61,12 @@ async def score(
     split: SplitName,
     accounts: Accounts | None = None,
     patience: Patience | None = None,
+    rows: Path | None = None,
 ) -> Scored:
-    """Run the prompt at `path`, a file or a folder of files, on a split of the task. Only replies are written, to a
-    configured reply cache. The caps of `[budget]` apply, except minutes; examples that a cap refuses, or that
-    `patience` cuts off, count as unanswered, and all answers are kept.
+    """Run the prompt at `path`, a file or a folder of files, on a split of the task. Replies are written to a
+    configured reply cache, and to the file `rows`, one line of JSON for each question and its answer (`as_json`),
+    also if the work fails half-way; nothing else is written. The caps of `[budget]` apply, except minutes; examples
+    that a cap refuses, or that `patience` cuts off, count as unanswered, and all answers are kept.
 
     A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
 
@@ -69,19 +76,19 @@ async def score(
     :raises Interrupted: a person stopped it before any example was answered.
     :raises ModelError: a failure that would affect every other call, too.
     """
-    prompt, slots, ledger = await in_thread(_read, configuration, environ, path)
+    prompt, slots, ledger = await in_thread(read_inputs, configuration, environ, path)
     task, examples = slots.task, slots.task.split(split)
     least = least_per_example(configuration) * len(examples)
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
     repeats = configuration.search.repeats
     async with open_forward(configuration, environ, ledger, slots, accounts, patience, repeats) as forward:
-        results = await answers(forward, [(prompt, example) for example in examples])
-    found = await in_thread(score_of, forward.task.metric, results)
+        results = await _answers(forward, [(prompt, example) for example in examples], rows)
+    found = await in_thread(score_of, task.kind.name, forward.task.metric, results)
     if not found.n:
         raise RunFailed(f"not one example was answered: {results[0]}")
     return Scored(
-        **asdict(found),
+        **{field.name: getattr(found, field.name) for field in fields(found)},
         task=task.name,
         prompt=str(path),
         split=split,
@@ -97,9 +104,28 @@ async def score(
     )
 
 
-def _read(
+async def _answers(forward: Forward, questions: Sequence[Question], rows: Path | None) -> list[Answer]:
+    """The answers to the questions, which are written to `rows` in the order of the questions."""
+    if rows is None:
+        return await answers(forward, questions)
+    await in_thread(write, rows, b"")  # a file that cannot be written is known before anything is paid for
+    heard: list[Exchange] = []
+    try:
+        return await answers(forward.heard_by(lambda prompt, exchange: heard.append(exchange)), questions)
+    finally:
+        order = {example.id: place for place, (_, example) in enumerate(questions)}
+        heard.sort(key=lambda exchange: order[exchange.example])
+        with anyio.CancelScope(shield=True):
+            await in_thread(lambda: write(rows, b"".join(orjson.dumps(as_json(each)) + b"\n" for each in heard)))
+
+
+def read_inputs(
     configuration: Configuration, environ: Mapping[str, str], path: Path
 ) -> tuple[Prompt, RetrievalSlots, Ledger]:
+    """The prompt at `path`, the task with its slots, and the ledger.
+
+    :raises InputError: one of them cannot be used.
+    """
     task = load_task(configuration)
     if (path / RECORD).exists():
         path = path / BEST_PROMPT

@@ -69,6 +69,7 @@ from agents.run.steering import Hearing, Listening, Steering
 from agents.selectors.expected import expected
 from agents.selectors.selector import Selector
 from memory.experience import Experience
+from memory.journals.exchanges import Exchange, Keep
 from memory.journals.journal import Journal, read_durable, read_journal, read_notes
 from memory.storage.cache import ReplyCache
 from memory.store import Memory
@@ -132,6 +133,10 @@ class Run:
     def resumed(self) -> bool:
         """Whether an earlier process began the run."""
         return self._durable.last > 0
+
+    @property
+    def _keep(self) -> Keep | None:
+        return self.journal.exchanged if self.configuration.run.exchanges else None
 
     @property
     def _resumption(self) -> Resumed:
@@ -214,7 +219,7 @@ class Run:
             at_once=RACING * self.configuration.allowed,
             racers=self.configuration.width,
         )
-        self.evaluator = Evaluator(self.forward, self.task, race, settings.seed)
+        self.evaluator = Evaluator(self.forward, self.task, race, settings.seed, self._keep)
         own = critic_instruction(self.configuration)
         critic = Critic(open_model("critic"), self.task, credit, own) if table.criticises else Silent()
         agents: list[Agent] = [self.evaluator, critic, InjectedEdit(self.slots), Shrink(self.slots)]
@@ -383,15 +388,24 @@ class Run:
         """The held-out comparison, None if there are no answers, and the reason if it was cut short. If the first
         prompt has won, it is run once. Otherwise each example is asked with both prompts in turn, so that even a cap
         leaves whole pairs."""
-        prompts = [self.first] if winner.candidate == FIRST else [self.first, winner.prompt]
+        prompts = {FIRST: self.first, winner.candidate: winner.prompt}
+        kept: dict[int, list[Exchange]] = {candidate: [] for candidate in prompts}
+
+        def hear(prompt: Prompt, exchange: Exchange) -> None:
+            kept[FIRST if prompt is self.first else winner.candidate].append(exchange)
+
+        forward = self.forward.heard_by(hear) if self._keep else self.forward
         try:
             came = await answers(
-                self.forward, [(prompt, example) for example in self.task.test for prompt in prompts]
+                forward, [(prompt, example) for example in self.task.test for prompt in prompts.values()]
             )
         except (BudgetExhausted, Interrupted) as error:
             return None, str(error)
+        if self._keep:
+            for candidate, exchanges in kept.items():
+                await self._keep(candidate, "test", exchanges)
         before, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
-        return await in_thread(held_out, self.task.metric, before, best), refusal(came)
+        return await in_thread(held_out, self.task.kind.name, self.task.metric, before, best), refusal(came)
 
     def _price_of(self, prompt: str) -> Price | None:
         """The price of the model of a prompt."""

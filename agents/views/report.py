@@ -15,6 +15,7 @@ from agents.directory.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, 
 from agents.history.progress import Ending, progress_of
 from agents.results.finished import read_result
 from agents.run.scoring import Scored
+from agents.views.exchanges import show_breakdown
 from agents.views.live.terminal import clock, dollars, estimated
 from agents.views.unread import counted, endings, unread_value
 from protocols.errors import ConfigError, StorageFailed
@@ -60,6 +61,8 @@ def show_report(console: Console, report: Report) -> None:
         console.print(Text("This run has no result: it is still running, or it was stopped before its end."))
     else:
         show_result(console, report.result)
+        if test := report.result["test"]:
+            show_breakdown(console, test["best_score"]["breakdown"])
     console.print(Text("\nHow the best prompt came about", style="bold"))
     for ending in report.lineage:
         console.print(Text(f"{ending.assignment:>4}  {one_line(str(ending))}"), soft_wrap=True)

@@ -11,15 +11,18 @@ from rich.text import Text
 from agents.history.blame import Edit, Line
 from agents.history.trace import Calls, Link, Said
 from agents.results.prompt_diff import Comparison, Side
+from agents.views.exchanges import show_texts
 from agents.views.live.terminal import dollars, estimated
+from memory.journals.exchanges import Exchange
 from protocols.text import one_line, printable
 
 STYLES = {"+": "green", "-": "red", "@": "dim"}
 
 
-def show_trace(console: Console, links: Sequence[Link]) -> None:
-    """Print a paragraph for each candidate of the chain."""
-    for link in links:
+def show_trace(console: Console, links: Sequence[Link], asked: Sequence[Sequence[tuple[str, Exchange]]] = ()) -> None:
+    """Print a paragraph for each candidate of the chain. `asked`: what the critic and the operators asked for each,
+    by role, to be printed after it."""
+    for number, link in enumerate(links):
         console.print(
             Text(f"{link.ending.assignment:>4}  {one_line(str(link.ending))}", style="bold"), soft_wrap=True
         )
@@ -32,6 +35,8 @@ def show_trace(console: Console, links: Sequence[Link]) -> None:
             console.print(Text(f"      {_said(said)}"), soft_wrap=True)
         for calls in link.calls:
             console.print(Text(f"      {_calls(calls)}"), soft_wrap=True)
+        for role, exchange in asked[number] if asked else ():
+            show_texts(console, role, exchange)
 
 
 def show_blame(console: Console, lines: Sequence[Line]) -> None:

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from memory.journals.exchanges import MOST_BYTES, Exchange, pack, unpack
 from memory.journals.in_flight import Begun, InFlight, left_behind, open_in_flight
 from memory.journals.message_codec import Reader, Writer
 from memory.storage.database import Batch, Database, Value, open_database
@@ -24,9 +25,14 @@ from protocols.messages import SHRINK, Envelope, Message
 from protocols.model import Usage
 from protocols.wrappers.recorded import Call
 
+EXCHANGED = (
+    """CREATE TABLE exchange (
+        place INTEGER PRIMARY KEY, assignment INTEGER NOT NULL, about TEXT NOT NULL, content BLOB NOT NULL)""",
+    "CREATE INDEX exchanged ON exchange (assignment, about)",
+)
 SCHEMA = Schema(
     "journal",
-    12,
+    13,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -40,6 +46,7 @@ SCHEMA = Schema(
             estimated INTEGER NOT NULL DEFAULT 0, number INTEGER)""",
         "CREATE INDEX made ON call (assignment)",
         "CREATE TABLE note (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
+        *EXCHANGED,
     ),
     migrations={
         **dict.fromkeys(range(2, 6), ()),
@@ -50,6 +57,7 @@ SCHEMA = Schema(
             "ALTER TABLE call ADD COLUMN number INTEGER",
         ),
         **dict.fromkeys(range(7, 12), ()),
+        12: EXCHANGED,
     },
 )
 """3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input. 7
@@ -59,7 +67,7 @@ which those are known that were begun and did not end; and which tokens are esti
 sections. 9 brought the Critic's diagnosis and its doubts, what was tried, drafts, and which training examples a
 candidate shares with its parent; the phase that shrinks the result, and what replies took; the aims of a search.
 10 told partners only to operators that combine, and the best score to all, and wrote a diagnosis once. 11 brought the
-steps of programs, 12 the swaps of their prompts.
+steps of programs, 12 the swaps of their prompts, 13 what was asked and answered.
 
 A change of the messages is a new version, too: entries must be read with the meaning that they were written with."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
@@ -70,10 +78,11 @@ INSERT_CALL = f"INSERT INTO call ({CALL}, number, worked) VALUES (?, ?, ?, ?, ?,
 SPENT = """SELECT role, model, count(*), sum(error IS NOT NULL), sum(input), sum(output), sum(cached), sum(written),
     sum(estimated), sum(seconds) FROM call"""
 """Selects the columns that `account_of` reads; used with GROUP BY role, model."""
+INSERT_EXCHANGE = "INSERT INTO exchange (assignment, about, content) VALUES (?, ?, ?)"
 INSERT_PART = "INSERT INTO part VALUES (?, ?)"
 INSERT_NOTE = "INSERT INTO note VALUES (?, ?)"
 REPLACE_NOTE = "INSERT OR REPLACE INTO note VALUES (?, ?)"
-WRITES = frozenset({INSERT, INSERT_CALL, INSERT_PART, INSERT_NOTE, REPLACE_NOTE})
+WRITES = frozenset({INSERT, INSERT_CALL, INSERT_EXCHANGE, INSERT_PART, INSERT_NOTE, REPLACE_NOTE})
 """All statements that write to a journal."""
 CUT = "SELECT count(*) FROM journal WHERE type = 'Assignment' AND recipient = ?"
 LOST = "Lost"
@@ -91,6 +100,14 @@ class Replica(Protocol):
         """Record a call that is about to be sent."""
 
 
+class Last(NamedTuple):
+    """How far a journal has come: the highest numbers of a part and of a call, and the bytes of all exchanges."""
+
+    part: int
+    call: int
+    exchanged: int
+
+
 class Journal:
     """Records envelopes and calls, from any number of tasks at once. `worked` gives the working time of the run over
     all of its processes, in seconds of a monotonic clock; it is stored with every row. None: not measured. `replica`:
@@ -100,13 +117,12 @@ class Journal:
         self,
         database: Database,
         in_flight: InFlight,
-        parts: int,
-        calls: int,
+        last: Last,
         worked: Callable[[], float] | None = None,
         replica: Replica | None = None,
     ) -> None:
-        self._database, self._in_flight, self._writer = database, in_flight, Writer(parts)
-        self._numbers, self._clock = count(calls + 1), worked
+        self._database, self._in_flight, self._writer = database, in_flight, Writer(last.part)
+        self._numbers, self._clock, self._exchanged = count(last.call + 1), worked, last.exchanged
         self._replica, self._unconfirmed = replica, dict[int, Begun]()
         self._taps: list[Callable[[Call], None]] = []
 
@@ -163,6 +179,18 @@ class Journal:
         for observe in self._taps:
             observe(call)
 
+    async def exchanged(self, assignment: int, about: str, exchanges: Sequence[Exchange]) -> None:
+        """Keep what was asked and answered for a candidate; durable on return. `about`: a split, or the role that
+        asked. Nothing more is kept once a run has `MOST_BYTES`.
+
+        :raises StorageFailed: it could not be written.
+        """
+        if not exchanges or self._exchanged >= MOST_BYTES:
+            return
+        content = await in_thread(pack, exchanges)
+        self._exchanged += len(content)
+        await self._database.write_many((INSERT_EXCHANGE, [(assignment, about, content)]))
+
     async def keep(self, notes: Mapping[str, bytes]) -> None:
         """Store the notes that the run begins with, by name, all of them or none; durable on return.
 
@@ -196,8 +224,10 @@ async def open_journal(
             await database.write_many((INSERT_CALL, lost))
         [(parts,)] = await database.read("SELECT ifnull(max(number), 0) FROM part")
         [(calls,)] = await database.read("SELECT ifnull(max(number), 0) FROM call")
+        [(exchanged,)] = await database.read("SELECT ifnull(sum(length(content)), 0) FROM exchange")
         with open_in_flight(beside) as in_flight:
-            yield Journal(database, in_flight, parts, max([calls, *(call.number for call in begun)]), worked, replica)
+            last = Last(parts, max([calls, *(call.number for call in begun)]), exchanged)
+            yield Journal(database, in_flight, last, worked, replica)
 
 
 def begun_file(path: Path) -> Path:
@@ -286,6 +316,19 @@ def read_calls(path: Path, assignment: int | None = None) -> Iterator[Call]:
         for row in connection.execute(f"SELECT {CALL} FROM call{where} ORDER BY place", values):
             moment, number, role, model, *usage, seconds, error = row
             yield Call(moment, number, role, model, Usage(*usage), seconds, error)
+
+
+def read_exchanges(path: Path, assignment: int, about: str | None = None) -> Iterator[tuple[str, list[Exchange]]]:
+    """What was asked and answered for a candidate, as it was kept: (split or role, exchanges), in order. An
+    evaluation that was cut off and repeated is there twice. `about`: only this split or role.
+
+    :raises MemoryMismatch, StorageFailed: as `read_journal`.
+    """
+    where, values = ("", [assignment]) if about is None else (" AND about = ?", [assignment, about])
+    with reading(path, SCHEMA) as connection:
+        sql = f"SELECT about, content FROM exchange WHERE assignment = ?{where} ORDER BY place"
+        for name, content in connection.execute(sql, values):
+            yield name, list(unpack(content, str(path)))
 
 
 def read_notes(path: Path) -> dict[str, bytes]:

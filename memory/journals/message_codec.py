@@ -128,11 +128,12 @@ def _prompt(content: Any, reader: Reader) -> Prompt:
 
 
 def _outcome(content: Any, reader: Reader) -> Outcome:
-    steps = tuple(map(_step, content.get("steps", ())))
+    steps = tuple(map(read_step, content.get("steps", ())))
     return Outcome(**{**content, "usage": Usage(**content.get("usage", {})), "steps": steps})
 
 
-def _step(content: Any) -> Step:
+def read_step(content: Any) -> Step:
+    """A step of a program from its JSON."""
     messages = tuple(ChatMessage(message["speaker"], message["text"]) for message in content["messages"])
     return Step(**{**content, "usage": Usage(**content["usage"]), "messages": messages})
 

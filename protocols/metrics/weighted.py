@@ -44,9 +44,16 @@ class Weighted:
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:
         """The weighted mean of the metrics, each computed from its own sums."""
-        value = 0.0 * totals["n"]
-        for name, weight, metric in self._parts:
+        value, parts = 0.0 * totals["n"], self.parts(totals)
+        for name, weight, _ in self._parts:
+            value = value + weight * parts[name]
+        return value / self._total
+
+    def parts(self, totals: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The corpus value of each metric by its name, from the sums of the counts of all."""
+        values = {}
+        for name, _, metric in self._parts:
             prefix = f"{name}/"
             own = {count.removeprefix(prefix): total for count, total in totals.items() if count.startswith(prefix)}
-            value = value + weight * metric.corpus(own)
-        return value / self._total
+            values[name] = metric.corpus(own)
+        return values

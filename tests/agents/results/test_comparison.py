@@ -31,6 +31,7 @@ from tests.strategies import texts
 from tests.world import FIRST_PROMPT, TASK, Oracle, digest, shuffled
 
 METRIC: Metric = TASK.metric
+KIND = TASK.kind.name
 
 
 class Micro:
@@ -78,7 +79,7 @@ def results_of(cells: list[Cell]) -> list[Result]:
 @settings(max_examples=40, deadline=None)
 def test_an_error_is_no_score_and_a_refusal_is_one(cells: list[Cell]) -> None:
     answered = [cell for cell in cells if not isinstance(cell, ModelError)]
-    score = score_of(METRIC, results_of(cells))
+    score = score_of(KIND, METRIC, results_of(cells))
     assert (score.n, score.errors) == (len(answered), len(cells) - len(answered))
     assert sum(score.reasons.values()) == score.errors
     assert score.value == pytest.approx(np.mean([value for value, _ in answered]) if answered else 0.0)
@@ -92,7 +93,7 @@ def test_an_error_is_no_score_and_a_refusal_is_one(cells: list[Cell]) -> None:
 @settings(max_examples=40, deadline=None)
 def test_two_prompts_are_compared_where_both_answered(pairs: list[tuple[Cell, Cell]]) -> None:
     seed, best = results_of([s for s, _ in pairs]), results_of([b for _, b in pairs])
-    held = held_out(METRIC, seed, best)
+    held = held_out(KIND, METRIC, seed, best)
     both = [
         (n, s[0], b[0])
         for n, (s, b) in enumerate(pairs)
@@ -102,12 +103,12 @@ def test_two_prompts_are_compared_where_both_answered(pairs: list[tuple[Cell, Ce
     assert held.gained == tuple(f"e{n}" for n, s, b in both if b > s)
     assert held.lost == tuple(f"e{n}" for n, s, b in both if b < s)
     assert held.difference == pytest.approx(np.mean([b - s for _, s, b in both]) if both else 0.0)
-    assert (held.first_score, held.best_score) == (score_of(METRIC, seed), score_of(METRIC, best))
+    assert (held.first_score, held.best_score) == (score_of(KIND, METRIC, seed), score_of(KIND, METRIC, best))
     assert held.errors == held.first_score.errors + held.best_score.errors
-    back = held_out(METRIC, best, seed)
+    back = held_out(KIND, METRIC, best, seed)
     assert (back.difference, back.gained) == (-held.difference, held.lost)
     assert back.interval == pytest.approx((-held.interval[1], -held.interval[0]))
-    assert held_out(METRIC, seed, seed).interval == (0, 0)
+    assert held_out(KIND, METRIC, seed, seed).interval == (0, 0)
 
 
 @given(cap=st.integers(0, 20), at_once=st.integers(1, 8), seed=st.integers(0, 999))
@@ -125,7 +126,7 @@ def test_what_came_before_a_cap_is_kept_and_the_rest_is_unanswered(cap: int, at_
             anyio.run(asked)
         return
     came, whole = anyio.run(asked), len(TASK.validation)
-    score = score_of(METRIC, came)
+    score = score_of(KIND, METRIC, came)
     assert [isinstance(answer, Outcome) for answer in came] == [number < cap for number in range(whole)]
     assert (score.n, score.errors) == (min(cap, whole), max(0, whole - cap))
     assert model.answered == model.calls == min(cap, whole)
@@ -137,7 +138,7 @@ def test_what_came_before_a_cap_is_kept_and_the_rest_is_unanswered(cap: int, at_
 def test_the_interval_is_that_of_the_corpus_metric(counted: list[tuple[int, int]]) -> None:
     """And not of the mean of the scores, which are all 0 here."""
     outcomes = [outcome(n, 0.0, counts={"right": min(r, p), "proposed": p}) for n, (r, p) in enumerate(counted)]
-    score = score_of(Micro(), outcomes)
+    score = score_of(KIND, Micro(), outcomes)
     right, proposed = sum(min(r, p) for r, p in counted), sum(p for _, p in counted)
     assert score.value == right / max(proposed, 1)
     low, high = interval(Micro(), outcomes)
@@ -209,7 +210,7 @@ def test_an_exported_prompt_has_the_runs_own_score(
 
     async def scored(prompt: Prompt, at_once: int, delays: int) -> dict[str, object]:
         forward = Forward(Guesses(fault=fault, delay=shuffled(Random(delays))), TASK, slots, Concurrency(at_once))
-        return asdict(score_of(TASK.metric, await forward(prompt, TASK.test)))
+        return asdict(score_of(KIND, TASK.metric, await forward(prompt, TASK.test)))
 
     loaded = prompt_file.loads(prompt_file.dumps(prompt))
     assert anyio.run(scored, prompt, 5, 1) == anyio.run(scored, loaded, at_once, 2)

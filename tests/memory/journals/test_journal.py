@@ -386,7 +386,8 @@ async def test_a_journal_of_the_version_before_is_brought_to_this_one(tmp_path: 
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
             "ALTER TABLE call DROP COLUMN estimated; ALTER TABLE call DROP COLUMN number;"
-            "ALTER TABLE call DROP COLUMN worked; ALTER TABLE journal DROP COLUMN worked; PRAGMA user_version = 6"
+            "ALTER TABLE call DROP COLUMN worked; ALTER TABLE journal DROP COLUMN worked; DROP TABLE exchange;"
+            "PRAGMA user_version = 6"
         )
     assert list(read_calls(path)) == [Call(5.0, 1, "task", "m", Usage(10, 4), 0.5)]
     async with open_journal(path) as journal:
@@ -399,7 +400,7 @@ def test_a_change_of_the_messages_is_a_new_version() -> None:
     kinds = (*FIELDS, Evaluation, Outcome, Section, Prompt, Credit, Tried, Swap)
     shapes = sorted({kind.__name__: [field.name for field in fields(kind)] for kind in kinds}.items())
     digest = hashlib.blake2b(repr(shapes).encode(), digest_size=6).hexdigest()
-    assert (SCHEMA.version, digest) == (12, "c464b5a067c2")
+    assert (SCHEMA.version, digest) == (13, "c464b5a067c2")
 
 
 async def test_a_section_that_an_earlier_release_wrote_has_the_form_of_its_text(tmp_path: Path) -> None:
@@ -410,7 +411,7 @@ async def test_a_section_that_an_earlier_release_wrote_has_the_form_of_its_text(
         await journal.append(sent)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE part SET content = json_remove(content, '$.form') WHERE content LIKE '{%'")
-        connection.execute("PRAGMA user_version = 7")
+        connection.executescript("DROP TABLE exchange; PRAGMA user_version = 7")
         assert not connection.execute("SELECT count(*) FROM part WHERE content LIKE '%form%'").fetchone()[0]
     assert list(read_journal(path)) == [sent]
     async with open_journal(path):
@@ -436,7 +437,7 @@ async def test_what_an_earlier_release_did_not_tell_is_empty(tmp_path: Path) -> 
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"UPDATE journal SET payload = json_remove(payload, {new})")
         connection.execute(f"UPDATE part SET content = json_remove(content, {new}) WHERE content LIKE '{{%'")
-        connection.execute("PRAGMA user_version = 8")
+        connection.executescript("DROP TABLE exchange; PRAGMA user_version = 8")
         for name in ("tried", "trained", "drafts"):
             assert not connection.execute(f"SELECT * FROM journal WHERE payload LIKE '%{name}%'").fetchall()
     async with open_journal(path):

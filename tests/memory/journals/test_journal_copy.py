@@ -13,8 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory.journals import journal
 from memory.journals.in_flight import Begun, left_behind
-from memory.journals.journal import INSERT_CALL, INSERT_NOTE, LOST, begun_file, open_journal, read_calls, read_notes
+from memory.journals.journal import (
+    INSERT_CALL,
+    INSERT_NOTE,
+    LOST,
+    WRITES,
+    begun_file,
+    open_journal,
+    read_calls,
+    read_notes,
+)
 from memory.journals.journal_copy import JournalCopy, image_of, open_copy
 from memory.storage.database import Batch
 from protocols.errors import StorageFailed
@@ -24,7 +34,7 @@ from protocols.wrappers.recorded import Call, RecordedModel
 from tests.memory.helpers import directory
 from tests.world import shuffled
 
-TABLES = ("journal", "part", "call", "note")
+TABLES = ("journal", "part", "call", "note", "exchange")
 CALL = Begun(7, 1.0, None, "task", "m", 3)
 
 
@@ -60,7 +70,7 @@ def test_the_copy_has_every_row_in_its_place_whoever_is_cancelled(steps: list[tu
 
     async def main() -> None:
         with directory() as here, directory() as there, open_copy(there / "j") as copy:
-            async with open_journal(here / "j", replica=Copying(copy, seed)) as journal:
+            async with open_journal(here / "j", replica=Copying(copy, seed)) as kept:
 
                 async def step(number: int, kind: str, left: bool) -> None:
                     with anyio.CancelScope() as scope:
@@ -69,15 +79,15 @@ def test_the_copy_has_every_row_in_its_place_whoever_is_cancelled(steps: list[tu
                         match kind:
                             case "append":
                                 said = Failure(number, "call", f"reason {number}")
-                                await journal.append(Envelope(number, None, "a", "b", 1.0, said))
+                                await kept.append(Envelope(number, None, "a", "b", 1.0, said))
                             case "call":
-                                at = journal.begin(1.0, number, "task", "m", 3)
-                                await journal.called(Call(2.0, number, "task", "m", Usage(3, 1)), at)
+                                at = kept.begin(1.0, number, "task", "m", 3)
+                                await kept.called(Call(2.0, number, "task", "m", Usage(3, 1)), at)
                             case "learn":
-                                await journal.learned("note", b"%d" % number)
+                                await kept.learned("note", b"%d" % number)
                             case _:
                                 with pytest.raises(sqlite3.IntegrityError):
-                                    await journal.keep({"note": b"0", "other": None})  # type: ignore[dict-item]
+                                    await kept.keep({"note": b"0", "other": None})  # type: ignore[dict-item]
 
                 async with anyio.create_task_group() as tasks:
                     for number, (kind, left) in enumerate(steps, start=1):
@@ -103,15 +113,20 @@ async def test_a_call_is_on_record_on_both_machines_before_it_is_sent(tmp_path: 
                 sent.append(left_behind(begun_file(tmp_path / "j")))
                 return Reply("ok", Usage(3, 1))
 
-        async with open_journal(tmp_path / "here" / "j", replica=replica) as journal:
-            model = RecordedModel(Looks(), journal, "task", lambda: 1.0)
+        async with open_journal(tmp_path / "here" / "j", replica=replica) as kept:
+            model = RecordedModel(Looks(), kept, "task", lambda: 1.0)
             await model.complete(Request((ChatMessage("user", "x"),)))
             assert sent == [replica.calls]
-            journal.begin(2.0, 5, "task", "m", 4)  # not confirmed: never sent, and no call
-            await journal._confirm(journal.begin(2.0, 6, "task", "m", 4))
+            kept.begin(2.0, 5, "task", "m", 4)  # not confirmed: never sent, and no call
+            await kept._confirm(kept.begin(2.0, 6, "task", "m", 4))
     with open_copy(tmp_path / "j"):
         pass
     assert [(call.assignment, call.error) for call in read_calls(tmp_path / "j")] == [(None, None), (6, LOST)]
+
+
+def test_every_statement_that_writes_to_a_journal_is_known_to_its_copy() -> None:
+    found = {value for value in vars(journal).values() if isinstance(value, str) and value.startswith("INSERT")}
+    assert found == WRITES
 
 
 REFUSED: dict[str, Batch] = {

@@ -1,0 +1,67 @@
+"""What a candidate of a run still gets wrong, with what was asked and answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.directory.run_directory import JOURNAL, read_configuration
+from agents.history.trace import winner
+from memory.journals.exchanges import Exchange
+from memory.journals.journal import read_exchanges
+from protocols.errors import ConfigError
+from protocols.task import SplitName
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """The examples of a split that a candidate answered less than right, the worst first; `n`: the examples that it
+    was asked and has answered."""
+
+    candidate: int
+    split: SplitName
+    n: int
+    exchanges: Sequence[Exchange]
+
+
+def wrong(directory: Path, candidate: int | None = None, split: SplitName | None = None) -> Wrong:
+    """`candidate` None: the winner, or the best so far. `split` None: the test split if the candidate was asked it,
+    else validation.
+
+    :raises ConfigError: it is not a run directory, or the journal keeps nothing of this candidate and split.
+    :raises MemoryMismatch, StorageFailed: a file of the run is damaged, or of another version.
+    """
+    read_configuration(directory)
+    number = winner(directory) if candidate is None else candidate
+    splits: tuple[SplitName, ...] = (split,) if split else ("test", "validation")
+    for name in splits:
+        if kept := exchanges_of(directory, number, name):
+            answered = [each for each in kept if not each.error]
+            less = sorted(
+                (each for each in answered if each.score < 1.0), key=lambda each: (each.score, order(each.example))
+            )
+            return Wrong(number, name, len(answered), less)
+    raise ConfigError(
+        f"{directory} keeps no answers of candidate {number} on {' or '.join(splits)}: it was not asked, or "
+        "run.exchanges is false, or an earlier release wrote the run; `evaluate --rows` asks anew"
+    )
+
+
+def order(example: str) -> list[tuple[int, str]]:
+    """A key that sorts ids as a person does: their numbers by value."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", example)]
+
+
+def exchanges_of(directory: Path, candidate: int, split: SplitName) -> list[Exchange]:
+    """What was asked and answered for a candidate on a split, once for each example: the last, if an evaluation was
+    cut off and repeated; the worst, if it was asked several times."""
+    latest: dict[str, Exchange] = {}
+    for _, exchanges in read_exchanges(directory / JOURNAL, candidate, split):
+        worst: dict[str, Exchange] = {}
+        for each in exchanges:
+            if each.example not in worst or each.score < worst[each.example].score:
+                worst[each.example] = each
+        latest |= worst
+    return list(latest.values())

@@ -1,0 +1,118 @@
+"""A score taken apart: by label or entity type, by what was answered instead, and by metric of several."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+
+from protocols.messages import Outcome
+from protocols.metrics.weighted import Weighted
+from protocols.task import KindName, Metric, tally
+
+MOST = 200
+"""Most labels, and most pairs of an expected and another answer, that are kept, the most frequent."""
+
+
+Item = tuple[str, str]
+"""A label or a type of entities, and the text of the entity, "" for a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfLabel:
+    """A label, or a type of entities. `expected`: how often it is in a target; `answered`: how often in an answer;
+    `right`: how often in both. `precision`, `recall`, `f1`: in [0, 1], 0 where there is nothing to divide by."""
+
+    label: str
+    expected: int
+    answered: int
+    right: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confused:
+    """How often one label was answered where another was expected; `answered` None: the reply held no answer."""
+
+    expected: str
+    answered: str | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """`labels`: by frequency in the targets, empty where answers are neither labels nor entities. `confused`: the
+    cells of the confusion matrix off its diagonal, the most frequent first, of labels alone. `metrics`: the value of
+    each metric, if several are combined."""
+
+    labels: tuple[OfLabel, ...] = ()
+    confused: tuple[Confused, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def breakdown(kind: KindName, metric: Metric, outcomes: Sequence[Outcome]) -> Breakdown:
+    """Take the score of some outcomes apart."""
+    items = {"classification": _label, "ner": _entities}.get(kind)
+    return Breakdown(
+        by_label([(items(each.target), items(each.answer)) for each in outcomes]) if items else (),
+        confusion(outcomes) if kind == "classification" else (),
+        by_metric(metric, outcomes),
+    )
+
+
+def by_label(pairs: Iterable[tuple[set[Item], set[Item]]]) -> tuple[OfLabel, ...]:
+    """The counts of each label over pairs of the items of a target and of an answer."""
+    expected, answered, right = Counter[str](), Counter[str](), Counter[str]()
+    for target, answer in pairs:
+        expected.update(label for label, _ in target)
+        answered.update(label for label, _ in answer)
+        right.update(label for label, _ in target & answer)
+    labels = sorted({*expected, *answered}, key=lambda label: (-expected[label], -answered[label], label))
+    return tuple(_of_label(label, expected[label], answered[label], right[label]) for label in labels[:MOST])
+
+
+def _of_label(label: str, expected: int, answered: int, right: int) -> OfLabel:
+    return OfLabel(
+        label,
+        expected,
+        answered,
+        right,
+        precision=right / answered if answered else 0.0,
+        recall=right / expected if expected else 0.0,
+        f1=2 * right / (expected + answered),
+    )
+
+
+def _label(written: str | None) -> set[Item]:
+    return set() if written is None else {(written, "")}
+
+
+def _entities(written: str | None) -> set[Item]:
+    """The entities of a target or an answer, which are written as JSON; none of what a user's parser writes
+    otherwise."""
+    try:
+        found = orjson.loads(written or "{}")
+    except orjson.JSONDecodeError:
+        return set()
+    listed = found.items() if isinstance(found, dict) else ()
+    return {(kind, str(text)) for kind, texts in listed if isinstance(texts, list) for text in texts}
+
+
+def confusion(outcomes: Iterable[Outcome]) -> tuple[Confused, ...]:
+    """The cells off the diagonal."""
+    cells = Counter((each.target, each.answer) for each in outcomes if each.answer != each.target)
+    most = sorted(cells.items(), key=lambda cell: (-cell[1], cell[0][0], cell[0][1] or ""))
+    return tuple(Confused(expected, answered, n) for (expected, answered), n in most[:MOST])
+
+
+def by_metric(metric: Metric, outcomes: Sequence[Outcome]) -> Mapping[str, float]:
+    """The value of each metric of several; {} for one."""
+    if not isinstance(metric, Weighted) or not outcomes:
+        return {}
+    totals = {name: np.array(total) for name, total in tally((o.score, o.counts) for o in outcomes).items()}
+    return {name: float(value) for name, value in metric.parts(totals).items()}

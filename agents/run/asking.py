@@ -1,0 +1,75 @@
+"""Asks one example of a task, and shows what was asked and answered."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from agents.config.configuration import Configuration
+from agents.models.accounts import Accounts
+from agents.models.outside import open_forward
+from agents.prompting.asking import TEMPERATURE
+from agents.run.scoring import read_inputs
+from memory.journals.exchanges import Exchange
+from protocols.concurrency.threads import in_thread
+from protocols.errors import ConfigError, RunFailed
+from protocols.task import Example, SplitName, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One example of `split`, and what was asked and answered. `dollars` None: nothing was called,
+    or the price is unknown."""
+
+    split: SplitName
+    exchange: Exchange
+    dollars: float | None
+
+
+async def ask(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    path: Path,
+    example: str,
+    accounts: Accounts | None = None,
+    offline: bool = False,
+) -> Asked:
+    """Ask one example of the task with the prompt at `path`. `offline`: no model is called, and only the messages are
+    made.
+
+    :raises InputError: an input of the user cannot be used, or no example has this id.
+    :raises RunFailed: the example was not answered.
+    :raises ConfigError: `offline`, and a program makes the messages.
+    """
+    prompt, slots, ledger = await in_thread(read_inputs, configuration, environ, path)
+    split, found = _find(slots.task, example)
+    if offline and slots.task.program is not None:
+        raise ConfigError("task.program makes the messages while it works: ask without --offline")
+    heard: list[Exchange] = []
+    async with open_forward(configuration, environ, ledger, slots, accounts) as forward:
+        if offline:
+            return Asked(split, await in_thread(forward.unasked, prompt, found), None)
+        once = forward.drawn(0, TEMPERATURE).heard_by(lambda prompt, exchange: heard.append(exchange))
+        await once(prompt, [found])
+    if heard[0].error:
+        raise RunFailed(f"{example} was not answered: {heard[0].error}")
+    return Asked(split, heard[0], ledger.dollars)
+
+
+def _find(task: Task, example: str) -> tuple[SplitName, Example]:
+    """The first example of this id, and its split.
+
+    :raises ConfigError: there is none.
+    """
+    ids: dict[str, tuple[SplitName, Example]] = {}
+    for split in get_args(SplitName):
+        for each in task.split(split):
+            ids.setdefault(each.id, (split, each))
+    if example not in ids:
+        near = difflib.get_close_matches(example, ids, 1)
+        known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join([*ids][:3])}, … ({len(ids)} in all)"
+        raise ConfigError(f"no example has the id {example!r}; {known}")
+    return ids[example]
