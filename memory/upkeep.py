@@ -13,9 +13,10 @@ import anyio
 import orjson
 
 from memory.experience import Experience
+from memory.experience_store import CONTENT, SCHEMA
 from memory.storage.database import open_database
 from memory.storage.sqlite import reading
-from memory.store import CONTENT, SCHEMA, Memory
+from memory.store import LocalMemory
 from protocols.errors import ConfigError, DataError
 from protocols.files.text_files import read_text
 from protocols.messages import FailureKind
@@ -143,7 +144,7 @@ def read_lines(path: Path) -> list[Experience]:
     return experiences
 
 
-async def take_in(memory: Memory, experiences: list[Experience]) -> int:
+async def take_in(memory: LocalMemory, experiences: list[Experience]) -> int:
     """Store the experiences that the memory does not hold yet, all of them or none; returns their number.
 
     Two experiences are the same if all fields but the id are equal.

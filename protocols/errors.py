@@ -29,24 +29,22 @@ import errno
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from protocols.model import Allowance, Usage
 
 
 class PromptFlowError(Exception):
-    """The root: catch it to catch every error of PromptFlow and no other."""
+    """The root: catch it to catch every error of PromptFlow and no other. One that crosses to another process is the
+    same error there."""
 
-    def __reduce__(self) -> tuple[Callable[..., PromptFlowError], tuple[object, ...]]:
-        """So that it reaches another process as it is: its arguments are not those of its constructor."""
-        return _restored, (type(self), self.args, self.__dict__)
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own would call the class with the line that a person sees as its only argument.
+        return _again, (type(self), self.args), self.__dict__
 
 
-def _restored(
-    kind: type[PromptFlowError], arguments: tuple[object, ...], fields: dict[str, object]
-) -> PromptFlowError:
-    error = kind.__new__(kind, *arguments)
-    error.__dict__.update(fields)
+def _again(kind: type[PromptFlowError], args: tuple[object, ...]) -> PromptFlowError:
+    """The error without its attributes."""
+    error = kind.__new__(kind)
+    error.args = args
     return error
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
+from agents.cluster.rooms import Rooms
 from agents.study.engine import Outcome
 from agents.study.grid import Cell
 from protocols.errors import PromptFlowError
@@ -37,13 +37,6 @@ class Hello:
     node: str
     public: bytes
     missing: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """The actors on the machine of the command."""
-
-    books: Any
 
 
 @dataclass(frozen=True, slots=True)

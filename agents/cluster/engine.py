@@ -16,10 +16,9 @@ import ray
 from anyio.abc import TaskStatus
 from ray.exceptions import RayError
 
-from agents.books.books import open_books
-from agents.cluster.carrying import Answer, Given, Hello, Job, News, Rooms
+from agents.cluster.carrying import Answer, Given, Hello, Job, News
 from agents.cluster.heartbeat import watch
-from agents.cluster.rooms import opened_room
+from agents.cluster.rooms import Rooms, opened_rooms
 from agents.cluster.sealing import seal
 from agents.cluster.searcher import Searcher, Surroundings, needed
 from agents.cluster.shipping import relative
@@ -53,9 +52,8 @@ class OnRay:
     @asynccontextmanager
     async def opened(self, grid: Grid, transport: Transport, say: Say) -> AsyncIterator[int]:
         self._grid, self._say = grid, say
-        within = Path.cwd() / grid.directory
-        async with opened_room(partial(open_books, within)) as books, anyio.create_task_group() as tasks:
-            self._rooms = Rooms(books)
+        rooms = opened_rooms(Path.cwd() / grid.directory)
+        async with rooms as self._rooms, anyio.create_task_group() as tasks:
             tasks.start_soon(watch, self.cluster.address, name="head of the cluster")
             yield min(grid.searches, len(grid.cells))
             tasks.cancel_scope.cancel()
@@ -110,23 +108,25 @@ class SearcherPlace:
     say: Say
     _cell: str = ""
     _node: str = ""
+    _incarnation: str = ""
     _stopped: str | None = None
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     async def listen(self, stopped: str | None, *, task_status: TaskStatus[None]) -> None:
         """Pass on what the Searcher says until cancelled, and give each incarnation what it needs. Started once the
         first runs."""
-        self._stopped, incarnation, count = stopped, "", 0
-        news = await self._first(self._asked(incarnation, count))
+        self._stopped = stopped
+        news = await self._first(self._asked(0))
         while True:
-            if news.hello.incarnation != incarnation:
+            if news.hello.incarnation != self._incarnation:
+                first = not self._incarnation
                 await self._greet(news.hello)
-                if not incarnation:
+                if first:
                     task_status.started()
-            incarnation, count = news.hello.incarnation, news.count
+            count = news.count
             for line, _ in news.lines:
                 self.say(f"{self._cell}: {line}")
-            news = await self._asked(incarnation, count)
+            news = await self._asked(count)
 
     async def _first(self, asked: Awaitable[News]) -> News:
         """The first news, and meanwhile a line if it takes long."""
@@ -143,11 +143,14 @@ class SearcherPlace:
         cores = (await in_thread(ray.cluster_resources)).get("CPU", 0)
         self.say(f"A search waits for its node; the cluster has {cores:g} cores, and each search takes one.")
 
-    async def _asked(self, incarnation: str, count: int) -> News:
-        news: News = await _answer(self.actor.news.remote(incarnation, count))
+    async def _asked(self, count: int) -> News:
+        news: News = await _answer(self.actor.news.remote(self._incarnation, count))
         return news
 
     async def _greet(self, hello: Hello) -> None:
+        if self._incarnation:
+            await self.rooms.forget(self._incarnation)
+        self._incarnation = hello.incarnation
         if self._node and self._cell:
             self.say(f"{self._cell} goes on on {hello.node}, after {self._node} was lost")
         self._node = hello.node

@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 import ray
+from anyio import CancelScope
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from agents.books.books import open_books
 from agents.books.shipments import Heard, Opened, Shipment
+from memory.remote.caches import Ask, CacheFile, Caches, Put
+from memory.remote.claims import Answer
+from memory.remote.memories import Job, Memories, MemoryFile
 from protocols.errors import PromptFlowError, StorageFailed
+from protocols.model import Reply
 from protocols.text import one_line
 
 CLOSING = 10.0
 """Seconds that a room has to close its files."""
+Opening = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 class Room:
     """An async actor around what `opening` opens. Ray starts it anew if its process ends, and repeats the calls that
     were under way; what it serves takes a repeated call for the same."""
 
-    def __init__(self, opening: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+    def __init__(self, opening: Opening) -> None:
         self._opening = opening
         self._served: Any = None
         self._ready, self._closing, self._closed = anyio.Event(), anyio.Event(), anyio.Event()
+        self._calls, self._last = set[CancelScope](), anyio.Event()
         self._failed: PromptFlowError | None = None
 
     async def serve(self) -> None:
-        """Open what is served, and close it after `close`."""
+        """Open what is served, and close it after `close`, with no call under way."""
         try:
             async with self._opening() as self._served:
                 self._ready.set()
                 await self._closing.wait()
+                for scope in self._calls:
+                    scope.cancel()
+                if self._calls:
+                    await self._last.wait()
         except PromptFlowError as error:
             self._failed = error
         finally:
@@ -51,10 +66,30 @@ class Room:
         await self._ready.wait()
         if self._failed is not None:
             return self._failed
-        try:
-            return await getattr(self._served, method)(*arguments)
-        except PromptFlowError as error:
-            return error
+        with CancelScope() as scope:
+            if not self._closing.is_set():
+                self._calls.add(scope)
+                try:
+                    return await getattr(self._served, method)(*arguments)
+                except PromptFlowError as error:
+                    return error
+                finally:
+                    self._calls.discard(scope)
+                    if self._closing.is_set() and not self._calls:
+                        self._last.set()
+        return StorageFailed("is closed, for the command has ended", file=type(self._served).__name__)
+
+
+class BooksRoom(Room):
+    """Run directories: `agents.books.books.Books`."""
+
+
+class CacheRoom(Room):
+    """Reply caches: `memory.remote.caches.Caches`."""
+
+
+class MemoryRoom(Room):
+    """Memories: `memory.remote.memories.Memories`."""
 
 
 class Reached:
@@ -94,12 +129,87 @@ class ReachedBooks(Reached):
         await self.call("close", directory, incarnation)
 
 
+class ReachedCaches(Reached):
+    """`memory.remote.caches.CacheHead` over Ray."""
+
+    async def ask(
+        self, cache: CacheFile, name: str, asked: Sequence[Ask], released: Sequence[bytes]
+    ) -> tuple[Answer, ...]:
+        answers: tuple[Answer, ...] = await self.call("ask", cache, name, asked, released)
+        return answers
+
+    async def put(self, cache: CacheFile, name: str, puts: Sequence[Put]) -> tuple[Reply | Exception | None, ...]:
+        stored: tuple[Reply | Exception | None, ...] = await self.call("put", cache, name, puts)
+        return stored
+
+    async def news(self, cache: CacheFile, name: str, waiting: Sequence[int]) -> tuple[tuple[int, Answer], ...]:
+        news: tuple[tuple[int, Answer], ...] = await self.call("news", cache, name, waiting)
+        return news
+
+    async def leave(self, cache: CacheFile, name: str) -> None:
+        await self.call("leave", cache, name)
+
+    async def forget(self, name: str) -> None:
+        """See `Caches.forget`."""
+        await self.call("forget", name)
+
+
+class ReachedMemories(Reached):
+    """`memory.remote.memories.MemoryHead` over Ray."""
+
+    async def do(self, memory: MemoryFile, name: str, jobs: Sequence[Job[Any]]) -> tuple[Any, ...]:
+        outcomes: tuple[Any, ...] = await self.call("do", memory, name, jobs)
+        return outcomes
+
+    async def leave(self, memory: MemoryFile, name: str) -> None:
+        await self.call("leave", memory, name)
+
+    async def forget(self, name: str) -> None:
+        """See `Memories.forget`."""
+        await self.call("forget", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The rooms of one command, as its processes reach them."""
+
+    books: ReachedBooks
+    caches: ReachedCaches
+    memories: ReachedMemories
+
+    async def forget(self, incarnation: str) -> None:
+        """A process is gone: what it claims is free, and what it still asks is refused."""
+        for room in (self.caches, self.memories):
+            await room.forget(incarnation)
+
+
 @asynccontextmanager
-async def opened_room(opening: Callable[[], AbstractAsyncContextManager[Any]]) -> AsyncIterator[Any]:
-    """A room on the node of this command, which ends with the block or with the command. Yields its actor."""
+async def opened_rooms(within: Path) -> AsyncIterator[Rooms]:
+    """The rooms of a sweep in the folder `within`, which end with the block or with the command."""
+    async with (
+        _room(BooksRoom, partial(open_books, within)) as books,
+        _room(CacheRoom, partial(_closing, Caches)) as caches,
+        _room(MemoryRoom, partial(_closing, Memories)) as memories,
+    ):
+        yield Rooms(
+            ReachedBooks("the run directories", books),
+            ReachedCaches("the reply cache", caches),
+            ReachedMemories("the memory", memories),
+        )
+
+
+@asynccontextmanager
+async def _closing(kind: Callable[[], Any]) -> AsyncIterator[Any]:
+    async with aclosing(kind()) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _room(kind: type[Room], opening: Opening) -> AsyncIterator[Any]:
+    """A room on the node of this command. Yields its actor."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1, "max_task_retries": -1}
-    made = ray.remote(Room).options(**options)
+    made = ray.remote(kind).options(**options)
     actor: Any = made.remote(opening)
     served = actor.serve.remote()
     try:

@@ -16,8 +16,8 @@ import anyio
 import ray
 
 from agents.books.working_copy import open_working_copy
-from agents.cluster.carrying import Answer, Given, Hello, Job, News, Rooms
-from agents.cluster.rooms import ReachedBooks
+from agents.cluster.carrying import Answer, Given, Hello, Job, News
+from agents.cluster.rooms import Rooms
 from agents.cluster.sealing import Lock
 from agents.history.progress import Progress
 from agents.run.opening import open_run_in
@@ -27,6 +27,7 @@ from agents.study.engine import Outcome, open_shared, outcome
 from agents.study.grid import Cell, Grid
 from agents.study.sweep import Row
 from agents.views.live.terminal import unheard
+from memory.remote.stores import RemoteStores
 from protocols.errors import Interrupted, PromptFlowError
 from protocols.providers.transport.http import open_transport
 
@@ -94,15 +95,17 @@ class Searcher:
             await self._run.stop(reason)
 
     async def _searched(self, job: Job) -> Outcome:
+        assert self._rooms is not None, "they come with the variables"
         environ, grid = self._session.environ, Grid(Path(job.shared), 1, (job.cell,), job.one_memory)
         check_spans([job.cell.configuration])
-        assert self._rooms is not None, "they come with the variables"
-        books, places = ReachedBooks("the run directories", self._rooms.books), {os.getcwd(): job.home}
         with tempfile.TemporaryDirectory(prefix="pf-") as folder:
-            copied = open_working_copy(books, job.directory, Path(folder), places)
+            places = {Path(folder): Path(job.directory), Path.cwd(): Path(job.home)}
+            rooms, there = self._rooms, partial(on_the_machine_of_the_command, places)
+            stores = RemoteStores(rooms.caches, rooms.memories, self._hello.incarnation, there)
+            copied = open_working_copy(rooms.books, job.directory, Path(folder), {os.getcwd(): job.home})
             async with (
                 open_transport(environ) as transport,
-                open_shared(transport, grid, self._session.accounts) as shared,
+                open_shared(transport, grid, self._session.accounts, stores) as shared,
                 copied as copy,
                 open_run_in(shared, job.cell.configuration, environ, copy.folder, copy) as run,
             ):
@@ -143,6 +146,15 @@ class Said:
         self.lines.append((text, waits))
         self._more.set()
         self._more = anyio.Event()
+
+
+def on_the_machine_of_the_command(places: Mapping[Path, Path], path: Path) -> Path:
+    """The path there of a path here, by the first of these folders that it is in."""
+    path = Path(os.path.abspath(path))
+    for here, there in places.items():
+        if path.is_relative_to(here):
+            return there / path.relative_to(here)
+    return path
 
 
 def needed(environ: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:

@@ -18,10 +18,10 @@ from agents.directory.run_directory import (
     REPORT,
     RESULT,
 )
+from memory.experience_store import SCHEMA as MEMORIES
 from memory.journals.journal import SCHEMA as JOURNALS
 from memory.storage.cache import SCHEMA as CACHES
 from memory.storage.sqlite import Schema, reading
-from memory.store import SCHEMA as MEMORIES
 from protocols.errors import StorageFailed
 
 REMEDY = "put it back from a copy, or name another directory with --out"

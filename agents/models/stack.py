@@ -20,7 +20,6 @@ from agents.models.kept import KeptModel
 from agents.models.known_names import check_names
 from memory.journals.journal import Journal
 from memory.model_embedder import ModelEmbedder
-from memory.storage.cache import ReplyCache
 from protocols.budget.ledger import Account as Spent
 from protocols.budget.ledger import Ledger
 from protocols.concurrency.threads import in_thread
@@ -51,7 +50,7 @@ from protocols.providers.parameters import asked
 from protocols.providers.transport.http import Transport
 from protocols.task import Task
 from protocols.wrappers.asking import AskingModel, settles_temperature
-from protocols.wrappers.cached import CachedModel
+from protocols.wrappers.cached import CachedModel, Replies
 from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.loading import LoadingModel
 from protocols.wrappers.metered import MeteredModel
@@ -109,7 +108,7 @@ class Models:
             settings = model_settings(configuration.provider(embedder))
             self._embeddings = open_embeddings(embedder, settings, environ, transport, dimension)
 
-    def of(self, role: str, cache: ReplyCache | None = None, journal: Journal | None = None) -> ChatModel:
+    def of(self, role: str, cache: Replies | None = None, journal: Journal | None = None) -> ChatModel:
         """The model of `task`, `credit`, `critic`, `judge` or `proposer/<operator>`, with its wrappers."""
 
         def stack(name: str) -> ChatModel:
@@ -122,13 +121,13 @@ class Models:
             return model
         return RoutedModel(model, {prompt: stack(models.of(f"task/{prompt}")) for prompt in models.prompts})
 
-    def _stack(self, model: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None) -> ChatModel:
+    def _stack(self, model: ChatModel, role: str, cache: Replies | None, journal: Journal | None) -> ChatModel:
         for _, wrapper in reversed([*self.layers(model, role, cache, journal)]):
             model = wrapper(model)
         return model
 
     def layers(
-        self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None
+        self, adapter: ChatModel, role: str, cache: Replies | None, journal: Journal | None
     ) -> Iterator[Layer]:
         """The wrappers around an adapter, from the caller inwards. Only this method sets their order."""
         name = adapter.name
@@ -149,7 +148,7 @@ class Models:
             yield "journal", partial(RecordedModel, record=journal, role=role, clock=time.time)
 
     def _before_the_budget(
-        self, adapter: ChatModel, role: str, cache: ReplyCache | None, journal: Journal | None
+        self, adapter: ChatModel, role: str, cache: Replies | None, journal: Journal | None
     ) -> Iterator[Layer]:
         name, asks = adapter.name, asked(self._configuration.asked(role, adapter.name)) if role != EMBEDDER else {}
         table = self._configuration.provider(name)
@@ -274,7 +273,7 @@ class Models:
         """The circuit breaker of a role's model; credit shares that of the task, since both make the same calls."""
         return self.accounts.breaker(self._account(name), self._which(name), "task" if role == "credit" else role)
 
-    def embedder(self, cache: ReplyCache | None = None, journal: Journal | None = None) -> Embedder:
+    def embedder(self, cache: Replies | None = None, journal: Journal | None = None) -> Embedder:
         """The memory's embedder; if it is a model, it has the same wrappers as others."""
         name, dimension = self._embedder or embedder_of(self._configuration, self._environ)
         if self._embeddings is None:
@@ -307,7 +306,7 @@ class Models:
             return 0  # without the cache mark, Anthropic caches nothing
         return shortest_prefix(name) if is_theirs(name, model_settings(table), self._environ) else 0
 
-    def judging(self, task: Task, cache: ReplyCache | None = None, journal: Journal | None = None) -> Task:
+    def judging(self, task: Task, cache: Replies | None = None, journal: Journal | None = None) -> Task:
         """The task; its metric is given the judge's model if it needs one."""
         if not asks_judge(self._configuration):
             return task

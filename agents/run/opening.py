@@ -35,8 +35,8 @@ from agents.programs.workers import at_work
 from agents.run.search import Run
 from agents.run.steering import Hearing, said_so_far
 from memory.journals.journal import Replica, open_journal
-from memory.storage.cache import ReplyCache, open_cache
-from memory.store import Memory, open_memory
+from memory.opening import LocalStores, Stores
+from memory.store import Memory
 from protocols.budget.ledger import Ledger
 from protocols.concurrency.threads import entered, in_thread
 from protocols.errors import ConfigError
@@ -44,19 +44,21 @@ from protocols.prompt import Prompt
 from protocols.providers.catalogue import import_for
 from protocols.providers.transport.http import Transport, open_transport
 from protocols.task import Task
+from protocols.wrappers.cached import Replies
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
     """Resources that the searches of one process share. `cache` and `memory` None: each search has its own, in its
     run directory. A cache or memory named in a configuration takes precedence; a memory whose embedder is a model is
-    not shared."""
+    not shared. `stores` opens what is not shared."""
 
     transport: Transport
     accounts: Accounts = field(default_factory=Accounts)
     watcher: Watcher = field(default_factory=Watcher)
-    cache: ReplyCache | None = None
+    cache: Replies | None = None
     memory: Memory | None = None
+    stores: Stores = field(default_factory=LocalStores)
 
 
 @asynccontextmanager
@@ -95,23 +97,21 @@ async def open_run_in(
         transport = await stack.enter_async_context(shared.transport.lent())
         models = await in_thread(Models, configuration, environ, transport, ledger, shared.accounts)
         await models.look_at_weights()
-        memory = None if configuration.memory.embedder else shared.memory
+        stores, memory = shared.stores, None if configuration.memory.embedder else shared.memory
         if path := configuration.memory.path:
-            memory = await stack.enter_async_context(open_memory(configuration.path(path), models.embedder()))
+            memory = await stack.enter_async_context(stores.memory(configuration.path(path), models.embedder()))
         cache, table = shared.cache, configuration.cache
         if table.path:
-            kept = open_cache(configuration.path(table.path), table.megabytes * 2**20)
-            cache = await stack.enter_async_context(kept)
+            cache = await stack.enter_async_context(stores.cache(configuration.path(table.path), table.megabytes))
         claim_it = entered(claim(asked, configuration, given.first, counts))
         claimed, record = await stack.enter_async_context(claim_it)
         await in_thread(check_intact, claimed, record.run)
         opened = open_journal(claimed / JOURNAL, lambda: ledger.seconds, replica)
         journal = await stack.enter_async_context(opened)
         if cache is None:
-            kept = open_cache(claimed / CACHE, table.megabytes * 2**20, alone=True)
-            cache = await stack.enter_async_context(kept)
+            cache = await stack.enter_async_context(stores.cache(claimed / CACHE, table.megabytes, alone=True))
         if memory is None:
-            memory = await stack.enter_async_context(open_memory(claimed / MEMORY, models.embedder()))
+            memory = await stack.enter_async_context(stores.memory(claimed / MEMORY, models.embedder()))
         if configuration.memory.embedder:
             memory = memory.through(models.embedder(cache, journal))
         memory = memory.measured_with(configuration.models.of("task"))

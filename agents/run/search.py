@@ -71,7 +71,6 @@ from agents.selectors.selector import Selector
 from memory.experience import Experience
 from memory.journals.exchanges import Exchange, Keep
 from memory.journals.journal import Journal, read_durable, read_journal, read_notes
-from memory.storage.cache import ReplyCache
 from memory.store import Memory
 from protocols.budget.ledger import Books, Ledger, Saved
 from protocols.budget.prices import Price
@@ -82,6 +81,7 @@ from protocols.messages import FIRST, Conclude, Envelope, Evaluation, Resumed
 from protocols.model import ChatModel
 from protocols.prompt import Prompt
 from protocols.task import Task
+from protocols.wrappers.cached import Replies
 from protocols.wrappers.window import spare
 
 OpenModel = Callable[[str], ChatModel]
@@ -146,7 +146,7 @@ class Run:
     async def assemble(
         self,
         models: Models,
-        cache: ReplyCache,
+        cache: Replies,
         journal: Journal,
         memory: Memory,
         operators: Mapping[str, Operator],

@@ -18,8 +18,8 @@ from agents.run.opening import Shared, open_run_in
 from agents.run.search import Run
 from agents.study.descriptors import fitting
 from agents.study.grid import Cell, Grid
-from memory.storage.cache import open_cache
-from memory.store import Memory, open_memory
+from memory.opening import LocalStores, Stores
+from memory.store import Memory
 from protocols.embedding import HashedNgrams
 from protocols.errors import Interrupted
 from protocols.providers.transport.http import Transport
@@ -109,14 +109,17 @@ def outcome(result: Result) -> Outcome:
 
 
 @asynccontextmanager
-async def open_shared(transport: Transport, grid: Grid, accounts: Accounts) -> AsyncIterator[Shared]:
-    """Open the reply cache, and a memory if the cells share one, in the grid's directory.
+async def open_shared(
+    transport: Transport, grid: Grid, accounts: Accounts, stores: Stores | None = None
+) -> AsyncIterator[Shared]:
+    """Open the reply cache, and a memory if the cells share one, in the grid's directory; `stores` None: as files.
 
     :raises StorageFailed, MemoryMismatch: a file cannot be used.
     """
     async with AsyncExitStack() as stack:
-        cache = await stack.enter_async_context(open_cache(grid.directory / CACHE))
+        stores = stores or LocalStores()
+        cache = await stack.enter_async_context(stores.cache(grid.directory / CACHE))
         memory: Memory | None = None
         if grid.one_memory:
-            memory = await stack.enter_async_context(open_memory(grid.directory / MEMORY, HashedNgrams()))
-        yield Shared(transport, accounts, cache=cache, memory=memory)
+            memory = await stack.enter_async_context(stores.memory(grid.directory / MEMORY, HashedNgrams()))
+        yield Shared(transport, accounts, cache=cache, memory=memory, stores=stores)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 from anyio import get_cancelled_exc_class
@@ -52,6 +53,18 @@ EVICT = f"""DELETE FROM reply WHERE place < (
         THEN (SELECT min(place) + max({2 * CHECKED}, (max(place) - min(place)) / 16) FROM reply) END
     FROM pragma_page_count() pages, pragma_freelist_count() free, pragma_page_size() size)"""
 
+T = TypeVar("T")
+
+
+class Recent(OrderedDict[bytes, T]):
+    """The latest RECENT values that were held."""
+
+    def hold(self, key: bytes, value: T) -> None:
+        """Hold a value, in the place of the oldest if there is no room."""
+        if len(self) >= RECENT:
+            self.popitem(last=False)  # of a dict, the first key is behind all that were deleted
+        self[key] = value
+
 
 class ReplyCache:
     """Replies by key: the latest RECENT in memory, all of them in a file that several processes may share.
@@ -64,7 +77,7 @@ class ReplyCache:
 
     def __init__(self, database: Database, most_bytes: int = 2**30, keys: set[bytes] | None = None) -> None:
         self._database, self._keys, self._most_bytes = database, keys, most_bytes
-        self._recent: OrderedDict[bytes, Row] = OrderedDict()
+        self._recent = Recent[Row]()
         self._stored = 0
         self.flights: dict[bytes, Flight] = {}
         """The requests in flight, by key."""
@@ -84,8 +97,22 @@ class ReplyCache:
         rows = await self._database.read(SELECT, (key,))
         if not rows:
             return None
-        self._hold(key, rows[0])
+        self._recent.hold(key, rows[0])
         return _reply(rows[0])
+
+    async def find_many(self, keys: Sequence[bytes]) -> Mapping[bytes, Reply]:
+        """The replies to those of the keys that are in the file, in one trip to a thread.
+
+        :raises StorageFailed: the file cannot be read.
+        """
+        if wanted := [key for key in keys if self._keys is None or key in self._keys]:
+            rows = await self._database.work(
+                lambda connection: {key: row for key in wanted for row in connection.execute(SELECT, (key,))}
+            )
+            for key, row in rows.items():
+                self._recent.hold(key, row)
+            return {key: _reply(row) for key, row in rows.items()}
+        return {}
 
     async def keep(self, key: bytes, scope: str, reply: Reply) -> Reply | None:
         """Store a reply, durable on return. Returns the stored reply if another process may have been first; else
@@ -102,20 +129,25 @@ class ReplyCache:
         try:
             new = await self._database.insert(INSERT, (key, scope, time.time(), *row))
         except get_cancelled_exc_class():
-            self._hold(key, row)  # the write continues, and the request must not be sent again before it is done
+            self._recent.hold(
+                key, row
+            )  # the write continues, and the request must not be sent again before it is done
             raise
         self._stored += 1
         if self._stored % CHECKED == 0:
             await self._database.write(EVICT, (self._most_bytes,))
         if not new and (first := await self.find(key)):
             return first
-        self._hold(key, row)
+        self._recent.hold(key, row)
         return None
 
-    def _hold(self, key: bytes, row: Row) -> None:
-        if len(self._recent) >= RECENT:
-            self._recent.popitem(last=False)  # of a dict, the first key is behind all that were deleted
-        self._recent[key] = row
+    async def release(self, key: bytes) -> None:
+        """Nothing to do: only the flights of this process keep others from sending a request."""
+
+
+def as_stored(reply: Reply) -> Reply:
+    """A reply as the cache gives it."""
+    return replace(reply, latency=0.0, from_cache=True, allowance=None)
 
 
 def _reply(row: Row) -> Reply:

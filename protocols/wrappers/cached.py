@@ -34,7 +34,8 @@ class Flight:
 
 
 class Replies(Protocol):
-    """The store of replies: a `ReplyCache`. All methods raise StorageFailed if it cannot be used."""
+    """The store of replies: a `ReplyCache`, or one on another machine. All methods raise StorageFailed if it cannot
+    be used. A `find` without a reply is followed by `keep` or `release`."""
 
     flights: dict[bytes, Flight]
     """The requests in flight, by key."""
@@ -47,6 +48,10 @@ class Replies(Protocol):
 
     async def keep(self, key: bytes, scope: str, reply: Reply) -> Reply | None:
         """Store a reply; if another was stored first, return that one."""
+
+    async def release(self, key: bytes) -> None:
+        """A request that was not found has ended without a reply, or the search for it has failed; others may send
+        it."""
 
 
 class CachedModel:
@@ -86,6 +91,9 @@ class CachedModel:
         flights[key] = flight = Flight()
         try:
             return await self._cache.find(key) or await self._ask(key, request)
+        except BaseException:
+            await self._cache.release(key)
+            raise
         finally:
             del flights[key]
             flight.land()

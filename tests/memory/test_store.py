@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from memory.experience import EVERYWHERE, Experience, Where, situation
+from memory.experience_store import BATCH, COLUMNS
 from memory.index import Index
-from memory.store import BATCH, COLUMNS, open_memory
+from memory.store import open_memory
 from protocols.embedding import HashedNgrams, Vector
 from protocols.errors import MemoryMismatch, StorageFailed
 from protocols.prompt import Kind
