@@ -192,7 +192,9 @@ async def evaluate(
         file = prompt if isinstance(prompt, Path) else Path(folder) / BEST_PROMPT
         if isinstance(prompt, Prompt):
             await in_thread(prompt_file.save, prompt, file)
-        return await score(configuration, await in_thread(_variables, environ), file, split)
+        session = Session(await in_thread(_variables, environ))
+        async with session.accounts.sharing():
+            return await score(configuration, session.environ, file, split, session.accounts)
 
 
 def _variables(environ: Mapping[str, str] | None) -> Mapping[str, str]:

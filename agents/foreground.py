@@ -31,12 +31,13 @@ from agents.session import SIGNALS, Session, check_spans, say_on
 from agents.study.engine import Engine, InThisProcess
 from agents.study.grid import Cell, Grid
 from agents.study.sweep import Row, Sweep
-from agents.views.live.sweeping import watch_sweep
+from agents.views.live.sweeping import spending, watch_sweep
 from agents.views.live.terminal import watch
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.serving import shown
 from protocols.budget.ledger import Account, Attempt, Books, Ledger, Saved
+from protocols.budget.shared_budget import SharedBudget
 from protocols.concurrency.threads import in_thread
 from protocols.errors import Interrupted
 from protocols.messages import Envelope, Resumed
@@ -139,15 +140,26 @@ async def watch_run(directory: Path, console: Console, port: int) -> None:
             await anext(signals)
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """`rows`: of all finished cells, in the order of the grid; `whole`: these are all of its cells. `shortfall`: what
+    the caps over all cells have left undone, in words. `budget`: those caps, with what was spent."""
+
+    rows: Sequence[Row]
+    whole: bool
+    shortfall: str
+    budget: SharedBudget | None
+
+
 async def sweep(
     grid: Grid,
     environ: Mapping[str, str],
     console: Console,
     verbosity: int,
     elsewhere: Callable[[Mapping[str, str]], Engine] | None = None,
-) -> tuple[Sequence[Row], bool]:
-    """Run the unfinished cells of a grid, shown on `console` and logged. Returns the rows of all finished cells, and
-    whether these are all cells of the grid. `elsewhere` opens the engine, None: this process.
+) -> Swept:
+    """Run the unfinished cells of a grid, shown on `console` and logged. `elsewhere` opens the engine, None: this
+    process.
 
     :raises PromptFlowError: as `Sweep.run`.
     """
@@ -166,9 +178,13 @@ async def sweep(
 
         engine = elsewhere(environ) if elsewhere else InThisProcess(environ, search, session.accounts)
         work = Sweep(grid, environ, engine, view.ended, view.say)
+        if work.budget is not None:
+            view.spent = partial(spending, work.budget)
+            work.budget.watch(lambda notice: view.say(str(notice)))
         await session.waited_for(work.run, work.stop, lambda: THEN_TEST)
     order = {cell.name: place for place, cell in enumerate(grid.cells)}
-    return sorted(work.rows, key=lambda row: order[row.cell]), len(work.rows) == len(grid.cells)
+    rows = sorted(work.rows, key=lambda row: order[row.cell])
+    return Swept(rows, len(rows) == len(grid.cells), await in_thread(lambda: work.shortfall), work.budget)
 
 
 async def evaluate(

@@ -21,6 +21,7 @@ from agents.config.roles import secrets
 from agents.directory.run_directory import LOG
 from agents.history.progress import progress_of
 from agents.models.accounts import Accounts
+from agents.models.quotas import QuotaFiles, Quotas
 from agents.results.result import Result
 from agents.ring.team import only
 from agents.run.opening import open_run
@@ -53,11 +54,18 @@ class Session:
     """Opens, logs, shows, traces and reports every run of one command or program in the same way, counts the calls of
     all of them together, and tells a person what they wait for.
 
-    `console` None: nothing is shown. `verbosity`: see `open_log`.
+    `console` None: nothing is shown. `verbosity`: see `open_log`. `quotas`: shares limits with other processes; None:
+    with those of this user on this machine.
     """
 
-    def __init__(self, environ: Mapping[str, str], console: Console | None = None, verbosity: int = 0) -> None:
-        self.environ, self.accounts = environ, Accounts()
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        console: Console | None = None,
+        verbosity: int = 0,
+        quotas: Quotas | None = None,
+    ) -> None:
+        self.environ, self.accounts = environ, Accounts(quotas or QuotaFiles(environ, self._wait))
         self._console, self._verbosity = console or Console(quiet=True), verbosity
         self.say: Say = partial(say_on, self._console)
         self._view: View | SweepView | None = None
@@ -74,6 +82,7 @@ class Session:
         """
         check_spans([configuration])
         async with (
+            self.accounts.sharing(),
             open_run(configuration, self.environ, directory, self.accounts) as run,
             show_in_browser(run, port, self._console) as shown_anew,
         ):
@@ -148,7 +157,8 @@ class Session:
                 if stop:
                     await tasks.start(self._obey_signals, stop, then, tasks)
                 tasks.start_soon(self._silence.watch, name="silence")
-                result = await work()
+                async with self.accounts.sharing():
+                    result = await work()
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             failed = only(group)

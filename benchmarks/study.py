@@ -120,7 +120,8 @@ def planted(folder: Path, name: str, seeds: Sequence[int], assignments: int) -> 
 
 def run(grid: Grid) -> Sequence[Row]:
     """The rows of a grid, all of which must have a result."""
-    rows, whole = anyio.run(partial(foreground.sweep, grid, {}, Console(stderr=True), 0))
+    swept = anyio.run(partial(foreground.sweep, grid, {}, Console(stderr=True), 0))
+    rows, whole = swept.rows, swept.whole
     if not whole or any(row.error for row in rows):
         sys.exit("a search failed or was stopped; the same command goes on")
     return rows

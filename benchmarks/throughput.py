@@ -30,6 +30,8 @@ import anyio
 import orjson
 
 from agents.commands.console import drive
+from agents.models.accounts import Accounts
+from agents.models.quotas import QuotaFiles
 from agents.models.stack import Models
 from agents.run.opening import open_run
 from benchmarks.wire import MODEL, SIZES, search_configuration, server
@@ -135,12 +137,28 @@ async def adapter(url: str, width: int) -> AsyncIterator[Send]:
 @asynccontextmanager
 async def stack(url: str, width: int) -> AsyncIterator[Send]:
     """Reply cache, retry, limiter and ledger around it."""
+    async with stacked(url, width, Accounts()) as send:
+        yield send
+
+
+@asynccontextmanager
+async def sharing(url: str, width: int) -> AsyncIterator[Send]:
+    """The same with a limiter that shares the account's limits with other processes, as every command does."""
+    with tempfile.TemporaryDirectory() as caches:
+        accounts = Accounts(QuotaFiles({"XDG_CACHE_HOME": caches}, print))
+        async with accounts.sharing(), stacked(url, width, accounts) as send:
+            yield send
+
+
+@asynccontextmanager
+async def stacked(url: str, width: int, accounts: Accounts) -> AsyncIterator[Send]:
+    """The stack of a task's model."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         configuration = search_configuration(url, width, folder, {})
         async with open_transport() as transport, open_cache(folder / "cache.sqlite", alone=True) as cache:
             ledger = Ledger(Caps(), {}, time.monotonic)
-            model = Models(configuration, {}, transport, ledger).of("task", cache)
+            model = Models(configuration, {}, transport, ledger, accounts).of("task", cache)
             yield lambda number: model.complete(request(number))
 
 
@@ -150,6 +168,7 @@ SUBJECTS = {
     BARE: bare,
     "our adapter": adapter,
     "our stack": stack,
+    "our stack, sharing": sharing,
 }
 RING = "the whole ring"
 

@@ -32,7 +32,9 @@ from agents.models.accounts import Accounts
 from agents.run.opening import Shared, open_run_in
 from benchmarks.wire import search_configuration, server
 from protocols.model import Request, Usage
-from protocols.pacing.limiter import Limiter, Limits, Ticket
+from protocols.pacing.limiter import Limiter
+from protocols.pacing.limits import Limits
+from protocols.pacing.tickets import Ticket
 from protocols.pacing.waiting import Patience
 from protocols.providers.catalogue import Account
 from protocols.providers.transport.http import open_transport

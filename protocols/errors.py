@@ -246,19 +246,24 @@ class InapplicableError(PromptFlowError):
 
 
 class RunFailed(PromptFlowError):
-    """The run cannot give a result, for a reason that is not a bug of ours."""
+    """The run cannot give a result, for a reason that is not a bug of ours. `cap`: the cap (`BudgetExhausted.name`)
+    that is the reason, "" if none is."""
+
+    def __init__(self, reason: str, *, cap: str = "") -> None:
+        self.cap = cap
+        super().__init__(reason)
 
 
 class BudgetExhausted(PromptFlowError):
     """A cap of the budget was reached. `cap` names it (`calls`, `tokens`, `dollars`, `minutes`).
 
-    `scope`: "" for a cap of the run, else a role or an operator (`proposer/<name>`).
+    `scope`: "" for a cap of the run, else a role or an operator (`proposer/<name>`), or one of `SHARED` for a cap
+    over several runs.
     """
 
     def __init__(self, cap: str, limit: float, scope: str = "") -> None:
         self.cap, self.limit, self.scope = cap, limit, scope
-        whose = f" of {scope}" if scope else ""
-        super().__init__(f"the budget{whose} of {limit:g} {cap} is used up; raise {cap_setting(self.name)}")
+        super().__init__(f"the budget{whose(scope)} of {limit:g} {cap} is used up; raise {cap_setting(self.name)}")
 
     @property
     def name(self) -> str:
@@ -271,11 +276,27 @@ class BudgetExhausted(PromptFlowError):
         return self.scope not in ("critic", "credit") and not self.scope.startswith("proposer/")
 
 
+SHARED = ("sweep", "study")
+"""The scopes of caps over several runs."""
+
+
+def whose(scope: str) -> str:
+    """The words " of …" for the scope of a cap; "" for the run."""
+    return f" of the {scope}" if scope in SHARED else f" of {scope}" if scope else ""
+
+
+def is_shared(name: str) -> bool:
+    """Whether the cap with this `BudgetExhausted.name` is one over several runs."""
+    return name.partition(" of ")[2] in SHARED
+
+
 def cap_setting(name: str) -> str:
-    """The setting of the cap with this `BudgetExhausted.name`: `budget.calls`, `budget.roles.critic.calls` or
-    `budget.operators.few_shot.calls`."""
+    """The setting of the cap with this `BudgetExhausted.name`: `budget.calls`, `budget.roles.critic.calls`,
+    `budget.operators.few_shot.calls` or `sweep.budget.calls`."""
     cap, _, scope = name.partition(" of ")
     kind, _, operator = scope.partition("/")
+    if scope in SHARED:
+        return f"{scope}.budget.{cap}"
     table = f"budget.operators.{operator}" if operator else f"budget.roles.{kind}" if kind else "budget"
     return f"{table}.{cap}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -16,12 +18,15 @@ settings.load_profile("promptflow")
 PURE = (
     "tests/agents/ring/",
     "tests/protocols/budget/",
+    "tests/protocols/leases/",
     "tests/protocols/pacing/",
     "tests/protocols/test_bus.py",
     "tests/protocols/wrappers/",
 )
 """Tests of what uses no library that needs asyncio."""
 REACHED = stand_guard()
+CACHES = tempfile.TemporaryDirectory(prefix="caches-")
+os.environ["XDG_CACHE_HOME"] = CACHES.name  # no test shares limits, or anything else, with its user's own processes
 blocking.watch()
 
 

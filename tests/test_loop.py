@@ -52,6 +52,7 @@ async def test_a_sweep_of_four_never_holds_the_loop(tmp_path: Path) -> None:
     settings = f'tasks = ["task/small.toml"]\ndirectory = "{tmp_path}/out"\nseeds = [0, 1, 2, 3]\nsearches = 4\n'
     grid.write_text(f"[sweep]\n{settings}", encoding="utf-8")
     with counted(HELD) as turns:
-        rows, ended = await foreground.sweep(load_grid(grid, ()), {}, Console(file=StringIO()), 0)
+        swept = await foreground.sweep(load_grid(grid, ()), {}, Console(file=StringIO()), 0)
+        rows, ended = swept.rows, swept.whole
     check(turns)
     assert (len(rows), ended) == (4, True)

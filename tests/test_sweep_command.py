@@ -49,6 +49,21 @@ def test_as_json_and_as_a_table(tmp_path: Path) -> None:
     assert "another configuration" in orjson.loads(out)["error"]["message"]
 
 
+def test_a_budget_that_is_used_is_exit_code_1_told_and_shown(tmp_path: Path) -> None:
+    write_task(tmp_path)
+    grid = tmp_path / "grid.toml"
+    table = f'[sweep]\ntasks = ["small.toml"]\nseeds = [0, 1, 2]\nsearches = 1\ndirectory = "{tmp_path}/out"\n'
+    grid.write_text(f"{table}budget = {{ calls = 70 }}\n", encoding="utf-8")
+    code, out, err = invoke(grid, "--json")
+    assert code == 1
+    assert 0 < orjson.loads(out)["spent"]["calls"] <= 70
+    assert "of 70 calls" in err
+    assert "50% of the budget of the sweep is used: " in err
+    assert "the budget of the sweep is used: " in err
+    assert "did not begin" in err
+    assert "raise sweep.budget.calls and give the command again" in " ".join(err.split())
+
+
 OPERATOR = """
 from protocols.errors import RunFailed
 

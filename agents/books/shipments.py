@@ -23,6 +23,7 @@ from agents.directory.run_directory import (
     RECORD,
     REPORT,
     RESULT,
+    SHARED_CAPS,
 )
 from memory.journals.in_flight import Begun
 from memory.storage.database import Value
@@ -31,7 +32,7 @@ from protocols.errors import StorageFailed
 FOLDERS = (GIVEN, BEST_PROMPTS)
 """The folders of a run directory, which have no folders in them."""
 FILES = (
-    *(CONFIGURATION, FIRST_PROMPT, RECORD, PRICES, LOG),
+    *(CONFIGURATION, FIRST_PROMPT, RECORD, PRICES, SHARED_CAPS, LOG),
     *(BEST_PROMPT, BEST_FIELDS, BEST_OFFER, BEST_EXAMPLES, BEST_PASSAGES, PARETO, RESULT, REPORT),
 )
 """Its files that are shipped, in this order, which is the order in which a run writes them: after the record comes

@@ -24,7 +24,7 @@ from protocols.errors import (
     RateLimited,
 )
 from protocols.model import ChatMessage, ChatModel, Request
-from protocols.pacing.limiter import Limits
+from protocols.pacing.limits import Limits
 from protocols.providers.catalogue import EMBEDDED, Account, open_embeddings
 from protocols.providers.local_model import LocalModel, in_words
 from protocols.providers.transport.http import Transport

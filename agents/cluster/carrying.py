@@ -6,20 +6,21 @@ from dataclasses import dataclass, field
 
 from agents.cluster.rooms import Rooms
 from agents.study.engine import Outcome
-from agents.study.grid import Cell
+from agents.study.grid import Cell, Grid
 from protocols.errors import PromptFlowError
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One search: its cell; its run directory and that of the sweep, on the machine of the command; `one_memory` as
-    in `Grid`. `home`: the working directory of the command, which paths on a node stand for."""
+    """One search: its cell and its run directory, on the machine of the command. `grid`: the sweep, without its
+    cells. `home`: the working directory of the command, which paths on a node stand for. `since`: the time from which
+    the minutes of the sweep count, in seconds of the epoch."""
 
     cell: Cell
     directory: str
-    shared: str
-    one_memory: bool
+    grid: Grid
     home: str
+    since: float
 
 
 Answer = Outcome | PromptFlowError

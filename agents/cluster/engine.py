@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,18 @@ from agents.cluster.searcher import Searcher, Surroundings, needed
 from agents.cluster.shipping import relative
 from agents.cluster.starting import Cluster
 from agents.config.roles import variables
+from agents.directory.run_directory import JOURNAL
+from agents.directory.shared_caps import shared_cap
 from agents.study.engine import Outcome, Place, Say
 from agents.study.grid import Cell, Grid
+from agents.study.spent import spent_by
 from agents.views.live.waiting import PATIENCE
+from protocols.budget.amount import Amount
+from protocols.budget.budget_scope import Cost
+from protocols.budget.purse import Authority
+from protocols.budget.shared_budget import SharedBudget
 from protocols.concurrency.threads import in_thread
-from protocols.errors import ClusterFailed, Interrupted, PromptFlowError, Superseded
+from protocols.errors import BudgetExhausted, ClusterFailed, Interrupted, PromptFlowError, Superseded, is_shared
 from protocols.providers.transport.http import Transport
 from protocols.text import one_line
 
@@ -45,14 +53,22 @@ class OnRay:
     environ: Mapping[str, str]
     _grid: Grid | None = None
     _rooms: Rooms | None = None
+    _budget: SharedBudget | None = None
+    _since: float = 0.0
     _say: Say = lambda line: None
     _stopped: str | None = None
     _places: set[SearcherPlace] = field(default_factory=set)
 
     @asynccontextmanager
-    async def opened(self, grid: Grid, transport: Transport, say: Say) -> AsyncIterator[int]:
-        self._grid, self._say = grid, say
-        rooms = opened_rooms(Path.cwd() / grid.directory)
+    async def opened(
+        self, grid: Grid, transport: Transport, say: Say, budget: SharedBudget | None
+    ) -> AsyncIterator[int]:
+        self._grid, self._say, self._budget = grid, say, budget
+        authority = None
+        if budget is not None:
+            authority = Authority(grid.kind, grid.budget, await in_thread(spent_so_far, grid, self.environ))
+            self._since = time.time() - budget.seconds
+        rooms = opened_rooms(Path.cwd() / grid.directory, authority)
         async with rooms as self._rooms, anyio.create_task_group() as tasks:
             tasks.start_soon(watch, self.cluster.address, name="head of the cluster")
             yield min(grid.searches, len(grid.cells))
@@ -66,7 +82,7 @@ class OnRay:
         options = {"num_cpus": 1, "scheduling_strategy": "SPREAD", "max_restarts": -1, "max_task_retries": -1}
         made = ray.remote(Searcher).options(**options)
         actor: Any = made.remote(Surroundings(here, _path(here), names))
-        place = SearcherPlace(actor, self._rooms, self._job, partial(needed, self.environ), self._say)
+        place = SearcherPlace(actor, self._rooms, self._job, self._ended, partial(needed, self.environ), self._say)
         try:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(place.listen, self._stopped)
@@ -85,11 +101,21 @@ class OnRay:
 
     def _job(self, cell: Cell, directory: Path) -> Job:
         assert self._grid is not None, "the engine was opened"
-        grid, here = self._grid, Path.cwd()
+        here = Path.cwd()
         cell = relative(cell, here) if self.cluster.shipped else cell
-        return Job(
-            cell, os.fspath(here / directory), os.fspath(here / grid.directory), grid.one_memory, os.fspath(here)
-        )
+        grid = replace(self._grid, directory=here / self._grid.directory, cells=())
+        return Job(cell, os.fspath(here / directory), grid, os.fspath(here), self._since)
+
+    async def _ended(self, answer: Answer) -> None:
+        """Let the budget of this process follow what all searches have spent, and what was refused them."""
+        if self._budget is None or self._rooms is None or self._rooms.purse is None:
+            return
+        spent, known = await self._rooms.purse.spent(), self._budget
+        more = Cost(int(spent.tokens) - known.spent.tokens, spent.dollars - known.spent.dollars)
+        known.take_up(int(spent.calls) - known.calls, more)
+        known.tell()
+        if cap := refused_by(answer):
+            known.refuse(cap)
 
     def _names(self, grid: Grid) -> Sequence[str]:
         """The variables that the models' addresses and keys are in, and those of .env."""
@@ -104,6 +130,7 @@ class SearcherPlace:
     actor: Any
     rooms: Rooms
     job: Callable[[Cell, Path], Job]
+    ended: Callable[[Answer], Awaitable[None]]
     values: Callable[[Sequence[str]], Mapping[str, str]]
     say: Say
     _cell: str = ""
@@ -166,6 +193,7 @@ class SearcherPlace:
             with anyio.CancelScope() as self._scope:
                 while isinstance(answer := await self._answered(cell, directory), Superseded):
                     pass  # the run directories' actor was started anew, and knows of no search
+                await self.ended(answer)
                 if isinstance(answer, PromptFlowError):
                     raise answer
                 return answer
@@ -184,6 +212,24 @@ class SearcherPlace:
             await _answer(self.actor.stop.remote(reason))
             return
         self._scope.cancel()
+
+
+def spent_so_far(grid: Grid, environ: Mapping[str, str]) -> Mapping[str, Amount]:
+    """What was spent in each run directory of a sweep, by its name.
+
+    :raises MemoryMismatch, StorageFailed: a file cannot be read.
+    """
+    named = {cell.name: cell.configuration for cell in grid.cells}
+    runs = [path for path in sorted(grid.directory.iterdir()) if (path / JOURNAL).exists()]
+    return {path.name: spent_by(path, named.get(path.name), environ) for path in runs}
+
+
+def refused_by(answer: Answer) -> str:
+    """The cap over all searches that has ended this one; "" if none has."""
+    if isinstance(answer, PromptFlowError):
+        name = answer.name if isinstance(answer, BudgetExhausted) else str(getattr(answer, "cap", ""))
+        return name.partition(" of ")[0] if is_shared(name) else ""
+    return shared_cap(answer["stopped_by"])
 
 
 async def _answer(asked: Any) -> Any:

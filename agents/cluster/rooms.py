@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,9 @@ from agents.books.shipments import Heard, Opened, Shipment
 from memory.remote.caches import Ask, CacheFile, Caches, Put
 from memory.remote.claims import Answer
 from memory.remote.memories import Job, Memories, MemoryFile
+from protocols.budget.amount import Amount
+from protocols.budget.purse import Answer as Granted
+from protocols.budget.purse import Authority, Keeper, Standing
 from protocols.errors import PromptFlowError, StorageFailed
 from protocols.model import Reply
 from protocols.text import one_line
@@ -90,6 +93,10 @@ class CacheRoom(Room):
 
 class MemoryRoom(Room):
     """Memories: `memory.remote.memories.Memories`."""
+
+
+class PurseRoom(Room):
+    """Caps over all searches: `protocols.budget.purse.Keeper`."""
 
 
 class Reached:
@@ -169,13 +176,42 @@ class ReachedMemories(Reached):
         await self.call("forget", name)
 
 
+class ReachedPurse(Reached):
+    """`protocols.budget.purse.Purse` over Ray."""
+
+    async def exchange(self, member: str, standing: Standing) -> Granted:
+        granted: Granted = await self.call("exchange", member, standing)
+        return granted
+
+    async def news(self, member: str, version: int) -> Granted:
+        granted: Granted = await self.call("news", member, version)
+        return granted
+
+    async def leave(self, member: str, spent: Amount) -> None:
+        await self.call("leave", member, spent)
+
+    async def spent(self) -> Amount:
+        """What all members have spent, as far as they have told."""
+        spent: Amount = await self.call("spent")
+        return spent
+
+
+class TellingKeeper(Keeper):
+    """A purse that also tells what was spent."""
+
+    async def spent(self) -> Amount:
+        """See `Authority.spent`."""
+        return self.authority.spent
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """The rooms of one command, as its processes reach them."""
+    """The rooms of one command, as its processes reach them. `purse` None: there are no caps over all searches."""
 
     books: ReachedBooks
     caches: ReachedCaches
     memories: ReachedMemories
+    purse: ReachedPurse | None
 
     async def forget(self, incarnation: str) -> None:
         """A process is gone: what it claims is free, and what it still asks is refused."""
@@ -184,18 +220,29 @@ class Rooms:
 
 
 @asynccontextmanager
-async def opened_rooms(within: Path) -> AsyncIterator[Rooms]:
-    """The rooms of a sweep in the folder `within`, which end with the block or with the command."""
-    async with (
-        _room(BooksRoom, partial(open_books, within)) as books,
-        _room(CacheRoom, partial(_closing, Caches)) as caches,
-        _room(MemoryRoom, partial(_closing, Memories)) as memories,
-    ):
+async def opened_rooms(within: Path, authority: Authority | None) -> AsyncIterator[Rooms]:
+    """The rooms of a sweep in the folder `within`, which end with the block or with the command. `authority`: over
+    the caps of the sweep, if it has any."""
+    async with AsyncExitStack() as stack:
+        books = await stack.enter_async_context(_room(BooksRoom, partial(open_books, within)))
+        caches = await stack.enter_async_context(_room(CacheRoom, partial(_closing, Caches)))
+        memories = await stack.enter_async_context(_room(MemoryRoom, partial(_closing, Memories)))
+        purse: ReachedPurse | None = None
+        if authority is not None:
+            # Started anew it would not know what it has granted, and could grant it twice: its end ends the sweep.
+            keeping = _room(PurseRoom, partial(_keeping, authority.pack()), restarts=0)
+            purse = ReachedPurse("the budget", await stack.enter_async_context(keeping))
         yield Rooms(
             ReachedBooks("the run directories", books),
             ReachedCaches("the reply cache", caches),
             ReachedMemories("the memory", memories),
+            purse,
         )
+
+
+@asynccontextmanager
+async def _keeping(packed: bytes) -> AsyncIterator[TellingKeeper]:
+    yield TellingKeeper(Authority.unpack(packed))
 
 
 @asynccontextmanager
@@ -205,10 +252,10 @@ async def _closing(kind: Callable[[], Any]) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def _room(kind: type[Room], opening: Opening) -> AsyncIterator[Any]:
+async def _room(kind: type[Room], opening: Opening, restarts: int = -1) -> AsyncIterator[Any]:
     """A room on the node of this command. Yields its actor."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1, "max_task_retries": -1}
+    options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": restarts, "max_task_retries": -1}
     made = ray.remote(kind).options(**options)
     actor: Any = made.remote(opening)
     served = actor.serve.remote()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,19 +16,27 @@ from uuid import uuid4
 import anyio
 import ray
 
-from agents.books.working_copy import open_working_copy
+from agents.books.working_copy import WorkingCopy, open_working_copy
 from agents.cluster.carrying import Answer, Given, Hello, Job, News
+from agents.cluster.limits import ClusterQuotas
 from agents.cluster.rooms import Rooms
 from agents.cluster.sealing import Lock
+from agents.directory.run_directory import JOURNAL
 from agents.history.progress import Progress
 from agents.run.opening import open_run_in
 from agents.run.search import Run
 from agents.session import Session, check_spans
 from agents.study.engine import Outcome, open_shared, outcome
-from agents.study.grid import Cell, Grid
+from agents.study.grid import Cell
+from agents.study.spent import spent_by
 from agents.study.sweep import Row
 from agents.views.live.terminal import unheard
 from memory.remote.stores import RemoteStores
+from protocols.budget.budget_scope import Cost
+from protocols.budget.purse import Purse
+from protocols.budget.shared_budget import SharedBudget
+from protocols.budget.wallet import Wallet
+from protocols.concurrency.threads import in_thread
 from protocols.errors import Interrupted, PromptFlowError
 from protocols.providers.transport.http import open_transport
 
@@ -52,7 +61,8 @@ class Searcher:
         sys.path += [folder for folder in (*surroundings.path, os.getcwd()) if folder not in sys.path]
         lacking = tuple(name for name in surroundings.variables if name not in os.environ)
         self._rooms: Rooms | None = None
-        self._lock, self._said, self._session = Lock(), Said(), Session(os.environ)
+        self._lock, self._said = Lock(), Said()
+        self._session = Session(os.environ, quotas=ClusterQuotas())
         self._session.show(self._said)
         node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._hello = Hello(uuid4().hex, node, self._lock.public, lacking)
@@ -96,23 +106,54 @@ class Searcher:
 
     async def _searched(self, job: Job) -> Outcome:
         assert self._rooms is not None, "they come with the variables"
-        environ, grid = self._session.environ, Grid(Path(job.shared), 1, (job.cell,), job.one_memory)
-        check_spans([job.cell.configuration])
-        with tempfile.TemporaryDirectory(prefix="pf-") as folder:
-            places = {Path(folder): Path(job.directory), Path.cwd(): Path(job.home)}
-            rooms, there = self._rooms, partial(on_the_machine_of_the_command, places)
+        rooms, environ, configuration = self._rooms, self._session.environ, job.cell.configuration
+        check_spans([configuration])
+        async with AsyncExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pf-", dir=session_folder())))
+            there = partial(on_the_machine_of_the_command, {folder: Path(job.directory), Path.cwd(): Path(job.home)})
             stores = RemoteStores(rooms.caches, rooms.memories, self._hello.incarnation, there)
-            copied = open_working_copy(rooms.books, job.directory, Path(folder), {os.getcwd(): job.home})
-            async with (
-                open_transport(environ) as transport,
-                open_shared(transport, grid, self._session.accounts, stores) as shared,
-                copied as copy,
-                open_run_in(shared, job.cell.configuration, environ, copy.folder, copy) as run,
-            ):
-                if self._stopped is not None:
-                    raise Interrupted("stopped before it began")
-                self._run = run
-                return outcome(await self._session.search(run, cell=job.cell.name))
+            copied = open_working_copy(rooms.books, job.directory, folder, {os.getcwd(): job.home})
+            copy = await stack.enter_async_context(copied)
+            budget = await stack.enter_async_context(budget_of(job, copy, rooms.purse, environ))
+            transport = await stack.enter_async_context(open_transport(environ))
+            sharing = open_shared(transport, job.grid, self._session.accounts, budget, stores)
+            shared = await stack.enter_async_context(sharing)
+            run = await stack.enter_async_context(open_run_in(shared, configuration, environ, folder, copy))
+            if self._stopped is not None:
+                raise Interrupted("stopped before it began")
+            self._run = run
+            return outcome(await self._session.search(run, cell=job.cell.name))
+
+
+@asynccontextmanager
+async def budget_of(
+    job: Job, copy: WorkingCopy, purse: Purse | None, environ: Mapping[str, str]
+) -> AsyncIterator[SharedBudget | None]:
+    """The part of a search in the caps of its sweep, with what it has spent so far; None without caps."""
+    if purse is None:
+        yield None
+        return
+    budget = SharedBudget(job.grid.kind, job.grid.budget, time.monotonic)
+    budget.worked(max(0.0, time.time() - job.since))
+    if (copy.folder / JOURNAL).exists():
+        spent = await in_thread(spent_by, copy.folder, job.cell.configuration, environ)
+        budget.take_up(int(spent.calls), Cost(int(spent.tokens), spent.dollars))
+    wallet, failed = Wallet(job.cell.name, budget, purse, copy.incarnation), None
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(wallet.serve, name="wallet")
+        try:
+            yield budget
+        except Exception as error:  # the group would wrap it
+            failed = error
+        tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+
+
+def session_folder() -> str | None:
+    """A folder that ends with this Ray, so that a killed search leaves nothing behind; None: the usual one."""
+    node = getattr(ray._private.worker, "_global_node", None)
+    return None if node is None else os.fspath(node.get_session_dir_path())
 
 
 class Said:
@@ -121,6 +162,7 @@ class Said:
     def __init__(self) -> None:
         self.lines: list[tuple[str, bool]] = []
         self.hear: Callable[[], None] = unheard
+        self.spent: Callable[[], str] = str
         self._more = anyio.Event()
 
     async def beyond(self, count: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,8 +18,8 @@ from agents.results.finished import remedy
 from agents.study.effects import effects
 from agents.study.grid import Grid, load_grid
 from agents.study.study import load_study
-from agents.study.sweep import RESULTS, Row
-from agents.views.live.sweeping import show_summary, summarise
+from agents.study.sweep import RESULTS
+from agents.views.live.sweeping import show_summary, spending, spent_under, summarise
 from agents.views.live.terminal import Onlooker
 from agents.views.report import show_result
 from agents.views.studying import EFFECTS, FIGURE, ROWS, show_study, write_study
@@ -77,14 +77,15 @@ def sweep(
     """
     with exit_codes(as_json):
         cells = load_grid(grid, settings or [])
-        rows, whole = _run(cells, engine, address, verbose)
+        swept = _run(cells, engine, address, verbose)
+        rows = swept.rows
         results = cells.directory / RESULTS
         if as_json:
-            emit({"results": printable(str(results)), "rows": rows, "summary": summarise(rows)})
+            emit({"results": printable(str(results)), "rows": rows, "summary": summarise(rows), **_spent(swept)})
         else:
             show_summary(stdout(), rows)
             say(f"Results: {results}")
-        _check_whole(cells, rows, whole)
+        _check_whole(cells, swept)
 
 
 def study(
@@ -108,20 +109,20 @@ def study(
     """
     with exit_codes(as_json):
         grid = load_study(file, settings or [])
-        rows, whole = _run(grid, engine, address, verbose)
+        swept = _run(grid, engine, address, verbose)
+        rows = swept.rows
         found = effects(grid.cells, rows)
         write_study(grid.directory, found, rows)
         if as_json:
-            emit(
-                {"directory": printable(str(grid.directory)), "effects": list(map(effect_json, found)), "rows": rows}
-            )
+            directory, measured = printable(str(grid.directory)), list(map(effect_json, found))
+            emit({"directory": directory, "effects": measured, "rows": rows, **_spent(swept)})
         else:
             show_study(stdout(), found, rows)
             say(f"Written to {grid.directory}: {', '.join((RESULTS, ROWS, EFFECTS, FIGURE))}")
-        _check_whole(grid, rows, whole)
+        _check_whole(grid, swept)
 
 
-def _run(grid: Grid, engine: EngineName, address: str | None, verbose: int) -> tuple[Sequence[Row], bool]:
+def _run(grid: Grid, engine: EngineName, address: str | None, verbose: int) -> foreground.Swept:
     """See `foreground.sweep`.
 
     :raises PromptFlowError: as `chosen` and `foreground.sweep`.
@@ -130,11 +131,22 @@ def _run(grid: Grid, engine: EngineName, address: str | None, verbose: int) -> t
         return drive(partial(foreground.sweep, grid, environment(), Onlooker(stderr=True), verbose, opened))
 
 
-def _check_whole(grid: Grid, rows: Sequence[Row], whole: bool) -> None:
-    """:raises typer.Exit: a search failed, or has not ended."""
-    if not whole:
-        tell(f"{len(rows)} of {len(grid.cells)} searches have ended; the same command runs the others")
-    if not whole or any(row.error for row in rows):
+def _spent(swept: foreground.Swept) -> Mapping[str, object]:
+    """The spending of all searches for the JSON of a command, if there are caps over all."""
+    return {"spent": spent_under(swept.budget)} if swept.budget else {}
+
+
+def _check_whole(grid: Grid, swept: foreground.Swept) -> None:
+    """Tell what was spent, if there are caps over all searches.
+
+    :raises typer.Exit: a search failed, or has not ended.
+    """
+    if swept.budget is not None:
+        tell(f"spent: {spending(swept.budget)}")
+    if not swept.whole:
+        same = "the same command runs the others"
+        tell(f"{len(swept.rows)} of {len(grid.cells)} searches have ended; {swept.shortfall or same}")
+    if not swept.whole or any(row.error for row in swept.rows):
         raise typer.Exit(1)
 
 

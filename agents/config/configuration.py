@@ -32,7 +32,7 @@ from agents.config.tables import (
 from agents.config.values import Table
 from protocols.errors import ConfigError
 from protocols.files.named import Named
-from protocols.pacing.limiter import MOST
+from protocols.pacing.limits import MOST
 from protocols.providers.catalogue import EMBEDDED, LOCAL, is_local
 from protocols.providers.local.weights import HUB
 from protocols.providers.local_model import SLOTS, TIMEOUT

@@ -17,6 +17,7 @@ from agents.directory.run_directory import (
     RECORD,
     REPORT,
     RESULT,
+    SHARED_CAPS,
 )
 from memory.experience_store import SCHEMA as MEMORIES
 from memory.journals.journal import SCHEMA as JOURNALS
@@ -26,7 +27,7 @@ from protocols.errors import StorageFailed
 
 REMEDY = "put it back from a copy, or name another directory with --out"
 REMEMBERED = "SELECT ifnull(max(assignment), 0) FROM experience WHERE run = ?"
-LATER = (*(name for name in KEPT if name != JOURNAL), PRICES, REPORT)
+LATER = (*(name for name in KEPT if name != JOURNAL), PRICES, SHARED_CAPS, REPORT)
 """Files that are written only after the journal exists."""
 
 

@@ -32,7 +32,7 @@ CONFIGURATION, JOURNAL, CACHE, MEMORY = (
     "memory.sqlite",
 )
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
-COMMANDS, GIVEN, PRICES = "commands.jsonl", "given", "prices.json"
+COMMANDS, GIVEN, PRICES, SHARED_CAPS = "commands.jsonl", "given", "prices.json", "shared_caps.json"
 REPORT, PARETO = "report.html", "pareto.json"
 INCARNATION = ".incarnation"
 """How often machines have taken over a run that works on a copy elsewhere, see `agents/books`."""

@@ -13,7 +13,10 @@ from agents.config.tables import CapsTable
 from agents.programs.trial import Trial
 from agents.prompting.asking import likely_requests
 from agents.prompting.retrieval_slots import MAX_TOKENS, open_slots, slots_of, unfilled
+from protocols.budget.amount import Amount
+from protocols.budget.budget_scope import Caps
 from protocols.budget.prices import Price
+from protocols.budget.shared_budget import SharedBudget
 from protocols.errors import ConfigError
 from protocols.model import Request, Usage
 from protocols.prompt import Prompt, estimate_message
@@ -96,15 +99,25 @@ def reply_room(configuration: Configuration, limit: int, role: str = "task") -> 
 
 
 def check_caps(
-    configuration: Configuration, task: Task, first: Prompt, known: Mapping[str, Price], seen: Trial | None = None
-) -> None:
-    """`seen`: the calls of a program; None: it was not tried.
+    configuration: Configuration,
+    task: Task,
+    first: Prompt,
+    known: Mapping[str, Price],
+    seen: Trial | None = None,
+    shared: SharedBudget | None = None,
+) -> Amount:
+    """Check the caps, also those of a budget of several runs, and return what the run takes at least; 0 dollars if a
+    price is unknown. `seen`: the calls of a program; None: it was not tried.
 
-    :raises ConfigError: a cap of the run, or of the role task or judge, is too small to evaluate and report even
-        the first prompt; the message states the minimum.
+    :raises ConfigError: a cap of the run or of several, or of the role task or judge, is too small to evaluate and
+        report even the first prompt; the message states the minimum.
     """
     takes = least(configuration, task, first, known)
-    for name, table, calls in _capped(configuration, takes.calls, seen.calls if seen else 1.0):
+    capped = [*_capped(configuration, takes.calls, seen.calls if seen else 1.0)]
+    _, _, whole = capped[0]
+    if shared is not None:
+        capped.append((f"{shared.name}.budget", shared.caps, whole))
+    for name, table, calls in capped:
         what = "the first prompt on validation and the held-out report alone take"
         if table.calls is not None and table.calls <= calls:
             raise ConfigError(f"{name}.calls = {table.calls} is too small: {what} {calls}, and a search needs more")
@@ -117,6 +130,7 @@ def check_caps(
             raise ConfigError(
                 f"{name}.dollars = {table.dollars:g} is too small: {what} about {takes.dollars:.2g} ({each})"
             )
+    return Amount(whole, takes.tokens, takes.dollars or 0.0)
 
 
 def check_length(configuration: Configuration, task: Task, first: Prompt) -> None:
@@ -132,9 +146,9 @@ def check_length(configuration: Configuration, task: Task, first: Prompt) -> Non
         )
 
 
-def _capped(configuration: Configuration, answers: int, calls: float) -> Iterator[tuple[str, CapsTable, int]]:
-    """Each table of caps that apply to these answers, of so many `calls` each: its name, the table, and the calls
-    that it has to allow."""
+def _capped(configuration: Configuration, answers: int, calls: float) -> Iterator[tuple[str, CapsTable | Caps, int]]:
+    """Each table of caps that apply to these answers, of so many `calls` each, first that of the run: its name, the
+    table, and the calls that it has to allow."""
     budget, judges = configuration.budget, asks_judge(configuration)
     yield "budget", budget, math.ceil(answers * (calls + judges))
     for role, table in budget.roles.items():

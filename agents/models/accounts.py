@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+import anyio
+from anyio.abc import TaskGroup
+
+from agents.models.quotas import Quotas
+from protocols.leases.member import Leased
 from protocols.pacing.breaker import Breaker
 from protocols.pacing.clock import loop_time
-from protocols.pacing.limiter import Limiter, Limits
+from protocols.pacing.limiter import Limiter
+from protocols.pacing.limits import Limits
 from protocols.pacing.waiting import Calls
 from protocols.providers.catalogue import Account
 from protocols.wrappers.temperature import Temperature
@@ -22,6 +31,7 @@ class Waits:
     `in_flight`: number of calls sent; `oldest`: how long ago the oldest was sent; `within`: when all will have ended
     at the latest (None: unknown). `queued`: calls waiting to be sent. `naps`: calls waiting for their next try;
     `next_try`: seconds until the first of these tries. `held`: accounts that are held back, as (address, seconds).
+    `unreachable`: accounts whose quota cannot be reached, as (address, reason).
     `loading`: models being loaded. `others`: calls waiting for their budget, or for another call with the same
     prefix. `replies`: number so far; `answered`: seconds since the last. `failures`: failed tries since then; `last`:
     the latest failure.
@@ -40,12 +50,18 @@ class Waits:
     answered: float | None
     failures: int
     last: str
+    unreachable: tuple[tuple[str, str], ...] = ()
 
 
 class Accounts:
-    """The shared state of every account, created on demand. An account is a provider, a base URL and a key."""
+    """The shared state of every account, created on demand. An account is a provider, a base URL and a key.
 
-    def __init__(self) -> None:
+    Within `sharing`, limits are also shared with other processes: by leases of `quotas`.
+    """
+
+    def __init__(self, quotas: Quotas | None = None) -> None:
+        self._quotas, self._closing = quotas, ExitStack()
+        self._tasks: TaskGroup | None = None
         self._limiters: dict[Account, Limiter] = {}
         self._breakers: dict[tuple[Account, str, str], Breaker] = {}
         self._prefixes: dict[tuple[Account, str], Prefixes] = {}
@@ -53,12 +69,43 @@ class Accounts:
         self._windows: dict[tuple[Account, str], Window] = {}
         self._temperatures: dict[tuple[Account, str, str], Temperature] = {}
 
+    @asynccontextmanager
+    async def sharing(self) -> AsyncIterator[None]:
+        """Share limits with other processes while the block runs; all leases are given back at its end. Within
+        another such block this does nothing."""
+        if self._quotas is None or self._tasks is not None:
+            yield
+            return
+        failed: Exception | None = None
+        with self._closing:
+            try:
+                async with anyio.create_task_group() as self._tasks:
+                    try:
+                        yield
+                    except Exception as error:  # the group would wrap it
+                        failed = error
+                    self._tasks.cancel_scope.cancel()
+            finally:
+                self._tasks = None
+                for limiter in self._limiters.values():
+                    await limiter.close()
+        if failed is not None:
+            raise failed
+
+    def _begin(self, keep: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        assert self._tasks is not None, "leases are kept within `sharing` alone"
+        self._tasks.start_soon(keep, name="lease")
+
+    def _new(self, account: Account, limits: Limits) -> Limiter:
+        source = self._quotas.source(account, self._closing) if self._quotas and self._tasks else None
+        return Limiter(limits, partial(Leased, source, self._begin) if source else None)
+
     def limiter(self, account: Account, limits: Limits, closing: AsyncExitStack | None = None) -> Limiter:
         """The limiter of an account. It applies the strictest of all requested limits, and these until `closing`, the
         exit stack of the requesting search, is closed; None: permanently."""
         limiter = self._limiters.get(account)
         if limiter is None:
-            limiter = self._limiters[account] = Limiter(limits)
+            limiter = self._limiters[account] = self._new(account, limits)
         else:
             limiter.restrict(limits)
         if closing is not None:
@@ -106,4 +153,9 @@ class Accounts:
             answered=None if calls.answered is None else now - calls.answered,
             failures=calls.failures,
             last=str(calls.last) if calls.failures else "",
+            unreachable=tuple(
+                (account.address or account.provider, limiter.failure)
+                for account, limiter in self._limiters.items()
+                if limiter.failure and limiter.queued
+            ),
         )

@@ -16,6 +16,7 @@ from agents.directory.run_directory import PRICES, read_document, write
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Ledger
 from protocols.budget.prices import Price, default_prices, is_plain, undated
+from protocols.budget.shared_budget import Share
 from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED, is_local, is_theirs
 from protocols.providers.parameters import asked
@@ -24,8 +25,8 @@ FREE = Price(0.0, 0.0, 0.0, 0.0)
 """The price of a local model."""
 
 
-def open_ledger(configuration: Configuration, environ: Mapping[str, str]) -> Ledger:
-    """The ledger with the caps of `[budget]`.
+def open_ledger(configuration: Configuration, environ: Mapping[str, str], share: Share | None = None) -> Ledger:
+    """The ledger with the caps of `[budget]`, and with its `share` of a budget of several runs.
 
     :raises ConfigError: dollars are capped, and the price of a model is not known.
     """
@@ -35,8 +36,10 @@ def open_ledger(configuration: Configuration, environ: Mapping[str, str]) -> Led
     for scope, table in {"": budget, **scopes}.items():
         if table.dollars is not None:
             check_priced(configuration, scope, known)
+    if share is not None and share.budget.caps.dollars is not None:
+        check_priced(configuration, "", known)
     capped = {scope: caps(table) for scope, table in scopes.items()}
-    return Ledger(caps(budget), known, time.monotonic, capped)
+    return Ledger(caps(budget), known, time.monotonic, capped, share)
 
 
 def caps(table: CapsTable) -> Caps:

@@ -27,7 +27,7 @@ from protocols.embedding import Embedder, HashedNgrams
 from protocols.errors import ConfigError
 from protocols.model import ChatModel, Parameters, Reply
 from protocols.pacing.breaker import Breaker
-from protocols.pacing.limiter import Limits
+from protocols.pacing.limits import Limits
 from protocols.pacing.waiting import Patience
 from protocols.providers.catalogue import (
     EMBEDDED,

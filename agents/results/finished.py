@@ -13,6 +13,7 @@ from agents.config.loading import load_corpus, load_first_prompt, load_task
 from agents.directory.intact import check_there
 from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.directory.run_directory import CONFIGURATION, RESULT, named, read_document, usable
+from agents.directory.shared_caps import raised_shared_caps, shared_cap
 from agents.results.earlier import as_result
 from agents.ring.controller import OF_OPERATORS
 from protocols.errors import StorageFailed, cap_setting
@@ -21,8 +22,9 @@ from protocols.errors import StorageFailed, cap_setting
 def finished(configuration: Configuration, directory: Path | None) -> tuple[Path, Mapping[str, Any]] | None:
     """The run directory and its result, if the requested run has ended and resuming it would change nothing.
 
-    A run can be resumed if it was interrupted; if a cap ended it and that cap is raised now; if a cap cut short its
-    held-out report and any cap is raised; or if it made all of its assignments and gets more now.
+    A run can be resumed if it was interrupted; if a cap ended it and that cap is raised now, or was one over several
+    runs, which does not hold for this one alone; if a cap cut short its held-out report and any cap is raised; or if
+    it made all of its assignments and gets more now.
 
     :raises InputError: the directory holds a run that this configuration cannot resume, or the input is wrong.
     :raises StorageFailed: a file of the run directory is damaged.
@@ -41,7 +43,8 @@ def finished(configuration: Configuration, directory: Path | None) -> tuple[Path
     if result is None or before is None:
         return None
     try:
-        return None if _goes_on(configuration, before, result) else (directory, result)
+        more = shared_cap(result["stopped_by"]) in raised_shared_caps(directory, None)
+        return None if more or _goes_on(configuration, before, result) else (directory, result)
     except (KeyError, TypeError, AttributeError) as error:
         path = directory / CONFIGURATION
         raise StorageFailed(f"not the configuration of a run ({error!r}); it was changed", file=str(path)) from error

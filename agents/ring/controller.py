@@ -253,7 +253,7 @@ class Controller:
         if failure.assignment == FIRST and failure.kind == "stopped":
             raise Interrupted("stopped before the first prompt was evaluated")
         if failure.assignment == FIRST:
-            raise RunFailed(f"the first prompt could not be evaluated: {failure.reason}")
+            raise RunFailed(f"the first prompt could not be evaluated: {failure.reason}", cap=failure.cap)
         self.failures[failure.kind] += 1
         assignment, reward = self.open.pop(failure.assignment), self._settings.failure_reward
         self._ended(assignment, failure.kind)

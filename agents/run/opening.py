@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from agents.directory.run_directory import (
     JOURNAL,
     MEMORY,
     claim,
+    find,
     named,
 )
+from agents.directory.shared_caps import keep_shared_caps
 from agents.directory.watching import Watcher
 from agents.forecast.least import check_caps, check_length
 from agents.history.controllers import new_selector
@@ -38,8 +40,9 @@ from memory.journals.journal import Replica, open_journal
 from memory.opening import LocalStores, Stores
 from memory.store import Memory
 from protocols.budget.ledger import Ledger
+from protocols.budget.shared_budget import Share, SharedBudget
 from protocols.concurrency.threads import entered, in_thread
-from protocols.errors import ConfigError
+from protocols.errors import BudgetExhausted, ConfigError
 from protocols.prompt import Prompt
 from protocols.providers.catalogue import import_for
 from protocols.providers.transport.http import Transport, open_transport
@@ -51,7 +54,7 @@ from protocols.wrappers.cached import Replies
 class Shared:
     """Resources that the searches of one process share. `cache` and `memory` None: each search has its own, in its
     run directory. A cache or memory named in a configuration takes precedence; a memory whose embedder is a model is
-    not shared. `stores` opens what is not shared."""
+    not shared. `budget`: caps over all searches. `stores` opens what is not shared."""
 
     transport: Transport
     accounts: Accounts = field(default_factory=Accounts)
@@ -59,6 +62,7 @@ class Shared:
     cache: Replies | None = None
     memory: Memory | None = None
     stores: Stores = field(default_factory=LocalStores)
+    budget: SharedBudget | None = None
 
 
 @asynccontextmanager
@@ -90,10 +94,12 @@ async def open_run_in(
     :raises InputError: an input of the user cannot be used; nothing was written.
     :raises StorageFailed: the run directory cannot be used.
     :raises ReplayDiffers: the run cannot be resumed, because this release makes other decisions than its journal has.
+    :raises BudgetExhausted: too little is left of the shared budget to begin the run; nothing was written.
     """
     asked = named(configuration, directory)
-    given, ledger, counts, heard = await in_thread(_prepared, configuration, environ, asked)
     async with AsyncExitStack() as stack:
+        share = None if shared.budget is None else stack.enter_context(closing(shared.budget.open()))
+        given, ledger, counts, heard = await in_thread(_prepared, configuration, environ, asked, share)
         transport = await stack.enter_async_context(shared.transport.lent())
         models = await in_thread(Models, configuration, environ, transport, ledger, shared.accounts)
         await models.look_at_weights()
@@ -122,6 +128,7 @@ async def open_run_in(
         stack.callback(run.bus.close)
         await run.assemble(models, cache, journal, memory, given.operators)
         await in_thread(keep_prices, claimed, ledger.prices)
+        await in_thread(keep_shared_caps, claimed, share.budget.caps if share else None)
         yield run
 
 
@@ -135,11 +142,15 @@ class Inputs:
 
 
 def _prepared(
-    configuration: Configuration, environ: Mapping[str, str], directory: Path | None
+    configuration: Configuration, environ: Mapping[str, str], directory: Path | None, share: Share | None
 ) -> tuple[Inputs, Ledger, Mapping[str, Any], int]:
     """The inputs, the ledger, what the run's decisions depend on, and how much a person has said so far."""
-    given, ledger = read_inputs(configuration), open_ledger(configuration, environ)
-    check_caps(configuration, given.task, given.first, ledger.prices)
+    given, ledger = read_inputs(configuration), open_ledger(configuration, environ, share)
+    shared = share.budget if share else None
+    takes = check_caps(configuration, given.task, given.first, ledger.prices, shared=shared)
+    if shared and directory and find(directory) is None and (cap := shared.lacks(takes)):
+        shared.refuse(cap)
+        raise BudgetExhausted(cap, shared.limit_of(cap), shared.name)
     counts = resume_fingerprint(configuration, given.task, load_corpus(configuration), given.first)
     for name in {*roles(configuration).values()}:
         import_for(name, model_settings(configuration.provider(name)))
@@ -159,12 +170,19 @@ def read_inputs(configuration: Configuration) -> Inputs:
     return Inputs(task, first, operators)
 
 
-async def check(configuration: Configuration, environ: Mapping[str, str], transport: Transport) -> None:
-    """Check that a run can be opened; nothing is written.
+async def check(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    transport: Transport,
+    budget: SharedBudget | None = None,
+) -> None:
+    """Check that a run can be opened, and that the caps of a shared budget could be kept; nothing is written.
 
     :raises InputError: it cannot.
     """
-    _, ledger, _, _ = await in_thread(_prepared, configuration, environ, None)
+    with ExitStack() as stack:
+        share = stack.enter_context(closing(budget.open())) if budget else None
+        _, ledger, _, _ = await in_thread(_prepared, configuration, environ, None, share)
     Models(configuration, environ, transport, ledger)
 
 

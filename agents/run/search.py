@@ -35,6 +35,7 @@ from agents.directory.run_directory import (
     write,
     write_configuration,
 )
+from agents.directory.shared_caps import raised_shared_caps
 from agents.forecast.headroom import before_search
 from agents.forecast.trial import TRIED, told, try_program
 from agents.headroom.found import NOTE, Headroom, unpack_headroom
@@ -126,6 +127,9 @@ class Run:
         self._reopened = reopened(before, configuration) if before else ()
         self._more = stopped_short(read_journal(directory / JOURNAL, TURNS), configuration.search.assignments)
         if before and raised(before["budget"], configuration.budget.model_dump(mode="json")):
+            self._more = True
+        share = ledger.share
+        if raised_shared_caps(directory, share.budget.caps if share else None):
             self._more = True
         ledger.take_up(Books(self._durable.accounts, Saved(), self._durable.seconds))
 
@@ -307,6 +311,8 @@ class Run:
         test, missing = await self._held_out(winner)
         if missing is not None and self.patience.hurried:
             stopped_by = INTERRUPTED  # so that a resume completes the report
+        elif missing is not None and self.ledger.share is not None and (cap := self.ledger.share.refused):
+            stopped_by = f"budget: {cap} of {self.ledger.share.name}"  # so that a raised cap completes it
         self.result = await in_thread(self._conclusion, winner, stopped_by, test, missing)
         return self.result
 

@@ -20,6 +20,7 @@ from agents.study.descriptors import fitting
 from agents.study.grid import Cell, Grid
 from memory.opening import LocalStores, Stores
 from memory.store import Memory
+from protocols.budget.shared_budget import SharedBudget
 from protocols.embedding import HashedNgrams
 from protocols.errors import Interrupted
 from protocols.providers.transport.http import Transport
@@ -46,8 +47,11 @@ class Place(Protocol):
 class Engine(Protocol):
     """Where searches run. It is opened once, then asked for as many places as it offers."""
 
-    def opened(self, grid: Grid, transport: Transport, say: Say) -> AbstractAsyncContextManager[int]:
-        """Open what the searches share, and yield how many can run at once. `say` tells a person something.
+    def opened(
+        self, grid: Grid, transport: Transport, say: Say, budget: SharedBudget | None
+    ) -> AbstractAsyncContextManager[int]:
+        """Open what the searches share, and yield how many can run at once. `say` tells a person something; `budget`
+        has what was spent so far.
 
         :raises StorageFailed, MemoryMismatch: a file cannot be used.
         """
@@ -74,8 +78,10 @@ class InThisProcess:
     _running: dict[str, Run] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def opened(self, grid: Grid, transport: Transport, say: Say) -> AsyncIterator[int]:
-        async with open_shared(transport, grid, self.accounts) as self._shared:
+    async def opened(
+        self, grid: Grid, transport: Transport, say: Say, budget: SharedBudget | None
+    ) -> AsyncIterator[int]:
+        async with open_shared(transport, grid, self.accounts, budget) as self._shared:
             self._shared.watcher.tap(say)
             yield fitting(min(grid.searches, len(grid.cells)), say)
 
@@ -110,7 +116,11 @@ def outcome(result: Result) -> Outcome:
 
 @asynccontextmanager
 async def open_shared(
-    transport: Transport, grid: Grid, accounts: Accounts, stores: Stores | None = None
+    transport: Transport,
+    grid: Grid,
+    accounts: Accounts,
+    budget: SharedBudget | None = None,
+    stores: Stores | None = None,
 ) -> AsyncIterator[Shared]:
     """Open the reply cache, and a memory if the cells share one, in the grid's directory; `stores` None: as files.
 
@@ -122,4 +132,4 @@ async def open_shared(
         memory: Memory | None = None
         if grid.one_memory:
             memory = await stack.enter_async_context(stores.memory(grid.directory / MEMORY, HashedNgrams()))
-        yield Shared(transport, accounts, cache=cache, memory=memory, stores=stores)
+        yield Shared(transport, accounts, cache=cache, memory=memory, budget=budget, stores=stores)

@@ -14,7 +14,10 @@ from pydantic import Field, ValidationError
 
 from agents.config.configuration import Configuration, build
 from agents.config.reading import explain, override, read
+from agents.config.tables import CapsTable
 from agents.config.values import Table
+from agents.models.budget import caps
+from protocols.budget.budget_scope import NO_CAPS, Caps
 from protocols.errors import ConfigError
 from protocols.files.named import USE
 
@@ -27,12 +30,13 @@ Vary = Callable[[dict[str, Any]], dict[str, Any]]
 
 class SweepTable(Table):
     """`[sweep]`: `tasks` are paths of configurations, relative to the grid's file. `searches`: most concurrent
-    searches. `directory`: for all output (None: `runs/<the grid's name>`)."""
+    searches. `directory`: for all output (None: `runs/<the grid's name>`). `budget`: caps over all searches."""
 
     tasks: Annotated[tuple[Path, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     searches: Annotated[int, Field(ge=1, le=MOST_SEARCHES)] = 4
     directory: Path | None = None
+    budget: CapsTable = CapsTable()
 
 
 class GridTable(Table):
@@ -56,12 +60,15 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class Grid:
     """The cells in the order in which they begin: seed after seed, so that all settings can be compared early.
-    `one_memory`: all cells share a memory; otherwise each has its own, in its run directory."""
+    `one_memory`: all cells share a memory; otherwise each has its own, in its run directory. `budget`: caps over all
+    cells, whose settings are in the table `kind`, one of `SHARED`."""
 
     directory: Path
     searches: int
     cells: tuple[Cell, ...]
     one_memory: bool = True
+    budget: Caps = NO_CAPS
+    kind: str = "sweep"
 
 
 def load_grid(path: Path, settings: Sequence[str] = ()) -> Grid:
@@ -81,7 +88,7 @@ def load_grid(path: Path, settings: Sequence[str] = ()) -> Grid:
         for setting, tables in named.items()
     }
     cells = spread(path, sweep.tasks, sweep.seeds, varied)
-    return Grid(sweep.directory or Path("runs") / path.stem, sweep.searches, cells)
+    return Grid(sweep.directory or Path("runs") / path.stem, sweep.searches, cells, budget=caps(sweep.budget))
 
 
 def spread(path: Path, tasks: Sequence[Path], seeds: Sequence[int], varied: Mapping[str, Vary]) -> tuple[Cell, ...]:

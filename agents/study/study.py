@@ -12,8 +12,9 @@ from pydantic import BeforeValidator, Field, ValidationError
 from agents.config.catalogue import open_operators
 from agents.config.configuration import build
 from agents.config.reading import explain, read
-from agents.config.tables import NONE
+from agents.config.tables import NONE, CapsTable
 from agents.config.values import Table
+from agents.models.budget import caps
 from agents.study.grid import MOST_SEARCHES, Cell, Grid, Vary, merge, overridden, spread
 from protocols.errors import ConfigError
 
@@ -43,12 +44,13 @@ Seeds = Annotated[
 class StudyTable(Table):
     """`[study]`: `tasks` are paths of configurations, relative to the study's file. `seeds`: the seeds of every arm,
     or their number, counted from 0. `searches`: most concurrent searches. `directory`: for all output (None:
-    `runs/<the study's name>`)."""
+    `runs/<the study's name>`). `budget`: caps over all searches."""
 
     tasks: Annotated[tuple[Path, ...], Field(min_length=1)]
     seeds: Seeds = tuple(range(10))
     searches: Annotated[int, Field(ge=1, le=MOST_SEARCHES)] = 4
     directory: Path | None = None
+    budget: CapsTable = CapsTable()
 
 
 class StudyFile(Table):
@@ -81,6 +83,8 @@ def load_study(path: Path, settings: Sequence[str] = ()) -> Grid:
         study.searches,
         spread(path, study.tasks, study.seeds, varied),
         one_memory=False,
+        budget=caps(study.budget),
+        kind="study",
     )
     _check_apart(path, grid.cells)
     return grid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
@@ -16,14 +17,19 @@ from anyio import CancelScope
 
 from agents.archive.ends import INTERRUPTED
 from agents.config.roles import roles
-from agents.directory.run_directory import RESULT, not_written, read_configuration, write
+from agents.directory.run_directory import RECORD, RESULT, not_written, read_configuration, write
+from agents.directory.shared_caps import raised_shared_caps, shared_cap
 from agents.results.finished import read_result
 from agents.ring.team import only
 from agents.run.opening import check
 from agents.study.engine import Engine, Place, Say
 from agents.study.grid import Cell, Grid
+from agents.study.spent import count_spent
+from protocols.budget.budget_scope import NO_CAPS, Caps
+from protocols.budget.shared_budget import SharedBudget
 from protocols.concurrency.threads import in_thread
 from protocols.errors import (
+    BudgetExhausted,
     BusError,
     ClusterFailed,
     ConfigError,
@@ -31,6 +37,7 @@ from protocols.errors import (
     ModelError,
     PromptFlowError,
     StorageFailed,
+    is_shared,
 )
 from protocols.providers.transport.http import Transport, open_transport
 
@@ -53,8 +60,12 @@ class Row:
 
 @dataclass
 class Sweep:
-    """Runs the cells of `grid` that have no result yet on `engine`. `ended` is told of every row, those of earlier
-    processes first, `say` of what a person should know. `rows`: what has ended so far."""
+    """Runs the cells of `grid` that have no result yet on `engine`.
+
+    `ended` is told of every row, those of earlier processes first, `say` of what a person should know. `rows`: what
+    has ended so far. `budget`: the caps over all searches, None if there are none; a search that they end counts as
+    stopped, with its best prompt and its report in its run directory.
+    """
 
     grid: Grid
     environ: Mapping[str, str]
@@ -63,9 +74,15 @@ class Sweep:
     say: Say = lambda line: None
     rows: list[Row] = field(default_factory=list)
     stopping: bool = False
+    budget: SharedBudget | None = field(init=False, default=None)
+    _closed: str = ""
     _appending: anyio.Lock = field(default_factory=anyio.Lock)
     _waiting: set[CancelScope] = field(default_factory=set)
     _checked: dict[tuple[str, str], Transport] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.grid.budget != NO_CAPS:
+            self.budget = SharedBudget(self.grid.kind, self.grid.budget, time.monotonic)
 
     async def run(self) -> None:
         """Run the cells; returns when every cell has ended or been stopped.
@@ -89,13 +106,13 @@ class Sweep:
         async with open_transport(self.environ) as transport, AsyncExitStack() as checked:
             for cell in {(cell.task, cell.setting): cell for cell in self.grid.cells}.values():
                 lent = await checked.enter_async_context(transport.lent())
-                await check(cell.configuration, self.environ, lent)
+                await check(cell.configuration, self.environ, lent, self.budget)
                 self._checked[cell.task, cell.setting] = lent
             done = await in_thread(self._begin)
             for row in done.values():
                 self._enter(row)
             left = iter([cell for cell in self.grid.cells if cell.name not in done])
-            opened = self.engine.opened(self.grid, transport, self.say)
+            opened = self.engine.opened(self.grid, transport, self.say, self.budget)
             async with opened as at_once, anyio.create_task_group() as tasks:
                 for number in range(at_once):
                     tasks.start_soon(self._work, left, name=f"sweep#{number}")
@@ -114,6 +131,11 @@ class Sweep:
         except OSError as error:
             raise ConfigError(f"cannot make the directory {directory}: {error.strerror}") from None
         done = {cell.name: row for cell in self.grid.cells if (row := finished(cell, directory)) is not None}
+        if self.budget is not None:
+            named = {cell.name: cell.configuration for cell in self.grid.cells}
+            count_spent(self.budget, directory, named, self.environ)
+            closed = (cut_by(directory / cell.name, self.budget.caps) for cell in self.grid.cells)
+            self._closed = next(filter(None, closed), "")
         write(directory / RESULTS, b"".join(map(line, done.values())))
         return done
 
@@ -123,9 +145,9 @@ class Sweep:
             self._waiting.add(scope)
             async with self.engine.place() as place:
                 self._waiting.discard(scope)
-                while not self.stopping and (cell := next(left, None)):
+                while not (self.stopping or self._used_up) and (cell := next(left, None)):
                     row = await self._search(place, cell)
-                    if row is not None and (row.result is None or row.result["stopped_by"] != INTERRUPTED):
+                    if row is not None and (row.result is None or not _stopped(row.result)):
                         async with self._appending:
                             await in_thread(self._append, row)
                             self._enter(row)
@@ -148,6 +170,8 @@ class Sweep:
         except PromptFlowError as error:
             if isinstance(error, ModelError) and error.fatal and self._met_by_all(error.model):
                 raise
+            if is_shared(error.name if isinstance(error, BudgetExhausted) else getattr(error, "cap", "")):
+                return None
             return row_of(cell, directory, error={"type": type(error).__name__, "message": str(error)})
 
     async def _has_begun(self, cell: Cell) -> None:
@@ -155,6 +179,24 @@ class Sweep:
         also close a client that the user's function shares among all searches."""
         if checked := self._checked.pop((cell.task, cell.setting), None):
             await checked.closing.aclose()
+
+    @property
+    def _used_up(self) -> str:
+        """The cap over all searches that has refused a call, or has ended a search in an earlier process and was not
+        raised since; "" if none did."""
+        return self._closed or (self.budget.refused if self.budget else "")
+
+    @property
+    def shortfall(self) -> str:
+        """What the caps over all searches have left undone, and what to do, in words; "" if nothing."""
+        begun = sum((self.grid.directory / cell.name / RECORD).exists() for cell in self.grid.cells)
+        every, cut = len(self.grid.cells), begun - len(self.rows)
+        if not self._used_up or (begun == every and not cut):
+            return ""
+        undone = [f"{every - begun} of {every} searches did not begin"] if begun < every else []
+        undone += [f"{cut} {'was' if cut == 1 else 'were'} cut short"] if cut else []
+        kind, left, cap = self.grid.kind, ", and ".join(undone), self._used_up
+        return f"the budget of the {kind} is used: {left}; raise {kind}.budget.{cap} and give the command again"
 
     def _met_by_all(self, model: str) -> bool:
         over = {row.cell for row in self.rows}
@@ -174,14 +216,14 @@ class Sweep:
 
 
 def finished(cell: Cell, directory: Path) -> Row | None:
-    """The row of a cell whose search has a result and was not interrupted; else None.
+    """The row of a cell whose search has a result and was not stopped; else None.
 
     :raises ConfigError: the result is of another configuration.
     :raises StorageFailed: its files cannot be read.
     """
     place = directory / cell.name
     result = read_result(place / RESULT)
-    if result is None or result["stopped_by"] == INTERRUPTED:
+    if result is None or _stopped(result):
         return None
     now, before = (each.model_dump(mode="json") for each in (cell.configuration, read_configuration(place)))
     if changed := sorted(name for name in now if name != "origin" and now[name] != before[name]):
@@ -190,6 +232,18 @@ def finished(cell: Cell, directory: Path) -> Row | None:
             "or move it away"
         )
     return row_of(cell, place, result=result)
+
+
+def cut_by(directory: Path, caps: Caps) -> str:
+    """The cap over all searches that has ended the one in a directory, if it was not raised since; else ""."""
+    result = read_result(directory / RESULT)
+    cap = "" if result is None else shared_cap(result["stopped_by"])
+    return "" if cap in raised_shared_caps(directory, caps) else cap
+
+
+def _stopped(result: Mapping[str, Any]) -> bool:
+    """Whether a person or a cap over all searches has stopped the search, so that it can go on."""
+    return result["stopped_by"] == INTERRUPTED or bool(shared_cap(result["stopped_by"]))
 
 
 def row_of(

@@ -217,15 +217,15 @@ async def open_journal(
     :raises MemoryMismatch: the file is no journal, or one of another version.
     :raises StorageFailed: a file cannot be used.
     """
-    beside = begun_file(path)
+    begun_in = begun_file(path)
     async with open_database(path, SCHEMA, replica.committed if replica else None) as database:
-        if begun := await in_thread(left_behind, beside):
+        if begun := await in_thread(left_behind, begun_in):
             lost = await database.work(lambda connection: lost_calls(connection, begun))
             await database.write_many((INSERT_CALL, lost))
         [(parts,)] = await database.read("SELECT ifnull(max(number), 0) FROM part")
         [(calls,)] = await database.read("SELECT ifnull(max(number), 0) FROM call")
         [(exchanged,)] = await database.read("SELECT ifnull(sum(length(content)), 0) FROM exchange")
-        with open_in_flight(beside) as in_flight:
+        with open_in_flight(begun_in) as in_flight:
             last = Last(parts, max([calls, *(call.number for call in begun)]), exchanged)
             yield Journal(database, in_flight, last, worked, replica)
 
@@ -363,6 +363,42 @@ def read_durable(path: Path) -> Durable:
         [(resumed,)] = connection.execute("SELECT ifnull(max(id), 0) FROM journal WHERE type = 'Resumed'")
         seconds = worked(connection)
     return Durable(last, resumed, issued - cut, seconds, accounts)
+
+
+def read_spent(path: Path) -> tuple[Account, ...]:
+    """What a run has spent, by role and model, with the calls that its last process left in flight, as `open_journal`
+    will count them.
+
+    :raises MemoryMismatch, StorageFailed: as `read_journal`.
+    """
+    with reading(path, SCHEMA) as connection:
+        accounts = [account_of(row) for row in connection.execute(f"{SPENT} GROUP BY role, model")]
+        begun = left_behind(begun_file(path))
+        for _, _, role, model, *usage, seconds, _, _, _ in lost_calls(connection, begun) if begun else ():
+            accounts.append(account_of((role, model, 1, 1, *usage, seconds)))
+    return tuple(accounts)
+
+
+def read_processes(path: Path) -> list[tuple[float, float]]:
+    """When processes worked on a run, in Unix seconds: the beginning of each by the system clock, and its end, which
+    is as much later as it worked.
+
+    :raises MemoryMismatch, StorageFailed: as `read_journal`.
+    """
+    with reading(path, SCHEMA) as connection:
+        began = [
+            (time - (so_far or 0.0), 0.0)
+            for table in ("journal", "call")
+            for time, so_far in connection.execute(f"SELECT time, worked FROM {table} ORDER BY place LIMIT 1")
+        ]
+        resumed = connection.execute("SELECT time, payload FROM journal WHERE type = 'Resumed' ORDER BY place")
+        starts = (
+            [min(began), *((time, float(orjson.loads(payload)["seconds"])) for time, payload in resumed)]
+            if began
+            else []
+        )
+        ends = [*(seconds for _, seconds in starts[1:]), worked(connection)]
+    return [(time, time + end - seconds) for (time, seconds), end in zip(starts, ends, strict=False)]
 
 
 def account_of(row: Sequence[Any]) -> Account:

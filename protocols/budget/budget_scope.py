@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+from protocols.errors import whose
+
 ASIDE = 1 / 8
 """At most this share of a cap is kept for the time after the search."""
 SHARES = (0.5, 0.8)
@@ -22,6 +24,9 @@ class Caps:
     minutes: float | None = None
 
 
+NO_CAPS = Caps()
+
+
 class Cost(NamedTuple):
     """The actual or the highest possible cost: tokens, input and output together, and dollars."""
 
@@ -34,7 +39,7 @@ NOTHING = Cost(0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """At least `share` of a cap is used: `used` of `limit`. `scope`: "" for the run."""
+    """At least `share` of a cap is used: `used` of `limit`. `scope`: "" for the run, or as of `BudgetExhausted`."""
 
     scope: str
     cap: str
@@ -43,22 +48,23 @@ class Notice:
     limit: float
 
     def __str__(self) -> str:
-        whose = f" of {self.scope}" if self.scope else ""
-        return f"{self.share:.0%} of the budget{whose} is used: {self.used:,.6g} of {self.limit:,g} {self.cap}"
+        used = f"{self.used:,.6g} of {self.limit:,g} {self.cap}"
+        return f"{self.share:.0%} of the budget{whose(self.scope)} is used: {used}"
 
 
 class BudgetScope:
     """The spending under one set of caps. `spent`: by calls that have ended. `reserved`: for admitted calls, in
     flight or `waiting` to be sent. Both count against the caps. `aside`: number of calls to keep for later; of each
-    cap their average cost is kept, at most the share `ASIDE`."""
+    cap their average cost is kept, at most the share `ASIDE`. `refused`: the first cap that refused a call for good,
+    "" so far."""
 
     def __init__(self, name: str, caps: Caps) -> None:
         self.aside = 0
-        self.name = name
+        self.name, self.refused = name, ""
         self.limits: dict[str, float] = {cap: limit for cap, limit in asdict(caps).items() if limit is not None}
         self.calls, self.in_flight, self.waiting = 0, 0, 0
         self.spent, self.reserved = NOTHING, NOTHING
-        self._largest = NOTHING
+        self.largest = NOTHING
         self._told = dict.fromkeys(self.limits, 0.0)
 
     @property
@@ -82,26 +88,42 @@ class BudgetScope:
         if refused := self.refusal(held, seconds):
             return refused, True
         waits = ""
-        for cap, limit in self.limits.items():
-            if cap == "calls" and self.calls + self.waiting + 1 + held > limit - self._aside(cap, self.calls):
+        for cap in self.limits:
+            if cap == "minutes":
+                continue
+            need = 1 if cap == "calls" else getattr(most, cap)
+            room = self.room(cap, held)
+            if need > room:
+                return cap, True
+            if need > room - self.taken(cap):
                 waits = cap
-            if cap in ("tokens", "dollars"):
-                need, spent, reserved = (getattr(part, cap) for part in (most, self.spent, self.reserved))
-                room = limit - spent - self._kept(cap, held) - self._aside(cap, spent)
-                if need > room:
-                    return cap, True
-                if need > room - reserved:
-                    waits = cap
         return waits, False
 
     def refusal(self, held: int, seconds: float) -> str:
         """The cap that forbids every further call, whatever its cost; "" if none does."""
-        calls, minutes = self.limits.get("calls"), self.limits.get("minutes")
-        if calls is not None and self.calls + 1 + held > calls - self._aside("calls", self.calls):
+        minutes = self.limits.get("minutes")
+        if "calls" in self.limits and self.room("calls", held) < 1:
             return "calls"
         if minutes is not None and seconds / 60 >= minutes - self._aside("minutes", seconds / 60):
             return "minutes"
         return ""
+
+    def room(self, cap: str, held: int) -> float:
+        """What is left of a cap for calls in flight and new ones; not of the cap on minutes."""
+        used = self.used(cap)
+        return self.limits[cap] - used - self._kept(cap, held) - self._aside(cap, used)
+
+    def used(self, cap: str) -> float:
+        """The spending under a cap; not under the cap on minutes."""
+        return self.calls if cap == "calls" else float(getattr(self.spent, cap))
+
+    def taken(self, cap: str) -> float:
+        """The part of `room` that is not free now, but may become free again."""
+        return self.waiting if cap == "calls" else float(getattr(self.reserved, cap))
+
+    def limit_of(self, cap: str) -> float:
+        """The limit as a person has set it."""
+        return self.limits[cap]
 
     def overspent(self, most: Cost) -> str:
         """The cap on tokens or dollars that is already spent, so that an admitted call may not be sent; "" if there
@@ -118,8 +140,8 @@ class BudgetScope:
         if most is NOTHING:
             return
         self.reserved = Cost(self.reserved.tokens + most.tokens, self.reserved.dollars + most.dollars)
-        if most.tokens > self._largest.tokens or most.dollars > self._largest.dollars:
-            self._largest = Cost(max(most.tokens, self._largest.tokens), max(most.dollars, self._largest.dollars))
+        if most.tokens > self.largest.tokens or most.dollars > self.largest.dollars:
+            self.largest = Cost(max(most.tokens, self.largest.tokens), max(most.dollars, self.largest.dollars))
 
     def send(self) -> None:
         """Count an admitted call as sent."""
@@ -144,6 +166,14 @@ class BudgetScope:
         left = Cost(self.reserved.tokens - most.tokens, self.reserved.dollars - most.dollars)
         self.reserved = left if self.in_flight or self.waiting else NOTHING  # float sums leave a remainder
 
+    def refuse(self, cap: str) -> None:
+        """Told that a cap has refused a call for good."""
+        self.refused = self.refused or cap
+
+    def set_aside(self, calls: int) -> None:
+        """Keep this many calls for later; 0 releases them."""
+        self.aside = calls
+
     def take_up(self, calls: int, cost: Cost) -> None:
         """Add the calls of an earlier process."""
         self.calls += calls
@@ -155,7 +185,7 @@ class BudgetScope:
             told = self._told[cap]
             if told == SHARES[-1]:
                 continue
-            used = self.calls if cap == "calls" else seconds / 60 if cap == "minutes" else getattr(self.spent, cap)
+            used = seconds / 60 if cap == "minutes" else self.used(cap)
             passed = max((share for share in SHARES if used >= share * limit), default=0.0)
             if passed > told:
                 self._told[cap] = passed
@@ -169,7 +199,9 @@ class BudgetScope:
         return min(self.aside, share // 1) if cap == "calls" else min(self.aside * used / self.calls, share)
 
     def _kept(self, cap: str, held: int) -> float:
+        if cap == "calls":
+            return held
         if not (held and self.calls):
             return 0.0
-        spent, largest = getattr(self.spent, cap), getattr(self._largest, cap)
+        spent, largest = getattr(self.spent, cap), getattr(self.largest, cap)
         return float(held * spent / self.calls + largest)

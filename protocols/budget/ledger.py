@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import NoReturn
 
-import anyio
-
 from protocols.budget.budget_scope import NOTHING, BudgetScope, Caps, Cost, Notice
 from protocols.budget.prices import Price
+from protocols.budget.shared_budget import Share
+from protocols.concurrency.wakeup import Wakeup
 from protocols.errors import BudgetExhausted, ModelError
 from protocols.model import Request, Usage
 
@@ -76,6 +76,8 @@ class Ledger:
     `caps`: of the run. `scopes`: caps of roles and operators, by `critic`, `proposer`, `proposer/few_shot`. `clock`
     gives seconds. While calls are kept back (`holding`), their average cost so far is kept back in tokens and
     dollars. Caps on minutes apply only meanwhile, so that the calls kept back can still be made.
+
+    `share`: the part that the ledger has in a budget of several ledgers; its caps hold as well.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Ledger:
         prices: Mapping[str, Price],
         clock: Callable[[], float],
         scopes: Mapping[str, Caps] | None = None,
+        share: Share | None = None,
     ) -> None:
         self.caps, self.prices = caps, prices
         self.accounts: dict[tuple[str, str], Account] = {}
@@ -91,11 +94,12 @@ class Ledger:
         self.saved = Saved()
         self._run = BudgetScope("", caps)
         self._scopes = {name: BudgetScope(name, capped) for name, capped in (scopes or {}).items()}
+        self.share = share
         self._look_at_caps()
         self._clock, self._start = clock, clock()
         self._paused: float | None = None
         self._held = 0
-        self._waiting: anyio.Event | None = None
+        self._wakeup = share.budget.wakeup if share else Wakeup()
         self._taps: list[Callable[[Attempt], None]] = []
         self._watchers: list[Callable[[Notice], None]] = []
 
@@ -106,15 +110,18 @@ class Ledger:
     def watch(self, observer: Callable[[Notice], None]) -> None:
         """Call `observer` with a notice when one of `SHARES` of a cap is used."""
         self._watchers.append(observer)
+        if self.share is not None:
+            self.share.watchers.append(observer)
 
     def account(self, role: str, model: str) -> Account:
         """The account of `role` with `model`, created if needed."""
         return self.accounts.setdefault((role, model), Account(role, model))
 
     def scopes_of(self, role: str) -> tuple[BudgetScope, ...]:
-        """The scopes whose caps apply to a role: its own, its kind's and the run's."""
+        """The scopes whose caps apply to a role: its own, its kind's, the run's and that of several runs."""
         named = (self._scopes.get(name) for name in dict.fromkeys((role, role.partition("/")[0])))
-        return (*(scope for scope in named if scope), self._run)
+        shared = (self.share.of(role),) if self.share else ()
+        return (*(scope for scope in named if scope), self._run, *shared)
 
     @property
     def calls(self) -> int:
@@ -164,10 +171,10 @@ class Ledger:
         if capped is self._run:
             self.caps = Caps(**{**asdict(self.caps), cap: limit})
         self._look_at_caps()
-        self._wake()
+        self._wakeup.wake()
 
     def _look_at_caps(self) -> None:
-        scopes = (self._run, *self._scopes.values())
+        scopes = (*self.scopes_of(""), *self._scopes.values())
         self._capped = any(scope.limits for scope in scopes)
         self._counts_tokens = any(scope.counts_tokens for scope in scopes)
 
@@ -175,16 +182,20 @@ class Ledger:
     def holding(self, calls: int) -> Iterator[None]:
         """Keep `calls` back from the caps while the block runs; they pay for the held-out report."""
         self._held += calls
+        if self.share is not None:
+            self.share.hold(calls)
         try:
             yield
         finally:
             self._held -= calls
+            if self.share is not None:
+                self.share.report()
 
     def set_aside(self, calls: int) -> None:
         """Keep this many calls of the task role for later, see `BudgetScope.aside`; 0 releases them."""
         for scope in {self._run, *self.scopes_of("task")}:
-            scope.aside = calls
-        self._wake()
+            scope.set_aside(calls)
+        self._wakeup.wake()
 
     def most(self, model: str, request: Request) -> Cost:
         """The highest possible cost of an attempt; `NOTHING` without a cap on it, to save measuring the messages."""
@@ -200,8 +211,7 @@ class Ledger:
         :raises BudgetExhausted: a cap forbids the attempt.
         """
         while self._capped and self._must_wait(scopes, most):
-            self._waiting = self._waiting or anyio.Event()
-            await self._waiting.wait()
+            await self._wakeup.wait()
         for scope in scopes:
             scope.reserve(most)
 
@@ -218,14 +228,14 @@ class Ledger:
         for scope in scopes:
             scope.send()
         self._watch(scopes)
-        if self._waiting is not None and any("calls" in scope.limits for scope in scopes):
-            self._wake()  # attempts waiting for the last call must now be refused
+        if self._wakeup.awaited and any("calls" in scope.limits for scope in scopes):
+            self._wakeup.wake()  # attempts waiting for the last call must now be refused
 
     def withdraw(self, scopes: tuple[BudgetScope, ...], most: Cost) -> None:
         """Release the reservation of an admitted attempt that will not be sent."""
         for scope in scopes:
             scope.withdraw(most)
-        self._wake()
+        self._wakeup.wake()
 
     def settle(
         self, account: Account, scopes: tuple[BudgetScope, ...], most: Cost, usage: Usage, failed: bool
@@ -234,16 +244,11 @@ class Ledger:
         self.in_flight -= 1
         account.failed += failed
         account.usage += usage
-        cost = self._cost(account.model, usage)
+        cost = cost_of(usage, self.prices.get(account.model))
         for scope in scopes:
             scope.settle(most, cost)
         self._watch(scopes)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiting is not None:
-            self._waiting.set()
-            self._waiting = None
+        self._wakeup.wake()
 
     def ended(self, attempt: Attempt) -> None:
         """Call the observers with an attempt that has ended."""
@@ -264,7 +269,8 @@ class Ledger:
         return Books(tuple(replace(account) for account in self.accounts.values()), self.saved, self.seconds)
 
     def take_up(self, books: Books) -> None:
-        """Add another ledger's books to this one, as if its attempts had been made here."""
+        """Add another ledger's books to this one, as if its attempts had been made here. A budget of several ledgers
+        has them already."""
         self._start -= books.seconds
         self.saved = books.saved
         for past in books.accounts:
@@ -275,11 +281,7 @@ class Ledger:
             account.usage += past.usage
             account.seconds += past.seconds
             for scope in self.scopes_of(past.role):
-                scope.take_up(past.calls, self._cost(past.model, past.usage))
-
-    def _cost(self, model: str, usage: Usage) -> Cost:
-        price = self.prices.get(model)
-        return Cost(usage.total, price.of(usage) if price else 0.0)
+                scope.take_up(past.calls, cost_of(past.usage, self.prices.get(past.model)))
 
     def _must_wait(self, scopes: tuple[BudgetScope, ...], most: Cost) -> bool:
         """:raises BudgetExhausted: there would be no room even if all calls in flight cost nothing."""
@@ -301,10 +303,16 @@ class Ledger:
 
     def _refuse(self, scope: BudgetScope, cap: str) -> NoReturn:
         """:raises BudgetExhausted: always."""
-        raise BudgetExhausted(cap, scope.limits[cap], scope.name)
+        scope.refuse(cap)
+        raise BudgetExhausted(cap, scope.limit_of(cap), scope.name)
 
     def _watch(self, scopes: tuple[BudgetScope, ...]) -> None:
         for scope in scopes if self._capped else ():
             for notice in scope.news(self.seconds):
                 for observe in self._watchers:
                     observe(notice)
+
+
+def cost_of(usage: Usage, price: Price | None) -> Cost:
+    """The cost of a usage; no dollars if the price is not known."""
+    return Cost(usage.total, price.of(usage) if price else 0.0)

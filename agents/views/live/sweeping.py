@@ -19,6 +19,7 @@ from agents.study.sweep import Row
 from agents.views.live.drawing import Drawing, drawing
 from agents.views.live.terminal import clock, unheard
 from protocols.budget.ledger import Attempt
+from protocols.budget.shared_budget import SharedBudget
 from protocols.messages import Envelope
 from protocols.text import one_line
 
@@ -35,6 +36,8 @@ class SweepView(Protocol):
 
     hear: Callable[[], None]
     """Called whenever the person is told something, except by `wait`."""
+    spent: Callable[[], str]
+    """The spending under the caps over all searches, in words; "" if there are none."""
 
     def say(self, text: str) -> None:
         """Tell the person something."""
@@ -50,6 +53,7 @@ class SweepLines:
         self._console, self._cells = console, cells
         self._ended = 0
         self.hear: Callable[[], None] = unheard
+        self.spent: Callable[[], str] = str
 
     @contextmanager
     def attend(self, cell: Cell, run: Run, so_far: Progress) -> Iterator[None]:
@@ -57,7 +61,8 @@ class SweepLines:
 
     def ended(self, row: Row) -> None:
         self._ended += 1
-        self.say(f"[{self._ended}/{self._cells}] {row.cell}: {in_words(row)}")
+        spent = self.spent()
+        self.say(f"[{self._ended}/{self._cells}] {row.cell}: {in_words(row)}{f'; spent: {spent}' if spent else ''}")
 
     def say(self, text: str) -> None:
         self.hear()
@@ -87,6 +92,7 @@ class SweepTable:
         self._rows: list[Row] = []
         self._said = self._waits = ""
         self.hear: Callable[[], None] = unheard
+        self.spent: Callable[[], str] = str
 
     @contextmanager
     def attend(self, cell: Cell, run: Run, so_far: Progress) -> Iterator[None]:
@@ -129,7 +135,7 @@ class SweepTable:
 
     def __rich__(self) -> RenderableType:
         table = plain_table("cell", "assignments", "calls", "first", "best", "test", "time")
-        room = max(1, self._drawing.height - len(self._running) - 6)
+        room = max(1, self._drawing.height - len(self._running) - 7)
         for row in self._rows[-room:]:
             table.add_row(one_line(row.cell), *figures(row), style="dim")
         for name, running in self._running.items():
@@ -138,7 +144,8 @@ class SweepTable:
         state = (
             f"{len(self._rows)} of {self._cells} searches ended, {len(self._running)} run, {flying} calls in flight"
         )
-        lines: list[RenderableType] = [Text(state), table]
+        spent = self.spent()
+        lines: list[RenderableType] = [Text(state), *([Text(f"spent: {spent}")] if spent else []), table]
         lines += [Text(said, style="yellow") for said in (self._said, self._waits) if said]
         return Group(*lines)
 
@@ -210,6 +217,24 @@ def show_summary(console: Console, rows: Sequence[Row]) -> None:
     for row in rows:
         if row.error:
             console.print(Text(one_line(f"{row.cell}: {in_words(row)}", 500)), soft_wrap=True)
+
+
+def spending(budget: SharedBudget | None) -> str:
+    """The spending under caps over all searches, such as `12 of 50 calls, 0.3 of 2 dollars`; "" without any."""
+    if budget is None:
+        return ""
+    used = spent_under(budget)
+    return ", ".join(f"{used[cap]:,.4g} of {limit:,g} {cap}" for cap, limit in budget.limits.items())
+
+
+def spent_under(budget: SharedBudget) -> dict[str, float]:
+    """The calls, tokens, dollars and minutes of all searches."""
+    return {
+        "calls": budget.calls,
+        "tokens": budget.spent.tokens,
+        "dollars": budget.spent.dollars,
+        "minutes": budget.seconds / 60,
+    }
 
 
 def in_words(row: Row) -> str:

@@ -73,6 +73,8 @@ def _parts(waits: Waits) -> Iterator[str]:
         yield f"a free place for {_calls(waits.queued)}"
     if waits.others:
         yield f"room in the budget, or a call with the same prefix, for {_calls(waits.others)}"
+    for address, reason in waits.unreachable:
+        yield f"the limits of {one_line(address)}, which cannot be reached ({one_line(reason, REASON)})"
     for address, seconds in waits.held:
         yield f"{one_line(address)}, which asked us to slow down, for {seconds:.0f} s more"
 

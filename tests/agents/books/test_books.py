@@ -93,7 +93,7 @@ HOSTILE = [
 
 
 @given(name=st.sampled_from(HOSTILE) | st.text(max_size=20).filter(lambda name: name not in FILES))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_nothing_is_written_outside_of_what_a_run_directory_has(name: str) -> None:
     async def main() -> None:
         with temporary() as folder:

@@ -116,19 +116,17 @@ def on_ray(
                 tasks = await stack.enter_async_context(anyio.create_task_group())
                 tasks.start_soon(beside)
                 console = Console(file=shown, width=200)
-                rows, whole = await foreground.sweep(
-                    grid, environ or {}, console, 0, lambda given: OnRay(joint, given)
-                )
+                swept = await foreground.sweep(grid, environ or {}, console, 0, lambda given: OnRay(joint, given))
                 tasks.cancel_scope.cancel()
-            return Swept([*rows], whole, shown.getvalue(), server.stats if server else None)
+            return Swept([*swept.rows], swept.whole, shown.getvalue(), server.stats if server else None)
 
         return anyio.run(work)
 
 
 def here(grid: Grid) -> list[Row]:
     async def work() -> list[Row]:
-        rows, _ = await foreground.sweep(grid, {}, Console(quiet=True), 0)
-        return [*rows]
+        swept = await foreground.sweep(grid, {}, Console(quiet=True), 0)
+        return [*swept.rows]
 
     return anyio.run(work)
 
@@ -271,3 +269,25 @@ def test_a_file_that_does_not_reach_the_nodes_is_refused(
     outside = tuple(setting.replace("../", "../../") for setting in settings)
     with pytest.raises(ConfigError, match=said.replace("../", "../../")):
         shipping(load_grid(path, outside), Path.cwd())
+
+
+def test_limits_and_caps_hold_over_all_nodes(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four searches on two nodes have three calls in flight together at most, and spend no more than the cap."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    port = free_port()
+
+    async def delay() -> None:
+        await anyio.sleep(0.02)
+
+    settings = (*asking(port), "providers.openai.concurrency=3", "search.width=3")
+    path = write_grid(Path("."), "seeds = [0, 1]\nbudget = { calls = 150 }")
+    grid = load_grid(path, settings)
+    swept = on_ray(cluster.address, grid, serve=lambda: WireServer(answer, delay=delay, port=port))
+    assert swept.served is not None
+    assert not swept.whole
+    assert swept.served.most_in_flight <= 3
+    assert 50 < swept.served.calls <= 150
+    raised = load_grid(write_grid(Path("."), "seeds = [0, 1]"), settings)
+    again = on_ray(cluster.address, raised, serve=lambda: WireServer(answer, port=port))
+    assert again.whole

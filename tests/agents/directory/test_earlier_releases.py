@@ -134,13 +134,13 @@ async def again_from_python(directory: Path) -> None:
 
 
 async def sweep(directory: Path) -> None:
-    rows, _ = await foreground.sweep(load_grid(directory.parents[1] / "grid.toml"), {}, QUIET, 0)
+    rows = (await foreground.sweep(load_grid(directory.parents[1] / "grid.toml"), {}, QUIET, 0)).rows
     show_summary(QUIET, rows)
 
 
 async def study(directory: Path) -> None:
     grid = load_study(directory.parents[1] / "study.toml")
-    rows, _ = await foreground.sweep(grid, {}, QUIET, 0)
+    rows = (await foreground.sweep(grid, {}, QUIET, 0)).rows
     found = effects(grid.cells, rows)
     show_study(QUIET, found, rows)
     write_study(grid.directory, found, rows)

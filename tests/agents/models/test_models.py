@@ -24,7 +24,7 @@ from protocols.budget.ledger import Attempt, Ledger
 from protocols.budget.prices import Price, default_prices
 from protocols.errors import AuthenticationFailed, ConfigError
 from protocols.model import ChatMessage, ChatModel, Request
-from protocols.pacing.limiter import Limits
+from protocols.pacing.limits import Limits
 from protocols.providers.catalogue import identify
 from protocols.providers.transport.http import open_transport
 from tests.small_task import LABELS, SIMULATED, write_task

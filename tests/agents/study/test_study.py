@@ -40,7 +40,8 @@ def cell(grid: Grid, setting: str) -> Cell:
 
 
 async def finish(grid: Grid) -> list[Row]:
-    rows, whole = await foreground.sweep(grid, {}, QUIET, 0)
+    swept = await foreground.sweep(grid, {}, QUIET, 0)
+    rows, whole = swept.rows, swept.whole
     assert whole
     return list(rows)
 

@@ -188,7 +188,8 @@ async def test_results_of_another_configuration_are_not_taken_for_those_of_this(
 async def test_a_person_sees_every_cell(tmp_path: Path, terminal: bool) -> None:
     shown = StringIO()
     console = Console(file=shown, force_terminal=terminal, width=120, height=30)
-    rows, whole = await foreground.sweep(load_grid(write_grid(tmp_path)), {}, console, 0)
+    swept = await foreground.sweep(load_grid(write_grid(tmp_path)), {}, console, 0)
+    rows, whole = swept.rows, swept.whole
     assert whole
     assert [row.cell for row in rows] == ["small.msgd.0", "small.uniform.0", "small.msgd.1", "small.uniform.1"]
     for row in rows:

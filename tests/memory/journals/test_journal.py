@@ -47,7 +47,8 @@ from protocols.messages import (
     Tried,
 )
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
-from protocols.pacing.limiter import Limiter, Limits
+from protocols.pacing.limiter import Limiter
+from protocols.pacing.limits import Limits
 from protocols.prompt import Prompt, Section
 from protocols.providers.responses.figures import about
 from protocols.wrappers.limited import LimitedModel

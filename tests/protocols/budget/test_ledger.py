@@ -20,7 +20,8 @@ from protocols.budget.ledger import Account, Books, Ledger, Saved
 from protocols.budget.prices import Price, default_prices, undated
 from protocols.errors import BudgetExhausted, ModelError
 from protocols.model import ChatMessage, ChatModel, Reply, Request, Usage
-from protocols.pacing.limiter import Limiter, Limits
+from protocols.pacing.limiter import Limiter
+from protocols.pacing.limits import Limits
 from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.metered import MeteredModel, billed
 from tests.protocols.wrappers.faults import REQUEST, failure

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from agents.models.accounts import Accounts
 from protocols.errors import ModelError, RateLimited
 from protocols.model import Reply, Request
-from protocols.pacing.limiter import MOST, Limiter, Limits
+from protocols.pacing.limiter import Limiter
+from protocols.pacing.limits import MOST, Limits
 from protocols.providers.catalogue import Account
 from protocols.wrappers.limited import LimitedModel
 from tests.protocols.wrappers.faults import REQUEST, failure, in_turn

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from protocols.errors import RateLimited
 from protocols.model import Allowance
 from protocols.pacing.breaker import Breaker
-from protocols.pacing.limiter import Limiter, Limits
+from protocols.pacing.limiter import Limiter
+from protocols.pacing.limits import Limits
 from protocols.wrappers.limited import LimitedModel
 from protocols.wrappers.retry import RetryingModel
 from tests.protocols.wrappers.clocked import (

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.model import ChatMessage, Request, Usage
-from protocols.pacing.limiter import Limiter, Limits
+from protocols.pacing.limiter import Limiter
+from protocols.pacing.limits import Limits
 from protocols.pacing.tokens import Needs
 from protocols.wrappers.limited import LimitedModel
 from tests.protocols.wrappers.clocked import MINUTE, REQUEST, Clocked, flood, fullest_minute, simulate

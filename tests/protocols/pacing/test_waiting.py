@@ -13,7 +13,8 @@ from agents.models.accounts import Accounts
 from protocols.errors import CallTimeout, Interrupted, ModelError, RateLimited, ServerFailed
 from protocols.model import Reply, Request, Usage
 from protocols.pacing.breaker import Breaker
-from protocols.pacing.limiter import Limiter, Limits
+from protocols.pacing.limiter import Limiter
+from protocols.pacing.limits import Limits
 from protocols.pacing.waiting import SILENT, Patience
 from protocols.providers.catalogue import Account
 from protocols.wrappers.limited import LimitedModel
