@@ -20,6 +20,7 @@ from agents.directory.run_directory import read_configuration
 from agents.history.progress import progress_of
 from agents.history.replay import Replayed, replay
 from agents.models.budget import caps, kept_prices
+from agents.models.quotas import Quotas
 from agents.results.finished import finished
 from agents.results.result import Result
 from agents.run import asking
@@ -68,15 +69,16 @@ async def train(
     console: Console,
     verbosity: int,
     port: int | None = None,
+    quotas: Quotas | None = None,
 ) -> Trained:
     """Run a search, or resume that of the directory; it is shown on `console` and logged. `port`: port of the page in
-    the browser, 0 for any free one; None: no page.
+    the browser, 0 for any free one; None: no page. `quotas`: see `Session`.
 
     :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
     """
     if ended := await in_thread(finished, configuration, directory):
         return Trained(*ended, already=True)
-    session = Session(environ, console, verbosity)
+    session = Session(environ, console, verbosity, quotas)
     async with session.opened(configuration, directory, port) as run:
         assignments = configuration.search.assignments
         so_far = await in_thread(progress_of, run.directory)

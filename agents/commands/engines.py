@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from agents.models.quotas import Quotas
 from agents.study.engine import Engine
 from agents.study.grid import Grid
 from protocols.errors import ConfigError
@@ -38,14 +39,37 @@ Open = Callable[[Mapping[str, str]], Engine]
 
 
 @contextmanager
+def limits_of(name: EngineName, address: str | None) -> Iterator[Quotas | None]:
+    """Where a search of this process gets the limits of its accounts from, on the engine of that name; None: as
+    usual.
+
+    :raises ConfigError: as `chosen`.
+    """
+    if _is_here(name, address):
+        yield None
+        return
+    from agents.cluster.starting import joined
+
+    with joined(address):
+        from agents.cluster.limits import ClusterQuotas
+
+        yield ClusterQuotas()
+
+
+def _is_here(name: EngineName, address: str | None) -> bool:
+    """:raises ConfigError: there is an address without an engine that has one."""
+    if name is EngineName.PROCESS and address is not None:
+        raise ConfigError("--address names a Ray cluster; add --engine ray")
+    return name is EngineName.PROCESS
+
+
+@contextmanager
 def chosen(name: EngineName, address: str | None, grid: Grid) -> Iterator[Open | None]:
     """The engine of that name; None: this process.
 
     :raises ConfigError: the extra is not installed, there is no such cluster, or a file cannot reach its nodes.
     """
-    if name is EngineName.PROCESS:
-        if address is not None:
-            raise ConfigError("--address names a Ray cluster; add --engine ray")
+    if _is_here(name, address):
         yield None
         return
     from agents.cluster.shipping import shipping
