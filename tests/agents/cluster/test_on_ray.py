@@ -5,6 +5,10 @@ All of it is in one file, so that one worker of the suite starts Ray, once.
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from itertools import count
@@ -169,3 +173,23 @@ def test_limits_and_caps_hold_over_all_nodes(cluster: Any, tmp_path: Path, monke
     raised = load_grid(write_grid(Path("."), "seeds = [0, 1]"), settings)
     again = on_ray(cluster.address, raised, serve=lambda: WireServer(answer, port=port))
     assert again.whole
+
+
+def test_the_command_of_the_page_starts_ray_here_and_leaves_nothing_of_it(tmp_path: Path) -> None:
+    """The sweep of the examples, in a folder like the checkout; nothing but our own lines is printed."""
+    root = Path(__file__).resolve().parents[3]
+    page = (root / "docs" / "scale.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    _, command = block.splitlines()
+    shutil.copytree(root / "examples", tmp_path / "examples")
+    begun = [sys.executable, str(root / "run.py"), *command.split()[2:], "--set", "search.assignments=2"]
+    done = subprocess.run(begun, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ray" not in (done.stdout + done.stderr).lower().replace("runs/sweep", "")
+    assert len(done.stderr.splitlines()) == len(
+        [line for line in done.stderr.splitlines() if "simulated" in line or "waits" in line]
+    )
+    assert sum("runs on 127.0.0.1" in line for line in done.stderr.splitlines()) == 4
+    lines = (tmp_path / "runs" / "sweep" / "results.jsonl").read_bytes().splitlines()
+    assert all(orjson.loads(line)["result"] for line in lines)
+    assert len(lines) == 4
