@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import chdir
@@ -169,6 +170,7 @@ def ratio(cluster: Any, folder: Path) -> list[Line]:
     place.mkdir()
     os.chdir(place)
     Path("heavy.py").write_text(METRIC, encoding="utf-8")
+    sys.path.append(os.fspath(place))
     path = write_grid(Path("."), "seeds = [0, 1, 2, 3]\nsearches = 2")
     seconds = []
     for name in ("one", "two"):

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import ray
 from anyio.abc import TaskStatus
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from agents.cluster.carrying import Answer, Given, Hello, Job, News
 from agents.cluster.heartbeat import watch
@@ -236,9 +236,12 @@ async def _answer(asked: Any) -> Any:
     """The answer of an actor.
 
     :raises ClusterFailed: there is none, and will be none.
+    :raises Exception: a bug of ours, or an exception of the user's code, as it was raised there.
     """
     try:
         return await asked
+    except RayTaskError as error:
+        raise error.cause from error
     except RayError as error:
         raise ClusterFailed(f"the cluster gives no answer: {one_line(str(error), 300)}") from None
 

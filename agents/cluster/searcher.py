@@ -23,6 +23,7 @@ from agents.cluster.rooms import Rooms
 from agents.cluster.sealing import Lock
 from agents.directory.run_directory import JOURNAL
 from agents.history.progress import Progress
+from agents.ring.team import only
 from agents.run.opening import open_run_in
 from agents.run.search import Run
 from agents.session import Session, check_spans
@@ -91,8 +92,11 @@ class Searcher:
         await self._given.wait()
         try:
             found = await self._session.waited_for(partial(self._searched, job))
-        except PromptFlowError as error:
-            return error
+        except (PromptFlowError, ExceptionGroup) as error:
+            failed = only(error) if isinstance(error, ExceptionGroup) else error
+            if isinstance(failed, PromptFlowError):
+                return failed
+            raise failed from None
         finally:
             self._run = None
         assert found is not None, "nothing stops it but its own end"

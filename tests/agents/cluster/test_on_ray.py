@@ -178,7 +178,7 @@ def test_limits_and_caps_hold_over_all_nodes(cluster: Any, tmp_path: Path, monke
 def test_the_command_of_the_page_starts_ray_here_and_leaves_nothing_of_it(tmp_path: Path) -> None:
     """The sweep of the examples, in a folder like the checkout; nothing but our own lines is printed."""
     root = Path(__file__).resolve().parents[3]
-    page = (root / "docs" / "scale.md").read_text(encoding="utf-8")
+    page = (root / "docs/scale.md").read_text(encoding="utf-8")
     [block] = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     _, command = block.splitlines()
     shutil.copytree(root / "examples", tmp_path / "examples")
