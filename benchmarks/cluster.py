@@ -19,7 +19,6 @@ from itertools import count
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -29,6 +28,7 @@ from rich.table import Table
 from agents.study.grid import Grid, load_grid
 from agents.study.sweep import Row
 from tests.agents.cluster.rig import (
+    Nodes,
     Swept,
     answer,
     asking,
@@ -78,7 +78,7 @@ def paid(rows: Sequence[Row]) -> int:
     return sum(sum(row.result["calls"].values()) for row in rows if row.result)
 
 
-def same(cluster: Any, folder: Path) -> list[Line]:
+def same(cluster: Nodes, folder: Path) -> list[Line]:
     """A sweep of twelve cells, in one process and on three nodes, at width 1."""
     results = []
     for name in ("one", "many"):
@@ -94,7 +94,7 @@ def same(cluster: Any, folder: Path) -> list[Line]:
 class Killer:
     """Kills a node of the cluster, and starts another, whenever the server has answered one of `at` calls."""
 
-    def __init__(self, cluster: Any, at: Sequence[int], rng: Random) -> None:
+    def __init__(self, cluster: Nodes, at: Sequence[int], rng: Random) -> None:
         self._cluster, self._left, self._rng, self._calls = cluster, [*at], rng, count(1)
         self._wake = anyio.Event()
         self.done = 0
@@ -109,13 +109,12 @@ class Killer:
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
-            node = self._rng.choice([*self._cluster.worker_nodes])
-            await to_thread.run_sync(partial(self._cluster.remove_node, node, allow_graceful=False))
-            self._cluster.add_node(num_cpus=CORES)
+            await to_thread.run_sync(self._cluster.kill, self._rng)
+            self._cluster.add()
             self.done += 1
 
 
-def kills(cluster: Any, folder: Path, number: int, seed: int) -> list[Line]:
+def kills(cluster: Nodes, folder: Path, number: int, seed: int) -> list[Line]:
     """The sweep undisturbed, and with nodes killed at random."""
     rng, swept, done = Random(seed), list[Swept](), 0
     for name, at in (("calm", []), ("storm", sorted(rng.sample(range(20, CALLS * number), number)))):
@@ -138,7 +137,7 @@ def kills(cluster: Any, folder: Path, number: int, seed: int) -> list[Line]:
     ]
 
 
-def cap(cluster: Any, folder: Path, most: int = 400) -> list[Line]:
+def cap(cluster: Nodes, folder: Path, most: int = 400) -> list[Line]:
     """A cap on the calls of the whole sweep."""
     port = free_port()
     grid = grid_in(folder / "cap", port, f"{SEEDS}\nbudget = {{ calls = {most} }}")
@@ -148,7 +147,7 @@ def cap(cluster: Any, folder: Path, most: int = 400) -> list[Line]:
     return [("calls of a sweep with a cap", f"at most {most}", f"{calls}", calls <= most)]
 
 
-def window(cluster: Any, folder: Path) -> list[Line]:
+def window(cluster: Nodes, folder: Path) -> list[Line]:
     """A limit of requests a minute, kept by all nodes together."""
     port = free_port()
     settings = (f"providers.openai.requests_per_minute={MINUTE}", "search.assignments=40")
@@ -164,7 +163,7 @@ def window(cluster: Any, folder: Path) -> list[Line]:
     ]
 
 
-def ratio(cluster: Any, folder: Path) -> list[Line]:
+def ratio(cluster: Nodes, folder: Path) -> list[Line]:
     """A metric that takes 10 ms of CPU for each answer: one process, and two workers."""
     place = folder / "ratio"
     place.mkdir()
@@ -190,7 +189,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    parts: dict[str, Callable[[Any, Path], list[Line]]] = {
+    parts: dict[str, Callable[[Nodes, Path], list[Line]]] = {
         "same": same,
         "kills": lambda cluster, folder: kills(cluster, folder, asked.kills, asked.seed),
         "cap": cap,
@@ -198,7 +197,7 @@ def main() -> None:
         "ratio": ratio,
     }
     table, root = Table("what", "wanted", "measured", "holds"), Path.cwd()
-    with TemporaryDirectory(prefix="pf-") as name, chdir(root), cluster_of(NODES, CORES, Path(name)) as cluster:
+    with TemporaryDirectory(prefix="pf-") as name, chdir(root), cluster_of(NODES, CORES) as cluster:
         for part in asked.part.split(","):
             for what, wanted, measured, holds in parts[part](cluster, Path(name)):
                 table.add_row(what, wanted, measured, "yes" if holds else "NO")

@@ -6,11 +6,14 @@ import hashlib
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -30,9 +33,39 @@ SETTINGS = "".join(
 )
 
 
+@dataclass
+class Nodes:
+    """A `ray.cluster_utils.Cluster` whose nodes have a folder each in `folder`, as those of other machines have."""
+
+    cluster: Any
+    folder: Path
+    cores: int
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def add(self) -> None:
+        """Start a node; in the main thread."""
+        self.cluster.add_node(num_cpus=self.cores, temp_dir=tempfile.mkdtemp(dir=self.folder))
+
+    def kill(self, rng: Random) -> None:
+        """Kill one of the nodes, as if it had lost its power."""
+        self.cluster.remove_node(rng.choice([*self.cluster.worker_nodes]), allow_graceful=False)
+
+
 @contextmanager
-def cluster_of(nodes: int, cores: int, folder: Path) -> Iterator[Any]:
-    """A head without cores, and nodes: a `ray.cluster_utils.Cluster`. Its key is kept in `folder`."""
+def cluster_of(nodes: int, cores: int) -> Iterator[Nodes]:
+    """A head without cores, and nodes."""
+    folder = TemporaryDirectory(prefix="pf-", dir="/tmp", ignore_cleanup_errors=True)
+    with folder as name, _started(Path(name), cores) as started:
+        for _ in range(nodes):
+            started.add()
+        yield started
+
+
+@contextmanager
+def _started(folder: Path, cores: int) -> Iterator[Nodes]:
     token = folder / "token"
     token.write_text(secrets.token_hex(32), encoding="utf-8")
     variables = {
@@ -51,10 +84,9 @@ def cluster_of(nodes: int, cores: int, folder: Path) -> Iterator[Any]:
         from ray.cluster_utils import Cluster
 
         with without_reports():
-            started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        for _ in range(nodes):
-            started.add_node(num_cpus=cores)
-        yield started
+            head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": str(folder / "head")}
+            started = Cluster(initialize_head=True, head_node_args=head)
+        yield Nodes(started, folder, cores)
         started.shutdown()  # type: ignore[no-untyped-call]
     finally:
         for name, value in before.items():

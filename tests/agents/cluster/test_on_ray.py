@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Any
+from random import Random
 
 import anyio
 import orjson
@@ -23,7 +23,18 @@ from anyio import to_thread
 from agents.directory.run_directory import REPORT, RESULT
 from agents.study.grid import load_grid
 from protocols.errors import ConfigError
-from tests.agents.cluster.rig import answer, asking, cluster_of, decided, free_port, here, nothing, on_ray, write_grid
+from tests.agents.cluster.rig import (
+    Nodes,
+    answer,
+    asking,
+    cluster_of,
+    decided,
+    free_port,
+    here,
+    nothing,
+    on_ray,
+    write_grid,
+)
 from tests.small_task import write_task
 from tests.wire.http import Call, Connection
 from tests.wire_server import WireServer
@@ -36,14 +47,14 @@ KEY = "sk-test-on-the-nodes-0123456789"
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def cluster() -> Iterator[Nodes]:
     """A head without cores, and two nodes with two each."""
-    with cluster_of(2, 2, tmp_path_factory.mktemp("ray")) as started:
+    with cluster_of(2, 2) as started:
         yield started
 
 
 def test_a_sweep_is_that_of_one_process_cell_by_cell(
-    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = []
     for place in ("one", "many"):
@@ -64,14 +75,13 @@ def test_a_sweep_is_that_of_one_process_cell_by_cell(
 
 
 def test_a_search_whose_node_is_killed_goes_on_on_another_from_what_is_on_record(
-    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results = list[list[dict[str, object]]]()
+    results, enough = list[list[dict[str, object]]](), anyio.Event()
 
     async def kill() -> None:
         await enough.wait()
-        node = next(iter(cluster.worker_nodes))
-        await to_thread.run_sync(lambda: cluster.remove_node(node, allow_graceful=False))
+        await to_thread.run_sync(cluster.kill, Random(0))
 
     for place, beside in (("calm", nothing), ("storm", kill)):
         (tmp_path / place).mkdir()
@@ -93,7 +103,7 @@ def test_a_search_whose_node_is_killed_goes_on_on_another_from_what_is_on_record
         paid = sum(sum(row.result["calls"].values()) for row in swept.rows if row.result)
         assert swept.whole
         assert 0 <= paid - swept.served.calls <= swept.served.most_in_flight
-    cluster.add_node(num_cpus=2)
+    cluster.add()
     assert results[0] == results[1]
     assert "goes on on 127.0.0.1" in swept.said
 
@@ -105,7 +115,7 @@ def near(example, answer):
 
 
 def test_code_of_the_user_and_keys_reach_the_nodes_and_keys_are_written_nowhere(
-    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -125,8 +135,7 @@ def test_code_of_the_user_and_keys_reach_the_nodes_and_keys_are_written_nowhere(
     [row] = swept.rows
     assert row.result is not None
     assert 0.25 <= row.result["best"]["value"] < 1
-    session = Path(cluster.head_node.get_session_dir_path())
-    files = [path for place in (session, tmp_path) for path in place.rglob("*") if path.is_file()]
+    files = [path for place in (cluster.folder, tmp_path) for path in place.rglob("*") if path.is_file()]
     assert any("gcs" in path.name for path in files)
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
 
@@ -153,7 +162,7 @@ def test_a_file_that_does_not_reach_the_nodes_is_refused(
         shipping(load_grid(path, outside), Path.cwd())
 
 
-def test_limits_and_caps_hold_over_all_nodes(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_and_caps_hold_over_all_nodes(cluster: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four searches on two nodes have three calls in flight together at most, and spend no more than the cap."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
