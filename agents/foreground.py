@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from agents.directory.run_directory import read_configuration
 from agents.history.progress import progress_of
 from agents.history.replay import Replayed, replay
 from agents.models.budget import caps, kept_prices
+from agents.models.quotas import Quotas
 from agents.results.finished import finished
 from agents.results.result import Result
 from agents.run import asking
@@ -29,6 +30,7 @@ from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import Steering
 from agents.session import SIGNALS, Session, check_spans, say_on
+from agents.study.engine import Engine, InThisProcess
 from agents.study.grid import Cell, Grid
 from agents.study.sweep import Row, Sweep
 from agents.views.live.sweeping import spending, watch_sweep
@@ -68,15 +70,16 @@ async def train(
     console: Console,
     verbosity: int,
     port: int | None = None,
+    quotas: Quotas | None = None,
 ) -> Trained:
     """Run a search, or resume that of the directory; it is shown on `console` and logged. `port`: port of the page in
-    the browser, 0 for any free one; None: no page.
+    the browser, 0 for any free one; None: no page. `quotas`: see `Session`.
 
     :raises PromptFlowError: as `finished`, `open_run` and `Run.search`.
     """
     if ended := await in_thread(finished, configuration, directory):
         return Trained(*ended, already=True)
-    session = Session(environ, console, verbosity)
+    session = Session(environ, console, verbosity, quotas)
     async with session.opened(configuration, directory, port) as run:
         assignments = configuration.search.assignments
         so_far = await in_thread(progress_of, run.directory)
@@ -151,14 +154,21 @@ class Swept:
     budget: SharedBudget | None
 
 
-async def sweep(grid: Grid, environ: Mapping[str, str], console: Console, verbosity: int) -> Swept:
-    """Run the unfinished cells of a grid, shown on `console` and logged.
+async def sweep(
+    grid: Grid,
+    environ: Mapping[str, str],
+    console: Console,
+    verbosity: int,
+    elsewhere: Callable[[Mapping[str, str]], Engine] | None = None,
+) -> Swept:
+    """Run the unfinished cells of a grid, shown on `console` and logged. `elsewhere` opens the engine, None: this
+    process.
 
     :raises PromptFlowError: as `Sweep.run`.
     """
     check_spans([cell.configuration for cell in grid.cells])
     session, told = Session(environ, console, verbosity), set[tuple[str, str]]()
-    with watch_sweep(console, grid, time.monotonic) as view:
+    with watch_sweep(console, grid, time.monotonic, here=elsewhere is None) as view:
         session.show(view)
 
         async def search(cell: Cell, run: Run) -> Result:
@@ -169,7 +179,8 @@ async def sweep(grid: Grid, environ: Mapping[str, str], console: Console, verbos
                         view.say(f"{cell.task}: look at the first prompt: {remark}")
                 return await session.search(run, cell=cell.name)
 
-        work = Sweep(grid, environ, search, view.ended, session.accounts, view.say)
+        engine = elsewhere(environ) if elsewhere else InThisProcess(environ, search, session.accounts)
+        work = Sweep(grid, environ, engine, view.ended, view.say)
         if work.budget is not None:
             view.spent = partial(spending, work.budget)
             work.budget.watch(lambda notice: view.say(str(notice)))

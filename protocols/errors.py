@@ -16,6 +16,7 @@ PromptFlowError
 │   └── ProgramFailed         the user's program raised, hung, or gave no answer to this example
 ├── BudgetExhausted       a cap was reached; `cap` names it
 ├── Interrupted           a person stopped the search, so a call was not sent or not retried
+├── ClusterFailed         the cluster that runs the searches is gone, or cannot run them
 ├── StorageFailed         a file of ours cannot be read or written: disk full, read-only, locked, damaged
 │   └── Superseded        another process has taken over the run, or it was closed
 ├── ReplayDiffers         replaying a journal gives other decisions: another release, or another machine
@@ -302,6 +303,10 @@ def cap_setting(name: str) -> str:
 
 class Interrupted(PromptFlowError):
     """A person stopped the search, so a call was not sent or not retried. It says nothing about the prompt."""
+
+
+class ClusterFailed(PromptFlowError):
+    """The cluster cannot go on with the searches. What was paid for is stored: the same command goes on."""
 
 
 class StorageFailed(PromptFlowError):

@@ -120,6 +120,7 @@ RUN = {
         "docs/sweeps.md",
     ),
     "tests/test_study_command.py": ("docs/studies.md",),
+    "tests/agents/cluster/test_on_ray.py": ("docs/scale.md",),
 }
 """The pages whose commands a test runs, by its file."""
 

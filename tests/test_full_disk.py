@@ -22,6 +22,7 @@ from agents.operators.operator import Context
 from agents.results.result import Result
 from agents.ring.team import only
 from agents.run.opening import open_run
+from agents.study.engine import InThisProcess
 from agents.study.grid import load_grid
 from agents.study.sweep import Sweep
 from memory.storage.sqlite import storage_failed
@@ -155,7 +156,7 @@ async def test_a_sweep_raises_it_itself(tmp_path: Path, error: Exception) -> Non
         raise error
 
     with pytest.raises(StorageFailed, match=r"some\.file"):
-        await Sweep(load_grid(grid, []), {}, search, lambda row: None).run()
+        await Sweep(load_grid(grid, []), {}, InThisProcess({}, search), lambda row: None).run()
 
 
 @pytest.mark.parametrize(

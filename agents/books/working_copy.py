@@ -27,11 +27,12 @@ from protocols.errors import ConfigError, StorageFailed
 class WorkingCopy:
     """A run directory in `folder`, and the journal's replica: see `Replica`. What has changed in the folder travels
     ahead of what the journal commits, so that the head never has a row without the files that were there before it.
+    `incarnation`: the number of this opening of the run.
     """
 
     def __init__(self, head: Head, directory: str, folder: Path, opened: Opened, places: Mapping[str, str]) -> None:
         self.folder, self._head, self._directory = folder, head, directory
-        self._incarnation, self._heard = opened.incarnation, opened.heard
+        self.incarnation, self._heard = opened.incarnation, opened.heard
         self._changes = Changes(folder, {os.path.abspath(folder): directory, **places})
         self._numbers = count(1)
         self._thread = CapacityLimiter(1)  # our own: every call waits for it, and never behind other users of threads
@@ -79,13 +80,13 @@ class WorkingCopy:
         :raises Superseded, StorageFailed: as `committed`.
         """
         while True:
-            heard = await self._head.commands(self._directory, self._incarnation, self._heard)
+            heard = await self._head.commands(self._directory, self.incarnation, self._heard)
             await in_thread(_append, self.folder / COMMANDS, heard.lines)
             self._heard = heard.after
 
     async def close(self) -> None:
         """Leave the run directory on the head."""
-        await self._head.close(self._directory, self._incarnation)
+        await self._head.close(self._directory, self.incarnation)
 
     async def seen(self) -> None:
         """Take the files that are there for those of the head."""
@@ -104,7 +105,7 @@ class WorkingCopy:
             load: list[Shipment] = [*await to_thread.run_sync(self._changes.since, limiter=self._thread)]
             load += [shipment for shipment in shipments if shipment is not None]
             if load:
-                await self._head.write(self._directory, self._incarnation, next(self._numbers), load)
+                await self._head.write(self._directory, self.incarnation, next(self._numbers), load)
         except Exception as error:
             self._failed = error
             raise

@@ -11,8 +11,10 @@ import typer
 
 from agents import foreground
 from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
+from agents.commands.engines import Address, EngineName, OnEngine, chosen, limits_of
 from agents.commands.options import AsJson, Config, Out, Port, Seed, Settings, Verbose, Watch
 from agents.config.configuration import Configuration, load
+from agents.models.quotas import Quotas
 from agents.results.finished import remedy
 from agents.study.effects import effects
 from agents.study.grid import Grid, load_grid
@@ -33,6 +35,8 @@ def search(
     seed: Seed = None,
     watch: Watch = False,
     port: Port = 0,
+    engine: OnEngine = EngineName.PROCESS,
+    address: Address = None,
     verbose: Verbose = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +44,8 @@ def search(
 
     Writes a run directory: the best prompt, result.json, and a journal of all messages. Ctrl-C once
     stops with a result, twice at once. With the run directory of an earlier search as --out, the same
-    command resumes it, however it ended.
+    command resumes it, however it ended. With --engine ray the search shares the limits of its accounts
+    with all that run on the cluster; it runs here.
 
     \b
     Examples:
@@ -48,7 +53,9 @@ def search(
       promptflow search examples/tickets.toml --set models.default=openai/<model> --set budget.dollars=2
     """
     with exit_codes(as_json):
-        result, directory = train(load(config, with_seed(settings, seed)), out, verbose, port if watch else None)
+        configuration = load(config, with_seed(settings, seed))
+        with limits_of(engine, address) as quotas:
+            result, directory = train(configuration, out, verbose, port if watch else None, quotas)
         if as_json:
             emit({**result, "directory": printable(str(directory))})
         else:
@@ -59,6 +66,8 @@ def search(
 def sweep(
     grid: Annotated[Path, typer.Argument(metavar="GRID.toml", help="Which tasks, settings and seeds.")],
     settings: Settings = None,
+    engine: OnEngine = EngineName.PROCESS,
+    address: Address = None,
     verbose: Verbose = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -74,7 +83,7 @@ def sweep(
     """
     with exit_codes(as_json):
         cells = load_grid(grid, settings or [])
-        swept = drive(partial(foreground.sweep, cells, environment(), Onlooker(stderr=True), verbose))
+        swept = _run(cells, engine, address, verbose)
         rows = swept.rows
         results = cells.directory / RESULTS
         if as_json:
@@ -88,6 +97,8 @@ def sweep(
 def study(
     file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="Which tasks, seeds and arms.")],
     settings: Settings = None,
+    engine: OnEngine = EngineName.PROCESS,
+    address: Address = None,
     verbose: Verbose = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -104,7 +115,7 @@ def study(
     """
     with exit_codes(as_json):
         grid = load_study(file, settings or [])
-        swept = drive(partial(foreground.sweep, grid, environment(), Onlooker(stderr=True), verbose))
+        swept = _run(grid, engine, address, verbose)
         rows = swept.rows
         found = effects(grid.cells, rows)
         write_study(grid.directory, found, rows)
@@ -115,6 +126,15 @@ def study(
             show_study(stdout(), found, rows)
             say(f"Written to {grid.directory}: {', '.join((RESULTS, ROWS, EFFECTS, FIGURE))}")
         _check_whole(grid, swept)
+
+
+def _run(grid: Grid, engine: EngineName, address: str | None, verbose: int) -> foreground.Swept:
+    """See `foreground.sweep`.
+
+    :raises PromptFlowError: as `chosen` and `foreground.sweep`.
+    """
+    with chosen(engine, address, grid) as opened:
+        return drive(partial(foreground.sweep, grid, environment(), Onlooker(stderr=True), verbose, opened))
 
 
 def _spent(swept: foreground.Swept) -> Mapping[str, object]:
@@ -137,7 +157,7 @@ def _check_whole(grid: Grid, swept: foreground.Swept) -> None:
 
 
 def train(
-    configuration: Configuration, out: Path | None, verbose: int, port: int | None
+    configuration: Configuration, out: Path | None, verbose: int, port: int | None, quotas: Quotas | None = None
 ) -> tuple[Mapping[str, Any], Path]:
     """Search with output for a person; returns the result and the run directory. `port`: of the page, None for none.
 
@@ -145,7 +165,7 @@ def train(
     :raises KeyboardInterrupt: it was stopped before there was a result.
     """
     console = Onlooker(stderr=True)
-    trained = drive(partial(foreground.train, configuration, environment(), out, console, verbose, port))
+    trained = drive(partial(foreground.train, configuration, environment(), out, console, verbose, port, quotas))
     directory = trained.directory
     if trained.result is None:
         raise KeyboardInterrupt(f"stopped at once; {foreground.goes_on(directory)}")

@@ -29,6 +29,16 @@ def secrets(configuration: Configuration, environ: Mapping[str, str]) -> frozens
     return frozenset(key for variable in variables if (key := environ.get(variable, "").strip()))
 
 
+def variables(configuration: Configuration) -> frozenset[str]:
+    """The environment variables that hold the keys and the addresses of the models of all roles."""
+    found = set[str]()
+    for model in set(roles(configuration).values()):
+        provider, table = PROVIDERS.get(model.partition("/")[0]), configuration.provider(model)
+        if provider is not None:
+            found |= {table.api_key_env or provider.key_variable, provider.url_variable}
+    return frozenset(found)
+
+
 def roles(configuration: Configuration) -> dict[str, str]:
     """The model of every role, except credit, which calls the task's."""
     judge = ["judge"] if asks_judge(configuration) else []

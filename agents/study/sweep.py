@@ -1,40 +1,37 @@
-"""A sweep: runs the searches of a grid concurrently in one process, with one file of results."""
+"""A sweep: runs the searches of a grid concurrently, with one file of results."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import orjson
+from anyio import CancelScope
 
 from agents.archive.ends import INTERRUPTED
 from agents.config.roles import roles
-from agents.directory.run_directory import CACHE, MEMORY, RECORD, RESULT, not_written, read_configuration, write
+from agents.directory.run_directory import RECORD, RESULT, not_written, read_configuration, write
 from agents.directory.shared_caps import raised_shared_caps, shared_cap
-from agents.models.accounts import Accounts
 from agents.results.finished import read_result
-from agents.results.result import Result
 from agents.ring.team import only
-from agents.run.opening import Shared, check, open_run_in
-from agents.run.search import Run
-from agents.study.descriptors import fitting
+from agents.run.opening import check
+from agents.study.engine import Engine, Place, Say
 from agents.study.grid import Cell, Grid
 from agents.study.spent import count_spent
-from memory.opening import LocalStores, Stores
-from memory.store import Memory
 from protocols.budget.budget_scope import NO_CAPS, Caps
 from protocols.budget.shared_budget import SharedBudget
 from protocols.concurrency.threads import in_thread
-from protocols.embedding import HashedNgrams
 from protocols.errors import (
     BudgetExhausted,
     BusError,
+    ClusterFailed,
     ConfigError,
     Interrupted,
     ModelError,
@@ -45,8 +42,6 @@ from protocols.errors import (
 from protocols.providers.transport.http import Transport, open_transport
 
 RESULTS = "results.jsonl"
-Search = Callable[[Cell, Run], Awaitable[Result]]
-"""Searches one cell, with its log and its view, and its report in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +60,24 @@ class Row:
 
 @dataclass
 class Sweep:
-    """Runs the cells of `grid` that have no result yet.
+    """Runs the cells of `grid` that have no result yet on `engine`.
 
-    `search` does each search, `ended` is told of every row, those of earlier processes first, `say` of what a person
-    should know. `accounts` are shared by all searches. `rows`: what has ended so far. `budget`: the caps over all
-    searches, None if there are none; a search that they end counts as stopped, with its best prompt and its report in
-    its run directory.
+    `ended` is told of every row, those of earlier processes first, `say` of what a person should know. `rows`: what
+    has ended so far. `budget`: the caps over all searches, None if there are none; a search that they end counts as
+    stopped, with its best prompt and its report in its run directory.
     """
 
     grid: Grid
     environ: Mapping[str, str]
-    search: Search
+    engine: Engine
     ended: Callable[[Row], None]
-    accounts: Accounts = field(default_factory=Accounts)
-    say: Callable[[str], None] = lambda line: None
+    say: Say = lambda line: None
     rows: list[Row] = field(default_factory=list)
     stopping: bool = False
     budget: SharedBudget | None = field(init=False, default=None)
     _closed: str = ""
     _appending: anyio.Lock = field(default_factory=anyio.Lock)
-    _running: dict[str, Run] = field(default_factory=dict)
+    _waiting: set[CancelScope] = field(default_factory=set)
     _checked: dict[tuple[str, str], Transport] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,6 +92,7 @@ class Sweep:
         :raises InputError: a task or a directory cannot be used; no model was called.
         :raises ModelError: a failure that every remaining cell would meet as well, such as a bad key.
         :raises StorageFailed: the results, the reply cache or the memory cannot be written.
+        :raises ClusterFailed: the searches ran elsewhere, and cannot go on there.
         """
         try:
             await self._run()
@@ -118,20 +112,16 @@ class Sweep:
             for row in done.values():
                 self._enter(row)
             left = iter([cell for cell in self.grid.cells if cell.name not in done])
-            async with (
-                open_shared(transport, self.grid, self.accounts, self.budget) as shared,
-                anyio.create_task_group() as tasks,
-            ):
-                shared.watcher.tap(self.say)
-                for number in range(fitting(min(self.grid.searches, len(self.grid.cells)), self.say)):
-                    tasks.start_soon(self._work, shared, left, name=f"sweep#{number}")
+            opened = self.engine.opened(self.grid, transport, self.say, self.budget)
+            async with opened as at_once, anyio.create_task_group() as tasks:
+                for number in range(at_once):
+                    tasks.start_soon(self._work, left, name=f"sweep#{number}")
 
     async def stop(self, reason: str) -> None:
         """Begin no more cells, and stop the running ones once their calls in flight have ended."""
         self.stopping = True
-        async with anyio.create_task_group() as tasks:
-            for name, run in self._running.items():
-                tasks.start_soon(run.stop, reason, name=f"stop {name}")
+        self._wait_no_more()
+        await self.engine.stop(reason)
 
     def _begin(self) -> Mapping[str, Row]:
         """The rows of the cells that have ended, by name, and in the file again."""
@@ -149,28 +139,31 @@ class Sweep:
         write(directory / RESULTS, b"".join(map(line, done.values())))
         return done
 
-    async def _work(self, shared: Shared, left: Iterator[Cell]) -> None:
-        for cell in left:
-            if self.stopping or self._used_up:
-                return
-            row = await self._search(shared, cell)
-            if row is not None and (row.result is None or not _stopped(row.result)):
-                async with self._appending:
-                    await in_thread(self._append, row)
-                    self._enter(row)
+    async def _work(self, left: Iterator[Cell]) -> None:
+        """Search cell after cell in one place."""
+        with CancelScope() as scope:
+            self._waiting.add(scope)
+            async with self.engine.place() as place:
+                self._waiting.discard(scope)
+                while not (self.stopping or self._used_up) and (cell := next(left, None)):
+                    row = await self._search(place, cell)
+                    if row is not None and (row.result is None or not _stopped(row.result)):
+                        async with self._appending:
+                            await in_thread(self._append, row)
+                            self._enter(row)
+                self._wait_no_more()
 
-    async def _search(self, shared: Shared, cell: Cell) -> Row | None:
+    def _wait_no_more(self) -> None:
+        """No cell is left for places that are still waited for."""
+        for scope in self._waiting:
+            scope.cancel()
+
+    async def _search(self, place: Place, cell: Cell) -> Row | None:
         """Run one cell; returns its row, or None if the sweep was stopped before the cell had ended."""
         directory = self.grid.directory / cell.name
         try:
-            async with open_run_in(shared, cell.configuration, self.environ, directory) as run:
-                await self._has_begun(cell)
-                if self.stopping:
-                    return None
-                self._running[cell.name] = run
-                result = await self.search(cell, run)
-                return row_of(cell, directory, result=orjson.loads(orjson.dumps(result)))
-        except (StorageFailed, BusError):
+            return row_of(cell, directory, result=await place(cell, directory, partial(self._has_begun, cell)))
+        except (StorageFailed, BusError, ClusterFailed):
             raise
         except Interrupted:
             return None
@@ -180,8 +173,6 @@ class Sweep:
             if is_shared(error.name if isinstance(error, BudgetExhausted) else getattr(error, "cap", "")):
                 return None
             return row_of(cell, directory, error={"type": type(error).__name__, "message": str(error)})
-        finally:
-            self._running.pop(cell.name, None)
 
     async def _has_begun(self, cell: Cell) -> None:
         """Close the client that the cell's check has opened, now that its search has one: closing it earlier would
@@ -222,27 +213,6 @@ class Sweep:
     def _enter(self, row: Row) -> None:
         self.rows.append(row)
         self.ended(row)
-
-
-@asynccontextmanager
-async def open_shared(
-    transport: Transport,
-    grid: Grid,
-    accounts: Accounts,
-    budget: SharedBudget | None = None,
-    stores: Stores | None = None,
-) -> AsyncIterator[Shared]:
-    """Open the reply cache, and a memory if the cells share one, in the grid's directory; `stores` None: as files.
-
-    :raises StorageFailed, MemoryMismatch: a file cannot be used.
-    """
-    async with AsyncExitStack() as stack:
-        stores = stores or LocalStores()
-        cache = await stack.enter_async_context(stores.cache(grid.directory / CACHE))
-        memory: Memory | None = None
-        if grid.one_memory:
-            memory = await stack.enter_async_context(stores.memory(grid.directory / MEMORY, HashedNgrams()))
-        yield Shared(transport, accounts, cache=cache, memory=memory, budget=budget, stores=stores)
 
 
 def finished(cell: Cell, directory: Path) -> Row | None:

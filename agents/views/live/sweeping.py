@@ -151,10 +151,13 @@ class SweepTable:
 
 
 @contextmanager
-def watch_sweep(console: Console, grid: Grid, monotonic: Callable[[], float]) -> Iterator[SweepView]:
-    """A view on `console` that is removed, and the terminal restored, when the block ends."""
+def watch_sweep(
+    console: Console, grid: Grid, monotonic: Callable[[], float], here: bool = True
+) -> Iterator[SweepView]:
+    """A view on `console` that is removed, and the terminal restored, when the block ends. `here`: the searches run
+    in this process, so that a table of them can be drawn."""
     with drawing(console, monotonic) as drawn:
-        if drawn is None:
+        if drawn is None or not here:
             yield SweepLines(console, len(grid.cells))
         else:
             view = SweepTable(drawn, len(grid.cells))

@@ -11,6 +11,7 @@ from agents.config.configuration import Configuration, load
 from agents.directory.run_directory import JOURNAL, MEMORY
 from agents.results.result import Result
 from agents.run.opening import open_run
+from agents.study.engine import InThisProcess
 from agents.study.grid import load_grid
 from agents.study.sweep import Sweep
 from memory.journals.journal import read_calls, read_journal
@@ -122,7 +123,7 @@ async def test_the_searches_of_a_sweep_ask_for_no_text_twice_and_share_a_memory_
     own = tmp_path / "of-all.sqlite"
     async with serving(EmbeddingServer()) as server:
         asked = [*settings(server), *([f"memory.path={own}"] * named)]
-        sweep = Sweep(load_grid(write_grid(tmp_path), asked), {}, unattended, lambda row: None)
+        sweep = Sweep(load_grid(write_grid(tmp_path), asked), {}, InThisProcess({}, unattended), lambda row: None)
         await sweep.run()
         results = [row.result for row in sweep.rows if row.result is not None]
         assert len(results) == 4

@@ -9,6 +9,7 @@ import anyio
 
 from agents.results.result import Result
 from agents.run.search import Run
+from agents.study.engine import InThisProcess
 from agents.study.grid import Cell, load_grid
 from agents.study.sweep import Sweep
 
@@ -17,4 +18,4 @@ def sweep(path: Path, settings: Sequence[str], environ: dict[str, str]) -> None:
     async def search(cell: Cell, run: Run) -> Result:
         return await run.search()
 
-    anyio.run(Sweep(load_grid(path, settings), environ, search, lambda row: None).run)
+    anyio.run(Sweep(load_grid(path, settings), environ, InThisProcess(environ, search), lambda row: None).run)

@@ -12,6 +12,7 @@ import pytest
 from anyio import to_thread
 
 from agents.directory.run_directory import BEST_PROMPT, JOURNAL, RECORD, RESULT
+from agents.study.engine import InThisProcess
 from agents.study.grid import load_grid
 from agents.study.spent import covered
 from agents.study.study import load_study
@@ -33,7 +34,7 @@ def asking(server: WireServer) -> tuple[str, ...]:
 
 
 async def sweep(path: Path, *settings: str) -> Sweep:
-    work = Sweep(load_grid(path, settings), KEY, unattended, lambda row: None)
+    work = Sweep(load_grid(path, settings), KEY, InThisProcess(KEY, unattended), lambda row: None)
     await work.run()
     return work
 
@@ -115,7 +116,7 @@ async def test_dollars_are_never_exceeded_and_half_is_told(tmp_path: Path) -> No
     told = list[str]()
     async with WireServer(lambda turns: "parcel") as server:
         settings = (*asking(server), PRICE)
-        work = Sweep(load_grid(path, settings), KEY, unattended, lambda row: None)
+        work = Sweep(load_grid(path, settings), KEY, InThisProcess(KEY, unattended), lambda row: None)
         assert work.budget is not None
         work.budget.watch(lambda notice: told.append(str(notice)))
         await work.run()
@@ -145,7 +146,7 @@ async def test_a_study_has_a_budget_too(tmp_path: Path) -> None:
     arms = '[arms.no-critic]\nwithout = ["critic"]\n'
     path.write_text(f"{table}budget = {{ calls = 120, minutes = 600 }}\n{arms}", encoding="utf-8")
     ended = list[Row]()
-    work = Sweep(load_study(path), {}, unattended, ended.append)
+    work = Sweep(load_study(path), {}, InThisProcess({}, unattended), ended.append)
     await work.run()
     assert work.budget is not None
     assert work.budget.calls <= 120

@@ -20,6 +20,7 @@ from agents.archive.ends import INTERRUPTED
 from agents.directory.run_directory import COMMANDS, RESULT, read_document
 from agents.run.search import Run
 from agents.run.steering import command
+from agents.study.engine import InThisProcess
 from agents.study.grid import Cell, load_grid
 from agents.study.sweep import Row, Sweep
 from protocols.messages import Critique, Envelope
@@ -41,7 +42,7 @@ def files() -> list[str]:
 
 
 async def sweep(path: Path, attend: Attend, *settings: str) -> list[Row]:
-    work = Sweep(load_grid(path, settings), KEY, around(attend), lambda row: None)
+    work = Sweep(load_grid(path, settings), KEY, InThisProcess(KEY, around(attend)), lambda row: None)
     await work.run()
     return work.rows
 
@@ -115,7 +116,7 @@ async def test_every_search_hears_its_commands_whoever_ends_first(
     def interrupted() -> set[str]:
         return {place.name for place in under_way if (place / "result.json").exists()}
 
-    work = Sweep(load_grid(path, ("search.assignments=5000",)), {}, around(attend), end)
+    work = Sweep(load_grid(path, ("search.assignments=5000",)), {}, InThisProcess({}, around(attend)), end)
     work.say = said.append
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(steer)
@@ -217,7 +218,7 @@ async def test_a_client_is_closed_with_its_search(
     work = Sweep(
         load_grid(path, ("models.default=openai/m", f"providers.openai.client={HERE}:{function}")),
         {},
-        unattended,
+        InThisProcess({}, unattended),
         lambda row: left.append(len(clients.open())),
     )
     await work.run()
@@ -272,10 +273,12 @@ import resource, sys, anyio
 from pathlib import Path
 from tests.agents.study.test_sweep import unattended
 from agents.study.grid import load_grid
+from agents.study.engine import InThisProcess
 from agents.study.sweep import Sweep
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), int(sys.argv[3])))
 said = []
-work = Sweep(load_grid(Path(sys.argv[1]), ("search.assignments=0",)), {}, unattended, lambda row: None)
+grid = load_grid(Path(sys.argv[1]), ("search.assignments=0",))
+work = Sweep(grid, {}, InThisProcess({}, unattended), lambda row: None)
 work.say = said.append
 anyio.run(work.run)
 print(len(work.rows), sum(row.result is not None for row in work.rows), said)

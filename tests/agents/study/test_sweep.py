@@ -18,8 +18,9 @@ from agents.archive.ends import INTERRUPTED
 from agents.directory.run_directory import RESULT
 from agents.results.result import Result
 from agents.run.search import Run
+from agents.study.engine import InThisProcess, Search
 from agents.study.grid import Cell, load_grid, merge
-from agents.study.sweep import RESULTS, Row, Search, Sweep
+from agents.study.sweep import RESULTS, Row, Sweep
 from protocols.errors import AuthenticationFailed, ConfigError
 from protocols.messages import Assignment, Envelope
 from tests.small_task import write_task
@@ -54,7 +55,8 @@ def write_grid(folder: Path, sweep: str = "seeds = [0, 1]", settings: str = SETT
 
 async def finish(path: Path, *settings: str, environ: dict[str, str] | None = None) -> list[Row]:
     """The rows of a sweep that nobody watches, in the order in which they ended."""
-    sweep = Sweep(load_grid(path, settings), environ or {}, unattended, lambda row: None)
+    engine = InThisProcess(environ or {}, unattended)
+    sweep = Sweep(load_grid(path, settings), environ or {}, engine, lambda row: None)
     await sweep.run()
     assert [orjson.loads(line) for line in lines(path)] == [as_json(row) for row in sweep.rows]
     return sweep.rows
@@ -147,7 +149,7 @@ async def test_a_sweep_that_was_stopped_is_finished_by_the_next(tmp_path: Path) 
         yield
 
     ended: list[Row] = []
-    sweep = Sweep(load_grid(path), {}, around(stop_at_once), ended.append)
+    sweep = Sweep(load_grid(path), {}, InThisProcess({}, around(stop_at_once)), ended.append)
     await sweep.run()
     assert (sweep.rows, ended, lines(path)) == ([], [], [])
     assert len(await finish(path)) == 2
