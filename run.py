@@ -34,6 +34,7 @@ try:
         demonstrating,
         exporting,
         looking,
+        moving,
         pricing,
         remembering,
         searching,
@@ -103,6 +104,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command()(command)
 app.command("import")(exporting.take_in)
+app.command("continue")(moving.go_on)
 
 memory_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after a memory file.")
 OF_MEMORY: dict[str, Callable[..., None]] = {

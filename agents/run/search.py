@@ -56,6 +56,7 @@ from agents.results.comparison import Held, answers, held_out, refusal
 from agents.results.finished import raised, reopened
 from agents.results.kept_scores import keep_scores
 from agents.results.leaks import leaks
+from agents.results.old_and_new import Parts, old_and_new, test_parts
 from agents.results.pareto import answers_of, front
 from agents.results.result import Length, Result, spent, trained, validated
 from agents.results.saving import save_best
@@ -115,6 +116,7 @@ class Run:
         self.bus = Bus(time.time, self._durable.last)
         self._unremembered = 0
         self._searched = False
+        self._test_parts = Parts()
         self.result: Result | None = None
         self.headroom: Headroom | None = None
         self.seen: Trial | None = None
@@ -414,6 +416,8 @@ class Run:
                 await self._keep(candidate, "test", exchanges)
         before, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
         await in_thread(keep_scores, self.directory, self.configuration, self.task, before, best)
+        if self.task.new:
+            self._test_parts = await in_thread(test_parts, self.task, before, best)
         return await in_thread(held_out, self.task.kind.name, self.task.metric, before, best), refusal(came)
 
     def _price_of(self, prompt: str) -> Price | None:
@@ -460,4 +464,5 @@ class Run:
             stopped_by=stopped_by,
             headroom=self.headroom,
             prompts=by_prompt(first, winner, self.slots, self._price_of),
+            old_and_new=old_and_new(self.task, self.controller.archive, first.scores, self._test_parts),
         )
