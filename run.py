@@ -99,6 +99,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     looking.trace,
     looking.blame,
     looking.diff,
+    moving.transfer,
     exporting.export,
 )
 for command in COMMANDS:

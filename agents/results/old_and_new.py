@@ -43,8 +43,8 @@ class Parts:
 @dataclass(frozen=True, slots=True)
 class OldAndNew:
     """`validation`: the mean scores; `test`: the metric. `refused`: the candidate that would be the result if it were
-    not worse than the first prompt on the old validation examples, where it has the scores `refused_old`; None if there
-    is none."""
+    not worse than the first prompt on the old validation examples, where it has the scores `refused_old`; None if
+    there is none."""
 
     validation: Parts
     test: Parts
