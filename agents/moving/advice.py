@@ -53,9 +53,9 @@ def advise(found: Differences, run: str, model: str, tokens: Sequence[int]) -> t
     names = ("the first prompt", f"the prompt of {run}", "the prompt trained again")
     shortest = names[min(range(len(names)), key=lambda place: (tokens[place], place))]
     return "open", (
-        f"On {model} the test examples do not tell the prompts apart, so training again is not worth it yet: compared "
-        f"with the first prompt, that of {run} has {_said(best)}, the one trained again {_said(both)}. The shortest is "
-        f"{shortest}; more assignments or more test examples may show a difference."
+        f"On {model} the test examples do not tell the prompts apart, so training again is not worth it yet: "
+        f"compared with the first prompt, that of {run} has {_said(best)}, the one trained again {_said(both)}. "
+        f"The shortest is {shortest}; more assignments or more test examples may show a difference."
     )
 
 
