@@ -39,7 +39,6 @@ try:
         remembering,
         searching,
         steering,
-        watching,
     )
     from agents.commands.console import command_name, leave, version
 except ImportError as error:
@@ -86,6 +85,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     searching.study,
     checking.evaluate,
     checking.ask,
+    checking.judge,
     checking.doctor,
     pricing.prices,
     looking.show,
@@ -93,7 +93,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     comparing.compare,
     steering.ctl,
     looking.report,
-    watching.watch,
+    steering.watch,
     demonstrating.demo,
     looking.replay,
     looking.trace,

@@ -25,6 +25,7 @@ from agents.results.finished import finished
 from agents.results.result import Result
 from agents.run import asking
 from agents.run.asking import Asked
+from agents.run.grading import JudgeChecked, check_judge
 from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import Steering
@@ -264,6 +265,16 @@ async def ask(
     )
     assert asked is not None, "nothing stops it but its own end"
     return asked
+
+
+async def judge(
+    configuration: Configuration, environ: Mapping[str, str], grades: Path, console: Console
+) -> JudgeChecked:
+    """Compare the judge with people, see `check_judge`, and report calls that are slow to answer."""
+    session = Session(environ, console)
+    found = await session.waited_for(partial(check_judge, configuration, environ, grades, session.accounts))
+    assert found is not None, "nothing stops it but its own end"
+    return found
 
 
 async def diagnose(

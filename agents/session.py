@@ -29,17 +29,17 @@ from agents.run.search import Run
 from agents.views.live.sweeping import SweepView
 from agents.views.live.terminal import View
 from agents.views.live.waiting import Silence, in_words, stopping
-from agents.views.logs import RunLog, open_log
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.report import add_report
 from agents.views.page.serving import shown
+from agents.views.telemetry.logs import RunLog, open_log
 from protocols.concurrency.threads import entered, in_thread
 from protocols.errors import ConfigError
 from protocols.messages import Envelope
 
 if TYPE_CHECKING:
-    from agents.views.spans import Spans
+    from agents.views.telemetry.spans import Spans
 
 Say = Callable[[str], None]
 
@@ -203,7 +203,7 @@ def check_spans(configurations: Sequence[Configuration]) -> None:
 def load_spans() -> Callable[[str], AbstractContextManager[Spans]]:
     """:raises ConfigError: OpenTelemetry is not installed."""
     try:
-        from agents.views.spans import open_spans
+        from agents.views.telemetry.spans import open_spans
     except ImportError as error:
         raise ConfigError(
             f"run.spans needs the extra otel: pip install 'promptflow-agents[otel]' ({error})"

@@ -25,7 +25,7 @@ from agents.prompting.retrieval_slots import open_slots
 from agents.results.saving import save_best
 from protocols.errors import PromptError
 from protocols.files import prompt_file
-from protocols.metrics.kinds import generation
+from protocols.kinds.kinds import generation
 from protocols.metrics.match import Exact
 from protocols.prompt import Prompt
 from protocols.providers.openai import message_of

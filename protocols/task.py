@@ -27,14 +27,16 @@ Parser = Callable[[str], Json]
 """Reads the answer out of a reply's text, in the form of a target. If there is none it returns None, or raises
 UnreadableReply with a reason that a critic can use."""
 SplitName = Literal["train", "validation", "test"]
-KindName = Literal["classification", "ner", "reading", "generation", "reasoning"]
+KindName = Literal["classification", "multilabel", "ordinal", "ner", "reading", "generation", "reasoning"]
+GRADED: Final = 0.8
+"""A judge seldom gives the highest grade, and eight of ten is good by most rubrics."""
 GENEROUS: Final = 1024
 """Token limit of a reply that may reason before it answers, or whose length is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One input with its gold answer. `inputs`: the values of the prompt's placeholders."""
+    """One input with its gold answer (None: the task has none). `inputs`: values of the prompt's placeholders."""
 
     id: str
     inputs: Mapping[str, str]
@@ -103,14 +105,22 @@ def corpus_value(metric: Metric, judged: Iterable[tuple[float, Counts]]) -> floa
 
 
 def show_text(target: Json) -> str:
-    """A text unchanged, the first of several accepted texts, a number in full, anything else as JSON."""
+    """A text unchanged, the first of several accepted texts, a number in full, "" for None, else JSON."""
     if isinstance(target, str):
         return target
+    if target is None:
+        return ""
     if isinstance(target, float):
         return show_float(target)
     if isinstance(target, list | tuple) and target and all(isinstance(item, str) for item in target):
         return str(target[0])
     return orjson.dumps(target).decode("utf-8")
+
+
+def labels_of(target: Json) -> list[str]:
+    """The distinct labels of a target that is a label or a list of labels, in its order."""
+    listed = target if isinstance(target, list | tuple) else [target]
+    return list(dict.fromkeys(map(show_text, listed)))
 
 
 def show_float(value: float) -> str:
@@ -131,7 +141,8 @@ class TaskKind:
     input, which the reply continues ("": none). `show` writes a target as a reply should, `parse` reads the answer
     out of a reply: `parse(show(target))` is a correct answer. `parse_cut` reads replies that ended early
     (`INCOMPLETE`); None: `parse` does. `reply` writes a whole reply with this answer; None: `show` does.
-    `metric`: the name of the default metric. `names`: the names that a prompt must keep for the parser. `limit` >= 1:
+    `metric`: the name of the default metric. `names`: the names that a prompt must keep for the parser. `labels`: all
+    labels or types that an answer may have, in the order of a scale if there is one; () if any. `limit` >= 1:
     token limit of a reply; `thought`: added to it if the prompt asks to think first. `reads`: describes in words what
     is read out of a reply. `offer`: the tools and the schema that a request with a prompt offers, None if nothing.
     """
@@ -144,6 +155,7 @@ class TaskKind:
     parse: Parser = str
     metric: str = "token_f1"
     names: Names = NO_NAMES
+    labels: tuple[str, ...] = ()
     parse_cut: Parser | None = None
     reply: Callable[[Json], str] | None = None
     limit: int = GENEROUS
@@ -164,22 +176,29 @@ class TaskKind:
         return parse(reply)
 
 
+MANY: Final = frozenset[KindName]({"ner", "multilabel"})
+"""Kinds whose answers are made of several members of a closed set, such as labels or types of entities."""
 RECUR = 2
 """The answers are a closed set if there are at least this many training examples per answer on average."""
 
 
 def closed_answers(kind: TaskKind, train: Iterable[Example]) -> Mapping[str, int]:
     """How often each answer is the target of a training example, the most frequent first, if the answers are a closed
-    set: labels, entity types, recurring final answers. Empty if most answers belong to one example only."""
+    set: labels, entity types, recurring final answers. Labels of the kind that no example has come last. Empty if
+    most answers belong to one example only."""
     examples = tuple(train)
-    if kind.name == "ner":
-        found = (example.target for example in examples)
-        return dict(Counter(name for target in found if isinstance(target, Mapping) for name in target).most_common())
     if kind.name in ("reading", "generation"):
         return {}
-    known = Counter(kind.show(example.target) for example in examples)
-    closed = kind.name == "classification" or RECUR * len(known) <= len(examples)
-    return dict(known.most_common()) if closed else {}
+    if kind.name == "ner":
+        found = (example.target for example in examples)
+        known = Counter(name for target in found if isinstance(target, Mapping) for name in target)
+    elif kind.name == "multilabel":
+        known = Counter(label for example in examples for label in labels_of(example.target))
+    else:
+        known = Counter(kind.show(example.target) for example in examples)
+    if kind.name == "reasoning" and RECUR * len(known) > len(examples):
+        return {}
+    return dict(known.most_common()) | {label: 0 for label in kind.labels if label not in known}
 
 
 class Program(Protocol):
@@ -247,6 +266,16 @@ class Task:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answers", closed_answers(self.kind, self.train))
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether the examples have gold answers; without any, replies are judged by themselves."""
+        return not any(example.target is None for example in self.train[:1])
+
+    @property
+    def good(self) -> float:
+        """The least score of a reply that may be shown as a worked example: 1, or without targets `GRADED`."""
+        return 1.0 if self.has_targets else GRADED
 
     @property
     def placeholders(self) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ from examples.agent.program import PRICES
 from memory.journals.journal import read_calls, read_journal
 from protocols.data import load_examples
 from protocols.files import prompt_file
+from protocols.kinds.kinds import TASK_KINDS
 from protocols.messages import (
     Assignment,
     Candidate,
@@ -52,7 +53,6 @@ from protocols.messages import (
     Pause,
     Stop,
 )
-from protocols.metrics.kinds import TASK_KINDS
 from protocols.program import Prompts
 from protocols.prompt import FORMS, Prompt, Section
 from tests.guard import python_path
@@ -408,9 +408,25 @@ class Asks(NameTheMissed):
     assert calls, "it has asked its model"
 
 
+async def test_a_judge_is_compared_with_people_as_it_is_written(tmp_path: Path) -> None:
+    [table] = [text for text in blocks("toml", METRICS_PAGE) if 'target = "none"' in text]
+    rows = [orjson.loads(line) for line in blocks("jsonl", METRICS_PAGE)[0].splitlines()]
+    said = tomllib.loads(table)["task"]
+    fields = said.pop("fields")
+    task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}, **said}
+    some = {split: [{"text": f"{split} {n}"} for n in range(4)] for split in SIZES}
+    checkout(tmp_path)
+    tables = {"task": task, "task.fields": fields, "models": {"default": "openai/m"}}
+    write_task(tmp_path, splits=some, tables=tables).rename(tmp_path / "mine.toml")
+    (tmp_path / "grades.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows * 10)))
+    command, _ = commands(METRICS_PAGE)
+    async with WireServer(lambda turns: f"Score: {8 if 'book' in turns[-1][1] else 3}") as server:
+        await to_thread.run_sync(execute, command, tmp_path, server)
+
+
 def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:
     [code], [*_, table] = blocks("python", METRICS_PAGE), blocks("toml", METRICS_PAGE)
-    [command] = commands(METRICS_PAGE)
+    *_, command = commands(METRICS_PAGE)
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     task = {"name": "mine", **{split: f"{split}.jsonl" for split in SIZES}, **tomllib.loads(table)["task"]}
     write_task(tmp_path, tables={"task": task}).rename(tmp_path / "mine.toml")

@@ -250,25 +250,30 @@ def test_the_demo_of_another_model_asks_nothing_of_this_machine(monkeypatch: pyt
 
 
 def test_the_demo_needs_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demonstrating, "EXAMPLES", (Path("not/here"), Path("nor/there")))
+    monkeypatch.setattr(demonstrating, "EXAMPLES", Path("not/here"))
+    monkeypatch.setattr(demonstrating, "DISTRIBUTION", "not-installed")
     code, _, err = invoke("demo")
     assert code == 2
     assert "install the package again" in err
 
 
-def test_the_demo_finds_the_examples_in_an_installed_package(tmp_path: Path) -> None:
-    """Which setup.py puts there; nothing of a checkout is beside it."""
-    site = tmp_path / "site"
+def test_the_demo_finds_the_examples_of_an_installed_distribution(tmp_path: Path) -> None:
+    """Where `data-files` in pyproject.toml puts them; nothing of a checkout is beside the packages."""
+    site, share = tmp_path / "lib" / "site", tmp_path / "share" / "promptflow" / "examples"
     for name in ("agents", "memory", "protocols"):
         shutil.copytree(ROOT / name, site / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "examples", site / "agents" / "examples")
+    shutil.copytree(ROOT / "examples", share)
     shutil.copy(ROOT / "run.py", site)
+    installed = site / f"{demonstrating.DISTRIBUTION.replace('-', '_')}-9.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {demonstrating.DISTRIBUTION}\nVersion: 9\n")
+    (installed / "RECORD").write_text("../../share/promptflow/examples/home.toml,,\n")
     less = ["--set", "models.default=embedded", "--set", "search.assignments=0"]
     command = [sys.executable, "-c", "import run; run.main()", "demo", *less, "--out", "out"]
     environ = {**os.environ, "PYTHONPATH": str(site)}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "site/agents/examples/home.toml" in done.stdout
+    assert "share/promptflow/examples/home.toml" in done.stdout
 
 
 @pytest.mark.parametrize(

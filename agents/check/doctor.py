@@ -14,6 +14,7 @@ from agents.check.reaching import call_each, check_memory_of, open_models, to_ca
 from agents.config.catalogue import open_operators, open_selector
 from agents.config.configuration import Configuration, load
 from agents.config.extensions import check_agents
+from agents.config.labels import known_labels
 from agents.config.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
 from agents.config.metrics import asks_judge
 from agents.config.own_instructions import critic_instruction, own_instructions
@@ -38,7 +39,7 @@ from agents.run.opening import check_editable
 from memory import upkeep
 from protocols.concurrency.threads import in_thread
 from protocols.data import Source, load_examples
-from protocols.data.checks import label_problems, split_problems
+from protocols.data.checks import FITTING, Splits, label_problems, split_problems
 from protocols.errors import (
     BudgetExhausted,
     ConfigError,
@@ -47,8 +48,8 @@ from protocols.errors import (
     MemoryMismatch,
     ModelError,
 )
+from protocols.kinds.kinds import generation
 from protocols.metrics.judge import ModelJudge
-from protocols.metrics.kinds import generation
 from protocols.metrics.match import Exact
 from protocols.model import ChatMessage
 from protocols.prompt import Prompt, braced, holds_placeholder
@@ -170,8 +171,8 @@ def _examples(found: Findings, configuration: Configuration) -> tuple[Task | Non
     if not splits:
         return None, None
     fine = found.none_of("splits", split_problems(splits), "no id and no input is in two of them")
-    if configuration.task.kind == "classification" and "train" in splits:
-        fine &= found.none_of("labels", label_problems(splits), "train has every label")
+    if configuration.task.kind in FITTING and "train" in splits:
+        fine &= _labels(found, configuration, splits)
     task: Task | None = None
     if fine and len(there) == len(places):
         task = found.attempt("task", lambda: make_task(configuration, splits), _describe)
@@ -182,6 +183,16 @@ def _examples(found: Findings, configuration: Configuration) -> tuple[Task | Non
         return task, task
     kind = generation({})  # any kind will do, since only placeholders are checked
     return Task(configuration.task.name, some, (), (), Exact(kind), tuple(sorted(some[0].inputs)), kind), None
+
+
+def _labels(found: Findings, configuration: Configuration, splits: Splits) -> bool:
+    """Whether all targets are labels of the task."""
+    kind = configuration.task.kind
+    if configuration.task.labels is None:
+        return found.none_of("labels", label_problems(splits, kind), "train has every label")
+    labels = found.attempt("task.labels", lambda: known_labels(configuration), lambda all: f"{len(all):,} labels")
+    problems = label_problems(splits, kind, labels) if labels else ()
+    return bool(labels) and found.none_of("labels", problems, "task.labels has every label")
 
 
 def _file(found: Findings, name: str, source: Source) -> tuple[Example, ...] | None:
@@ -281,7 +292,7 @@ def _sent(configuration: Configuration, task: Task, prompt: Prompt) -> tuple[Sen
     likely = likely_requests(task, prompt, example.inputs, fill)
     sent = [Sent(role_of(request.prompt), example.id, request.messages, expected) for request in likely]
     if asks_judge(configuration):
-        question = ModelJudge(task.kind, configuration.task.rubric or "", None).question(example, expected)
+        question = ModelJudge(task.kind, configuration.task.rubric or "", None).question(example, expected or "...")
         sent.append(Sent("judge", example.id, (ChatMessage("user", question),), expected))
     return tuple(sent)
 

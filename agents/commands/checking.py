@@ -1,4 +1,4 @@
-"""Commands that check and measure outside of a run: evaluate, ask and doctor."""
+"""Commands that check and measure outside of a run: evaluate, ask, judge and doctor."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from agents import foreground
 from agents.commands.console import drive, emit, environment, exit_codes, stdout, tell
 from agents.commands.options import AsJson, Config, Settings
 from agents.config.configuration import load
+from agents.views.agreement import show_agreement
 from agents.views.diagnosis import show_diagnosis
 from agents.views.exchanges import show_asked, show_breakdown
 from agents.views.live.terminal import Onlooker
@@ -86,6 +87,34 @@ def ask(
             emit({"split": asked.split, "dollars": asked.dollars} | as_json_of(asked.exchange))
         else:
             show_asked(stdout(), asked)
+
+
+def judge(
+    config: Config,
+    grades: Annotated[
+        Path,
+        typer.Argument(metavar="GRADES", help="Answers with people's grades: 20 to 100, good ones and bad ones."),
+    ],
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the judge of a task with people who graded the same answers. Nothing is written.
+
+    A row of GRADES has the keys of an example, and besides them `answer` and `grade`: yes or no, or a
+    number of any scale.
+
+    \b
+    Example:
+      promptflow judge mine.toml grades.jsonl
+    """
+    with exit_codes(as_json):
+        configuration = load(config, settings or [])
+        console = Onlooker(stderr=True)
+        found = drive(partial(foreground.judge, configuration, environment(), grades, console))
+        if as_json:
+            emit(asdict(found))
+        else:
+            show_agreement(stdout(), found)
 
 
 def doctor(

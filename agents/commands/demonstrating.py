@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import metadata
 from pathlib import Path
 
 from agents.commands.console import emit, exit_codes, program, say, stdout
@@ -16,9 +17,9 @@ from protocols.errors import ConfigError
 from protocols.providers.catalogue import EMBEDDED
 from protocols.text import one_line, printable
 
-AGENTS = Path(__file__).resolve().parents[1]
-EXAMPLES = (AGENTS / "examples", AGENTS.parent / "examples")
-"""The examples in an installed package, and in a checkout."""
+DISTRIBUTION = "promptflow-agents"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+"""The examples in a checkout."""
 HOME = "home.toml"
 MODEL = "local/smollm2-135m"
 NO_LANGUAGE_MODEL = "It is no language model: the run shows how a search works, and its scores say nothing about one."
@@ -62,10 +63,20 @@ def _example() -> Path:
 
     :raises ConfigError: it was not installed.
     """
-    for folder in EXAMPLES:
-        if (folder / HOME).is_file():
-            return folder / HOME
-    raise ConfigError(f"the demo needs the examples, which are not in {EXAMPLES[0]}; install the package again")
+    example = EXAMPLES / HOME if (EXAMPLES / HOME).is_file() else _installed()
+    if example is None:
+        raise ConfigError(f"the demo needs {HOME}, and it is not in {EXAMPLES}; install the package again")
+    return example
+
+
+def _installed() -> Path | None:
+    """The configuration among the files of the installed distribution."""
+    try:
+        files = metadata.files(DISTRIBUTION) or ()
+    except metadata.PackageNotFoundError:
+        return None
+    found = (Path(str(file.locate())).resolve() for file in files if file.parts[-2:] == (EXAMPLES.name, HOME))
+    return next((path for path in found if path.is_file()), None)
 
 
 def _announce(example: Path, configuration: Configuration, why: str) -> None:

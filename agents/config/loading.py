@@ -9,8 +9,9 @@ from random import Random
 from typing import get_args
 
 from agents.config.configuration import Configuration
-from agents.config.metrics import open_kind, open_metric, scored
+from agents.config.metrics import check_targets, open_kind, open_metric, scored
 from agents.config.programs import completed, first_prompts, layout, open_program
+from agents.prompting.retrieval_slots import EXAMPLES, places
 from memory.retrieval import read_corpus
 from protocols.data import Added, Fields, Source, add, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
@@ -116,6 +117,7 @@ def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> T
     :raises ConfigError: they hold images, and the model that answers reads text alone.
     """
     table = configuration.task
+    check_targets(configuration)
     check_splits(splits)
     check_images(configuration, splits)
     train = splits["train"]
@@ -181,6 +183,15 @@ def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
     return prompt
 
 
+def check_shots(prompt: Prompt, task: Task, file: str | None = None) -> None:
+    """:raises PromptError: the prompt shows training examples with their targets, and they have none."""
+    for section in prompt:
+        if not task.has_targets and any(place.startswith(f"{EXAMPLES}:") for place in places(section.filled)):
+            raise PromptError(
+                f"section {section.name} shows training examples with their targets, and there are none", file=file
+            )
+
+
 def check_prompt(prompt: Prompt, task: Task, literal: set[str], file: str | None = None) -> None:
     """:raises PromptError: see `load_first_prompt`."""
     unknown = {name: at for name, at in unknown_placeholders(prompt, task).items() if name not in literal}
@@ -193,6 +204,7 @@ def check_prompt(prompt: Prompt, task: Task, literal: set[str], file: str | None
             file=file,
         )
     check_input(prompt, task, file)
+    check_shots(prompt, task, file)
 
 
 def check_input(prompt: Prompt, task: Task, file: str | None = None) -> None:

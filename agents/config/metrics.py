@@ -10,10 +10,12 @@ from pathlib import Path
 import orjson
 
 from agents.config.configuration import Configuration
+from agents.config.labels import make_kind
 from agents.config.program_tables import ProgramPromptTable
 from agents.config.tables import PromptTable
 from agents.programs.trial import Trial
 from protocols.data.checks import Splits
+from protocols.data.mapping import NO_TARGET
 from protocols.errors import ConfigError
 from protocols.files.named import Named
 from protocols.files.own_code import where
@@ -21,27 +23,41 @@ from protocols.files.text_files import read_text
 from protocols.metrics.entities import EntityF1
 from protocols.metrics.formats import JsonSchema, Pattern
 from protocols.metrics.judge import ModelJudge
-from protocols.metrics.kinds import TASK_KINDS
 from protocols.metrics.match import Accuracy, Contains, Exact, MacroF1, Numeric
 from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
 from protocols.metrics.own import Own
+from protocols.metrics.scales import MeanAbsoluteError, QuadraticKappa
+from protocols.metrics.sets import Jaccard, MacroF1OfSets, MicroF1, SameSet
 from protocols.metrics.tool_calls import OrderedToolCalls, ToolCalls, calling
 from protocols.metrics.weighted import Weighted
 from protocols.model import ChatModel, Finish
 from protocols.naming import closed, schema_names
-from protocols.task import GENEROUS, Metric, Parser, TaskKind
+from protocols.task import GENEROUS, KindName, Metric, Parser, TaskKind
 from protocols.thought import without_thought
 from protocols.tools.definitions import NO_DEFINITIONS, Definitions, read_schema, read_tools
 
 ENTITY, JUDGE = "entity_f1", "judge"
+
+
+def _of_sets(
+    of_sets: Callable[[TaskKind], Metric], of_one: Callable[[TaskKind], Metric]
+) -> Callable[[TaskKind], Metric]:
+    """A metric for the kind multilabel, and one of the same name for the other kinds."""
+    return lambda kind: (of_sets if kind.name == "multilabel" else of_one)(kind)
+
+
 PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
     "accuracy": Accuracy,
-    "macro_f1": MacroF1,
+    "macro_f1": _of_sets(MacroF1OfSets, MacroF1),
     ENTITY: EntityF1,
+    "micro_f1": MicroF1,
+    "jaccard": Jaccard,
+    "mae": MeanAbsoluteError,
+    "quadratic_kappa": QuadraticKappa,
     "squad_em": SquadEM,
     "squad_f1": SquadF1,
     "token_f1": TokenF1,
-    "exact": Exact,
+    "exact": _of_sets(SameSet, Exact),
     "contains": Contains,
     "numeric": Numeric,
     "tool_calls": ToolCalls,
@@ -49,12 +65,27 @@ PLAIN: Mapping[str, Callable[[TaskKind], Metric]] = {
 }
 CALLS = frozenset({"tool_calls", "tool_calls_in_order"})
 """Metrics of the kind generation that read calls of tools."""
+OF_LISTS = frozenset({"micro_f1", "jaccard", "exact", "macro_f1"})
+"""Metrics of lists of labels."""
+ONLY: Mapping[str, frozenset[str]] = {
+    ENTITY: frozenset({"ner"}),
+    "micro_f1": frozenset({"multilabel"}),
+    "jaccard": frozenset({"multilabel"}),
+    "mae": frozenset({"ordinal"}),
+    "quadratic_kappa": frozenset({"ordinal"}),
+    **dict.fromkeys(CALLS, frozenset({"generation"})),
+}
+"""The kinds of task that a metric is only for."""
 SET_UP = {"regex": "pattern", "json_schema": "json_schema", JUDGE: "rubric"}
 """Metrics that need another key of `[task]`, and that key."""
 METRICS = (*PLAIN, *SET_UP)
 SCORED: Mapping[str, str] = {
     "accuracy": "accuracy, the share of answers that are the expected one",
     "macro_f1": "macro F1, the mean over all labels of how well each is found: rare ones count as much as others",
+    "micro_f1": "micro F1 of labels: missed and invented ones cost alike",
+    "jaccard": "the share of the labels of the answer and of the expected ones that both have",
+    "mae": "how near the rating is to the expected one: 1 less the distance as a share of the scale's length",
+    "quadratic_kappa": "quadratic weighted kappa: ratings far from the expected one cost most",
     ENTITY: "micro F1 of entities: both the type and the words must be right; missed and invented ones cost alike",
     "squad_em": "exact match with one of the expected answers, but for case, articles and punctuation",
     "squad_f1": "F1 of the words that the answer shares with an expected one, but for case, articles and punctuation",
@@ -67,6 +98,17 @@ SCORED: Mapping[str, str] = {
     "json_schema": "the answer must be JSON that is valid by a schema",
 }
 """A description of each metric for the models that write prompts."""
+SAME_LABELS = "1 if the labels are exactly the expected ones, else 0"
+"""The description of `exact` for lists of labels."""
+
+
+def suits(metric: str, kind: KindName) -> bool:
+    """Whether a metric of ours that compares answers with targets can score this kind of task."""
+    if kind == "ner":
+        return metric == ENTITY
+    if kind == "multilabel":
+        return metric in OF_LISTS
+    return kind in ONLY.get(metric, {kind})
 
 
 def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
@@ -77,7 +119,7 @@ def open_kind(configuration: Configuration, splits: Splits) -> TaskKind:
     :raises DataError: a target does not fit this kind.
     :raises ConfigError: there is no such parser, or a JSON schema or the tools cannot be read.
     """
-    kind, own = TASK_KINDS[configuration.task.kind](splits), configuration.task.parser
+    kind, own = make_kind(configuration, splits), configuration.task.parser
     definitions = open_definitions(configuration, configuration.prompt)
     if kind.name == "generation" and any(named.use in CALLS for named in configuration.task.metric or ()):
         of_program = [open_definitions(configuration, table) for table in configuration.prompts.values()]
@@ -136,12 +178,25 @@ def scored(configuration: Configuration, kind: TaskKind) -> str:
     def words(named: Named) -> str:
         if named.use == JUDGE:
             return f"a grade that a model gives by this rubric: {configuration.task.rubric}"
+        if kind.name == "multilabel" and named.use == "exact":
+            return SAME_LABELS
         return "a function of the user's" if named.nameless else SCORED.get(named.use, f"the function {named}")
 
     weights = configuration.task.metric or {Named(kind.metric): 1.0}
     if len(weights) == 1:
         return words(next(iter(weights)))
     return "; ".join(f"{weight:g} × {words(named)}" for named, weight in weights.items())
+
+
+def check_targets(configuration: Configuration) -> None:
+    """:raises ConfigError: there are no targets, and the metric compares answers with them."""
+    table = configuration.task
+    needed = [named.use for named in table.metric or {Named("token_f1"): 1.0} if named.use in PLAIN]
+    if table.fields.target == NO_TARGET and needed:
+        raise ConfigError(
+            f'task.metric: {needed[0]} compares answers with targets, and fields.target = "{NO_TARGET}" says that '
+            f"there are none; without targets there are {', '.join(SET_UP)}, or module:function for your own"
+        )
 
 
 def asks_judge(configuration: Configuration) -> bool:
@@ -166,10 +221,12 @@ def _open(configuration: Configuration, kind: TaskKind, named: Named, judge: Cha
     if name in METRICS and named.parameters.fields:
         raise ConfigError(f"task.metric: {name} takes no parameters; one of your own does: module:function")
     if name in PLAIN:
-        if (name == ENTITY) != (kind.name == "ner"):
-            raise ConfigError(f"task.metric: {name} does not suit task.kind = {kind.name!r}")
-        if name in CALLS and kind.name != "generation":
-            raise ConfigError(f'task.metric: {name} needs task.kind = "generation", not {kind.name!r}')
+        if not suits(name, kind.name):
+            needed = " or ".join(sorted(ONLY.get(name, ()))) or "another task.kind"
+            fitting = ", ".join(one for one in PLAIN if suits(one, kind.name))
+            raise ConfigError(
+                f"task.metric: {name} does not suit task.kind = {kind.name!r}, but {needed}; there are {fitting}"
+            )
         return PLAIN[name](kind)
     if name == "regex":
         return Pattern(kind, table.pattern or "")

@@ -17,6 +17,7 @@ from agents.config.program_tables import Program
 from agents.config.values import MOST, Count, Model, Own, Table, Weight, Weights, variable
 from agents.ring.team import WIDEST
 from protocols.data import Format
+from protocols.data.mapping import NO_TARGET
 from protocols.files.named import Named
 from protocols.providers.own_model import own_name
 from protocols.task import KindName
@@ -39,7 +40,7 @@ class FieldsTable(Table):
 
     `input`: column by input field; empty: every column except target and id. `labels`: the names of the classes 0, 1,
     and so on, if targets are class numbers. `conversations`, `images`: the input fields whose texts are conversations
-    in JSON, or names of images.
+    in JSON, or names of images. `separator`: stands between the labels of a target that is a text with several.
     """
 
     input: Mapping[str, str] = {}
@@ -48,6 +49,7 @@ class FieldsTable(Table):
     labels: tuple[str, ...] = ()
     conversations: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    separator: Annotated[str, Field(min_length=1)] | None = None
 
 
 class CutTable(Table):
@@ -66,8 +68,10 @@ class TaskTable(Table):
     into the three. `format`: of the files, if their suffix does not show it.
 
     `description`: the input and the wanted answer in words, for the models that write prompts; it is not part of the
-    prompt. `kind` sets the default layout of the first prompt, the parser and the metric. `metric`: another metric by
-    its name, or as `module:function`, or several with weights; `parser`: another parser, as `module:function`.
+    prompt. `kind` sets the default layout of the first prompt, the parser and the metric. `labels`: all labels,
+    levels of a scale (the lowest first) or types of entities, or a file with one a line (None: those of train).
+    `metric`: another metric by its name, or as `module:function`, or several with weights; `parser`: another parser,
+    as `module:function`.
     `rubric`: the text by which the metric judge grades; `pattern`: the regular expression of the metric regex;
     `json_schema`: the file of the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl files whose
     passages the operator rag may show. `more`: files of examples that came later, in the form of the others; each is
@@ -82,6 +86,7 @@ class TaskTable(Table):
     name: str
     description: str | None = None
     kind: KindName = "classification"
+    labels: tuple[str | int, ...] | str | None = None
     program: Program | None = None
     program_timeout: Positive = 300.0
     metric: Weights = None
@@ -109,6 +114,11 @@ class TaskTable(Table):
             raise ValueError(f"{' and '.join(missing)} missing; give train, validation and test, or data to be cut")
         if self.cut != CutTable() and not self.data:
             raise ValueError("cut says how data is cut, and there is no data")
+        if self.fields.target == NO_TARGET and self.kind != "generation":
+            raise ValueError(
+                f'fields.target = "{NO_TARGET}" says that there are no targets, and answers of the kind {self.kind} '
+                'are compared with them; for answers that are judged by themselves set kind = "generation"'
+            )
         return self
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 import orjson
 
 from agents.config.configuration import Configuration, named_in
+from agents.config.labels import known_labels
 from agents.config.own_instructions import instructions
 from agents.config.roles import roles
 from protocols.errors import ConfigError
@@ -22,8 +23,8 @@ FREE = frozenset(
     {
         # Locations of files: only their content counts.
         "origin", "task.train", "task.validation", "task.test", "task.data", "task.cut", "task.more", "task.format",
-        "task.fields", "task.corpus", "task.json_schema", "prompt.file", "prompt.text", "prompt.literal",
-        "prompt.tools", "prompt.response_schema", "run", "operators", "critic",
+        "task.fields", "task.corpus", "task.json_schema", "task.labels", "prompt.file", "prompt.text",
+        "prompt.literal", "prompt.tools", "prompt.response_schema", "run", "operators", "critic",
         # The budget: it changes when the run stops, but not its decisions until then.
         "budget", "search.assignments", "cache",
         # The speed of calls, and the handling of agents' exceptions.
@@ -69,6 +70,8 @@ def resume_fingerprint(
     counts |= _of_examples(task)
     if schema := configuration.task.json_schema:
         counts["the JSON schema"] = _digest(configuration.path(schema).read_text(encoding="utf-8"))
+    if configuration.task.labels is not None:
+        counts["the list of labels"] = _digest(known_labels(configuration))
     counts |= _definitions(configuration)
     counts |= {f"the instruction of {name}": _digest(text) for name, text in instructions(configuration).items()}
     for name in sorted({*roles(configuration).values()}):

@@ -25,6 +25,8 @@ SECONDS: Final = 5.0
 """Time limit for one operator to compose its requests: a user's own may wait for something that is not there."""
 ADVICE: Final = "Name the two answers that are confused most often, and the question that decides between them. " * 2
 """Placeholder for a critic's advice about a section."""
+SENTENCES: Final = "This is an answer of a sentence or two, of which nothing is known before it is given. " * 2
+"""Placeholder for the answer to an example without a target."""
 SECTIONS: Final = 2
 """Maximum number of sections of a prompt on which an operator is tried."""
 
@@ -140,7 +142,7 @@ def _outcomes(task: Task, count: int) -> tuple[Outcome, ...]:
     for n, example in enumerate(some):
         target = task.kind.show(example.target)
         wrong = task.kind.show(some[(n + 1) % len(some)].target)
-        answer = wrong if n % 2 else target
+        answer = (wrong if n % 2 else target) or SENTENCES
         feedback = f"expected {target}, answered {answer}" if n % 2 else ""
         made.append(Outcome(example.id, example.inputs, target, answer, answer, float(not n % 2), feedback))
     if made:

@@ -34,9 +34,9 @@ AGAIN: Final = 0.4
 """Share of replies that contain no edit and are asked for again."""
 MEASURED: Final = 64
 """Maximum number of examples of a split whose length is measured."""
-WRITTEN, VERDICT, THOUGHT, REASONED = 400, 60, 300, 150
+WRITTEN, VERDICT, THOUGHT, REASONED, ANSWER = 400, 60, 300, 150, 200
 """Tokens of replies: of the critic or a writer, and of a judge. In replies of the task's model: its thinking, if it
-thinks by itself, and its reasoning, if the prompt asks for that."""
+thinks by itself, its reasoning, if the prompt asks for that, and an answer where no target tells its length."""
 CREDIT: Final = 0.5
 """Share of its allowance that section credit is expected to spend."""
 WEIGHT: Final = 10.0
@@ -209,7 +209,8 @@ class Expected:
         limit = program_limit(task, name, part)
         room = reply_room(self._configuration, limit, role_of(name))
         first_words = REASONED if limit > task.kind.limit or task.kind.name == "reasoning" else 0
-        return min(room, 1.5 * sizes.target + 6 + first_words + THOUGHT * (room > limit))
+        answer = 1.5 * sizes.target + 6 if task.has_targets else ANSWER
+        return min(room, answer + first_words + THOUGHT * (room > limit))
 
     def _roles(self, edits: int, answers: float, prompt: float, sizes: Sizes) -> dict[str, Use]:
         critic = self._configuration.agents.criticises

@@ -23,7 +23,7 @@ from protocols.messages import FIRST, Assignment, Outcome
 from protocols.metrics.bootstrap import interval
 from protocols.model import Reply, Request
 from protocols.prompt import Form, Prompt, Section, estimate_turn
-from protocols.task import Example, Metric, Task
+from protocols.task import MANY, Example, Metric, Task
 
 EXAMPLES: Final = 30
 LEAST: Final = 10
@@ -162,7 +162,7 @@ class Probe:
         bare = bare_replies(plan.traced, task)
         outcomes = [o for o in await forward.drawn(0, TEMPERATURE)(plan.first, plan.traced) if isinstance(o, Outcome)]
         readable = are_read(bare.values(), task) and task.kind.name != "reasoning"
-        return worked_out(outcomes, bare, CHATTER if readable else None)
+        return worked_out(outcomes, bare, CHATTER if readable else None, task.good)
 
     async def _again(self, plan: Plan, forward: Forward, first: Sequence[Outcome | None]) -> Again:
         more = _outcomes(await forward.drawn(1, TEMPERATURE)(plan.first, plan.examples))
@@ -255,7 +255,7 @@ def in_words(way: ShotPolicy) -> str:
 def chance(task: Task) -> float:
     """The probability that a guess drawn from the distribution of training answers is right; 0 without a closed set
     of answers."""
-    if task.kind.name == "ner":  # its closed set holds types, not answers
+    if task.kind.name in MANY:  # the closed set holds parts of answers
         return 0.0
     return sum((count / len(task.train)) ** 2 for count in task.answers.values())
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.results.old_and_new import Change
+from agents.results.comparison import Change
 from protocols.metrics.bootstrap import Interval
 
 Advice = Literal["first", "best", "retrained", "open"]

@@ -15,9 +15,8 @@ from agents.directory.run_directory import RESULT, TRANSFER, read_document, writ
 from agents.moving.advice import Advice, Differences, advise
 from agents.moving.deployed import Deployed, read_deployed
 from agents.prompting.retrieval_slots import measured
-from agents.results.comparison import Answer, answers, score_of, used
+from agents.results.comparison import Answer, answers, change, score_of, used
 from agents.results.finished import read_result
-from agents.results.old_and_new import change
 from agents.results.pareto import Taken, taken
 from agents.run.search import Run
 from protocols.concurrency.threads import in_thread

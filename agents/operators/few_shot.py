@@ -79,13 +79,16 @@ class FewShot:
         own = [experience for experience in recalled if experience.operator == self.name]
         answers = bare_replies(task.train, task)
         readable = are_read(answers.values(), task)
-        replies = worked_out(assignment.outcomes, answers, CHATTER if readable and not reasons else None)
+        chatter = CHATTER if readable and not reasons else None
+        replies = worked_out(assignment.outcomes, answers, chatter, task.good)
         now = saved(prompt, assignment.section)
         others = {shown(saved(partner.prompt, assignment.section)) for partner in assignment.partners}
         possible = _possible(now, own, task, readable, len(replies), others)
         if not possible:
             reason = "every training example that can be shown is shown already, in every way"
-            if not readable:
+            if not task.has_targets:
+                reason = f"there are no targets, and no reply has {task.good:g} or more to be shown instead"
+            elif not readable:
                 reason = "the parser reads no bare answer, and no reply has come out right to be shown instead"
             raise InapplicableError(reason)
         each = context.slots.each(prompt, EXAMPLES, turns=True)
@@ -234,12 +237,14 @@ class FewShot:
         return nearness
 
 
-def worked_out(outcomes: Sequence[Outcome], answers: Mapping[str, str], chatter: int | None) -> dict[str, str]:
-    """The correct replies that are more than bare answers, by the ids of their examples. `answers`: the bare answers,
-    by id; `chatter`: maximum number of tokens beside the answer for a reply to count as bare; None: any further text
-    makes it more than a bare answer."""
+def worked_out(
+    outcomes: Sequence[Outcome], answers: Mapping[str, str], chatter: int | None, good: float = 1.0
+) -> dict[str, str]:
+    """The replies with a score of at least `good` that are more than bare answers, by the ids of their examples.
+    `answers`: the bare answers, by id; `chatter`: maximum number of tokens beside the answer for a reply to count as
+    bare; None: any further text makes it more than a bare answer."""
     right = [
-        o for o in outcomes if o.score >= 1.0 and o.finish == "stop" and o.reply.strip() and o.example in answers
+        o for o in outcomes if o.score >= good and o.finish == "stop" and o.reply.strip() and o.example in answers
     ]
     return {
         outcome.example: outcome.reply

@@ -23,7 +23,7 @@ from agents.prompting.wording import count_words
 from protocols.answers.numbers import is_number
 from protocols.messages import Assignment, Outcome, Scores, Tried, mean
 from protocols.prompt import Kind, Prompt, estimate_tokens
-from protocols.task import Example, Task
+from protocols.task import Example, KindName, Task
 
 Item = TypeVar("Item")
 Row = tuple[Mapping[str, str], str, str, str]
@@ -47,6 +47,8 @@ OPENING = 40
 """A beginning that all inputs share is shown once if it has at least this many characters."""
 DATA = 2500
 """Most tokens of training examples shown as data."""
+CALLED: Mapping[KindName, str] = {"ner": "Types", "multilabel": "Labels", "ordinal": "Ratings"}
+"""What the members of a closed set of answers are called, if not answers."""
 ANSWERS = 60
 """Most answers listed with their frequencies, the most frequent first."""
 TRIED = 4
@@ -99,8 +101,10 @@ def _answered(task: Task) -> str:
     """A sentence on the answers: their list if they are a closed set, else their typical length and how many examples
     have none."""
     count = len(task.train)
+    if not task.has_targets:
+        return "There are no expected answers: each answer is judged by itself, and the score says how good it is."
     if task.answers:
-        called = "Types" if task.kind.name == "ner" else "Answers"
+        called = CALLED.get(task.kind.name, "Answers")
         listed = ", ".join(f"{answer} ({times})" for answer, times in islice(task.answers.items(), ANSWERS))
         more = f" and {len(task.answers) - ANSWERS} more" if len(task.answers) > ANSWERS else ""
         return f"{called}, with their numbers among {count} training examples: {listed}{more}."
@@ -253,9 +257,10 @@ def _short(outcome: Outcome, calls: Calls | None) -> str:
 
 
 def _failed(outcome: Outcome) -> str:
-    """A failure with its answer and the expected one, on one line."""
+    """A failure with its answer and the expected one, if there is one, on one line."""
     answered = cut(once(answered_with(outcome)), LINE // 2)
-    return f"{_line(outcome.inputs, f'{answered}, expected {outcome.target}', outcome.target)} ({outcome.example})"
+    answered += f", expected {outcome.target}" if outcome.target else ""
+    return f"{_line(outcome.inputs, answered, outcome.target)} ({outcome.example})"
 
 
 def example_line(example: Example, task: Task) -> str:
@@ -290,4 +295,5 @@ def _line(inputs: Mapping[str, str], answer: str, expected: str, inner: str = ""
     plain = {name: " ".join(value.split()) for name, value in inputs.items()}
     kept = shortened(plain, tokens * len(plain), expected)
     texts = [*kept.values()] if len(kept) == 1 else [f"{name}: {value}" for name, value in kept.items()]
-    return f"- {' | '.join(texts + [inner] * bool(inner))} → {cut(' '.join(answer.split()), LINE)}"
+    arrow = f" → {cut(' '.join(answer.split()), LINE)}" if answer else ""
+    return f"- {' | '.join(texts + [inner] * bool(inner))}{arrow}"

@@ -6,10 +6,12 @@ import re
 from collections.abc import Collection, Mapping
 
 from protocols.prompt import Kind
-from protocols.task import KindName, Task
+from protocols.task import MANY, KindName, Task
 from protocols.text import TOKEN, UNSPACED
 
 WRITING: Mapping[KindName, str] = {
+    "multilabel": "For each label say when it applies, also beside others, and what looks like it and is none.",
+    "ordinal": "For each level say what an input of it has that the level below lacks.",
     "ner": "For each type say what is one, then where it begins and ends, then what looks like one and is none.",
     "reading": (
         "Keep answering and abstaining in balance (there is no answer in {empty} of {train} training examples), and "
@@ -45,6 +47,8 @@ LOOKED_AT = 50
 """Training examples checked to see whether inputs list the answers."""
 READING: Mapping[KindName, str] = {
     "classification": "Name the pair that is confused and the question that decides between the two.",
+    "multilabel": "Keep missed and wrongly named labels apart; say which come together and which exclude each other.",
+    "ordinal": "Say whether ratings are too high or too low, at which level, and what moves an input by one.",
     "ner": "Keep wrong type, wrong boundary, missed and invented apart.",
     "reading": (
         "Count answers where there is none, abstentions where there is one, and spans too long or too short; the "
@@ -59,6 +63,8 @@ READING: Mapping[KindName, str] = {
     ),
 }
 """Advice for a critic, by the kind of task."""
+JUDGED = "What do the reasons of the grades have in common, and what do the best replies do that the others do not?"
+"""Advice for a critic of a task without targets."""
 
 
 def writing_clause(task: Task, section: Kind | None = None, inner: bool = False) -> str:
@@ -76,7 +82,7 @@ def explained(task: Task) -> Collection[str]:
     """The answers that a text should explain: those of a closed set; none if the inputs list the options themselves,
     since the names then mean something else in each example."""
     answers = task.answers
-    if task.kind.name == "ner" or not answers:
+    if task.kind.name in MANY or not answers:
         return answers
     texts = ["\n".join(example.inputs.values()) for example in task.train[:LOOKED_AT]]
     least = max(2, len(answers) / 2)
@@ -86,6 +92,8 @@ def explained(task: Task) -> Collection[str]:
 
 def reading_clause(task: Task) -> str:
     """Advice for a critic."""
+    if not task.has_targets:
+        return JUDGED
     return READING[task.kind.name]
 
 

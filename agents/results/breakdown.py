@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,10 +57,10 @@ class Breakdown:
 
 def breakdown(kind: KindName, metric: Metric, outcomes: Sequence[Outcome]) -> Breakdown:
     """Take the score of some outcomes apart."""
-    items = {"classification": _label, "ner": _entities}.get(kind)
+    items = ITEMS.get(kind)
     return Breakdown(
         by_label([(items(each.target), items(each.answer)) for each in outcomes]) if items else (),
-        confusion(outcomes) if kind == "classification" else (),
+        confusion(outcomes) if items is _label else (),
         by_metric(metric, outcomes),
     )
 
@@ -92,6 +92,15 @@ def _label(written: str | None) -> set[Item]:
     return set() if written is None else {(written, "")}
 
 
+def _listed(written: str | None) -> set[Item]:
+    """The labels of a target or an answer, which are written as a list in JSON."""
+    try:
+        found = orjson.loads(written or "[]")
+    except orjson.JSONDecodeError:
+        return set()
+    return {(str(label), "") for label in found} if isinstance(found, list) else set()
+
+
 def _entities(written: str | None) -> set[Item]:
     """The entities of a target or an answer, which are written as JSON; none of what a user's parser writes
     otherwise."""
@@ -101,6 +110,15 @@ def _entities(written: str | None) -> set[Item]:
         return set()
     listed = found.items() if isinstance(found, dict) else ()
     return {(kind, str(text)) for kind, texts in listed if isinstance(texts, list) for text in texts}
+
+
+ITEMS: Mapping[KindName, Callable[[str | None], set[Item]]] = {
+    "classification": _label,
+    "ordinal": _label,
+    "multilabel": _listed,
+    "ner": _entities,
+}
+"""The items of an answer as a reply has it, by the kind of task; other kinds have none."""
 
 
 def confusion(outcomes: Iterable[Outcome]) -> tuple[Confused, ...]:

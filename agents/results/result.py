@@ -9,9 +9,8 @@ from agents.archive.archive import Member
 from agents.archive.endings import endings
 from agents.headroom.found import Headroom
 from agents.results.by_prompt import PromptCosts
-from agents.results.comparison import Held
+from agents.results.comparison import Held, OldAndNew
 from agents.results.leaks import Leak
-from agents.results.old_and_new import OldAndNew
 from agents.results.pareto import Answers
 from agents.ring.evaluator import value_of
 from protocols.budget.ledger import Ledger, Saved

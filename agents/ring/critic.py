@@ -45,9 +45,9 @@ INPUTS = 4096
 SECTION = re.compile(r"\s*(?:(?:[-*•]|\d{1,3}[.)]|#{1,6})\s+)?\*{0,2}\[([^\]]+)\](?:\*\*)?[:：]?(?:\*\*)?\s*")
 """The name of a section in brackets at the start of a line."""
 MEASURED = "Say which sentences do nothing and could go, as far as leaving out a part says so."
-REPLY_FORM = (
-    "Think first. Then write this between <critique> and </critique>. If expected answers seem wrong, write the ids "
-    "of these examples after it between <doubtful> and </doubtful>."
+REPLY_FORM = "Think first. Then write this between <critique> and </critique>."
+DOUBTS = (
+    " If expected answers seem wrong, write the ids of these examples after it between <doubtful> and </doubtful>."
 )
 
 
@@ -158,7 +158,8 @@ class Critic:
         text = filled(self._own or instruction("agents.ring", "critic.txt"), values)
         first = instruction("agents.ring", "critic_program.txt") if calls else ""
         role = PROGRAM_ROLE if calls else ROLE
-        return compose(blocks, f"{first}{text}\n{REPLY_FORM}", evaluation.assignment, model=self._model, role=role)
+        form = REPLY_FORM + DOUBTS * self._task.has_targets
+        return compose(blocks, f"{first}{text}\n{form}", evaluation.assignment, model=self._model, role=role)
 
 
 class Silent:

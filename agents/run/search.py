@@ -52,11 +52,10 @@ from agents.programs.trial import Trial, unpack_trial
 from agents.prompting.forward import Forward
 from agents.prompting.retrieval_slots import open_slots
 from agents.results.by_prompt import by_prompt
-from agents.results.comparison import Held, answers, held_out, refusal
+from agents.results.comparison import Held, Parts, answers, held_out, old_and_new, refusal, test_parts
 from agents.results.finished import raised, reopened
 from agents.results.kept_scores import keep_scores
 from agents.results.leaks import leaks
-from agents.results.old_and_new import Parts, old_and_new, test_parts
 from agents.results.pareto import answers_of, front
 from agents.results.result import Length, Result, spent, trained, validated
 from agents.results.saving import save_best

@@ -36,7 +36,8 @@ def _show_sent(console: Console, sent: Sent) -> None:
     what = f"What the {role} model is sent{by} for the example {sent.example}"
     console.print(Text(f"\n{one_line(what, 200)}", style="bold"))
     show_messages(console, sent.messages)
-    console.print(Text("expected:", style="bold").append(f" {one_line(sent.expected, 300)}", style="not bold"))
+    if sent.expected:
+        console.print(Text("expected:", style="bold").append(f" {one_line(sent.expected, 300)}", style="not bold"))
 
 
 def _show_headroom(console: Console, found: Headroom) -> None:

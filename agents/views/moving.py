@@ -8,7 +8,7 @@ from rich.text import Text
 
 from agents.moving.advice import in_words
 from agents.moving.transferring import OnTest, Transferred
-from agents.results.old_and_new import Change
+from agents.results.comparison import Change
 from agents.views.live.terminal import dollars
 from protocols.text import one_line
 

@@ -17,35 +17,33 @@ from protocols.model import Finish
 from protocols.task import Json
 from protocols.thought import INCOMPLETE, without_thought
 
-_NOUN = (
+NOUN = (
     "label|answer|category|class|classification|prediction|sentiment|intent|intention|department|topic|result|verdict"
     "|output|decision|conclusion|choice|type|tag|judge?ment"
     "|rating|score|grade"
 )
 _CUE = re.compile(
     rf"(?:^|(?<=[\s\"'(:.,;]))(?:(?:(?:the|my|final|correct|best|predicted|most|likely|appropriate|suitable|right"
-    rf"|overall|assigned|chosen|single|only|fitting|so|thus|therefore)\s+){{0,4}})(?:{_NOUN})"
+    rf"|overall|assigned|chosen|single|only|fitting|so|thus|therefore)\s+){{0,4}})(?:{NOUN})"
     r"(?:\s+(?:of|for)\s+(?:this|the)\s+\w+)?[\"']?"
     r"(?:\s*(?:is|would be|should be|must be)\b\s*(?:therefore|thus|clearly)?\s*[:=]?|\s*[:=])\s*"
     r"|(?:最终|正确)?(?:答案|标签|类别|分类结果|分类|结果|意图|情感|结论|判断)\s*[是为:]+\s*"
 )
-_KEYED = re.compile(r"(?P<key>[^:=]{1,40})[:=]\s*")
-_AGAINST = re.compile(
-    r"\b(?:not|no|other|second|runner|previous|alternative|unlikely|excluded|wrong|example|instead)"
-)
-_EXPLAINS = re.compile(
+KEYED = re.compile(r"(?P<key>[^:=]{1,40})[:=]\s*")
+AGAINST = re.compile(r"\b(?:not|no|other|second|runner|previous|alternative|unlikely|excluded|wrong|example|instead)")
+EXPLAINS = re.compile(
     r"\W*(?:(?:brief|short|my)\s+)?(?:thoughts?|thinking|explanation|reason|reasoning|reasons|rationale|justification|analysis|note|because"
     r"|解释|理由|原因|说明|分析)\s*[:：-]"
 )
-_CONCLUDES = re.compile(
+CONCLUDES = re.compile(
     r"\b(?:so|thus|therefore|hence|overall|consequently|accordingly|conclusion|final|finally|in summary|then|clearly"
     r"|classif\w+|categori[sz]\w+|label\w*|assign\w*|choose|chose|pick|select\w*|go with|would say|i'd say|belongs?"
     r"|falls?|answer|best (?:fit|match)|must be)\b|所以|因此|综上|总之|结论|归为|属于|选择|判定|应该?是"
 )
-_CORRECTS = re.compile(
+CORRECTS = re.compile(
     r"(?:^|[\s\"'(])(?:wait|actually|correction|on second thoughts?|scratch that|i meant|my mistake)\b|不对|更正|等等"
 )
-_HEDGES = re.compile(
+HEDGES = re.compile(
     r"\W*(?:or|and|but|however|maybe|perhaps|possibly|although|though|also|wait|no)\b|但是|也可能|或者"
 )
 _STRONG = re.compile(r"[\"')\]]*\s*(?:[.;:!({\[—]|[-–]\s|\b(?:because|since|as|due to|for)\b)")
@@ -187,10 +185,10 @@ class LabelParser:
 
     def _keyed(self, text: str) -> str | None:
         """The label after a key that the prompt introduced, such as `Team: billing`."""
-        key = _KEYED.match(text)
+        key = KEYED.match(text)
         if key is None or (label := self._spellings.alone(text[key.end() :])) is None:
             return None
-        against = _AGAINST.search(key["key"]) or _EXPLAINS.match(text) or text.endswith("?")
+        against = AGAINST.search(key["key"]) or EXPLAINS.match(text) or text.endswith("?")
         return None if against or self._spellings.mentions(key["key"]) else label
 
     def _stated(self, text: str) -> str | None:
@@ -211,7 +209,7 @@ class LabelParser:
         others = [label for label in self._spellings.asserted(rest) if label != stated.label]
         if strong := _STRONG.match(rest):
             why = rest[strong.end() :]
-            return not others or not (self._spellings.alone(why) or _HEDGES.match(why) or _CORRECTS.search(why))
+            return not others or not (self._spellings.alone(why) or HEDGES.match(why) or CORRECTS.search(why))
         return _WEAK.match(rest) is not None and not others
 
     def _announced(self, lines: Sequence[_Line], cut: bool) -> str | None:
@@ -245,7 +243,7 @@ class LabelParser:
         if cut and place == len(lines) - 1 and self._spellings.may_go_on(stated):
             raise UnreadableReply("the reply was cut off where it named its label")
         for line in lines[place + 1 :]:
-            if _CORRECTS.search(line.text):
+            if CORRECTS.search(line.text):
                 self._check(_distinct([stated, *self._spellings.asserted(line.text)]))
 
     def _concluded(self, lines: Sequence[_Line]) -> str:
@@ -254,7 +252,7 @@ class LabelParser:
         :raises UnreadableReply: the reply asserts no label, or several without a conclusion.
         """
         texts = [line.text for line in lines]
-        explains = next((n for n, text in enumerate(texts) if n and _EXPLAINS.match(text)), len(texts))
+        explains = next((n for n, text in enumerate(texts) if n and EXPLAINS.match(text)), len(texts))
         if self._spellings.asserted("\n".join(texts[:explains])):
             texts = texts[:explains]
         if self._spellings.crowded(whole := "\n".join(texts)):
@@ -269,8 +267,11 @@ class LabelParser:
 
     def _conclusion(self, line: str) -> str | None:
         """The only label of the last sentence, if it follows concluding words such as `therefore`."""
-        sentence = [part for part in re.split(r"(?<=[.;!?。；！？])\s*", line) if _word(part)][-1]
-        last, begun = self._spellings.asserted(sentence), _CONCLUDES.search(sentence)
+        sentences = [part for part in re.split(r"(?<=[.;!?。；！？])\s*", line) if _word(part)]
+        if not sentences:
+            return None
+        sentence = sentences[-1]
+        last, begun = self._spellings.asserted(sentence), CONCLUDES.search(sentence)
         if begun and len(last) == 1 and last == self._spellings.asserted(sentence[begun.start() :]):
             return last[0]
         return None

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from protocols.data.mapping import Fields
+from protocols.data.mapping import NO_TARGET, Fields
 from protocols.data.rows import Place, Row, Rows, text_lines
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -78,8 +78,9 @@ def _check_header(header: Sequence[str], fields: Fields, place: Place) -> None:
         there = ", ".join(names) or "nothing"
         nearest = difflib.get_close_matches(missing[0].lower(), [name.lower() for name in names], 1)
         like = next((name for name in names if [name.lower()] == nearest), names[-1] if names else "label")
-        hint = f'say under [task.fields] which column is which, such as target = "{like}"'
-        raise place.error(f"the header has no column {', '.join(missing)}; it has {there}"[:300] + f"; {hint}"[:200])
+        hint = f'say under [task.fields] which column is which, such as target = "{like}"'[:150]
+        hint += f', or target = "{NO_TARGET}" for none' if "target" in missing else ""
+        raise place.error(f"the header has no column {', '.join(missing)}; it has {there}"[:300] + f"; {hint}")
 
 
 def _named(header: Sequence[str], cells: Sequence[str], place: Place) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from protocols.answers.ratings import LEVELS, is_number, level_of, levels_of
 from protocols.data.mapping import NO_ID
 from protocols.data.rows import Place
 from protocols.errors import DataError
-from protocols.task import Example
+from protocols.task import Example, Json, KindName, labels_of
 
 Splits = Mapping[str, tuple[Example, ...]]
 IGNORE = f'if ids mean nothing, ignore them: fields.id = "{NO_ID}" under [task]'
@@ -67,31 +68,83 @@ def split_problems(splits: Splits) -> Iterator[DataError]:
     yield from _overlap(splits, "input", lambda example: tuple(sorted(example.inputs.items())))
 
 
-def check_labels(splits: Splits) -> None:
+def check_labels(splits: Splits, kind: KindName = "classification", labels: Collection[str] = ()) -> None:
     """Check that `label_problems` finds none.
 
     :raises DataError: the first problem, with the labels and up to five of the ids at fault.
     """
-    for problem in label_problems(splits):
+    for problem in label_problems(splits, kind, labels):
         raise problem
 
 
-def label_problems(splits: Splits) -> Iterator[DataError]:
-    """Errors for targets that are no labels, and for labels that the train split lacks."""
+def label_problems(
+    splits: Splits, kind: KindName = "classification", labels: Collection[str] = ()
+) -> Iterator[DataError]:
+    """Errors for targets that are no labels of this kind, and for labels that are none of `labels`, or, if none are
+    given, that the train split lacks (see `levels_of` for a scale)."""
+    fits, wanted = FITTING[kind]
     for name, examples in splits.items():
-        odd = [e.id for e in examples if not isinstance(e.target, str | int) or not str(e.target).strip()]
-        if odd:
-            yield DataError(
-                f"the {name} split has targets that are no labels (a label is a text that is not empty, or a whole "
-                f"number): ids {_some(odd)}; for other targets choose another task.kind"
-            )
-    known = {str(example.target) for example in splits["train"]}
+        if odd := [example.id for example in examples if not fits(example.target)]:
+            yield DataError(f"the {name} split has targets that are {wanted.replace('{ids}', _some(odd))}")
+    read = {"ordinal": _level, "multilabel": labels_of}.get(kind, _label)
+    there = {label for example in splits["train"] for label in read(example.target)}
+    known = {level for label in labels for level in read(label)} or there
+    if kind == "ordinal" and not labels:
+        known = set(levels_of(there))
+        if why := _no_scale(there, known):
+            yield DataError(f"{why}; name the levels of the scale, the lowest first: task.labels")
+            return
     for name, examples in splits.items():
-        strange = [example for example in examples if str(example.target) not in known]
+        strange = {label: example.id for example in examples for label in read(example.target) if label not in known}
         if strange:
-            labels = _some(sorted({str(example.target) for example in strange}))
-            ids = _some([example.id for example in strange])
-            yield DataError(f"the {name} split has labels that the train split lacks: {labels} (ids {ids})")
+            named = f"{_some(sorted(strange))} (ids {_some(list(dict.fromkeys(strange.values())))})"
+            if labels:
+                yield DataError(f"the {name} split has labels that task.labels lacks: {named}")
+            else:
+                hint = "if train lacks it only by chance, name all labels: task.labels"
+                yield DataError(f"the {name} split has labels that the train split lacks: {named}; {hint}")
+
+
+def _label(target: Json) -> list[str]:
+    return [str(target)]
+
+
+def _level(target: Json) -> list[str]:
+    return [level_of(target)]
+
+
+def _no_scale(there: Collection[str], levels: Collection[str]) -> str:
+    """The reason why the ratings of the train split are no scale; "" if they are."""
+    if not levels:
+        odd = sorted(level for level in there if not is_number(level))
+        return f"the train split has ratings that are no numbers ({_some(odd)}), so that their order is not known"
+    if len(levels) < 2:
+        return "all ratings of the train split are the same"
+    if len(levels) > LEVELS:
+        return f"the train split has {len(levels)} different ratings, and a scale has at most {LEVELS}"
+    return ""
+
+
+def _is_label(target: Json) -> bool:
+    return isinstance(target, str | int) and not isinstance(target, bool) and bool(str(target).strip())
+
+
+FITTING: Mapping[str, tuple[Callable[[Json], bool], str]] = {
+    "classification": (
+        lambda target: isinstance(target, str | int) and bool(str(target).strip()),
+        "no labels (a label is a text that is not empty, or a whole number): ids {ids}; for other targets choose "
+        "another task.kind",
+    ),
+    "ordinal": (
+        lambda target: _is_label(target) or isinstance(target, float),
+        "no ratings (a rating is a number, or a text that is not empty): ids {ids}",
+    ),
+    "multilabel": (
+        lambda target: isinstance(target, list | tuple) and all(map(_is_label, target)),
+        "no lists of labels: ids {ids}; if a cell holds several labels, say what stands between them: "
+        'fields.separator = ";" under [task]',
+    ),
+}
 
 
 def _overlap(splits: Splits, what: str, key: Callable[[Example], object]) -> Iterator[DataError]:

@@ -58,10 +58,12 @@ def check_cut(splits: Mapping[str, Sequence[Example]], shares: Mapping[str, floa
 
 
 def classes(example: Example, kind: KindName) -> Collection[str]:
-    """The classes of a target: its label, or the types of its entities; none for other kinds of task."""
+    """The classes of a target: its label or labels, or the types of its entities; none for other kinds of task."""
     match kind, example.target:
-        case "classification", str() | int() as label:
+        case "classification" | "ordinal", str() | int() | float() as label:
             return {str(label)}
+        case "multilabel", list() | tuple() as labels:
+            return set(map(str, labels))
         case "ner", Mapping() as entities:
             return {str(name) for name in entities}
         case _:

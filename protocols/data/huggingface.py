@@ -37,7 +37,7 @@ def parse(location: str, split: str) -> Reference:
 
 
 def read_huggingface(location: str, fields: Fields, split: str) -> Rows:
-    """The rows of one split. Class numbers of a column with class names become these names.
+    """The rows of one split. Class numbers of a column with class names become these names, in lists, too.
 
     :raises DataError: the library is missing or cannot load the data, or a row is at fault.
     """
@@ -60,10 +60,17 @@ def _pictures(features: Any) -> list[str]:
 
 
 def _class_names(features: Any) -> dict[str, list[str]]:
-    return {column: list(feature.names) for column, feature in features.items() if hasattr(feature, "names")}
+    """The names of the classes of each column of classes, or of lists of classes."""
+    each = {column: getattr(feature, "feature", feature) for column, feature in features.items()}
+    return {column: list(feature.names) for column, feature in each.items() if hasattr(feature, "names")}
 
 
-def _named(values: dict[str, Any], names: dict[str, list[str]]) -> dict[str, str | None]:
+def _named(values: dict[str, Any], names: dict[str, list[str]]) -> dict[str, Any]:
     """The values of the class columns as names; None for -1, which means no label in published test splits."""
-    classes = {column: values[column] for column in names}
-    return {c: None if number is None or number < 0 else names[c][number] for c, number in classes.items()}
+
+    def named(value: Any, among: list[str]) -> Any:
+        if isinstance(value, list):
+            return [named(one, among) for one in value]
+        return None if value is None or value < 0 else among[value]
+
+    return {column: named(values[column], among) for column, among in names.items()}

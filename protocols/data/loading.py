@@ -55,7 +55,7 @@ def load_examples(source: Source, split: str) -> tuple[Example, ...]:
 
     :raises DataError: the source cannot be used; with the file, the line or row, and the reason.
     """
-    rows, fields = _rows(source, split)
+    rows, fields = rows_of(source, split)
     examples, places = [], []
     hub = source.location.startswith(SCHEME)
     pictures = Pictures(Path() if hub else Path(source.location).parent)
@@ -91,7 +91,11 @@ class _AnyColumns(Fields):
         return []
 
 
-def _rows(source: Source, split: str) -> tuple[Rows, Fields]:
+def rows_of(source: Source, split: str) -> tuple[Rows, Fields]:
+    """The unchecked rows of a source, and the fields by which they are examples.
+
+    :raises DataError: the format has fields of its own, and others are given.
+    """
     if source.location.startswith(SCHEME):
         return read_huggingface(source.location, source.fields, split), source.fields
     path = Path(source.location)

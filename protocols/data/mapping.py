@@ -14,8 +14,9 @@ from protocols.task import Example, Json
 
 DEEPEST = 32
 """Most levels of lists and objects in a target; the writer of the journal allows at most 254."""
-NO_ID = "none"
-"""Given as the column of ids, it means that ids are ignored."""
+NO_ID = NO_TARGET = "none"
+"""Given as the column of ids, it means that ids are ignored; given as that of targets, that there are none."""
+NO_TARGETS = f'; if none has one, and a judge is to grade without, say so: target = "{NO_TARGET}" under [task.fields]'
 WHOLE = 2**63
 """Whole numbers from here on are not kept exactly by every JSON parser."""
 
@@ -26,8 +27,10 @@ class Fields:
 
     `input`: the column of each input field; empty: every key except target and id, or the keys of the object `input`.
     `conversations`, `images`: the input fields whose texts are conversations in JSON, or names of images.
-    `target`, `id`: None for the columns of these names; `id` may be `NO_ID`: examples are named by lines or rows.
-    `labels`: the names of the classes 0, 1, ... if targets are class numbers.
+    `target`, `id`: None for the columns of these names; `id` may be `NO_ID`: examples are named by lines or rows;
+    `target` may be `NO_TARGET`: all targets are None.
+    `labels`: the names of the classes 0, 1, ... if targets are class numbers, or lists of them. `separator`: if
+    given, a target that is a text is the list of the texts between which it stands; an empty text is the empty list.
     """
 
     input: Mapping[str, str] = field(default_factory=dict)
@@ -36,11 +39,13 @@ class Fields:
     labels: tuple[str, ...] = ()
     conversations: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    separator: str | None = None
 
     @property
     def columns(self) -> list[str]:
         """The required columns."""
-        return [*self.input.values(), self.target or "target", *([self.id] if self.id and self.id != NO_ID else [])]
+        target = [] if self.target == NO_TARGET else [self.target or "target"]
+        return [*self.input.values(), *target, *([self.id] if self.id and self.id != NO_ID else [])]
 
 
 def example(row: Row, fields: Fields, prefix: str, pictures: Pictures) -> Example:
@@ -54,7 +59,7 @@ def example(row: Row, fields: Fields, prefix: str, pictures: Pictures) -> Exampl
         return Example(
             id=f"{prefix}-{row.place.number}" if identity is None else identity,
             inputs=_inputs(row.values, fields, pictures),
-            target=_target(find(row.values, fields.target or "target"), fields.labels),
+            target=_target(row.values, fields),
         )
     except ValueError as error:
         raise row.place.error(str(error)) from None
@@ -72,6 +77,7 @@ def find(values: Mapping[str, Any], key: str) -> Any:
         if not isinstance(found, Mapping) or part not in found:
             there = ", ".join(str(name) for name in list(values)[:10])
             hint = 'name the keys under [task.fields], such as target = "label"'
+            hint += f', or target = "{NO_TARGET}" for none' if key == "target" else ""
             raise ValueError(f"no {key}; there are {there}; {hint}" if there else f"no {key}; the row is empty")
         found = found[part]
     return found
@@ -102,7 +108,8 @@ def _identity(values: Mapping[str, Any], fields: Fields) -> str | None:
 
 
 def _inputs(values: Mapping[str, Any], fields: Fields, pictures: Pictures) -> dict[str, str]:
-    named = (fields.target or "target", "id" if fields.id in (None, NO_ID) else fields.id)
+    target = "target" if fields.target in (None, NO_TARGET) else fields.target
+    named = (target, "id" if fields.id in (None, NO_ID) else fields.id)
     others = {name: value for name, value in values.items() if name not in named}
     if fields.input:
         inputs = {name: find(values, key) for name, key in fields.input.items()}
@@ -138,11 +145,18 @@ def _value(name: str, value: object, fields: Fields, pictures: Pictures) -> str:
         raise ValueError(f"{beginning}: {said}" if said.startswith("the ") else f"{beginning} {said}{hint}") from None
 
 
-def _target(value: Any, labels: Sequence[str]) -> Json:
-    if labels:
-        return class_name(value, labels)
+def _target(values: Mapping[str, Any], fields: Fields) -> Json:
+    if fields.target == NO_TARGET:
+        return None
+    value = find(values, fields.target or "target")
+    if fields.separator is not None and isinstance(value, str):
+        value = [part for each in value.split(fields.separator) if (part := each.strip())]
+    if fields.labels:
+        if isinstance(value, list | tuple):
+            return [class_name(one, fields.labels) for one in value]
+        return class_name(value, fields.labels)
     if value is None:
-        raise ValueError("the target is null; an example without a gold answer cannot be scored")
+        raise ValueError(f"the target is null; an example without a gold answer cannot be scored{NO_TARGETS}")
     if reason := _unfit(value):
         raise ValueError(f"the target {reason}")
     kept: Json = value

@@ -7,11 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from protocols.answers.json_objects import placed
 from protocols.errors import ConfigError, UnreadableReply
-from protocols.metrics.parsed import ParsedMetric
+from protocols.metrics.parsed import ParsedMetric, micro_f1
 from protocols.model import Finish
 from protocols.task import Array, Counts, Example, Json, Judgement, show_text
 from protocols.text import fold
@@ -83,9 +81,7 @@ class EntityF1(ParsedMetric):
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:
         """2 tp / (2 tp + fp + fn); 1 if there was nothing to find and nothing was named."""
-        tp, wrong = totals["tp"], totals["fp"] + totals["fn"]
-        both = 2 * tp + wrong
-        return np.where(both > 0, 2 * tp, 1.0) / np.where(both > 0, both, 1.0)
+        return micro_f1(totals)
 
 
 def _explain(missed: Sequence[Entity], invented: Sequence[Entity]) -> tuple[str, Counts]:

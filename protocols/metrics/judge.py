@@ -13,6 +13,10 @@ from protocols.task import Example, Json, Judgement, TaskKind
 from protocols.wrappers.attributed import AttributedModel
 
 TEMPLATE = resources.files("protocols.metrics").joinpath("judge.txt").read_text(encoding="utf-8")
+WITHOUT_REFERENCE = TEMPLATE.replace("<reference>\n{reference}\n</reference>\n\n", "").replace(
+    "<input>, <reference> and <answer>", "<input> and <answer>"
+)
+"""The question about an example without a target."""
 TRIES = 2
 
 
@@ -52,7 +56,8 @@ class ModelJudge(ParsedMetric):
         raise BadReply("the judge's reply has no last line such as Score: 7", model=self._model.name)
 
     def question(self, example: Example, answer: str) -> str:
-        """The text of the request to the judge."""
+        """The text of the request to the judge; an example without a target has no reference."""
         inputs = "\n".join(f"{name}: {text}" for name, text in example.inputs.items())
         reference = self._kind.show(example.target)
-        return fill(TEMPLATE, {"rubric": self._rubric, "input": inputs, "reference": reference, "answer": answer})
+        template = TEMPLATE if example.target is not None else WITHOUT_REFERENCE
+        return fill(template, {"rubric": self._rubric, "input": inputs, "reference": reference, "answer": answer})

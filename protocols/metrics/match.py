@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from protocols.answers.numbers import equal_numbers
-from protocols.metrics.parsed import ParsedMetric, golds
+from protocols.metrics.parsed import ParsedMetric, accepted
 from protocols.task import Array, Counts, Example, Json, Judgement
 from protocols.text import fold, normalise
 
@@ -19,7 +19,7 @@ class Match(ParsedMetric):
 
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer."""
-        said, wanted = self._kind.show(answer), golds(example.target)
+        said, wanted = self._kind.show(answer), [self._kind.show(gold) for gold in accepted(example.target)]
         if any(self.alike(said, gold) for gold in wanted):
             return Judgement(1.0, said, counts=self.right(said))
         expected = " or ".join(wanted)
@@ -82,15 +82,7 @@ class MacroF1(Accuracy):
 
     def corpus(self, totals: Mapping[str, Array]) -> Array:
         """The mean over labels of 2 tp / (2 tp + fp + fn), without labels that are neither target nor answer."""
-        zeros = np.zeros_like(totals["n"])
-        labels = sorted({name.partition(" ")[2] for name in totals if name.startswith(("tp ", "fp ", "fn "))})
-        value, present = zeros, zeros
-        for label in labels:
-            tp, fp, fn = (totals.get(f"{count} {label}", zeros) for count in ("tp", "fp", "fn"))
-            said = 2 * tp + fp + fn
-            value = value + 2 * tp / np.where(said > 0, said, 1)
-            present = present + (said > 0)
-        return value / np.where(present > 0, present, 1)
+        return macro_f1(totals)
 
     def right(self, label: str) -> Counts:
         """A true positive."""
@@ -102,7 +94,21 @@ class MacroF1(Accuracy):
 
     def missed(self, target: Json) -> Counts:
         """One false negative."""
-        return {f"fn {target}": 1}
+        return {f"fn {self._kind.show(target)}": 1}
+
+
+def macro_f1(totals: Mapping[str, Array], empty: float = 0.0) -> Array:
+    """The mean over labels of 2 tp / (2 tp + fp + fn), from counts such as `tp <label>`, without labels that are
+    neither target nor answer; `empty` if all are."""
+    zeros = np.zeros_like(totals["n"])
+    labels = sorted({name.partition(" ")[2] for name in totals if name.startswith(("tp ", "fp ", "fn "))})
+    value, present = zeros, zeros
+    for label in labels:
+        tp, fp, fn = (totals.get(f"{count} {label}", zeros) for count in ("tp", "fp", "fn"))
+        said = 2 * tp + fp + fn
+        value = value + 2 * tp / np.where(said > 0, said, 1)
+        present = present + (said > 0)
+    return np.where(present > 0, value / np.where(present > 0, present, 1), empty)
 
 
 def _words(text: str) -> str:

@@ -38,5 +38,5 @@ class Own(ParsedMetric):
             raise ConfigError(f"metric {self._name} gave {score!r} for example {example.id}: no number from 0 to 1")
         shown = self._kind.show(answer)
         if score < 1 and not feedback:
-            feedback = f"answered {shown}, expected {self._kind.show(example.target)}"
+            feedback = f"answered {shown}{self.expected(example, ', ')}"
         return Judgement(float(score), shown, feedback)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from anyio import to_thread
 
 from protocols.errors import UnreadableReply
 from protocols.model import Finish
-from protocols.task import Counts, Example, Json, Judgement, MeanScore, Metric, TaskKind, show_text
+from protocols.task import Array, Counts, Example, Json, Judgement, MeanScore, Metric, TaskKind, show_text
 
 LONG = 4_000
 """Replies of at least this many characters are read in a thread: one that repeats a label a thousand times takes tens
@@ -31,7 +33,7 @@ class ParsedMetric(MeanScore, ABC):
             if answer is None:
                 raise UnreadableReply("the reply holds no answer")
         except UnreadableReply as error:
-            feedback = f"{error}; expected {self._kind.show(example.target)}"
+            feedback = f"{error}{self.expected(example, '; ')}"
             return Judgement(0.0, None, feedback, self.missed(example.target), {"unreadable": 1})
         return await self.compare(example, answer)
 
@@ -43,11 +45,27 @@ class ParsedMetric(MeanScore, ABC):
     async def compare(self, example: Example, answer: Json) -> Judgement:
         """Judge one answer, which is not None."""
 
+    def expected(self, example: Example, before: str) -> str:
+        """What was expected, in words that follow `before`; "" if the example has no target."""
+        return "" if example.target is None else f"{before}expected {self._kind.show(example.target)}"
+
     def missed(self, target: Json) -> Counts:
         """The counts of an unreadable reply."""
         return {}
 
 
+def accepted(target: Json) -> Sequence[Json]:
+    """The accepted answers: a target is one, or a list of them."""
+    return target if isinstance(target, list | tuple) else [target]
+
+
 def golds(target: Json) -> list[str]:
-    """The accepted texts: a target is one, or a list of them."""
-    return [show_text(one) for one in (target if isinstance(target, list | tuple) else [target])]
+    """The accepted answers as texts."""
+    return [show_text(one) for one in accepted(target)]
+
+
+def micro_f1(totals: Mapping[str, Array]) -> Array:
+    """2 tp / (2 tp + fp + fn); 1 if there was nothing to find and nothing was named."""
+    tp, wrong = totals["tp"], totals["fp"] + totals["fn"]
+    both = 2 * tp + wrong
+    return np.where(both > 0, 2 * tp, 1.0) / np.where(both > 0, both, 1.0)

@@ -18,7 +18,7 @@ from agents.config.configuration import load
 from agents.directory.run_directory import LOG, REPORT
 from agents.study.grid import load_grid
 from agents.study.study import load_study
-from agents.views import spans
+from agents.views.telemetry import spans
 from protocols.errors import ConfigError
 from protocols.messages import Critique, Envelope
 from protocols.wrappers.recorded import Call
@@ -117,7 +117,7 @@ async def test_spans_that_cannot_be_sent_are_said_before_anything_is_written(
     imports = builtins.__import__
 
     def without_spans(name: str, *arguments: Any, **others: Any) -> Any:
-        if name == "agents.views.spans":
+        if name == "agents.views.telemetry.spans":
             raise ImportError("no module named opentelemetry")
         return imports(name, *arguments, **others)
 

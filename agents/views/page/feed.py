@@ -11,10 +11,10 @@ import anyio
 from agents.directory.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration, read_document
 from agents.models.budget import kept_prices
 from agents.results.earlier import as_result
-from agents.views.logs import last_wait
 from agents.views.page.details import details, experiences
 from agents.views.page.document import Figures, winner_changes
 from agents.views.page.run_summary import Json, RunSummary
+from agents.views.telemetry.logs import last_wait
 from memory.journals.journal_tail import JournalTail, follow
 from memory.storage.sqlite import is_claimed
 from protocols.bus import Traffic

@@ -11,7 +11,7 @@ from agents.config.configuration import build, load
 from agents.config.loading import check_prompt, load_first_prompt, load_task, sources, unknown_placeholders
 from agents.config.programs import layout
 from protocols.errors import ConfigError, PromptError
-from protocols.metrics.kinds import classification
+from protocols.kinds.labelled import classification
 from protocols.metrics.match import Accuracy
 from protocols.prompt import Prompt, Section, placeholders
 from protocols.task import Example, Task

@@ -12,6 +12,7 @@ import pytest
 from agents.config.configuration import Configuration, build
 from agents.config.loading import load_first_prompt, load_task
 from agents.config.roles import roles
+from agents.directory.resume_fingerprint import check_fingerprint, resume_fingerprint
 from agents.forecast.composed import Asked
 from agents.forecast.estimate import estimate
 from agents.ring.evaluator import value_of
@@ -28,6 +29,8 @@ from tests.wire_server import WireServer
 pytestmark = pytest.mark.anyio
 TARGETS: Mapping[str, Sequence[Json]] = {
     "classification": ["invoice", "parcel", "退款"],
+    "multilabel": [["invoice", "退款"], ["parcel"], []],
+    "ordinal": [1, "5", 3.0],
     "ner": [{"person": ["Ada"]}, {"地址": ["北京"], "person": ["Bob", "Eve"]}, {}],
     "reading": [["Ada", "Ada L."], [], "Bob"],
     "generation": ["A poem", {"a": 1}, 3],
@@ -68,6 +71,8 @@ async def test_every_kind_has_a_layout_that_says_how_to_answer_and_a_metric_that
         assert (await task.metric.judge(example, task.kind.show(example.target))).score == 1
     said = {
         "classification": ["Labels: invoice, parcel, 退款"],
+        "multilabel": ["Labels: invoice, parcel, 退款", 'such as ["invoice", "parcel"]', "Reply [] if none fits"],
+        "ordinal": ["one whole number from 1 to 5"],
         "ner": ["Types: person, 地址", '{"person": ["..."], "地址": ["..."]}', "Reply {} if there is none"],
         "reading": ["reply: no answer"],
         "generation": [],
@@ -80,6 +85,10 @@ async def test_every_kind_has_a_layout_that_says_how_to_answer_and_a_metric_that
     ("kind", "targets", "reason"),
     [
         ("classification", ["a", ["b"]], "targets that are no labels"),
+        ("multilabel", [["a"], "a, b"], "no lists of labels"),
+        ("multilabel", [["a"], [["b"]]], "no lists of labels"),
+        ("ordinal", [1, True], "no ratings"),
+        ("ordinal", [1, [2]], "no ratings"),
         ("ner", [{"person": ["Ada"]}, {"person": "Ada"}], "an object of lists of texts"),
         ("ner", [{"person": [""]}], "an object of lists of texts"),
         ("ner", ["Ada"], "an object of lists of texts"),
@@ -94,6 +103,92 @@ def test_targets_that_do_not_fit_the_kind_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=rf"{reason}.*ids train-"):
         load_task(configure(tmp_path, kind, targets=targets))
+
+
+@pytest.mark.parametrize(
+    ("targets", "reason"),
+    [
+        (["bad", "good"], "ratings that are no numbers .*task.labels"),
+        ([3, 3], "all ratings of the train split are the same"),
+        (["0.5", 1000, *range(101)], "different ratings"),
+    ],
+)
+def test_a_scale_of_unknown_order_or_length_is_refused(targets: Sequence[Json], reason: str, tmp_path: Path) -> None:
+    configuration = configure(tmp_path, "ordinal")
+    for split in SIZES:
+        lines = (orjson.dumps({"text": f"{split} {n}", "target": target}) for n, target in enumerate(targets))
+        (tmp_path / f"{split}.jsonl").write_bytes(b"\n".join(lines))
+    with pytest.raises(DataError, match=reason):
+        load_task(configuration)
+
+
+MORE: Mapping[str, tuple[Sequence[str], Json]] = {
+    "classification": (["invoice", "parcel", "退款", "fraud"], "fraud"),
+    "multilabel": (["invoice", "parcel", "退款", "fraud"], ["fraud", "invoice"]),
+    "ordinal": (["1", "3", "5", "9"], "9"),
+    "ner": (["person", "地址", "fraud"], {"fraud": ["Ada"]}),
+}
+
+
+@pytest.mark.parametrize("kind", MORE)
+async def test_labels_that_no_training_example_has_are_known_to_prompt_parser_and_operators(
+    kind: str, tmp_path: Path
+) -> None:
+    labels, target = MORE[kind]
+    (tmp_path / "labels.txt").write_text("\n".join(labels), encoding="utf-8")
+    for given in (labels, "labels.txt"):
+        configuration = configure(tmp_path, kind, {"labels": given})
+        with (tmp_path / "test.jsonl").open("ab") as file:
+            file.write(b"\n" + orjson.dumps({"input": {"text": "new"}, "target": target, "id": "new"}))
+        task = load_task(configuration)
+        assert task.test[-1].target == target
+        assert not task.kind.names.missing(load_first_prompt(configuration, task))
+        assert labels[-1] in task.kind.names.all
+        assert task.answers[labels[-1]] == 0
+        assert (await task.metric.judge(task.test[-1], task.kind.show(target))).score == 1
+    with pytest.raises(DataError, match="the train split lacks"):
+        load_task(configuration.model_copy(update={"task": configuration.task.model_copy(update={"labels": None})}))
+
+
+def test_a_run_goes_on_with_the_same_labels_however_they_are_given(tmp_path: Path) -> None:
+    def fingerprint(labels: object) -> Mapping[str, object]:
+        configuration = configure(tmp_path, "classification", {"labels": labels})
+        task = load_task(configuration)
+        return resume_fingerprint(configuration, task, (), load_first_prompt(configuration, task))
+
+    labels = ["invoice", "parcel", "退款", "fraud"]
+    (tmp_path / "labels.txt").write_text("\n".join(labels), encoding="utf-8")
+    stored = orjson.loads(orjson.dumps(fingerprint(labels)))
+    check_fingerprint(stored, fingerprint("labels.txt"), "out")
+    with pytest.raises(ConfigError, match="the list of labels differs"):
+        check_fingerprint(stored, fingerprint([*labels[:3], "theft"]), "out")
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "reason"),
+    [
+        ("classification", ["invoice"], "labels that task.labels lacks: parcel"),
+        ("multilabel", ["invoice"], "labels that task.labels lacks: parcel"),
+        ("ordinal", ["1", "3"], "labels that task.labels lacks: 5"),
+        ("ner", ["person"], "types that task.labels lacks: 地址"),
+        ("classification", ["a", "a"], "task.labels has 'a' twice"),
+        ("classification", [], "task.labels names no label"),
+        ("classification", "nowhere.txt", "nowhere.txt"),
+        ("reading", ["a"], "a task of the kind reading has no labels"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(kind: str, labels: object, reason: str, tmp_path: Path) -> None:
+    with pytest.raises((DataError, ConfigError), match=reason):
+        load_task(configure(tmp_path, kind, {"labels": labels}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [("multilabel", "accuracy"), ("multilabel", "squad_f1"), ("ordinal", "micro_f1"), ("classification", "mae")],
+)
+def test_a_metric_of_another_kind_is_refused_with_those_that_suit(kind: str, metric: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{metric} does not suit task.kind = '{kind}'.*; there are "):
+        load_task(configure(tmp_path, kind, {"metric": metric}))
 
 
 def test_a_type_that_the_train_split_lacks_is_refused(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from agents.operators.operator import Context
 from agents.prompting.retrieval_slots import open_slots
 from agents.run.opening import open_run
 from protocols.files.named import Named
+from protocols.kinds.labelled import classification
 from protocols.messages import Assignment
-from protocols.metrics.kinds import classification
 from protocols.metrics.match import Accuracy
 from protocols.model import TURN
 from protocols.prompt import Prompt, Section, estimate_tokens

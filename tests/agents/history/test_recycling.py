@@ -29,8 +29,8 @@ from memory.upkeep import export, stats
 from protocols.bus import Bus
 from protocols.embedding import HashedNgrams
 from protocols.errors import EditRejected
+from protocols.kinds.labelled import classification
 from protocols.messages import FIRST, Assignment, Candidate, Critique, Envelope, Evaluation, Failure
-from protocols.metrics.kinds import classification
 from protocols.metrics.match import Accuracy
 from protocols.model import Reply, Request
 from protocols.prompt import Prompt, Section

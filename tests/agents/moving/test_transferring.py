@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.moving.advice import Differences, advise
-from agents.results.old_and_new import Change
+from agents.results.comparison import Change
 from tests.agents.moving.worlds import PRICE, found, invoke, model, serving, write
 
 

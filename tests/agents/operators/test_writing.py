@@ -22,8 +22,8 @@ from agents.operators.writing import DEFINITIONS, EACH_ANSWER, Writer, most_word
 from agents.prompting.material import FURTHER, GROUPS, LINES, TELLING, TRIED, USES
 from agents.ring.critic import Critic
 from protocols.errors import EditRejected, InapplicableError, UnreadableReply
+from protocols.kinds.kinds import TASK_KINDS
 from protocols.messages import Assignment, Evaluation, Outcome, Tried
-from protocols.metrics.kinds import TASK_KINDS
 from protocols.model import Request
 from protocols.naming import closed
 from protocols.prompt import Prompt, Section

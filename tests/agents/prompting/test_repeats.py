@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from agents.prompting.forward import Concurrency, Forward, Result, averaged
 from agents.ring.evaluator import value_of
 from protocols.errors import AuthenticationFailed, ModelError, ServerFailed
+from protocols.kinds.kinds import TASK_KINDS
 from protocols.messages import Outcome
 from protocols.metrics.entities import EntityF1
-from protocols.metrics.kinds import TASK_KINDS
 from protocols.metrics.match import MacroF1
 from protocols.model import Reply, Request
 from protocols.task import Example, Json, KindName, Metric, Task, corpus_value

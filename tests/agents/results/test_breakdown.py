@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from agents.results.breakdown import MOST, breakdown
 from agents.ring.evaluator import value_of
+from protocols.kinds.kinds import TASK_KINDS
 from protocols.messages import Outcome
 from protocols.metrics.entities import EntityF1
-from protocols.metrics.kinds import TASK_KINDS
 from protocols.metrics.match import MacroF1
+from protocols.metrics.sets import MicroF1
 from protocols.metrics.weighted import Weighted
 from protocols.task import Example, Json, KindName, Metric
 
@@ -24,6 +25,7 @@ listed = st.lists(st.sampled_from("abc"), min_size=1)
 entities = st.dictionaries(st.sampled_from(("person", "place")), listed, max_size=2)
 EXAMPLES: dict[KindName, tuple[Example, ...]] = {
     "classification": tuple(Example(label, {"text": "t"}, label) for label in LABELS),
+    "multilabel": (Example("m", {"text": "t"}, list(LABELS)), Example("n", {"text": "t"}, [])),
     "ner": (Example("e", {"text": "t"}, {"person": ["a"], "place": ["b"]}),),
 }
 KINDS = {name: TASK_KINDS[name]({"train": examples}) for name, examples in EXAMPLES.items()}
@@ -77,6 +79,18 @@ def test_metrics_of_several_are_each_what_they_are_alone(pairs: list[tuple[str, 
     each = [judged(alone["f1"], "classification", target, said) for target, said in pairs]
     found = breakdown("classification", metric, outcomes)
     assert found.metrics == pytest.approx(dict.fromkeys(alone, value_of(alone["f1"], each)))
+
+
+@given(st.lists(st.tuples(st.sets(labels), st.sets(labels)), min_size=1, max_size=8))
+def test_lists_of_labels_add_up_to_micro_f1(pairs: list[tuple[set[str], set[str]]]) -> None:
+    kind = KINDS["multilabel"]
+    metric = MicroF1(kind)
+    outcomes = [judged(metric, "multilabel", [*target], kind.show([*said])) for target, said in pairs]
+    found = breakdown("multilabel", metric, outcomes)
+    right, both = sum(row.right for row in found.labels), sum(row.expected + row.answered for row in found.labels)
+    if both:
+        assert 2 * right / both == pytest.approx(value_of(metric, outcomes))
+    assert not found.confused
 
 
 def test_a_free_text_has_nothing_to_take_apart_and_many_labels_are_cut() -> None:

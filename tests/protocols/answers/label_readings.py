@@ -57,6 +57,7 @@ LABELS: dict[tuple[str, ...], list[tuple[str, str | None]]] = {
         ("not spam", None),
         ("I'd say it's spam, not ham", "spam"),
         ("spam, not ham", "spam"),
+        ("It has spam and ham\n####", None),
         ("Spam? No, ham.", "ham"),
         ("neither spam nor ham", None),
         ("Neither", None),

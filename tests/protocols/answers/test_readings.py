@@ -18,10 +18,10 @@ from protocols.answers.labels import FinalLabelParser, LabelParser
 from protocols.answers.numbers import NUMBER, equal_numbers, is_number, number_of, plain_digits
 from protocols.answers.parsers import final_answer, number, option, span, whole
 from protocols.errors import BadReply, UnreadableReply
+from protocols.kinds.kinds import TASK_KINDS
 from protocols.metrics.entities import EntityParser
 from protocols.metrics.formats import JsonSchema
 from protocols.metrics.judge import ModelJudge
-from protocols.metrics.kinds import TASK_KINDS
 from protocols.model import Finish, Reply, Request
 from protocols.task import Example, Json, TaskKind
 from protocols.thought import without_thought

@@ -120,6 +120,17 @@ def test_what_is_no_class_number_is_refused(tmp_path: Path, target: bytes) -> No
         load(write(tmp_path / "a.jsonl", b'{"text": "a", "target": %s}' % target), fields=Fields(labels=("a", "b")))
 
 
+def test_a_cell_or_a_list_has_several_classes(tmp_path: Path) -> None:
+    table = write(tmp_path / "a.csv", b"text,target\nx,a; b ;\ny,\nz,c\n")
+    fields = Fields(separator=";")
+    assert [example.target for example in load(table, fields=fields)] == [["a", "b"], [], ["c"]]
+    numbered = Fields(labels=("no", "yes"), separator="|")
+    lines = write(tmp_path / "a.jsonl", b'{"text": "x", "target": [1, 0]}\n{"text": "y", "target": "1|0|1"}\n')
+    assert [example.target for example in load(lines, fields=numbered)] == [["yes", "no"], ["yes", "no", "yes"]]
+    with pytest.raises(DataError, match=r"a\.jsonl:1: class 1 has no name; there are 1 names"):
+        load(lines, fields=Fields(labels=("no",)))
+
+
 def test_a_key_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.jsonl:1: no answers\.txt; there are q, answers"):
         load(
@@ -165,14 +176,21 @@ def test_a_data_set_of_the_library_is_loaded(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     Path("owner/name").mkdir(parents=True)
-    features = {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}
+    classes = datasets.ClassLabel(names=["bad", "good"])
+    features = {"sentence": datasets.Value("string"), "label": classes, "all": datasets.Sequence(classes)}
     for split, labels in (("train", [1, 0]), ("validation", [0]), ("test", [-1])):
-        rows = {"sentence": [f"{split} {n}" for n in range(len(labels))], "label": labels}
+        rows = {
+            "sentence": [f"{split} {n}" for n in range(len(labels))],
+            "label": labels,
+            "all": [[1, 0]] * len(labels),
+        }
         made = datasets.Dataset.from_dict(rows, features=datasets.Features(features))
         made.to_parquet(f"owner/name/{split}.parquet")
     fields = Fields({"text": "sentence"}, "label")
     expected = (Example("train-1", {"text": "train 0"}, "good"), Example("train-2", {"text": "train 1"}, "bad"))
     assert load_examples(Source("hf:owner/name", fields=fields), "train") == expected
+    listed = Source("hf:owner/name", fields=Fields({"text": "sentence"}, "all"))
+    assert [example.target for example in load_examples(listed, "train")] == [["good", "bad"]] * 2
     [other] = load_examples(Source("hf:owner/name?split=validation", fields=fields), "test")
     assert other == Example("test-1", {"text": "validation 0"}, "bad")
     with pytest.raises(DataError, match="row 1: the target is null"):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from protocols.answers.parsers import whole
 from protocols.errors import ConfigError
+from protocols.kinds.kinds import TASK_KINDS
 from protocols.metrics.entities import EntityF1
 from protocols.metrics.formats import JsonSchema, Pattern
-from protocols.metrics.kinds import TASK_KINDS
 from protocols.metrics.match import MacroF1
 from protocols.metrics.overlap import SquadF1, TokenF1
 from protocols.metrics.own import Own, Verdict

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.config.metrics import PLAIN
+from agents.config.metrics import PLAIN, suits
 from protocols.errors import UnreadableReply
 from protocols.metrics.formats import JsonSchema, Pattern
 from protocols.metrics.own import Own
@@ -28,8 +28,7 @@ replies = st.lists(pieces | texts, max_size=8).map("".join)
 def metrics(name: str) -> list[Metric]:
     """Every metric that suits a kind, and all of them with weights."""
     kind = GIVEN[name].kind()
-    ner = kind.name == "ner"
-    plain = [make(kind) for name, make in PLAIN.items() if (name == "entity_f1") == ner]
+    plain = [make(kind) for metric, make in PLAIN.items() if suits(metric, kind.name)]
     own = Own(kind, lambda example, answer: float(answer == example.target), "mine:f")
     found: list[Metric] = [*plain, own, Pattern(kind, "[a-c]"), JsonSchema(kind, {"type": "object"}, "schema.json")]
     return [*found, Weighted([(str(n), (n + 1) / 10, metric) for n, metric in enumerate(found)])]

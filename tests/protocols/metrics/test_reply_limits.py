@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from protocols.answers.labels import LabelParser
 from protocols.errors import DataError, UnreadableReply
-from protocols.metrics.kinds import TASK_KINDS, classification, reasoning
+from protocols.kinds.kinds import TASK_KINDS, reasoning
+from protocols.kinds.labelled import classification
 from protocols.metrics.reply_limits import AROUND, LEAST, tokens_at_most
 from protocols.model import Finish
 from protocols.task import GENEROUS, Example, Json, KindName

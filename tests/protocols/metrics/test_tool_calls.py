@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from protocols.answers.calls import read_calls
 from protocols.errors import DataError, UnreadableReply
-from protocols.metrics.kinds import generation
+from protocols.kinds.kinds import generation
 from protocols.metrics.tool_calls import OrderedToolCalls, ToolCalls, alike, calling, show_calls
 from protocols.model import ToolCall
 from protocols.model import show_calls as sent

@@ -23,8 +23,8 @@ from agents.models.accounts import Waits
 from agents.views.live.sweeping import SweepLines
 from agents.views.live.terminal import PlainLines, watch
 from agents.views.live.waiting import GAPS, PATIENCE, Silence, in_words, stopping
-from agents.views.logs import RunLog, last_wait, open_log
 from agents.views.page.feed import Feed
+from agents.views.telemetry.logs import RunLog, last_wait, open_log
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Attempt, Ledger
 from protocols.errors import ServerFailed

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.views.logs import LONGEST, RunLog, open_log
+from agents.views.telemetry.logs import LONGEST, RunLog, open_log
 from protocols.budget.ledger import Attempt
 from protocols.errors import RateLimited, ServerFailed, StorageFailed, TemperatureRefused
 from protocols.messages import Candidate, Critique, Envelope, Evaluation

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 
 from protocols.answers import parsers
-from protocols.answers.labels import FinalLabelParser, LabelParser
+from protocols.answers.labels import FinalLabelParser
 from protocols.answers.numbers import is_number
-from protocols.data.checks import Splits, check_labels
+from protocols.data.checks import Splits
 from protocols.errors import DataError
+from protocols.kinds.labelled import classification, multilabel, ordinal, show_labels
 from protocols.metrics.entities import EntityParser, show_entities
 from protocols.metrics.parsed import golds
 from protocols.metrics.reply_limits import THOUGHT, limit_of
@@ -20,8 +21,6 @@ from protocols.task import GENEROUS, Example, Json, KindName, TaskKind, show_tex
 from protocols.text import UNSPACED, normalise
 
 OPTION = re.compile(r"\(?[A-Z]\)?")
-REPLIES = 1024
-"""Number of replies whose labels are cached, because most replies are only a label and recur."""
 MOST = 10
 """Most distinct answers of a reasoning task that count as a closed set, such as Yes and No."""
 TIMES = 2
@@ -32,43 +31,24 @@ MARK = {"Answer:": ("Answer:", "answer is", "answer**:", "####", r"\boxed", "答
 """The ways in which a prompt may name the mark before the final answer."""
 
 
-def classification(splits: Splits) -> TaskKind:
-    """A target is one of the labels of the train split."""
-    check_labels(splits)
-    labels = tuple(sorted({str(example.target) for example in splits["train"]}))
-    read = LabelParser(labels)
-    return TaskKind(
-        "classification",
-        instruction="Choose the one label that fits.",
-        format="Reply with exactly one of these labels.\n" + _show_labels(labels),
-        cue="Label:",
-        show=str,
-        parse=lru_cache(REPLIES)(read),
-        parse_cut=partial(read, finish="length"),
-        metric="accuracy",
-        names=closed(labels, loose=True),
-        limit=limit_of(labels),
-        thought=THOUGHT,
-        reads="the label that the reply gives or ends with; one that leaves several open, or names none, is wrong",
-    )
-
-
-def ner(splits: Splits) -> TaskKind:
-    """A target is {type: [entity, ...]} with the types of the train split; a reply is the same in JSON."""
+def ner(splits: Splits, labels: Sequence[str] = ()) -> TaskKind:
+    """A target is {type: [entity, ...]}, with the types `labels`, or those of the train split; a reply is the same in
+    JSON."""
     _check(splits, _lists_entities, 'an object of lists of texts, such as {"person": ["Ada"]}')
-    types = {name: _types(examples) for name, examples in splits.items()}
-    for name, among in types.items():
-        if strange := sorted(set(among) - set(types["train"])):
-            raise DataError(f"the {name} split has types that the train split lacks: {', '.join(strange)}")
-    shape = ", ".join(f'"{kind}": ["..."]' for kind in types["train"][:2])
-    every: dict[str, Json] = {kind: [] for kind in types["train"]}  # some models also list types that do not occur
+    types = tuple(labels) or tuple(_types(splits["train"]))
+    for name, examples in splits.items():
+        if strange := sorted(set(_types(examples)) - set(types)):
+            where = "task.labels" if labels else "the train split"
+            raise DataError(f"the {name} split has types that {where} lacks: {', '.join(strange)}")
+    shape = ", ".join(f'"{kind}": ["..."]' for kind in types[:2])
+    every: dict[str, Json] = {kind: [] for kind in types}  # some models also list types that do not occur
     found = [example.target for example in splits["train"] if isinstance(example.target, Mapping)]
-    read = EntityParser(tuple(types["train"]))
+    read = EntityParser(types)
     return TaskKind(
         "ner",
         instruction="Find the named entities in the text.",
         format=(
-            f"Types: {', '.join(types['train'])}\n"
+            f"Types: {', '.join(types)}\n"
             "Reply with one line of JSON: each type that occurs, with the list of its entities, written as in the "
             f"text, such as {{{shape}}}. Reply {{}} if there is none."
         ),
@@ -77,7 +57,8 @@ def ner(splits: Splits) -> TaskKind:
         parse=read,
         parse_cut=partial(read, finish="length"),
         metric="entity_f1",
-        names=closed(types["train"], optional=("JSON", "{}")),
+        names=closed(types, optional=("JSON", "{}")),
+        labels=types,
         limit=limit_of([show_text({**every, **target}) for target in found], LEAST_ENTITIES, TIMES),
         thought=THOUGHT,
         reads="one object of JSON, each type with the list of its entities, written as in the text; {} for none",
@@ -140,7 +121,7 @@ def reasoning(splits: Splits) -> TaskKind:
     return TaskKind(
         "reasoning",
         instruction="Solve the problem.",
-        format=f"{form}\nThe final answer is one of these.\n{_show_labels(few, 'Answers')}" if few else form,
+        format=f"{form}\nThe final answer is one of these.\n{show_labels(few, 'Answers')}" if few else form,
         cue="",
         show=_first_answer,
         parse=parse,
@@ -155,19 +136,21 @@ def reasoning(splits: Splits) -> TaskKind:
 
 TASK_KINDS: Mapping[KindName, Callable[[Splits], TaskKind]] = {
     "classification": classification,
+    "multilabel": multilabel,
+    "ordinal": ordinal,
     "ner": ner,
     "reading": reading,
     "generation": generation,
     "reasoning": reasoning,
 }
 """Functions from a task's splits to its kind; they raise DataError for targets that do not fit."""
-
-
-def _show_labels(labels: tuple[str, ...], called: str = "Labels") -> str:
-    """The labels on one line; one per line if a label contains a comma or semicolon."""
-    if any(re.search(r"[,，、;；]", label) for label in labels):
-        return f"{called}:\n" + "\n".join(f"- {label}" for label in labels)
-    return f"{called}: {', '.join(labels)}"
+LABELLED: Mapping[KindName, Callable[[Splits, Sequence[str]], TaskKind]] = {
+    "classification": classification,
+    "multilabel": multilabel,
+    "ordinal": ordinal,
+    "ner": ner,
+}
+"""The kinds whose labels or types may be given; they then refuse targets that are none of these."""
 
 
 def _final_answers(answers: list[str]) -> tuple[Callable[..., Json], str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from agents.config.configuration import load
 from agents.run.opening import open_run
-from agents.views.spans import Spans, open_spans
+from agents.views.telemetry.spans import Spans, open_spans
 from memory.journals.journal import read_calls
 from protocols.messages import Envelope, Failure
 from protocols.wrappers.recorded import Call

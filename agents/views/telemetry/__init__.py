@@ -1,0 +1,1 @@
+"""What a run tells other programs: its log, and OpenTelemetry spans."""
