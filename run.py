@@ -34,11 +34,11 @@ try:
         demonstrating,
         exporting,
         looking,
+        moving,
         pricing,
         remembering,
         searching,
         steering,
-        watching,
     )
     from agents.commands.console import command_name, leave, version
 except ImportError as error:
@@ -93,17 +93,19 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     comparing.compare,
     steering.ctl,
     looking.report,
-    watching.watch,
+    steering.watch,
     demonstrating.demo,
     looking.replay,
     looking.trace,
     looking.blame,
     looking.diff,
+    moving.transfer,
     exporting.export,
 )
 for command in COMMANDS:
     app.command()(command)
 app.command("import")(exporting.take_in)
+app.command("continue")(moving.go_on)
 
 memory_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after a memory file.")
 OF_MEMORY: dict[str, Callable[..., None]] = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from rich.console import Console
@@ -21,6 +21,7 @@ from agents.history.progress import progress_of
 from agents.history.replay import Replayed, replay
 from agents.models.budget import caps, kept_prices
 from agents.models.quotas import Quotas
+from agents.moving.transferring import Transfer, Transferred, read_transferred
 from agents.results.finished import finished
 from agents.results.result import Result
 from agents.run import asking
@@ -34,7 +35,7 @@ from agents.study.engine import Engine, InThisProcess
 from agents.study.grid import Cell, Grid
 from agents.study.sweep import Row, Sweep
 from agents.views.live.sweeping import spending, watch_sweep
-from agents.views.live.terminal import watch
+from agents.views.live.terminal import View, watch
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.serving import shown
@@ -47,6 +48,8 @@ from protocols.pacing.waiting import Patience
 from protocols.task import SplitName
 from protocols.wrappers.recorded import Call
 
+T = TypeVar("T")
+FIRST_ON_TEST = "Reading the test split with the prompt that the earlier run began with."
 THEN_TEST = "then the test split is read, if the model answers"
 NO_RESULT = "the first prompt is not evaluated yet, so there is no result"
 LONGEST_STILL = 5.0
@@ -81,21 +84,60 @@ async def train(
         return Trained(*ended, already=True)
     session = Session(environ, console, verbosity, quotas)
     async with session.opened(configuration, directory, port) as run:
-        assignments = configuration.search.assignments
-        so_far = await in_thread(progress_of, run.directory)
-        with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
-            session.show(view)
-            if so_far.stands:
-                view.say(f"Going on after {so_far.stands} assignments.")
-
-            def then() -> str:
-                return NO_RESULT if run.controller.first is None else THEN_TEST
-
-            try:
-                result = await session.waited_for(partial(session.search, run, view), run.stop, then)
-            except Interrupted as error:
-                raise Interrupted(f"{error}; {goes_on(run.directory)}") from None
+        result = await _watched(session, run, console, partial(session.search, run))
         return Trained(run.directory, None if result is None else asdict(result))
+
+
+async def _watched(session: Session, run: Run, console: Console, work: Callable[[View], Awaitable[T]]) -> T | None:
+    """The result of work around the search of a run, which is shown on `console`; None if it was stopped at once.
+
+    :raises PromptFlowError: as the work.
+    """
+    so_far = await in_thread(progress_of, run.directory)
+    assignments = run.configuration.search.assignments
+    with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
+        session.show(view)
+        if so_far.stands:
+            view.say(f"Going on after {so_far.stands} assignments.")
+
+        def then() -> str:
+            return NO_RESULT if run.controller.first is None else THEN_TEST
+
+        try:
+            return await session.waited_for(partial(work, view), run.stop, then)
+        except Interrupted as error:
+            raise Interrupted(f"{error}; {goes_on(run.directory)}") from None
+
+
+async def transfer(
+    plan: Transfer,
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    directory: Path | None,
+    console: Console,
+    verbosity: int,
+) -> Transferred:
+    """Train on another model, and compare. `configuration` and `directory`: of the plan's inputs, as they are kept.
+
+    :raises PromptFlowError: as `train`, and as the parts of the plan.
+    :raises KeyboardInterrupt: it was stopped at once.
+    """
+    ended = await in_thread(finished, configuration, directory)
+    if ended and (known := await in_thread(read_transferred, ended[0])):
+        return known
+    session = Session(environ, console, verbosity)
+    async with session.opened(configuration, directory) as run:
+
+        async def work(view: View) -> Transferred:
+            view.say(FIRST_ON_TEST)
+            await plan.begin(run)
+            await session.search(run, view)
+            return await plan.end(run)
+
+        transferred = await _watched(session, run, console, work)
+        if transferred is None:
+            raise KeyboardInterrupt(f"stopped at once; {goes_on(run.directory)}")
+        return transferred
 
 
 async def show_again(directory: Path, console: Console, speed: float | None) -> Replayed:

@@ -246,7 +246,8 @@ class Task:
 
     `fields`: the input fields that every example has, sorted. `description`: the user's description of the task.
     `scored`: the metric in words. `model`: the model that answers. `program`: the user's code that answers the
-    examples; None: one call does. `answers`: see `closed_answers`.
+    examples; None: one call does. `new`: the ids of the examples that came later than the others, which stand
+    before them. `answers`: see `closed_answers`.
     """
 
     name: str
@@ -260,6 +261,7 @@ class Task:
     scored: str = ""
     model: str = ""
     program: TaskProgram | None = field(default=None, compare=False, repr=False)
+    new: frozenset[str] = frozenset()
     answers: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

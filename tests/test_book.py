@@ -111,6 +111,7 @@ RUN = {
         "docs/comparing.md",
         "docs/export.md",
         "docs/metrics.md",
+        "docs/moving.md",
         "docs/programs.md",
         "docs/reports.md",
         "docs/runs.md",

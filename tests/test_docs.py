@@ -107,6 +107,7 @@ async def test_every_command_about_runs_runs_as_it_is_written(tmp_path: Path) ->
 
 COMMANDED = [
     "docs/answers.md",
+    "docs/moving.md",
     "docs/beginning.md",
     "docs/comparing.md",
     "docs/simulator.md",

@@ -15,7 +15,8 @@ from random import Random
 import numpy as np
 
 from agents.archive.credit import believed
-from agents.archive.front import Front, Prefer
+from agents.archive.front import Front, Prefer, preferred
+from agents.archive.guard import Guard
 from protocols.messages import Assignment, Credit, Critique, Outcome, Partner, Scores, Swap, mean
 from protocols.model import Usage
 from protocols.prompt import Prompt
@@ -87,9 +88,9 @@ class _Ancestor:
 class Archive:
     """Members in order of arrival. The lineage of every member is kept, including those since dropped."""
 
-    def __init__(self, prefer: Prefer = "best") -> None:
+    def __init__(self, prefer: Prefer = "best", guard: Guard | None = None) -> None:
         self._prefer: Prefer = prefer
-        self._front = Front[Member]()
+        self._front = Front[Member](guard)
         self._lineage: dict[int, _Ancestor] = {}
         self._best: tuple[Member, ...] = ()
         self._partners: dict[int, tuple[tuple[Member, ...], tuple[Partner, ...]]] = {}
@@ -173,8 +174,12 @@ class Archive:
         return draw(parents, scores, rng)
 
     def best(self) -> Member:
-        """The result, see `preferred`."""
+        """The result, see `Front.preferred`."""
         return self._front.preferred(self._prefer)
+
+    def unguarded(self) -> Member:
+        """What would be the result if every member might be."""
+        return preferred(self.members, self._front.scores, self._prefer)
 
 
 def draw(members: Sequence[Member], scores: Array, rng: Random) -> Member:

@@ -14,8 +14,9 @@ from typing import Final, Generic, Literal, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from agents.archive.guard import Guard
 from agents.archive.race import compare
-from protocols.messages import Scores
+from protocols.messages import FIRST, Scores
 from protocols.task import Array
 
 Prefer = Literal["short", "balanced", "best"]
@@ -60,10 +61,11 @@ every column; and from the third on the scores."""
 
 class Front(Generic[R]):
     """`members` in the order in which they were added, with a row of numbers for each, so that a new one is compared
-    with all of them in one operation."""
+    with all of them in one operation. `guard` None: every member may be the result."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard | None = None) -> None:
         self.members: list[R] = []
+        self._guard, self._first, self._held = guard, Scores(), dict[int, bool]()
         self._rows: Array = np.zeros((0, 0))
 
     @property
@@ -73,6 +75,8 @@ class Front(Generic[R]):
 
     def add(self, new: R) -> bool:
         """Add a survivor, unless it is dominated, and drop those that it dominates. Returns whether it was added."""
+        if new.candidate == FIRST:
+            self._first = new.scores
         row = np.array([-new.candidate, -rank(new.value, new.tokens)[1], *row_of(new.scores)])
         rows = self._rows[: len(self.members)]
         if self.members:
@@ -90,8 +94,17 @@ class Front(Generic[R]):
         self._keep(np.array([member.candidate not in candidates for member in self.members], np.bool_))
 
     def preferred(self, prefer: Prefer) -> R:
-        """The result, see `preferred`."""
-        return preferred(self.members, self.scores, prefer)
+        """The result: of those that the guard lets pass, see `preferred`. The first prompt passes, and so does a
+        member that dominates it."""
+        if self._guard is None:
+            return preferred(self.members, self.scores, prefer)
+        held = np.array([self._holds(self._guard, member) for member in self.members], np.bool_)
+        return preferred([m for m, holds in zip(self.members, held, strict=True) if holds], self.scores[held], prefer)
+
+    def _holds(self, guard: Guard, member: R) -> bool:
+        if member.candidate not in self._held:
+            self._held[member.candidate] = guard.holds(member.scores, self._first)
+        return self._held[member.candidate]
 
     def _keep(self, kept: Mask) -> None:
         if kept.all():

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from agents.engines import EngineName
+
 Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The configuration of the task.")]
 Settings = Annotated[
     list[str] | None,
@@ -25,4 +27,15 @@ Verbose = Annotated[
 ]
 OfCandidate = Annotated[
     int | None, typer.Argument(metavar="CANDIDATE", min=0, help="Its number.  [default: the winner, or best so far]")
+]
+OnEngine = Annotated[
+    EngineName, typer.Option("--engine", help="Where searches run: in this process, or on Ray (docs/scale.md).")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="The Ray cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: start Ray on this machine]",
+    ),
 ]

@@ -11,9 +11,9 @@ import typer
 
 from agents import foreground
 from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
-from agents.commands.engines import Address, EngineName, OnEngine, chosen, limits_of
-from agents.commands.options import AsJson, Config, Out, Port, Seed, Settings, Verbose, Watch
+from agents.commands.options import Address, AsJson, Config, OnEngine, Out, Port, Seed, Settings, Verbose, Watch
 from agents.config.configuration import Configuration, load
+from agents.engines import EngineName, chosen, limits_of
 from agents.models.quotas import Quotas
 from agents.results.finished import remedy
 from agents.study.effects import effects

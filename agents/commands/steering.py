@@ -1,14 +1,17 @@
-"""The command that steers a run: ctl."""
+"""Commands about a run that may be under way: ctl and watch."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from agents.commands.console import emit, exit_codes, say
-from agents.commands.options import AsJson, RunDirectory
+from agents import foreground
+from agents.commands.console import drive, emit, exit_codes, say
+from agents.commands.options import AsJson, Port, RunDirectory
 from agents.run.steering import USAGE, command
+from agents.views.live.terminal import Onlooker
 
 
 def ctl(
@@ -30,3 +33,16 @@ def ctl(
     with exit_codes(as_json):
         said = command(directory, words)
         emit({"said": said}) if as_json else say(said)
+
+
+def watch(directory: RunDirectory, port: Port = 0) -> None:
+    """Show a run, finished or still running, in the browser until Ctrl-C.
+
+    Prints the address to open. Only this machine reaches it, and only with the token in the address.
+
+    \b
+    Example:
+      promptflow watch runs/tickets-1
+    """
+    with exit_codes(as_json=False):
+        drive(partial(foreground.watch_run, directory, Onlooker(stderr=True), port))

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from agents.archive.guard import Guard
 from agents.config.program_tables import ProgramPromptTable
 from agents.config.reading import explain, misfits, override, read
 from agents.config.tables import (
@@ -92,6 +93,11 @@ class Configuration(Table):
             return self.search.width or LEAST_WIDTH
         least = min(LEAST_WIDTH, max(2, self.allowed // 2))
         return min(MOST_WIDTH, max(least, self.allowed // 4))
+
+    @property
+    def guard(self) -> Guard | None:
+        """What the result must not lose; None: nothing."""
+        return Guard(self.search.guard, self.search.alpha) if self.search.guard else None
 
     def minibatch(self, validation: int) -> int:
         """Training examples that a survivor is run on for the Critic: as configured, or half the number of validation

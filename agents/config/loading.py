@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
+from typing import get_args
 
 from agents.config.configuration import Configuration
 from agents.config.metrics import check_targets, open_kind, open_metric, scored
 from agents.config.programs import completed, first_prompts, layout, open_program
 from agents.prompting.retrieval_slots import EXAMPLES, places
 from memory.retrieval import read_corpus
-from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
+from protocols.data import Added, Fields, Source, add, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
-from protocols.errors import ConfigError, PromptError
+from protocols.errors import ConfigError, DataError, PromptError
 from protocols.files import prompt_file
 from protocols.prompt import Prompt, Section, braced, placeholders
 from protocols.providers.catalogue import is_local
-from protocols.task import Example, Task
+from protocols.task import Example, SplitName, Task
 from protocols.text import one_line
 from protocols.turns import images_of
 
 Examples = tuple[Example, ...]
+SPLITS = get_args(SplitName)
+MORE = "more"
 DOUBLED = re.compile(r"\{\{[^{}]+\}\}")
 
 
@@ -30,15 +34,30 @@ def load_task(configuration: Configuration) -> Task:
 
     :raises DataError: a file cannot be read, or the splits would make a score meaningless.
     """
+    return load_added(configuration)[0]
+
+
+def load_added(configuration: Configuration) -> tuple[Task, Added | None]:
+    """The task, and what the last file of `more` adds to it, None without one.
+
+    :raises DataError: see `load_task`.
+    """
     loaded = {name: load_examples(source, name) for name, source in sources(configuration).items()}
-    return make_task(configuration, in_splits(configuration, loaded))
+    splits = _first_splits(configuration, loaded)
+    added = additions(configuration, splits, loaded)
+    if not added:
+        return make_task(configuration, splits), None
+    task = make_task(configuration, added[-1].splits)
+    return replace(task, new=frozenset(one.id for new in added[-1].new.values() for one in new)), added[-1]
 
 
 def sources(configuration: Configuration) -> dict[str, Source]:
-    """The source of each split, or of `data`, if one source is cut into all three."""
+    """The source of each split, or of `data`, if one source is cut into all three; then the files of `more`, by
+    `more-1` and so on."""
     table = configuration.task
     fields = Fields(**dict(table.fields))
     named = {name: getattr(table, name) for name in ("data", "train", "validation", "test")}
+    named |= {f"{MORE}-{number}": place for number, place in enumerate(table.more, start=1)}
     return {
         name: Source(place if place.startswith(SCHEME) else str(configuration.path(place)), table.format, fields)
         for name, place in named.items()
@@ -47,12 +66,43 @@ def sources(configuration: Configuration) -> dict[str, Source]:
 
 
 def in_splits(configuration: Configuration, loaded: Mapping[str, Examples]) -> Mapping[str, Examples]:
-    """The three splits: as loaded, with numbered ids made unique, or cut from `data`.
+    """The three splits: as loaded, with numbered ids made unique, or cut from `data`; with the examples of `more`.
 
     :raises DataError: there are too few examples to cut.
     """
+    splits = _first_splits(configuration, loaded)
+    for addition in additions(configuration, splits, loaded):
+        splits = addition.splits
+    return splits
+
+
+def additions(
+    configuration: Configuration, splits: Mapping[str, Examples], loaded: Mapping[str, Examples]
+) -> Sequence[Added]:
+    """What each file of `more` adds to the three splits and to what the files before it have added; nothing if one
+    of the splits is not there.
+
+    :raises DataError: examples of a file have other input fields.
+    """
+    made: list[Added] = []
+    for name in (name for name in loaded if name.startswith(f"{MORE}-") and len(splits) == len(SPLITS)):
+        _check_fields(configuration, splits["train"], name, loaded[name])
+        rng = Random(f"{configuration.task.cut.seed}/{name}")
+        made.append(add(splits, loaded[name], name, rng, configuration.task.kind))
+        splits = made[-1].splits
+    return made
+
+
+def _check_fields(configuration: Configuration, train: Examples, name: str, more: Examples) -> None:
+    usual, other = (", ".join(sorted(examples[0].inputs)) for examples in (train, more))
+    if usual != other:
+        place = sources(configuration)[name].location
+        raise DataError(f"its examples have the fields {other}, and those of the task {usual}", file=place)
+
+
+def _first_splits(configuration: Configuration, loaded: Mapping[str, Examples]) -> Mapping[str, Examples]:
     if "data" not in loaded:
-        return told_apart(loaded)
+        return told_apart({name: loaded[name] for name in SPLITS if name in loaded})
     table = configuration.task.cut
     shares = {"train": table.train, "validation": table.validation, "test": table.test}
     splits = cut(loaded["data"], shares, Random(f"{table.seed}/cut"), configuration.task.kind)

@@ -74,7 +74,10 @@ class TaskTable(Table):
     as `module:function`.
     `rubric`: the text by which the metric judge grades; `pattern`: the regular expression of the metric regex;
     `json_schema`: the file of the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl files whose
-    passages the operator rag may show. `program`: the user's code that answers the examples with the prompts of
+    passages the operator rag may show. `more`: files of examples that came later, in the form of the others; each is
+    cut in the proportions of the splits and put behind them, without the examples that are known.
+
+    `program`: the user's code that answers the examples with the prompts of
     `[prompts]`; `program_timeout`: seconds that it may spend on an example without calling a model. `reply_tokens`:
     maximum number of tokens of a reply (None: as many as answers of the kind need, see
     `protocols.metrics.reply_limits`).
@@ -97,6 +100,7 @@ class TaskTable(Table):
     test: str | None = None
     data: str | None = None
     cut: CutTable = CutTable()
+    more: tuple[str, ...] = ()
     format: Format | None = None
     fields: FieldsTable = FieldsTable()
     corpus: Path | None = None
@@ -291,7 +295,8 @@ class SearchTable(Table):
     of an agent (a user's own operator, for example) fails the run, or only its assignment; in the latter case,
     `agent_errors` such assignments in a row fail the run. `prefer`: which candidate is the result, see
     `agents.archive.front.preferred`. `shrink`: maximum number of races to make the result shorter at the end; 0:
-    none. `headroom`: whether a search measures headroom first, if that is cheap.
+    none. `headroom`: whether a search measures headroom first, if that is cheap. `guard`: the number of
+    first validation examples on which the result must be no worse than the first prompt, see `agents.archive.guard`.
     """
 
     seed: Seed = 0
@@ -316,6 +321,7 @@ class SearchTable(Table):
     on_agent_error: Literal["fail", "skip"] = "fail"
     agent_errors: Count = 5
     headroom: bool = True
+    guard: Annotated[int, Field(ge=0, le=int(MOST))] = 0
 
 
 class CapsTable(Table):

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +29,12 @@ PROMPT = "prompt.txt"
 
 @dataclass(frozen=True, slots=True)
 class InlineInputs:
-    """The tables of a configuration, the folder of their paths, and `files`: by the path of a key, the name and the
-    content of a file to write."""
+    """The tables of a configuration, the folder of their paths, and `files`: by the path of a key, in which a number
+    is a place in a list, the name and the content of a file to write."""
 
     tables: Mapping[str, Any]
     origin: Path
-    files: Mapping[tuple[str, ...], tuple[str, bytes]]
+    files: Mapping[tuple[str | int, ...], tuple[str, bytes]]
 
     @contextmanager
     def kept(self, directory: Path | None) -> Iterator[tuple[Configuration, Path | None]]:
@@ -76,8 +74,10 @@ class InlineInputs:
                     write(folder / name, content)
                     made.append(folder / name)
                 elif (folder / name).read_bytes() != content:
-                    raise ConfigError(f"{place} keeps another {'.'.join(key)}; name another directory")
-                table = reduce(getitem, key[:-1], tables)
+                    raise ConfigError(f"{place} keeps another {'.'.join(map(str, key))}; name another directory")
+                table: Any = tables
+                for part in key[:-1]:
+                    table = table[part]
                 table[key[-1]] = str(folder / name)
         except OSError as error:
             raise StorageFailed(f"cannot be written: {error.strerror}", file=str(folder)) from error
@@ -85,8 +85,11 @@ class InlineInputs:
 
 
 def _copied(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables and the tables in them; other values are the same objects."""
-    return {name: _copied(inner) if isinstance(inner, Mapping) else inner for name, inner in tables.items()}
+    """The tables, and the tables and lists in them; other values are the same objects."""
+    copies: dict[str, Any] = {}
+    for name, inner in tables.items():
+        copies[name] = _copied(inner) if isinstance(inner, Mapping) else [*inner] if type(inner) is list else inner
+    return copies
 
 
 def _take_away(made: Sequence[Path]) -> None:
@@ -111,7 +114,7 @@ def take(
     tables = _laid_over(tables, settings)
     fields = tables.get("task", {}).get("fields")
     images = fields.get("images", ()) if isinstance(fields, Mapping) else ()
-    files: dict[tuple[str, ...], tuple[str, bytes]] = {}
+    files: dict[tuple[str | int, ...], tuple[str, bytes]] = {}
     for split in SPLITS:
         rows = tables.get("task", {}).get(split)
         if isinstance(rows, Path):
@@ -132,7 +135,7 @@ def take(
     return InlineInputs(tables, origin, files)
 
 
-def _one_prompt(name: str, given: object, files: dict[tuple[str, ...], tuple[str, bytes]]) -> object:
+def _one_prompt(name: str, given: object, files: dict[tuple[str | int, ...], tuple[str, bytes]]) -> object:
     """The table of a program's prompt, which may be given as a text, as the path of its file, or as an object."""
     match given:
         case str():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import orjson
 
@@ -17,14 +17,14 @@ from protocols.files import prompt_file
 from protocols.prompt import Prompt
 from protocols.providers.catalogue import is_local
 from protocols.providers.local.weights import identity
-from protocols.task import Task
+from protocols.task import SplitName, Task
 
 FREE = frozenset(
     {
         # Locations of files: only their content counts.
-        "origin", "task.train", "task.validation", "task.test", "task.data", "task.cut", "task.format", "task.fields",
-        "task.corpus", "task.json_schema", "task.labels", "prompt.file", "prompt.text", "prompt.literal",
-        "prompt.tools", "prompt.response_schema", "run", "operators", "critic",
+        "origin", "task.train", "task.validation", "task.test", "task.data", "task.cut", "task.more", "task.format",
+        "task.fields", "task.corpus", "task.json_schema", "task.labels", "prompt.file", "prompt.text",
+        "prompt.literal", "prompt.tools", "prompt.response_schema", "run", "operators", "critic",
         # The budget: it changes when the run stops, but not its decisions until then.
         "budget", "search.assignments", "cache",
         # The speed of calls, and the handling of agents' exceptions.
@@ -50,6 +50,7 @@ BEFORE: Final[Mapping[str, Any]] = {
     "task.description": None,
     "search.prefer": "best",
     "search.shrink": 0,
+    "search.guard": 0,
 }
 """Values that describe the behaviour of earlier releases, which did not have these settings."""
 FIRST = "the first prompt"
@@ -66,8 +67,7 @@ def resume_fingerprint(
         for key, value in table.items():
             if key not in FREE_OF_PROVIDERS and value not in (None, {}):
                 counts[f'providers."{name}".{key}'] = value
-    for split in ("train", "validation", "test"):
-        counts[f"the {split} examples"] = _digest(task.split(split))
+    counts |= _of_examples(task)
     if schema := configuration.task.json_schema:
         counts["the JSON schema"] = _digest(configuration.path(schema).read_text(encoding="utf-8"))
     if configuration.task.labels is not None:
@@ -80,6 +80,20 @@ def resume_fingerprint(
     counts["the corpus"] = _digest(corpus)
     counts[FIRST] = _digest(prompt_file.dumps(first))
     return counts
+
+
+def _of_examples(task: Task) -> dict[str, str]:
+    """Digests of the examples of each split."""
+    return {f"the {split} examples": _digest(task.split(split)) for split in get_args(SplitName)}
+
+
+def check_examples(there: Mapping[str, Any], task: Task, directory: object) -> None:
+    """Check that the examples of a task are still those of the run whose fingerprint is `there`.
+
+    :raises ConfigError: they have changed.
+    """
+    if changed := [name for name, digest in _of_examples(task).items() if there.get(name) != digest]:
+        raise ConfigError(f"{', '.join(changed)} are not those of {directory} any more: put its files back")
 
 
 def _definitions(configuration: Configuration) -> dict[str, str]:

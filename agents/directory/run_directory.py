@@ -34,6 +34,8 @@ CONFIGURATION, JOURNAL, CACHE, MEMORY = (
 FIRST_PROMPT, BEST_PROMPT, RESULT, LOG = "first_prompt.txt", "best_prompt.txt", "result.json", "log.jsonl"
 COMMANDS, GIVEN, PRICES, SHARED_CAPS = "commands.jsonl", "given", "prices.json", "shared_caps.json"
 REPORT, PARETO, TEST_SCORES = "report.html", "pareto.json", "test_scores.json"
+TRANSFER = "transfer.json"
+"""The comparison of prompts on another model, see `agents/moving`."""
 INCARNATION = ".incarnation"
 """How often machines have taken over a run that works on a copy elsewhere, see `agents/books`."""
 BEST_EXAMPLES, BEST_PASSAGES = "best_prompt.examples.jsonl", "best_prompt.passages.jsonl"

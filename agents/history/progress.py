@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from agents.archive.front import Front, Prefer
+from agents.archive.guard import Guard
 from agents.directory.run_directory import JOURNAL, read_configuration
 from agents.history.resumption import Ends, is_end
 from memory.journals.journal import read_journal
@@ -102,10 +103,11 @@ class Progress:
     `prompt` its prompt. `cuts`: ended assignments that were made to shrink the result. `paused`: a person has paused
     the search. `reopened`: the endings that the last `Resumed` has undone."""
 
-    def __init__(self, prefer: Prefer = "best") -> None:
+    def __init__(self, prefer: Prefer = "best", guard: Guard | None = None) -> None:
         self._prefer: Prefer = prefer
+        self._guard = guard
         self._standings: dict[int, Standing] = {}
-        self._front = Front[Standing]()
+        self._front = Front[Standing](guard)
         self.prompt: Prompt | None = None
         self.cuts = 0
         self.open: dict[int, Assignment] = {}
@@ -171,7 +173,7 @@ class Progress:
             if assignment is not None:
                 self.open[assignment.assignment] = assignment
         if ended:
-            self._front = Front()
+            self._front = Front(self._guard)
             for standing in self._standings.values():
                 self._front.add(standing)
             self._lead()
@@ -243,15 +245,16 @@ def progress_of(directory: Path) -> Progress:
     :raises ConfigError: it is not a run directory.
     :raises MemoryMismatch, StorageFailed: its configuration or its journal cannot be read.
     """
-    return progress_in(directory / JOURNAL, read_configuration(directory).search.prefer)
+    configuration = read_configuration(directory)
+    return progress_in(directory / JOURNAL, configuration.search.prefer, configuration.guard)
 
 
-def progress_in(journal: Path, prefer: Prefer) -> Progress:
+def progress_in(journal: Path, prefer: Prefer, guard: Guard | None = None) -> Progress:
     """The progress of a run, by its journal so far.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
-    progress = Progress(prefer)
+    progress = Progress(prefer, guard)
     told = (Assignment, Critique, Failure, Stop, Pause, Continue, Conclude, Resumed)
     for envelope in read_journal(journal, told, brief=True):
         progress.follow(envelope)

@@ -9,7 +9,7 @@ from agents.archive.archive import Member
 from agents.archive.endings import endings
 from agents.headroom.found import Headroom
 from agents.results.by_prompt import PromptCosts
-from agents.results.comparison import Held
+from agents.results.comparison import Held, OldAndNew
 from agents.results.leaks import Leak
 from agents.results.pareto import Answers
 from agents.ring.evaluator import value_of
@@ -81,6 +81,7 @@ class Result:
     example, by id, the most doubted first. `unremembered`: experiences that are not in the memory because embedding
     failed; they are stored when the run resumes. `headroom`: as measured before the search, None if it was not cheap
     or not wanted. `prompts`: of a program with several prompts, the length and the cost of each, by name.
+    `old_and_new`: None unless some examples came later than the others (`task.more`).
     """
 
     task: str
@@ -113,6 +114,7 @@ class Result:
     stopped_by: str
     headroom: Headroom | None = None
     prompts: Mapping[str, PromptCosts] = field(default_factory=dict)
+    old_and_new: OldAndNew | None = None
 
 
 def validated(member: Member) -> Value:

@@ -17,6 +17,7 @@ from agents.archive.archive import Archive, Member, best_parent, survivor
 from agents.archive.choices import Choices
 from agents.archive.ends import ALL_MADE, ALLOWANCES, FLAWLESS, INTERRUPTED, UNEDITABLE, UNREAD
 from agents.archive.front import Prefer
+from agents.archive.guard import Guard
 from agents.archive.history import COUNTED, REMEMBERED, History
 from agents.archive.reward import Reward
 from agents.archive.timetable import Timetable
@@ -70,7 +71,7 @@ class SearchSettings:
     edit adds. `failure_reward` <= 0: reward of an assignment that ended in a failure. `barrier`: issue nothing until
     all assignments in flight have ended, as in generations; only to measure the cost of that. `prefer`: which member
     of the archive is the result. `shrink` >= 0: maximum number of races to shorten the result after the search.
-    `aims`: those that the run began with."""
+    `aims`: those that the run began with. `guard`: what the result must not lose, None: nothing."""
 
     width: int = 8
     assignments: int = 100
@@ -80,6 +81,7 @@ class SearchSettings:
     prefer: Prefer = "best"
     shrink: int = 0
     aims: Aims = field(default_factory=Aims)
+    guard: Guard | None = None
 
 
 class Controller:
@@ -110,7 +112,7 @@ class Controller:
         self._chooses_parents = selector if isinstance(selector, ParentSelector) else None
         self._settings, self._remembers, self._rng, self._clock = settings, remember, rng, clock
         self._reward = Reward(settings.token_price)
-        self.archive = Archive(settings.prefer)
+        self.archive = Archive(settings.prefer, settings.guard)
         self.first: Member | None = None
         self.open: dict[int, Assignment] = {}
         self.failures: Counter[FailureKind] = Counter()

@@ -52,7 +52,7 @@ from agents.programs.trial import Trial, unpack_trial
 from agents.prompting.forward import Forward
 from agents.prompting.retrieval_slots import open_slots
 from agents.results.by_prompt import by_prompt
-from agents.results.comparison import Held, answers, held_out, refusal
+from agents.results.comparison import Held, Parts, answers, held_out, old_and_new, refusal, test_parts
 from agents.results.finished import raised, reopened
 from agents.results.kept_scores import keep_scores
 from agents.results.leaks import leaks
@@ -115,6 +115,7 @@ class Run:
         self.bus = Bus(time.time, self._durable.last)
         self._unremembered = 0
         self._searched = False
+        self._test_parts = Parts()
         self.result: Result | None = None
         self.headroom: Headroom | None = None
         self.seen: Trial | None = None
@@ -414,6 +415,8 @@ class Run:
                 await self._keep(candidate, "test", exchanges)
         before, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
         await in_thread(keep_scores, self.directory, self.configuration, self.task, before, best)
+        if self.task.new:
+            self._test_parts = await in_thread(test_parts, self.task, before, best)
         return await in_thread(held_out, self.task.kind.name, self.task.metric, before, best), refusal(came)
 
     def _price_of(self, prompt: str) -> Price | None:
@@ -460,4 +463,5 @@ class Run:
             stopped_by=stopped_by,
             headroom=self.headroom,
             prompts=by_prompt(first, winner, self.slots, self._price_of),
+            old_and_new=old_and_new(self.task, self.controller.archive, first.scores, self._test_parts),
         )

@@ -19,6 +19,7 @@ from agents.views.exchanges import show_breakdown
 from agents.views.live.terminal import clock, dollars, estimated
 from agents.views.unread import counted, endings, unread_value
 from protocols.errors import ConfigError, StorageFailed
+from protocols.messages import FIRST
 from protocols.providers.catalogue import EMBEDDED
 from protocols.text import one_line, printable
 
@@ -99,9 +100,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         examples = f"{best['n']}" if first["n"] == best["n"] else f"{first['n']}, {best['n']}"
         table.add_row(name, *values, gain, examples)
     if test:
-        low, high = test["interval"]
-        difference = f"{test['difference']:+.3f} (95 %: {low:+.3f} to {high:+.3f})"
-        table.add_row("test", f"{test['first']:.3f}", f"{test['best']:.3f}", difference, str(test["n"]))
+        table.add_row("test", f"{test['first']:.3f}", f"{test['best']:.3f}", _difference(test), str(test["n"]))
     return table
 
 
@@ -120,6 +119,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     if length := result.get("length"):  # none in a result of an earlier release
         tokens = f"{length['first']:,} tokens without the input, the best one {length['best']:,}"
         yield f"The first prompt has about {tokens}."
+    yield from old_and_new(result)
     yield from thousand(result)
     yield from of_each_prompt(result)
     yield from _endings(result)
@@ -131,6 +131,28 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"A LEAK: {where}: {leak['text']}"
     if len(result["leaks"]) > MOST:
         yield f"and {len(result['leaks']) - MOST} leaks more: see result.json"
+
+
+def old_and_new(result: Mapping[str, Any]) -> Iterator[str]:
+    """Lines on the examples of before and on those that came later; none where no examples came later."""
+    if (found := result.get("old_and_new")) is None:
+        return
+    if found["refused"] is not None and (lost := found["refused_old"]):
+        values = f"{lost['best']:.3f}, the first prompt {lost['first']:.3f}: {_difference(lost)}"
+        stays = (
+            "The first prompt stays" if result["candidate"] == FIRST else f"Candidate {result['candidate']} is taken"
+        )
+        yield f"{stays}: on the {lost['n']} old validation examples candidate {found['refused']} has {values}."
+    for split in ("validation", "test"):
+        for part in ("old", "new"):
+            if (change := found[split][part]) is not None:
+                values = f"the first prompt has {change['first']:.3f}, the best {change['best']:.3f}"
+                yield f"On the {change['n']} {part} {split} examples {values}: {_difference(change)}."
+
+
+def _difference(change: Mapping[str, Any]) -> str:
+    low, high = change["interval"]
+    return f"{change['difference']:+.3f} (95 %: {low:+.3f} to {high:+.3f})"
 
 
 def thousand(result: Mapping[str, Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.archive.front import Prefer, rank
+from agents.archive.front import rank
 from agents.config.configuration import Configuration
 from agents.directory.run_directory import JOURNAL, LOCK, RESULT, read_configuration
 from agents.models.budget import kept_prices
@@ -15,7 +15,7 @@ from agents.views.live.terminal import clock, dollars, estimated
 from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.run_summary import Json, RunSummary, front
-from agents.views.report import left_out, missing_test, of_each_prompt, thousand
+from agents.views.report import left_out, missing_test, of_each_prompt, old_and_new, thousand
 from memory.journals.journal_tail import follow
 from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Account
@@ -40,7 +40,7 @@ def report_document(directory: Path) -> Json:
     :raises MemoryMismatch, StorageFailed: one of its files is damaged, or of another version.
     """
     configuration, result = read_configuration(directory), read_result(directory / RESULT)
-    summary = read_story(directory, configuration.search.prefer)
+    summary = read_story(directory, configuration)
     known = kept_prices(directory, configuration)
     figures = Figures(configuration, known, result, working=is_claimed(directory / LOCK))
     document = figures.of(summary) | {"points": summary.points}
@@ -50,12 +50,12 @@ def report_document(directory: Path) -> Json:
     return document | {"details": shown, "experiences": experiences(directory, recalled[-EXPERIENCES:], EXCERPT)}
 
 
-def read_story(directory: Path, prefer: Prefer) -> RunSummary:
+def read_story(directory: Path, configuration: Configuration) -> RunSummary:
     """Reads the summary of a run up to now.
 
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
-    summary = RunSummary(prefer)
+    summary = RunSummary(configuration.search.prefer, configuration.guard)
     with follow(directory / JOURNAL) as journal:
         while True:
             news = journal.news()
@@ -154,6 +154,7 @@ class Figures:
     def _remarks(self) -> Iterator[str]:
         result = self.result or {}
         yield from missing_test(result)
+        yield from old_and_new(result)
         yield from thousand(result)
         yield from of_each_prompt(result)
         for name, number in (result.get("unanswered") or {}).items():

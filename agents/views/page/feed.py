@@ -50,7 +50,7 @@ class Feed:
         self._directory, self._traffic = directory, traffic
         self._configuration = read_configuration(directory)
         self._figures = Figures(self._configuration, kept_prices(directory, self._configuration), None, working=True)
-        self._summary = RunSummary(self._configuration.search.prefer)
+        self._summary = RunSummary(self._configuration.search.prefer, self._configuration.guard)
         self._best: Json = {}
         self._shown = Shown()
         self._over = False

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from agents.archive.front import Prefer, rank
+from agents.archive.guard import Guard
 from agents.history.progress import FAILURES, Ending, Progress
 from agents.history.resumption import is_end
 from memory.journals.journal_tail import News
@@ -87,8 +88,8 @@ class RunSummary:
     the run had worked when the journal was last read, pauses left out.
     """
 
-    def __init__(self, prefer: Prefer) -> None:
-        self.progress = Progress(prefer)
+    def __init__(self, prefer: Prefer, guard: Guard | None = None) -> None:
+        self.progress = Progress(prefer, guard)
         self.points: list[Json] = []
         self.total = self.renewed = 0
         self.first: Prompt | None = None

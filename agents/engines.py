@@ -1,4 +1,4 @@
-"""The engine of a command: this process, or Ray."""
+"""The engine of a command: this process, or Ray, which is imported only where it is asked for."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from agents.models.quotas import Quotas
 from agents.study.engine import Engine
@@ -23,17 +20,6 @@ class EngineName(StrEnum):
     RAY = "ray"
 
 
-OnEngine = Annotated[
-    EngineName, typer.Option("--engine", help="Where searches run: in this process, or on Ray (docs/scale.md).")
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        metavar="ADDRESS",
-        help="The Ray cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: start Ray on this machine]",
-    ),
-]
 Open = Callable[[Mapping[str, str]], Engine]
 """Opens an engine for the variables of a command."""
 
