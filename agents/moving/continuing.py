@@ -47,7 +47,8 @@ def continue_from(directory: Path, more: Path, settings: Sequence[str] = ()) -> 
     tables["search"]["guard"] = len(deployed.task.validation)
     for setting in settings:
         override(tables, setting)
-    task, added = load_added(build(tables, origin))
+    before = deployed.configuration.model_dump(mode="json", include={"prompt", "prompts"})
+    task, added = load_added(build({**tables, **before}, origin))  # the files of the best prompt are not there yet
     assert added is not None, "there is a file that adds"
     if not task.new:
         raise DataError(f"holds no example that is new; {' '.join(_left_out(added))}", file=str(more))

@@ -98,3 +98,23 @@ def test_what_cannot_be_gone_on_with_is_refused_in_one_line_before_anything_is_w
     code, _, err = invoke("continue", "one", save(tmp_path / "new.jsonl", [row(1, "new")]))
     assert (code, "the test examples are not those of one any more" in err) == (2, True)
     assert invoke("continue", "nowhere", tmp_path / "new.jsonl")[2].endswith("is not a run directory\n")
+
+
+def test_the_prompts_of_a_program_are_gone_on_with_and_transferred(tmp_path: Path) -> None:
+    examples = Path(__file__).resolve().parents[3] / "examples"
+    text = (examples / "pipeline.toml").read_text(encoding="utf-8")
+    text = text.replace("local/smollm2-135m", "embedded").replace('"pipeline/', f'"{examples}/pipeline/')
+    Path("pipeline.toml").write_text(text, encoding="utf-8")
+    none = ("--set", "search.assignments=0")
+    before = found("search", "pipeline.toml", "--out", "one", *none)
+    new = [{"input": {"text": f"{n} rolls, {{please}}"}, "target": f"{n} x roll"} for n in range(16)]
+    result = found("continue", "one", save(tmp_path / "new.jsonl", new), "--out", "two", *none)
+    assert {path.name for path in Path("two/given").iterdir()} == {
+        "more-1.jsonl",
+        "prompt.extract.txt",
+        "prompt.write.txt",
+    }
+    assert Path("two/first_prompt.txt").read_bytes() == Path("one/best_prompt.txt").read_bytes()
+    assert result["old_and_new"]["test"]["old"]["n"] == before["test"]["n"]
+    moved = found("transfer", "one", "--to", "embedded", "--assignments", 0, "--out", "three")
+    assert moved["best"]["n"] == before["test"]["n"]
