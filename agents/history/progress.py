@@ -66,8 +66,8 @@ class Ending:
                 edit = f"{self.operator} on {self.section}: {self.gain:+.3f} ± {self.error:.3f}"
                 return f"{edit}, validation {self.value:.3f}{better}"
             case "lost":
-                edit = f"{self.operator} on {self.section}: {self.gain:+.3f} ± {self.error:.3f}"
-                return f"{edit} on {self.paired} examples, lost its race"
+                edit = f"{self.operator} on {self.section}, {self.gain:+.3f} ± {self.error:.3f}"
+                return f"lost its race: {edit} on {self.paired} examples"
             case _:
                 return f"{self.operator} on {self.section}: {FAILURES[self.kind]}: {self.reason}"
 

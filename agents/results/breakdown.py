@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import orjson
 
+from memory.journals.exchanges import Exchange
 from protocols.messages import Outcome
 from protocols.metrics.weighted import Weighted
 from protocols.task import KindName, Metric, tally
@@ -57,9 +58,8 @@ class Breakdown:
 
 def breakdown(kind: KindName, metric: Metric, outcomes: Sequence[Outcome]) -> Breakdown:
     """Take the score of some outcomes apart."""
-    items = {"classification": _label, "ner": _entities}.get(kind)
     return Breakdown(
-        by_label([(items(each.target), items(each.answer)) for each in outcomes]) if items else (),
+        by_label([(items_of(kind, each.target), items_of(kind, each.answer)) for each in outcomes]),
         confusion(outcomes) if kind == "classification" else (),
         by_metric(metric, outcomes),
     )
@@ -88,6 +88,11 @@ def _of_label(label: str, expected: int, answered: int, right: int) -> OfLabel:
     )
 
 
+def items_of(kind: KindName, written: str | None) -> set[Item]:
+    """The label, or the entities, of a target or an answer; none for other kinds, and without an answer."""
+    return _label(written) if kind == "classification" else _entities(written) if kind == "ner" else set()
+
+
 def _label(written: str | None) -> set[Item]:
     return set() if written is None else {(written, "")}
 
@@ -103,7 +108,7 @@ def _entities(written: str | None) -> set[Item]:
     return {(kind, str(text)) for kind, texts in listed if isinstance(texts, list) for text in texts}
 
 
-def confusion(outcomes: Iterable[Outcome]) -> tuple[Confused, ...]:
+def confusion(outcomes: Iterable[Outcome | Exchange]) -> tuple[Confused, ...]:
     """The cells off the diagonal."""
     cells = Counter((each.target, each.answer) for each in outcomes if each.answer != each.target)
     most = sorted(cells.items(), key=lambda cell: (-cell[1], cell[0][0], cell[0][1] or ""))

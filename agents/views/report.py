@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agents.archive.ends import end_in_words
 from agents.directory.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT
 from agents.history.progress import Ending, progress_of
 from agents.results.finished import read_result
@@ -19,6 +20,7 @@ from agents.views.exchanges import show_breakdown
 from agents.views.live.terminal import clock, dollars, estimated
 from agents.views.unread import counted, endings, unread_value
 from protocols.errors import ConfigError, StorageFailed
+from protocols.messages import FIRST
 from protocols.providers.catalogue import EMBEDDED
 from protocols.text import one_line, printable
 
@@ -81,7 +83,7 @@ def show_result(console: Console, result: Mapping[str, Any]) -> None:
     guessed = estimated(result.get("estimated", 0), calls)  # none in a result of an earlier release
     spent = f"{calls:,} calls ({result['saved']['calls']:,} more from the cache), {tokens:,} tokens{guessed}"
     console.print(Text(f"{spent}, cost {dollars(result['dollars'])}, {clock(result['seconds'])}"), soft_wrap=True)
-    console.print(Text(one_line(f"{result['assignments']} assignments, stopped by {result['stopped_by']}")))
+    console.print(Text(one_line(f"{result['assignments']} assignments, {end_in_words(result['stopped_by'])}")))
 
 
 def _table(result: Mapping[str, Any]) -> Table:
@@ -113,6 +115,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
             "are not labels, and its scores say nothing of one."
         )
     yield from missing_test(result)
+    yield from no_gain(result)
     if test:
         yield f"On test, the best prompt gains {_some(test['gained'])} and loses {_some(test['lost'])}."
         for name, score in (("first", test["first_score"]), ("best", test["best_score"])):
@@ -131,6 +134,18 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"A LEAK: {where}: {leak['text']}"
     if len(result["leaks"]) > MOST:
         yield f"and {len(result['leaks']) - MOST} leaks more: see result.json"
+
+
+def no_gain(result: Mapping[str, Any]) -> Iterator[str]:
+    """A line for a search that found no better prompt, or one that is no better on the test split."""
+    test = result.get("test")
+    if result["candidate"] == FIRST:
+        yield "No edit was better than the first prompt, which is the result."
+    elif test and test["n"] and test["difference"] <= 0:
+        low, high = test["interval"]
+        how = f"{-test['difference']:.3f} worse than" if test["difference"] < 0 else "no better than"
+        chance = "; the interval holds 0, so this may be chance" if low <= 0 <= high and low < high else ""
+        yield f"On test, the best prompt is {how} the first one{chance}."
 
 
 def thousand(result: Mapping[str, Any]) -> Iterator[str]:

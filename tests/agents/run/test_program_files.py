@@ -16,7 +16,8 @@ from agents.directory.run_directory import BEST_PROMPT, BEST_PROMPTS, COMMANDS
 from agents.results.saved import load_prompt
 from agents.run.opening import open_run
 from agents.run.steering import command
-from agents.views.page.details import STEP, STEPS, details
+from agents.views.page.answers import STEP, STEPS
+from agents.views.page.details import details
 from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file, prompt_folder
 from protocols.messages import Assignment, Envelope
