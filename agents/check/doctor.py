@@ -20,7 +20,7 @@ from agents.config.own_instructions import critic_instruction, own_instructions
 from agents.config.roles import embedder_of
 from agents.config.tables import AgentsTable
 from agents.directory.run_directory import usable
-from agents.forecast.composed import Asked, composed
+from agents.forecast.composed import composed
 from agents.forecast.estimate import estimate
 from agents.forecast.headroom import measure
 from agents.forecast.least import check_caps, check_length, reply_room, role_of
@@ -78,8 +78,7 @@ async def diagnose(
     if configuration is None:
         return Diagnosis(tuple(found.all), None)
     operators, task, prompt = await in_thread(_looked_at, found, configuration, environ)
-    asked = await _requests(configuration, task, prompt, operators) if task and prompt and operators else {}
-    silent = {role for role, requests in asked.items() if not requests.most}
+    silent = {f"proposer/{name}" for name, each in (operators or {}).items() if getattr(each, "silent", False)}
     async with open_transport(environ) as transport:
         models = await in_thread(open_models, found, configuration, environ, transport, operators, silent)
         for model, _ in models:
@@ -104,6 +103,9 @@ async def diagnose(
     diagnosis = Diagnosis(tuple(found.all), None, sent)
     if diagnosis.exit_code == 2 or not (operators and task and prompt):
         return diagnosis
+    slots = await in_thread(lambda: open_slots(task, load_corpus(configuration)))
+    critique = configuration.minibatch(len(task.validation))
+    asked = await composed(slots, prompt, operators, critique)
     past = await in_thread(read_past, configuration)
     known = await in_thread(prices, configuration, environ)
     expected = estimate(configuration, known, task, prompt, asked, past, seen)
@@ -116,17 +118,6 @@ async def diagnose(
         failed = Finding("headroom", "failed", str(error), call=True)
         return replace(diagnosis, findings=(*diagnosis.findings, failed))
     return replace(diagnosis, headroom=measured)
-
-
-async def _requests(
-    configuration: Configuration, task: Task, prompt: Prompt, operators: Mapping[str, Operator]
-) -> Mapping[str, Asked]:
-    """The requests of the critic and the operators; {} if the corpus, which has its own finding, cannot be read."""
-    try:
-        slots = await in_thread(lambda: open_slots(task, load_corpus(configuration)))
-    except InputError:
-        return {}
-    return await composed(slots, prompt, operators, configuration.minibatch(len(task.validation)))
 
 
 def _looked_at(

@@ -78,7 +78,7 @@ def open_models(
 
         called = roles.get(name, ())
         if called and all(role in silent for role in called):
-            said = f"set for {', '.join(called)}, which ask no model: it is not called"
+            said = f"it is not called: {' and '.join(called)} need{'s' * (len(called) == 1)} no model"
         plain = "no language model: models.default names one; " if name == EMBEDDED and "task" in called else ""
         return found.attempt(f"model {name}", open_it, lambda _: plain + said)
 

@@ -63,6 +63,8 @@ class Ending:
                 return f"first prompt: validation {self.value:.3f}"
             case "survived":
                 better = ", the best so far" if self.best else ""
+                if self.best and self.gain < 0:
+                    better = ", the result so far: hardly worse, and shorter"
                 edit = f"{self.operator} on {self.section}: {self.gain:+.3f} ± {self.error:.3f}"
                 return f"{edit}, validation {self.value:.3f}{better}"
             case "lost":

@@ -230,7 +230,7 @@ def _taken_apart(
         "n": score["n"] if score else len(kept),
         "kept": bool(exchanges),
         "metrics": [[one_line(name, NAME), value] for name, value in (known.get("metrics") or {}).items()],
-        "labels": [_label(label, kind) for label in labels],
+        "labels": [_label(label, kind) for label in sorted(labels, key=lambda row: (-row["expected"], row["label"]))],
         "pairs": [_pair(pair) for pair in pairs],
         "groups": _counted(exchanges, score),
     }

@@ -182,7 +182,7 @@ class Figures:
         if taken := (result or {}).get("answers"):
             each = [taken[name]["dollars"] for name in ("first", "best")]
             if None not in each:
-                yield "1,000 answers, first to best", " → ".join(map(dollars, each))
+                yield "cost of 1,000 answers, first to best", " → ".join(map(dollars, each))
         yield "time", clock(summary.seconds)
 
     def _remarks(self) -> Iterator[str]:

@@ -81,6 +81,15 @@ class Cell:
         }
 
 
+GROUPS = {
+    "no edit that can be used": ("rejected", "unreadable", "too long", "inapplicable"),
+    "a call or an agent failed": ("call", "dropped", "raised"),
+    "ended early": ("budget", "allowance", "stopped"),
+}
+"""Kinds of failures by what they have in common, in words."""
+GROUP_OF = {FAILURES[kind]: group for group, kinds in GROUPS.items() for kind in kinds}
+
+
 class Failed:
     """The failures of one kind. `reasons`: how often each of the first `REASONS` was given."""
 
@@ -103,7 +112,7 @@ class Failed:
     def row(self, kind: str) -> Json:
         """For the page."""
         often = [[reason, count] for reason, count in self.reasons.most_common(OFTEN)]
-        return {"kind": kind, "count": self.count, "last": self.last, "reasons": often}
+        return {"kind": kind, "group": GROUP_OF[kind], "count": self.count, "last": self.last, "reasons": often}
 
 
 class RunSummary:
@@ -189,8 +198,8 @@ class RunSummary:
         return [self._cells[names].row(*names) for names in sorted(self._cells)]
 
     def failures(self) -> list[Json]:
-        """The failures by kind, the most frequent first: their number, the reason of the last, and the most frequent
-        reasons with their numbers."""
+        """The failures by kind, the most frequent first: what kinds they belong to, their number, the reason of the
+        last, and the most frequent reasons with their numbers."""
         most = sorted(self._failures.items(), key=lambda item: -item[1].count)
         return [failed.row(kind) for kind, failed in most]
 
