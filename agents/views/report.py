@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agents.archive.ends import end_in_words
+from agents.archive.ends import ALL_MADE, end_in_words
 from agents.directory.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT
 from agents.history.progress import Ending, progress_of
 from agents.results.finished import read_result
@@ -83,7 +83,9 @@ def show_result(console: Console, result: Mapping[str, Any]) -> None:
     guessed = estimated(result.get("estimated", 0), calls)  # none in a result of an earlier release
     spent = f"{calls:,} calls ({result['saved']['calls']:,} more from the cache), {tokens:,} tokens{guessed}"
     console.print(Text(f"{spent}, cost {dollars(result['dollars'])}, {clock(result['seconds'])}"), soft_wrap=True)
-    console.print(Text(one_line(f"{result['assignments']} assignments, {end_in_words(result['stopped_by'])}")))
+    made, stopped_by = result["assignments"], result["stopped_by"]
+    ended = f"all {made} were made" if stopped_by == ALL_MADE else f"{made}, {end_in_words(stopped_by)}"
+    console.print(Text(one_line(f"Assignments: {ended}", 500)), soft_wrap=True)
 
 
 def _table(result: Mapping[str, Any]) -> Table:

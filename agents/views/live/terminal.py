@@ -215,7 +215,7 @@ def watch(
 
 def _style(ending: Ending) -> str:
     """The style in which an ending is drawn: a new best stands out, and a loss does not look like a gain."""
-    return "bold green" if ending.best and ending.gain >= 0 else "" if ending.value is not None else "dim"
+    return "bold green" if ending.best and ending.gain > 0 else "" if ending.value is not None else "dim"
 
 
 def time_left(ledger: Ledger, ended: int, assignments: int) -> float | None:
