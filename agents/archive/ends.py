@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from protocols.errors import cap_setting
+
 ALLOWANCES = "the operators' own budgets"
 """Every operator has used up its own cap; the caps of the run still leave room."""
 UNREAD = "no reply of the operators' models can be read"
@@ -14,3 +16,17 @@ INTERRUPTED = "interrupted"
 """A person has stopped the search; it can be resumed."""
 ALL_MADE = "assignments"
 """All assignments were made, and have ended."""
+
+
+def end_in_words(stopped_by: str) -> str:
+    """The end of a search as people say it, by its reason: `stopped by a person`, `all assignments were made`."""
+    kind, colon, cap = stopped_by.partition(": ")
+    if stopped_by == INTERRUPTED:
+        return "stopped by a person"
+    if stopped_by == ALL_MADE:
+        return "all assignments were made"
+    if kind == "budget":
+        return f"stopped by the cap {cap_setting(cap)}" if colon else "stopped by a cap of the budget"
+    if stopped_by in (UNREAD, FLAWLESS):
+        return f"stopped, since {stopped_by}"
+    return f"stopped, since there is {stopped_by}" if stopped_by == UNEDITABLE else f"stopped by {stopped_by}"

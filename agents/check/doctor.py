@@ -79,8 +79,9 @@ async def diagnose(
     if configuration is None:
         return Diagnosis(tuple(found.all), None)
     operators, task, prompt = await in_thread(_looked_at, found, configuration, environ)
+    silent = {f"proposer/{name}" for name, each in (operators or {}).items() if getattr(each, "silent", False)}
     async with open_transport(environ) as transport:
-        models = await in_thread(open_models, found, configuration, environ, transport, operators)
+        models = await in_thread(open_models, found, configuration, environ, transport, operators, silent)
         for model, _ in models:
             if isinstance(model, LocalModel):
                 await check_memory_of(found, model, offline)
@@ -88,7 +89,8 @@ async def diagnose(
             found.skip("model calls", "--offline")
         else:
             rooms = _rooms(configuration, task, prompt) if task and prompt else {}
-            await call_each(found, to_call(configuration, models), accounts or Accounts(), rooms)
+            called = [(model, roles) for model, roles in models if not silent.issuperset(roles)]
+            await call_each(found, to_call(configuration, called), accounts or Accounts(), rooms)
     sent = _sent(configuration, task, prompt) if task and prompt else ()
     tried: Tried | None = None
     if task and prompt and task.program and operators:

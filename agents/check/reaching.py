@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -50,9 +50,11 @@ def open_models(
     environ: Mapping[str, str],
     transport: Transport,
     operators: Iterable[str] | None,
+    silent: Collection[str] = (),
 ) -> list[tuple[ChatModel, Sequence[str]]]:
     """Open each distinct model of the configuration, without calling it; returns those that could be opened, with
-    their roles. None are opened if their parameters cannot be sent."""
+    their roles. None are opened if their parameters cannot be sent. `silent`: roles that ask no model; they are named
+    only where nobody else uses the model that is set for them."""
     tables = configuration.models
     proposers = tables.proposers if operators is None else operators
     try:
@@ -74,9 +76,13 @@ def open_models(
                 return open_embeddings(name, settings, environ, transport, dimension)
             return open_adapter(configuration, name, environ, transport)
 
-        plain = "no language model: models.default names one; " if name == EMBEDDED and "task" in roles[name] else ""
+        called = roles.get(name, ())
+        if called and all(role in silent for role in called):
+            said = f"it is not called: {' and '.join(called)} need{'s' * (len(called) == 1)} no model"
+        plain = "no language model: models.default names one; " if name == EMBEDDED and "task" in called else ""
         return found.attempt(f"model {name}", open_it, lambda _: plain + said)
 
+    roles = {name: [role for role in called if role not in silent] or called for name, called in roles.items()}
     models = [(attempt(name, described(alike(configuration, called))), called) for name, called in roles.items()]
     if embedder := configuration.memory.embedder:
         models.append((attempt(embedder, EMBEDDER, configuration.memory.dimension), [EMBEDDER]))

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from agents import foreground
+from agents.archive.ends import end_in_words
 from agents.commands.console import drive, dumps, emit, exit_codes, print_as_is, say, stdout, tell
 from agents.commands.options import AsJson, OfCandidate, RunDirectory
 from agents.directory.run_directory import write
@@ -131,7 +132,7 @@ def replay(
         if as_json:
             emit(asdict(replayed))
         else:
-            ended = f"stopped by {replayed.stopped_by}" if replayed.stopped_by else "it has not finished"
+            ended = end_in_words(replayed.stopped_by) if replayed.stopped_by else "it has not finished"
             say(f"All {replayed.decisions} decisions came out as the journal has them; {ended}.")
 
 

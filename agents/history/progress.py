@@ -64,11 +64,15 @@ class Ending:
                 return f"first prompt: validation {self.value:.3f}"
             case "survived":
                 better = ", the best so far" if self.best else ""
+                if self.best and self.gain <= 0:  # preferred for its length
+                    better = (
+                        f", the result so far, though {'worse' if self.gain < 0 else 'no better'} than its parent"
+                    )
                 edit = f"{self.operator} on {self.section}: {self.gain:+.3f} ± {self.error:.3f}"
                 return f"{edit}, validation {self.value:.3f}{better}"
             case "lost":
-                edit = f"{self.operator} on {self.section}: {self.gain:+.3f} ± {self.error:.3f}"
-                return f"{edit} on {self.paired} examples, lost its race"
+                edit = f"{self.operator} on {self.section}, {self.gain:+.3f} ± {self.error:.3f}"
+                return f"lost its race: {edit} on {self.paired} examples"
             case _:
                 return f"{self.operator} on {self.section}: {FAILURES[self.kind]}: {self.reason}"
 

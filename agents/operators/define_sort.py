@@ -38,6 +38,7 @@ class DefineSort:
     """
 
     name = "define_sort"
+    silent = True
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """Definitions of two items or more, and the whole prompt if reordering its sections changes what is sent."""

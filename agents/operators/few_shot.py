@@ -49,6 +49,7 @@ class FewShot:
     """
 
     name = "few_shot"
+    silent = True
     shows = 8
 
     def __init__(self) -> None:

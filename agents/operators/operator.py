@@ -52,7 +52,8 @@ class Context:
 
 class Operator(Protocol):
     """Edits one section, or the prompt as a whole. A class with no required constructor argument. `shows`, if it has
-    it: the worked examples, as turns, that a prompt has on average over a search with it; for estimates."""
+    it: the worked examples, as turns, that a prompt has on average over a search with it; for estimates. `silent`, if
+    it has it and it is True: it asks no model, and `doctor` names none for it."""
 
     name: str
     """The name in configurations and reports."""

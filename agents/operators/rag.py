@@ -28,6 +28,7 @@ class Rag:
     """
 
     name = "rag"
+    silent = True
 
     def targets(self, prompt: Prompt, task: Task) -> list[str]:
         """The knowledge sections."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import orjson
 
+from memory.journals.exchanges import Exchange
 from protocols.messages import Outcome
 from protocols.metrics.weighted import Weighted
 from protocols.task import KindName, Metric, tally
@@ -57,10 +58,9 @@ class Breakdown:
 
 def breakdown(kind: KindName, metric: Metric, outcomes: Sequence[Outcome]) -> Breakdown:
     """Take the score of some outcomes apart."""
-    items = ITEMS.get(kind)
     return Breakdown(
-        by_label([(items(each.target), items(each.answer)) for each in outcomes]) if items else (),
-        confusion(outcomes) if items is _label else (),
+        by_label([(items_of(kind, each.target), items_of(kind, each.answer)) for each in outcomes]),
+        confusion(outcomes) if has_confusion(kind) else (),
         by_metric(metric, outcomes),
     )
 
@@ -118,10 +118,20 @@ ITEMS: Mapping[KindName, Callable[[str | None], set[Item]]] = {
     "multilabel": _listed,
     "ner": _entities,
 }
-"""The items of an answer as a reply has it, by the kind of task; other kinds have none."""
 
 
-def confusion(outcomes: Iterable[Outcome]) -> tuple[Confused, ...]:
+def items_of(kind: KindName, written: str | None) -> set[Item]:
+    """The labels, or the entities, of a target or an answer as a reply has it; none without an answer, and for other
+    kinds of task."""
+    return ITEMS[kind](written) if kind in ITEMS else set()
+
+
+def has_confusion(kind: KindName) -> bool:
+    """Whether an answer of this kind of task is one label, so that another may stand in its place."""
+    return ITEMS.get(kind) is _label
+
+
+def confusion(outcomes: Iterable[Outcome | Exchange]) -> tuple[Confused, ...]:
     """The cells off the diagonal."""
     cells = Counter((each.target, each.answer) for each in outcomes if each.answer != each.target)
     most = sorted(cells.items(), key=lambda cell: (-cell[1], cell[0][0], cell[0][1] or ""))

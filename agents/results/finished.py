@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.archive.aims import setting_of
-from agents.archive.ends import ALL_MADE, ALLOWANCES, INTERRUPTED
+from agents.archive.ends import ALL_MADE, ALLOWANCES, INTERRUPTED, end_in_words
 from agents.config.configuration import Configuration
 from agents.config.loading import load_corpus, load_first_prompt, load_task
 from agents.directory.intact import check_there
@@ -89,13 +89,13 @@ def remedy(result: Mapping[str, Any]) -> str:
     """The reason why a run ended, and how to resume it, on one line."""
     stopped_by, missing = result["stopped_by"], result["test_missing"]
     if setting := _setting(stopped_by):
-        said = f"stopped by {stopped_by}; to go on, raise {setting}"
+        said = f"{end_in_words(stopped_by)}; to go on, raise {setting}"
     elif stopped_by == ALLOWANCES:
-        said = f"stopped by {stopped_by}; to go on, raise one in {OF_OPERATORS.rstrip('.')}"
+        said = f"{end_in_words(stopped_by)}; to go on, raise one in {OF_OPERATORS.rstrip('.')}"
     elif stopped_by == ALL_MADE:
         said = f"all {result['assignments']} assignments were made; to go on, raise search.assignments"
     else:
-        said = f"stopped by {stopped_by}"
+        said = end_in_words(stopped_by)
     return said if missing is None else f"{said}; the test split was not read to its end: {missing}"
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agents.archive.ends import ALL_MADE, end_in_words
 from agents.directory.run_directory import BEST_PROMPT, CONFIGURATION, JOURNAL, RESULT
 from agents.history.progress import Ending, progress_of
 from agents.results.finished import read_result
@@ -82,7 +83,9 @@ def show_result(console: Console, result: Mapping[str, Any]) -> None:
     guessed = estimated(result.get("estimated", 0), calls)  # none in a result of an earlier release
     spent = f"{calls:,} calls ({result['saved']['calls']:,} more from the cache), {tokens:,} tokens{guessed}"
     console.print(Text(f"{spent}, cost {dollars(result['dollars'])}, {clock(result['seconds'])}"), soft_wrap=True)
-    console.print(Text(one_line(f"{result['assignments']} assignments, stopped by {result['stopped_by']}")))
+    made, stopped_by = result["assignments"], result["stopped_by"]
+    ended = f"all {made} were made" if stopped_by == ALL_MADE else f"{made}, {end_in_words(stopped_by)}"
+    console.print(Text(one_line(f"Assignments: {ended}", 500)), soft_wrap=True)
 
 
 def _table(result: Mapping[str, Any]) -> Table:
@@ -112,6 +115,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
             "are not labels, and its scores say nothing of one."
         )
     yield from missing_test(result)
+    yield from no_gain(result)
     if test:
         yield f"On test, the best prompt gains {_some(test['gained'])} and loses {_some(test['lost'])}."
         for name, score in (("first", test["first_score"]), ("best", test["best_score"])):
@@ -153,6 +157,18 @@ def old_and_new(result: Mapping[str, Any]) -> Iterator[str]:
 def _difference(change: Mapping[str, Any]) -> str:
     low, high = change["interval"]
     return f"{change['difference']:+.3f} (95 %: {low:+.3f} to {high:+.3f})"
+
+
+def no_gain(result: Mapping[str, Any]) -> Iterator[str]:
+    """A line for a search that found no better prompt, or one that is no better on the test split."""
+    test = result.get("test")
+    if result["candidate"] == FIRST:
+        yield "No edit was better than the first prompt, which is the result."
+    elif test and test["n"] and test["difference"] <= 0:
+        low, high = test["interval"]
+        how = f"{-test['difference']:.3f} worse than" if test["difference"] < 0 else "no better than"
+        chance = "; the interval holds 0, so this may be chance" if low <= 0 <= high and low < high else ""
+        yield f"On test, the best prompt is {how} the first one{chance}."
 
 
 def thousand(result: Mapping[str, Any]) -> Iterator[str]:

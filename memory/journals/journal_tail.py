@@ -22,12 +22,13 @@ MOST = 2_000
 class News:
     """The new entries of a journal. `told`: envelopes, each with the total number of calls up to its time; `spent`:
     sums of the new calls by role and model. `more`: there are further entries to read. `seconds`: working time of the
-    run so far."""
+    run up to its last entry, which is of the Unix time `recorded` (0 if there is none)."""
 
     told: Sequence[tuple[Envelope, int]]
     spent: Sequence[Account]
     more: bool
     seconds: float
+    recorded: float
 
 
 class JournalTail:
@@ -58,9 +59,17 @@ class JournalTail:
                     place, moment = next(calls)
                 told.append((envelope, called))
             more = len(rows) == MOST
-            return News(told, self._spent(called if more else None), more, worked(self._connection))
+            spent = self._spent(called if more else None)
+            return News(told, spent, more, worked(self._connection), self._recorded())
         finally:
             self._connection.execute("COMMIT")
+
+    def _recorded(self) -> float:
+        rows = [
+            self._connection.execute(f"SELECT time FROM {table} ORDER BY place DESC LIMIT 1").fetchall()
+            for table in ("journal", "call")
+        ]
+        return max((float(moment) for found in rows for (moment,) in found), default=0.0)
 
     def _calls(self) -> Iterator[tuple[int, float]]:
         """The places and times of the new calls, then (0, infinity) without end."""

@@ -12,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from agents.archive.ends import end_in_words
 from agents.history.progress import Progress
 from agents.run.search import Run
 from agents.study.grid import Cell, Grid
@@ -244,9 +245,8 @@ def in_words(row: Row) -> str:
         return f"failed: {row.error['type']}: {row.error['message']}"
     result = row.result
     test = f", test {result['test']['difference']:+.3f}" if result["test"] else ""
-    return (
-        f"validation {result['first']['value']:.3f} to {result['best']['value']:.3f}{test} ({result['stopped_by']})"
-    )
+    values = f"validation {result['first']['value']:.3f} to {result['best']['value']:.3f}"
+    return f"{values}{test} ({end_in_words(result['stopped_by'])})"
 
 
 def figures(row: Row) -> list[str]:

@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agents.history.progress import Progress
+from agents.history.progress import FAILURES, Ending, Progress
 from agents.ring.team import PERSON
 from agents.run.steering import in_words
 from agents.views.live.doing import Doing
@@ -118,7 +118,7 @@ class LiveView:
         self._curve: list[tuple[int, float]] = []
         if so_far.best and so_far.best.value is not None:
             self._curve.append((ledger.calls, so_far.best.value))
-        self._events: deque[str] = deque(maxlen=EVENTS)
+        self._events: deque[tuple[str, str]] = deque(maxlen=EVENTS)
         self._said = self._waits = ""
         self.hear: Callable[[], None] = unheard
 
@@ -128,11 +128,11 @@ class LiveView:
         if ending is not None:
             self.hear()
             self._waits = ""
-            self._events.append(f"{ending.assignment:>4}  {one_line(str(ending))}")
+            self._events.append((f"{ending.assignment:>4}  {one_line(str(ending))}", _style(ending)))
             if ending.best and ending.value is not None:
                 self._curve.append((self._ledger.calls, ending.value))
         if envelope.sender == PERSON and isinstance(envelope.message, Command):
-            self._events.append(f"      {PERSON}: {one_line(in_words(envelope.message))}")
+            self._events.append((f"      {PERSON}: {one_line(in_words(envelope.message))}", "dim"))
         if isinstance(envelope.message, Conclude):
             self.say(SHRINKING)
         if isinstance(envelope.message, Finished):
@@ -173,14 +173,16 @@ class LiveView:
         grid.add_row(Text("cost"), Text(dollars(ledger.dollars)))
         grid.add_row(Text("time"), Text(self._time_in_words()))
         lines: list[RenderableType] = [Text(one_line(self._task), style="bold"), grid]
-        lines += [Text(event, style="dim", overflow="ellipsis", no_wrap=True) for event in self._events]
+        lines += [Text(event, style=style, overflow="ellipsis", no_wrap=True) for event, style in self._events]
         lines += [Text(said, style="yellow") for said in (self._said, self._waits) if said]
         return Group(*lines)
 
     def _assignments_in_words(self) -> str:
         counts, progress = self._progress.counts, self._progress
-        failed = progress.ended + progress.cuts - counts["survived"] - counts["lost"]
-        parts = f"{counts['survived']} survived, {counts['lost']} lost, {failed} failed, {len(progress.open)} open"
+        failed = {FAILURES[kind]: count for kind, count in counts.items() if count and kind in FAILURES}
+        why = f" ({', '.join(f'{count} {words}' for words, count in failed.items())})" if failed else ""
+        parts = f"{counts['survived']} survived, {counts['lost']} lost, {sum(failed.values())} failed{why}, "
+        parts += f"{len(progress.open)} open"
         cuts = f", {progress.cuts} of them to shorten the result" if progress.cuts else ""
         paused = ", PAUSED by a person" if progress.paused else ""
         return f"{progress.ended} / {self._assignments}: {parts}{cuts}{paused}"
@@ -209,6 +211,11 @@ def watch(
             view = LiveView(drawn, ledger, task, assignments, progress)
             drawn.show(view)
             yield view
+
+
+def _style(ending: Ending) -> str:
+    """The style in which an ending is drawn: a new best stands out, and a loss does not look like a gain."""
+    return "bold green" if ending.best and ending.gain > 0 else "" if ending.value is not None else "dim"
 
 
 def time_left(ledger: Ledger, ended: int, assignments: int) -> float | None:

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from agents.directory.run_directory import JOURNAL, MEMORY, read_configuration
 from agents.history.progress import Progress
+from agents.views.page.answers import asked
 from agents.views.page.changes import changes, fit, lines
 from memory.experience import Experience
 from memory.journals.journal import read_journal
 from memory.upkeep import read_experiences
 from protocols.errors import MemoryMismatch, StorageFailed
+from protocols.files import prompt_file
 from protocols.messages import Assignment, Candidate, Critique, Evaluation, Failure, Outcome
-from protocols.program import Step
 from protocols.prompt import Prompt
 from protocols.text import printable
 
 Json = dict[str, Any]
-STEPS, STEP = 8, 500
-"""Most steps of a program on one example, and most characters of a text of a step, where texts are bounded."""
+FILE = 100_000
+"""Most characters of a prompt file where texts are bounded. A longer one is left out, since a part of it is none."""
 
 
-def details(directory: Path, number: int, most: int | None = None, answers: int | None = None) -> Json | None:
+def details(
+    directory: Path, number: int, most: int | None = None, answers: int | None = None, spread: bool = False
+) -> Json | None:
     """The details of one candidate, None if there is no candidate of that number. `most`: most characters of a text;
-    `answers`: most answers.
+    `answers`, `spread`: see `Answers.split`. `file`: the whole prompt as a prompt file, None if it is too long.
 
     :raises ConfigError, MemoryMismatch, StorageFailed: it is no run directory, or damaged.
     """
     progress, summary, found = Progress(), "it is under way", False
     assignment: Assignment | None = None
     prompt: Prompt | None = None
+    outcomes: Sequence[Outcome] = ()
     row: Json = {"candidate": number, "gradient": "", "recalled": [], "gradients": []}
-    row |= {"rejected": "", "answers": [], "answered": 0}
+    row |= {"rejected": ""}
     for envelope in read_journal(directory / JOURNAL, assignment=number):
         found = True
         match envelope.message:
@@ -44,10 +48,8 @@ def details(directory: Path, number: int, most: int | None = None, answers: int 
             case Evaluation(prompt=prompt):
                 pass
             case Critique(evaluation=evaluation, gradients=gradients):
-                prompt = evaluation.prompt
+                prompt, outcomes = evaluation.prompt, evaluation.outcomes
                 row["gradients"] = [[printable(name), fit(text, most)] for name, text in gradients.items()]
-                row["answers"] = [_answer(outcome, most) for outcome in _worst_first(evaluation.outcomes)[:answers]]
-                row["answered"] = len(evaluation.outcomes)
             case Failure(text=text) if text:
                 row["rejected"] = fit(text, most)
             case _:
@@ -60,35 +62,10 @@ def details(directory: Path, number: int, most: int | None = None, answers: int 
     row |= {"summary": fit(summary, most), "parent": assignment.parent if assignment else None}
     after = prompt or parent
     row["sections"] = changes(parent, after, most) if after else []
-    return row
-
-
-def _answer(outcome: Outcome, most: int | None) -> Json:
-    texts = {"target": outcome.target, "reply": outcome.reply, "feedback": outcome.feedback}
-    inputs = [[printable(name), fit(text, most)] for name, text in outcome.inputs.items()]
-    shown = {name: fit(text, most) for name, text in texts.items()}
-    steps = [_step(step, most) for step in outcome.steps[: STEPS if most is not None else None]]
-    row = {"example": printable(outcome.example), "score": outcome.score, "inputs": inputs, **shown}
-    return row | {"steps": steps, "made": len(outcome.steps)}
-
-
-def _step(step: Step, most: int | None) -> Json:
-    """A call or a note of a program. In a report its texts are short, since there may be thousands of them."""
-    longest = None if most is None else min(most, STEP)
-    return {
-        "prompt": printable(step.prompt),
-        "values": [[printable(name), fit(text, longest)] for name, text in step.values.items()],
-        "messages": [[message.speaker, fit(message.text, longest)] for message in step.messages],
-        "reply": fit(step.reply, longest),
-        "error": fit(step.error, longest),
-        "input": step.usage.input,
-        "output": step.usage.output,
-        "seconds": step.seconds,
-    }
-
-
-def _worst_first(outcomes: Iterable[Outcome]) -> Sequence[Outcome]:
-    return sorted(outcomes, key=lambda outcome: outcome.score)
+    text = prompt_file.dumps(prompt) if prompt else ""
+    row["file"] = text if most is None or len(text) <= FILE else None
+    kind = read_configuration(directory).task.kind
+    return row | {"asked": asked(directory, kind, number, outcomes, most, answers, spread)}
 
 
 def experiences(directory: Path, numbers: Sequence[int], most: int | None = None) -> Json:

@@ -6,26 +6,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from agents.archive.ends import end_in_words
 from agents.archive.front import rank
 from agents.config.configuration import Configuration
 from agents.directory.run_directory import JOURNAL, LOCK, RESULT, read_configuration
 from agents.models.budget import kept_prices
 from agents.results.finished import read_result
 from agents.views.live.terminal import clock, dollars, estimated
+from agents.views.page.answers import taken_apart
 from agents.views.page.changes import LONGEST, changes
 from agents.views.page.details import details, experiences
 from agents.views.page.run_summary import Json, RunSummary, front
-from agents.views.report import left_out, missing_test, of_each_prompt, old_and_new, thousand
+from agents.views.report import left_out, missing_test, no_gain, of_each_prompt, old_and_new, thousand
 from memory.journals.journal_tail import follow
 from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Account
 from protocols.budget.prices import Price
+from protocols.files import prompt_file
+from protocols.messages import FIRST
 from protocols.text import one_line, printable
 
 DETAILED, BEST, LATEST = 48, 12, 8
 """Most candidates with details in a report; among them, how many of the best and how many of the latest."""
-ANSWERS = 12
-"""Most answers of a candidate in a report, the worst first."""
+ANSWERS = 8
+"""Most answers of a candidate on each split in a report, the worst; of the first prompt and the best one also some of
+each cell of their scores."""
+LARGEST = 6_000_000
+"""Bytes of details after which those of further candidates have no answers in a report."""
 EXPERIENCES = 200
 """Most experiences in a report, the latest."""
 SHORT, EXCERPT = 8_000, 1_500
@@ -44,8 +53,17 @@ def report_document(directory: Path) -> Json:
     known = kept_prices(directory, configuration)
     figures = Figures(configuration, known, result, working=is_claimed(directory / LOCK))
     document = figures.of(summary) | {"points": summary.points}
-    document |= {"sections": winner_changes(summary)} if summary.best else {}
-    shown = {str(number): details(directory, number, SHORT, ANSWERS) for number in notable(summary)}
+    document |= (
+        {"sections": winner_changes(summary), "prompt": prompt_file.dumps(summary.best)} if summary.best else {}
+    )
+    document["parts"] = figures.parts(directory, summary)
+    shown: dict[str, Json | None] = {}
+    room = LARGEST
+    for number in notable(summary):
+        spread = room > 0 and number in (FIRST, document["best"])
+        row = details(directory, number, SHORT, ANSWERS if room > 0 else 0, spread)
+        room -= len(orjson.dumps(row))
+        shown[str(number)] = row
     recalled = sorted({number for row in shown.values() if row for number in row["recalled"]})
     return document | {"details": shown, "experiences": experiences(directory, recalled[-EXPERIENCES:], EXCERPT)}
 
@@ -110,11 +128,22 @@ class Figures:
             "roles": roles,
             "failures": summary.failures(),
             "total": summary.total,
+            "seconds": summary.seconds,
         }
+
+    def parts(self, directory: Path, summary: RunSummary) -> list[Json]:
+        """See `taken_apart`. Nothing while a search is under way, since what is best then changes all the time.
+
+        :raises MemoryMismatch, StorageFailed: the journal is damaged, or of another version.
+        """
+        if self.result is None and self.working:
+            return []
+        best = summary.progress.best.assignment if summary.progress.best else None
+        return taken_apart(directory, self._configuration.task.kind, self.result, best)
 
     def _state(self, summary: RunSummary) -> Json:
         if self.result is not None:
-            return {"phase": "ended", "words": f"Ended: stopped by {one_line(self.result['stopped_by'])}."}
+            return {"phase": "ended", "words": f"Ended: {one_line(end_in_words(self.result['stopped_by']))}."}
         if not self.working:
             return {
                 "phase": "halted",
@@ -122,11 +151,12 @@ class Figures:
             }
         if summary.progress.paused and summary.phase in ("beginning", "searching"):
             return {"phase": "paused", "words": "Paused: what is in flight ends, and nothing new is issued."}
+        stopping = one_line(end_in_words(summary.progress.stopping))
         words = {
             "beginning": "Evaluating the first prompt.",
             "searching": "Searching.",
-            "stopping": f"Stopping ({one_line(summary.progress.stopping)}): what is in flight ends.",
-            "testing": f"Reading the test split; the search was stopped by {one_line(summary.progress.stopped_by)}.",
+            "stopping": f"Stopping ({stopping}): what is in flight ends.",
+            "testing": f"Reading the test split. The search: {one_line(end_in_words(summary.progress.stopped_by))}.",
         }
         return {"phase": summary.phase, "words": words[summary.phase]}
 
@@ -140,8 +170,8 @@ class Figures:
         if result and (test := result.get("test")):
             low, high = test["interval"]
             yield "on test, first to best", f"{test['first']:.3f} → {test['best']:.3f}"
-            yield "gain on test", f"{test['difference']:+.3f}"
-            yield "95 % interval of the gain", f"{low:+.3f} to {high:+.3f}"
+            yield "loss on test" if test["difference"] < 0 else "gain on test", f"{test['difference']:+.3f}"
+            yield "95 % interval of the difference", f"{low:+.3f} to {high:+.3f}"
         yield "assignments", f"{progress.ended:,} of {self._configuration.search.assignments:,}"
         yield "survived", f"{progress.counts['survived']:,}"
         yield "calls", f"{sum(role['calls'] for role in roles):,}"
@@ -149,10 +179,16 @@ class Figures:
         yield "tokens", f"{sum(role['input'] + role['output'] for role in roles):,}{guessed}"
         costs = [role["dollars"] for role in roles]
         yield "cost", dollars(None if None in costs else sum(costs))
+        if taken := (result or {}).get("answers"):
+            each = [taken[name]["dollars"] for name in ("first", "best")]
+            if None not in each:
+                yield "cost of 1,000 answers, first to best", " → ".join(map(dollars, each))
         yield "time", clock(summary.seconds)
 
     def _remarks(self) -> Iterator[str]:
         result = self.result or {}
+        if result:
+            yield from no_gain(result)
         yield from missing_test(result)
         yield from old_and_new(result)
         yield from thousand(result)

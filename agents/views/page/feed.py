@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,13 +33,14 @@ AGENTS = ("controller", "evaluator", "critic")
 @dataclass(frozen=True, slots=True)
 class Shown:
     """One state of the page. `document` is sent each time, `points` as they are added, `best` when it has changed.
-    `renewed` and `total`: see `RunSummary`; `last`: no state follows."""
+    `renewed`, `total` and `recorded`: see `RunSummary`; `last`: no state follows."""
 
     document: Json = field(default_factory=dict)
     points: Sequence[Json] = ()
     renewed: int = 0
     total: int = 0
     best: Json = field(default_factory=dict)
+    recorded: float = 0.0
     last: bool = False
 
 
@@ -52,6 +54,7 @@ class Feed:
         self._figures = Figures(self._configuration, kept_prices(directory, self._configuration), None, working=True)
         self._summary = RunSummary(self._configuration.search.prefer, self._configuration.guard)
         self._best: Json = {}
+        self._parts: tuple[object, list[Json]] = (None, [])
         self._shown = Shown()
         self._over = False
         self._woken, self._told = anyio.Event(), anyio.Event()
@@ -85,7 +88,7 @@ class Feed:
 
     async def changes(self) -> AsyncGenerator[Json]:
         """The updates for one browser: the whole state first, then all changes since the update before. Ends after
-        the last state."""
+        the last state. `age`: seconds since the run's last record, so that the page can count on from `seconds`."""
         seen = Shown(renewed=-1)
         while not seen.last:
             if self._shown is seen or not (self._shown.document or self._shown.last):
@@ -95,7 +98,8 @@ class Feed:
             begin = now.renewed != seen.renewed
             points = [point for point in now.points if begin or point["serial"] > seen.total]
             best = {} if now.best is seen.best else now.best
-            yield {"begin": begin, "points": points, **now.document, **best}
+            age = max(0.0, time.time() - now.recorded)
+            yield {"begin": begin, "points": points, "age": age, **now.document, **best}
             seen = now
 
     async def detail(self, number: int) -> Json | None:
@@ -127,17 +131,25 @@ class Feed:
         summary.take(news)
         if summary.best is not None and summary.best is not best:
             self._best = {"sections": winner_changes(summary), "prompt": prompt_file.dumps(summary.best)}
-        document = figures.of(summary) | {
+        document = figures.of(summary)
+        document |= {
             "waiting": last_wait(self._directory / LOG, summary.heard) if figures.working else "",
             "agents": self._agents(),
             "flows": dict(summary.flows),
             "heard": summary.heard,
             "editable": _editable(summary.first),
+            "parts": self._taken_apart(document["best"]) if not news.more else [],
         }
-        shown = Shown(
-            document, tuple(summary.points), summary.renewed, summary.total, self._best, over and not news.more
-        )
+        size = summary.renewed, summary.total
+        shown = Shown(document, tuple(summary.points), *size, self._best, summary.recorded, over and not news.more)
         return news.more, shown
+
+    def _taken_apart(self, best: int | None) -> list[Json]:
+        """The scores taken apart; read from the journal once for each best candidate and state of the run."""
+        of = best, self._figures.result is None, self._figures.working
+        if self._parts[0] != of:
+            self._parts = of, self._figures.parts(self._directory, self._summary)
+        return self._parts[1]
 
     def _agents(self) -> list[Json]:
         """The agents of the ring, with the numbers of messages that each works on (`busy`) and that wait for it

@@ -18,7 +18,18 @@ import orjson
 
 from protocols.prompt import fill
 
-SCRIPTS = ("dom.js", "scales.js", "charts.js", "tree.js", "ring.js", "tables.js", "detail.js", "live.js", "main.js")
+SCRIPTS = (
+    "dom.js",
+    "scales.js",
+    "charts.js",
+    "tree.js",
+    "ring.js",
+    "tables.js",
+    "detail.js",
+    "answers.js",
+    "live.js",
+    "main.js",
+)
 """In order of dependence."""
 
 

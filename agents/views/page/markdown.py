@@ -18,6 +18,11 @@ def markdown(document: Json) -> str:
     parts = [f"# {_text(document['title'])}", _text(document["state"]["words"])]
     parts += [_table(("", ""), document["figures"]), *(_text(line) for line in document["remarks"])]
     parts += ["## What each operator earned, by section", _table(VALUES, map(_value, document["values"]))]
+    for part in document.get("parts", ()):
+        parts += [f"## The {_text(part['name'])} on {_text(part['split'])}, {part['n']} examples"]
+        parts += [", ".join(f"{group['n']} {group['words']}" for group in part["groups"])]
+        parts += [_table(("metric", "value"), ((name, f"{value:.4f}") for name, value in part["metrics"]))]
+        parts += [_table(LABELS, map(_label, part["labels"])), _table(PAIRS, map(_pair, part["pairs"][:MOST]))]
     parts += ["## Cost and latency by role", _table(ROLES, map(_role, document["roles"]))]
     parts += ["## How the best prompt came about", _table(EDITS, _lineage(document))]
     if document.get("sections"):
@@ -33,6 +38,9 @@ def markdown(document: Json) -> str:
 
 VALUES = ("operator", "section", "measured", "mean gain", "95 % interval", "survived", "failed")
 ROLES = ("role", "model", "calls", "failed", "tokens in", "tokens out", "estimated", "cost", "mean latency")
+LABELS = ("label", "expected", "right", "precision", "recall", "F1")
+PAIRS, MOST = ("expected", "answered instead", "times"), 40
+"""Headings, and most rows, of what was answered instead."""
 EDITS = ("candidate", "operator", "section", "gain", "value", "tokens")
 
 
@@ -41,6 +49,15 @@ def _value(cell: Json) -> Sequence[object]:
     interval = "" if cell["interval"] is None else "{:+.3f} to {:+.3f}".format(*cell["interval"])
     counts = (cell["survived"], cell["failed"])
     return (cell["operator"], cell["section"], cell["measured"], gain, interval, *counts)
+
+
+def _label(label: Json) -> Sequence[object]:
+    shares = (f"{label[name]:.3f}" for name in ("precision", "recall", "f1"))
+    return (label["label"], label["expected"], label["right"], *shares)
+
+
+def _pair(pair: Json) -> Sequence[object]:
+    return (pair["expected"], "no answer" if pair["answered"] is None else pair["answered"], pair["n"])
 
 
 def _role(role: Json) -> Sequence[object]:

@@ -28,6 +28,8 @@ from protocols.text import one_line
 Json = dict[str, Any]
 REASON = 300
 """Maximum number of characters kept of a failure's reason."""
+REASONS, OFTEN = 100, 3
+"""Maximum number of different reasons that are counted of one kind of failure, and that the page shows."""
 KEPT = 1_000
 """Maximum number of endings kept; of more, those that a reader looks for and a sample of the others."""
 NORMAL = 1.96
@@ -80,12 +82,46 @@ class Cell:
         }
 
 
+GROUPS = {
+    "no edit that can be used": ("rejected", "unreadable", "too long", "inapplicable"),
+    "a call or an agent failed": ("call", "dropped", "raised"),
+    "ended early": ("budget", "allowance", "stopped"),
+}
+"""Kinds of failures by what they have in common, in words."""
+GROUP_OF = {FAILURES[kind]: group for group, kinds in GROUPS.items() for kind in kinds}
+
+
+class Failed:
+    """The failures of one kind. `reasons`: how often each of the first `REASONS` was given."""
+
+    def __init__(self) -> None:
+        self.count, self.last = 0, ""
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, reason: str) -> None:
+        """Add a failure."""
+        self.count, self.last = self.count + 1, reason
+        if reason in self.reasons or len(self.reasons) < REASONS:
+            self.reasons[reason] += 1
+
+    def drop(self, reason: str) -> int:
+        """Take back a failure; returns how many are left."""
+        self.count -= 1
+        self.reasons -= Counter([reason])
+        return self.count
+
+    def row(self, kind: str) -> Json:
+        """For the page."""
+        often = [[reason, count] for reason, count in self.reasons.most_common(OFTEN)]
+        return {"kind": kind, "group": GROUP_OF[kind], "count": self.count, "last": self.last, "reasons": often}
+
+
 class RunSummary:
     """Shows at most about `KEPT` endings; it also keeps a row and the scores of each survivor, but no answers.
 
     `points`: the endings, each a row of figures; `renewed` counts how often earlier ones were dropped from it.
     `flows`: messages so far, by type. `heard`: the time of the last, in Unix seconds. `seconds`: for how long
-    the run had worked when the journal was last read, pauses left out.
+    the run had worked, pauses left out, at `recorded`, the Unix time of the last entry that was read.
     """
 
     def __init__(self, prefer: Prefer, guard: Guard | None = None) -> None:
@@ -94,18 +130,18 @@ class RunSummary:
         self.total = self.renewed = 0
         self.first: Prompt | None = None
         self.heard: float | None = None
-        self.seconds = 0.0
+        self.seconds = self.recorded = 0.0
         self.flows: Counter[str] = Counter()
         self._at: dict[int, str] = {}
         self._cells: dict[tuple[str, str], Cell] = {}
-        self._failures: dict[str, tuple[int, str]] = {}
+        self._failures: dict[str, Failed] = {}
         self._cut: set[int] = set()
         self._survivors: dict[int, Json] = {}
         self._accounts: dict[tuple[str, str], Account] = {}
 
     def take(self, news: News) -> None:
         """Add the new entries of the journal."""
-        self.seconds = news.seconds
+        self.seconds, self.recorded = news.seconds, news.recorded
         for account in news.spent:
             sums = self._accounts.setdefault((account.role, account.model), Account(account.role, account.model))
             sums.calls += account.calls
@@ -163,8 +199,10 @@ class RunSummary:
         return [self._cells[names].row(*names) for names in sorted(self._cells)]
 
     def failures(self) -> list[Json]:
-        """The failures by kind: their number, and the reason of the last."""
-        return [{"kind": kind, "count": count, "last": last} for kind, (count, last) in self._failures.items()]
+        """The failures by kind, the most frequent first: what kinds they belong to, their number, the reason of the
+        last, and the most frequent reasons with their numbers."""
+        most = sorted(self._failures.items(), key=lambda item: -item[1].count)
+        return [failed.row(kind) for kind, failed in most]
 
     def lineage(self) -> list[int]:
         """The numbers of the best candidate and its ancestors, the first prompt first."""
@@ -179,7 +217,7 @@ class RunSummary:
         reason = one_line(ending.reason, REASON)
         if isinstance(message, Failure):
             kind = FAILURES[message.kind]
-            self._failures[kind] = (self._failures.get(kind, (0, ""))[0] + 1, reason)
+            self._failures.setdefault(kind, Failed()).add(reason)
             if is_end(envelope):
                 return
         if ending.assignment in self._cut:  # added before, when it was cut short; this is the whole
@@ -224,10 +262,8 @@ class RunSummary:
     def _reopen(self) -> None:
         """Subtract the failures that resuming the run has undone."""
         for ending in self.progress.reopened:
-            if kind := FAILURES.get(ending.kind):
-                count, last = self._failures.pop(kind)
-                if count > 1:
-                    self._failures[kind] = count - 1, last
+            if (kind := FAILURES.get(ending.kind)) and not self._failures[kind].drop(one_line(ending.reason, REASON)):
+                del self._failures[kind]
 
     def _restore(self) -> None:
         """Put back dropped endings that turned out to be ancestors of the best."""

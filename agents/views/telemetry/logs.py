@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.text import Text
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
+from agents.archive.ends import end_in_words
 from agents.config.configuration import Configuration
 from agents.config.roles import roles
 from agents.directory.run_directory import not_written
@@ -258,6 +259,7 @@ class RunLog:
 
     def finished(self, result: Result) -> None:
         """Log the result."""
+        test = result.test
         if result.test_missing:
             pairs = 0 if result.test is None else result.test.n
             self._log.warning("held-out report cut short", reason=result.test_missing, pairs=pairs)
@@ -266,10 +268,11 @@ class RunLog:
         self._log.info(
             "run finished",
             stopped_by=result.stopped_by,
+            ended=end_in_words(result.stopped_by),
             candidate=result.candidate,
             first=result.first.value,
             best=result.best.value,
-            test=None if result.test is None else {"first": result.test.first, "best": result.test.best},
+            test=None if test is None else {"first": test.first, "best": test.best, "gain": test.difference},
             calls=result.calls,
             tokens=result.tokens,
             estimated=result.estimated,

@@ -50,6 +50,19 @@ async def test_that_the_embedded_model_answers_is_said_plainly(tmp_path: Path, t
     assert "critic" in finding.text
 
 
+async def test_operators_that_ask_no_model_have_none(tmp_path: Path) -> None:
+    """`few_shot` chooses examples, and `define_sort` orders lines; `describe` asks."""
+    config = write_task(tmp_path, tables={"search": {"operators": ["few_shot", "define_sort", "describe"]}})
+    diagnosis = await look(config, "models.proposers.few_shot=openai/x", environ={"OPENAI_API_KEY": KEY})
+    texts = {finding.what: finding.text for finding in diagnosis.findings}
+    assert "proposer/describe" in texts["model embedded"]
+    assert "define_sort" not in texts["model embedded"]
+    assert texts["model openai/x"] == "it is not called: proposer/few_shot needs no model"
+    assert "call to openai/x" not in texts
+    diagnosis = await look(config, "models.proposers.few_shot=openai/x")
+    assert "OPENAI_API_KEY" in failed(diagnosis)["model openai/x"]  # a search would open it, too
+
+
 def changed(split: str, **change: object) -> dict[str, Any]:
     made = rows(split)
     return {split: [{**made[0], **change}, *made[1:]]}

@@ -16,7 +16,8 @@ from agents.directory.run_directory import BEST_PROMPT, BEST_PROMPTS, COMMANDS
 from agents.results.saved import load_prompt
 from agents.run.opening import open_run
 from agents.run.steering import command
-from agents.views.page.details import STEP, STEPS, details
+from agents.views.page.answers import STEP, STEPS
+from agents.views.page.details import details
 from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file, prompt_folder
 from protocols.messages import Assignment, Envelope
@@ -62,7 +63,7 @@ def test_a_run_has_its_prompts_as_a_folder_and_both_forms_are_the_same(config: P
     assert "The prompt decide: about " in said("report", out, "--format", "md").replace("\\", "")
     row = details(out, 0, most=STEP, answers=1)
     assert row is not None
-    (answer,) = row["answers"]
+    [answer] = row["asked"]["splits"][0]["rows"]
     assert [step["prompt"] for step in answer["steps"]] == ["extract", "decide"]
     assert answer["made"] <= STEPS
     assert "What the program did" in (out / "report.html").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from rich.console import Console
 from agents.config.configuration import load
 from agents.directory.run_directory import RESULT, read_document
 from agents.run.opening import open_run
-from agents.views.report import show_result
+from agents.views.report import no_gain, show_result
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio
@@ -31,3 +31,21 @@ async def test_a_minibatch_that_was_not_run_has_a_dash_and_no_score(tmp_path: Pa
     show_result(Console(file=out, width=200), older)
     assert "tokens without the input" not in out.getvalue()
     assert row == ["train", f"{first['value']:.3f}", "–", "–", f"{first['n']},", "0"]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "difference", "interval", "said"),
+    [
+        (3, -0.1, (-0.2, -0.05), "On test, the best prompt is 0.100 worse than the first one."),
+        (3, -0.1, (-0.2, 0.05), "worse than the first one; the interval holds 0, so this may be chance."),
+        (3, 0.0, (0.0, 0.0), "On test, the best prompt is no better than the first one."),
+        (0, 0.0, (0.0, 0.0), "No edit was better than the first prompt, which is the result."),
+        (3, 0.1, (-0.2, 0.05), ""),
+    ],
+)
+def test_a_loss_is_called_one(candidate: int, difference: float, interval: tuple[float, float], said: str) -> None:
+    test = {"difference": difference, "interval": interval, "n": 9}
+    lines = [*no_gain({"candidate": candidate, "test": test})]
+    assert len(lines) == bool(said)
+    assert all(line.endswith(said) for line in lines)
+    assert not [*no_gain({"candidate": 3, "test": None})]

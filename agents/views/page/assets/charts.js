@@ -13,7 +13,7 @@ function describe(point) {
   if (point.kind === "first") return `first prompt: value ${point.value.toFixed(3)}`;
   const edit = `${point.operator} on ${whole(point.section)}`;
   if (point.kind === "survived") return `${edit}: ${signed(point.gain)} ± ${point.error.toFixed(3)}, value ${point.value.toFixed(3)}`;
-  if (point.kind === "lost") return `${edit}: ${signed(point.gain)} on ${point.paired} examples, lost its race`;
+  if (point.kind === "lost") return `${edit}: lost its race, ${signed(point.gain)} on ${point.paired} examples`;
   return `${edit}: ${point.kind}: ${point.reason}`;
 }
 
@@ -48,6 +48,7 @@ function steps(points, xOf, yOf, end) {
   return path && end !== undefined ? `${path}H${end}` : path;
 }
 
+const LEAST = 0.1, FEWEST = 20; // the least of an axis of values, and of one of tokens, so that one point has an axis, too
 const NOTHING_YET = "No candidate has been evaluated in full yet.";
 
 // Value against calls, with lineage, the best so far, and the held-out result.
@@ -57,7 +58,7 @@ function drawCurve(wide) {
   const values = [...own, ...others, ...lost].map((point) => point.value ?? point.estimate);
   if (held) values.push(held.first, held.first + held.interval[0], held.first + held.interval[1]);
   const last = Math.max(1, doc.points[doc.points.length - 1].calls);
-  const paper = frame(wide, "Value against calls", [0, last * 1.02], range(values), "calls to models", "validation value");
+  const paper = frame(wide, "Value against calls", [0, last * 1.02], range(values, LEAST), "calls to models", "validation value");
   const { svg, x, y } = paper, xOf = (point) => x(point.calls), yOf = (point) => y(point.value ?? point.estimate);
   if (held) {
     const low = y(held.first + held.interval[0]), top = y(held.first + held.interval[1]);
@@ -89,7 +90,7 @@ function kin(survivors, xOf, yOf) {
 function drawPlane(wide) {
   const [own, others, lost] = divided(), all = [...own, ...others, ...lost];
   if (!own.length) return soft(NOTHING_YET);
-  const { svg, x, y } = frame(wide, "Value and tokens", range(all.map((point) => point.tokens)).map((tokens) => Math.max(0, tokens)), range(all.map((point) => point.value ?? point.estimate)),
+  const { svg, x, y } = frame(wide, "Value and tokens", range(all.map((point) => point.tokens), FEWEST), range(all.map((point) => point.value ?? point.estimate), LEAST),
     "tokens of the prompt", "validation value");
   const xOf = (point) => x(point.tokens), yOf = (point) => y(point.value ?? point.estimate);
   const front = doc.survivors.filter((point) => doc.front.has(point.assignment)).sort((a, b) => a.tokens - b.tokens);

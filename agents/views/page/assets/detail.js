@@ -62,36 +62,43 @@ function sectionTexts(sections) {
 
 function showWinner() {
   part("winner-part").hidden = !doc.sections.length;
-  part("winner").replaceChildren(...sectionTexts(doc.sections));
+  const first = element("button", { type: "button", class: "link", onclick: () => openDetail(0) }, "The first prompt, whole");
+  part("winner").replaceChildren(...(doc.prompt ? [promptFile(doc.prompt, "Copy the best prompt")] : []), element("p", {}, first), ...sectionTexts(doc.sections));
 }
 
-async function openDetail(number) {
-  const dialog = part("detail");
-  const title = element("h2", { id: "detail-title" }, number ? `Candidate ${number}` : "The first prompt");
-  const close = element("button", { type: "button", onclick: () => dialog.close() }, "Close");
-  const head = element("div", { class: "row" }, title, close);
+// The dialog, with a title and what `load` finds for it.
+async function openIn(title, load) {
+  const dialog = part("detail"), close = element("button", { type: "button", onclick: () => dialog.close() }, "Close");
   let body;
   try {
-    const found = await doc.detail(number);
-    body = found ? detailParts(found) : [soft(doc.elsewhere)];
+    body = await load();
   } catch {
     body = [soft("It cannot be read: the process that served this page has ended. Use: watch RUN_DIR")];
   }
-  dialog.replaceChildren(head, ...body);
+  dialog.replaceChildren(element("div", { class: "row" }, element("h2", { id: "detail-title" }, title), close), ...body);
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
 }
 
+function openDetail(number) {
+  return openIn(number ? `Candidate ${number}` : "The first prompt", async () => {
+    const found = await doc.detail(number);
+    return found ? detailParts(found) : [soft(doc.elsewhere)];
+  });
+}
+
 function detailParts(found) {
-  const parts = [element("p", {}, found.story)];
-  if (found.parent !== null) parts.push(element("p", {}, "Parent: ", element("button", { type: "button", class: "link", onclick: () => openDetail(found.parent) }, `candidate ${found.parent}`)));
+  const parts = [element("p", {}, found.summary)];
+  if (found.parent !== null) parts.push(element("p", {}, "Parent: ", element("button", { type: "button", class: "link", onclick: () => openDetail(found.parent) }, found.parent ? `candidate ${found.parent}` : "the first prompt")));
   const titled = (words, ...nodes) => parts.push(element("h3", {}, words), ...nodes);
+  if (found.file) parts.push(promptFile(found.file, "Copy the prompt"));
+  else if (found.file === null) parts.push(soft("The prompt is too long for this file. To copy it: watch RUN_DIR"));
   if (found.gradient) titled("Textual gradient that it answered", longText(found.gradient));
   if (found.sections.length) titled(found.parent === null ? "Prompt" : "Prompt, against its parent", ...sectionTexts(found.sections));
   if (found.rejected) titled("What the section would have held", longText(found.rejected));
-  if (found.recalled.length) titled(`Experiences that the proposer was shown: ${found.recalled.length}`, ...found.recalled.map((id) => experience(id, found)));
+  parts.push(...askedParts(found));
   if (found.gradients.length) titled("What the critic said of it", ...found.gradients.flatMap(([name, text]) => [element("h4", {}, name), longText(text)]));
-  if (found.answered) titled(`Answers on its training minibatch: ${found.answers.length} of ${found.answered}, the worst first`, ...found.answers.map(answer));
+  if (found.recalled.length) titled(`Experiences that the proposer was shown: ${found.recalled.length}`, ...found.recalled.map((id) => experience(id, found)));
   return parts;
 }
 
@@ -101,23 +108,4 @@ function experience(id, found) {
   return element("details", { class: "example" },
     element("summary", {}, `${signed(known.reward)} ${known.operator} on ${whole(known.section)}`, element("span", { class: "soft" }, `, task ${known.task}, ${known.outcome}`)),
     known.gradient ? longText(known.gradient) : null, diffText(known.lines));
-}
-
-function answer(row) {
-  const said = (name, text) => (text ? element("div", { class: "said" }, element("h4", {}, name), longText(text)) : null);
-  return element("details", { class: "example" },
-    element("summary", {}, `${row.score.toFixed(2)} ${row.example}: `, element("span", { class: "soft" }, clipped(row.reply, 80))),
-    ...row.inputs.map(([name, text]) => said(name, text)), said("expected", row.target), said("reply", row.reply), said("feedback", row.feedback),
-    ...(row.steps?.length ? [element("h4", {}, `What the program did: ${row.steps.length} of ${row.made} steps`), ...row.steps.map(step)] : []));
-}
-
-// A call of a program, or a note of it.
-function step(row) {
-  const said = (name, text) => (text ? element("div", { class: "said" }, element("h4", {}, name), longText(text)) : null);
-  if (!row.prompt && !row.messages.length) return said("note", row.reply);
-  const cost = `${count(row.input)} + ${count(row.output)} tokens, ${row.seconds.toFixed(2)} s`;
-  return element("details", { class: "example" },
-    element("summary", {}, `${row.prompt || "a call"}: `, element("span", { class: "soft" }, `${clipped(row.error || row.reply, 80)} (${cost})`)),
-    ...row.values.map(([name, text]) => said(name, text)), ...row.messages.map(([speaker, text]) => said(speaker, text)),
-    said("reply", row.reply), said("error", row.error));
 }

@@ -12,10 +12,12 @@ function listen() {
   const events = new EventSource(address("events"));
   events.onmessage = (event) => {
     const change = JSON.parse(event.data), before = doc.flows;
+    since = performance.now() - change.age * 1000;
     follow(change);
     drawSoon();
     if (!change.begin) moveDots(before, doc.flows);
   };
+  doc.ticks = setInterval(tick, 1000);
   let over = false;
   events.addEventListener("end", () => { over = true; connection("The process that served this page has ended; the page stays as it was."); });
   events.onopen = () => connection("");
@@ -23,6 +25,17 @@ function listen() {
     if (over) events.close(); // the server has said all and closed the stream
     else connection(events.readyState === EventSource.CLOSED ? "The connection is lost." : "The connection is lost; trying again.");
   };
+}
+
+let since = 0; // when, on the page's own clock, the run wrote the record that `doc.seconds` is of
+
+// The run's clock counts on between messages, as long as the run works.
+function tick() {
+  const shown = part("clock");
+  if (!shown || doc.connection || !["beginning", "searching", "stopping", "testing"].includes(doc.state.phase)) return;
+  const all = Math.floor(doc.seconds + (performance.now() - since) / 1000), two = (number) => String(number).padStart(2, "0");
+  const [hours, minutes, seconds] = [Math.floor(all / 3600), Math.floor(all / 60) % 60, all % 60];
+  shown.textContent = hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
 }
 
 function connection(words) {

@@ -2,8 +2,8 @@
 
 const doc = {
   title: "", state: { phase: "", words: "" }, waiting: "", connection: "", figures: [], remarks: [], points: [], survivors: [], total: 0, best: null, lineage: [],
-  line: new Set(), front: new Set(), held: null, examples: null, values: [], roles: [], failures: [], sections: [], experiences: {},
-  agents: null, flows: {}, steerable: false, settings: [], editable: [], prompt: null,
+  line: new Set(), front: new Set(), held: null, examples: null, values: [], roles: [], failures: [], sections: [], parts: [], experiences: {},
+  agents: null, flows: {}, seconds: 0, ticks: 0, steerable: false, settings: [], editable: [], prompt: null,
   elsewhere: "Its messages are not in this file. To see them: watch RUN_DIR",
 };
 const REST = 400, SHARE = 8; // milliseconds between two drawings, and at least so many times as long as one took
@@ -40,6 +40,7 @@ function drawTop() {
   if (part("title").textContent !== doc.title) part("title").textContent = doc.title;
   if (part("state").textContent !== words) part("state").textContent = words;
   showSummary();
+  if (doc.ticks) tick();
   showControls();
   showRing();
 }
@@ -61,14 +62,15 @@ const DRAWINGS = [
   [["roles", "failures"], () => { showRoles(); showFailures(); }],
   [["points"], () => drawChart("tree", drawTree, "")],
   [["points"], () => { if (!part("candidates").contains(document.activeElement)) showCandidates(); }],
-  [["sections"], showWinner],
+  [["parts"], showParts],
+  [["sections", "prompt"], showWinner],
   [["examples"], showExamples],
 ];
 
 // Each part is a task of its own, so that none keeps the page from answering.
 function draw(fields = null, left = null) {
   left ??= DRAWINGS.filter(([of]) => !of.length || fields === null || of.some((name) => fields.has(name)));
-  if (!left.length) { waiting = false; if (changed.size) drawSoon(); return; }
+  if (!left.length) { hintScrolling(); waiting = false; if (changed.size) drawSoon(); return; }
   const start = performance.now();
   try {
     left[0][1]();
@@ -82,6 +84,15 @@ function drawSoon() {
   if (waiting) return;
   waiting = true;
   setTimeout(() => { drawn = 0; const fields = new Set(changed); changed.clear(); draw(fields); }, Math.max(REST, drawn * SHARE));
+}
+
+// What is wider than its place says so, and can be scrolled with the keys.
+function hintScrolling() {
+  for (const box of document.querySelectorAll(".scroll")) {
+    const wider = box.scrollWidth > box.clientWidth + 1;
+    if (box.classList.toggle("wider", wider)) box.setAttribute("tabindex", "0");
+    else box.removeAttribute("tabindex");
+  }
 }
 
 function drawAnew() {

@@ -7,10 +7,11 @@ function scale(low, high, from, to) {
   return (value) => from + ((value - low) / span) * (to - from);
 }
 
-function ticks(low, high, wanted) {
+// `whole`: only at whole numbers.
+function ticks(low, high, wanted, whole = false) {
   const raw = (high - low) / wanted || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((times) => times * power).find((size) => size >= raw) ?? raw;
+  const step = [1, 2, 5, 10].map((times) => times * power).find((size) => size >= raw && (size >= 1 || !whole)) ?? Math.max(raw, whole ? 1 : 0);
   const found = [];
   for (let place = Math.ceil(low / step - 1e-9); place * step <= high + step / 1e6; place += 1) found.push(place * step);
   return found;
@@ -22,11 +23,12 @@ function short(value) {
   return String(+value.toFixed(3));
 }
 
-function range(values, share = 0.06) {
+// What an axis spans: the values, with some room around them, and at least `least`; below 0 only where a value is.
+function range(values, least, share = 0.06) {
   let low = Infinity, high = -Infinity;
   for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }
-  const room = (high - low || 0.1) * share;
-  return [low - room, high + room];
+  const room = Math.max((high - low) * share, (least - (high - low)) / 2), floor = Math.max(Math.min(low, 0), low - room);
+  return [floor, Math.max(high + room, floor + least)];
 }
 
 // Axes in the pixels that there are, so that letters have their size on every screen.
@@ -38,7 +40,7 @@ function frame(wide, label, xs, ys, xName, yName) {
     svg.append(shape("line", { class: "grid", x1: LEFT, x2: wide - RIGHT, y1: y(tick), y2: y(tick) }),
       shape("text", { x: LEFT - 7, y: y(tick) + 4, "text-anchor": "end" }, short(tick)));
   }
-  for (const tick of ticks(xs[0], xs[1], Math.max(2, Math.floor(wide / 90)))) {
+  for (const tick of ticks(xs[0], xs[1], Math.max(2, Math.floor(wide / 90)), true)) {
     svg.append(shape("line", { class: "axis", x1: x(tick), x2: x(tick), y1: high - BOTTOM, y2: high - BOTTOM + 4 }),
       shape("text", { x: x(tick), y: high - BOTTOM + 17, "text-anchor": "middle" }, short(tick)));
   }

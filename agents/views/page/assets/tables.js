@@ -3,7 +3,7 @@
 const LISTED = 100; // candidates that the list shows, the latest ones
 
 function showSummary() {
-  const figures = doc.figures.map(([name, value]) => element("div", { class: "figure" }, element("dt", {}, name), element("dd", {}, value)));
+  const figures = doc.figures.map(([name, value]) => element("div", { class: "figure" }, element("dt", {}, name), element("dd", { id: name === "time" ? "clock" : null }, value)));
   part("summary").replaceChildren(element("dl", {}, ...figures), ...doc.remarks.map((line) => element("p", { class: "remark" }, line)));
 }
 
@@ -52,13 +52,20 @@ function showRoles() {
   const latency = (role) => (role.latency === null ? "" : `${role.latency < 0.1 ? (role.latency * 1000).toFixed(1) + " ms" : role.latency.toFixed(2) + " s"}`);
   const rows = doc.roles.map((role) => [role.role, role.model, role.calls, role.failed, role.input, role.cached, role.output, role.estimated, dollars(role), latency(role)]);
   part("roles").replaceChildren(rows.length
-    ? table(["role or operator", "model", "calls", "failed", "tokens in", "of them cached", "tokens out", "estimated", "cost", "mean latency"], rows, "Calls by role")
+    ? table(["role or operator", "model", "calls", "failed tries", "tokens in", "of them cached", "tokens out", "estimated", "cost", "mean latency"], rows, "Calls by role")
     : soft("No call has been made yet."));
 }
 
 function showFailures() {
-  const rows = doc.failures.map((failure) => [failure.kind, failure.count, failure.last]);
-  part("failures").replaceChildren(rows.length ? table(["what", "times", "the last of them"], rows, "Failures by kind") : soft("Nothing."));
+  const sum = (rows, key) => rows.reduce((total, row) => total + row[key], 0), tries = sum(doc.roles, "failed");
+  const reasons = (failure) => element("div", {}, ...failure.reasons.map(([reason, times]) => element("div", {}, failure.count > 1 ? `${count(times)} × ${reason}` : reason)),
+    failure.count > sum(failure.reasons, 1) ? element("div", { class: "soft" }, `${count(failure.count - sum(failure.reasons, 1))} × other reasons`) : null);
+  const groups = [...new Set(doc.failures.map((failure) => failure.group))].map((group) => doc.failures.filter((failure) => failure.group === group));
+  const rows = groups.flatMap((group) => [[element("b", {}, group[0].group), element("b", {}, count(sum(group, "count"))), ""],
+    ...group.map((failure) => [element("span", { class: "inner" }, failure.kind), failure.count, reasons(failure)])]);
+  const edits = sum(doc.failures, "count"), words = [edits ? `${count(edits)} edit${edits === 1 ? "" : "s"} ended without an evaluation.` : "",
+    tries ? `${count(tries)} tries of calls failed (see Cost and latency); a call that was answered when it was tried again fails no edit.` : ""].filter(Boolean).join(" ");
+  part("failures").replaceChildren(words ? soft(words) : soft("Nothing."), ...(rows.length ? [scrolling(table(["what", "edits", "why"], rows, "Failures by kind"), "")] : []));
 }
 
 function showExamples() {

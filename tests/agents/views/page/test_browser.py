@@ -19,6 +19,7 @@ from agents.config.configuration import load
 from agents.run.opening import open_run
 from agents.run.search import Run
 from agents.session import show_in_browser
+from agents.views.page.answers import SAMPLES
 from agents.views.page.document import report_document
 from agents.views.page.feed import Feed
 from agents.views.page.html import report_page
@@ -114,8 +115,12 @@ async def searching(folder: Path, held: Callable[[Message], bool]) -> AsyncItera
 async def test_a_search_is_seen_as_it_goes_on(tmp_path: Path, browser: Browser) -> None:
     seen = await visit(browser)
     async with searching(tmp_path, is_a_later_one) as (_, address, _go_on):
+        await seen.page.clock.install()
         await seen.page.goto(address)
         await seen.wait_for_text("#state", "Searching.")
+        await seen.page.clock.fast_forward("05:00")  # the run stands still, and its clock counts on
+        await seen.page.locator("#clock").filter(has_text="5:").wait_for()
+        await seen.page.clock.resume()
         await seen.page.locator("#curve .point").first.wait_for()
         assert await seen.page.title() == "small · PromptFlow"
         before = await seen.text("#summary")
@@ -129,7 +134,7 @@ async def test_a_search_is_seen_as_it_goes_on(tmp_path: Path, browser: Browser) 
         await seen.page.keyboard.press("Enter")
         await seen.page.locator("#detail[open]").wait_for()
         await seen.page.keyboard.press("Escape")
-    await seen.wait_for_text("#state", "Ended: stopped by assignments.")
+    await seen.wait_for_text("#state", "Ended: all assignments were made.")
     await seen.wait_for_text("#state", "The process that served this page has ended")
     assert await seen.text("#summary") != before
     await seen.wait_for_text("#summary", "on test, first to best")
@@ -206,6 +211,60 @@ async def test_a_report_opens_from_disk_and_asks_nobody(tmp_path: Path, browser:
     await seen.fits()
     assert seen.faults == []
     assert [url for url in seen.asked if not url.startswith("data:")] == [address]
+
+
+async def test_a_wrong_answer_is_found_and_read_and_the_winner_is_copied(tmp_path: Path, browser: Browser) -> None:
+    configuration = load(write_task(tmp_path / "task"), ["search.assignments=12"])
+    directory, addresses = tmp_path / "run", list[str]()
+    trained = await foreground.train(configuration, {}, directory, Console(file=io.StringIO()), 0)
+    assert trained.result is not None
+    prompt = (directory / "best_prompt.txt").read_text(encoding="utf-8")
+    confused = trained.result["test"]["first_score"]["breakdown"]["confused"][0]
+    async with shown(Feed(directory), 0, addresses.append, directory):
+        for address in (addresses[0].split()[-1], (directory / "report.html").as_uri()):
+            seen = await visit(browser)
+            await seen.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+            await seen.page.goto(address)
+            label = f"first prompt: {confused['expected']} → {confused['answered']}, {confused['n']}"
+            await seen.page.get_by_role("button", name=label).focus()
+            await seen.page.keyboard.press("Enter")
+            await seen.wait_for_text(
+                "#detail h2", f"The first prompt: {confused['expected']} → {confused['answered']}"
+            )
+            assert await seen.page.locator("#detail details.example").count() == min(confused["n"], SAMPLES)
+            await seen.page.locator("#detail details.example summary").first.click()
+            await seen.wait_for_text("#detail .said", confused["expected"])
+            await seen.page.locator("#detail details.messages summary").first.click()
+            await seen.wait_for_text("#detail .messages .said", "Labels: invoice, parcel, 退款")
+            await seen.page.keyboard.press("Escape")
+            await seen.page.locator("#candidates button").first.click()
+            await seen.wait_for_text("#detail h3", "Validation: ")
+            await seen.fits()
+            await seen.page.keyboard.press("Escape")
+            await seen.page.locator("#winner button.copy").click()
+            await seen.wait_for_text("#winner", "Copied.")
+            assert await seen.page.evaluate("navigator.clipboard.readText()") == prompt
+            await seen.fits()
+            assert seen.faults == []
+    await seen.page.evaluate("() => { navigator.clipboard.writeText = document.execCommand = () => { throw 0; }; }")
+    await seen.page.locator("#winner button.copy").click()
+    await seen.wait_for_text("#winner", "It is selected")
+    chosen = "(({ value, selectionStart, selectionEnd }) => value.slice(selectionStart, selectionEnd))"
+    assert await seen.page.evaluate(f"{chosen}(document.activeElement)") == prompt
+
+
+async def test_one_point_has_axes(tmp_path: Path, browser: Browser) -> None:
+    directory = await write_run(tmp_path, list(said("text", 0)))
+    seen = await visit(browser)
+    await seen.page.goto(write_report(directory).as_uri())
+    await seen.page.locator("#plane .point").wait_for()
+    for chart in ("#curve", "#plane"):
+        texts = await seen.page.locator(f"{chart} svg > text:not(.name)").all_text_contents()
+        assert len(set(texts)) == len(texts) >= 5
+        assert not any(text.startswith("-") for text in texts)
+    across = await seen.page.locator("#plane svg > text[text-anchor=middle]").all_text_contents()
+    assert all(text.isdecimal() for text in across)
+    assert seen.faults == []
 
 
 async def test_a_page_of_thousands_of_candidates_is_no_larger_than_one_of_hundreds(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -182,6 +183,7 @@ async def test_a_browser_is_told_all_that_a_report_says(tmp_path: Path) -> None:
         for name in expected.keys() - {"details", "experiences", "sections"}:
             assert document[name] == expected[name], name
         assert [row["section"] for row in document["sections"]] == ["task", "input"]
+        assert document["age"] == pytest.approx(time.time() - 1e9 - len(messages), abs=100)
         assert document["agents"][0] == {"address": "controller", "busy": 0, "waiting": None}
     detail = await feed.detail(1)
     assert detail is not None

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.views.page import run_summary as storytelling
-from agents.views.page.run_summary import RunSummary, front
+from agents.views.page.run_summary import OFTEN, RunSummary, front
 from protocols.bus import NOBODY
 from protocols.messages import (
     Assignment,
@@ -92,6 +92,8 @@ def test_the_table_counts_every_edit_once(ended: Sequence[Ended]) -> None:
             assert row["interval"][0] <= row["gain"] <= row["interval"][1]
     failed = Counter(kind for kind, *_ in ended if kind in ("rejected", "call"))
     assert sum(row["count"] for row in summary.failures()) == failed.total()
+    for row in summary.failures():
+        assert min(row["count"], OFTEN) <= sum(count for _, count in row["reasons"]) <= row["count"]
     assert summary.total == len(ended) + 1
     assert not summary.at_work
 
