@@ -68,6 +68,7 @@ class Session:
         self.environ, self.accounts = environ, Accounts(quotas or QuotaFiles(environ, self._wait))
         self._console, self._verbosity = console or Console(quiet=True), verbosity
         self.say: Say = partial(say_on, self._console)
+        self.accounts.calls.tell = self._wait
         self._view: View | SweepView | None = None
         self._waiting: list[Say] = []
         self._silence = Silence(lambda: in_words(self.accounts.waits()), self._wait)

@@ -11,7 +11,7 @@ import typer
 
 from agents import foreground
 from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
-from agents.commands.options import AsJson, Config, Out, Port, Seed, Settings, Verbose, Watch
+from agents.commands.options import AsJson, Batch, Config, Out, Port, Seed, Settings, Verbose, Watch, with_batch
 from agents.config.configuration import Configuration, load
 from agents.results.finished import remedy
 from agents.study.effects import effects
@@ -31,6 +31,7 @@ def search(
     settings: Settings = None,
     out: Out = None,
     seed: Seed = None,
+    batch: Batch = False,
     watch: Watch = False,
     port: Port = 0,
     verbose: Verbose = 0,
@@ -40,7 +41,8 @@ def search(
 
     Writes a run directory: the best prompt, result.json, and a journal of all messages. Ctrl-C once
     stops with a result, twice at once. With the run directory of an earlier search as --out, the same
-    command resumes it, however it ended.
+    command resumes it, however it ended. With --batch the first prompt's evaluation and the comparison
+    on the test split cost half, and take up to a day each.
 
     \b
     Examples:
@@ -48,7 +50,9 @@ def search(
       promptflow search examples/tickets.toml --set models.default=openai/<model> --set budget.dollars=2
     """
     with exit_codes(as_json):
-        result, directory = train(load(config, with_seed(settings, seed)), out, verbose, port if watch else None)
+        result, directory = train(
+            load(config, with_batch(with_seed(settings, seed), batch)), out, verbose, port if watch else None
+        )
         if as_json:
             emit({**result, "directory": printable(str(directory))})
         else:
