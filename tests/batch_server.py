@@ -177,7 +177,8 @@ class BatchServer:
             return False
         if not batch.results and batch.plan.end != "failed":
             fates = list[Fate](batch.plan.fates)
-            fates += ("answered",) * len(batch.lines)
+            answered: Fate = "answered"
+            fates += [answered] * len(batch.lines)
             for line, fate in zip(batch.lines, fates, strict=False):
                 answer = self._paid(line["body"], batch.form, self.paid) if fate == "answered" else None
                 batch.results.append((line["custom_id"], fate, answer))

@@ -24,7 +24,7 @@ from agents.run.scoring import score
 from memory.journals.journal import read_spent
 from protocols.errors import ConfigError
 from tests.batch_server import BatchServer, Plan
-from tests.pages import ROOT
+from tests.pages import ROOT, SMALL, checkout, commands, page
 from tests.small_task import SIZES, write_task
 from tests.test_run import KEY
 
@@ -175,3 +175,17 @@ async def test_neither_a_client_nor_a_program_is_asked_in_batches(tmp_path: Path
     program.write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match="a program asks as it goes on"):
         check_batch(load(program, ["run.batch=true"]))
+
+
+async def test_every_command_of_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
+    checkout(tmp_path)
+    environ = {**os.environ, **ENVIRON, "COLUMNS": "120"}
+    async with BatchServer(lambda turns: "billing") as server:
+        environ["OPENAI_BASE_URL"] = server.openai_url
+        for words in commands(page("docs/batch.md")):
+            extra = SMALL if "search" in words else []
+            done = await anyio.run_process(
+                [sys.executable, *words[1:], *extra], cwd=tmp_path, env=environ, check=False
+            )
+            assert done.returncode == 0, done.stderr
+    assert len(server.taken) == 3  # of evaluate, and of the search at its beginning and at its end
