@@ -22,6 +22,7 @@ from agents.directory.run_directory import JOURNAL
 from agents.models.batching import check_batch
 from agents.run.scoring import score
 from memory.journals.journal import read_spent
+from protocols.batches.desk import AGAIN
 from protocols.errors import ConfigError
 from tests.batch_server import BatchServer, Plan
 from tests.pages import ROOT, SMALL, checkout, commands, page
@@ -137,7 +138,7 @@ async def test_ctrl_c_says_what_becomes_of_the_batch(tmp_path: Path) -> None:
         first.process.send_signal(signal.SIGINT)
         code, document, err = await first.ended()
         assert code == 130
-        assert "the same command fetches it" in document["error"]["message"], err
+        assert f"goes on: {AGAIN}" in document["error"]["message"], err
         server.held = False
         code, document, err = await Command(tmp_path, *words).ended()
     assert (code, document["n"], len(server.taken)) == (0, SIZES["validation"], 1), err

@@ -28,6 +28,7 @@ TRIES = 6
 """How often a batch is sent, or looked for, before it is given up; it is looked for again by the next process."""
 PAUSE = 5.0
 """Seconds between these."""
+AGAIN = "the same command (of a search, with its --out) fetches it"
 ROOM = 10_000
 """Bytes of a batch that its frame takes at most."""
 
@@ -106,6 +107,7 @@ class Desk:
         :raises ModelError: the provider refuses it, or cannot be reached.
         :raises Interrupted: a person stopped it meanwhile.
         """
+        self._patience.check()
         now = self.counting.clock()
         sent = SentBatch(uuid4().hex, now, self._scope, rounds, tuple(line.key for line in part))
         await self._keep(sent)
@@ -130,7 +132,7 @@ class Desk:
             await self._keep(sent := replace(sent, id=standing.id))
         self.tell(
             f"{self._service.name}: sent batch {sent.id} with {len(part):,} requests, to be answered within a day. "
-            "Ctrl-C or a closed laptop loses nothing: the same command fetches it."
+            f"Ctrl-C does not cancel it, and loses nothing: {AGAIN}."
         )
         return sent.tag
 
@@ -248,7 +250,7 @@ class Desk:
             await self._patience.rest(seconds, self.timing.sleep)
         except Interrupted as error:
             how = self._service.cancelling.format(id=sent.id or "ID")
-            raise Interrupted(f"{error}; {self._which(sent)} goes on: the same command fetches it; {how}") from None
+            raise Interrupted(f"{error}; {self._which(sent)} goes on: {AGAIN}; {how}") from None
 
     def _which(self, sent: SentBatch) -> str:
         since = time.strftime("%d %b %H:%M", time.localtime(sent.at))

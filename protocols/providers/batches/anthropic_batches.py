@@ -18,8 +18,9 @@ from protocols.providers.wire import Wire
 PATH: Final = "/v1/messages/batches"
 DONE: Final = ("succeeded", "errored", "canceled", "expired")
 PAGE: Final = 100
-WINDOW: Final = (-300.0, 900.0)
-"""A batch was created within these seconds of the time when it was about to be sent, by two clocks."""
+WINDOW: Final = (-300.0, 7200.0)
+"""A batch was created within these seconds of the time when it was about to be sent, with all tries and by two
+clocks."""
 
 
 class AnthropicBatches(Service):

@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from protocols.batches.batched import BatchedModel
 from protocols.batches.counting import Counting
-from protocols.batches.desk import Desk
+from protocols.batches.desk import AGAIN, Desk
 from protocols.batches.sent_batch import sent_batches
 from protocols.budget.budget_scope import NO_CAPS, Caps
 from protocols.budget.ledger import Ledger
@@ -191,7 +191,7 @@ async def test_a_person_stops_and_the_next_process_fetches_it(provider: Provider
         stopped = Process(server, provider, journal, stop_at=5)
         came = await stopped.ask()
         assert all(isinstance(error, Interrupted) for error in came.values())
-        assert "goes on: the same command fetches it" in str(came[WORDS[0]])
+        assert f"goes on: {AGAIN}" in str(came[WORDS[0]])
         assert (stopped.ledger.calls, stopped.ledger._run.waiting) == (0, 0)
         server.held = False
         later = Process(server, provider, journal)
