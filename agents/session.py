@@ -68,6 +68,7 @@ class Session:
         self.environ, self.accounts = environ, Accounts(quotas or QuotaFiles(environ, self._wait))
         self._console, self._verbosity = console or Console(quiet=True), verbosity
         self.say: Say = partial(say_on, self._console)
+        self.accounts.calls.tell = self._tell
         self._view: View | SweepView | None = None
         self._waiting: list[Say] = []
         self._silence = Silence(lambda: in_words(self.accounts.waits()), self._wait)
@@ -179,6 +180,10 @@ class Session:
 
     def _wait(self, line: str) -> None:
         for tell in (self._view.wait if self._view else self.say, *self._waiting):
+            tell(line)
+
+    def _tell(self, line: str) -> None:
+        for tell in (self.say, *self._waiting):
             tell(line)
 
 

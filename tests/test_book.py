@@ -103,6 +103,7 @@ def test_the_table_of_contents_names_every_page() -> None:
 
 
 RUN = {
+    "tests/test_batch.py": ("docs/batch.md",),
     "tests/test_book.py": ("docs/first-run.md", "docs/providers.md"),
     "tests/test_docs.py": (
         "docs/answers.md",

@@ -11,7 +11,7 @@ import typer
 
 from agents import foreground
 from agents.commands.console import drive, emit, environment, exit_codes, stdout, tell
-from agents.commands.options import AsJson, Config, Settings
+from agents.commands.options import AsJson, Batch, Config, Settings, with_batch
 from agents.config.configuration import load
 from agents.views.agreement import show_agreement
 from agents.views.diagnosis import show_diagnosis
@@ -34,18 +34,23 @@ def evaluate(
     rows: Annotated[
         Path | None, typer.Option("--rows", metavar="FILE.jsonl", help="Write what was asked and answered to it.")
     ] = None,
+    batch: Batch = False,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a prompt file on one split of a task. Only --rows writes a file.
 
+    With --batch the answers cost half and take up to a day. The batch is known in runs/batches: after
+    a Ctrl-C, or whatever ended it, the same command fetches it.
+
     \b
     Examples:
       promptflow evaluate runs/home-1/best_prompt.txt examples/home.toml --split test
       promptflow evaluate runs/home-1/best_prompt.txt examples/home.toml --rows answers.jsonl
+      promptflow evaluate prompt.txt examples/tickets.toml --set models.default=openai/<model> --batch
     """
     with exit_codes(as_json):
-        configuration = load(config, settings or [])
+        configuration = load(config, with_batch(settings, batch))
         console = Onlooker(stderr=True)
         scored = drive(partial(foreground.evaluate, configuration, environment(), prompt, split, console, rows))
         if scored.plain:

@@ -21,6 +21,9 @@ Out = Annotated[
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port of the page.  [default: any free one]")]
 Watch = Annotated[bool, typer.Option("--watch", help="Show the search in the browser, too.")]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="Ask in batches, for half the price, within a day.  [run.batch=true]")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
 Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="-v: what happens, as it happens. -vv: prompts too.")
@@ -39,3 +42,8 @@ Address = Annotated[
         help="The Ray cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: start Ray on this machine]",
     ),
 ]
+
+
+def with_batch(settings: list[str] | None, batch: bool) -> list[str]:
+    """The settings, and what --batch is short for."""
+    return [*(settings or []), *(["run.batch=true"] if batch else [])]

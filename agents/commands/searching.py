@@ -11,7 +11,20 @@ import typer
 
 from agents import foreground
 from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
-from agents.commands.options import Address, AsJson, Config, OnEngine, Out, Port, Seed, Settings, Verbose, Watch
+from agents.commands.options import (
+    Address,
+    AsJson,
+    Batch,
+    Config,
+    OnEngine,
+    Out,
+    Port,
+    Seed,
+    Settings,
+    Verbose,
+    Watch,
+    with_batch,
+)
 from agents.config.configuration import Configuration, load
 from agents.engines import EngineName, chosen, limits_of
 from agents.models.quotas import Quotas
@@ -33,6 +46,7 @@ def search(
     settings: Settings = None,
     out: Out = None,
     seed: Seed = None,
+    batch: Batch = False,
     watch: Watch = False,
     port: Port = 0,
     engine: OnEngine = EngineName.PROCESS,
@@ -44,8 +58,9 @@ def search(
 
     Writes a run directory: the best prompt, result.json, and a journal of all messages. Ctrl-C once
     stops with a result, twice at once. With the run directory of an earlier search as --out, the same
-    command resumes it, however it ended. With --engine ray the search shares the limits of its accounts
-    with all that run on the cluster; it runs here.
+    command resumes it, however it ended. With --batch the first prompt's evaluation and the comparison
+    on the test split cost half, and take up to a day each. With --engine ray the search shares the
+    limits of its accounts with all that run on the cluster; it runs here.
 
     \b
     Examples:
@@ -53,7 +68,7 @@ def search(
       promptflow search examples/tickets.toml --set models.default=openai/<model> --set budget.dollars=2
     """
     with exit_codes(as_json):
-        configuration = load(config, with_seed(settings, seed))
+        configuration = load(config, with_batch(with_seed(settings, seed), batch))
         with limits_of(engine, address) as quotas:
             result, directory = train(configuration, out, verbose, port if watch else None, quotas)
         if as_json:

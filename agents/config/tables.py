@@ -202,12 +202,13 @@ class ModelsTable(Table):
 
 class PriceTable(Table):
     """`price`: dollars per million tokens. `cached`: input read from the provider's cache; `written`: input written
-    to it."""
+    to it. `batch`: what a call in a batch costs, relative to these (None: see `agents.models.batching`)."""
 
     input: Amount
     output: Amount
     cached: Amount | None = None
     written: Amount | None = None
+    batch: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class ProviderTable(Table):
@@ -383,8 +384,10 @@ class MemoryTable(Table):
 class RunTable(Table):
     """`[run]`: the run directory, created if needed. `spans`: whether to export the run as OpenTelemetry spans; this
     needs the extra `otel`, and the variables OTEL_EXPORTER_OTLP_* set the destination. `exchanges`: whether the
-    journal keeps what was asked and answered."""
+    journal keeps what was asked and answered. `batch`: whether the first prompt's evaluation, the held-out report and
+    `evaluate` are asked in batches, at a lower price."""
 
     directory: Path | None = None
     spans: bool = False
     exchanges: bool = True
+    batch: bool = False

@@ -49,6 +49,8 @@ KEPT = (JOURNAL, CACHE, MEMORY, *BEST, RESULT, PARETO, TEST_SCORES, LOG)
 BEGINNINGS = (LOCK, f"{LOCK}-journal", GIVEN, CONFIGURATION, FIRST_PROMPT, COMMANDS)
 """Files that may be written before the record, and be left over by a process that was killed."""
 RUNS = Path("runs")
+BATCHES = "batches"
+"""The folder among the run directories for what is known of batches that belong to no run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,12 +230,12 @@ def write(path: Path, content: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of the run directory, unless it is there.
+    """Make a folder of the run directory, or one beside the run directories, unless it is there.
 
     :raises StorageFailed: it cannot be made.
     """
     try:
-        path.mkdir(exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise not_written(error, path) from error
 

@@ -32,9 +32,9 @@ class Waits:
     at the latest (None: unknown). `queued`: calls waiting to be sent. `naps`: calls waiting for their next try;
     `next_try`: seconds until the first of these tries. `held`: accounts that are held back, as (address, seconds).
     `unreachable`: accounts whose quota cannot be reached, as (address, reason).
-    `loading`: models being loaded. `others`: calls waiting for their budget, or for another call with the same
-    prefix. `replies`: number so far; `answered`: seconds since the last. `failures`: failed tries since then; `last`:
-    the latest failure.
+    `batches`: batches that are waited for, in words. `loading`: models being loaded. `others`: calls waiting for
+    their budget, or for another call with the same prefix. `replies`: number so far; `answered`: seconds since the
+    last. `failures`: failed tries since then; `last`: the latest failure.
     """
 
     in_flight: int
@@ -51,6 +51,7 @@ class Waits:
     failures: int
     last: str
     unreachable: tuple[tuple[str, str], ...] = ()
+    batches: tuple[str, ...] = ()
 
 
 class Accounts:
@@ -158,4 +159,5 @@ class Accounts:
                 for account, limiter in self._limiters.items()
                 if limiter.failure and limiter.queued
             ),
+            batches=tuple(calls.batches.values()),
         )

@@ -13,9 +13,10 @@ from agents.config.configuration import Configuration
 from agents.config.roles import EMBEDDER, measures_credit, model_settings, roles
 from agents.config.tables import CapsTable
 from agents.directory.run_directory import PRICES, read_document, write
+from agents.models.batching import batch_factor
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Ledger
-from protocols.budget.prices import Price, default_prices, is_plain, undated
+from protocols.budget.prices import Price, default_prices, in_batch, is_plain, undated
 from protocols.budget.shared_budget import Share
 from protocols.errors import ConfigError, StorageFailed
 from protocols.providers.catalogue import EMBEDDED, is_local, is_theirs
@@ -74,6 +75,9 @@ def prices(configuration: Configuration, environ: Mapping[str, str]) -> dict[str
             known[name] = FREE
         elif name not in unusual and undated(name) in published and is_theirs(name, model_settings(table), environ):
             known[name] = published[undated(name)]
+    name = configuration.models.of("task")
+    if configuration.run.batch and name in known:
+        known[in_batch(name)] = known[name].times(batch_factor(configuration, environ))
     return known
 
 

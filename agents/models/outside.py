@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from agents.config.configuration import Configuration
+from agents.directory.run_directory import CACHE, JOURNAL, LOCK, make_folder
 from agents.models.accounts import Accounts
 from agents.models.stack import Models
 from agents.programs.workers import at_work
 from agents.prompting.forward import Concurrency, Forward
 from agents.prompting.retrieval_slots import RetrievalSlots
-from memory.storage.cache import open_cache
+from memory.journals.journal import open_journal, read_notes
+from memory.storage.cache import ReplyCache, open_cache
+from memory.storage.sqlite import claimed
 from protocols.budget.ledger import Ledger
-from protocols.concurrency.threads import in_thread
+from protocols.concurrency.threads import entered, in_thread
+from protocols.errors import ConfigError
 from protocols.pacing.waiting import Patience
 from protocols.providers.transport.http import open_transport
 
@@ -36,9 +41,46 @@ async def open_forward(
     async with open_transport(environ) as transport, AsyncExitStack() as stack:
         models, cache = await in_thread(Models, configuration, environ, transport, ledger, accounts, patience), None
         if path := configuration.cache.path:
-            opened = open_cache(configuration.path(path), configuration.cache.megabytes * 2**20)
-            cache = await stack.enter_async_context(opened)
+            cache = await stack.enter_async_context(_opened(configuration, configuration.path(path)))
         await models.look_up_windows()
         task = await in_thread(models.judging, slots.task, cache)
         task = await stack.enter_async_context(at_work(task, environ))
         yield Forward(models.of("task", cache), task, slots, Concurrency(configuration.at_once), repeats)
+
+
+@asynccontextmanager
+async def open_batched(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    ledger: Ledger,
+    slots: RetrievalSlots,
+    accounts: Accounts | None,
+    patience: Patience | None,
+    place: Path,
+) -> AsyncIterator[Forward]:
+    """The forward pass whose questions are all asked at once, in batches. The folder `place` holds what is known of
+    these and, unless one is configured, a reply cache; a later process that opens it fetches what is left.
+
+    :raises ConfigError: the model cannot be reached as configured, or another process uses the place.
+    :raises MemoryMismatch, StorageFailed: a file cannot be used.
+    """
+    async with open_transport(environ) as transport, AsyncExitStack() as stack:
+        models = await in_thread(Models, configuration, environ, transport, ledger, accounts, patience)
+        await in_thread(make_folder, place)
+        if not await stack.enter_async_context(entered(claimed(place / LOCK))):
+            raise ConfigError(f"{place} is in use: another process evaluates this prompt in batches; wait for it")
+        own = configuration.cache.path
+        path = place / CACHE if own is None else configuration.path(own)
+        cache = await stack.enter_async_context(_opened(configuration, path))
+        journal = await stack.enter_async_context(open_journal(place / JOURNAL))
+        notes = await in_thread(read_notes, place / JOURNAL)
+        models.take_up(notes, ())
+        await models.look_up_windows()
+        task = await in_thread(models.judging, slots.task, cache)
+        model = models.in_batches(cache, journal, notes)
+        repeats = configuration.search.repeats
+        yield Forward(model, task, slots, Concurrency(configuration.at_once), repeats).at_once()
+
+
+def _opened(configuration: Configuration, path: Path) -> AbstractAsyncContextManager[ReplyCache]:
+    return open_cache(path, configuration.cache.megabytes * 2**20)

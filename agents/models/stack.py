@@ -16,6 +16,7 @@ from agents.config.roles import EMBEDDER, embedder_of, model_settings, open_adap
 from agents.config.tables import ProviderTable
 from agents.models.accounts import Accounts
 from agents.models.asking import check_asked
+from agents.models.batching import batched, check_batch, open_service
 from agents.models.kept import KeptModel
 from agents.models.known_names import check_names
 from memory.journals.journal import Journal
@@ -100,6 +101,7 @@ class Models:
         self.loads: tuple[str, ...] = ()
         check_names(configuration)
         check_asked(configuration)
+        check_batch(configuration)
         models = roles(configuration)
         embedder, dimension = models.pop(EMBEDDER, None), configuration.memory.dimension
         for name in sorted({*models.values()}):
@@ -121,10 +123,22 @@ class Models:
             return model
         return RoutedModel(model, {prompt: stack(models.of(f"task/{prompt}")) for prompt in models.prompts})
 
+    def in_batches(self, cache: Replies, journal: Journal, notes: Mapping[str, bytes]) -> ChatModel:
+        """The task's model, whose calls are gathered and sent as batches, also those that an earlier process sent and
+        noted in the journal. It has the wrappers of `layers`, but those around single calls are around the few that
+        batches left unanswered; what the others are refused for is learned outside of the batches, too."""
+        name = self._configuration.models.of("task")
+        layers = [*self.layers(self.adapters[name], "task", cache, journal)]
+        place = next(index for index, (layer, _) in enumerate(layers) if layer == "retry")
+        live = wrapped(self.adapters[name], layers[place:])
+        service = open_service(self._configuration, self._environ, self._transport)
+        books = self._ledger, journal, notes
+        model = batched(live, service, self._scope(name, "task"), books, self.patience)
+        learning = [layer for layer in layers if layer[0] in ("temperature", "window")]
+        return wrapped(model, [*layers[:place], *learning])
+
     def _stack(self, model: ChatModel, role: str, cache: Replies | None, journal: Journal | None) -> ChatModel:
-        for _, wrapper in reversed([*self.layers(model, role, cache, journal)]):
-            model = wrapper(model)
-        return model
+        return wrapped(model, [*self.layers(model, role, cache, journal)])
 
     def layers(
         self, adapter: ChatModel, role: str, cache: Replies | None, journal: Journal | None
@@ -311,3 +325,10 @@ class Models:
         if not asks_judge(self._configuration):
             return task
         return replace(task, metric=open_metric(self._configuration, task.kind, self.of("judge", cache, journal)))
+
+
+def wrapped(model: ChatModel, layers: Sequence[Layer]) -> ChatModel:
+    """The model within the wrappers, of which the first is the outermost."""
+    for _, wrapper in reversed(layers):
+        model = wrapper(model)
+    return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import astuple, dataclass, replace
@@ -67,12 +68,21 @@ class Forward:
         limit = partial(program_limit, task)
         self._program = Running(task.program, model, task.placeholders, limit, slots.inputs) if task.program else None
         self._hear: Hear | None = None
+        self._together = False
         self._divided: tuple[Prompt, Template, Request] | None = None
         self._searched: tuple[Prompt, bool] | None = None
 
     def attributed_to(self, assignment: int) -> Forward:
         """A copy whose calls are made for this assignment."""
-        return Forward(self._model, self.task, self.slots, self._concurrency, self._repeats, assignment)
+        other = Forward(self._model, self.task, self.slots, self._concurrency, self._repeats, assignment)
+        other._together = self._together
+        return other
+
+    def at_once(self) -> Forward:
+        """A copy that asks all questions and repeats at the same time, for a model that gathers calls."""
+        other = copy(self)
+        other._concurrency, other._together = Concurrency(sys.maxsize), True
+        return other
 
     def heard_by(self, hear: Hear) -> Forward:
         """A copy that tells `hear` of each question and its answer."""
@@ -185,11 +195,30 @@ class Forward:
         return self._request(prompt, self.slots.inputs(prompt, example.inputs), sample)
 
     async def _one(self, prompt: Prompt, example: Example) -> Result:
-        """The mean of the repeats that were answered, asked one after the other: no more calls are in flight."""
+        """The mean of the repeats that were answered, asked one after the other, so that no more calls are in flight;
+        but see `at_once`."""
         answer = await self._answering(prompt, example)
-        results = [await self._judged(prompt, example, answer, sample) for sample in self._samples]
+        results = await self._repeated(prompt, example, answer)
         outcomes = [result for result in results if isinstance(result, Outcome)]
         return averaged(outcomes) if outcomes else results[0]
+
+    async def _repeated(self, prompt: Prompt, example: Example, answer: Answer) -> list[Result]:
+        if not self._together:
+            return [await self._judged(prompt, example, answer, sample) for sample in self._samples]
+        results, failed = dict[int, Result](), list[Exception]()
+
+        async def ask(sample: int) -> None:
+            try:
+                results[sample] = await self._judged(prompt, example, answer, sample)
+            except Exception as error:  # a group would wrap it
+                failed.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for sample in self._samples:
+                tasks.start_soon(ask, sample, name=f"repeat#{sample}")
+        if failed:
+            raise failed[0]
+        return [results[sample] for sample in self._samples]
 
     async def _answering(self, prompt: Prompt, example: Example) -> Answer:
         """A function of the sample's number that answers the example, with one call or through the program."""

@@ -111,10 +111,18 @@ class Evaluator:
     accepts: tuple[type[Message], ...] = (Candidate,)
 
     def __init__(
-        self, forward: Forward, task: Task, settings: RaceSettings, seed: int, keep: Keep | None = None
+        self,
+        forward: Forward,
+        task: Task,
+        settings: RaceSettings,
+        seed: int,
+        keep: Keep | None = None,
+        first: Forward | None = None,
     ) -> None:
-        """`keep` None: what is asked and answered is not kept."""
+        """`keep` None: what is asked and answered is not kept. `first`: validates the first prompt, if it is not
+        `forward`."""
         self._forward, self._task, self.settings, self._seed = forward, task, settings, seed
+        self._first = first or forward
         self._keep = keep
         self.unanswered = Unanswered(settings.max_unanswered, BURST * len(task.validation))
         self._racing = 0
@@ -207,7 +215,8 @@ class Evaluator:
     async def _kept(self, candidate: Candidate, split: SplitName) -> AsyncIterator[Forward]:
         """The forward pass for a candidate; what was asked and answered is kept when the block ends, also by an
         error."""
-        forward = self._forward.attributed_to(candidate.assignment)
+        waits = candidate.assignment == FIRST and split == "validation"
+        forward = (self._first if waits else self._forward).attributed_to(candidate.assignment)
         if self._keep is None:
             yield forward
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,10 +14,10 @@ from agents.config.configuration import Configuration
 from agents.config.loading import check_input, check_names, load_corpus, load_task, remarks, unknown_placeholders
 from agents.config.metrics import least_per_example
 from agents.config.programs import completed
-from agents.directory.run_directory import BEST_PROMPT, RECORD, write
+from agents.directory.run_directory import BATCHES, BEST_PROMPT, RECORD, RUNS, file_name, write
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
-from agents.models.outside import open_forward
+from agents.models.outside import open_batched, open_forward
 from agents.prompting.forward import Forward, Question
 from agents.prompting.retrieval_slots import RetrievalSlots, open_slots
 from agents.results.comparison import Answer, Score, answers, score_of
@@ -24,7 +25,7 @@ from memory.journals.exchanges import Exchange, as_json
 from protocols.budget.ledger import Ledger
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ConfigError, RunFailed
-from protocols.files import prompt_folder
+from protocols.files import prompt_file, prompt_folder
 from protocols.pacing.waiting import Patience
 from protocols.prompt import Prompt
 from protocols.task import SplitName
@@ -65,8 +66,9 @@ async def score(
 ) -> Scored:
     """Run the prompt at `path`, a file or a folder of files, on a split of the task. Replies are written to a
     configured reply cache, and to the file `rows`, one line of JSON for each question and its answer (`as_json`),
-    also if the work fails half-way; nothing else is written. The caps of `[budget]` apply, except minutes; examples
-    that a cap refuses, or that `patience` cuts off, count as unanswered, and all answers are kept.
+    also if the work fails half-way; nothing else is written, but for batches (`run.batch`) the folder `batches_of`.
+    The caps of `[budget]` apply, except minutes; examples that a cap refuses, or that `patience` cuts off, count as
+    unanswered, and all answers are kept.
 
     A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
 
@@ -82,7 +84,11 @@ async def score(
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
     repeats = configuration.search.repeats
-    async with open_forward(configuration, environ, ledger, slots, accounts, patience, repeats) as forward:
+    opened = open_forward(configuration, environ, ledger, slots, accounts, patience, repeats)
+    if configuration.run.batch:
+        place = batches_of(configuration, prompt, split)
+        opened = open_batched(configuration, environ, ledger, slots, accounts, patience, place)
+    async with opened as forward:
         results = await _answers(forward, [(prompt, example) for example in examples], rows)
     found = await in_thread(score_of, task.kind.name, forward.task.metric, results)
     if not found.n:
@@ -102,6 +108,14 @@ async def score(
         remarks=tuple(remarks(prompt, task)),
         first_error=next((str(result) for result in results if isinstance(result, Exception)), ""),
     )
+
+
+def batches_of(configuration: Configuration, prompt: Prompt, split: SplitName) -> Path:
+    """The folder for the batches of a prompt on a split. The same command finds them in it, whatever happened to the
+    one before."""
+    told = "\n".join((configuration.models.of("task"), split, prompt_file.dumps(prompt)))
+    digest = hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=6).hexdigest()
+    return RUNS / BATCHES / f"{file_name(configuration.task.name)}-{digest}"
 
 
 async def _answers(forward: Forward, questions: Sequence[Question], rows: Path | None) -> list[Answer]:

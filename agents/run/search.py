@@ -187,7 +187,10 @@ class Run:
         task_model = open_model("task")
         self.slots = replace(self.slots, room=partial(spare, task_model))
         repeats = self.configuration.search.repeats
-        self.forward = Forward(task_model, self.task, self.slots, self.steering.concurrency, repeats)
+        self.forward = self.waiting = Forward(task_model, self.task, self.slots, self.steering.concurrency, repeats)
+        if self.configuration.run.batch:
+            batches = models.in_batches(cache, journal, notes)
+            self.waiting = Forward(batches, self.task, self.slots, self.steering.concurrency, repeats).at_once()
         credit = self._credit(open_model)
         agents = self._agents(open_model, credit, reads, operators)
         observers = open_observers(table, self.task, self.directory)
@@ -226,7 +229,7 @@ class Run:
             at_once=RACING * self.configuration.allowed,
             racers=self.configuration.width,
         )
-        self.evaluator = Evaluator(self.forward, self.task, race, settings.seed, self._keep)
+        self.evaluator = Evaluator(self.forward, self.task, race, settings.seed, self._keep, self.waiting)
         own = critic_instruction(self.configuration)
         critic = Critic(open_model("critic"), self.task, credit, own) if table.criticises else Silent()
         agents: list[Agent] = [self.evaluator, critic, InjectedEdit(self.slots), Shrink(self.slots)]
@@ -403,7 +406,7 @@ class Run:
         def hear(prompt: Prompt, exchange: Exchange) -> None:
             kept[FIRST if prompt is self.first else winner.candidate].append(exchange)
 
-        forward = self.forward.heard_by(hear) if self._keep else self.forward
+        forward = self.waiting.heard_by(hear) if self._keep else self.waiting
         try:
             came = await answers(
                 forward, [(prompt, example) for example in self.task.test for prompt in prompts.values()]

@@ -205,6 +205,17 @@ class Journal:
         """
         await self._database.write_many((REPLACE_NOTE, [(name, content)]))
 
+    async def fetched(self, calls: Sequence[Call], name: str, content: bytes) -> None:
+        """Record the calls of a batch and what is now known of it, both or neither; durable on return.
+
+        :raises StorageFailed: it could not be written.
+        """
+        rows = [row_of(call, None, self._worked) for call in calls]
+        await self._database.write_many((INSERT_CALL, rows), (REPLACE_NOTE, [(name, content)]))
+        for call in calls:
+            for observe in self._taps:
+                observe(call)
+
 
 @asynccontextmanager
 async def open_journal(

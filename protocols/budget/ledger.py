@@ -210,8 +210,22 @@ class Ledger:
 
         :raises BudgetExhausted: a cap forbids the attempt.
         """
-        while self._capped and self._must_wait(scopes, most):
+        while not self.admits(scopes, most):
             await self._wakeup.wait()
+
+    def admits(self, scopes: tuple[BudgetScope, ...], most: Cost) -> bool:
+        """Reserve the highest possible cost of an attempt, unless other admitted attempts block it now; returns
+        whether it is reserved.
+
+        :raises BudgetExhausted: a cap forbids the attempt.
+        """
+        if self._capped and self._must_wait(scopes, most):
+            return False
+        self.reserve(scopes, most)
+        return True
+
+    def reserve(self, scopes: tuple[BudgetScope, ...], most: Cost) -> None:
+        """Reserve the cost of an attempt that cannot be refused any more: an earlier process has sent it."""
         for scope in scopes:
             scope.reserve(most)
 
@@ -230,6 +244,16 @@ class Ledger:
         self._watch(scopes)
         if self._wakeup.awaited and any("calls" in scope.limits for scope in scopes):
             self._wakeup.wake()  # attempts waiting for the last call must now be refused
+
+    def fetched(
+        self, account: Account, scopes: tuple[BudgetScope, ...], most: Cost, usage: Usage, failed: bool
+    ) -> None:
+        """Count an admitted attempt whose end is known when it is first heard of again: one in a batch."""
+        account.calls += 1
+        self.in_flight += 1
+        for scope in scopes:
+            scope.send()
+        self.settle(account, scopes, most, usage, failed)
 
     def withdraw(self, scopes: tuple[BudgetScope, ...], most: Cost) -> None:
         """Release the reservation of an admitted attempt that will not be sent."""

@@ -14,6 +14,7 @@ from protocols.providers.parameters import UNSET
 
 WRITING = 1.25
 """Price of writing to a provider's cache, relative to input, at Anthropic and, since gpt-5.6, at OpenAI."""
+BATCH: Final = "batch"
 SNAPSHOT = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
 PLAIN: Final[Mapping[str, tuple[str, ...]]] = {
     "service_tier": ("auto", "default", "standard_only"),
@@ -44,6 +45,11 @@ class Price:
         spent = fresh * self.input + usage.cached * cached + usage.written * written + usage.output * self.output
         return spent / 1e6
 
+    def times(self, factor: float) -> Price:
+        """All of these prices multiplied by a factor."""
+        parts = (self.input, self.output, self.cached, self.written)
+        return Price(*(part if part is None else factor * part for part in parts))  # type: ignore[arg-type]
+
     def most(self, tokens_in: int, tokens_out: int) -> float:
         """Upper bound in dollars of a call with this many input tokens and at most this many output tokens."""
         return max(self.of(Usage(tokens_in, tokens_out, *part)) for part in ((0, 0), (tokens_in, 0), (0, tokens_in)))
@@ -51,19 +57,27 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """The published prices of a provider, by model: read from `source` in the month `date` (2026-11)."""
+    """The published prices of a provider, by model: read from `source` in the month `date` (2026-11). `batch`: the
+    price of a call in a batch, relative to these."""
 
     provider: str
     date: str
     source: str
     models: Mapping[str, Price]
+    batch: float
 
 
 def published() -> list[PriceList]:
     """The known price lists."""
     tables = tomllib.loads(resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8"))
     return [
-        PriceList(name, table["date"], table["source"], {model: Price(**p) for model, p in table["models"].items()})
+        PriceList(
+            name,
+            table["date"],
+            table["source"],
+            {model: Price(**price) for model, price in table["models"].items()},
+            table["batch"],
+        )
         for name, table in tables.items()
     ]
 
@@ -71,6 +85,16 @@ def published() -> list[PriceList]:
 def default_prices() -> dict[str, Price]:
     """The known published prices, by `provider/model`."""
     return {f"{each.provider}/{model}": price for each in published() for model, price in each.models.items()}
+
+
+def batch_factors() -> dict[str, float]:
+    """The published price of a call in a batch, relative to the usual one, by provider."""
+    return {each.provider: each.batch for each in published()}
+
+
+def in_batch(name: str) -> str:
+    """The name under which calls of a model in batches are counted, since they have a price of their own."""
+    return f"{name} ({BATCH})"
 
 
 def is_plain(asked: Mapping[str, object]) -> bool:

@@ -35,7 +35,8 @@ class Nap:
 class Calls:
     """The calls of all searches of a process. `begun`: number of those in progress. `replies`: number of replies so
     far, the last at the time `answered`. `failures`: number of failed tries since then; `last`: the latest failure.
-    `naps`: calls waiting for their next try. `loading`: the models that are being loaded, once per waiting call."""
+    `naps`: calls waiting for their next try. `loading`: the models that are being loaded, once per waiting call.
+    `batches`: what is known of each batch that is waited for, in words. `tell` tells a person one line."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -44,6 +45,8 @@ class Calls:
         self.last: ModelError | None = None
         self.naps: set[Nap] = set()
         self.loading: list[str] = []
+        self.batches: dict[str, str] = {}
+        self.tell: Callable[[str], None] = lambda line: None
 
 
 class Patience:
@@ -131,6 +134,21 @@ class Patience:
                 return
         self.check()
         raise failure from None
+
+    async def rest(self, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Wait between two looks at something that a server works on.
+
+        :raises Interrupted: a person stopped the search, before or during the wait.
+        """
+        self.check()
+        try:
+            with anyio.CancelScope() as scope:
+                self._naps.add(scope)
+                await sleep(seconds)
+        finally:
+            self._naps.discard(scope)
+        if scope.cancelled_caught:
+            raise self.interrupted()
 
     def interrupted(self) -> Interrupted:
         """The error for a call that is not sent or not retried."""

@@ -65,6 +65,7 @@ def in_words(waits: Waits) -> str:
 def _parts(waits: Waits) -> Iterator[str]:
     for model in waits.loading:
         yield f"{one_line(model)} to be loaded into this machine's memory"
+    yield from map(one_line, waits.batches)
     if waits.in_flight:
         yield f"{_calls(waits.in_flight)} in flight, the oldest for {clock(waits.oldest)}"
     if waits.naps:

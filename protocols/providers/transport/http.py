@@ -135,13 +135,22 @@ async def post(
     """Post `body` as JSON and read the whole answer, with any status. It is sent once.
 
     :raises BadRequest: the body cannot be written as UTF-8.
+    :raises ModelError, ConfigError: as `exchange`.
+    """
+    return await exchange(transport, endpoint, path, headers, encode(body, model), model)
+
+
+async def exchange(
+    transport: Transport, endpoint: Endpoint, path: str, headers: Mapping[str, str], data: bytes | None, model: str
+) -> Answer:
+    """Post the bytes, or get the path if they are None, and read the whole answer, with any status. It is sent once.
+
     :raises CallTimeout: `endpoint.timeout` has passed.
     :raises ConfigError: the proxy that the environment names for this address cannot be used.
     :raises AuthenticationFailed: the proxy asks for a password.
     :raises ConnectionFailed: no connection was made, or it broke before the answer was complete.
     """
     url = endpoint.base_url + path
-    data = encode(body, model)
     proxy = transport.proxies.of(endpoint.base_url)
     tunnel = None
     if proxy is not None:
@@ -149,9 +158,10 @@ async def post(
     failure: ModelError
     started = time.perf_counter()
     try:
-        async with transport.session.post(
+        async with transport.session.request(
+            "GET" if data is None else "POST",
             url,
-            data=payload_of(data),
+            data=None if data is None else payload_of(data),
             headers=headers,
             timeout=endpoint.client_timeout,
             allow_redirects=False,

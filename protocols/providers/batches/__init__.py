@@ -1,0 +1,1 @@
+"""Batches of calls at half the price, in the providers' wire formats."""
