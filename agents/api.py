@@ -30,6 +30,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import TypeAdapter
 from rich.console import Console
 
+from agents.config.configuration import Configuration
 from agents.directory.inline_inputs import InlineInputs, Settings, take
 from agents.directory.run_directory import BEST_PROMPT
 from agents.history.progress import Ending, Progress, progress_of
@@ -39,6 +40,8 @@ from agents.results.finished import finished
 from agents.results.result import Result
 from agents.results.saved import SavedPrompt, load_prompt
 from agents.ring.team import only
+from agents.run import asking
+from agents.run.asking import Asked
 from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import command
@@ -55,11 +58,13 @@ from protocols.providers.environment import read_environment
 from protocols.task import SplitName
 
 __all__ = [
+    "Asked",
     "Event",
     "Found",
     "SavedPrompt",
     "Scored",
     "Training",
+    "ask",
     "evaluate",
     "fit",
     "load_prompt",
@@ -85,14 +90,15 @@ class Found:
     directory: Path
     history: Sequence[Row] = field(default=(), repr=False)
 
-    def wrong(self) -> list[dict[str, Any]]:
-        """What the best prompt answered less than right on the test split, or on validation if that was not read:
-        a row of plain values for each example, the worst first. Reads the journal.
+    def wrong(self, candidate: int | None = None) -> list[dict[str, Any]]:
+        """What a candidate answered less than right on the test split, or on validation if it was not asked that: a
+        row of plain values for each example, the worst first. Reads the journal. `candidate` None: the best prompt;
+        0: the first.
 
-        :raises ConfigError: the journal keeps no answers, because `run.exchanges` is false.
+        :raises ConfigError: the journal keeps no answers of it.
         """
         names = ("example", "inputs", "target", "answer", "score", "reply", "feedback")
-        return [{name: getattr(each, name) for name in names} for each in wrong(self.directory).exchanges]
+        return [{name: getattr(each, name) for name in names} for each in wrong(self.directory, candidate).exchanges]
 
     def plot(self, axes: Any = None) -> Any:
         """Draw the values on validation over the calls, with matplotlib, and return the `Axes`. `axes`: where to
@@ -239,7 +245,42 @@ async def evaluate(
 
     :raises PromptFlowError: as `score`.
     """
-    given = await in_thread(_given, task, None, models, tables)
+    async with _outside(partial(_given, task, None, models, tables), prompt, environ) as (
+        configuration,
+        file,
+        session,
+    ):
+        return await score(configuration, session.environ, file, split, session.accounts)
+
+
+async def ask(
+    task: Settings | Path | str,
+    prompt: Prompt | Path,
+    example: str,
+    *,
+    models: object = None,
+    environ: Mapping[str, str] | None = None,
+    **tables: Settings,
+) -> Asked:
+    """Ask the example with this id, as `run.py ask` does: what was sent, answered and judged is in `Asked.exchange`.
+    Nothing is kept. Other parameters: see `evaluate`.
+
+    :raises PromptFlowError: as `agents.run.asking.ask`.
+    """
+    async with _outside(partial(_given, task, None, models, tables), prompt, environ) as (
+        configuration,
+        file,
+        session,
+    ):
+        return await asking.ask(configuration, session.environ, file, example, session.accounts)
+
+
+@asynccontextmanager
+async def _outside(
+    inputs: Callable[[], InlineInputs], prompt: Prompt | Path, environ: Mapping[str, str] | None
+) -> AsyncIterator[tuple[Configuration, Path, Session]]:
+    """What a prompt needs to be asked outside a search, in a folder that is removed."""
+    given = await in_thread(inputs)
     temporary = await in_thread(TemporaryDirectory)
     async with entered(temporary) as folder, entered(given.kept(Path(folder) / "run")) as (configuration, _):
         file = prompt if isinstance(prompt, Path) else Path(folder) / BEST_PROMPT
@@ -247,7 +288,7 @@ async def evaluate(
             await in_thread(prompt_file.save, prompt, file)
         session = Session(await in_thread(_variables, environ))
         async with session.accounts.sharing():
-            return await score(configuration, session.environ, file, split, session.accounts)
+            yield configuration, file, session
 
 
 @asynccontextmanager

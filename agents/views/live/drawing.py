@@ -63,7 +63,7 @@ class OnTerminal:
 
 
 class InNotebook:
-    """Draws as the output of a notebook's cell, at most every `IN_A_NOTEBOOK` seconds. The last drawing stays."""
+    """Draws as the output of a notebook's cell, at most every `IN_A_NOTEBOOK` seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic, self._drawn = monotonic, float("-inf")
@@ -83,13 +83,19 @@ class InNotebook:
         if not now and moment - self._drawn < IN_A_NOTEBOOK:
             return
         self._drawn = moment
+        self._show(as_html(self._view))
+
+    def remove(self) -> None:
+        """Empty the output."""
+        self._show("")
+
+    def _show(self, page: str) -> None:
         from IPython.display import HTML, display
 
-        page = HTML(as_html(self._view))
         if self._handle is None:
-            self._handle = display(page, display_id=True)
+            self._handle = display(HTML(page), display_id=True)
         else:
-            self._handle.update(page)
+            self._handle.update(HTML(page))
 
 
 def as_html(view: RenderableType) -> str:
@@ -101,12 +107,14 @@ def as_html(view: RenderableType) -> str:
 
 @contextmanager
 def drawing(console: Console, monotonic: Callable[[], float]) -> Iterator[Drawing | None]:
-    """A drawing on `console` that is removed, and the terminal restored, when the block ends; in a notebook it stays.
-    None if the console can not be drawn on."""
+    """A drawing on `console` that is removed, and the terminal restored, when the block ends; None if the console is
+    neither a notebook nor a terminal that can be drawn on."""
     if console.is_jupyter:
         place = InNotebook(monotonic)
-        yield place
-        place.draw(now=True)
+        try:
+            yield place
+        finally:
+            place.remove()
         return
     if not console.is_terminal or console.is_dumb_terminal:
         yield None
