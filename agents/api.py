@@ -196,11 +196,8 @@ def fit(
     """
     with suppress(anyio.NoEventLoopError):
         anyio.get_cancelled_exc_class()
-        raise ConfigError(
-            "fit waits for the end, which an event loop that runs already forbids: write await train(…)"
-        )
-    given = {"models": models, "directory": directory, "environ": environ}
-    return anyio.run(partial(train, task, prompt, **given, **tables))
+        raise ConfigError("fit is for scripts without an event loop, and one is running here: write await train(…)")
+    return anyio.run(lambda: train(task, prompt, models=models, directory=directory, environ=environ, **tables))
 
 
 @asynccontextmanager
