@@ -184,7 +184,9 @@ def tracker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     for each in (module, *(inner for inner in vars(module).values() if isinstance(inner, ModuleType))):
         each.__spec__ = ModuleSpec(each.__name__, None)
         monkeypatch.setitem(sys.modules, each.__name__, each)
-    monkeypatch.delitem(sys.modules, f"agents.views.telemetry.to_{name}", raising=False)
+    adapter = f"agents.views.telemetry.to_{name}"
+    monkeypatch.setitem(sys.modules, adapter, module)  # so that it is taken away again at the end
+    monkeypatch.delitem(sys.modules, adapter)
     return name, kept
 
 
