@@ -1,9 +1,12 @@
 """Training from Python: the same run as on the command line, with examples, prompts and settings given as objects.
 
-    from agents.api import train
+    from agents.api import fit, train
 
     found = await train({"name": "mine", "train": rows, "validation": more, "test": others}, "Which department?")
+    found = fit({"name": "mine", "train": rows, "validation": more, "test": others}, "Which department?")
     print(found.prompt["task"].text, found.result.test)
+
+The first line is for notebooks and asynchronous programs, the second for scripts.
 
 For all parameters, and for watching a search while it runs, see docs/python.md. To use the prompt of a finished run:
 
@@ -13,9 +16,11 @@ For all parameters, and for watching a search while it runs, see docs/python.md.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,20 +28,28 @@ from typing import Any
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import TypeAdapter
+from rich.console import Console
 
+from agents.config.configuration import Configuration
 from agents.directory.inline_inputs import InlineInputs, Settings, take
 from agents.directory.run_directory import BEST_PROMPT
 from agents.history.progress import Ending, Progress, progress_of
+from agents.history.table import Row, history_of
+from agents.history.wrong import wrong
 from agents.results.finished import finished
 from agents.results.result import Result
 from agents.results.saved import SavedPrompt, load_prompt
 from agents.ring.team import only
+from agents.run import asking
+from agents.run.asking import Asked
 from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import command
 from agents.session import Session
+from agents.views.curve import draw_curve
+from agents.views.live.terminal import View, watch
 from protocols.concurrency.threads import entered, in_thread
-from protocols.errors import RunFailed
+from protocols.errors import ConfigError, RunFailed
 from protocols.files import prompt_file
 from protocols.files.named import USE
 from protocols.messages import Assignment, Command, Envelope
@@ -45,12 +58,15 @@ from protocols.providers.environment import read_environment
 from protocols.task import SplitName
 
 __all__ = [
+    "Asked",
     "Event",
     "Found",
     "SavedPrompt",
     "Scored",
     "Training",
+    "ask",
     "evaluate",
+    "fit",
     "load_prompt",
     "open_training",
     "train",
@@ -65,11 +81,36 @@ UNREAD = 256
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The outcome of a run: the best prompt, the content of `result.json`, and the run directory."""
+    """The outcome of a run: the best prompt, the content of `result.json`, and the run directory. `history`: a row of
+    plain values for each assignment, in the order in which they ended (see `agents.history.table.row_of`);
+    `pandas.DataFrame(found.history)` is a table."""
 
     prompt: Prompt
     result: Result
     directory: Path
+    history: Sequence[Row] = field(default=(), repr=False)
+
+    def wrong(self, candidate: int | None = None) -> list[dict[str, Any]]:
+        """What a candidate answered less than right on the test split, or on validation if it was not asked that: a
+        row of plain values for each example, the worst first. Reads the journal. `candidate` None: the best prompt;
+        0: the first.
+
+        :raises ConfigError: the journal keeps no answers of it.
+        """
+        names = ("example", "inputs", "target", "answer", "score", "reply", "feedback")
+        return [{name: getattr(each, name) for name in names} for each in wrong(self.directory, candidate).exchanges]
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the values on validation over the calls, with matplotlib, and return the `Axes`. `axes`: where to
+        draw; None: a new figure.
+
+        :raises ConfigError: matplotlib is not installed.
+        """
+        return draw_curve(self.history, self.result.task, axes)
+
+    def _repr_html_(self) -> str:
+        """Scores, cost and the best prompt, for a notebook."""
+        return self.result._repr_html_() + self.prompt._repr_html_()
 
 
 class Training:
@@ -131,10 +172,32 @@ async def train(
     environ: Mapping[str, str] | None = None,
     **tables: Settings,
 ) -> Found:
-    """Train a prompt, and return the outcome. Parameters and errors: see `open_training`."""
-    opened = open_training(task, prompt, models=models, directory=directory, environ=environ, **tables)
-    async with opened as training:
+    """Train a prompt, and return the outcome; a notebook shows the search while it works. Parameters and errors: see
+    `open_training`."""
+    inputs = partial(_given, task, prompt, models, tables)
+    console = await in_thread(Console)
+    async with _opened(inputs, directory, environ, console if console.is_jupyter else None) as training:
         return await training.found()
+
+
+def fit(
+    task: Settings | Path | str,
+    prompt: Prompt | Path | str | None = None,
+    *,
+    models: object = None,
+    directory: Path | str | None = None,
+    environ: Mapping[str, str] | None = None,
+    **tables: Settings,
+) -> Found:
+    """`train` for a script without an event loop: waits for the outcome, and returns it.
+
+    :raises ConfigError: an event loop runs in this thread already, as in a notebook.
+    :raises Exception: as `train`.
+    """
+    with suppress(anyio.NoEventLoopError):
+        anyio.get_cancelled_exc_class()
+        raise ConfigError("fit is for scripts without an event loop, and one is running here: write await train(…)")
+    return anyio.run(lambda: train(task, prompt, models=models, directory=directory, environ=environ, **tables))
 
 
 @asynccontextmanager
@@ -161,15 +224,8 @@ async def open_training(
     :raises InputError: an input cannot be used; nothing was written.
     :raises PromptFlowError: as `open_run` and `Run.search`; raised when the next event or the outcome is asked for.
     """
-    variables = await in_thread(_variables, environ)
-    given = await in_thread(_given, task, prompt, models, tables)
-    async with entered(given.kept(None if directory is None else Path(directory))) as (configuration, place):
-        if ended := await in_thread(finished, configuration, place):
-            yield await _ended(*ended)
-            return
-        session = Session(variables)
-        async with session.opened(configuration, place) as run, _searching(run, session) as training:
-            yield training
+    async with _opened(partial(_given, task, prompt, models, tables), directory, environ) as training:
+        yield training
 
 
 async def evaluate(
@@ -186,7 +242,42 @@ async def evaluate(
 
     :raises PromptFlowError: as `score`.
     """
-    given = await in_thread(_given, task, None, models, tables)
+    async with _outside(partial(_given, task, None, models, tables), prompt, environ) as (
+        configuration,
+        file,
+        session,
+    ):
+        return await score(configuration, session.environ, file, split, session.accounts)
+
+
+async def ask(
+    task: Settings | Path | str,
+    prompt: Prompt | Path,
+    example: str,
+    *,
+    models: object = None,
+    environ: Mapping[str, str] | None = None,
+    **tables: Settings,
+) -> Asked:
+    """Ask the example with this id, as `run.py ask` does: what was sent, answered and judged is in `Asked.exchange`.
+    Nothing is kept. Other parameters: see `evaluate`.
+
+    :raises PromptFlowError: as `agents.run.asking.ask`.
+    """
+    async with _outside(partial(_given, task, None, models, tables), prompt, environ) as (
+        configuration,
+        file,
+        session,
+    ):
+        return await asking.ask(configuration, session.environ, file, example, session.accounts)
+
+
+@asynccontextmanager
+async def _outside(
+    inputs: Callable[[], InlineInputs], prompt: Prompt | Path, environ: Mapping[str, str] | None
+) -> AsyncIterator[tuple[Configuration, Path, Session]]:
+    """What a prompt needs to be asked outside a search, in a folder that is removed."""
+    given = await in_thread(inputs)
     temporary = await in_thread(TemporaryDirectory)
     async with entered(temporary) as folder, entered(given.kept(Path(folder) / "run")) as (configuration, _):
         file = prompt if isinstance(prompt, Path) else Path(folder) / BEST_PROMPT
@@ -194,7 +285,41 @@ async def evaluate(
             await in_thread(prompt_file.save, prompt, file)
         session = Session(await in_thread(_variables, environ))
         async with session.accounts.sharing():
-            return await score(configuration, session.environ, file, split, session.accounts)
+            yield configuration, file, session
+
+
+@asynccontextmanager
+async def _opened(
+    inputs: Callable[[], InlineInputs],
+    directory: Path | str | None,
+    environ: Mapping[str, str] | None,
+    console: Console | None = None,
+) -> AsyncIterator[Training]:
+    """See `open_training`. `console`: where the search is shown; None: nowhere."""
+    variables = await in_thread(_variables, environ)
+    given = await in_thread(inputs)
+    async with entered(given.kept(None if directory is None else Path(directory))) as (configuration, place):
+        if ended := await in_thread(finished, configuration, place):
+            yield await _ended(*ended)
+            return
+        session = Session(variables, console)
+        async with session.opened(configuration, place) as run:
+            so_far = await in_thread(progress_of, run.directory)
+            async with _shown(run, session, console) as view, _searching(run, session, so_far, view) as training:
+                yield training
+
+
+@asynccontextmanager
+async def _shown(run: Run, session: Session, console: Console | None) -> AsyncIterator[View | None]:
+    """Show a search on the console while the block runs."""
+    if console is None:
+        yield None
+        return
+    so_far = await in_thread(progress_of, run.directory)
+    assignments = run.configuration.search.assignments
+    with watch(console, run.ledger, run.task.name, assignments, time.monotonic, so_far) as view:
+        session.show(view)
+        yield view
 
 
 def _variables(environ: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -211,10 +336,10 @@ def _given(
 
 
 @asynccontextmanager
-async def _searching(run: Run, session: Session) -> AsyncIterator[Training]:
+async def _searching(run: Run, session: Session, so_far: Progress, view: View | None) -> AsyncIterator[Training]:
     """Run the search of a run as a task, and pass on its events."""
     send, receive = anyio.create_memory_object_stream[Event](UNREAD)
-    training = Training(run.directory, await in_thread(progress_of, run.directory), receive)
+    training = Training(run.directory, so_far, receive)
     failed: BaseException | None = None
 
     async def observe(envelope: Envelope) -> None:
@@ -228,11 +353,12 @@ async def _searching(run: Run, session: Session) -> AsyncIterator[Training]:
     async def search() -> None:
         with send:
             try:
-                result = await session.search(run)
+                result = await session.search(run, view)
+                history = await in_thread(history_of, run.directory)
             except Exception as error:
                 training.end(error)
             else:
-                training.end(Found(run.controller.archive.best().prompt, result, run.directory))
+                training.end(Found(run.controller.archive.best().prompt, result, run.directory, history))
 
     run.bus.tap(observe)
     try:
@@ -254,7 +380,8 @@ async def _ended(directory: Path, result: Mapping[str, Any]) -> Training:
     so_far = await in_thread(progress_of, directory)
     best = await in_thread(prompt_file.load, directory / BEST_PROMPT)
     training = Training(directory, so_far, receive)
-    training.end(Found(best, TypeAdapter(Result).validate_python(result), directory))
+    history = await in_thread(history_of, directory)
+    training.end(Found(best, TypeAdapter(Result).validate_python(result), directory, history))
     send.close()
     receive.close()
     return training

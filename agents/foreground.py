@@ -30,7 +30,7 @@ from agents.run.grading import JudgeChecked, check_judge
 from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import Steering
-from agents.session import SIGNALS, Session, check_spans, say_on
+from agents.session import SIGNALS, Session, check_tools, say_on
 from agents.study.engine import Engine, InThisProcess
 from agents.study.grid import Cell, Grid
 from agents.study.sweep import Row, Sweep
@@ -208,7 +208,7 @@ async def sweep(
 
     :raises PromptFlowError: as `Sweep.run`.
     """
-    check_spans([cell.configuration for cell in grid.cells])
+    check_tools([cell.configuration for cell in grid.cells])
     session, told = Session(environ, console, verbosity), set[tuple[str, str]]()
     with watch_sweep(console, grid, time.monotonic, here=elsewhere is None) as view:
         session.show(view)

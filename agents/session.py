@@ -34,6 +34,7 @@ from agents.views.page.feed import Feed
 from agents.views.page.report import add_report
 from agents.views.page.serving import shown
 from agents.views.telemetry.logs import RunLog, open_log
+from agents.views.telemetry.tracking import check_tracker, tracked, trackers_of
 from protocols.concurrency.threads import entered, in_thread
 from protocols.errors import ConfigError
 from protocols.messages import Envelope
@@ -79,9 +80,9 @@ class Session:
     ) -> AsyncIterator[Run]:
         """Open a run that shares nothing with others, and show it in the browser if there is a `port`.
 
-        :raises PromptFlowError: as `check_spans`, `open_run` and `show_in_browser`.
+        :raises PromptFlowError: as `check_tools`, `open_run` and `show_in_browser`.
         """
-        check_spans([configuration])
+        check_tools([configuration])
         async with (
             self.accounts.sharing(),
             open_run(configuration, self.environ, directory, self.accounts) as run,
@@ -95,9 +96,10 @@ class Session:
         self._view, self.say, view.hear = view, view.say, self._silence.hear
 
     async def search(self, run: Run, view: View | None = None, cell: str | None = None) -> Result:
-        """Search; log it, show it in `view`, send its spans, and write its report. `cell`: its name in a sweep.
+        """Search; log it, show it in `view`, send its spans, track it, and write its report. `cell`: its name in a
+        sweep.
 
-        :raises ConfigError: as `check_spans`.
+        :raises ConfigError: as `check_tools`.
         :raises StorageFailed: the log cannot be opened.
         :raises PromptFlowError: as `Run.search`.
         """
@@ -114,6 +116,8 @@ class Session:
                 run.ledger.watch(onlooker.noticed)
             if run.configuration.run.spans:
                 await stack.enter_async_context(spans_of(run))
+            tell = self.say if self._view else log.told
+            found = await stack.enter_async_context(tracked(run, self.environ, keys, tell))
             self._introduce(run, log, alone=cell is None)
             try:
                 result = await run.search()
@@ -121,7 +125,8 @@ class Session:
                 log.failed(error)
                 raise
             log.finished(result)
-            await add_report(run.directory, self.say if self._view else log.told)
+            await add_report(run.directory, tell)
+            found(result)
             return result
 
     def _introduce(self, run: Run, log: RunLog, alone: bool) -> None:
@@ -191,21 +196,23 @@ class Session:
 async def spans_of(run: Run) -> AsyncIterator[None]:
     """Send the spans of a run while the block runs, and the rest at its end, without blocking the event loop.
 
-    :raises ConfigError: as `check_spans`.
+    :raises ConfigError: as `check_tools`.
     """
-    async with entered(load_spans()(run.record.run)) as spans:
+    async with entered(load_spans()(run.record.run, run.configuration.run.spans_texts)) as spans:
         run.bus.tap(spans.observe)
         run.journal.tap(spans.called)
         yield
 
 
-def check_spans(configurations: Sequence[Configuration]) -> None:
-    """:raises ConfigError: a configuration asks for spans, and OpenTelemetry is not installed."""
+def check_tools(configurations: Sequence[Configuration]) -> None:
+    """:raises ConfigError: a configuration asks for spans or names a tracker, and its library is not installed."""
     if any(configuration.run.spans for configuration in configurations):
         load_spans()
+    for name in {name for configuration in configurations for name in trackers_of(configuration)}:
+        check_tracker(name)
 
 
-def load_spans() -> Callable[[str], AbstractContextManager[Spans]]:
+def load_spans() -> Callable[[str, bool], AbstractContextManager[Spans]]:
     """:raises ConfigError: OpenTelemetry is not installed."""
     try:
         from agents.views.telemetry.spans import open_spans

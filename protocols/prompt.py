@@ -28,6 +28,7 @@ from itertools import groupby
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 from protocols.errors import EditRejected, PromptError
+from protocols.markup import heading, verbatim
 from protocols.model import TURN, ChatMessage
 from protocols.turns import Conversation, chat, check_turns, load_turns, parts_of, place_in
 
@@ -140,6 +141,11 @@ class Prompt:
             if section.name == name:
                 return section
         raise KeyError(name)
+
+    def _repr_html_(self) -> str:
+        """The sections that are not empty, for a notebook."""
+        shown = (section for section in self.sections if section.text)
+        return "".join(heading(f"{section.name} ({section.kind})") + verbatim(section.text) for section in shown)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from agents.history.progress import Progress
 from agents.ring.team import only
 from agents.run.opening import open_run_in
 from agents.run.search import Run
-from agents.session import Session, check_spans
+from agents.session import Session, check_tools
 from agents.study.engine import Outcome, open_shared, outcome
 from agents.study.grid import Cell
 from agents.study.spent import spent_by
@@ -111,7 +111,7 @@ class Searcher:
     async def _searched(self, job: Job) -> Outcome:
         assert self._rooms is not None, "they come with the variables"
         rooms, environ, configuration = self._rooms, self._session.environ, job.cell.configuration
-        check_spans([configuration])
+        check_tools([configuration])
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pf-", dir=session_folder())))
             there = partial(on_the_machine_of_the_command, {folder: Path(job.directory), Path.cwd(): Path(job.home)})

@@ -21,6 +21,9 @@ TAKES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "observe": ("envelope", ("task", "directory")),
 }
 """For each method of an agent: its argument, and the constructor's arguments."""
+TRACKERS: Mapping[str, str] = {"mlflow": "MLFLOW_TRACKING_URI", "wandb": "WANDB_PROJECT"}
+"""The experiment trackers that `agents.observers` may name, with a variable that sets each up. They are opened with
+the log of a run, not in its ring, because they also take what is written after the search."""
 Open = Callable[[Agent], Place]
 """Creates the place of an agent."""
 
@@ -53,7 +56,8 @@ def open_observers(table: AgentsTable, task: Task, directory: Path) -> dict[str,
         _check(named, key, "observe")
         return Sees(named.function(key, "envelope")) if _sees(named, key) else named.made(key, told, "observe")
 
-    return {f"observer/{number}": opened(named) for number, named in enumerate(table.observers, 1)}
+    numbered = enumerate(table.observers, 1)
+    return {f"observer/{number}": opened(named) for number, named in numbered if not _tracks(named, key)}
 
 
 def check_agents(table: AgentsTable) -> None:
@@ -68,13 +72,15 @@ def _listed(table: AgentsTable) -> Iterator[tuple[str, Named, str]]:
     roles = {"agents.critic": critic, "agents.evaluator": table.evaluator}
     roles |= {f"agents.proposers.{operator}": named for operator, named in table.proposers.items()}
     yield from ((key, named, "handle") for key, named in roles.items() if named is not None)
-    yield from (("agents.observers", named, "observe") for named in table.observers)
+    key = "agents.observers"
+    yield from ((key, named, "observe") for named in table.observers if not _tracks(named, key))
 
 
 def _check(named: Named, key: str, method: str) -> None:
     """:raises ConfigError: it is not a class, instance or function that has `method` or can stand for it."""
     if ":" not in named.use and not named.nameless:
-        raise ConfigError(f"{key}: {named.use!r} is not module:Class")
+        others = "".join(f", {name}" for name in TRACKERS) if method == "observe" else ""
+        raise ConfigError(f"{key}: {named.use!r} is not module:Class{others}")
     found = named.found(key)
     told, taken = TAKES[method]
     if method == "observe" and _sees(named, key):
@@ -83,6 +89,16 @@ def _check(named: Named, key: str, method: str) -> None:
     check_method(found, method, named.use, key, told, waits=True, page="docs/agents.md")
     if isinstance(found, type):
         check_takes(found, named.use, key, *taken, **named.parameters.fields)
+
+
+def _tracks(named: Named, key: str) -> bool:
+    """Whether an observer is a tracker.
+
+    :raises ConfigError: it is, and has parameters.
+    """
+    if named.use in TRACKERS and named.parameters.fields:
+        raise ConfigError(f"{key}: {named.use} takes no parameters; variables like {TRACKERS[named.use]} set it up")
+    return named.use in TRACKERS
 
 
 def _sees(named: Named, key: str) -> bool:

@@ -383,11 +383,12 @@ class MemoryTable(Table):
 
 class RunTable(Table):
     """`[run]`: the run directory, created if needed. `spans`: whether to export the run as OpenTelemetry spans; this
-    needs the extra `otel`, and the variables OTEL_EXPORTER_OTLP_* set the destination. `exchanges`: whether the
-    journal keeps what was asked and answered. `batch`: whether the first prompt's evaluation, the held-out report and
-    `evaluate` are asked in batches, at a lower price."""
+    needs the extra `otel`, and the variables OTEL_EXPORTER_OTLP_* set the destination. `spans_texts`: whether these
+    hold prompts and replies. `exchanges`: whether the journal keeps what was asked and answered. `batch`: whether the
+    first prompt's evaluation, the held-out report and `evaluate` are asked in batches, at a lower price."""
 
     directory: Path | None = None
     spans: bool = False
+    spans_texts: bool = False
     exchanges: bool = True
     batch: bool = False

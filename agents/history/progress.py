@@ -32,6 +32,8 @@ from protocols.messages import (
 from protocols.prompt import Prompt
 
 EndKind = Literal["first", "survived", "lost"] | FailureKind
+TOLD = (Assignment, Critique, Failure, Stop, Pause, Continue, Conclude, Resumed)
+"""The types of message that `Progress` needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +261,6 @@ def progress_in(journal: Path, prefer: Prefer, guard: Guard | None = None) -> Pr
     :raises MemoryMismatch, StorageFailed: the journal cannot be read.
     """
     progress = Progress(prefer, guard)
-    told = (Assignment, Critique, Failure, Stop, Pause, Continue, Conclude, Resumed)
-    for envelope in read_journal(journal, told, brief=True):
+    for envelope in read_journal(journal, TOLD, brief=True):
         progress.follow(envelope)
     return progress

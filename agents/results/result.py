@@ -14,6 +14,7 @@ from agents.results.leaks import Leak
 from agents.results.pareto import Answers
 from agents.ring.evaluator import value_of
 from protocols.budget.ledger import Ledger, Saved
+from protocols.markup import listing
 from protocols.task import Metric
 
 
@@ -115,6 +116,21 @@ class Result:
     headroom: Headroom | None = None
     prompts: Mapping[str, PromptCosts] = field(default_factory=dict)
     old_and_new: OldAndNew | None = None
+
+    def _repr_html_(self) -> str:
+        """Scores, length and cost, for a notebook."""
+        rows = [("validation", f"{self.first.value:.3f}", f"{self.best.value:.3f}", "")]
+        if self.test is not None:
+            low, high = self.test.interval
+            interval = f"{self.test.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+            rows.append(("test", f"{self.test.first:.3f}", f"{self.test.best:.3f}", interval))
+        if self.length is not None:
+            rows.append(("tokens", f"{self.length.first:,}", f"{self.length.best:,}", ""))
+        cost = "unknown" if self.dollars is None else f"${self.dollars:,.4f}"
+        spent = f"{sum(self.calls.values()):,} calls, {sum(self.tokens.values()):,} tokens, {cost}"
+        return listing((self.task, "first prompt", "best prompt", "difference"), rows) + listing(
+            (), [("spent", spent)]
+        )
 
 
 def validated(member: Member) -> Value:

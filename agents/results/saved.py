@@ -47,6 +47,10 @@ class SavedPrompt:
     of_program: bool = False
     offers: Mapping[str, Offer] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        """The prompt, for a notebook."""
+        return self.prompt._repr_html_()
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the prompts of a program with several, else ("",)."""

@@ -17,7 +17,8 @@ from protocols.wrappers.metered import billed
 class Call:
     """One attempt at a model, for an assignment (None: the held-out report), that ended at `time` (Unix seconds).
 
-    `seconds` until the reply; `error`: the class of what came instead of one, or the journal's `LOST`.
+    `seconds` until the reply; `error`: the class of what came instead of one, or the journal's `LOST`. `request` and
+    `reply`: as they were sent and came, for who hears of a call as it ends; no record keeps them.
     """
 
     time: float
@@ -27,6 +28,8 @@ class Call:
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     error: str | None = None
+    request: Request | None = field(default=None, compare=False, repr=False)
+    reply: Reply | None = field(default=None, compare=False, repr=False)
 
 
 class Record(Protocol):
@@ -69,9 +72,17 @@ class RecordedModel:
                 await self._record.called(failed, number)
             raise
         # Not shielded, which would cost as much as the write: if the caller is cancelled, the write still happens.
-        await self._record.called(self._call(request, reply.usage, reply.latency), number)
+        await self._record.called(self._call(request, reply.usage, reply.latency, reply=reply), number)
         return reply
 
-    def _call(self, request: Request, usage: Usage, seconds: float = 0.0, error: str | None = None) -> Call:
+    def _call(
+        self,
+        request: Request,
+        usage: Usage,
+        seconds: float = 0.0,
+        error: str | None = None,
+        reply: Reply | None = None,
+    ) -> Call:
         """The record of a call that ends now."""
-        return Call(self._clock(), request.assignment, self._role, self.name, usage, seconds, error)
+        made = self._clock(), request.assignment, self._role, self.name
+        return Call(*made, usage, seconds, error, request, reply)

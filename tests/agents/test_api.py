@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import re
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anyio
 import orjson
 import pytest
+from matplotlib.figure import Figure
 
 from agents import api
-from agents.api import Event, Found, Training, open_training, train
+from agents.api import Event, Found, Training, ask, fit, open_training, train
 from agents.directory.run_directory import BEST_PROMPT, JOURNAL, RESULT, read_document
 from agents.history.progress import Ending
 from agents.history.replay import replay
@@ -250,3 +254,64 @@ async def test_an_error_of_the_search_or_of_the_reader_comes_out_as_it_is() -> N
         await read_all(search=broken)
     with pytest.raises(KeyError, match="mine"):
         await read_all(KeyError("mine"))
+
+
+def test_a_script_needs_no_loop_and_finds_the_same() -> None:
+    """The history has every assignment once, its last row the sums of the result before the test split."""
+    alone = {**SEARCH, "width": 1}
+    found = fit(task(), prompt_file.loads(PROMPT), models="embedded", search=alone, environ={}, directory="run")
+    told = [e.message for e in read_journal(found.directory / JOURNAL, (Critique, Failure))]
+    assert [row["assignment"] for row in found.history] == [m.assignment for m in told]  # type: ignore[union-attr]
+    first, last = found.history[0], found.history[-1]
+    assert (first["outcome"], first["value"]) == ("first", found.result.first.value)
+    assert last["best"] == found.result.best.value
+    calls = [row["calls"] for row in found.history]
+    assert calls == sorted(calls, key=lambda some: some or 0)
+    assert 0 < int(last["calls"] or 0) < sum(found.result.calls.values())
+    assert int(last["tokens"] or 0) < sum(found.result.tokens.values())
+    assert last["dollars"] == 0.0
+    assert found.result.test is not None
+    assert len(found.wrong(0)) == sum(row["score"] < 1 for row in found.wrong(0)) > 0
+    axes = found.plot(Figure().subplots())
+    assert [*axes.lines[0].get_ydata()] == [row["best"] for row in found.history]
+    more = fit(task(), prompt_file.loads(PROMPT), models="embedded", environ={}, directory="run",
+               search={**alone, "assignments": 8})  # fmt: skip
+    assert len({row["assignment"] for row in more.history}) == len(more.history) > len(found.history)
+
+
+async def test_in_a_running_loop_fit_names_the_way() -> None:
+    with pytest.raises(ConfigError, match=r"await train\(…\)$"):
+        fit(task(), "Which?", models="embedded", environ={})
+    assert contents() == {}
+
+
+async def test_one_example_is_asked() -> None:
+    asked = await ask(task(), prompt_file.loads(PROMPT), rows("test")[0]["id"], models="embedded", environ={})  # type: ignore[arg-type]
+    assert (asked.split, asked.exchange.example) == ("test", rows("test")[0]["id"])
+    assert contents() == {}
+
+
+async def test_a_notebook_shows_the_search_and_takes_the_drawing_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ZMQInteractiveShell:
+        """What rich knows a notebook by."""
+
+    class Handle:
+        def update(self, page: str) -> None:
+            shown.append(page)
+
+    def display(page: str, *, display_id: bool = False, **other: object) -> Handle:
+        shown.append(page)
+        return Handle()
+
+    shown: list[str] = []
+    module = ModuleType("IPython.display")
+    vars(module).update(HTML=str, display=display)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    await train(task(name="<b>"), "Which?", models="embedded", environ={}, search=SEARCH)
+    assert shown == []
+    monkeypatch.setattr(builtins, "get_ipython", ZMQInteractiveShell, raising=False)
+    found = await train(task(name="<b>"), "Which?", models="embedded", environ={}, search=SEARCH, directory="run")
+    assert "&lt;b&gt;" in shown[0]
+    assert "<b>" not in "".join(shown)
+    assert shown[-1] == ""
+    assert "<b>" not in found.result._repr_html_()

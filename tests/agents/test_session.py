@@ -85,7 +85,8 @@ async def test_log_spans_and_report_are_those_of_a_search(
     opened: dict[str, Seen] = {}
 
     @contextmanager
-    def open_spans(run: str) -> Iterator[Seen]:
+    def open_spans(run: str, texts: bool) -> Iterator[Seen]:
+        assert not texts
         seen = opened[run] = Seen()
         yield seen
         seen.closed = True

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,8 @@ from protocols.text import one_line
 
 BARS = "▁▂▃▄▅▆▇█"
 EVENTS = 6
+WIDTH = 40
+"""Columns of the chart and of the bar of progress."""
 FEW = 20
 """If a search has at most this many assignments, plain lines also show those that end without an evaluation."""
 SHRINKING = "The search is over; now its result is made shorter, as far as it stays as good."
@@ -161,11 +164,12 @@ class LiveView:
         progress, ledger = self._progress, self._ledger
         first, best = progress.survivors.get(0), progress.best
         grid = Table.grid(padding=(0, 2))
-        grid.add_row(Text("score"), Text(sparkline(self._curve, ledger.calls, 40), style="green"))
+        grid.add_row(Text("score"), Text(sparkline(self._curve, ledger.calls, WIDTH), style="green"))
         if best and first and best.value is not None and first.value is not None:
             now = Text(f"{best.value:.3f} on validation, from {first.value:.3f}", style="bold")
             grid.add_row(Text("best"), now)
         grid.add_row(Text("now"), Text(str(self._doing), overflow="ellipsis", no_wrap=True))
+        grid.add_row(Text(""), ProgressBar(self._assignments, progress.ended, WIDTH))
         grid.add_row(Text("assignments"), Text(self._assignments_in_words()))
         grid.add_row(Text("calls"), Text(f"{capped(ledger.calls, ledger.caps.calls)}, {ledger.in_flight} in flight"))
         guessed = estimated(ledger.estimated, ledger.calls)

@@ -2,7 +2,7 @@
 
 Names and attributes follow the semantic conventions for generative AI, as of 1.38
 (https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/ and gen-ai-agent-spans/). They hold no text of
-prompts, examples or replies.
+prompts, examples or replies, unless that is wanted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from agents.history.progress import Ending, Progress
+from agents.views.telemetry.texts import texts_of
 from protocols.messages import Assignment, Candidate, Critique, Envelope, Evaluation, Failure
 from protocols.wrappers.recorded import Call
 
@@ -34,10 +35,11 @@ class _Open:
 
 
 class Spans:
-    """An observer of the bus and of the journal's calls. `run` identifies the run."""
+    """An observer of the bus and of the journal's calls. `run` identifies the run. `texts`: whether the spans of
+    calls hold what was asked and answered."""
 
-    def __init__(self, tracer: Tracer, run: str) -> None:
-        self._tracer, self._run = tracer, run
+    def __init__(self, tracer: Tracer, run: str, texts: bool = False) -> None:
+        self._tracer, self._run, self._texts = tracer, run, texts
         self._open: dict[int, _Open] = {}
         self._progress = Progress()
 
@@ -76,6 +78,8 @@ class Spans:
                 "promptflow.tokens_estimated": bool(call.usage.estimated),
             },
         )
+        if self._texts and call.request is not None:
+            span.set_attributes(texts_of(call.request, call.reply, provider))
         if call.error is not None:
             span.set_attribute("error.type", call.error)
             span.set_status(Status(StatusCode.ERROR))
@@ -109,13 +113,13 @@ class Spans:
 
 
 @contextmanager
-def open_spans(run: str) -> Iterator[Spans]:
+def open_spans(run: str, texts: bool = False) -> Iterator[Spans]:
     """Spans exported by OTLP over HTTP, configured by the standard OTEL_EXPORTER_OTLP_* variables. Pending spans are
-    sent when the block ends."""
+    sent when the block ends. `texts`: see `Spans`."""
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "promptflow"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=own_session())))
     try:
-        yield Spans(provider.get_tracer("promptflow"), run)
+        yield Spans(provider.get_tracer("promptflow"), run, texts)
     finally:
         provider.shutdown()
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from agents.history.progress import Progress
 from agents.ring.team import PERSON
 from agents.run.steering import in_words
-from agents.views.live.drawing import Drawing
+from agents.views.live.drawing import OnTerminal
 from agents.views.live.terminal import FEW, TESTING, LiveView, Onlooker, clock, sparkline, time_left, watch
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Account, Attempt, Books, Ledger, Saved
@@ -181,7 +181,7 @@ def test_the_live_view_is_drawn_at_most_every_interval() -> None:
             self.drawn += 1
 
     live, moments = CountingLive(), iter([n * 0.01 for n in range(101)])
-    view = LiveView(Drawing(live, lambda: next(moments)), ledger(), "t", 5, Progress())  # type: ignore[arg-type]
+    view = LiveView(OnTerminal(live, lambda: next(moments)), ledger(), "t", 5, Progress())  # type: ignore[arg-type]
     for _ in range(101):
         view.called(Attempt("task", "m", None))
     assert 9 <= live.drawn <= 11

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
+import orjson
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -14,18 +16,21 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from agents.config.configuration import load
 from agents.run.opening import open_run
 from agents.views.telemetry.spans import Spans, open_spans
-from memory.journals.journal import read_calls
+from agents.views.telemetry.texts import texts_of
+from memory.journals.journal import read_calls, read_exchanges
+from protocols.images.image import Image
 from protocols.messages import Envelope, Failure
+from protocols.model import ChatMessage, Reply, Request, ToolCall, spoken
 from protocols.wrappers.recorded import Call
 from tests.small_task import write_task
 
 pytestmark = pytest.mark.anyio
 
 
-def spans() -> tuple[Spans, InMemorySpanExporter]:
+def spans(texts: bool = False) -> tuple[Spans, InMemorySpanExporter]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return Spans(provider.get_tracer("test"), "run-1"), exporter
+    return Spans(provider.get_tracer("test"), "run-1", texts), exporter
 
 
 def of(span: ReadableSpan) -> dict[str, object]:
@@ -56,6 +61,52 @@ async def test_every_assignment_is_a_trace_with_its_agents_and_calls(tmp_path: P
     text = "".join(str(of(span)) + span.name for span in done)
     assert "invoice" not in text
     assert "退款" not in text
+
+
+async def test_texts_are_sent_if_they_are_wanted(tmp_path: Path) -> None:
+    """What was asked and answered, for every call of the journal."""
+    it, exporter = spans(texts=True)
+    async with open_run(load(write_task(tmp_path / "task"), ["search.assignments=0"]), {}, tmp_path / "run") as run:
+        run.journal.tap(it.called)
+        await run.search()
+        prompt = run.first
+    sent = [of(span) for span in exporter.get_finished_spans()]
+    kept = [each for _, some in read_exchanges(tmp_path / "run" / "journal.sqlite", 0, "test") for each in some]
+    asked = [str(attributes["gen_ai.input.messages"]) for attributes in sent]
+    for each in kept:
+        messages = [{"role": who, "parts": [{"type": "text", "content": text}]} for who, text in each.messages]
+        assert json.dumps(messages, ensure_ascii=False) in asked
+    assert kept
+    assert all(orjson.loads(str(attributes["gen_ai.output.messages"])) for attributes in sent)
+    assert prompt["task"].text.split("\n")[0] in asked[0]
+
+
+def test_messages_have_the_form_of_the_conventions() -> None:
+    """Tools, images and a system message that is sent apart; half a surrogate pair breaks nothing."""
+    call = ToolCall("find", '{"city": "Köln"}', "c1")
+    image = Image("a.png", "data:image/png;base64,AAAA", "0", media="image/png", size=(3, 2))
+    system = ChatMessage("system", "Be brief.")
+    request = Request(
+        (
+            system,
+            spoken("user", ["Look: ", image]),
+            ChatMessage("assistant", "", calls=(call,)),
+            ChatMessage("tool", "12 °C", calls=(call,)),
+        )
+    )
+    told = texts_of(request, Reply("\ud800", finish="length"), "openai")
+    [first, second, third, fourth] = orjson.loads(told["gen_ai.input.messages"])
+    assert first == {"role": "system", "parts": [{"type": "text", "content": "Be brief."}]}
+    assert [part["type"] for part in second["parts"]] == ["text", "image"]
+    assert "AAAA" not in told["gen_ai.input.messages"]
+    assert third["parts"] == [{"type": "tool_call", "id": "c1", "name": "find", "arguments": {"city": "Köln"}}]
+    assert fourth == {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "12 °C"}]}
+    assert told["gen_ai.response.finish_reasons"] == ["length"]
+    apart = texts_of(request, Reply("", calls=(call,)), "anthropic")
+    assert orjson.loads(apart["gen_ai.system_instructions"]) == first["parts"]
+    assert orjson.loads(apart["gen_ai.input.messages"]) == [second, third, fourth]
+    assert orjson.loads(apart["gen_ai.output.messages"])[0]["finish_reason"] == "tool_call"
+    assert "gen_ai.output.messages" not in texts_of(request, None, "openai")
 
 
 async def test_what_failed_is_an_error() -> None:
