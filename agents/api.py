@@ -46,8 +46,8 @@ from agents.run.scoring import Scored, score
 from agents.run.search import Run
 from agents.run.steering import command
 from agents.session import Session
-from agents.views.curve import draw_curve
 from agents.views.live.terminal import View, watch
+from agents.views.plots.curve import draw_curve
 from protocols.concurrency.threads import entered, in_thread
 from protocols.errors import ConfigError, RunFailed
 from protocols.files import prompt_file

@@ -16,8 +16,8 @@ from rich.text import Text
 from agents.directory.run_directory import write
 from agents.study.effects import Effect, Measure, measured
 from agents.study.sweep import Row
-from agents.views.forest_plot import Mark, forest_plot
 from agents.views.live.sweeping import in_words, plain_table
+from agents.views.plots.forest_plot import Mark, forest_plot
 from protocols.text import one_line
 
 ROWS, EFFECTS, FIGURE = "rows.csv", "effects.json", "effects.svg"

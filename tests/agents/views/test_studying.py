@@ -16,7 +16,7 @@ from rich.console import Console
 
 from agents.study.effects import Effect
 from agents.study.sweep import Row
-from agents.views.forest_plot import Mark, forest_plot
+from agents.views.plots.forest_plot import Mark, forest_plot
 from agents.views.studying import COLUMNS, EFFECTS, FIGURE, ROWS, as_csv, notes, show_study, write_study
 
 HOSTILE = "<script>alert(1)</script> & ]]> \x1b[31m\n\u202e退款"

@@ -1,0 +1,1 @@
+"""Plots: the curve of a search, and the effects of a study."""
