@@ -63,6 +63,24 @@ def test_a_file_that_cannot_be_written_is_known_before_anything_is_asked(tmp_pat
     assert "rows.jsonl: cannot be written" in err
 
 
+def test_rows_replace_only_rows(tmp_path: Path) -> None:
+    """A slip of the hand costs no prompt, no data and no configuration."""
+    config, out = write_task(tmp_path), tmp_path / "rows.jsonl"
+    there = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    for place in (*there, tmp_path, Path("/dev/null"), ""):
+        code, _, err = invoke("evaluate", tmp_path / "prompt.txt", config, "--rows", place)
+        assert (code, "holds no rows" in err) == (2, True), (place, err)
+    assert there == {path: path.read_bytes() for path in there}
+    for _ in range(2):
+        answer("evaluate", tmp_path / "prompt.txt", config, "--rows", out)
+    assert len(lines(out)) == SIZES["validation"]
+
+
+def test_messages_without_a_call_need_no_key(tmp_path: Path) -> None:
+    config = write_task(tmp_path, tables={"models": {"default": "openai/m"}})
+    assert answer("ask", tmp_path / "prompt.txt", config, "--id", "test-4", "--offline")["messages"]
+
+
 def test_ask_shows_one_example_with_its_reply_or_without_a_call(tmp_path: Path) -> None:
     config = write_task(tmp_path)
     asked = answer("ask", tmp_path / "prompt.txt", config, "--id", "test-4")
@@ -71,7 +89,7 @@ def test_ask_shows_one_example_with_its_reply_or_without_a_call(tmp_path: Path) 
     assert asked["reply"]
     offline = answer("ask", tmp_path / "prompt.txt", config, "--id", "test-4", "--offline")
     assert offline["messages"] == asked["messages"]
-    assert (offline["reply"], offline["tokens"]) == ("", {"input": 0, "output": 0})
+    assert (offline["reply"], offline["score"], offline["tokens"]) == (None, None, {"input": 0, "output": 0})
     code, out, _ = invoke("ask", tmp_path / "prompt.txt", config, "--id", "test-4")
     assert code == 0
     assert "expected: parcel" in out

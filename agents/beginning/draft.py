@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import orjson
 
@@ -13,13 +14,15 @@ from protocols.text import one_line
 
 OTHER_METRICS: Mapping[KindName, str] = {
     "classification": 'metric = "macro_f1"     # rare labels count as much as frequent ones; usual: "accuracy"',
+    "multilabel": 'metric = "macro_f1"     # rare labels count as much as frequent ones; usual: "micro_f1"',
+    "ordinal": 'metric = "quadratic_kappa"   # agreement beyond chance; usual: "mae", how far off answers are',
     "ner": 'metric = "entity_f1"    # the usual one; or "module:function" of your own',
     "reading": 'metric = "squad_em"     # only exact matches count; usual: "squad_f1"',
     "reasoning": 'metric = "exact"        # usual: "numeric" for numbers, "accuracy" for a few recurring answers',
     "generation": 'metric = "judge"        # a model grades by: rubric = "..."; usual: "token_f1", shared words',
 }
 """A line of `[task]` for a comment."""
-KINDS = "classification, ner, reading, reasoning, generation"
+KINDS = ", ".join(get_args(KindName))
 
 
 @dataclass(frozen=True, slots=True)

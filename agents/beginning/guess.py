@@ -43,6 +43,23 @@ ASIDE = frozenset(
 QUESTIONS = frozenset({"question", "problem", "query", "instruction", "prompt", "puzzle", "frage", "问题"})
 CONTEXTS = frozenset({"context", "passage", "paragraph", "document", "article", "story", "text"})
 IDS = frozenset({"id", "idx", "uuid", "guid", "index", "nr", "key"})
+SCALES = frozenset(
+    {
+        "rating",
+        "ratings",
+        "stars",
+        "star",
+        "grade",
+        "level",
+        "severity",
+        "priority",
+        "urgency",
+        "likert",
+        "note",
+        "sterne",
+    }
+)
+"""Words in names of columns whose numbers have an order."""
 SURE = 5.0
 LABEL, MOST_LABELS, FEW = 60, 400, 10
 """Most characters of a label, most labels, and most numbers that are labels (stars from 1 to 5)."""
@@ -81,8 +98,7 @@ class Guess:
 def guess(columns: Sequence[Column], wishes: Wishes, file: Path) -> Guess:
     """The best guess, with the person's wishes in it.
 
-    :raises ConfigError: a wish names no column, no column looks like the answer or like the input, or the answer is a
-        list of labels.
+    :raises ConfigError: a wish names no column, or no column looks like the answer or like the input.
     """
     named = {column.name: column for column in columns}
     for name in (wishes.target, *wishes.inputs, None if wishes.id == NO_ID else wishes.id):
@@ -92,11 +108,6 @@ def guess(columns: Sequence[Column], wishes: Wishes, file: Path) -> Guess:
     scores = {c.name: _score(c, c is columns[-1], c.name == identity) for c in columns}
     target, sure, rivals = _target(columns, scores, wishes, file)
     inputs = _inputs(columns, target, identity, wishes, file)
-    if wishes.kind is None and _lists_labels(target):
-        raise ConfigError(
-            f"{file}: {target.name} holds lists of labels, and a row has one label here; keep one of them, write "
-            'each list as one text such as "a, b", or say with --kind what the lists are'
-        )
     kind, why = (wishes.kind, "you said so") if wishes.kind else kind_of(target, inputs)
     used = {target.name, identity, *(column.name for column in inputs)}
     return Guess(
@@ -149,7 +160,7 @@ def _score(column: Column, last: bool, identity: bool) -> float:
     ranks = [ANSWERS.index(word) for word in column.words if word in ANSWERS]
     score = (8 if len(column.words) == 1 else 6) - min(ranks) / len(ANSWERS) if ranks else 0.0
     score -= 4.0 * bool(column.words & ASIDE) + 3.0 * (2 * there < len(column.values))
-    score += 6.0 * _entities(column) + 3.0 * is_closed(column)
+    score += 6.0 * _entities(column) + 3.0 * (is_closed(column) or _lists_labels(column))
     return score + last
 
 
@@ -207,6 +218,8 @@ def kind_of(target: Column, inputs: Sequence[Column]) -> tuple[KindName, str]:
     number, n = len(target.distinct), len(target.there)
     if _entities(target):
         return "ner", "the answers are objects of lists, such as entities by their types"
+    if _lists_labels(target):
+        return "multilabel", "the answers are lists of labels that recur"
     if target.form == "list":
         return ("reading", "the answers are lists of accepted texts") if context else (
             "reasoning", "the answers are lists, which are taken as accepted final answers"
@@ -217,6 +230,13 @@ def kind_of(target: Column, inputs: Sequence[Column]) -> tuple[KindName, str]:
         return "reasoning", "the answers are numbers"
     if all(OPTION.fullmatch(text) for text in target.distinct):
         return "reasoning", "the answers are options such as (A)"
+    if (
+        target.form == "number"
+        and number > 2
+        and target.words & SCALES
+        and all(map(WHOLE.fullmatch, target.distinct))
+    ):
+        return "ordinal", f"{number} numbers recur that are levels of a scale"
     if is_closed(target):
         if asks and not target.words & {"label", "class", "category", "intent", "topic"} and number <= FEW:
             return "reasoning", f"{number} answers recur to questions"

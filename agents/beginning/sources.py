@@ -52,7 +52,7 @@ def _files(path: Path) -> Mapping[str, Path]:
     if path.is_dir():
         if len(found := _splits(path)) == len(SPLITS):
             return found
-        missing = " and ".join(name for name in SPLITS if name not in found)
+        missing = " or ".join(name for name in SPLITS if name not in found)
         raise ConfigError(
             f"{path} is a folder without a file for {missing}; give one file, which is cut into three, or a folder "
             "with train, validation and test, such as train.csv"

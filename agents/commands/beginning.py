@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -115,7 +116,7 @@ def _show(begun: Begun) -> None:
     for remark in begun.remarks:
         tell(remark)
     say(f"Written: {', '.join(map(str, begun.files))}")
-    config = begun.configuration
+    config = shlex.quote(str(begun.configuration))
     say(f"""Next:
   {program()} doctor {config}
   {program()} search {config}""")

@@ -89,7 +89,8 @@ def ask(
         work = partial(foreground.ask, configuration, environment(), prompt, example, offline, console)
         asked = drive(work)
         if as_json:
-            emit({"split": asked.split, "dollars": asked.dollars} | as_json_of(asked.exchange))
+            unasked = dict.fromkeys(("reply", "score", "finish")) if offline else {}
+            emit({"split": asked.split, "dollars": asked.dollars} | as_json_of(asked.exchange) | unasked)
         else:
             show_asked(stdout(), asked)
 

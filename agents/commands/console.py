@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -179,4 +180,8 @@ def command_name() -> str:
 
 
 def program() -> str:
-    return "python run.py" if Path(sys.argv[0]).suffix == ".py" else "promptflow"
+    """The command line as a person has typed it, from another folder with the path of run.py."""
+    script = Path(sys.argv[0])
+    if script.suffix != ".py":
+        return "promptflow"
+    return f"python {shlex.quote(str(script)) if script.name == 'run.py' else 'run.py'}"

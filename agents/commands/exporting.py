@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -83,4 +84,5 @@ def take_in(
             return
         for remark in imported.remarks:
             tell(printable(remark))
-        say(f"{imported.examples} examples; next: {program()} doctor {imported.configuration} --offline")
+        config = shlex.quote(imported.configuration)
+        say(f"{imported.examples} examples; next: {program()} doctor {config} --offline")

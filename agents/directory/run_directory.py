@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -121,7 +122,7 @@ def read_record(directory: Path) -> Record:
     :raises ConfigError: there is no run.
     :raises MemoryMismatch, StorageFailed: as `find`.
     """
-    record = find(directory)
+    record = None if directory.is_file() else find(directory)
     if record is None:
         raise ConfigError(f"{directory} is not a run directory")
     return record
@@ -213,8 +214,10 @@ def write_configuration(directory: Path, configuration: Configuration) -> None:
 def write(path: Path, content: bytes) -> None:
     """Write one file of the run directory atomically.
 
-    :raises StorageFailed: it cannot be written.
+    :raises StorageFailed: it cannot be written, or a folder or a device is in its place.
     """
+    if path.exists() and not path.is_file():
+        raise StorageFailed("is no file that can be written; name another", file=str(path))
     made = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         try:
@@ -254,6 +257,7 @@ def remove(path: Path) -> None:
 def not_written(error: OSError, path: Path) -> StorageFailed:
     """The error with the operating system's message and a remedy."""
     remedy = "make room for it" if error.errno in NO_ROOM else "check the disk and who may write there"
+    remedy = "make its folder first" if error.errno == errno.ENOENT else remedy
     return StorageFailed(f"cannot be written ({error.strerror}); {remedy}", file=str(path))
 
 

@@ -26,6 +26,8 @@ def open_prompts(path: Path, fields: Sequence[str] = ()) -> tuple[list[Portable]
     if folder is None:
         return _of_file(path, fields)
     if not (folder / BEST_PROMPT).exists():
+        if not (folder / RECORD).exists():
+            raise ConfigError(f"{folder} is no run directory, and no folder of prompts")
         raise ConfigError(f"{folder} has no {BEST_PROMPT} yet: the search has not come to its end")
     saved = load_prompt(folder)
     known = saved.fields if saved.fields is not None else tuple(fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.directory.run_directory import make_folder, write
+from agents.directory.run_directory import file_name, make_folder, write
 from agents.exports.formats import Export, Format, write_as
 from agents.exports.source import open_prompts
 from protocols.errors import ConfigError
@@ -21,7 +21,7 @@ def export_to(source: Path, form: Format, out: Path | None, fields: Sequence[str
     prompts, remarks = open_prompts(source, fields)
     one = len(prompts) == 1
     folder, stem = _place(out, one and form != "promptfoo")
-    exports = [write_as(form, each, _stem(each.name, stem, one), fixed_examples) for each in prompts]
+    exports = [write_as(form, each, stem or file_name(each.name), fixed_examples) for each in prompts]
     files = {name: text for export in exports for name, text in export.files.items()}
     remarks += list(dict.fromkeys(remark for export in exports for remark in export.remarks))
     if out is None:
@@ -29,8 +29,8 @@ def export_to(source: Path, form: Format, out: Path | None, fields: Sequence[str
             raise ConfigError(f"this export is {len(files)} files ({', '.join(files)}): name a folder with --out")
         return Export(files, remarks)
     placed = {out if stem else folder / name: text for name, text in files.items()}
-    if there := [str(path) for path in placed if path.exists()]:
-        raise ConfigError(f"{', '.join(there)} is there already: name another place with --out, or delete it")
+    if there := [path for path in placed if path.exists()]:
+        raise ConfigError(f"{there[0]} is there already: name another place with --out, or delete it")
     make_folder(folder)
     for path, text in placed.items():
         write(path, text.encode("utf-8"))
@@ -42,7 +42,3 @@ def _place(out: Path | None, one_file: bool) -> tuple[Path, str]:
     if out is None:
         return Path(), ""
     return (out.parent, out.stem) if one_file and not out.is_dir() else (out, "")
-
-
-def _stem(name: str, stem: str, one: bool) -> str:
-    return stem or "".join(c if c.isalnum() or c in "_.-" else "-" for c in name) or "prompt"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.imports.draft import FREE, Draft, Row, as_text, conversation, free_name, kind_of, prompt_of, split_chats
-from agents.imports.reading import Record, Remark, read_all, unpacked
+from agents.imports.reading import Record, Remark, object_of, objects_of, read_all, unpacked
 from protocols.prompt import Prompt, Section
 
 CHATS = ("messages", "conversation", "conversations", "chat", "turns", "history")
@@ -158,15 +158,14 @@ def _of_mlflow(record: Record, remarks: list[Remark]) -> tuple[Any, Any, bool]:
     if not isinstance(value, Mapping) or not ({"info", "request"} & value.keys()):
         raise record.wrong("no record of a dataset and no trace: it has neither `inputs` nor `info` nor `request`")
     given, output = _parsed(value.get("request")), _parsed(value.get("response"))
-    for span in (value.get("data") or {}).get("spans", ()) if isinstance(value.get("data"), Mapping) else ():
+    for span in objects_of(object_of(value.get("data")).get("spans")):
         if not (span.get("parent_id") or span.get("parent_span_id")):
-            attributes = span.get("attributes") or {}
+            attributes = object_of(span.get("attributes"))
             given = _parsed(span.get("inputs") or attributes.get("mlflow.spanInputs"), '{["') or given
             output = _parsed(span.get("outputs") or attributes.get("mlflow.spanOutputs"), '{["') or output
-    info = value.get("info") if isinstance(value.get("info"), Mapping) else {}
     wanted = {
-        one.get("assessment_name") or one.get("name"): one["expectation"].get("value")
-        for one in (value.get("assessments") or (info or {}).get("assessments") or ())
+        str(one.get("assessment_name") or one.get("name")): one["expectation"].get("value")
+        for one in objects_of(value.get("assessments") or object_of(value.get("info")).get("assessments"))
         if isinstance(one.get("expectation"), Mapping)
     }
     if given is None:
@@ -234,8 +233,8 @@ def _messages(given: Any) -> list[Any] | None:
 def _answer(target: Any) -> Any:
     """The text of an answer in the form of a provider's reply, or of a message; anything else unchanged."""
     if isinstance(target, Mapping):
-        for inner in (*(target.get("choices") or ())[:1], target):
-            message = inner.get("message", inner) if isinstance(inner, Mapping) else {}
+        for inner in (*objects_of(target.get("choices"))[:1], target):
+            message = inner.get("message", inner)
             if isinstance(message, Mapping) and isinstance(message.get("content"), str) and message.keys() <= MESSAGE:
                 return message["content"]
     return _answer(target[-1]) if isinstance(target, list) and target and isinstance(target[-1], Mapping) else target

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.imports.draft import FREE, Draft, Row, as_text, conversation, kind_of, split_chats
-from agents.imports.reading import Record, Remark, listed, read_all, unpacked
+from agents.imports.reading import Record, Remark, listed, object_of, objects_of, read_all, unpacked
 from agents.imports.templates import placeholders, prompt_of_messages
 from protocols.prompt import Prompt, Section
 
@@ -117,16 +117,16 @@ def _field(value: Any) -> Any:
 def _graded(definition: Record | None, remarks: list[Remark]) -> tuple[str, str, str]:
     """The metric, the field of the target and the rubric of the first grader that we can use; "" if it lacks one."""
     chosen = ("", "", "")
-    for grader in definition.value["testing_criteria"] if definition else ():
+    for grader in objects_of(definition.value["testing_criteria"]) if definition else ():
         kind, name = grader.get("type"), grader.get("name") or grader.get("type")
         reference = REFERENCE.search(as_text(grader.get("reference") or ""))
         found = ("", "", "")
-        if kind == "string_check" and reference and grader.get("operation") in OPERATIONS:
-            found = OPERATIONS[grader["operation"]], reference[1], ""
+        if kind == "string_check" and reference and (operation := OPERATIONS.get(str(grader.get("operation")))):
+            found = operation, reference[1], ""
         elif kind == "text_similarity" and reference:
             found = "token_f1", reference[1], ""
         elif kind in ("score_model", "label_model"):
-            said = "\n".join(as_text(one.get("content", "")) for one in grader.get("input") or [])
+            said = "\n".join(as_text(one.get("content", "")) for one in objects_of(grader.get("input")))
             reference = REFERENCE.search(said)
             found = "judge", reference[1] if reference else "", _rubric(said, grader)
         if definition and (not found[0] or chosen[0]):
@@ -139,9 +139,11 @@ def _graded(definition: Record | None, remarks: list[Remark]) -> tuple[str, str,
 
 def _rubric(said: str, grader: Mapping[str, Any]) -> str:
     text = REFERENCE.sub("the reference", said).replace("{{sample.output_text}}", "the answer")
-    scale = grader.get("range") or [0, 1]
+    given = grader.get("range")
+    scale = given if isinstance(given, list) and given else [0, 1]
     passing = grader.get("passing_labels")
-    end = f"Of the labels above these are 10: {', '.join(passing)}; the others are 0." if passing else ""
+    labels = ", ".join(map(as_text, passing)) if isinstance(passing, list) else ""
+    end = f"Of the labels above these are 10: {labels}; the others are 0." if labels else ""
     return f"{text}\n{end or f'Scale the score from {scale[0]} to {scale[-1]} to 0 to 10.'}"
 
 
@@ -159,7 +161,9 @@ def _template(definition: Record | None, fields: Sequence[str], remarks: list[Re
         inner = ITEM.fullmatch(variable)
         return inner[1] if inner and inner[1] in fields else None
 
-    said = [(one["role"], placeholders(_text(one), name_of, definition, remarks)) for one in messages]
+    said = [
+        (str(one.get("role")), placeholders(_text(one), name_of, definition, remarks)) for one in objects_of(messages)
+    ]
     return prompt_of_messages(said, definition)
 
 
@@ -200,7 +204,7 @@ def _conversation(record: Record, remarks: list[Remark]) -> tuple[list[dict[str,
         raise record.wrong("no object")
     if "preferred_output" in value:
         remarks.append(record.say("the output that was not preferred is not carried over"))
-        given = conversation((value.get("input") or {}).get("messages"), record)
+        given = conversation(object_of(value.get("input")).get("messages"), record)
         return given, _answer(conversation(value["preferred_output"], record), record)
     if "prompt" in value and "completion" in value:
         return [{"role": "user", "content": str(value["prompt"])}], str(value["completion"])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.imports.draft import Draft, Row, as_text, kind_of
-from agents.imports.reading import Record, Remark, records
+from agents.imports.reading import Record, Remark, object_of, records
 from agents.imports.templates import placeholders, prompt_of_messages
 from protocols.errors import DataError
 from protocols.files.text_files import read_text
@@ -147,9 +147,10 @@ def _expanded(test: Record, default: Record, remarks: list[Remark]) -> Iterator[
     """The inputs of a test, one for each combination of the variables that are lists, and what is asserted."""
     if not isinstance(test.value, Mapping):
         raise test.wrong("a test that is no mapping")
-    own = test.value.get("vars") or {}
-    given = {**(default.value.get("vars") or {}), **(_file(own, test)[0].value if isinstance(own, str) else own)}
-    asserted = [place.of(one) for place in (default, test) for one in place.value.get("assert") or ()]
+    given = {**_variables(default), **_variables(test)}
+    asserted = [
+        place.of(one) for place in (default, test) for one in _listed(object_of(place.value).get("assert"), place)
+    ]
     found = [(one, _asserted(one, remarks)) for one in asserted]
     if not given:
         remarks.append(test.say("a test without variables is left out"))
@@ -157,6 +158,22 @@ def _expanded(test: Record, default: Record, remarks: list[Remark]) -> Iterator[
     choices = [value if isinstance(value, list) else [value] for value in given.values()]
     for values in product(*choices):
         yield {name: _value(value, test) for name, value in zip(given, values, strict=True)}, found
+
+
+def _variables(place: Record) -> Mapping[str, Any]:
+    """:raises DataError: the variables are no mapping."""
+    own = object_of(place.value).get("vars") or {}
+    given = _file(own, place)[0].value if isinstance(own, str) else own
+    if not isinstance(given, Mapping):
+        raise place.wrong("`vars` is no mapping of names to values")
+    return given
+
+
+def _listed(given: Any, place: Record) -> list[Any]:
+    """:raises DataError: the assertions are no list."""
+    if given is not None and not isinstance(given, list):
+        raise place.wrong("`assert` is no list")
+    return given or []
 
 
 def _value(value: Any, test: Record) -> str:

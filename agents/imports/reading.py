@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from protocols.errors import ConfigError, DataError
 from protocols.files.text_files import read_text
 
@@ -87,17 +89,27 @@ def records(path: Path) -> list[Record]:
     """The records of a file: the lines of JSON lines, the elements of an array, or the rows of a CSV file; a document
     that is something else is one record.
 
-    :raises DataError: the file cannot be read, is not of its format, or is empty.
+    :raises DataError: the file cannot be read, is not of its format, holds no record, or one that is nested too
+        deeply or has half a character.
     """
     text, file = read_text(path, DataError, "the file").removeprefix("\ufeff"), str(path)
     if not text.strip():
         raise DataError("the file is empty", file=file)
     if path.suffix in (".yaml", ".yml"):
         whole = yaml_of(text, file)
-        return [Record(one, getattr(one, "line", 1), file) for one in (whole if isinstance(whole, list) else [whole])]
-    if path.suffix == ".csv":
-        return list(_rows(text, file))
-    return list(_json(text, file))
+        found = [
+            Record(one, getattr(one, "line", 1), file) for one in (whole if isinstance(whole, list) else [whole])
+        ]
+    else:
+        found = list(_rows(text, file) if path.suffix == ".csv" else _json(text, file))
+    if not found:
+        raise DataError("the file holds no record", file=file)
+    for record in found:
+        try:
+            orjson.dumps(record.value)
+        except TypeError as error:  # half a character, such as "\ud800"; lists in lists in lists
+            raise record.wrong(f"cannot be kept as JSON: {error}") from None
+    return found
 
 
 def _json(text: str, file: str) -> Iterator[Record]:
@@ -116,6 +128,8 @@ def _json(text: str, file: str) -> Iterator[Record]:
             value, place = decoder.raw_decode(text, end)
         except json.JSONDecodeError as error:
             raise DataError(f"not JSON: {error.msg} at column {error.colno}", file=file, line=error.lineno) from None
+        except RecursionError:
+            raise DataError("not JSON that can be read: it is nested too deeply", file=file, line=line) from None
         yield Record(value, line, file)
         line += text.count("\n", end, place)
 
@@ -198,6 +212,22 @@ def listed(record: Record, *names: str) -> list[Record]:
     return [record]
 
 
-def unpacked(found: Iterable[Record], *names: str) -> list[Record]:
-    """The records, with those that hold a list under one of these names replaced by its elements."""
-    return [one for record in found for one in listed(record, *names)]
+def object_of(value: Any) -> Mapping[str, Any]:
+    """The value if it is an object, else one without keys."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def objects_of(value: Any) -> list[Mapping[str, Any]]:
+    """The objects in a list; none if the value is no list."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def unpacked(found: Sequence[Record], *names: str) -> list[Record]:
+    """The records, with those that hold a list under one of these names replaced by its elements.
+
+    :raises DataError: there is no element.
+    """
+    inner = [one for record in found for one in listed(record, *names)]
+    if not inner:
+        raise found[0].wrong("the list holds no record")
+    return inner

@@ -40,7 +40,7 @@ CONFIGURATION = """\
 
 [task]
 name = {name}
-kind = {kind}  # classification, ner, reading, reasoning or generation: docs/metrics.md
+kind = {kind}  # guessed; docs/metrics.md has the others
 metric = {metric}
 {settings}data = "{data}"  # cut at random; or name train, validation and test
 cut = {{ train = 0.4, validation = 0.3, test = 0.3, seed = 0 }}

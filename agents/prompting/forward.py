@@ -184,13 +184,6 @@ class Forward:
             offer=blank.offer,
         )
 
-    def unasked(self, prompt: Prompt, example: Example) -> Exchange:
-        """The messages for an example, not sent; for a task without a program."""
-        messages = self._filled(prompt, example, self._samples[0]).messages
-        return Exchange(
-            example.id, told(messages), "", target=self.task.kind.show(example.target), inputs=example.inputs
-        )
-
     def _filled(self, prompt: Prompt, example: Example, sample: int) -> Request:
         return self._request(prompt, self.slots.inputs(prompt, example.inputs), sample)
 

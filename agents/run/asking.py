@@ -12,10 +12,12 @@ from agents.config.configuration import Configuration
 from agents.models.accounts import Accounts
 from agents.models.outside import open_forward
 from agents.prompting.asking import TEMPERATURE
+from agents.prompting.retrieval_slots import RetrievalSlots
 from agents.run.scoring import read_inputs
-from memory.journals.exchanges import Exchange
+from memory.journals.exchanges import Exchange, told
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ConfigError, RunFailed
+from protocols.prompt import Prompt
 from protocols.task import Example, SplitName, Task
 
 
@@ -37,8 +39,8 @@ async def ask(
     accounts: Accounts | None = None,
     offline: bool = False,
 ) -> Asked:
-    """Ask one example of the task with the prompt at `path`. `offline`: no model is called, and only the messages are
-    made.
+    """Ask one example of the task with the prompt at `path`. `offline`: only the messages are made, and no model is
+    opened, so that none needs a key.
 
     :raises InputError: an input of the user cannot be used, or no example has this id.
     :raises RunFailed: the example was not answered.
@@ -49,14 +51,22 @@ async def ask(
     if offline and slots.task.program is not None:
         raise ConfigError("task.program makes the messages while it works: ask without --offline")
     heard: list[Exchange] = []
+    if offline:
+        return Asked(split, await in_thread(_unasked, slots, prompt, found), None)
     async with open_forward(configuration, environ, ledger, slots, accounts) as forward:
-        if offline:
-            return Asked(split, await in_thread(forward.unasked, prompt, found), None)
         once = forward.drawn(0, TEMPERATURE).heard_by(lambda prompt, exchange: heard.append(exchange))
         await once(prompt, [found])
     if heard[0].error:
         raise RunFailed(f"{example} was not answered: {heard[0].error}")
     return Asked(split, heard[0], ledger.dollars)
+
+
+def _unasked(slots: RetrievalSlots, prompt: Prompt, example: Example) -> Exchange:
+    """The messages for an example, not sent; for a task without a program."""
+    messages = prompt.render(slots.inputs(prompt, example.inputs))
+    return Exchange(
+        example.id, told(messages), "", target=slots.task.kind.show(example.target), inputs=example.inputs
+    )
 
 
 def _find(task: Task, example: str) -> tuple[SplitName, Example]:

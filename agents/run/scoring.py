@@ -72,7 +72,7 @@ async def score(
 
     A name in braces that no example has is plain text here: a trained prompt may quote one from an example.
 
-    :raises InputError: an input of the user cannot be used.
+    :raises InputError: an input of the user cannot be used, or `rows` is a file that holds something else.
     :raises RunFailed: not one example was answered.
     :raises BudgetExhausted: a cap refused a call before any example was answered.
     :raises Interrupted: a person stopped it before any example was answered.
@@ -122,7 +122,7 @@ async def _answers(forward: Forward, questions: Sequence[Question], rows: Path |
     """The answers to the questions, which are written to `rows` in the order of the questions."""
     if rows is None:
         return await answers(forward, questions)
-    await in_thread(write, rows, b"")  # a file that cannot be written is known before anything is paid for
+    await in_thread(_begin, rows)  # a file that cannot be written is known before anything is paid for
     heard: list[Exchange] = []
     try:
         return await answers(forward.heard_by(lambda prompt, exchange: heard.append(exchange)), questions)
@@ -131,6 +131,27 @@ async def _answers(forward: Forward, questions: Sequence[Question], rows: Path |
         heard.sort(key=lambda exchange: order[exchange.example])
         with anyio.CancelScope(shield=True):
             await in_thread(lambda: write(rows, b"".join(orjson.dumps(as_json(each)) + b"\n" for each in heard)))
+
+
+def _begin(rows: Path) -> None:
+    """Write an empty file.
+
+    :raises ConfigError: it would replace something else than such rows, or a folder or a device.
+    :raises StorageFailed: it cannot be written.
+    """
+    if rows.exists() and not (rows.is_file() and _holds_rows(rows)):
+        raise ConfigError(f"{rows} is there already, and holds no rows of `evaluate`: name another file with --rows")
+    write(rows, b"")
+
+
+def _holds_rows(path: Path) -> bool:
+    """Whether a file is empty, or begins with a line of `as_json`."""
+    with path.open("rb") as file:
+        line = file.readline()
+    try:
+        return not line or {"id", "messages", "finish"} <= orjson.loads(line).keys()
+    except (orjson.JSONDecodeError, AttributeError):
+        return False
 
 
 def read_inputs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -123,9 +123,12 @@ def _figure(value: float | None) -> str:
 
 
 def _table(*columns: str) -> Table:
-    """A table without borders: names to the left, figures to the right."""
+    """A table without borders: names to the left, figures to the right. Where room is short, names of tasks and
+    models are broken into lines, and those of runs are not cut: they are what the next command is given."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         names = column in ("run", "task", "model", "state")
-        table.add_column(column, justify="left" if names else "right", no_wrap=not names)
+        whole = column not in ("task", "model")
+        side: Literal["left", "right"] = "left" if names else "right"
+        table.add_column(column, justify=side, no_wrap=whole, overflow="fold", min_width=8 * (not whole))
     return table

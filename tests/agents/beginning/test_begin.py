@@ -6,9 +6,10 @@ import csv
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from agents.config.configuration import build, load
 from agents.config.loading import load_task
 from agents.run.opening import read_inputs
 from protocols.errors import ConfigError, DataError, InputError
+from protocols.task import KindName
 
 LABELS = ("billing", "shipping", "returns")
 Row = Mapping[str, object]
@@ -92,13 +94,27 @@ def test_the_sizes_in_the_comment_are_those_of_the_splits(tmp_path: Path, count:
     assert len(task.validation) <= 205
 
 
-def test_every_line_that_is_a_comment_can_be_used(tmp_path: Path) -> None:
+TARGETS: Mapping[KindName, Callable[[int], object]] = {
+    "classification": lambda n: n % 2,
+    "multilabel": lambda n: [["a"], ["b", "a"]][n % 2],
+    "ordinal": lambda n: n % 5,
+    "ner": lambda n: {"person": ["Ada"]},
+    "reading": lambda n: f"text {n}",
+    "generation": lambda n: f"words {n}",
+    "reasoning": lambda n: n,
+}
+
+
+@pytest.mark.parametrize("kind", get_args(KindName))
+def test_every_line_that_is_a_comment_can_be_used(tmp_path: Path, kind: KindName) -> None:
     """A setting is uncommented by hand, and is then one."""
-    numbers = [{"text": f"text {n}", "label": n % 2} for n in range(30)]
-    made = begun(written(tmp_path / "d.jsonl", "".join(json.dumps(row) + "\n" for row in numbers)))
+    numbers = [{"text": f"text {n}", "label": TARGETS[kind](n)} for n in range(30)]
+    path = written(tmp_path / "d.jsonl", "".join(json.dumps(row) + "\n" for row in numbers))
+    made = begun(path, Wishes(target="label", kind=kind))
+    assert made.task.kind.name == kind
     text = made.configuration.read_text(encoding="utf-8")
     settings_ = re.findall(r"^# (\w+ = .*)$", text, re.MULTILINE)
-    assert len(settings_) == 6
+    assert len(settings_) == (6 if kind == "classification" else 5)
     for line in settings_:
         build(tomllib.loads(text.replace(f"# {line}", line)), made.configuration.parent)
 
@@ -184,7 +200,7 @@ def test_data_that_cannot_be_used_is_refused_and_nothing_is_written(
 def test_a_folder_or_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no file"):
         look(tmp_path / "nowhere.csv")
-    with pytest.raises(ConfigError, match="train and validation and test"):
+    with pytest.raises(ConfigError, match="train or validation or test"):
         look(tmp_path)
 
 

@@ -35,7 +35,9 @@ def labels(count: int = 30) -> list[str]:
 QUESTIONS = [f"How much is {number} and {number}?" for number in range(30)]
 KINDS: list[tuple[KindName, str, list[dict[str, Any]]]] = [
     ("classification", "label", rows_of(text=TEXTS, label=labels())),
-    ("classification", "stars", rows_of(review=TEXTS, stars=[str(1 + n % 5) for n in range(30)])),
+    ("ordinal", "stars", rows_of(review=TEXTS, stars=[str(1 + n % 5) for n in range(30)])),
+    ("classification", "stars", rows_of(review=TEXTS, stars=[("bad", "fair", "good")[n % 3] for n in range(30)])),
+    ("classification", "label", rows_of(text=TEXTS, label=[n % 3 for n in range(30)])),
     ("classification", "intent", rows_of(question=QUESTIONS, intent=labels())),
     ("reasoning", "answer", rows_of(question=QUESTIONS, answer=[str(2 * n) for n in range(30)])),
     ("reasoning", "answer", rows_of(question=QUESTIONS, answer=[f"({'ABC'[n % 3]})" for n in range(30)])),
@@ -114,11 +116,10 @@ def test_what_cannot_be_guessed_is_asked_for(wishes: Wishes, said: str) -> None:
     assert said in str(caught.value)
 
 
-def test_lists_of_labels_are_refused_and_lists_of_answers_are_not() -> None:
+def test_lists_of_labels_are_told_from_lists_of_answers() -> None:
     """Alternatives of an answer differ from row to row."""
     lists = [[["a", "b"], ["c"], ["b"]][number % 3] for number in range(30)]
-    with pytest.raises(ConfigError, match="holds lists of labels"):
-        guessed(rows_of(text=TEXTS, labels=lists))
+    assert guessed(rows_of(text=TEXTS, what=lists)).kind == "multilabel"
     assert guessed(rows_of(question=QUESTIONS, answers=[[f"{n}", f"{n}.0"] for n in range(30)])).kind == "reasoning"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import orjson
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from agents.archive.ends import INTERRUPTED
-from agents.beside.listing import list_runs, listed
+from agents.beside.listing import Listed, list_runs, listed
 from agents.config.configuration import load
 from agents.directory.run_directory import CONFIGURATION, JOURNAL, LOCK, LOG, RECORD, RESULT
 from agents.run.opening import open_run
@@ -95,6 +96,15 @@ async def test_a_damaged_run_is_a_line_and_no_end(finished: Path, damage: str) -
     assert "\n" not in bad.reason
     console = Console(width=200, record=True, quiet=True)
     show_runs(console, [good, bad])
+
+
+def test_the_names_of_runs_are_whole_where_room_is_short() -> None:
+    """They are what the next command is given."""
+    names = [f"runs/a-task-of-ours-{n}" for n in range(2)]
+    shown = StringIO()
+    console = Console(width=120, file=shown)
+    show_runs(console, [Listed(name, "finished", "a task of ours " * 3, "openai/gpt-5-mini") for name in names])
+    assert all(name in shown.getvalue() for name in names)
 
 
 async def test_a_foreign_folder_is_a_line_once(finished: Path) -> None:

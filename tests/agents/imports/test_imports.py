@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import run
@@ -209,6 +212,12 @@ WRONG: list[tuple[str, Origin, str, str]] = [
     ("f.json", "langfuse", '[{"input": "a", "output": "b"},\n {"output": "b"}]', r"f\.json:2: no item"),
     ("m.csv", "mlflow", "inputs,x\na\n", r"m\.csv:2: 1 cells where the header has 2"),
     ("m.json", "mlflow", "", r"m\.json: .*empty"),
+    ("m.json", "mlflow", "[]", r"m\.json: .*no record"),
+    ("f.json", "langfuse", '{"data": []}', r"f\.json:1: .*no record"),
+    ("h.csv", "chat-log", "messages,rating\n", r"h\.csv: .*no record"),
+    ("d.json", "langfuse", "[" * 5000, r"d\.json:1: .*too deeply"),
+    ("u.jsonl", "openai-finetune", '{"messages": []}\n{"messages": "\\ud800"}\n', r"u\.jsonl:2: .*surrogates"),
+    ("v.json", "promptfoo", '{"prompts": ["a"], "tests": [{"vars": [1]}]}', r"v\.json:1: `vars` is no mapping"),
 ]  # fmt: skip
 
 
@@ -219,6 +228,51 @@ def test_a_wrong_file_is_refused_with_its_line(
     with pytest.raises(InputError, match=reason):
         imported(tmp_path, name, origin, content)
     assert not (tmp_path / "made").exists()
+
+
+ODD: list[Any] = [
+    None,
+    3,
+    True,
+    "x",
+    "{{",
+    "\ud800",
+    2**70,
+    [],
+    {},
+    [1],
+    [[]],
+    ["x"],
+    {"a": 1},
+    [{"role": "user"}],
+    {"role": [1]},
+]
+SMALL = [(origin, content) for name, origin, content in FILES if not name.endswith(".yaml")]
+
+
+@given(st.sampled_from(SMALL), st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_file_with_an_odd_value_anywhere_is_read_or_refused_in_one_line(
+    case: tuple[Origin, str], data: st.DataObject
+) -> None:
+    """What other tools write changes with their releases."""
+    origin, content = case
+    whole: Any = [json.loads(line) for line in content.splitlines()]
+    inner, place = whole, 0
+    while True:
+        place = data.draw(st.sampled_from(sorted(inner) if isinstance(inner, dict) else range(min(2, len(inner)))))
+        if not isinstance(inner[place], dict | list) or not inner[place] or data.draw(st.booleans()):
+            break
+        inner = inner[place]
+    inner[place] = data.draw(st.sampled_from(ODD))
+    with TemporaryDirectory() as folder:
+        said = ""
+        try:
+            imported(Path(folder), "odd.json", origin, "\n".join(map(json.dumps, whole)))
+        except InputError as error:
+            said = str(error)
+        assert "\n" not in said
+        assert (Path(folder) / "made").exists() == (not said)
 
 
 def test_the_command_makes_the_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
