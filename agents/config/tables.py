@@ -291,7 +291,8 @@ class SearchTable(Table):
     of an agent (a user's own operator, for example) fails the run, or only its assignment; in the latter case,
     `agent_errors` such assignments in a row fail the run. `prefer`: which candidate is the result, see
     `agents.archive.front.preferred`. `shrink`: maximum number of races to make the result shorter at the end; 0:
-    none. `headroom`: whether a search measures headroom first, if that is cheap.
+    none. `headroom`: whether a search measures headroom first, if that is cheap. `review`: whether an edit that has
+    won its race waits until a person accepts or rejects it (docs/steering.md).
     """
 
     seed: Seed = 0
@@ -316,6 +317,7 @@ class SearchTable(Table):
     on_agent_error: Literal["fail", "skip"] = "fail"
     agent_errors: Count = 5
     headroom: bool = True
+    review: bool = False
 
 
 class CapsTable(Table):

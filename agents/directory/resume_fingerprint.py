@@ -50,6 +50,7 @@ BEFORE: Final[Mapping[str, Any]] = {
     "task.description": None,
     "search.prefer": "best",
     "search.shrink": 0,
+    "search.review": False,
 }
 """Values that describe the behaviour of earlier releases, which did not have these settings."""
 FIRST = "the first prompt"

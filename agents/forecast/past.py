@@ -61,7 +61,8 @@ def add_run(past: Past, configuration: Configuration, path: Path) -> None:
     if result is None or there.models.of("task") != configuration.models.of("task"):
         return
     ends = [Counter(of) for of in result["operators"].values()]
-    survivors, losers = (sum(end[kind] for end in ends) for kind in ("survived", "lost"))
+    survivors, declined, losers = (sum(end[kind] for end in ends) for kind in ("survived", "declined", "lost"))
+    survivors += declined  # asked in full, too
     validation, test = result["first"]["n"], result["test"]["n"] if result["test"] else 0
     whole = validation + there.minibatch(validation)
     # A result of an earlier release has no `prompts`; a single prompt has none either, and is called once.

@@ -48,6 +48,7 @@ def open_controller(
             settings.prefer,
             settings.shrink,
             aims,
+            settings.review,
         ),
         remember,
         Random(f"{settings.seed}/controller"),

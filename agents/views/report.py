@@ -167,7 +167,7 @@ def left_out(result: Mapping[str, Any]) -> Iterator[str]:
         ids = ", ".join([*doubted][:MOST]) + ", …" * (len(doubted) > MOST)
         yield f"The critic doubts the expected answers of some training examples: {ids} ({len(doubted)} in all)."
     for name, ends in (result.get("operators") or {}).items():
-        if not ends.keys() & {"survived", "lost"} and ends.keys() & FAULTS:
+        if not ends.keys() & {"survived", "declined", "lost"} and ends.keys() & FAULTS:
             yield f"No assignment of {name} came to an evaluation: {counted(ends)}."
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import anyio
 
 from agents.directory.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration, read_document
+from agents.history.progress import Waiting
 from agents.models.budget import kept_prices
 from agents.results.earlier import as_result
+from agents.views.page.changes import changes
 from agents.views.page.details import details, experiences
 from agents.views.page.document import Figures, winner_changes
 from agents.views.page.run_summary import Json, RunSummary
@@ -21,6 +23,7 @@ from protocols.bus import Traffic
 from protocols.concurrency.threads import entered, in_thread
 from protocols.files import prompt_file
 from protocols.prompt import Prompt, prompt_of
+from protocols.text import one_line
 
 INTERVAL = 0.2
 """Least seconds between two reads of the journal."""
@@ -133,6 +136,7 @@ class Feed:
             "flows": dict(summary.flows),
             "heard": summary.heard,
             "editable": _editable(summary.first),
+            "reviews": [_review(waiting) for waiting in summary.progress.waiting.values()],
         }
         shown = Shown(
             document, tuple(summary.points), summary.renewed, summary.total, self._best, over and not news.more
@@ -153,6 +157,17 @@ class Feed:
         return [
             {"address": address, "busy": at_work[address], "waiting": None} for address in sorted(names, key=_place)
         ]
+
+
+def _review(waiting: Waiting) -> Json:
+    """An edit that waits for a person, with the sections that it changes."""
+    changed = changes(waiting.assignment.prompt, waiting.standing.prompt, LONGEST)
+    ending = waiting.ending
+    return {
+        "assignment": ending.assignment,
+        "summary": one_line(str(ending), 300),
+        "sections": [row for row in changed if row["change"] != "same"],
+    }
 
 
 def _place(address: str) -> tuple[int, str]:

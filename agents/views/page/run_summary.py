@@ -13,12 +13,14 @@ from agents.history.resumption import is_end
 from memory.journals.journal_tail import News
 from protocols.budget.ledger import Account
 from protocols.messages import (
+    Accept,
     Assignment,
     Candidate,
     Critique,
     Envelope,
     Evaluation,
     Failure,
+    Reject,
     Resumed,
 )
 from protocols.prompt import Prompt
@@ -129,7 +131,7 @@ class RunSummary:
         ending = self.progress.follow(envelope)
         if isinstance(message, Resumed):
             self._reopen()
-        if ending is not None:
+        if ending is not None and ending.kind != "waiting":
             self._end(ending, envelope, calls)
         return ending
 
@@ -186,7 +188,7 @@ class RunSummary:
             self.renewed += 1
         elif ending.kind != "first":
             self._tally(ending)
-        if isinstance(message, Critique) and message.cut_by:
+        if isinstance(message, Accept | Reject) or (isinstance(message, Critique) and message.cut_by):
             self._cut.add(ending.assignment)
         self.total += 1
         place = {
@@ -207,7 +209,7 @@ class RunSummary:
 
     def _tally(self, ending: Ending) -> None:
         cell = self._cells.setdefault((ending.operator, ending.section), Cell())
-        if ending.kind in ("survived", "lost"):
+        if ending.kind in ("survived", "lost", "declined"):
             cell.add(ending.paired, ending.gain)
             cell.survived += ending.kind == "survived"
         else:
@@ -223,7 +225,7 @@ class RunSummary:
     def _reopen(self) -> None:
         """Subtract the failures that resuming the run has undone."""
         for ending in self.progress.reopened:
-            if kind := FAILURES.get(ending.kind):
+            if (kind := FAILURES.get(ending.kind)) in self._failures:
                 count, last = self._failures.pop(kind)
                 if count > 1:
                     self._failures[kind] = count - 1, last
