@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from random import Random
 
 from agents.config.configuration import Configuration
@@ -13,12 +14,13 @@ from agents.prompting.retrieval_slots import EXAMPLES, places
 from memory.retrieval import read_corpus
 from protocols.data import Fields, Source, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
+from protocols.data.overlay import Correction, overlaid, read_overlay
 from protocols.errors import ConfigError, PromptError
 from protocols.files import prompt_file
 from protocols.prompt import Prompt, Section, braced, placeholders
 from protocols.providers.catalogue import is_local
 from protocols.task import Example, Task
-from protocols.text import one_line
+from protocols.text import file_name, one_line
 from protocols.turns import images_of
 
 Examples = tuple[Example, ...]
@@ -46,11 +48,39 @@ def sources(configuration: Configuration) -> dict[str, Source]:
     }
 
 
-def in_splits(configuration: Configuration, loaded: Mapping[str, Examples]) -> Mapping[str, Examples]:
-    """The three splits: as loaded, with numbered ids made unique, or cut from `data`.
+def overlay_file(configuration: Configuration) -> Path:
+    """The file with corrections of the task's gold answers, which need not be there: `task.overlay`, or one beside
+    the data, or beside the configuration if the data is on the hub."""
+    table = configuration.task
+    if table.overlay is not None:
+        return configuration.path(table.overlay)
+    place = table.data or table.train or ""
+    beside = configuration.origin if place.startswith(SCHEME) else configuration.path(place).parent
+    return beside / f"{file_name(table.name)}.labels.jsonl"
 
-    :raises DataError: there are too few examples to cut.
+
+def corrections(configuration: Configuration) -> Mapping[str, Correction]:
+    """The corrections of gold answers by the ids of their examples; none if there is no such file.
+
+    :raises DataError: it cannot be read, or `task.overlay` names it and it is not there.
     """
+    path = overlay_file(configuration)
+    return read_overlay(path) if configuration.task.overlay is not None or path.exists() else {}
+
+
+def in_splits(
+    configuration: Configuration, loaded: Mapping[str, Examples], corrected: bool = True
+) -> Mapping[str, Examples]:
+    """The three splits: as loaded, with numbered ids made unique, or cut from `data`; then `corrected` by a person.
+    Fewer splits are corrected only if all of the examples of a correction are there.
+
+    :raises DataError: there are too few examples to cut, or there are corrections of other examples.
+    """
+    splits = _as_loaded(configuration, loaded)
+    return overlaid(splits, corrections(configuration)) if corrected else splits
+
+
+def _as_loaded(configuration: Configuration, loaded: Mapping[str, Examples]) -> Mapping[str, Examples]:
     if "data" not in loaded:
         return told_apart(loaded)
     table = configuration.task.cut

@@ -74,7 +74,8 @@ class TaskTable(Table):
     as `module:function`.
     `rubric`: the text by which the metric judge grades; `pattern`: the regular expression of the metric regex;
     `json_schema`: the file of the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl files whose
-    passages the operator rag may show. `program`: the user's code that answers the examples with the prompts of
+    passages the operator rag may show. `overlay`: a file with corrections of gold answers (None: the one that `label`
+    writes, if it is there). `program`: the user's code that answers the examples with the prompts of
     `[prompts]`; `program_timeout`: seconds that it may spend on an example without calling a model. `reply_tokens`:
     maximum number of tokens of a reply (None: as many as answers of the kind need, see
     `protocols.metrics.reply_limits`).
@@ -100,6 +101,7 @@ class TaskTable(Table):
     format: Format | None = None
     fields: FieldsTable = FieldsTable()
     corpus: Path | None = None
+    overlay: Path | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -23,7 +23,8 @@ FREE = frozenset(
     {
         # Locations of files: only their content counts.
         "origin", "task.train", "task.validation", "task.test", "task.data", "task.cut", "task.format", "task.fields",
-        "task.corpus", "task.json_schema", "task.labels", "prompt.file", "prompt.text", "prompt.literal",
+        "task.corpus", "task.overlay", "task.json_schema", "task.labels",
+        "prompt.file", "prompt.text", "prompt.literal",
         "prompt.tools", "prompt.response_schema", "run", "operators", "critic",
         # The budget: it changes when the run stops, but not its decisions until then.
         "budget", "search.assignments", "cache",

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from agents.config.configuration import Configuration
-from agents.directory.run_directory import RESULT, RUNS, file_name, read_configuration
+from agents.directory.run_directory import RESULT, RUNS, read_configuration
 from agents.results.by_prompt import THOUSAND
 from agents.results.finished import read_result
 from protocols.errors import PromptFlowError
+from protocols.text import file_name
 
 LATEST: Final = 20
 """Maximum number of runs that are read: the latest."""

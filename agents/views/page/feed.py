@@ -136,7 +136,7 @@ class Feed:
             "flows": dict(summary.flows),
             "heard": summary.heard,
             "editable": _editable(summary.first),
-            "reviews": [_review(waiting) for waiting in summary.progress.waiting.values()],
+            "reviews": [_review(waiting) for waiting in summary.progress.waiting.values() if figures.working],
         }
         shown = Shown(
             document, tuple(summary.points), summary.renewed, summary.total, self._best, over and not news.more
