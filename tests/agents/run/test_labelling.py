@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 def targets(config: Path) -> dict[str, object]:
     task = load_task(load(config))
-    return {one.id: one.target for split in ("train", "validation", "test") for one in task.split(split)}  # type: ignore[arg-type]
+    return {one.id: one.target for split in ("train", "validation", "test") for one in task.split(split)}
 
 
 async def test_a_corrected_label_is_read_by_the_next_run_and_a_wrong_one_is_left_out(tmp_path: Path) -> None:
