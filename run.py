@@ -85,6 +85,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     searching.study,
     checking.evaluate,
     checking.ask,
+    checking.label,
     checking.judge,
     checking.doctor,
     pricing.prices,

@@ -28,7 +28,7 @@ from agents.run.opening import open_run
 from agents.run.search import Run
 from agents.views.live.sweeping import SweepView
 from agents.views.live.terminal import View
-from agents.views.live.waiting import Silence, in_words, stopping
+from agents.views.live.waiting import Silence, for_person, in_words, stopping
 from agents.views.page.buttons import buttons
 from agents.views.page.feed import Feed
 from agents.views.page.report import add_report
@@ -72,7 +72,8 @@ class Session:
         self.accounts.calls.tell = self._tell
         self._view: View | SweepView | None = None
         self._waiting: list[Say] = []
-        self._silence = Silence(lambda: in_words(self.accounts.waits()), self._wait)
+        self._asked: Callable[[], str] = str
+        self._silence = Silence(lambda: in_words(self.accounts.waits()) or self._asked(), self._wait)
 
     @asynccontextmanager
     async def opened(
@@ -119,6 +120,8 @@ class Session:
             tell = self.say if self._view else log.told
             found = await stack.enter_async_context(tracked(run, self.environ, keys, tell))
             self._introduce(run, log, alone=cell is None)
+            if run.configuration.search.review:
+                self._asked = lambda: for_person(run.controller.waiting, run.directory)
             try:
                 result = await run.search()
             except Exception as error:

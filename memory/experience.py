@@ -11,17 +11,19 @@ from protocols.messages import FailureKind
 from protocols.prompt import Kind
 
 REFERENCES = re.compile(r"[ \t]*\([^()\n]*\)[ \t]*$", re.MULTILINE)
-Ending = Literal["survived", "lost"] | FailureKind
+Ending = Literal["survived", "lost", "declined"] | FailureKind
+"""How an assignment ended. declined: it won its race, and a person has rejected it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Experience:
     """One edit of one section: `operator` turned the text `before` into `after`, answering `gradient`.
 
-    `section` is the section's name, `kind` its kind. `reward` is finite, higher is better; `evidence` is the number
-    of paired examples behind it (0 for an edit that was not evaluated, such as a rejected one); `cost` is in tokens;
-    `time` in Unix seconds. `model`: the task model that it was measured with; "" if that was not recorded. `id`:
-    ascending numbers that the memory assigns when it stores the experience; 0 before.
+    `section` is the section's name, `kind` its kind. `gradient` of a declined edit is the person's reason. `reward`
+    is finite, higher is better, and 0 for a declined edit; `evidence` is the number of paired examples behind it (0
+    for an edit that was not evaluated, such as a rejected one); `cost` is in tokens; `time` in Unix seconds. `model`:
+    the task model that it was measured with; "" if that was not recorded. `id`: ascending numbers that the memory
+    assigns when it stores the experience; 0 before.
     """
 
     task: str

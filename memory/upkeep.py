@@ -27,7 +27,7 @@ NAMES = tuple(field.name for field in fields(Experience) if field.name != "id")
 TEXTS = ("task", "section", "operator", "before", "after", "gradient", "model")
 SINCE = {"model": ""}
 """Defaults of the fields that exports of earlier releases lack."""
-CHOICES = {"kind": KINDS, "outcome": ("survived", "lost", *get_args(FailureKind))}
+CHOICES = {"kind": KINDS, "outcome": ("survived", "lost", "declined", *get_args(FailureKind))}
 MEANS = "count(*), avg(outcome = 'survived'), avg(reward), avg(evidence)"
 
 

@@ -114,7 +114,8 @@ class Assignment:
     for a person's edit; () for all others. `best`: the highest mean score that is known among the parent and the best
     others; None in old journals, where `partners` were told to all. `edited`: the prompt that a person has made, or
     that the phase which shrinks the result has cut: no operator's work. In that phase `scores` are those of the
-    prompt that it began with. `tried`: the last edits of this section that were measured, oldest first.
+    prompt that it began with. `tried`: the last edits of this section that were measured, oldest first. `review`: if
+    the edit wins its race, it waits for a person's `Accept` or `Reject`.
     """
 
     assignment: int
@@ -131,6 +132,7 @@ class Assignment:
     diagnosis: str = ""
     tried: tuple[Tried, ...] = ()
     best: float | None = None
+    review: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +314,23 @@ class Inject:
     prompt: Prompt
 
 
-Command = Stop | Pause | Continue | Change | Freeze | Inject
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Person to Controller: the edit of this assignment, which waits for a person, joins the archive."""
+
+    assignment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Person to Controller: the edit of this assignment, which waits for a person, is not wanted. `reason`: why;
+    later edits of the section are told it."""
+
+    assignment: int
+    reason: str
+
+
+Command = Stop | Pause | Continue | Change | Freeze | Inject | Accept | Reject
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,3 +73,8 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def file_name(task: str) -> str:
+    """A task's name in the form used for its run directories and for files beside its data."""
+    return re.sub(r"[^\w.-]+", "-", task).strip(".-")[:80] or "run"

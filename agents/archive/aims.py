@@ -58,13 +58,13 @@ class Standing:
         self._best = max(self._best, best)
         return rose
 
-    @property
-    def reached(self) -> str:
-        """The reason to end the search, which begins with the aim's name; "" if there is none."""
+    def reached(self, patient: bool = False) -> str:
+        """The reason to end the search, which begins with the aim's name; "" if there is none. `patient`: an edit
+        that may be better waits for a person, so that patience does not end the search yet."""
         target, patience = self.aims.target, self.aims.patience
         if target is not None and self._best >= target:
             return f"{TARGET}: {self._best:.3f} on validation, of budget.target = {target:g}"
-        if patience is not None and self.idle >= patience:
+        if patience is not None and self.idle >= patience and not patient:
             return f"{PATIENCE}: no better best in {self.idle} assignments (budget.patience = {patience})"
         return ""
 

@@ -9,7 +9,7 @@ from agents.operators.operator import part
 from memory.experience import Ending
 from protocols.messages import Assignment, Evaluation, FailureKind, Tried
 
-READ: frozenset[Ending] = frozenset({"survived", "lost", "rejected", "too long"})
+READ: frozenset[Ending] = frozenset({"survived", "lost", "declined", "rejected", "too long"})
 """Endings of an assignment whose model's reply was read."""
 REMEMBERED: frozenset[FailureKind] = frozenset({"rejected", "unreadable", "too long", "inapplicable"})
 """Failures that say something about the edit, not about the state of a service."""

@@ -19,7 +19,7 @@ from agents.config.configuration import build
 from agents.config.loading import check_prompt, load_task, remarks, unknown_placeholders
 from agents.config.programs import layout
 from agents.config.reading import toml as parsed
-from agents.directory.run_directory import file_name, write
+from agents.directory.run_directory import write
 from agents.forecast.least import check_caps
 from agents.models.budget import prices
 from agents.run.opening import check_editable
@@ -29,7 +29,7 @@ from protocols.errors import ConfigError, DataError
 from protocols.files import prompt_file
 from protocols.prompt import Prompt
 from protocols.task import Task
-from protocols.text import one_line
+from protocols.text import file_name, one_line
 
 ENOUGH = {"validation": 200, "test": 300}
 """Most examples of a split that is cut from a file: beyond these, each candidate costs more than it tells."""

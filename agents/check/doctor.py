@@ -15,7 +15,16 @@ from agents.config.catalogue import open_operators, open_selector
 from agents.config.configuration import Configuration, load
 from agents.config.extensions import check_agents
 from agents.config.labels import known_labels
-from agents.config.loading import doubled_braces, in_splits, load_corpus, load_first_prompt, make_task, sources
+from agents.config.loading import (
+    corrections,
+    doubled_braces,
+    in_splits,
+    load_corpus,
+    load_first_prompt,
+    make_task,
+    overlay_file,
+    sources,
+)
 from agents.config.metrics import asks_judge
 from agents.config.own_instructions import critic_instruction, own_instructions
 from agents.config.roles import embedder_of
@@ -165,18 +174,22 @@ def _examples(found: Findings, configuration: Configuration) -> tuple[Task | Non
     places = sources(configuration)
     loaded = {name: _file(found, name, source) for name, source in places.items()}
     there = {name: examples for name, examples in loaded.items() if examples is not None}
+    whole = len(there) == len(places)
     try:
-        splits = in_splits(configuration, there)
+        splits = in_splits(configuration, there, corrected=whole)
+        corrected = _overlaid(configuration) if whole else ""
     except DataError as problem:
         found.none_of("splits", [problem], "")
         return None, None
     if not splits:
         return None, None
+    if corrected:
+        found.all.append(Finding("corrections", "ok", corrected))
     fine = found.none_of("splits", split_problems(splits), "no id and no input is in two of them")
     if configuration.task.kind in FITTING and "train" in splits:
         fine &= _labels(found, configuration, splits)
     task: Task | None = None
-    if fine and len(there) == len(places):
+    if fine and whole:
         task = found.attempt("task", lambda: make_task(configuration, splits), _describe)
     else:
         found.skip("task", "the examples must be put right first")
@@ -185,6 +198,14 @@ def _examples(found: Findings, configuration: Configuration) -> tuple[Task | Non
         return task, task
     kind = generation({})  # any kind will do, since only placeholders are checked
     return Task(configuration.task.name, some, (), (), Exact(kind), tuple(sorted(some[0].inputs)), kind), None
+
+
+def _overlaid(configuration: Configuration) -> str:
+    """How many gold answers a person has corrected; "" if none."""
+    told = corrections(configuration).values()
+    out = sum(correction.wrong for correction in told)
+    where = overlay_file(configuration)
+    return f"{len(told) - out:,} gold answers corrected and {out:,} examples left out by {where}" if told else ""
 
 
 def _labels(found: Findings, configuration: Configuration, splits: Splits) -> bool:

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from agents import foreground
-from agents.commands.console import drive, emit, environment, exit_codes, stdout, tell
+from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
 from agents.commands.options import AsJson, Batch, Config, Settings, with_batch
 from agents.config.configuration import load
+from agents.run import labelling
 from agents.views.agreement import show_agreement
 from agents.views.diagnosis import show_diagnosis
 from agents.views.exchanges import show_asked, show_breakdown
@@ -93,6 +94,37 @@ def ask(
             emit({"split": asked.split, "dollars": asked.dollars} | as_json_of(asked.exchange) | unasked)
         else:
             show_asked(stdout(), asked)
+
+
+def label(
+    config: Config,
+    example: Annotated[str, typer.Option("--id", help="The id of the example.")],
+    target: Annotated[
+        str | None, typer.Option("--target", help="The right answer: a text, or JSON where targets are no texts.")
+    ] = None,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Its answer is wrong: leave the example out.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the answer of the data again.")] = False,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Correct the gold answer of an example, or mark it as wrong, without changing the data.
+
+    It is noted in a file beside the data, NAME.labels.jsonl, which every later command reads.
+
+    \b
+    Examples:
+      promptflow label mine.toml --id train-17 --target refund
+      promptflow label mine.toml --id train-20 --wrong
+    """
+    with exit_codes(as_json):
+        if (target is not None) + wrong + undo != 1:
+            raise ConfigError("give one of --target, --wrong and --undo")
+        done = labelling.label(load(config, settings or []), example, target, wrong)
+        if as_json:
+            emit(asdict(done) | {"file": str(done.file)})
+            return
+        change = f", from {done.before} to {done.target}" if done.what == "corrected" else ""
+        say(f"{done.split} example {done.id}: {done.what}{change}. {done.file} has {done.corrections:,} corrections.")
 
 
 def judge(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import get_args
 
@@ -15,12 +16,13 @@ from agents.prompting.retrieval_slots import EXAMPLES, places
 from memory.retrieval import read_corpus
 from protocols.data import Added, Fields, Source, add, check_cut, check_splits, cut, load_examples, told_apart
 from protocols.data.huggingface import SCHEME
+from protocols.data.overlay import Correction, overlaid, read_overlay
 from protocols.errors import ConfigError, DataError, PromptError
 from protocols.files import prompt_file
 from protocols.prompt import Prompt, Section, braced, placeholders
 from protocols.providers.catalogue import is_local
 from protocols.task import Example, SplitName, Task
-from protocols.text import one_line
+from protocols.text import file_name, one_line
 from protocols.turns import images_of
 
 Examples = tuple[Example, ...]
@@ -65,15 +67,38 @@ def sources(configuration: Configuration) -> dict[str, Source]:
     }
 
 
-def in_splits(configuration: Configuration, loaded: Mapping[str, Examples]) -> Mapping[str, Examples]:
-    """The three splits: as loaded, with numbered ids made unique, or cut from `data`; with the examples of `more`.
+def overlay_file(configuration: Configuration) -> Path:
+    """The file with corrections of the task's gold answers, which need not be there: `task.overlay`, or one beside
+    the data, or beside the configuration if the data is on the hub."""
+    table = configuration.task
+    if table.overlay is not None:
+        return configuration.path(table.overlay)
+    place = table.data or table.train or ""
+    beside = configuration.origin if place.startswith(SCHEME) else configuration.path(place).parent
+    return beside / f"{file_name(table.name)}.labels.jsonl"
 
-    :raises DataError: there are too few examples to cut.
+
+def corrections(configuration: Configuration) -> Mapping[str, Correction]:
+    """The corrections of gold answers by the ids of their examples; none if there is no such file.
+
+    :raises DataError: it cannot be read, or `task.overlay` names it and it is not there.
+    """
+    path = overlay_file(configuration)
+    return read_overlay(path) if configuration.task.overlay is not None or path.exists() else {}
+
+
+def in_splits(
+    configuration: Configuration, loaded: Mapping[str, Examples], corrected: bool = True
+) -> Mapping[str, Examples]:
+    """The three splits: as loaded, with numbered ids made unique, or cut from `data`; with the examples of `more`;
+    then `corrected` by a person. Fewer splits are corrected only if all of the examples of a correction are there.
+
+    :raises DataError: there are too few examples to cut, or there are corrections of other examples.
     """
     splits = _first_splits(configuration, loaded)
     for addition in additions(configuration, splits, loaded):
         splits = addition.splits
-    return splits
+    return overlaid(splits, corrections(configuration)) if corrected else splits
 
 
 def additions(

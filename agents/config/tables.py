@@ -75,7 +75,8 @@ class TaskTable(Table):
     `rubric`: the text by which the metric judge grades; `pattern`: the regular expression of the metric regex;
     `json_schema`: the file of the metric json_schema. `corpus`: a file or a folder of .txt, .md or .jsonl files whose
     passages the operator rag may show. `more`: files of examples that came later, in the form of the others; each is
-    cut in the proportions of the splits and put behind them, without the examples that are known.
+    cut in the proportions of the splits and put behind them, without the examples that are known. `overlay`: a file
+    with corrections of gold answers (None: the one that `label` writes, if it is there).
 
     `program`: the user's code that answers the examples with the prompts of
     `[prompts]`; `program_timeout`: seconds that it may spend on an example without calling a model. `reply_tokens`:
@@ -104,6 +105,7 @@ class TaskTable(Table):
     format: Format | None = None
     fields: FieldsTable = FieldsTable()
     corpus: Path | None = None
+    overlay: Path | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -298,6 +300,7 @@ class SearchTable(Table):
     `agents.archive.front.preferred`. `shrink`: maximum number of races to make the result shorter at the end; 0:
     none. `headroom`: whether a search measures headroom first, if that is cheap. `guard`: the number of
     first validation examples on which the result must be no worse than the first prompt, see `agents.archive.guard`.
+    `review`: whether an edit that has won its race waits until a person accepts or rejects it (docs/steering.md).
     """
 
     seed: Seed = 0
@@ -323,6 +326,7 @@ class SearchTable(Table):
     agent_errors: Count = 5
     headroom: bool = True
     guard: Annotated[int, Field(ge=0, le=int(MOST))] = 0
+    review: bool = False
 
 
 class CapsTable(Table):

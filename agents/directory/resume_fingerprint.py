@@ -23,7 +23,7 @@ FREE = frozenset(
     {
         # Locations of files: only their content counts.
         "origin", "task.train", "task.validation", "task.test", "task.data", "task.cut", "task.more", "task.format",
-        "task.fields", "task.corpus", "task.json_schema", "task.labels", "prompt.file", "prompt.text",
+        "task.fields", "task.corpus", "task.overlay", "task.json_schema", "task.labels", "prompt.file", "prompt.text",
         "prompt.literal", "prompt.tools", "prompt.response_schema", "run", "operators", "critic",
         # The budget: it changes when the run stops, but not its decisions until then.
         "budget", "search.assignments", "cache",
@@ -51,6 +51,7 @@ BEFORE: Final[Mapping[str, Any]] = {
     "search.prefer": "best",
     "search.shrink": 0,
     "search.guard": 0,
+    "search.review": False,
 }
 """Values that describe the behaviour of earlier releases, which did not have these settings."""
 FIRST = "the first prompt"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from protocols.errors import NO_ROOM, ConfigError, MemoryMismatch, StorageFailed
 from protocols.files import prompt_file
 from protocols.files.prompt_folder import OFFER
 from protocols.prompt import Prompt
+from protocols.text import file_name
 
 VERSION = 2
 """Version of run directories. Those of version 1 have no record and cannot be resumed."""
@@ -275,11 +275,6 @@ def _read(path: Path) -> Record:
         f"a run of version {version}, and this release goes on with version {VERSION}; use the release that wrote it",
         file=str(path),
     )
-
-
-def file_name(task: str) -> str:
-    """A task's name in the form used for its run directories."""
-    return re.sub(r"[^\w.-]+", "-", task).strip(".-")[:80] or "run"
 
 
 def next_directory(task: str) -> Path:

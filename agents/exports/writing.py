@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.directory.run_directory import file_name, make_folder, write
+from agents.directory.run_directory import make_folder, write
 from agents.exports.formats import Export, Format, write_as
 from agents.exports.source import open_prompts
 from protocols.errors import ConfigError
+from protocols.text import file_name
 
 
 def export_to(source: Path, form: Format, out: Path | None, fields: Sequence[str], fixed_examples: bool) -> Export:

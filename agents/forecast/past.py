@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from agents.config.configuration import Configuration
-from agents.directory.run_directory import RESULT, RUNS, file_name, read_configuration
+from agents.directory.run_directory import RESULT, RUNS, read_configuration
 from agents.results.by_prompt import THOUSAND
 from agents.results.finished import read_result
 from protocols.errors import PromptFlowError
+from protocols.text import file_name
 
 LATEST: Final = 20
 """Maximum number of runs that are read: the latest."""
@@ -61,7 +62,8 @@ def add_run(past: Past, configuration: Configuration, path: Path) -> None:
     if result is None or there.models.of("task") != configuration.models.of("task"):
         return
     ends = [Counter(of) for of in result["operators"].values()]
-    survivors, losers = (sum(end[kind] for end in ends) for kind in ("survived", "lost"))
+    survivors, declined, losers = (sum(end[kind] for end in ends) for kind in ("survived", "declined", "lost"))
+    survivors += declined  # asked in full, too
     validation, test = result["first"]["n"], result["test"]["n"] if result["test"] else 0
     whole = validation + there.minibatch(validation)
     # A result of an earlier release has no `prompts`; a single prompt has none either, and is called once.

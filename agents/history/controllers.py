@@ -49,6 +49,7 @@ def open_controller(
             settings.shrink,
             aims,
             configuration.guard,
+            settings.review,
         ),
         remember,
         Random(f"{settings.seed}/controller"),

@@ -19,6 +19,7 @@ from protocols.concurrency.threads import in_slices, in_thread
 from protocols.errors import ReplayDiffers
 from protocols.messages import (
     FIRST,
+    Accept,
     Assignment,
     Candidate,
     Change,
@@ -34,6 +35,7 @@ from protocols.messages import (
     Inject,
     Message,
     Pause,
+    Reject,
     Resumed,
     Stop,
 )
@@ -80,7 +82,7 @@ class Fold:
                 self.stopped_by = reason
             case Critique() | Failure() | Stop() if self.was_told(envelope):
                 await self._tell(message, envelope.id)
-            case Pause() | Continue() | Change() | Freeze() | Inject():
+            case Pause() | Continue() | Change() | Freeze() | Inject() | Accept() | Reject():
                 await self._tell(message, envelope.id)
             case Conclude():
                 if self._ends.undone(envelope):

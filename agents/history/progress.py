@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from memory.journals.journal import read_journal
 from protocols.messages import (
     FIRST,
     SHRINK,
+    Accept,
     Assignment,
     Conclude,
     Continue,
@@ -25,14 +26,15 @@ from protocols.messages import (
     FailureKind,
     Finished,
     Pause,
+    Reject,
     Resumed,
     Scores,
     Stop,
 )
 from protocols.prompt import Prompt
 
-EndKind = Literal["first", "survived", "lost"] | FailureKind
-TOLD = (Assignment, Critique, Failure, Stop, Pause, Continue, Conclude, Resumed)
+EndKind = Literal["first", "survived", "lost", "waiting", "declined"] | FailureKind
+TOLD = (Assignment, Critique, Failure, Stop, Pause, Continue, Accept, Reject, Conclude, Resumed)
 """The types of message that `Progress` needs."""
 
 
@@ -41,8 +43,9 @@ class Ending:
     """The end of one assignment, in figures.
 
     `kind` "first" is the evaluation of the first prompt, which had no operator. `gain` and its standard `error` over
-    the `paired` examples are 0 for a failure, which has a `reason`. `value`: a survivor's value on validation.
-    `best`: it would be the result if the search ended now.
+    the `paired` examples are 0 for a failure, which has a `reason`. "waiting" is no end yet: the edit has won its
+    race, and waits for a person. `value`: a survivor's value on validation, also of one that waits. `best`: it would
+    be the result if the search ended now.
     """
 
     assignment: int
@@ -72,6 +75,9 @@ class Ending:
                     )
                 edit = f"{self.operator} on {self.section}: {self.gain:+.3f} ± {self.error:.3f}"
                 return f"{edit}, validation {self.value:.3f}{better}"
+            case "waiting":
+                edit = f"{self.operator} on {self.section}: {self.gain:+.3f} ± {self.error:.3f}"
+                return f"{edit}, validation {self.value:.3f}: it waits for a person"
             case "lost":
                 edit = f"{self.operator} on {self.section}, {self.gain:+.3f} ± {self.error:.3f}"
                 return f"lost its race: {edit} on {self.paired} examples"
@@ -80,6 +86,7 @@ class Ending:
 
 
 FAILURES: dict[str, str] = {
+    "declined": "rejected by a person",
     "rejected": "edit rejected",
     "unreadable": "reply unreadable",
     "too long": "too long",
@@ -104,10 +111,20 @@ class Standing:
     prompt: Prompt
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An edit that waits for a person: its ending so far, its assignment, and its properties as a survivor."""
+
+    ending: Ending
+    assignment: Assignment
+    standing: Standing
+
+
 class Progress:
     """The state of a search so far. `survivors`: by candidate. `best`: the one that would be the result now, and
     `prompt` its prompt. `cuts`: ended assignments that were made to shrink the result. `paused`: a person has paused
-    the search. `reopened`: the endings that the last `Resumed` has undone."""
+    the search. `waiting`: edits that wait for a person, by candidate. `reopened`: the endings that the last `Resumed`
+    has undone."""
 
     def __init__(self, prefer: Prefer = "best", guard: Guard | None = None) -> None:
         self._prefer: Prefer = prefer
@@ -121,6 +138,7 @@ class Progress:
         self.survivors: dict[int, Ending] = {}
         self.best: Ending | None = None
         self.paused = False
+        self.waiting: dict[int, Waiting] = {}
         self.reopened: Sequence[Ending] = ()
         self._ends = Ends()
         self._ended: dict[int, tuple[Ending, Assignment | None]] = {}
@@ -146,8 +164,14 @@ class Progress:
         """The reason why the search ended; "" while it goes on."""
         return next((end.message.stopped_by for end in self._ends.standing if isinstance(end.message, Finished)), "")
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way before a person decides about what waits."""
+        return bool(self.waiting) and not self.open and not self.stopped_by
+
     def follow(self, envelope: Envelope) -> Ending | None:
-        """Add the next envelope, and return the ending if it ends an assignment."""
+        """Add the next envelope, and return the ending if it ends an assignment, or if an edit waits for a person
+        from now on."""
         undone = self._ends.take(envelope)
         match envelope.message:
             case Assignment() as assignment:
@@ -158,7 +182,13 @@ class Progress:
                 self.paused = False
             case Critique(assignment=number) as critique:
                 asked = self.open.get(number)
+                if asked is not None and asked.review and critique.evaluation.survived:
+                    return self._wait(critique, asked, envelope)
                 return self._end(self._of_critique(critique), asked, envelope)
+            case Accept(number) if number in self.waiting:
+                return self._decided(self.waiting.pop(number), "")
+            case Reject(number, reason) if number in self.waiting:
+                return self._decided(self.waiting.pop(number), reason)
             case Failure(assignment=number) as failure:
                 asked = self.open.get(number)
                 return self._end(self._of_failure(failure), asked, envelope)
@@ -172,7 +202,8 @@ class Progress:
     def _reopen(self, ended: Sequence[tuple[Ending, Assignment | None]]) -> None:
         self.reopened = [ending for ending, _ in ended]
         for ending, assignment in ended:
-            self.counts[ending.kind] -= 1
+            if self.waiting.pop(ending.assignment, None) is None:
+                self.counts[ending.kind] -= 1
             self.cuts -= ending.operator == SHRINK
             self.survivors.pop(ending.assignment, None)
             self._standings.pop(ending.assignment, None)
@@ -197,25 +228,37 @@ class Progress:
         evaluation = critique.evaluation
         assignment = self.open.pop(critique.assignment, None)
         if evaluation.survived:
-            number = critique.assignment
-            standing = Standing(number, evaluation.value, evaluation.tokens, evaluation.scores, evaluation.prompt)
-            self._standings[number] = standing
-            self._front.drop({number})
-            self._front.add(standing)
-        return Ending(
-            assignment=critique.assignment,
-            kind="first" if critique.assignment == FIRST else "survived" if evaluation.survived else "lost",
-            operator=assignment.operator if assignment else "",
-            section=assignment.section if assignment else "",
-            parent=assignment.parent if assignment else None,
-            gain=evaluation.gain,
-            error=evaluation.error,
-            paired=evaluation.paired,
-            unanswered=evaluation.unanswered,
-            tokens=evaluation.tokens,
-            value=evaluation.value if evaluation.survived else None,
-            best=evaluation.survived and self._front.preferred(self._prefer).candidate == critique.assignment,
-        )
+            self._add(_standing(critique))
+        kind: EndKind = "first" if critique.assignment == FIRST else "survived" if evaluation.survived else "lost"
+        best = evaluation.survived and self._front.preferred(self._prefer).candidate == critique.assignment
+        return _ending(critique, assignment, kind, best)
+
+    def _add(self, standing: Standing) -> None:
+        self._standings[standing.candidate] = standing
+        self._front.drop({standing.candidate})
+        self._front.add(standing)
+
+    def _wait(self, critique: Critique, assignment: Assignment, envelope: Envelope) -> Ending:
+        del self.open[critique.assignment]
+        ending = _ending(critique, assignment, "waiting", best=False)
+        self.waiting[critique.assignment] = Waiting(ending, assignment, _standing(critique))
+        if is_end(envelope):
+            self._ended[envelope.id] = ending, assignment
+        return ending
+
+    def _decided(self, waited: Waiting, reason: str) -> Ending:
+        """The ending of an edit that a person accepts, or rejects for a reason."""
+        if reason:
+            ending = replace(waited.ending, kind="declined", value=None, reason=reason)
+        else:
+            self._add(waited.standing)
+            best = self._front.preferred(self._prefer).candidate == waited.ending.assignment
+            ending = replace(waited.ending, kind="survived", best=best)
+        for number, (before, assignment) in self._ended.items():
+            if before is waited.ending:  # a cap has cut its critique short, so that a resumed run repeats it
+                self._ended[number] = ending, assignment
+        self._count(ending)
+        return ending
 
     def _of_failure(self, failure: Failure) -> Ending:
         assignment = self.open.pop(failure.assignment, None)
@@ -235,14 +278,40 @@ class Progress:
         self.prompt = None if leader is None else leader.prompt
 
     def _end(self, ending: Ending, assignment: Assignment | None, envelope: Envelope) -> Ending:
-        self.counts[ending.kind] += 1
-        self.cuts += ending.operator == SHRINK
         if is_end(envelope):
             self._ended[envelope.id] = ending, assignment
+        self._count(ending)
+        return ending
+
+    def _count(self, ending: Ending) -> None:
+        self.counts[ending.kind] += 1
+        self.cuts += ending.operator == SHRINK
         if ending.value is not None:
             self.survivors[ending.assignment] = ending
             self._lead()
-        return ending
+
+
+def _standing(critique: Critique) -> Standing:
+    evaluation = critique.evaluation
+    return Standing(critique.assignment, evaluation.value, evaluation.tokens, evaluation.scores, evaluation.prompt)
+
+
+def _ending(critique: Critique, assignment: Assignment | None, kind: EndKind, best: bool) -> Ending:
+    evaluation = critique.evaluation
+    return Ending(
+        assignment=critique.assignment,
+        kind=kind,
+        operator=assignment.operator if assignment else "",
+        section=assignment.section if assignment else "",
+        parent=assignment.parent if assignment else None,
+        gain=evaluation.gain,
+        error=evaluation.error,
+        paired=evaluation.paired,
+        unanswered=evaluation.unanswered,
+        tokens=evaluation.tokens,
+        value=evaluation.value if evaluation.survived else None,
+        best=best,
+    )
 
 
 def progress_of(directory: Path) -> Progress:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import assert_never, get_args
 
@@ -21,7 +21,7 @@ from agents.archive.guard import Guard
 from agents.archive.history import COUNTED, REMEMBERED, History
 from agents.archive.reward import Reward
 from agents.archive.timetable import Timetable
-from agents.operators.operator import part, saved
+from agents.operators.operator import WHOLE, part, saved
 from agents.ring.injected_edit import INJECTED, edited_section, nearest
 from agents.ring.shrinking import Shrinker
 from agents.selectors.selector import Choice, ParentSelector, Selector
@@ -30,6 +30,7 @@ from protocols.errors import Interrupted, RunFailed
 from protocols.messages import (
     FIRST,
     SHRINK,
+    Accept,
     Assignment,
     Candidate,
     Change,
@@ -45,6 +46,7 @@ from protocols.messages import (
     Message,
     Missing,
     Pause,
+    Reject,
     Resumed,
     Scores,
     Stop,
@@ -61,6 +63,8 @@ OF_OPERATORS = "budget.operators."
 PARENTS = 64
 """Members that a selector chooses the parent from, those of highest value: who is farther behind is hardly ever
 chosen, and each takes time."""
+OBJECTIONS = 4
+"""Reasons of a person, the last ones, that are told to the edits of a section."""
 Remember = Callable[[int, Experience], Awaitable[None]]
 """Stores the experience of an assignment; a second call for the same assignment stores nothing."""
 
@@ -71,7 +75,8 @@ class SearchSettings:
     edit adds. `failure_reward` <= 0: reward of an assignment that ended in a failure. `barrier`: issue nothing until
     all assignments in flight have ended, as in generations; only to measure the cost of that. `prefer`: which member
     of the archive is the result. `shrink` >= 0: maximum number of races to shorten the result after the search.
-    `aims`: those that the run began with. `guard`: what the result must not lose, None: nothing."""
+    `aims`: those that the run began with. `guard`: what the result must not lose, None: nothing. `review`: edits
+    that win their races wait for a person."""
 
     width: int = 8
     assignments: int = 100
@@ -82,6 +87,7 @@ class SearchSettings:
     shrink: int = 0
     aims: Aims = field(default_factory=Aims)
     guard: Guard | None = None
+    review: bool = False
 
 
 class Controller:
@@ -92,7 +98,8 @@ class Controller:
     `uncriticised`: survivors without a critique, by reason. `doubted`: how often the Critic has doubted the expected
     answer of each training example, by id. `width` and `paused`: as set by the last command. `limit`: most
     assignments of operators. `issued`: all assignments; `cut`: those of them that shrink the result; while
-    `shrinking`, no others are issued.
+    `shrinking`, no others are issued. `waiting`: the critiques of edits that have won their races and wait for a
+    person; they count for `width`, and the search is not over before a person has decided or stopped it.
     """
 
     address = "controller"
@@ -115,6 +122,8 @@ class Controller:
         self.archive = Archive(settings.prefer, settings.guard)
         self.first: Member | None = None
         self.open: dict[int, Assignment] = {}
+        self.waiting: dict[int, tuple[Critique, Assignment]] = {}
+        self._objections: dict[str, deque[str]] = {}
         self.failures: Counter[FailureKind] = Counter()
         self.history = History()
         self._timetable = Timetable(choices.operators)
@@ -157,6 +166,12 @@ class Controller:
                 await self._learn(message)
             case Failure():
                 await self._fail(message)
+            case Accept(number) if number in self.waiting:
+                await self._settle(*self.waiting.pop(number))
+            case Reject(number, reason) if number in self.waiting:
+                await self._decline(*self.waiting.pop(number), reason)
+            case Accept() | Reject():
+                pass  # it does not wait, or no longer
             case Stop() | Pause() | Continue() | Change() | Freeze() | Inject():
                 self._obey(message)
             case Conclude(stopped_by):
@@ -168,10 +183,10 @@ class Controller:
                 raise AssertionError(f"the Controller does not accept {type(message).__name__}")
         return await self._go_on()
 
-    def _obey(self, command: Command) -> None:
+    def _obey(self, command: Stop | Pause | Continue | Change | Freeze | Inject) -> None:
         match command:
             case Stop(reason):
-                if not self._all_made or self._settings.shrink:  # there is something to stop
+                if not self._all_made or self._settings.shrink or self._settings.review:  # there is something to stop
                     self._stopped_by = self._stopped_by or reason
                     self._interrupted = self._interrupted or reason == INTERRUPTED
             case Pause():
@@ -223,12 +238,22 @@ class Controller:
         self._stopped_by = self._stopped_by or (f"budget: {cap}" if cap else "budget")
 
     async def _learn(self, critique: Critique) -> None:
-        evaluation = critique.evaluation
-        successors: Sequence[Choice] = ()
         assignment = self.open.pop(critique.assignment, None)
         if critique.missing:
             self.uncriticised[critique.missing] += 1
         self.doubted.update(critique.doubtful)
+        if assignment is not None and assignment.review and critique.evaluation.survived:
+            self.waiting[critique.assignment] = critique, assignment
+        else:
+            await self._settle(critique, assignment)
+        if critique.cut_by:
+            self._exhaust(critique.cut_by)
+
+    async def _settle(self, critique: Critique, assignment: Assignment | None) -> None:
+        """Take the result of a race into the archive, the selector and the memory. `assignment` None: that of the
+        first prompt."""
+        evaluation = critique.evaluation
+        successors: Sequence[Choice] = ()
         if evaluation.survived:
             member = survivor(critique, assignment, self._frozen)
             entered = self.archive.add(member)
@@ -248,8 +273,18 @@ class Controller:
             await self._remember(assignment, after, reward, ending, evaluation.paired, cost)
             if assignment.operator == SHRINK and self._shrinker is not None:
                 self._shrinker.raced(critique.assignment)
-        if critique.cut_by:
-            self._exhaust(critique.cut_by)
+
+    async def _decline(self, critique: Critique, assignment: Assignment, reason: str) -> None:
+        """Drop an edit that a person does not want: it has earned nothing, and the reason is told to later edits of
+        the section."""
+        self._objections.setdefault(assignment.section, deque(maxlen=OBJECTIONS)).append(reason)
+        evaluation = replace(critique.evaluation, survived=False)
+        self.history.measure(assignment, evaluation)
+        self._teach(critique.assignment, 0.0, ())
+        self._ended(assignment, "declined")
+        after = saved(evaluation.prompt, assignment.section)
+        objected = replace(assignment, gradient=reason)
+        await self._remember(objected, after, 0.0, "declined", evaluation.paired)
 
     async def _fail(self, failure: Failure) -> None:
         if failure.assignment == FIRST and failure.kind == "stopped":
@@ -314,18 +349,23 @@ class Controller:
         """Whether the search has been concluded: the result is being made shorter, or will be next."""
         return self._concluding or self._shrinker is not None
 
+    @property
+    def _under_way(self) -> int:
+        """Assignments that have not ended; an edit that waits for a person has not."""
+        return len(self.open) + len(self.waiting)
+
     async def _go_on(self) -> list[Message]:
         """:raises RunFailed: no operator can edit the first prompt."""
         messages: list[Message] = []
         if self.first is not None and not self._all_made:  # there is something to stop
-            self._stopped_by = self._stopped_by or self._standing.reached
-        room = 0 if self.paused or (self._settings.barrier and self.open) else self.width
-        while self.first is not None and not self._stopped_by and not self._all_made and len(self.open) < room:
+            self._stopped_by = self._stopped_by or self._standing.reached(patient=bool(self.waiting))
+        room = 0 if self.paused or (self._settings.barrier and self._under_way) else self.width
+        while self.first is not None and not self._stopped_by and not self._all_made and self._under_way < room:
             if self._made_by_hand:
                 messages.append(self._assign_by_hand(self._made_by_hand.popleft()))
             elif parents := self._choices.parents(self.archive, self._waiting()):
                 messages.append(self._assign(parents))
-            elif self.open:
+            elif self._under_way:
                 break  # an assignment in flight may yield a child that can be edited
             elif (flawless := await self._flawless()) or self.issued or self._frozen:
                 unread = UNREAD if self.history.given_up else FLAWLESS if flawless else UNEDITABLE
@@ -334,7 +374,7 @@ class Controller:
                 names = ", ".join(self._choices.operators)
                 raise RunFailed(f"no section of the prompt may be edited by any of the operators {names}")
         if (
-            self._all_made and self.first is not None and not self.open
+            self._all_made and self.first is not None and not self._under_way
         ):  # not earlier: a cap may still refuse one of the last assignments
             self._stopped_by = self._stopped_by or ALL_MADE
         if self._stopped_by and self.first is not None and not self.finished:
@@ -351,7 +391,7 @@ class Controller:
     def _conclude(self) -> list[Message]:
         """The messages after the last operator's assignment: one cut after the other, then the end."""
         if self._shrinker is None:
-            if self.open or self._concluding:
+            if self.open or self._concluding or (self.waiting and not self._interrupted):
                 return []
             if self._settings.shrink and self.issued and not self._interrupted:
                 self._concluding = True
@@ -366,8 +406,9 @@ class Controller:
         if self.open:
             return []
         self.finished = True
-        # After an interruption, the cuts that are left are made when the run is resumed.
-        return [Finished(INTERRUPTED if self._interrupted and self._settings.shrink else self._stopped_by)]
+        # After an interruption, a resumed run makes the cuts that are left, and a person decides what waits.
+        left = self._settings.shrink or self.waiting
+        return [Finished(INTERRUPTED if self._interrupted and left else self._stopped_by)]
 
     def _waiting(self) -> frozenset[str]:
         """The operators that are not applied now."""
@@ -426,7 +467,7 @@ class Controller:
             section=section,
             parent=parent.candidate,
             prompt=parent.prompt,
-            gradient=parent.gradients.get(section, ""),
+            gradient="\n".join(filter(None, (parent.gradients.get(section, ""), *self._objected(section)))),
             outcomes=parent.outcomes,
             scores=parent.scores if scores is None else scores,
             credit=parent.credit,
@@ -435,6 +476,12 @@ class Controller:
             diagnosis=parent.diagnosis,
             tried=self.history.tried(section),
             best=best,
+            review=self._settings.review and operator != SHRINK,
         )
         self.open[assignment.assignment] = assignment
         return assignment
+
+    def _objected(self, section: str) -> list[str]:
+        """The reasons for which a person has rejected edits of the section, or of the whole prompt."""
+        alike = [name for name in self._objections if section == WHOLE or name in (section, WHOLE)]
+        return [f"- A person has rejected an edit: {why}" for name in alike for why in self._objections[name]]

@@ -121,13 +121,14 @@ class Proposer:
         return judge(alike[:RECALLED], self._clock())
 
     async def _check_new(self, assignment: Assignment, prompt: Prompt) -> None:
-        """:raises EditRejected: the memory has this edit of this text, and it has never survived."""
+        """:raises EditRejected: the memory has this edit of this text, and it has never survived, or a person has
+        rejected it."""
         if self._memory is None:
             return
         name = part(assignment.prompt, assignment.section).name
         before, after = saved(assignment.prompt, assignment.section), saved(prompt, assignment.section)
         endings = await self._memory.tried(self._task.name, name, before, after)
-        if endings and "survived" not in endings:
+        if endings and ("survived" not in endings or "declined" in endings):
             known = ", ".join(f"{ending} {count}×" for ending, count in sorted(endings.items()))
             raise EditRejected(f"tried before: {known}", text=after)
 

@@ -77,7 +77,7 @@ class Team:
             for agent in (controller, *others)
         }
         self._open: dict[int, Envelope] = {}
-        self._over = False
+        self._over = self._ended = False
         bus.tap(self._follow)
 
     async def run(self, opening: Opening, person: Person | None = None) -> str:
@@ -147,7 +147,8 @@ class Team:
                 raise
 
     async def _obey(self, command: Command) -> None:
-        await self._bus.send(command, sender=PERSON)
+        if not self._ended:  # the search is over, and nobody would obey
+            await self._bus.send(command, sender=PERSON)
 
     def _widen(self, width: int) -> None:
         """Let every agent except the Controller handle `width` messages at a time; never fewer than before."""
@@ -182,6 +183,8 @@ class Team:
                 self._raised = self._raised + 1 if raised else 0
             case Change(setting=setting, value=value) if setting == WIDTH and value is not None:
                 self._widen(int(value))
+            case Finished():
+                self._ended = True
             case _:
                 pass
 

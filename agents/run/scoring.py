@@ -14,7 +14,7 @@ from agents.config.configuration import Configuration
 from agents.config.loading import check_input, check_names, load_corpus, load_task, remarks, unknown_placeholders
 from agents.config.metrics import least_per_example
 from agents.config.programs import completed
-from agents.directory.run_directory import BATCHES, BEST_PROMPT, RECORD, RUNS, file_name, write
+from agents.directory.run_directory import BATCHES, BEST_PROMPT, RECORD, RUNS, write
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.outside import open_batched, open_forward
@@ -29,6 +29,7 @@ from protocols.files import prompt_file, prompt_folder
 from protocols.pacing.waiting import Patience
 from protocols.prompt import Prompt
 from protocols.task import SplitName
+from protocols.text import file_name
 
 
 @dataclass(frozen=True, slots=True)

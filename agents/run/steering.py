@@ -32,12 +32,14 @@ from agents.directory.run_directory import (
     read_configuration,
 )
 from agents.directory.watching import Watcher
+from agents.history.progress import Progress, progress_in
 from agents.history.resumption import ENDS, Ends
 from agents.models.budget import check_priced, kept_prices
 from agents.prompting.forward import Concurrency
 from agents.ring.controller import WIDTH
 from agents.ring.injected_edit import carried_over
 from agents.ring.team import Tell
+from agents.run.reviewing import check_waits, decision
 from memory.journals.journal import read_durable, read_journal
 from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Ledger
@@ -47,14 +49,17 @@ from protocols.concurrency.threads import in_thread
 from protocols.errors import NO_ROOM, ConfigError, InputError, PromptError, StorageFailed
 from protocols.files import prompt_file, prompt_folder
 from protocols.messages import (
+    Accept,
     Change,
     Command,
     Conclude,
     Continue,
     Envelope,
+    Finished,
     Freeze,
     Inject,
     Pause,
+    Reject,
     Resumed,
     Stop,
 )
@@ -62,7 +67,10 @@ from protocols.prompt import Prompt
 
 CONCURRENCY = "search.concurrency"
 NO_CAP = "none"
-USAGE = "pause, resume, stop, set KEY VALUE, freeze SECTION, inject PROMPT_FILE"
+USAGE = (
+    "pause, resume, stop, set KEY VALUE, freeze SECTION, inject PROMPT_FILE, waiting, accept CANDIDATE, "
+    'reject CANDIDATE "why"'
+)
 
 
 def command(directory: Path, words: Sequence[str]) -> str:
@@ -80,6 +88,8 @@ def command(directory: Path, words: Sequence[str]) -> str:
     every = _each_section(told, first)
     meant = understand(every[0], configuration, first, kept_prices(directory, configuration))
     _check_under_way(directory, meant)
+    if isinstance(meant, Accept | Reject):
+        check_waits(directory, meant.assignment)
     most = configuration.search.assignments
     if isinstance(meant, Inject) and _issued(directory) >= most:
         raise ConfigError(f"the run in {directory} has made all of its {most} assignments")
@@ -120,6 +130,8 @@ def understand(
                 prompts = f", and the prompts {', '.join(first.names)}" if len(first.names) > 1 else ""
                 raise ConfigError(f"no section is named {section!r}; there are {', '.join(names)}{prompts}")
             return Freeze(section)
+        case ["accept" | "reject", *_]:
+            return decision(words)
         case ["inject", text]:
             return Inject(prompt_file.loads(text))
         case _:
@@ -141,6 +153,10 @@ def in_words(told: Command) -> str:
             return f"{setting} = {value:,g} from now on"
         case Freeze(section):
             return f"{section} is frozen: no assignment that is issued from now on edits it"
+        case Accept(number):
+            return f"candidate {number} is accepted, and joins the archive"
+        case Reject(number, reason):
+            return f"candidate {number} is rejected, and later edits of its section are told why: {reason}"
         case Inject():
             return "a prompt made by hand is the next assignment's candidate"
         case _:
@@ -164,9 +180,17 @@ class Steering:
         self._configuration, self._ledger = configuration, ledger
         self.concurrency = Concurrency(configuration.at_once)
         self.aims = Aims(configuration.budget.target, configuration.budget.patience)
+        self._progress = Progress() if configuration.search.review else None
 
     async def observe(self, envelope: Envelope) -> None:
         """Apply a message of the bus."""
+        self._apply(envelope)
+        if self._progress is not None:  # while nothing but a person is waited for, no time is counted
+            self._progress.follow(envelope)
+            still = self._progress.paused or self._progress.idle
+            self._ledger.pause() if still else self._ledger.go_on()
+
+    def _apply(self, envelope: Envelope) -> None:
         match envelope.message:
             case Pause():
                 self._ledger.pause()
@@ -183,6 +207,8 @@ class Steering:
 
         :raises StorageFailed, MemoryMismatch: the journal cannot be read.
         """
+        if self._progress is not None:
+            self._progress = progress_in(directory / JOURNAL, self._configuration.search.prefer)
         paths = settable(self._configuration)
         said = (envelope.message for envelope in read_journal(directory / JOURNAL, (Change,)))
         last = {change.setting: change for change in said if isinstance(change, Change)}
@@ -310,6 +336,8 @@ def _check_under_way(directory: Path, meant: Command) -> None:
     ends = Ends(read_journal(directory / JOURNAL, ENDS, brief=True))
     said = [end.message for end in ends.standing if end.to != NOBODY]
     # Once the search is concluded, its result is shrunk still, and no edit is made.
+    if isinstance(meant, Accept | Reject):  # also when a cap has ended the search, which waits for them
+        said = [end for end in said if isinstance(end, Finished)]
     if said and (isinstance(meant, Inject) or not isinstance(said[-1], Conclude)):
         raise ConfigError(f"the search in {directory} is ending; nothing more is issued")
 

@@ -105,6 +105,10 @@ def spread(path: Path, tasks: Sequence[Path], seeds: Sequence[int], varied: Mapp
         source = path.parent / task
         tables = overridden(deepcopy(vary(read(source))), [f"search.seed={seed}"])
         configuration = build(tables, source.parent, file=f"{source}, with {key} of {path}")
+        if configuration.search.review:
+            raise ConfigError(
+                "search.review: the searches of a sweep wait for nobody; leave it out", file=str(source)
+            )
         stem = re.sub(r"[^\w-]+", "-", source.stem)
         cells.append(Cell(f"{stem}.{setting}.{seed}", stem, setting, seed, configuration))
     if len({cell.name for cell in cells}) < len(cells):

@@ -204,8 +204,9 @@ def left_out(result: Mapping[str, Any]) -> Iterator[str]:
     if doubted := result.get("doubted"):
         ids = ", ".join([*doubted][:MOST]) + ", …" * (len(doubted) > MOST)
         yield f"The critic doubts the expected answers of some training examples: {ids} ({len(doubted)} in all)."
+        yield "To correct such an answer: label CONFIG --id ID --target ANSWER; to leave the example out: --wrong."
     for name, ends in (result.get("operators") or {}).items():
-        if not ends.keys() & {"survived", "lost"} and ends.keys() & FAULTS:
+        if not ends.keys() & {"survived", "declined", "lost"} and ends.keys() & FAULTS:
             yield f"No assignment of {name} came to an evaluation: {counted(ends)}."
 
 

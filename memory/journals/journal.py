@@ -32,7 +32,7 @@ EXCHANGED = (
 )
 SCHEMA = Schema(
     "journal",
-    13,
+    14,
     (
         """CREATE TABLE journal (
             place INTEGER PRIMARY KEY, id INTEGER UNIQUE, cause INTEGER, sender TEXT, recipient TEXT,
@@ -58,6 +58,7 @@ SCHEMA = Schema(
         ),
         **dict.fromkeys(range(7, 12), ()),
         12: EXCHANGED,
+        13: (),
     },
 )
 """3 brought the commands of a person, 4 the faults of observers, 5 ancestors, 6 what is filled for each input. 7
@@ -67,7 +68,8 @@ which those are known that were begun and did not end; and which tokens are esti
 sections. 9 brought the Critic's diagnosis and its doubts, what was tried, drafts, and which training examples a
 candidate shares with its parent; the phase that shrinks the result, and what replies took; the aims of a search.
 10 told partners only to operators that combine, and the best score to all, and wrote a diagnosis once. 11 brought the
-steps of programs, 12 the swaps of their prompts, 13 what was asked and answered.
+steps of programs, 12 the swaps of their prompts, 13 what was asked and answered, 14 edits that wait for a
+person.
 
 A change of the messages is a new version, too: entries must be read with the meaning that they were written with."""
 COLUMNS = "id, cause, sender, recipient, time, type, assignment, payload"
@@ -85,6 +87,8 @@ REPLACE_NOTE = "INSERT OR REPLACE INTO note VALUES (?, ?)"
 WRITES = frozenset({INSERT, INSERT_CALL, INSERT_EXCHANGE, INSERT_PART, INSERT_NOTE, REPLACE_NOTE})
 """All statements that write to a journal."""
 CUT = "SELECT count(*) FROM journal WHERE type = 'Assignment' AND recipient = ?"
+ISSUED = "SELECT ifnull(max(assignment), 0) FROM journal WHERE type NOT IN ('Accept', 'Reject')"
+"""The number of assignments; a person may have named one that was never issued."""
 LOST = "Lost"
 """The `error` of a call whose process ended before the call did."""
 
@@ -369,7 +373,8 @@ def read_durable(path: Path) -> Durable:
     with reading(path, SCHEMA) as connection:
         rows = connection.execute(f"{SPENT} GROUP BY role, model ORDER BY min(place)")
         accounts = tuple(account_of(row) for row in rows)
-        [(last, issued)] = connection.execute("SELECT ifnull(max(id), 0), ifnull(max(assignment), 0) FROM journal")
+        [(last,)] = connection.execute("SELECT ifnull(max(id), 0) FROM journal")
+        [(issued,)] = connection.execute(ISSUED)
         [(cut,)] = connection.execute(CUT, (f"proposer/{SHRINK}",))
         [(resumed,)] = connection.execute("SELECT ifnull(max(id), 0) FROM journal WHERE type = 'Resumed'")
         seconds = worked(connection)

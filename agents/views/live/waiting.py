@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 
 import anyio
 
@@ -54,6 +55,18 @@ class Silence:
             self._gap = 0
         gap = GAPS[min(self._gap, len(GAPS)) - 1] if self._gap else 0.0
         return max(self._heard + PATIENCE, self._told + gap)
+
+
+def for_person(candidates: Collection[int], directory: Path) -> str:
+    """One line that says which candidates wait for a person; "" if none does."""
+    if not candidates:
+        return ""
+    numbers = ", ".join(map(str, candidates))
+    what = f"candidate{'s' * (len(candidates) > 1)} {numbers}"
+    return (
+        f"Waiting for a person to decide about {what}: `ctl {directory} waiting` shows what waits, then "
+        '`accept N` or `reject N "why"`.'
+    )
 
 
 def in_words(waits: Waits) -> str:

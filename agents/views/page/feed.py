@@ -10,8 +10,10 @@ from pathlib import Path
 import anyio
 
 from agents.directory.run_directory import JOURNAL, LOCK, LOG, RESULT, read_configuration, read_document
+from agents.history.progress import Waiting
 from agents.models.budget import kept_prices
 from agents.results.earlier import as_result
+from agents.views.page.changes import changes
 from agents.views.page.details import details, experiences
 from agents.views.page.document import Figures, winner_changes
 from agents.views.page.run_summary import Json, RunSummary
@@ -22,6 +24,7 @@ from protocols.bus import Traffic
 from protocols.concurrency.threads import entered, in_thread
 from protocols.files import prompt_file
 from protocols.prompt import Prompt, prompt_of
+from protocols.text import one_line
 
 INTERVAL = 0.2
 """Least seconds between two reads of the journal."""
@@ -139,6 +142,7 @@ class Feed:
             "heard": summary.heard,
             "editable": _editable(summary.first),
             "parts": self._taken_apart(document["best"]) if not news.more else [],
+            "reviews": [_review(waiting) for waiting in summary.progress.waiting.values() if figures.working],
         }
         size = summary.renewed, summary.total
         shown = Shown(document, tuple(summary.points), *size, self._best, summary.recorded, over and not news.more)
@@ -165,6 +169,17 @@ class Feed:
         return [
             {"address": address, "busy": at_work[address], "waiting": None} for address in sorted(names, key=_place)
         ]
+
+
+def _review(waiting: Waiting) -> Json:
+    """An edit that waits for a person, with the sections that it changes."""
+    changed = changes(waiting.assignment.prompt, waiting.standing.prompt, LONGEST)
+    ending = waiting.ending
+    return {
+        "assignment": ending.assignment,
+        "summary": one_line(str(ending), 300),
+        "sections": [row for row in changed if row["change"] != "same"],
+    }
 
 
 def _place(address: str) -> tuple[int, str]:

@@ -14,12 +14,14 @@ from agents.history.resumption import is_end
 from memory.journals.journal_tail import News
 from protocols.budget.ledger import Account
 from protocols.messages import (
+    Accept,
     Assignment,
     Candidate,
     Critique,
     Envelope,
     Evaluation,
     Failure,
+    Reject,
     Resumed,
 )
 from protocols.prompt import Prompt
@@ -166,7 +168,7 @@ class RunSummary:
         ending = self.progress.follow(envelope)
         if isinstance(message, Resumed):
             self._reopen()
-        if ending is not None:
+        if ending is not None and ending.kind != "waiting":
             self._end(ending, envelope, calls)
         return ending
 
@@ -225,7 +227,7 @@ class RunSummary:
             self.renewed += 1
         elif ending.kind != "first":
             self._tally(ending)
-        if isinstance(message, Critique) and message.cut_by:
+        if isinstance(message, Accept | Reject) or (isinstance(message, Critique) and message.cut_by):
             self._cut.add(ending.assignment)
         self.total += 1
         place = {
@@ -246,7 +248,7 @@ class RunSummary:
 
     def _tally(self, ending: Ending) -> None:
         cell = self._cells.setdefault((ending.operator, ending.section), Cell())
-        if ending.kind in ("survived", "lost"):
+        if ending.kind in ("survived", "lost", "declined"):
             cell.add(ending.paired, ending.gain)
             cell.survived += ending.kind == "survived"
         else:
@@ -262,7 +264,8 @@ class RunSummary:
     def _reopen(self) -> None:
         """Subtract the failures that resuming the run has undone."""
         for ending in self.progress.reopened:
-            if (kind := FAILURES.get(ending.kind)) and not self._failures[kind].drop(one_line(ending.reason, REASON)):
+            kind = FAILURES.get(ending.kind)
+            if kind in self._failures and not self._failures[kind].drop(one_line(ending.reason, REASON)):
                 del self._failures[kind]
 
     def _restore(self) -> None:

@@ -30,4 +30,4 @@ def test_an_end_is_said_in_words_that_a_person_uses(reason: str, words: str) -> 
 def test_a_target_that_is_reached_is_named() -> None:
     standing = Standing(Aims(target=0.5))
     standing.take(0.75)
-    assert end_in_words(standing.reached).startswith("stopped by target: 0.750 on validation")
+    assert end_in_words(standing.reached(False)).startswith("stopped by target: 0.750 on validation")

@@ -29,4 +29,5 @@ FIRST = [*MANY][:MOST]
     ],
 )
 def test_doubted_examples_are_named_the_most_doubted_first(doubted: dict[str, int], said: list[str]) -> None:
-    assert list(left_out({"doubted": doubted})) == said
+    correct = "To correct such an answer: label CONFIG --id ID --target ANSWER; to leave the example out: --wrong."
+    assert list(left_out({"doubted": doubted})) == [*said, *([correct] if said else [])]

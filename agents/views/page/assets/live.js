@@ -63,6 +63,25 @@ function showControls() {
   part("pause").disabled = part("stop").disabled = phase === "stopping";
 }
 
+// Edits that have won their races and wait for a person; drawn anew only if others wait, so that a click is not lost.
+function showReviews() {
+  const host = part("reviews"), waits = doc.reviews ?? [], key = waits.map((one) => one.assignment).join(" ");
+  part("reviews-part").hidden = !waits.length;
+  if (host.dataset.waits === key) return;
+  host.dataset.waits = key;
+  host.replaceChildren(...waits.map((one) => element("article", { "data-candidate": String(one.assignment) },
+    element("p", {}, element("button", { type: "button", class: "link", onclick: () => openDetail(one.assignment) }, `${one.assignment}  ${one.summary}`)),
+    ...one.sections.map((row) => element("div", {}, element("h3", {}, whole(row.section)), diffText(row.lines))),
+    element("div", { class: "row" },
+      element("button", { type: "button", class: "strong accept", onclick: () => command("accept", String(one.assignment)) }, "Accept"),
+      element("button", { type: "button", class: "reject", onclick: () => askWhy(one.assignment) }, "Reject…")))));
+}
+
+function askWhy(candidate) {
+  const why = element("textarea", { rows: "4", class: "text", "aria-label": "why", id: "why" });
+  openDialog(`Reject candidate ${candidate}?`, [element("p", {}, "Why? Later edits of the section are told it."), why], "Reject it", () => command("reject", String(candidate), why.value.trim()));
+}
+
 function buildControls(host) {
   const button = (id, label, onclick) => element("button", { type: "button", id, onclick }, label);
   const choice = (id, label, names) => element("select", { id, "aria-label": label }, ...names.map((name) => element("option", {}, name)));

@@ -3,7 +3,7 @@
 const doc = {
   title: "", state: { phase: "", words: "" }, waiting: "", connection: "", figures: [], remarks: [], points: [], survivors: [], total: 0, best: null, lineage: [],
   line: new Set(), front: new Set(), held: null, examples: null, values: [], roles: [], failures: [], sections: [], parts: [], experiences: {},
-  agents: null, flows: {}, seconds: 0, ticks: 0, steerable: false, settings: [], editable: [], prompt: null,
+  agents: null, flows: {}, seconds: 0, ticks: 0, reviews: [], steerable: false, settings: [], editable: [], prompt: null,
   elsewhere: "Its messages are not in this file. To see them: watch RUN_DIR",
 };
 const REST = 400, SHARE = 8; // milliseconds between two drawings, and at least so many times as long as one took
@@ -54,6 +54,7 @@ function drawChart(id, drawIt, words) {
 const MARKS = "■ first prompt, ● survivor, ◆ the best, × lost its race (its parent's value and its paired gain)";
 const DRAWINGS = [
   [["points"], relate],
+  [["reviews"], showReviews],
   [[], drawTop],
   [["points", "held"], () => drawChart("curve", drawCurve, `${MARKS}. Heavy line: the best so far; thin lines: from parent to child.`
     + (doc.held ? " Dashed: both prompts on the test split; band: 95 % interval of the best prompt's gain there, above the first prompt." : ""))],
