@@ -29,6 +29,8 @@ from agents.run.opening import open_run
 from agents.run.reviewing import waiting
 from agents.run.search import Run
 from agents.run.steering import Steering, command
+from agents.study.grid import load_grid
+from agents.views.live.waiting import for_person
 from agents.views.page.run_summary import RunSummary
 from memory.journals.journal import open_journal, read_journal
 from protocols.budget.budget_scope import Caps
@@ -50,6 +52,7 @@ from protocols.messages import (
 from tests.agents.history.test_looking_back import ignore
 from tests.agents.run.test_search import configure
 from tests.memory.helpers import directory as temporary
+from tests.small_task import write_task
 from tests.wire_server import WireServer
 from tests.world import FIRST_PROMPT, Oracle, Ring, answer, shuffled
 
@@ -296,3 +299,16 @@ async def test_a_rejected_edit_is_not_in_the_result_and_its_reason_is_in_the_nex
     said = [e.message for e in read_journal(directory / JOURNAL) if e.sender == PERSON]
     assert said[:2] == [Reject(number, WHY), Accept(following)]
     assert len(waiting(directory)) == 1  # the last, which a resumed run still waits for
+
+
+def test_the_searches_of_a_sweep_wait_for_nobody(tmp_path: Path) -> None:
+    write_task(tmp_path)
+    (tmp_path / "grid.toml").write_text('[sweep]\ntasks = ["small.toml"]\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"search\.review: the searches of a sweep wait for nobody"):
+        load_grid(tmp_path / "grid.toml", ["search.review=true"])
+
+
+def test_who_is_waited_for_is_said_in_one_line(tmp_path: Path) -> None:
+    assert for_person((), tmp_path) == ""
+    assert for_person((3,), tmp_path).startswith("Waiting for a person to decide about candidate 3: `ctl ")
+    assert "candidates 3, 7: " in for_person((3, 7), tmp_path)

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from rich.console import Console
 
 from agents import foreground
+from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import load
 from agents.run.opening import open_run
 from agents.run.search import Run
@@ -25,7 +26,7 @@ from agents.views.page.feed import Feed
 from agents.views.page.html import report_page
 from agents.views.page.report import write_report
 from agents.views.page.serving import shown
-from protocols.messages import Candidate, Change, Continue, Envelope, Freeze, Inject, Message, Pause
+from protocols.messages import Accept, Candidate, Change, Continue, Envelope, Freeze, Inject, Message, Pause, Reject
 from tests.agents.views.page.runs import said, write_run
 from tests.small_task import write_task
 
@@ -88,9 +89,11 @@ def is_a_later_one(message: Message) -> bool:
 
 
 @asynccontextmanager
-async def searching(folder: Path, held: Callable[[Message], bool]) -> AsyncIterator[tuple[Run, str, anyio.Event]]:
+async def searching(
+    folder: Path, held: Callable[[Message], bool], *settings: str
+) -> AsyncIterator[tuple[Run, str, anyio.Event]]:
     """A search that stands still at the first message that is to be held, until the event; shown at the address."""
-    configuration = load(write_task(folder / "task"), ["search.assignments=30", "search.width=1"])
+    configuration = load(write_task(folder / "task"), ["search.assignments=30", "search.width=1", *settings])
     errors, begun, go_on = io.StringIO(), anyio.Event(), anyio.Event()
 
     async def hold(envelope: Envelope) -> None:
@@ -189,6 +192,37 @@ async def test_a_search_is_steered_from_its_page(tmp_path: Path, browser: Browse
     await seen.wait_for_text("#state", "Ended")
     await seen.wait_for_text("#candidates", "hand on")
     assert [type(message) for message in told] == [Change, Freeze, Inject]
+    assert [fault for fault in seen.faults if "400" not in fault] == []
+
+
+async def test_a_person_accepts_and_rejects_on_the_page(tmp_path: Path, browser: Browser) -> None:
+    seen, told = await visit(browser), list[Message]()
+    decided = anyio.Event()
+
+    async def listen(envelope: Envelope) -> None:
+        if isinstance(envelope.message, Accept | Reject):
+            told.append(envelope.message)
+            if len(told) == 2:
+                decided.set()
+
+    async with searching(tmp_path, lambda message: True, "search.review=true") as (run, address, go_on):
+        go_on.set()
+        run.bus.tap(listen)
+        await seen.page.goto(address)
+        waits = seen.page.locator("#reviews article")
+        number = await waits.get_attribute("data-candidate")
+        await waits.locator(".accept").click()
+        await seen.wait_for_text("#said", "is accepted")
+        await seen.page.locator(f"#reviews article:not([data-candidate='{number}']) .reject").click()
+        await seen.page.locator("#why").fill("It names a <b>customer</b>.")
+        await seen.page.locator("#do").click()
+        with anyio.fail_after(20):
+            await decided.wait()
+        await seen.fits()
+        await run.stop(INTERRUPTED)
+    assert isinstance(told[0], Accept)
+    assert isinstance(told[1], Reject)
+    assert told[1].reason == "It names a <b>customer</b>."
     assert [fault for fault in seen.faults if "400" not in fault] == []
 
 
