@@ -14,7 +14,7 @@ import orjson
 from agents.config.configuration import Configuration, build
 from agents.config.reading import read
 from agents.directory.run_directory import GIVEN, RECORD, named, next_directory, usable, write
-from protocols.data.inputs import rooted
+from protocols.data.values.inputs import rooted
 from protocols.errors import ConfigError, DataError, InputError, StorageFailed
 from protocols.files import prompt_file
 from protocols.prompt import Prompt

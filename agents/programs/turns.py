@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from protocols.data.inputs import read_input
-from protocols.data.pictures import Pictures
+from protocols.data.values.inputs import read_input
+from protocols.data.values.pictures import Pictures
 from protocols.errors import ProgramFailed
 from protocols.model import ChatMessage, ToolCall, spoken
 from protocols.program import SPEAKERS, Turn

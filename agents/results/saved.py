@@ -14,8 +14,8 @@ from agents.programs.bound import INPUTS, Values
 from agents.prompting.requests import key_of
 from agents.prompting.retrieval_slots import EXAMPLES, PASSAGES, Filled, Pair, slots_of, uses
 from memory.retrieval import Shelf
-from protocols.data.inputs import read_input
-from protocols.data.pictures import Pictures
+from protocols.data.values.inputs import read_input
+from protocols.data.values.pictures import Pictures
 from protocols.errors import DataError, PromptError
 from protocols.files import prompt_file
 from protocols.model import ChatMessage, Offer, spoken

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from protocols.data.loading import Source, rows_of
 from protocols.data.mapping import example
-from protocols.data.pictures import Pictures
 from protocols.data.rows import Row
+from protocols.data.values.pictures import Pictures
 from protocols.errors import DataError
 from protocols.task import Example, show_text
 

@@ -11,10 +11,10 @@ from typing import Literal
 from protocols.data.checks import check_file
 from protocols.data.huggingface import SCHEME, read_huggingface
 from protocols.data.mapping import Fields, example
-from protocols.data.pictures import Pictures
 from protocols.data.published import read_cluener, read_squad, read_thucnews
 from protocols.data.rows import Rows
 from protocols.data.tables import read_csv, read_json, read_jsonl, read_parquet, read_tsv
+from protocols.data.values.pictures import Pictures
 from protocols.errors import DataError
 from protocols.task import Example
 

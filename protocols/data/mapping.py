@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocols.data.inputs import NO_TEXT, read_conversation, read_images, read_input
-from protocols.data.pictures import Pictures
 from protocols.data.rows import Row
+from protocols.data.values.inputs import NO_TEXT, read_conversation, read_images, read_input
+from protocols.data.values.pictures import Pictures
 from protocols.task import Example, Json
 
 DEEPEST = 32

@@ -1,4 +1,4 @@
-"""Values that are conversations or images, as `protocols/data/inputs.py` and `protocols/turns.py` read them."""
+"""Conversations and images, as `protocols/data/values/inputs.py` and `protocols/turns.py` read them."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from protocols.data import Fields, Source, load_examples
-from protocols.data import pictures as limits
-from protocols.data.inputs import rooted
+from protocols.data.values import pictures as limits
+from protocols.data.values.inputs import rooted
 from protocols.errors import DataError
 from protocols.images.image import Image
 from protocols.model import ChatMessage

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from protocols.data.pictures import ADDRESS, DATA_URL, Pictures
+from protocols.data.values.pictures import ADDRESS, DATA_URL, Pictures
 from protocols.images.image import Image
 from protocols.model import ChatMessage, Speaker, spoken
 from protocols.turns import Conversation, Mixed

@@ -1,0 +1,1 @@
+"""Values of inputs: texts, conversations and images, as data files have them."""
