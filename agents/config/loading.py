@@ -47,9 +47,10 @@ def load_added(configuration: Configuration) -> tuple[Task, Added | None]:
     loaded = {name: load_examples(source, name) for name, source in sources(configuration).items()}
     splits = _first_splits(configuration, loaded)
     added = additions(configuration, splits, loaded)
+    whole = added[-1].splits if added else splits
+    task = make_task(configuration, overlaid(whole, corrections(configuration)))
     if not added:
-        return make_task(configuration, splits), None
-    task = make_task(configuration, added[-1].splits)
+        return task, None
     return replace(task, new=frozenset(one.id for new in added[-1].new.values() for one in new)), added[-1]
 
 
