@@ -24,7 +24,7 @@ from agents.forecast.past import Past, add_run
 from agents.models.budget import kept_prices
 from agents.prompting.retrieval_slots import open_slots
 from agents.results.finished import read_result
-from memory.journals.journal import read_calls
+from memory.journals.reading import read_calls
 from protocols.errors import InputError
 from protocols.files import prompt_file
 

@@ -45,7 +45,7 @@ from agents.selectors.baselines import Uniform
 from agents.selectors.selector import Choice
 from benchmarks.peers.material import Sizes, material
 from benchmarks.rows import append, check, read
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.errors import PromptFlowError
 from protocols.files import prompt_file
 from protocols.messages import FIRST, Assignment, Evaluation

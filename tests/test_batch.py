@@ -21,7 +21,7 @@ from agents.config.configuration import load
 from agents.directory.run_directory import JOURNAL
 from agents.models.batching import check_batch
 from agents.run.scoring import score
-from memory.journals.journal import read_spent
+from memory.journals.reading import read_spent
 from protocols.batches.desk import AGAIN
 from protocols.errors import ConfigError
 from tests.batch_server import BatchServer, Plan

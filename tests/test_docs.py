@@ -37,7 +37,7 @@ from agents.programs.workers import question
 from agents.results.saved import load_prompt
 from agents.run.steering import settable
 from examples.agent.program import PRICES
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
 from protocols.data import load_examples
 from protocols.files import prompt_file
 from protocols.kinds.kinds import TASK_KINDS

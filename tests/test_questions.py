@@ -10,7 +10,7 @@ import pytest
 
 from agents.config.configuration import load
 from agents.run.scoring import score
-from memory.journals.journal import read_exchanges
+from memory.journals.reading import read_exchanges
 from tests.small_task import SIZES, rows, write_task
 from tests.test_run import KEY, answer, invoke
 from tests.wire_server import WireServer

@@ -23,7 +23,7 @@ import run
 from agents.commands import demonstrating
 from agents.config.configuration import Configuration
 from agents.directory.run_directory import LOG
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.messages import Assignment, Critique, Failure
 from tests.small_task import PROMPT, SIZES, rows, write_task
 from tests.wire_server import Fault, WireServer

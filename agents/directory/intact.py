@@ -20,7 +20,7 @@ from agents.directory.run_directory import (
     SHARED_CAPS,
 )
 from memory.experience_store import SCHEMA as MEMORIES
-from memory.journals.journal import SCHEMA as JOURNALS
+from memory.journals.schema import SCHEMA as JOURNALS
 from memory.storage.cache import SCHEMA as CACHES
 from memory.storage.sqlite import Schema, reading
 from protocols.errors import StorageFailed

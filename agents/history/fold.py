@@ -13,7 +13,7 @@ from agents.archive.ends import ALL_MADE
 from agents.history.resumption import Ends
 from agents.ring.controller import Controller
 from agents.ring.team import Opening
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.bus import NOBODY
 from protocols.concurrency.threads import in_slices, in_thread
 from protocols.errors import ReplayDiffers

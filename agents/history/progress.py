@@ -12,7 +12,7 @@ from agents.archive.front import Front, Prefer
 from agents.archive.guard import Guard
 from agents.directory.run_directory import JOURNAL, read_configuration
 from agents.history.resumption import Ends, is_end
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.messages import (
     FIRST,
     SHRINK,

@@ -18,7 +18,7 @@ from agents.history.fold import TURNS, Fold
 from agents.history.recycling import recycle, unpack
 from agents.results.finished import read_result
 from agents.ring.controller import Controller
-from memory.journals.journal import read_calls, read_journal, read_notes
+from memory.journals.reading import read_calls, read_journal, read_notes
 from protocols.concurrency.threads import in_slices, in_thread
 from protocols.errors import ReplayDiffers
 from protocols.files import prompt_file

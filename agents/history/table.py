@@ -8,7 +8,7 @@ from pathlib import Path
 from agents.directory.run_directory import JOURNAL, read_configuration
 from agents.history.progress import TOLD, Ending, Progress
 from agents.models.budget import kept_prices
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
 from protocols.budget.prices import Price
 from protocols.messages import Envelope, Resumed
 from protocols.wrappers.recorded import Call

@@ -13,7 +13,7 @@ from agents.history.progress import Ending, Progress, progress_of
 from agents.models.budget import kept_prices
 from agents.results.finished import read_result
 from memory.journals.exchanges import Exchange
-from memory.journals.journal import read_calls, read_exchanges, read_journal
+from memory.journals.reading import read_calls, read_exchanges, read_journal
 from protocols.budget.prices import Price
 from protocols.errors import ConfigError
 from protocols.messages import FIRST, Assignment, Candidate, Critique, Envelope, Evaluation

@@ -10,7 +10,7 @@ from pathlib import Path
 from agents.directory.run_directory import JOURNAL, read_configuration
 from agents.history.trace import winner
 from memory.journals.exchanges import Exchange
-from memory.journals.journal import read_exchanges
+from memory.journals.reading import read_exchanges
 from protocols.errors import ConfigError
 from protocols.task import SplitName
 

@@ -13,7 +13,8 @@ from agents.models.stack import Models
 from agents.programs.workers import at_work
 from agents.prompting.forward import Concurrency, Forward
 from agents.prompting.retrieval_slots import RetrievalSlots
-from memory.journals.journal import open_journal, read_notes
+from memory.journals.journal import open_journal
+from memory.journals.reading import read_notes
 from memory.storage.cache import ReplyCache, open_cache
 from memory.storage.sqlite import claimed
 from protocols.budget.ledger import Ledger

@@ -9,7 +9,7 @@ from typing import Literal
 
 from agents.archive.archive import Member
 from agents.results.comparison import Held
-from memory.journals.journal import read_calls
+from memory.journals.reading import read_calls
 from protocols.budget.prices import Price
 from protocols.model import Usage
 from protocols.wrappers.recorded import Call

@@ -73,7 +73,8 @@ from agents.selectors.expected import expected
 from agents.selectors.selector import Selector
 from memory.experience import Experience
 from memory.journals.exchanges import Exchange, Keep
-from memory.journals.journal import Journal, read_durable, read_journal, read_notes
+from memory.journals.journal import Journal
+from memory.journals.reading import read_durable, read_journal, read_notes
 from memory.store import Memory
 from protocols.budget.ledger import Books, Ledger, Saved
 from protocols.budget.prices import Price

@@ -40,7 +40,7 @@ from agents.ring.controller import WIDTH
 from agents.ring.injected_edit import carried_over
 from agents.ring.team import Tell
 from agents.run.reviewing import check_waits, decision
-from memory.journals.journal import read_durable, read_journal
+from memory.journals.reading import read_durable, read_journal
 from memory.storage.sqlite import is_claimed
 from protocols.budget.ledger import Ledger
 from protocols.budget.prices import Price

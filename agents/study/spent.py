@@ -8,7 +8,7 @@ from pathlib import Path
 from agents.config.configuration import Configuration
 from agents.directory.run_directory import JOURNAL, read_configuration
 from agents.models.budget import kept_prices, prices
-from memory.journals.journal import read_processes, read_spent
+from memory.journals.reading import read_processes, read_spent
 from protocols.budget.amount import ZERO, Amount
 from protocols.budget.budget_scope import Cost
 from protocols.budget.ledger import cost_of

@@ -15,7 +15,7 @@ from agents.prompting.retrieval_slots import uses
 from agents.results.saved import load_prompt
 from agents.views.chat import show_messages
 from agents.views.report import show_result
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.files import prompt_file
 from protocols.messages import FIRST, Critique, Outcome
 from protocols.text import one_line

@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from memory.journals.in_flight import Begun, InFlight, left_behind, open_in_flight
-from memory.journals.journal import INSERT_CALL, SCHEMA, WRITES, begun_file, lost_calls
+from memory.journals.journal import begun_file, lost_calls
+from memory.journals.schema import INSERT_CALL, SCHEMA, WRITES
 from memory.storage.database import Batch
 from memory.storage.sqlite import file_errors, open_file, reading
 from protocols.errors import StorageFailed

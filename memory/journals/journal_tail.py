@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from memory.journals.journal import SCHEMA, SELECT, SPENT, account_of, envelope_of, part, worked
 from memory.journals.message_codec import Reader
+from memory.journals.reading import account_of, envelope_of, part, worked
+from memory.journals.schema import SCHEMA, SELECT, SPENT
 from memory.storage.sqlite import reading
 from protocols.budget.ledger import Account
 from protocols.messages import Envelope

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from protocols.budget.amount import ZERO, Amount
 from protocols.budget.budget_scope import ASIDE, BudgetScope, Caps, Cost, Notice
 from protocols.concurrency.wakeup import Wakeup
-
-if TYPE_CHECKING:
-    from protocols.budget.wallet import Wallet
-
 
 ANSWERING = ("task", "judge")
 """The roles, with those below them, that reports and shrinking call."""
@@ -25,6 +21,17 @@ class Phase(IntEnum):
     SEARCHING = 0
     SHRINKING = 1
     REPORTING = 2
+
+
+class Limits(Protocol):
+    """Where the limits of a budget come from if other processes spend under the same caps: a `Wallet`."""
+
+    def obstacle(self, cap: str, most: Cost, phase: Phase) -> tuple[str, bool]:
+        """The cap that a call of at most `most` waits for, and whether it is refused for good; `cap`: that of which
+        the present limits leave no room."""
+
+    def moved(self) -> None:
+        """Told that a call was admitted or has ended."""
 
 
 class SharedBudget(BudgetScope):
@@ -41,7 +48,7 @@ class SharedBudget(BudgetScope):
         super().__init__(name, caps)
         self.caps, self.wakeup = caps, Wakeup()
         self.shares: list[Share] = []
-        self.wallet: Wallet | None = None
+        self.wallet: Limits | None = None
         self.kept = self.laid_aside = ZERO
         self.released = [ZERO for _ in Phase]
         self.answers = BudgetScope(name, Caps())

@@ -23,7 +23,7 @@ from agents.directory.run_directory import BEST_PROMPT, JOURNAL, RESULT, read_do
 from agents.history.progress import Ending
 from agents.history.replay import replay
 from agents.operators.operator import Context, of_kinds
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.errors import ConfigError, DataError, InputError, PromptError, RunFailed
 from protocols.files import prompt_file
 from protocols.messages import Assignment, Critique, Failure, Stop

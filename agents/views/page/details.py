@@ -11,7 +11,7 @@ from agents.history.progress import Progress
 from agents.views.page.answers import asked
 from agents.views.page.changes import changes, fit, lines
 from memory.experience import Experience
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from memory.upkeep import read_experiences
 from protocols.errors import MemoryMismatch, StorageFailed
 from protocols.files import prompt_file

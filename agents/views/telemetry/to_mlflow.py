@@ -10,7 +10,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from agents.views.telemetry.tracking import Beginning
+from agents.views.telemetry.tracker import Beginning
 
 RUN = "promptflow.run"
 """The tag by which a run that is resumed finds its entry."""

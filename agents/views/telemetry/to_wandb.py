@@ -8,7 +8,7 @@ from typing import Any
 
 import wandb
 
-from agents.views.telemetry.tracking import Beginning
+from agents.views.telemetry.tracker import Beginning
 
 READ = ("api_key", "base_url", "entity", "mode")
 """Settings that are read from the variables WANDB_… of the search's environment, which has those of `.env`, too."""

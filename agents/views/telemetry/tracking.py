@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -28,6 +28,7 @@ from agents.results.result import Result
 from agents.ring.team import only
 from agents.run.search import Run
 from agents.views.telemetry.logs import Redact
+from agents.views.telemetry.tracker import Beginning, Tracker
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ConfigError
 from protocols.messages import Envelope, Fault
@@ -47,29 +48,6 @@ FIGURES = ("value", "best", "gain", "error", "length", "calls", "tokens", "dolla
 """The columns of a `Row` that are figures."""
 LONGEST_SETTING = 500
 """Most characters of a setting: as many as every version of MLflow takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """`run`: its unique id, by which a tracker finds the entry of a resumed run. `settings`: by dotted key."""
-
-    run: str
-    task: str
-    directory: Path
-    settings: Mapping[str, str]
-
-
-class Tracker(Protocol):
-    """A tool that keeps runs. Its methods are called in a thread, one at a time, and may raise anything."""
-
-    def begin(self, beginning: Beginning) -> None:
-        """Begin an entry, or go on with that of the same run."""
-
-    def measured(self, assignment: int, figures: Mapping[str, float]) -> None:
-        """Add the figures of an assignment that has ended."""
-
-    def end(self, figures: Mapping[str, float], files: Sequence[Path], failed: bool) -> None:
-        """Add the figures of the result and files, and end the entry."""
 
 
 Say = Callable[[str], None]

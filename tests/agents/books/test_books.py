@@ -27,7 +27,9 @@ from agents.directory.run_directory import (
     RESULT,
 )
 from memory.journals.in_flight import Begun
-from memory.journals.journal import INSERT_CALL, INSERT_NOTE, LOST, read_calls, read_notes, row_of
+from memory.journals.journal import row_of
+from memory.journals.reading import read_calls, read_notes
+from memory.journals.schema import INSERT_CALL, INSERT_NOTE, LOST
 from memory.storage.sqlite import is_claimed
 from protocols.errors import ConfigError, InputError, PromptFlowError, StorageFailed, Superseded
 from protocols.model import Usage

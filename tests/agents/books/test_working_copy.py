@@ -44,7 +44,8 @@ from agents.run.steering import command
 from agents.session import Session
 from agents.views.page.feed import Feed
 from agents.views.report import read_report
-from memory.journals.journal import LOST, read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
+from memory.journals.schema import LOST
 from memory.storage.cache import open_cache
 from memory.storage.sqlite import is_claimed
 from memory.store import open_memory

@@ -18,7 +18,7 @@ from agents.forecast.estimate import estimate
 from agents.ring.evaluator import value_of
 from agents.run.opening import open_run
 from agents.run.scoring import score
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
 from protocols.errors import ConfigError, DataError
 from protocols.messages import Evaluation, Outcome
 from protocols.metrics.weighted import Weighted

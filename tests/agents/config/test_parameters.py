@@ -15,7 +15,8 @@ from agents.directory.resume_fingerprint import check_fingerprint, resume_finger
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
-from memory.journals.journal import open_journal, read_notes
+from memory.journals.journal import open_journal
+from memory.journals.reading import read_notes
 from memory.storage.cache import open_cache
 from protocols.errors import ConfigError, ModelError, RunFailed
 from protocols.model import ChatMessage, Request

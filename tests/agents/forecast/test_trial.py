@@ -21,7 +21,7 @@ from agents.headroom.probe import DRAWS, Probe
 from agents.programs.trial import NOTE, Trial, unpack_trial
 from agents.prompting.retrieval_slots import open_slots
 from agents.run.opening import open_run
-from memory.journals.journal import read_notes
+from memory.journals.reading import read_notes
 from protocols.budget.prices import Price
 from protocols.errors import ConfigError
 from protocols.program import Call, Prompts

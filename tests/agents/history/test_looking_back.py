@@ -21,7 +21,7 @@ from agents.results.prompt_diff import compare_prompts
 from agents.run.opening import open_run
 from agents.run.steering import command
 from agents.views.page.document import report_document
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
 from protocols.errors import ConfigError, ReplayDiffers
 from protocols.files import prompt_file
 from protocols.files.prompt_file import readable

@@ -11,7 +11,7 @@ from agents.config.configuration import Configuration, load
 from agents.results.result import Result
 from agents.run.opening import open_run
 from agents.run.scoring import score
-from memory.journals.journal import read_calls
+from memory.journals.reading import read_calls
 from tests.agents.models.test_replies_over_the_wire import right
 from tests.small_task import PROMPT, SIZES, write_task
 from tests.wire_server import Call, WireServer

@@ -14,7 +14,7 @@ from agents.run.opening import open_run
 from agents.study.engine import InThisProcess
 from agents.study.grid import load_grid
 from agents.study.sweep import Sweep
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
 from memory.upkeep import stats
 from protocols.errors import ConfigError, MemoryMismatch
 from protocols.messages import Candidate

@@ -12,7 +12,7 @@ import pytest
 
 from agents.config.configuration import load
 from agents.run.opening import open_run
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
 from protocols.messages import Evaluation, Failure
 from protocols.model import Usage
 from tests.small_task import LABELS, SIZES, write_task

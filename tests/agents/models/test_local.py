@@ -23,7 +23,7 @@ from agents.models.budget import open_ledger, prices
 from agents.models.known_names import check_names
 from agents.models.stack import Models
 from agents.run.opening import open_run
-from memory.journals.journal import read_calls
+from memory.journals.reading import read_calls
 from protocols.errors import ConfigError, TooLong
 from protocols.model import ChatMessage, Request
 from protocols.providers.local import weights

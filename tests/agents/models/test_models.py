@@ -18,7 +18,8 @@ from agents.models.budget import open_ledger, prices
 from agents.models.stack import Models
 from agents.run.opening import open_run
 from agents.views.report import show_result
-from memory.journals.journal import open_journal, read_calls
+from memory.journals.journal import open_journal
+from memory.journals.reading import read_calls
 from memory.storage.cache import open_cache
 from protocols.budget.ledger import Attempt, Ledger
 from protocols.budget.prices import Price, default_prices

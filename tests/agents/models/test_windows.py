@@ -12,7 +12,7 @@ from agents.config.configuration import Configuration, build
 from agents.results.result import Result
 from agents.run.opening import open_run
 from agents.views.report import left_out
-from memory.journals.journal import read_notes
+from memory.journals.reading import read_notes
 from protocols.errors import RunFailed
 from tests.wire_server import Fault, WireServer
 

@@ -13,7 +13,7 @@ import pytest
 from agents.config.configuration import load
 from agents.directory.run_directory import JOURNAL
 from agents.run.opening import open_run
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.messages import Assignment
 from tests.small_task import write_task
 

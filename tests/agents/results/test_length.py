@@ -14,7 +14,7 @@ from agents.history.progress import progress_of
 from agents.history.replay import replay
 from agents.results.result import Result
 from agents.run.opening import open_run
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
 from protocols.errors import ConfigError
 from protocols.files import prompt_file
 from protocols.messages import SHRINK, Assignment, Conclude

@@ -14,7 +14,7 @@ from agents.directory.run_directory import JOURNAL
 from agents.history.replay import replay
 from agents.results.result import Result
 from agents.run.opening import open_run
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
 from protocols.errors import BusError, ConfigError
 from protocols.messages import Assignment, Envelope, Evaluation, Failure, Fault, Finished
 from protocols.wrappers.recorded import Call

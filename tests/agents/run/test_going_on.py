@@ -19,7 +19,7 @@ from agents.results.finished import finished
 from agents.results.result import Result
 from agents.run.opening import open_run
 from agents.views.report import read_report
-from memory.journals.journal import read_calls, read_durable, read_journal
+from memory.journals.reading import read_calls, read_durable, read_journal
 from memory.store import open_memory
 from memory.upkeep import export, stats
 from protocols.embedding import HashedNgrams

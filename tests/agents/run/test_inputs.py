@@ -21,7 +21,7 @@ from agents.operators.operator import Context
 from agents.prompting.requests import show_example, show_turns
 from agents.prompting.retrieval_slots import open_slots
 from agents.run.opening import open_run
-from memory.journals.journal import read_calls
+from memory.journals.reading import read_calls
 from protocols.errors import ConfigError, PromptError
 from protocols.messages import Assignment
 from protocols.prompt import Prompt, Section

@@ -12,7 +12,7 @@ from agents.check.doctor import diagnose
 from agents.config.configuration import Configuration, build, load
 from agents.config.loading import load_first_prompt, load_task
 from agents.run.opening import open_run
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.errors import ConfigError, DataError, PromptError
 from protocols.messages import Candidate, Evaluation
 from tests.wire_server import WireServer

@@ -25,7 +25,7 @@ from agents.results.finished import finished, raised, remedy
 from agents.results.result import Result
 from agents.run.opening import open_run
 from agents.run.search import Run
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
 from protocols.errors import BudgetExhausted, RunFailed, cap_setting
 from protocols.messages import Assignment, Candidate, Change, Critique, Envelope, Evaluation, Failure
 from tests.agents.history.test_looking_back import ignore

@@ -11,7 +11,7 @@ import pytest
 from agents.config.configuration import Configuration
 from agents.models.accounts import Accounts
 from agents.run.opening import Shared, open_run_in
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from memory.opening import LocalStores, Stores
 from memory.remote.caches import Caches
 from memory.remote.memories import Memories

@@ -22,7 +22,8 @@ from agents.archive.history import REMEMBERED
 from agents.directory.run_directory import CACHE, JOURNAL, MEMORY, RESULT, read_document
 from agents.history.replay import replay
 from agents.ring.controller import Controller
-from memory.journals.journal import LOST, read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
+from memory.journals.schema import LOST
 from protocols.files import prompt_file
 from protocols.messages import FIRST, SHRINK, Assignment, Critique, Envelope, Failure, Resumed
 from protocols.model import ChatMessage, Request

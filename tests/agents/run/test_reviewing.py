@@ -32,7 +32,8 @@ from agents.run.steering import Steering, command
 from agents.study.grid import load_grid
 from agents.views.live.waiting import for_person
 from agents.views.page.run_summary import RunSummary
-from memory.journals.journal import open_journal, read_journal
+from memory.journals.journal import open_journal
+from memory.journals.reading import read_journal
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Ledger
 from protocols.errors import ConfigError

@@ -17,7 +17,7 @@ from agents.results.finished import finished
 from agents.results.result import Result
 from agents.run.opening import open_run
 from agents.views.report import missing_test
-from memory.journals.journal import read_calls, read_journal
+from memory.journals.reading import read_calls, read_journal
 from protocols.errors import AlwaysRefused
 from protocols.files import prompt_file
 from protocols.messages import SHRINK, Assignment, Candidate, Critique, Envelope, Failure, Finished

@@ -30,7 +30,8 @@ from agents.ring.team import PERSON, Person, Tell
 from agents.run.opening import open_run
 from agents.run.search import Run
 from agents.run.steering import command
-from memory.journals.journal import open_journal, read_journal
+from memory.journals.journal import open_journal
+from memory.journals.reading import read_journal
 from protocols.errors import ConfigError, InputError
 from protocols.files.named import Named
 from protocols.messages import (

@@ -17,7 +17,7 @@ from agents.directory.run_directory import BEST_PROMPT, JOURNAL
 from agents.models.asking import check_asked
 from agents.prompting.asking import task_request
 from agents.prompting.requests import show_prompt
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.errors import DataError, InputError, PromptError
 from protocols.messages import Evaluation
 from protocols.model import Reply, Request, ToolCall

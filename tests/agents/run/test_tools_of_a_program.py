@@ -13,7 +13,7 @@ import pytest
 
 from agents.api import evaluate, load_prompt, train
 from agents.directory.run_directory import BEST_PROMPTS, JOURNAL
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.messages import Assignment, Evaluation
 from protocols.model import Reply, Request, ToolCall
 from tests.small_task import write_task

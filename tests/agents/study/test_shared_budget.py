@@ -17,7 +17,7 @@ from agents.study.grid import load_grid
 from agents.study.spent import covered
 from agents.study.study import load_study
 from agents.study.sweep import Row, Sweep
-from memory.journals.journal import read_spent
+from memory.journals.reading import read_spent
 from protocols.errors import ConfigError
 from tests.agents.run.test_resume import Executioner
 from tests.agents.study import sweeping

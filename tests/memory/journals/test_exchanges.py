@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory.journals.exchanges import MOST_BYTES, TEXT, Exchange, cut, pack, unpack
-from memory.journals.journal import open_journal, read_exchanges
+from memory.journals.journal import open_journal
+from memory.journals.reading import read_exchanges
 from protocols.errors import StorageFailed
 from protocols.model import ChatMessage, Usage
 from protocols.program import Step

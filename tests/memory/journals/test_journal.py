@@ -15,17 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.journals.in_flight import Begun
-from memory.journals.journal import (
-    LOST,
-    SCHEMA,
-    open_journal,
-    read_calls,
-    read_durable,
-    read_journal,
-    read_notes,
-)
+from memory.journals.journal import open_journal
 from memory.journals.journal_tail import follow
 from memory.journals.message_codec import BULKY, FIELDS, Reader, Writer
+from memory.journals.reading import read_calls, read_durable, read_journal, read_notes
+from memory.journals.schema import LOST, SCHEMA
 from protocols.budget.budget_scope import Caps
 from protocols.budget.ledger import Account, Books, Ledger, Saved
 from protocols.errors import BudgetExhausted, CallTimeout, MemoryMismatch, ServerFailed, StorageFailed
@@ -397,7 +391,7 @@ async def test_a_journal_of_the_version_before_is_brought_to_this_one(tmp_path: 
 
 def test_a_change_of_the_messages_is_a_new_version() -> None:
     """Else an old journal would be read as if it said something else. After a change: raise the version in
-    memory/journals/journal.py, and put the new pair here."""
+    memory/journals/schema.py, and put the new pair here."""
     kinds = (*FIELDS, Evaluation, Outcome, Section, Prompt, Credit, Tried, Swap)
     shapes = sorted({kind.__name__: [field.name for field in fields(kind)] for kind in kinds}.items())
     digest = hashlib.blake2b(repr(shapes).encode(), digest_size=6).hexdigest()

@@ -15,17 +15,10 @@ from hypothesis import strategies as st
 
 from memory.journals import journal
 from memory.journals.in_flight import Begun, left_behind
-from memory.journals.journal import (
-    INSERT_CALL,
-    INSERT_NOTE,
-    LOST,
-    WRITES,
-    begun_file,
-    open_journal,
-    read_calls,
-    read_notes,
-)
+from memory.journals.journal import begun_file, open_journal
 from memory.journals.journal_copy import JournalCopy, image_of, open_copy
+from memory.journals.reading import read_calls, read_notes
+from memory.journals.schema import INSERT_CALL, INSERT_NOTE, LOST, WRITES
 from memory.storage.database import Batch
 from protocols.errors import StorageFailed
 from protocols.messages import Envelope, Failure

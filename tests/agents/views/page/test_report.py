@@ -21,7 +21,7 @@ from agents.views.page.document import report_document
 from agents.views.page.html import live_page, report_page
 from agents.views.page.markdown import markdown
 from agents.views.page.report import add_report, write_report
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.errors import ConfigError
 from protocols.messages import Critique
 from protocols.prompt import Prompt, Section

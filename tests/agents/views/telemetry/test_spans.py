@@ -17,7 +17,7 @@ from agents.config.configuration import load
 from agents.run.opening import open_run
 from agents.views.telemetry.spans import Spans, open_spans
 from agents.views.telemetry.texts import texts_of
-from memory.journals.journal import read_calls, read_exchanges
+from memory.journals.reading import read_calls, read_exchanges
 from protocols.images.image import Image
 from protocols.messages import Envelope, Failure
 from protocols.model import ChatMessage, Reply, Request, ToolCall, spoken

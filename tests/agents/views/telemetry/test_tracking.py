@@ -22,7 +22,7 @@ import pytest
 from agents.api import Found, train
 from agents.directory.run_directory import JOURNAL
 from agents.views.telemetry import tracking
-from memory.journals.journal import read_journal
+from memory.journals.reading import read_journal
 from protocols.errors import ConfigError
 from protocols.messages import Fault
 from tests.small_task import SETTINGS, write_task
