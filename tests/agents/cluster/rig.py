@@ -68,9 +68,11 @@ def cluster_of(nodes: int, cores: int) -> Iterator[Nodes]:
 def _started(folder: Path, cores: int) -> Iterator[Nodes]:
     token = folder / "token"
     token.write_text(secrets.token_hex(32), encoding="utf-8")
+    (folder / "ray").mkdir()
     variables = {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_TMPDIR": str(folder),  # where Ray notes the address of the last cluster of this machine
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
