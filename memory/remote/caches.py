@@ -16,10 +16,12 @@ from memory.remote.opened import Opened, outcomes, refused
 from memory.storage.cache import ReplyCache, as_stored, open_cache
 from protocols.model import Reply
 from protocols.pacing.clock import loop_time
-from protocols.wrappers.retry import DEADLINE
 
-BEAT = 60.0
+BEAT = 10.0
 """Seconds after which `news` returns without any, so that its next call shows that the process lives."""
+SILENT = 3 * BEAT
+"""Seconds without a call after which a process counts as gone, and its claims end: its machine may be dead, and all
+others may be waiting for what it had claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class CacheHead(Protocol):
         """Answers to questions that were told to wait, as soon as there is one, and () after `BEAT` seconds.
 
         `waiting`: the questions whose answers the process waits for when it calls. One call at a time for each
-        process, as long as it uses the cache: a process that asks nothing for `DEADLINE` seconds loses its claims.
+        process, as long as it uses the cache: a process that asks nothing for `SILENT` seconds loses its claims.
         """
 
     async def leave(self, cache: CacheFile, name: str) -> None:
@@ -142,10 +144,10 @@ class SharedReplies:
         self._wake()
 
     def _hear(self, name: str) -> None:
-        """Note that a process lives, and forget those of whom nothing was heard for as long as a call may take."""
+        """Note that a process lives, and forget those of whom nothing was heard for `SILENT` seconds."""
         now = self._clock()
         self._claims.hear(name, now)
-        for gone in self._claims.silent(now - DEADLINE):
+        for gone in self._claims.silent(now - SILENT):
             self._claims.forget(gone)
         self._wake()
 
