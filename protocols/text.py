@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+import orjson
+
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff"
 )
@@ -78,3 +80,13 @@ def is_unicode(text: str) -> bool:
 def file_name(task: str) -> str:
     """A task's name in the form used for its run directories and for files beside its data."""
     return re.sub(r"[^\w.-]+", "-", task).strip(".-")[:80] or "run"
+
+
+def toml_string(text: str) -> str:
+    """A basic string of TOML (https://toml.io/en/v1.0.0#string)."""
+    return orjson.dumps(text).decode().replace("\x7f", "\\u007f")
+
+
+def toml_key(name: str) -> str:
+    """A key of TOML, quoted where it has to be."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_string(name)

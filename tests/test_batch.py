@@ -25,9 +25,8 @@ from memory.journals.reading import read_spent
 from protocols.batches.desk import AGAIN
 from protocols.errors import ConfigError
 from tests.batch_server import BatchServer, Plan
-from tests.pages import ROOT, SMALL, checkout, commands, page
+from tests.pages import KEY, ROOT, SMALL, checkout, commands, page
 from tests.small_task import SIZES, write_task
-from tests.test_run import KEY
 
 pytestmark = pytest.mark.anyio
 ENVIRON = {"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY}

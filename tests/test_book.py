@@ -27,6 +27,7 @@ from protocols.files.named import Named
 from protocols.model import Usage
 from protocols.providers.responses.failures import Answer, kind_of
 from protocols.providers.transport.http import decode
+from tests.command_line import without_keys
 from tests.pages import KEY, ROOT, blocks, checkout, commands, page
 from tests.small_task import SIMULATED, SIZES, write_task
 from tests.wire_server import WireServer
@@ -43,8 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory without keys, from which a module `mine` can be imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    without_keys(monkeypatch)
     yield tmp_path
     sys.modules.pop("mine", None)
 

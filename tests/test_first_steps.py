@@ -9,16 +9,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 from anyio import to_thread
-from typer.testing import CliRunner
 
-import run
 from agents.config.configuration import load
 from protocols.budget.prices import published
+from tests.command_line import answer, invoke, without_keys
 from tests.guard import python_path
 from tests.pages import ROOT, execute
 from tests.small_task import write_task
@@ -33,23 +30,8 @@ CSV = "Nachricht;Team\n" + "".join(f'"Wo ist {n}; und wann?";{LABELS[n % 3]}\n' 
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own, without anybody's keys."""
     monkeypatch.chdir(tmp_path)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    without_keys(monkeypatch)
     return tmp_path
-
-
-def invoke(*args: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(run.app, [str(arg) for arg in args])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def answer(*args: object) -> dict[str, Any]:
-    code, out, _ = invoke(*args, "--json")
-    assert code == 0, out
-    document: dict[str, Any] = orjson.loads(out)
-    return document
 
 
 def test_the_version_is_that_of_the_project() -> None:

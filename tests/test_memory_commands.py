@@ -8,26 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from typer.testing import CliRunner
 
-import run
 from memory.upkeep import NAMES
+from tests import command_line
 from tests.memory.test_store import EXPERIENCE
 
 
 def invoke(*args: object) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error."""
-    result = CliRunner().invoke(run.app, ["memory", *map(str, args)])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
+    """As `command_line.invoke`, of the commands below `memory`."""
+    return command_line.invoke("memory", *args)
 
 
 def answer(*args: object) -> dict[str, Any]:
-    code, out, _ = invoke(*args, "--json")
-    assert code == 0, out
-    document: dict[str, Any] = orjson.loads(out)
-    return document
+    """The same of `command_line.answer`."""
+    return command_line.answer("memory", *args)
 
 
 def write_lines(path: Path, count: int) -> Path:

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import run
+from tests.command_line import without_keys
 from tests.small_task import SIZES, rows, write_task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,8 +34,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    without_keys(monkeypatch)
 
 
 def refused(*args: object, below: Path) -> str:

@@ -11,8 +11,9 @@ import pytest
 from agents.config.configuration import load
 from agents.run.scoring import score
 from memory.journals.reading import read_exchanges
+from tests.command_line import answer, invoke
+from tests.pages import KEY
 from tests.small_task import SIZES, rows, write_task
-from tests.test_run import KEY, answer, invoke
 from tests.wire_server import WireServer
 
 pytestmark = pytest.mark.anyio

@@ -17,19 +17,18 @@ import anyio
 import orjson
 import pytest
 from anyio.abc import ByteReceiveStream, Process
-from typer.testing import CliRunner
 
-import run
 from agents.commands import demonstrating
 from agents.config.configuration import Configuration
 from agents.directory.run_directory import LOG
 from memory.journals.reading import read_journal
 from protocols.messages import Assignment, Critique, Failure
+from tests.command_line import answer, invoke, without_keys
+from tests.pages import KEY
 from tests.small_task import PROMPT, SIZES, rows, write_task
 from tests.wire_server import Fault, WireServer
 
 ROOT = Path(__file__).resolve().parent.parent
-KEY = "sk-test-0123456789abcdef"
 OPENAI = ("--set", "models.default=openai/gpt-x")
 
 
@@ -39,23 +38,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def invoke(*args: object) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error."""
-    result = CliRunner().invoke(run.app, [str(arg) for arg in args])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def answer(*args: object) -> dict[str, Any]:
-    code, out, _ = invoke(*args, "--json")
-    assert code == 0, out
-    document: dict[str, Any] = orjson.loads(out)
-    return document
+    without_keys(monkeypatch)
 
 
 def everything_below(folder: Path) -> dict[str, bytes]:

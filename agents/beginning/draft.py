@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-import orjson
-
 from protocols.task import KindName
-from protocols.text import one_line
+from protocols.text import one_line, toml_key, toml_string
 
 OTHER_METRICS: Mapping[KindName, str] = {
     "classification": 'metric = "macro_f1"     # rare labels count as much as frequent ones; usual: "accuracy"',
@@ -60,28 +57,28 @@ def _lines(draft: Draft) -> Iterator[str]:
     yield "# docs/settings.md names every setting, and `doctor` checks this file after each change."
     yield ""
     yield "[task]"
-    yield f"name = {text(draft.name)}"
-    yield f"kind = {text(draft.kind)}   # a guess: {one_line(draft.why, 120)}; there are {KINDS}"
+    yield f"name = {toml_string(draft.name)}"
+    yield f"kind = {toml_string(draft.kind)}   # a guess: {one_line(draft.why, 120)}; there are {KINDS}"
     for key, file in draft.files.items():
-        yield f"{key} = {text(file)}"
+        yield f"{key} = {toml_string(file)}"
     if draft.published:
-        yield f"format = {text(draft.published)}   # as this data set is published; its fields are known"
+        yield f"format = {toml_string(draft.published)}   # as this data set is published; its fields are known"
     if draft.shares:
         shares = ", ".join(f"{name} = {share:g}" for name, (share, _) in draft.shares.items())
         sizes = ", ".join(f"{size:,} {name}" for name, (_, size) in draft.shares.items())
         yield f"cut = {{ {shares}, seed = 0 }}   # the file is cut at random: {sizes}"
     other = OTHER_METRICS[draft.kind]
-    yield f"metric = {text(draft.metric)}   # the rare labels count as much" if draft.metric else f"# {other}"
+    yield f"metric = {toml_string(draft.metric)}   # the rare labels count as much" if draft.metric else f"# {other}"
     yield '# description = "..."     # what comes in and what should come out, for the models that write prompts'
     yield from _fields(draft)
     yield ""
     yield "[prompt]"
-    yield f"file = {text(draft.prompt)}   # the first prompt: read it, and say there what only you know"
+    yield f"file = {toml_string(draft.prompt)}   # the first prompt: read it, and say there what only you know"
     if draft.literal:
-        yield f"literal = [{', '.join(map(text, draft.literal))}]   # names in braces that are plain text"
+        yield f"literal = [{', '.join(map(toml_string, draft.literal))}]   # names in braces that are plain text"
     yield ""
     yield "[models]"
-    yield f"default = {text(draft.model)}   # or openai/<model>, anthropic/<model>, local/smollm2-135m"
+    yield f"default = {toml_string(draft.model)}   # or openai/<model>, anthropic/<model>, local/smollm2-135m"
     yield '# critic = "anthropic/claude-sonnet-4-5"     # a stronger model reads the mistakes, and'
     yield '# proposer = "anthropic/claude-sonnet-4-5"   # writes the edits: few calls beside those of `default`'
     yield ""
@@ -101,10 +98,10 @@ def _fields(draft: Draft) -> Iterator[str]:
         return
     yield ""
     yield "[task.fields]            # a guess; on the left what the prompt calls a field, on the right its column"
-    fields = ", ".join(f"{key(name)} = {text(column)}" for name, column in draft.fields.items())
+    fields = ", ".join(f"{toml_key(name)} = {toml_string(column)}" for name, column in draft.fields.items())
     yield f"input = {{ {fields} }}"
-    yield f"target = {text(draft.target)}"
-    yield f"id = {text(draft.id or 'none')}"
+    yield f"target = {toml_string(draft.target)}"
+    yield f"id = {toml_string(draft.id or 'none')}"
     if draft.class_numbers:
         yield _names(draft)
     if draft.others:
@@ -114,13 +111,3 @@ def _fields(draft: Draft) -> Iterator[str]:
 def _names(draft: Draft) -> str:
     quoted = ", ".join('"..."' for _ in draft.class_numbers)
     return f"# labels = [{quoted}]   # names of the classes 0, 1, ...: they tell a model more than numbers"
-
-
-def text(value: str) -> str:
-    """A TOML string."""
-    return orjson.dumps(value).decode().replace("\x7f", "\\u007f")
-
-
-def key(name: str) -> str:
-    """A TOML key."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else text(name)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from agents.beginning.columns import columns_of
+from agents.beginning.guess import LABEL, is_closed
 from agents.imports.reading import Record, Remark
+from protocols.answers.numbers import is_number
 from protocols.errors import DataError, PromptError
 from protocols.model import ChatMessage
 from protocols.prompt import Prompt, Section, names_in
+from protocols.task import KindName
 from protocols.turns import dump_turns
 
-LONGEST_LABEL, MOST_LABELS = 60, 50
-"""Characters of a text that may be a label, and the most labels of a classification."""
 SYSTEM = ("system", "developer")
 FREE = (Section("reasoning", "reasoning"), Section("examples", "examples"), Section("format", "format"))
 """Empty sections that a search may fill."""
@@ -37,7 +38,7 @@ class Draft:
 
     rows: list[Row]
     prompts: list[Prompt]
-    kind: str = ""
+    kind: KindName | Literal[""] = ""
     metric: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     model: str = ""
@@ -45,23 +46,18 @@ class Draft:
     beside: dict[str, bytes] = field(default_factory=dict)
 
 
-def kind_of(targets: Sequence[Any]) -> tuple[str, str]:
-    """The kind and the metric for targets of which nothing else is known."""
+def kind_of(targets: Sequence[Any]) -> tuple[KindName, str]:
+    """The kind and the metric for targets of which nothing else is known. A list is one of accepted texts, as in
+    these tools' files."""
     if all(isinstance(target, str) for target in targets):
-        counts = Counter(targets)
-        labels = all(label.strip() and len(label) <= LONGEST_LABEL and "\n" not in label for label in counts)
-        if labels and len(counts) <= MOST_LABELS and len(counts) >= 2 and 3 * len(counts) <= len(targets):
+        if all(map(str.strip, targets)) and is_closed(columns_of([{"target": target} for target in targets])[0]):
             return "classification", "accuracy"
-        if all(_is_number(target) for target in targets):
+        if all(map(is_number, targets)):
             return "reasoning", "numeric"
-        return "generation", "exact" if all(len(target) <= LONGEST_LABEL for target in targets) else "token_f1"
+        return "generation", "exact" if all(len(target) <= LABEL for target in targets) else "token_f1"
     if all(isinstance(target, list) and all(isinstance(one, str) for one in target) for target in targets):
         return "reading", "exact"
     return "generation", "exact"
-
-
-def _is_number(text: str) -> bool:
-    return text.strip().lstrip("-").replace(".", "", 1).replace(",", "").isdecimal()
 
 
 def conversation(value: Any, record: Record) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from agents.imports.reading import Remark, summed_up
 from protocols.errors import ConfigError, DataError
 from protocols.files import prompt_file
 from protocols.prompt import names_in
+from protocols.text import toml_string
 
 Origin = Literal["promptfoo", "openai-evals", "openai-finetune", "chat-log", "langfuse", "mlflow"]
 ORIGINS: Mapping[Origin, Callable[[Sequence[Path]], Draft]] = {
@@ -132,22 +133,21 @@ def _distinct(draft: Draft, source: Path) -> list[Row]:
 
 def _configuration(draft: Draft, name: str, origin: str, source: Path) -> str:
     literal = sorted(names_in(draft.prompts[0]) - draft.rows[0].input.keys())
-    model = f"default = {_toml(draft.model)}" if draft.model else '# default = "openai/gpt-5-mini"  # what is missing'
+    model = (
+        f"default = {toml_string(draft.model)}"
+        if draft.model
+        else '# default = "openai/gpt-5-mini"  # what is missing'
+    )
     return CONFIGURATION.format(
         source=source.name.replace("\n", " "),
         origin=origin,
         toml=f"{name}.toml",
-        name=_toml(name),
-        kind=_toml(draft.kind),
-        metric=_toml(draft.metric),
-        settings="".join(f"{key} = {_toml(value)}\n" for key, value in draft.settings.items()),
+        name=toml_string(name),
+        kind=toml_string(draft.kind),
+        metric=toml_string(draft.metric),
+        settings="".join(f"{key} = {toml_string(value)}\n" for key, value in draft.settings.items()),
         data=DATA,
         prompt=PROMPT,
         literal=f"literal = {json.dumps(literal)}  # plain text in braces\n" if literal else "",
         model=model,
     )
-
-
-def _toml(text: str) -> str:
-    """A basic string of TOML."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

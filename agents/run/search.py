@@ -22,7 +22,7 @@ from agents.config.extensions import open_observers, seated
 from agents.config.loading import load_corpus
 from agents.config.metrics import calls_per_example
 from agents.config.own_instructions import critic_instruction
-from agents.config.roles import measures_credit, roles
+from agents.config.roles import measures_credit
 from agents.directory.run_directory import (
     CONFIGURATION,
     JOURNAL,
@@ -51,13 +51,10 @@ from agents.programs.trial import NOTE as PROGRAM
 from agents.programs.trial import Trial, unpack_trial
 from agents.prompting.forward import Forward
 from agents.prompting.retrieval_slots import open_slots
-from agents.results.by_prompt import by_prompt
-from agents.results.comparison import Held, Parts, answers, held_out, old_and_new, refusal, test_parts
 from agents.results.finished import raised, reopened
 from agents.results.kept_scores import keep_scores
-from agents.results.leaks import leaks
-from agents.results.pareto import answers_of, front
-from agents.results.result import Length, Result, spent, trained, validated
+from agents.results.pareto import front
+from agents.results.result import Result
 from agents.results.saving import save_best
 from agents.ring.agent import Agent
 from agents.ring.controller import Remember
@@ -68,16 +65,17 @@ from agents.ring.place import Place
 from agents.ring.proposer import Proposer
 from agents.ring.shrinking import Shrink
 from agents.ring.team import Team
+from agents.run.concluding import Conclusion
+from agents.run.held_out import Tested, read_test
 from agents.run.steering import Hearing, Listening, Steering
 from agents.selectors.expected import expected
 from agents.selectors.selector import Selector
 from memory.experience import Experience
-from memory.journals.exchanges import Exchange, Keep
+from memory.journals.exchanges import Keep
 from memory.journals.journal import Journal
 from memory.journals.reading import read_durable, read_journal, read_notes
 from memory.store import Memory
 from protocols.budget.ledger import Books, Ledger, Saved
-from protocols.budget.prices import Price
 from protocols.bus import Bus
 from protocols.concurrency.threads import in_thread
 from protocols.errors import BudgetExhausted, ConfigError, Interrupted, ModelError, StorageFailed
@@ -116,7 +114,6 @@ class Run:
         self.bus = Bus(time.time, self._durable.last)
         self._unremembered = 0
         self._searched = False
-        self._test_parts = Parts()
         self.result: Result | None = None
         self.headroom: Headroom | None = None
         self.seen: Trial | None = None
@@ -315,12 +312,13 @@ class Run:
         if self.patience.stopped:
             self.patience.hurry()
         winner = self.controller.archive.best()
-        test, missing = await self._held_out(winner)
-        if missing is not None and self.patience.hurried:
+        save = partial(keep_scores, self.directory, self.configuration, self.task)
+        tested = await read_test(self.waiting, self.first, winner, self._keep, save)
+        if tested.missing is not None and self.patience.hurried:
             stopped_by = INTERRUPTED  # so that a resume completes the report
-        elif missing is not None and self.ledger.share is not None and (cap := self.ledger.share.refused):
+        elif tested.missing is not None and self.ledger.share is not None and (cap := self.ledger.share.refused):
             stopped_by = f"budget: {cap} of {self.ledger.share.name}"  # so that a raised cap completes it
-        self.result = await in_thread(self._conclusion, winner, stopped_by, test, missing)
+        self.result = await in_thread(self._conclusion, winner, stopped_by, tested)
         return self.result
 
     def _go_on(self) -> None:
@@ -328,10 +326,20 @@ class Run:
         for name in (RESULT, REPORT, PARETO, TEST_SCORES):
             remove(self.directory / name)
 
-    def _conclusion(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
+    def _conclusion(self, winner: Member, stopped_by: str, tested: Tested) -> Result:
         """Write the result of the run to its directory, and return it."""
-        result = self._result(winner, stopped_by, test, missing)
-        rows = front(self.controller.archive.members, winner, self._price, self.directory / JOURNAL)
+        found = Conclusion(
+            self.configuration,
+            self.slots,
+            self.first,
+            self.controller,
+            self.ledger,
+            self.evaluator.unanswered,
+            self._unremembered,
+            self.headroom,
+        )
+        result = found.result(winner, stopped_by, tested)
+        rows = front(self.controller.archive.members, winner, found.price(), self.directory / JOURNAL)
         write(self.directory / PARETO, orjson.dumps(rows, option=orjson.OPT_INDENT_2) + b"\n")
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         return result
@@ -396,76 +404,3 @@ class Run:
         """Write the best prompt, if there is one."""
         if self.controller.archive.members:
             save_best(self.directory, self.controller.archive.best().prompt, self.slots)
-
-    async def _held_out(self, winner: Member) -> tuple[Held | None, str | None]:
-        """The held-out comparison, None if there are no answers, and the reason if it was cut short. If the first
-        prompt has won, it is run once. Otherwise each example is asked with both prompts in turn, so that even a cap
-        leaves whole pairs."""
-        prompts = {FIRST: self.first, winner.candidate: winner.prompt}
-        kept: dict[int, list[Exchange]] = {candidate: [] for candidate in prompts}
-
-        def hear(prompt: Prompt, exchange: Exchange) -> None:
-            kept[FIRST if prompt is self.first else winner.candidate].append(exchange)
-
-        forward = self.waiting.heard_by(hear) if self._keep else self.waiting
-        try:
-            came = await answers(
-                forward, [(prompt, example) for example in self.task.test for prompt in prompts.values()]
-            )
-        except (BudgetExhausted, Interrupted) as error:
-            return None, str(error)
-        if self._keep:
-            for candidate, exchanges in kept.items():
-                await self._keep(candidate, "test", exchanges)
-        before, best = came[:: len(prompts)], came[len(prompts) - 1 :: len(prompts)]
-        await in_thread(keep_scores, self.directory, self.configuration, self.task, before, best)
-        if self.task.new:
-            self._test_parts = await in_thread(test_parts, self.task, before, best)
-        return await in_thread(held_out, self.task.kind.name, self.task.metric, before, best), refusal(came)
-
-    def _price_of(self, prompt: str) -> Price | None:
-        """The price of the model of a prompt."""
-        return self.ledger.prices.get(self.configuration.models.of(f"task/{prompt}"))
-
-    @property
-    def _price(self) -> Price | None:
-        """The price of the task's model, None if not known."""
-        return self.ledger.prices.get(self.configuration.models.of("task"))
-
-    def _result(self, winner: Member, stopped_by: str, test: Held | None, missing: str | None) -> Result:
-        used, endings = spent(self.ledger), self.controller.history.endings
-        first = self.controller.first
-        assert first is not None, "a search without a first evaluation has failed"
-        return Result(
-            task=self.task.name,
-            models=roles(self.configuration),
-            random_seed=self.configuration.search.seed,
-            first=validated(first),
-            best=validated(winner),
-            candidate=winner.candidate,
-            length=Length(first.tokens, winner.tokens),
-            answers=answers_of(first, winner, test, self._price),
-            train=trained(self.task.metric, first, winner),
-            test=test,
-            test_missing=missing,
-            leaks=leaks(winner.prompt, self.first, self.task),
-            unanswered=dict(self.evaluator.unanswered.reasons),
-            too_long=tuple(sorted(self.evaluator.unanswered.too_long)),
-            roles=used,
-            calls={role: account.calls for role, account in used.items()},
-            tokens={role: account.input + account.output for role, account in used.items()},
-            estimated=self.ledger.estimated,
-            saved=self.ledger.saved,
-            dollars=self.ledger.dollars,
-            seconds=self.ledger.seconds,
-            assignments=self.controller.issued - self.controller.cut,
-            failures=dict(sorted(self.controller.failures.items())),
-            operators={name: dict(sorted(ends.items())) for name, ends in sorted(endings.items())},
-            uncriticised=dict(sorted(self.controller.uncriticised.items())),
-            doubted=dict(self.controller.doubted.most_common()),
-            unremembered=self._unremembered,
-            stopped_by=stopped_by,
-            headroom=self.headroom,
-            prompts=by_prompt(first, winner, self.slots, self._price_of),
-            old_and_new=old_and_new(self.task, self.controller.archive, first.scores, self._test_parts),
-        )

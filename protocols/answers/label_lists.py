@@ -9,63 +9,33 @@ from itertools import pairwise
 
 from protocols.answers.framing import content_lines, field_of
 from protocols.answers.json_objects import values
-from protocols.answers.labels import AGAINST, CONCLUDES, CORRECTS, EXPLAINS, HEDGES, KEYED, NOUN
+from protocols.answers.labels import AGAINST, CONCLUDES, CORRECTS, EXPLAINS, HEDGES, KEYED
+from protocols.answers.list_words import (
+    ASIDE,
+    CHOICE,
+    CLOSES,
+    CUE,
+    DENIES,
+    EMPTY,
+    EXPLAINED,
+    ITEM,
+    LAST_WORD,
+    NONE,
+    OPENS,
+    PARTS,
+    SENTENCES,
+    SEPARATED,
+    UNSURE,
+    UNTICKED,
+    VERDICT,
+    WEIGHED,
+)
 from protocols.answers.spelling import Mention, Spellings
 from protocols.errors import UnreadableReply
 from protocols.model import Finish
 from protocols.task import Json, show_text
 from protocols.thought import INCOMPLETE, without_thought
 
-_PLURALS = (
-    "labels|answers|categories|classes|tags|topics|intents|themes|genres|emotions|sentiments|types|codes|results"
-)
-_OWN = (
-    r"the|my|all|final|correct|best|predicted|most|likely|appropriate|suitable|right|overall|assigned|chosen"
-    r"|applicable|relevant|matching|fitting|selected|so|thus|therefore|following"
-)
-_CUE = re.compile(
-    rf"(?:^|(?<=[\s\"'(:.,;]))(?:(?:{_OWN})\s+){{0,4}}(?P<noun>{_PLURALS}|{NOUN})"
-    r"(?:\(s\))?(?:\s+(?:of|for)\s+(?:this|the)\s+\w+|\s+(?:that|which)\s+(?:apply|applies|fit|fits|match|matches))?"
-    r"[\"']?(?:\s*(?:is|are|would be|should be|must be)\b\s*(?:therefore|thus|clearly)?\s*[:=]?|\s*[:=])\s*"
-    r"|(?:最终|正确|适用)?(?:的)?(?:答案|标签|类别|分类结果|分类|结果|意图|情感|主题|判断)\s*[是为:]+\s*"
-)
-_ITEM = re.compile(r"\A\s*(?:(?:[-*•+>#]+|\(?(?:\d{1,3}|[a-z])[.)]|\[[ x✓✔]?\])\s+)+")
-_UNTICKED = re.compile(r"\A\s*(?:[-*•]\s+)?\[ ?\]\s+\w")
-_SEPARATED = re.compile(
-    r"[\s\"'`*_.]*(?P<mark>[,，、;；/&|+·•#\n]|\]\s*,?\s*\[)?[\s\"'`*_#]*"
-    r"(?P<word>\b(?:and(?:\s+also)?|also|plus|as well as|und|et|y|e|og|и)\b|和|与|及|以及|并且)?"
-    r"[\s\"'`*_#]*(?:\b(?:the|an?)\b\s*)?[\"'`*_#]*"
-)
-_PARTS = re.compile(r"[,，、;；|·•]|\s(?:and|&)\s")
-_CHOICE = re.compile(r"[\s\"'`*,]*(?:\b(?:either|x?or|oder|ou)\b|或者?)[\s\"'`*]*(?:\b(?:the|an?)\b\s*)?")
-_OPENS = re.compile(r"[\s\"'`*_#\[({]*(?:\b(?:both|the|an?)\b\s*)*[\"'`*_#\[({]*")
-_CLOSES = re.compile(r"[\s\"'`*_\])}.!。]*\Z")
-_EXPLAINED = re.compile(
-    r"[\"'\])}*]*\s*(?:[.;:!({—]|[-–]\s|[,，]?\s*\b(?:because|since|as|due to|for|given)\b|[,，]?\s*因为)"
-)
-_DENIES = re.compile(
-    r"[\"'\])}*]*\s*[:=({—–-]*\s*(?:\w+\s+){0,2}?"
-    r"(?:no|not|none|never|n/?a|false|absent|(?:do|does|is|was|are)(?:n't| not)|没有|不)(?!\w)"
-)
-_ASIDE = re.compile(r"\s*\(([^()]*)\)")
-_WEIGHED = re.compile(r"[\"'\])}*]*\s*[:=(—–-]*\s*\d+(?:[.,]\d+)?\s*(?:%|/\s*\d+)?[\s)]*\Z")
-_UNSURE = re.compile(r"\b(?:maybe|perhaps|possibly|potentially|might|could|arguably)\b|可能|也许|或许")
-_VERDICT = re.compile(
-    r"[\"'\])}*]*\s*(?:[:=(|→>—–-]+\s*|\s+)[\"'*]*"
-    r"(?:(?P<yes>yes|true|1|applies|present|✓|✔|✅|是)|(?P<no>no|false|0|n/?a|absent|✗|✘|×|❌|否))"
-    r"(?=[\"'*)\]|]*\s*(?:$|[|.,;:(—–-]))"
-)
-_NONE = re.compile(
-    r"\W*(?:there (?:is|are) )?"
-    r"(?:none(?: of (?:them|these|those|the (?:above|labels|categories|tags|classes|options|topics)))?"
-    r"|no (?:labels?|categor(?:y|ies)|tags?|class(?:es)?|topics?)|nothing|n/a|empty|null|无|没有|都不适用)"
-    r"(?: (?:of )?(?:do|does|that)?\s*(?:applies|apply|applicable|fits?|match(?:es)?|found|here|at all))*\W*"
-)
-_EMPTY = re.compile(r"[\"'`]*(?:\[\s*\]|\{\s*\})[\"'`.]*")
-_SENTENCES = re.compile(r"(?<=[.;!?。；！？])\s*")
-_LAST_WORD = re.compile(
-    r"\b(?:final|finally|therefore|thus|so|hence|in summary|conclusion|最终|所以|因此)\b|最终|所以|因此"
-)
 _KEYS = (
     *("labels", "final_labels", "answers", "answer", "final_answer", "categories", "tags", "classes", "topics"),
     *("intents", "emotions", "predictions", "classification", "result", "label", "category", "class", "tag"),
@@ -197,28 +167,28 @@ class LabelListParser:
         """The labels with a yes, if every line that begins with a label says yes or no to it."""
         given: dict[str, bool] = {}
         for line in prepared:
-            bare = line[item.end() :] if (item := _ITEM.match(line)) else line
+            bare = line[item.end() :] if (item := ITEM.match(line)) else line
             if (stated := self._spellings.leading(bare)) is None:
                 continue
-            verdict = _VERDICT.match(bare[stated.end : stated.end + _GAP])
+            verdict = VERDICT.match(bare[stated.end : stated.end + _GAP])
             if verdict is None or stated.label in given or self._spellings.alone(verdict["yes"] or verdict["no"]):
                 return None
             given[stated.label] = verdict["yes"] is not None
         return [label for label, yes in given.items() if yes] if given else None
 
     def _line(self, text: str) -> _Line:
-        item = _ITEM.match(text)
+        item = ITEM.match(text)
         if item and self._spellings.alone(text[: item.end()].strip(" .)(-")):
             item = None  # the labels are numbers or letters
         listed = item is not None
         bare = text[item.end() :] if item else text
         stated = self._spellings.leading(bare)
-        if _UNTICKED.match(text) or (stated and _DENIES.match(bare, stated.end, stated.end + _GAP)):
+        if UNTICKED.match(text) or (stated and DENIES.match(bare, stated.end, stated.end + _GAP)):
             return _Line(text, listed, labels=[], against=True)
         if (whole := self._content(bare)) is not None:
             return _Line(text, listed, labels=whole)
         cue = None
-        for cue in _CUE.finditer(bare):  # noqa: B007
+        for cue in CUE.finditer(bare):  # noqa: B007
             pass
         if cue is None or self._spellings.alone(cue[0].strip(" :=")):
             return self._keyed(text, bare, listed)
@@ -246,23 +216,23 @@ class LabelListParser:
         """
         if each := self._each(text):
             return each
-        if _NONE.fullmatch(text) or _EMPTY.fullmatch(text):
+        if NONE.fullmatch(text) or EMPTY.fullmatch(text):
             return []
         if self._spellings.crowded(text):
             return None
         if self._bracketless:
-            text = _ASIDE.sub(_explaining, text)
+            text = ASIDE.sub(_explaining, text)
         head = self._head(text)
         if not head:
             return None
         rest = text[head[-1].end :]
-        return _named(head) if _CLOSES.fullmatch(rest) else self._with_rest(head, rest)
+        return _named(head) if CLOSES.fullmatch(rest) else self._with_rest(head, rest)
 
     def _each(self, text: str) -> Labels:
         """The labels of a prepared text of which every part between separators is one; [] if one is none."""
         if text.rstrip("\"')")[-1:] in "?？":
             return []
-        labels = [self._spellings.alone(part) for part in _PARTS.split(text) if re.search(r"[^\s\[\]\"'`.]", part)]
+        labels = [self._spellings.alone(part) for part in PARTS.split(text) if re.search(r"[^\s\[\]\"'`.]", part)]
         return [label for label in labels if label is not None] if None not in labels else []
 
     def _head(self, text: str) -> Sequence[Mention]:
@@ -272,13 +242,13 @@ class LabelListParser:
         :raises UnreadableReply: it leaves a choice between labels open.
         """
         mentions = self._spellings.mentions(text)
-        if not mentions or mentions[0].start > _GAP or not _OPENS.fullmatch(text, 0, mentions[0].start):
+        if not mentions or mentions[0].start > _GAP or not OPENS.fullmatch(text, 0, mentions[0].start):
             return ()
         head = [mentions[0]]
         for after in mentions[1:]:
             _check_choice(text, head[-1], after)
             near = after.start - head[-1].end <= _GAP
-            if not (near and after.asserted and _SEPARATED.fullmatch(text, head[-1].end, after.start)):
+            if not (near and after.asserted and SEPARATED.fullmatch(text, head[-1].end, after.start)):
                 break
             head.append(after)
         return head if all(mention.asserted for mention in head) else ()
@@ -288,14 +258,14 @@ class LabelListParser:
 
         :raises UnreadableReply: the text denies what stands before it.
         """
-        if _DENIES.match(rest, 0, _GAP):
+        if DENIES.match(rest, 0, _GAP):
             raise UnreadableReply(f"the reply lists {head[-1].label}, and denies it")
-        if _WEIGHED.match(rest):
+        if WEIGHED.match(rest):
             return None
-        if explained := _EXPLAINED.match(rest, 0, _GAP):
+        if explained := EXPLAINED.match(rest, 0, _GAP):
             why = rest[explained.end() :]
             return None if HEDGES.match(why) or CORRECTS.search(why) else _named(head)
-        goes_on = _SEPARATED.match(rest, 0, _GAP)
+        goes_on = SEPARATED.match(rest, 0, _GAP)
         if goes_on is None or not goes_on["mark"] or self._spellings.asserted(rest):
             return None
         items = [item.strip(" \"'`*_.)]}") for item in re.split(r"[,，、;；/|]|\band\b", rest)]
@@ -312,7 +282,7 @@ class LabelListParser:
         if all(len(block) == 1 and block[0].cue and not _is_plural(block[0].cue) for block in blocks):
             return [label for listed in lists for label in listed]  # Label: a / Label: b
         alike = all(set(listed) == set(lists[0]) for listed in lists)
-        if not alike and not (last[0].cue and _LAST_WORD.search(last[0].text)):
+        if not alike and not (last[0].cue and LAST_WORD.search(last[0].text)):
             raise UnreadableReply("the reply lists labels in several ways; it must list them once")
         place = max(number for number, text in enumerate(texts) if text == last[-1].text)
         if any(CORRECTS.search(text) for text in texts[place + 1 :]):
@@ -330,15 +300,13 @@ class LabelListParser:
         whole = "\n".join(prepared[:explains])
         if self._spellings.crowded(whole):
             raise UnreadableReply("the reply mentions labels again and again, and lists none")
-        sentences = [
-            part for line in prepared[:explains] for part in _SENTENCES.split(line) if re.search(r"\w", part)
-        ]
+        sentences = [part for line in prepared[:explains] for part in SENTENCES.split(line) if re.search(r"\w", part)]
         if not sentences:
             raise UnreadableReply("the reply lists no labels")
         last = sentences[-1]
-        if _NONE.fullmatch(last):
+        if NONE.fullmatch(last):
             return []
-        if _UNSURE.search(last):
+        if UNSURE.search(last):
             raise UnreadableReply("the reply is not sure which labels apply")
         decides = len(sentences) == 1 or CONCLUDES.search(last)
         said = self._spellings.asserted(last if decides else whole)
@@ -379,12 +347,12 @@ def _inside(text: str, start: int, end: int) -> bool:
 
 def _explaining(aside: re.Match[str]) -> str:
     """What is left of a text in brackets: nothing, unless it denies or weighs what stands before it."""
-    return aside[0] if _DENIES.match(aside[1]) or _WEIGHED.match(aside[1]) else ""
+    return aside[0] if DENIES.match(aside[1]) or WEIGHED.match(aside[1]) else ""
 
 
 def _check_choice(text: str, first: Mention, second: Mention) -> None:
     """:raises UnreadableReply: the text leaves a choice between the two open."""
-    if second.start - first.end <= _GAP and _CHOICE.fullmatch(text, first.end, second.start):
+    if second.start - first.end <= _GAP and CHOICE.fullmatch(text, first.end, second.start):
         raise UnreadableReply(f"the reply leaves open whether {first.label} or {second.label} applies")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 
 from protocols.answers.label_lists import LabelListParser
@@ -32,20 +33,18 @@ def classification(splits: Splits, labels: Sequence[str] = ()) -> TaskKind:
     check_labels(splits, "classification", labels)
     known = tuple(labels) or tuple(sorted({str(example.target) for example in splits["train"]}))
     read = LabelParser(known)
-    return TaskKind(
-        "classification",
-        instruction="Choose the one label that fits.",
-        format="Reply with exactly one of these labels.\n" + show_labels(known),
-        cue="Label:",
-        show=str,
-        parse=lru_cache(REPLIES)(read),
-        parse_cut=partial(read, finish="length"),
-        metric="accuracy",
-        names=closed(known, loose=True),
-        labels=known,
-        limit=limit_of(known),
-        thought=THOUGHT,
-        reads="the label that the reply gives or ends with; one that leaves several open, or names none, is wrong",
+    return _one_of(
+        known,
+        "label",
+        read,
+        TaskKind(
+            "classification",
+            instruction="Choose the one label that fits.",
+            format="Reply with exactly one of these labels.\n" + show_labels(known),
+            cue="Label:",
+            show=str,
+            metric="accuracy",
+        ),
     )
 
 
@@ -106,20 +105,32 @@ def ordinal(splits: Splits, labels: Sequence[str] = ()) -> TaskKind:
         form = f"Reply with exactly one whole number from {low} to {high}."
     else:
         form = f"Reply with exactly one of these ratings; the lowest comes first.\n{show_labels(levels, 'Ratings')}"
-    return TaskKind(
-        "ordinal",
-        instruction="Give the rating that fits.",
-        format=form,
-        cue="Rating:",
-        show=level_of,
+    return _one_of(
+        levels,
+        "rating",
+        read,
+        TaskKind(
+            "ordinal",
+            instruction="Give the rating that fits.",
+            format=form,
+            cue="Rating:",
+            show=level_of,
+            metric="mae",
+        ),
+    )
+
+
+def _one_of(labels: tuple[str, ...], noun: str, read: LabelParser | RatingParser, kind: TaskKind) -> TaskKind:
+    """The kind, whose answers are one of the labels, each of them a `noun`."""
+    return replace(
+        kind,
         parse=lru_cache(REPLIES)(read),
         parse_cut=partial(read, finish="length"),
-        metric="mae",
-        names=closed(levels, loose=True),
-        labels=levels,
-        limit=limit_of(levels),
+        names=closed(labels, loose=True),
+        labels=labels,
+        limit=limit_of(labels),
         thought=THOUGHT,
-        reads="the rating that the reply gives or ends with; one that leaves several open, or names none, is wrong",
+        reads=f"the {noun} that the reply gives or ends with; one that leaves several open, or names none, is wrong",
     )
 
 

@@ -124,14 +124,10 @@ class Patience:
             nap = Nap(loop_time() + seconds, failure)
             self.calls.naps.add(nap)
             try:
-                with anyio.CancelScope() as scope:
-                    self._naps.add(scope)
-                    await sleep(seconds)
+                if await self._slept(seconds, sleep):
+                    return
             finally:
-                self._naps.discard(scope)
                 self.calls.naps.discard(nap)
-            if not scope.cancelled_caught:
-                return
         self.check()
         raise failure from None
 
@@ -141,14 +137,18 @@ class Patience:
         :raises Interrupted: a person stopped the search, before or during the wait.
         """
         self.check()
+        if not await self._slept(seconds, sleep):
+            raise self.interrupted()
+
+    async def _slept(self, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> bool:
+        """Sleep; whether to the end, and not until a person stopped the search."""
         try:
             with anyio.CancelScope() as scope:
                 self._naps.add(scope)
                 await sleep(seconds)
         finally:
             self._naps.discard(scope)
-        if scope.cancelled_caught:
-            raise self.interrupted()
+        return not scope.cancelled_caught
 
     def interrupted(self) -> Interrupted:
         """The error for a call that is not sent or not retried."""

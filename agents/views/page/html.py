@@ -47,8 +47,8 @@ def still_page(title: str, body: str) -> str:
     """A page without scripts. `body`: HTML, in which all text from elsewhere is escaped."""
     style = _asset("page.css") + _asset("beside.css")
     policy = f"default-src 'none'; style-src {_hash(style)}; img-src data:; base-uri 'none'; form-action 'none'"
-    parts = {"policy": policy, "style": style, "title": html.escape(title), "body": body}
-    return fill(_asset("still.html"), parts)
+    name = html.escape(title)
+    return _framed(name, policy, style, fill(_asset("still.html"), {"title": name, "body": body}))
 
 
 def live_policy() -> str:
@@ -59,8 +59,13 @@ def live_policy() -> str:
 
 def _page(data: str, connect: str) -> str:
     style, script = _asset("page.css"), _script()
-    parts = {"policy": _policy(style, script, connect), "style": style, "script": script, "data": data}
-    return fill(_asset("page.html"), parts)
+    body = fill(_asset("page.html"), {"script": script, "data": data})
+    return _framed("PromptFlow", _policy(style, script, connect), style, body)
+
+
+def _framed(title: str, policy: str, style: str, body: str) -> str:
+    parts = {"title": title, "policy": policy, "style": style, "body": body.rstrip("\n")}
+    return fill(_asset("frame.html"), parts)
 
 
 def _policy(style: str, script: str, connect: str) -> str:

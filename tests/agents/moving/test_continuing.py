@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.agents.moving.worlds import SECRET, Answer, found, invoke, model, row, save, serving, write
+from tests.agents.moving.worlds import SECRET, Answer, model, row, save, serving, write
+from tests.command_line import answer as found
+from tests.command_line import invoke
 from tests.small_task import write_task
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from agents.moving.advice import Differences, advise
 from agents.results.comparison import Change
-from tests.agents.moving.worlds import PRICE, found, invoke, model, serving, write
+from tests.agents.moving.worlds import PRICE, model, serving, write
+from tests.command_line import answer as found
+from tests.command_line import invoke
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import orjson
 from anyio.from_thread import start_blocking_portal
-from typer.testing import CliRunner
 
-import run
 from tests.small_task import Row, write_task
 from tests.wire_server import WireServer
 
@@ -65,22 +61,6 @@ def serving(answer: Answer) -> Iterator[WireServer]:
         made = portal.call(lambda: WireServer(answer))
         with portal.wrap_async_context_manager(made) as server:
             yield server
-
-
-def invoke(*args: object) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error."""
-    result = CliRunner().invoke(run.app, [str(arg) for arg in args])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def found(*args: object) -> dict[str, Any]:
-    """The document of a command that succeeds."""
-    code, out, err = invoke(*args, "--json")
-    assert code == 0, err
-    document: dict[str, Any] = orjson.loads(out)
-    return document
 
 
 def save(path: Path, rows: Sequence[Row]) -> Path:
