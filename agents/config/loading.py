@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import get_args
+from typing import TypeVar, get_args
 
 from agents.config.configuration import Configuration
 from agents.config.metrics import check_targets, open_kind, open_metric, scored
@@ -26,6 +27,7 @@ from protocols.text import file_name, one_line
 from protocols.turns import images_of
 
 Examples = tuple[Example, ...]
+Name = TypeVar("Name", bound=str)
 SPLITS = get_args(SplitName)
 MORE = "more"
 DOUBLED = re.compile(r"\{\{[^{}]+\}\}")
@@ -134,6 +136,22 @@ def _first_splits(configuration: Configuration, loaded: Mapping[str, Examples]) 
     splits = cut(loaded["data"], shares, Random(f"{table.seed}/cut"), configuration.task.kind)
     check_cut(splits, shares, configuration.task.kind)
     return splits
+
+
+def found_in(splits: Mapping[Name, Examples], identity: str) -> tuple[Name, Example]:
+    """The first example of this id, and its split.
+
+    :raises ConfigError: there is none.
+    """
+    ids: dict[str, tuple[Name, Example]] = {}
+    for split, examples in splits.items():
+        for each in examples:
+            ids.setdefault(each.id, (split, each))
+    if identity not in ids:
+        near = difflib.get_close_matches(identity, ids, 1)
+        known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join([*ids][:3])}, … ({len(ids)} in all)"
+        raise ConfigError(f"no example has the id {identity!r}; {known}")
+    return ids[identity]
 
 
 def make_task(configuration: Configuration, splits: Mapping[str, Examples]) -> Task:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from agents.config.configuration import Configuration
+from agents.config.loading import found_in
 from agents.models.accounts import Accounts
 from agents.models.outside import open_forward
 from agents.prompting.asking import TEMPERATURE
@@ -18,7 +18,7 @@ from memory.journals.exchanges import Exchange, told
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ConfigError, RunFailed
 from protocols.prompt import Prompt
-from protocols.task import Example, SplitName, Task
+from protocols.task import Example, SplitName
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ async def ask(
     :raises ConfigError: `offline`, and a program makes the messages.
     """
     prompt, slots, ledger = await in_thread(read_inputs, configuration, environ, path)
-    split, found = _find(slots.task, example)
+    split, found = found_in({name: slots.task.split(name) for name in get_args(SplitName)}, example)
     if offline and slots.task.program is not None:
         raise ConfigError("task.program makes the messages while it works: ask without --offline")
     heard: list[Exchange] = []
@@ -67,19 +67,3 @@ def _unasked(slots: RetrievalSlots, prompt: Prompt, example: Example) -> Exchang
     return Exchange(
         example.id, told(messages), "", target=slots.task.kind.show(example.target), inputs=example.inputs
     )
-
-
-def _find(task: Task, example: str) -> tuple[SplitName, Example]:
-    """The first example of this id, and its split.
-
-    :raises ConfigError: there is none.
-    """
-    ids: dict[str, tuple[SplitName, Example]] = {}
-    for split in get_args(SplitName):
-        for each in task.split(split):
-            ids.setdefault(each.id, (split, each))
-    if example not in ids:
-        near = difflib.get_close_matches(example, ids, 1)
-        known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join([*ids][:3])}, … ({len(ids)} in all)"
-        raise ConfigError(f"no example has the id {example!r}; {known}")
-    return ids[example]

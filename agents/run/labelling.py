@@ -9,7 +9,7 @@ from typing import Literal
 import orjson
 
 from agents.config.configuration import Configuration
-from agents.config.loading import in_splits, make_task, overlay_file, sources
+from agents.config.loading import found_in, in_splits, make_task, overlay_file, sources
 from agents.directory.run_directory import write
 from protocols.data import load_examples
 from protocols.data.overlay import Correction, overlaid, read_overlay, write_overlay
@@ -42,10 +42,7 @@ def label(configuration: Configuration, identity: str, target: str | None, wrong
     path = overlay_file(configuration)
     loaded = {name: load_examples(source, name) for name, source in sources(configuration).items()}
     splits = in_splits(configuration, loaded, corrected=False)
-    found = [(split, one) for split, examples in splits.items() for one in examples if one.id == identity]
-    if not found:
-        raise ConfigError(f"no example has the id {identity!r}")
-    [(split, example), *_] = found
+    split, example = found_in(splits, identity)
     if example.target is None:
         raise ConfigError("the task has no targets, so there is none to correct")
     new = None if target is None else _target(target, example.target)
