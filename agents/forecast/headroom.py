@@ -128,7 +128,8 @@ async def before_search(
         return None
     operators = open_operators(configuration.search.operators)
     asked = await composed(slots, first, operators, configuration.minibatch(len(task.validation)))
-    expected = estimate(configuration, known, task, first, asked, read_past(configuration), seen)
+    past = await in_thread(read_past, configuration)
+    expected = estimate(configuration, known, task, first, asked, past, seen)
     probe = Probe(slots, first, draws(configuration))
     plan = await in_thread(affordable, configuration, probe, known, expected, seen)
     if plan is None:

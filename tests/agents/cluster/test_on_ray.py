@@ -163,7 +163,10 @@ def test_a_file_that_does_not_reach_the_nodes_is_refused(
 
 
 def test_limits_and_caps_hold_over_all_nodes(cluster: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four searches on two nodes have three calls in flight together at most, and spend no more than the cap."""
+    """Four searches on two nodes have three calls in flight together at most, and spend no more than the cap.
+
+    The cap is two thirds of what they take without one: 130 to 150 calls, by what the reply cache spares.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     port = free_port()
@@ -172,13 +175,13 @@ def test_limits_and_caps_hold_over_all_nodes(cluster: Nodes, tmp_path: Path, mon
         await anyio.sleep(0.02)
 
     settings = (*asking(port), "providers.openai.concurrency=3", "search.width=3")
-    path = write_grid(Path("."), "seeds = [0, 1]\nbudget = { calls = 150 }")
+    path = write_grid(Path("."), "seeds = [0, 1]\nbudget = { calls = 90 }")
     grid = load_grid(path, settings)
     swept = on_ray(cluster.address, grid, serve=lambda: WireServer(answer, delay=delay, port=port))
     assert swept.served is not None
     assert not swept.whole
     assert swept.served.most_in_flight <= 3
-    assert 50 < swept.served.calls <= 150
+    assert 50 < swept.served.calls <= 90
     raised = load_grid(write_grid(Path("."), "seeds = [0, 1]"), settings)
     again = on_ray(cluster.address, raised, serve=lambda: WireServer(answer, port=port))
     assert again.whole

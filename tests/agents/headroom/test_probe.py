@@ -123,7 +123,12 @@ def long(folder: Path, server: WireServer, *settings: str) -> Configuration:
     return configured(folder, server, "search.assignments=2000", *few, *settings)
 
 
-async def test_a_search_asks_first_if_that_is_a_twentieth_of_it_and_once(tmp_path: Path) -> None:
+async def test_a_search_asks_first_if_that_is_a_twentieth_of_it_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there are earlier runs, which are read off the event loop."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "small-1").mkdir(parents=True)
     told: list[str] = []
     async with WireServer(wrong) as server:
         async with open_run(long(tmp_path, server), ENVIRON, tmp_path / "run") as run:
