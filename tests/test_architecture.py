@@ -63,6 +63,32 @@ def test_no_folder_is_an_attic() -> None:
     assert {folder: count for folder, count in counts.items() if count > MOST} == {}
 
 
+@pytest.mark.parametrize(
+    ("library", "room"),
+    [
+        ("ray", "agents/cluster"),
+        ("cryptography", "agents/cluster"),
+        ("openai", "protocols/providers"),
+        ("anthropic", "protocols/providers"),
+        ("xllamacpp", "protocols/providers/local"),
+        ("dspy", "agents/programs/adapters"),
+        ("langchain_core", "agents/programs/adapters"),
+        ("mlflow", "agents/views/telemetry"),
+        ("wandb", "agents/views/telemetry"),
+        ("opentelemetry", "agents/views/telemetry"),
+        ("typer", "agents/commands"),
+    ],
+)
+def test_a_library_that_can_be_exchanged_is_imported_in_one_room(library: str, room: str) -> None:
+    importing = set[str]()
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            importing |= {str(path.parent.relative_to(ROOT)) for name in names if name.partition(".")[0] == library}
+    assert importing == {room}
+
+
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"`([\w/]+\.py:[\w.]+)`", PAGE))))
 def test_what_the_page_names_exists(named: str) -> None:
     file, _, name = named.partition(":")

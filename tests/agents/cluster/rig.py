@@ -33,6 +33,9 @@ SETTINGS = "".join(
 )
 
 
+DECIDED = ("best", "test", "candidate", "assignments", "operators", "length")
+
+
 @dataclass
 class Nodes:
     """A `ray.cluster_utils.Cluster` whose nodes have a folder each in `folder`, as those of other machines have."""
@@ -52,6 +55,10 @@ class Nodes:
     def kill(self, rng: Random) -> None:
         """Kill one of the nodes, as if it had lost its power."""
         self.cluster.remove_node(rng.choice([*self.cluster.worker_nodes]), allow_graceful=False)
+
+    def kill_head(self) -> None:
+        """Kill the head, as if it had lost its power."""
+        self.cluster.remove_node(self.cluster.head_node, allow_graceful=False)
 
 
 @contextmanager
@@ -156,7 +163,7 @@ def here(grid: Grid) -> list[Row]:
 def decided(row: Row) -> dict[str, object]:
     """What does not depend on the clock."""
     assert row.result is not None, row.error
-    return {key: row.result[key] for key in ("best", "test", "candidate", "assignments", "operators", "length")}
+    return {key: row.result[key] for key in DECIDED}
 
 
 def answer(turns: Sequence[tuple[str, str]]) -> str:
