@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
 from contextlib import ExitStack
@@ -32,22 +33,22 @@ class LimitsRoom:
         self._files, self._closing = QuotaFiles(os.environ, lambda line: None), ExitStack()
         self._sources: dict[Account, Source | None] = {}
         self._turns = defaultdict[Account, anyio.Lock](anyio.Lock)
-        self._heard = anyio.Event()
+        self._serving, self._heard = False, -math.inf
 
     async def serve(self) -> None:
-        """End this actor once nobody has reported for `IDLE` seconds."""
-        idle = False
-        while not idle:
-            self._heard = anyio.Event()
-            with anyio.move_on_after(IDLE) as waiting:
-                await self._heard.wait()
-            idle = waiting.cancelled_caught
+        """End this actor once nobody has reported for `IDLE` seconds. Every member calls it, and the first call serves
+        all."""
+        if self._serving:
+            return
+        self._serving, self._heard = True, anyio.current_time()
+        while (left := self._heard + IDLE - anyio.current_time()) > 0:
+            await anyio.sleep(left)
         self._closing.close()
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
     async def exchange(self, account: Account, member: str, report: Report) -> Lease | str:
         """See `Source.exchange`; a text says why there is no lease."""
-        self._heard.set()
+        self._heard = anyio.current_time()
         if account not in self._sources:
             self._sources[account] = self._files.source(account, self._closing)
         if (source := self._sources[account]) is None:

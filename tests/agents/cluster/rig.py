@@ -73,8 +73,9 @@ def cluster_of(nodes: int, cores: int) -> Iterator[Nodes]:
 
 @contextmanager
 def _started(folder: Path, cores: int) -> Iterator[Nodes]:
-    token = folder / "token"
-    token.write_text(secrets.token_hex(32), encoding="utf-8")
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", folder / "token"))  # a process reads it once, for all clusters
+    if not token.exists():
+        token.write_text(secrets.token_hex(32), encoding="utf-8")
     (folder / "ray").mkdir()
     variables = {
         "RAY_AUTH_MODE": "token",

@@ -23,6 +23,8 @@ from anyio import to_thread
 from agents.directory.run_directory import REPORT, RESULT
 from agents.study.grid import load_grid
 from protocols.errors import ConfigError
+from protocols.leases.lease import Report
+from protocols.providers.catalogue import Account
 from tests.agents.cluster.rig import (
     Nodes,
     answer,
@@ -35,6 +37,7 @@ from tests.agents.cluster.rig import (
     on_ray,
     write_grid,
 )
+from tests.protocols.wrappers.clocked import simulate
 from tests.small_task import write_task
 from tests.wire.http import Call, Connection
 from tests.wire_server import WireServer
@@ -187,6 +190,35 @@ def test_limits_and_caps_hold_over_all_nodes(cluster: Nodes, tmp_path: Path, mon
     assert again.whole
     assert again.served is not None
     assert swept.served.calls + again.served.calls > 150
+
+
+def test_the_limits_of_a_cluster_end_a_minute_after_the_last_report_of_any_member(
+    cluster: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a simulated clock, without Ray, which is only imported here, after its variables were set. Each of three
+    members has asked it to serve, as they do when they look for it."""
+    import ray
+
+    from agents.cluster.limits import IDLE, LimitsRoom
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ended = list[float]()
+    monkeypatch.setattr(ray.actor, "exit_actor", lambda: ended.append(anyio.current_time()))
+
+    async def work() -> float:
+        room = LimitsRoom()
+        async with anyio.create_task_group() as tasks:
+            for member in "abc":
+                tasks.start_soon(room.serve)
+                await anyio.sleep(IDLE * 0.7)
+                await room.exchange(Account("openai"), member, Report())
+                last = anyio.current_time()
+            await anyio.sleep(IDLE * 0.7)
+            assert not ended
+        return last
+
+    last = simulate(work)
+    assert ended == [pytest.approx(last + IDLE)]
 
 
 def test_the_command_of_the_page_starts_ray_here_and_leaves_nothing_of_it(tmp_path: Path) -> None:
