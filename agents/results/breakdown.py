@@ -11,6 +11,7 @@ import orjson
 
 from memory.journals.exchanges import Exchange
 from protocols.messages import Outcome
+from protocols.metrics.judge import COMPARED, FIRST_TWICE, SECOND_TWICE, UNHEARD
 from protocols.metrics.weighted import Weighted
 from protocols.task import KindName, Metric, tally
 
@@ -46,14 +47,27 @@ class Confused:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparisons:
+    """The `n` answers that a judge was asked to compare with the opponent's. `first` and `second`: those of them where
+    it preferred the answer shown first, or second, in both orders, which is a tie; `unheard`: those with a verdict
+    that could not be read, which is one, too."""
+
+    n: int
+    first: int
+    second: int
+    unheard: int
+
+
+@dataclass(frozen=True, slots=True)
 class Breakdown:
     """`labels`: by frequency in the targets, empty where answers are neither labels nor entities. `confused`: the
     cells of the confusion matrix off its diagonal, the most frequent first, of labels alone. `metrics`: the value of
-    each metric, if several are combined."""
+    each metric, if several are combined. `comparisons`: None if no answer was compared with another."""
 
     labels: tuple[OfLabel, ...] = ()
     confused: tuple[Confused, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    comparisons: Comparisons | None = None
 
 
 def breakdown(kind: KindName, metric: Metric, outcomes: Sequence[Outcome]) -> Breakdown:
@@ -62,7 +76,17 @@ def breakdown(kind: KindName, metric: Metric, outcomes: Sequence[Outcome]) -> Br
         by_label([(items_of(kind, each.target), items_of(kind, each.answer)) for each in outcomes]),
         confusion(outcomes) if has_confusion(kind) else (),
         by_metric(metric, outcomes),
+        compared(outcomes),
     )
+
+
+def compared(outcomes: Sequence[Outcome]) -> Comparisons | None:
+    """What the judge of these outcomes was asked to compare; None if nothing. Counts of repeats are means."""
+    totals = Counter[str]()
+    for name, count in tally((outcome.score, outcome.counts) for outcome in outcomes).items():
+        totals[name.rpartition("/")[2]] += count  # type: ignore[assignment]  # of several metrics, under its name
+    names = (COMPARED, FIRST_TWICE, SECOND_TWICE, UNHEARD)
+    return Comparisons(*(round(totals[name]) for name in names)) if totals[COMPARED] else None
 
 
 def by_label(pairs: Iterable[tuple[set[Item], set[Item]]]) -> tuple[OfLabel, ...]:

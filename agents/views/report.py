@@ -120,6 +120,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"On test, the best prompt gains {_some(test['gained'])} and loses {_some(test['lost'])}."
         for name, score in (("first", test["first_score"]), ("best", test["best_score"])):
             yield f"On test alone, the {name} prompt has {_score(score)}."
+        yield from comparisons(test["best_score"])
     if length := result.get("length"):  # none in a result of an earlier release
         tokens = f"{length['first']:,} tokens without the input, the best one {length['best']:,}"
         yield f"The first prompt has about {tokens}."
@@ -220,6 +221,21 @@ def _endings(result: Mapping[str, Any]) -> Iterator[str]:
         yield said
 
 
+def comparisons(score: Mapping[str, Any]) -> Iterator[str]:
+    """A line on a judge of preferences and how often it went by the place of an answer, from a `Score` as in JSON;
+    none without such a judge."""
+    if (found := score["breakdown"].get("comparisons")) is None:
+        return
+    n, turned = found["n"], found["first"] + found["second"]
+    line = f"The judge was asked to compare {n} answer{'s' * (n != 1)}, and on {turned} ({turned / n:.0%}) "
+    line += "it changed its mind when they changed places, which is a tie"
+    if turned:
+        line += f": it preferred the first {found['first']} times, the second {found['second']}"
+    if found["unheard"]:
+        line += f"; {found['unheard']} verdicts could not be read, which is a tie, too"
+    yield f"{line}."
+
+
 def missing_test(result: Mapping[str, Any]) -> Iterator[str]:
     """A line on the part of the held-out comparison that a cap prevented."""
     if (missing := result.get("test_missing")) is None:
@@ -234,8 +250,9 @@ def show_scored(console: Console, scored: Scored) -> None:
     """Print the score of a prompt, for the command `evaluate`."""
     line = f"{scored.prompt} on {scored.split}: {_score(asdict(scored))}"
     console.print(Text(one_line(line, 500)), soft_wrap=True)
-    if said := unread_value(asdict(scored)):
-        console.print(Text(one_line(said, 500)), soft_wrap=True)
+    for said in (unread_value(asdict(scored)), *comparisons(asdict(scored))):
+        if said:
+            console.print(Text(one_line(said, 500)), soft_wrap=True)
     tokens = f"{scored.tokens:,} tokens{estimated(scored.estimated, scored.calls)}"
     spent = f"{scored.calls:,} calls, {tokens}, cost {dollars(scored.dollars)}"
     console.print(Text(f"{spent}, {clock(scored.seconds)}, model {one_line(scored.model)}"), soft_wrap=True)
