@@ -48,9 +48,9 @@ class Confused:
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
-    """The `n` answers that a judge was asked to compare with the opponent's. `first` and `second`: those of them where
-    it preferred the answer shown first, or second, in both orders, which is a tie; `unheard`: those with a verdict
-    that could not be read, which is one, too."""
+    """`n`: answers that a judge was asked to compare with the opponent's. `first` and `second`: those of them where
+    it preferred the answer shown first, or second, in both orders, a tie; `unheard`: those with a verdict that could
+    not be read, a tie, too."""
 
     n: int
     first: int

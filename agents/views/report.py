@@ -224,7 +224,7 @@ def _endings(result: Mapping[str, Any]) -> Iterator[str]:
 def comparisons(score: Mapping[str, Any]) -> Iterator[str]:
     """A line on a judge of preferences and how often it went by the place of an answer, from a `Score` as in JSON;
     none without such a judge."""
-    if (found := score["breakdown"].get("comparisons")) is None:
+    if (found := score.get("breakdown", {}).get("comparisons")) is None:  # none in a result of an earlier release
         return
     n, turned = found["n"], found["first"] + found["second"]
     line = f"The judge was asked to compare {n} answer{'s' * (n != 1)}, and on {turned} ({turned / n:.0%}) "
