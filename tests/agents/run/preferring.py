@@ -45,8 +45,8 @@ def write(folder: Path, targets: bool = False) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "prompt.txt").write_text(PROMPT, encoding="utf-8")
     for split, size in SIZES.items():
-        rows = [{"text": f"gift number {number}"} for number in range(begin, begin + size)]
-        rows = [row | {"target": "We thank you warmly."} for row in rows] if targets else rows
+        target = {"target": "We thank you warmly."} if targets else {}
+        rows = [{"text": f"gift number {number}", **target} for number in range(begin, begin + size)]
         (folder / f"{split}.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
         begin += size
 
@@ -55,9 +55,9 @@ def configuration(folder: Path, url: str, targets: bool = False, **tables: Mappi
     """The search; `tables` change some of its keys."""
     table = {"name": "thanks", "kind": "generation", "metric": "preference", "rubric": RUBRIC}
     splits = {split: f"{split}.jsonl" for split in SIZES}
-    fields = {} if targets else {"fields": {"target": "none"}}
+    fields = {} if targets else {"target": "none"}
     usual: dict[str, Mapping[str, object]] = {
-        "task": table | splits | fields,
+        "task": {**table, **splits, "fields": fields},
         "prompt": {"file": "prompt.txt"},
         "models": {"default": "openai/m"},
         "providers": {"openai": {"base_url": url, "concurrency": 4}},

@@ -6,7 +6,7 @@ import multiprocessing
 import platform
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerProcess
@@ -66,10 +66,10 @@ class Lineage:
     lost: list[int] = field(default_factory=list)
 
 
-def start(*arguments: object) -> ForkServerProcess:
+def start(*arguments: object, work: Callable[..., None] = searching.search) -> ForkServerProcess:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([searching.__name__])
-    process = context.Process(target=searching.search, args=arguments)
+    process = context.Process(target=work, args=arguments)
     process.start()
     return process
 
@@ -91,7 +91,9 @@ async def searched(
         for gap in [*gaps, 0]:
             before, calls = durable(directory), server.stats.calls
             executioner.left = gap
-            executioner.process = process = start(folder, server.openai_url, width, assignments, directory)
+            executioner.process = process = start(
+                searching.search, folder, server.openai_url, width, assignments, directory
+            )
             await to_thread.run_sync(process.join)
             assert process.exitcode == (-9 if gap else 0)
             made = server.stats.calls - calls
@@ -201,7 +203,9 @@ async def test_a_cap_on_calls_holds_across_kills(tmp_path: Path) -> None:
     async with WireServer(answer, delay=executioner, keep=10_000) as server:
         for gap in [20, 31, 27, 0]:
             executioner.left = gap
-            executioner.process = process = start(folder, server.openai_url, 8, 500, directory, None, cap)
+            executioner.process = process = start(
+                searching.search, folder, server.openai_url, 8, 500, directory, None, cap
+            )
             await to_thread.run_sync(process.join)
             assert process.exitcode == (-9 if gap else 0)
         counted = server.stats.calls
