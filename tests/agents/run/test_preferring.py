@@ -25,6 +25,7 @@ from agents.views.report import show_scored
 from protocols.errors import ConfigError, InputError
 from tests.agents.run.preferring import PROMPT, SIZES, Turns, configuration, replying, search, shown, write
 from tests.agents.run.test_resume import Executioner, start
+from tests.batch_server import BatchServer
 from tests.wire_server import WireServer
 
 pytestmark = pytest.mark.anyio
@@ -183,3 +184,46 @@ async def test_the_judge_of_preferences_gives_no_grades_to_check(tmp_path: Path)
     write(tmp_path)
     with pytest.raises(ConfigError, match=r"--set task\.metric=judge"):
         await check_judge(configuration(tmp_path, "http://127.0.0.1:1"), ENVIRON, tmp_path / "grades.jsonl")
+
+
+async def test_in_batches_each_prompt_and_the_opponent_are_asked_at_the_lower_price(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "warm.txt").write_text(PROMPT.replace("Thank them.", "Be warm."), encoding="utf-8")
+    models = Counting()
+    async with BatchServer(models) as server:
+        batched = configuration(tmp_path, server.openai_url, run={"batch": True, "directory": tmp_path / "out"})
+        async with open_run(batched, ENVIRON, None) as run:
+            result = await run.search()
+        sizes = [len(batch.lines) for batch in server.taken]
+        found = await score(batched, ENVIRON, tmp_path / "warm.txt", "test")
+        assert [len(batch.lines) for batch in server.taken[len(sizes) :]] == [SIZES["test"], SIZES["test"]]
+    assert result.test is not None
+    assert found.value == pytest.approx(result.test.best)
+    assert sizes == [SIZES["validation"], 2 * SIZES["test"]]
+    assert set(models.judged.values()) <= {1, 2}, "the evaluation has another cache"
+
+
+PROGRAM = """
+async def program(inputs, prompts, call):
+    draft = await call("draft", prompts.draft.render(inputs))
+    return await call("polish", prompts.polish.render(inputs, draft=draft))
+"""
+
+
+async def test_the_answers_of_programs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path)
+    (tmp_path / "preferred_program.py").write_text(PROGRAM, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    models = Counting()
+    files = {name: {"file": f"{name}.txt"} for name in ("draft", "polish")}
+    (tmp_path / "draft.txt").write_text(PROMPT, encoding="utf-8")
+    (tmp_path / "polish.txt").write_text(PROMPT.replace("{text}", "{draft} {text}"), encoding="utf-8")
+    program: dict[str, object] = {"program": "preferred_program:program"}
+    async with WireServer(models) as server:
+        url, search = server.openai_url, {"assignments": 12}
+        of_program = configuration(tmp_path, url, task=program, prompts=files, prompt={"file": None}, search=search)
+        async with open_run(of_program, ENVIRON, tmp_path / "out") as run:
+            result = await run.search()
+    assert result.first.value == 0.5
+    assert result.best.value > 0.8
+    assert set(models.judged.values()) == set(models.answered.values()) == {1}
