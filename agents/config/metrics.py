@@ -32,6 +32,7 @@ from protocols.metrics.tool_calls import OrderedToolCalls, ToolCalls, calling
 from protocols.metrics.weighted import Weighted
 from protocols.model import ChatModel, Finish
 from protocols.naming import closed, schema_names
+from protocols.providers.catalogue import EMBEDDED
 from protocols.task import GENEROUS, KindName, Metric, Parser, TaskKind
 from protocols.thought import without_thought
 from protocols.tools.definitions import NO_DEFINITIONS, Definitions, read_schema, read_tools
@@ -266,6 +267,8 @@ def _open(
     table, name = configuration.task, named.use
     if name == PREFERENCE:
         _check_against(named)
+        if configuration.models.of("judge") == EMBEDDED:
+            raise ConfigError(f"the metric {PREFERENCE} needs a language model as models.judge, and embedded is none")
         return Preference(kind, table.rubric or "", judge, opponent)
     if name in METRICS and named.parameters.fields:
         raise ConfigError(f"task.metric: {name} takes no parameters; one of your own does: module:function")

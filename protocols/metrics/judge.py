@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from typing import Final
@@ -12,7 +13,7 @@ from protocols.errors import BadReply, UnreadableReply
 from protocols.metrics.parsed import ParsedMetric, read_answer
 from protocols.model import ChatMessage, ChatModel, Finish, Request
 from protocols.prompt import fill
-from protocols.task import Counts, Example, Json, Judgement, MeanScore, TaskKind
+from protocols.task import Example, Json, Judgement, MeanScore, TaskKind
 from protocols.wrappers.attributed import AttributedModel
 
 TEMPLATE = resources.files("protocols.metrics").joinpath("judge.txt").read_text(encoding="utf-8")
@@ -22,9 +23,12 @@ TRIES = 2
 WON, TIED, LOST = 1.0, 0.5, 0.0
 Opponent = Callable[[Example, int], Awaitable[tuple[str, Finish]]]
 """The opponent's reply to an example, and how it ended, given the number of the sample."""
-COMPARED, FIRST_TWICE, SECOND_TWICE, UNHEARD = "compared", "first twice", "second twice", "unheard"
-"""Counts of comparisons: all that a judge was asked for; those in which it preferred the answer shown first, or
-second, in both orders; and those with a verdict that could not be read."""
+COMPARED, UNHEARD = "compared", "unheard"
+"""Counts of comparisons: all that a judge was asked for, and those with a verdict that could not be read."""
+FIRST_TWICE, SECOND_TWICE = "first twice", "second twice"
+"""Counts of comparisons in which the judge preferred the answer shown first, or second, in both orders."""
+LONGER, SHORTER = "longer", "shorter"
+"""Counts of comparisons in which it preferred the longer, or the shorter, answer in both orders."""
 SAME: Final = "the same answer as the one that it is compared with"
 
 
@@ -85,14 +89,23 @@ class Preference(MeanScore):
     Nobody is asked about equal answers, which tie, nor where one reply cannot be read, which then loses.
     """
 
-    def __init__(self, kind: TaskKind, rubric: str, model: ChatModel | None, opponent: Opponent | None) -> None:
-        """`model` or `opponent` None: only `corpus` may be called, before the run has opened its models."""
+    def __init__(
+        self,
+        kind: TaskKind,
+        rubric: str,
+        model: ChatModel | None,
+        opponent: Opponent | None,
+        heard: Counter[str] | None = None,
+    ) -> None:
+        """`model` or `opponent` None: only `corpus` may be called, before the run has opened its models. `heard`: the
+        sums of the counts of all comparisons."""
         self._kind, self._rubric, self._model, self._opponent = kind, rubric, model, opponent
+        self.heard: Counter[str] = Counter() if heard is None else heard
 
     def attributed_to(self, assignment: int) -> Preference:
         """This metric with the judge's calls attributed to this assignment, the opponent's to none."""
         model = self._model and AttributedModel(self._model, assignment)
-        return Preference(self._kind, self._rubric, model, self._opponent)
+        return Preference(self._kind, self._rubric, model, self._opponent, self.heard)
 
     async def judge(self, example: Example, reply: str, finish: Finish = "stop", sample: int = 0) -> Judgement:
         """Compare one reply with the opponent's.
@@ -122,7 +135,10 @@ class Preference(MeanScore):
         second = None if first is None or not first.better else await self._verdict(example, other, answer)
         for_it = (first is not None and first.better == 1, second is not None and second.better == 2)
         against = (first is not None and first.better == 2, second is not None and second.better == 1)
-        counts = _counts(first, second)
+        counts = dict(_counts(first, second))
+        if len(answer) != len(other) and (all(for_it) or all(against)):
+            counts[LONGER if all(for_it) == (len(answer) > len(other)) else SHORTER] = 1
+        self.heard.update(counts)
         if all(for_it):
             return Judgement(WON, answer, counts=counts)
         reasons = [
@@ -151,7 +167,7 @@ class Preference(MeanScore):
         return question(COMPARISON, self._kind, example, self._rubric, {"first": first, "second": second})
 
 
-def _counts(first: Verdict | None, second: Verdict | None) -> Counts:
+def _counts(first: Verdict | None, second: Verdict | None) -> Mapping[str, int]:
     """The counts of one comparison. `second` None: it held no verdict, or it was not asked for."""
     if first is None or (first.better and second is None):
         return {COMPARED: 1, UNHEARD: 1}

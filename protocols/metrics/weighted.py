@@ -17,6 +17,11 @@ class Weighted:
         self._parts = parts
         self._total = sum(weight for _, weight, _ in parts)
 
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics, in order."""
+        return [metric for _, _, metric in self._parts]
+
     async def judge(self, example: Example, reply: str, finish: Finish = "stop", sample: int = 0) -> Judgement:
         """Judge with every metric, in order.
 

@@ -66,6 +66,6 @@ def test_each_search_begins_at_a_half_and_scores_of_two_opponents_are_not_compar
     assert code == 2
     assert "the opponent is the prompt" in err
     code, out, _ = invoke("show", "one")
-    assert "it changed its mind when they changed places" in " ".join(out.split())
+    assert "changed its mind when they changed places" in " ".join(out.split())
     code, out, _ = invoke("show", "one", "--wrong")
     assert "answers 0 of 10 test examples worse than what it is compared with" in " ".join(out.split())

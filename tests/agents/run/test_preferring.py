@@ -70,6 +70,8 @@ async def test_a_search_finds_what_the_judge_prefers(targets: bool, tmp_path: Pa
     assert result.test.first_score.breakdown.comparisons is None, "nobody compares an answer with itself"
     assert set(models.judged.values()) == set(models.answered.values()) == {1}
     assert result.calls["judge"] == models.judged.total()
+    assert result.comparisons is not None
+    assert compared.n < result.comparisons.n <= models.judged.total() / 2 + result.saved.calls
     assert result.calls["task"] + result.calls.get("credit", 0) == models.answered.total()
     kept = orjson.loads((tmp_path / "out" / "test_scores.json").read_bytes())
     assert kept["measured"]["the opponent"].endswith("answered by openai/m")
@@ -109,6 +111,27 @@ async def test_a_cap_on_calls_counts_verdicts_and_leaves_a_result(tmp_path: Path
     assert (result.test.n, result.test_missing) == (SIZES["test"], None)
 
 
+@pytest.mark.parametrize("verdict", ["Better: 1", "Better: 2", "Who can tell?"])
+async def test_a_judge_that_goes_by_the_place_or_says_nothing_keeps_the_first_prompt(
+    verdict: str, tmp_path: Path
+) -> None:
+    write(tmp_path)
+
+    def models(turns: Turns) -> str:
+        return verdict if "Say which of two answers" in turns[-1][1] else replying(turns)
+
+    async with (
+        WireServer(models) as server,
+        open_run(configuration(tmp_path, server.openai_url), ENVIRON, tmp_path / "out") as run,
+    ):
+        result = await run.search()
+    assert (result.first.value, result.best.value) == (0.5, 0.5)
+    found = result.comparisons
+    assert found is not None
+    assert max(found.first, found.second, found.unheard) == found.n > 0
+    assert (found.longer, found.shorter) == (0, 0)
+
+
 async def test_an_evaluation_compares_with_the_first_prompt_or_with_another_that_is_named(tmp_path: Path) -> None:
     write(tmp_path)
     warm = tmp_path / "warm.txt"
@@ -131,7 +154,9 @@ async def test_an_evaluation_compares_with_the_first_prompt_or_with_another_that
     console = Console(file=(out := StringIO()), width=400)
     show_scored(console, better)
     said = out.getvalue()
-    assert "asked to compare 10 answers, and on 3 (30%) it changed its mind" in said
+    assert "compared 10 answers with the opponent's; on 3 (30%) it changed its mind" in said
+    assert "(it preferred the one shown first 3 times, the second 0); of 7 that it decided" in said
+    assert "it preferred the longer answer on 7" in said
     assert result.first.value == pytest.approx(0.125)
     assert result.best.value == 0.5, "the prompt that is found is the opponent's"
     lost = wrong(tmp_path / "out", candidate=0, split="validation")
@@ -167,6 +192,7 @@ async def test_repeats_are_compared_sample_by_sample_and_weights_add_up(tmp_path
         ({"metric": {"use": "preference", "against": "gone.txt"}}, r"gone\.txt"),
         ({"metric": {"use": "preference", "of": "x"}}, "takes one parameter, against"),
         ({"metric": ["preference", {"use": "preference", "against": "prompt.txt"}]}, "twice"),
+        ({"metric": {"preference": 1, "judge": 1}, "pattern": "x"}, "regex and task.pattern"),
         ({"rubric": None}, "the metric preference and task.rubric go together"),
     ],
 )
