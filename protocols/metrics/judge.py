@@ -133,22 +133,21 @@ class Preference(MeanScore):
         """Both orders. After a first verdict for neither it is a tie, whatever the second would be."""
         first = await self._verdict(example, answer, other)
         second = None if first is None or not first.better else await self._verdict(example, other, answer)
-        for_it = (first is not None and first.better == 1, second is not None and second.better == 2)
-        against = (first is not None and first.better == 2, second is not None and second.better == 1)
-        counts = dict(_counts(first, second))
-        if len(answer) != len(other) and (all(for_it) or all(against)):
-            counts[LONGER if all(for_it) == (len(answer) > len(other)) else SHORTER] = 1
+        votes = _vote(first, 1), _vote(second, 2)
+        score = {(1, 1): WON, (-1, -1): LOST}.get(votes, TIED)
+        counts = _counts(first, second)
+        if score != TIED and len(answer) != len(other):
+            counts[LONGER if (score == WON) == (len(answer) > len(other)) else SHORTER] = 1
         self.heard.update(counts)
-        if all(for_it):
-            return Judgement(WON, answer, counts=counts)
+        if score == WON:
+            return Judgement(score, answer, counts=counts)
         reasons = [
-            f"({place} is this one) {verdict.reasons}"
-            for place, verdict, won in zip(("answer 1", "answer 2"), (first, second), for_it, strict=True)
-            if verdict is not None and verdict.reasons and not won
+            f"(answer {place} is this one) {verdict.reasons}"
+            for place, verdict, vote in zip((1, 2), (first, second), votes, strict=True)
+            if verdict is not None and verdict.reasons and vote < 1
         ]
-        lost = all(against)
-        ending = "the other answer is preferred" if lost else "no better than the other answer"
-        return Judgement(LOST if lost else TIED, answer, "\n".join([ending, *reasons]), counts, {ending: 1})
+        ending = "the other answer is preferred" if score == LOST else "no better than the other answer"
+        return Judgement(score, answer, "\n".join([ending, *reasons]), counts, {ending: 1})
 
     async def _verdict(self, example: Example, first: str, second: str) -> Verdict | None:
         """The verdict on two answers in this order; None if two replies of the judge held none."""
@@ -167,7 +166,14 @@ class Preference(MeanScore):
         return question(COMPARISON, self._kind, example, self._rubric, {"first": first, "second": second})
 
 
-def _counts(first: Verdict | None, second: Verdict | None) -> Mapping[str, int]:
+def _vote(verdict: Verdict | None, place: int) -> int:
+    """1 for the answer at this place, -1 against it, 0 for neither."""
+    if verdict is None or not verdict.better:
+        return 0
+    return 1 if verdict.better == place else -1
+
+
+def _counts(first: Verdict | None, second: Verdict | None) -> dict[str, int]:
     """The counts of one comparison. `second` None: it held no verdict, or it was not asked for."""
     if first is None or (first.better and second is None):
         return {COMPARED: 1, UNHEARD: 1}

@@ -91,9 +91,7 @@ async def searched(
         for gap in [*gaps, 0]:
             before, calls = durable(directory), server.stats.calls
             executioner.left = gap
-            executioner.process = process = start(
-                searching.search, folder, server.openai_url, width, assignments, directory
-            )
+            executioner.process = process = start(folder, server.openai_url, width, assignments, directory)
             await to_thread.run_sync(process.join)
             assert process.exitcode == (-9 if gap else 0)
             made = server.stats.calls - calls
@@ -203,9 +201,7 @@ async def test_a_cap_on_calls_holds_across_kills(tmp_path: Path) -> None:
     async with WireServer(answer, delay=executioner, keep=10_000) as server:
         for gap in [20, 31, 27, 0]:
             executioner.left = gap
-            executioner.process = process = start(
-                searching.search, folder, server.openai_url, 8, 500, directory, None, cap
-            )
+            executioner.process = process = start(folder, server.openai_url, 8, 500, directory, None, cap)
             await to_thread.run_sync(process.join)
             assert process.exitcode == (-9 if gap else 0)
         counted = server.stats.calls
