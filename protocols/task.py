@@ -63,9 +63,9 @@ class Judgement:
 class Metric(Protocol):
     """Scores single replies, and many together. The same example and reply give the same judgement."""
 
-    async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
-        """Judge the text of one reply. `finish`: how the reply ended. An unreadable reply scores 0, and the feedback
-        says so.
+    async def judge(self, example: Example, reply: str, finish: Finish = "stop", sample: int = 0) -> Judgement:
+        """Judge the text of one reply. `finish`: how the reply ended; `sample`: which of several replies to the
+        example it is. An unreadable reply scores 0, and the feedback says so.
 
         :raises ModelError, BudgetExhausted: the metric's own call of a model failed.
         """

@@ -113,6 +113,7 @@ RUN = {
         "docs/export.md",
         "docs/metrics.md",
         "docs/moving.md",
+        "docs/preferences.md",
         "docs/programs.md",
         "docs/reports.md",
         "docs/runs.md",

@@ -116,6 +116,20 @@ COMMANDED = [
 ]
 
 
+async def test_every_command_about_preferences_runs_as_it_is_written(tmp_path: Path) -> None:
+    checkout(tmp_path)
+    text = page("docs/preferences.md")
+    (tmp_path / "thanks.toml").write_text(blocks("toml", text)[0], encoding="utf-8")
+    prompt = "=== task (task) ===\nGive thanks for {text}.\n=== examples (examples) ===\n"
+    (tmp_path / "thanks.txt").write_text(prompt, encoding="utf-8")
+    (tmp_path / "gifts.jsonl").write_bytes(b"\n".join(orjson.dumps({"text": f"gift {n}"}) for n in range(60)))
+    async with WireServer(lambda turns: "Better: 0" if "<answer_1>" in turns[-1][1] else "Thank you!") as server:
+        for command in commands(text):
+            await to_thread.run_sync(execute, command, tmp_path, server)
+    result = orjson.loads((tmp_path / "runs" / "thanks-2" / "result.json").read_bytes())
+    assert (result["first"]["value"], result["test"]["best"]) == (0.5, 0.5)
+
+
 def write_post(folder: Path) -> None:
     """The file of examples that a page and the README begin with, and more of its kind."""
     [said] = blocks("csv", page("docs/beginning.md"))

@@ -374,7 +374,7 @@ SETTINGS: list[tuple[tuple[str, ...], str]] = [
         (*SERVER, "providers.openai.price={input = 10, output = 10}", "budget.dollars=0.0001"),
         "budget.dollars = 0.0001 is too small: the first prompt on validation and the held-out report alone take",
     ),
-    (("task.rubric=x",), "the metric judge and task.rubric go together"),
+    (("task.rubric=x",), "the metric judge or preference and task.rubric go together"),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,11 @@ from agents.config.loading import (
     load_corpus,
     load_first_prompt,
     make_task,
+    opponent_of,
     overlay_file,
     sources,
 )
-from agents.config.metrics import asks_judge
+from agents.config.metrics import PREFERENCE, against, compares, grades
 from agents.config.own_instructions import critic_instruction, own_instructions
 from agents.config.roles import embedder_of
 from agents.config.tables import AgentsTable
@@ -36,6 +37,7 @@ from agents.forecast.headroom import measure
 from agents.forecast.least import check_caps, check_length, reply_room, role_of
 from agents.forecast.past import read_past
 from agents.forecast.trial import Tried
+from agents.headroom.found import Headroom
 from agents.headroom.probe import Tell
 from agents.models.accounts import Accounts
 from agents.models.asking import check_asked
@@ -58,7 +60,7 @@ from protocols.errors import (
     ModelError,
 )
 from protocols.kinds.kinds import generation
-from protocols.metrics.judge import ModelJudge
+from protocols.metrics.judge import ModelJudge, Preference
 from protocols.metrics.match import Exact
 from protocols.model import ChatMessage
 from protocols.prompt import Prompt, braced, holds_placeholder
@@ -122,12 +124,19 @@ async def diagnose(
     diagnosis = replace(diagnosis, estimate=expected)
     if headroom is None or offline or diagnosis.exit_code:
         return diagnosis
+    if compares(configuration):
+        why = f"the metric {PREFERENCE} compares answers, and the first prompt has a half by definition"
+        return replace(diagnosis, findings=(*diagnosis.findings, Finding("headroom", "not checked", why)))
+    measuring = measure(configuration, environ, task, prompt, headroom, accounts or Accounts(), seen)
+    return await _with_headroom(diagnosis, measuring)
+
+
+async def _with_headroom(diagnosis: Diagnosis, measuring: Awaitable[Headroom]) -> Diagnosis:
     try:
-        measured = await measure(configuration, environ, task, prompt, headroom, accounts or Accounts(), seen)
+        return replace(diagnosis, headroom=await measuring)
     except (ModelError, BudgetExhausted) as error:
         failed = Finding("headroom", "failed", str(error), call=True)
         return replace(diagnosis, findings=(*diagnosis.findings, failed))
-    return replace(diagnosis, headroom=measured)
 
 
 def _looked_at(
@@ -142,6 +151,9 @@ def _looked_at(
         found.warn("input", "" if task.program else _unshown(prompt, task))
         found.warn("braces", doubled_braces(prompt, task))
         found.note("replies", _replies(configuration, task, prompt))
+        if path := against(configuration):
+            compare = partial(opponent_of, configuration, task)
+            found.attempt("opponent", compare, lambda _: f"answers are compared with those of {path}")
         if most := configuration.prompt.max_tokens:
             check = partial(check_length, configuration, task, prompt)
             found.attempt("length", check, lambda _: f"the first prompt keeps to {most:,} tokens")
@@ -314,8 +326,12 @@ def _sent(configuration: Configuration, task: Task, prompt: Prompt) -> tuple[Sen
     expected = task.kind.show(example.target)
     likely = likely_requests(task, prompt, example.inputs, fill)
     sent = [Sent(role_of(request.prompt), example.id, request.messages, expected) for request in likely]
-    if asks_judge(configuration):
-        question = ModelJudge(task.kind, configuration.task.rubric or "", None).question(example, expected or "...")
+    rubric, answer = configuration.task.rubric or "", expected or "..."
+    if grades(configuration):
+        question = ModelJudge(task.kind, rubric, None).question(example, answer)
+        sent.append(Sent("judge", example.id, (ChatMessage("user", question),), expected))
+    if compares(configuration):
+        question = Preference(task.kind, rubric, None, None).question(example, answer, "...")
         sent.append(Sent("judge", example.id, (ChatMessage("user", question),), expected))
     return tuple(sent)
 

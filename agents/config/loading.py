@@ -11,7 +11,7 @@ from random import Random
 from typing import TypeVar, get_args
 
 from agents.config.configuration import Configuration
-from agents.config.metrics import check_targets, open_kind, open_metric, scored
+from agents.config.metrics import against, check_targets, open_kind, open_metric, scored
 from agents.config.programs import completed, first_prompts, layout, open_program
 from agents.prompting.retrieval_slots import EXAMPLES, places
 from memory.retrieval import read_corpus
@@ -19,7 +19,7 @@ from protocols.data import Added, Fields, Source, add, check_cut, check_splits, 
 from protocols.data.huggingface import SCHEME
 from protocols.data.overlay import Correction, overlaid, read_overlay
 from protocols.errors import ConfigError, DataError, PromptError
-from protocols.files import prompt_file
+from protocols.files import prompt_file, prompt_folder
 from protocols.prompt import Prompt, Section, braced, placeholders
 from protocols.providers.catalogue import is_local
 from protocols.task import Example, SplitName, Task
@@ -224,6 +224,34 @@ def load_first_prompt(configuration: Configuration, task: Task) -> Prompt:
     ours = Prompt((Section("format", "format", task.kind.format),))  # labels and schemas may have braces in them
     literal = {*table.literal, *(() if table.file else unknown_placeholders(ours, task))}
     check_prompt(prompt, task, literal, str(table.file) if table.file else None)
+    return prompt
+
+
+def given_prompt(configuration: Configuration, task: Task, path: Path) -> Prompt:
+    """The prompt at `path`, a file or a folder of files. A name in braces that no example has is plain text, since a
+    trained prompt may quote one.
+
+    :raises PromptError: it cannot be read, shows no input, or has other names than the prompts of the task.
+    :raises ConfigError: its tools, or the schema of its replies, cannot be read.
+    """
+    prompt = completed(configuration, prompt_folder.load(path), str(path))
+    check_names(prompt, task, str(path))
+    prompt = prompt_folder.in_order(prompt, tuple(task.program.prompts) if task.program else ())
+    check_input(prompt, task, str(path))
+    return prompt
+
+
+def opponent_of(configuration: Configuration, task: Task, first: Prompt | None = None) -> Prompt:
+    """The prompt that the metric preference compares others with: the one that it names, or the `first` prompt of a
+    search; None: that of the configuration.
+
+    :raises PromptError: it cannot be used.
+    """
+    path = against(configuration)
+    if path is None:
+        return first or load_first_prompt(configuration, task)
+    prompt = given_prompt(configuration, task, path)
+    check_shots(prompt, task, str(path))
     return prompt
 
 

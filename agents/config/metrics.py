@@ -22,7 +22,7 @@ from protocols.files.own_code import where
 from protocols.files.text_files import read_text
 from protocols.metrics.entities import EntityF1
 from protocols.metrics.formats import JsonSchema, Pattern
-from protocols.metrics.judge import ModelJudge
+from protocols.metrics.judge import ModelJudge, Opponent, Preference
 from protocols.metrics.match import Accuracy, Contains, Exact, MacroF1, Numeric
 from protocols.metrics.overlap import SquadEM, SquadF1, TokenF1
 from protocols.metrics.own import Own
@@ -32,11 +32,14 @@ from protocols.metrics.tool_calls import OrderedToolCalls, ToolCalls, calling
 from protocols.metrics.weighted import Weighted
 from protocols.model import ChatModel, Finish
 from protocols.naming import closed, schema_names
+from protocols.providers.catalogue import EMBEDDED
 from protocols.task import GENEROUS, KindName, Metric, Parser, TaskKind
 from protocols.thought import without_thought
 from protocols.tools.definitions import NO_DEFINITIONS, Definitions, read_schema, read_tools
 
-ENTITY, JUDGE = "entity_f1", "judge"
+ENTITY, JUDGE, PREFERENCE = "entity_f1", "judge", "preference"
+AGAINST = "against"
+"""The parameter of the metric preference that names the prompt which others are compared with."""
 
 
 def _of_sets(
@@ -76,7 +79,7 @@ ONLY: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(CALLS, frozenset({"generation"})),
 }
 """The kinds of task that a metric is only for."""
-SET_UP = {"regex": "pattern", "json_schema": "json_schema", JUDGE: "rubric"}
+SET_UP = {"regex": "pattern", "json_schema": "json_schema", JUDGE: "rubric", PREFERENCE: "rubric"}
 """Metrics that need another key of `[task]`, and that key."""
 METRICS = (*PLAIN, *SET_UP)
 SCORED: Mapping[str, str] = {
@@ -156,19 +159,27 @@ def _after_thought(parse: Parser, finish: Finish) -> Parser:
     return lambda reply: parse(without_thought(reply, finish))
 
 
-def open_metric(configuration: Configuration, kind: TaskKind, judge: ChatModel | None) -> Metric:
+def open_metric(
+    configuration: Configuration, kind: TaskKind, judge: ChatModel | None, opponent: Opponent | None = None
+) -> Metric:
     """The configured metric, or else that of the kind.
 
-    `judge` None: a metric that needs a judge can then only compute corpus values.
+    `judge` or `opponent` None: a metric that needs it can then only compute corpus values.
 
     :raises ConfigError: there is no such metric, it does not suit the kind, or a key that it needs is missing.
     """
     table = configuration.task
     weights = table.metric or {Named(kind.metric): 1.0}
-    for name, key in SET_UP.items():
-        if (getattr(table, key) is None) == (Named(name) in weights):
-            raise ConfigError(f"the metric {name} and task.{key} go together: give both or neither")
-    parts = [(str(named), weight, _open(configuration, kind, named, judge)) for named, weight in weights.items()]
+    for key in dict.fromkeys(SET_UP.values()):
+        names = [name for name, needed in SET_UP.items() if needed == key]
+        used = [named.use for named in weights if named.use in names]
+        if (getattr(table, key) is None) == bool(used):
+            of = " or ".join(used or names)
+            raise ConfigError(f"the metric {of} and task.{key} go together: give both or neither")
+    if sum(named.use == PREFERENCE for named in weights) > 1:
+        raise ConfigError(f"task.metric names {PREFERENCE} twice: there is one prompt that others are compared with")
+    asked = judge, opponent
+    parts = [(str(named), weight, _open(configuration, kind, named, *asked)) for named, weight in weights.items()]
     return parts[0][2] if len(parts) == 1 else Weighted(parts)
 
 
@@ -178,6 +189,12 @@ def scored(configuration: Configuration, kind: TaskKind) -> str:
     def words(named: Named) -> str:
         if named.use == JUDGE:
             return f"a grade that a model gives by this rubric: {configuration.task.rubric}"
+        if named.use == PREFERENCE:
+            other = "another prompt" if named.parameters.fields else "the prompt that the search began with"
+            return (
+                f"1 if a model prefers the answer to that of {other}, 0 if it prefers the other one, 0.5 if neither; "
+                f"by this rubric: {configuration.task.rubric}"
+            )
         if kind.name == "multilabel" and named.use == "exact":
             return SAME_LABELS
         return "a function of the user's" if named.nameless else SCORED.get(named.use, f"the function {named}")
@@ -199,25 +216,60 @@ def check_targets(configuration: Configuration) -> None:
         )
 
 
+def grades(configuration: Configuration) -> bool:
+    """Whether a model grades every answer."""
+    return any(named.use == JUDGE for named in configuration.task.metric or ())
+
+
+def compares(configuration: Configuration) -> bool:
+    """Whether a model compares every answer with that of a fixed prompt."""
+    return any(named.use == PREFERENCE for named in configuration.task.metric or ())
+
+
+def against(configuration: Configuration) -> Path | None:
+    """The prompt that all others are compared with, a file or a folder; None: the first prompt of the search, or
+    nothing is compared."""
+    named = (named.parameters.fields for named in configuration.task.metric or () if named.use == PREFERENCE)
+    return next((configuration.path(str(fields[AGAINST])) for fields in named if fields), None)
+
+
+def verdicts(configuration: Configuration) -> int:
+    """Calls of the judge's model for an answer."""
+    return grades(configuration) + 2 * compares(configuration)
+
+
 def asks_judge(configuration: Configuration) -> bool:
-    """Whether a model judges every answer."""
-    return Named(JUDGE) in (configuration.task.metric or ())
+    """Whether a model judges answers."""
+    return verdicts(configuration) > 0
 
 
-def calls_per_example(configuration: Configuration, seen: Trial | None = None) -> float:
-    """Model calls per example: its answers, and a judge's verdict on each. A program makes as many calls as were
-    `seen`; None: one for each of its prompts."""
-    answer = max(1, len(configuration.prompts)) if seen is None else seen.calls
-    return configuration.search.repeats * (answer + asks_judge(configuration))
+def calls_per_example(configuration: Configuration, seen: Trial | None = None, first: bool = False) -> float:
+    """Model calls per example: its answers, and a judge's verdicts on each. A program makes as many calls as were
+    `seen`; None: one for each of its prompts. `first`: with the first prompt, which is not compared with itself; but
+    if another prompt is the opponent, its answer is asked for at the same time."""
+    answer, judged = max(1, len(configuration.prompts)) if seen is None else seen.calls, verdicts(configuration)
+    if first and against(configuration):
+        answer *= 2
+    elif first:
+        judged = int(grades(configuration))
+    return configuration.search.repeats * (answer + judged)
 
 
 def least_per_example(configuration: Configuration) -> int:
-    """The fewest model calls per example: a program may leave prompts out, but is taken to make one call."""
-    return configuration.search.repeats * (1 + asks_judge(configuration))
+    """The fewest model calls per example: a program may leave prompts out, but is taken to make one call, and nobody
+    is asked to compare equal answers."""
+    return configuration.search.repeats * (1 + grades(configuration))
 
 
-def _open(configuration: Configuration, kind: TaskKind, named: Named, judge: ChatModel | None) -> Metric:
+def _open(
+    configuration: Configuration, kind: TaskKind, named: Named, judge: ChatModel | None, opponent: Opponent | None
+) -> Metric:
     table, name = configuration.task, named.use
+    if name == PREFERENCE:
+        _check_against(named)
+        if configuration.models.of("judge") == EMBEDDED:
+            raise ConfigError(f"the metric {PREFERENCE} needs a language model as models.judge, and embedded is none")
+        return Preference(kind, table.rubric or "", judge, opponent)
     if name in METRICS and named.parameters.fields:
         raise ConfigError(f"task.metric: {name} takes no parameters; one of your own does: module:function")
     if name in PLAIN:
@@ -238,6 +290,16 @@ def _open(configuration: Configuration, kind: TaskKind, named: Named, judge: Cha
         known = ", ".join(METRICS)
         raise ConfigError(f"unknown task.metric {name!r}; there are {known}, or module:function for your own")
     return Own(kind, named.function("task.metric", "example", "answer"), str(named))
+
+
+def _check_against(named: Named) -> None:
+    """:raises ConfigError: the metric has other parameters than the path of a prompt."""
+    given = named.parameters.fields
+    if given and not (given.keys() == {AGAINST} and isinstance(given[AGAINST], str) and given[AGAINST]):
+        raise ConfigError(
+            f"task.metric: {PREFERENCE} takes one parameter, {AGAINST}, the path of the prompt that others are "
+            f'compared with: {{ use = "{PREFERENCE}", {AGAINST} = "prompt.txt" }}'
+        )
 
 
 def _plain(parse: Parser, named: Named) -> Parser:

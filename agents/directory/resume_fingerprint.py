@@ -10,6 +10,8 @@ import orjson
 
 from agents.config.configuration import Configuration, named_in
 from agents.config.labels import known_labels
+from agents.config.loading import opponent_of
+from agents.config.metrics import against
 from agents.config.own_instructions import instructions
 from agents.config.roles import roles
 from protocols.errors import ConfigError
@@ -80,6 +82,8 @@ def resume_fingerprint(
             counts[f"the weights of {name}"] = identity(name, configuration.provider(name).path)
     counts["the corpus"] = _digest(corpus)
     counts[FIRST] = _digest(prompt_file.dumps(first))
+    if against(configuration):
+        counts["the prompt to compare with"] = _digest(prompt_file.dumps(opponent_of(configuration, task, first)))
     return counts
 
 

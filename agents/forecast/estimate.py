@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.config.configuration import Configuration
-from agents.config.metrics import asks_judge
+from agents.config.metrics import against, compares, grades
 from agents.forecast.composed import Asked, tokens_of
 from agents.forecast.least import reply_room, role_of
 from agents.forecast.past import Past
@@ -183,11 +183,21 @@ class Expected:
         of_first = repeats * (whole + len(task.test))
         of_others = repeats * (whole * self._survivors + lost + len(task.test) * bool(edits))
         self.least = repeats * (len(task.validation) + len(task.test))
+        self._compared = (of_first if against(configuration) else 0) + of_others
+        opponent = repeats * self._of_opponent(task, critique) if compares(configuration) else 0.0
         self._grown = min(max(one.shows for one in asked.values()), len(task.train)) * sizes.turns
-        answers = of_first + of_others
+        answers = of_first + of_others + opponent
         grown = self._grown * of_others / answers / len(sizes.prompts)
         self._calls = self._calls_of_an_answer(task, first, sizes, grown)
         self.roles = self._roles(edits, answers, sum(calls.input for calls in self._calls.values()), sizes)
+
+    def _of_opponent(self, task: Task, critique: int) -> float:
+        """Examples that the opponent of comparisons answers besides those that the first prompt does anyway: each
+        survivor's minibatch has half as many new ones; with an opponent of its own, all."""
+        drawn = min(float(len(task.train)), critique * (1 + self._survivors / 2))
+        if against(self._configuration) is None:
+            return drawn - critique
+        return drawn + len(task.validation) + len(task.test)
 
     def _calls_of_an_answer(self, task: Task, first: Prompt, sizes: Sizes, grown: float) -> dict[str, Calls]:
         """The calls of each prompt by its name, "" without a program. `grown`: by how many tokens an edited prompt is
@@ -226,9 +236,12 @@ class Expected:
             calls = edits / len(writers) * (one.least + AGAIN * (one.most - one.least))
             if one.most:
                 roles[role] = self._use(role, calls, one.input + self._grown / 2, WRITTEN)
-        if asks_judge(self._configuration):
-            verdicts = answers + (share * answers if credit else 0)
-            roles["judge"] = self._use("judge", verdicts, prompt + sizes.shown + self._reply, VERDICT)
+        credited = share * answers if credit else 0.0
+        graded = grades(self._configuration) * (answers + credited)
+        compared = 2 * compares(self._configuration) * (self._compared + credited)
+        if graded or compared:
+            said = self._reply * (graded + 2 * compared) / (graded + compared)
+            roles["judge"] = self._use("judge", graded + compared, prompt + sizes.shown + said, VERDICT)
         if embedder := self._configuration.memory.embedder:  # one call for each distinct section with its gradient
             calls = edits + sizes.sections
             roles["embedder"] = Use(embedder, calls, calls * prompt, 0)

@@ -10,7 +10,7 @@ from typing import Final
 from agents.config.catalogue import open_operators
 from agents.config.configuration import Configuration
 from agents.config.loading import load_corpus
-from agents.config.metrics import asks_judge
+from agents.config.metrics import asks_judge, compares
 from agents.forecast.composed import composed
 from agents.forecast.estimate import Estimate, estimate
 from agents.forecast.least import role_of
@@ -116,15 +116,15 @@ async def before_search(
     seen: Trial | None = None,
 ) -> Headroom | None:
     """Measure headroom before a search if it is `affordable`, and tell the result; None if it is not, or the
-    configuration, a cap or a person prevents it. A simulator's replies would say nothing, so it is not measured.
-    `seen`: of a program.
+    configuration, a cap or a person prevents it. It is not measured where a simulator's replies would say nothing, or
+    where answers are compared and none is right. `seen`: of a program.
 
     :raises Exception: otherwise as `Forward.until`.
     """
     task, slots = forward.task, forward.slots
-    simulated = configuration.models.of("task") == EMBEDDED
+    useless = configuration.models.of("task") == EMBEDDED or compares(configuration)
     each = seen.calls if seen else 1.0
-    if not configuration.search.headroom or simulated or not may_be_cheap(configuration, task, each):
+    if not configuration.search.headroom or useless or not may_be_cheap(configuration, task, each):
         return None
     operators = open_operators(configuration.search.operators)
     asked = await composed(slots, first, operators, configuration.minibatch(len(task.validation)))

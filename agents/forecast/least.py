@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agents.config.configuration import Configuration
 from agents.config.loading import load_corpus
-from agents.config.metrics import asks_judge
+from agents.config.metrics import against, grades
 from agents.config.tables import CapsTable
 from agents.programs.trial import Trial
 from agents.prompting.asking import likely_requests
@@ -113,7 +113,8 @@ def check_caps(
         report even the first prompt; the message states the minimum.
     """
     takes = least(configuration, task, first, known)
-    capped = [*_capped(configuration, takes.calls, seen.calls if seen else 1.0)]
+    opponent = (len(task.validation) + len(task.test)) * configuration.search.repeats if against(configuration) else 0
+    capped = [*_capped(configuration, takes.calls, opponent, seen.calls if seen else 1.0)]
     _, _, whole = capped[0]
     if shared is not None:
         capped.append((f"{shared.name}.budget", shared.caps, whole))
@@ -146,11 +147,13 @@ def check_length(configuration: Configuration, task: Task, first: Prompt) -> Non
         )
 
 
-def _capped(configuration: Configuration, answers: int, calls: float) -> Iterator[tuple[str, CapsTable | Caps, int]]:
-    """Each table of caps that apply to these answers, of so many `calls` each, first that of the run: its name, the
-    table, and the calls that it has to allow."""
-    budget, judges = configuration.budget, asks_judge(configuration)
-    yield "budget", budget, math.ceil(answers * (calls + judges))
+def _capped(
+    configuration: Configuration, answers: int, opponent: int, calls: float
+) -> Iterator[tuple[str, CapsTable | Caps, int]]:
+    """Each table of caps that apply to these answers and those of an `opponent`, of so many `calls` each, first that
+    of the run: its name, the table, and the calls that it has to allow. Nobody is asked to compare equal answers."""
+    budget, graded = configuration.budget, answers * grades(configuration)
+    yield "budget", budget, math.ceil((answers + opponent) * calls + graded)
     for role, table in budget.roles.items():
-        if role == "task" or (role == "judge" and judges):
-            yield f"budget.roles.{role}", table, math.ceil(answers * (calls if role == "task" else 1))
+        if role == "task" or (role == "judge" and graded):
+            yield f"budget.roles.{role}", table, math.ceil((answers + opponent) * calls) if role == "task" else graded

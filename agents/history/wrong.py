@@ -7,23 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.config.metrics import PREFERENCE
 from agents.directory.run_directory import JOURNAL, read_configuration
 from agents.history.trace import winner
 from memory.journals.exchanges import Exchange
 from memory.journals.reading import read_exchanges
 from protocols.errors import ConfigError
+from protocols.metrics.judge import TIED
 from protocols.task import SplitName
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
     """The examples of a split that a candidate answered less than right, the worst first; `n`: the examples that it
-    was asked and has answered."""
+    was asked and has answered. `compared`: nothing is right or wrong, and these are answered worse than the opponent
+    of the metric preference."""
 
     candidate: int
     split: SplitName
     n: int
     exchanges: Sequence[Exchange]
+    compared: bool = False
 
 
 def wrong(directory: Path, candidate: int | None = None, split: SplitName | None = None) -> Wrong:
@@ -33,16 +37,18 @@ def wrong(directory: Path, candidate: int | None = None, split: SplitName | None
     :raises ConfigError: it is not a run directory, or the journal keeps nothing of this candidate and split.
     :raises MemoryMismatch, StorageFailed: a file of the run is damaged, or of another version.
     """
-    read_configuration(directory)
+    weights = read_configuration(directory).task.metric or ()
+    compared = [named.use for named in weights] == [PREFERENCE]
+    right = TIED if compared else 1.0
     number = winner(directory) if candidate is None else candidate
     splits: tuple[SplitName, ...] = (split,) if split else ("test", "validation")
     for name in splits:
         if kept := exchanges_of(directory, number, name):
             answered = [each for each in kept if not each.error]
             less = sorted(
-                (each for each in answered if each.score < 1.0), key=lambda each: (each.score, order(each.example))
+                (each for each in answered if each.score < right), key=lambda each: (each.score, order(each.example))
             )
-            return Wrong(number, name, len(answered), less)
+            return Wrong(number, name, len(answered), less, compared)
     raise ConfigError(
         f"{directory} keeps no answers of candidate {number} on {' or '.join(splits)}: it was not asked, or "
         "run.exchanges is false, or an earlier release wrote the run; `evaluate --rows` asks anew"

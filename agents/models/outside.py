@@ -7,8 +7,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 
 from agents.config.configuration import Configuration
+from agents.config.loading import opponent_of
+from agents.config.metrics import compares
 from agents.directory.run_directory import CACHE, JOURNAL, LOCK, make_folder
 from agents.models.accounts import Accounts
+from agents.models.opponent import Replying
 from agents.models.stack import Models
 from agents.programs.workers import at_work
 from agents.prompting.forward import Concurrency, Forward
@@ -37,6 +40,7 @@ async def open_forward(
     """The forward pass of the slots' task, within the caps of the ledger.
 
     :raises ConfigError: the model cannot be reached as configured.
+    :raises InputError: the prompt that all others are compared with cannot be used.
     :raises MemoryMismatch, StorageFailed: the reply cache cannot be used.
     """
     async with open_transport(environ) as transport, AsyncExitStack() as stack:
@@ -44,9 +48,11 @@ async def open_forward(
         if path := configuration.cache.path:
             cache = await stack.enter_async_context(_opened(configuration, configuration.path(path)))
         await models.look_up_windows()
-        task = await in_thread(models.judging, slots.task, cache)
-        task = await stack.enter_async_context(at_work(task, environ))
-        yield Forward(models.of("task", cache), task, slots, Concurrency(configuration.at_once), repeats)
+        task = await stack.enter_async_context(at_work(slots.task, environ))
+        model, at_once = models.of("task", cache), Concurrency(configuration.at_once)
+        opponent = await _opponent(configuration, Forward(model, task, slots, at_once))
+        task = await in_thread(models.judging, task, opponent, cache)
+        yield Forward(model, task, slots, at_once, repeats)
 
 
 @asynccontextmanager
@@ -77,10 +83,21 @@ async def open_batched(
         notes = await in_thread(read_notes, place / JOURNAL)
         models.take_up(notes, ())
         await models.look_up_windows()
-        task = await in_thread(models.judging, slots.task, cache)
-        model = models.in_batches(cache, journal, notes)
-        repeats = configuration.search.repeats
-        yield Forward(model, task, slots, Concurrency(configuration.at_once), repeats).at_once()
+        model, at_once = models.in_batches(cache, journal, notes), Concurrency(configuration.at_once)
+        opponent = await _opponent(configuration, Forward(model, slots.task, slots, at_once))
+        task = await in_thread(models.judging, slots.task, opponent, cache)
+        yield Forward(model, task, slots, at_once, configuration.search.repeats).at_once()
+
+
+async def _opponent(configuration: Configuration, forward: Forward) -> Replying | None:
+    """The prompt that all others are compared with, None if the metric compares none.
+
+    :raises InputError: it cannot be used.
+    """
+    if not compares(configuration):
+        return None
+    prompt = await in_thread(opponent_of, configuration, forward.task)
+    return Replying(forward, prompt, configuration.search.repeats)
 
 
 def _opened(configuration: Configuration, path: Path) -> AbstractAsyncContextManager[ReplyCache]:

@@ -26,6 +26,7 @@ from protocols.budget.ledger import Ledger
 from protocols.concurrency.threads import in_thread
 from protocols.embedding import Embedder, HashedNgrams
 from protocols.errors import ConfigError
+from protocols.metrics.judge import Opponent
 from protocols.model import ChatModel, Parameters, Reply
 from protocols.pacing.breaker import Breaker
 from protocols.pacing.limits import Limits
@@ -320,11 +321,18 @@ class Models:
             return 0  # without the cache mark, Anthropic caches nothing
         return shortest_prefix(name) if is_theirs(name, model_settings(table), self._environ) else 0
 
-    def judging(self, task: Task, cache: Replies | None = None, journal: Journal | None = None) -> Task:
-        """The task; its metric is given the judge's model if it needs one."""
+    def judging(
+        self,
+        task: Task,
+        opponent: Opponent | None,
+        cache: Replies | None = None,
+        journal: Journal | None = None,
+    ) -> Task:
+        """The task; its metric is given the judge's model and the opponent if it needs them."""
         if not asks_judge(self._configuration):
             return task
-        return replace(task, metric=open_metric(self._configuration, task.kind, self.of("judge", cache, journal)))
+        judge = self.of("judge", cache, journal)
+        return replace(task, metric=open_metric(self._configuration, task.kind, judge, opponent))
 
 
 def wrapped(model: ChatModel, layers: Sequence[Layer]) -> ChatModel:

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from agents.config.metrics import compares
 from agents.config.reading import override
 from agents.directory.inline_inputs import InlineInputs
 from agents.directory.run_directory import RESULT, TRANSFER, read_document, write
@@ -94,6 +95,8 @@ class Transfer:
         )
         earlier, model = self.deployed.configuration.models.of("task"), run.configuration.models.of("task")
         test = (read_result(self.deployed.directory / RESULT) or {}).get("test")
+        if compares(self.deployed.configuration):
+            test = None  # there, answers were compared with those of the earlier model
         name = str(self.deployed.directory)
         advice, sentence = advise(found, name, model, tokens)
         on_first, on_best, on_retrained = (_on_test(run, *each) for each in zip(sides, tokens, strict=True))

@@ -163,6 +163,15 @@ class Forward:
         if ends:
             raise ends[0]
 
+    async def reply(self, prompt: Prompt, example: Example, sample: int) -> Reply:
+        """The reply to one example, which no metric judges.
+
+        :raises ModelError, BudgetExhausted: the call failed, or was refused.
+        """
+        answer = await self._answering(prompt, example)
+        reply, _, _ = await answer(sample)
+        return reply
+
     def _divide(self, prompt: Prompt, inputs: Mapping[str, str]) -> tuple[Template, Request]:
         """The prompt as it is sent, and a request without messages: made once for a prompt that is asked on one
         example after the other, all of which have the same fields."""
@@ -241,7 +250,7 @@ class Forward:
         try:
             reply, messages, steps = await answer(sample)
             said = reply.said
-            judged = await self._metric.judge(example, said, reply.finish)
+            judged = await self._metric.judge(example, said, reply.finish, sample)
         except ModelError as error:
             if error.fatal:
                 raise

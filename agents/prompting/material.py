@@ -102,7 +102,7 @@ def _answered(task: Task) -> str:
     have none."""
     count = len(task.train)
     if not task.has_targets:
-        return "There are no expected answers: each answer is judged by itself, and the score says how good it is."
+        return "There are no expected answers: the score says how good an answer is."
     if task.answers:
         called = CALLED.get(task.kind.name, "Answers")
         listed = ", ".join(f"{answer} ({times})" for answer, times in islice(task.answers.items(), ANSWERS))

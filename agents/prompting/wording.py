@@ -63,7 +63,7 @@ READING: Mapping[KindName, str] = {
     ),
 }
 """Advice for a critic, by the kind of task."""
-JUDGED = "What do the reasons of the grades have in common, and what do the best replies do that the others do not?"
+JUDGED = "What do the reasons of the scores have in common, and what do the best replies do that the others do not?"
 """Advice for a critic of a task without targets."""
 
 

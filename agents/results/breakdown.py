@@ -11,6 +11,7 @@ import orjson
 
 from memory.journals.exchanges import Exchange
 from protocols.messages import Outcome
+from protocols.metrics.judge import COMPARED, FIRST_TWICE, LONGER, SECOND_TWICE, SHORTER, UNHEARD, Preference
 from protocols.metrics.weighted import Weighted
 from protocols.task import KindName, Metric, tally
 
@@ -46,14 +47,30 @@ class Confused:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparisons:
+    """`n`: answers that a judge was asked to compare with the opponent's. `first` and `second`: those of them where
+    it preferred the answer shown first, or second, in both orders, a tie; `unheard`: those with a verdict that could
+    not be read, a tie, too. `longer` and `shorter`: those where it preferred the longer or the shorter answer in both
+    orders."""
+
+    n: int
+    first: int
+    second: int
+    unheard: int
+    longer: int
+    shorter: int
+
+
+@dataclass(frozen=True, slots=True)
 class Breakdown:
     """`labels`: by frequency in the targets, empty where answers are neither labels nor entities. `confused`: the
     cells of the confusion matrix off its diagonal, the most frequent first, of labels alone. `metrics`: the value of
-    each metric, if several are combined."""
+    each metric, if several are combined. `comparisons`: None if no answer was compared with another."""
 
     labels: tuple[OfLabel, ...] = ()
     confused: tuple[Confused, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    comparisons: Comparisons | None = None
 
 
 def breakdown(kind: KindName, metric: Metric, outcomes: Sequence[Outcome]) -> Breakdown:
@@ -62,7 +79,27 @@ def breakdown(kind: KindName, metric: Metric, outcomes: Sequence[Outcome]) -> Br
         by_label([(items_of(kind, each.target), items_of(kind, each.answer)) for each in outcomes]),
         confusion(outcomes) if has_confusion(kind) else (),
         by_metric(metric, outcomes),
+        compared(outcomes),
     )
+
+
+def compared(outcomes: Sequence[Outcome]) -> Comparisons | None:
+    """What the judge of these outcomes was asked to compare; None if nothing. Counts of repeats are means."""
+    totals = Counter[str]()
+    for name, count in tally((outcome.score, outcome.counts) for outcome in outcomes).items():
+        totals[name.rpartition("/")[2]] += count  # type: ignore[assignment]  # of several metrics, under its name
+    return _comparisons(totals)
+
+
+def heard_by(metric: Metric) -> Comparisons | None:
+    """What was compared by this metric since it was made; None if nothing was."""
+    parts = metric.metrics if isinstance(metric, Weighted) else [metric]
+    return next((_comparisons(part.heard) for part in parts if isinstance(part, Preference)), None)
+
+
+def _comparisons(totals: Mapping[str, float]) -> Comparisons | None:
+    names = (COMPARED, FIRST_TWICE, SECOND_TWICE, UNHEARD, LONGER, SHORTER)
+    return Comparisons(*(round(totals.get(name, 0)) for name in names)) if totals.get(COMPARED) else None
 
 
 def by_label(pairs: Iterable[tuple[set[Item], set[Item]]]) -> tuple[OfLabel, ...]:

@@ -11,11 +11,14 @@ from typing import Any
 import orjson
 
 from agents.config.configuration import Configuration
+from agents.config.metrics import asks_judge, compares
 from agents.directory.run_directory import TEST_SCORES, read_document, write
 from agents.results.comparison import Answer
 from protocols.errors import StorageFailed
+from protocols.files import prompt_file
 from protocols.messages import Outcome
 from protocols.metrics.bootstrap import Mark
+from protocols.prompt import Prompt
 from protocols.task import Example, Task
 
 Key = tuple[str, str]
@@ -33,9 +36,15 @@ class KeptScores:
 
 
 def keep_scores(
-    directory: Path, configuration: Configuration, task: Task, first: Sequence[Answer], best: Sequence[Answer]
+    directory: Path,
+    configuration: Configuration,
+    task: Task,
+    opponent: Prompt,
+    first: Sequence[Answer],
+    best: Sequence[Answer],
 ) -> None:
-    """Write the scores of both prompts, each in the order of the test split.
+    """Write the scores of both prompts, each in the order of the test split. `opponent`: the prompt that the metric
+    preference compares others with.
 
     :raises StorageFailed: they cannot be written.
     """
@@ -43,7 +52,7 @@ def keep_scores(
         example.id: [digest(example), _row(before), _row(after)]
         for example, before, after in zip(task.test, first, best, strict=True)
     }
-    document = {"measured": measured(configuration, task), "examples": rows}
+    document = {"measured": measured(configuration, task, opponent), "examples": rows}
     write(directory / TEST_SCORES, orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS) + b"\n")
 
 
@@ -67,13 +76,16 @@ def read_scores(directory: Path) -> KeptScores | None:
         raise StorageFailed(f"no scores of a run ({error}); it was changed", file=str(path)) from error
 
 
-def measured(configuration: Configuration, task: Task) -> dict[str, Any]:
+def measured(configuration: Configuration, task: Task, opponent: Prompt) -> dict[str, Any]:
     """All that defines a score, apart from the example: two runs with the same can be compared."""
     table = configuration.task
     weights = {str(named): weight for named, weight in (table.metric or {}).items()} or {task.kind.metric: 1.0}
     found: dict[str, Any] = {"task.metric": weights, "task.rubric": table.rubric, "task.pattern": table.pattern}
-    if "judge" in weights:
+    if asks_judge(configuration):
         found["models.judge"] = configuration.models.of("judge")
+    if compares(configuration):
+        text = hashlib.blake2b(prompt_file.dumps(opponent).encode("utf-8"), digest_size=4).hexdigest()
+        found["the opponent"] = f"the prompt {text}, answered by {configuration.models.of('task')}"
     if table.json_schema is not None:
         schema = configuration.path(table.json_schema).read_bytes()
         found["task.json_schema"] = hashlib.blake2b(schema, digest_size=16).hexdigest()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from agents.archive.archive import Member
 from agents.archive.endings import endings
 from agents.headroom.found import Headroom
+from agents.results.breakdown import Comparisons
 from agents.results.by_prompt import PromptCosts
 from agents.results.comparison import Held, OldAndNew
 from agents.results.leaks import Leak
@@ -82,7 +83,8 @@ class Result:
     example, by id, the most doubted first. `unremembered`: experiences that are not in the memory because embedding
     failed; they are stored when the run resumes. `headroom`: as measured before the search, None if it was not cheap
     or not wanted. `prompts`: of a program with several prompts, the length and the cost of each, by name.
-    `old_and_new`: None unless some examples came later than the others (`task.more`).
+    `old_and_new`: None unless some examples came later than the others (`task.more`). `comparisons`: what a judge of
+    preferences was asked by the last process, None if nothing.
     """
 
     task: str
@@ -116,6 +118,7 @@ class Result:
     headroom: Headroom | None = None
     prompts: Mapping[str, PromptCosts] = field(default_factory=dict)
     old_and_new: OldAndNew | None = None
+    comparisons: Comparisons | None = None
 
     def _repr_html_(self) -> str:
         """Scores, length and cost, for a notebook."""

@@ -10,6 +10,7 @@ from agents.config.configuration import Configuration
 from agents.config.roles import roles
 from agents.headroom.found import Headroom
 from agents.prompting.retrieval_slots import RetrievalSlots
+from agents.results.breakdown import heard_by
 from agents.results.by_prompt import by_prompt
 from agents.results.comparison import old_and_new
 from agents.results.leaks import leaks
@@ -77,4 +78,5 @@ class Conclusion:
             headroom=self.headroom,
             prompts=by_prompt(first, winner, self.slots, self.price),
             old_and_new=old_and_new(task, controller.archive, first.scores, tested.parts),
+            comparisons=heard_by(task.metric),
         )

@@ -11,7 +11,7 @@ import anyio
 
 from agents.config.configuration import Configuration
 from agents.config.loading import load_task, sources
-from agents.config.metrics import asks_judge
+from agents.config.metrics import JUDGE, PREFERENCE, compares, grades
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
 from agents.models.stack import Models
@@ -52,7 +52,12 @@ async def check_judge(
     :raises BudgetExhausted: a cap refused a call.
     :raises ModelError: a failure that would affect every other call, too, or no answer was graded.
     """
-    if not asks_judge(configuration):
+    if compares(configuration) and not grades(configuration):
+        raise ConfigError(
+            f"the metric {PREFERENCE} compares answers and gives no grades; --set task.metric={JUDGE} checks whether "
+            "the same model is right by the same rubric where it grades them one by one"
+        )
+    if not grades(configuration):
         raise ConfigError('no judge to check: task.metric names none; set metric = "judge" and a rubric under [task]')
     task, graded, ledger = await in_thread(_read, configuration, environ, path)
     async with open_transport(environ) as transport, AsyncExitStack() as stack:

@@ -11,9 +11,8 @@ import anyio
 import orjson
 
 from agents.config.configuration import Configuration
-from agents.config.loading import check_input, check_names, load_corpus, load_task, remarks, unknown_placeholders
+from agents.config.loading import given_prompt, load_corpus, load_task, remarks, unknown_placeholders
 from agents.config.metrics import least_per_example
-from agents.config.programs import completed
 from agents.directory.run_directory import BATCHES, BEST_PROMPT, RECORD, RUNS, write
 from agents.models.accounts import Accounts
 from agents.models.budget import open_ledger
@@ -25,7 +24,7 @@ from memory.journals.exchanges import Exchange, as_json
 from protocols.budget.ledger import Ledger
 from protocols.concurrency.threads import in_thread
 from protocols.errors import ConfigError, RunFailed
-from protocols.files import prompt_file, prompt_folder
+from protocols.files import prompt_file
 from protocols.pacing.waiting import Patience
 from protocols.prompt import Prompt
 from protocols.task import SplitName
@@ -165,8 +164,5 @@ def read_inputs(
     task = load_task(configuration)
     if (path / RECORD).exists():
         path = path / BEST_PROMPT
-    prompt = completed(configuration, prompt_folder.load(path), str(path))
-    check_names(prompt, task, str(path))
-    prompt = prompt_folder.in_order(prompt, tuple(task.program.prompts) if task.program else ())
-    check_input(prompt, task, str(path))
+    prompt = given_prompt(configuration, task, path)
     return prompt, open_slots(task, load_corpus(configuration)), open_ledger(configuration, environ)

@@ -19,7 +19,7 @@ from agents.archive.credit import LeaveOneOut
 from agents.archive.ends import INTERRUPTED
 from agents.config.configuration import Configuration
 from agents.config.extensions import open_observers, seated
-from agents.config.loading import load_corpus
+from agents.config.loading import load_corpus, opponent_of
 from agents.config.metrics import calls_per_example
 from agents.config.own_instructions import critic_instruction
 from agents.config.roles import measures_credit
@@ -45,6 +45,7 @@ from agents.history.controllers import new_selector, open_controller
 from agents.history.fold import TURNS, fold
 from agents.history.recycling import Recycler, pack, recall_past, recycle, unpack
 from agents.history.resumption import stopped_short
+from agents.models.opponent import Replying
 from agents.models.stack import Models
 from agents.operators.operator import Operator
 from agents.programs.trial import NOTE as PROGRAM
@@ -119,6 +120,7 @@ class Run:
         self.seen: Trial | None = None
         self.say: Tell = quiet
         self.slots = open_slots(task, load_corpus(configuration), configuration.prompt.max_tokens)
+        self.opponent = opponent_of(configuration, task, first)
         if configuration.search.assignments < self._durable.assignments:
             raise ConfigError(
                 f"search.assignments = {configuration.search.assignments}, and the run in {directory} has made "
@@ -165,7 +167,11 @@ class Run:
         models.take_up(notes, self._durable.accounts)
         self.headroom = unpack_headroom(notes[NOTE]) if NOTE in notes else None
         self.seen = unpack_trial(notes[PROGRAM]) if PROGRAM in notes else None
-        self.task = models.judging(self.task, cache, journal)
+        open_model, repeats = partial(models.of, cache=cache, journal=journal), self.configuration.search.repeats
+        task_model = open_model("task")
+        self.slots = replace(self.slots, room=partial(spare, task_model))
+        replying = Forward(task_model, self.task, self.slots, self.steering.concurrency)
+        self.task = models.judging(self.task, Replying(replying, self.opponent, repeats), cache, journal)
         self.slots = replace(self.slots, task=self.task)
         settings, table = self.configuration.search, self.configuration.agents
         reads = memory if self.configuration.memory.read else None
@@ -181,10 +187,6 @@ class Run:
             await self._remembering(memory) if self.configuration.memory.write else None,
             unpack_aims(notes) if self.resumed else self.steering.aims,
         )  # fmt: skip
-        open_model = partial(models.of, cache=cache, journal=journal)
-        task_model = open_model("task")
-        self.slots = replace(self.slots, room=partial(spare, task_model))
-        repeats = self.configuration.search.repeats
         self.forward = self.waiting = Forward(task_model, self.task, self.slots, self.steering.concurrency, repeats)
         if self.configuration.run.batch:
             batches = models.in_batches(cache, journal, notes)
@@ -300,7 +302,8 @@ class Run:
             await in_thread(self._go_on)
         try:
             await self._try_program()
-            with self.ledger.holding(self._calls_of(2 * len(self.task.test))):
+            count = len(self.task.test)
+            with self.ledger.holding(self._calls_of(count, first=True) + self._calls_of(count)):
                 await self._look_for_headroom()
                 stopped_by = await self.train()
         except BaseException:
@@ -312,7 +315,7 @@ class Run:
         if self.patience.stopped:
             self.patience.hurry()
         winner = self.controller.archive.best()
-        save = partial(keep_scores, self.directory, self.configuration, self.task)
+        save = partial(keep_scores, self.directory, self.configuration, self.task, self.opponent)
         tested = await read_test(self.waiting, self.first, winner, self._keep, save)
         if tested.missing is not None and self.patience.hurried:
             stopped_by = INTERRUPTED  # so that a resume completes the report
@@ -344,9 +347,9 @@ class Run:
         write(self.directory / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         return result
 
-    def _calls_of(self, answers: int) -> int:
-        """Model calls of some answers."""
-        return math.ceil(answers * calls_per_example(self.configuration, self.seen))
+    def _calls_of(self, answers: int, first: bool = False) -> int:
+        """Model calls of some answers. `first`: with the first prompt."""
+        return math.ceil(answers * calls_per_example(self.configuration, self.seen, first))
 
     async def _try_program(self) -> None:
         """Run a program on a few validation examples, whose replies the first evaluation then has from the cache,

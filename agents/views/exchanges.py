@@ -60,7 +60,8 @@ def _judged(exchange: Exchange) -> Iterator[Text]:
 def show_wrong(console: Console, wrong: Wrong) -> None:
     """Print each example that is less than right, in a few lines."""
     count = f"{len(wrong.exchanges)} of {wrong.n} {wrong.split} examples"
-    console.print(Text(f"Candidate {wrong.candidate} answers {count} less than right.", style="bold"))
+    how = "worse than what it is compared with" if wrong.compared else "less than right"
+    console.print(Text(f"Candidate {wrong.candidate} answers {count} {how}.", style="bold"))
     ended = Counter(each.finish for each in wrong.exchanges if each.finish != "stop")
     ended["no answer could be read"] = sum(each.answer is None for each in wrong.exchanges)
     if said := ", ".join(f"{count} {name}" for name, count in ended.items() if count):

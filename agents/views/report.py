@@ -129,6 +129,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     yield from _endings(result)
     if result["unanswered"]:
         yield f"Examples that the search left unanswered: {counted(result['unanswered'])}."
+    yield from compared(result.get("comparisons"))  # none in a result of an earlier release
     yield from left_out(result)
     for leak in result["leaks"][:MOST]:
         where = f"section {leak['section']} holds text of the {leak['split']} example {leak['example']}"
@@ -220,6 +221,23 @@ def _endings(result: Mapping[str, Any]) -> Iterator[str]:
         yield said
 
 
+def compared(found: Mapping[str, Any] | None) -> Iterator[str]:
+    """A line on a judge of preferences, and how often it went by the place or the length of an answer, from
+    `Comparisons` as in JSON; none for None."""
+    if found is None:
+        return
+    n, turned = found["n"], found["first"] + found["second"]
+    line = f"The judge compared {n} answer{'s' * (n != 1)} with the opponent's; on {turned} ({turned / n:.0%}) it "
+    line += "changed its mind when they changed places, which is a tie"
+    if turned:
+        line += f" (it preferred the one shown first {found['first']} times, the second {found['second']})"
+    if decided := found["longer"] + found["shorter"]:
+        line += f"; of {decided} that it decided, it preferred the longer answer on {found['longer']}"
+    if found["unheard"]:
+        line += f"; on {found['unheard']} its verdict could not be read, which is a tie, too"
+    yield f"{line}."
+
+
 def missing_test(result: Mapping[str, Any]) -> Iterator[str]:
     """A line on the part of the held-out comparison that a cap prevented."""
     if (missing := result.get("test_missing")) is None:
@@ -234,8 +252,9 @@ def show_scored(console: Console, scored: Scored) -> None:
     """Print the score of a prompt, for the command `evaluate`."""
     line = f"{scored.prompt} on {scored.split}: {_score(asdict(scored))}"
     console.print(Text(one_line(line, 500)), soft_wrap=True)
-    if said := unread_value(asdict(scored)):
-        console.print(Text(one_line(said, 500)), soft_wrap=True)
+    for said in (unread_value(asdict(scored)), *compared(asdict(scored)["breakdown"]["comparisons"])):
+        if said:
+            console.print(Text(one_line(said, 500)), soft_wrap=True)
     tokens = f"{scored.tokens:,} tokens{estimated(scored.estimated, scored.calls)}"
     spent = f"{scored.calls:,} calls, {tokens}, cost {dollars(scored.dollars)}"
     console.print(Text(f"{spent}, {clock(scored.seconds)}, model {one_line(scored.model)}"), soft_wrap=True)

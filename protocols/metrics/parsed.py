@@ -17,21 +17,30 @@ LONG = 4_000
 of milliseconds."""
 
 
+async def read_answer(kind: TaskKind, reply: str, finish: Finish) -> Json:
+    """The answer in a reply, which is not None.
+
+    :raises UnreadableReply: the reply holds no answer.
+    """
+    if len(reply) < LONG:
+        answer = kind.read(reply, finish)
+    else:
+        answer = await to_thread.run_sync(kind.read, reply, finish)
+    if answer is None:
+        raise UnreadableReply("the reply holds no answer")
+    return answer
+
+
 class ParsedMetric(MeanScore, ABC):
     """Reads the answer with the parser of the task's kind, then compares it; an unreadable reply scores 0."""
 
     def __init__(self, kind: TaskKind) -> None:
         self._kind = kind
 
-    async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
+    async def judge(self, example: Example, reply: str, finish: Finish = "stop", sample: int = 0) -> Judgement:
         """Judge one reply."""
         try:
-            if len(reply) < LONG:
-                answer = self._kind.read(reply, finish)
-            else:
-                answer = await to_thread.run_sync(self._kind.read, reply, finish)
-            if answer is None:
-                raise UnreadableReply("the reply holds no answer")
+            answer = await read_answer(self._kind, reply, finish)
         except UnreadableReply as error:
             feedback = f"{error}{self.expected(example, '; ')}"
             return Judgement(0.0, None, feedback, self.missed(example.target), {"unreadable": 1})

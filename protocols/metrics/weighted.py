@@ -17,12 +17,19 @@ class Weighted:
         self._parts = parts
         self._total = sum(weight for _, weight, _ in parts)
 
-    async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics, in order."""
+        return [metric for _, _, metric in self._parts]
+
+    async def judge(self, example: Example, reply: str, finish: Finish = "stop", sample: int = 0) -> Judgement:
         """Judge with every metric, in order.
 
         :raises ModelError, BudgetExhausted: a metric's own call of a model failed.
         """
-        judged = [(name, weight, await metric.judge(example, reply, finish)) for name, weight, metric in self._parts]
+        judged = [
+            (name, weight, await part.judge(example, reply, finish, sample)) for name, weight, part in self._parts
+        ]
         mistakes: Counter[str] = Counter()
         for _, _, one in judged:
             mistakes.update(one.mistakes)

@@ -207,7 +207,7 @@ def test_a_type_that_the_train_split_lacks_is_refused(tmp_path: Path) -> None:
         ("classification", {"metric": "entity_f1"}, "entity_f1 does not suit task.kind = 'classification'"),
         ("ner", {"metric": "squad_f1"}, "squad_f1 does not suit task.kind = 'ner'"),
         ("generation", {"metric": "judge"}, "metric judge and task.rubric go together"),
-        ("generation", {"rubric": "Be kind."}, "metric judge and task.rubric go together"),
+        ("generation", {"rubric": "Be kind."}, "metric judge or preference and task.rubric go together"),
         ("generation", {"metric": "regex", "pattern": "("}, "no regular expression"),
         ("generation", {"metric": "json_schema", "json_schema": "nowhere.json"}, r"nowhere\.json: cannot read"),
         ("generation", {"metric": "json_schema", "json_schema": "train.jsonl"}, r"train\.jsonl.*not JSON"),

@@ -37,7 +37,7 @@ KIND = TASK.kind.name
 class Micro:
     """A corpus metric that is no mean: right ones of those that were proposed."""
 
-    async def judge(self, example: Example, reply: str, finish: Finish = "stop") -> Judgement:
+    async def judge(self, example: Example, reply: str, finish: Finish = "stop", sample: int = 0) -> Judgement:
         """Not asked here."""
         raise NotImplementedError
 

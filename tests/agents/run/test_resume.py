@@ -6,7 +6,7 @@ import multiprocessing
 import platform
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerProcess
@@ -66,10 +66,10 @@ class Lineage:
     lost: list[int] = field(default_factory=list)
 
 
-def start(*arguments: object) -> ForkServerProcess:
+def start(*arguments: object, work: Callable[..., None] = searching.search) -> ForkServerProcess:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([searching.__name__])
-    process = context.Process(target=searching.search, args=arguments)
+    process = context.Process(target=work, args=arguments)
     process.start()
     return process
 
