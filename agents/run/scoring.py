@@ -24,7 +24,7 @@ from agents.results.comparison import Answer, Score, answers, score_of
 from memory.journals.exchanges import Exchange, as_json
 from protocols.budget.ledger import Ledger
 from protocols.concurrency.threads import in_thread
-from protocols.errors import ConfigError, RunFailed
+from protocols.errors import ConfigError, Interrupted, RunFailed
 from protocols.files import prompt_file, prompt_folder
 from protocols.pacing.waiting import Patience
 from protocols.prompt import Prompt
@@ -39,7 +39,7 @@ class Scored(Score):
     `calls`: including failed attempts; `dollars` None: the price is unknown. `estimated`: calls whose `tokens` and
     `dollars` are an estimate. `plain`: names in braces in the prompt that are fields of no example, and are therefore
     plain text. `remarks`: see `agents.config.loading.remarks`. `first_error`: why the first of the
-    unanswered examples has no answer, "" if all were answered.
+    unanswered examples has no answer, "" if all were answered. `stopped`: a person stopped it before all were asked.
     """
 
     task: str
@@ -54,6 +54,7 @@ class Scored(Score):
     plain: tuple[str, ...]
     remarks: tuple[str, ...]
     first_error: str = ""
+    stopped: bool = False
 
 
 async def score(
@@ -108,6 +109,7 @@ async def score(
         plain=tuple(unknown_placeholders(prompt, task)),
         remarks=tuple(remarks(prompt, task)),
         first_error=next((str(result) for result in results if isinstance(result, Exception)), ""),
+        stopped=any(isinstance(result, Interrupted) for result in results),
     )
 
 
