@@ -41,8 +41,9 @@ def evaluate(
 ) -> None:
     """Score a prompt file on one split of a task. Only --rows writes a file.
 
-    Ctrl-C once scores what was answered by then, twice stops at once; the exit code is 130. With --batch the answers cost half and take up to a day. The batch is known in runs/batches: after
-    a Ctrl-C, or whatever ended it, the same command fetches it.
+    Ctrl-C once scores what was answered by then, twice stops at once; the exit code is 130. With --batch
+    the answers cost half and take up to a day. The batch is known in runs/batches: after a Ctrl-C, or
+    whatever ended it, the same command fetches it.
 
     \b
     Examples:
