@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.imports.draft import Draft, Row, as_text, kind_of
-from agents.imports.reading import Record, Remark, object_of, records
+from agents.imports.reading import Record, Remark, is_table, object_of, records
 from agents.imports.templates import placeholders, prompt_of_messages
 from protocols.errors import DataError
 from protocols.files.text_files import read_text
@@ -122,7 +122,7 @@ def _tests(whole: Record, remarks: list[Remark]) -> Iterator[Record]:
             yield whole.of(entry)
         elif isinstance(entry, str) and not re.match(r"https?://|huggingface://", entry):
             for one in _file(entry, whole):
-                yield _of_csv(one) if entry.endswith(".csv") else one
+                yield _of_csv(one) if is_table(Path(one.file)) else one
         else:
             remarks.append(whole.say(f"the tests {str(entry)[:60]!r} are not a file here, and are left out"))
 
