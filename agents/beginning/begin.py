@@ -41,7 +41,7 @@ DOLLARS = (2.0, 5.0, 10.0, 25.0, 100.0, 1000.0)
 CALLS, TIMES = 3_000, 8
 """The cap on calls where no price is known, at least this many times the calls of the report."""
 LOCAL = "local/"
-MINUTES, MINUTES_OF_SMALL = 30, 5
+MINUTES, MINUTES_OF_SMALL = 30, 15
 """The cap where a model on this machine answers, which costs time alone; for one of a few hundred MB, which learns
 from examples and little else (docs/decisions/forms.md)."""
 KINDS_OF_PUBLISHED: Mapping[Format, KindName] = {

@@ -178,4 +178,6 @@ def _search(search: Search) -> Iterator[str]:
     yield "[search]"
     if search.alone:
         yield 'operators = ["few_shot"]   # it asks nobody; with a proposer above, delete this line for all operators'
+        yield "critique = 8   # training examples that few_shot looks at: every answer takes time here"
+        yield "shrink = 0     # the result is not cut any more, which takes more races than there is time for"
     yield "# assignments = 100      # edits to try, at most"

@@ -91,7 +91,7 @@ def _json(lines: Sequence[str], promised: Format | None) -> Format:
         return "json"
     if _is_whole(first):
         return "jsonl" if lines[1:] or promised is None else promised
-    return "json" if first == "{" or (promised is None and lines[1:]) else promised or "jsonl"
+    return "json" if lines[1:] and (first == "{" or promised is None) else promised or "jsonl"
 
 
 def _is_whole(line: str) -> bool:

@@ -267,7 +267,7 @@ def test_three_files_are_three_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "cap", "operators"),
     [
-        ("local/smollm2-135m", {"minutes": 5.0}, ["few_shot"]),
+        ("local/smollm2-135m", {"minutes": 15.0}, ["few_shot"]),
         ("local/mine", {"minutes": 30.0}, None),
         ("openai/gpt-5-mini", {"dollars": 2.0}, None),
         ("openai/of-nobody", {"calls": 3000}, None),
