@@ -78,45 +78,41 @@ class Begun:
         return next(iter(self.files))
 
 
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What the files hold. `found`: what their columns are, None for a published form. `fields`: the input field of
+    each column. `copies`: the rows of each file, checked and put right."""
+
+    found: Guess | None
+    fields: Mapping[str, str]
+    copies: Mapping[str, Copied]
+
+    @property
+    def used(self) -> Mapping[str, Copied]:
+        """The copies that stand in the place of the files: all, if one of them is needed."""
+        return self.copies if any(copy.needed for copy in self.copies.values()) else {}
+
+
 def begin(source: Source, wishes: Wishes, said: Said, environ: Mapping[str, str]) -> Begun:
     """Make a configuration and a first prompt, and check that a search would take them. Nothing is written.
 
     :raises InputError: the data cannot be used, or the wishes do not fit it.
     """
     name = said.name or _name(source.files)
-    stem = file_name(name)
-    found = _guessed(source, wishes)
-    fields = _field_names(found.inputs) if found else {}
-    copies = {key: copied(path, found, fields) for key, path in source.files.items()} if found else {}
-    used = copies if any(copy.needed for copy in copies.values()) else {}
-    files = {
-        key: f"{stem}.{key}.jsonl" if used else _relative(path, said.folder) for key, path in source.files.items()
-    }
-    draft = Draft(
-        name=name,
-        answers=_answers(source, found, wishes),
-        data=Data(
-            made_from=", ".join(path.name for path in source.files.values()),
-            files=files,
-            published=source.published,
-            shares=_shares(sum(copy.rows for copy in copies.values())) if "data" in files and found else None,
-        ),
-        columns=_columns(found, None if used or source.native else fields) if found else Columns(),
-        prompt=FirstPrompt(f"{stem}.prompt.txt"),
-        search=_search(said.model or usual_model(environ)),
-    )
-    task = _load(draft, source.files, used)
+    material = _read(source, wishes)
+    draft = _draft(name, source, material, wishes.kind, said, environ)
+    task = _load(draft, source.files, material.used)
     prompt = layout(said.instruction, task)
     draft = _finished(draft, task, prompt, said.folder, environ)
     return Begun(
         files={
-            said.folder / f"{stem}.toml": toml(draft).encode("utf-8"),
+            said.folder / f"{file_name(name)}.toml": toml(draft).encode("utf-8"),
             said.folder / draft.prompt.file: prompt_file.dumps(prompt).encode("utf-8"),
-            **{said.folder / files[key]: b"".join(copy.lines) for key, copy in used.items()},
+            **{said.folder / draft.data.files[key]: b"".join(copy.lines) for key, copy in material.used.items()},
         },
         task=task,
-        guess=found,
-        remarks=(*_remarks(found, copies, source), *remarks(prompt, task)),
+        guess=material.found,
+        remarks=(*_remarks(material.found, material.copies, source), *remarks(prompt, task)),
     )
 
 
@@ -143,25 +139,49 @@ def usual_model(environ: Mapping[str, str]) -> str:
     return "anthropic/claude-haiku-4-5" if ours else "openai/gpt-5-mini"
 
 
-def _guessed(source: Source, wishes: Wishes) -> Guess | None:
-    """What the columns are; None for a published form, whose fields are known.
+def _read(source: Source, wishes: Wishes) -> Material:
+    """What the files hold, and what their columns are guessed to be.
 
     :raises InputError: the wishes do not fit the columns, or a file cannot be read.
     """
     if source.published:
-        return None
+        return Material(None, {}, {})
     found = guess(source.columns, wishes, next(iter(source.files.values())))
     if found.id and not all(unique_ids(path, found.id) for path in source.files.values()):
-        return replace(found, id=NO_ID)
-    return found
+        found = replace(found, id=NO_ID)
+    fields = _field_names(found.inputs)
+    return Material(found, fields, {key: copied(path, found, fields) for key, path in source.files.items()})
 
 
-def _answers(source: Source, found: Guess | None, wishes: Wishes) -> Answers:
+def _draft(
+    name: str, source: Source, material: Material, kind: KindName | None, said: Said, environ: Mapping[str, str]
+) -> Draft:
+    """What the configuration says before the task is loaded. `kind`: the person's."""
+    found, used, stem = material.found, material.used, file_name(name)
+    rows = sum(copy.rows for copy in material.copies.values())
+    return Draft(
+        name=name,
+        answers=_answers(source, found, kind),
+        data=Data(
+            made_from=", ".join(path.name for path in source.files.values()),
+            files={
+                key: f"{stem}.{key}.jsonl" if used else _relative(path, said.folder)
+                for key, path in source.files.items()
+            },
+            published=source.published,
+            shares=_shares(rows) if "data" in source.files and found else None,
+        ),
+        columns=_columns(found, None if used or source.native else material.fields) if found else Columns(),
+        prompt=FirstPrompt(f"{stem}.prompt.txt"),
+        search=_search(said.model or usual_model(environ)),
+    )
+
+
+def _answers(source: Source, found: Guess | None, kind: KindName | None) -> Answers:
     if found:
         return Answers(found.kind, found.why, found.metric)
     assert source.published is not None
-    kind = wishes.kind or KINDS_OF_PUBLISHED[source.published]
-    return Answers(kind, f"the file has the form of {source.published}", None)
+    return Answers(kind or KINDS_OF_PUBLISHED[source.published], f"the file has the form of {source.published}", None)
 
 
 def _columns(found: Guess, inputs: Mapping[str, str] | None) -> Columns:

@@ -357,6 +357,14 @@ def test_a_data_set_in_a_published_form_has_its_own_fields(tmp_path: Path) -> No
     assert 'format = "cluener"' in made.configuration.read_text(encoding="utf-8")
 
 
+def test_thucnews_is_known_by_its_lines_and_the_names_of_its_classes(tmp_path: Path) -> None:
+    written(tmp_path / "class.txt", "sport\nnews\n")
+    made = begun(written(tmp_path / "all.txt", "".join(f"headline {n}\t{n % 2}\n" for n in range(30))))
+    assert 'format = "thucnews"' in made.configuration.read_text(encoding="utf-8")
+    task = load_task(load(made.configuration, []))
+    assert (task.kind.name, sorted(task.answers)) == ("classification", ["news", "sport"])
+
+
 def test_the_error_names_the_file_that_was_given(tmp_path: Path) -> None:
     table = rows(4)
     table[1]["Team"] = ""
