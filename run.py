@@ -56,7 +56,7 @@ app = typer.Typer(
 
     \b
     Exit codes: 0 done; 1 the run could not be completed; 2 something in the input is wrong, and
-    nothing was written, unless a metric of yours gave no score; 130 stopped at once. With --json,
+    nothing was written, unless a metric of yours gave no score; 130 stopped before its end. With --json,
     standard output is one JSON document: the answer, or {"error": {"type": ..., "message": ...}}.
     """,
 )

@@ -12,6 +12,10 @@ from typing import Any, TypeVar
 import anyio
 from rich.console import Console
 
+from agents.beside import comparing
+from agents.beside.comparing import LEAST, Beside
+from agents.beside.contestants import Contestant, of_prompt, of_run
+from agents.beside.listing import is_run
 from agents.check import doctor
 from agents.check.findings import Diagnosis
 from agents.config.configuration import Configuration
@@ -27,7 +31,7 @@ from agents.results.result import Result
 from agents.run import asking
 from agents.run.asking import Asked
 from agents.run.grading import JudgeChecked, check_judge
-from agents.run.scoring import Scored, score
+from agents.run.scoring import Scored, answered, score
 from agents.run.search import Run
 from agents.run.steering import Steering
 from agents.session import SIGNALS, Session, check_tools, say_on
@@ -42,7 +46,7 @@ from agents.views.page.serving import shown
 from protocols.budget.ledger import Account, Attempt, Books, Ledger, Saved
 from protocols.budget.shared_budget import SharedBudget
 from protocols.concurrency.threads import in_thread
-from protocols.errors import Interrupted
+from protocols.errors import ConfigError, Interrupted
 from protocols.messages import Envelope, Resumed
 from protocols.pacing.waiting import Patience
 from protocols.task import SplitName
@@ -256,6 +260,45 @@ async def evaluate(
     if scored is None:
         raise Interrupted("stopped at once")
     return scored
+
+
+async def compare(
+    given: Sequence[Path], configuration: Configuration | None, environ: Mapping[str, str], console: Console
+) -> Beside:
+    """Compare runs and prompt files. Prompts answer the test examples of `configuration`, None: that of the first run
+    of the given ones, as `score` would ask.
+
+    :raises ConfigError: as `comparing.compare`, or prompts are given and nothing says on what to score them.
+    :raises Interrupted: a person stopped it before all examples were asked.
+    :raises PromptFlowError: as `answered`.
+    """
+    runs = [path for path in given if is_run(path)]
+    prompts = [path for path in given if not is_run(path)]
+    if len(given) < LEAST or not prompts:
+        return await in_thread(comparing.compare, given)
+    if configuration is None:
+        if not runs:
+            raise ConfigError(
+                f"{prompts[0]} is no run: give a run directory beside prompt files, on whose test examples they are "
+                "scored, or --config CONFIG.toml"
+            )
+        configuration = await in_thread(read_configuration, runs[0])
+    sides: dict[Path, Path | Contestant] = {path: path for path in runs}
+    for path in runs:
+        await in_thread(of_run, path)  # a run that cannot be compared is refused before anything is asked
+    session = Session(environ, console)
+    patience = Patience(session.accounts.calls)
+
+    async def stop(reason: str) -> None:
+        patience.stop()
+
+    for path in dict.fromkeys(prompts):
+        work = partial(answered, configuration, environ, path, "test", session.accounts, patience)
+        found = await session.waited_for(work, stop, lambda: "nothing is compared")
+        if found is None or found.stopped:
+            raise Interrupted(f"stopped before {path} had answered all test examples; nothing is compared")
+        sides[path] = await in_thread(of_prompt, path, configuration, found)
+    return await in_thread(comparing.compare, [sides[path] for path in given])
 
 
 async def ask(

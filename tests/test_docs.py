@@ -438,6 +438,21 @@ async def test_a_judge_is_compared_with_people_as_it_is_written(tmp_path: Path) 
         await to_thread.run_sync(execute, command, tmp_path, server)
 
 
+async def test_answers_are_corrected_as_it_is_written(tmp_path: Path) -> None:
+    labels = ("billing", "refund")
+    some = {
+        split: [{"id": f"{split}-{n}", "text": f"{split} {n}", "target": labels[n % 2]} for n in range(24)]
+        for split in SIZES
+    }
+    checkout(tmp_path)
+    write_task(tmp_path, splits=some).rename(tmp_path / "mine.toml")
+    async with WireServer(lambda turns: "billing") as server:
+        for command in commands(DATA_PAGE):
+            await to_thread.run_sync(execute, command, tmp_path, server)
+    [line] = (tmp_path / "small.labels.jsonl").read_bytes().splitlines()
+    assert orjson.loads(line) == {"id": "train-20", "wrong": True}
+
+
 def test_a_metric_and_a_parser_of_ones_own_judge_a_run(tmp_path: Path) -> None:
     [code], [*_, table] = blocks("python", METRICS_PAGE), blocks("toml", METRICS_PAGE)
     *_, command = commands(METRICS_PAGE)

@@ -10,11 +10,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+import orjson
 import pytest
 from anyio import to_thread
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from agents.config.configuration import load
 from protocols.budget.prices import published
+from run import app
 from tests.command_line import answer, invoke, without_keys
 from tests.guard import python_path
 from tests.pages import ROOT, execute
@@ -59,6 +63,25 @@ def test_a_shell_completes_commands_options_and_values(words: list[str], complet
     )
     done = subprocess.run(["bash", "-c", script], env=environ, capture_output=True, text=True, check=True)
     assert completed in done.stdout.split(), done.stderr
+
+
+def commands_of(group: TyperGroup, before: tuple[str, ...] = ()) -> dict[tuple[str, ...], set[str]]:
+    """The options of each command, by its words."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for name, command in group.commands.items():
+        words = (*before, name)
+        if isinstance(command, TyperGroup):
+            found |= commands_of(command, words)
+        else:
+            found[words] = {option for parameter in command.params for option in parameter.opts}
+    return found
+
+
+def test_every_command_that_prints_a_result_has_it_as_json() -> None:
+    root = get_command(app)
+    assert isinstance(root, TyperGroup)
+    options = commands_of(root)
+    assert {words for words, known in options.items() if "--json" not in known} == {("watch",)}
 
 
 def test_known_prices_have_a_date_and_a_source() -> None:
@@ -138,7 +161,15 @@ def test_without_a_terminal_nothing_is_asked(here: Path) -> None:
 def test_runs_are_listed_and_compared(here: Path) -> None:
     config = write_task(here / "task")
     for number in range(2):
-        assert invoke("search", config, "--set", f"search.assignments={number}")[0] == 0
+        code, out, _ = invoke("search", config, "--set", f"search.assignments={number}")
+        assert code == 0
+        assert f"show runs/small-{number + 1} prints the prompt, export runs/small-{number + 1} --to" in out
+    assert Path(answer("export", "runs/small-1", "--to", "python", "--out", "p.py")["files"][0]).is_file()
+    assert "{text}" in answer("export", "runs/small-1", "--to", "langfuse")["files"].popitem()[1]
+    assert Path(answer("report", "runs/small-1")["report"]).is_file()
+    assert answer("report", "runs/small-1", "--format", "json", "--out", "r.json") == {"report": "r.json"}
+    assert answer("report", "runs/small-1", "--format", "json") == orjson.loads((here / "r.json").read_bytes())
+    assert invoke("report", "runs/small-1", "--format", "md", "--json")[0] == 2
     (here / "runs" / "foreign").mkdir()
     code, out, _ = invoke("runs")
     assert code == 0

@@ -583,7 +583,10 @@ async def test_an_evaluation_that_is_stopped_scores_what_was_answered(tmp_path: 
             await read_until(process.stderr, b"what was answered is scored")
             gate.opened.set()
             scored = orjson.loads(await read_all(process.stdout))
-        assert process.returncode == 0
+            said = (await read_all(process.stderr)).decode()
+        assert process.returncode == 130
+        assert f"stopped by a person: {scored['n']} of {SIZES['validation']} examples were answered" in said
+        assert scored["stopped"]
         assert 3 <= scored["n"] == scored["calls"] == server.stats.calls <= 5
     assert scored["reasons"] == {"Interrupted": SIZES["validation"] - scored["n"]}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agents.beginning.columns import Column
-from agents.beginning.draft import Draft, toml
+from agents.beginning.draft import Answers, Columns, Data, Draft, FirstPrompt, Search, toml
 from agents.beginning.guess import Guess, Wishes, guess
 from agents.beginning.rows import Copied, copied, unique_ids
 from agents.beginning.sources import Source
@@ -24,11 +24,13 @@ from agents.forecast.least import check_caps
 from agents.models.budget import prices
 from agents.run.opening import check_editable
 from protocols.budget.prices import Price
+from protocols.data import Format
 from protocols.data.mapping import NO_ID
 from protocols.errors import ConfigError, DataError
 from protocols.files import prompt_file
 from protocols.prompt import Prompt
-from protocols.task import Task
+from protocols.providers.local.weights import PACKAGES
+from protocols.task import KindName, Task
 from protocols.text import file_name, one_line
 
 ENOUGH = {"validation": 200, "test": 300}
@@ -38,6 +40,15 @@ DOLLARS = (2.0, 5.0, 10.0, 25.0, 100.0, 1000.0)
 """Caps to try: the first that pays for the first prompt and for the report."""
 CALLS, TIMES = 3_000, 8
 """The cap on calls where no price is known, at least this many times the calls of the report."""
+LOCAL = "local/"
+MINUTES, MINUTES_OF_SMALL = 30, 15
+"""The cap where a model on this machine answers, which costs time alone; for one of a few hundred MB, which learns
+from examples and little else (docs/decisions/forms.md)."""
+KINDS_OF_PUBLISHED: Mapping[Format, KindName] = {
+    "cluener": "ner",
+    "squad": "reading",
+    "thucnews": "classification",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,55 +78,41 @@ class Begun:
         return next(iter(self.files))
 
 
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What the files hold. `found`: what their columns are, None for a published form. `fields`: the input field of
+    each column. `copies`: the rows of each file, checked and put right."""
+
+    found: Guess | None
+    fields: Mapping[str, str]
+    copies: Mapping[str, Copied]
+
+    @property
+    def used(self) -> Mapping[str, Copied]:
+        """The copies that stand in the place of the files: all, if one of them is needed."""
+        return self.copies if any(copy.needed for copy in self.copies.values()) else {}
+
+
 def begin(source: Source, wishes: Wishes, said: Said, environ: Mapping[str, str]) -> Begun:
     """Make a configuration and a first prompt, and check that a search would take them. Nothing is written.
 
     :raises InputError: the data cannot be used, or the wishes do not fit it.
     """
     name = said.name or _name(source.files)
-    stem = file_name(name)
-    found = None if source.published else guess(source.columns, wishes, next(iter(source.files.values())))
-    if found is not None and not all(unique_ids(path, found.id or "") for path in source.files.values() if found.id):
-        found = replace(found, id=NO_ID)
-    fields = _field_names(found.inputs) if found else {}
-    copies = {key: copied(path, found, fields) for key, path in source.files.items()} if found else {}
-    use_copies = any(copy.needed for copy in copies.values())
-    files = {
-        key: f"{stem}.{key}.jsonl" if use_copies else _relative(path, said.folder)
-        for key, path in source.files.items()
-    }
-    draft = Draft(
-        made_from=", ".join(path.name for path in source.files.values()),
-        name=name,
-        kind=found.kind if found else wishes.kind or ("reading" if source.published == "squad" else "ner"),
-        why=found.why if found else f"the file has the form of {source.published}",
-        metric=found.metric if found else None,
-        files=files,
-        published=source.published,
-        fields=None if not found or use_copies or source.native else {fields[c.name]: c.name for c in found.inputs},
-        target=found.target.name if found else "",
-        id=found.id if found else None,
-        others=found.others if found else (),
-        class_numbers=_class_numbers(found),
-        shares=_shares(sum(copy.rows for copy in copies.values())) if "data" in files and found else None,
-        prompt=f"{stem}.prompt.txt",
-        literal=(),
-        model=said.model or usual_model(environ),
-        cap=("calls", CALLS),
-    )
-    written = {said.folder / files[key]: b"".join(copy.lines) for key, copy in copies.items()} if use_copies else {}
-    task = _load(draft, source.files, copies if use_copies else {})
+    material = _read(source, wishes)
+    draft = _draft(name, source, material, wishes.kind, said, environ)
+    task = _load(draft, source.files, material.used)
     prompt = layout(said.instruction, task)
     draft = _finished(draft, task, prompt, said.folder, environ)
     return Begun(
         files={
-            said.folder / f"{stem}.toml": toml(draft).encode("utf-8"),
-            said.folder / draft.prompt: prompt_file.dumps(prompt).encode("utf-8"),
-            **written,
+            said.folder / f"{file_name(name)}.toml": toml(draft).encode("utf-8"),
+            said.folder / draft.prompt.file: prompt_file.dumps(prompt).encode("utf-8"),
+            **{said.folder / draft.data.files[key]: b"".join(copy.lines) for key, copy in material.used.items()},
         },
         task=task,
-        guess=found,
-        remarks=(*_remarks(found, copies, source), *remarks(prompt, task)),
+        guess=material.found,
+        remarks=(*_remarks(material.found, material.copies, source), *remarks(prompt, task)),
     )
 
 
@@ -142,34 +139,107 @@ def usual_model(environ: Mapping[str, str]) -> str:
     return "anthropic/claude-haiku-4-5" if ours else "openai/gpt-5-mini"
 
 
+def _read(source: Source, wishes: Wishes) -> Material:
+    """What the files hold, and what their columns are guessed to be.
+
+    :raises InputError: the wishes do not fit the columns, or a file cannot be read.
+    """
+    if source.published:
+        return Material(None, {}, {})
+    found = guess(source.columns, wishes, next(iter(source.files.values())))
+    if found.id and not all(unique_ids(path, found.id) for path in source.files.values()):
+        found = replace(found, id=NO_ID)
+    fields = _field_names(found.inputs)
+    return Material(found, fields, {key: copied(path, found, fields) for key, path in source.files.items()})
+
+
+def _draft(
+    name: str, source: Source, material: Material, kind: KindName | None, said: Said, environ: Mapping[str, str]
+) -> Draft:
+    """What the configuration says before the task is loaded. `kind`: the person's."""
+    found, used, stem = material.found, material.used, file_name(name)
+    rows = sum(copy.rows for copy in material.copies.values())
+    return Draft(
+        name=name,
+        answers=_answers(source, found, kind),
+        data=Data(
+            made_from=", ".join(path.name for path in source.files.values()),
+            files={
+                key: f"{stem}.{key}.jsonl" if used else _relative(path, said.folder)
+                for key, path in source.files.items()
+            },
+            published=source.published,
+            shares=_shares(rows) if "data" in source.files and found else None,
+        ),
+        columns=_columns(found, None if used or source.native else material.fields) if found else Columns(),
+        prompt=FirstPrompt(f"{stem}.prompt.txt"),
+        search=_search(said.model or usual_model(environ)),
+    )
+
+
+def _answers(source: Source, found: Guess | None, kind: KindName | None) -> Answers:
+    if found:
+        return Answers(found.kind, found.why, found.metric)
+    assert source.published is not None
+    return Answers(kind or KINDS_OF_PUBLISHED[source.published], f"the file has the form of {source.published}", None)
+
+
+def _columns(found: Guess, inputs: Mapping[str, str] | None) -> Columns:
+    """`inputs`: the input field of each column; None: the rows name their fields."""
+    return Columns(
+        inputs=None if inputs is None else {inputs[column.name]: column.name for column in found.inputs},
+        target=found.target.name,
+        id=found.id,
+        separator=found.separator,
+        others=found.others,
+        class_numbers=_class_numbers(found),
+    )
+
+
+def _search(model: str) -> Search:
+    """A cap that suits the model: time where that is all it costs."""
+    if not model.startswith(LOCAL):
+        return Search(model, ("calls", CALLS))
+    small = model.removeprefix(LOCAL) in PACKAGES
+    return Search(model, ("minutes", MINUTES_OF_SMALL if small else MINUTES), alone=small)
+
+
 def _finished(draft: Draft, task: Task, prompt: Prompt, folder: Path, environ: Mapping[str, str]) -> Draft:
     """The draft with the sizes of the splits, plain names in braces, and a cap that pays for a search.
 
     :raises InputError: a search would not take it.
     """
-    if draft.shares:
+    if shares := draft.data.shares:
         sizes = {"train": task.train, "validation": task.validation, "test": task.test}
-        draft = replace(draft, shares={name: (share, len(sizes[name])) for name, (share, _) in draft.shares.items()})
-    draft = replace(draft, literal=tuple(unknown_placeholders(prompt, task)))
-    check_prompt(prompt, task, set(draft.literal))
+        with_sizes = {name: (share, len(sizes[name])) for name, (share, _) in shares.items()}
+        draft = replace(draft, data=replace(draft.data, shares=with_sizes))
+    draft = replace(draft, prompt=replace(draft.prompt, literal=tuple(unknown_placeholders(prompt, task))))
+    check_prompt(prompt, task, set(draft.prompt.literal))
     configuration = build(parsed(toml(draft)), folder)
     check_editable(prompt, open_operators(configuration.search.operators), task)
+    if draft.search.cap[0] == "minutes":
+        return draft
     known = prices(configuration, environ)
     price = known.get(configuration.models.of("task"))
-    if price is None or not price.input:  # a model on this machine costs time
-        return replace(draft, cap=("calls", max(CALLS, TIMES * (len(task.validation) + 2 * len(task.test)))))
-    return replace(draft, cap=("dollars", _dollars(draft, task, prompt, folder, known)))
+    if price is None or not price.input:
+        return _capped(draft, "calls", max(CALLS, TIMES * (len(task.validation) + 2 * len(task.test))))
+    return _capped(draft, "dollars", _dollars(draft, task, prompt, folder, known))
+
+
+def _capped(draft: Draft, cap: str, limit: float) -> Draft:
+    return replace(draft, search=replace(draft.search, cap=(cap, limit)))
 
 
 def _dollars(draft: Draft, task: Task, prompt: Prompt, folder: Path, known: Mapping[str, Price]) -> float:
     """The first of `DOLLARS` that pays for more than the report."""
     for dollars in DOLLARS:
         try:
-            check_caps(build(parsed(toml(replace(draft, cap=("dollars", dollars / 2)))), folder), task, prompt, known)
+            check_caps(build(parsed(toml(_capped(draft, "dollars", dollars / 2))), folder), task, prompt, known)
         except ConfigError:
             continue
         return dollars
-    raise ConfigError(f"{draft.model} would cost over {DOLLARS[-1]:,.0f} dollars on these examples; give fewer")
+    model, most = draft.search.model, DOLLARS[-1]
+    raise ConfigError(f"{model} would cost over {most:,.0f} dollars on these examples; give fewer")
 
 
 def _load(draft: Draft, sources: Mapping[str, Path], copies: Mapping[str, Copied]) -> Task:
@@ -189,7 +259,7 @@ def _load(draft: Draft, sources: Mapping[str, Path], copies: Mapping[str, Copied
             return load_task(build(tables, Path()))
         except DataError as error:
             file = None if error.file and error.file.startswith(temporary) else error.file
-            raise DataError(error.reason, file=file or draft.made_from, line=error.line) from None
+            raise DataError(error.reason, file=file or draft.data.made_from, line=error.line) from None
 
 
 def _name(files: Mapping[str, Path]) -> str:
@@ -233,9 +303,9 @@ def _shares(rows: int) -> dict[str, tuple[float, int]]:
     }
 
 
-def _class_numbers(found: Guess | None) -> Sequence[str]:
+def _class_numbers(found: Guess) -> Sequence[str]:
     """The labels, if they are the numbers of classes from 0 on without names."""
-    if found is None or found.kind != "classification":
+    if found.kind != "classification":
         return ()
     labels = sorted(found.target.distinct, key=lambda label: (len(label), label))
     return labels if labels == [str(number) for number in range(len(labels))] else ()

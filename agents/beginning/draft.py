@@ -23,28 +23,68 @@ KINDS = ", ".join(get_args(KindName))
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """What a configuration says. `files`: by the keys of `[task]`. `fields`: the column of each input field; None:
-    the rows name their own. `shares`: of train, validation and test, with their sizes; None: three files. `literal`:
-    names in braces that are plain text. `cap`: of `[budget]`, with its value."""
+class Answers:
+    """The kind of a task, the reason for it in words, and its metric, None for the usual one."""
 
-    made_from: str
-    name: str
     kind: KindName
     why: str
     metric: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """`made_from`: names of the files that were given. `files`: by the keys of `[task]`. `published`: their format,
+    if it is that of a published data set. `shares`: of train, validation and test, with their sizes; None: three
+    files."""
+
+    made_from: str
     files: Mapping[str, str]
     published: str | None
-    fields: Mapping[str, str] | None
-    target: str
-    id: str | None
-    others: Sequence[str]
-    class_numbers: Collection[str]
     shares: Mapping[str, tuple[float, int]] | None
-    prompt: str
-    literal: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The content of `[task.fields]`. `inputs`: the column of each input field; None: the rows name their own, and
+    `target` and `id` as well. `others`: columns that are not used. `class_numbers`: labels that are numbers of
+    classes without names."""
+
+    inputs: Mapping[str, str] | None = None
+    target: str = ""
+    id: str | None = None
+    separator: str | None = None
+    others: Sequence[str] = ()
+    class_numbers: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPrompt:
+    """The file of the first prompt. `literal`: names in braces that are plain text."""
+
+    file: str
+    literal: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """`model`: that answers. `cap`: of `[budget]`, with its value. `alone`: the model cannot write edits, so that
+    only the operator that needs nobody is used."""
+
     model: str
     cap: tuple[str, float]
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a configuration says."""
+
+    name: str
+    answers: Answers
+    data: Data
+    columns: Columns
+    prompt: FirstPrompt
+    search: Search
 
 
 def toml(draft: Draft) -> str:
@@ -53,61 +93,91 @@ def toml(draft: Draft) -> str:
 
 
 def _lines(draft: Draft) -> Iterator[str]:
-    yield f"# Made by `init` from {one_line(draft.made_from, 100)}. Every line may be changed by hand:"
+    yield f"# Made by `init` from {one_line(draft.data.made_from, 100)}. Every line may be changed by hand:"
     yield "# docs/settings.md names every setting, and `doctor` checks this file after each change."
     yield ""
     yield "[task]"
     yield f"name = {toml_string(draft.name)}"
-    yield f"kind = {toml_string(draft.kind)}   # a guess: {one_line(draft.why, 120)}; there are {KINDS}"
-    for key, file in draft.files.items():
-        yield f"{key} = {toml_string(file)}"
-    if draft.published:
-        yield f"format = {toml_string(draft.published)}   # as this data set is published; its fields are known"
-    if draft.shares:
-        shares = ", ".join(f"{name} = {share:g}" for name, (share, _) in draft.shares.items())
-        sizes = ", ".join(f"{size:,} {name}" for name, (_, size) in draft.shares.items())
-        yield f"cut = {{ {shares}, seed = 0 }}   # the file is cut at random: {sizes}"
-    other = OTHER_METRICS[draft.kind]
-    yield f"metric = {toml_string(draft.metric)}   # the rare labels count as much" if draft.metric else f"# {other}"
-    yield '# description = "..."     # what comes in and what should come out, for the models that write prompts'
-    yield from _fields(draft)
+    yield from _task(draft.answers, draft.data)
+    yield from _fields(draft.columns)
     yield ""
     yield "[prompt]"
-    yield f"file = {toml_string(draft.prompt)}   # the first prompt: read it, and say there what only you know"
-    if draft.literal:
-        yield f"literal = [{', '.join(map(toml_string, draft.literal))}]   # names in braces that are plain text"
+    yield f"file = {toml_string(draft.prompt.file)}   # the first prompt: read it, and say there what only you know"
+    if draft.prompt.literal:
+        yield f"literal = [{', '.join(map(toml_string, draft.prompt.literal))}]   # names in braces, plain text"
     yield ""
-    yield "[models]"
-    yield f"default = {toml_string(draft.model)}   # or openai/<model>, anthropic/<model>, local/smollm2-135m"
-    yield '# critic = "anthropic/claude-sonnet-4-5"     # a stronger model reads the mistakes, and'
-    yield '# proposer = "anthropic/claude-sonnet-4-5"   # writes the edits: few calls beside those of `default`'
-    yield ""
-    yield "[budget]"
-    cap, value = draft.cap
-    yield f"{cap} = {value:g}   # the search ends here, with a result; there are calls, tokens, dollars, minutes"
-    yield ""
-    yield "[search]"
-    yield "# assignments = 100      # edits to try, at most"
+    yield from _search(draft.search)
 
 
-def _fields(draft: Draft) -> Iterator[str]:
-    """The table `[task.fields]`, if the rows do not name their own fields."""
-    if draft.fields is None:
-        if draft.class_numbers:
-            yield from ("", "# [task.fields]", _names(draft))
+def _task(answers: Answers, data: Data) -> Iterator[str]:
+    """The rest of the table `[task]`."""
+    yield f"kind = {toml_string(answers.kind)}   # a guess: {one_line(answers.why, 120)}; there are {KINDS}"
+    for key, file in data.files.items():
+        yield f"{key} = {toml_string(file)}"
+    if data.published:
+        yield f"format = {toml_string(data.published)}   # as this data set is published; its fields are known"
+    if data.shares:
+        shares = ", ".join(f"{name} = {share:g}" for name, (share, _) in data.shares.items())
+        sizes = ", ".join(f"{size:,} {name}" for name, (_, size) in data.shares.items())
+        yield f"cut = {{ {shares}, seed = 0 }}   # the file is cut at random: {sizes}"
+    metric = answers.metric
+    yield (
+        f"metric = {toml_string(metric)}   # the rare labels count as much"
+        if metric
+        else (f"# {OTHER_METRICS[answers.kind]}")
+    )
+    yield '# description = "..."     # what comes in and what should come out, for the models that write prompts'
+
+
+def _fields(columns: Columns) -> Iterator[str]:
+    """The table `[task.fields]`, if the rows do not say all themselves."""
+    if columns.inputs is None:
+        if columns.separator:
+            yield from ("", "[task.fields]", _separator(columns.separator))
+        elif columns.class_numbers:
+            yield from ("", "# [task.fields]", _names(columns))
         return
     yield ""
     yield "[task.fields]            # a guess; on the left what the prompt calls a field, on the right its column"
-    fields = ", ".join(f"{toml_key(name)} = {toml_string(column)}" for name, column in draft.fields.items())
+    fields = ", ".join(f"{toml_key(name)} = {toml_string(column)}" for name, column in columns.inputs.items())
     yield f"input = {{ {fields} }}"
-    yield f"target = {toml_string(draft.target)}"
-    yield f"id = {toml_string(draft.id or 'none')}"
-    if draft.class_numbers:
-        yield _names(draft)
-    if draft.others:
-        yield f"# not used: {one_line(', '.join(draft.others), 200)}"
+    yield f"target = {toml_string(columns.target)}"
+    yield f"id = {toml_string(columns.id or 'none')}"
+    if columns.separator:
+        yield _separator(columns.separator)
+    if columns.class_numbers:
+        yield _names(columns)
+    if columns.others:
+        yield f"# not used: {one_line(', '.join(columns.others), 200)}"
 
 
-def _names(draft: Draft) -> str:
-    quoted = ", ".join('"..."' for _ in draft.class_numbers)
+def _separator(separator: str) -> str:
+    return f"separator = {toml_string(separator)}   # stands between the labels of an answer; an empty cell has none"
+
+
+def _names(columns: Columns) -> str:
+    quoted = ", ".join('"..."' for _ in columns.class_numbers)
     return f"# labels = [{quoted}]   # names of the classes 0, 1, ...: they tell a model more than numbers"
+
+
+def _search(search: Search) -> Iterator[str]:
+    """The tables about models, caps and edits."""
+    yield "[models]"
+    yield f"default = {toml_string(search.model)}   # or openai/<model>, anthropic/<model>, local/smollm2-135m"
+    yield '# critic = "anthropic/claude-sonnet-4-5"     # a stronger model reads the mistakes, and'
+    yield '# proposer = "anthropic/claude-sonnet-4-5"   # writes the edits: few calls beside those of `default`'
+    if search.alone:
+        yield ""
+        yield "[agents]"
+        yield 'critic = "none"   # a model of this size writes nothing that helps; delete it with a critic above'
+    yield ""
+    yield "[budget]"
+    cap, value = search.cap
+    yield f"{cap} = {value:g}   # the search ends here, with a result; there are calls, tokens, dollars, minutes"
+    yield ""
+    yield "[search]"
+    if search.alone:
+        yield 'operators = ["few_shot"]   # it asks nobody; with a proposer above, delete this line for all operators'
+        yield "critique = 8   # training examples that few_shot looks at: every answer takes time here"
+        yield "shrink = 0     # the result is not cut any more, which takes more races than there is time for"
+    yield "# assignments = 100      # edits to try, at most"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,9 @@ SCALES = frozenset(
     }
 )
 """Words in names of columns whose numbers have an order."""
+SEPARATORS = (";", "|", "\n", ",", "；", "，", "、")
+UNSURE = ("/", "+", "\t")
+"""What may stand between the labels of a cell, the surest first; UNSURE: only where the person says so."""
 SURE = 5.0
 LABEL, MOST_LABELS, FEW = 60, 400, 10
 """Most characters of a label, most labels, and most numbers that are labels (stars from 1 to 5)."""
@@ -82,7 +86,7 @@ class Wishes:
 class Guess:
     """`inputs`: the columns that a model sees; `id` None: there is none; `others`: columns that are left out, and
     `rivals` those that could be the answer as well. `why`: the reason for the kind, in words. `sure`: the name of the
-    target, or its values, leave little doubt."""
+    target, or its values, leave little doubt. `separator`: stands between the labels of a target that is a text."""
 
     target: Column
     inputs: tuple[Column, ...]
@@ -93,6 +97,7 @@ class Guess:
     others: tuple[str, ...]
     rivals: tuple[str, ...]
     sure: bool
+    separator: str | None = None
 
 
 def guess(columns: Sequence[Column], wishes: Wishes, file: Path) -> Guess:
@@ -109,6 +114,7 @@ def guess(columns: Sequence[Column], wishes: Wishes, file: Path) -> Guess:
     target, sure, rivals = _target(columns, scores, wishes, file)
     inputs = _inputs(columns, target, identity, wishes, file)
     kind, why = (wishes.kind, "you said so") if wishes.kind else kind_of(target, inputs)
+    separator = separator_of(target, sure=wishes.kind is not None) if kind == "multilabel" else None
     used = {target.name, identity, *(column.name for column in inputs)}
     return Guess(
         target=target,
@@ -120,6 +126,7 @@ def guess(columns: Sequence[Column], wishes: Wishes, file: Path) -> Guess:
         others=tuple(name for name in named if not any(_within(name, each) for each in used if each)),
         rivals=rivals,
         sure=sure,
+        separator=separator,
     )
 
 
@@ -160,7 +167,7 @@ def _score(column: Column, last: bool, identity: bool) -> float:
     ranks = [ANSWERS.index(word) for word in column.words if word in ANSWERS]
     score = (8 if len(column.words) == 1 else 6) - min(ranks) / len(ANSWERS) if ranks else 0.0
     score -= 4.0 * bool(column.words & ASIDE) + 3.0 * (2 * there < len(column.values))
-    score += 6.0 * _entities(column) + 3.0 * (is_closed(column) or _lists_labels(column))
+    score += 6.0 * _entities(column) + 3.0 * (is_closed(column) or bool(_several_labels(column)))
     return score + last
 
 
@@ -218,8 +225,8 @@ def kind_of(target: Column, inputs: Sequence[Column]) -> tuple[KindName, str]:
     number, n = len(target.distinct), len(target.there)
     if _entities(target):
         return "ner", "the answers are objects of lists, such as entities by their types"
-    if _lists_labels(target):
-        return "multilabel", "the answers are lists of labels that recur"
+    if why := _several_labels(target):
+        return "multilabel", why
     if target.form == "list":
         return ("reading", "the answers are lists of accepted texts") if context else (
             "reasoning", "the answers are lists, which are taken as accepted final answers"
@@ -264,11 +271,40 @@ def _entities(column: Column) -> bool:
     )  # fmt: skip
 
 
-def _lists_labels(column: Column) -> bool:
-    """Whether the values are lists of few labels that recur, several in some."""
+def _several_labels(column: Column) -> str:
+    """How the values are lists of few labels that recur, several in some; "" if they are none."""
     items = [str(item) for value in column.there if isinstance(value, list) for item in value]
     several = any(len(value) > 1 for value in column.there if isinstance(value, list))
-    return column.form == "list" and several and 4 * len(set(items)) <= len(items)
+    if column.form == "list" and several and 4 * len(set(items)) <= len(items):
+        return "the answers are lists of labels that recur"
+    if separator := separator_of(column):
+        return f"the answers are labels that recur, with {separator!r} between them"
+    return ""
+
+
+def separator_of(column: Column, sure: bool = False) -> str | None:
+    """What stands between the labels of cells such as `billing; refund`; None where cells are no such lists. `sure`:
+    they are lists of labels, whatever they look like.
+
+    Labels recur in cells with others, so that there are no more labels than different cells: "Home, Garden" that
+    always stands so is one label.
+    """
+    if column.form not in ("text", "mixed") and not sure:
+        return None
+    cells = [text for text in column.texts if text.strip()]
+    if sure:
+        likeliest = max((*SEPARATORS, *UNSURE), key=lambda separator: sum(separator in text for text in cells))
+        return likeliest if all(isinstance(value, str) for value in column.there) else None
+    return next((separator for separator in SEPARATORS if _recur(cells, separator)), None)
+
+
+def _recur(cells: Sequence[str], separator: str) -> bool:
+    """Whether cells are lists of short labels that recur, several of them of more than one."""
+    lists = [[part.strip() for part in text.split(separator) if part.strip()] for text in cells]
+    labels = Counter(label for each in lists for label in each)
+    several = sum(len(each) > 1 for each in lists) > 1
+    few = len(labels) <= min(MOST_LABELS, len(set(cells))) and 4 * len(labels) <= labels.total()
+    return several and few and max(map(len, labels)) <= LABEL
 
 
 def is_closed(column: Column) -> bool:

@@ -75,7 +75,8 @@ def unique_ids(path: Path, column: str) -> bool:
 
 def _unusable(values: Row, guess: Guess) -> str:
     """The reason why a row cannot be an example; "" if it can."""
-    if present(values.get(guess.target.name)) is None:
+    answer = values.get(guess.target.name)
+    if (answer if guess.separator else present(answer)) is None:  # an empty cell of a list is the empty list
         return f"nothing in {guess.target.name}"
     if all(present(values.get(column.name)) is None for column in guess.inputs):
         return f"nothing in {' and '.join(column.name for column in guess.inputs)}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agents.beginning.columns import Column, Row, columns_of, head
 from protocols.data import Format, raw_rows
+from protocols.data.formats import PUBLISHED, format_of, published_form
 from protocols.errors import ConfigError, DataError
 
 SPLITS = {
@@ -70,14 +71,9 @@ def _splits(folder: Path, suffix: str | None = None) -> dict[str, Path]:
 
 
 def _published(path: Path) -> Format | None:
-    """The format of a published data set that the first row has."""
-    row = _first(path)
-    if isinstance(row.get("paragraphs"), list):
-        return "squad"
-    label = row.get("label")
-    if isinstance(label, Mapping) and any(isinstance(one, Mapping) for one in label.values()):
-        return "cluener"
-    return None
+    """The format of a published data set that the file has."""
+    form = format_of(path)
+    return form if form in PUBLISHED else published_form(_first(path))
 
 
 def _is_native(path: Path) -> bool:

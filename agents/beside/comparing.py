@@ -1,17 +1,14 @@
-"""Compares the best prompts of runs on the test examples that all of them answered."""
+"""Compares the best prompts of runs, and other prompts, on the test examples that all of them answered."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from agents.config.configuration import Configuration
+from agents.beside.contestants import Contestant, of_run
 from agents.config.metrics import open_metric
-from agents.directory.run_directory import BEST_PROMPT, RESULT, read_configuration
-from agents.results.finished import read_result
-from agents.results.kept_scores import KeptScores, Key, read_scores
+from agents.results.kept_scores import Key
 from agents.results.prompt_diff import SectionChange, changes_of
 from protocols.errors import ConfigError
 from protocols.files import prompt_file
@@ -26,16 +23,17 @@ LEAST = 2
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One run of a comparison. `first` and `best`: the scores of its first prompt and its winner on all test examples
-    that both answered, as it reported them. `value`: of its winner on the shared examples. `difference`: of that from
-    the first run's, with its paired 95 % `interval`; `gained` and `lost`: the ids of examples on which its score is
+    """One run of a comparison, or one prompt, whose file is the `directory`. `first` and `best`: the scores of its
+    first prompt and its winner on all test examples that both answered, as it reported them; of a prompt None and
+    its score on all that it answered. `value`: of its winner on the shared examples. `difference`: of that from the
+    first run's, with its paired 95 % `interval`; `gained` and `lost`: the ids of examples on which its score is
     higher and lower. All of these are None or empty for the first run. `tokens`: of the winner as it is sent.
     `thousand`: dollars for 1,000 answers, None if not known."""
 
     directory: str
     task: str
     model: str
-    first: float
+    first: float | None
     best: float
     value: float
     difference: float | None
@@ -78,35 +76,26 @@ class Beside:
     remarks: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    directory: Path
-    configuration: Configuration
-    result: Mapping[str, Any]
-    scores: KeptScores
-    prompt: Prompt
-
-
-def compare(directories: Sequence[Path]) -> Beside:
-    """Compare runs, each with the first one.
+def compare(given: Sequence[Path | Contestant]) -> Beside:
+    """Compare runs, given as directories, and prompts that were measured, each with the first one.
 
     :raises ConfigError: there are fewer than two, one is no run or has no test scores, their metrics differ, or they
         have no test example in common.
     :raises MemoryMismatch, StorageFailed: a file of a run cannot be read.
     """
-    if len(directories) < LEAST:
-        raise ConfigError("give two run directories or more; `runs` lists them")
-    runs = [_read(directory) for directory in directories]
+    if len(given) < LEAST:
+        raise ConfigError("give two run directories or prompt files, or more; `runs` lists the runs")
+    runs = [of_run(one) if isinstance(one, Path) else one for one in given]
     _check_metric(runs)
-    keys = [key for key in runs[0].scores.best if all(key in run.scores.best for run in runs[1:])]
+    keys = [key for key in runs[0].scores if all(key in run.scores for run in runs[1:])]
     if not keys:
         raise ConfigError(_nothing_shared(runs))
     metric = _metric(runs[0])
-    marks = [[run.scores.best[key] for key in keys] for run in runs]
+    marks = [[run.scores[key] for key in keys] for run in runs]
     return Beside(
-        metric=runs[0].scores.measured["task.metric"],
+        metric=runs[0].measured["task.metric"],
         shared=len(keys),
-        only=tuple(len(run.scores.best) - len(keys) for run in runs),
+        only=tuple(len(run.scores) - len(keys) for run in runs),
         sides=tuple(
             _side(run, metric, keys, mine, None if run is runs[0] else marks[0])
             for run, mine in zip(runs, marks, strict=True)
@@ -117,77 +106,55 @@ def compare(directories: Sequence[Path]) -> Beside:
     )
 
 
-def _read(directory: Path) -> _Run:
-    if directory.is_file():
-        raise ConfigError(
-            f"{directory} is a file; compare takes run directories (`diff` compares prompts, `evaluate` scores one)"
-        )
-    configuration, result = read_configuration(directory), read_result(directory / RESULT)
-    if result is None:
-        raise ConfigError(f"{directory} has no result yet: it is still running, or was stopped before its end")
-    if result["test"] is None:
-        raise ConfigError(
-            f"{directory} has no test scores: {result['test_missing'] or 'its test split was not read'}"
-        )
-    scores = read_scores(directory)
-    if scores is None:
-        raise ConfigError(
-            f"{directory} was made by a release that kept no scores of single test examples, so nothing can be "
-            "paired; search again into another --out, or compare the values that `runs` shows"
-        )
-    return _Run(directory, configuration, result, scores, prompt_file.load(directory / BEST_PROMPT))
-
-
-def _check_metric(runs: Sequence[_Run]) -> None:
+def _check_metric(runs: Sequence[Contestant]) -> None:
     first, *others = runs
     for other in others:
-        mine, theirs = first.scores.measured, other.scores.measured
+        mine, theirs = first.measured, other.measured
         for name in {**mine, **theirs}:
             if mine.get(name) != theirs.get(name):
                 values = " and ".join(_shown(each.get(name)) for each in (mine, theirs))
                 raise ConfigError(
-                    f"{first.directory} and {other.directory} are scored differently: {name} is {values}; scores of "
+                    f"{first.name} and {other.name} are scored differently: {name} is {values}; scores of "
                     "different metrics cannot be compared"
                 )
 
 
-def _nothing_shared(runs: Sequence[_Run]) -> str:
+def _nothing_shared(runs: Sequence[Contestant]) -> str:
     first, *others = runs
-    ids = [{name for name, _ in run.scores.best} for run in runs]
-    other = next((run for run in others if not run.scores.best.keys() & first.scores.best.keys()), others[0])
+    ids = [{name for name, _ in run.scores} for run in runs]
+    other = next((run for run in others if not run.scores.keys() & first.scores.keys()), others[0])
     named = set.intersection(*ids)
     why = "have no test example in common"
     if named:
         why = f"have test examples of the same ids ({one_line(sorted(named)[0], 40)}, …) with other inputs or answers"
-    return f"{first.directory} and {other.directory} {why}: only runs with the same test split can be compared"
+    return f"{first.name} and {other.name} {why}: only runs with the same test split can be compared"
 
 
-def _metric(run: _Run) -> Metric:
+def _metric(run: Contestant) -> Metric:
     """The run's metric, for corpus values only."""
-    usual = next(iter(run.scores.measured["task.metric"]))
+    usual = next(iter(run.measured["task.metric"]))
     return open_metric(run.configuration, TaskKind(run.configuration.task.kind, metric=usual), None)
 
 
 def _side(
-    run: _Run, metric: Metric, keys: Sequence[Key], mine: Sequence[Mark], against: Sequence[Mark] | None
+    run: Contestant, metric: Metric, keys: Sequence[Key], mine: Sequence[Mark], against: Sequence[Mark] | None
 ) -> Side:
     value = corpus_value(metric, ((mark.score, mark.counts) for mark in mine))
     pairs = list(zip(keys, mine, against or (), strict=False))
     other = corpus_value(metric, ((mark.score, mark.counts) for mark in against or ()))
-    answers, length = run.result.get("answers"), run.result.get("length")
     return Side(
-        directory=str(run.directory),
+        directory=run.name,
         task=run.configuration.task.name,
-        model=run.result["models"].get("task", ""),
-        first=run.result["test"]["first"],
-        best=run.result["test"]["best"],
+        model=run.model,
+        first=run.first,
+        best=run.best,
         value=value,
         difference=None if against is None else value - other,
         interval=None if against is None else interval(metric, mine, against),
         gained=tuple(key[0] for key, own, theirs in pairs if own.score > theirs.score),
         lost=tuple(key[0] for key, own, theirs in pairs if own.score < theirs.score),
-        tokens=length["best"] if length else None,
-        thousand=answers["best"]["dollars"] if answers else None,
+        tokens=run.tokens,
+        thousand=run.thousand,
     )
 
 
@@ -210,11 +177,11 @@ def _parts(prompts: Sequence[Prompt]) -> list[Part]:
     ]
 
 
-def _remarks(runs: Sequence[_Run], shared: int) -> list[str]:
+def _remarks(runs: Sequence[Contestant], shared: int) -> list[str]:
     said = [
-        f"{run.directory} has {more} more test examples, which another run lacks or left unanswered."
+        f"{run.name} has {more} more test examples, which another run lacks or left unanswered."
         for run in runs
-        if (more := len(run.scores.best) - shared)
+        if (more := len(run.scores) - shared)
     ]
     if len(runs) > LEAST:
         said.append(

@@ -76,9 +76,8 @@ def listed(directory: Path) -> Listed:
         return Listed(name, "unreadable", reason="no run")
     try:
         return _listed(directory, name)
-    except (PromptFlowError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        said = str(error) if isinstance(error, PromptFlowError) else f"it was changed ({error!r})"
-        return Listed(name, "unreadable", reason=one_line(said.removeprefix(f"{directory}/"), 200))
+    except (PromptFlowError, OSError) as error:  # damaged, of another release, or gone by now
+        return Listed(name, "unreadable", reason=one_line(str(error).removeprefix(f"{directory}/"), 200))
 
 
 def _listed(directory: Path, name: str) -> Listed:

@@ -170,8 +170,10 @@ def _operators(found: Findings, configuration: Configuration) -> Mapping[str, Op
     if configuration.critic.instruction is not None:
         found.attempt("critic", lambda: critic_instruction(configuration), lambda _: "it has your instruction")
     found.attempt("selector", lambda: open_selector(search.selector, Random(0)), lambda _: str(search.selector))
-    if configuration.agents != AgentsTable():
+    if configuration.agents.criticises and configuration.agents != AgentsTable():
         found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: "your own agents were found")
+    elif not configuration.agents.criticises:
+        found.attempt("agents", lambda: check_agents(configuration.agents), lambda _: 'no critic (critic = "none")')
     if operators is not None:
         known = "every name of an operator or a provider is known"
         found.attempt("names", lambda: check_names(configuration), lambda _: known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import defaultdict
 from contextlib import ExitStack
@@ -33,22 +32,21 @@ class LimitsRoom:
         self._files, self._closing = QuotaFiles(os.environ, lambda line: None), ExitStack()
         self._sources: dict[Account, Source | None] = {}
         self._turns = defaultdict[Account, anyio.Lock](anyio.Lock)
-        self._serving, self._heard = False, -math.inf
+        self._quiet: anyio.CancelScope | None = None
 
     async def serve(self) -> None:
-        """End this actor once nobody has reported for `IDLE` seconds. Every member calls it, and the first call serves
-        all."""
-        if self._serving:
+        """End this actor once nobody has reported for `IDLE` seconds. Members call it; the first call does it all."""
+        if self._quiet is not None:
             return
-        self._serving, self._heard = True, anyio.current_time()
-        while (left := self._heard + IDLE - anyio.current_time()) > 0:
-            await anyio.sleep(left)
+        with anyio.move_on_after(IDLE) as self._quiet:
+            await anyio.sleep_forever()
         self._closing.close()
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
     async def exchange(self, account: Account, member: str, report: Report) -> Lease | str:
         """See `Source.exchange`; a text says why there is no lease."""
-        self._heard = anyio.current_time()
+        if self._quiet is not None:
+            self._quiet.deadline = anyio.current_time() + IDLE
         if account not in self._sources:
             self._sources[account] = self._files.source(account, self._closing)
         if (source := self._sources[account]) is None:

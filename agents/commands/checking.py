@@ -41,8 +41,9 @@ def evaluate(
 ) -> None:
     """Score a prompt file on one split of a task. Only --rows writes a file.
 
-    With --batch the answers cost half and take up to a day. The batch is known in runs/batches: after
-    a Ctrl-C, or whatever ended it, the same command fetches it.
+    Ctrl-C once scores what was answered by then, twice stops at once; the exit code is 130. With --batch
+    the answers cost half and take up to a day. The batch is known in runs/batches: after a Ctrl-C, or
+    whatever ended it, the same command fetches it.
 
     \b
     Examples:
@@ -66,6 +67,9 @@ def evaluate(
         else:
             show_scored(stdout(), scored)
             show_breakdown(stdout(), asdict(scored.breakdown))
+    if scored.stopped:
+        tell(f"stopped by a person: {scored.n} of {scored.n + scored.errors} examples were answered")
+        raise typer.Exit(130)
 
 
 def ask(

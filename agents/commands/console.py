@@ -23,6 +23,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from agents.directory.run_directory import REPORT
 from agents.ring.team import only
 from agents.views.live.terminal import Onlooker
 from protocols.errors import BusError, InputError, Interrupted, PromptFlowError, storage_failure
@@ -152,6 +153,16 @@ def print_as_is(content: bytes) -> None:
 def say(text: str) -> None:
     """Print a line for the person on standard output."""
     stdout().print(Text(text), soft_wrap=True)
+
+
+def say_where(directory: Path) -> None:
+    """Name the run directory of a search, and what a person may do with it next."""
+    run = shlex.quote(str(directory))
+    say(f"Run directory: {directory}")
+    say(
+        f"Next: {program()} show {run} prints the prompt, export {run} --to python --out prompt.py takes it with "
+        f"you; {directory / REPORT} opens in a browser"
+    )
 
 
 def tell(text: str) -> None:

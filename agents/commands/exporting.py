@@ -34,19 +34,25 @@ def export(
         bool,
         typer.Option("--fixed-examples", help="In a template: the same examples for all inputs, not the nearest."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a prompt for use elsewhere: the messages that it renders are those of the search.
 
     python, promptfoo and dspy also find the examples nearest to each input; the other formats are
-    templates and cannot.
+    templates and cannot. With --json: the remarks, and the paths of the files, or without --out their texts
+    by name.
 
     \b
     Examples:
       promptflow export runs/tickets-1 --to python --out tickets.py
       promptflow export runs/tickets-1 --to langfuse
     """
-    with exit_codes(as_json=False):
+    with exit_codes(as_json):
         exported = export_to(source, to, out, field or (), fixed_examples)
+        if as_json:
+            files = exported.files if out is None else [printable(name) for name in exported.files]
+            emit({"files": files, "remarks": list(map(printable, exported.remarks))})
+            return
         for remark in exported.remarks:
             tell(printable(remark))
         if out is None:

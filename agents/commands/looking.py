@@ -28,8 +28,10 @@ from agents.views.report import read_report, show_report
 from agents.views.tracing import show_blame, show_comparison, show_trace
 from memory.journals.exchanges import Exchange
 from memory.journals.exchanges import as_json as as_json_of
+from protocols.errors import ConfigError
 from protocols.files import prompt_file
 from protocols.task import SplitName
+from protocols.text import printable
 
 
 def show(
@@ -87,29 +89,36 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", help="The file to write.  [default: RUN_DIR/report.html for html]")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the report of a run: its result, how the best prompt came about, and the cost. The run may be unfinished.
 
-    The page is one file that opens from disk, without a network.
+    The page is one file that opens from disk, without a network. With --json: the path of the file that was
+    written, or the report itself where none was.
 
     \b
     Examples:
       promptflow report runs/tickets-1
       promptflow report runs/tickets-1 --format md
     """
-    with exit_codes(form == "json" and out is None):
+    shown = form == "json" and out is None
+    with exit_codes(as_json or shown):
+        if as_json and form == "md" and out is None:
+            raise ConfigError("--json and --format md both want standard output: give --out FILE, or --format json")
         if form == "html":
             path = write_report(directory, out)
             if out is None and path.parent != directory:
                 tell(f"{directory} may not be written, so the report is in the current folder")
-            say(f"Report: {path}")
+            emit({"report": printable(str(path))}) if as_json else say(f"Report: {path}")
             return
         document = report_document(directory)
         content = dumps(document) if form == "json" else markdown(document).encode("utf-8")
         if out is None:
             print_as_is(content)
-        else:
-            write(out, content)
+            return
+        write(out, content)
+        if as_json:
+            emit({"report": printable(str(out))})
 
 
 def replay(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from agents import foreground
-from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
+from agents.commands.console import drive, emit, environment, exit_codes, say_where, stdout, tell
 from agents.commands.options import AsJson, Out, Port, RunDirectory, Settings, Verbose, Watch
 from agents.commands.searching import train
 from agents.moving.continuing import continue_from
@@ -53,7 +53,7 @@ def go_on(
             emit({**result, "directory": printable(str(written))})
         else:
             show_result(stdout(), result)
-            say(f"Run directory: {written}")
+            say_where(written)
 
 
 def transfer(
@@ -84,4 +84,4 @@ def transfer(
             emit(asdict(found))
         else:
             show_transferred(stdout(), found)
-            say(f"Run directory: {found.directory}")
+            say_where(Path(found.directory))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from agents import foreground
-from agents.commands.console import drive, emit, environment, exit_codes, say, stdout, tell
+from agents.commands.console import drive, emit, environment, exit_codes, say, say_where, stdout, tell
 from agents.commands.options import (
     Address,
     AsJson,
@@ -75,7 +75,7 @@ def search(
             emit({**result, "directory": printable(str(directory))})
         else:
             show_result(stdout(), result)
-            say(f"Run directory: {directory}")
+            say_where(directory)
 
 
 def sweep(

@@ -129,6 +129,9 @@ def parsed(value: str) -> Any:
     return table["value"] if len(table) == 1 else value
 
 
+SEPARATOR = "task.fields.separator"
+
+
 def misfits(value: object, key: str = "") -> Iterator[str]:
     """Errors for values that no key may have: an empty text, one that is not valid Unicode, or an integer that a
     run's files cannot store."""
@@ -146,7 +149,8 @@ def misfits(value: object, key: str = "") -> Iterator[str]:
                     yield from misfits(inner, key)
         case _:
             yield from (f"{key}: {said}" for said in _unfit(value))
-            if isinstance(value, str) and not (value if ".parameters." in key else value.strip()):
+            blank = ".parameters." in key or key == SEPARATOR  # it may be a space, or the end of a line
+            if isinstance(value, str) and not (value if blank else value.strip()):
                 yield f"{key} is empty; give it a value, or leave the key out"
 
 

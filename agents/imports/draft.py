@@ -20,6 +20,11 @@ from protocols.turns import dump_turns
 SYSTEM = ("system", "developer")
 FREE = (Section("reasoning", "reasoning"), Section("examples", "examples"), Section("format", "format"))
 """Empty sections that a search may fill."""
+RUBRIC = (
+    "10: the answer says what the reference says, as helpfully. 5: it misses or adds something that matters. "
+    "0: it is wrong, or does not help."
+)
+"""For recorded answers, which are good examples, and not the only right ones."""
 
 
 @dataclass(slots=True)

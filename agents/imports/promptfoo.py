@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.imports.draft import Draft, Row, as_text, kind_of
-from agents.imports.reading import Record, Remark, object_of, records
+from agents.imports.reading import Record, Remark, is_table, object_of, records
 from agents.imports.templates import placeholders, prompt_of_messages
+from protocols.data.formats import is_yaml
 from protocols.errors import DataError
 from protocols.files.text_files import read_text
 from protocols.prompt import Prompt
@@ -65,22 +66,36 @@ def promptfoo(paths: Sequence[Path]) -> Draft:
 
 
 def _file(name: str, record: Record) -> list[Record]:
-    """:raises DataError: the file is not there."""
-    pattern = str(Path(record.file).parent / name.removeprefix(SCHEME))
+    """The records of a file, of all in a folder, or of those that a pattern names.
+
+    :raises DataError: the file is not there.
+    """
+    place = Path(record.file).parent / name.removeprefix(SCHEME)
+    pattern = str(place / "*" if place.is_dir() else place)
     names = sorted(glob(pattern)) if glob(pattern) else [pattern]
     return [one for path in names for one in records(Path(path))]
 
 
 def _prompts(whole: Record, fields: Sequence[str], remarks: list[Remark]) -> Iterator[Prompt]:
-    given = whole.value["prompts"]
-    for entry in given if isinstance(given, list) else [given]:
-        record = whole.of(entry)
+    for record in _entries(whole, "prompts"):
+        entry = record.value
         raw = (entry.get("raw") or entry.get("id") or entry.get("file")) if isinstance(entry, Mapping) else entry
         if not isinstance(raw, str):
             remarks.append(record.say("a prompt that is no text is left out"))
             continue
         for text, place in _texts(raw, record, remarks):
             yield _prompt(text, fields, place, remarks)
+
+
+def _entries(whole: Record, key: str) -> list[Record]:
+    """The elements of a list of the configuration, which may be in a YAML file of its own; paths in that file begin
+    where the configuration is."""
+    given = whole.value.get(key) or []
+    if isinstance(given, str) and given.startswith(SCHEME) and is_yaml(Path(given)):
+        found = _file(given, whole)
+        if not any(isinstance(one.value, Mapping) and "role" in one.value for one in found):  # no chat
+            return [Record(one.value, whole.line, whole.file) for one in found]
+    return [whole.of(entry) for entry in (given if isinstance(given, list) else [given])]
 
 
 def _texts(raw: str, record: Record, remarks: list[Remark]) -> Iterator[tuple[str, Record]]:
@@ -93,7 +108,7 @@ def _texts(raw: str, record: Record, remarks: list[Remark]) -> Iterator[tuple[st
     elif path.suffix == ".txt":
         for text in re.split(r"^---\s*$", read_text(path, DataError, "the prompt"), flags=re.MULTILINE):
             yield text.strip(), Record(None, 1, str(path))
-    elif path.suffix in (".yaml", ".yml"):
+    elif is_yaml(path):
         yield json.dumps([one.value for one in records(path)]), Record(None, 1, str(path))
     else:
         yield read_text(path, DataError, "the prompt").strip(), Record(None, 1, str(path))
@@ -122,7 +137,7 @@ def _tests(whole: Record, remarks: list[Remark]) -> Iterator[Record]:
             yield whole.of(entry)
         elif isinstance(entry, str) and not re.match(r"https?://|huggingface://", entry):
             for one in _file(entry, whole):
-                yield _of_csv(one) if entry.endswith(".csv") else one
+                yield _of_csv(one) if is_table(Path(one.file)) else one
         else:
             remarks.append(whole.say(f"the tests {str(entry)[:60]!r} are not a file here, and are left out"))
 
@@ -259,9 +274,9 @@ EACH = "10: the answer is all that the reference asks for. 5: it is in part. 0: 
 
 def _model(whole: Record) -> str:
     """The first provider as a model of ours; "" if it is none that we know."""
-    given = whole.value.get("providers") or whole.value.get("targets") or []
-    first = given[0] if isinstance(given, list) and given else given
-    name = first.get("id") if isinstance(first, Mapping) else first
+    given = _entries(whole, "providers" if "providers" in whole.value else "targets")
+    first = given[0].value if given else ""
+    name = (first.get("provider") or first.get("id")) if isinstance(first, Mapping) else first
     parts = name.split(":") if isinstance(name, str) else []
     if len(parts) >= 2 and parts[0] in PROVIDERS:
         return f"{PROVIDERS[parts[0]]}/{parts[-1]}"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from protocols.data import raw_rows
+from protocols.data.formats import TABLES, format_of, is_yaml
 from protocols.errors import ConfigError, DataError
-from protocols.files.text_files import read_text
+from protocols.files.text_files import decode, opened
 
 SHOWN = 5
 """Lines that a remark names."""
@@ -92,16 +93,17 @@ def records(path: Path) -> list[Record]:
     :raises DataError: the file cannot be read, is not of its format, holds no record, or one that is nested too
         deeply or has half a character.
     """
-    text, file = read_text(path, DataError, "the file").removeprefix("\ufeff"), str(path)
-    if not text.strip():
-        raise DataError("the file is empty", file=file)
-    if path.suffix in (".yaml", ".yml"):
-        whole = yaml_of(text, file)
+    file = str(path)
+    if is_yaml(path):
+        whole = yaml_of(_text(path), file)
         found = [
             Record(one, getattr(one, "line", 1), file) for one in (whole if isinstance(whole, list) else [whole])
         ]
+    elif is_table(path):
+        with closing(raw_rows(path)) as rows:
+            found = [Record(dict(row.values), row.place.number, file) for row in rows]
     else:
-        found = list(_rows(text, file) if path.suffix == ".csv" else _json(text, file))
+        found = list(_json(_text(path), file))
     if not found:
         raise DataError("the file holds no record", file=file)
     for record in found:
@@ -110,6 +112,23 @@ def records(path: Path) -> list[Record]:
         except TypeError as error:  # half a character, such as "\ud800"; lists in lists in lists
             raise record.wrong(f"cannot be kept as JSON: {error}") from None
     return found
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file has rows of named cells.
+
+    :raises DataError: it cannot be read.
+    """
+    return not is_yaml(path) and format_of(path) in TABLES
+
+
+def _text(path: Path) -> str:
+    """:raises DataError: the file cannot be read, or is empty."""
+    with opened(path, DataError, "the file", unpack=True) as content:
+        text = decode(content, path, DataError)
+    if not text.strip():
+        raise DataError("the file is empty", file=str(path))
+    return text
 
 
 def _json(text: str, file: str) -> Iterator[Record]:
@@ -132,23 +151,6 @@ def _json(text: str, file: str) -> Iterator[Record]:
             raise DataError("not JSON that can be read: it is nested too deeply", file=file, line=line) from None
         yield Record(value, line, file)
         line += text.count("\n", end, place)
-
-
-def _rows(text: str, file: str) -> Iterator[Record]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begun = 1
-    head: list[str] | None = None
-    try:
-        for row in reader:
-            if head is None:
-                head = row
-            elif any(row):
-                if len(row) != len(head):
-                    raise DataError(f"{len(row)} cells where the header has {len(head)}", file=file, line=begun)
-                yield Record(dict(zip(head, row, strict=True)), begun, file)
-            begun = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"not CSV: {error}", file=file, line=reader.line_num) from None
 
 
 def yaml_of(text: str, file: str) -> Any:

@@ -12,11 +12,12 @@ from typing import Literal
 import orjson
 
 from agents.directory.run_directory import make_folder, write
+from agents.imports.chats import chat_log
 from agents.imports.draft import Draft, Row
-from agents.imports.logs import chat_log, langfuse, mlflow
 from agents.imports.openai_files import evals, finetune
 from agents.imports.promptfoo import promptfoo
 from agents.imports.reading import Remark, summed_up
+from agents.imports.traces import langfuse, mlflow
 from protocols.errors import ConfigError, DataError
 from protocols.files import prompt_file
 from protocols.prompt import names_in

@@ -23,11 +23,11 @@ from agents.results.comparison import Answer, Score, answers, score_of
 from memory.journals.exchanges import Exchange, as_json
 from protocols.budget.ledger import Ledger
 from protocols.concurrency.threads import in_thread
-from protocols.errors import ConfigError, RunFailed
+from protocols.errors import ConfigError, Interrupted, RunFailed
 from protocols.files import prompt_file
 from protocols.pacing.waiting import Patience
 from protocols.prompt import Prompt
-from protocols.task import SplitName
+from protocols.task import Metric, SplitName, Task
 from protocols.text import file_name
 
 
@@ -38,7 +38,7 @@ class Scored(Score):
     `calls`: including failed attempts; `dollars` None: the price is unknown. `estimated`: calls whose `tokens` and
     `dollars` are an estimate. `plain`: names in braces in the prompt that are fields of no example, and are therefore
     plain text. `remarks`: see `agents.config.loading.remarks`. `first_error`: why the first of the
-    unanswered examples has no answer, "" if all were answered.
+    unanswered examples has no answer, "" if all were answered. `stopped`: a person stopped it before all were asked.
     """
 
     task: str
@@ -53,6 +53,23 @@ class Scored(Score):
     plain: tuple[str, ...]
     remarks: tuple[str, ...]
     first_error: str = ""
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A prompt on a split of its task: an answer, or why there is none, for each example. `metric`: judged them."""
+
+    prompt: Prompt
+    task: Task
+    metric: Metric
+    results: Sequence[Answer]
+    ledger: Ledger
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a person stopped it before all examples were asked."""
+        return any(isinstance(result, Interrupted) for result in self.results)
 
 
 async def score(
@@ -64,6 +81,40 @@ async def score(
     patience: Patience | None = None,
     rows: Path | None = None,
 ) -> Scored:
+    """The score of a prompt on a split of the task, see `answered`.
+
+    :raises PromptFlowError: as `answered`.
+    """
+    given = await answered(configuration, environ, path, split, accounts, patience, rows)
+    task, ledger = given.task, given.ledger
+    found = await in_thread(score_of, task.kind.name, given.metric, given.results)
+    return Scored(
+        **{field.name: getattr(found, field.name) for field in fields(found)},
+        task=task.name,
+        prompt=str(path),
+        split=split,
+        model=configuration.models.of("task"),
+        calls=ledger.calls,
+        tokens=ledger.tokens,
+        estimated=ledger.estimated,
+        dollars=ledger.dollars,
+        seconds=ledger.seconds,
+        plain=tuple(unknown_placeholders(given.prompt, task)),
+        remarks=tuple(remarks(given.prompt, task)),
+        first_error=next((str(result) for result in given.results if isinstance(result, Exception)), ""),
+        stopped=given.stopped,
+    )
+
+
+async def answered(
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    path: Path,
+    split: SplitName,
+    accounts: Accounts | None = None,
+    patience: Patience | None = None,
+    rows: Path | None = None,
+) -> Answered:
     """Run the prompt at `path`, a file or a folder of files, on a split of the task. Replies are written to a
     configured reply cache, and to the file `rows`, one line of JSON for each question and its answer (`as_json`),
     also if the work fails half-way; nothing else is written, but for batches (`run.batch`) the folder `batches_of`.
@@ -79,7 +130,7 @@ async def score(
     :raises ModelError: a failure that would affect every other call, too.
     """
     prompt, slots, ledger = await in_thread(read_inputs, configuration, environ, path)
-    task, examples = slots.task, slots.task.split(split)
+    examples = slots.task.split(split)
     least = least_per_example(configuration) * len(examples)
     if ledger.caps.calls is not None and ledger.caps.calls < least:
         raise ConfigError(f"budget.calls = {ledger.caps.calls} is too small: the {split} split takes {least}")
@@ -90,24 +141,9 @@ async def score(
         opened = open_batched(configuration, environ, ledger, slots, accounts, patience, place)
     async with opened as forward:
         results = await _answers(forward, [(prompt, example) for example in examples], rows)
-    found = await in_thread(score_of, task.kind.name, forward.task.metric, results)
-    if not found.n:
+    if all(isinstance(result, Exception) for result in results):
         raise RunFailed(f"not one example was answered: {results[0]}")
-    return Scored(
-        **{field.name: getattr(found, field.name) for field in fields(found)},
-        task=task.name,
-        prompt=str(path),
-        split=split,
-        model=configuration.models.of("task"),
-        calls=ledger.calls,
-        tokens=ledger.tokens,
-        estimated=ledger.estimated,
-        dollars=ledger.dollars,
-        seconds=ledger.seconds,
-        plain=tuple(unknown_placeholders(prompt, task)),
-        remarks=tuple(remarks(prompt, task)),
-        first_error=next((str(result) for result in results if isinstance(result, Exception)), ""),
-    )
+    return Answered(prompt, slots.task, forward.task.metric, results, ledger)
 
 
 def batches_of(configuration: Configuration, prompt: Prompt, split: SplitName) -> Path:

@@ -92,7 +92,7 @@ def show_beside(console: Console, beside: Beside) -> None:
 def heading(beside: Beside) -> str:
     """The metric, and on how many examples the runs are compared."""
     metric = " + ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in beside.metric.items())
-    return f"{metric} on {beside.shared:,} test examples that all answered; differences from the first run, paired"
+    return f"{metric} on {beside.shared:,} test examples that all answered; differences from the first, paired"
 
 
 def cells(side: Side) -> Cells:
@@ -103,7 +103,7 @@ def cells(side: Side) -> Cells:
     return Cells(
         run=side.directory,
         model=side.model,
-        first=f"{side.first:.3f}",
+        first=_figure(side.first),
         best=f"{side.best:.3f}",
         shared=f"{side.value:.3f}",
         difference=difference,

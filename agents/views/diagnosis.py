@@ -79,7 +79,7 @@ def _replies(first: Replies) -> str:
 def _show_estimate(console: Console, expected: Estimate) -> None:
     cost = f"unknown: set the price of {', '.join(expected.unpriced)}"
     if expected.dollars is not None:
-        cost = _amount(expected.dollars, _rough_dollars)
+        cost = _amount(expected.dollars, _rough_dollars) if expected.dollars.high else "$0"
     roles = ", ".join(f"{role} {_rough(use.calls)}" for role, use in shares(expected.roles))
     tokens = ", ".join(f"{role} {_rough(use.tokens)}" for role, use in shares(expected.roles))
     console.print(Text("\nA search is expected to take (and eight of ten such runs)", style="bold"))

@@ -167,8 +167,9 @@ class BudgetScope:
         self.reserved = left if self.in_flight or self.waiting else NOTHING  # float sums leave a remainder
 
     def refuse(self, cap: str) -> None:
-        """Told that a cap has refused a call for good."""
+        """Told that a cap has refused a call for good. No notice follows that it is partly used."""
         self.refused = self.refused or cap
+        self._told[cap] = SHARES[-1]
 
     def set_aside(self, calls: int) -> None:
         """Keep this many calls for later; 0 releases them."""
@@ -180,12 +181,12 @@ class BudgetScope:
         self.spent = Cost(self.spent.tokens + cost.tokens, self.spent.dollars + cost.dollars)
 
     def news(self, seconds: float) -> Iterator[Notice]:
-        """The notices now due; each share of each cap is noticed once."""
+        """The notices now due; each share of each cap is noticed once, and none of a cap that is used up."""
         for cap, limit in self.limits.items():
             told = self._told[cap]
-            if told == SHARES[-1]:
-                continue
             used = seconds / 60 if cap == "minutes" else self.used(cap)
+            if told == SHARES[-1] or used >= limit:
+                continue
             passed = max((share for share in SHARES if used >= share * limit), default=0.0)
             if passed > told:
                 self._told[cap] = passed

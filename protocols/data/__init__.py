@@ -3,7 +3,8 @@
 from protocols.data.adding import Added, add
 from protocols.data.checks import check_labels, check_splits, told_apart
 from protocols.data.cutting import check_cut, cut
-from protocols.data.loading import Format, Source, load_examples, raw_rows
+from protocols.data.formats import Format
+from protocols.data.loading import Source, load_examples, raw_rows
 from protocols.data.mapping import Fields
 
 __all__ = [

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from protocols.data.formats import DELIMITERS
 from protocols.data.mapping import NO_TARGET, Fields
 from protocols.data.rows import Place, Row, Rows, text_lines
 
-DELIMITERS = (",", ";", "\t", "|")
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
 LONGEST_CELL = 2**31 - 1

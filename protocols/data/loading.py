@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from protocols.data.checks import check_file
+from protocols.data.formats import PUBLISHED, Format, format_of
 from protocols.data.huggingface import SCHEME, read_huggingface
 from protocols.data.mapping import Fields, example
 from protocols.data.published import read_cluener, read_squad, read_thucnews
@@ -18,7 +18,6 @@ from protocols.data.values.pictures import Pictures
 from protocols.errors import DataError
 from protocols.task import Example
 
-Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "cluener", "thucnews", "squad"]
 READERS: Mapping[Format, Callable[[Path, Fields], Rows]] = {
     "jsonl": read_jsonl,
     "json": read_json,
@@ -29,20 +28,13 @@ READERS: Mapping[Format, Callable[[Path, Fields], Rows]] = {
     "thucnews": read_thucnews,
     "squad": read_squad,
 }
-PUBLISHED: frozenset[Format] = frozenset({"cluener", "thucnews", "squad"})
-"""Formats with fixed fields, which need no `Fields`."""
-SUFFIXES: Mapping[str, Format] = {".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
-
-PACKED = ".gz"
-"""The suffix of a compressed file, after the suffix of its format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """The source of examples: a path, or `hf:owner/name` (see `Reference`).
 
-    `format`: None for the format of the suffix: `.json`, `.csv`, `.tsv`, `.parquet`, and JSON lines for any other; a
-    `.gz` after it is ignored.
+    `format`: None for what `format_of` finds.
     """
 
     location: str
@@ -69,12 +61,6 @@ def load_examples(source: Source, split: str) -> tuple[Example, ...]:
     return tuple(examples)
 
 
-def format_of(path: Path) -> Format:
-    """The format that a file's suffix shows."""
-    suffix = Path(path.stem).suffix if path.suffix.lower() == PACKED else path.suffix
-    return SUFFIXES.get(suffix.lower(), "jsonl")
-
-
 def raw_rows(path: Path) -> Rows:
     """The rows of a file as they are there, whatever its columns are called.
 
@@ -94,7 +80,7 @@ class _AnyColumns(Fields):
 def rows_of(source: Source, split: str) -> tuple[Rows, Fields]:
     """The unchecked rows of a source, and the fields by which they are examples.
 
-    :raises DataError: the format has fields of its own, and others are given.
+    :raises DataError: the file cannot be read, or its format has fields of its own, and others are given.
     """
     if source.location.startswith(SCHEME):
         return read_huggingface(source.location, source.fields, split), source.fields

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from protocols.data.formats import CLASSES
 from protocols.data.mapping import Fields, class_name
 from protocols.data.rows import Place, Row, Rows, json_document, json_lines, text_lines
 from protocols.errors import DataError
-
-CLASSES = "class.txt"
 
 
 def read_cluener(path: Path, fields: Fields) -> Rows:

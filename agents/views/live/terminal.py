@@ -255,7 +255,9 @@ def clock(seconds: float) -> str:
 
 def dollars(amount: float | None) -> str:
     """The amount, or `unknown` if a price is not known."""
-    return "unknown (a price is not set)" if amount is None else f"${amount:,.4f}"
+    if amount is None:
+        return "unknown (a price is not set)"
+    return f"${amount:,.4f}" if amount else "$0"
 
 
 def estimated(some: int, calls: int) -> str:

@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from agents.beginning.begin import Begun, Said, begin, write_all
 from agents.beginning.guess import Wishes
 from agents.beginning.sources import look
+from agents.check.doctor import diagnose
 from agents.config.configuration import build, load
 from agents.config.loading import load_task
 from agents.run.opening import read_inputs
 from protocols.errors import ConfigError, DataError, InputError
 from protocols.task import KindName
+from protocols.text import toml_string
 
 LABELS = ("billing", "shipping", "returns")
 Row = Mapping[str, object]
@@ -119,6 +121,102 @@ def test_every_line_that_is_a_comment_can_be_used(tmp_path: Path, kind: KindName
         build(tomllib.loads(text.replace(f"# {line}", line)), made.configuration.parent)
 
 
+TAGS = ("billing", "refund", "late parcel")
+SEVERAL = [[tag for bit, tag in enumerate(TAGS) if n & 1 << bit] for n in range(8)]
+
+
+@pytest.mark.parametrize("separator", [";", "|", ",", "; ", " / ", "\n", "、", "\t"])
+@pytest.mark.parametrize("wish", [None, "multilabel"])
+def test_labels_in_a_cell_are_told_apart_at_what_stands_between_them(
+    tmp_path: Path, separator: str, wish: KindName | None
+) -> None:
+    table = [{"text": f"text {n}", "tags": separator.join(SEVERAL[n % 8])} for n in range(40)]
+    path = written(tmp_path / "d.csv", as_csv(table))
+    made = begun(path, Wishes(kind=wish))
+    if separator in (" / ", "\t") and wish is None:  # "and/or" and "n/a" are answers of one label
+        assert made.task.kind.name == "classification"
+        return
+    task = load_task(load(made.configuration, []))
+    assert task.kind.name == "multilabel"
+    assert sorted(task.answers) == sorted(TAGS)
+    targets = {one.inputs["text"]: one.target for name in ("train", "validation", "test") for one in task.split(name)}
+    assert targets == {f"text {n}": SEVERAL[n % 8] for n in range(40)}
+    assert f"separator = {toml_string(separator.strip() or separator)}" in made.configuration.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["Home, Garden", "Books, Music", "Tools"], ["yes", "no; never"], ["a|b", "c|d"], ["1,5", "2,5", "3,0"]],
+)
+def test_a_label_with_a_separator_in_it_is_one_label(tmp_path: Path, labels: list[str]) -> None:
+    table = [{"text": f"text {n}", "label": labels[n % len(labels)]} for n in range(40)]
+    made = begun(written(tmp_path / "d.jsonl", "".join(json.dumps(row) + "\n" for row in table)))
+    assert (made.task.kind.name, sorted(made.task.answers)) == ("classification", sorted(labels))
+
+
+def test_a_copy_keeps_the_separator(tmp_path: Path) -> None:
+    table: list[Row] = [
+        {"text": f"text {n}" if n != 3 else None, "tags": ";".join(SEVERAL[n % 8])} for n in range(40)
+    ]
+    made = begun(written(tmp_path / "d.jsonl", "".join(json.dumps(row) + "\n" for row in table)))
+    assert any("left out" in remark for remark in made.remarks)
+    assert set(load_task(load(made.configuration, [])).answers) == set(TAGS)
+
+
+ANSWERS: Mapping[str, Callable[[int], object]] = {
+    "label": lambda n: LABELS[n % 3],
+    "number": lambda n: n % 4,
+    "tags": lambda n: ";".join(SEVERAL[n % 8]),
+    "list": lambda n: SEVERAL[n % 8],
+    "entities": lambda n: {"person": ["Ada"]} if n % 3 else {},
+    "words": lambda n: f"an answer of its own, number {n}.",
+    "accepted": lambda n: [f"answer {n}", f"Answer {n}"],
+}
+
+
+def cells(table: Sequence[Row]) -> list[Row]:
+    return [{k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()} for row in table]
+
+
+def natively(row: Row) -> Row:
+    return {"input": {"text": row["text"]}, "target": row["label"]}
+
+
+CONTENTS: Mapping[str, Callable[[Sequence[Row]], str]] = {
+    "csv": lambda table: as_csv(cells(table)),
+    "tabs": lambda table: as_csv(cells(table), "\t"),
+    "array": json.dumps,
+    "indented": lambda table: json.dumps({"source": "ours", "rows": table}, indent=1),
+    "lines": lambda table: "".join(json.dumps(row) + "\n" for row in table),
+    "native": lambda table: "".join(json.dumps(natively(row)) + "\n" for row in table),
+}
+
+
+@pytest.mark.anyio
+@given(
+    st.sampled_from(sorted(ANSWERS)),
+    st.sampled_from(sorted(CONTENTS)),
+    st.sampled_from(["d.csv", "d.tsv", "d.json", "d.jsonl", "d.txt", "d", "d.data"]),
+    st.sampled_from([None, *get_args(KindName)]),
+    st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+async def test_doctor_passes_what_was_made_of_every_file_that_is_accepted(
+    tmp_path_factory: pytest.TempPathFactory, answer: str, form: str, name: str, kind: KindName | None, gap: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    table = [{"text": f"text {n}" if n or not gap else "", "label": ANSWERS[answer](n)} for n in range(40)]
+    path = written(folder / name, CONTENTS[form](table))
+    try:
+        made = begun(path, Wishes(kind=kind), model="embedded")
+    except InputError:
+        said_wrong = (path.suffix in (".csv", ".tsv")) != (form in ("csv", "tabs"))
+        assert kind or said_wrong
+        return
+    diagnosis = await diagnose(made.configuration, [], {}, offline=True)
+    assert diagnosis.exit_code == 0, diagnosis.findings
+
+
 def test_rows_without_an_answer_or_an_input_are_left_out_and_counted(tmp_path: Path) -> None:
     table = rows(40)
     for n in (3, 7, 11):
@@ -164,6 +262,24 @@ def test_three_files_are_three_splits(tmp_path: Path) -> None:
         made = begin(look(given_), Wishes(), Said(folder=tmp_path), {})
         assert [len(made.task.split(s)) for s in ("train", "validation", "test")] == [12, 11, 10]
         assert b'validation = "dev.csv"' in made.files[made.configuration]
+
+
+@pytest.mark.parametrize(
+    ("model", "cap", "operators"),
+    [
+        ("local/smollm2-135m", {"minutes": 15.0}, ["few_shot"]),
+        ("local/mine", {"minutes": 30.0}, None),
+        ("openai/gpt-5-mini", {"dollars": 2.0}, None),
+        ("openai/of-nobody", {"calls": 3000}, None),
+    ],
+)
+def test_the_cap_and_the_operators_suit_the_model(
+    tmp_path: Path, model: str, cap: Mapping[str, float], operators: list[str] | None
+) -> None:
+    made = begun(written(tmp_path / "d.csv", as_csv(rows())), model=model)
+    table = tomllib.loads(made.configuration.read_text(encoding="utf-8"))
+    assert (table["budget"], table["search"].get("operators")) == (cap, operators)
+    load(made.configuration, [])
 
 
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
@@ -239,6 +355,14 @@ def test_a_data_set_in_a_published_form_has_its_own_fields(tmp_path: Path) -> No
     made = begun(written(tmp_path / "c.jsonl", "".join(json.dumps(line) + "\n" for line in lines)))
     assert made.task.kind.name == "ner"
     assert 'format = "cluener"' in made.configuration.read_text(encoding="utf-8")
+
+
+def test_thucnews_is_known_by_its_lines_and_the_names_of_its_classes(tmp_path: Path) -> None:
+    written(tmp_path / "class.txt", "sport\nnews\n")
+    made = begun(written(tmp_path / "all.txt", "".join(f"headline {n}\t{n % 2}\n" for n in range(30))))
+    assert 'format = "thucnews"' in made.configuration.read_text(encoding="utf-8")
+    task = load_task(load(made.configuration, []))
+    assert (task.kind.name, sorted(task.answers)) == ("classification", ["news", "sport"])
 
 
 def test_the_error_names_the_file_that_was_given(tmp_path: Path) -> None:

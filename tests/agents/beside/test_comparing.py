@@ -13,15 +13,19 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
+from agents import foreground
 from agents.beside.comparing import Beside, Differing, Part, Side, compare
 from agents.config.configuration import load
-from agents.directory.run_directory import JOURNAL, RESULT, TEST_SCORES
+from agents.directory.run_directory import JOURNAL, RESULT, TEST_SCORES, read_configuration
 from agents.results.kept_scores import read_scores
 from agents.results.prompt_diff import SectionChange
 from agents.run.opening import open_run
+from agents.run.scoring import score
+from agents.views.beside import cells
 from agents.views.page.comparison import comparison_page, write_comparison
-from protocols.errors import ConfigError, StorageFailed
+from protocols.errors import ConfigError, InputError, StorageFailed
 from protocols.metrics.bootstrap import RESAMPLES, SEED
 from tests.small_task import Row, rows, write_task
 
@@ -39,8 +43,8 @@ async def run(folder: Path, name: str, *settings: str, **files: Any) -> Path:
 def change(directory: Path, **scores: float) -> None:
     """Give test examples another score of the best prompt, by their ids."""
     document = orjson.loads((directory / TEST_SCORES).read_bytes())
-    for name, score in scores.items():
-        document["examples"][name.replace("_", "-")][2] = [score, {}]
+    for name, value in scores.items():
+        document["examples"][name.replace("_", "-")][2] = [value, {}]
     (directory / TEST_SCORES).write_bytes(orjson.dumps(document))
 
 
@@ -125,7 +129,7 @@ async def test_a_run_without_scores_is_refused_by_what_it_lacks(tmp_path: Path) 
     for directory, said in ((older, "kept no scores"), (unfinished, "no result yet"), (tmp_path, "not a run")):
         with pytest.raises(ConfigError, match=said):
             compare([a, directory])
-    with pytest.raises(ConfigError, match="is a file"):
+    with pytest.raises(ConfigError, match="not a run directory"):
         compare([a, a / "best_prompt.txt"])
     with pytest.raises(ConfigError, match="two run directories"):
         compare([a])
@@ -202,3 +206,37 @@ async def test_the_page_has_the_figures_of_the_comparison(tmp_path: Path) -> Non
     for section in beside.parts:
         assert section.texts[1].split("\n")[-1] in reader.text
     assert "Content-Security-Policy" in (tmp_path / "beside.html").read_text(encoding="utf-8")
+
+
+async def test_a_prompt_file_answers_the_test_examples_of_the_run_beside_it(tmp_path: Path) -> None:
+    """As `evaluate` has it; the run asks nothing."""
+    ran = await run(tmp_path, "a", "search.assignments=1")
+    mine = tmp_path / "mine.txt"
+    mine.write_text((ran / "first_prompt.txt").read_text("utf-8") + "\nBe brief.\n", "utf-8")
+    beside = await foreground.compare([ran, mine], None, {}, Console(quiet=True))
+    scored = await score(read_configuration(ran), {}, mine, "test")
+    first, other = beside.sides
+    assert (beside.shared, first.directory, other.directory) == (scored.n, str(ran), str(mine))
+    assert (other.first, other.best, other.value) == (None, scored.value, scored.value)
+    assert other.difference == pytest.approx(scored.value - first.value)
+    assert cells(other).first == "–"
+    assert "mine.txt" in comparison_page(beside)
+    turned = await foreground.compare([mine, ran], None, {}, Console(quiet=True))
+    assert turned.sides[1].difference == pytest.approx(first.value - scored.value)
+
+
+async def test_prompt_files_are_compared_on_a_configuration(tmp_path: Path) -> None:
+    config = load(write_task(tmp_path / "task"), [])
+    files = [tmp_path / "task" / "prompt.txt", tmp_path / "other.txt"]
+    files[1].write_text(files[0].read_text("utf-8"), "utf-8")
+    beside = await foreground.compare(files, config, {}, Console(quiet=True))
+    assert (beside.shared, beside.sides[1].difference, beside.differing) == (9, 0.0, ())
+    for wrong, reason in (
+        (files, "--config"),
+        ([files[0]], "or more"),
+        ([files[0], tmp_path / "nowhere.txt"], "--config"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            await foreground.compare(wrong, None, {}, Console(quiet=True))
+    with pytest.raises(InputError, match="nowhere"):
+        await foreground.compare([files[0], tmp_path / "nowhere.txt"], config, {}, Console(quiet=True))

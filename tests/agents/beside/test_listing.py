@@ -72,6 +72,13 @@ async def test_the_state_is_told_by_what_is_there(finished: Path) -> None:
         assert listed(finished).state == "running"
 
 
+def without(file: Path, key: str) -> None:
+    """Cut a key out of a JSON file."""
+    content = orjson.loads(file.read_bytes())
+    del content[key]
+    file.write_bytes(orjson.dumps(content))
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "no record": lambda run: (run / RECORD).unlink(),
     "torn record": lambda run: (run / RECORD).write_bytes(b"{"),
@@ -80,6 +87,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "torn configuration": lambda run: (run / CONFIGURATION).write_bytes(b'{"task": 3}'),
     "torn result": lambda run: (run / RESULT).write_bytes(b'{"test": 3}'),
     "a list for a result": lambda run: (run / RESULT).write_bytes(b"[]"),
+    "a result without its end": lambda run: without(run / RESULT, "stopped_by"),
+    "a result without its best": lambda run: without(run / RESULT, "best"),
+    "a record without its beginning": lambda run: without(run / RECORD, "begun"),
+    "a configuration without its task": lambda run: without(run / CONFIGURATION, "task"),
     "torn journal": lambda run: (run / JOURNAL).write_bytes(b"no database at all" * 99),
 }
 
@@ -119,3 +130,12 @@ def test_no_folder_is_refused_and_an_empty_one_is_empty(tmp_path: Path) -> None:
     assert list_runs(tmp_path) == []
     with pytest.raises(ConfigError, match="no folder"):
         list_runs(tmp_path / "nowhere")
+
+
+async def test_a_bug_of_ours_is_not_taken_for_a_damaged_run(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def buggy(directory: Path) -> None:
+        raise KeyError("a name that is misspelled")
+
+    monkeypatch.setattr("agents.beside.listing.read_result", buggy)
+    with pytest.raises(KeyError):
+        listed(finished)

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocols.data import Fields, Format
+from protocols.data.formats import format_of
 from protocols.errors import DataError
 from protocols.task import Json
 from tests.protocols.data.files import FORMATS, GOOD, attempt, load, parquet, write
@@ -157,6 +158,7 @@ def test_a_file_without_an_example_says_so(tmp_path: Path, name: str, data: byte
 
 
 TABLE = "text,target\nthe first,a\nthe second,b\n"
+ARRAY = b'[{"text": "the first", "target": "a"},{"text": "the second", "target": "b"}]'
 JSON_LINES = b'{"text": "the first", "target": "a"}\n{"text": "the second", "target": "b"}\n'
 
 
@@ -183,6 +185,16 @@ JSON_LINES = b'{"text": "the first", "target": "a"}\n{"text": "the second", "tar
         ("a.jsonl.GZ", gzip.compress(JSON_LINES, mtime=0)),
         ("a.jsonl", gzip.compress(JSON_LINES, mtime=0)),
         ("a.jsonl", b"\xef\xbb\xbf" + JSON_LINES.replace(b"\n", b"\r\n\r\n")),
+        ("a.json", JSON_LINES),
+        ("a.json.gz", gzip.compress(JSON_LINES, mtime=0)),
+        ("a.jsonl", ARRAY),
+        ("a.ndjson", JSON_LINES),
+        ("a.jsonl", b'{\n"rows": ' + ARRAY + b"}"),
+        ("a.txt", TABLE.encode()),
+        ("a.txt", b'"text";"target"\r\n"the first";a\r\n"the second";b\r\n'),
+        ("a", b"\xef\xbb\xbf" + TABLE.replace(",", "\t").encode()),
+        ("data", ARRAY),
+        ("a.jsonl", parquet([{"text": "the first", "target": "a"}, {"text": "the second", "target": "b"}])),
     ],
 )
 def test_a_file_as_other_programs_write_it_is_read(tmp_path: Path, name: str, data: bytes) -> None:
@@ -191,6 +203,47 @@ def test_a_file_as_other_programs_write_it_is_read(tmp_path: Path, name: str, da
         ({"text": "the first"}, "a"),
         ({"text": "the second"}, "b"),
     ]
+
+
+@given(
+    st.lists(st.dictionaries(texts, texts), min_size=2, max_size=5),
+    st.sampled_from([".json", ".jsonl", ".txt", "", ".JSON"]),
+    st.booleans(),
+)
+@quick
+def test_json_and_json_lines_are_told_apart_whatever_the_suffix(
+    tmp_path: Path, records: list[dict[str, str]], suffix: str, indented: bool
+) -> None:
+    path = tmp_path / f"any{suffix}"
+    path.write_text(json.dumps(records, indent=2 if indented else None, ensure_ascii=True), "utf-8")
+    assert format_of(path) == "json"
+    path.write_text("\n".join(map(json.dumps, records)), "utf-8")
+    assert format_of(path) == "jsonl"
+
+
+FORMS: list[tuple[Format, bytes, str]] = [
+    ("jsonl", ARRAY, 'set format = "json"'),
+    ("jsonl", b'[\n{"text": "a", "target": "b"}\n]', 'set format = "json"'),
+    ("jsonl", b'{\n"text": "a",\n"target": "b"\n}', 'set format = "json"'),
+    ("jsonl", TABLE.encode(), 'such as format = "csv"'),
+    ("json", JSON_LINES, 'set format = "jsonl"'),
+]
+
+
+@pytest.mark.parametrize(("form", "data", "reason"), FORMS)
+def test_a_format_that_the_configuration_names_is_taken_at_its_word(
+    tmp_path: Path, form: Format, data: bytes, reason: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        load(write(tmp_path / "a.txt", data), form)
+    assert reason in caught.value.reason
+
+
+def test_yaml_and_a_document_that_is_no_list_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="give CSV, TSV"):
+        load(write(tmp_path / "a.yaml", b"- text: a\n  target: b\n"))
+    with pytest.raises(DataError, match="must hold one array"):
+        load(write(tmp_path / "a.jsonl", b'{\n"text": "a",\n"target": "b"\n}'))
 
 
 @pytest.mark.parametrize(
@@ -210,10 +263,6 @@ def test_a_file_as_other_programs_write_it_is_read(tmp_path: Path, name: str, da
         ("a.jsonl", b"%PDF-1.7\n%\xe2\xe3", 1, "a PDF; give a text file"),
         ("a.jsonl", b"\0" * 500, 1, "zero bytes; restore the file"),
         ("a.jsonl", gzip.compress(JSON_LINES, mtime=0)[:-9], None, "cannot read the examples: "),
-        ("a.jsonl", b"[" + JSON_LINES.strip().replace(b"\n", b",") + b"]", 1, 'set format = "json"'),
-        ("a.jsonl", b'[\n{"text": "a", "target": "b"}\n]', 1, 'set format = "json"'),
-        ("a.jsonl", b'{\n"text": "a",\n"target": "b"\n}', 1, 'set format = "json"'),
-        ("a.txt", TABLE.encode(), 1, 'such as format = "csv"'),
         ("a.jsonl", b'{"text": "a", "target": ' + b"[" * 3000 + b"]" * 3000 + b"}", 1, "depth limit exceeded"),
         ("a.jsonl", b'{"text": "a", "target": ' + b"9" * 5000 + b"}", 1, "not JSON: number"),
         ("a.csv", b"text,target,text\na,b,c\n", 1, "a column twice: text, target, text"),
@@ -322,7 +371,6 @@ def test_the_line_at_fault_is_named(tmp_path: Path, name: str, data: bytes, line
         ("a.json", b'{"a": {}}', "it has none"),
         ("a.json", b"3", "expected an array of objects"),
         ("a.json", b'[{"text": "a", "target": "b"}, 3]', "row 2: expected an object"),
-        ("a.json", b'{"text": "a", "target": "b"}\n{"text": "c", "target": "d"}', 'set format = "jsonl"'),
         ("a.json", b'[{"text": "a"}]', "row 1: no target; there are text"),
         ("a.json", b'[{"text": "a", "n": 3, "target": "b"}]', r"row 1: input field 'n' is not a text; name those"),
         ("a.parquet", b"PAR1", "not Parquet that can be read, after row 0"),

@@ -1,4 +1,4 @@
-"""Imports what was recorded: conversations with a rating, and traces and datasets of Langfuse and MLflow.
+"""Imports traces and datasets of Langfuse and MLflow.
 
 https://langfuse.com/docs/evaluation/experiments/datasets,
 https://langfuse.com/docs/api-and-data-platform/features/export-from-ui,
@@ -12,101 +12,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.imports.draft import FREE, Draft, Row, as_text, conversation, free_name, kind_of, prompt_of, split_chats
+from agents.imports.draft import (
+    FREE,
+    RUBRIC,
+    Draft,
+    Row,
+    as_text,
+    conversation,
+    free_name,
+    kind_of,
+    prompt_of,
+    split_chats,
+)
 from agents.imports.reading import Record, Remark, object_of, objects_of, read_all, unpacked
 from protocols.prompt import Prompt, Section
 
-CHATS = ("messages", "conversation", "conversations", "chat", "turns", "history")
-RATINGS = ("rating", "thumbs", "thumb", "feedback", "vote", "liked", "like", "score", "label")
-UP = ("up", "thumbs_up", "thumbs-up", "thumbsup", "👍", "good", "like", "liked", "positive", "yes", "+1")
-DOWN = ("down", "thumbs_down", "thumbs-down", "thumbsdown", "👎", "bad", "dislike", "disliked", "negative", "no")
 EXPECTED = ("expectedOutput", "expected_output", "expectations", "expected", "reference", "ideal", "target")
 OF_DATASETS = ("expected_response", "expected_output", "expected_answer", "answer")
-RUBRIC = (
-    "10: the answer says what the reference says, as helpfully. 5: it misses or adds something that matters. "
-    "0: it is wrong, or does not help."
-)
-"""For recorded answers, which are good examples, and not the only right ones."""
-
-
-def chat_log(paths: Sequence[Path]) -> Draft:
-    """Conversations with a rating: what the assistant said last in those that were liked are the targets, and a judge
-    compares with them. Those that were not liked are kept beside, since they tell no right answer.
-
-    :raises DataError: a record is no conversation, or none was liked.
-    """
-    liked, disliked, unrated = list[Record](), list[Record](), list[Record]()
-    found = unpacked(read_all(paths), "conversations", "data")
-    most = max((r for one in found if isinstance(r := _rating(one), float)), default=1.0)
-    for one in found:
-        good = _is_good(_rating(one), most)
-        (unrated if good is None else liked if good else disliked).append(one)
-    remarks = [one.say("a conversation without a rating is left out") for one in unrated]
-    remarks += [one.say("was not liked, and tells no right answer: it is in disliked.jsonl") for one in disliked]
-    chats, targets, kept = list[list[dict[str, Any]]](), list[str](), list[Record]()
-    for one in liked:
-        messages = conversation(_chat(one), one)
-        last = next((n for n in reversed(range(len(messages))) if messages[n]["role"] == "assistant"), 0)
-        if not last:
-            remarks.append(one.say("a conversation in which the assistant answers nothing is left out"))
-            continue
-        chats.append(messages[:last])
-        targets.append(as_text(messages[last]["content"]))
-        kept.append(one)
-    if not kept:
-        raise found[0].wrong(
-            f"no conversation was liked; a rating is one of {', '.join(RATINGS)}: up, down, 1, -1, …"
-        )
-    prompt, inputs = split_chats(chats, kept)
-    rows = [Row(given, target) for given, target in zip(inputs, targets, strict=True)]
-    draft = Draft(rows, [prompt], "generation", "judge", {"rubric": RUBRIC}, remarks=remarks)
-    if disliked:
-        draft.beside["disliked.jsonl"] = b"".join(
-            json.dumps(one.value, ensure_ascii=False).encode() + b"\n" for one in disliked
-        )
-    return draft
-
-
-def _chat(record: Record) -> Any:
-    for name in CHATS:
-        if isinstance(record.value, Mapping) and name in record.value:
-            turns = record.value[name]
-            ours = {"human": "user", "gpt": "assistant", "bot": "assistant", "ai": "assistant"}
-            if isinstance(turns, list) and all(isinstance(t, Mapping) and "from" in t for t in turns):
-                return [{"role": ours.get(t["from"], t["from"]), "content": t.get("value", "")} for t in turns]
-            return turns
-    raise record.wrong(f"no conversation: it has none of {', '.join(CHATS)}")
-
-
-def _rating(record: Record) -> float | str | None:
-    """The rating of a conversation or of its last message: a number or a word."""
-    places = [record.value]
-    if isinstance(record.value, Mapping):
-        places += [turns[-1] for name in CHATS if isinstance(turns := record.value.get(name), list) and turns]
-    for place in places:
-        for name in RATINGS if isinstance(place, Mapping) else ():
-            value = place.get(name)
-            value = (
-                next((value[k] for k in ("rating", "thumbs", "value", "score") if k in value), None)
-                if isinstance(value, Mapping)
-                else value
-            )
-            if isinstance(value, bool):
-                return float(value)
-            if isinstance(value, int | float):
-                return float(value)
-            if isinstance(value, str) and value.strip():
-                return value.strip().casefold()
-    return None
-
-
-def _is_good(rating: float | str | None, most: float) -> bool | None:
-    """Whether a rating is good: a word; 1 of 0 and 1 or of -1 and 1; more than two thirds of a longer scale."""
-    if rating is None:
-        return None
-    if isinstance(rating, float):
-        return rating > 0 if most <= 1 else rating > 2 * most / 3
-    return True if rating in UP else False if rating in DOWN else None
 
 
 def langfuse(paths: Sequence[Path]) -> Draft:
@@ -114,10 +36,22 @@ def langfuse(paths: Sequence[Path]) -> Draft:
 
     :raises DataError: a record has no input and output.
     """
-    found = unpacked(read_all(paths), "data", "items", "traces")
     remarks: list[Remark] = []
+    found = [_whole(one) for one in unpacked(read_all(paths), "data", "items", "traces")]
+    inner = [one for one in found if object_of(one.value).get("parentObservationId")]
+    if inner and len(inner) < len(found):
+        remarks.append(inner[0].say("observations inside others are left out: the outermost is the example"))
+        found = [one for one in found if not object_of(one.value).get("parentObservationId")]
     taken = [(one, *_of_langfuse(one)) for one in found]
     return _recorded([(r, i, t) for r, i, t, _ in taken], any(traced for *_, traced in taken), remarks)
+
+
+def _whole(record: Record) -> Record:
+    """The trace of a file that holds one with its observations, or the outermost of these where it has no input."""
+    if not (trace := object_of(object_of(record.value).get("trace"))):
+        return record
+    roots = [one for one in objects_of(record.value.get("observations")) if not one.get("parentObservationId")]
+    return record.of(trace if trace.get("input") is not None or not roots else roots[0])
 
 
 def _of_langfuse(record: Record) -> tuple[Any, Any, bool]:
@@ -164,13 +98,19 @@ def _of_mlflow(record: Record, remarks: list[Remark]) -> tuple[Any, Any, bool]:
             given = _parsed(span.get("inputs") or attributes.get("mlflow.spanInputs"), '{["') or given
             output = _parsed(span.get("outputs") or attributes.get("mlflow.spanOutputs"), '{["') or output
     wanted = {
-        str(one.get("assessment_name") or one.get("name")): one["expectation"].get("value")
+        str(one.get("assessment_name") or one.get("name")): _value_of(one["expectation"])
         for one in objects_of(value.get("assessments") or object_of(value.get("info")).get("assessments"))
         if isinstance(one.get("expectation"), Mapping)
     }
     if given is None:
         raise record.wrong("a trace without its request")
     return given, *_expectation(wanted, output, record, remarks)
+
+
+def _value_of(expectation: Mapping[str, Any]) -> Any:
+    """The value of an expectation, which MLflow writes as JSON where it is a list or an object."""
+    packed = object_of(expectation.get("serialized_value")).get("value")
+    return expectation.get("value") if packed is None else _parsed(packed, '{["')
 
 
 def _expectation(wanted: Any, output: Any, record: Record, remarks: list[Remark]) -> tuple[Any, bool]:
