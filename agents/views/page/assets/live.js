@@ -2,8 +2,8 @@
 
 const token = new URLSearchParams(location.search).get("token") ?? "";
 
-function address(path) {
-  return `${path}?token=${encodeURIComponent(token)}`;
+function address(path, more = {}) {
+  return `${path}?${new URLSearchParams({ token, ...more })}`;
 }
 
 function listen() {
@@ -43,15 +43,20 @@ function connection(words) {
   drawSoon();
 }
 
+// What the server answers to a command, for the person who gave it.
+async function tell(words) {
+  try {
+    const answer = await fetch(address("command"), { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ words }) });
+    return (await answer.json()).said;
+  } catch {
+    return "The run could not be reached.";
+  }
+}
+
 async function command(...words) {
   const said = part("said");
   said.textContent = "…";
-  try {
-    const answer = await fetch(address("command"), { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ words }) });
-    said.textContent = (await answer.json()).said;
-  } catch {
-    said.textContent = "The run could not be reached.";
-  }
+  said.textContent = await tell(words);
 }
 
 function showControls() {
