@@ -110,6 +110,7 @@ RUN = {
         "README.md",
         "docs/beginning.md",
         "docs/comparing.md",
+        "docs/data.md",
         "docs/export.md",
         "docs/metrics.md",
         "docs/moving.md",

@@ -110,6 +110,7 @@ COMMANDED = [
     "docs/moving.md",
     "docs/beginning.md",
     "docs/comparing.md",
+    "docs/data.md",
     "docs/simulator.md",
     "docs/spending.md",
     "docs/sweeps.md",
