@@ -49,12 +49,13 @@ def _scores(beside: Beside) -> str:
     return f"<p>{_text(heading(beside), 400)}</p>{_table(COLUMNS, rows)}{remarks}"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_text(column)}</th>" for column in columns)
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "scroll") -> str:
+    """`kind`: the classes of the box around it."""
+    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
     body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    hint = '<p class="legend hint">Wider than the screen: it scrolls sideways.</p>'
+    hint = '<p class="legend hint">What is wider than the screen scrolls sideways.</p>'
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'{hint}<div class="scroll" tabindex="0">{table}</div>'
+    return f'{hint}<div class="{kind}" tabindex="0">{table}</div>'
 
 
 def _plot(sides: Sequence[Side]) -> str:
@@ -106,10 +107,18 @@ def _part(part: Part, sides: Sequence[Side]) -> str:
         text = f'<div class="text">{shown}</div>' if lines else '<p class="soft">not in this prompt</p>'
         columns.append(f"<div><h4>{_text(side.directory)}</h4>{text}</div>")
     same = len({*part.texts}) == 1
-    words = "the same in all" if same else ", ".join(change.change for change in part.changes)
+    words = "the same in all" if same else _changes(part, sides)
     opened = "" if same else " open"
     summary = f"<summary>{_text(part.section)} <span class='soft'>{_text(words)}</span></summary>"
     return f'<details class="section"{opened}>{summary}<div class="beside">{"".join(columns)}</div></details>'
+
+
+def _changes(part: Part, sides: Sequence[Side]) -> str:
+    """What changes from the first run to the others: one word, if it is the same for all."""
+    kinds = [change.change for change in part.changes]
+    if len({*kinds}) == 1:
+        return kinds[0]
+    return ", ".join(f"{side.directory}: {kind}" for side, kind in zip(sides[1:], kinds, strict=True))
 
 
 def _line(line: str, mark: str) -> str:
@@ -121,7 +130,8 @@ def _examples(beside: Beside) -> str:
     rows = [(row.example, *(f"{score:.3g}" for score in row.scores)) for row in beside.differing[:MOST]]
     said = f"{len(beside.differing):,} of {beside.shared:,}"
     said += f"; the first {MOST} of them" if len(beside.differing) > MOST else ""
-    table = _table(("example", *(side.directory for side in beside.sides)), rows) if rows else ""
+    names = "example", *(side.directory for side in beside.sides)
+    table = _table(names, rows, "scroll tall numbers") if rows else ""
     return f"<p>{said}</p>{table}"
 
 

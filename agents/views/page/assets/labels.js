@@ -20,7 +20,7 @@ function labelPart(row) {
 // A page without a server says what to type.
 function labelCommands(row) {
   const id = /^[\w.:@%+,/-]+$/.test(row.example) ? row.example : `'${row.example.replaceAll("'", "'\\''")}'`;
-  return [soft("To correct it, or to leave the example out; the next run reads it:"), element("div", { class: "text" }, `label CONFIG --id ${id} --target ANSWER\nlabel CONFIG --id ${id} --wrong`)];
+  return [soft("To correct it, or to leave the example out; the next run reads it:"), element("div", { class: "text typed", tabindex: "0" }, `label CONFIG --id ${id} --target ANSWER\nlabel CONFIG --id ${id} --wrong`)];
 }
 
 // `words`: what the server said last.
@@ -29,14 +29,14 @@ async function showLabel(box, row, words) {
   try {
     gold = await (await fetch(address("label", { id: row.id }))).json();
   } catch {
-    gold = { said: "The run could not be reached." };
+    gold = { said: UNREACHED };
   }
   const said = element("p", { class: "soft", role: "status" }, words);
   if (gold.said !== undefined) { said.textContent = gold.said; box.replaceChildren(said); return; }
   row.mark.textContent = gold.wrong ? "label marked as wrong" : gold.noted === null ? "" : "label corrected";
   const act = async (...more) => {
-    said.textContent = "…";
-    showLabel(box, row, await tell(["label", row.id, ...more]));
+    await tell(said, ["label", row.id, ...more]);
+    showLabel(box, row, said.textContent);
   };
   const answer = labelField(gold, row), button = (name, label, onclick) => element("button", { type: "button", class: name, onclick }, label);
   const now = gold.wrong ? "It is marked as wrong: the next run leaves the example out." : gold.noted === null ? null : "It is corrected for the next run.";
@@ -44,8 +44,8 @@ async function showLabel(box, row, words) {
     element("form", { class: "group", onsubmit: (event) => { event.preventDefault(); act("target", answer.value); } },
       element("label", { class: "group" }, "The right answer", answer), element("button", { class: "strong correct" }, "Correct it")),
     element("div", { class: "group" }, gold.wrong ? null : button("wrong", "Mark it as wrong", () => act("wrong")),
-      now ? button("undo", `Take the data's answer again: ${clipped(gold.target, 40)}`, () => act("undo")) : null,
-      gold.wrong ? null : element("span", { class: "soft" }, "Marked as wrong, the example is left out of the next run.")), said].filter(Boolean));
+      now ? button("undo", `Take the data's answer again: ${clipped(gold.target, 40)}`, () => act("undo")) : null),
+    gold.wrong || words ? null : soft("Marked as wrong, the example is left out of the next run."), said].filter(Boolean));
 }
 
 // One of a few answers is chosen, where the reply is often the right one; others are written.
